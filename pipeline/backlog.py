@@ -1,0 +1,160 @@
+"""Which posts a run takes: those of the source that have no label and are in no unfinished run,
+oldest first, each uri once. DuckDB does the work, within a login node's share of memory.
+
+The source is read once, into a staging database beside the run: a SQLite table may be growing
+while we read, and a second pass would see another backlog.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import InputError
+from pipeline.scan import TIMESTAMP, Scan, literal
+from pipeline.sources import Kind, Source
+
+MEMORY_LIMIT = "1GB"
+THREADS = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Where the source's rows went; `rows == posts + duplicates + taken + left_out`."""
+
+    rows: int
+    duplicates: int
+    taken: int
+    left_out: int
+    posts: int
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own in `folder`, which spills there instead of filling the memory."""
+    connection = duckdb.connect(str(folder / "staging.duckdb"))
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET threads = {THREADS}")
+        connection.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def stage(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    *,
+    taken: str | None,
+    limit: int | None = None,
+) -> Counts:
+    """Makes table `staged` of the posts to label. `taken` is SQL that yields uris to leave out.
+
+    Raises InputError for a null uri or a timestamp that cannot be read, with source, row, value.
+    """
+    scan = Scan(connection, source)
+    anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
+    timestamp = TIMESTAMP.format("raw_timestamp")
+    try:
+        connection.execute(
+            "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
+            f"{timestamp} AS preprocessing_timestamp, raw_timestamp FROM ({scan.relation()})"
+            + anti_join
+        ).fetchall()
+    except duckdb.Error as error:
+        raise _in_our_words(source, error) from None
+    _refuse_bad_rows(connection, source)
+    rows, staged = scan.count(), _number(connection, "SELECT count(*) FROM staged")
+    duplicates = _drop_duplicates(connection)
+    posts = staged - duplicates
+    chosen = posts if limit is None else min(posts, limit)
+    return Counts(
+        rows=rows,
+        duplicates=duplicates,
+        taken=rows - staged,
+        left_out=posts - chosen,
+        posts=chosen,
+    )
+
+
+def oldest_first(
+    connection: duckdb.DuckDBPyConnection, counts: Counts, rows: int
+) -> pa.RecordBatchReader:
+    """The staged posts by (preprocessing_timestamp, uri), in batches of at most `rows`."""
+    return connection.execute(
+        "SELECT uri, text, preprocessing_timestamp FROM staged "
+        f"ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts}"
+    ).to_arrow_reader(rows)
+
+
+def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
+    """Keeps the oldest copy of each uri (ties: the smaller text), wherever it stands in the source.
+
+    Only the copies go through a window function; over all rows it costs twice the plan.
+    """
+    deleted = connection.execute(
+        "DELETE FROM staged WHERE rowid IN (SELECT id FROM (SELECT staged.rowid AS id, "
+        "row_number() OVER (PARTITION BY uri ORDER BY preprocessing_timestamp, text, staged.rowid)"
+        " AS copy FROM staged SEMI JOIN (SELECT uri FROM staged GROUP BY uri HAVING count(*) > 1)"
+        " USING (uri)) WHERE copy > 1)"
+    ).fetchall()
+    return int(deleted[0][0])
+
+
+_BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
+
+
+def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    bad = _number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
+    if not bad:
+        return
+    names = source.backlog.columns
+    more = f" (and {bad - 1} more rows like it)" if bad > 1 else ""
+    for path in source.files:
+        found = _first_bad_row(connection, source, path)
+        if found is None:
+            continue
+        row, uri, raw = found
+        if not uri:
+            raise InputError(
+                f"{path}, row {row}: column {names['uri']!r} is null or empty{more}; "
+                "every post needs a uri"
+            )
+        raise InputError(
+            f"{path}, row {row}: column {names['preprocessing_timestamp']!r} is {raw!r}, which is "
+            f"no timestamp like 2024-05-31-13:00:00 or ISO 8601 (uri {uri}){more}"
+        )
+    raise InputError(f"{source} changed while it was read: {bad} rows had no uri or timestamp")
+
+
+def _first_bad_row(
+    connection: duckdb.DuckDBPyConnection, source: Source, path: Path
+) -> tuple[int, str | None, str | None] | None:
+    """Row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
+    timestamp = TIMESTAMP.format("raw_timestamp")
+    rows = connection.execute(
+        f"SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
+        f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
+        f"FROM ({Scan(connection, source).relation((path,))})) WHERE {_BAD} ORDER BY row LIMIT 1"
+    ).fetchall()
+    if not rows:
+        return None
+    row, uri, raw = rows[0]
+    return int(row), uri, (raw or None) if source.kind is Kind.SQLITE else raw
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(connection.execute(query).fetchall()[0][0])
+
+
+def _in_our_words(source: Source, error: duckdb.Error) -> Exception:
+    """A full disk or memory is no fault of the source; anything else names it."""
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        return OSError(28, f"No space left for planning: {error}")
+    return InputError(f"backlog.source: {source}: {error}")

@@ -1,0 +1,61 @@
+"""Files appear whole or not at all: temporary beside the target, fsync, rename.
+
+A task killed in the middle of a write, or a full disk, then leaves the old state and at most a
+`.tmp-` file that nobody reads (POSIX rename is atomic within one file system, NFS and GPFS too).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@contextlib.contextmanager
+def appearing_whole(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; renames it onto `target` if the block succeeds."""
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def write_text(target: Path, text: str) -> None:
+    with appearing_whole(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, document: Any) -> None:
+    write_text(target, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_parquet(target: Path, table: pa.Table) -> None:
+    """zstd, with page checksums, so that `gather` notices a damaged page and not only a cut."""
+    with appearing_whole(target) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

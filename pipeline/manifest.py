@@ -1,0 +1,95 @@
+"""A run's manifest: written last, once, never edited; what a task and every verb read first."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.model import JsonObject, Receipt, Shard
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """A frozen run.
+
+    `classifier` holds the classifier's options with every file inlined (a prompt edited later
+    changes nothing); `cluster` the resources; `array_size` how many indices one array may hold
+    on this cluster, so that a shard keeps its array index on every attempt.
+    """
+
+    format: int
+    run_id: str
+    name: str
+    created_at: str
+    version: str
+    database: str
+    classifier: JsonObject
+    config_hash: str
+    min_text_length: int
+    checkpoint_rows: int
+    checkpoint_seconds: float
+    max_attempts: int
+    cluster: JsonObject
+    array_size: int
+    shards: tuple[Shard, ...]
+
+    @property
+    def posts(self) -> int:
+        return sum(shard.posts for shard in self.shards)
+
+    def receipt(self, index: int) -> Receipt:
+        shard = self.shards[index]
+        return Receipt(run_id=self.run_id, shard_index=index, input_sha256=shard.sha256)
+
+
+def config_hash(classifier: JsonObject, min_text_length: int) -> str:
+    """16 hex digits over what decides a label; equal hashes, comparable labels."""
+    what = json.dumps([classifier, min_text_length], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
+def write(run_dir: Path, manifest: Manifest) -> None:
+    files.write_json(run_dir / FILE_NAME, asdict(manifest))
+
+
+def read(run_dir: Path) -> Manifest:
+    """Raises InputError where there is no run, or one that this version cannot read."""
+    path = run_dir / FILE_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = values["format"]
+    except OSError as error:
+        raise InputError(f"{run_dir} is not a run: {path.name}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged: it is not a manifest of this program") from None
+    if found != FORMAT:
+        raise InputError(
+            f"{run_dir} was made by another version (run format {found}, written by version "
+            f"{values.get('version', 'unknown')}; this is {FORMAT}): use that version for it"
+        )
+    try:
+        shards = tuple(Shard(**shard) for shard in values.pop("shards"))
+        return Manifest(**values, shards=shards)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def shard_path(run_dir: Path, index: int) -> Path:
+    return run_dir / "shards" / f"{index:05d}.parquet"
+
+
+def output_path(run_dir: Path, index: int) -> Path:
+    return run_dir / "outputs" / f"{index:05d}.parquet"
+
+
+def work_path(run_dir: Path, index: int) -> Path:
+    return run_dir / "work" / f"{index:05d}"
+
+
+def log_path(run_dir: Path, attempt: int) -> Path:
+    return run_dir / "logs" / f"{attempt:04d}"

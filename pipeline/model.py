@@ -1,0 +1,110 @@
+"""Posts, labels and runs as values; everything here is frozen and compares by content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+LabelValue = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One post to label. `uri` is the only identity; row order never is."""
+
+    uri: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one post: label values by column, or the reason why there are none."""
+
+    uri: str
+    values: Mapping[str, LabelValue] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One label column of a classifier. `kind` is text, number, integer or flag."""
+
+    name: str
+    kind: str
+
+    def arrow(self) -> pa.Field:
+        return pa.field(self.name, _ARROW[self.kind])
+
+
+_ARROW = {"text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
+
+UTC_TIMESTAMP = pa.timestamp("us")
+
+SHARD_SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("preprocessing_timestamp", UTC_TIMESTAMP, nullable=False),
+    ]
+)
+
+ENVELOPE = [
+    *SHARD_SCHEMA,
+    pa.field("was_successfully_labeled", pa.bool_(), nullable=False),
+    pa.field("reason", pa.string()),
+    pa.field("label_timestamp", UTC_TIMESTAMP, nullable=False),
+]
+
+PROVENANCE = [
+    pa.field("run_id", pa.string(), nullable=False),
+    pa.field("shard_index", pa.int32(), nullable=False),
+    pa.field("attempt", pa.int32(), nullable=False),
+    pa.field("model", pa.string(), nullable=False),
+    pa.field("config_hash", pa.string(), nullable=False),
+]
+
+
+def output_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    """An output's columns: the lab's envelope, the classifier's labels, where they came from."""
+    return pa.schema([*ENVELOPE, *(column.arrow() for column in columns), *PROVENANCE])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One input file of a run. Timestamps are ISO 8601 text, UTC."""
+
+    index: int
+    posts: int
+    sha256: str
+    min_preprocessing_timestamp: str
+    max_preprocessing_timestamp: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkOrder:
+    """All that crosses to a node: strings and numbers. `attempt` is the submission's number."""
+
+    run_dir: str
+    shard_index: int
+    attempt: int
+    parallel_tasks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """In an output's footer: what the output is the answer to. Equal receipts, same question."""
+
+    run_id: str
+    shard_index: int
+    input_sha256: str
+
+    def metadata(self) -> dict[str, str]:
+        return {
+            "hpc.run_id": self.run_id,
+            "hpc.shard_index": str(self.shard_index),
+            "hpc.input_sha256": self.input_sha256,
+        }
+
+
+JsonObject = dict[str, Any]

@@ -1,0 +1,179 @@
+"""A source as SQL: a streamed SELECT of uri, text and the raw timestamp, for each kind of file.
+
+Text formats are read with every column as text, and timestamps are parsed here, by one rule for
+all sources: a type guessed from the first rows fails on the ten-thousandth.
+"""
+
+import difflib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import adbc_driver_sqlite.dbapi as sqlite
+import duckdb
+import pyarrow as pa
+from adbc_driver_manager import Error as SqliteError
+
+from pipeline.errors import InputError
+from pipeline.sources import DATABASES, Kind, Source
+
+# `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601 and turns offsets into UTC. The
+# guard is against DuckDB reading 'infinity' and 'epoch' as dates.
+TIMESTAMP = (
+    "CASE WHEN regexp_matches({0}, '^[0-9]{{4}}-') THEN "
+    "coalesce(try_strptime({0}, '%Y-%m-%d-%H:%M:%S'), try_cast({0} AS TIMESTAMP)) END"
+)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Scan:
+    """Reads one source on one DuckDB connection.
+
+    `rows_seen` counts what SQLite handed over, exactly, while its table may still grow.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+        self._connection = connection
+        self._source = source
+        self._attached = 0
+        self.rows_seen = 0
+
+    def relation(self, files: tuple[Path, ...] | None = None) -> str:
+        """SQL that yields columns `uri`, `text`, `raw_timestamp`, all VARCHAR, each read once.
+
+        Raises InputError where a table or column is missing, or a file cannot be read.
+        """
+        paths = files or self._source.files
+        if self._source.kind in DATABASES:
+            one = self._sqlite if self._source.kind is Kind.SQLITE else self._duckdb
+            return " UNION ALL ".join(one(path) for path in paths)
+        return self._select(self._table_function(paths), " ".join(map(str, paths[:1])))
+
+    def count(self) -> int:
+        """Rows of the source. For SQLite only after the relation was read."""
+        if self._source.kind is Kind.SQLITE:
+            return self.rows_seen
+        row = self._connection.execute(f"SELECT count(*) FROM ({self.relation()})").fetchall()[0]
+        return int(row[0])
+
+    def _table_function(self, paths: tuple[Path, ...]) -> str:
+        names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
+        match self._source.kind:
+            case Kind.PARQUET:
+                return f"read_parquet({names}, union_by_name=true)"
+            case Kind.CSV:
+                return f"read_csv({names}, header=true, all_varchar=true, union_by_name=true)"
+            case _:
+                # DuckDB guesses types from a sample; only the names are taken from it.
+                found = self._columns(f"read_json({names}, format='newline_delimited')", "")
+                columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in found)
+                return f"read_json({names}, format='newline_delimited', columns={{{columns}}})"
+
+    def _select(self, table: str, where_from: str) -> str:
+        types = self._columns(table, where_from)
+        names = self._source.backlog.columns
+        for name in names.values():
+            if name not in types:
+                raise missing_column(where_from, name, tuple(types))
+        uri, text, timestamp = (quoted(name) for name in names.values())
+        if types[names["preprocessing_timestamp"]] == "TIMESTAMP WITH TIME ZONE":
+            timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
+        condition = self._source.backlog.where
+        return (
+            f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
+            f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
+            + (f" WHERE ({condition})" if condition else "")
+        )
+
+    def _columns(self, table: str, where_from: str) -> dict[str, str]:
+        try:
+            rows = self._connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+        except duckdb.Error as error:
+            raise InputError(f"backlog.source: {where_from or table}: {error}") from None
+        return {row[0]: row[1] for row in rows}
+
+    def _duckdb(self, path: Path) -> str:
+        alias = f"source_{self._attached}"
+        self._attached += 1
+        try:
+            self._connection.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
+        except duckdb.Error as error:
+            raise InputError(f"backlog.source: {path} cannot be opened: {error}") from None
+        rows = self._connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = ?", [alias]
+        ).fetchall()
+        table = chosen_table(self._source, path, tuple(row[0] for row in rows))
+        return self._select(f"{alias}.{quoted(table)}", f"{path}, table {table}")
+
+    def _sqlite(self, path: Path) -> str:
+        name = f"source_{self._attached}"
+        self._attached += 1
+        try:
+            reader = sqlite_reader(self._source, path)
+        except SqliteError as error:
+            raise InputError(f"backlog.source: {path}: {error}") from None
+        counted = pa.RecordBatchReader.from_batches(reader.schema, self._counting(reader, path))
+        self._connection.register(name, counted)
+        return f"SELECT uri, text, raw_timestamp FROM {name}"
+
+    def _counting(self, reader: pa.RecordBatchReader, path: Path) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in reader:
+                self.rows_seen += batch.num_rows
+                yield batch
+        except (SqliteError, OSError, pa.ArrowException) as error:
+            raise InputError(f"backlog.source: {path}: {error}") from None
+
+
+def sqlite_reader(source: Source, path: Path) -> pa.RecordBatchReader:
+    """Streams one SQLite table by ADBC (1M posts in 0.67 s; the standard library takes 2.57 s)."""
+    connection = sqlite.connect(f"file:{path}?mode=ro")
+    tables = _column_of(connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')")
+    table = chosen_table(source, path, tables)
+    columns = _column_of(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
+    names = source.backlog.columns
+    for name in names.values():
+        if name not in columns:
+            raise missing_column(f"{path}, table {table}", name, columns)
+    # The driver fixes a column's type by its first 1,024 rows; a cast and no NULL keep it text.
+    selected = ", ".join(
+        f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"
+        for name, alias in zip(names.values(), ("uri", "text", "raw_timestamp"), strict=True)
+    )
+    where = f" WHERE ({source.backlog.where})" if source.backlog.where else ""
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {selected} FROM {quoted(table)}{where}")
+    return cursor.fetch_record_batch()
+
+
+def _column_of(connection: sqlite.Connection, query: str) -> tuple[str, ...]:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(query)
+        return tuple(row[0] for row in cursor.fetchall())
+
+
+def chosen_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
+    """The configured table, or the only one there is."""
+    wanted = source.backlog.table
+    if wanted in tables:
+        return str(wanted)
+    if wanted is None and len(tables) == 1:
+        return tables[0]
+    has = f"it has {', '.join(sorted(tables))}" if tables else "it has no table"
+    problem = f"has no table {wanted!r}; {has}" if wanted else f"needs a table's name; {has}"
+    raise InputError(f"backlog.table: {path} {problem}")
+
+
+def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
+    close = difflib.get_close_matches(name, columns, n=1)
+    near = f" (did you mean {close[0]!r}?)" if close else ""
+    return InputError(
+        f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
+    )

@@ -1,0 +1,127 @@
+"""One mapping of the configuration, read strictly: a missing, mistyped or unknown key is refused
+with its whole path (`classifier.attributes[2]`) and the file that it stands in."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+
+_REQUIRED: Any = object()
+
+
+class Section:
+    """Reads keys of a mapping and remembers which; `done()` refuses those that nobody read.
+
+    Raises InputError from every method where the value is absent (without a default) or wrong.
+    """
+
+    def __init__(self, values: Any, *, path: str, source: str, folders: tuple[Path, ...]) -> None:
+        self.path = path
+        self.source = source
+        self.folders = folders
+        if values is None:
+            values = {}
+        if not isinstance(values, Mapping):
+            raise self.error("", f"should be a mapping of keys, not {values!r}")
+        self._values: Mapping[Any, Any] = values
+        self._known: set[str] = set()
+
+    def key_path(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path and key else self.path or key
+
+    def error(self, key: str, problem: str) -> InputError:
+        return InputError(f"{self.source}: {self.key_path(key) or 'the file'}: {problem}")
+
+    def has(self, key: str) -> bool:
+        self._known.add(key)
+        return self._values.get(key) is not None
+
+    def value(self, key: str, default: Any = _REQUIRED) -> Any:
+        if self.has(key):
+            return self._values[key]
+        if default is _REQUIRED:
+            raise self.error(key, "is missing" + self._did_you_mean(key))
+        return default
+
+    def text(self, key: str, default: Any = _REQUIRED) -> Any:
+        value = self.value(key, default)
+        if value is not default and not isinstance(value, str):
+            raise self.error(key, f"should be text, not {value!r}")
+        return value
+
+    def integer(self, key: str, default: Any = _REQUIRED, *, least: int = 0) -> Any:
+        value = self.value(key, default)
+        if value is default:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.error(key, f"should be a whole number, {least} or more, not {value!r}")
+        return value
+
+    def number(self, key: str, default: Any = _REQUIRED, *, above: float | None = None) -> Any:
+        value = self.value(key, default)
+        if value is default:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(key, f"should be a number, not {value!r}")
+        if above is not None and value <= above:
+            raise self.error(key, f"should be more than {above:g}, not {value!r}")
+        return float(value)
+
+    def boolean(self, key: str, default: Any = _REQUIRED) -> Any:
+        value = self.value(key, default)
+        if value is not default and not isinstance(value, bool):
+            raise self.error(key, f"should be true or false, not {value!r}")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: Any = _REQUIRED) -> Any:
+        value = self.value(key, default)
+        if value is not default and value not in allowed:
+            near = _nearest(str(value), allowed)
+            raise self.error(key, f"should be one of {', '.join(allowed)}, not {value!r}{near}")
+        return value
+
+    def texts(self, key: str, default: Any = _REQUIRED) -> Any:
+        value = self.value(key, default)
+        if value is default:
+            return value
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(key, f"should be a list of texts, not {value!r}")
+        return value
+
+    def section(self, key: str) -> "Section":
+        return self._inner(self.value(key, None), self.key_path(key))
+
+    def sections(self, key: str) -> list["Section"]:
+        value = self.value(key)
+        if not isinstance(value, list) or not value:
+            raise self.error(key, f"should be a list with at least one item, not {value!r}")
+        return [self._inner(item, f"{self.key_path(key)}[{i}]") for i, item in enumerate(value)]
+
+    def input_file(self, key: str) -> Path:
+        """A file that must exist, tried from the configuration's folder, then the working one."""
+        name = Path(self.text(key)).expanduser()
+        tried = [folder / name for folder in self.folders]
+        for candidate in tried:
+            if candidate.is_file():
+                return candidate
+        raise self.error(key, f"there is no file {' or '.join(map(str, dict.fromkeys(tried)))}")
+
+    def done(self) -> None:
+        for key in self._values:
+            if key not in self._known:
+                near = _nearest(str(key), tuple(sorted(self._known)))
+                raise self.error(str(key), f"is not a key that anything reads{near}")
+
+    def _inner(self, values: Any, path: str) -> "Section":
+        return Section(values, path=path, source=self.source, folders=self.folders)
+
+    def _did_you_mean(self, key: str) -> str:
+        unread = tuple(str(name) for name in self._values if name not in self._known)
+        return _nearest(key, unread)
+
+
+def _nearest(word: str, names: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, names, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,108 @@
+"""Finding a backlog's files and what they are, by content where a name says too little."""
+
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pipeline.config import Backlog
+from pipeline.errors import InputError
+
+
+class Kind(StrEnum):
+    SQLITE = "SQLite"
+    DUCKDB = "DuckDB"
+    PARQUET = "Parquet"
+    CSV = "CSV"
+    JSON_LINES = "JSON Lines"
+
+
+DATABASES = (Kind.SQLITE, Kind.DUCKDB)
+
+_BY_SUFFIX = {
+    ".parquet": Kind.PARQUET,
+    ".csv": Kind.CSV,
+    ".tsv": Kind.CSV,
+    ".jsonl": Kind.JSON_LINES,
+    ".ndjson": Kind.JSON_LINES,
+    ".json": Kind.JSON_LINES,
+}
+_COMPRESSED = (".gz", ".zst")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The files of a backlog, all of one kind, in the order of their names."""
+
+    kind: Kind
+    files: tuple[Path, ...]
+    backlog: Backlog
+
+    def __str__(self) -> str:
+        if len(self.files) == 1:
+            return str(self.files[0])
+        return f"{self.backlog.source} ({len(self.files)} files)"
+
+
+def find(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
+    """Resolves `backlog.source` (a file, a folder or a glob) from each of `folders` in turn.
+
+    Raises InputError where nothing is there, where kinds are mixed, or where a kind is unknown.
+    """
+    name = Path(backlog.source).expanduser()
+    for folder in folders:
+        files = _files(folder / name)
+        if files:
+            break
+    else:
+        tried = " or ".join(dict.fromkeys(str(folder / name) for folder in folders))
+        raise InputError(f"backlog.source: there is nothing at {tried}")
+    kinds = {path: _kind(path) for path in files}
+    if len(set(kinds.values())) > 1:
+        first, *rest = kinds.items()
+        other = next(item for item in rest if item[1] is not first[1])
+        raise InputError(
+            f"backlog.source: {backlog.source} mixes kinds: {first[0]} is {first[1]}, "
+            f"{other[0]} is {other[1]}; name one kind with a glob such as {name}/*.parquet"
+        )
+    return Source(kind=kinds[files[0]], files=files, backlog=backlog)
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    if path.is_file():
+        return (path,)
+    if path.is_dir():
+        return _visible(found for found in path.rglob("*") if _suffix(found) in _BY_SUFFIX)
+    if glob.has_magic(str(path)):
+        return _visible(Path(found) for found in glob.glob(str(path), recursive=True))
+    return ()
+
+
+def _visible(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(p for p in paths if p.is_file() and not p.name.startswith((".", "_"))))
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+
+
+def _kind(path: Path) -> Kind:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except OSError as error:
+        raise InputError(f"backlog.source: {path} cannot be read: {error.strerror}") from None
+    if head.startswith(b"SQLite format 3\0"):
+        return Kind.SQLITE
+    if head[8:12] == b"DUCK":
+        return Kind.DUCKDB
+    if head.startswith(b"PAR1"):
+        return Kind.PARQUET
+    kind = _BY_SUFFIX.get(_suffix(path))
+    if kind is None or kind is Kind.PARQUET:
+        raise InputError(
+            f"backlog.source: {path} is not a SQLite, DuckDB or Parquet file, and its name does "
+            "not end in .csv, .tsv, .jsonl, .ndjson or .json"
+        )
+    return kind
