@@ -6,7 +6,7 @@ while we read, and a second pass would see another backlog.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.errors import InputError
 from pipeline.scan import TIMESTAMP, Scan, literal
-from pipeline.sources import Kind, Source
+from pipeline.sources import Source
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -58,19 +58,19 @@ def stage(
 
     Raises InputError for a null uri or a timestamp that cannot be read, with source, row, value.
     """
-    scan = Scan(connection, source)
     anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    try:
-        connection.execute(
-            "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-            f"{timestamp} AS preprocessing_timestamp, raw_timestamp FROM ({scan.relation()})"
-            + anti_join
-        ).fetchall()
-    except duckdb.Error as error:
-        raise _in_our_words(source, error) from None
+    with closing(Scan(connection, source)) as scan:
+        try:
+            connection.execute(
+                "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
+                f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
+            ).fetchall()
+            rows = scan.count()
+        except duckdb.Error as error:
+            raise _in_our_words(source, error) from None
     _refuse_bad_rows(connection, source)
-    rows, staged = scan.count(), _number(connection, "SELECT count(*) FROM staged")
+    staged = _number(connection, "SELECT count(*) FROM staged")
     duplicates = _drop_duplicates(connection)
     posts = staged - duplicates
     chosen = posts if limit is None else min(posts, limit)
@@ -87,7 +87,7 @@ def oldest_first(
     connection: duckdb.DuckDBPyConnection, counts: Counts, rows: int
 ) -> pa.RecordBatchReader:
     """The staged posts by (preprocessing_timestamp, uri), in batches of at most `rows`."""
-    return connection.execute(
+    return connection.sql(
         "SELECT uri, text, preprocessing_timestamp FROM staged "
         f"ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts}"
     ).to_arrow_reader(rows)
@@ -138,15 +138,13 @@ def _first_bad_row(
 ) -> tuple[int, str | None, str | None] | None:
     """Row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    rows = connection.execute(
-        f"SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
-        f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
-        f"FROM ({Scan(connection, source).relation((path,))})) WHERE {_BAD} ORDER BY row LIMIT 1"
-    ).fetchall()
-    if not rows:
-        return None
-    row, uri, raw = rows[0]
-    return int(row), uri, (raw or None) if source.kind is Kind.SQLITE else raw
+    with closing(Scan(connection, source)) as scan:
+        rows = connection.execute(
+            "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
+            f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
+            f"FROM ({scan.relation((path,))})) WHERE {_BAD} ORDER BY row LIMIT 1"
+        ).fetchall()
+    return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
 
 def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

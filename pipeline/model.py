@@ -83,10 +83,15 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkOrder:
-    """All that crosses to a node: strings and numbers. `attempt` is the submission's number."""
+    """All that crosses to a node: strings and numbers.
+
+    `attempt` is the submission's number; `array_task_index` the shard's index within its array
+    (the same, unless the run needed more than one array).
+    """
 
     run_dir: str
     shard_index: int
+    array_task_index: int
     attempt: int
     parallel_tasks: int
 

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import adbc_driver_sqlite.dbapi as sqlite
 import duckdb
@@ -43,7 +44,12 @@ class Scan:
         self._connection = connection
         self._source = source
         self._attached = 0
+        self._open: list[sqlite.Connection | sqlite.Cursor] = []
         self.rows_seen = 0
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
         """SQL that yields columns `uri`, `text`, `raw_timestamp`, all VARCHAR, each read once.
@@ -116,7 +122,11 @@ class Scan:
         name = f"source_{self._attached}"
         self._attached += 1
         try:
-            reader = sqlite_reader(self._source, path)
+            connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
+            self._open.append(connection)
+            cursor = sqlite_cursor(connection, self._source, path)
+            self._open.append(cursor)
+            reader = cursor.fetch_record_batch()
         except SqliteError as error:
             raise InputError(f"backlog.source: {path}: {error}") from None
         counted = pa.RecordBatchReader.from_batches(reader.schema, self._counting(reader, path))
@@ -132,9 +142,11 @@ class Scan:
             raise InputError(f"backlog.source: {path}: {error}") from None
 
 
-def sqlite_reader(source: Source, path: Path) -> pa.RecordBatchReader:
-    """Streams one SQLite table by ADBC (1M posts in 0.67 s; the standard library takes 2.57 s)."""
-    connection = sqlite.connect(f"file:{path}?mode=ro")
+def sqlite_cursor(connection: sqlite.Connection, source: Source, path: Path) -> sqlite.Cursor:
+    """Streams one SQLite table by ADBC (1M posts in 0.67 s; the standard library takes 2.57 s).
+
+    The cursor's reader lives as long as the cursor, no longer.
+    """
     tables = _column_of(connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')")
     table = chosen_table(source, path, tables)
     columns = _column_of(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
@@ -150,7 +162,7 @@ def sqlite_reader(source: Source, path: Path) -> pa.RecordBatchReader:
     where = f" WHERE ({source.backlog.where})" if source.backlog.where else ""
     cursor = connection.cursor()
     cursor.execute(f"SELECT {selected} FROM {quoted(table)}{where}")
-    return cursor.fetch_record_batch()
+    return cursor
 
 
 def _column_of(connection: sqlite.Connection, query: str) -> tuple[str, ...]:

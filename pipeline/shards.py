@@ -45,7 +45,8 @@ def sizes(posts: int, sharding: Sharding) -> Sizes:
             f"sharding: {posts} posts would make {count} shards, more than {MAX_SHARDS}: "
             "raise sharding.rows_per_shard"
         )
-    return Sizes(count=count, rows=posts // count, larger=posts % count) if count else Sizes(0, 0, 0)
+    rows, larger = divmod(posts, max(count, 1))
+    return Sizes(count=count, rows=rows, larger=larger)
 
 
 def write(run_dir: Path, reader: pa.RecordBatchReader, plan: Sizes) -> tuple[Shard, ...]:

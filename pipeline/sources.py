@@ -75,7 +75,7 @@ def _files(path: Path) -> tuple[Path, ...]:
     if path.is_dir():
         return _visible(found for found in path.rglob("*") if _suffix(found) in _BY_SUFFIX)
     if glob.has_magic(str(path)):
-        return _visible(Path(found) for found in glob.glob(str(path), recursive=True))
+        return _visible(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     return ()
 
 

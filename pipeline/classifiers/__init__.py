@@ -1,0 +1,1 @@
+"""Classifiers, each behind the protocol of `base`."""

@@ -1,0 +1,81 @@
+"""What a classifier is. Another package adds one by the entry point group `pipeline.classifiers`.
+
+    [project.entry-points."pipeline.classifiers"]
+    mine = "mypackage.module:MyClassifier"
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from pipeline.errors import InputError
+from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.secret import NO_KEY, Secret
+from pipeline.section import Section
+
+GROUP = "pipeline.classifiers"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskShare:
+    """How many tasks may run at once beside this one: what a shared quota is divided by."""
+
+    parallel_tasks: int = 1
+
+
+class Classifier(ABC):
+    """Labels posts. One instance lives in one task.
+
+    `columns` are the label columns, the same for every post; `model` names what labelled.
+    """
+
+    columns: tuple[Column, ...]
+    model: str
+    secret: Secret = NO_KEY
+
+    @classmethod
+    @abstractmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        """On the login node: reads this classifier's keys, checks them and that the key is set.
+
+        Returns JSON values for the run's folder: whole (files inlined) and without any secret.
+        Raises InputError, with the key's path.
+        """
+
+    @abstractmethod
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        """On the node: `options` is what `freeze` returned."""
+
+    @abstractmethod
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        """One Answer a post, in any order, each yielded as soon as it is there.
+
+        A post that cannot be labelled is an Answer with a reason. A fault of the task or of the
+        service raises (TaskError where the cause is known), after what was paid for is yielded.
+        """
+
+
+def freeze(section: Section) -> JsonObject:
+    """The frozen options of the configured classifier, its type included."""
+    kind = section.choice("type", tuple(sorted(_known())))
+    options = load(kind).freeze(section)
+    section.done()
+    return {"type": kind, **options}
+
+
+def create(options: JsonObject, share: TaskShare) -> Classifier:
+    return load(options["type"])(options, share)
+
+
+def load(kind: str) -> type[Classifier]:
+    """Imports one classifier and nothing of the others: a task starts with what it needs."""
+    known = _known()
+    if kind not in known:
+        raise InputError(f"classifier.type: there is no {kind!r}; installed: {', '.join(known)}")
+    return cast(type[Classifier], known[kind].load())
+
+
+def _known() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,0 +1,137 @@
+"""Labels declared once in the configuration: schema, validation and columns come from here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.model import Column, JsonObject, LabelValue
+from pipeline.section import Section
+
+_KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
+_RESERVED = {"uri", "text", "reason", "run_id", "shard_index", "attempt", "model", "config_hash"}
+
+
+class InvalidAnswer(Exception):
+    """A model's answer that is not one of the declared labels; never a label itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """One declared label. `choices` may hold None: "does not apply" is a label too."""
+
+    name: str
+    type: str
+    description: str = ""
+    choices: tuple[str | None, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int = 200
+
+    @property
+    def column(self) -> Column:
+        return Column(self.name, _KINDS[self.type])
+
+    def schema(self) -> JsonObject:
+        match self.type:
+            case "choice":
+                return {"enum": list(self.choices)}
+            case "bool":
+                return {"type": "boolean"}
+            case "number":
+                limits = {"minimum": self.minimum, "maximum": self.maximum}
+                return {"type": "number", **{k: v for k, v in limits.items() if v is not None}}
+            case _:
+                return {"type": "string", "maxLength": self.max_length}
+
+    def value(self, answer: Any) -> LabelValue:
+        """`answer` if it is a value of this label; raises InvalidAnswer otherwise."""
+        match self.type:
+            case "choice" if answer in self.choices and not isinstance(answer, bool | int | float):
+                return answer  # type: ignore[no-any-return]
+            case "bool" if isinstance(answer, bool):
+                return answer
+            case "number" if isinstance(answer, int | float) and not isinstance(answer, bool):
+                low = self.minimum is None or answer >= self.minimum
+                if low and (self.maximum is None or answer <= self.maximum):
+                    return float(answer)
+            case "text" if isinstance(answer, str) and len(answer) <= self.max_length:
+                return answer
+        raise InvalidAnswer(f"{self.name}: {str(answer)[:80]!r} is no {self.type} of this label")
+
+
+def freeze(section: Section) -> list[JsonObject]:
+    """The declared labels as JSON values. Raises InputError with the key's path."""
+    frozen = [_freeze_one(one) for one in section.sections("labels")]
+    names = [label["name"] for label in frozen]
+    for name in names:
+        if names.count(name) > 1:
+            raise section.error("labels", f"{name!r} is declared twice")
+    return frozen
+
+
+def _freeze_one(section: Section) -> JsonObject:
+    name = section.text("name")
+    if not name.isidentifier() or name.lower() != name or name in _RESERVED:
+        raise section.error("name", f"should be a lower-case column name of its own, not {name!r}")
+    kind = section.choice("type", tuple(_KINDS))
+    frozen: JsonObject = {"name": name, "type": kind}
+    frozen["description"] = section.text("description", "")
+    if kind == "choice":
+        choices = section.value("choices")
+        if not isinstance(choices, list) or len(choices) < 2:
+            raise section.error("choices", f"should be a list of two or more, not {choices!r}")
+        for choice in choices:
+            if choice is not None and not isinstance(choice, str):
+                raise section.error("choices", f"{choice!r} is no text: quote it")
+        frozen["choices"] = choices
+    if kind == "number":
+        frozen["minimum"] = section.number("minimum", None)
+        frozen["maximum"] = section.number("maximum", None)
+    if kind == "text":
+        frozen["max_length"] = section.integer("max_length", 200, least=1)
+    section.done()
+    return frozen
+
+
+def thaw(frozen: list[JsonObject]) -> tuple[Label, ...]:
+    return tuple(
+        Label(**{**label, "choices": tuple(label.get("choices", ()))}) for label in frozen
+    )
+
+
+def schema(labels: tuple[Label, ...]) -> JsonObject:
+    """JSON schema of an answer: an object with every label and nothing else."""
+    return {
+        "type": "object",
+        "properties": {label.name: label.schema() for label in labels},
+        "required": [label.name for label in labels],
+        "additionalProperties": False,
+    }
+
+
+def instructions(labels: tuple[Label, ...]) -> str:
+    """The prompt's last part: what an answer must look like, for servers without constraints."""
+    lines = [
+        f"- {json.dumps(label.name)}: {json.dumps(label.schema(), ensure_ascii=False)}"
+        + (f" ({label.description})" if label.description else "")
+        for label in labels
+    ]
+    return "Answer with one JSON object and nothing else. Its keys:\n" + "\n".join(lines)
+
+
+def read_answer(content: str, labels: tuple[Label, ...]) -> Mapping[str, LabelValue]:
+    """Label values out of a model's words. Raises InvalidAnswer; never guesses."""
+    text = content.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.strip("`").removeprefix("json")
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidAnswer(f"not JSON: {content[:80]!r}") from None
+    if not isinstance(answer, dict):
+        raise InvalidAnswer(f"not a JSON object: {content[:80]!r}")
+    missing = [label.name for label in labels if label.name not in answer]
+    if missing:
+        raise InvalidAnswer(f"without {', '.join(missing)}: {content[:80]!r}")
+    return {label.name: label.value(answer[label.name]) for label in labels}

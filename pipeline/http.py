@@ -1,0 +1,171 @@
+"""The only door to a classifier's HTTP service: one POST with its retries, never a verdict lost.
+
+Retries what may pass (408, 409, 425, 429, 5xx, cut connections, bodies that are not JSON) and
+returns everything else for the classifier to judge. The key travels in a header: URLs end up in
+tracebacks and proxies' logs.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from pipeline.budget import Pace
+from pipeline.errors import Cause, TaskError
+from pipeline.secret import Secret
+
+PASSING = frozenset({408, 409, 425})
+INVALID_JSON = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """A status and its JSON body. Status 0: the answer was no JSON."""
+
+    status: int
+    body: Any
+    shown: str
+
+
+class Stopped(Exception):
+    """The task is ending; this post was not asked (again)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How often a request is sent again and how long 429 is waited out, in seconds."""
+
+    tries: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    throttled_seconds: float = 600.0
+    timeout: float = 60.0
+
+
+class Endpoint:
+    """POSTs JSON to one URL from many threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: dict[str, str],
+        secret: Secret,
+        connections: int,
+        pace: Pace,
+        patience: Patience,
+        until_next_bucket: Callable[[], float] | None = None,
+    ) -> None:
+        self.url = url
+        self._secret = secret
+        self._pace = pace
+        self._patience = patience
+        self._until_next_bucket = until_next_bucket
+        self._successes = 0
+        self._session = requests.Session()
+        self._session.headers.update(headers)
+        # A proxy's or netrc's credentials must not replace our header.
+        self._session.auth = _keep_headers
+        adapter = HTTPAdapter(pool_maxsize=connections, pool_connections=1)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
+        """The service's answer to `payload`.
+
+        A 500, a timeout or a body that is no JSON, again and again while others are answered, is
+        this post's own and is returned; where nothing else is answered either, the service is at
+        fault. Raises TaskError (crashed, throttled), or Stopped.
+        """
+        answered_before = self._successes
+        throttled_since: float | None = None
+        allowed = tries or self._patience.tries
+        sent = 0
+        while True:
+            if not self._pace.wait(stop):
+                raise Stopped
+            reply, wait = self._send(payload)
+            if reply.status == 429 and not _is_final(reply.body):
+                throttled_since = throttled_since or time.monotonic()
+                if time.monotonic() - throttled_since > self._patience.throttled_seconds:
+                    raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
+                self._pace.pause(self._until_quota(wait, sent))
+                sent += 1
+                continue
+            if not (reply.status in PASSING or reply.status >= 500 or reply.status <= INVALID_JSON):
+                self._successes += reply.status == 200
+                return reply
+            sent += 1
+            if sent >= allowed:
+                own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
+                if tries or (own and self._successes > answered_before):
+                    return reply
+                raise TaskError(Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)")
+            if stop.wait(wait if wait is not None else self._backoff(sent)):
+                raise Stopped
+
+    def _send(self, payload: Any) -> tuple[Reply, float | None]:
+        """The reply and how long the service asks to wait, if it does."""
+        try:
+            response = self._session.post(
+                self.url, json=payload, timeout=(10, self._patience.timeout), allow_redirects=False
+            )
+        except requests.Timeout as error:
+            return self._no_reply(_TIMED_OUT, error), None
+        except requests.RequestException as error:
+            return self._no_reply(_CUT, error), None
+        shown = self._secret.redact(f"HTTP {response.status_code}: {response.text[:300]}")
+        try:
+            body = response.json()
+        except requests.JSONDecodeError:
+            status = INVALID_JSON if response.status_code == 200 else response.status_code
+            return Reply(status=status, body=None, shown=shown), _asked_wait(response)
+        return Reply(status=response.status_code, body=body, shown=shown), _asked_wait(response)
+
+    def _no_reply(self, status: int, error: Exception) -> Reply:
+        return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
+
+    def _until_quota(self, asked: float | None, sent: int) -> float:
+        if asked is not None:
+            return asked
+        if self._until_next_bucket:
+            return self._until_next_bucket()
+        return self._backoff(sent)
+
+    def _backoff(self, sent: int) -> float:
+        longest = min(self._patience.longest_wait, self._patience.first_wait * 2**sent)
+        return longest * random.uniform(0.5, 1.0)
+
+
+_TIMED_OUT, _CUT = -1, -2
+
+
+def until_next_minute(now: float | None = None) -> float:
+    """Seconds to the next minute of the clock, and a little: tasks must not start it together."""
+    return 60.0 - (time.time() if now is None else now) % 60.0 + random.uniform(0.1, 2.0)
+
+
+def _is_final(body: Any) -> bool:
+    """`insufficient_quota` comes as a 429 and never passes (OpenAI's error codes)."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and "insufficient_quota" in (
+        error.get("code"),
+        error.get("type"),
+    )
+
+
+def _asked_wait(response: requests.Response) -> float | None:
+    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = response.headers.get(header, "")
+        if value.replace(".", "", 1).isdigit():
+            return min(float(value) / unit, 300.0)
+    return None
+
+
+def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -1,0 +1,187 @@
+"""The configuration of a private Slurm as text: pure, apart from looking at the machine.
+
+Every path, port and name is the cluster's own, so that two clusters and a machine's real Slurm
+never meet. Whatever differs between machines (cgroup version, swap) is a field of `Machine`.
+"""
+
+import dataclasses
+import pathlib
+import re
+import socket
+import subprocess
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the configuration has to adapt to."""
+
+    hostname: str
+    cgroup_version: int
+    has_swap: bool
+    slurm_version: tuple[int, int]
+
+    @classmethod
+    def look(cls) -> "Machine":
+        """This machine; a memory controller mounted as cgroup v1 is not in the v2 tree."""
+        mounts = pathlib.Path("/proc/mounts").read_text()
+        version = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True)
+        found = re.search(r"(\d+)\.(\d+)", version.stdout)
+        return cls(
+            hostname=socket.gethostname().split(".")[0],
+            cgroup_version=1 if re.search(r" cgroup \S*\bmemory\b", mounts) else 2,
+            has_swap=len(pathlib.Path("/proc/swaps").read_text().splitlines()) > 1,
+            slurm_version=(int(found[1]), int(found[2])) if found else (0, 0),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where one cluster's files, sockets and ports are, and how big it is."""
+
+    folder: pathlib.Path
+    sockets: pathlib.Path  # short: a unix socket's path holds 107 bytes at most
+    ctld_port: int
+    dbd_port: int
+    node_ports: tuple[int, ...]
+    cpus: int
+    memory_mb: int
+    max_array_size: int | None
+    preempt_mode: str
+    extra_conf: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The cluster's name, unique among the clusters alive on this machine.
+
+        The nodes' names begin with it, because multiple-slurmd names cgroups after the node
+        alone (`slurm_<node>/uid_0/job_N`).
+        """
+        return f"c{self.ctld_port}"
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}n{i}" for i in range(1, len(self.node_ports) + 1))
+
+    @property
+    def first_job_id(self) -> int:
+        """Ids of two clusters differ too, and stay below Slurm's maximum of 67,043,328."""
+        return self.ctld_port * 1000
+
+    @property
+    def munge_socket(self) -> pathlib.Path:
+        return self.sockets / "munge"
+
+    @property
+    def database_socket(self) -> pathlib.Path:
+        return self.sockets / "mariadb"
+
+    @property
+    def slurm_conf(self) -> pathlib.Path:
+        return self.folder / "slurm.conf"
+
+    @property
+    def slurmdbd_conf(self) -> pathlib.Path:
+        return self.folder / "slurmdbd.conf"
+
+
+def slurm_conf(layout: Layout, machine: Machine) -> str:
+    """slurm.conf: everything through one loopback address, quick to schedule and to report."""
+    nodes = ",".join(layout.node_names)
+    lines: list[str] = [
+        f"ClusterName={layout.name}",
+        f"SlurmctldHost={machine.hostname}(127.0.0.1)",
+        f"SlurmctldPort={layout.ctld_port}",
+        "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
+        "SlurmUser=root",
+        "SlurmdUser=root",
+        "AuthType=auth/munge",
+        "CredType=cred/munge",
+        f"AuthInfo=socket={layout.munge_socket}",
+        f"StateSaveLocation={layout.folder}/state",
+        f"SlurmdSpoolDir={layout.folder}/spool/%n",
+        f"SlurmctldPidFile={layout.folder}/slurmctld.pid",
+        f"SlurmdPidFile={layout.folder}/slurmd.%n.pid",
+        "MailProg=/bin/true",
+        "MpiDefault=none",
+        # What is allocated is enforced, accounted and, at the end, found by cgroup.
+        "ProctrackType=proctrack/cgroup",
+        "TaskPlugin=task/cgroup",
+        "JobAcctGatherType=jobacct_gather/cgroup",
+        "JobAcctGatherFrequency=task=2",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_CPU_Memory",
+        f"DefMemPerCPU={layout.memory_mb // layout.cpus}",
+        "SlurmdParameters=config_overrides",
+        # Accounting that refuses what a real one refuses. Without AccountingStoragePass the
+        # controller tries the system's munge socket, whatever AuthInfo says.
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        "AccountingStorageHost=127.0.0.1",
+        f"AccountingStoragePort={layout.dbd_port}",
+        f"AccountingStoragePass={layout.munge_socket}",
+        "AccountingStorageEnforce=associations,limits,qos",
+        # Slurm's patience is for a data centre; a test's is seconds.
+        "SchedulerType=sched/backfill",
+        "SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2",
+        "KillWait=5",
+        "MinJobAge=300",
+        "SlurmdTimeout=10",
+        "ReturnToService=2",
+        "JobRequeue=1",
+        "PreemptType=preempt/partition_prio",
+        "PreemptMode=REQUEUE",
+        f"FirstJobId={layout.first_job_id}",
+    ]
+    if layout.max_array_size is not None:
+        lines.append(f"MaxArraySize={layout.max_array_size}")
+    lines += [
+        f"NodeName={name} NodeHostname={machine.hostname} NodeAddr=127.0.0.1 Port={port}"
+        f" CPUs={layout.cpus} RealMemory={layout.memory_mb} State=UNKNOWN"
+        for name, port in zip(layout.node_names, layout.node_ports, strict=True)
+    ]
+    lines += [
+        f"PartitionName=normal Nodes={nodes} Default=YES MaxTime=48:00:00 PriorityTier=1"
+        f" PreemptMode={layout.preempt_mode}",
+        f"PartitionName=short Nodes={nodes} MaxTime=04:00:00 PriorityTier=1 PreemptMode=OFF",
+        f"PartitionName=high Nodes={nodes} MaxTime=48:00:00 PriorityTier=10 PreemptMode=OFF",
+    ]
+    return "\n".join([*lines, *layout.extra_conf]) + "\n"
+
+
+def slurmdbd_conf(layout: Layout) -> str:
+    """slurmdbd.conf (mode 600, or slurmdbd refuses it).
+
+    StorageHost=localhost means the unix socket that MYSQL_UNIX_PORT names: the database has no
+    port, and needs no password behind a folder that only root may enter.
+    """
+    return "\n".join(
+        [
+            "AuthType=auth/munge",
+            f"AuthInfo=socket={layout.munge_socket}",
+            "DbdHost=localhost",
+            "DbdAddr=127.0.0.1",
+            f"DbdPort={layout.dbd_port}",
+            "SlurmUser=root",
+            f"PidFile={layout.folder}/slurmdbd.pid",
+            "StorageType=accounting_storage/mysql",
+            "StorageHost=localhost",
+            "StorageUser=root",
+            "StorageLoc=slurm",
+            "",
+        ]
+    )
+
+
+def cgroup_conf(machine: Machine) -> str:
+    """cgroup.conf: a task over its memory is killed, and without systemd's help."""
+    lines = [f"CgroupPlugin=cgroup/v{machine.cgroup_version}", "ConstrainRAMSpace=yes"]
+    if machine.has_swap:  # else the surplus is swapped out and nothing is ever out of memory
+        lines.append("ConstrainSwapSpace=yes")
+    if machine.cgroup_version == 2:
+        enable = "CgroupAutomount" if machine.slurm_version < (23, 2) else "EnableControllers"
+        lines += ["IgnoreSystemd=yes", f"{enable}=yes"]
+    return "\n".join([*lines, ""])
+
+
+def free_ports(count: int) -> Sequence[int]:
+    raise NotImplementedError
