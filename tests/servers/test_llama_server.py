@@ -13,8 +13,8 @@ import requests
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
-from .gguf_model import write_model  # noqa: E402
-from .llama import LlamaServer  # noqa: E402
+from .gguf_model import write_model
+from .llama import LlamaServer
 
 pytestmark = pytest.mark.llama
 

@@ -66,7 +66,7 @@ def test_text_is_sent_as_it_is_and_a_connection_can_be_cut() -> None:
 def test_a_kept_alive_connection_answers_without_delay() -> None:
     """40 ms each would be Nagle's algorithm against delayed ACKs: 100 requests in over 4 s."""
     with OpenAIStub(lambda *_: completion("x")) as stub, requests.Session() as session:
-        body = {"messages": []}
+        body: dict[str, Any] = {"messages": []}
         answers = [
             session.post(f"{stub.base_url}/chat/completions", json=body, timeout=10)
             for _ in range(100)

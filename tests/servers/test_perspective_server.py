@@ -1,4 +1,4 @@
-"""The stand-in has to be wrong exactly where the service is, or the client's tests prove nothing."""
+"""The stand-in has to be wrong just where the service is, or the client's tests prove nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,9 @@ from .perspective import ANALYZE, Fault, PerspectiveServer, score
 
 ROOT = Path(__file__).parents[2]
 ERROR = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
+MALFORMED = "Invalid JSON payload received."
+NO_LETTERS: dict[str, Any] = {"text": "🦋 1", "languages": None}
+UNKNOWN: dict[str, Any] = {"requestedAttributes": {"TOXICITY": {}, "WIT": {}}}
 
 
 @pytest.fixture
@@ -45,15 +49,9 @@ def error(response: requests.Response) -> dict[str, Any]:
     return found
 
 
-def test_scores_come_by_name_with_the_token_and_not_in_the_order_asked(
-    server: PerspectiveServer,
-) -> None:
-    response = ask(
-        server,
-        "Grüße 🦋",
-        requestedAttributes={"RESPECT_EXPERIMENTAL": {}, "TOXICITY": {}},
-        clientToken="at://did:plc:x/app.bsky.feed.post/y",
-    )
+def test_scores_come_by_name_and_not_in_the_order_asked(server: PerspectiveServer) -> None:
+    asked: dict[str, Any] = {"RESPECT_EXPERIMENTAL": {}, "TOXICITY": {}}
+    response = ask(server, "Grüße 🦋", requestedAttributes=asked, clientToken="at://x/y")
 
     def summary(attribute: str) -> dict[str, Any]:
         value = {"value": score("Grüße 🦋", attribute), "type": "PROBABILITY"}
@@ -64,7 +62,7 @@ def test_scores_come_by_name_with_the_token_and_not_in_the_order_asked(
     assert answer == {
         "attributeScores": {name: summary(name) for name in ("TOXICITY", "RESPECT_EXPERIMENTAL")},
         "languages": ["en"],
-        "clientToken": "at://did:plc:x/app.bsky.feed.post/y",
+        "clientToken": "at://x/y",
     }
     assert list(answer["attributeScores"]) == ["TOXICITY", "RESPECT_EXPERIMENTAL"]
 
@@ -72,14 +70,12 @@ def test_scores_come_by_name_with_the_token_and_not_in_the_order_asked(
 def test_spans_come_only_when_asked_for(server: PerspectiveServer) -> None:
     scores = ask(server, "Hello", spanAnnotations=True).json()["attributeScores"]
     value = {"value": score("Hello", "TOXICITY"), "type": "PROBABILITY"}
-    assert scores["TOXICITY"] == {
-        "summaryScore": value,
-        "spanScores": [{"begin": 0, "end": 5, "score": value}],
-    }
+    spans = [{"begin": 0, "end": 5, "score": value}]
+    assert scores["TOXICITY"] == {"summaryScore": value, "spanScores": spans}
 
 
 def test_a_score_depends_on_text_and_attribute_and_stays_the_same_for_ever() -> None:
-    assert score("Hello", "TOXICITY") == score("Hello", "TOXICITY") == 0.0
+    assert score("Hello", "TOXICITY") == 0.8566392944553822
     values = {score(text, name) for text in "ab" for name in ("TOXICITY", "INSULT")}
     assert len(values) == 4
     assert all(0 <= value < 1 for value in values)
@@ -88,29 +84,18 @@ def test_a_score_depends_on_text_and_attribute_and_stays_the_same_for_ever() -> 
 def test_a_missing_key_is_403_and_a_wrong_one_400(server: PerspectiveServer) -> None:
     missing, wrong = ask(server, key=""), ask(server, key="other")
     assert (missing.status_code, error(missing)["status"]) == (403, "PERMISSION_DENIED")
-    assert error(wrong) == {
-        "code": 400,
-        "message": "API key not valid. Please pass a valid API key.",
-        "status": "INVALID_ARGUMENT",
-        "details": [
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "API_KEY_INVALID",
-                "domain": "googleapis.com",
-                "metadata": {"service": "commentanalyzer.googleapis.com"},
-            }
-        ],
-    }
+    assert error(wrong)["message"] == "API key not valid. Please pass a valid API key."
+    assert error(wrong)["details"] == [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "API_KEY_INVALID",
+            "domain": "googleapis.com",
+            "metadata": {"service": "commentanalyzer.googleapis.com"},
+        }
+    ]
     assert server.admitted_by_minute == {}
-
-
-def test_the_key_may_be_in_the_url(server: PerspectiveServer) -> None:
-    body = {
-        "comment": {"text": "x"},
-        "languages": ["en"],
-        "requestedAttributes": {"TOXICITY": {}},
-    }
-    assert requests.post(f"{server.url}{ANALYZE}?key=K", json=body, timeout=10).ok
+    in_url = requests.post(f"{server.url}{ANALYZE}?key=K", json={}, timeout=10)
+    assert error(in_url)["details"] == [{"@type": ERROR, "errorType": "INVALID_REQUEST"}]
 
 
 @pytest.mark.parametrize(
@@ -118,27 +103,11 @@ def test_the_key_may_be_in_the_url(server: PerspectiveServer) -> None:
     [
         ({"text": " \n"}, "COMMENT_EMPTY", "Comment must be non-empty."),
         ({"text": "é" * 10_241}, "COMMENT_TOO_LONG", "Comment text too long."),
-        (
-            {"text": "🦋 1", "languages": None},
-            "LANGUAGE_DETECTION_FAILED",
-            "Unable to detect language",
-        ),
-        (
-            {"requestedAttributes": {"TOXICITY": {}, "WIT": {}}},
-            "INVALID_REQUEST",
-            "Unknown requested attribute: WIT",
-        ),
-        ({"comment": "Hello"}, "INVALID_REQUEST", "Invalid JSON payload received."),
-        (
-            {"language": "en"},
-            "INVALID_REQUEST",
-            'Invalid JSON payload received. Unknown name "language": Cannot find field.',
-        ),
-        (
-            {"requestedAttributes": {}},
-            "NO_REQUESTED_ATTRIBUTES",
-            "Missing requested_attributes",
-        ),
+        (NO_LETTERS, "LANGUAGE_DETECTION_FAILED", "Unable to detect language"),
+        (UNKNOWN, "INVALID_REQUEST", "Unknown requested attribute: WIT"),
+        ({"comment": "Hello"}, "INVALID_REQUEST", MALFORMED),
+        ({"lang": "en"}, "INVALID_REQUEST", f'{MALFORMED} Unknown name "lang": Cannot find field.'),
+        ({"requestedAttributes": {}}, "NO_REQUESTED_ATTRIBUTES", "Missing requested_attributes"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_by_an_error_type(
@@ -171,9 +140,8 @@ def test_one_attribute_without_the_language_fails_the_whole_request(
 
 def test_a_pair_of_attribute_and_language_can_be_taken_away() -> None:
     with PerspectiveServer(key="K", unsupported=[("TOXICITY", "en")]) as server:
-        assert error(ask(server))["message"] == (
-            "Attribute TOXICITY does not support request languages: en"
-        )
+        message = "Attribute TOXICITY does not support request languages: en"
+        assert error(ask(server))["message"] == message
 
 
 def test_the_quota_is_the_calendar_minutes_and_a_429_names_no_time_to_come_back() -> None:
@@ -187,11 +155,11 @@ def test_the_quota_is_the_calendar_minutes_and_a_429_names_no_time_to_come_back(
     assert (first, refused.status_code, after.status_code) == ([200, 400], 429, 200)
     assert "Retry-After" not in refused.headers
     info = error(refused)["details"][0]
-    assert (error(refused)["status"], info["reason"], info["metadata"]["quota_limit_value"]) == (
+    assert (error(refused)["status"], info["reason"]) == (
         "RESOURCE_EXHAUSTED",
         "RATE_LIMIT_EXCEEDED",
-        "2",
     )
+    assert info["metadata"]["quota_limit_value"] == "2"
     assert server.admitted_by_minute == {1: 2, 2: 1}
 
 
@@ -237,11 +205,15 @@ def test_faults_are_chosen_by_the_text_and_by_how_often_it_came() -> None:
 
 
 def test_stopping_ends_a_late_answer_and_starting_again_keeps_the_address() -> None:
-    server = PerspectiveServer(key="K", faults=lambda _, nth: Fault(delay_s=60 * (nth == 1)))
-    with server, ThreadPoolExecutor(1) as pool:
+    arrived = threading.Event()
+
+    def faults(_: str, nth: int) -> Fault | None:
+        arrived.set()
+        return Fault(delay_s=60) if nth == 1 else None
+
+    with PerspectiveServer(key="K", faults=faults) as server, ThreadPoolExecutor(1) as pool:
         late = pool.submit(ask, server)
-        while not server.requests:
-            assert not late.done()
+        assert arrived.wait(10)
         address = server.url
         server.stop()
         assert isinstance(late.exception(timeout=10), requests.ConnectionError)

@@ -7,9 +7,10 @@ never meet. Whatever differs between machines (cgroup version, swap) is a field 
 import dataclasses
 import pathlib
 import re
+import secrets
+import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +23,14 @@ class Machine:
     slurm_version: tuple[int, int]
 
     @classmethod
-    def look(cls) -> "Machine":
-        """This machine; a memory controller mounted as cgroup v1 is not in the v2 tree."""
+    def look(cls, path: str) -> "Machine":
+        """This machine, with its programs on `path`.
+
+        A memory controller mounted as cgroup v1 is not in the v2 tree, whatever else is.
+        """
         mounts = pathlib.Path("/proc/mounts").read_text()
-        version = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True)
+        slurmctld = shutil.which("slurmctld", path=path) or "slurmctld"
+        version = subprocess.run([slurmctld, "-V"], capture_output=True, text=True, check=True)
         found = re.search(r"(\d+)\.(\d+)", version.stdout)
         return cls(
             hostname=socket.gethostname().split(".")[0],
@@ -81,8 +86,13 @@ class Layout:
         return self.folder / "slurm.conf"
 
     @property
-    def slurmdbd_conf(self) -> pathlib.Path:
-        return self.folder / "slurmdbd.conf"
+    def munge_key(self) -> pathlib.Path:
+        return self.folder / "munge.key"
+
+    @property
+    def volatile(self) -> tuple[pathlib.Path, ...]:
+        """What is of no use to anybody after the end."""
+        return (self.sockets, self.folder / "database", self.folder / "spool")
 
 
 def slurm_conf(layout: Layout, machine: Machine) -> str:
@@ -102,6 +112,8 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
         f"SlurmdSpoolDir={layout.folder}/spool/%n",
         f"SlurmctldPidFile={layout.folder}/slurmctld.pid",
         f"SlurmdPidFile={layout.folder}/slurmd.%n.pid",
+        # A slurmstepd has no other place for its words than this; slurmd repeats its own there.
+        f"SlurmdLogFile={layout.folder}/log/%n.steps.log",
         "MailProg=/bin/true",
         "MpiDefault=none",
         # What is allocated is enforced, accounted and, at the end, found by cgroup.
@@ -149,7 +161,7 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
 
 
 def slurmdbd_conf(layout: Layout) -> str:
-    """slurmdbd.conf (mode 600, or slurmdbd refuses it).
+    """slurmdbd.conf: its database is MariaDB.
 
     StorageHost=localhost means the unix socket that MYSQL_UNIX_PORT names: the database has no
     port, and needs no password behind a folder that only root may enter.
@@ -183,5 +195,18 @@ def cgroup_conf(machine: Machine) -> str:
     return "\n".join([*lines, ""])
 
 
-def free_ports(count: int) -> Sequence[int]:
-    raise NotImplementedError
+def write(layout: Layout, machine: Machine) -> None:
+    """Make the cluster's folder."""
+    for name in ("log", "state", "spool"):
+        (layout.folder / name).mkdir(parents=True, exist_ok=True)
+    for node in layout.node_names:
+        (layout.folder / "spool" / node).mkdir(exist_ok=True)
+    files = {
+        layout.slurm_conf: slurm_conf(layout, machine).encode(),
+        layout.folder / "slurmdbd.conf": slurmdbd_conf(layout).encode(),
+        layout.folder / "cgroup.conf": cgroup_conf(machine).encode(),
+        layout.munge_key: secrets.token_bytes(128),
+    }
+    for path, content in files.items():
+        path.touch(mode=0o600)  # slurmdbd and munged refuse a file that others may read
+        path.write_bytes(content)

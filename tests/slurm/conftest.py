@@ -1,0 +1,52 @@
+"""Real clusters for the tests of this folder, each booted once, when a test first asks for it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.cluster import SlurmCluster, missing_programs
+
+PACKAGES = "slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server"
+
+
+def _require_slurm() -> None:
+    """Skip where no cluster can be booted; fail in CI, where a skip would go unnoticed."""
+    if missing := missing_programs():
+        reason = (
+            f"no Slurm can be booted without {', '.join(missing)}: run .ci/install-slurm"
+            f" (apt-get install {PACKAGES})"
+        )
+    elif os.geteuid() != 0:
+        reason = "no Slurm can be booted without root: cgroups need it"
+    else:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """Four nodes of 8 CPUs and 4,000 MB. Leave it as you found it: every test shares it."""
+    _require_slurm()
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as booted:
+        yield booted
+
+
+@pytest.fixture(scope="session")
+def small_array_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """Two nodes, and a controller that takes array indices up to 20 only."""
+    _require_slurm()
+    folder = tmp_path_factory.mktemp("slurm")
+    with SlurmCluster(folder, nodes=2, max_array_size=21) as booted:
+        yield booted
+
+
+@pytest.fixture
+def lone_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """One node of a test's own, not yet started: to be stopped, broken or killed."""
+    _require_slurm()
+    own = SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1)
+    yield own
+    own.stop()
