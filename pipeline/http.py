@@ -139,7 +139,7 @@ class Endpoint:
 
     def _backoff(self, sent: int) -> float:
         longest = min(self._patience.longest_wait, self._patience.first_wait * 2**sent)
-        return longest * random.uniform(0.5, 1.0)
+        return float(longest * random.uniform(0.5, 1.0))
 
 
 _TIMED_OUT, _CUT = -1, -2

@@ -1,7 +1,7 @@
 """What a classifier is. Another package adds one by the entry point group `pipeline.classifiers`.
 
-    [project.entry-points."pipeline.classifiers"]
-    mine = "mypackage.module:MyClassifier"
+[project.entry-points."pipeline.classifiers"]
+mine = "mypackage.module:MyClassifier"
 """
 
 from abc import ABC, abstractmethod

@@ -95,9 +95,7 @@ def _freeze_one(section: Section) -> JsonObject:
 
 
 def thaw(frozen: list[JsonObject]) -> tuple[Label, ...]:
-    return tuple(
-        Label(**{**label, "choices": tuple(label.get("choices", ()))}) for label in frozen
-    )
+    return tuple(Label(**{**label, "choices": tuple(label.get("choices", ()))}) for label in frozen)
 
 
 def schema(labels: tuple[Label, ...]) -> JsonObject:

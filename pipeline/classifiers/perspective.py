@@ -108,7 +108,9 @@ class Perspective(Classifier):
         if reply.status == 400 and error_type in _ROW_ERRORS:
             return Answer(post.uri, reason=error_type.lower())
         if reply.status >= 500 or reply.status <= 0:
-            return Answer(post.uri, reason=f"http_{reply.status}" if reply.status > 0 else "no_answer")
+            return Answer(
+                post.uri, reason=f"http_{reply.status}" if reply.status > 0 else "no_answer"
+            )
         raise TaskError(Cause.REFUSED, self._advice(reply))
 
     def _scores(self, post: Post, reply: Reply) -> Answer:

@@ -1,0 +1,159 @@
+"""What a task has paid for, kept in immutable parts: after any death the next life goes on here.
+
+A part's name says which attempt and which life of it wrote it, so two lives of one shard that run
+at once never write the same file, and how many rows it holds, so progress is read off a listing.
+"""
+
+import math
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import files
+from pipeline.errors import Cause, TaskError
+from pipeline.model import ENVELOPE, SHARD_SCHEMA, Answer, Column, LabelValue, Receipt
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "flag": (bool,),
+}
+
+
+def part_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    """A part's columns: the uri and the answer; text and timestamp stay in the shard."""
+    answer = ENVELOPE[len(SHARD_SCHEMA) :]
+    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns)])
+
+
+def rows_in(folder: Path) -> int:
+    """Rows in a shard's parts by their names; two lives may have counted a post twice."""
+    try:
+        return sum(int(path.stem.rpartition("-")[2]) for path in folder.glob("[0-9]*-*.parquet"))
+    except ValueError:
+        return 0
+
+
+class Checkpoint:
+    """Takes answers, and writes a part of those since the last one whenever `flush` is called.
+
+    Args:
+        folder: the shard's work folder; made where missing.
+        receipt: a part for another input or run is not read.
+        question: the configuration's hash: a part that answers another question is not read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        receipt: Receipt,
+        question: str,
+        columns: tuple[Column, ...],
+        attempt: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(tzinfo=None),
+    ) -> None:
+        self._folder = folder
+        self._metadata = {**receipt.metadata(), "hpc.config_hash": question}
+        self._schema = part_schema(columns)
+        self._kinds = {column.name: column.kind for column in columns}
+        self._life = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
+        self._now = now
+        self._pending: list[dict[str, object]] = []
+        self._parts: list[pa.Table] = []
+        self._read: list[Path] = []
+
+    @property
+    def pending(self) -> int:
+        """Answers that are in memory only."""
+        return len(self._pending)
+
+    def load(self) -> None:
+        """Reads the parts of earlier lives. One that cannot be read is named on stderr."""
+        for path in sorted(self._folder.glob("*.parquet")):
+            try:
+                table = pq.read_table(path, partitioning=None)
+            except (OSError, pa.ArrowException) as error:
+                print(f"{path}: left out, it cannot be read: {error}", file=sys.stderr)
+                continue
+            self._read.append(path)
+            if self._is_ours(table):
+                self._parts.append(table.cast(self._schema))
+            else:
+                print(f"{path}: left out, it is of another run or input", file=sys.stderr)
+
+    def answered(self) -> pa.Table:
+        """All answers so far, one row a uri (the first), in `part_schema`."""
+        table = pa.concat_tables([self._schema.empty_table(), *self._parts, self._table()])
+        uris = table["uri"].combine_chunks()
+        first = pc.equal(pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32()))
+        return table.filter(first)
+
+    def add(self, answer: Answer) -> None:
+        """Raises TaskError where the values are not what the classifier's columns declare."""
+        row: dict[str, object] = {
+            "uri": answer.uri,
+            "was_successfully_labeled": answer.values is not None,
+            "reason": answer.reason,
+            "label_timestamp": self._now(),
+        }
+        if answer.values is None:
+            if not answer.reason:
+                raise _broken(f"gave neither a label nor a reason for {answer.uri}")
+        else:
+            if answer.values.keys() != self._kinds.keys():
+                raise _broken(
+                    f"declares the columns {', '.join(self._kinds)} "
+                    f"but answered {', '.join(answer.values)} for {answer.uri}"
+                )
+            for name, value in answer.values.items():
+                if not _fits(value, self._kinds[name]):
+                    raise _broken(f"answered {name} = {value!r} for {answer.uri}")
+            row |= answer.values
+        self._pending.append(row)
+
+    def flush(self) -> None:
+        """Writes the pending answers as a part. Raises OSError where the disk is full."""
+        if not self._pending:
+            return
+        table = self._table()
+        # An attempt that published may have cleared the folder away.
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"{self._life}-{len(self._parts):05d}-{table.num_rows}.parquet"
+        files.write_parquet(self._folder / name, table.replace_schema_metadata(self._metadata))
+        self._read.append(self._folder / name)
+        self._parts.append(table)
+        self._pending = []
+
+    def discard(self) -> None:
+        """Removes the parts that this life read or wrote: the output holds them now."""
+        for path in self._read:
+            path.unlink(missing_ok=True)
+
+    def _table(self) -> pa.Table:
+        return pa.Table.from_pylist(self._pending, schema=self._schema)
+
+    def _is_ours(self, table: pa.Table) -> bool:
+        found = {
+            key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
+        }
+        return all(found.get(key) == value for key, value in self._metadata.items())
+
+
+def _fits(value: LabelValue, kind: str) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, bool) and kind != "flag":
+        return False
+    return isinstance(value, _KINDS[kind]) and not (isinstance(value, float) and math.isnan(value))
+
+
+def _broken(what: str) -> TaskError:
+    return TaskError(Cause.REFUSED, f"the classifier {what}: it breaks its own protocol")

@@ -1,0 +1,248 @@
+"""The DuckDB of gathered labels and of the runs' history. It can be rebuilt from the run folders.
+
+Only a gathering process opens it for writing, briefly: DuckDB lets one process write at a time.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import RunError
+from pipeline.scan import literal, quoted
+
+MEMORY_LIMIT = "1GB"
+THREADS = 2
+LOCK_WAIT_S = 10.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    run_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+    run_dir VARCHAR NOT NULL, posts BIGINT NOT NULL, shards INTEGER NOT NULL,
+    state VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, version VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (
+    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, posts BIGINT NOT NULL,
+    min_preprocessing_timestamp TIMESTAMP NOT NULL, max_preprocessing_timestamp TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL, cause VARCHAR, attempts INTEGER NOT NULL, gathered_at TIMESTAMP,
+    publication VARCHAR);
+CREATE TABLE IF NOT EXISTS attempts (
+    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    array_job_id BIGINT, array_task_index INTEGER NOT NULL, slurm_state VARCHAR, cause VARCHAR,
+    exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
+    node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
+-- Everything planned up to a name's watermark has its row: no gathered shard counts that begins
+-- behind, or ends after, the first post of one that is not gathered.
+CREATE OR REPLACE VIEW watermarks AS
+    WITH named AS (SELECT name, shards.* FROM shards JOIN runs USING (run_id)),
+    held AS (SELECT name, min(min_preprocessing_timestamp) AS first_missing
+             FROM named WHERE gathered_at IS NULL GROUP BY name)
+    SELECT name, max(max_preprocessing_timestamp) AS watermark
+    FROM named LEFT JOIN held USING (name)
+    WHERE gathered_at IS NOT NULL
+      AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)
+    GROUP BY name;
+"""
+
+
+def labels_table(name: str) -> str:
+    return f"labels_{name}"
+
+
+@contextmanager
+def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the database, its tables made.
+
+    Raises RunError where another process holds it longer than LOCK_WAIT_S, or where the file is
+    no DuckDB database.
+    """
+    connection = _connect(path, read_only)
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET threads = {THREADS}")
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        if not read_only:
+            try:
+                connection.execute(_TABLES)
+            except duckdb.Error as error:
+                raise RunError(f"{path} is not a database of this program: {error}") from None
+        yield connection
+    finally:
+        connection.close()
+
+
+def labelled_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
+    """SQL of the uris that have a row under `name` in an attached database; None: no such table."""
+    found = connection.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = ? AND table_name = ?",
+        [catalog, labels_table(name)],
+    ).fetchall()
+    return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}" if found else None
+
+
+def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
+    """Makes the labels' table, or adds the label columns that it does not have yet.
+
+    Raises RunError where a column is there with another type.
+    """
+    table = labels_table(name)
+    wanted = _columns_of(connection, schema)
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {quoted(table)} "
+        f"({', '.join(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
+    )
+    rows = connection.execute(f"DESCRIBE {quoted(table)}").fetchall()
+    present = {row[0]: row[1] for row in rows}
+    for column, kind in wanted.items():
+        if column not in present:
+            connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column)} {kind}")
+        elif present[column] != kind:
+            raise RunError(
+                f"table {table}: column {column} is {present[column]}, and {kind} in this run's "
+                "outputs: give the configuration another name"
+            )
+
+
+def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Rows under `name` now."""
+    table = quoted(labels_table(name))
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, str]:
+    """The publication that was gathered of each shard of a run."""
+    rows = connection.execute(
+        "SELECT shard_index, publication FROM shards WHERE run_id = ? AND gathered_at IS NOT NULL",
+        [run_id],
+    ).fetchall()
+    return {int(index): publication for index, publication in rows}
+
+
+def overlap(
+    connection: duckdb.DuckDBPyConnection, name: str, run_id: str, tables: Sequence[pa.Table]
+) -> pa.Table:
+    """The uris of these outputs that have a row from elsewhere: mostly none, one pass for all.
+
+    An anti-join a shard would read the whole table as often as there are shards.
+    """
+    uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
+    connection.register("new_uris", uris)
+    found = connection.execute(
+        f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
+        "ON old.uri = new_uris.uri "
+        "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)",
+        [run_id],
+    ).to_arrow_table()
+    connection.unregister("new_uris")
+    return found
+
+
+def replace_shard(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    labels: pa.Table,
+    *,
+    shard: dict[str, object],
+    present: pa.Table,
+) -> tuple[int, int]:
+    """One transaction: the shard's labels and its row in `shards`. Returns (removed, inserted).
+
+    `labels` is a verified output; `present` the uris to leave as they are; a redone shard's
+    former labels are replaced.
+    """
+    table = quoted(labels_table(name))
+    key = [shard["run_id"], shard["shard_index"]]
+    connection.register("output", labels)
+    connection.register("present", present)
+    connection.execute("BEGIN")
+    try:
+        removed = _changed(
+            connection, f"DELETE FROM {table} WHERE run_id = ? AND shard_index = ?", key
+        )
+        inserted = _changed(
+            connection,
+            f"INSERT INTO {table} BY NAME SELECT * FROM output ANTI JOIN present USING (uri)",
+        )
+        connection.execute("DELETE FROM shards WHERE run_id = ? AND shard_index = ?", key)
+        _insert(connection, "shards", [shard])
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise
+    finally:
+        connection.unregister("output")
+        connection.unregister("present")
+    return removed, inserted
+
+
+def replace_history(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    run: dict[str, object],
+    shards: Sequence[dict[str, object]],
+    attempts: Sequence[dict[str, object]],
+) -> None:
+    """One transaction: what is known of a run, its shards and attempts now."""
+    key = [run["run_id"]]
+    connection.execute("BEGIN")
+    try:
+        for table, rows in (("runs", [run]), ("shards", shards), ("attempts", attempts)):
+            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", key)
+            _insert(connection, table, rows)
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[dict[str, object]]
+) -> None:
+    """Rows as one Arrow table: 10,000 shards by INSERT … VALUES take a second a thousand."""
+    if not rows:
+        return
+    connection.register("rows", pa.Table.from_pylist(list(rows)))
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")
+    connection.unregister("rows")
+
+
+def _changed(
+    connection: duckdb.DuckDBPyConnection, statement: str, values: list[object] | None = None
+) -> int:
+    return int(connection.execute(statement, values or []).fetchall()[0][0])
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
+    connection.register("empty", schema.empty_table())
+    rows = connection.execute("DESCRIBE SELECT * FROM empty").fetchall()
+    connection.unregister("empty")
+    return {row[0]: row[1] for row in rows}
+
+
+def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.Error as error:
+            if "lock" not in str(error) or time.monotonic() > deadline:
+                raise RunError(f"the database {path} cannot be opened: {error}") from None
+        time.sleep(0.2)
+
+
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+    """Attaches the database read-only to a planning connection, waiting as `opened` does."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            connection.execute(f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)")
+        except duckdb.Error as error:
+            if "lock" not in str(error) or time.monotonic() > deadline:
+                raise RunError(f"the database {path} cannot be opened: {error}") from None
+            time.sleep(0.2)
+        else:
+            return

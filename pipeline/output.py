@@ -1,0 +1,127 @@
+"""A shard's published output: the only proof that the shard is done.
+
+It appears by one rename, carries its receipt in the footer, and holds exactly the shard's posts.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import files
+from pipeline.errors import Cause, TaskError
+from pipeline.manifest import Manifest, output_path
+from pipeline.model import SHARD_SCHEMA, Column, output_schema
+
+PUBLICATION = "hpc.publication"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What one look at an output's footer says.
+
+    `publication` tells one publication of a shard from the next; `problem` says why the file is
+    no output of this shard. Both None: there is no file.
+    """
+
+    publication: str | None = None
+    problem: str | None = None
+
+    @property
+    def verified(self) -> bool:
+        return self.publication is not None
+
+
+def verify(run_dir: Path, manifest: Manifest, index: int) -> Verdict:
+    """Reads the footer only: does it open, is its receipt this shard's, are all rows there?"""
+    try:
+        with pq.ParquetFile(output_path(run_dir, index)) as file:
+            return _judge(file.metadata.num_rows, file.schema_arrow.metadata, manifest, index)
+    except FileNotFoundError:
+        return Verdict()
+    except (OSError, pa.ArrowException) as error:
+        return Verdict(problem=f"it cannot be read: {error}")
+
+
+def read(run_dir: Path, manifest: Manifest, index: int) -> tuple[Verdict, pa.Table | None]:
+    """The whole output, every page's checksum verified."""
+    path = output_path(run_dir, index)
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except FileNotFoundError:
+        return Verdict(), None
+    except (OSError, pa.ArrowException) as error:
+        return Verdict(problem=f"it cannot be read: {error}"), None
+    verdict = _judge(table.num_rows, table.schema.metadata, manifest, index)
+    return verdict, table if verdict.verified else None
+
+
+def publish(
+    run_dir: Path,
+    manifest: Manifest,
+    index: int,
+    *,
+    posts: pa.Table,
+    answers: pa.Table,
+    columns: tuple[Column, ...],
+    model: str,
+    attempt: int,
+) -> None:
+    """Joins the shard's `posts` with their `answers` by uri and lets the output appear.
+
+    Does nothing where a verified output is there: another attempt was quicker, and its labels may
+    have been gathered. Raises TaskError where the answers are not exactly the shard's.
+    """
+    at = pc.index_in(posts["uri"].combine_chunks(), value_set=answers["uri"].combine_chunks())
+    if at.null_count or answers.num_rows != posts.num_rows:
+        raise TaskError(
+            Cause.CRASHED,
+            f"{at.null_count} posts of shard {index} have no answer and "
+            f"{answers.num_rows + at.null_count - posts.num_rows} answers no post: not published",
+        )
+    if verify(run_dir, manifest, index).verified:
+        return
+    answered = answers.take(at)
+    schema = output_schema(columns)
+    constants = {
+        "run_id": manifest.run_id,
+        "shard_index": index,
+        "attempt": attempt,
+        "model": model,
+        "config_hash": manifest.config_hash,
+    }
+    arrays = []
+    for field in schema:
+        if field.name in constants:
+            arrays.append(pa.repeat(pa.scalar(constants[field.name], field.type), posts.num_rows))
+        elif field.name in SHARD_SCHEMA.names:
+            arrays.append(posts[field.name])
+        else:
+            arrays.append(answered[field.name])
+    footer = {
+        **manifest.receipt(index).metadata(),
+        PUBLICATION: uuid.uuid4().hex,
+        "hpc.attempt": str(attempt),
+        "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = output_path(run_dir, index)
+    path.parent.mkdir(exist_ok=True)
+    files.write_parquet(path, pa.table(arrays, schema=schema).replace_schema_metadata(footer))
+
+
+def _judge(
+    rows: int, metadata: dict[bytes, bytes] | None, manifest: Manifest, index: int
+) -> Verdict:
+    found = {key.decode(): value.decode() for key, value in (metadata or {}).items()}
+    for key, expected in manifest.receipt(index).metadata().items():
+        if found.get(key) != expected:
+            has = f"is {found[key]}" if key in found else "is missing"
+            return Verdict(problem=f"its receipt is not this shard's: {key} {has}")
+    posts = manifest.shards[index].posts
+    if rows != posts:
+        return Verdict(problem=f"it holds {rows} rows, the shard {posts} posts")
+    return Verdict(publication=found.get(PUBLICATION, "unnamed"))
