@@ -11,6 +11,10 @@ class RunError(Exception):
     """Something failed or needs a person. Exit code 1."""
 
 
+class BusyError(RunError):
+    """Another process holds what is needed: nothing is wrong, later will do."""
+
+
 class Cause(StrEnum):
     """Why a shard is not done. The remedy of each is in `hpc.plan`."""
 

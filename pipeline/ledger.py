@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import RunError
+from pipeline.errors import BusyError, RunError
 from pipeline.scan import literal, quoted
 
 MEMORY_LIMIT = "1GB"
@@ -229,9 +229,15 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         try:
             return duckdb.connect(str(path), read_only=read_only)
         except duckdb.Error as error:
-            if "lock" not in str(error) or time.monotonic() > deadline:
-                raise RunError(f"the database {path} cannot be opened: {error}") from None
+            _refuse_to_wait(path, error, deadline)
         time.sleep(0.2)
+
+
+def _refuse_to_wait(path: Path, error: duckdb.Error, deadline: float) -> None:
+    if "lock" not in str(error):
+        raise RunError(f"the database {path} cannot be opened: {error}") from None
+    if time.monotonic() > deadline:
+        raise BusyError(f"the database {path} is in use by another process: {error}") from None
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
@@ -241,8 +247,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
         try:
             connection.execute(f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)")
         except duckdb.Error as error:
-            if "lock" not in str(error) or time.monotonic() > deadline:
-                raise RunError(f"the database {path} cannot be opened: {error}") from None
+            _refuse_to_wait(path, error, deadline)
             time.sleep(0.2)
         else:
             return

@@ -1,0 +1,1 @@
+"""Runs and Slurm, on the login node: observe, judge, plan, act."""

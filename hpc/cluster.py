@@ -1,0 +1,98 @@
+"""The configuration's `cluster:` section: a template for the cluster, overruled key by key."""
+
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+from pipeline.errors import InputError
+from pipeline.model import JsonObject
+from pipeline.section import Section
+
+DEFAULT_MAX_PARALLEL = 8
+_OURS = frozenset({"array", "hold", "job-name", "output", "error", "dependency", "signal"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one task asks Slurm for; None leaves it to the partition's default."""
+
+    partition: str | None = None
+    account: str | None = None
+    time_min: int = 60
+    mem_gb: float | None = None
+    cpus: int = 1
+    gres: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    exclude: str | None = None
+    python: str = ""
+    setup: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def freeze(section: Section) -> JsonObject:
+    """JSON values for the manifest: executor, max_parallel, grace_seconds, poll_seconds, resources.
+
+    Raises InputError for an unknown key, and for a template that is missing or wrong.
+    """
+    executor = section.choice("executor", ("slurm", "local"))
+    template = _template(section) if section.has("template") else None
+    resources = _resources(section, template)
+    local = executor == "local"
+    frozen: JsonObject = {
+        "executor": executor,
+        "max_parallel": section.integer(
+            "max_parallel", (os.cpu_count() or 1) if local else DEFAULT_MAX_PARALLEL, least=1
+        ),
+        # How long accounting and file systems may lag; here nothing does.
+        "grace_seconds": section.number("grace_seconds", 0.0 if local else 120.0, above=-1),
+        "poll_seconds": section.number("poll_seconds", 0.2 if local else 30.0, above=0),
+        "resources": asdict(resources),
+    }
+    section.done()
+    if template:
+        template.done()
+    return frozen
+
+
+def resources_of(frozen: JsonObject) -> Resources:
+    values = dict(frozen["resources"])
+    return Resources(**{**values, "setup": tuple(values["setup"])})
+
+
+def _template(section: Section) -> Section:
+    path = section.input_file("template")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise section.error("template", f"{path} is not valid YAML: {error}") from None
+    return Section(values, path="", source=str(path), folders=section.folders)
+
+
+def _resources(section: Section, template: Section | None) -> Resources:
+    """Every key is read from both, so that an unknown one is refused in either."""
+    none = Section({}, path="", source="", folders=())
+    under = template or none
+    extra = {**under.value("extra", {}), **section.value("extra", {})}
+    for key in extra:
+        if key in _OURS:
+            raise InputError(
+                f"{section.source}: {section.key_path('extra')}: --{key} is set by the submission"
+            )
+    return Resources(
+        partition=section.text("partition", under.text("partition", None)),
+        account=section.text("account", under.text("account", None)),
+        time_min=section.integer("time_min", under.integer("time_min", 60, least=1), least=1),
+        mem_gb=section.number("mem_gb", under.number("mem_gb", None, above=0), above=0),
+        cpus=section.integer("cpus", under.integer("cpus", 1, least=1), least=1),
+        gres=section.text("gres", under.text("gres", None)),
+        qos=section.text("qos", under.text("qos", None)),
+        constraint=section.text("constraint", under.text("constraint", None)),
+        exclude=section.text("exclude", under.text("exclude", None)),
+        python=section.text("python", under.text("python", sys.executable)),
+        setup=tuple(section.texts("setup", under.texts("setup", []))),
+        extra=extra,
+    )

@@ -1,0 +1,153 @@
+"""Runs, submissions and attempts as values. What each state and cause means is in `hpc.judge`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pipeline.errors import Cause
+from pipeline.last_words import LastWords
+from pipeline.manifest import Manifest
+from pipeline.model import JsonObject
+from pipeline.output import Verdict
+
+
+class State(StrEnum):
+    """A shard's state, derived by `hpc.judge`, never stored."""
+
+    DONE = "done"
+    PLANNED = "planned"
+    BLOCKED = "blocked"
+    RUNNING = "running"
+    QUEUED = "queued"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """How far one attempt is, as Slurm (or the local executor) tells."""
+
+    HELD = "held"
+    ACTIVE = "active"
+    WAITING = "waiting"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def run_id(self) -> str:
+        return self.manifest.run_id
+
+    @property
+    def cluster(self) -> JsonObject:
+        return self.manifest.cluster
+
+    @property
+    def is_local(self) -> bool:
+        return bool(self.manifest.cluster["executor"] == "local")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArrayPlan:
+    """One array to submit. Shard index = `offset` + array index.
+
+    `throttle` is the array's %K; `parallel_tasks` how many tasks of the run may run at once in
+    all its arrays; `after` numbers the submission that must end first, 0 for none; `after_jobs`
+    holds array job ids of earlier submissions that must.
+    """
+
+    offset: int
+    indices: tuple[int, ...]
+    throttle: int
+    parallel_tasks: int
+    after: int = 0
+    after_jobs: tuple[int, ...] = ()
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        return tuple(self.offset + index for index in self.indices)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """One sbatch. Its number is the attempt's number of every shard that it names.
+
+    The record is written before sbatch (the intent), again with the job id once sbatch took it,
+    on hold, and again when the array was released. Only a released submission may have run.
+    """
+
+    number: int
+    job_name: str
+    plan: ArrayPlan
+    intended_at: datetime
+    array_job_id: int | None = None
+    released_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRecord:
+    """What Slurm (or the local executor) says of one task of an attempt. Times are UTC."""
+
+    phase: Phase
+    slurm_state: str
+    cause: Cause | None = None
+    exit_code: str | None = None
+    elapsed_s: int | None = None
+    max_rss_mb: float | None = None
+    node: str | None = None
+    reason: str | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One released submission of a shard; `record` None: nobody has a record of it."""
+
+    number: int
+    array_job_id: int | None
+    array_task_index: int
+    submitted_at: datetime
+    record: TaskRecord | None = None
+    words: LastWords | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardFacts:
+    """All that was observed of one shard. `rows` counts the rows in its checkpoint parts."""
+
+    index: int
+    posts: int
+    output: Verdict
+    attempts: tuple[Attempt, ...] = ()
+    rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """A run at one moment. `trouble` holds what Slurm said where it did not answer."""
+
+    at: datetime
+    shards: tuple[ShardFacts, ...]
+    answered: bool
+    last_answer: datetime | None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """A shard in one state with one cause. `rule` numbers the first rule that matched."""
+
+    index: int
+    state: State
+    rule: int
+    cause: Cause | None = None
+    message: str = ""

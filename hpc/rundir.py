@@ -1,0 +1,162 @@
+"""A run's folder: where it is, its lock, and the records of its submissions."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from hpc.arrays import compress, expand
+from hpc.model import ArrayPlan, Run, Submission
+from pipeline import files, manifest
+from pipeline.errors import BusyError, InputError
+from pipeline.model import JsonObject
+
+LOCK = ".lock"
+PLANNING = ".planning-"
+
+
+def find(run_root: Path, wanted: str | None) -> Run:
+    """The run of a folder or an id; without one the newest under `run_root`.
+
+    Raises InputError where there is none, or one of another version.
+    """
+    if wanted is None:
+        folders = all_runs(run_root)
+        if not folders:
+            raise InputError(
+                f"there is no run under {run_root}: python -m hpc.submit --config FILE makes one "
+                "(--run-root or --config names another place)"
+            )
+        return load(folders[-1])
+    for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
+        if (folder / manifest.FILE_NAME).is_file():
+            return load(folder)
+    raise InputError(f"there is no run {wanted}, neither as a folder nor under {run_root}")
+
+
+def all_runs(run_root: Path) -> list[Path]:
+    """Oldest first: a run's id begins with the time at which it was made."""
+    if not run_root.is_dir():
+        return []
+    return sorted(path.parent for path in run_root.glob(f"[0-9]*/{manifest.FILE_NAME}"))
+
+
+def load(folder: Path) -> Run:
+    return Run(folder, manifest.read(folder))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: str) -> Iterator[int]:
+    """Holds the folder's lock; yields its file descriptor. A dead holder's lock is free.
+
+    Raises BusyError with the message `busy` where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(busy) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
+    return locked(
+        run.folder,
+        f"run {run.run_id} is in the hands of another process (submit, resubmit or supervise, or "
+        "tasks of the local executor): wait for it, or end it",
+    )
+
+
+def is_locked(run: Run) -> bool:
+    try:
+        with locked(run.folder, ""):
+            return False
+    except BusyError:
+        return True
+
+
+def remove(folder: Path) -> None:
+    """Of a run in which nothing was paid for. The manifest goes first: half a run is none."""
+    (folder / manifest.FILE_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def submissions(run: Run) -> tuple[Submission, ...]:
+    """In the order of their numbers. Raises InputError for a damaged record."""
+    paths = sorted((run.folder / "submissions").glob("[0-9]*.json"))
+    return tuple(_read(path) for path in paths)
+
+
+def record(run: Run, submission: Submission) -> Submission:
+    """Writes a submission's record; returns it."""
+    folder = run.folder / "submissions"
+    folder.mkdir(exist_ok=True)
+    files.write_json(folder / f"{submission.number:04d}.json", _document(submission))
+    return submission
+
+
+def withdraw(run: Run, submission: Submission) -> None:
+    """Forgets a submission of which no task can have run."""
+    (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
+    shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
+
+
+def intents(run: Run, plans: tuple[ArrayPlan, ...], first: int, now: datetime) -> list[Submission]:
+    return [
+        Submission(
+            number=number, job_name=f"hpc-{run.run_id}-{number:04d}", plan=plan, intended_at=now
+        )
+        for number, plan in enumerate(plans, start=first)
+    ]
+
+
+def _document(submission: Submission) -> JsonObject:
+    plan, released = submission.plan, submission.released_at
+    return {
+        "number": submission.number,
+        "job_name": submission.job_name,
+        "array_job_id": submission.array_job_id,
+        "intended_at": submission.intended_at.isoformat(),
+        "released_at": released.isoformat() if released else None,
+        "offset": plan.offset,
+        "array": compress(plan.indices),
+        "throttle": plan.throttle,
+        "parallel_tasks": plan.parallel_tasks,
+        "after": plan.after,
+        "after_jobs": list(plan.after_jobs),
+    }
+
+
+def _read(path: Path) -> Submission:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        plan = ArrayPlan(
+            offset=values["offset"],
+            indices=expand(values["array"]),
+            throttle=values["throttle"],
+            parallel_tasks=values["parallel_tasks"],
+            after=values["after"],
+            after_jobs=tuple(values["after_jobs"]),
+        )
+        submission = Submission(
+            number=values["number"],
+            job_name=values["job_name"],
+            plan=plan,
+            intended_at=datetime.fromisoformat(values["intended_at"]),
+            array_job_id=values["array_job_id"],
+        )
+        released = values["released_at"]
+        if released is None:
+            return submission
+        return replace(submission, released_at=datetime.fromisoformat(released))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error!r}") from None
