@@ -108,6 +108,10 @@ class TaskRecord:
     ended_at: datetime | None = None
 
 
+# By a submission's number and an array index.
+Records = dict[tuple[int, int], TaskRecord]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One released submission of a shard; `record` None: nobody has a record of it."""
@@ -118,6 +122,12 @@ class Attempt:
     submitted_at: datetime
     record: TaskRecord | None = None
     words: LastWords | None = None
+
+    @property
+    def phase(self) -> Phase:
+        if self.record:
+            return self.record.phase
+        return Phase.ENDED if self.words else Phase.UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ class SlurmError(RunError):
     """A command of Slurm's failed. `words` is what it said itself."""
 
     def __init__(self, command: Sequence[str], code: str, stdout: str, stderr: str) -> None:
-        self.words = stderr.strip() or stdout.strip() or f"no message, {code}"
+        self.words = stderr.strip() or stdout.strip() or code
         super().__init__(
             f"{shlex.join(command)} failed: {code}"
             + "".join(f"\n  {line}" for line in (stdout + stderr).strip().splitlines())
@@ -73,8 +73,8 @@ class Slurm:
             self._run("scancel", *map(str, jobs))
 
     def job_named(self, name: str) -> int | None:
-        """The job that the controller has under a name, ended a while ago at most."""
-        found = re.search(r"^(\d+)", self._run("squeue", "-h", "-t", "all", "-n", name, "-o", "%A"))
+        """The job of that name that waits or runs; ended ones do not count."""
+        found = re.search(r"^(\d+)", self._run("squeue", "-h", "-n", name, "-o", "%A"))
         return int(found[1]) if found else None
 
     def queue(self, names: Sequence[str]) -> Answer:
@@ -116,9 +116,12 @@ class Slurm:
                 timeout=self._patience_s,
             )
         except FileNotFoundError:
-            raise RunError(
+            raise SlurmError(
+                command,
                 f"there is no {command[0]} here: run this on a login node of the cluster, "
-                "or set cluster.executor: local"
+                "or set cluster.executor: local",
+                "",
+                "",
             ) from None
         except subprocess.TimeoutExpired:
             raise SlurmError(command, f"no answer in {self._patience_s:g} s", "", "") from None

@@ -6,6 +6,7 @@ Only a gathering process opens it for writing, briefly: DuckDB lets one process 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -107,18 +108,23 @@ def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.S
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Rows under `name` now."""
+    """Rows under `name` now; 0 where nothing was ever gathered under it."""
+    if not _has_table(connection, labels_table(name)):
+        return 0
     table = quoted(labels_table(name))
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, str]:
-    """The publication that was gathered of each shard of a run."""
+def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, tuple[str, datetime]]:
+    """The publication that was gathered of each shard of a run, and when (UTC)."""
+    if not _has_table(connection, "shards"):
+        return {}
     rows = connection.execute(
-        "SELECT shard_index, publication FROM shards WHERE run_id = ? AND gathered_at IS NOT NULL",
+        "SELECT shard_index, publication, gathered_at FROM shards "
+        "WHERE run_id = ? AND gathered_at IS NOT NULL",
         [run_id],
     ).fetchall()
-    return {int(index): publication for index, publication in rows}
+    return {int(index): (publication, at) for index, publication, at in rows}
 
 
 def overlap(
@@ -130,11 +136,11 @@ def overlap(
     """
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     connection.register("new_uris", uris)
-    found = connection.execute(
+    found = connection.sql(
         f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
         "ON old.uri = new_uris.uri "
         "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)",
-        [run_id],
+        params=[run_id],
     ).to_arrow_table()
     connection.unregister("new_uris")
     return found
@@ -196,6 +202,14 @@ def replace_history(
     except duckdb.Error:
         connection.execute("ROLLBACK")
         raise
+
+
+def _has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = ?",
+        [name],
+    ).fetchall()
+    return bool(found)
 
 
 def _insert(

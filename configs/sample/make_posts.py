@@ -196,7 +196,15 @@ SHORT = (
     "<p>", "👍🏽", "🇵🇪", "🏳️‍🌈", "😂😂", "猫", "はい", "لا", "כן", "네", "  meh\n", "\u200bhey\u200b", "   a   ",
     "\u200b \u200byes\ufeff", "e\u0301h", "same", "this", "10/7",
 )  # fmt: skip
-JUST_LONG_ENOUGH = ("hello", "great", " sad :( ", "awful", "\u200bmaybe\u200b", "是的没错吧", "😂😂😂😂😂")
+JUST_LONG_ENOUGH = (
+    "hello",
+    "great",
+    " sad :( ",
+    "awful",
+    "\u200bmaybe\u200b",
+    "是的没错吧",
+    "😂😂😂😂😂",
+)
 
 
 class Writer:
@@ -279,7 +287,11 @@ def posts(writer: Writer) -> list[Row]:
     texts += [(text, "") for text in JUST_LONG_ENOUGH]
     texts += [(writer.wall(english), "en") for _ in range(12)]
     texts += [(writer.wall(slots), langs) for slots, langs, _ in few[:3]]
-    texts += [("👨‍👩‍👧‍👦" * 119, ""), ("👍🏽" * 300, ""), ("🧑🏻‍🚒" * 198 + "fire", "en")]  # 2,975 bytes at most
+    texts += [
+        ("👨‍👩‍👧‍👦" * 119, ""),
+        ("👍🏽" * 300, ""),
+        ("🧑🏻‍🚒" * 198 + "fire", "en"),
+    ]  # 2,975 bytes at most
     texts += [(writer.chat(slots), langs) for slots, langs, count in few for _ in range(count)]
     ordinary = ROWS - 2 * COPIES - len(texts)
     texts += [(writer.chat(english), "en") for _ in range(ordinary)]
@@ -290,7 +302,9 @@ def posts(writer: Writer) -> list[Row]:
     again = [dict(row) for row in early[: 2 * COPIES]]
     for number, row in enumerate(again[COPIES:]):
         row["preprocessing_timestamp"] = f"2024-05-{20 + number % 7}-09:30:{number:02}"
-        row["text"] += writer.pick([" (edit: typo)", "\n\nEDIT: it's sorted now, thanks!", " [sic]"])
+        row["text"] += writer.pick(
+            [" (edit: typo)", "\n\nEDIT: it's sorted now, thanks!", " [sic]"]
+        )
     return rows + again
 
 

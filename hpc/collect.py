@@ -1,0 +1,156 @@
+"""Published outputs into DuckDB: one transaction a shard, any number of times, and counts that add
+up."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hpc import outputs
+from hpc.history import attempt_rows, run_row, shard_row
+from hpc.model import Judgement, Observation, Run
+from pipeline import ledger, output
+from pipeline.errors import RunError
+from pipeline.manifest import output_path
+
+# Outputs are looked for in the labels' table so many rows at a time: one pass for many shards.
+BATCH_ROWS = 500_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """`rows_before + rows_added == rows_after`, checked; the rows of a redone shard replace its
+    former ones and add nothing. `rejected` holds a line an output that was left out; `set_aside`
+    counts those that are no output any more."""
+
+    rows_before: int
+    rows_added: int
+    rows_after: int
+    unlabelable: int
+    already_present: int
+    rejected: tuple[str, ...]
+    set_aside: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    index: int
+    publication: str
+    labels: pa.Table
+
+
+def gather(run: Run, observation: Observation, judged: Sequence[Judgement]) -> Gathered:
+    """Brings in what is published and not there yet, and the run's history as it is now known.
+
+    Raises BusyError where another process keeps the database, RunError where the counts do not
+    add up or a column's type has changed.
+    """
+    name = run.manifest.name
+    with ledger.opened(Path(run.manifest.database)) as database:
+        known = ledger.gathered(database, run.run_id)
+        todo = [
+            (shard.index, shard.output.publication)
+            for shard in observation.shards
+            if shard.output.publication
+            and known.get(shard.index, ("",))[0] != shard.output.publication
+        ]
+        rejected = [
+            f"{_path(run, shard.index)}: left out: {shard.output.problem}"
+            for shard in observation.shards
+            if shard.output.problem
+        ]
+        before = ledger.count(database, name)
+        added = unlabelable = present = shards = 0
+        for batch in _batches(_read(run, todo, rejected)):
+            for one, removed, inserted in _bring_in(database, run, batch):
+                added += inserted - removed
+                present += one.labels.num_rows - inserted
+                unlabelable += pc.sum(pc.invert(one.labels["was_successfully_labeled"])).as_py()
+                shards += 1
+        after = ledger.count(database, name)
+        if before + added != after:
+            raise RunError(
+                f"{run.manifest.database}: {before} rows before, {added} added, but {after} after: "
+                "something else wrote to it meanwhile; gather again and compare"
+            )
+        _write_history(database, run, observation, judged)
+    return Gathered(
+        rows_before=before,
+        rows_added=added,
+        rows_after=after,
+        unlabelable=unlabelable,
+        already_present=present,
+        rejected=tuple(rejected),
+        set_aside=sum("set aside" in line for line in rejected),
+        shards=shards,
+    )
+
+
+def _read(run: Run, todo: list[tuple[int, str]], rejected: list[str]) -> Iterator[_Output]:
+    """The outputs, every page verified. A damaged one is set aside: its shard is to be redone."""
+    for index, _ in todo:
+        verdict, labels = output.read(run.folder, run.manifest, index)
+        if labels is not None and verdict.publication:
+            yield _Output(index, verdict.publication, labels)
+        elif verdict.problem and output.verify(run.folder, run.manifest, index).verified:
+            aside = outputs.set_aside(run, index)
+            rejected.append(f"{_path(run, index)}: {verdict.problem}: set aside as {aside.name}")
+        else:
+            rejected.append(f"{_path(run, index)}: left out: {verdict.problem or 'it is gone'}")
+
+
+def _batches(found: Iterator[_Output]) -> Iterator[list[_Output]]:
+    batch: list[_Output] = []
+    for one in found:
+        batch.append(one)
+        if sum(each.labels.num_rows for each in batch) >= BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _bring_in(
+    database: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output]
+) -> Iterator[tuple[_Output, int, int]]:
+    name = run.manifest.name
+    ledger.ensure_labels(database, name, batch[0].labels.schema)
+    present = ledger.overlap(database, name, run.run_id, [one.labels for one in batch])
+    for one in batch:
+        row = shard_row(run, one.index, one.publication, datetime.now(UTC))
+        removed, inserted = ledger.replace_shard(
+            database, name, one.labels, shard=row, present=present
+        )
+        yield one, removed, inserted
+
+
+def _write_history(
+    database: duckdb.DuckDBPyConnection,
+    run: Run,
+    observation: Observation,
+    judged: Sequence[Judgement],
+) -> None:
+    known = ledger.gathered(database, run.run_id)
+    ledger.replace_history(
+        database,
+        run=run_row(run, judged),
+        shards=[
+            {
+                **shard_row(run, one.index, *known.get(one.index, (None, None))),
+                "state": str(one.state),
+                "cause": str(one.cause) if one.cause else None,
+                "attempts": len(facts.attempts),
+            }
+            for one, facts in zip(judged, observation.shards, strict=True)
+        ],
+        attempts=attempt_rows(run, observation),
+    )
+
+
+def _path(run: Run, index: int) -> str:
+    return str(output_path(run.folder, index))

@@ -1,0 +1,78 @@
+"""A first look at the labels: how many, which, and a few of them."""
+
+import re
+from pathlib import Path
+
+import duckdb
+
+from pipeline import ledger
+from pipeline.model import ENVELOPE, PROVENANCE
+from pipeline.scan import quoted
+
+SHOWN_VALUES = 6
+SHOWN_ROWS = 5
+TEXT_WIDTH = 56
+
+
+def text(database: str, name: str) -> str:
+    """A few lines about table `labels_<name>`. Raises BusyError where the database is in use."""
+    with ledger.opened(Path(database), read_only=True) as labels:
+        if not ledger.count(labels, name):
+            return f"{database}: no labels under the name {name} yet"
+        table = quoted(ledger.labels_table(name))
+        ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
+        described = labels.execute(f"DESCRIBE {table}").fetchall()
+        columns = [(row[0], row[1]) for row in described if row[0] not in ours]
+        lines = [f"{database}, table {ledger.labels_table(name)}:", *_counts(labels, table)]
+        lines += [_column(labels, table, column, kind) for column, kind in columns]
+        lines += _rows(labels, table, [column for column, _ in columns])
+    return "\n".join(lines)
+
+
+def _counts(labels: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    rows = labels.execute(
+        f"SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM {table} GROUP BY 1 "
+        "ORDER BY 2 DESC, 1"
+    ).fetchall()
+    total = sum(count for _, count in rows)
+    labelled = sum(count for reason, count in rows if reason is None)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in rows if reason is not None)
+    rest = f", {total - labelled:,} cannot be ({reasons})" if reasons else ""
+    return [f"  {total:,} posts: {labelled:,} labelled{rest}"]
+
+
+def _column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: str) -> str:
+    name = quoted(column)
+    where = f"FROM {table} WHERE was_successfully_labeled"
+    if kind in ("DOUBLE", "BIGINT"):
+        low, mean, high = labels.execute(
+            f"SELECT min({name}), avg({name}), max({name}) {where}"
+        ).fetchall()[0]
+        if mean is None:
+            return f"  {column}: none"
+        return f"  {column}: from {low:.3f} to {high:.3f}, mean {mean:.3f}"
+    rows = labels.execute(
+        f"SELECT {name}, count(*) {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {SHOWN_VALUES + 1}"
+    ).fetchall()
+    shown = ", ".join(f"{value} {count:,}" for value, count in rows[:SHOWN_VALUES])
+    return f"  {column}: {shown}{', …' if len(rows) > SHOWN_VALUES else ''}"
+
+
+def _rows(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> list[str]:
+    """Every so-and-so-many-th post, so that not the oldest author fills the picture."""
+    names = ", ".join(quoted(column) for column in columns)
+    rows = labels.execute(
+        f"SELECT text, {names} FROM {table} WHERE was_successfully_labeled "
+        f"ORDER BY hash(uri), uri LIMIT {SHOWN_ROWS}"
+    ).fetchall()
+    lines = []
+    for post, *values in rows:
+        # What a terminal would act on (newlines, escapes, changes of direction) is left out.
+        flat = "".join(c for c in re.sub(r"\s+", " ", post).strip() if c.isprintable())
+        short = flat if len(flat) <= TEXT_WIDTH else flat[: TEXT_WIDTH - 1] + "…"
+        lines.append(f"    {'  '.join(map(_shown, values)):<18}  {short}")
+    return lines
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,175 @@
+"""`executor: local`: a run's tasks as processes of this machine, so many at once.
+
+Each inherits the run's lock: as long as one of them lives, however its parent died, nobody submits
+the run's shards again.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc.executors import work_order
+from hpc.model import Phase, Records, Run, Submission, TaskRecord
+from pipeline import files
+from pipeline.errors import Cause
+from pipeline.manifest import log_path
+from pipeline.model import JsonObject, WorkOrder
+from pipeline.worker import ENDED_BY_SIGNAL
+
+TICK_S = 0.05
+PATIENCE_S = 30.0  # between SIGTERM and SIGKILL, as Slurm's KillWait
+
+
+def run_array(
+    run: Run, submission: Submission, lock: int, on_end: Callable[[], None] = lambda: None
+) -> None:
+    """Runs an array's tasks, in the order of their indices, until all have ended.
+
+    Interrupted, it tells those that run to stop, and waits: they keep what they have.
+
+    Args:
+        lock: file descriptor of the run's lock.
+        on_end: called each time a task has ended.
+    """
+    log_path(run.folder, submission.number).mkdir(parents=True, exist_ok=True)
+    waiting = list(submission.plan.indices)
+    alive: dict[int, subprocess.Popen[bytes]] = {}
+    try:
+        while waiting or alive:
+            while waiting and len(alive) < submission.plan.throttle:
+                index = waiting.pop(0)
+                alive[index] = _start(work_order(submission, index, run.folder), lock)
+            ended = [index for index, process in alive.items() if process.poll() is not None]
+            for index in ended:
+                _record_end(work_order(submission, index, run.folder), alive.pop(index).returncode)
+                on_end()
+            if not ended:
+                time.sleep(TICK_S)
+    finally:
+        _end_all(run, submission, alive)
+
+
+def records(run: Run, asked: Iterable[Submission], *, in_use: bool) -> Records:
+    """What is known of the tasks; one without a record never started, or died with its parent.
+
+    Args:
+        in_use: somebody holds the run's lock, and so tasks may be alive or waiting.
+    """
+    found: Records = {}
+    for submission in asked:
+        folder = log_path(run.folder, submission.number)
+        for index in submission.plan.indices:
+            record = _record(folder / _record_name(submission.plan.offset + index), in_use)
+            if record:
+                found[submission.number, index] = record
+    return found
+
+
+def log_file(folder: Path, shard: int) -> Path:
+    return folder / f"{shard:05d}.log"
+
+
+def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
+    folder = log_path(Path(order.run_dir), order.attempt)
+    command = [sys.executable, "-m", "pipeline.worker"]
+    for name, value in asdict(order).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    with log_file(folder, order.shard_index).open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the parent, which then ends its tasks in good order.
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    _write(order, {"started_at": _now(), "ended_at": None, "exit_code": None})
+    return process
+
+
+def _end_all(run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]]) -> None:
+    for process in alive.values():
+        process.terminate()
+    deadline = time.monotonic() + PATIENCE_S
+    for index, process in alive.items():
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _record_end(work_order(submission, index, run.folder), process.returncode)
+
+
+def _record_end(order: WorkOrder, exit_code: int) -> None:
+    started = _read(_record_path(order)).get("started_at")
+    _write(order, {"started_at": started, "ended_at": _now(), "exit_code": exit_code})
+
+
+def _record(path: Path, in_use: bool) -> TaskRecord | None:
+    values = _read(path)
+    if not values:
+        # Not started yet; without the lock's holder it never will be.
+        return TaskRecord(phase=Phase.WAITING, slurm_state="waiting") if in_use else None
+    started = _time(values["started_at"])
+    if values["ended_at"] is None:
+        if not in_use:
+            return None
+        return TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=started)
+    code, ended = int(values["exit_code"]), _time(values["ended_at"])
+    return TaskRecord(
+        phase=Phase.ENDED,
+        slurm_state=_in_words(code),
+        cause=_cause(code),
+        exit_code=str(code),
+        elapsed_s=int((ended - started).total_seconds()) if started and ended else None,
+        started_at=started,
+        ended_at=ended,
+    )
+
+
+def _cause(code: int) -> Cause:
+    """A task that was told to stop (Ctrl-C ends in that) is not to blame, like a preempted one."""
+    if code == 0:
+        return Cause.NO_OUTPUT
+    return Cause.PREEMPTED if code in (ENDED_BY_SIGNAL, -signal.SIGTERM) else Cause.CRASHED
+
+
+def _in_words(code: int) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return {0: "ended", ENDED_BY_SIGNAL: "told to stop"}.get(code, "failed")
+
+
+def _record_name(shard: int) -> str:
+    return f"{shard:05d}.task.json"
+
+
+def _record_path(order: WorkOrder) -> Path:
+    return log_path(Path(order.run_dir), order.attempt) / _record_name(order.shard_index)
+
+
+def _write(order: WorkOrder, values: JsonObject) -> None:
+    files.write_json(_record_path(order), values)
+
+
+def _read(path: Path) -> JsonObject:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,181 @@
+"""From a configuration to a frozen run: which posts, in which shards. The caller holds the run
+root's lock; a death leaves a `.planning-` folder, which the next planning clears away."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from hpc import cluster, rundir
+from hpc.model import Run
+from hpc.rundir import PLANNING
+from hpc.slurm import Slurm
+from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
+from pipeline.backlog import Counts
+from pipeline.classifiers import base
+from pipeline.config import Config
+from pipeline.manifest import Manifest
+from pipeline.model import JsonObject, Shard
+from pipeline.scan import literal
+from pipeline.shards import Sizes
+
+# The local executor has no limit on an array's index; one array holds any run.
+LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
+
+README = """\
+One run of batch classification. manifest.json says what it is; shards/ holds its posts, outputs/
+what became of them, logs/ and submissions/ how it went: keep these. work/ holds checkpoint parts
+of shards that are not done. Once `python -m hpc.gather` has brought everything into the database,
+the whole folder may be deleted; to have one shard done again, delete its file in outputs/.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """A configuration checked and frozen: what the run's manifest will say beside its shards."""
+
+    config: Config
+    classifier: JsonObject
+    cluster: JsonObject
+    array_size: int
+
+    @property
+    def is_local(self) -> bool:
+        return bool(self.cluster["executor"] == "local")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """How many posts a run would take, and in which shards."""
+
+    source: str
+    counts: Counts
+    sizes: Sizes
+
+
+def terms(config: Config, slurm: Slurm) -> Terms:
+    """Checks all that can be checked before anything is read or spent.
+
+    Raises InputError for what is wrong in the configuration, RunError where Slurm is not there.
+    """
+    classifier = base.freeze(config.classifier)
+    frozen = cluster.freeze(config.cluster)
+    local = frozen["executor"] == "local"
+    return Terms(
+        config=config,
+        classifier=classifier,
+        cluster=frozen,
+        array_size=LOCAL_ARRAY_SIZE if local else slurm.array_size(),
+    )
+
+
+def dry_run(agreed: Terms, folders: tuple[Path, ...], limit: int | None) -> Draft:
+    """What `make_run` would take; leaves nothing behind."""
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
+        _staged(agreed, folders, Path(name), limit) as (draft, _),
+    ):
+        return draft
+
+
+def make_run(
+    agreed: Terms, folders: tuple[Path, ...], limit: int | None, given: str
+) -> tuple[Run | None, Draft]:
+    """Freezes the posts that have no label and are in no unfinished run of the same name.
+
+    No run where there are none. Raises InputError for the source, OSError where the disk is full;
+    then nothing is left behind.
+
+    Args:
+        given: the configuration's text, kept in the run's folder.
+    """
+    root = agreed.config.storage.run_root
+    root.mkdir(parents=True, exist_ok=True)
+    for abandoned in root.glob(f"{PLANNING}*"):
+        shutil.rmtree(abandoned)
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%S}-{agreed.config.name}-{uuid.uuid4().hex[:8]}"
+    folder = root / f"{PLANNING}{run_id}"
+    folder.mkdir()
+    try:
+        staging = folder / "staging"
+        staging.mkdir()
+        with _staged(agreed, folders, staging, limit) as (draft, connection):
+            if not draft.counts.posts:
+                return None, draft
+            reader = backlog.oldest_first(connection, draft.counts, rows=10_000)
+            frozen = shards.write(folder, reader, draft.sizes)
+        shutil.rmtree(staging)
+        made = _manifest(agreed, run_id, now, frozen)
+        for name in ("outputs", "work", "logs", "submissions"):
+            (folder / name).mkdir()
+        files.write_text(folder / "config.yaml", given)
+        files.write_text(folder / "README", README)
+        manifest.write(folder, made)
+        folder.rename(root / run_id)
+        return Run(root / run_id, made), draft
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _manifest(agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ...]) -> Manifest:
+    config = agreed.config
+    return Manifest(
+        format=manifest.FORMAT,
+        run_id=run_id,
+        name=config.name,
+        created_at=now.replace(tzinfo=None).isoformat(timespec="seconds"),
+        version=__version__,
+        database=str(config.storage.database),
+        classifier=agreed.classifier,
+        config_hash=manifest.config_hash(agreed.classifier, config.backlog.min_text_length),
+        min_text_length=config.backlog.min_text_length,
+        checkpoint_rows=config.checkpoint.rows,
+        checkpoint_seconds=config.checkpoint.seconds,
+        max_attempts=config.max_attempts,
+        cluster=agreed.cluster,
+        array_size=agreed.array_size,
+        shards=frozen,
+    )
+
+
+@contextmanager
+def _staged(
+    agreed: Terms, folders: tuple[Path, ...], folder: Path, limit: int | None
+) -> Iterator[tuple[Draft, duckdb.DuckDBPyConnection]]:
+    source = sources.find(agreed.config.backlog, folders)
+    with backlog.staging(folder) as connection:
+        taken = _taken(agreed.config, connection)
+        counts = backlog.stage(connection, source, taken=taken, limit=limit)
+        sizes = shards.sizes(counts.posts, agreed.config.sharding)
+        yield Draft(source=str(source), counts=counts, sizes=sizes), connection
+
+
+def _taken(config: Config, connection: duckdb.DuckDBPyConnection) -> str | None:
+    """SQL of the uris that have a row in the database, or are in a shard not gathered yet."""
+    database, parts = config.storage.database, []
+    gathered: dict[str, set[int]] = {}
+    runs = [rundir.load(folder) for folder in rundir.all_runs(config.storage.run_root)]
+    named = [run for run in runs if run.manifest.name == config.name]
+    if database.exists():
+        with ledger.opened(database, read_only=True) as labels:
+            gathered = {run.run_id: set(ledger.gathered(labels, run.run_id)) for run in named}
+        ledger.attach(connection, database, "labelled")
+        labelled = ledger.labelled_uris(connection, config.name, "labelled")
+        parts += [labelled] if labelled else []
+    waiting = [
+        str(manifest.shard_path(run.folder, shard.index))
+        for run in named
+        for shard in run.manifest.shards
+        if shard.index not in gathered.get(run.run_id, ())
+    ]
+    if waiting:
+        paths = ", ".join(literal(path) for path in waiting)
+        parts.append(f"SELECT uri FROM read_parquet([{paths}])")
+    return " UNION ALL ".join(parts) or None

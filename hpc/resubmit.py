@@ -1,0 +1,62 @@
+"""`python -m hpc.resubmit`: failed shards again, at the same array indices."""
+
+import argparse
+from typing import Any
+
+from hpc import cli, local, rundir
+from hpc.arrays import expand
+from hpc.cli import Verb
+from hpc.drive import arrays_for, begin, described, look, slurm_of
+from hpc.plan import resubmittable
+from hpc.submission import next_number
+from hpc.summary import next_command
+from pipeline.errors import InputError, RunError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    cli.run_arguments(parser)
+    parser.add_argument("--indices", help="these shards only, such as 3,7-9")
+    parser.add_argument("--force", action="store_true", help="also blocked shards that have ended")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be submitted")
+
+
+def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    run = cli.chosen_run(given)
+    slurm = slurm_of(run)
+    wanted = _indices(given.indices)
+    with rundir.lock_run(run) as lock:
+        now = look(run, slurm, lock_is_ours=True)
+        shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
+        if refusal:
+            raise RunError(refusal)
+        if not shards:
+            say(f"no shard of run {run.run_id} is failed: nothing to submit again")
+            say(f"next: {next_command(run, now.state)}")
+        elif given.dry_run:
+            plans = arrays_for(run, now, shards)
+            for one in rundir.intents(run, plans, next_number(run), now.observation.at):
+                say(f"would submit {described(one)}")
+                shards = ()
+        sent = begin(run, slurm, shards, now, say) if shards else ()
+        if slurm is None:
+            for one in sent:
+                local.run_array(run, one, lock)
+    jobs = [one.array_job_id for one in sent]
+    return 0, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
+
+
+def _indices(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return expand(text)
+    except ValueError as error:
+        raise InputError(f"--indices: {error}") from None
+
+
+VERB = Verb(
+    name="resubmit", example="python -m hpc.resubmit --dry-run", arguments=arguments, act=act
+)
+
+if __name__ == "__main__":
+    cli.main(VERB)

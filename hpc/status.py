@@ -1,0 +1,40 @@
+"""`python -m hpc.status`: every shard in one state with one cause."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from hpc import cli, summary
+from hpc.cli import Verb
+from hpc.drive import look, slurm_of
+
+CLEAR = "\x1b[H\x1b[2J"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    cli.run_arguments(parser)
+    parser.add_argument("--watch", action="store_true", help="show it again until the run ends")
+
+
+def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    run = cli.chosen_run(given)
+    slurm = slurm_of(run)
+    while True:
+        now = look(run, slurm)
+        if not given.json:
+            clear = CLEAR if given.watch and sys.stdout.isatty() else ""
+            say(clear + summary.table(run, now.observation, now.judged))
+        if not (given.watch and now.is_going_on):
+            break
+        time.sleep(run.cluster["poll_seconds"])
+    document = summary.document(run, now.observation, now.judged)
+    if not given.json:
+        say(f"\nnext: {summary.next_command(run, now.state)}")
+    return summary.EXIT_CODE[now.state], document
+
+
+VERB = Verb(name="status", example="python -m hpc.status --watch", arguments=arguments, act=act)
+
+if __name__ == "__main__":
+    cli.main(VERB)

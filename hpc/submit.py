@@ -1,0 +1,140 @@
+"""`python -m hpc.submit`: posts without a label become a run, and the run an array."""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hpc import cli, first_look, rundir, summary, takeup
+from hpc.cli import Verb
+from hpc.drive import Look, Say, begin, look, supervise, unsubmitted
+from hpc.model import Run
+from hpc.plan import arrays
+from hpc.planning import Draft, Terms, dry_run, make_run, terms
+from hpc.slurm import Slurm, SlurmError
+from pipeline import config
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, touch nothing")
+    parser.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
+    parser.add_argument("--limit", type=_positive, help="the oldest N posts only")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
+    )
+
+
+def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    overrides = tuple(given.set)
+    settings = config.load(given.config, overrides)
+    agreed = terms(settings, Slurm())
+    folders = (given.config.parent.absolute(), Path.cwd())
+    if given.dry_run:
+        draft = dry_run(agreed, folders, given.limit)
+        _tell_plan(agreed, draft, say)
+        return 0, _document(None, draft, [])
+    slurm = None if agreed.is_local else Slurm()
+    root = settings.storage.run_root
+    with ExitStack() as held:
+        with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
+            taken = takeup.take_up(settings, slurm, held, say)
+            run, draft = make_run(agreed, folders, given.limit, _given(given.config, overrides))
+            _tell_plan(agreed, draft, say)
+            if run is None:
+                runs = taken
+            else:
+                say(f"run {run.folder}")
+                lock = held.enter_context(rundir.lock_run(run))
+                if slurm is not None:
+                    _submit(run, slurm, say)
+                runs = [*taken, (run, lock)]
+        ends = [
+            supervise(one, slurm, lock, say) if given.wait or slurm is None else None
+            for one, lock in runs
+        ]
+    run = runs[-1][0] if runs else None
+    code = max((summary.EXIT_CODE[end.state] for end in ends if end), default=0)
+    _tell_end(run, ends[-1] if ends else None, say)
+    return code, _document(run, draft, takeup.array_jobs(run))
+
+
+def _submit(run: Run, slurm: Slurm, say: Say) -> None:
+    """All or nothing: where sbatch refuses, the run goes too, and its posts wait for the next."""
+    now = look(run, slurm)
+    try:
+        begin(run, slurm, unsubmitted(now), now, say)
+    except (SlurmError, OSError):
+        if not rundir.submissions(run):
+            rundir.remove(run.folder)
+        raise
+
+
+def _tell_plan(agreed: Terms, draft: Draft, say: Say) -> None:
+    counts, sizes = draft.counts, draft.sizes
+    say(
+        f"{draft.source}: {counts.rows:,} rows: {counts.duplicates:,} copies of a uri, "
+        f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
+        f"--limit, {counts.posts:,} to label"
+    )
+    if not counts.posts:
+        say(f"nothing to label under the name {agreed.config.name}")
+        return
+    planned = arrays(
+        range(sizes.count),
+        array_size=agreed.array_size,
+        max_parallel=agreed.cluster["max_parallel"],
+    )
+    at_once = planned[0].parallel_tasks
+    say(
+        f"{sizes.count:,} shards of {sizes.rows + bool(sizes.larger):,} posts at most, "
+        f"{len(planned)} array{'s' * (len(planned) > 1)}, {at_once} tasks at once"
+    )
+
+
+def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
+    if run is None:
+        return
+    if end is None:
+        say(f"next: python -m hpc.supervise {run.folder}, or look: python -m hpc.status")
+        return
+    say(summary.table(run, end.observation, end.judged))
+    say(first_look.text(run.manifest.database, run.manifest.name))
+
+
+def _document(run: Run | None, draft: Draft, jobs: list[int]) -> dict[str, Any]:
+    if run is None:
+        shards = draft.sizes.count
+        posts = draft.counts.posts
+        return {"run_id": None, "run_dir": None, "posts": posts, "shards": shards, "array_jobs": []}
+    return {
+        "run_id": run.run_id,
+        "run_dir": str(run.folder),
+        "posts": run.manifest.posts,
+        "shards": len(run.manifest.shards),
+        "array_jobs": jobs,
+    }
+
+
+def _given(path: Path, overrides: tuple[str, ...]) -> str:
+    """The configuration as it was given, for the run's folder."""
+    notes = "".join(f"# --set {override}\n" for override in overrides)
+    return notes + path.read_text(encoding="utf-8")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("should be 1 or more")
+    return number
+
+
+VERB = Verb(
+    name="submit",
+    example="python -m hpc.submit --config configs/quickstart.yaml",
+    arguments=arguments,
+    act=act,
+)
+
+if __name__ == "__main__":
+    cli.main(VERB)

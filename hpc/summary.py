@@ -1,0 +1,159 @@
+"""What a run amounts to: its state, its counts, as a table and as JSON. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from hpc.arrays import compress
+from hpc.model import Judgement, Observation, Run, ShardFacts, State
+
+
+class RunState(StrEnum):
+    COMPLETE = "complete"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    PLANNED = "planned"
+
+
+EXIT_CODE: dict[RunState, int] = {
+    RunState.COMPLETE: 0,
+    RunState.RUNNING: 3,
+    RunState.UNKNOWN: 3,
+    RunState.BLOCKED: 1,
+    RunState.FAILED: 1,
+    RunState.PLANNED: 1,
+}
+
+# The first of these that some shard is in is the run's.
+_ORDER = (
+    (State.RUNNING, RunState.RUNNING),
+    (State.QUEUED, RunState.RUNNING),
+    (State.UNKNOWN, RunState.UNKNOWN),
+    (State.FAILED, RunState.FAILED),
+    (State.PLANNED, RunState.PLANNED),
+    (State.BLOCKED, RunState.BLOCKED),
+)
+
+
+def run_state(judged: Sequence[Judgement]) -> RunState:
+    """A run is under way as long as any of its shards is."""
+    states = {one.state for one in judged}
+    return next((told for state, told in _ORDER if state in states), RunState.COMPLETE)
+
+
+def posts_done(shard: ShardFacts) -> int:
+    """Posts that have their answer, published or in a checkpoint part."""
+    return shard.posts if shard.output.verified else shard.rows
+
+
+def document(run: Run, observation: Observation, judged: Sequence[Judgement]) -> dict[str, Any]:
+    """What `status --json` prints."""
+    return {
+        "run_id": run.run_id,
+        "run_dir": str(run.folder),
+        "state": str(run_state(judged)),
+        "posts": run.manifest.posts,
+        "posts_done": sum(map(posts_done, observation.shards)),
+        "shards": [
+            {
+                "index": one.index,
+                "state": str(one.state),
+                "cause": str(one.cause) if one.cause else None,
+                "posts": facts.posts,
+                "posts_done": posts_done(facts),
+                "attempts": len(facts.attempts),
+                "array_job_id": facts.attempts[-1].array_job_id if facts.attempts else None,
+                "array_task_index": facts.attempts[-1].array_task_index if facts.attempts else None,
+                "message": one.message,
+            }
+            for one, facts in zip(judged, observation.shards, strict=True)
+        ],
+    }
+
+
+def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> str:
+    """A line for each state and cause, then what a person needs to know, then the next command."""
+    groups: dict[tuple[State, str], list[Judgement]] = {}
+    for one in judged:
+        groups.setdefault((one.state, str(one.cause or "")), []).append(one)
+    rows = [("STATE", "CAUSE", "SHARDS", "INDICES")]
+    for state in State:
+        for (found, cause), shards in groups.items():
+            if found is state:
+                indices = _shortened(compress(one.index for one in shards))
+                rows.append((str(state), cause, f"{len(shards):,}", indices))
+    widths = [max(len(row[at]) for row in rows) for at in range(3)]
+    lines = [
+        f"run {run.run_id}: {run_state(judged)}",
+        "",
+        *(
+            f"  {state:<{widths[0]}}  {cause:<{widths[1]}}  {count:>{widths[2]}}  {indices}"
+            for state, cause, count, indices in rows
+        ),
+        "",
+        _progress(run, observation),
+        *_messages(judged),
+    ]
+    return "\n".join(lines)
+
+
+def _progress(run: Run, observation: Observation) -> str:
+    done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
+    line = f"{done:,} of {posts:,} posts done ({_percent(done, posts)})"
+    starts = [
+        attempt.record.started_at
+        for shard in observation.shards
+        for attempt in shard.attempts
+        if attempt.record and attempt.record.started_at
+    ]
+    seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
+    if done in (0, posts) or seconds < 1:
+        return line
+    rate = done / seconds
+    return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
+
+
+def _percent(part: int, whole: int) -> str:
+    """Never 100 % before the last one."""
+    return f"{part * 100 // whole} %"
+
+
+def _messages(judged: Sequence[Judgement]) -> list[str]:
+    """The most frequent message of each state that is not simply going well."""
+    lines: list[str] = []
+    for state in (State.FAILED, State.BLOCKED, State.UNKNOWN):
+        shards = [one for one in judged if one.state is state]
+        for text, count in Counter(one.message for one in shards).most_common(3):
+            first = next(one for one in shards if one.message == text)
+            more = f" (and {count - 1} more alike)" if count > 1 else ""
+            lines.append(f"  shard {first.index}: {text}{more}")
+    return ["", *lines] if lines else []
+
+
+def next_command(run: Run, state: RunState) -> str:
+    """What to type next."""
+    run_id = run.folder
+    return {
+        RunState.COMPLETE: f"python -m hpc.gather {run_id}",
+        RunState.RUNNING: f"python -m hpc.supervise {run_id}",
+        RunState.UNKNOWN: f"python -m hpc.status {run_id}",
+        RunState.BLOCKED: f"python -m hpc.resubmit --force {run_id}",
+        RunState.FAILED: f"python -m hpc.resubmit {run_id}",
+        RunState.PLANNED: f"python -m hpc.supervise {run_id}",
+    }[state]
+
+
+def _shortened(indices: str, longest: int = 60) -> str:
+    if len(indices) <= longest:
+        return indices
+    return indices[:longest].rpartition(",")[0] + ",…"
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes >= 120:
+        return f"about {minutes // 60} h"
+    return f"about {minutes} min" if minutes else "less than a minute"

@@ -1,0 +1,70 @@
+"""Runs of a name that a submitter left behind half begun: the next `submit` goes on with them."""
+
+from contextlib import ExitStack
+
+from hpc import rundir, submission
+from hpc.drive import Say, begin, described, look, unsubmitted
+from hpc.model import Run
+from hpc.slurm import Slurm, SlurmError
+from pipeline.config import Config
+from pipeline.errors import BusyError
+from pipeline.output import verify
+
+
+def take_up(
+    settings: Config, slurm: Slurm | None, held: ExitStack, say: Say
+) -> list[tuple[Run, int]]:
+    """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
+    which are entered into `held`. Without a Slurm: the local runs that were interrupted.
+
+    A run that somebody else holds is in good hands. One that was never submitted, and that sbatch
+    refuses now, is removed: its posts go into the next.
+    """
+    taken: list[tuple[Run, int]] = []
+    for folder in rundir.all_runs(settings.storage.run_root):
+        run = rundir.load(folder)
+        if run.manifest.name != settings.name or run.is_local != (slurm is None):
+            continue
+        if not (_is_unfinished(run) if slurm is None else _is_half_begun(run)):
+            continue
+        try:
+            lock = held.enter_context(rundir.lock_run(run))
+        except BusyError:
+            continue
+        say(f"run {run.folder} was left unfinished: going on with it")
+        if slurm is None or _submitted(run, slurm, say):
+            taken.append((run, lock))
+    return taken
+
+
+def array_jobs(run: Run | None) -> list[int]:
+    """The job ids of a run's arrays."""
+    if run is None:
+        return []
+    return [one.array_job_id for one in rundir.submissions(run) if one.array_job_id is not None]
+
+
+def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
+    try:
+        for one in submission.take_up(run, slurm):
+            say(f"taken up: {described(one)}")
+        now = look(run, slurm)
+        if rest := unsubmitted(now):
+            begin(run, slurm, rest, now, say)
+    except SlurmError as error:
+        if rundir.submissions(run):
+            raise
+        say(f"{error}\nnothing of that run was ever submitted: it is removed, its posts are free")
+        rundir.remove(run.folder)
+        return False
+    return True
+
+
+def _is_half_begun(run: Run) -> bool:
+    sent = rundir.submissions(run)
+    named = {shard for one in sent for shard in one.plan.shards}
+    return any(one.released_at is None for one in sent) or len(named) < len(run.manifest.shards)
+
+
+def _is_unfinished(run: Run) -> bool:
+    return not all(verify(run.folder, run.manifest, s.index).verified for s in run.manifest.shards)
