@@ -11,7 +11,7 @@ from hpc.slurm_states import meaning
 from pipeline.errors import Cause
 
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList"
-SQUEUE_FORMAT = "%i|%T|%N|%r"
+SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 _OOM_SIGNAL = ":125"
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
@@ -34,7 +34,7 @@ def from_sacct(printed: str) -> tuple[Record, ...]:
                 tasks[owner] = _with_step(tasks[owner], state, exit_code, max_rss)
             continue
         phase, cause = meaning(state)
-        if exit_code.endswith(_OOM_SIGNAL) and phase is Phase.ENDED:
+        if exit_code.endswith(_OOM_SIGNAL) and cause is Cause.CRASHED:
             cause = Cause.OUT_OF_MEMORY
         tasks[identity] = TaskRecord(
             phase=phase,
@@ -52,13 +52,17 @@ def from_sacct(printed: str) -> tuple[Record, ...]:
 
 
 def from_squeue(printed: str) -> tuple[Record, ...]:
-    """`squeue -h -o SQUEUE_FORMAT`."""
+    """`squeue -h -o SQUEUE_FORMAT`. The end of a task that runs (%e) is only Slurm's guess."""
     records = []
-    for identity, (state, nodes, reason) in _rows(printed, 4):
+    for identity, (state, end, nodes, reason) in _rows(printed, 5):
         phase, cause = meaning(state, reason)
-        why = None if reason in ("", "None") else reason
         record = TaskRecord(
-            phase=phase, slurm_state=state, cause=cause, node=_node(nodes), reason=why
+            phase=phase,
+            slurm_state=state,
+            cause=cause,
+            node=_node(nodes),
+            reason=None if reason in ("", "None") else reason,
+            ended_at=_time(end) if phase is Phase.ENDED else None,
         )
         records.append((identity, record))
     return tuple(records)

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import InputError
 from pipeline.model import JsonObject
 from pipeline.section import Section
 
@@ -76,12 +75,7 @@ def _resources(section: Section, template: Section | None) -> Resources:
     """Every key is read from both, so that an unknown one is refused in either."""
     none = Section({}, path="", source="", folders=())
     under = template or none
-    extra = {**under.value("extra", {}), **section.value("extra", {})}
-    for key in extra:
-        if key in _OURS:
-            raise InputError(
-                f"{section.source}: {section.key_path('extra')}: --{key} is set by the submission"
-            )
+    extra = {**_extra(under), **_extra(section)}
     return Resources(
         partition=section.text("partition", under.text("partition", None)),
         account=section.text("account", under.text("account", None)),
@@ -96,3 +90,14 @@ def _resources(section: Section, template: Section | None) -> Resources:
         setup=tuple(section.texts("setup", under.texts("setup", []))),
         extra=extra,
     )
+
+
+def _extra(section: Section) -> JsonObject:
+    """Further options of sbatch. submitit writes `job_name` as --job-name: both are ours."""
+    given = section.value("extra", {})
+    if not isinstance(given, dict):
+        raise section.error("extra", f"should be a mapping of sbatch's options, not {given!r}")
+    for key in given:
+        if str(key).replace("_", "-") in _OURS:
+            raise section.error("extra", f"--{str(key).replace('_', '-')} is set by the submission")
+    return {str(key): value for key, value in given.items()}

@@ -56,6 +56,8 @@ def arrays(
     groups: dict[int, list[int]] = {}
     for shard in sorted(set(shards)):
         groups.setdefault(shard // array_size, []).append(shard % array_size)
+    if not groups:
+        return ()
     count = len(groups)
     widths = _shares([len(group) for group in groups.values()], max_parallel)
     total = tasks_at_once or min(max_parallel, sum(len(group) for group in groups.values()))

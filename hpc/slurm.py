@@ -19,6 +19,7 @@ from pipeline.errors import RunError
 
 PATIENCE_S = 60.0
 _BEFORE = timedelta(days=1)  # clocks of two machines, and sacct's window, never agree to a second
+_NEVER = "Requested node configuration is not available"
 _ACCOUNTING_OFF = "accounting storage is disabled"
 
 
@@ -57,7 +58,13 @@ class Slurm:
         return int(found[1])
 
     def submit(self, script: Path) -> int:
-        """sbatch; the job id."""
+        """sbatch; the job id. Refuses also what Slurm takes on hold and then never starts."""
+        try:
+            self._run("sbatch", "--test-only", str(script), env=_for_sbatch())
+        except SlurmError as error:
+            # The test has other complaints too, of nodes that are down or busy right now.
+            if _NEVER in error.words:
+                raise
         printed = self._run("sbatch", "--parsable", str(script), env=_for_sbatch())
         # "id" or "id;cluster", after whatever a site's wrapper prints.
         found = re.fullmatch(r"(\d+)(?:;.*)?", printed.strip().splitlines()[-1])

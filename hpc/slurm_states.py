@@ -76,7 +76,9 @@ MEANING: dict[SlurmState, Meaning] = {
     SlurmState.UPDATE_DB: (Phase.ACTIVE, None),
 }
 
-_HELD_REASONS = ("JobHeldUser", "JobHeldAdmin", "launch failed requeued held")
+# A held job is PENDING to squeue; only its reason tells. The texts with spaces are those of
+# slurmctld's state_desc ("job requeued in held state", "launch failed requeued held", …).
+_HELD_REASONS = ("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state")
 
 
 def meaning(shown: str, reason: str = "") -> Meaning:
@@ -91,6 +93,11 @@ def meaning(shown: str, reason: str = "") -> Meaning:
         state = longer[0] if len(longer) == 1 else None
     if state is None:
         return Phase.ACTIVE, None
-    if state is SlurmState.PENDING and reason.strip("()").startswith(_HELD_REASONS):
+    if state is SlurmState.PENDING and _is_hold(reason):
         return Phase.HELD, None
     return MEANING[state]
+
+
+def _is_hold(reason: str) -> bool:
+    words = reason.replace("_", " ")  # as scontrol prints them
+    return any(held in words for held in _HELD_REASONS)

@@ -1,11 +1,13 @@
 """Real clusters for the tests of this folder, each booted once, when a test first asks for it."""
 
 import os
+import pathlib
 from collections.abc import Iterator
 
 import pytest
 
 from tests.slurm.cluster import SlurmCluster, missing_programs
+from tests.slurm.commands import Bench
 
 PACKAGES = "slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server"
 
@@ -50,3 +52,9 @@ def lone_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClus
     own = SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1)
     yield own
     own.stop()
+
+
+@pytest.fixture
+def bench(cluster: SlurmCluster, tmp_path: pathlib.Path) -> Bench:
+    """A user's working folder on the shared cluster."""
+    return Bench(cluster, tmp_path)

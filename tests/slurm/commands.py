@@ -1,0 +1,159 @@
+"""The verbs as a user types them, on a private cluster; a classifier that does as it is told."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from tests.slurm.cluster import SlurmCluster
+from tests.slurm.programs import environment
+
+SCRIPTED = '''
+import os, pathlib, signal, time
+from pipeline.classifiers.base import Classifier
+from pipeline.model import Answer, Column
+
+class Scripted(Classifier):
+    """The next word of file <array index> says what happens; afterwards labels by length."""
+    columns = (Column("length", "integer"),)
+    model = "scripted"
+
+    @classmethod
+    def freeze(cls, section):
+        return {"script": section.text("script")}
+
+    def __init__(self, options, share):
+        self.folder = pathlib.Path(options["script"])
+
+    def classify(self, posts):
+        posts = list(posts)
+        if posts:
+            self.act()
+        with (self.folder / f"asked-{os.getpid()}").open("a") as asked:
+            for post in posts:
+                asked.write(post.uri + "\\n")
+                yield Answer(post.uri, {"length": len(post.text)})
+
+    def act(self):
+        script = self.folder / os.environ["SLURM_ARRAY_TASK_ID"]
+        words = script.read_text().split() if script.exists() else []
+        script.write_text(" ".join(words[1:]))
+        match words[:1]:
+            case ["fail"]:
+                raise RuntimeError("this was scripted")
+            case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["memory"]:
+                hog = bytearray(600 << 20)
+                raise AssertionError(f"{len(hog)} bytes were there")
+            case ["wait"]:
+                while not (self.folder / "go").exists():
+                    time.sleep(0.05)
+'''
+
+
+class Bench:
+    """A working folder of a user's on a cluster.
+
+    `config(...)` writes a configuration; `hpc(verb, ...)` runs a verb; `script(index, words)` says
+    what the scripted classifier's task of an array index does in its first lives.
+    """
+
+    def __init__(self, cluster: SlurmCluster, folder: pathlib.Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.scripts = folder / "script"
+        self.scripts.mkdir()
+        self._plugins = folder / "plugins"
+        info = self._plugins / "scripted-1.dist-info"
+        info.mkdir(parents=True)
+        (self._plugins / "scripted.py").write_text(SCRIPTED)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(
+            "[pipeline.classifiers]\nscripted = scripted:Scripted\n"
+        )
+        self.env = environment() | cluster.env | {"PYTHONPATH": str(self._plugins)}
+
+    def config(self, source: pathlib.Path, **sections: Mapping[str, Any]) -> pathlib.Path:
+        """A configuration for the scripted classifier, sections overruled key by key."""
+        values: dict[str, Any] = {
+            "name": "test",
+            "backlog": {"source": str(source)},
+            "sharding": {"shards": 4},
+            "classifier": {"type": "scripted", "script": str(self.scripts)},
+            "cluster": {
+                "executor": "slurm",
+                "account": "kellogg",
+                "time_min": 5,
+                "mem_gb": 0.4,
+                "max_parallel": 4,
+                "grace_seconds": 8,
+                "poll_seconds": 0.5,
+            },
+        }
+        for name, section in sections.items():
+            values[name] = {**values.get(name, {}), **section}
+        if "classifier" in sections:
+            values["classifier"] = dict(sections["classifier"])
+        path = self.folder / "run.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    def script(self, index: int, words: str) -> None:
+        (self.scripts / str(index)).write_text(words)
+
+    def asked(self) -> list[str]:
+        """The uris that the scripted classifier was asked for, as often as it was."""
+        return [
+            uri for path in self.scripts.glob("asked-*") for uri in path.read_text().splitlines()
+        ]
+
+    def hpc(
+        self, verb: str, *arguments: object, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def document(self, verb: str, *arguments: object, code: int = 0) -> dict[str, Any]:
+        """What `--json` prints, the exit code being `code`."""
+        done = self.hpc(verb, *arguments, "--json")
+        assert done.returncode == code, f"{verb}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def states(self) -> dict[int, tuple[str, str | None]]:
+        """State and cause of every shard, whatever `status` exits with."""
+        done = self.hpc("status", "--json")
+        assert done.stdout, done.stderr
+        shards = json.loads(done.stdout)["shards"]
+        return {shard["index"]: (shard["state"], shard["cause"]) for shard in shards}
+
+    def accounted(self, jobs: Sequence[int]) -> dict[str, str]:
+        """State by task, as accounting has it by now."""
+        listed = ",".join(map(str, jobs))
+        table = self.cluster.run("sacct", "-n", "-P", "-X", "-j", listed, "-o", "JobID,State")
+        return dict(line.split("|") for line in table.splitlines())
+
+    def shim(
+        self, program: str, before: str = "", after: str = "", *, path: str | None = None
+    ) -> dict[str, str]:
+        """An environment in which shell lines run around a program of Slurm's."""
+        folder = self.folder / f"shim-{program}"
+        folder.mkdir(exist_ok=True)
+        real = self.cluster.run("sh", "-c", f"command -v {program}").strip()
+        script = folder / program
+        script.write_text(f'#!/bin/sh\n{before}\n{real} "$@"\ncode=$?\n{after}\nexit $code\n')
+        script.chmod(0o755)
+        return {"PATH": f"{folder}{os.pathsep}{path or self.env['PATH']}"}

@@ -1,0 +1,118 @@
+"""Submitting is all or nothing, and a submitter may die anywhere: never two arrays for a shard."""
+
+import pathlib
+import signal
+
+import pytest
+
+from tests.slurm import posts
+from tests.slurm.commands import Bench
+
+pytestmark = pytest.mark.slurm
+
+KILL = "kill -9 $PPID"
+IF_SUBMITTING = f"if [ $1 = --parsable ]; then {KILL}; fi"  # and not only --test-only
+IF_RELEASING = f"if [ $1 = release ]; then {KILL}; fi"
+
+
+def runs(bench: Bench) -> list[pathlib.Path]:
+    return sorted((bench.folder / "runs").glob("[0-9]*"))
+
+
+def jobs_in_queue(bench: Bench) -> set[str]:
+    """Array job ids of this bench's runs that wait or run."""
+    names = {f"hpc-{run.name}-{number:04d}" for run in runs(bench) for number in (1, 2, 3)}
+    queue = bench.cluster.run("squeue", "-h", "-o", "%A %j").splitlines()
+    return {line.split()[0] for line in queue if line.split()[1] in names}
+
+
+@pytest.mark.parametrize(
+    ("cluster_keys", "words"),
+    [
+        ({"partition": "nowhere"}, "invalid partition specified: nowhere"),
+        ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
+        ({"mem_gb": 4000}, "Requested node configuration is not available"),
+        ({"extra": {"qos": "golden"}}, "Invalid qos specification"),
+    ],
+)
+def test_a_refusal_is_passed_on_in_sbatchs_words_and_nothing_is_left(
+    bench: Bench, cluster_keys: dict[str, object], words: str
+) -> None:
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20), cluster=cluster_keys)
+    refused = bench.hpc("submit", "--config", config)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: sbatch --")
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert runs(bench) == []
+
+
+def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> None:
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
+    once = bench.folder / "once"
+    second = f"[ -e {once} ] && {{ echo 'sbatch: error: no second' >&2; exit 1; }}; touch {once}"
+    # An array limit of 2 makes two arrays of the four shards; the cluster itself allows more.
+    small = bench.shim("scontrol", "echo 'MaxArraySize = 2'; exit 0")
+    env = bench.shim("sbatch", f"if [ $1 = --parsable ]; then {second}; fi", path=small["PATH"])
+    refused = bench.hpc("submit", "--config", config, env=env)
+    assert refused.returncode == 1
+    assert "no second" in refused.stderr
+    assert once.exists()
+    assert runs(bench) == []
+    held = bench.cluster.run("squeue", "-h", "-t", "PENDING", "-o", "%j")
+    assert "test" not in held
+
+
+DEATHS = [
+    ("sbatch", IF_SUBMITTING, "", "before sbatch"),
+    ("sbatch", "", IF_SUBMITTING, "after sbatch, before its answer is recorded"),
+    ("scontrol", IF_RELEASING, "", "before the array is released"),
+    ("scontrol", "", IF_RELEASING, "after the array is released"),
+]
+
+
+@pytest.mark.parametrize("verb", ["submit", "supervise"])
+@pytest.mark.parametrize(("program", "before", "after", "when"), DEATHS, ids=[d[3] for d in DEATHS])
+def test_a_submitter_that_dies_is_taken_up_with_one_array_for_its_shards(
+    bench: Bench, program: str, before: str, after: str, when: str, verb: str
+) -> None:
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
+    dead = bench.hpc("submit", "--config", config, env=bench.shim(program, before, after))
+    assert dead.returncode == -signal.SIGKILL, when
+    (run,) = runs(bench)
+    if verb == "submit":
+        taken = bench.document("submit", "--config", config)
+        assert taken["run_id"] == run.name
+    end = bench.document("supervise", run)
+    assert (end["state"], end["posts_done"]) == ("complete", 20)
+    assert [shard["attempts"] for shard in end["shards"]] == [1, 1, 1, 1]
+    assert len({shard["array_job_id"] for shard in end["shards"]}) == 1
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+    assert jobs_in_queue(bench) == set()
+    assert runs(bench) == [run]
+
+
+def test_a_submitter_that_died_while_planning_leaves_nothing_in_the_way(bench: Bench) -> None:
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
+    abandoned = bench.folder / "runs" / ".planning-20240531T000000-test-0"
+    (abandoned / "shards").mkdir(parents=True)
+    submitted = bench.document("submit", "--config", config)
+    assert submitted["posts"] == 20
+    assert not abandoned.exists()
+    assert bench.document("supervise")["state"] == "complete"
+
+
+def test_a_run_left_behind_that_slurm_now_refuses_gives_its_posts_to_the_next(
+    bench: Bench,
+) -> None:
+    source = posts.json_lines(bench.folder / "p.jsonl", 20)
+    config = bench.config(source, cluster={"partition": "nowhere"})
+    dead = bench.hpc("submit", "--config", config, env=bench.shim("sbatch", KILL))
+    assert dead.returncode == -signal.SIGKILL
+    (left_behind,) = runs(bench)
+    bench.config(source)
+    taken = bench.document("submit", "--config", config)
+    assert taken["posts"] == 20
+    assert taken["run_id"] != left_behind.name
+    assert not left_behind.exists()
+    assert bench.document("supervise")["state"] == "complete"
