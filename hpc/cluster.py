@@ -11,7 +11,7 @@ from pipeline.model import JsonObject
 from pipeline.section import Section
 
 DEFAULT_MAX_PARALLEL = 8
-_OURS = frozenset({"array", "hold", "job-name", "output", "error", "dependency", "signal"})
+_OURS = frozenset({"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

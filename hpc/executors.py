@@ -1,5 +1,5 @@
 """submitit's Slurm executor, taught three things it cannot do: an array of chosen indices, an array
-of one, and to wait on hold until its orders lie beside it.
+of one, and to wait until its orders lie beside it.
 
 submitit writes `--array=0-(n-1)`, names the tasks' orders by position, and moves them to their
 place only after sbatch has returned: a submitter that dies in between loses the array, and a task
@@ -20,11 +20,14 @@ from pipeline import files
 from pipeline.model import WorkOrder
 from pipeline.worker import run_task
 
+# Not --hold: Slurm takes on hold what it could never start, and refuses nothing of it.
+NOT_BEFORE_RELEASE = "now+365days"
 MAX_TIMEOUTS = 0  # submitit never requeues a task of ours: what is tried again is our plan's choice
 
 
-class HeldArrayExecutor(submitit.SlurmExecutor):
-    """One array, submitted on hold. `folder` is where submitit keeps its files and logs."""
+class WaitingArrayExecutor(submitit.SlurmExecutor):
+    """One array, submitted to wait for its release. `folder` is where submitit keeps its files and
+    logs."""
 
     def __init__(self, folder: Path, resources: Resources) -> None:
         super().__init__(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.python)
@@ -35,7 +38,7 @@ class HeldArrayExecutor(submitit.SlurmExecutor):
         """We never choose by it: the configuration names the executor."""
         return 1
 
-    def submit_held(self, slurm: Slurm, submission: Submission, after: tuple[int, ...]) -> int:
+    def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[int, ...]) -> int:
         """sbatch; the array's job id. Raises SlurmError, with sbatch's own words.
 
         Args:
@@ -98,7 +101,7 @@ def _parameters(
         "additional_parameters": {
             **resources.extra,
             "array": f"{compress(plan.indices)}%{plan.throttle}",
-            "hold": True,
+            "begin": NOT_BEFORE_RELEASE,
         },
     }
     # No wckey: submitit's default is refused where AccountingStorageEnforce has wckeys.

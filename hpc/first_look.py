@@ -16,9 +16,12 @@ TEXT_WIDTH = 56
 
 def text(database: str, name: str) -> str:
     """A few lines about table `labels_<name>`. Raises BusyError where the database is in use."""
+    none = f"{database}: no labels under the name {name} yet"
+    if not Path(database).exists():
+        return none
     with ledger.opened(Path(database), read_only=True) as labels:
         if not ledger.count(labels, name):
-            return f"{database}: no labels under the name {name} yet"
+            return none
         table = quoted(ledger.labels_table(name))
         ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
         described = labels.execute(f"DESCRIBE {table}").fetchall()

@@ -49,7 +49,7 @@ def judge(
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
         return verdict(5, State.QUEUED, f"{_name(waiting)} is {waiting.record.slurm_state}{why}")
     last = shard.attempts[-1]
-    unknown = _phase(last) is Phase.UNKNOWN
+    unknown = last.phase is Phase.UNKNOWN
     if unknown and not observation.answered:
         since = observation.last_answer
         when = f"last answer {since:%Y-%m-%d %H:%M:%S} UTC" if since else "no answer so far"
@@ -83,19 +83,8 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     return record.cause, f"{shown} ({', '.join(details)})" if details else shown
 
 
-def is_alive(attempt: Attempt) -> bool:
-    """Whether the attempt may be working, or may yet begin to."""
-    return _phase(attempt) in (Phase.HELD, Phase.ACTIVE, Phase.WAITING)
-
-
-def _phase(attempt: Attempt) -> Phase:
-    if attempt.record:
-        return attempt.record.phase
-    return Phase.ENDED if attempt.words else Phase.UNKNOWN
-
-
 def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
-    return next((a for a in reversed(shard.attempts) if _phase(a) is phase), None)
+    return next((a for a in reversed(shard.attempts) if a.phase is phase), None)
 
 
 def _changed(attempt: Attempt) -> datetime:

@@ -80,7 +80,7 @@ class Submission:
     """One sbatch. Its number is the attempt's number of every shard that it names.
 
     The record is written before sbatch (the intent), again with the job id once sbatch took it,
-    on hold, and again when the array was released. Only a released submission may have run.
+    to wait, and again when the array was released. Only a released submission may have run.
     """
 
     number: int

@@ -19,7 +19,6 @@ from pipeline.errors import RunError
 
 PATIENCE_S = 60.0
 _BEFORE = timedelta(days=1)  # clocks of two machines, and sacct's window, never agree to a second
-_NEVER = "Requested node configuration is not available"
 _ACCOUNTING_OFF = "accounting storage is disabled"
 
 
@@ -58,13 +57,7 @@ class Slurm:
         return int(found[1])
 
     def submit(self, script: Path) -> int:
-        """sbatch; the job id. Refuses also what Slurm takes on hold and then never starts."""
-        try:
-            self._run("sbatch", "--test-only", str(script), env=_for_sbatch())
-        except SlurmError as error:
-            # The test has other complaints too, of nodes that are down or busy right now.
-            if _NEVER in error.words:
-                raise
+        """sbatch; the job id."""
         printed = self._run("sbatch", "--parsable", str(script), env=_for_sbatch())
         # "id" or "id;cluster", after whatever a site's wrapper prints.
         found = re.fullmatch(r"(\d+)(?:;.*)?", printed.strip().splitlines()[-1])
@@ -73,7 +66,15 @@ class Slurm:
         return int(found[1])
 
     def release(self, job: int) -> None:
-        self._run("scontrol", "release", str(job))
+        """Lets an array start that was submitted to wait; one that has started is left alone."""
+        try:
+            self._run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        except SlurmError:
+            # It may be over: cancelled while it waited, or released by a submitter that died right
+            # after. Then accounting has the rest of its story.
+            waiting = self._run("squeue", "-h", "-t", "PENDING", "-o", "%A|%r").splitlines()
+            if f"{job}|BeginTime" in waiting:
+                raise
 
     def cancel(self, jobs: Sequence[int]) -> None:
         if jobs:

@@ -78,7 +78,11 @@ MEANING: dict[SlurmState, Meaning] = {
 
 # A held job is PENDING to squeue; only its reason tells. The texts with spaces are those of
 # slurmctld's state_desc ("job requeued in held state", "launch failed requeued held", …).
-_HELD_REASONS = ("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state")
+_HELD_REASONS = (
+    *("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state"),
+    # Nothing on this cluster can ever run it: it waits for a person too.
+    "BadConstraints",
+)
 
 
 def meaning(shown: str, reason: str = "") -> Meaning:

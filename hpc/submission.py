@@ -1,8 +1,8 @@
 """Handing arrays to Slurm, all or none, and taking up what a submitter that died had begun.
 
-Intents are written first, each with a job name of its own; every array is then submitted on hold,
+Intents are written first, each with a job name of its own; every array is then submitted to wait,
 its tasks' orders are laid where the tasks look for them, and only then are the arrays released. A
-death at any point leaves intents, or arrays on hold that have run nothing: the name finds them.
+death at any point leaves intents, or arrays that wait and have run nothing: the name finds them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from hpc import rundir
 from hpc.cluster import Resources, resources_of
-from hpc.executors import HeldArrayExecutor
+from hpc.executors import WaitingArrayExecutor
 from hpc.model import ArrayPlan, Run, Submission
 from hpc.slurm import Slurm, SlurmError
 from pipeline.manifest import log_path
@@ -58,27 +58,27 @@ def take_up(run: Run, slurm: Slurm) -> tuple[Submission, ...]:
 def _submit(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> tuple[Submission, ...]:
     resources = resources_of(run.cluster)
     jobs = {one.number: one.array_job_id for one in rundir.submissions(run)}
-    held: list[Submission] = []
+    waiting: list[Submission] = []
     try:
         for one in begun:
             if one.array_job_id is None:
                 before = (jobs.get(one.plan.after), *one.plan.after_jobs)
                 after = tuple(job for job in before if job is not None)
-                job = _executor(run, one, resources).submit_held(slurm, one, after)
+                job = _executor(run, one, resources).submit_waiting(slurm, one, after)
                 one = rundir.record(run, replace(one, array_job_id=job))
                 jobs[one.number] = job
-            held.append(one)
-        for one in held:
+            waiting.append(one)
+        for one in waiting:
             _executor(run, one, resources).write_orders(one, run.folder)
     except (SlurmError, OSError):
         _cancel(run, slurm, begun)
         _withdraw(run, begun)
         raise
-    return tuple(_release(run, slurm, one) for one in held)
+    return tuple(_release(run, slurm, one) for one in waiting)
 
 
 def _cancel(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> None:
-    """Takes back the arrays on hold. One whose sbatch ran out of time may be there nevertheless."""
+    """Takes back the arrays that wait; one whose sbatch ran out of time may be there all the same."""
     for one in begun:
         job = slurm.job_named(one.job_name)
         slurm.cancel([job] if job else [])
@@ -91,15 +91,9 @@ def _withdraw(run: Run, begun: Sequence[Submission]) -> None:
 
 def _release(run: Run, slurm: Slurm, one: Submission) -> Submission:
     assert one.array_job_id is not None
-    try:
-        slurm.release(one.array_job_id)
-    except SlurmError:
-        # It may be over: cancelled while on hold, or released by a submitter that died right
-        # after. Then accounting has the rest of its story.
-        if slurm.job_named(one.job_name) is not None:
-            raise
+    slurm.release(one.array_job_id)
     return rundir.record(run, replace(one, released_at=datetime.now(UTC)))
 
 
-def _executor(run: Run, one: Submission, resources: Resources) -> HeldArrayExecutor:
-    return HeldArrayExecutor(log_path(run.folder, one.number), resources)
+def _executor(run: Run, one: Submission, resources: Resources) -> WaitingArrayExecutor:
+    return WaitingArrayExecutor(log_path(run.folder, one.number), resources)

@@ -152,6 +152,16 @@ class SlurmCluster:
     def start_slurmctld(self) -> None:
         self._start("slurmctld", self._controller_answers, "the controller answers")
 
+    def turn_off_accounting(self) -> None:
+        """From now on sacct says that there is none, as on a cluster that never had it."""
+        self.stop_slurmctld()
+        self.stop_slurmdbd()
+        lines = self._layout.slurm_conf.read_text().splitlines()
+        kept = [line for line in lines if not line.startswith("AccountingStorage")]
+        kept += ["AccountingStorageType=accounting_storage/none", ""]
+        self._layout.slurm_conf.write_text("\n".join(kept))
+        self.start_slurmctld()
+
     def restart_slurmctld(self) -> None:
         self.stop_slurmctld()
         self.start_slurmctld()

@@ -11,8 +11,7 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 KILL = "kill -9 $PPID"
-IF_SUBMITTING = f"if [ $1 = --parsable ]; then {KILL}; fi"  # and not only --test-only
-IF_RELEASING = f"if [ $1 = release ]; then {KILL}; fi"
+IF_RELEASING = f"if [ $1 = update ]; then {KILL}; fi"
 
 
 def runs(bench: Bench) -> list[pathlib.Path]:
@@ -53,7 +52,7 @@ def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> Non
     second = f"[ -e {once} ] && {{ echo 'sbatch: error: no second' >&2; exit 1; }}; touch {once}"
     # An array limit of 2 makes two arrays of the four shards; the cluster itself allows more.
     small = bench.shim("scontrol", "echo 'MaxArraySize = 2'; exit 0")
-    env = bench.shim("sbatch", f"if [ $1 = --parsable ]; then {second}; fi", path=small["PATH"])
+    env = bench.shim("sbatch", second, path=small["PATH"])
     refused = bench.hpc("submit", "--config", config, env=env)
     assert refused.returncode == 1
     assert "no second" in refused.stderr
@@ -64,8 +63,8 @@ def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> Non
 
 
 DEATHS = [
-    ("sbatch", IF_SUBMITTING, "", "before sbatch"),
-    ("sbatch", "", IF_SUBMITTING, "after sbatch, before its answer is recorded"),
+    ("sbatch", KILL, "", "before sbatch"),
+    ("sbatch", "", KILL, "after sbatch, before its answer is recorded"),
     ("scontrol", IF_RELEASING, "", "before the array is released"),
     ("scontrol", "", IF_RELEASING, "after the array is released"),
 ]
