@@ -19,20 +19,27 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._next = 0.0
+        self._paused_until = 0.0
 
     def reserve(self) -> float:
-        """Takes the next slot; returns how many seconds from now it is."""
+        """Takes the next slot; returns when it is, by the clock."""
         with self._lock:
-            now = self._clock()
-            slot = max(self._next, now)
+            slot = max(self._next, self._clock())
             self._next = slot + self._interval
-            return slot - now
+            return slot
 
     def pause(self, seconds: float) -> None:
-        """No slot starts within the next `seconds`: the service said that it has had enough."""
+        """No slot starts within the next `seconds`, those taken before included: the service said
+        that it has had enough."""
         with self._lock:
-            self._next = max(self._next, self._clock() + seconds)
+            self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._next = max(self._next, self._paused_until)
 
     def wait(self, stop: threading.Event) -> bool:
         """Waits for a slot; False when `stop` was set first."""
-        return not stop.wait(self.reserve())
+        while True:
+            slot = self.reserve()
+            if stop.wait(slot - self._clock()):
+                return False
+            if slot >= self._paused_until:
+                return True

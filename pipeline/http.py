@@ -6,6 +6,7 @@ tracebacks and proxies' logs.
 """
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +19,18 @@ from requests.adapters import HTTPAdapter
 from pipeline.budget import Pace
 from pipeline.errors import Cause, TaskError
 from pipeline.secret import Secret
+from pipeline.section import Section
 
 PASSING = frozenset({408, 409, 425})
 INVALID_JSON = 0
+
+
+def base_url(section: Section, *default: str) -> str:
+    """The key `base_url`, without a slash at its end. Raises InputError where it is no URL."""
+    url: str = section.text("base_url", *default).rstrip("/")
+    if not re.match(r"https?://[^/\s]", url):
+        raise section.error("base_url", f"should begin with http:// or https://, not {url!r}")
+    return url
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +95,7 @@ class Endpoint:
         answered_before = self._successes
         throttled_since: float | None = None
         allowed = tries or self._patience.tries
-        sent = 0
+        throttled = sent = 0
         while True:
             if not self._pace.wait(stop):
                 raise Stopped
@@ -94,8 +104,8 @@ class Endpoint:
                 throttled_since = throttled_since or time.monotonic()
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
                     raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
-                self._pace.pause(self._until_quota(wait, sent))
-                sent += 1
+                throttled += 1  # no try of this request: the service has not looked at it
+                self._pace.pause(self._until_quota(wait, throttled))
                 continue
             if not (reply.status in PASSING or reply.status >= 500 or reply.status <= INVALID_JSON):
                 self._successes += reply.status == 200
@@ -106,7 +116,7 @@ class Endpoint:
                 if tries or (own and self._successes > answered_before):
                     return reply
                 raise TaskError(Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)")
-            if stop.wait(wait if wait is not None else self._backoff(sent)):
+            if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
     def _send(self, payload: Any) -> tuple[Reply, float | None]:
@@ -119,10 +129,11 @@ class Endpoint:
             return self._no_reply(_TIMED_OUT, error), None
         except requests.RequestException as error:
             return self._no_reply(_CUT, error), None
-        shown = self._secret.redact(f"HTTP {response.status_code}: {response.text[:300]}")
+        # The key first: cut in the middle, it would not be found.
+        shown = f"HTTP {response.status_code}: {self._secret.redact(response.text)[:300]}"
         try:
             body = response.json()
-        except requests.JSONDecodeError:
+        except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
             status = INVALID_JSON if response.status_code == 200 else response.status_code
             return Reply(status=status, body=None, shown=shown), _asked_wait(response)
         return Reply(status=response.status_code, body=body, shown=shown), _asked_wait(response)
@@ -131,7 +142,7 @@ class Endpoint:
         return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
 
     def _until_quota(self, asked: float | None, sent: int) -> float:
-        if asked is not None:
+        if asked:
             return asked
         if self._until_next_bucket:
             return self._until_next_bucket()
@@ -162,7 +173,7 @@ def _is_final(body: Any) -> bool:
 def _asked_wait(response: requests.Response) -> float | None:
     for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = response.headers.get(header, "")
-        if value.replace(".", "", 1).isdigit():
+        if value.replace(".", "", 1).isdecimal():
             return min(float(value) / unit, 300.0)
     return None
 

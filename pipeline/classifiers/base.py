@@ -74,7 +74,10 @@ def load(kind: str) -> type[Classifier]:
     known = _known()
     if kind not in known:
         raise InputError(f"classifier.type: there is no {kind!r}; installed: {', '.join(known)}")
-    return cast(type[Classifier], known[kind].load())
+    try:
+        return cast(type[Classifier], known[kind].load())
+    except ImportError as error:
+        raise InputError(f"classifier.type: {kind!r} cannot be imported: {error}") from None
 
 
 def _known() -> dict[str, EntryPoint]:

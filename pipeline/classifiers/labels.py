@@ -1,15 +1,17 @@
 """Labels declared once in the configuration: schema, validation and columns come from here."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model import Column, JsonObject, LabelValue
+from pipeline.model import ENVELOPE, PROVENANCE, Column, JsonObject, LabelValue
 from pipeline.section import Section
 
 _KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
-_RESERVED = {"uri", "text", "reason", "run_id", "shard_index", "attempt", "model", "config_hash"}
+MODEL_COLUMN = "llm_model_name"
+_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE))}
 
 
 class InvalidAnswer(Exception):
@@ -51,13 +53,24 @@ class Label:
                 return answer  # type: ignore[no-any-return]
             case "bool" if isinstance(answer, bool):
                 return answer
-            case "number" if isinstance(answer, int | float) and not isinstance(answer, bool):
-                low = self.minimum is None or answer >= self.minimum
-                if low and (self.maximum is None or answer <= self.maximum):
-                    return float(answer)
-            case "text" if isinstance(answer, str) and len(answer) <= self.max_length:
+            case "number" if isinstance(answer, int | float) and self._in_range(answer):
+                return float(answer)
+            case "text" if isinstance(answer, str) and self._can_be_stored(answer):
                 return answer
         raise InvalidAnswer(f"{self.name}: {str(answer)[:80]!r} is no {self.type} of this label")
+
+    def _in_range(self, answer: float) -> bool:
+        try:
+            finite = math.isfinite(answer)  # JSON as Python reads it has NaN, 1e999 and 10**400
+        except OverflowError:
+            return False
+        low = self.minimum is None or answer >= self.minimum
+        high = self.maximum is None or answer <= self.maximum
+        return finite and low and high and not isinstance(answer, bool)
+
+    def _can_be_stored(self, answer: str) -> bool:
+        halves = any("\ud800" <= character <= "\udfff" for character in answer)  # of an emoji
+        return len(answer) <= self.max_length and not halves
 
 
 def freeze(section: Section) -> list[JsonObject]:
@@ -88,6 +101,8 @@ def _freeze_one(section: Section) -> JsonObject:
     if kind == "number":
         frozen["minimum"] = section.number("minimum", None)
         frozen["maximum"] = section.number("maximum", None)
+        if None not in (low := frozen["minimum"], high := frozen["maximum"]) and low > high:
+            raise section.error("maximum", f"should be {low:g} or more, not {high:g}")
     if kind == "text":
         frozen["max_length"] = section.integer("max_length", 200, least=1)
     section.done()

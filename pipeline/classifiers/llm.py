@@ -13,7 +13,7 @@ from pipeline.budget import Pace
 from pipeline.classifiers import labels
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply
+from pipeline.http import Endpoint, Patience, Reply, base_url
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
@@ -21,7 +21,11 @@ from pipeline.section import Section
 
 MODES = ("json_schema", "json_object", "none")
 # Errors that are about one post and stay so.
-_ROW_CODES = ("context_length_exceeded", "content_filter")
+_TOO_LONG = "context_length_exceeded"
+_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
+_ROW_CODES = (_TOO_LONG, "content_filter")
+# What a server honours is asked with this, not with a post: that one may be too long or refused.
+_PROBE = Post("", "The sun is out today.")
 
 
 class Llm(Classifier):
@@ -31,7 +35,7 @@ class Llm(Classifier):
     def freeze(cls, section: Section) -> JsonObject:
         prompt = section.input_file("prompt")
         return {
-            "base_url": section.text("base_url").rstrip("/"),
+            "base_url": base_url(section),
             "model": section.text("model"),
             "prompt": prompt.read_text(encoding="utf-8"),
             "labels": labels.freeze(section),
@@ -52,7 +56,7 @@ class Llm(Classifier):
         self._mode: str | None = options["structured_output"]
         self.columns = (
             *(label.column for label in self._labels),
-            Column("llm_model_name", "text"),
+            Column(labels.MODEL_COLUMN, "text"),
         )
         self.model = options["model"]
         self.secret = read_key(options)
@@ -69,13 +73,21 @@ class Llm(Classifier):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if self._mode == "auto" and posts:
-            self._mode = self._find_mode(posts[0])
+            self._mode = self._find_mode()
         return in_flight(posts, self._ask, limit=self._options["max_in_flight"])
 
-    def _find_mode(self, post: Post) -> str:
-        """The first way of asking that gives a valid answer; `none` where no way does."""
+    def _find_mode(self) -> str:
+        """The first way of asking that gives a valid answer; `none` where no way does.
+
+        The unconstrained question comes first, with all patience: a server that is still starting
+        must not be taken for one that honours nothing.
+        """
+        stop = threading.Event()
+        first = self._endpoint.post(self._request(_PROBE, MODES[-1], 0), stop)
+        if first.status != 200:
+            self._row_reason(first)
         for mode in MODES[:-1]:
-            reply = self._endpoint.post(self._request(post, mode, 0), threading.Event(), tries=1)
+            reply = self._endpoint.post(self._request(_PROBE, mode, 0), stop, tries=1)
             self._refuse_fatal(reply)
             if reply.status == 200:
                 try:
@@ -127,7 +139,7 @@ class Llm(Classifier):
             raise labels.InvalidAnswer("no content")
         name = reply.body.get("model")
         values = labels.read_answer(content, self._labels)
-        return {**values, "llm_model_name": name if isinstance(name, str) else self.model}
+        return {**values, labels.MODEL_COLUMN: name if isinstance(name, str) else self.model}
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
@@ -163,9 +175,16 @@ def _ending(body: Any) -> str | None:
         finish = body["choices"][0]["finish_reason"]
     except (KeyError, IndexError, TypeError):
         return None
-    return {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}.get(finish)
+    endings = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
+    return endings.get(str(finish))
 
 
 def _error_code(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("code") or "") if isinstance(error, dict) else ""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
+    type_and_words = f"{error.get('type')} {error.get('message')}"
+    if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
+        return _TOO_LONG
+    return str(error.get("code") or "")

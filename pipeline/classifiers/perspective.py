@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.budget import Pace
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply, until_next_minute
+from pipeline.http import Endpoint, Patience, Reply, base_url, until_next_minute
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
@@ -60,9 +60,8 @@ class Perspective(Classifier):
         for name in attributes:
             if name not in ATTRIBUTES:
                 raise section.error("attributes", f"{name!r} is none of {', '.join(ATTRIBUTES)}")
-        base_url = section.text("base_url", "https://commentanalyzer.googleapis.com")
         return {
-            "base_url": base_url.rstrip("/"),
+            "base_url": base_url(section, "https://commentanalyzer.googleapis.com"),
             "attributes": attributes,
             "languages": section.texts("languages", ["en"]),
             "requests_per_minute": section.number("requests_per_minute", 60.0, above=0),

@@ -1,0 +1,110 @@
+"""How a classifier is found: by an entry point, ours and anybody's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.classifiers import base
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.valence import Valence
+from pipeline.errors import InputError
+from pipeline.model import Answer, Post
+
+from .asking import section
+
+MODULE = """
+from pipeline.classifiers.base import Classifier
+from pipeline.model import Answer, Column
+
+class Shouting(Classifier):
+    columns = (Column("shouts", "flag"),)
+
+    @classmethod
+    def freeze(cls, section):
+        return {"mark": section.text("mark", "!")}
+
+    def __init__(self, options, share):
+        self._mark = options["mark"]
+        self.model = f"shouting, one of {share.parallel_tasks}"
+
+    def classify(self, posts):
+        for post in posts:
+            yield Answer(post.uri, {"shouts": self._mark in post.text})
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another package, as pip leaves it: a module and its metadata on the path."""
+    (tmp_path / "loud_labels.py").write_text(MODULE)
+    metadata = tmp_path / "loud_labels-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: loud-labels\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[pipeline.classifiers]\n"
+        "shouting = loud_labels:Shouting\n"
+        "broken = loud_labels_not_there:Nothing\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "loud_labels", raising=False)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
+    options = base.freeze(section({"type": "shouting", "mark": "?"}))
+    assert options == {"type": "shouting", "mark": "?"}
+    classifier = base.create(options, TaskShare(parallel_tasks=3))
+    assert classifier.model == "shouting, one of 3"
+    assert list(classifier.classify([Post("at://0", "what?"), Post("at://1", "oh")])) == [
+        Answer("at://0", {"shouts": True}),
+        Answer("at://1", {"shouts": False}),
+    ]
+
+
+def test_our_own_are_found_the_same_way() -> None:
+    assert base.load("valence") is Valence
+    assert base.freeze(section({"type": "valence"})) == {"type": "valence"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_key_that_the_classifier_does_not_read_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        base.freeze(section({"type": "shouting", "makr": "?"}))
+    assert str(refused.value) == (
+        "run.yaml: classifier.makr: is not a key that anything reads (did you mean 'mark'?)"
+    )
+
+
+def test_an_unknown_type_is_refused_with_the_nearest_known() -> None:
+    with pytest.raises(InputError) as refused:
+        base.freeze(section({"type": "valance"}))
+    message = str(refused.value)
+    assert message.startswith("run.yaml: classifier.type: should be one of ")
+    assert message.endswith(", not 'valance' (did you mean 'valence'?)")
+    with pytest.raises(InputError, match=r"^classifier\.type: there is no 'gone'; installed: "):
+        base.create({"type": "gone"}, TaskShare())
+
+
+@pytest.mark.usefixtures("installed")
+def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
+    with pytest.raises(InputError) as refused:
+        base.load("broken")
+    assert str(refused.value) == (
+        "classifier.type: 'broken' cannot be imported: No module named 'loud_labels_not_there'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "spared"),
+    [("valence", "requests"), ("perspective", "vaderSentiment"), ("llm", "vaderSentiment")],
+)
+def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) -> None:
+    """200 tasks that start at once read every module from one shared file system."""
+    code = (
+        "import sys; from pipeline.classifiers.base import load; "
+        f"load({kind!r}); sys.exit({spared!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

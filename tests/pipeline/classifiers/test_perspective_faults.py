@@ -1,0 +1,222 @@
+"""An error is never a score, whatever the service does; and how the section is read."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.classifiers import perspective
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.perspective import Perspective
+from pipeline.errors import Cause, InputError, TaskError
+from pipeline.http import Patience
+from pipeline.model import Answer
+from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
+
+from .asking import KEY, answers, chain, posts, section
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(perspective, "Patience", quick)
+    monkeypatch.setattr(perspective, "until_next_minute", lambda: 0.0005)
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
+
+
+def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
+    given_values = {"base_url": server.url, "requests_per_minute": 10**9, **values}
+    return Perspective(Perspective.freeze(section(given_values)), TaskShare())
+
+
+def body(value: Any, token: str = "at://0", name: str = "TOXICITY") -> dict[str, Any]:
+    return {"attributeScores": {name: {"summaryScore": {"value": value}}}, "clientToken": token}
+
+
+NO_SCORE: list[Any] = [
+    None, True, False, "0.5", 1.0001, -0.0001, [], {}, float("nan"), float("inf"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_SCORE, ids=repr)
+def test_what_is_no_probability_is_no_score(value: Any) -> None:
+    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(value))) as server:
+        found = answers(classifier(server), posts("a post"))
+    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [None, [], {}, {"TOXICITY": None}, {"TOXICITY": {}}, {"TOXICITY": {"summaryScore": 0.5}},
+     {"SPAM": {"summaryScore": {"value": 0.5}}}],
+    ids=repr,
+)  # fmt: skip
+def test_scores_without_the_attribute_are_no_answer(scores: Any) -> None:
+    answer = {"attributeScores": scores, "clientToken": "at://0"}
+    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=answer)) as server:
+        found = answers(classifier(server), posts("a post"))
+    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+
+
+def test_with_one_attribute_of_two_missing_there_is_no_half_answer() -> None:
+    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(0.5))) as server:
+        found = answers(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("a post"))
+    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
+def test_both_ends_of_the_range_are_scores(value: float) -> None:
+    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(value))) as server:
+        found = answers(classifier(server), posts("a post"))
+    assert found == {"a post": Answer("at://0", {"prob_toxic": float(value)})}
+
+
+faults = st.sampled_from([
+    None,
+    *(Fault(status=status) for status in (400, 403, 404, 408, 429, 500, 502, 503)),
+    *(Fault(status=status, body="<html>no") for status in (200, 400, 500)),
+    *(Fault(status=status, body=body(0.0, token="")) for status in (429, 500)),
+    Fault(cut_connection=True), Fault(invalid_json=True), Fault(body={}), Fault(body=[]),
+    Fault(body={"error": {"code": 500}}),
+])  # fmt: skip
+REASONS = {"invalid_answer", "http_500", "no_answer"}
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.lists(faults, max_size=8), min_size=1, max_size=6))
+def test_an_error_is_never_a_score(plans: list[list[Fault | None]]) -> None:
+    """Each post meets its own faults, one after another. What has values has the service's own;
+    else there is a reason, or the task ends; and no post is answered twice."""
+    asked = posts(*(f"post {number}" for number in range(len(plans))))
+    plan = {post.text: faults for post, faults in zip(asked, plans, strict=True)}
+
+    def happens(text: str, nth: int) -> Fault | None:
+        return plan[text][nth - 1] if nth <= len(plan[text]) else None
+
+    found: list[Answer] = []
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        try:
+            for answer in classifier(server).classify(asked):
+                found.append(answer)
+        except TaskError as error:
+            assert error.cause in (Cause.REFUSED, Cause.CRASHED)
+            assert KEY not in chain(error)
+        else:
+            assert len(found) == len(asked)
+    texts = {post.uri: post.text for post in asked}
+    assert len({answer.uri for answer in found}) == len(found)
+    for answer in found:
+        if answer.values is None:
+            assert answer.reason in REASONS
+        else:
+            assert answer.values == {"prob_toxic": score(texts[answer.uri], "TOXICITY")}
+            assert answer.reason is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(Fault(status=500), "http_500"), (Fault(invalid_json=True), "no_answer"),
+     (Fault(status=200, body="<html>"), "no_answer")],
+)  # fmt: skip
+def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
+    fault: Fault, reason: str
+) -> None:
+    texts = ["poison", *(f"post {number}" for number in range(50))]
+    with PerspectiveServer(
+        key=KEY, faults=lambda text, _: fault if text == "poison" else None
+    ) as server:
+        found = answers(classifier(server, max_in_flight=2), posts(*texts))
+    assert found.pop("poison") == Answer("at://0", reason=reason)
+    assert all(answer.values for answer in found.values())
+    assert server.requests == 56
+
+
+REFUSALS: dict[str, tuple[Callable[[], PerspectiveServer], str]] = {
+    "a wrong key": (lambda: PerspectiveServer(key="other"), "check the API key"),
+    "a disabled API": (
+        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=403)),
+        "check the API key",
+    ),
+    "after the end, 404": (
+        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=404)),
+        "the service is not there (it ends on 31 December 2026): set classifier.base_url",
+    ),
+    "after the end, 410": (
+        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=410, body="gone")),
+        "the service is not there (it ends on 31 December 2026): set classifier.base_url",
+    ),
+    "another request than it takes": (
+        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=400)),
+        "the request is not accepted: check classifier.attributes and languages",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_no_post_would_survive_ends_the_task_as_refused(name: str) -> None:
+    make, advice = REFUSALS[name]
+    with make() as server, pytest.raises(TaskError) as raised:
+        list(classifier(server).classify(posts("one", "two", "three")))
+    error = raised.value
+    assert error.cause is Cause.REFUSED
+    assert str(error).startswith(f"{server.url}{ANALYZE}: HTTP ")
+    assert advice in str(error)
+    assert server.requests <= 3
+    assert KEY not in chain(error)
+
+
+def test_the_defaults() -> None:
+    assert Perspective.freeze(section({})) == {
+        "base_url": "https://commentanalyzer.googleapis.com",
+        "attributes": ["TOXICITY"],
+        "languages": ["en"],
+        "requests_per_minute": 60.0,
+        "max_in_flight": 64,
+        "timeout_seconds": 30.0,
+        "api_key_env": "PERSPECTIVE_API_KEY",
+    }
+
+
+def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("other-key\n")
+    file.chmod(0o600)
+    options = Perspective.freeze(section({"api_key_file": str(file)}))
+    assert options["api_key_file"] == str(file)
+    assert "api_key_env" not in options
+    assert Perspective(options, TaskShare()).secret.reveal() == "other-key"
+    assert "other-key" not in repr(vars(Perspective(options, TaskShare())))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"attributes": []}, "attributes: should name at least one attribute, each once"),
+        ({"attributes": ["SPAM", "SPAM"]},
+         "attributes: should name at least one attribute, each once"),
+        ({"attributes": "TOXICITY"}, "attributes: should be a list of texts, not 'TOXICITY'"),
+        ({"requests_per_minute": 0}, "requests_per_minute: should be more than 0, not 0"),
+        ({"max_in_flight": 0}, "max_in_flight: should be a whole number, 1 or more, not 0"),
+        ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
+        ({"api_key_env": "NOT_SET_ANYWHERE"},
+         "api_key_env: the environment variable NOT_SET_ANYWHERE is not set: set it to the API key "
+         "(export, or a mode-600 file)"),
+        ({"api_key_env": "AIza-the-key-itself"},
+         "api_key_env: should be the name of an environment variable, never the key itself"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_with_its_path(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Perspective.freeze(section(values))
+    assert str(refused.value) == f"run.yaml: classifier.{message}"
+
+
+def test_an_attribute_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match=r"attributes: 'TOXIC' is none of TOXICITY, SEVERE_"):
+        Perspective.freeze(section({"attributes": ["TOXIC"]}))
