@@ -15,11 +15,13 @@ from hpc.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Sub
 from hpc.slurm import Slurm, SlurmError
 from pipeline import files, last_words
 from pipeline.checkpoint import rows_in
+from pipeline.errors import Cause
 from pipeline.last_words import LastWords
 from pipeline.manifest import log_path
 from pipeline.output import Verdict
 
 ANSWERED = ".slurm-answered"
+_PUT_BACK = (Cause.NODE, Cause.PREEMPTED)
 
 
 def observe(
@@ -116,9 +118,11 @@ def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
     troubles: list[str] = []
     queued: Records = {}
     accounted: Records = {}
+    queue_silent = False
     try:
         queued = _by_task(jobs, slurm.queue([one.job_name for one in asked]).records)
     except SlurmError as error:
+        queue_silent = True
         troubles.append(error.words)
     try:
         since = min(one.intended_at for one in asked)
@@ -128,13 +132,16 @@ def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
     merged = {**accounted}
     for task, seen in queued.items():
         merged[task] = _current(seen, accounted.get(task))
+    if queue_silent:
+        # Slurm puts such tasks back under the same id, and accounting shows the former life only.
+        merged = {task: one for task, one in merged.items() if one.cause not in _PUT_BACK}
     return merged, "; ".join(troubles) or None
 
 
 def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
     """The controller knows better how far a task is (accounting lags, and keeps the former life of
     a requeued one); accounting knows more of one that has ended."""
-    if accounted is None or (queued.phase is accounted.phase is Phase.ENDED):
+    if accounted is None or accounted.slurm_state.split()[0] == queued.slurm_state:
         return accounted or queued
     return replace(
         queued, submitted_at=accounted.submitted_at, started_at=accounted.started_at,

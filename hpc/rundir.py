@@ -92,8 +92,8 @@ def remove(folder: Path) -> None:
 
 def submissions(run: Run) -> tuple[Submission, ...]:
     """In the order of their numbers. Raises InputError for a damaged record."""
-    paths = sorted((run.folder / "submissions").glob("[0-9]*.json"))
-    return tuple(_read(path) for path in paths)
+    paths = (run.folder / "submissions").glob("[0-9]*.json")
+    return tuple(sorted(map(_read, paths), key=lambda one: one.number))
 
 
 def record(run: Run, submission: Submission) -> Submission:
@@ -158,5 +158,5 @@ def _read(path: Path) -> Submission:
         if released is None:
             return submission
         return replace(submission, released_at=datetime.fromisoformat(released))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r}") from None

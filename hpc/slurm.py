@@ -72,7 +72,7 @@ class Slurm:
         except SlurmError:
             # It may be over: cancelled while it waited, or released by a submitter that died right
             # after. Then accounting has the rest of its story.
-            waiting = self._run("squeue", "-h", "-t", "PENDING", "-o", "%A|%r").splitlines()
+            waiting = self._run("squeue", "-h", "-a", "-t", "PENDING", "-o", "%A|%r").splitlines()
             if f"{job}|BeginTime" in waiting:
                 raise
 
@@ -82,13 +82,13 @@ class Slurm:
 
     def job_named(self, name: str) -> int | None:
         """The job of that name that waits or runs; ended ones do not count."""
-        found = re.search(r"^(\d+)", self._run("squeue", "-h", "-n", name, "-o", "%A"))
+        found = re.search(r"^(\d+)", self._run("squeue", "-h", "-a", "-n", name, "-o", "%A"))
         return int(found[1]) if found else None
 
     def queue(self, names: Sequence[str]) -> Answer:
         """What the controller knows of the jobs of these names, the ones just ended included."""
         printed = self._run(
-            "squeue", "-h", "-t", "all", "-n", ",".join(names), "-o", answers.SQUEUE_FORMAT
+            "squeue", "-h", "-a", "-t", "all", "-n", ",".join(names), "-o", answers.SQUEUE_FORMAT
         )
         return Answer(records=answers.from_squeue(printed))
 

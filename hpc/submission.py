@@ -78,7 +78,7 @@ def _submit(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> tuple[Submis
 
 
 def _cancel(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> None:
-    """Takes back the arrays that wait; one whose sbatch ran out of time may be there all the same."""
+    """Takes back the arrays that wait; one whose sbatch ran out of time may be there as well."""
     for one in begun:
         job = slurm.job_named(one.job_name)
         slurm.cancel([job] if job else [])
