@@ -141,8 +141,11 @@ def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
 def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
     """The controller knows better how far a task is (accounting lags, and keeps the former life of
     a requeued one); accounting knows more of one that has ended."""
-    if accounted is None or accounted.slurm_state.split()[0] == queued.slurm_state:
-        return accounted or queued
+    if accounted is None:
+        return queued
+    same_end = accounted.slurm_state.partition(" ")[0] == queued.slurm_state
+    if queued.phase is Phase.ENDED and same_end:
+        return accounted
     return replace(
         queued, submitted_at=accounted.submitted_at, started_at=accounted.started_at,
         elapsed_s=accounted.elapsed_s, max_rss_mb=accounted.max_rss_mb,

@@ -1,0 +1,141 @@
+"""Perspective and an LLM from tasks of a real array: one quota, one key that is shown nowhere."""
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from tests.servers.gguf_model import write_model
+from tests.servers.llama import LlamaServer
+from tests.servers.perspective import PerspectiveServer, score
+from tests.slurm import posts
+from tests.slurm.cluster import wait_for
+from tests.slurm.commands import Bench
+
+pytestmark = pytest.mark.slurm
+
+KEY = "AIza-distinctive-key-4711"
+
+
+def perspective(server: PerspectiveServer, **keys: object) -> dict[str, object]:
+    return {
+        "type": "perspective",
+        "base_url": server.url,
+        "requests_per_minute": 6000,
+        "attributes": ["TOXICITY", "RESPECT_EXPERIMENTAL"],
+        **keys,
+    }
+
+
+def files_with(folder: pathlib.Path, secret: str) -> list[pathlib.Path]:
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in found if secret.encode() in path.read_bytes()]
+
+
+def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Bench) -> None:
+    source = posts.json_lines(bench.folder / "p.jsonl", 400)
+    with PerspectiveServer(key=KEY, quota=6000) as server:
+        config = bench.config(source, classifier=perspective(server))
+        bench.env["PERSPECTIVE_API_KEY"] = KEY
+        told = [
+            bench.hpc("submit", "--config", config),
+            bench.hpc("supervise"),
+            bench.hpc("status"),
+        ]
+        assert [done.returncode for done in told] == [0, 0, 0]
+        assert server.paid == 400
+        assert server.by_status[429] == 0
+    rows = labels(bench, "SELECT text, prob_toxic, prob_respect FROM labels_test ORDER BY uri")
+    expected = [
+        (text, score(text, "TOXICITY"), score(text, "RESPECT_EXPERIMENTAL"))
+        for _, text, _ in posts.rows(400)
+    ]
+    assert rows == expected
+    assert files_with(bench.folder, KEY) == []
+    assert all(KEY not in done.stdout + done.stderr for done in told)
+
+
+def test_a_refused_key_blocks_its_shards_with_the_reason_and_costs_nothing(bench: Bench) -> None:
+    source = posts.json_lines(bench.folder / "p.jsonl", 40)
+    with PerspectiveServer(key="another key") as server:
+        config = bench.config(source, classifier=perspective(server))
+        bench.env["PERSPECTIVE_API_KEY"] = KEY
+        bench.document("submit", "--config", config)
+        end = bench.document("supervise", code=1)
+        assert end["state"] == "blocked"
+        assert {(s["state"], s["cause"], s["attempts"]) for s in end["shards"]} == {
+            ("blocked", "refused", 1)
+        }
+        assert "check the API key" in end["shards"][0]["message"]
+        assert server.paid == 0
+        server.key = KEY
+        bench.document("resubmit", "--force")
+        assert bench.document("supervise")["state"] == "complete"
+    assert files_with(bench.folder, KEY) == []
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    pytest.importorskip("llama_cpp") if os.environ.get("CI") != "true" else None
+    model = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    write_model(model)
+    with LlamaServer(model) as server:
+        yield server
+
+
+@pytest.mark.llama
+def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
+    bench: Bench, llama: LlamaServer
+) -> None:
+    (bench.folder / "prompt.txt").write_text("Is the post about politics?")
+    classifier = {
+        "type": "llm",
+        "base_url": llama.base_url,
+        "model": "tiny",
+        "prompt": "prompt.txt",
+        "labels": [{"name": "is_political", "type": "bool"}],
+        "max_in_flight": 2,
+    }
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 24),
+        sharding={"shards": 2},
+        classifier=classifier,
+        cluster={"max_parallel": 2, "cpus": 1},
+    )
+    bench.document("submit", "--config", config)
+    assert bench.document("supervise")["state"] == "complete"
+    rows = labels(
+        bench,
+        "SELECT was_successfully_labeled, reason, is_political, llm_model_name FROM labels_test",
+    )
+    assert len(rows) == 24
+    for labelled, reason, value, name in rows:
+        assert (labelled, reason is None, value is None, bool(name)) in (
+            (True, True, False, True),
+            (False, False, True, False),
+        )
+    assert any(labelled for labelled, *_ in rows)
+
+
+def labels(bench: Bench, query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
+        return database.execute(query).fetchall()
+
+
+def test_a_throttled_service_is_waited_out_and_nothing_is_scored(bench: Bench) -> None:
+    """The quota is a tenth of what the configuration says: 429 after 429, and not one lost post."""
+    source = posts.json_lines(bench.folder / "p.jsonl", 60)
+    minute = [0.0]
+    with PerspectiveServer(key=KEY, quota=20, clock=lambda: minute[0]) as server:
+        config = bench.config(source, classifier=perspective(server), sharding={"shards": 2})
+        bench.env["PERSPECTIVE_API_KEY"] = KEY
+        bench.document("submit", "--config", config)
+        wait_for(lambda: server.by_status[429] > 0, 60, "the service has refused")
+        minute[0] = 60.0
+        wait_for(lambda: server.paid > 20, 90, "the next minute's quota is used")
+        server.quota = None
+        assert bench.document("supervise")["state"] == "complete"
+        assert server.paid == 60
+    assert labels(bench, "SELECT count(*) FROM labels_test WHERE prob_toxic IS NULL") == [(0,)]
