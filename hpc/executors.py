@@ -59,8 +59,11 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             order = DelayedSubmission(run_task, work_order(submission, index, run_dir))
             order.set_timeout(timeout_min, MAX_TIMEOUTS)
             paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
-            with files.appearing_whole(paths.submitted_pickle) as temporary:
-                order.dump(temporary)
+            # Whole, since a released task may be reading; not fsynced one by one: 10,000 of them
+            # would take minutes, and nothing starts before all are there.
+            temporary = paths.submitted_pickle.with_name(f".tmp-{paths.submitted_pickle.name}")
+            order.dump(temporary)
+            temporary.replace(paths.submitted_pickle)
 
 
 def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:

@@ -7,6 +7,7 @@ verified is remembered beside the run by size, time and inode; the memory may be
 import contextlib
 import json
 import os
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from hpc.model import Run
@@ -26,10 +27,8 @@ def look(run: Run) -> tuple[Verdict, ...]:
     names = {output_path(run.folder, shard.index).name: shard.index for shard in shards}
     verdicts = [Verdict()] * len(shards)
     seen: _Seen = {}
-    for name, stamp in _listing(run.folder / "outputs").items():
-        index = names.get(name)
-        if index is None:
-            continue
+    for name, stamp in _stamps(run.folder / "outputs", names):
+        index = names[name]
         before = remembered.get(name)
         if before and before[:-1] == stamp:
             verdict = Verdict(publication=str(before[-1]))
@@ -53,16 +52,22 @@ def set_aside(run: Run, index: int) -> Path:
     return aside
 
 
-def _listing(folder: Path) -> dict[str, list[int | str]]:
-    found: dict[str, list[int | str]] = {}
+def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, list[int | str]]]:
+    """Size, time and inode of those files of `folder` that are there; tasks rename and a person
+    deletes while we look, and what goes away must not take the others along."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stat = entry.stat()
-                found[entry.name] = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        entries = os.scandir(folder)
     except FileNotFoundError:
-        return {}
-    return found
+        return
+    with entries:
+        for entry in entries:
+            if entry.name not in names:
+                continue
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue
+            yield entry.name, [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def _remembered(folder: Path) -> _Seen:
@@ -70,4 +75,6 @@ def _remembered(folder: Path) -> _Seen:
         values = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return values if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        return {}
+    return {name: stamp for name, stamp in values.items() if isinstance(stamp, list)}

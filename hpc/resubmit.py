@@ -6,10 +6,11 @@ from typing import Any
 from hpc import cli, local, rundir
 from hpc.arrays import expand
 from hpc.cli import Verb
-from hpc.drive import arrays_for, begin, described, look, slurm_of
+from hpc.drive import Say, arrays_for, begin, described, look, slurm_of
+from hpc.model import Run, State, Submission
 from hpc.plan import resubmittable
 from hpc.submission import next_number
-from hpc.summary import next_command
+from hpc.summary import next_command, table
 from pipeline.errors import InputError, RunError
 
 
@@ -36,13 +37,21 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             plans = arrays_for(run, now, shards)
             for one in rundir.intents(run, plans, next_number(run), now.observation.at):
                 say(f"would submit {described(one)}")
-                shards = ()
-        sent = begin(run, slurm, shards, now, say) if shards else ()
-        if slurm is None:
-            for one in sent:
-                local.run_array(run, one, lock)
-    jobs = [one.array_job_id for one in sent]
-    return 0, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
+        sent = () if given.dry_run else begin(run, slurm, shards, now, say)
+        code = _to_the_end(run, sent, lock, say) if slurm is None and sent else 0
+    jobs = [one.array_job_id for one in sent if one.array_job_id is not None]
+    return code, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
+
+
+def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> int:
+    """Runs local tasks, and says what became of them."""
+    for one in sent:
+        local.run_array(run, one, lock)
+    end = look(run, None, lock_is_ours=True)
+    say(table(run, end.observation, end.judged))
+    say(f"\nnext: {next_command(run, end.state)}")
+    shards = [shard for one in sent for shard in one.plan.shards]
+    return cli.FAILED if any(end.judged[at].state is not State.DONE for at in shards) else 0
 
 
 def _indices(text: str | None) -> tuple[int, ...] | None:

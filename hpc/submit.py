@@ -12,6 +12,7 @@ from hpc.model import Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
+from hpc.summary import RunState
 from pipeline import config
 
 
@@ -100,6 +101,8 @@ def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
         return
     say(summary.table(run, end.observation, end.judged))
     say(first_look.text(run.manifest.database, run.manifest.name))
+    if end.state is not RunState.COMPLETE:
+        say(f"\nnext: {summary.next_command(run, end.state)}")
 
 
 def _document(run: Run | None, draft: Draft, jobs: list[int]) -> dict[str, Any]:
@@ -123,10 +126,9 @@ def _given(path: Path, overrides: tuple[str, ...]) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("should be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 VERB = Verb(

@@ -94,13 +94,14 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
             for state, cause, count, indices in rows
         ),
         "",
-        _progress(run, observation),
+        _progress(run, observation, run_state(judged)),
         *_messages(judged),
     ]
     return "\n".join(lines)
 
 
-def _progress(run: Run, observation: Observation) -> str:
+def _progress(run: Run, observation: Observation, state: RunState) -> str:
+    """With rate and time to go only while something runs: a blocked run gets nowhere by itself."""
     done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
     line = f"{done:,} of {posts:,} posts done ({_percent(done, posts)})"
     starts = [
@@ -110,7 +111,7 @@ def _progress(run: Run, observation: Observation) -> str:
         if attempt.record and attempt.record.started_at
     ]
     seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
-    if done in (0, posts) or seconds < 1:
+    if done in (0, posts) or seconds < 1 or state is not RunState.RUNNING:
         return line
     rate = done / seconds
     return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"

@@ -6,6 +6,7 @@ from typing import Any
 from hpc import cli, first_look, rundir, summary
 from hpc.cli import Verb
 from hpc.drive import slurm_of, supervise
+from hpc.summary import RunState
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     if not given.json:
         say(summary.table(run, end.observation, end.judged))
         say(first_look.text(run.manifest.database, run.manifest.name))
+        if end.state is not RunState.COMPLETE:
+            say(f"\nnext: {summary.next_command(run, end.state)}")
     document = summary.document(run, end.observation, end.judged)
     return summary.EXIT_CODE[end.state], document
 

@@ -39,6 +39,27 @@ def test_20_000_posts_of_a_sqlite_file_become_labels_in_12_shards(bench: Bench) 
     assert (nothing["run_id"], nothing["posts"], nothing["array_jobs"]) == (None, 0, [])
 
 
+def test_wait_drives_a_run_with_failures_to_its_end_and_shows_the_labels(bench: Bench) -> None:
+    bench.script(1, "fail die")
+    bench.script(3, "die")
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
+    done = bench.hpc("submit", "--config", config, "--wait")
+    assert done.returncode == 0, done.stderr
+    assert "40 posts: 40 labelled" in done.stdout
+    assert labelled(bench) == (40, 40)
+    assert bench.states() == dict.fromkeys(range(4), ("done", None))
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
+        attempts = labels.execute(
+            "SELECT attempt, array_task_index, cause, slurm_state FROM attempts "
+            "WHERE shard_index = 1 ORDER BY attempt"
+        ).fetchall()
+        watermark = labels.execute("SELECT name, strftime(watermark, '%T') FROM watermarks")
+        assert watermark.fetchall() == [("test", "00:00:13")]
+    assert [(number, index, cause) for number, index, cause, _ in attempts] == [
+        (1, 1, "crashed"), (2, 1, "crashed"), (3, 1, None),
+    ]  # fmt: skip
+
+
 def test_failed_tasks_are_submitted_again_at_the_same_array_indices(bench: Bench) -> None:
     bench.script(2, "fail")
     bench.script(5, "die")
