@@ -60,18 +60,16 @@ def stage(
     """
     anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    with closing(Scan(connection, source)) as scan:
-        try:
-            connection.execute(
-                "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-                f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
-            ).fetchall()
-            rows = scan.count()
-        except duckdb.Error as error:
-            raise _in_our_words(source, error) from None
-    _refuse_bad_rows(connection, source)
+    with closing(Scan(connection, source)) as scan, _in_our_words(source, scan):
+        connection.execute(
+            "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
+            f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
+        ).fetchall()
+        rows = scan.count()
+    _refuse_bad_rows(connection, source, anti_join)
     staged = _number(connection, "SELECT count(*) FROM staged")
-    duplicates = _drop_duplicates(connection)
+    with _in_our_words(source):
+        duplicates = _drop_duplicates(connection)
     posts = staged - duplicates
     chosen = posts if limit is None else min(posts, limit)
     return Counts(
@@ -110,14 +108,14 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
 _BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
 
 
-def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, anti_join: str) -> None:
     bad = _number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
     if not bad:
         return
     names = source.backlog.columns
     more = f" (and {bad - 1} more rows like it)" if bad > 1 else ""
     for path in source.files:
-        found = _first_bad_row(connection, source, path)
+        found = _first_bad_row(connection, source, path, anti_join)
         if found is None:
             continue
         row, uri, raw = found
@@ -134,15 +132,15 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source) -> N
 
 
 def _first_bad_row(
-    connection: duckdb.DuckDBPyConnection, source: Source, path: Path
+    connection: duckdb.DuckDBPyConnection, source: Source, path: Path, anti_join: str
 ) -> tuple[int, str | None, str | None] | None:
     """Row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    with closing(Scan(connection, source)) as scan:
+    with closing(Scan(connection, source)) as scan, _in_our_words(source, scan):
         rows = connection.execute(
             "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
             f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
-            f"FROM ({scan.relation((path,))})) WHERE {_BAD} ORDER BY row LIMIT 1"
+            f"FROM ({scan.relation((path,))})){anti_join} WHERE {_BAD} ORDER BY row LIMIT 1"
         ).fetchall()
     return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
@@ -151,8 +149,13 @@ def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(connection.execute(query).fetchall()[0][0])
 
 
-def _in_our_words(source: Source, error: duckdb.Error) -> Exception:
+@contextmanager
+def _in_our_words(source: Source, scan: Scan | None = None) -> Iterator[None]:
     """A full disk or memory is no fault of the source; anything else names it."""
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
-        return OSError(28, f"No space left for planning: {error}")
-    return InputError(f"backlog.source: {source}: {error}")
+    try:
+        yield
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+            raise OSError(28, f"No space left for planning: {error}") from None
+        failure = scan.failure if scan else None
+        raise failure or InputError(f"backlog.source: {source}: {error}") from None

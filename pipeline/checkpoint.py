@@ -26,6 +26,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "flag": (bool,),
 }
 
+_LARGEST = {"number": sys.float_info.max, "integer": 2**63, "flag": 2}
+
 
 def part_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """A part's columns: the uri and the answer; text and timestamp stay in the shard."""
@@ -79,15 +81,18 @@ class Checkpoint:
         """Reads the parts of earlier lives. One that cannot be read is named on stderr."""
         for path in sorted(self._folder.glob("*.parquet")):
             try:
-                table = pq.read_table(path, partitioning=None)
-            except (OSError, pa.ArrowException) as error:
+                table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+                ours, same_columns = self._is_ours(table), table.schema.equals(self._schema)
+            except (OSError, ValueError, pa.ArrowException) as error:
                 print(f"{path}: left out, it cannot be read: {error}", file=sys.stderr)
                 continue
             self._read.append(path)
-            if self._is_ours(table):
-                self._parts.append(table.cast(self._schema))
-            else:
+            if not ours:
                 print(f"{path}: left out, it is of another run or input", file=sys.stderr)
+            elif not same_columns:
+                print(f"{path}: left out, it has other label columns", file=sys.stderr)
+            else:
+                self._parts.append(table)
 
     def answered(self) -> pa.Table:
         """All answers so far, one row a uri (the first), in `part_schema`."""
@@ -104,6 +109,8 @@ class Checkpoint:
             "reason": answer.reason,
             "label_timestamp": self._now(),
         }
+        if answer.reason is not None and not _is_utf8(answer.reason):
+            raise _broken(f"gave the reason {answer.reason!r} for {answer.uri}")
         if answer.values is None:
             if not answer.reason:
                 raise _broken(f"gave neither a label nor a reason for {answer.uri}")
@@ -116,7 +123,7 @@ class Checkpoint:
             for name, value in answer.values.items():
                 if not _fits(value, self._kinds[name]):
                     raise _broken(f"answered {name} = {value!r} for {answer.uri}")
-            row |= answer.values
+                row[name] = _stored(value, self._kinds[name])
         self._pending.append(row)
 
     def flush(self) -> None:
@@ -148,11 +155,28 @@ class Checkpoint:
 
 
 def _fits(value: LabelValue, kind: str) -> bool:
+    """Whether a part can hold it: what fails when a part is written takes all others along."""
     if value is None:
         return True
-    if isinstance(value, bool) and kind != "flag":
+    if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "flag"):
         return False
-    return isinstance(value, _KINDS[kind]) and not (isinstance(value, float) and math.isnan(value))
+    if isinstance(value, str):
+        return _is_utf8(value)
+    return not math.isnan(value) if isinstance(value, float) else abs(value) < _LARGEST[kind]
+
+
+def _stored(value: LabelValue, kind: str) -> LabelValue:
+    """Arrow takes no whole number past 2**53 for a float64."""
+    return value if value is None or kind != "number" else float(value)
+
+
+def _is_utf8(text: str) -> bool:
+    """A model's JSON may hold half a surrogate pair, which no Parquet file can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _broken(what: str) -> TaskError:

@@ -93,7 +93,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     *parents, last = keys.strip().split(".")
     inner: Any = values
     for parent in parents:
-        inner = inner.setdefault(parent, {}) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and inner.get(parent) is None:
+            inner[parent] = {}
+        inner = inner[parent] if isinstance(inner, dict) else None
     if not isinstance(inner, dict):
         raise InputError(f"--set {override!r}: {'.'.join(parents)} holds no keys")
     try:

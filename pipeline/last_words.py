@@ -63,11 +63,11 @@ class Dying:
     ) -> None:
         if not isinstance(error, Exception):
             return
-        shown = self.redact("".join(traceback.format_exception(error)))
+        shown = self._shown("".join(traceback.format_exception(error)))
         print(shown, file=sys.stderr, flush=True)
         words = LastWords(
             cause=cause_of(error),
-            message=self.redact(str(error) or type(error).__name__),
+            message=self._shown(str(error) or type(error).__name__),
             traceback=shown[-LONGEST_TRACEBACK:],
             node=self._node,
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,6 +78,11 @@ class Dying:
         except OSError as full:
             print(f"{self._path}: not written: {full}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
+
+    def _shown(self, text: str) -> str:
+        """Without the key, and writable: half a surrogate pair, as of a path that is not UTF-8,
+        would end the writing of the words with an error that Python prints, unredacted."""
+        return self.redact(text).encode(errors="backslashreplace").decode()
 
 
 def cause_of(error: Exception) -> Cause:

@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 from pipeline import files
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import Manifest, output_path
-from pipeline.model import SHARD_SCHEMA, Column, output_schema
+from pipeline.model import ENVELOPE, PROVENANCE, SHARD_SCHEMA, Column, output_schema
 
 PUBLICATION = "hpc.publication"
+
+# A damaged name or receipt is a UnicodeDecodeError, a ValueError.
+_UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,20 +46,22 @@ def verify(run_dir: Path, manifest: Manifest, index: int) -> Verdict:
             return _judge(file.metadata.num_rows, file.schema_arrow.metadata, manifest, index)
     except FileNotFoundError:
         return Verdict()
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         return Verdict(problem=f"it cannot be read: {error}")
 
 
 def read(run_dir: Path, manifest: Manifest, index: int) -> tuple[Verdict, pa.Table | None]:
-    """The whole output, every page's checksum verified."""
+    """The whole output, every page's checksum verified; the footer has none, so its columns too."""
     path = output_path(run_dir, index)
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        verdict = _judge(table.num_rows, table.schema.metadata, manifest, index)
+        if verdict.verified and not _has_an_outputs_columns(table.schema):
+            verdict = Verdict(problem="its columns are not an output's")
     except FileNotFoundError:
         return Verdict(), None
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         return Verdict(problem=f"it cannot be read: {error}"), None
-    verdict = _judge(table.num_rows, table.schema.metadata, manifest, index)
     return verdict, table if verdict.verified else None
 
 
@@ -111,6 +116,11 @@ def publish(
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)
     files.write_parquet(path, pa.table(arrays, schema=schema).replace_schema_metadata(footer))
+
+
+def _has_an_outputs_columns(schema: pa.Schema) -> bool:
+    types = dict(zip(schema.names, schema.types, strict=True))
+    return all(types.get(field.name) == field.type for field in (*ENVELOPE, *PROVENANCE))
 
 
 def _judge(

@@ -45,16 +45,17 @@ def answers(
         put(end)
 
     threading.Thread(target=pump, name="classify", daemon=True).start()
-    patience: float | None = None
+    drained_by: float | None = None
     try:
         while True:
+            # Also while answers come: a classifier that copied its posts never sees them run out.
+            if stopping.is_set():
+                drained_by = drained_by or time.monotonic() + DRAIN_SECONDS
+                if time.monotonic() > drained_by:
+                    return
             try:
                 item = arrived.get(timeout=TICK_SECONDS)
             except queue.Empty:
-                if stopping.is_set():
-                    patience = patience or time.monotonic() + DRAIN_SECONDS
-                    if time.monotonic() > patience:
-                        return
                 yield None
                 continue
             if item is None:

@@ -5,6 +5,7 @@ all sources: a type guessed from the first rows fails on the ten-thousandth.
 """
 
 import difflib
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,11 +19,21 @@ from adbc_driver_manager import Error as SqliteError
 from pipeline.errors import InputError
 from pipeline.sources import DATABASES, Kind, Source
 
-# `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601 and turns offsets into UTC. The
-# guard is against DuckDB reading 'infinity' and 'epoch' as dates.
+# `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601, in a session whose time zone is
+# UTC. It goes by TIMESTAMPTZ: straight to TIMESTAMP, DuckDB 2.0 drops an offset [ran]. The guard is
+# against what DuckDB also takes for dates: 'infinity', 'epoch', years before Christ. The eleventh
+# character tells the spellings apart: the wrong reading, tried first, doubles the time.
 TIMESTAMP = (
-    "CASE WHEN regexp_matches({0}, '^[0-9]{{4}}-') THEN "
-    "coalesce(try_strptime({0}, '%Y-%m-%d-%H:%M:%S'), try_cast({0} AS TIMESTAMP)) END"
+    "CASE WHEN regexp_matches({0}, '^[12][0-9]{{3}}-[^(]*$') THEN "
+    "CASE WHEN {0}[11] = '-' THEN try_strptime({0}, '%Y-%m-%d-%H:%M:%S') ELSE coalesce("
+    "try_cast({0} AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
+    "try_strptime({0}, '%Y-%m-%d-%H:%M:%S')) END END"
+)
+
+# Said, not guessed: DuckDB infers quotes from the first 20,480 rows, and posts without any, or
+# all in single quotes, make it read the later ones wrongly.
+_CSV = (
+    "header=true, all_varchar=true, union_by_name=true, quote='\"', escape='\"', comment='', skip=0"
 )
 
 
@@ -37,19 +48,25 @@ def literal(text: str) -> str:
 class Scan:
     """Reads one source on one DuckDB connection.
 
-    `rows_seen` counts what SQLite handed over, exactly, while its table may still grow.
+    `rows_seen` counts what SQLite handed over, exactly, while its table may still grow; `failure`
+    is what ended that stream, which DuckDB wraps in a traceback.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
         self._connection = connection
         self._source = source
-        self._attached = 0
+        self._names = 0
+        self._attached: list[str] = []
+        self._sql = ""
         self._open: list[sqlite.Connection | sqlite.Cursor] = []
         self.rows_seen = 0
+        self.failure: InputError | None = None
 
     def close(self) -> None:
         while self._open:
             self._open.pop().close()
+        while self._attached:
+            self._connection.execute(f"DETACH {self._attached.pop()}")
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
         """SQL that yields columns `uri`, `text`, `raw_timestamp`, all VARCHAR, each read once.
@@ -59,28 +76,51 @@ class Scan:
         paths = files or self._source.files
         if self._source.kind in DATABASES:
             one = self._sqlite if self._source.kind is Kind.SQLITE else self._duckdb
-            return " UNION ALL ".join(one(path) for path in paths)
-        return self._select(self._table_function(paths), " ".join(map(str, paths[:1])))
+            self._sql = " UNION ALL ".join(one(path) for path in paths)
+        else:
+            self._refuse_files_without_text(paths)
+            self._sql = self._select(self._table_function(paths), str(paths[0]))
+        return self._sql
 
     def count(self) -> int:
-        """Rows of the source. For SQLite only after the relation was read."""
+        """Rows of the relation. For SQLite only after it was read."""
         if self._source.kind is Kind.SQLITE:
             return self.rows_seen
-        row = self._connection.execute(f"SELECT count(*) FROM ({self.relation()})").fetchall()[0]
+        row = self._connection.execute(f"SELECT count(*) FROM ({self._sql})").fetchall()[0]
         return int(row[0])
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
-        names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
+        names = _names(paths)
         match self._source.kind:
             case Kind.PARQUET:
                 return f"read_parquet({names}, union_by_name=true)"
             case Kind.CSV:
-                return f"read_csv({names}, header=true, all_varchar=true, union_by_name=true)"
+                tabs = ".tsv" in (suffix.lower() for suffix in paths[0].suffixes)
+                return f"read_csv({names}, {_CSV}, delim='{chr(9) if tabs else ','}')"
             case _:
                 # DuckDB guesses types from a sample; only the names are taken from it.
-                found = self._columns(f"read_json({names}, format='newline_delimited')", "")
+                guessed = f"read_json({names}, format='newline_delimited')"
+                found = self._columns(guessed, str(paths[0]))
+                if tuple(found) == ("json",):
+                    raise InputError(f"backlog.source: {paths[0]}: no line of it is a JSON object")
                 columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in found)
                 return f"read_json({names}, format='newline_delimited', columns={{{columns}}})"
+
+    def _refuse_files_without_text(self, paths: tuple[Path, ...]) -> None:
+        """Among others, such a file would give posts without a text, and they'd be labelled so. One
+        without a uri or a timestamp is refused by its rows."""
+        if len(paths) == 1 or self._source.kind is Kind.JSON_LINES:
+            return
+        suspects = paths
+        if self._source.kind is Kind.PARQUET:
+            rows = self._connection.execute(
+                f"SELECT file_name FROM parquet_schema({_names(paths)}) GROUP BY file_name "
+                "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
+                [self._source.backlog.columns["text"]],
+            ).fetchall()
+            suspects = tuple(Path(row[0]) for row in rows)
+        for path in suspects:
+            self._select(self._table_function((path,)), str(path))
 
     def _select(self, table: str, where_from: str) -> str:
         types = self._columns(table, where_from)
@@ -88,30 +128,33 @@ class Scan:
         for name in names.values():
             if name not in types:
                 raise missing_column(where_from, name, tuple(types))
-        uri, text, timestamp = (quoted(name) for name in names.values())
+        uri, text, timestamp = (
+            f"decode({quoted(name)})" if types[name] == "BLOB" else quoted(name)
+            for name in names.values()
+        )
         if types[names["preprocessing_timestamp"]] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
         condition = self._source.backlog.where
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
             f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
-            + (f" WHERE ({condition})" if condition else "")
+            + (f" WHERE ({condition}\n)" if condition else "")
         )
 
     def _columns(self, table: str, where_from: str) -> dict[str, str]:
         try:
             rows = self._connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
         except duckdb.Error as error:
-            raise InputError(f"backlog.source: {where_from or table}: {error}") from None
+            raise InputError(f"backlog.source: {where_from}: {error}") from None
         return {row[0]: row[1] for row in rows}
 
     def _duckdb(self, path: Path) -> str:
-        alias = f"source_{self._attached}"
-        self._attached += 1
+        alias = self._new_name()
         try:
             self._connection.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
             raise InputError(f"backlog.source: {path} cannot be opened: {error}") from None
+        self._attached.append(alias)
         rows = self._connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_catalog = ?", [alias]
         ).fetchall()
@@ -119,8 +162,7 @@ class Scan:
         return self._select(f"{alias}.{quoted(table)}", f"{path}, table {table}")
 
     def _sqlite(self, path: Path) -> str:
-        name = f"source_{self._attached}"
-        self._attached += 1
+        name = self._new_name()
         try:
             connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
             self._open.append(connection)
@@ -131,7 +173,13 @@ class Scan:
             raise InputError(f"backlog.source: {path}: {error}") from None
         counted = pa.RecordBatchReader.from_batches(reader.schema, self._counting(reader, path))
         self._connection.register(name, counted)
-        return f"SELECT uri, text, raw_timestamp FROM {name}"
+        # Of an empty result the driver makes numbers.
+        columns = ("uri", "text", "raw_timestamp")
+        return f"SELECT {', '.join(f'CAST({c} AS VARCHAR) AS {c}' for c in columns)} FROM {name}"
+
+    def _new_name(self) -> str:
+        self._names += 1
+        return f"source_{self._names}"
 
     def _counting(self, reader: pa.RecordBatchReader, path: Path) -> Iterator[pa.RecordBatch]:
         try:
@@ -139,7 +187,14 @@ class Scan:
                 self.rows_seen += batch.num_rows
                 yield batch
         except (SqliteError, OSError, pa.ArrowException) as error:
-            raise InputError(f"backlog.source: {path}: {error}") from None
+            self.failure = InputError(f"backlog.source: {path}: {str(error).strip()}")
+            raise self.failure from None
+
+
+def _names(paths: tuple[Path, ...]) -> str:
+    """A SQL list of these very files: DuckDB takes posts[1].csv for a glob, for posts1.csv."""
+    exact = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
+    return f"[{', '.join(map(literal, exact))}]"
 
 
 def sqlite_cursor(connection: sqlite.Connection, source: Source, path: Path) -> sqlite.Cursor:
@@ -159,7 +214,7 @@ def sqlite_cursor(connection: sqlite.Connection, source: Source, path: Path) -> 
         f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"
         for name, alias in zip(names.values(), ("uri", "text", "raw_timestamp"), strict=True)
     )
-    where = f" WHERE ({source.backlog.where})" if source.backlog.where else ""
+    where = f" WHERE ({source.backlog.where}\n)" if source.backlog.where else ""
     cursor = connection.cursor()
     cursor.execute(f"SELECT {selected} FROM {quoted(table)}{where}")
     return cursor

@@ -71,6 +71,8 @@ def read_key(options: dict[str, str]) -> Secret:
             value = path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise InputError(f"the key file {path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            value = "\ufffd"
         return _sendable(value, f"the key file {path}")
     if "api_key_env" in options:
         name = options["api_key_env"]

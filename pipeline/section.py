@@ -2,6 +2,7 @@
 with its whole path (`classifier.attributes[2]`) and the file that it stands in."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Section:
         value = self.value(key, default)
         if value is default:
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise self.error(key, f"should be a number, not {value!r}")
         if above is not None and value <= above:
             raise self.error(key, f"should be more than {above:g}, not {value!r}")

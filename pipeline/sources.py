@@ -1,7 +1,8 @@
 """Finding a backlog's files and what they are, by content where a name says too little."""
 
 import glob
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +29,7 @@ _BY_SUFFIX = {
     ".ndjson": Kind.JSON_LINES,
     ".json": Kind.JSON_LINES,
 }
+_DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 _COMPRESSED = (".gz", ".zst")
 
 
@@ -52,7 +54,7 @@ def find(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
     """
     name = Path(backlog.source).expanduser()
     for folder in folders:
-        files = _files(folder / name)
+        files = _files(folder, name)
         if files:
             break
     else:
@@ -69,22 +71,46 @@ def find(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
     return Source(kind=kinds[files[0]], files=files, backlog=backlog)
 
 
-def _files(path: Path) -> tuple[Path, ...]:
+def _files(folder: Path, name: Path) -> tuple[Path, ...]:
+    path = folder / name
     if path.is_file():
         return (path,)
     if path.is_dir():
-        return _visible(found for found in path.rglob("*") if _suffix(found) in _BY_SUFFIX)
-    if glob.has_magic(str(path)):
-        return _visible(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    return ()
+        inside = list(_walk(path))
+        posts = _sorted_files(found for found in inside if _suffix(found) in _BY_SUFFIX)
+        return posts or _sorted_files(f for f in inside if _suffix(f) in _DATABASE_SUFFIXES)
+    # Path.glob passes linked folders by before Python 3.13, and their posts would go unnoticed.
+    globbed = glob.iglob(str(name), root_dir=folder, recursive=True)  # noqa: PTH207
+    return _sorted_files(folder / found for found in globbed if _is_visible(Path(found).name))
 
 
-def _visible(paths: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in paths if p.is_file() and not p.name.startswith((".", "_"))))
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below, through links too, each folder once: links may go round in circles."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(filter(_is_visible, folders))
+        real = Path(root).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(root, name) for name in filter(_is_visible, names))
+
+
+def _is_visible(name: str) -> bool:
+    """Not a notebook's `.ipynb_checkpoints/`, Spark's `_temporary/`, or a file like them."""
+    return not name.startswith((".", "_"))
+
+
+def _sorted_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Each file once, however many links lead to it."""
+    files = {path.resolve(): path for path in sorted(paths, reverse=True) if path.is_file()}
+    return tuple(sorted(files.values()))
 
 
 def _suffix(path: Path) -> str:
-    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+    suffix = Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+    return suffix.lower()
 
 
 def _kind(path: Path) -> Kind:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,10 +28,13 @@ from pipeline.pump import answers
 
 ENDED_BY_SIGNAL = 128 + signal.SIGTERM
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
+# In one set: blanks and invisible characters may alternate. U+3000 is Unicode's last white space.
+BLANK = INVISIBLE + "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 
 def run_task(order: WorkOrder) -> None:
-    """Labels one shard. Ends with SystemExit unless the shard's output is there and verifies."""
+    """Labels one shard. Ends the process, with SystemExit after an error and at once when told to
+    stop, unless the shard's output is there and verifies."""
     run_dir = Path(order.run_dir)
     node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     with Dying(run_dir, order.attempt, order.shard_index, node) as dying:
@@ -45,7 +48,7 @@ def run_task(order: WorkOrder) -> None:
         dying.redact = classifier.secret.redact
         stopping = _stop_on_sigterm()
         if not _Task(order, run, classifier, stopping).label():
-            raise SystemExit(ENDED_BY_SIGNAL)
+            _end_at_once(ENDED_BY_SIGNAL)
 
 
 class _Task:
@@ -76,7 +79,7 @@ class _Task:
         for uri, text in zip(posts["uri"].to_pylist(), posts["text"].to_pylist(), strict=True):
             if uri in known:
                 continue
-            if len(text.strip().strip(INVISIBLE).strip()) < self._run.min_text_length:
+            if len(text.strip(BLANK)) < self._run.min_text_length:
                 self._checkpoint.add(Answer(uri, reason="text_too_short"))
             else:
                 to_ask.append(Post(uri, text))
@@ -172,6 +175,14 @@ def _stop_on_sigterm() -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     return stopping
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """Python's own exit joins the threads that wait for a service that hangs: minutes, by its
+    retries, where SIGKILL, an end that looks like a crash, comes after Slurm's KillWait."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,0 +1,47 @@
+"""Fixtures for what only a real machine can show."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline import ledger
+from pipeline.classifiers.valence import Valence
+from pipeline.model import output_schema
+
+SMALL_DISK_BYTES = 1024 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB. Mounting needs root; in CI its absence is a failure, not a skip."""
+    folder = tmp_path / "small_disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no small disk: {mounted.stderr}")
+        pytest.skip(f"no small disk: {mounted.stderr}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An open ledger with an empty table for valence."""
+    with ledger.opened(tmp_path / "labels.duckdb") as connection:
+        ledger.ensure_labels(connection, "valence", output_schema(Valence.columns))
+        yield connection
+
+
+def fill(folder: Path, *, leaving: int) -> None:
+    """Takes all space of `folder` but `leaving` bytes."""
+    space = os.statvfs(folder)
+    with (folder / "filler").open("wb") as stream:
+        stream.write(b"x" * (space.f_bavail * space.f_frsize - leaving))

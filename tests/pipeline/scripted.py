@@ -1,0 +1,92 @@
+"""A classifier that does what a test says and notes what it was asked, and its installation."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.errors import Cause, TaskError
+from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.secret import Secret
+from pipeline.section import Section
+
+KEY = "AIzaSy-very-secret"
+FOREVER = 3600.0
+
+
+class Scripted(Classifier):
+    """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
+    post takes; `gate`, a file without which nothing is answered; `answered`, after which
+    it hangs."""
+
+    columns = (Column("mood", "text"),)
+    model = "scripted 1"
+    secret = Secret(KEY)
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        return {}
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        self._options = options
+        self._log = os.open(options["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        script = getattr(self, self._options.get("script", "label"))
+        for number, post in enumerate(posts):
+            os.write(self._log, f"{post.uri}\n".encode())
+            time.sleep(self._options.get("seconds", 0.0))
+            while "gate" in self._options and not Path(self._options["gate"]).exists():
+                time.sleep(0.01)
+            if number == self._options.get("answered"):
+                time.sleep(FOREVER)
+            yield from script(number, post)
+
+    def label(self, number: int, post: Post) -> Iterator[Answer]:
+        yield Answer(post.uri, {"mood": post.text})
+
+    def unknown(self, number: int, post: Post) -> Iterator[Answer]:
+        yield Answer("at://nobody" if number == 2 else post.uri, {"mood": "x"})
+
+    def twice(self, number: int, post: Post) -> Iterator[Answer]:
+        yield from [Answer(post.uri, {"mood": "x"})] * (2 if number == 2 else 1)
+
+    def missing(self, number: int, post: Post) -> Iterator[Answer]:
+        if number not in (2, 3):
+            yield Answer(post.uri, {"mood": "x"})
+
+    def columns_of_another(self, number: int, post: Post) -> Iterator[Answer]:
+        yield Answer(post.uri, {"mood" if number < 2 else "colour": "x"})
+
+    def leak(self, number: int, post: Post) -> Iterator[Answer]:
+        if number == 2:
+            raise RuntimeError(f"GET /analyze?key={KEY} failed")
+        yield Answer(post.uri, {"mood": "x"})
+
+    def quota(self, number: int, post: Post) -> Iterator[Answer]:
+        if number == 2:
+            raise TaskError(Cause.THROTTLED, "HTTP 429")
+        yield Answer(post.uri, {"mood": "x"})
+
+
+def install(folder: Path) -> Path:
+    """A distribution that adds the classifier, as another package would; goes on the path."""
+    info = folder / "site" / "scripted-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[pipeline.classifiers]\nscripted = tests.pipeline.scripted:Scripted\n"
+    )
+    return info.parent
+
+
+def options(folder: Path, **others: object) -> JsonObject:
+    return {"type": "scripted", "log": str(folder / "asked.log"), **others}
+
+
+def asked(folder: Path) -> Counter[str]:
+    """How often each uri was asked, in all lives."""
+    log = folder / "asked.log"
+    return Counter(log.read_text().split() if log.exists() else [])

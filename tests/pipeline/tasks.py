@@ -1,0 +1,67 @@
+"""Tasks as processes of their own, as a node runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from pipeline.model import WorkOrder
+
+ROOT = Path(__file__).parents[2]
+
+
+SHORT_DRAIN = "import sys; from pipeline import pump, worker; pump.DRAIN_SECONDS = 0.5; "
+
+
+def start(
+    order: WorkOrder, *paths: Path, short_drain: bool = False, **environment: str
+) -> "subprocess.Popen[str]":
+    """`python -m pipeline.worker` for this order, with `paths` on the module path."""
+    arguments: list[str] = []
+    for field, value in zip(fields(order), astuple(order), strict=True):
+        arguments += [f"--{field.name.replace('_', '-')}", str(value)]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
+    python_path = os.pathsep.join(map(str, (ROOT, *paths)))
+    program = ["-c", f"{SHORT_DRAIN} worker.main(sys.argv[1:])"]
+    return subprocess.Popen(
+        [sys.executable, *(program if short_drain else ["-m", "pipeline.worker"]), *arguments],
+        env=inherited | {"PYTHONPATH": python_path} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(task: "subprocess.Popen[str]", *, within: float = 60.0) -> tuple[int, str, str]:
+    """Its exit code, stdout and stderr."""
+    try:
+        out, err = task.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        task.kill()
+        raise
+    return task.returncode, out, err
+
+
+def run(order: WorkOrder, *paths: Path, **environment: str) -> tuple[int, str, str]:
+    return finished(start(order, *paths, short_drain=False, **environment))
+
+
+def kill(task: "subprocess.Popen[str]") -> None:
+    task.kill()
+    assert finished(task)[0] == -signal.SIGKILL
+
+
+def until(happened: Callable[[], object], task: "subprocess.Popen[str] | None" = None) -> None:
+    """Waits for what must happen, and says so where it did not or where the task died before."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert task is None or task.poll() is None, finished(task)
+        if time.monotonic() > deadline:
+            if task:
+                task.kill()
+            raise AssertionError("it did not happen")
+        time.sleep(0.01)

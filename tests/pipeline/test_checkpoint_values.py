@@ -1,0 +1,68 @@
+"""What an answer may hold: refused when it is given, not when the part is written."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Cause, TaskError
+from pipeline.model import Answer, LabelValue
+from tests.pipeline.test_checkpoint import VALUES, answered, life
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("score", "0.5"),
+        ("score", True),
+        ("score", float("nan")),
+        ("score", 10**400),
+        ("stars", 0.5),
+        ("stars", True),
+        ("stars", 2**63),
+        ("toxic", 1),
+        ("side", 1),
+        ("side", "half \ud83d of an emoji"),
+    ],
+)
+def test_a_value_that_its_column_does_not_declare_is_refused(
+    tmp_path: Path, name: str, value: LabelValue
+) -> None:
+    """Here, and not when the part is written: there it would take the others with it."""
+    one = life(tmp_path)
+    one.add(Answer("u1", VALUES))
+    with pytest.raises(TaskError) as refused:
+        one.add(Answer("u2", VALUES | {name: value}))
+    assert refused.value.cause is Cause.REFUSED
+    assert str(refused.value) == (
+        f"the classifier answered {name} = {value!r} for u2: it breaks its own protocol"
+    )
+    one.flush()
+    assert answered(one) == {"u1": "left"}
+
+
+def test_a_number_may_be_any_whole_number(tmp_path: Path) -> None:
+    one = life(tmp_path)
+    one.add(Answer("u1", VALUES | {"score": 2**53 + 1, "stars": 2**63 - 1}))
+    one.flush()
+    assert one.answered().select(["score", "stars"]).to_pylist() == [
+        {"score": float(2**53), "stars": 2**63 - 1}
+    ]
+
+
+def test_an_answer_of_other_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError) as refused:
+        life(tmp_path).add(Answer("u1", {"score": 0.5, "mood": "x"}))
+    assert refused.value.cause is Cause.REFUSED
+    assert str(refused.value) == (
+        "the classifier declares the columns score, stars, toxic, side but answered score, mood "
+        "for u1: it breaks its own protocol"
+    )
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_an_answer_without_label_and_reason_is_refused(tmp_path: Path, reason: str | None) -> None:
+    with pytest.raises(TaskError) as refused:
+        life(tmp_path).add(Answer("u1", reason=reason))
+    assert str(refused.value) == (
+        "the classifier gave neither a label nor a reason for u1: it breaks its own protocol"
+    )

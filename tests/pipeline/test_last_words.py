@@ -1,0 +1,149 @@
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline import last_words
+from pipeline.errors import Cause, InputError, RunError, TaskError
+from pipeline.last_words import Dying, LastWords
+from tests.pipeline.conftest import fill
+
+KEY = "AIzaSy-very-secret"
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch.cuda's is named."""
+
+
+def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> object:
+    """Ends a task with this error; returns the exit code."""
+    with pytest.raises(SystemExit) as end, Dying(run_dir, 2, 7, "qnode7") as dying:
+        if key:
+            dying.redact = lambda text: text.replace(key, "[key]")
+        raise error
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (TaskError(Cause.THROTTLED, "quota"), Cause.THROTTLED),
+        (InputError("no such run"), Cause.REFUSED),
+        (MemoryError("no more"), Cause.OUT_OF_MEMORY),
+        (OutOfMemoryError("on the GPU"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), Cause.OUT_OF_MEMORY),
+        (ValueError("anything else"), Cause.CRASHED),
+        (RunError("of a verb"), Cause.CRASHED),
+    ],
+)
+def test_an_error_is_told_with_its_cause_and_ends_the_task_with_1(
+    tmp_path: Path, error: Exception, cause: Cause, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert die(tmp_path, error) == 1
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert words == LastWords(
+        cause=cause,
+        message=str(error),
+        traceback=words.traceback,
+        node="qnode7",
+        written_at=words.written_at,
+    )
+    assert "in die\n    raise error\n" in words.traceback
+    assert datetime.fromisoformat(words.written_at).utcoffset() is not None
+    assert capsys.readouterr().err == words.traceback + "\n"
+
+
+def test_an_error_without_a_message_is_called_by_its_type(tmp_path: Path) -> None:
+    die(tmp_path, ZeroDivisionError())
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert words.message == "ZeroDivisionError"
+
+
+def test_the_key_is_taken_out_of_message_traceback_and_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    die(tmp_path, ValueError(f"GET ?key={KEY}"), key=KEY)
+    content = last_words.path_of(tmp_path, 2, 7).read_text()
+    shown = capsys.readouterr()
+    assert KEY not in content + shown.out + shown.err
+    assert json.loads(content)["message"] == "GET ?key=[key]"
+    assert "ValueError: GET ?key=[key]" in shown.err
+
+
+def test_the_error_itself_goes_no_further(tmp_path: Path) -> None:
+    """submitit would print and pickle it, with the key."""
+    with pytest.raises(SystemExit) as end, Dying(tmp_path, 2, 7, "n"):
+        raise ValueError(KEY)
+    assert end.value.__cause__ is None
+    assert end.value.__suppress_context__
+
+
+@pytest.mark.parametrize("error", [SystemExit(143), KeyboardInterrupt()])
+def test_what_is_no_error_leaves_no_words(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), Dying(tmp_path, 2, 7, "n"):
+        raise error
+    assert last_words.read(tmp_path, 2, 7) is None
+
+
+def test_a_task_that_ends_well_leaves_no_words(tmp_path: Path) -> None:
+    with Dying(tmp_path, 2, 7, "n"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_life_of_an_attempt_takes_its_forerunners_words_away(tmp_path: Path) -> None:
+    die(tmp_path, ValueError("first life"))
+    with Dying(tmp_path, 2, 7, "n"):
+        assert last_words.read(tmp_path, 2, 7) is None
+
+
+def test_attempts_and_shards_have_words_of_their_own(tmp_path: Path) -> None:
+    die(tmp_path, ValueError("x"))
+    assert last_words.path_of(tmp_path, 2, 7) == tmp_path / "logs/0002/00007.last-words.json"
+    assert last_words.read(tmp_path, 1, 7) is None
+    assert last_words.read(tmp_path, 2, 6) is None
+
+
+def test_a_long_traceback_is_cut_at_its_beginning(tmp_path: Path) -> None:
+    die(tmp_path, ValueError("begin" + "x" * 30_000 + "end"))
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert len(words.traceback) == last_words.LONGEST_TRACEBACK
+    assert words.traceback.endswith("xend\n")
+
+
+def test_a_message_that_is_no_text_is_told_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a surrogate pair, as a path of other bytes has; no file can hold it as it is."""
+    assert die(tmp_path, ValueError(f"{KEY} \udcff"), key=KEY) == 1
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert words.message == "[key] \\udcff"
+    assert KEY not in capsys.readouterr().err
+
+
+def test_a_full_disk_does_not_change_how_the_task_ends(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_disk / "logs" / "0002").mkdir(parents=True)
+    fill(small_disk, leaving=0)
+    assert die(small_disk, ValueError("first of all")) == 1
+    err = capsys.readouterr().err
+    assert "ValueError: first of all" in err
+    path = last_words.path_of(small_disk, 2, 7)
+    assert re.search(rf"^{path}: not written: .*No space left", err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"cause": "mood"}', '{"cause": "crashed"}', "\xff"]
+)
+def test_words_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> None:
+    path = last_words.path_of(tmp_path, 2, 7)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content.encode("latin-1"))
+    assert last_words.read(tmp_path, 2, 7) is None

@@ -1,0 +1,99 @@
+"""Who may open the database, and what is said to whom may not."""
+
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline import ledger
+from pipeline.errors import BusyError, RunError
+from tests.pipeline.test_ledger import held_by_another_process, rows
+
+
+def refusal(path: Path) -> RunError:
+    with pytest.raises(RunError) as refused, ledger.opened(path):
+        pass
+    return refused.value
+
+
+def test_a_database_in_another_processs_hands_is_busy_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LOCK_WAIT_S", 0.3)
+    path = tmp_path / "labels.duckdb"
+    with held_by_another_process(path) as pid:
+        started = time.monotonic()
+        for error in (refusal(path), _refused_attachment(path)):
+            assert isinstance(error, BusyError)
+            assert str(error).startswith(f"the database {path} is in use by another process: ")
+            assert f"PID {pid}" in str(error)
+        assert 0.6 <= time.monotonic() - started < 5
+    with ledger.opened(path) as connection:
+        assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def _refused_attachment(path: Path) -> RunError:
+    with duckdb.connect() as planning, pytest.raises(RunError) as refused:
+        ledger.attach(planning, path, "had")
+    return refused.value
+
+
+def test_a_database_is_opened_as_soon_as_its_holder_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    opened: list[Path] = []
+
+    def wait() -> None:
+        with ledger.opened(path):
+            opened.append(path)
+
+    waiting = threading.Thread(target=wait)
+    with held_by_another_process(path):
+        waiting.start()
+        assert opened == []
+    waiting.join()
+    assert opened == [path]
+
+
+@pytest.mark.parametrize("name", ["labels.duckdb", "clock/blocks-lock.duckdb"])
+def test_a_file_that_is_no_database_is_refused_at_once_by_name(tmp_path: Path, name: str) -> None:
+    """Not as busy, which a supervisor waits out: DuckDB's messages hold the path."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello " * 10_000)
+    for error in (refusal(path), _refused_attachment(path)):
+        assert not isinstance(error, BusyError)
+        assert str(error).startswith(f"the database {path} cannot be opened: ")
+
+
+def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
+    """DuckDB says which block is damaged."""
+    path = tmp_path / "labels.duckdb"
+    with ledger.opened(path) as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 3 * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    error = refusal(path)
+    assert not isinstance(error, BusyError)
+    assert str(error).startswith(f"the database {path} cannot be opened: ")
+    assert "block" in str(error)
+
+
+def test_a_database_to_read_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "no.duckdb"
+    with pytest.raises(RunError) as refused, ledger.opened(path, read_only=True):
+        pass
+    assert str(refused.value).startswith(f"the database {path} cannot be opened: ")
+
+
+def test_another_programs_database_is_not_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(str(path)) as theirs:
+        theirs.execute("CREATE TABLE runs (distance DOUBLE)")
+        theirs.execute("CREATE TABLE shards (colour VARCHAR)")
+    assert str(refusal(path)).startswith(f"{path} is not a database of this program: ")
+    with duckdb.connect(str(path)) as theirs:
+        names = rows(theirs, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
+    assert names == [("runs",), ("shards",)]
