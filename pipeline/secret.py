@@ -1,6 +1,7 @@
 """API keys: read from a variable or a private file, sent in a header, shown nowhere."""
 
 import os
+import re
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -40,9 +41,11 @@ def frozen_key_options(section: Section, *, default_env: str | None) -> dict[str
     file = section.text("api_key_file", None)
     if name and file:
         raise section.error("api_key_file", "give either api_key_env or api_key_file, not both")
-    if name and not name.isidentifier():
+    # In capitals, since many a key is a word of letters, digits and _ too; and not shown.
+    if name and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise section.error(
-            "api_key_env", "should be the name of an environment variable, never the key itself"
+            "api_key_env",
+            "should be the name of an environment variable, in capitals, never the key itself",
         )
     if file:
         options = {"api_key_file": str(Path(file).expanduser().absolute())}

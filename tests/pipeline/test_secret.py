@@ -116,10 +116,11 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_key_itself_in_the_configuration_is_refused_and_not_shown() -> None:
-    assert refusal({"api_key_env": KEY}) == (
-        "run.yaml: classifier.api_key_env: should be the name of an environment variable, "
-        "never the key itself"
-    )
+    for key in (KEY, "AIzaSy_a_key_of_letters_and_digits_4711"):
+        assert refusal({"api_key_env": key}) == (
+            "run.yaml: classifier.api_key_env: should be the name of an environment variable, "
+            "in capitals, never the key itself"
+        )
 
 
 def test_a_variable_and_a_file_at_once_are_refused(tmp_path: Path) -> None:

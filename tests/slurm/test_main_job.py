@@ -157,3 +157,18 @@ def test_a_cut_output_is_named_left_out_and_done_again(bench: Bench) -> None:
     assert gathered["rejected_outputs"][0].startswith(f"{output}: left out: it cannot be read:")
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == (40, 40)
+
+
+def test_what_a_person_cancelled_waits_for_a_person(bench: Bench) -> None:
+    bench.script(1, "wait")
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20), sharding={"shards": 2})
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    wait_for(lambda: bench.states()[1] == ("running", None), 60, "shard 1 runs")
+    bench.cluster.run("scancel", f"{job}_1")
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise", code=1)["state"] == "blocked"
+    assert bench.states() == {0: ("done", None), 1: ("blocked", "cancelled")}
+    assert bench.document("resubmit")["shards"] == []
+    assert bench.document("resubmit", "--force")["shards"] == [1]
+    assert bench.document("supervise")["state"] == "complete"
+    assert labelled(bench) == (20, 20)

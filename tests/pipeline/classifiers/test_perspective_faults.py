@@ -208,7 +208,8 @@ def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
          "api_key_env: the environment variable NOT_SET_ANYWHERE is not set: set it to the API key "
          "(export, or a mode-600 file)"),
         ({"api_key_env": "AIza-the-key-itself"},
-         "api_key_env: should be the name of an environment variable, never the key itself"),
+         "api_key_env: should be the name of an environment variable, in capitals, never the key "
+         "itself"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_its_path(values: dict[str, Any], message: str) -> None:
