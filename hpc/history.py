@@ -8,6 +8,7 @@ from hpc.cluster import resources_of
 from hpc.judge import why_ended
 from hpc.model import Attempt, Judgement, Observation, Phase, Run, State
 from hpc.summary import run_state
+from pipeline.errors import Cause
 
 Row = dict[str, Any]
 
@@ -48,22 +49,23 @@ def attempt_rows(run: Run, observation: Observation) -> list[Row]:
     resources = resources_of(run.cluster)
     return [
         {
-            **_attempt_row(attempt, done=shard.output.verified),
+            **_attempt_row(attempt, published=shard.output.verified and attempt is last),
             "run_id": run.run_id,
             "shard_index": shard.index,
             "mem_gb": resources.mem_gb,
             "time_min": resources.time_min,
         }
         for shard in observation.shards
+        for last in shard.attempts[-1:]
         for attempt in shard.attempts
     ]
 
 
-def _attempt_row(attempt: Attempt, *, done: bool) -> Row:
+def _attempt_row(attempt: Attempt, *, published: bool) -> Row:
     record = attempt.record
     cause = why_ended(attempt)[0] if attempt.phase is Phase.ENDED else None
     # "Completed" says no more than that: where the output is there, nothing is wrong with it.
-    if done and record and not attempt.words and record.exit_code in ("0:0", "0"):
+    if published and cause is Cause.NO_OUTPUT:
         cause = None
     return {
         "attempt": attempt.number,
