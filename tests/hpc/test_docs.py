@@ -1,0 +1,23 @@
+"""docs/states.md is what the code does: the same rules, causes and remedies."""
+
+import re
+from pathlib import Path
+
+from hpc.model import State
+from hpc.plan import REMEDY
+
+TEXT = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
+
+
+def test_every_cause_is_explained_with_its_remedy() -> None:
+    rows = re.findall(r"^\| (\w+) \| .+ \| (\w+).* \|$", TEXT, re.MULTILINE)
+    told = {cause: remedy for cause, remedy in rows if cause != "cause"}
+    assert told == {str(cause): str(remedy) for cause, remedy in REMEDY.items()}
+
+
+def test_every_state_has_a_rule_and_the_rules_are_the_judges() -> None:
+    rules = dict(re.findall(r"^(\d)\. .*?\*\*(\w+)\*\*", TEXT, re.MULTILINE | re.DOTALL))
+    judge = (Path(__file__).parents[2] / "hpc" / "judge.py").read_text()
+    coded = set(re.findall(r"verdict\(\s*(\d), State\.(\w+)", judge))
+    assert {(number, state.upper()) for number, state in rules.items()} == coded
+    assert set(rules.values()) == {str(state) for state in State}
