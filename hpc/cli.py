@@ -10,6 +10,7 @@ import importlib
 import json
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ VERBS = {
     "supervise": "gather and submit again until the run is complete or needs a person",
 }
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+Outcome = tuple[int, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +42,7 @@ class Verb:
     name: str
     example: str
     arguments: Callable[[argparse.ArgumentParser], None]
-    act: Callable[[argparse.Namespace, Callable[[str], None]], tuple[int, dict[str, Any]]]
+    act: Callable[[argparse.Namespace, Callable[[str], None]], Outcome]
 
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> NoReturn:
@@ -59,14 +61,13 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _outcome(verb: Verb, given: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
     stream = sys.stderr if given.json else sys.stdout
 
     def say(line: str) -> None:
         print(line, file=stream, flush=True)
 
     try:
-        code, document = verb.act(given, say)
+        code, document = _interruptible(lambda: verb.act(given, say))
         if given.json:
             print(json.dumps(document, ensure_ascii=False))
         sys.stdout.flush()
@@ -104,8 +105,24 @@ def _of_the_system(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
+def _interruptible(act: Callable[[], Outcome]) -> Outcome:
+    """SIGTERM and Ctrl-C are KeyboardInterrupt, also in the middle of a query: DuckDB 2.0 answers a
+    signal with a RuntimeError of its own."""
+    interrupted = threading.Event()
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        return act()
+    except Exception as error:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from error
+        raise
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:

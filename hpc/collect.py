@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hpc import outputs
 from hpc.history import attempt_rows, run_row, shard_row
 from hpc.model import Judgement, Observation, Run
-from pipeline import ledger, output
+from pipeline import ledger, output, store
 from pipeline.errors import RunError
 from pipeline.manifest import output_path
 
@@ -51,7 +51,7 @@ def gather(run: Run, observation: Observation, judged: Sequence[Judgement]) -> G
     add up or a column's type has changed.
     """
     name = run.manifest.name
-    with ledger.opened(Path(run.manifest.database)) as database:
+    with store.opened(Path(run.manifest.database)) as database:
         known = ledger.gathered(database, run.run_id)
         todo = [
             (shard.index, shard.output.publication)

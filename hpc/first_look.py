@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import ledger
+from pipeline import ledger, store
 from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.scan import quoted
 
@@ -19,7 +19,7 @@ def text(database: str, name: str) -> str:
     none = f"{database}: no labels under the name {name} yet"
     if not Path(database).exists():
         return none
-    with ledger.opened(Path(database), read_only=True) as labels:
+    with store.opened(Path(database), read_only=True) as labels:
         if not ledger.count(labels, name):
             return none
         table = quoted(ledger.labels_table(name))

@@ -56,7 +56,7 @@ def run_array(
 
 
 def records(run: Run, asked: Iterable[Submission], *, in_use: bool) -> Records:
-    """What is known of the tasks; one without a record never started, or died with its parent.
+    """What is known of the tasks; none of one that started and died together with its parent.
 
     Args:
         in_use: somebody holds the run's lock, and so tasks may be alive or waiting.
@@ -80,8 +80,10 @@ def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pipeline.worker"]
     for name, value in asdict(order).items():
         command += [f"--{name.replace('_', '-')}", str(value)]
+    # First: a task that runs unrecorded would be nobody's to end.
+    _write(order, {"started_at": _now(), "ended_at": None, "exit_code": None})
     with log_file(folder, order.shard_index).open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -90,8 +92,6 @@ def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
             start_new_session=True,
             pass_fds=(lock,),
         )
-    _write(order, {"started_at": _now(), "ended_at": None, "exit_code": None})
-    return process
 
 
 def _end_all(run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]]) -> None:
@@ -115,8 +115,10 @@ def _record_end(order: WorkOrder, exit_code: int) -> None:
 def _record(path: Path, in_use: bool) -> TaskRecord | None:
     values = _read(path)
     if not values:
-        # Not started yet; without the lock's holder it never will be.
-        return TaskRecord(phase=Phase.WAITING, slurm_state="waiting") if in_use else None
+        if in_use:
+            return TaskRecord(phase=Phase.WAITING, slurm_state="waiting")
+        # Without the lock's holder it never will be: no attempt, and none to be counted.
+        return TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED)
     started = _time(values["started_at"])
     if values["ended_at"] is None:
         if not in_use:

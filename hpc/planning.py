@@ -16,7 +16,7 @@ from hpc import cluster, rundir
 from hpc.model import Run
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
-from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
+from pipeline import __version__, backlog, files, ledger, manifest, shards, sources, store
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
 from pipeline.config import Config
@@ -164,9 +164,9 @@ def _taken(config: Config, connection: duckdb.DuckDBPyConnection) -> str | None:
     runs = [rundir.load(folder) for folder in rundir.all_runs(config.storage.run_root)]
     named = [run for run in runs if run.manifest.name == config.name]
     if database.exists():
-        with ledger.opened(database, read_only=True) as labels:
+        with store.opened(database, read_only=True) as labels:
             gathered = {run.run_id: set(ledger.gathered(labels, run.run_id)) for run in named}
-        ledger.attach(connection, database, "labelled")
+        store.attach(connection, database, "labelled")
         labelled = ledger.labelled_uris(connection, config.name, "labelled")
         parts += [labelled] if labelled else []
     waiting = [

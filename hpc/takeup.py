@@ -1,14 +1,15 @@
 """Runs of a name that a submitter left behind half begun: the next `submit` goes on with them."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
-from hpc import rundir, submission
+from hpc import outputs, rundir, submission
 from hpc.drive import Say, begin, described, look, unsubmitted
 from hpc.model import Run
 from hpc.slurm import Slurm, SlurmError
+from pipeline import ledger, store
 from pipeline.config import Config
 from pipeline.errors import BusyError
-from pipeline.output import verify
 
 
 def take_up(
@@ -17,8 +18,8 @@ def take_up(
     """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
     which are entered into `held`. Without a Slurm: the local runs that were interrupted.
 
-    A run that somebody else holds is in good hands. One that was never submitted, and that sbatch
-    refuses now, is removed: its posts go into the next.
+    A run that somebody else holds is in good hands, and said to be. One that was never submitted,
+    and that sbatch refuses now, is removed: its posts go into the next.
     """
     taken: list[tuple[Run, int]] = []
     for folder in rundir.all_runs(settings.storage.run_root):
@@ -29,7 +30,8 @@ def take_up(
             continue
         try:
             lock = held.enter_context(rundir.lock_run(run))
-        except BusyError:
+        except BusyError as error:
+            say(str(error))
             continue
         say(f"run {run.folder} was left unfinished: going on with it")
         if slurm is None or _submitted(run, slurm, say):
@@ -67,4 +69,11 @@ def _is_half_begun(run: Run) -> bool:
 
 
 def _is_unfinished(run: Run) -> bool:
-    return not all(verify(run.folder, run.manifest, s.index).verified for s in run.manifest.shards)
+    """Also one that died between its last output and the database."""
+    if not all(verdict.verified for verdict in outputs.look(run)):
+        return True
+    database = Path(run.manifest.database)
+    if not database.exists():
+        return True
+    with store.opened(database, read_only=True) as labels:
+        return len(ledger.gathered(labels, run.run_id)) < len(run.manifest.shards)

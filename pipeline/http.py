@@ -28,6 +28,12 @@ INVALID_JSON = 0
 def base_url(section: Section, *default: str) -> str:
     """The key `base_url`, without a slash at its end. Raises InputError where it is no URL."""
     url: str = section.text("base_url", *default).rstrip("/")
+    if re.search(r"[@?#]", url):
+        raise section.error(
+            "base_url",
+            "should hold no user, password or ?query (the run's folder keeps it): a key belongs "
+            "into api_key_env or api_key_file",
+        )
     if not re.match(r"https?://[^/\s]", url):
         raise section.error("base_url", f"should begin with http:// or https://, not {url!r}")
     return url

@@ -1,81 +1,17 @@
-"""The DuckDB of gathered labels and of the runs' history. It can be rebuilt from the run folders.
+"""What is in the database: gathered labels, and the history of runs, shards and attempts."""
 
-Only a gathering process opens it for writing, briefly: DuckDB lets one process write at a time.
-"""
-
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import BusyError, RunError
-from pipeline.scan import literal, quoted
-
-MEMORY_LIMIT = "1GB"
-THREADS = 2
-LOCK_WAIT_S = 10.0
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
-    run_dir VARCHAR NOT NULL, posts BIGINT NOT NULL, shards INTEGER NOT NULL,
-    state VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, version VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS shards (
-    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, posts BIGINT NOT NULL,
-    min_preprocessing_timestamp TIMESTAMP NOT NULL, max_preprocessing_timestamp TIMESTAMP NOT NULL,
-    state VARCHAR NOT NULL, cause VARCHAR, attempts INTEGER NOT NULL, gathered_at TIMESTAMP,
-    publication VARCHAR);
-CREATE TABLE IF NOT EXISTS attempts (
-    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    array_job_id BIGINT, array_task_index INTEGER NOT NULL, slurm_state VARCHAR, cause VARCHAR,
-    exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
-    node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
--- Everything planned up to a name's watermark has its row: no gathered shard counts that begins
--- behind, or ends after, the first post of one that is not gathered.
-CREATE OR REPLACE VIEW watermarks AS
-    WITH named AS (SELECT name, shards.* FROM shards JOIN runs USING (run_id)),
-    held AS (SELECT name, min(min_preprocessing_timestamp) AS first_missing
-             FROM named WHERE gathered_at IS NULL GROUP BY name)
-    SELECT name, max(max_preprocessing_timestamp) AS watermark
-    FROM named LEFT JOIN held USING (name)
-    WHERE gathered_at IS NOT NULL
-      AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)
-    GROUP BY name;
-"""
+from pipeline.errors import RunError
+from pipeline.scan import quoted
 
 
 def labels_table(name: str) -> str:
     return f"labels_{name}"
-
-
-@contextmanager
-def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the database, its tables made.
-
-    Raises RunError where another process holds it longer than LOCK_WAIT_S, or where the file is
-    no DuckDB database.
-    """
-    connection = _connect(path, read_only)
-    try:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"SET threads = {THREADS}")
-        # A transaction a shard fills DuckDB's log quickly: folding it in every 16 MB, the default,
-        # takes as long again as the inserts (1M posts: 8.3 s against 4.5 s).
-        connection.execute("SET checkpoint_threshold = '256MB'")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
-        if not read_only:
-            try:
-                connection.execute(f"BEGIN; {_TABLES} COMMIT;")
-            except duckdb.Error as error:
-                raise RunError(f"{path} is not a database of this program: {error}") from None
-        yield connection
-    finally:
-        connection.close()
 
 
 def labelled_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
@@ -244,35 +180,3 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dic
     rows = connection.execute("DESCRIBE SELECT * FROM empty").fetchall()
     connection.unregister("empty")
     return {row[0]: row[1] for row in rows}
-
-
-def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            return duckdb.connect(str(path), read_only=read_only)
-        except duckdb.Error as error:
-            _refuse_to_wait(path, error, deadline)
-        time.sleep(0.2)
-
-
-def _refuse_to_wait(path: Path, error: duckdb.Error, deadline: float) -> None:
-    # Not just "lock": a damaged file's message says which block, and all of them give the path.
-    if "Could not set lock on file" not in str(error):
-        raise RunError(f"the database {path} cannot be opened: {error}") from None
-    if time.monotonic() > deadline:
-        raise BusyError(f"the database {path} is in use by another process: {error}") from None
-
-
-def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
-    """Attaches the database read-only to a planning connection, waiting as `opened` does."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            connection.execute(f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)")
-        except duckdb.Error as error:
-            _refuse_to_wait(path, error, deadline)
-            time.sleep(0.2)
-        else:
-            return

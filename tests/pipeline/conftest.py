@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline import ledger
+from pipeline import ledger, store
 from pipeline.classifiers.valence import Valence
 from pipeline.model import output_schema
 
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """An open ledger with an empty table for valence."""
-    with ledger.opened(tmp_path / "labels.duckdb") as connection:
+    with store.opened(tmp_path / "labels.duckdb") as connection:
         ledger.ensure_labels(connection, "valence", output_schema(Valence.columns))
         yield connection
 

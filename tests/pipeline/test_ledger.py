@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipeline import ledger, output
+from pipeline import ledger, output, store
 from pipeline.errors import RunError
 from pipeline.manifest import Manifest
 from pipeline.model import Column, output_schema
@@ -82,12 +82,12 @@ def held_by_another_process(path: Path) -> Iterator[int]:
 
 def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> None:
     path = tmp_path / "new" / "labels.duckdb"
-    with ledger.opened(path) as connection:
+    with store.opened(path) as connection:
         assert rows(connection, "SELECT * FROM watermarks") == []
         assert ledger.count(connection, NAME) == 0
         assert ledger.gathered(connection, "r") == {}
         assert ledger.labelled_uris(connection, NAME, "labels") is None
-    with ledger.opened(path, read_only=True) as connection:
+    with store.opened(path, read_only=True) as connection:
         names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
         assert names == [("attempts",), ("runs",), ("shards",)]
 
@@ -213,12 +213,12 @@ def test_a_column_that_differs_by_case_only_is_the_same(
 def test_the_labelled_uris_are_those_of_an_attached_database(tmp_path: Path) -> None:
     path = tmp_path / "it's.duckdb"
     run_dir, run = make_run(tmp_path, posts(2))
-    with ledger.opened(path) as connection:
+    with store.opened(path) as connection:
         ledger.ensure_labels(connection, NAME, SCHEMA)
         labels = published(run_dir, run, 0)
         ledger.replace_shard(connection, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
     with duckdb.connect() as planning:
-        ledger.attach(planning, path, "had")
+        store.attach(planning, path, "had")
         query = ledger.labelled_uris(planning, NAME, "had")
         assert query is not None
         assert sorted(rows(planning, query)) == [(uri(0),), (uri(1),)]

@@ -7,13 +7,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline import ledger
+from pipeline import store
 from pipeline.errors import BusyError, RunError
 from tests.pipeline.test_ledger import held_by_another_process, rows
 
 
 def refusal(path: Path) -> RunError:
-    with pytest.raises(RunError) as refused, ledger.opened(path):
+    with pytest.raises(RunError) as refused, store.opened(path):
         pass
     return refused.value
 
@@ -21,7 +21,7 @@ def refusal(path: Path) -> RunError:
 def test_a_database_in_another_processs_hands_is_busy_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "LOCK_WAIT_S", 0.3)
+    monkeypatch.setattr(store, "LOCK_WAIT_S", 0.3)
     path = tmp_path / "labels.duckdb"
     with held_by_another_process(path) as pid:
         started = time.monotonic()
@@ -30,13 +30,13 @@ def test_a_database_in_another_processs_hands_is_busy_and_named(
             assert str(error).startswith(f"the database {path} is in use by another process: ")
             assert f"PID {pid}" in str(error)
         assert 0.6 <= time.monotonic() - started < 5
-    with ledger.opened(path) as connection:
+    with store.opened(path) as connection:
         assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
 
 
 def _refused_attachment(path: Path) -> RunError:
     with duckdb.connect() as planning, pytest.raises(RunError) as refused:
-        ledger.attach(planning, path, "had")
+        store.attach(planning, path, "had")
     return refused.value
 
 
@@ -45,7 +45,7 @@ def test_a_database_is_opened_as_soon_as_its_holder_lets_go(tmp_path: Path) -> N
     opened: list[Path] = []
 
     def wait() -> None:
-        with ledger.opened(path):
+        with store.opened(path):
             opened.append(path)
 
     waiting = threading.Thread(target=wait)
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_database_is_refused_at_once_by_name(tmp_path: Path, n
 def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
     """DuckDB says which block is damaged."""
     path = tmp_path / "labels.duckdb"
-    with ledger.opened(path) as connection:
+    with store.opened(path) as connection:
         connection.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
     content = bytearray(path.read_bytes())
     content[3 * 4096 : 3 * 4096 + 64] = b"\xff" * 64
@@ -83,7 +83,7 @@ def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
 
 def test_a_database_to_read_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "no.duckdb"
-    with pytest.raises(RunError) as refused, ledger.opened(path, read_only=True):
+    with pytest.raises(RunError) as refused, store.opened(path, read_only=True):
         pass
     assert str(refused.value).startswith(f"the database {path} cannot be opened: ")
 

@@ -1,0 +1,27 @@
+"""Finding, awaiting and ending the processes that a test has started itself."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE_S = 60.0
+
+
+def tasks_of(folder: Path) -> dict[int, list[str]]:
+    """The local executor's tasks whose run lies in `folder`: command line by process id."""
+    found: dict[int, list[str]] = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if "pipeline.worker" in words and any(word.startswith(f"{folder}/") for word in words):
+            found[int(path.parent.name)] = words
+    return found
+
+
+def until(happened: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen: {what}"
+        time.sleep(0.01)

@@ -1,0 +1,237 @@
+"""Deaths and interruptions at every step: nothing lost, nothing paid for twice, never two at it."""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from hpc import rundir
+from pipeline.checkpoint import rows_in
+from pipeline.manifest import work_path
+from tests.hpc.bench import Bench, Process, ended, once, said, uris
+from tests.hpc.conftest import Here
+from tests.hpc.processes import tasks_of, until
+from tests.pipeline.builders import uri
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Where SIGINT is ignored, as in a shell's background jobs, it would stay so in a child."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Bench(tmp_path)
+    signal.signal(signal.SIGINT, before)
+    for task in tasks_of(tmp_path):
+        os.kill(task, signal.SIGKILL)
+
+
+def labelled(bench: Bench, posts: int) -> bool:
+    rows = bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test")
+    return rows == [(posts, posts)] and {state for state, _, _ in bench.states()} == {"done"}
+
+
+def started(bench: Bench, tasks: int, *arguments: object) -> Process:
+    """A submit of which so many tasks are labelling."""
+    driver = bench.start("submit", "--config", bench.path, *arguments)
+    words = bench.words / "alive"
+    until(lambda: words.exists() and words.read_text().count("+") >= tasks, f"{tasks} tasks")
+    return driver
+
+
+def until_free(run: Path) -> None:
+    """Until driver and tasks have ended: the command line of one that dies goes before its lock."""
+    until(lambda: not rundir.is_locked(rundir.load(run)), "nobody holds the run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
+    bench: Bench, number: signal.Signals
+) -> None:
+    bench.config(posts=40, classifier={"seconds": 0.02})
+    driver = started(bench, 2)
+    until(lambda: len(bench.asked()) >= 6, "some posts were asked")
+    driver.send_signal(number)
+    done = ended(driver)
+    assert said(done) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert tasks_of(bench.folder) == {}
+    assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
+    (run,) = bench.runs()
+    kept = sum(rows_in(work_path(run, shard)) for shard in (0, 1))
+    assert 6 <= len(bench.asked()) == kept < 40
+    again = bench.submit()
+    assert said(again) == (0, "")
+    assert f"run {run} was left unfinished: going on with it\n" in again.stdout
+    assert bench.runs() == [run]
+    assert labelled(bench, 40)
+    assert bench.asked() == once(40)
+
+
+def test_shards_that_never_got_their_turn_have_used_up_no_attempt(bench: Bench, here: Here) -> None:
+    bench.config(
+        posts=30,
+        sharding={"shards": 3},
+        cluster={"max_parallel": 1},
+        classifier={"seconds": 0.02},
+        retry={"max_attempts": 1},
+    )
+    driver = started(bench, 1)
+    driver.send_signal(signal.SIGINT)
+    assert ended(driver).returncode == 130
+    assert bench.states() == [("failed", "preempted", 1)] * 3
+    message = json.loads(here("status", "--json").stdout)["shards"][2]["message"]
+    assert message == "attempt 1 ended as never started"
+    assert said(bench.hpc("supervise")) == (0, "")
+    assert bench.asked() == once(30)
+
+
+def test_tasks_outlive_a_killed_driver_and_nobody_submits_beside_them(
+    bench: Bench, here: Here
+) -> None:
+    gate = bench.folder / "gate"
+    bench.config(posts=9, sharding={"shards": 3}, classifier={"gate": str(gate)})
+    driver = started(bench, 2)
+    driver.kill()
+    assert ended(driver).returncode == -signal.SIGKILL
+    (run,) = bench.runs()
+    in_hands = (
+        f"run {run.name} is in the hands of another process (submit, resubmit or supervise, or "
+        "tasks of the local executor): wait for it, or end it\n"
+    )
+    for verb in ("supervise", "resubmit"):
+        assert said(here(verb)) == (1, f"error: {in_hands}")
+    submitted = here("submit", "--config", bench.path)
+    assert said(submitted) == (0, "")
+    assert submitted.stdout.startswith(in_hands)
+    assert here("status").returncode == 3
+    assert bench.states() == [("running", None, 1), ("running", None, 1), ("queued", None, 1)]
+    gate.touch()
+    until_free(run)
+    assert bench.states() == [("done", None, 1), ("done", None, 1), ("failed", "preempted", 1)]
+    assert said(bench.submit()) == (0, "")
+    assert labelled(bench, 9)
+    assert bench.asked() == once(9)
+
+
+def test_a_killed_task_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    """Ten posts by parts of three: when it hangs at the eighth, six answers are on the disk."""
+    bench.config(
+        posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
+    )
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    (task,) = tasks_of(bench.folder)
+    os.kill(task, signal.SIGKILL)
+    assert said(ended(driver)) == (0, "")
+    assert bench.states() == [("done", None, 2)]
+    assert labelled(bench, 10)
+    assert bench.asked() == once(10) + Counter(uris(2, first=6))
+
+
+def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench) -> None:
+    """As when the machine goes down."""
+    bench.config(
+        posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
+    )
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    driver.kill()
+    for task in tasks_of(bench.folder):
+        os.kill(task, signal.SIGKILL)
+    ended(driver)
+    until_free(run)
+    assert bench.states() == [("failed", "lost", 1)]
+    assert said(bench.submit()) == (0, "")
+    assert bench.asked() == once(10) + Counter(uris(2, first=6))
+
+
+DYING = """
+import os, signal, sys
+from hpc import cli, drive, first_look, local, rundir, submit
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+{where} = die
+cli.main(submit.VERB, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "state"),
+    [
+        ("rundir.lock_run", ("planned", None, 0)),
+        ("rundir.record", ("planned", None, 0)),
+        ("local.run_array", ("failed", "preempted", 1)),
+        ("local._record_end", ("failed", "lost", 1)),
+        ("drive.gather", ("done", None, 1)),
+        ("first_look.text", ("done", None, 1)),
+    ],
+)
+def test_a_submit_that_dies_at_any_step_is_followed_by_another(
+    bench: Bench, where: str, state: Any
+) -> None:
+    bench.config(posts=6, sharding={"shards": 1})
+    dead = bench.python(DYING.format(where=where), "--config", bench.path)
+    assert dead.returncode == -signal.SIGKILL
+    (run,) = bench.runs()
+    until_free(run)
+    if where != "local._record_end":  # by then its task may have published
+        assert bench.states() == [state]
+    assert said(bench.submit()) == (0, "")
+    assert bench.runs() == [run]
+    assert labelled(bench, 6)
+    assert bench.asked() == once(6)
+
+
+def sizes(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def test_planning_that_is_interrupted_in_the_middle_of_a_query_leaves_nothing(
+    bench: Bench,
+) -> None:
+    """DuckDB answers a signal with a RuntimeError of its own."""
+    many = "SELECT 'at://' || i AS uri, 'a fine day' AS text, '2024-05-31' AS t FROM range(3000000)"
+    many += " AS numbers(i)"
+    duckdb.sql(f"COPY ({many}) TO '{bench.folder}/posts.parquet'")
+    columns = {"preprocessing_timestamp": "t"}
+    bench.config(backlog={"source": "posts.parquet", "columns": columns})
+    driver = bench.start("submit", "--config", bench.path)
+    root = bench.folder / "runs"
+    until(lambda: sizes(root.glob(".planning-*/staging/*")) > 1_000_000, "it reads the backlog")
+    driver.send_signal(signal.SIGINT)
+    done = ended(driver)
+    assert said(done) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert (done.stdout, list(root.iterdir())) == ("", [root / ".lock"])
+
+
+def test_only_one_plans_at_a_time_and_the_other_says_so(bench: Bench, here: Here) -> None:
+    bench.config(posts=6)
+    root = bench.folder / "runs"
+    with rundir.locked(root, "nobody else is here"):
+        before = bench.listing()
+        assert said(here('submit', '--config', bench.path)) == (
+            1, f"error: another submit is planning under {root}: wait for it\n",
+        )  # fmt: skip
+        assert bench.listing() == before
+
+
+def test_submits_at_the_same_moment_label_every_post_once(bench: Bench) -> None:
+    bench.config(posts=20, classifier={"seconds": 0.01})
+    submits = [bench.start("submit", "--config", bench.path) for _ in range(3)]
+    done = [ended(one) for one in submits]
+    for one in done:
+        code, error = said(one)
+        assert code == 0 or error.startswith("error: another submit is planning"), one
+    assert sum("attempt 1: 2 shards" in one.stdout for one in done) == 1
+    assert len(bench.runs()) == 1
+    assert labelled(bench, 20)
+    assert bench.asked() == once(20)

@@ -1,0 +1,91 @@
+"""The local executor's own record of its tasks."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc import local, plan, rundir, submission
+from hpc.model import Phase, Run, Submission, TaskRecord
+from pipeline.errors import Cause
+from tests.hpc.bench import valence_run
+from tests.hpc.processes import tasks_of
+
+STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def sent(run: Run, shards: int) -> Submission:
+    plans = plan.arrays(range(shards), array_size=1001, max_parallel=2)
+    (one,) = submission.send(run, None, plans)
+    return one
+
+
+def recorded(run: Run, shard: int, exit_code: int | None) -> None:
+    folder = run.folder / "logs" / "0001"
+    folder.mkdir(parents=True, exist_ok=True)
+    ended = None if exit_code is None else (STARTED + timedelta(seconds=90)).isoformat()
+    (folder / f"{shard:05d}.task.json").write_text(
+        json.dumps({"started_at": STARTED.isoformat(), "ended_at": ended, "exit_code": exit_code})
+    )
+
+
+def ended(exit_code: int, words: str, cause: Cause) -> TaskRecord:
+    return TaskRecord(
+        phase=Phase.ENDED,
+        slurm_state=words,
+        cause=cause,
+        exit_code=str(exit_code),
+        elapsed_s=90,
+        started_at=STARTED,
+        ended_at=STARTED + timedelta(seconds=90),
+    )
+
+
+ENDED = {
+    0: ended(0, "ended", Cause.NO_OUTPUT),
+    1: ended(1, "failed", Cause.CRASHED),
+    143: ended(143, "told to stop", Cause.PREEMPTED),
+    -15: ended(-15, "killed by SIGTERM", Cause.PREEMPTED),
+    -9: ended(-9, "killed by SIGKILL", Cause.CRASHED),
+}
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
+    run = valence_run(tmp_path, 10, shards=5)
+    one = sent(run, 5)
+    for shard, code in enumerate(ENDED):
+        recorded(run, shard, code)
+    assert local.records(run, [one], in_use=in_use) == {
+        (1, shard): record for shard, record in enumerate(ENDED.values())
+    }
+
+
+def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+    recorded(run, 0, None)
+    assert local.records(run, [one], in_use=True) == {
+        (1, 0): TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=STARTED),
+        (1, 1): TaskRecord(phase=Phase.WAITING, slurm_state="waiting"),
+    }
+    assert local.records(run, [one], in_use=False) == {
+        (1, 1): TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED),
+    }
+
+
+def test_a_task_whose_start_cannot_be_recorded_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would end it with the others, and the run would stay in its hands."""
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hpc.local.files.write_json", full)
+    with rundir.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+        local.run_array(run, one, lock)
+    assert tasks_of(tmp_path) == {}

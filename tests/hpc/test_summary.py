@@ -1,0 +1,224 @@
+"""A run in words and as a document, for made-up judgements."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc import rundir, summary
+from hpc.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from hpc.summary import EXIT_CODE, RunState, run_state
+from pipeline.errors import Cause
+from pipeline.output import Verdict
+from tests.pipeline import builders
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DONE = Verdict(publication="p")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Eight shards of 250 posts."""
+    folder, _ = builders.make_run(tmp_path, builders.posts(2000), shards=8)
+    return rundir.load(folder)
+
+
+def judgement(index: int, state: State, cause: Cause | None = None, message: str = "") -> Judgement:
+    return Judgement(index=index, state=state, rule=0, cause=cause, message=message)
+
+
+def attempt(number: int, index: int, *, started_min_ago: float | None) -> Attempt:
+    started = None if started_min_ago is None else NOW - timedelta(minutes=started_min_ago)
+    return Attempt(
+        number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=NOW,
+        record=TaskRecord(phase=Phase.ACTIVE, slurm_state="RUNNING", started_at=started),
+    )  # fmt: skip
+
+
+def observed(facts: list[ShardFacts]) -> Observation:
+    return Observation(at=NOW, shards=tuple(facts), answered=True, last_answer=NOW)
+
+
+JUDGED = [
+    judgement(0, State.DONE),
+    judgement(1, State.DONE),
+    judgement(2, State.RUNNING, message="task 4001_2 is RUNNING"),
+    judgement(3, State.FAILED, Cause.TIMEOUT, "task 4001_3 ended as TIMEOUT"),
+    judgement(4, State.FAILED, Cause.TIMEOUT, "task 4001_3 ended as TIMEOUT"),
+    judgement(5, State.BLOCKED, Cause.REFUSED, "HTTP 403: check the API key"),
+    judgement(6, State.BLOCKED, message="Slurm holds task 4001_6"),
+    judgement(7, State.PLANNED, message="not submitted yet"),
+]
+FACTS = [
+    ShardFacts(
+        index=index,
+        posts=250,
+        output=DONE if index < 2 else Verdict(),
+        rows=100 if index == 2 else 0,
+        attempts=()
+        if index == 7
+        else (
+            attempt(1, index, started_min_ago=10),
+            *([attempt(2, index, started_min_ago=2)] if index == 3 else []),
+        ),
+    )
+    for index in range(8)
+]
+
+
+def test_a_table_says_states_causes_progress_and_what_is_wrong(run: Run) -> None:
+    assert summary.table(run, observed(FACTS), JUDGED) == (
+        "run 20240601T120000-valence-0123abcd: running\n"
+        "\n"
+        "  STATE    CAUSE    SHARDS  INDICES\n"
+        "  done                   2  0-1\n"
+        "  planned                1  7\n"
+        "  blocked  refused       1  5\n"
+        "  blocked                1  6\n"
+        "  running                1  2\n"
+        "  failed   timeout       2  3-4\n"
+        "\n"
+        "600 of 2,000 posts done (30 %), 60 a minute, about 23 min to go\n"
+        "\n"
+        "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more alike)\n"
+        "  shard 5: HTTP 403: check the API key\n"
+        "  shard 6: Slurm holds task 4001_6"
+    )
+
+
+def test_a_run_without_news_is_a_short_table(run: Run) -> None:
+    planned = [judgement(index, State.PLANNED) for index in range(8)]
+    facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]
+    assert summary.table(run, observed(facts), planned) == (
+        "run 20240601T120000-valence-0123abcd: planned\n"
+        "\n"
+        "  STATE    CAUSE  SHARDS  INDICES\n"
+        "  planned              8  0-7\n"
+        "\n"
+        "0 of 2,000 posts done (0 %)"
+    )
+
+
+def progress(
+    run: Run, rows: int, started_min_ago: float | None, state: State = State.RUNNING
+) -> str:
+    facts = [
+        ShardFacts(
+            index=0, posts=2000, output=Verdict(), rows=rows,
+            attempts=(attempt(1, 0, started_min_ago=started_min_ago),),
+        )
+    ]  # fmt: skip
+    table = summary.table(run, observed(facts), [judgement(0, state)])
+    return table.splitlines()[5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "started_min_ago", "line"),
+    [
+        (0, 10, "0 of 2,000 posts done (0 %)"),
+        (1000, None, "1,000 of 2,000 posts done (50 %)"),
+        (1000, 0, "1,000 of 2,000 posts done (50 %)"),
+        (1999, 10, "1,999 of 2,000 posts done (99 %), 200 a minute, less than a minute to go"),
+        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 a minute, about 119 min to go"),
+        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 a minute, about 2 h to go"),
+        (2000, 10, "2,000 of 2,000 posts done (100 %)"),
+    ],
+)
+def test_progress_in_words(run: Run, rows: int, started_min_ago: float | None, line: str) -> None:
+    assert progress(run, rows, started_min_ago) == line
+
+
+@pytest.mark.parametrize("state", [State.BLOCKED, State.FAILED, State.PLANNED, State.UNKNOWN])
+def test_a_run_that_gets_nowhere_by_itself_has_no_time_to_go(run: Run, state: State) -> None:
+    assert progress(run, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
+
+
+def test_a_long_list_of_indices_is_cut_between_two_of_them(run: Run) -> None:
+    judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
+    row = summary.table(run, observed(FACTS), judged).splitlines()[3]
+    assert row == (
+        "  done             100  0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,…"
+    )
+
+
+def test_the_three_most_frequent_messages_of_a_state_are_shown(run: Run) -> None:
+    texts = ["a", "b", "b", "c", "c", "c", "d", "d"]
+    judged = [judgement(i, State.FAILED, Cause.CRASHED, text) for i, text in enumerate(texts)]
+    assert summary.table(run, observed(FACTS), judged).splitlines()[7:] == [
+        "  shard 3: c (and 2 more alike)",
+        "  shard 1: b (and 1 more alike)",
+        "  shard 6: d (and 1 more alike)",
+    ]
+
+
+def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
+    document = summary.document(run, observed(FACTS), JUDGED)
+    assert {key: value for key, value in document.items() if key != "shards"} == {
+        "run_id": "20240601T120000-valence-0123abcd",
+        "run_dir": str(run.folder),
+        "state": "running",
+        "posts": 2000,
+        "posts_done": 600,
+    }
+    assert document["shards"][3] == {
+        "index": 3,
+        "state": "failed",
+        "cause": "timeout",
+        "posts": 250,
+        "posts_done": 0,
+        "attempts": 2,
+        "array_job_id": 4002,
+        "array_task_index": 3,
+        "message": "task 4001_3 ended as TIMEOUT",
+    }
+    assert document["shards"][7] == {
+        "index": 7,
+        "state": "planned",
+        "cause": None,
+        "posts": 250,
+        "posts_done": 0,
+        "attempts": 0,
+        "array_job_id": None,
+        "array_task_index": None,
+        "message": "not submitted yet",
+    }
+    assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
+
+
+PRECEDENCE = [
+    (State.RUNNING, RunState.RUNNING),
+    (State.QUEUED, RunState.RUNNING),
+    (State.UNKNOWN, RunState.UNKNOWN),
+    (State.FAILED, RunState.FAILED),
+    (State.PLANNED, RunState.PLANNED),
+    (State.BLOCKED, RunState.BLOCKED),
+    (State.DONE, RunState.COMPLETE),
+]
+
+
+def test_a_run_is_in_the_state_of_its_shard_that_comes_first_in_this_order() -> None:
+    assert {state for state, _ in PRECEDENCE} == set(State)
+    for one, other in itertools.combinations_with_replacement(range(len(PRECEDENCE)), 2):
+        judged = [judgement(0, PRECEDENCE[other][0]), judgement(1, PRECEDENCE[one][0])]
+        assert run_state(judged) is PRECEDENCE[one][1]
+        assert run_state(judged[::-1]) is PRECEDENCE[one][1]
+
+
+def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -> None:
+    assert {state: EXIT_CODE[state] for state in RunState} == {
+        RunState.COMPLETE: 0,
+        RunState.RUNNING: 3,
+        RunState.UNKNOWN: 3,
+        RunState.BLOCKED: 1,
+        RunState.FAILED: 1,
+        RunState.PLANNED: 1,
+    }
+    assert {state: summary.next_command(run, state) for state in RunState} == {
+        RunState.COMPLETE: f"python -m hpc.gather {run.folder}",
+        RunState.RUNNING: f"python -m hpc.supervise {run.folder}",
+        RunState.UNKNOWN: f"python -m hpc.status {run.folder}",
+        RunState.BLOCKED: f"python -m hpc.resubmit --force {run.folder}",
+        RunState.FAILED: f"python -m hpc.resubmit {run.folder}",
+        RunState.PLANNED: f"python -m hpc.supervise {run.folder}",
+    }

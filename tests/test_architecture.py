@@ -1,0 +1,150 @@
+"""The arrows between the rooms, read off the source, and that the README knows what exists."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc.cli import VERBS
+from pipeline.section import Section
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
+    for room in ("hpc", "pipeline")
+    for path in sorted((ROOT / room).rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in ROOMS.items()}
+LONGEST = 250
+
+PURE = {
+    f"hpc.{name}"
+    for name in ("judge", "plan", "capacity", "summary", "history", "arrays", "answers",
+                 "slurm_states", "model")
+}  # fmt: skip
+HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "re",
+            "typing", "pathlib"}  # fmt: skip
+# Values of other rooms, beside their types, that the pure modules may use: pure as well.
+PURE_FUNCTIONS = {"hpc.cluster.resources_of"}
+# Each outside program and package has one door.
+DOORS = {
+    "submitit": {"hpc.executors"},
+    "subprocess": {"hpc.slurm", "hpc.local"},
+    "requests": {"pipeline.http"},
+    "yaml": {"pipeline.config", "hpc.cluster"},
+    "fcntl": {"hpc.rundir"},
+}
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import; `import x` has no name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def modules(tree: ast.AST) -> set[str]:
+    """Every module that may be meant: `from hpc import cli` means hpc.cli."""
+    found = list(imports(tree))
+    return {module for module, _ in found} | {f"{module}.{name}" for module, name in found}
+
+
+def test_there_are_modules_to_look_at() -> None:
+    assert ROOMS.keys() >= PURE
+    assert {"hpc.cli", "pipeline.worker", "pipeline.classifiers.base"} <= ROOMS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in ROOMS if name.startswith("pipeline")])
+def test_what_runs_on_a_node_knows_nothing_of_the_login_node(name: str) -> None:
+    assert {at for at in modules(TREES[name]) if at.split(".")[0] in ("hpc", "tests")} == set()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_know_nothing_of_one_another(verb: str) -> None:
+    others = {f"hpc.{other}" for other in VERBS if other != verb}
+    assert modules(TREES[f"hpc.{verb}"]) & others == set()
+
+
+@pytest.mark.parametrize("name", [f"hpc.{verb}" for verb in VERBS])
+def test_nothing_but_the_shell_knows_a_verb(name: str) -> None:
+    assert {other for other, tree in TREES.items() if name in modules(tree)} == set()
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_what_is_pure_uses_values_and_types_only(name: str) -> None:
+    for module, used in imports(TREES[name]):
+        if module.split(".")[0] in ("hpc", "pipeline"):
+            assert used, f"{name} imports the whole of {module}"
+            is_type = used[0].isupper()
+            known = module in PURE or f"{module}.{used}" in PURE_FUNCTIONS
+            assert is_type or known, f"{name} imports {used} of {module}"
+        else:
+            assert module.split(".")[0] in HARMLESS, f"{name} imports {module}"
+            assert module != "pathlib" or used == "Path"
+    calls = {node.func.id for node in ast.walk(TREES[name])
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
+    assert calls & {"open", "print", "input", "Path"} == set()
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_each_outside_program_has_its_door(package: str) -> None:
+    users = {
+        name for name, tree in TREES.items()
+        if any(module.split(".")[0] == package for module, _ in imports(tree))
+    }  # fmt: skip
+    assert users == DOORS[package]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_nothing_is_imported_inside_a_function(name: str) -> None:
+    inside = [
+        statement.lineno
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+    ]
+    assert inside == []
+
+
+def test_no_module_is_longer_than_one_idea_takes() -> None:
+    lengths = {n: len(path.read_text(encoding="utf-8").splitlines()) for n, path in ROOMS.items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def configuration_keys() -> set[str]:
+    """What any `Section` is asked for by name, in any room."""
+    readers = {name for name in vars(Section) if not name.startswith("_")}
+    readers -= {"error", "key_path", "done"}
+    return {
+        node.args[0].value
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in readers
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    }
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_names_every_verb(readme: str) -> None:
+    named = {verb for verb in VERBS if re.search(rf"(hpc\.|hpc |`){verb}\b", readme)}
+    assert named == set(VERBS)
+
+
+def test_the_readme_names_every_configuration_key(readme: str) -> None:
+    keys = configuration_keys()
+    assert {"name", "source", "rows_per_shard", "template", "requests_per_minute"} <= keys
+    assert {key for key in keys if not re.search(rf"\b{key}\b", readme)} == set()
