@@ -10,11 +10,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hpc import outputs
+from hpc import outputs, rundir
 from hpc.history import attempt_rows, run_row, shard_row
-from hpc.model import Judgement, Observation, Run
+from hpc.model import Judgement, Observation, Run, State
+from hpc.summary import RunState
 from pipeline import ledger, output, store
-from pipeline.errors import RunError
+from pipeline.errors import InputError, RunError
 from pipeline.manifest import output_path
 
 # Outputs are looked for in the labels' table so many rows at a time: one pass for many shards.
@@ -78,6 +79,7 @@ def gather(run: Run, observation: Observation, judged: Sequence[Judgement]) -> G
                 f"{run.manifest.database}: {before} rows before, {added} added, but {after} after: "
                 "something else wrote to it meanwhile; gather again and compare"
             )
+        rejected += _register_others(database, run)
         _write_history(database, run, observation, judged)
     return Gathered(
         rows_before=before,
@@ -150,6 +152,47 @@ def _write_history(
         ],
         attempts=attempt_rows(run, observation),
     )
+
+
+def register(run: Run) -> None:
+    """Makes a run that was just planned known to the database, so that it holds the watermark back.
+
+    Raises BusyError where another process keeps the database; the next `gather` does it then.
+    """
+    with store.opened(Path(run.manifest.database)) as database:
+        _register(database, run)
+
+
+def forget(run: Run) -> None:
+    """Removes a run in which nothing was paid for, also from the database."""
+    rundir.remove(run.folder)
+    database = Path(run.manifest.database)
+    if database.exists():
+        with store.opened(database) as connection:
+            ledger.forget(connection, run.run_id)
+
+
+def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]:
+    """The runs beside this one; a line for each that cannot be read."""
+    unreadable = []
+    for folder in rundir.all_runs(run.folder.parent):
+        try:
+            other = rundir.load(folder)
+        except InputError as error:
+            unreadable.append(f"{error}: its posts do not hold the watermark back")
+            continue
+        if other.manifest.database == run.manifest.database and other.run_id != run.run_id:
+            _register(database, other)
+    return unreadable
+
+
+def _register(database: duckdb.DuckDBPyConnection, run: Run) -> None:
+    planned = [
+        {**shard_row(run, shard.index, None, None), "state": str(State.PLANNED)}
+        for shard in run.manifest.shards
+    ]
+    row = {**run_row(run, ()), "state": str(RunState.PLANNED)}
+    ledger.register(database, row, planned)
 
 
 def _path(run: Run, index: int) -> str:

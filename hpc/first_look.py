@@ -7,7 +7,7 @@ import duckdb
 
 from pipeline import ledger, store
 from pipeline.model import ENVELOPE, PROVENANCE
-from pipeline.scan import quoted
+from pipeline.sql import quoted
 
 SHOWN_VALUES = 6
 SHOWN_ROWS = 5

@@ -104,12 +104,14 @@ def _end_all(run: Run, submission: Submission, alive: dict[int, subprocess.Popen
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _record_end(work_order(submission, index, run.folder), process.returncode)
+        order = work_order(submission, index, run.folder)
+        _record_end(order, process.returncode, told_to_stop=True)
 
 
-def _record_end(order: WorkOrder, exit_code: int) -> None:
+def _record_end(order: WorkOrder, exit_code: int, *, told_to_stop: bool = False) -> None:
     started = _read(_record_path(order)).get("started_at")
-    _write(order, {"started_at": started, "ended_at": _now(), "exit_code": exit_code})
+    ended = {"ended_at": _now(), "exit_code": exit_code, "told_to_stop": told_to_stop}
+    _write(order, {"started_at": started, **ended})
 
 
 def _record(path: Path, in_use: bool) -> TaskRecord | None:
@@ -125,10 +127,11 @@ def _record(path: Path, in_use: bool) -> TaskRecord | None:
             return None
         return TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=started)
     code, ended = int(values["exit_code"]), _time(values["ended_at"])
+    told_to_stop = bool(values.get("told_to_stop"))
     return TaskRecord(
         phase=Phase.ENDED,
-        slurm_state=_in_words(code),
-        cause=_cause(code),
+        slurm_state="told to stop" if told_to_stop else _in_words(code),
+        cause=_cause(code, told_to_stop),
         exit_code=str(code),
         elapsed_s=int((ended - started).total_seconds()) if started and ended else None,
         started_at=started,
@@ -136,17 +139,18 @@ def _record(path: Path, in_use: bool) -> TaskRecord | None:
     )
 
 
-def _cause(code: int) -> Cause:
-    """A task that was told to stop (Ctrl-C ends in that) is not to blame, like a preempted one."""
+def _cause(code: int, told_to_stop: bool) -> Cause:
+    """A task that its parent told to stop (Ctrl-C ends in that) is not to blame, like a preempted
+    one; one that somebody else ends, as daemons do when memory is short, may be ended for ever."""
     if code == 0:
         return Cause.NO_OUTPUT
-    return Cause.PREEMPTED if code in (ENDED_BY_SIGNAL, -signal.SIGTERM) else Cause.CRASHED
+    return Cause.PREEMPTED if told_to_stop else Cause.CRASHED
 
 
 def _in_words(code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return {0: "ended", ENDED_BY_SIGNAL: "told to stop"}.get(code, "failed")
+    return {0: "ended", ENDED_BY_SIGNAL: "ended by SIGTERM"}.get(code, "failed")
 
 
 def _record_name(shard: int) -> str:

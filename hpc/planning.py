@@ -12,17 +12,17 @@ from pathlib import Path
 
 import duckdb
 
-from hpc import cluster, rundir
+from hpc import cluster
 from hpc.model import Run
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
-from pipeline import __version__, backlog, files, ledger, manifest, shards, sources, store
+from hpc.taken import taken
+from pipeline import __version__, backlog, files, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
 from pipeline.config import Config
 from pipeline.manifest import Manifest
 from pipeline.model import JsonObject, Shard
-from pipeline.scan import literal
 from pipeline.shards import Sizes
 
 # The local executor has no limit on an array's index; one array holds any run.
@@ -51,10 +51,21 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
+    of these the oldest `limit`."""
+
+    backfill: bool = False
+    limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """How many posts a run would take, and in which shards."""
+    """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
+    which on it looked; None: the whole backlog."""
 
     source: str
+    since: datetime | None
     counts: Counts
     sizes: Sizes
 
@@ -75,17 +86,17 @@ def terms(config: Config, slurm: Slurm) -> Terms:
     )
 
 
-def dry_run(agreed: Terms, folders: tuple[Path, ...], limit: int | None) -> Draft:
+def dry_run(agreed: Terms, folders: tuple[Path, ...], scope: Scope) -> Draft:
     """What `make_run` would take; leaves nothing behind."""
     with (
         tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        _staged(agreed, folders, Path(name), limit) as (draft, _),
+        _staged(agreed, folders, Path(name), scope) as (draft, _),
     ):
         return draft
 
 
 def make_run(
-    agreed: Terms, folders: tuple[Path, ...], limit: int | None, given: str
+    agreed: Terms, folders: tuple[Path, ...], scope: Scope, given: str
 ) -> tuple[Run | None, Draft]:
     """Freezes the posts that have no label and are in no unfinished run of the same name.
 
@@ -106,7 +117,7 @@ def make_run(
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with _staged(agreed, folders, staging, limit) as (draft, connection):
+        with _staged(agreed, folders, staging, scope) as (draft, connection):
             if not draft.counts.posts:
                 return None, draft
             reader = backlog.oldest_first(connection, draft.counts, rows=10_000)
@@ -147,35 +158,14 @@ def _manifest(agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ..
 
 @contextmanager
 def _staged(
-    agreed: Terms, folders: tuple[Path, ...], folder: Path, limit: int | None
+    agreed: Terms, folders: tuple[Path, ...], folder: Path, scope: Scope
 ) -> Iterator[tuple[Draft, duckdb.DuckDBPyConnection]]:
     source = sources.find(agreed.config.backlog, folders)
     with backlog.staging(folder) as connection:
-        taken = _taken(agreed.config, connection)
-        counts = backlog.stage(connection, source, taken=taken, limit=limit)
+        behind = taken(agreed.config, connection)
+        since = None if scope.backfill else behind.since
+        counts = backlog.stage(
+            connection, source, taken=behind.uris, since=since, limit=scope.limit
+        )
         sizes = shards.sizes(counts.posts, agreed.config.sharding)
-        yield Draft(source=str(source), counts=counts, sizes=sizes), connection
-
-
-def _taken(config: Config, connection: duckdb.DuckDBPyConnection) -> str | None:
-    """SQL of the uris that have a row in the database, or are in a shard not gathered yet."""
-    database, parts = config.storage.database, []
-    gathered: dict[str, set[int]] = {}
-    runs = [rundir.load(folder) for folder in rundir.all_runs(config.storage.run_root)]
-    named = [run for run in runs if run.manifest.name == config.name]
-    if database.exists():
-        with store.opened(database, read_only=True) as labels:
-            gathered = {run.run_id: set(ledger.gathered(labels, run.run_id)) for run in named}
-        store.attach(connection, database, "labelled")
-        labelled = ledger.labelled_uris(connection, config.name, "labelled")
-        parts += [labelled] if labelled else []
-    waiting = [
-        str(manifest.shard_path(run.folder, shard.index))
-        for run in named
-        for shard in run.manifest.shards
-        if shard.index not in gathered.get(run.run_id, ())
-    ]
-    if waiting:
-        paths = ", ".join(literal(path) for path in waiting)
-        parts.append(f"SELECT uri FROM read_parquet([{paths}])")
-    return " UNION ALL ".join(parts) or None
+        yield Draft(source=str(source), since=since, counts=counts, sizes=sizes), connection

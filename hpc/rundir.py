@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from pipeline.model import JsonObject
 
 LOCK = ".lock"
 PLANNING = ".planning-"
+# A `status` takes the lock for an instant, to see whether it is free.
+LOCK_WAIT_S = 0.5
 
 
 def find(run_root: Path, wanted: str | None) -> Run:
@@ -43,7 +46,10 @@ def all_runs(run_root: Path) -> list[Path]:
     """Oldest first: a run's id begins with the time at which it was made."""
     if not run_root.is_dir():
         return []
-    return sorted(path.parent for path in run_root.glob(f"[0-9]*/{manifest.FILE_NAME}"))
+    found = run_root.glob(f"[0-9]*/{manifest.FILE_NAME}")
+    # The id says the second; within one, what was written later.
+    age = {path.parent: (path.parent.name.split("-")[0], path.stat().st_mtime_ns) for path in found}
+    return sorted(age, key=lambda folder: age[folder])
 
 
 def load(folder: Path) -> Run:
@@ -59,13 +65,22 @@ def locked(folder: Path, busy: str) -> Iterator[int]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(busy) from None
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _taken(descriptor):
+            if time.monotonic() > deadline:
+                raise BusyError(busy)
+            time.sleep(0.05)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:

@@ -7,19 +7,26 @@ from typing import Any
 
 from hpc import cli, first_look, rundir, summary, takeup
 from hpc.cli import Verb
+from hpc.collect import forget, register
 from hpc.drive import Look, Say, begin, look, supervise, unsubmitted
 from hpc.model import Run
 from hpc.plan import arrays
-from hpc.planning import Draft, Terms, dry_run, make_run, terms
+from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import RunState
 from pipeline import config
+from pipeline.errors import BusyError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, touch nothing")
     parser.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
+    parser.add_argument(
+        "--backfill",
+        action="store_true",
+        help="unlabelled posts from before the watermark too",
+    )
     parser.add_argument("--limit", type=_positive, help="the oldest N posts only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
@@ -31,8 +38,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     settings = config.load(given.config, overrides)
     agreed = terms(settings, Slurm())
     folders = (given.config.parent.absolute(), Path.cwd())
+    scope = Scope(backfill=given.backfill, limit=given.limit)
     if given.dry_run:
-        draft = dry_run(agreed, folders, given.limit)
+        draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, say)
         return 0, _document(None, draft, [])
     slurm = None if agreed.is_local else Slurm()
@@ -40,7 +48,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
             taken = takeup.take_up(settings, slurm, held, say)
-            run, draft = make_run(agreed, folders, given.limit, _given(given.config, overrides))
+            run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, say)
             if run is None:
                 runs = taken
@@ -49,6 +57,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
                 lock = held.enter_context(rundir.lock_run(run))
                 if slurm is not None:
                     _submit(run, slurm, say)
+                _register(run, say)
                 runs = [*taken, (run, lock)]
         ends = [
             supervise(one, slurm, lock, say) if given.wait or slurm is None else None
@@ -67,17 +76,28 @@ def _submit(run: Run, slurm: Slurm, say: Say) -> None:
         begin(run, slurm, unsubmitted(now), now, say)
     except (SlurmError, OSError):
         if not rundir.submissions(run):
-            rundir.remove(run.folder)
+            forget(run)
         raise
+
+
+def _register(run: Run, say: Say) -> None:
+    try:
+        register(run)
+    except BusyError as error:
+        say(f"the database does not know of this run yet, gather will tell it: {error}")
 
 
 def _tell_plan(agreed: Terms, draft: Draft, say: Say) -> None:
     counts, sizes = draft.counts, draft.sizes
+    if draft.since:
+        say(f"posts preprocessed since the watermark, {draft.since:%Y-%m-%d %H:%M:%S}")
     say(
         f"{draft.source}: {counts.rows:,} rows: {counts.duplicates:,} copies of a uri, "
         f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
         f"--limit, {counts.posts:,} to label"
     )
+    if counts.older:
+        say(f"{counts.older:,} posts came late, from before the watermark: --backfill takes them")
     if not counts.posts:
         say(f"nothing to label under the name {agreed.config.name}")
         return

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpc import outputs, rundir, submission
+from hpc.collect import forget
 from hpc.drive import Say, begin, described, look, unsubmitted
 from hpc.model import Run
 from hpc.slurm import Slurm, SlurmError
@@ -57,7 +58,7 @@ def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
         if rundir.submissions(run):
             raise
         say(f"{error}\nnothing of that run was ever submitted: it is removed, its posts are free")
-        rundir.remove(run.folder)
+        forget(run)
         return False
     return True
 

@@ -8,14 +8,16 @@ while we read, and a second pass would see another backlog.
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.scan import TIMESTAMP, Scan, literal
+from pipeline.scan import TIMESTAMP, Scan
 from pipeline.sources import Source
+from pipeline.sql import literal
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -23,11 +25,16 @@ THREADS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """Where the source's rows went; `rows == posts + duplicates + taken + left_out`."""
+    """Where the rows went: `rows == posts + duplicates + taken + older + left_out`.
+
+    `rows` were read, which may be fewer than the source has where it could be asked for those since
+    the watermark only; `older` ones are from before it, and have no label.
+    """
 
     rows: int
     duplicates: int
     taken: int
+    older: int = 0
     left_out: int
     posts: int
 
@@ -52,15 +59,17 @@ def stage(
     source: Source,
     *,
     taken: str | None,
+    since: datetime | None = None,
     limit: int | None = None,
 ) -> Counts:
-    """Makes table `staged` of the posts to label. `taken` is SQL that yields uris to leave out.
+    """Makes table `staged` of the posts to label: those of `since` (UTC) and later, or all.
 
+    `taken` is SQL that yields uris to leave out.
     Raises InputError for a null uri or a timestamp that cannot be read, with source, row, value.
     """
     anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    with closing(Scan(connection, source)) as scan, _in_our_words(source, scan):
+    with closing(Scan(connection, source, since)) as scan, _in_our_words(source, scan):
         connection.execute(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
             f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
@@ -68,14 +77,16 @@ def stage(
         rows = scan.count()
     _refuse_bad_rows(connection, source, anti_join)
     staged = _number(connection, "SELECT count(*) FROM staged")
+    older = _drop_older(connection, since) if since else 0
     with _in_our_words(source):
         duplicates = _drop_duplicates(connection)
-    posts = staged - duplicates
+    posts = staged - older - duplicates
     chosen = posts if limit is None else min(posts, limit)
     return Counts(
         rows=rows,
         duplicates=duplicates,
         taken=rows - staged,
+        older=older,
         left_out=posts - chosen,
         posts=chosen,
     )
@@ -89,6 +100,12 @@ def oldest_first(
         "SELECT uri, text, preprocessing_timestamp FROM staged "
         f"ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts}"
     ).to_arrow_reader(rows)
+
+
+def _drop_older(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
+    """The watermark's own second stays: other posts of it may not have been there then."""
+    deleted = connection.execute("DELETE FROM staged WHERE preprocessing_timestamp < ?", [since])
+    return int(deleted.fetchall()[0][0])
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.errors import RunError
-from pipeline.scan import quoted
+from pipeline.sql import quoted
 
 
 def labels_table(name: str) -> str:
@@ -65,6 +65,45 @@ def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, tu
         [run_id],
     ).fetchall()
     return {int(index): (publication, at) for index, publication, at in rows}
+
+
+def watermark(
+    connection: duckdb.DuckDBPyConnection, name: str, first_waiting: datetime | None
+) -> datetime | None:
+    """Up to when every post planned under `name` has its row, UTC; None: nothing is sure.
+
+    Args:
+        first_waiting: the oldest post of shards that the database may not know of.
+    """
+    if not _has_table(connection, "shards"):
+        return None
+    rows = connection.execute(
+        "WITH named AS (SELECT shards.* FROM shards JOIN runs USING (run_id) WHERE name = ?), "
+        "held AS (SELECT least(min(min_preprocessing_timestamp), ?::TIMESTAMP) AS first_missing "
+        "FROM named WHERE gathered_at IS NULL) "
+        "SELECT max(max_preprocessing_timestamp) FROM named, held WHERE gathered_at IS NOT NULL "
+        "AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)",
+        [name, first_waiting],
+    ).fetchall()
+    found: datetime | None = rows[0][0]
+    return found
+
+
+def register(
+    connection: duckdb.DuckDBPyConnection,
+    run: dict[str, object],
+    shards: Sequence[dict[str, object]],
+) -> None:
+    """Makes a planned run known, so that its posts hold the watermark back; once."""
+    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run["run_id"]]).fetchall():
+        return
+    replace_history(connection, run=run, shards=shards, attempts=[])
+
+
+def forget(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Of a run that no label comes from."""
+    for table in ("runs", "shards", "attempts"):
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
 
 
 def overlap(

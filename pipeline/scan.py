@@ -4,10 +4,9 @@ Text formats are read with every column as text, and timestamps are parsed here,
 all sources: a type guessed from the first rows fails on the ten-thousandth.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +16,9 @@ import pyarrow as pa
 from adbc_driver_manager import Error as SqliteError
 
 from pipeline.errors import InputError
-from pipeline.sources import DATABASES, Kind, Source
+from pipeline.sources import DATABASES, Kind, Source, chosen_table, missing_column
+from pipeline.sql import literal, quoted, where_all
+from pipeline.sqlite import cursor_of
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601, in a session whose time zone is
 # UTC. It goes by TIMESTAMPTZ: straight to TIMESTAMP, DuckDB 2.0 drops an offset [ran]. The guard is
@@ -37,24 +38,24 @@ _CSV = (
 )
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 class Scan:
     """Reads one source on one DuckDB connection.
 
     `rows_seen` counts what SQLite handed over, exactly, while its table may still grow; `failure`
-    is what ended that stream, which DuckDB wraps in a traceback.
+    is what ended that stream, which DuckDB wraps in a traceback. `since` (UTC) lets a source leave
+    out rows by what it knows of them (Parquet's statistics, an index): coarsely, up to a day older
+    ones still come.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        since: datetime | None = None,
+    ) -> None:
         self._connection = connection
         self._source = source
+        self._since = since
         self._names = 0
         self._attached: list[str] = []
         self._sql = ""
@@ -77,6 +78,8 @@ class Scan:
         if self._source.kind in DATABASES:
             one = self._sqlite if self._source.kind is Kind.SQLITE else self._duckdb
             self._sql = " UNION ALL ".join(one(path) for path in paths)
+        elif self._source.kind is Kind.JSON_LINES and not any(p.stat().st_size for p in paths):
+            self._sql = "SELECT '' AS uri, '' AS text, '' AS raw_timestamp WHERE false"
         else:
             self._refuse_files_without_text(paths)
             self._sql = self._select(self._table_function(paths), str(paths[0]))
@@ -134,12 +137,26 @@ class Scan:
         )
         if types[names["preprocessing_timestamp"]] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
-        condition = self._source.backlog.where
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
             f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
-            + (f" WHERE ({condition}\n)" if condition else "")
+            + where_all(self._conditions(types[names["preprocessing_timestamp"]]))
         )
+
+    def _conditions(self, kind: str) -> list[str]:
+        """What the source is asked to leave out. Rows without a readable timestamp are kept: they
+        are refused later, by name."""
+        own = self._source.backlog.where
+        conditions = [own] if own else []
+        name = quoted(self._source.backlog.columns["preprocessing_timestamp"])
+        # A day earlier: a text's or a native value's offset from UTC may be as much.
+        if self._since and kind == "VARCHAR":
+            day = literal(f"{self._since - timedelta(days=1):%Y-%m-%d}")
+            conditions.append(f"{name} >= {day} OR {name} = '' OR {name} IS NULL")
+        elif self._since and kind.startswith(("TIMESTAMP", "DATE")):
+            day = literal(f"{self._since - timedelta(days=1):%Y-%m-%d}")
+            conditions.append(f"{name} >= DATE {day} OR {name} IS NULL")
+        return conditions
 
     def _columns(self, table: str, where_from: str) -> dict[str, str]:
         try:
@@ -166,7 +183,7 @@ class Scan:
         try:
             connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
             self._open.append(connection)
-            cursor = sqlite_cursor(connection, self._source, path)
+            cursor = cursor_of(connection, self._source, path, self._conditions("VARCHAR"))
             self._open.append(cursor)
             reader = cursor.fetch_record_batch()
         except SqliteError as error:
@@ -195,52 +212,3 @@ def _names(paths: tuple[Path, ...]) -> str:
     """A SQL list of these very files: DuckDB takes posts[1].csv for a glob, for posts1.csv."""
     exact = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
     return f"[{', '.join(map(literal, exact))}]"
-
-
-def sqlite_cursor(connection: sqlite.Connection, source: Source, path: Path) -> sqlite.Cursor:
-    """Streams one SQLite table by ADBC (1M posts in 0.67 s; the standard library takes 2.57 s).
-
-    The cursor's reader lives as long as the cursor, no longer.
-    """
-    tables = _column_of(connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')")
-    table = chosen_table(source, path, tables)
-    columns = _column_of(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
-    names = source.backlog.columns
-    for name in names.values():
-        if name not in columns:
-            raise missing_column(f"{path}, table {table}", name, columns)
-    # The driver fixes a column's type by its first 1,024 rows; a cast and no NULL keep it text.
-    selected = ", ".join(
-        f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"
-        for name, alias in zip(names.values(), ("uri", "text", "raw_timestamp"), strict=True)
-    )
-    where = f" WHERE ({source.backlog.where}\n)" if source.backlog.where else ""
-    cursor = connection.cursor()
-    cursor.execute(f"SELECT {selected} FROM {quoted(table)}{where}")
-    return cursor
-
-
-def _column_of(connection: sqlite.Connection, query: str) -> tuple[str, ...]:
-    with closing(connection.cursor()) as cursor:
-        cursor.execute(query)
-        return tuple(row[0] for row in cursor.fetchall())
-
-
-def chosen_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
-    """The configured table, or the only one there is."""
-    wanted = source.backlog.table
-    if wanted in tables:
-        return str(wanted)
-    if wanted is None and len(tables) == 1:
-        return tables[0]
-    has = f"it has {', '.join(sorted(tables))}" if tables else "it has no table"
-    problem = f"has no table {wanted!r}; {has}" if wanted else f"needs a table's name; {has}"
-    raise InputError(f"backlog.table: {path} {problem}")
-
-
-def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
-    close = difflib.get_close_matches(name, columns, n=1)
-    near = f" (did you mean {close[0]!r}?)" if close else ""
-    return InputError(
-        f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
-    )

@@ -1,5 +1,6 @@
 """Finding a backlog's files and what they are, by content where a name says too little."""
 
+import difflib
 import glob
 import os
 from collections.abc import Iterable, Iterator
@@ -132,3 +133,23 @@ def _kind(path: Path) -> Kind:
             "not end in .csv, .tsv, .jsonl, .ndjson or .json"
         )
     return kind
+
+
+def chosen_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
+    """The configured table, or the only one there is."""
+    wanted = source.backlog.table
+    if wanted in tables:
+        return str(wanted)
+    if wanted is None and len(tables) == 1:
+        return tables[0]
+    has = f"it has {', '.join(sorted(tables))}" if tables else "it has no table"
+    problem = f"has no table {wanted!r}; {has}" if wanted else f"needs a table's name; {has}"
+    raise InputError(f"backlog.table: {path} {problem}")
+
+
+def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
+    close = difflib.get_close_matches(name, columns, n=1)
+    near = f" (did you mean {close[0]!r}?)" if close else ""
+    return InputError(
+        f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import BusyError, RunError
-from pipeline.scan import literal, quoted
+from pipeline.sql import literal, quoted
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2

@@ -99,7 +99,7 @@ events = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.integers(1, 12), st.integers(2, 50), events)
 def test_quota_and_max_parallel_hold_through_any_history_of_resubmissions(
     max_parallel: int, array_size: int, history: Sequence[tuple[str, int, int]]
@@ -115,7 +115,7 @@ def test_quota_and_max_parallel_hold_through_any_history_of_resubmissions(
         assert sum(Fraction(tasks, share) for tasks, share in running) <= 1
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.integers(1, 12), st.integers(2, 50), events, st.integers(1, 40))
 def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
     max_parallel: int, array_size: int, history: Sequence[tuple[str, int, int]], wanted: int

@@ -21,13 +21,17 @@ def sent(run: Run, shards: int) -> Submission:
     return one
 
 
-def recorded(run: Run, shard: int, exit_code: int | None) -> None:
+def recorded(run: Run, shard: int, exit_code: int | None, told_to_stop: bool = False) -> None:
     folder = run.folder / "logs" / "0001"
     folder.mkdir(parents=True, exist_ok=True)
     ended = None if exit_code is None else (STARTED + timedelta(seconds=90)).isoformat()
-    (folder / f"{shard:05d}.task.json").write_text(
-        json.dumps({"started_at": STARTED.isoformat(), "ended_at": ended, "exit_code": exit_code})
-    )
+    record = {
+        "started_at": STARTED.isoformat(),
+        "ended_at": ended,
+        "exit_code": exit_code,
+        "told_to_stop": told_to_stop,
+    }
+    (folder / f"{shard:05d}.task.json").write_text(json.dumps(record))
 
 
 def ended(exit_code: int, words: str, cause: Cause) -> TaskRecord:
@@ -42,21 +46,26 @@ def ended(exit_code: int, words: str, cause: Cause) -> TaskRecord:
     )
 
 
+# A task that somebody else ends, as daemons do when memory is short, may be ended every time: it
+# counts as crashed. Only what its own parent tells to stop is not to blame.
 ENDED = {
-    0: ended(0, "ended", Cause.NO_OUTPUT),
-    1: ended(1, "failed", Cause.CRASHED),
-    143: ended(143, "told to stop", Cause.PREEMPTED),
-    -15: ended(-15, "killed by SIGTERM", Cause.PREEMPTED),
-    -9: ended(-9, "killed by SIGKILL", Cause.CRASHED),
+    (0, False): ended(0, "ended", Cause.NO_OUTPUT),
+    (1, False): ended(1, "failed", Cause.CRASHED),
+    (143, False): ended(143, "ended by SIGTERM", Cause.CRASHED),
+    (-15, False): ended(-15, "killed by SIGTERM", Cause.CRASHED),
+    (-9, False): ended(-9, "killed by SIGKILL", Cause.CRASHED),
+    (143, True): ended(143, "told to stop", Cause.PREEMPTED),
+    (-15, True): ended(-15, "told to stop", Cause.PREEMPTED),
+    (-9, True): ended(-9, "told to stop", Cause.PREEMPTED),
 }
 
 
 @pytest.mark.parametrize("in_use", [True, False])
 def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
-    run = valence_run(tmp_path, 10, shards=5)
-    one = sent(run, 5)
-    for shard, code in enumerate(ENDED):
-        recorded(run, shard, code)
+    run = valence_run(tmp_path, 8, shards=8)
+    one = sent(run, 8)
+    for shard, (code, told_to_stop) in enumerate(ENDED):
+        recorded(run, shard, code, told_to_stop)
     assert local.records(run, [one], in_use=in_use) == {
         (1, shard): record for shard, record in enumerate(ENDED.values())
     }

@@ -49,11 +49,7 @@ def test_the_quickstart_labels_every_post_once_and_then_has_nothing_to_do(bench:
     ) == [(2980, 2980, 50, 2930)]
     second = bench.hpc("submit", "--config", QUICKSTART)
     assert said(second) == (0, "")
-    assert second.stdout == (
-        f"{ROOT}/configs/sample/posts.jsonl: 3,000 rows: 0 copies of a uri, "
-        "3,000 labelled or in an unfinished run, 0 left out by --limit, 0 to label\n"
-        "nothing to label under the name valence\n"
-    )
+    assert second.stdout.endswith(" 0 to label\nnothing to label under the name valence\n")
     assert bench.runs() == [run]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hpc import drive, planning
 from hpc.collect import gather
 from hpc.model import Run
-from hpc.planning import Draft
+from hpc.planning import Draft, Scope
 from hpc.slurm import Slurm
 from pipeline import config
 from pipeline.backlog import Counts
@@ -33,9 +33,11 @@ def agreed(bench: Bench, **sections: Any) -> planning.Terms:
     return planning.terms(config.load(bench.path), Slurm())
 
 
-def plan(bench: Bench, limit: int | None = None, **sections: Any) -> tuple[Run | None, Draft]:
-    folders = (bench.folder,)
-    return planning.make_run(agreed(bench, **sections), folders, limit, "name: test\n")
+def plan(
+    bench: Bench, limit: int | None = None, *, backfill: bool = False, **sections: Any
+) -> tuple[Run | None, Draft]:
+    scope = Scope(backfill=backfill, limit=limit)
+    return planning.make_run(agreed(bench, **sections), (bench.folder,), scope, "name: test\n")
 
 
 def made(bench: Bench, limit: int | None = None, **sections: Any) -> Run:
@@ -117,6 +119,7 @@ def test_posts_of_an_unfinished_run_are_taken_under_its_name_and_free_under_anot
         None,
         Draft(
             source=str(bench.folder / "posts.jsonl"),
+            since=None,
             counts=Counts(rows=8, duplicates=0, taken=8, left_out=0, posts=0),
             sizes=planning.shards.sizes(0, config.load(bench.path).sharding),
         ),
@@ -150,7 +153,7 @@ def test_without_its_database_a_runs_posts_are_still_taken(bench: Bench) -> None
     assert plan(bench)[1].counts == Counts(rows=6, duplicates=0, taken=6, left_out=0, posts=0)
 
 
-def test_posts_older_than_all_that_is_labelled_are_taken_too(bench: Bench) -> None:
+def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench) -> None:
     rows = posts(4)
     bench.backlog(rows[2:])
     run = made(bench)
@@ -158,12 +161,17 @@ def test_posts_older_than_all_that_is_labelled_are_taken_too(bench: Bench) -> No
         builders.publish_shard(run.folder, run.manifest, index)
     bring_in(run)
     bench.backlog(rows)
-    assert uris_of(made(bench)) == [uris(1), uris(1, first=1)]
+    none, draft = plan(bench)
+    assert (none, draft.since) == (None, rows[3].preprocessing_timestamp)
+    assert draft.counts == Counts(rows=4, duplicates=0, taken=2, older=2, left_out=0, posts=0)
+    backfill, draft = plan(bench, backfill=True)
+    assert backfill is not None
+    assert (uris_of(backfill), draft.since) == ([uris(1), uris(1, first=1)], None)
 
 
 def test_a_dry_run_and_the_run_say_the_same(bench: Bench) -> None:
     bench.backlog([*posts(11), posts(1)[0]])
-    dry = planning.dry_run(agreed(bench), (bench.folder,), 7)
+    dry = planning.dry_run(agreed(bench), (bench.folder,), Scope(limit=7))
     assert plan(bench, 7)[1] == dry
 
 
@@ -174,7 +182,7 @@ def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.Monk
     bench.config(posts=4)
     monkeypatch.chdir(elsewhere)
     settings = planning.terms(config.load(bench.path, ("classifier={type: valence}",)), Slurm())
-    run, _ = planning.make_run(settings, (bench.folder, elsewhere), None, "")
+    run, _ = planning.make_run(settings, (bench.folder, elsewhere), Scope(), "")
     assert run is not None
     assert run.folder.parent == elsewhere / "runs"
     assert output_path(run.folder, 0).parent.is_dir()

@@ -35,7 +35,7 @@ from hpc.slurm import Slurm
 from pipeline import config, {module}
 {module}.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 settings = planning.terms(config.load(pathlib.Path("run.yaml")), Slurm())
-planning.make_run(settings, (pathlib.Path.cwd(),), None, "")
+planning.make_run(settings, (pathlib.Path.cwd(),), planning.Scope(), "")
 """
 
 

@@ -54,7 +54,7 @@ def test_every_kind_of_source_gives_the_same_posts(tmp_path: Path, name: str) ->
 def test_a_backlog_without_a_row_is_an_empty_one(tmp_path: Path, name: str) -> None:
     write = WRITERS[name]
     nothing = Counts(rows=0, duplicates=0, taken=0, left_out=0, posts=0)
-    if "json" not in name:
+    if name != "posts.jsonl.gz":  # compressed, nothing is twenty bytes
         assert staged(found(write(tmp_path / f"empty-{name}", []))) == (nothing, [])
     full = write(tmp_path / name, [("u1", "hello", STAMP)])
     assert staged(found(full, where="uri = 'none'")) == (nothing, [])

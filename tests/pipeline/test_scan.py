@@ -118,7 +118,6 @@ def test_a_csv_row_of_too_few_fields_is_refused_with_its_line(tmp_path: Path) ->
     [
         ('{"uri": "a", "te\n', "Malformed JSON"),
         ('[{"uri": "a"}]\n', "no line of it is a JSON object"),
-        ("", "no line of it is a JSON object"),
     ],
 )
 def test_a_file_that_is_not_json_lines_is_refused_by_name(
