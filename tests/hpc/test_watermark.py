@@ -120,6 +120,15 @@ def test_a_shard_in_the_middle_that_is_not_done_holds_the_watermark_back(lab: La
     assert lab.watermark() == FIRST_TIME + 6 * HOUR
 
 
+def test_of_posts_of_one_second_in_two_shards_none_passes_before_the_other(lab: Lab) -> None:
+    lab.arrive(post(1, 10), post(2, 10))
+    run, _ = lab.submit()
+    assert run
+    lab.publish(run, 1)
+    lab.gather(run)
+    assert lab.watermark() is None
+
+
 def test_a_run_that_is_only_planned_holds_the_watermark_back(lab: Lab) -> None:
     lab.arrive(post(1, 10))
     planned, _ = lab.submit()
@@ -175,7 +184,7 @@ class Arrivals(RuleBasedStateMachine):
         finally:
             self._folder.cleanup()
 
-    @rule(hours=st.lists(st.integers(0, 40), min_size=1, max_size=6))
+    @rule(hours=st.lists(st.integers(0, 6), min_size=1, max_size=4))
     def arrive(self, hours: list[int]) -> None:
         new = [post(self.next + at, hour) for at, hour in enumerate(hours)]
         self.next += len(new)
@@ -238,7 +247,7 @@ class Arrivals(RuleBasedStateMachine):
 
 TestArrivals = Arrivals.TestCase
 TestArrivals.settings = settings(
-    max_examples=12,
+    max_examples=20,
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
