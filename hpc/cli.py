@@ -30,6 +30,7 @@ VERBS = {
     "resubmit": "submit failed shards again, at the same array indices",
     "gather": "bring published outputs into DuckDB, any number of times",
     "supervise": "gather and submit again until the run is complete or needs a person",
+    "audit": "where every post of a backlog is; with --post, why one has no label",
 }
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 Outcome = tuple[int, dict[str, Any]]

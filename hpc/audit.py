@@ -1,0 +1,142 @@
+"""`python -m hpc.audit`: where every post of the backlog is, and why one has no label."""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hpc import cli, drive, rundir
+from hpc.cli import Verb
+from hpc.model import Run, State
+from hpc.post import story
+from pipeline import audit as comparing
+from pipeline import backlog, config, ledger, sources, store
+from pipeline.audit import PLACES, Audit, Files
+from pipeline.config import Config
+from pipeline.manifest import output_path, shard_path
+
+IN_FLIGHT = frozenset({State.PLANNED, State.QUEUED, State.RUNNING, State.UNKNOWN})
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    parser.add_argument("--post", metavar="URI", help="the story of one post, in words")
+
+
+def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    settings = config.load(given.config)
+    source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
+    if given.post:
+        code, lines = story(settings, source, named_runs(settings), given.post)
+        if not given.json:
+            say("\n".join(lines))
+        return code, {"uri": given.post, "labelled": code == 0, "story": lines}
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-audit-") as name,
+        backlog.staging(Path(name)) as connection,
+    ):
+        found = comparing.audit(
+            connection,
+            source,
+            database=settings.storage.database,
+            name=settings.name,
+            files=_files(settings),
+        )
+    if not given.json:
+        say(text(found, settings, str(source)))
+    return (0 if found.is_whole else cli.FAILED), {"whole": found.is_whole, **asdict(found)}
+
+
+def named_runs(settings: Config) -> list[Run]:
+    runs = map(rundir.load, rundir.all_runs(settings.storage.run_root))
+    return [run for run in runs if run.manifest.name == settings.name]
+
+
+def _files(settings: Config) -> Files:
+    gathered: list[Path] = []
+    not_gathered: list[Path] = []
+    waiting: dict[str, list[Path]] = {"in_flight": [], "failed": [], "blocked": []}
+    for run in named_runs(settings):
+        known = dict(_gathered(settings, run))
+        now = drive.look(run, drive.slurm_of(run))
+        for one, facts in zip(now.judged, now.observation.shards, strict=True):
+            if one.state is State.DONE:
+                same = known.get(one.index) == facts.output.publication
+                (gathered if same else not_gathered).append(output_path(run.folder, one.index))
+            else:
+                place = "in_flight" if one.state in IN_FLIGHT else str(one.state)
+                waiting[place].append(shard_path(run.folder, one.index))
+    return Files(
+        gathered=tuple(gathered),
+        not_gathered=tuple(not_gathered),
+        waiting={place: tuple(paths) for place, paths in waiting.items()},
+    )
+
+
+def _gathered(settings: Config, run: Run) -> Iterator[tuple[int, str]]:
+    if settings.storage.database.exists():
+        with store.opened(settings.storage.database, read_only=True) as labels:
+            for index, (publication, _) in ledger.gathered(labels, run.run_id).items():
+                yield index, publication
+
+
+MEANING = {
+    "labelled": "",
+    "unlabelable": "",
+    "not_gathered": "published, no row yet: python -m hpc.gather",
+    "in_flight": "in a shard that is planned, queued or running",
+    "failed": "in a failed shard: python -m hpc.resubmit",
+    "blocked": "in a shard that waits for a person: python -m hpc.status",
+    "lost": "were gathered, and their row is gone: delete nothing, gather --rebuild",
+    "late": "older than the watermark, in no run: submit --backfill",
+    "new": "in no run yet: submit",
+}
+
+
+def text(found: Audit, settings: Config, source: str) -> str:
+    """The counts, the next command beside what is missing, and the days that are not whole."""
+    lines = [
+        f"{source}: {found.rows:,} rows, {found.copies:,} copies of a uri, "
+        f"{found.expected:,} posts expected under the name {settings.name}",
+        "",
+    ]
+    for place in PLACES:
+        count = found.places[place]
+        if count or place == "labelled":
+            note = MEANING[place]
+            if place == "unlabelable":
+                note = ", ".join(f"{reason} {number:,}" for reason, number in found.reasons.items())
+            lines.append(f"  {place:<13}{count:>12,}  {note}".rstrip())
+    lines.append(f"  {'sum':<13}{sum(found.places.values()):>12,}")
+    for count, what in (
+        (found.duplicates, "rows too many in the database: a uri twice"),
+        (found.foreign, "rows in the database are of posts that this backlog has not"),
+        (found.unproven, "rows in the database have no output behind them (a deleted run?)"),
+    ):
+        if count:
+            lines.append(f"  {count:,} {what}")
+    open_days = [
+        (day, counts)
+        for day, counts in found.days
+        if sum(counts.values()) > counts["labelled"] + counts["unlabelable"]
+    ]
+    if open_days:
+        lines += ["", "days that are not whole:"]
+        for day, counts in open_days:
+            rest = ", ".join(f"{place} {counts[place]:,}" for place in PLACES if counts[place])
+            lines.append(f"  {day}  {rest}")
+    verdict = "nothing is missing" if found.is_whole else "posts are missing, or counts are wrong"
+    return "\n".join([*lines, "", verdict])
+
+
+VERB = Verb(
+    name="audit",
+    example="python -m hpc.audit --config configs/quickstart.yaml",
+    arguments=arguments,
+    act=act,
+)
+
+if __name__ == "__main__":
+    cli.main(VERB)

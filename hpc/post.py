@@ -1,0 +1,93 @@
+"""Why one post has no label, in words: which run, which shard, which attempts, what state."""
+
+from contextlib import closing
+
+import duckdb
+
+from hpc import drive
+from hpc.judge import why_ended
+from hpc.model import Phase, Run
+from pipeline import ledger, store
+from pipeline.config import Config
+from pipeline.manifest import shard_path
+from pipeline.scan import Scan
+from pipeline.sources import Source
+from pipeline.sql import literal, quoted
+
+
+def story(settings: Config, source: Source, runs: list[Run], uri: str) -> tuple[int, list[str]]:
+    """0 and what its row says, or 1 and why there is none."""
+    lines = _in_backlog(source, uri)
+    row, found = _row(settings, uri)
+    lines += found
+    for run, index in _shards_of(runs, uri):
+        lines += _in_shard(run, index)
+    if not row and len(lines) == 2:
+        lines.append("no run has planned it: python -m hpc.submit, with --backfill if it is old")
+    return (0 if row else 1), lines
+
+
+def _in_backlog(source: Source, uri: str) -> list[str]:
+    with duckdb.connect() as connection, closing(Scan(connection, source)) as scan:
+        rows = connection.execute(
+            f"SELECT text, raw_timestamp FROM ({scan.relation()}) WHERE uri = ?", [uri]
+        ).fetchall()
+    if not rows:
+        return [f"{uri} is not in {source}"]
+    copies = f", {len(rows)} copies" if len(rows) > 1 else ""
+    return [f"{uri} is in {source}{copies}, preprocessed {rows[0][1]}: {str(rows[0][0])[:80]!r}"]
+
+
+def _row(settings: Config, uri: str) -> tuple[bool, list[str]]:
+    database, table = settings.storage.database, ledger.labels_table(settings.name)
+    if not database.exists():
+        return False, [f"there is no database {database} yet"]
+    with store.opened(database, read_only=True) as labels:
+        if not ledger.count(labels, settings.name):
+            return False, [f"table {table} has no rows yet"]
+        rows = labels.execute(
+            "SELECT was_successfully_labeled, reason, label_timestamp, run_id, shard_index, "
+            f"attempt, model FROM {quoted(table)} WHERE uri = ?",
+            [uri],
+        ).fetchall()
+    if not rows:
+        return False, [f"table {table} has no row of it"]
+    ok, reason, at, run_id, shard, attempt, model = rows[0]
+    what = "a label" if ok else f"no label, because of {reason}"
+    return True, [
+        f"table {table} has {what}, of {at:%Y-%m-%d %H:%M:%S} UTC by {model} "
+        f"(run {run_id}, shard {shard}, attempt {attempt})"
+    ]
+
+
+def _shards_of(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
+    found = []
+    with duckdb.connect() as connection:
+        for run in runs:
+            paths = {str(shard_path(run.folder, s.index)): s.index for s in run.manifest.shards}
+            listed = ", ".join(map(literal, paths))
+            rows = connection.execute(
+                f"SELECT filename FROM read_parquet([{listed}], filename=true) WHERE uri = ?", [uri]
+            ).fetchall()
+            found += [(run, paths[row[0]]) for row in rows]
+    return found
+
+
+def _in_shard(run: Run, index: int) -> list[str]:
+    now = drive.look(run, drive.slurm_of(run), whole=True)
+    judged, facts = now.judged[index], now.observation.shards[index]
+    cause = f" ({judged.cause})" if judged.cause else ""
+    lines = [f"run {run.run_id} has it in shard {index}, which is {judged.state}{cause}"]
+    lines += [f"  {judged.message}"] if judged.message else []
+    for attempt in facts.attempts:
+        job = f"task {attempt.array_job_id}_{attempt.array_task_index}, " * bool(
+            attempt.array_job_id
+        )
+        said = "no record of it"
+        if attempt.phase is Phase.ENDED and not facts.output.verified:
+            said = why_ended(attempt)[1]
+        elif attempt.record:
+            said = attempt.record.slurm_state
+        when = f"{attempt.submitted_at:%Y-%m-%d %H:%M:%S}"
+        lines.append(f"  attempt {attempt.number}: {job}submitted {when} UTC: {said}")
+    return lines

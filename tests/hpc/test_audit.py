@@ -1,0 +1,146 @@
+"""The audit finds every post, by the files and rows themselves and not by records of them."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from hpc import audit, cli
+from hpc.audit import PLACES
+from tests.hpc.bench import said
+from tests.hpc.lab import Lab, post
+from tests.pipeline import builders
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path)
+    made.arrive(*(post(number, number) for number in range(1, 9)))
+    return made
+
+
+def places(lab: Lab, code: int) -> dict[str, int]:
+    """The places that have posts; they always add up to the backlog."""
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=code)
+    assert list(found["places"]) == list(PLACES)
+    assert sum(found["places"].values()) == found["expected"]
+    assert found["whole"] is (code == 0)
+    for _, counts in found["days"]:
+        assert list(counts) == list(PLACES)
+    assert sum(sum(counts.values()) for _, counts in found["days"]) == found["expected"]
+    return {place: count for place, count in found["places"].items() if count}
+
+
+def change(lab: Lab, sql: str) -> None:
+    with duckdb.connect(str(lab.bench.folder / "labels.duckdb")) as database:
+        database.execute(sql)
+
+
+def test_a_post_is_followed_from_new_to_labelled(lab: Lab) -> None:
+    assert places(lab, 0) == {"new": 8}
+    run, _ = lab.submit(limit=6)
+    assert run
+    assert places(lab, 0) == {"in_flight": 6, "new": 2}
+    lab.publish(run, 0)
+    assert places(lab, 0) == {"not_gathered": 3, "in_flight": 3, "new": 2}
+    lab.gather(run)
+    assert places(lab, 0) == {"labelled": 3, "in_flight": 3, "new": 2}
+    lab.finish(run)
+    assert places(lab, 0) == {"labelled": 6, "new": 2}
+
+
+def test_a_row_that_is_gone_from_the_database_is_lost_and_named(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"DELETE FROM labels_test WHERE uri = '{builders.uri(3)}'")
+    assert places(lab, 1) == {"labelled": 7, "lost": 1}
+    code, _ = said(lab.bench.hpc("audit", "--config", lab.bench.path))
+    assert code == 1
+
+
+def test_a_late_post_in_no_run_is_missing_until_it_is_backfilled(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    lab.arrive(post(20, 2), post(21, 30))
+    assert places(lab, 1) == {"labelled": 8, "late": 1, "new": 1}
+    backfill, _ = lab.submit(backfill=True)
+    assert backfill
+    assert places(lab, 0) == {"labelled": 8, "in_flight": 2}
+    lab.finish(backfill)
+    assert places(lab, 0) == {"labelled": 10}
+
+
+def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"INSERT INTO labels_test FROM labels_test WHERE uri = '{builders.uri(1)}'")
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["duplicates"], found["foreign"], found["unproven"]) == (1, 0, 0)
+    change(lab, "CREATE TABLE once AS SELECT DISTINCT ON (uri) * FROM labels_test")
+    change(lab, "DELETE FROM labels_test; INSERT INTO labels_test FROM once; DROP TABLE once")
+    lab.posts = lab.posts[1:]
+    lab.arrive()
+    shutil.rmtree(run.folder)
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["duplicates"], found["foreign"], found["unproven"]) == (0, 1, 8)
+
+
+def test_copies_in_the_backlog_are_one_post(lab: Lab) -> None:
+    lab.arrive(post(1, 1), post(1, 2))
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["rows"], found["copies"], found["expected"]) == (10, 2, 8)
+
+
+def test_what_is_printed_names_the_day_and_the_next_command(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    lab.arrive(post(20, 2))
+    done = lab.bench.hpc("audit", "--config", lab.bench.path)
+    assert done.stdout.splitlines() == [
+        f"{lab.bench.folder}/posts.jsonl: 9 rows, 0 copies of a uri, "
+        "9 posts expected under the name test",
+        "",
+        "  labelled                8",
+        "  late                    1  older than the watermark, in no run: submit --backfill",
+        "  sum                     9",
+        "",
+        "days that are not whole:",
+        "  2024-05-31  labelled 8, late 1",
+        "",
+        "posts are missing, or counts are wrong",
+    ]
+
+
+def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) -> None:
+    lab.bench.config(posts=4, retry={"max_attempts": 1})
+    lab.bench.tell(1, "fail")
+    assert lab.bench.submit().returncode == 1
+    labelled, unlabelled = builders.uri(0), builders.uri(3)
+    good = lab.bench.hpc("audit", "--config", lab.bench.path, "--post", labelled)
+    assert good.returncode == 0
+    assert "table labels_test has a label, of " in good.stdout
+    bad = lab.bench.hpc("audit", "--config", lab.bench.path, "--post", unlabelled)
+    assert bad.returncode == 1
+    run = lab.bench.runs()[0].name
+    lines = bad.stdout.splitlines()
+    assert lines[1:4] == [
+        "table labels_test has no row of it",
+        f"run {run} has it in shard 1, which is blocked (crashed)",
+        "  this was scripted; attempts used up: 1",
+    ]
+    assert lines[4].startswith("  attempt 1: submitted ")
+    assert lines[4].endswith(" UTC: this was scripted")
+    stranger = lab.bench.document(
+        "audit", "--config", lab.bench.path, "--post", "at://nobody", code=1
+    )
+    assert stranger["story"][0] == f"at://nobody is not in {lab.bench.folder}/posts.jsonl"
+
+
+def test_every_place_has_its_words() -> None:
+    assert set(audit.MEANING) == set(PLACES)
+    assert "audit" in cli.VERBS
