@@ -12,7 +12,7 @@ from hpc.cli import Verb
 from hpc.model import Run, State
 from hpc.post import story
 from pipeline import audit as comparing
-from pipeline import backlog, config, ledger, sources, store
+from pipeline import backlog, chronicle, config, sources, store
 from pipeline.audit import PLACES, Audit, Files
 from pipeline.config import Config
 from pipeline.manifest import output_path, shard_path
@@ -78,7 +78,7 @@ def _files(settings: Config) -> Files:
 def _gathered(settings: Config, run: Run) -> Iterator[tuple[int, str]]:
     if settings.storage.database.exists():
         with store.opened(settings.storage.database, read_only=True) as labels:
-            for index, (publication, _) in ledger.gathered(labels, run.run_id).items():
+            for index, (publication, _) in chronicle.gathered(labels, run.run_id).items():
                 yield index, publication
 
 

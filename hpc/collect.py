@@ -14,7 +14,7 @@ from hpc import outputs, rundir
 from hpc.history import attempt_rows, run_row, shard_row
 from hpc.model import Judgement, Observation, Run, State
 from hpc.summary import RunState
-from pipeline import ledger, output, store
+from pipeline import chronicle, ledger, output, store, supersede
 from pipeline.errors import InputError, RunError
 from pipeline.manifest import output_path
 
@@ -45,15 +45,23 @@ class _Output:
     labels: pa.Table
 
 
-def gather(run: Run, observation: Observation, judged: Sequence[Judgement]) -> Gathered:
-    """Brings in what is published and not there yet, and the run's history as it is now known.
+def gather(
+    run: Run,
+    observation: Observation,
+    judged: Sequence[Judgement],
+    *,
+    database: Path | None = None,
+) -> Gathered:
+    """Brings in what is published and not there yet, and the run's history as it is now known; into
+    the run's database, or another.
 
     Raises BusyError where another process keeps the database, RunError where the counts do not
     add up or a column's type has changed.
     """
     name = run.manifest.name
-    with store.opened(Path(run.manifest.database)) as database:
-        known = ledger.gathered(database, run.run_id)
+    path = database or Path(run.manifest.database)
+    with store.opened(path) as opened:
+        known = chronicle.gathered(opened, run.run_id)
         todo = [
             (shard.index, shard.output.publication)
             for shard in observation.shards
@@ -65,22 +73,22 @@ def gather(run: Run, observation: Observation, judged: Sequence[Judgement]) -> G
             for shard in observation.shards
             if shard.output.problem
         ]
-        before = ledger.count(database, name)
+        before = ledger.count(opened, name)
         added = unlabelable = present = shards = 0
         for batch in _batches(_read(run, todo, rejected)):
-            for one, removed, inserted in _bring_in(database, run, batch):
+            for one, removed, inserted in _bring_in(opened, run, batch):
                 added += inserted - removed
                 present += one.labels.num_rows - inserted
                 unlabelable += pc.sum(pc.invert(one.labels["was_successfully_labeled"])).as_py()
                 shards += 1
-        after = ledger.count(database, name)
+        after = ledger.count(opened, name)
         if before + added != after:
             raise RunError(
-                f"{run.manifest.database}: {before} rows before, {added} added, but {after} after: "
+                f"{path}: {before} rows before, {added} added, but {after} after: "
                 "something else wrote to it meanwhile; gather again and compare"
             )
-        rejected += _register_others(database, run)
-        _write_history(database, run, observation, judged)
+        rejected += _register_others(opened, run)
+        _write_history(opened, run, observation, judged)
     return Gathered(
         rows_before=before,
         rows_added=added,
@@ -122,11 +130,13 @@ def _bring_in(
 ) -> Iterator[tuple[_Output, int, int]]:
     name = run.manifest.name
     ledger.ensure_labels(database, name, batch[0].labels.schema)
-    present = ledger.overlap(database, name, run.run_id, [one.labels for one in batch])
+    outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
+    labels = [one.labels for one in batch]
+    present = ledger.overlap(database, name, run.run_id, labels, outdated=outdated)
     for one in batch:
         row = shard_row(run, one.index, one.publication, datetime.now(UTC))
         removed, inserted = ledger.replace_shard(
-            database, name, one.labels, shard=row, present=present
+            database, name, one.labels, shard=row, present=present, outdated=outdated
         )
         yield one, removed, inserted
 
@@ -137,8 +147,8 @@ def _write_history(
     observation: Observation,
     judged: Sequence[Judgement],
 ) -> None:
-    known = ledger.gathered(database, run.run_id)
-    ledger.replace_history(
+    known = chronicle.gathered(database, run.run_id)
+    chronicle.replace_history(
         database,
         run=run_row(run, judged),
         shards=[
@@ -169,7 +179,7 @@ def forget(run: Run) -> None:
     database = Path(run.manifest.database)
     if database.exists():
         with store.opened(database) as connection:
-            ledger.forget(connection, run.run_id)
+            chronicle.forget(connection, run.run_id)
 
 
 def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]:
@@ -192,7 +202,7 @@ def _register(database: duckdb.DuckDBPyConnection, run: Run) -> None:
         for shard in run.manifest.shards
     ]
     row = {**run_row(run, ()), "state": str(RunState.PLANNED)}
-    ledger.register(database, row, planned)
+    chronicle.register(database, row, planned)
 
 
 def _path(run: Run, index: int) -> str:

@@ -7,12 +7,23 @@ from hpc import cli, first_look
 from hpc.cli import Verb
 from hpc.collect import gather
 from hpc.drive import bring_in, look, slurm_of
+from hpc.rebuild import rebuild
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    cli.run_arguments(parser)
+    parser.add_argument(
+        "--rebuild", action="store_true", help="make the whole database again from the run folders"
+    )
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
-    gathered = bring_in(run, look(run, slurm, whole=True), say)
+    if given.rebuild:
+        gathered = rebuild(run, say)
+    else:
+        gathered = bring_in(run, look(run, slurm, whole=True), say)
     if gathered.set_aside:  # the history once more, now that these shards are not done
         again = look(run, slurm, whole=True)
         gather(run, again.observation, again.judged)
@@ -29,7 +40,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     return cli.FAILED if gathered.rejected else 0, document
 
 
-VERB = Verb(name="gather", example="python -m hpc.gather", arguments=cli.run_arguments, act=act)
+VERB = Verb(name="gather", example="python -m hpc.gather", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

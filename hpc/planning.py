@@ -14,9 +14,10 @@ import duckdb
 
 from hpc import cluster
 from hpc.model import Run
+from hpc.provenance import commit
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
-from hpc.taken import taken
+from hpc.taken import Question, taken
 from pipeline import __version__, backlog, files, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
@@ -24,6 +25,7 @@ from pipeline.config import Config
 from pipeline.manifest import Manifest
 from pipeline.model import JsonObject, Shard
 from pipeline.shards import Sizes
+from pipeline.supersede import OTHER_CONFIG, UNLABELABLE
 
 # The local executor has no limit on an array's index; one array holds any run.
 LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
@@ -46,6 +48,14 @@ class Terms:
     array_size: int
 
     @property
+    def question(self) -> Question:
+        """What decides a label, as far as the configuration does."""
+        return Question(
+            classifier=base.what_decides(self.classifier),
+            min_text_length=self.config.backlog.min_text_length,
+        )
+
+    @property
     def is_local(self) -> bool:
         return bool(self.cluster["executor"] == "local")
 
@@ -53,10 +63,24 @@ class Terms:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
     """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
-    of these the oldest `limit`."""
+    of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
+    `retry_reason` those that could not be labelled for that reason."""
 
     backfill: bool = False
     limit: int | None = None
+    supersede: bool = False
+    retry_reason: str | None = None
+
+    @property
+    def replaces(self) -> str:
+        if self.supersede:
+            return OTHER_CONFIG
+        return UNLABELABLE if self.retry_reason else ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the backlog is looked at from its beginning."""
+        return self.backfill or bool(self.replaces)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +147,7 @@ def make_run(
             reader = backlog.oldest_first(connection, draft.counts, rows=10_000)
             frozen = shards.write(folder, reader, draft.sizes)
         shutil.rmtree(staging)
-        made = _manifest(agreed, run_id, now, frozen)
+        made = _manifest(agreed, run_id, now, frozen, scope.replaces)
         for name in ("outputs", "work", "logs", "submissions"):
             (folder / name).mkdir()
         files.write_text(folder / "config.yaml", given)
@@ -135,7 +159,9 @@ def make_run(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _manifest(agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ...]) -> Manifest:
+def _manifest(
+    agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ...], replaces: str
+) -> Manifest:
     config = agreed.config
     return Manifest(
         format=manifest.FORMAT,
@@ -145,7 +171,7 @@ def _manifest(agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ..
         version=__version__,
         database=str(config.storage.database),
         classifier=agreed.classifier,
-        config_hash=manifest.config_hash(agreed.classifier, config.backlog.min_text_length),
+        config_hash=agreed.question.hash,
         min_text_length=config.backlog.min_text_length,
         checkpoint_rows=config.checkpoint.rows,
         checkpoint_seconds=config.checkpoint.seconds,
@@ -153,6 +179,8 @@ def _manifest(agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ..
         cluster=agreed.cluster,
         array_size=agreed.array_size,
         shards=frozen,
+        commit=commit(),
+        replaces=replaces,
     )
 
 
@@ -162,8 +190,14 @@ def _staged(
 ) -> Iterator[tuple[Draft, duckdb.DuckDBPyConnection]]:
     source = sources.find(agreed.config.backlog, folders)
     with backlog.staging(folder) as connection:
-        behind = taken(agreed.config, connection)
-        since = None if scope.backfill else behind.since
+        behind = taken(
+            agreed.config,
+            connection,
+            agreed.question,
+            supersede=scope.supersede,
+            retry_reason=scope.retry_reason,
+        )
+        since = None if scope.is_whole else behind.since
         counts = backlog.stage(
             connection, source, taken=behind.uris, since=since, limit=scope.limit
         )

@@ -53,7 +53,15 @@ def all_runs(run_root: Path) -> list[Path]:
 
 
 def load(folder: Path) -> Run:
-    return Run(folder, manifest.read(folder))
+    """Raises InputError for what is no run, and for a copy under another name: two folders of one
+    run would be two truths."""
+    made = manifest.read(folder)
+    if folder.name != made.run_id:
+        raise InputError(
+            f"{folder} holds run {made.run_id}: it is a copy, or was renamed; call it "
+            f"{made.run_id} again, or move it out of the run root"
+        )
+    return Run(folder, made)
 
 
 @contextlib.contextmanager

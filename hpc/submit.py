@@ -27,6 +27,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="unlabelled posts from before the watermark too",
     )
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--supersede",
+        action="store_true",
+        help="label again what another configuration labelled under this name",
+    )
+    again.add_argument(
+        "--retry-unlabelable", metavar="REASON", help="try posts again that have this reason"
+    )
     parser.add_argument("--limit", type=_positive, help="the oldest N posts only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
@@ -38,7 +47,12 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     settings = config.load(given.config, overrides)
     agreed = terms(settings, Slurm())
     folders = (given.config.parent.absolute(), Path.cwd())
-    scope = Scope(backfill=given.backfill, limit=given.limit)
+    scope = Scope(
+        backfill=given.backfill,
+        limit=given.limit,
+        supersede=given.supersede,
+        retry_reason=given.retry_unlabelable,
+    )
     if given.dry_run:
         draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, say)

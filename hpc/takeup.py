@@ -8,7 +8,7 @@ from hpc.collect import forget
 from hpc.drive import Say, begin, described, look, unsubmitted
 from hpc.model import Run
 from hpc.slurm import Slurm, SlurmError
-from pipeline import ledger, store
+from pipeline import chronicle, store
 from pipeline.config import Config
 from pipeline.errors import BusyError
 
@@ -77,4 +77,4 @@ def _is_unfinished(run: Run) -> bool:
     if not database.exists():
         return True
     with store.opened(database, read_only=True) as labels:
-        return len(ledger.gathered(labels, run.run_id)) < len(run.manifest.shards)
+        return len(chronicle.gathered(labels, run.run_id)) < len(run.manifest.shards)

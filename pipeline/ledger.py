@@ -1,26 +1,33 @@
-"""What is in the database: gathered labels, and the history of runs, shards and attempts."""
+"""The gathered labels: one table a name, one row a uri, one transaction a shard."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 
+from pipeline import supersede
 from pipeline.errors import RunError
 from pipeline.sql import quoted
+from pipeline.store import has_table, insert_rows
 
 
 def labels_table(name: str) -> str:
     return f"labels_{name}"
 
 
-def labelled_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
-    """SQL of the uris that have a row under `name` in an attached database; None: no such table."""
+def labelled_uris(
+    connection: duckdb.DuckDBPyConnection, name: str, catalog: str, *, outdated: str | None = None
+) -> str | None:
+    """SQL of the uris that have a row under `name` in an attached database, but for `outdated` ones
+    (a condition); None: no such table."""
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables WHERE table_catalog = ? AND table_name = ?",
         [catalog, labels_table(name)],
     ).fetchall()
-    return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}" if found else None
+    if not found:
+        return None
+    current = f" WHERE NOT ({outdated})" if outdated else ""
+    return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}{current}"
 
 
 def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
@@ -49,76 +56,32 @@ def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.S
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     """Rows under `name` now; 0 where nothing was ever gathered under it."""
-    if not _has_table(connection, labels_table(name)):
+    if not has_table(connection, labels_table(name)):
         return 0
     table = quoted(labels_table(name))
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, tuple[str, datetime]]:
-    """The publication that was gathered of each shard of a run, and when (UTC)."""
-    if not _has_table(connection, "shards"):
-        return {}
-    rows = connection.execute(
-        "SELECT shard_index, publication, gathered_at FROM shards "
-        "WHERE run_id = ? AND gathered_at IS NOT NULL",
-        [run_id],
-    ).fetchall()
-    return {int(index): (publication, at) for index, publication, at in rows}
-
-
-def watermark(
-    connection: duckdb.DuckDBPyConnection, name: str, first_waiting: datetime | None
-) -> datetime | None:
-    """Up to when every post planned under `name` has its row, UTC; None: nothing is sure.
-
-    Args:
-        first_waiting: the oldest post of shards that the database may not know of.
-    """
-    if not _has_table(connection, "shards"):
-        return None
-    rows = connection.execute(
-        "WITH named AS (SELECT shards.* FROM shards JOIN runs USING (run_id) WHERE name = ?), "
-        "held AS (SELECT least(min(min_preprocessing_timestamp), ?::TIMESTAMP) AS first_missing "
-        "FROM named WHERE gathered_at IS NULL) "
-        "SELECT max(max_preprocessing_timestamp) FROM named, held WHERE gathered_at IS NOT NULL "
-        "AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)",
-        [name, first_waiting],
-    ).fetchall()
-    found: datetime | None = rows[0][0]
-    return found
-
-
-def register(
-    connection: duckdb.DuckDBPyConnection,
-    run: dict[str, object],
-    shards: Sequence[dict[str, object]],
-) -> None:
-    """Makes a planned run known, so that its posts hold the watermark back; once."""
-    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run["run_id"]]).fetchall():
-        return
-    replace_history(connection, run=run, shards=shards, attempts=[])
-
-
-def forget(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
-    """Of a run that no label comes from."""
-    for table in ("runs", "shards", "attempts"):
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
-
-
 def overlap(
-    connection: duckdb.DuckDBPyConnection, name: str, run_id: str, tables: Sequence[pa.Table]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    run_id: str,
+    tables: Sequence[pa.Table],
+    *,
+    outdated: str | None = None,
 ) -> pa.Table:
     """The uris of these outputs that have a row from elsewhere: mostly none, one pass for all.
 
-    An anti-join a shard would read the whole table as often as there are shards.
+    An anti-join a shard would read the whole table as often as there are shards. `outdated` is a
+    condition on rows that do not count, because they are to be replaced.
     """
+    current = f" AND NOT ({outdated})" if outdated else ""
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     connection.register("new_uris", uris)
     found = connection.sql(
         f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
         "ON old.uri = new_uris.uri "
-        "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)",
+        "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
         params=[run_id],
     ).to_arrow_table()
     connection.unregister("new_uris")
@@ -132,11 +95,12 @@ def replace_shard(
     *,
     shard: dict[str, object],
     present: pa.Table,
+    outdated: str | None = None,
 ) -> tuple[int, int]:
     """One transaction: the shard's labels and its row in `shards`. Returns (removed, inserted).
 
     `labels` is a verified output; `present` the uris to leave as they are; a redone shard's
-    former labels are replaced.
+    former labels are replaced, and so are `outdated` rows of its posts.
     """
     table = quoted(labels_table(name))
     key = [shard["run_id"], shard["shard_index"]]
@@ -149,9 +113,11 @@ def replace_shard(
         # Only a shard that was gathered has rows: no look through the labels for the others.
         redone = any(at is not None for (at,) in former.fetchall())
         removed = _changed(connection, f"DELETE FROM {table} {was}", key) if redone else 0
+        if outdated:
+            removed += supersede.move(connection, name, outdated, key)
         new = "SELECT * FROM output" + (" ANTI JOIN present USING (uri)" * bool(present.num_rows))
         inserted = _changed(connection, f"INSERT INTO {table} BY NAME {new}")
-        _insert(connection, "shards", [shard])
+        insert_rows(connection, "shards", [shard])
         connection.execute("COMMIT")
     except duckdb.Error:
         connection.execute("ROLLBACK")
@@ -160,52 +126,6 @@ def replace_shard(
         connection.unregister("output")
         connection.unregister("present")
     return removed, inserted
-
-
-def replace_history(
-    connection: duckdb.DuckDBPyConnection,
-    *,
-    run: dict[str, object],
-    shards: Sequence[dict[str, object]],
-    attempts: Sequence[dict[str, object]],
-) -> None:
-    """One transaction: what is known of a run, its shards and attempts now."""
-    key = [run["run_id"]]
-    connection.execute("BEGIN")
-    try:
-        for table, rows in (("runs", [run]), ("shards", shards), ("attempts", attempts)):
-            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", key)
-            _insert(connection, table, rows)
-        connection.execute("COMMIT")
-    except duckdb.Error:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    found = connection.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = ?",
-        [name],
-    ).fetchall()
-    return bool(found)
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[dict[str, object]]
-) -> None:
-    """Rows as one Arrow table: 10,000 shards by INSERT … VALUES take a second a thousand."""
-    if not rows:
-        return
-    if len(rows) == 1:
-        names = ", ".join(map(quoted, rows[0]))
-        marks = ", ".join("?" * len(rows[0]))
-        connection.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows[0].values())
-        )
-        return
-    connection.register("rows", pa.Table.from_pylist(list(rows)))
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")
-    connection.unregister("rows")
 
 
 def _changed(

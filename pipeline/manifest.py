@@ -19,7 +19,8 @@ class Manifest:
 
     `classifier` holds the classifier's options with every file inlined (a prompt edited later
     changes nothing); `cluster` the resources; `array_size` how many indices one array may hold
-    on this cluster, so that a shard keeps its array index on every attempt.
+    on this cluster, so that a shard keeps its array index on every attempt. `commit` is that of the
+    project's checkout; `replaces` which rows of the database this run's labels replace.
     """
 
     format: int
@@ -37,6 +38,8 @@ class Manifest:
     cluster: JsonObject
     array_size: int
     shards: tuple[Shard, ...]
+    commit: str = ""
+    replaces: str = ""
 
     @property
     def posts(self) -> int:

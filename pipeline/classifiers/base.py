@@ -29,7 +29,10 @@ class Classifier(ABC):
     """Labels posts. One instance lives in one task.
 
     `columns` are the label columns, the same for every post; `model` names what labelled.
+    `operational` names the options that change how posts are labelled, and never what comes out.
     """
+
+    operational: frozenset[str] = frozenset()
 
     columns: tuple[Column, ...]
     model: str
@@ -63,6 +66,12 @@ def freeze(section: Section) -> JsonObject:
     options = load(kind).freeze(section)
     section.done()
     return {"type": kind, **options}
+
+
+def what_decides(options: JsonObject) -> JsonObject:
+    """The frozen options but for the operational ones: equal ones, comparable labels."""
+    operational = load(options["type"]).operational
+    return {name: value for name, value in options.items() if name not in operational}
 
 
 def create(options: JsonObject, share: TaskShare) -> Classifier:

@@ -31,6 +31,14 @@ _PROBE = Post("", "The sun is out today.")
 class Llm(Classifier):
     """The labels declared in the configuration, and `llm_model_name`."""
 
+    # The address too: a server of one's own has another in every job.
+    operational = frozenset(
+        {
+            *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
+            *("api_key_env", "api_key_file"),
+        }
+    )
+
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
         prompt = section.input_file("prompt")

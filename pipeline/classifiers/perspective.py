@@ -52,6 +52,10 @@ _ROW_ERRORS = {
 class Perspective(Classifier):
     """One probability a requested attribute, in the lab's columns."""
 
+    operational = frozenset(
+        {"requests_per_minute", "max_in_flight", "timeout_seconds", "api_key_env", "api_key_file"}
+    )
+
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
         attributes = section.texts("attributes", ["TOXICITY"])

@@ -20,7 +20,7 @@ class Valence(Classifier):
 
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
-        return {}
+        return {"version": version("vaderSentiment")}
 
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self.model = f"vaderSentiment {version('vaderSentiment')}"

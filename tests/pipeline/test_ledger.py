@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipeline import ledger, output, store
+from pipeline import chronicle, ledger, output, store
 from pipeline.errors import RunError
 from pipeline.manifest import Manifest
 from pipeline.model import Column, output_schema
@@ -85,7 +85,7 @@ def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> No
     with store.opened(path) as connection:
         assert rows(connection, "SELECT * FROM watermarks") == []
         assert ledger.count(connection, NAME) == 0
-        assert ledger.gathered(connection, "r") == {}
+        assert chronicle.gathered(connection, "r") == {}
         assert ledger.labelled_uris(connection, NAME, "labels") is None
     with store.opened(path, read_only=True) as connection:
         names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
@@ -102,7 +102,7 @@ def test_labels_are_kept_under_their_columns(
     assert ledger.count(database, NAME) == 3
     kept = database.sql("SELECT * FROM labels_valence ORDER BY uri").to_arrow_table()
     assert kept.to_pylist() == labels.to_pylist()
-    assert ledger.gathered(database, run.run_id) == {0: ("p0", datetime(2024, 6, 2))}
+    assert chronicle.gathered(database, run.run_id) == {0: ("p0", datetime(2024, 6, 2))}
 
 
 def test_gathering_a_shard_again_replaces_its_rows(
@@ -118,7 +118,7 @@ def test_gathering_a_shard_again_replaces_its_rows(
     assert again == (2, 2)
     assert ledger.count(database, NAME) == 5
     at = datetime(2024, 6, 2)
-    assert ledger.gathered(database, run.run_id) == {0: ("p0", at), 1: ("p9", at)}
+    assert chronicle.gathered(database, run.run_id) == {0: ("p0", at), 1: ("p9", at)}
 
 
 def test_a_shard_is_replaced_as_one_whole_or_not_at_all(

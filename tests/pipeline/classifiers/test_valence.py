@@ -1,5 +1,7 @@
 """Valence by VADER: the lab's numbers and the authors' thresholds."""
 
+from importlib.metadata import version
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_its_columns_and_what_labelled() -> None:
 
 def test_it_has_no_keys_of_its_own() -> None:
     given_one = section({"type": "valence", "threshold": 0.1})
-    assert Valence.freeze(given_one) == {}
+    assert Valence.freeze(given_one) == {"version": version("vaderSentiment")}
     given_one.choice("type", ("valence",))
     with pytest.raises(InputError) as refused:
         given_one.done()

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline import ledger
+from pipeline import chronicle
 from tests.pipeline.builders import make_run, posts
 from tests.pipeline.test_ledger import rows, run_row, shard_row
 
@@ -21,7 +21,7 @@ def test_the_watermark_is_held_back_by_the_first_shard_that_is_not_gathered(
             shard_row(run, i, gathered_at=None if i in missing else datetime(2024, 6, 2))
             for i in range(4)
         ]
-        ledger.replace_history(database, run=run_row(run), shards=shards, attempts=[])
+        chronicle.replace_history(database, run=run_row(run), shards=shards, attempts=[])
         return rows(database, "SELECT * FROM watermarks")
 
     assert watermark() == [("valence", datetime(2024, 5, 31, 13, 0, 7))]
@@ -42,7 +42,7 @@ def test_another_name_has_a_watermark_of_its_own_and_an_older_run_holds_it_back(
         (other, datetime(2024, 6, 2)),
     ):
         shards = [shard_row(run, 0, gathered_at=gathered_at)]
-        ledger.replace_history(database, run=run_row(run), shards=shards, attempts=[])
+        chronicle.replace_history(database, run=run_row(run), shards=shards, attempts=[])
     assert rows(database, "SELECT * FROM watermarks") == [
         ("other", datetime(2024, 5, 31, 13, 0, 7))
     ]

@@ -1,0 +1,94 @@
+"""The history of runs, shards and attempts in the database, and the watermark that follows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+
+from pipeline.sql import quoted
+from pipeline.store import has_table, insert_rows
+
+
+def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, tuple[str, datetime]]:
+    """The publication that was gathered of each shard of a run, and when (UTC)."""
+    if not has_table(connection, "shards"):
+        return {}
+    rows = connection.execute(
+        "SELECT shard_index, publication, gathered_at FROM shards "
+        "WHERE run_id = ? AND gathered_at IS NOT NULL",
+        [run_id],
+    ).fetchall()
+    return {int(index): (publication, at) for index, publication, at in rows}
+
+
+def rows_by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How many rows of labels, superseded ones included, come from each run."""
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_columns() WHERE database_name = current_database() "
+        "AND column_name = 'run_id' AND regexp_matches(table_name, '^(labels|superseded)_')"
+    ).fetchall()
+    found: dict[str, int] = {}
+    for (table,) in tables:
+        rows = connection.execute(f"SELECT run_id, count(*) FROM {quoted(table)} GROUP BY 1")
+        for run_id, count in rows.fetchall():
+            found[run_id] = found.get(run_id, 0) + count
+    return found
+
+
+def watermark(
+    connection: duckdb.DuckDBPyConnection, name: str, first_waiting: datetime | None
+) -> datetime | None:
+    """Up to when every post planned under `name` has its row, UTC; None: nothing is sure.
+
+    Args:
+        first_waiting: the oldest post of shards that the database may not know of.
+    """
+    if not has_table(connection, "shards"):
+        return None
+    rows = connection.execute(
+        "WITH named AS (SELECT shards.* FROM shards JOIN runs USING (run_id) WHERE name = ?), "
+        "held AS (SELECT least(min(min_preprocessing_timestamp), ?::TIMESTAMP) AS first_missing "
+        "FROM named WHERE gathered_at IS NULL) "
+        "SELECT max(max_preprocessing_timestamp) FROM named, held WHERE gathered_at IS NOT NULL "
+        "AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)",
+        [name, first_waiting],
+    ).fetchall()
+    found: datetime | None = rows[0][0]
+    return found
+
+
+def register(
+    connection: duckdb.DuckDBPyConnection,
+    run: dict[str, object],
+    shards: Sequence[dict[str, object]],
+) -> None:
+    """Makes a planned run known, so that its posts hold the watermark back; once."""
+    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run["run_id"]]).fetchall():
+        return
+    replace_history(connection, run=run, shards=shards, attempts=[])
+
+
+def forget(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Of a run that no label comes from."""
+    for table in ("runs", "shards", "attempts"):
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
+
+
+def replace_history(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    run: dict[str, object],
+    shards: Sequence[dict[str, object]],
+    attempts: Sequence[dict[str, object]],
+) -> None:
+    """One transaction: what is known of a run, its shards and attempts now."""
+    key = [run["run_id"]]
+    connection.execute("BEGIN")
+    try:
+        for table, rows in (("runs", [run]), ("shards", shards), ("attempts", attempts)):
+            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", key)
+            insert_rows(connection, table, rows)
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise

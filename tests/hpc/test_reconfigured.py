@@ -1,0 +1,117 @@
+"""One name, one question: other labels need another name, or supersede the old ones openly."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from tests.hpc.lab import Lab, post
+from tests.pipeline import builders
+from tests.pipeline.builders import FIRST_TIME, SourcePost
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Three posts that have their rows: two labels, one text that was too short."""
+    made = Lab(tmp_path)
+    made.arrive(post(1, 1), post(2, 2), SourcePost(builders.uri(3), "meh", FIRST_TIME))
+    run, _ = made.submit()
+    assert run
+    made.bench.hpc("supervise", run.folder)
+    assert made.labelled().total() == 3
+    return made
+
+
+def configure(lab: Lab, **backlog: object) -> None:
+    folder = lab.bench.folder
+    lab.bench.config(
+        classifier={"type": "valence"},
+        backlog=backlog,
+        storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
+    )
+
+
+def test_another_question_under_the_same_name_is_refused_with_the_way_out(lab: Lab) -> None:
+    configure(lab, min_text_length=2)
+    with pytest.raises(InputError) as refused:
+        lab.submit()
+    run = lab.runs()[0].run_id
+    assert str(refused.value) == (
+        "the labels under the name test were made with another configuration "
+        f"(run {run} differs in min_text_length): give it a new name, or submit --supersede, which "
+        "labels those posts again and keeps the old rows in table superseded_test"
+    )
+    assert len(lab.runs()) == 1
+
+
+def test_superseding_labels_again_and_keeps_the_old_rows_with_their_origin(lab: Lab) -> None:
+    configure(lab, min_text_length=2)
+    lab.arrive(post(4, 4))
+    run, draft = lab.submit(supersede=True)
+    assert run
+    assert (draft.since, draft.counts.posts) == (None, 4)
+    assert lab.bench.hpc("supervise", run.folder).returncode == 0
+    assert sorted(lab.labelled().elements()) == [builders.uri(n) for n in (1, 2, 3, 4)]
+    rows = lab.query("SELECT DISTINCT run_id FROM labels_test")
+    assert rows == [(run.run_id,)]
+    old = lab.query("SELECT uri, run_id FROM superseded_test ORDER BY uri")
+    first = lab.runs()[0].run_id
+    assert old == [(builders.uri(number), first) for number in (1, 2, 3)]
+    nothing, _ = lab.submit()
+    assert nothing is None
+    assert lab.bench.document("gather", run.folder)["rows_added"] == 0
+
+
+def test_superseding_in_pieces_goes_on_where_it_was(lab: Lab) -> None:
+    configure(lab, min_text_length=2)
+    for _ in range(3):
+        run, _ = lab.submit(supersede=True, limit=1)
+        assert run
+        lab.finish(run)
+    nothing, _ = lab.submit(supersede=True)
+    assert nothing is None
+    assert lab.query("SELECT count(*) FROM superseded_test") == [(3,)]
+
+
+def test_what_only_changes_how_fast_it_goes_is_the_same_question(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.arrive(post(1, 1))
+
+    def perspective(**keys: object) -> None:
+        key = tmp_path / "key"
+        key.write_text("k")
+        key.chmod(0o600)
+        lab.bench.config(
+            classifier={"type": "perspective", "api_key_file": str(key), **keys},
+            storage={"run_root": str(tmp_path / "runs"), "database": str(tmp_path / "l.duckdb")},
+        )
+
+    perspective(requests_per_minute=60)
+    assert lab.submit()[0]
+    perspective(requests_per_minute=6000, max_in_flight=8)
+    assert lab.submit()[0] is None
+    perspective(attributes=["INSULT"])
+    with pytest.raises(InputError, match="differs in attributes"):
+        lab.submit()
+
+
+def test_unlabelable_posts_are_tried_again_only_when_asked_for_by_their_reason(lab: Lab) -> None:
+    assert lab.submit(backfill=True)[0] is None
+    assert lab.submit(retry_reason="no_answer")[0] is None
+    run, _ = lab.submit(retry_reason="text_too_short")
+    assert run
+    assert run.manifest.posts == 1
+    assert lab.submit(retry_reason="text_too_short")[0] is None
+    lab.finish(run)
+    assert lab.labelled().total() == 3
+    assert lab.query("SELECT count(*) FROM labels_test WHERE was_successfully_labeled") == [(3,)]
+    assert lab.query("SELECT uri, reason FROM superseded_test") == [
+        (builders.uri(3), "text_too_short")
+    ]
+
+
+def test_a_run_says_which_code_made_it(lab: Lab) -> None:
+    made = lab.runs()[0].manifest
+    assert made.classifier["version"]
+    assert made.version
+    assert made.commit == "" or len(made.commit.rstrip("+")) == 40
