@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,10 @@ def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
 
 def test_our_own_are_found_the_same_way() -> None:
     assert base.load("valence") is Valence
-    assert base.freeze(section({"type": "valence"})) == {"type": "valence"}
+    assert base.freeze(section({"type": "valence"})) == {
+        "type": "valence",
+        "version": version("vaderSentiment"),
+    }
 
 
 @pytest.mark.usefixtures("installed")
