@@ -111,6 +111,11 @@ def text(found: Audit, settings: Config, source: str) -> str:
             lines.append(f"  {place:<13}{count:>12,}  {note}".rstrip())
     lines.append(f"  {'sum':<13}{sum(found.places.values()):>12,}")
     for count, what in (
+        (
+            found.unreadable,
+            "rows of the backlog have no uri or no timestamp: submit names the first",
+        ),
+        (found.differing, "rows in the database are not what their output says: gather --rebuild"),
         (found.duplicates, "rows too many in the database: a uri twice"),
         (found.foreign, "rows in the database are of posts that this backlog has not"),
         (found.unproven, "rows in the database have no output behind them (a deleted run?)"),

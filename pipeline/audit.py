@@ -46,23 +46,27 @@ class Audit:
 
     `expected` is the sum of all places. `lost` posts are in an output that was gathered, and have
     no row; `late` ones are from before the watermark and in no run. `copies` counts rows of the
-    backlog beyond the first of a uri; `duplicates` rows of the database beyond it; `foreign` its
-    rows of posts that the backlog has not; `unproven` its rows that no output holds.
+    backlog beyond the first of a uri, `unreadable` those without a uri or timestamp; `duplicates`
+    rows of the database beyond the first; `foreign` its rows of posts that the backlog has not;
+    `unproven` its rows that no output holds; `differing` those that an output holds otherwise.
     """
 
     rows: int
     copies: int
+    unreadable: int
     expected: int
     places: dict[str, int]
     reasons: dict[str, int]
     duplicates: int
     foreign: int
     unproven: int
+    differing: int
     days: tuple[tuple[str, dict[str, int]], ...]
 
     @property
     def is_whole(self) -> bool:
-        return not (self.places["lost"] or self.places["late"] or self.duplicates)
+        missing = self.places["lost"] + self.places["late"] + self.unreadable
+        return not (missing or self.duplicates or self.differing)
 
 
 def audit(
@@ -89,7 +93,13 @@ def audit(
     )
     return Audit(
         rows=_number(connection, "SELECT count(*) FROM backlog"),
-        copies=_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM backlog"),
+        copies=_number(
+            connection, "SELECT count(*) - count(DISTINCT uri) FROM backlog WHERE uri <> ''"
+        ),
+        unreadable=_number(
+            connection,
+            "SELECT count(*) FROM backlog WHERE uri IS NULL OR uri = '' OR moment IS NULL",
+        ),
         expected=_number(connection, "SELECT count(*) FROM expected"),
         places=places,
         reasons=_counts(
@@ -100,6 +110,7 @@ def audit(
         duplicates=_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
         foreign=_number(connection, "SELECT count(*) FROM had ANTI JOIN expected USING (uri)"),
         unproven=_number(connection, "SELECT count(*) FROM had WHERE uri NOT IN (FROM gathered)"),
+        differing=_differing(connection, name, files.gathered),
         days=_days(connection),
     )
 
@@ -114,7 +125,8 @@ def _load(
         )
     connection.execute(
         "CREATE TABLE expected AS SELECT uri, min(moment) AS moment, "
-        "coalesce(strftime(min(moment), '%Y-%m-%d'), 'no day') AS day FROM backlog GROUP BY uri"
+        "coalesce(strftime(min(moment), '%Y-%m-%d'), 'no day') AS day "
+        "FROM backlog WHERE uri <> '' GROUP BY uri"
     )
     connection.execute(
         "CREATE TABLE labels (uri VARCHAR, labelled BOOLEAN, reason VARCHAR);"
@@ -141,11 +153,34 @@ def _load(
         _uris(connection, place, paths)
 
 
+def _differing(connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]) -> int:
+    """Rows that are not, column by column, what the output that they came from says."""
+    if not outputs or not ledger.labelled_uris(connection, name, "labelled"):
+        return 0
+    table = f"labelled.{quoted(ledger.labels_table(name))}"
+    published = f"read_parquet({_listed(outputs)}, union_by_name=true)"
+    here, there = (
+        {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {one}").fetchall()}
+        for one in (table, published)
+    )
+    unlike = " OR ".join(f"l.{quoted(c)} IS DISTINCT FROM o.{quoted(c)}" for c in here & there)
+    return _number(
+        connection,
+        f"SELECT count(*) FROM {table} AS l JOIN {published} AS o "
+        f"USING (uri, run_id, shard_index) WHERE {unlike}",
+    )
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return f"[{', '.join(literal(str(path)) for path in paths)}]"
+
+
 def _uris(connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path]) -> None:
     connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
     if paths:
-        listed = ", ".join(literal(str(path)) for path in paths)
-        connection.execute(f"INSERT INTO {table} SELECT DISTINCT uri FROM read_parquet([{listed}])")
+        connection.execute(
+            f"INSERT INTO {table} SELECT DISTINCT uri FROM read_parquet({_listed(paths)})"
+        )
 
 
 def _days(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, dict[str, int]], ...]:

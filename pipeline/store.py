@@ -64,6 +64,7 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
         connection.execute("SET checkpoint_threshold = '256MB'")
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
+        _refuse_a_strangers(connection, path)
         if not read_only:
             try:
                 connection.execute(f"BEGIN; {_TABLES} COMMIT;")
@@ -72,6 +73,19 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
         yield connection
     finally:
         connection.close()
+
+
+def _refuse_a_strangers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Before anything is spent: a database of something else is not to be filled with ours."""
+    rows = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+    ).fetchall()
+    tables = {row[0] for row in rows}
+    if tables and not tables >= {"runs", "shards", "attempts"}:
+        raise RunError(
+            f"{path} is not a database of this program: it has {', '.join(sorted(tables))}; name "
+            "another file in storage.database"
+        )
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:

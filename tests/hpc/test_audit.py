@@ -89,6 +89,24 @@ def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> N
     assert (found["duplicates"], found["foreign"], found["unproven"]) == (0, 1, 8)
 
 
+def test_a_row_or_an_output_that_was_edited_is_counted(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"UPDATE labels_test SET compound = 0.9 WHERE uri = '{builders.uri(2)}'")
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["differing"], found["duplicates"], found["unproven"]) == (1, 0, 0)
+
+
+def test_a_row_of_the_backlog_that_no_run_can_take_is_counted(lab: Lab) -> None:
+    path = lab.bench.folder / "posts.jsonl"
+    with path.open("a") as lines:
+        lines.write('{"uri": null, "text": "x", "preprocessing_timestamp": "2024-05-31"}\n')
+        lines.write('{"uri": "at://u", "text": "x", "preprocessing_timestamp": "soon"}\n')
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["unreadable"], found["expected"]) == (2, 9)
+
+
 def test_copies_in_the_backlog_are_one_post(lab: Lab) -> None:
     lab.arrive(post(1, 1), post(1, 2))
     found = lab.bench.document("audit", "--config", lab.bench.path)

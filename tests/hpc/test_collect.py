@@ -171,7 +171,6 @@ def test_an_output_of_another_run_or_shard_is_named_and_left_where_it_is(tmp_pat
 HOLDER = (
     "import duckdb, sys\n"
     "connection = duckdb.connect(sys.argv[1])\n"
-    "connection.execute('CREATE TABLE mine (x INTEGER)')\n"
     "print('held', flush=True)\n"
     "sys.stdin.read()"
 )

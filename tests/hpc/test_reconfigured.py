@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, RunError
 from tests.hpc.lab import Lab, post
 from tests.pipeline import builders
 from tests.pipeline.builders import FIRST_TIME, SourcePost
@@ -115,3 +116,17 @@ def test_a_run_says_which_code_made_it(lab: Lab) -> None:
     assert made.classifier["version"]
     assert made.version
     assert made.commit == "" or len(made.commit.rstrip("+")) == 40
+
+
+def test_a_database_of_something_else_is_named_before_anything_is_planned(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.arrive(post(1, 1))
+    with duckdb.connect(str(tmp_path / "labels.duckdb")) as database:
+        database.execute("CREATE TABLE posts (uri VARCHAR)")
+    with pytest.raises(RunError) as refused:
+        lab.submit()
+    assert str(refused.value) == (
+        f"{tmp_path}/labels.duckdb is not a database of this program: it has posts; name another "
+        "file in storage.database"
+    )
+    assert lab.runs() == []
