@@ -16,6 +16,7 @@ from pipeline import backlog, chronicle, config, sources, store
 from pipeline.audit import PLACES, Audit, Files
 from pipeline.config import Config
 from pipeline.manifest import output_path, shard_path
+from pipeline.sources import Source
 
 IN_FLIGHT = frozenset({State.PLANNED, State.QUEUED, State.RUNNING, State.UNKNOWN})
 
@@ -33,20 +34,29 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         if not given.json:
             say("\n".join(lines))
         return code, {"uri": given.post, "labelled": code == 0, "story": lines}
+    found = _compared(settings, source)
+    if not given.json:
+        say(text(found, settings, str(source)))
+    return (0 if found.is_whole else cli.FAILED), {"whole": found.is_whole, **asdict(found)}
+
+
+def compare(settings: Config, folder: Path) -> Audit:
+    """Every post of a backlog that is looked for from `folder`."""
+    return _compared(settings, sources.find(settings.backlog, (folder,)))
+
+
+def _compared(settings: Config, source: Source) -> Audit:
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as name,
         backlog.staging(Path(name)) as connection,
     ):
-        found = comparing.audit(
+        return comparing.audit(
             connection,
             source,
             database=settings.storage.database,
             name=settings.name,
             files=_files(settings),
         )
-    if not given.json:
-        say(text(found, settings, str(source)))
-    return (0 if found.is_whole else cli.FAILED), {"whole": found.is_whole, **asdict(found)}
 
 
 def named_runs(settings: Config) -> list[Run]:

@@ -18,12 +18,13 @@ from hpc.provenance import commit
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
 from hpc.taken import Question, taken
-from pipeline import __version__, backlog, files, manifest, shards, sources
+from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
 from pipeline.config import Config
 from pipeline.manifest import Manifest
 from pipeline.model import JsonObject, Shard
+from pipeline.scan import day_before
 from pipeline.shards import Sizes
 from pipeline.supersede import OTHER_CONFIG, UNLABELABLE
 
@@ -86,12 +87,14 @@ class Scope:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
     """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
-    which on it looked; None: the whole backlog."""
+    which on it looked; None: the whole backlog. `unlabelled_before` counts the rows from before
+    that (to a day) that are more than there are labels: copies, or posts that came late."""
 
     source: str
     since: datetime | None
     counts: Counts
     sizes: Sizes
+    unlabelled_before: int | None = None
 
 
 def terms(config: Config, slurm: Slurm) -> Terms:
@@ -202,4 +205,16 @@ def _staged(
             connection, source, taken=behind.uris, since=since, limit=scope.limit
         )
         sizes = shards.sizes(counts.posts, agreed.config.sharding)
-        yield Draft(source=str(source), since=since, counts=counts, sizes=sizes), connection
+        unlabelled = None
+        if since and counts.before is not None:
+            name = agreed.config.name
+            rows = ledger.count_before(connection, name, "labelled", day_before(since))
+            unlabelled = max(0, counts.before - rows)
+        draft = Draft(
+            source=str(source),
+            since=since,
+            counts=counts,
+            sizes=sizes,
+            unlabelled_before=unlabelled,
+        )
+        yield draft, connection

@@ -112,6 +112,11 @@ def _tell_plan(agreed: Terms, draft: Draft, say: Say) -> None:
     )
     if counts.older:
         say(f"{counts.older:,} posts came late, from before the watermark: --backfill takes them")
+    if draft.unlabelled_before:
+        say(
+            f"{draft.unlabelled_before:,} rows from before that are more than there are labels: "
+            "copies, or posts that came late; python -m hpc.audit tells, --backfill takes them"
+        )
     if not counts.posts:
         say(f"nothing to label under the name {agreed.config.name}")
         return

@@ -28,7 +28,8 @@ class Counts:
     """Where the rows went: `rows == posts + duplicates + taken + older + left_out`.
 
     `rows` were read, which may be fewer than the source has where it could be asked for those since
-    the watermark only; `older` ones are from before it, and have no label.
+    the watermark only; `older` ones are from before it, and have no label. `before` counts the rows
+    that were not even read, where that is cheap.
     """
 
     rows: int
@@ -37,6 +38,7 @@ class Counts:
     older: int = 0
     left_out: int
     posts: int
+    before: int | None = None
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def stage(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
             f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
         ).fetchall()
-        rows = scan.count()
+        rows, before = scan.count(), scan.count_before()
     _refuse_bad_rows(connection, source, anti_join)
     staged = _number(connection, "SELECT count(*) FROM staged")
     older = _drop_older(connection, since) if since else 0
@@ -89,6 +91,7 @@ def stage(
         older=older,
         left_out=posts - chosen,
         posts=chosen,
+        before=before,
     )
 
 

@@ -1,6 +1,7 @@
 """The gathered labels: one table a name, one row a uri, one transaction a shard."""
 
 from collections.abc import Sequence
+from datetime import date
 
 import duckdb
 import pyarrow as pa
@@ -28,6 +29,13 @@ def labelled_uris(
         return None
     current = f" WHERE NOT ({outdated})" if outdated else ""
     return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}{current}"
+
+
+def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str, day: date) -> int:
+    """Rows under `name` of posts from before a day, in an attached database."""
+    table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
+    query = f"SELECT count(*) FROM {table} WHERE preprocessing_timestamp < ?"
+    return int(connection.execute(query, [day]).fetchall()[0][0])
 
 
 def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:

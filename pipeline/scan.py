@@ -6,7 +6,7 @@ all sources: a type guessed from the first rows fails on the ten-thousandth.
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -60,6 +60,7 @@ class Scan:
         self._attached: list[str] = []
         self._sql = ""
         self._open: list[sqlite.Connection | sqlite.Cursor] = []
+        self._before: list[str] = []
         self.rows_seen = 0
         self.failure: InputError | None = None
 
@@ -91,6 +92,14 @@ class Scan:
             return self.rows_seen
         row = self._connection.execute(f"SELECT count(*) FROM ({self._sql})").fetchall()[0]
         return int(row[0])
+
+    def count_before(self) -> int | None:
+        """Rows of the source that the relation leaves out as older than `since`, where the source
+        can count them by their times alone; None where it would have to be read whole."""
+        if not self._before:
+            return None
+        counted = (self._connection.execute(one).fetchall()[0][0] for one in self._before)
+        return sum(map(int, counted))
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
         names = _names(paths)
@@ -137,26 +146,27 @@ class Scan:
         )
         if types[names["preprocessing_timestamp"]] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
+        own, recent = self._conditions(types[names["preprocessing_timestamp"]])
+        if recent and self._source.kind in (Kind.PARQUET, Kind.DUCKDB):
+            older = where_all([*own, f"NOT ({recent})"])
+            self._before.append(f"SELECT count(*) FROM {table}{older}")
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
             f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
-            + where_all(self._conditions(types[names["preprocessing_timestamp"]]))
+            + where_all([*own, *recent_only(recent)])
         )
 
-    def _conditions(self, kind: str) -> list[str]:
-        """What the source is asked to leave out. Rows without a readable timestamp are kept: they
-        are refused later, by name."""
+    def _conditions(self, kind: str) -> tuple[list[str], str]:
+        """A person's own condition, and which rows may be recent enough, '' where all are. Rows
+        without a readable timestamp may be: they are refused later, by name."""
         own = self._source.backlog.where
-        conditions = [own] if own else []
         name = quoted(self._source.backlog.columns["preprocessing_timestamp"])
-        # A day earlier: a text's or a native value's offset from UTC may be as much.
-        if self._since and kind == "VARCHAR":
-            day = literal(f"{self._since - timedelta(days=1):%Y-%m-%d}")
-            conditions.append(f"{name} >= {day} OR {name} = '' OR {name} IS NULL")
-        elif self._since and kind.startswith(("TIMESTAMP", "DATE")):
-            day = literal(f"{self._since - timedelta(days=1):%Y-%m-%d}")
-            conditions.append(f"{name} >= DATE {day} OR {name} IS NULL")
-        return conditions
+        recent = ""
+        if self._since and kind.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
+            day = literal(f"{day_before(self._since):%Y-%m-%d}")
+            typed, empty = (day, f" OR {name} = ''") if kind == "VARCHAR" else (f"DATE {day}", "")
+            recent = f"{name} >= {typed}{empty} OR {name} IS NULL"
+        return [own] if own else [], recent
 
     def _columns(self, table: str, where_from: str) -> dict[str, str]:
         try:
@@ -180,10 +190,11 @@ class Scan:
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
+        own, recent = self._conditions("VARCHAR")
         try:
             connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
             self._open.append(connection)
-            cursor = cursor_of(connection, self._source, path, self._conditions("VARCHAR"))
+            cursor = cursor_of(connection, self._source, path, [*own, *recent_only(recent)])
             self._open.append(cursor)
             reader = cursor.fetch_record_batch()
         except SqliteError as error:
@@ -206,6 +217,16 @@ class Scan:
         except (SqliteError, OSError, pa.ArrowException) as error:
             self.failure = InputError(f"backlog.source: {path}: {str(error).strip()}")
             raise self.failure from None
+
+
+def day_before(since: datetime) -> date:
+    """From when on rows may be of `since` or later: a text's or a native value's offset from UTC
+    may be as much as a day."""
+    return (since - timedelta(days=1)).date()
+
+
+def recent_only(recent: str) -> list[str]:
+    return [recent] if recent else []
 
 
 def _names(paths: tuple[Path, ...]) -> str:

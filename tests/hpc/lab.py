@@ -1,6 +1,8 @@
 """A backlog that grows and the runs made of it, in the tests' own process."""
 
+import signal
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,28 +13,94 @@ from hpc.model import Run
 from hpc.planning import Draft, Scope
 from hpc.slurm import Slurm
 from pipeline import config
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.config import Config
+from pipeline.model import Answer, Column, JsonObject, Post
 from pipeline.output import verify
+from pipeline.section import Section
+from pipeline.worker import run_task
 from tests.hpc.bench import Bench
 from tests.pipeline import builders
 from tests.pipeline.builders import FIRST_TIME, SourcePost
 
 HOUR = timedelta(hours=1)
+CHECKPOINT_ROWS = 2
 
 
 def post(number: int, hour: int) -> SourcePost:
     return SourcePost(builders.uri(number), f"post number {number}", FIRST_TIME + hour * HOUR)
 
 
-class Lab:
-    """A backlog that grows, and the runs made of it, in this process."""
+class Paying(Classifier):
+    """Notes in a file what it was asked, and dies after so many answers if file `dies` says so."""
 
-    def __init__(self, folder: Path) -> None:
+    columns = (Column("length", "integer"),)
+    model = "paying 1"
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        return {"folder": section.text("folder")}
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        self._folder = Path(options["folder"])
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        dies = (self._folder / "dies").read_text()
+        with (self._folder / "paid").open("a") as paid:
+            for number, one in enumerate(posts):
+                if dies and number == int(dies):
+                    raise RuntimeError("dies as it was told")
+                paid.write(f"{one.uri}\n")
+                paid.flush()
+                yield Answer(one.uri, {"length": len(one.text)})
+
+
+class Lab:
+    """A backlog that grows, and the runs made of it, in this process.
+
+    paying: by a classifier whose tasks really run, may die, and note what they paid for.
+    """
+
+    def __init__(self, folder: Path, *, paying: bool = False) -> None:
         self.bench = Bench(folder)
         self.posts: list[SourcePost] = []
+        entry = "[pipeline.classifiers]\npaying = tests.hpc.lab:Paying\n"
+        (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").write_text(entry)
         self.bench.config(
-            classifier={"type": "valence"},
+            classifier={"type": "paying", "folder": str(folder)} if paying else {"type": "valence"},
+            checkpoint={"rows": CHECKPOINT_ROWS},
             storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
         )
+
+    def settings(self) -> Config:
+        return config.load(self.bench.path)
+
+    def work(self, run: Run, index: int, dies_after: int | None) -> bool:
+        """One life of a shard's task; False where it died."""
+        (self.bench.folder / "dies").write_text("" if dies_after is None else str(dies_after))
+        usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+        try:
+            run_task(builders.order(run.folder, index))
+        except SystemExit:
+            return False
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
+        return True
+
+    def paid(self) -> Counter[str]:
+        path = self.bench.folder / "paid"
+        return Counter(path.read_text().split() if path.exists() else [])
+
+    def rows_without_output(self) -> int:
+        there = [
+            run.run_id + str(shard.index)
+            for run in self.runs()
+            for shard in run.manifest.shards
+            if verify(run.folder, run.manifest, shard.index).verified
+        ]
+        rows = self.query("SELECT run_id || shard_index FROM labels_test")
+        return sum(key not in there for (key,) in rows)
 
     def arrive(self, *posts: SourcePost) -> None:
         self.posts += posts
