@@ -109,7 +109,11 @@ def audit(
         ),
         duplicates=_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
         foreign=_number(connection, "SELECT count(*) FROM had ANTI JOIN expected USING (uri)"),
-        unproven=_number(connection, "SELECT count(*) FROM had WHERE uri NOT IN (FROM gathered)"),
+        unproven=_number(
+            connection,
+            "SELECT count(*) FROM had "
+            "WHERE uri NOT IN (FROM gathered) AND uri NOT IN (FROM not_gathered)",
+        ),
         differing=_differing(connection, name, files.gathered),
         days=_days(connection),
     )

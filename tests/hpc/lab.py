@@ -64,8 +64,8 @@ class Lab:
     def __init__(self, folder: Path, *, paying: bool = False) -> None:
         self.bench = Bench(folder)
         self.posts: list[SourcePost] = []
-        entry = "[pipeline.classifiers]\npaying = tests.hpc.lab:Paying\n"
-        (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").write_text(entry)
+        with (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").open("a") as entries:
+            entries.write("paying = tests.hpc.lab:Paying\n")
         self.bench.config(
             classifier={"type": "paying", "folder": str(folder)} if paying else {"type": "valence"},
             checkpoint={"rows": CHECKPOINT_ROWS},
