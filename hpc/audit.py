@@ -34,10 +34,13 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         if not given.json:
             say("\n".join(lines))
         return code, {"uri": given.post, "labelled": code == 0, "story": lines}
-    found = _compared(settings, source)
+    found, gone = _compared(settings, source), _gone(settings)
     if not given.json:
         say(text(found, settings, str(source)))
-    return (0 if found.is_whole else cli.FAILED), {"whole": found.is_whole, **asdict(found)}
+        for run_id, folder in gone.items():
+            say(f"the database knows run {run_id}, but its folder {folder} is gone")
+    document = {"whole": found.is_whole, **asdict(found), "runs_gone": list(gone)}
+    return (0 if found.is_whole else cli.FAILED), document
 
 
 def compare(settings: Config, folder: Path) -> Audit:
@@ -62,6 +65,21 @@ def _compared(settings: Config, source: Source) -> Audit:
 def named_runs(settings: Config) -> list[Run]:
     runs = map(rundir.load, rundir.all_runs(settings.storage.run_root))
     return [run for run in runs if run.manifest.name == settings.name]
+
+
+def _gone(settings: Config) -> dict[str, str]:
+    """Runs that the database knows and whose folders are nowhere: what was not gathered of them is
+    in no run any more, and the next submit takes it."""
+    if not settings.storage.database.exists():
+        return {}
+    with store.opened(settings.storage.database, read_only=True) as labels:
+        known = chronicle.folders(labels, settings.name)
+    here = {run.run_id for run in named_runs(settings)}
+    return {
+        run_id: folder
+        for run_id, folder in known.items()
+        if run_id not in here and not Path(folder).is_dir()
+    }
 
 
 def _files(settings: Config) -> Files:

@@ -35,6 +35,16 @@ def rows_by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return found
 
 
+def folders(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    """Where each run of a name was, by its id."""
+    if not has_table(connection, "runs"):
+        return {}
+    rows = connection.execute(
+        "SELECT run_id, run_dir FROM runs WHERE name = ? ORDER BY created_at, run_id", [name]
+    ).fetchall()
+    return dict(rows)
+
+
 def watermark(
     connection: duckdb.DuckDBPyConnection, name: str, first_waiting: datetime | None
 ) -> datetime | None:

@@ -87,6 +87,22 @@ def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> N
     shutil.rmtree(run.folder)
     found = lab.bench.document("audit", "--config", lab.bench.path)
     assert (found["duplicates"], found["foreign"], found["unproven"]) == (0, 1, 8)
+    assert found["runs_gone"] == [run.run_id]
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout
+    assert f"the database knows run {run.run_id}, but its folder {run.folder} is gone\n" in told
+
+
+def test_posts_of_a_run_whose_folder_was_deleted_are_taken_by_the_next(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.publish(run, 0)
+    lab.gather(run)
+    shutil.rmtree(run.folder)
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["runs_gone"], found["places"]["new"]) == ([run.run_id], 4)
+    again, _ = lab.submit()
+    assert again
+    assert again.manifest.posts == 4
 
 
 def test_a_row_or_an_output_that_was_edited_is_counted(lab: Lab) -> None:
