@@ -143,13 +143,17 @@ def text(found: Audit, settings: Config, source: str) -> str:
             found.unreadable,
             "rows of the backlog have no uri or no timestamp: submit names the first",
         ),
-        (found.differing, "rows in the database are not what their output says: gather --rebuild"),
+        (found.differing, "rows in the database are not what their output says"),
         (found.duplicates, "rows too many in the database: a uri twice"),
         (found.foreign, "rows in the database are of posts that this backlog has not"),
         (found.unproven, "rows in the database have no output behind them (a deleted run?)"),
     ):
         if count:
             lines.append(f"  {count:,} {what}")
+    lines += [
+        f"    {where}: edited, the output or its rows: gather --rebuild takes the output"
+        for where in found.edited
+    ]
     open_days = [
         (day, counts)
         for day, counts in found.days

@@ -48,7 +48,8 @@ class Audit:
     no row; `late` ones are from before the watermark and in no run. `copies` counts rows of the
     backlog beyond the first of a uri, `unreadable` those without a uri or timestamp; `duplicates`
     rows of the database beyond the first; `foreign` its rows of posts that the backlog has not;
-    `unproven` its rows that no output holds; `differing` those that an output holds otherwise.
+    `unproven` its rows that no output holds; `differing` those that an output holds otherwise,
+    and `edited` where: "run, shard".
     """
 
     rows: int
@@ -61,6 +62,7 @@ class Audit:
     foreign: int
     unproven: int
     differing: int
+    edited: tuple[str, ...]
     days: tuple[tuple[str, dict[str, int]], ...]
 
     @property
@@ -91,6 +93,7 @@ def audit(
     places = dict.fromkeys(PLACES, 0) | _counts(
         connection, "SELECT place, count(*) FROM placed GROUP BY 1"
     )
+    differing = _differing(connection, name, files.gathered)
     return Audit(
         rows=_number(connection, "SELECT count(*) FROM backlog"),
         copies=_number(
@@ -114,7 +117,8 @@ def audit(
             "SELECT count(*) FROM had "
             "WHERE uri NOT IN (FROM gathered) AND uri NOT IN (FROM not_gathered)",
         ),
-        differing=_differing(connection, name, files.gathered),
+        differing=sum(differing.values()),
+        edited=tuple(differing),
         days=_days(connection),
     )
 
@@ -157,10 +161,13 @@ def _load(
         _uris(connection, place, paths)
 
 
-def _differing(connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]) -> int:
-    """Rows that are not, column by column, what the output that they came from says."""
+def _differing(
+    connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]
+) -> dict[str, int]:
+    """Rows that are not, column by column, what the output that they came from says; how many, by
+    output."""
     if not outputs or not ledger.labelled_uris(connection, name, "labelled"):
-        return 0
+        return {}
     table = f"labelled.{quoted(ledger.labels_table(name))}"
     published = f"read_parquet({_listed(outputs)}, union_by_name=true)"
     here, there = (
@@ -168,10 +175,11 @@ def _differing(connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequen
         for one in (table, published)
     )
     unlike = " OR ".join(f"l.{quoted(c)} IS DISTINCT FROM o.{quoted(c)}" for c in here & there)
-    return _number(
+    return _counts(
         connection,
-        f"SELECT count(*) FROM {table} AS l JOIN {published} AS o "
-        f"USING (uri, run_id, shard_index) WHERE {unlike}",
+        f"SELECT 'run ' || run_id || ', shard ' || shard_index, count(*) FROM {table} AS l "
+        f"JOIN {published} AS o USING (uri, run_id, shard_index) WHERE {unlike} "
+        "GROUP BY run_id, shard_index ORDER BY run_id, shard_index",
     )
 
 

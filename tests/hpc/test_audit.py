@@ -112,6 +112,9 @@ def test_a_row_or_an_output_that_was_edited_is_counted(lab: Lab) -> None:
     change(lab, f"UPDATE labels_test SET compound = 0.9 WHERE uri = '{builders.uri(2)}'")
     found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
     assert (found["differing"], found["duplicates"], found["unproven"]) == (1, 0, 0)
+    assert found["edited"] == [f"run {run.run_id}, shard 0"]
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout
+    assert f"    run {run.run_id}, shard 0: edited, the output or its rows: " in told
 
 
 def test_a_row_of_the_backlog_that_no_run_can_take_is_counted(lab: Lab) -> None:
