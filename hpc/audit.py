@@ -63,8 +63,7 @@ def _compared(settings: Config, source: Source) -> Audit:
 
 
 def named_runs(settings: Config) -> list[Run]:
-    runs = map(rundir.load, rundir.all_runs(settings.storage.run_root))
-    return [run for run in runs if run.manifest.name == settings.name]
+    return rundir.named(settings.storage.run_root, settings.name)
 
 
 def _gone(settings: Config) -> dict[str, str]:

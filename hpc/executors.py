@@ -76,11 +76,6 @@ def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
     )
 
 
-def log_file(folder: Path, submission: Submission, index: int) -> Path:
-    """Where a task's stdout and stderr went."""
-    return JobPaths(folder, job_id=f"{submission.array_job_id}_{index}").stdout
-
-
 def _parameters(
     resources: Resources, submission: Submission, after: tuple[int, ...]
 ) -> dict[str, Any]:

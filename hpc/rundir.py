@@ -52,6 +52,11 @@ def all_runs(run_root: Path) -> list[Path]:
     return sorted(age, key=lambda folder: age[folder])
 
 
+def named(run_root: Path, name: str) -> list[Run]:
+    """The runs of a name, oldest first."""
+    return [run for run in map(load, all_runs(run_root)) if run.manifest.name == name]
+
+
 def load(folder: Path) -> Run:
     """Raises InputError for what is no run, and for a copy under another name: two folders of one
     run would be two truths."""

@@ -3,7 +3,6 @@ others."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 
@@ -54,7 +53,7 @@ def taken(
     database, parts = config.storage.database, []
     gathered: dict[str, set[int]] = {}
     since = None
-    named = [run for run in _runs(config.storage.run_root) if run.manifest.name == config.name]
+    named = rundir.named(config.storage.run_root, config.name)
     if supersede:
         named = [run for run in named if run.manifest.config_hash == question.hash]
     elif named:
@@ -97,10 +96,6 @@ def _refuse_another_question(last: Run, question: Question) -> None:
         "submit --supersede, which labels those posts again and keeps the old rows in table "
         f"superseded_{last.manifest.name}"
     )
-
-
-def _runs(root: Path) -> list[Run]:
-    return [rundir.load(folder) for folder in rundir.all_runs(root)]
 
 
 def _waiting(run: Run, gathered: dict[str, set[int]]) -> list[int]:

@@ -23,9 +23,8 @@ def take_up(
     and that sbatch refuses now, is removed: its posts go into the next.
     """
     taken: list[tuple[Run, int]] = []
-    for folder in rundir.all_runs(settings.storage.run_root):
-        run = rundir.load(folder)
-        if run.manifest.name != settings.name or run.is_local != (slurm is None):
+    for run in rundir.named(settings.storage.run_root, settings.name):
+        if run.is_local != (slurm is None):
             continue
         if not (_is_unfinished(run) if slurm is None else _is_half_begun(run)):
             continue
