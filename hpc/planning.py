@@ -15,9 +15,10 @@ import duckdb
 from hpc import cluster
 from hpc.model import Run
 from hpc.provenance import commit
+from hpc.question import Question
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
-from hpc.taken import Question, taken
+from hpc.taken import taken
 from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
@@ -197,7 +198,7 @@ def _staged(
             agreed.config,
             connection,
             agreed.question,
-            supersede=scope.supersede,
+            replaces=scope.replaces,
             retry_reason=scope.retry_reason,
         )
         since = None if scope.is_whole else behind.since

@@ -1,6 +1,7 @@
 """Why one post has no label, in words: which run, which shard, which attempts, what state."""
 
 from contextlib import closing
+from pathlib import Path
 
 import duckdb
 
@@ -12,7 +13,7 @@ from pipeline.config import Config
 from pipeline.manifest import shard_path
 from pipeline.scan import Scan
 from pipeline.sources import Source
-from pipeline.sql import literal, quoted
+from pipeline.sql import file_list, quoted
 
 
 def story(settings: Config, source: Source, runs: list[Run], uri: str) -> tuple[int, list[str]]:
@@ -64,12 +65,13 @@ def _shards_of(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
     found = []
     with duckdb.connect() as connection:
         for run in runs:
-            paths = {str(shard_path(run.folder, s.index)): s.index for s in run.manifest.shards}
-            listed = ", ".join(map(literal, paths))
+            paths = {shard_path(run.folder, s.index): s.index for s in run.manifest.shards}
             rows = connection.execute(
-                f"SELECT filename FROM read_parquet([{listed}], filename=true) WHERE uri = ?", [uri]
+                f"SELECT filename FROM read_parquet({file_list(paths)}, filename=true) "
+                "WHERE uri = ?",
+                [uri],
             ).fetchall()
-            found += [(run, paths[row[0]]) for row in rows]
+            found += [(run, paths[Path(row[0])]) for row in rows]
     return found
 
 

@@ -14,7 +14,7 @@ import duckdb
 from pipeline import ledger, store
 from pipeline.scan import TIMESTAMP, Scan
 from pipeline.sources import Source
-from pipeline.sql import literal, quoted
+from pipeline.sql import file_list, quoted
 
 # The first that holds is a post's; together they are all posts of the backlog.
 PLACES = (
@@ -169,7 +169,7 @@ def _differing(
     if not outputs or not ledger.labelled_uris(connection, name, "labelled"):
         return {}
     table = f"labelled.{quoted(ledger.labels_table(name))}"
-    published = f"read_parquet({_listed(outputs)}, union_by_name=true)"
+    published = f"read_parquet({file_list(outputs)}, union_by_name=true)"
     here, there = (
         {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {one}").fetchall()}
         for one in (table, published)
@@ -183,15 +183,11 @@ def _differing(
     )
 
 
-def _listed(paths: Sequence[Path]) -> str:
-    return f"[{', '.join(literal(str(path)) for path in paths)}]"
-
-
 def _uris(connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path]) -> None:
     connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
     if paths:
         connection.execute(
-            f"INSERT INTO {table} SELECT DISTINCT uri FROM read_parquet({_listed(paths)})"
+            f"INSERT INTO {table} SELECT DISTINCT uri FROM read_parquet({file_list(paths)})"
         )
 
 

@@ -1,12 +1,34 @@
 """The history of runs, shards and attempts in the database, and the watermark that follows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
 
 from pipeline.sql import quoted
 from pipeline.store import has_table, insert_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run, and the hash of the question that its labels answer. Times are UTC."""
+
+    run_id: str
+    created_at: datetime
+    config_hash: str
+
+
+def newest(connection: duckdb.DuckDBPyConnection, name: str) -> Asked | None:
+    """The newest run of a name that the database knows of, its folder there or not."""
+    if not has_table(connection, "runs"):
+        return None
+    rows = connection.execute(
+        "SELECT run_id, created_at, config_hash FROM runs WHERE name = ? "
+        "ORDER BY created_at DESC, run_id DESC LIMIT 1",
+        [name],
+    ).fetchall()
+    return Asked(*rows[0]) if rows else None
 
 
 def gathered(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, tuple[str, datetime]]:

@@ -4,7 +4,6 @@ Text formats are read with every column as text, and timestamps are parsed here,
 all sources: a type guessed from the first rows fails on the ten-thousandth.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from adbc_driver_manager import Error as SqliteError
 
 from pipeline.errors import InputError
 from pipeline.sources import DATABASES, Kind, Source, chosen_table, missing_column
-from pipeline.sql import literal, quoted, where_all
+from pipeline.sql import file_list, literal, quoted, where_all
 from pipeline.sqlite import cursor_of
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601, in a session whose time zone is
@@ -102,7 +101,7 @@ class Scan:
         return sum(map(int, counted))
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
-        names = _names(paths)
+        names = file_list(paths)
         match self._source.kind:
             case Kind.PARQUET:
                 return f"read_parquet({names}, union_by_name=true)"
@@ -126,7 +125,7 @@ class Scan:
         suspects = paths
         if self._source.kind is Kind.PARQUET:
             rows = self._connection.execute(
-                f"SELECT file_name FROM parquet_schema({_names(paths)}) GROUP BY file_name "
+                f"SELECT file_name FROM parquet_schema({file_list(paths)}) GROUP BY file_name "
                 "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
                 [self._source.backlog.columns["text"]],
             ).fetchall()
@@ -227,9 +226,3 @@ def day_before(since: datetime) -> date:
 
 def recent_only(recent: str) -> list[str]:
     return [recent] if recent else []
-
-
-def _names(paths: tuple[Path, ...]) -> str:
-    """A SQL list of these very files: DuckDB takes posts[1].csv for a glob, for posts1.csv."""
-    exact = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
-    return f"[{', '.join(map(literal, exact))}]"

@@ -1,6 +1,8 @@
 """Names, texts and conditions as SQL."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def quoted(name: str) -> str:
@@ -9,6 +11,12 @@ def quoted(name: str) -> str:
 
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_list(paths: Iterable[Path]) -> str:
+    """A SQL list of these very files: DuckDB takes posts[1].csv for a glob, for posts1.csv."""
+    exact = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
+    return f"[{', '.join(map(literal, exact))}]"
 
 
 def where_all(conditions: Sequence[str]) -> str:

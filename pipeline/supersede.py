@@ -7,11 +7,16 @@ from pipeline.sql import literal, quoted
 OTHER_CONFIG, UNLABELABLE = "other_config", "unlabelable"
 
 
-def outdated(replaces: str, config_hash: str) -> str | None:
-    """Which rows a run replaces, as a condition on the labels' table; None: it adds only."""
+def outdated(replaces: str, config_hash: str, *, reason: str | None = None) -> str | None:
+    """Which rows a run replaces, as a condition on the labels' table; None: it adds only.
+
+    Args:
+        reason: of the unlabelable ones, only those of this reason.
+    """
+    alike = f" AND regexp_extract(reason, '^[^:]*') = {literal(reason)}" if reason else ""
     return {
         OTHER_CONFIG: f"config_hash <> {literal(config_hash)}",
-        UNLABELABLE: "NOT was_successfully_labeled",
+        UNLABELABLE: f"NOT was_successfully_labeled{alike}",
     }.get(replaces)
 
 

@@ -1,5 +1,6 @@
 """One name, one question: other labels need another name, or supersede the old ones openly."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -43,6 +44,32 @@ def test_another_question_under_the_same_name_is_refused_with_the_way_out(lab: L
         "labels those posts again and keeps the old rows in table superseded_test"
     )
     assert len(lab.runs()) == 1
+
+
+def test_it_is_refused_too_where_the_runs_of_the_name_were_deleted(lab: Lab) -> None:
+    run = lab.runs()[0]
+    shutil.rmtree(run.folder)
+    configure(lab, min_text_length=2)
+    with pytest.raises(InputError, match=f"run {run.run_id} differs in its making"):
+        lab.submit()
+    configure(lab)
+    assert lab.submit()[0] is None
+
+
+def test_the_newest_question_is_the_names_also_where_only_its_folder_is_gone(lab: Lab) -> None:
+    configure(lab, min_text_length=2)
+    run, _ = lab.submit(supersede=True)
+    assert run
+    lab.finish(run)
+    with duckdb.connect(str(lab.bench.folder / "labels.duckdb")) as database:
+        later = "created_at + INTERVAL 1 MINUTE"  # both were made within a second
+        database.execute(f"UPDATE runs SET created_at = {later} WHERE run_id = ?", [run.run_id])
+    shutil.rmtree(run.folder)
+    lab.arrive(post(4, 4))
+    assert lab.submit()[1].counts.posts == 1
+    configure(lab)
+    with pytest.raises(InputError, match="under the name test were made with another"):
+        lab.submit()
 
 
 def test_superseding_labels_again_and_keeps_the_old_rows_with_their_origin(lab: Lab) -> None:
