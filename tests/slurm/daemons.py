@@ -16,14 +16,17 @@ from tests.slurm import watchdog
 T = TypeVar("T")
 LOG_LINES = 30
 FIRST_PORT = 10_000
+SLOWNESS = 3
 
 
 def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float = 0.1) -> T:
     """The first true answer of `predicate`; it is asked once at least.
 
     Raises:
-        TimeoutError: none within `timeout` seconds; names `what` and shows the last answer.
+        TimeoutError: none within SLOWNESS times `timeout` seconds, what it may take on a machine
+            that has nothing else to do; names `what` and shows the last answer.
     """
+    timeout *= SLOWNESS
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):
         if time.monotonic() > deadline:

@@ -42,12 +42,19 @@ def state(cluster: SlurmCluster, job: str) -> str:
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip()
 
 
-def alive(pid: int) -> bool:
-    """A zombie is dead: only its parent has not looked yet."""
+def life(pid: int) -> str | None:
+    """When the process began, None where there is none: numbers are used again, on a busy machine
+    within seconds. A zombie is dead: only its parent has not looked yet."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def alive(lives: dict[int, str | None]) -> list[int]:
+    """Those of the processes (their beginnings by pid) that have not ended."""
+    return [pid for pid, began in lives.items() if began and life(pid) == began]
 
 
 def job_pids(cluster_name: str) -> list[int]:
@@ -118,8 +125,9 @@ def test_a_stopped_cluster_leaves_no_process_and_no_cgroup(lone_cluster: SlurmCl
     wait_for(lambda: job_pids(lone_cluster.name), 30, f"job {job} has a process")
     pids = [*lone_cluster.pids.values(), *job_pids(lone_cluster.name)]
     assert len(lone_cluster.pids) == 6
+    lives = {pid: life(pid) for pid in pids}
     lone_cluster.stop()
-    assert [pid for pid in pids if alive(pid)] == []
+    assert alive(lives) == []
     assert list(watchdog.cgroups(f"{lone_cluster.name}n*")) == []
     lone_cluster.stop()  # again does nothing
 
@@ -134,10 +142,10 @@ def test_a_cluster_ends_with_an_owner_that_is_killed(tmp_path: pathlib.Path) -> 
     )
     assert owner.stdout is not None
     name, *numbers = owner.stdout.readline().split()
-    pids = [*map(int, numbers), *job_pids(name)]
+    lives = {pid: life(pid) for pid in [*map(int, numbers), *job_pids(name)]}
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in pids), 30, "all processes have ended")
+    wait_for(lambda: not alive(lives), 30, "all processes have ended")
     assert list(watchdog.cgroups(f"{name}n*")) == []
     assert (tmp_path / "log" / "watchdog.log").read_text() == ""
 

@@ -66,7 +66,7 @@ def remove(cgroup: pathlib.Path) -> None:
         cgroup.rmdir()
 
 
-def sweep(cluster_name: str, folders: Sequence[pathlib.Path], timeout: float = 20) -> None:
+def sweep(cluster_name: str, folders: Sequence[pathlib.Path], timeout: float = 60) -> None:
     """End the cluster's jobs, remove its cgroups and folders; its daemons are dead already.
 
     Raises:
