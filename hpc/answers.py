@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hpc.arrays import TaskId, task_id
-from hpc.model import Phase, TaskRecord
+from hpc.model import Limits, Phase, TaskRecord
 from hpc.slurm_states import meaning
 from pipeline.errors import Cause
 
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
+SINFO_FORMAT = "%P|%l|%m|%D"
 _OOM_SIGNAL = ":125"
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
@@ -66,6 +67,35 @@ def from_squeue(printed: str) -> tuple[Record, ...]:
         )
         records.append((identity, record))
     return tuple(records)
+
+
+def limits_of(printed: str, partition: str | None) -> Limits:
+    """`sinfo -h -a -e -o SINFO_FORMAT`: the limits of a partition, or of the best of a comma list;
+    None: of the default one, which bears a star."""
+    wanted = set(partition.split(",")) if partition else set()
+    memory, minutes, nodes, endless = 0.0, 0, 0, False
+    for line in printed.splitlines():
+        name, limit, megabytes, count = (line.split("|") + [""] * 4)[:4]
+        if name.rstrip("*") in wanted or (not wanted and name.endswith("*")):
+            memory = max(memory, float(megabytes.rstrip("+") or 0))
+            nodes += int(count or 0)
+            found = _minutes(limit)
+            endless = endless or found is None
+            minutes = max(minutes, found or 0)
+    if not nodes:
+        return Limits()
+    return Limits(
+        mem_gb=memory / 1024 or None, time_min=None if endless else minutes or None, nodes=nodes
+    )
+
+
+def _minutes(limit: str) -> int | None:
+    """Of `2-00:00:00`, `4:00:00`, `30:00`; None: `infinite`."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
+    if not found:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (days * 24 + hours) * 60 + minutes
 
 
 def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import yaml
 
+from hpc.model import Ask
 from pipeline.model import JsonObject
 from pipeline.section import Section
 
@@ -50,6 +51,7 @@ def freeze(section: Section) -> JsonObject:
         "grace_seconds": section.number("grace_seconds", 0.0 if local else 120.0, above=-1),
         "poll_seconds": section.number("poll_seconds", 0.2 if local else 30.0, above=0),
         "resources": asdict(resources),
+        "caretaker": asdict(_caretaker(section.section("caretaker"), resources)),
     }
     section.done()
     if template:
@@ -57,9 +59,41 @@ def freeze(section: Section) -> JsonObject:
     return frozen
 
 
+def ask_of(resources: Resources) -> Ask:
+    """What a first attempt asks for."""
+    return Ask(mem_gb=resources.mem_gb, time_min=resources.time_min)
+
+
+def asking(resources: Resources, ask: Ask) -> Resources:
+    """The configured resources, as one attempt asks for them."""
+    exclude = ",".join([*([resources.exclude] if resources.exclude else []), *ask.exclude])
+    return replace(resources, mem_gb=ask.mem_gb, time_min=ask.time_min, exclude=exclude or None)
+
+
 def resources_of(frozen: JsonObject) -> Resources:
     values = dict(frozen["resources"])
     return Resources(**{**values, "setup": tuple(values["setup"])})
+
+
+def caretaker_of(frozen: JsonObject) -> Resources:
+    """What the job asks for that looks after a run (`submit --caretaker`)."""
+    values = dict(frozen["caretaker"])
+    return Resources(**{**values, "setup": tuple(values["setup"])})
+
+
+def _caretaker(section: Section, tasks: Resources) -> Resources:
+    """Where the tasks run unless said otherwise, but one core and little memory."""
+    resources = Resources(
+        partition=section.text("partition", tasks.partition),
+        account=section.text("account", tasks.account),
+        qos=section.text("qos", tasks.qos),
+        time_min=section.integer("time_min", 60, least=1),
+        mem_gb=section.number("mem_gb", 2.0, above=0),
+        python=tasks.python,
+        setup=tasks.setup,
+    )
+    section.done()
+    return resources
 
 
 def _template(section: Section) -> Section:

@@ -1,24 +1,22 @@
-"""Observe, judge, plan, act, until a run is complete or needs a person.
+"""One look at a run, and the acts that several verbs share: submitting shards, bringing in labels."""
 
-Everything is derived anew in every round, so a process that dies between any two steps is simply
-followed by another one.
-"""
-
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hpc import local, plan, rundir, submission
+from hpc import plan, records, submission
 from hpc.arrays import compress
 from hpc.capacity import alive_tasks, capacity
+from hpc.cluster import ask_of, resources_of
 from hpc.collect import Gathered, gather
-from hpc.judge import judge_all
-from hpc.model import ArrayPlan, Judgement, Observation, Run, State, Submission
+from hpc.judge import judge_all, why_ended
+from hpc.model import ArrayPlan, Judgement, Limits, Observation, Run, State, Submission
 from hpc.observe import observe
-from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, posts_done, run_state
-from pipeline.errors import BusyError
+from hpc.remedies import groups, needs_limits
+from hpc.retry import policy_of
+from hpc.slurm import Slurm
+from hpc.summary import RunState, run_state
+from pipeline.errors import Cause
 
 Say = Callable[[str], None]
 
@@ -47,25 +45,36 @@ def look(run: Run, slurm: Slurm | None, *, whole: bool = False, lock_is_ours: bo
     """Observes and judges. The switches are those of `observe`."""
     observation = observe(run, slurm, whole=whole, lock_is_ours=lock_is_ours)
     grace = timedelta(seconds=run.cluster["grace_seconds"])
-    judged = judge_all(observation, grace=grace, max_attempts=run.manifest.max_attempts)
+    judged = judge_all(observation, grace=grace, policy=policy_of(run.manifest.retry))
     return Look(observation, judged)
 
 
-def arrays_for(run: Run, now: Look, shards: Sequence[int]) -> tuple[ArrayPlan, ...]:
-    """How these shards would be submitted beside what is alive."""
+def arrays_for(
+    run: Run, slurm: Slurm | None, now: Look, shards: Sequence[int]
+) -> tuple[ArrayPlan, ...]:
+    """How these shards would be submitted beside what is alive. Raises SlurmError where it has to
+    be asked how far resources can grow, and does not answer."""
     if not shards:
         return ()
+    facts = [now.observation.shards[shard] for shard in shards]
+    resources = resources_of(run.cluster)
+    limits = Limits()
+    if slurm is not None and needs_limits(facts):
+        limits = slurm.limits(resources.partition)
+    wanted = groups(
+        facts, base=ask_of(resources), policy=policy_of(run.manifest.retry), limits=limits
+    )
     alive = alive_tasks(now.observation, now.judged)
-    released = [one for one in rundir.submissions(run) if one.released_at]
+    released = [one for one in records.submissions(run) if one.released_at]
     most = run.cluster["max_parallel"]
     room = capacity(released, alive, wanted=len(shards), max_parallel=most)
     return plan.arrays(
-        shards,
+        wanted,
         array_size=run.manifest.array_size,
         max_parallel=room.tasks,
         after_jobs=room.after_jobs,
         tasks_at_once=room.parallel_tasks,
-        first_number=submission.next_number(run),
+        first_number=records.next_number(run),
     )
 
 
@@ -77,68 +86,29 @@ def begin(
     run: Run, slurm: Slurm | None, shards: Sequence[int], now: Look, say: Say
 ) -> tuple[Submission, ...]:
     """Submits shards, and says what was submitted. The caller holds the run's lock."""
-    sent = submission.send(run, slurm, arrays_for(run, now, shards))
+    crashed = {
+        shard: tuple(
+            attempt.number
+            for attempt in now.observation.shards[shard].attempts
+            if why_ended(attempt)[0] is Cause.CRASHED
+        )
+        for shard in shards
+    }
+    sent = submission.send(run, slurm, arrays_for(run, slurm, now, shards), crashed)
     for one in sent:
         say(described(one))
     return sent
 
 
 def described(one: Submission) -> str:
+    count = len(one.plan.indices)
     where = f"as array job {one.array_job_id}" if one.array_job_id else "on this machine"
     offset = f" + {one.plan.offset}" if one.plan.offset else ""
+    why = f" ({one.plan.why})" if one.plan.why else ""
     return (
-        f"attempt {one.number}: {len(one.plan.indices):,} shards {where}, "
-        f"indices {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once"
+        f"attempt {one.number}: {count:,} shard{'s' * (count > 1)} {where}, "
+        f"indices {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once{why}"
     )
-
-
-def supervise(run: Run, slurm: Slurm | None, lock: int, say: Say, *, once: bool = False) -> Look:
-    """Takes up, gathers and submits again until the run is complete or needs a person.
-
-    Args:
-        lock: file descriptor of the run's lock, held by the caller.
-        once: one round only, for cron; a run of the local executor goes to its end all the same.
-    """
-    told, gathered = "", 0
-    while True:
-        trouble = _take_up(run, slurm, say)
-        now = look(run, slurm, lock_is_ours=True)
-        failed, _ = plan.resubmittable(now.judged)
-        todo = [] if trouble else sorted({*failed, *unsubmitted(now)})
-        going_on = bool(todo or trouble) or now.is_going_on
-        done = sum(one.state is State.DONE for one in now.judged)
-        line = _progress(now, done, trouble)
-        if line != told:
-            say(line)
-            told = line
-        if not going_on:
-            last = look(run, slurm, whole=True, lock_is_ours=True)
-            if bring_in(run, last, say).set_aside:
-                continue
-            return last
-        if done != gathered and _bring_in_for_now(run, now, say):
-            gathered = done
-        if todo and _sent(run, slurm, todo, now, lock, say) and slurm is None:
-            continue
-        if once:
-            return look(run, slurm, lock_is_ours=True)
-        time.sleep(run.cluster["poll_seconds"])
-
-
-def _sent(run: Run, slurm: Slurm | None, todo: list[int], now: Look, lock: int, say: Say) -> bool:
-    """Submits; False where Slurm refuses while others of the run's tasks go on (a limit of
-    submitted jobs, a controller that restarts): then there is another time."""
-    try:
-        sent = begin(run, slurm, todo, now, say)
-    except SlurmError as error:
-        if not now.is_going_on and now.observation.answered:
-            raise
-        say(f"not submitted yet: {error}")
-        return False
-    if slurm is None:
-        for one in sent:
-            local.run_array(run, one, lock)
-    return True
 
 
 def bring_in(run: Run, now: Look, say: Say) -> Gathered:
@@ -150,16 +120,6 @@ def bring_in(run: Run, now: Look, say: Say) -> Gathered:
     return gathered
 
 
-def _bring_in_for_now(run: Run, now: Look, say: Say) -> bool:
-    """False where the database is in use: there will be another time."""
-    try:
-        bring_in(run, now, say)
-    except BusyError as error:
-        say(f"not gathered yet: {error}")
-        return False
-    return True
-
-
 def told_of(gathered: Gathered) -> str:
     extra = [f"{gathered.unlabelable:,} of them cannot be labelled"] if gathered.unlabelable else []
     if gathered.already_present:
@@ -169,23 +129,3 @@ def told_of(gathered: Gathered) -> str:
         f"{gathered.rows_added:,} added, {gathered.rows_after:,} after"
     )
     return f"{line} ({'; '.join(extra)})" if extra else line
-
-
-def _take_up(run: Run, slurm: Slurm | None, say: Say) -> str | None:
-    """Slurm's words where it could not be asked: what was begun stays for the next round."""
-    if slurm is None:
-        return None
-    try:
-        for one in submission.take_up(run, slurm):
-            say(f"taken up: {described(one)}")
-    except SlurmError as error:
-        return error.words
-    return None
-
-
-def _progress(now: Look, done: int, trouble: str | None) -> str:
-    shards = len(now.judged)
-    posts = sum(map(posts_done, now.observation.shards))
-    line = f"{done:,} of {shards:,} shards done, {posts:,} posts"
-    trouble = trouble or now.observation.trouble
-    return f"{line}; Slurm does not answer: {trouble}" if trouble else line

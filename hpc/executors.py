@@ -29,7 +29,7 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
     """One array, submitted to wait for its release. `folder` is where submitit keeps its files and
     logs."""
 
-    def __init__(self, folder: Path, resources: Resources) -> None:
+    def __init__(self, folder: Path, resources: Resources, *, requeues: int = 0) -> None:
         super().__init__(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.python)
         self._resources = resources
 

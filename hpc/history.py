@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hpc.cluster import resources_of
 from hpc.judge import why_ended
 from hpc.model import Attempt, Judgement, Observation, Phase, Run, State
 from hpc.summary import run_state
@@ -46,14 +45,11 @@ def shard_row(run: Run, index: int, publication: str | None, gathered_at: dateti
 
 
 def attempt_rows(run: Run, observation: Observation) -> list[Row]:
-    resources = resources_of(run.cluster)
     return [
         {
             **_attempt_row(attempt, published=shard.output.verified and attempt is last),
             "run_id": run.run_id,
             "shard_index": shard.index,
-            "mem_gb": resources.mem_gb,
-            "time_min": resources.time_min,
         }
         for shard in observation.shards
         for last in shard.attempts[-1:]
@@ -76,6 +72,8 @@ def _attempt_row(attempt: Attempt, *, published: bool) -> Row:
         "exit_code": record.exit_code if record else None,
         "elapsed_s": record.elapsed_s if record else None,
         "max_rss_mb": record.max_rss_mb if record else None,
+        "mem_gb": attempt.ask.mem_gb,
+        "time_min": attempt.ask.time_min,
         "node": record.node if record else None,
         "submitted_at": attempt.submitted_at,
         "started_at": record.started_at if record else None,

@@ -6,31 +6,35 @@ The rules carry the numbers that the documentation gives them.
 from datetime import datetime, timedelta
 
 from hpc.model import Attempt, Judgement, Observation, Phase, ShardFacts, State
-from hpc.plan import NOT_COUNTED, Remedy, remedy
+from hpc.plan import Remedy, remedy
+from hpc.retry import Policy
 from pipeline.errors import Cause
 
 
 def judge_all(
-    observation: Observation, *, grace: timedelta, max_attempts: int
+    observation: Observation, *, grace: timedelta, policy: Policy
 ) -> tuple[Judgement, ...]:
     return tuple(
-        judge(shard, observation, grace=grace, max_attempts=max_attempts)
-        for shard in observation.shards
+        judge(shard, observation, grace=grace, policy=policy) for shard in observation.shards
     )
 
 
 def judge(
-    shard: ShardFacts, observation: Observation, *, grace: timedelta, max_attempts: int
+    shard: ShardFacts, observation: Observation, *, grace: timedelta, policy: Policy
 ) -> Judgement:
     """One shard in one state with one cause.
 
     Args:
         grace: for how long accounting and the file system may lag behind what happened.
-        max_attempts: how many attempts are made; preempted ones are not counted.
+        policy: how many attempts are made, and for how long a task may stand still.
     """
 
-    def verdict(rule: int, state: State, message: str, cause: Cause | None = None) -> Judgement:
-        return Judgement(index=shard.index, state=state, rule=rule, cause=cause, message=message)
+    def verdict(
+        rule: int, state: State, message: str, cause: Cause | None = None, stalled: bool = False
+    ) -> Judgement:
+        return Judgement(
+            index=shard.index, state=state, rule=rule, cause=cause, message=message, stalled=stalled
+        )
 
     if shard.output.verified:
         return verdict(1, State.DONE, "")
@@ -43,7 +47,9 @@ def judge(
         )
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
-        return verdict(4, State.RUNNING, f"{_name(active)} is {active.record.slurm_state}")
+        still = _standing_still(shard, active, observation.at, policy)
+        message = f"{_name(active)} is {active.record.slurm_state}{still}"
+        return verdict(4, State.RUNNING, message, stalled=bool(still))
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
@@ -51,10 +57,10 @@ def judge(
     last = shard.attempts[-1]
     unknown = last.phase is Phase.UNKNOWN
     if unknown and not observation.answered:
-        since = observation.last_answer
-        when = f"last answer {since:%Y-%m-%d %H:%M:%S} UTC" if since else "no answer so far"
+        when = _last_answer(observation)
         return verdict(6, State.UNKNOWN, f"Slurm does not answer ({when}): {observation.trouble}")
-    if observation.at - _changed(last) < grace:
+    refused = last.words and remedy(last.words.cause) is Remedy.ASK
+    if observation.at - _changed(last) < grace and not refused:
         what = "was submitted" if unknown else "ended"
         return verdict(
             7, State.QUEUED, f"{_name(last)} {what} just now; its news may still be on the way"
@@ -62,12 +68,30 @@ def judge(
     cause, message = why_ended(last)
     if shard.output.problem:
         message = f"{message}; the output does not count: {shard.output.problem}"
-    counted = sum(why_ended(attempt)[0] not in NOT_COUNTED for attempt in shard.attempts)
     if remedy(cause) is Remedy.ASK:
         return verdict(8, State.BLOCKED, message, cause)
-    if counted >= max_attempts:
+    counted = counted_attempts(shard, policy)
+    if counted >= policy.max_attempts:
         return verdict(8, State.BLOCKED, f"{message}; attempts used up: {counted}", cause)
     return verdict(9, State.FAILED, message, cause)
+
+
+def counted_attempts(shard: ShardFacts, policy: Policy) -> int:
+    """How many of the attempts count towards `max_attempts`.
+
+    Preempted ones do not, nor those that ran out of time but kept new rows: each brings the shard
+    nearer to its end. Nor do those that died at a post alone, up to `max_poison`, and as many
+    before them that brought it under suspicion: the post is set aside then.
+    """
+    causes = [(why_ended(attempt)[0], attempt) for attempt in shard.attempts]
+    excused = sum(
+        cause is Cause.PREEMPTED or (cause is Cause.TIMEOUT and attempt.rows > 0)
+        for cause, attempt in causes
+    )
+    trials = sum(cause is Cause.CRASHED and attempt.trials > 0 for cause, attempt in causes)
+    crashes = sum(cause is Cause.CRASHED for cause, _ in causes)
+    poisoned = min(trials, policy.max_poison)
+    return len(causes) - excused - min(2 * poisoned, crashes)
 
 
 def why_ended(attempt: Attempt) -> tuple[Cause, str]:
@@ -92,6 +116,26 @@ def _changed(attempt: Attempt) -> datetime:
     if attempt.record and attempt.record.ended_at:
         return attempt.record.ended_at
     return attempt.submitted_at
+
+
+def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: Policy) -> str:
+    """'' unless the attempt is at work and has not got anywhere for longer than it should."""
+    beat = shard.heartbeat
+    if beat is None or active is not shard.attempts[-1]:
+        return ""
+    minutes = (now - beat.progress_at).total_seconds() / 60
+    if minutes < policy.stall_minutes:
+        return ""
+    error = f"; its last error: {beat.last_error}" if beat.last_error else ""
+    return f" and has made no progress for {minutes:.0f} min{error}"
+
+
+def _last_answer(observation: Observation) -> str:
+    if observation.last_answer is None:
+        return "no answer so far"
+    minutes = (observation.at - observation.last_answer).total_seconds() / 60
+    ago = f"{minutes:.0f} min ago" if minutes < 120 else f"{minutes / 60:.0f} h ago"
+    return f"last answer {ago}, {observation.last_answer:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _name(attempt: Attempt) -> str:

@@ -1,11 +1,13 @@
 """Runs, submissions and attempts as values. What each state and cause means is in `hpc.judge`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import Cause
+from pipeline.heartbeat import Heartbeat
 from pipeline.last_words import LastWords
 from pipeline.manifest import Manifest
 from pipeline.model import JsonObject
@@ -55,12 +57,43 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What a task asks Slurm for, as far as that may change from attempt to attempt: GiB (None: the
+    partition's default), minutes, nodes to stay away from."""
+
+    mem_gb: float | None = None
+    time_min: int = 60
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How far a partition lets a task grow; None where it does not say. `nodes`: how many."""
+
+    mem_gb: float | None = None
+    time_min: int | None = None
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Shards that are submitted alike: no sooner than in `delay_s`, at `slowdown` of the speed that
+    the others have, and `why`, in words, '' on a first attempt."""
+
+    shards: tuple[int, ...]
+    ask: Ask
+    delay_s: int = 0
+    slowdown: float = 1.0
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayPlan:
     """One array to submit. Shard index = `offset` + array index.
 
-    `throttle` is the array's %K; `parallel_tasks` how many tasks of the run may run at once in
-    all its arrays; `after` numbers the submission that must end first, 0 for none; `after_jobs`
-    holds array job ids of earlier submissions that must.
+    `throttle` is the array's %K; a task gets one `parallel_tasks`-th of a quota; `after` numbers
+    the submission that must end first, 0 for none; `after_jobs` holds array job ids of earlier
+    submissions that must. `ask`, `delay_s` and `why` are the group's.
     """
 
     offset: int
@@ -69,6 +102,9 @@ class ArrayPlan:
     parallel_tasks: int
     after: int = 0
     after_jobs: tuple[int, ...] = ()
+    ask: Ask = Ask()
+    delay_s: int = 0
+    why: str = ""
 
     @property
     def shards(self) -> tuple[int, ...]:
@@ -81,6 +117,8 @@ class Submission:
 
     The record is written before sbatch (the intent), again with the job id once sbatch took it,
     to wait, and again when the array was released. Only a released submission may have run.
+    `crashed` names, for an array index, the attempts of its shard that ended as crashed before;
+    `restarted` the array indices that were put back into the queue because they stood still.
     """
 
     number: int
@@ -89,6 +127,8 @@ class Submission:
     intended_at: datetime
     array_job_id: int | None = None
     released_at: datetime | None = None
+    crashed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    restarted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +143,7 @@ class TaskRecord:
     max_rss_mb: float | None = None
     node: str | None = None
     reason: str | None = None
+    req_mem_gb: float | None = None
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -114,7 +155,11 @@ Records = dict[tuple[int, int], TaskRecord]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One released submission of a shard; `record` None: nobody has a record of it."""
+    """One released submission of a shard; `record` None: nobody has a record of it.
+
+    `rows` counts the rows that it kept in checkpoint parts; `trials` the posts at which it died
+    while it had nothing else in hand; `restarted`: it was put back because it stood still.
+    """
 
     number: int
     array_job_id: int | None
@@ -122,6 +167,10 @@ class Attempt:
     submitted_at: datetime
     record: TaskRecord | None = None
     words: LastWords | None = None
+    ask: Ask = Ask()
+    rows: int = 0
+    trials: int = 0
+    restarted: bool = False
 
     @property
     def phase(self) -> Phase:
@@ -132,13 +181,15 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardFacts:
-    """All that was observed of one shard. `rows` counts the rows in its checkpoint parts."""
+    """All that was observed of one shard. `rows` counts the rows in its checkpoint parts;
+    `heartbeat` is the last one of its last attempt, where that may be running."""
 
     index: int
     posts: int
     output: Verdict
     attempts: tuple[Attempt, ...] = ()
     rows: int = 0
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,10 +205,14 @@ class Observation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """A shard in one state with one cause. `rule` numbers the first rule that matched."""
+    """A shard in one state with one cause. `rule` numbers the first rule that matched.
+
+    `stalled`: it runs, and has made no progress for longer than it should.
+    """
 
     index: int
     state: State
     rule: int
     cause: Cause | None = None
     message: str = ""
+    stalled: bool = False

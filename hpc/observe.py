@@ -5,19 +5,21 @@ by then, or never will.
 """
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc import local, outputs, rundir
+from hpc import local, outputs, records, rundir
 from hpc.arrays import TaskId
 from hpc.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission, TaskRecord
 from hpc.slurm import Slurm, SlurmError
-from pipeline import files, last_words
-from pipeline.checkpoint import rows_in
+from pipeline import files, heartbeat, last_words
+from pipeline.checkpoint import rows_by_attempt
 from pipeline.errors import Cause
+from pipeline.heartbeat import Heartbeat
+from pipeline.in_hand import trials_by_attempt
 from pipeline.last_words import LastWords
-from pipeline.manifest import log_path
+from pipeline.manifest import log_path, work_path
 from pipeline.output import Verdict
 
 ANSWERED = ".slurm-answered"
@@ -34,7 +36,7 @@ def observe(
         whole: also ask for the attempts of shards that are done, for the history.
         lock_is_ours: the caller holds the run's lock, and so no task of the local executor lives.
     """
-    released = [one for one in rundir.submissions(run) if one.released_at]
+    released = [one for one in records.submissions(run) if one.released_at]
     verdicts = outputs.look(run)
     asked = [
         one
@@ -44,16 +46,16 @@ def observe(
     now = datetime.now(UTC)
     if slurm is None:
         in_use = not lock_is_ours and rundir.is_locked(run)
-        records, trouble = local.records(run, asked, in_use=in_use), None
+        found, trouble = local.records(run, asked, in_use=in_use), None
     else:
-        records, trouble = _ask(slurm, asked)
+        found, trouble = _ask(slurm, asked)
         if asked and trouble is None:
             _remember_answer(run.folder, now)
     if asked:
         verdicts = outputs.look(run)
     return Observation(
         at=now,
-        shards=_facts(run, released, verdicts, records, whole),
+        shards=_facts(run, released, verdicts, found, whole),
         answered=trouble is None,
         last_answer=_last_answer(run.folder),
         trouble=trouble,
@@ -64,9 +66,15 @@ def _facts(
     run: Run,
     released: list[Submission],
     verdicts: tuple[Verdict, ...],
-    records: Records,
+    found: Records,
     whole: bool,
 ) -> tuple[ShardFacts, ...]:
+    worked_on = _names(run.folder / "work")
+    traces = {
+        shard.index: _trace(run, shard.index)
+        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+        if not verdict.verified and f"{shard.index:05d}" in worked_on
+    }
     attempts: dict[int, list[Attempt]] = {}
     for one in released:
         spoken = _names(log_path(run.folder, one.number))
@@ -78,33 +86,58 @@ def _facts(
             ):
                 words = last_words.read(run.folder, one.number, at)
             assert one.released_at
+            trace = traces.get(at, _NO_TRACE)
             attempts.setdefault(at, []).append(
                 Attempt(
                     number=one.number,
                     array_job_id=one.array_job_id,
                     array_task_index=index,
                     submitted_at=one.released_at,
-                    record=records.get((one.number, index)),
+                    record=found.get((one.number, index)),
                     words=words,
+                    ask=one.plan.ask,
+                    rows=trace.rows.get(one.number, 0),
+                    trials=trace.trials.get(one.number, 0),
+                    restarted=index in one.restarted,
                 )
             )
-    worked_on = _names(run.folder / "work")
     facts = []
     for shard, verdict in zip(run.manifest.shards, verdicts, strict=True):
-        name = f"{shard.index:05d}"
-        rows = 0
-        if not verdict.verified and name in worked_on:
-            rows = min(rows_in(run.folder / "work" / name), shard.posts)
+        own = attempts.get(shard.index, [])
         facts.append(
             ShardFacts(
                 index=shard.index,
                 posts=shard.posts,
                 output=verdict,
-                attempts=tuple(attempts.get(shard.index, ())),
-                rows=rows,
+                attempts=tuple(own),
+                rows=min(sum(traces.get(shard.index, _NO_TRACE).rows.values()), shard.posts),
+                heartbeat=_heartbeat(run, shard.index, own),
             )
         )
     return tuple(facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What a shard's attempts left in its work folder, by their numbers."""
+
+    rows: dict[int, int]
+    trials: dict[int, int]
+
+
+_NO_TRACE = _Trace({}, {})
+
+
+def _trace(run: Run, index: int) -> _Trace:
+    folder = work_path(run.folder, index)
+    return _Trace(rows_by_attempt(folder), trials_by_attempt(folder))
+
+
+def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | None:
+    """Only of a task that runs: no more files are opened than that."""
+    if not attempts or attempts[-1].phase is not Phase.ACTIVE:
+        return None
+    return heartbeat.read(work_path(run.folder, index), attempts[-1].number)
 
 
 def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:

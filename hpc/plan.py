@@ -1,33 +1,41 @@
-"""What to do about causes, and how shards become arrays. Pure: values in, values out."""
+"""What is done about each cause, and how groups of shards become arrays. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from hpc.model import ArrayPlan, Judgement, State
+from hpc.model import ArrayPlan, Group, Judgement, Observation, Phase, State
 from pipeline.errors import Cause
 
 
 class Remedy(StrEnum):
+    """What `hpc.remedies` does for a shard's next attempt."""
+
+    MORE_MEMORY = "more_memory"
+    MORE_TIME = "more_time"
+    ELSEWHERE = "elsewhere"
+    LATER = "later"
     AGAIN = "again"
     ASK = "ask"
 
 
 REMEDY: dict[Cause, Remedy] = {
-    Cause.OUT_OF_MEMORY: Remedy.AGAIN,
-    Cause.TIMEOUT: Remedy.AGAIN,
-    Cause.NODE: Remedy.AGAIN,
+    Cause.OUT_OF_MEMORY: Remedy.MORE_MEMORY,
+    Cause.TIMEOUT: Remedy.MORE_TIME,
+    Cause.NODE: Remedy.ELSEWHERE,
     Cause.PREEMPTED: Remedy.AGAIN,
     Cause.CRASHED: Remedy.AGAIN,
-    Cause.THROTTLED: Remedy.AGAIN,
+    Cause.THROTTLED: Remedy.LATER,
     Cause.NO_OUTPUT: Remedy.AGAIN,
     Cause.LOST: Remedy.AGAIN,
     Cause.CANCELLED: Remedy.ASK,
     Cause.REFUSED: Remedy.ASK,
 }
 
-NOT_COUNTED = frozenset({Cause.PREEMPTED})
-
 ALIVE = frozenset({State.RUNNING, State.QUEUED})
+_CLOCKS_DIFFER = timedelta(seconds=5)  # a node's and ours; last words are written to a second
 
 
 def remedy(cause: Cause) -> Remedy:
@@ -35,7 +43,7 @@ def remedy(cause: Cause) -> Remedy:
 
 
 def arrays(
-    shards: Iterable[int],
+    groups: Iterable[Group],
     *,
     array_size: int,
     max_parallel: int,
@@ -53,25 +61,41 @@ def arrays(
         tasks_at_once: of the whole run, where others of its tasks are alive already.
         first_number: the number that the first array's submission will have.
     """
-    groups: dict[int, list[int]] = {}
-    for shard in sorted(set(shards)):
-        groups.setdefault(shard // array_size, []).append(shard % array_size)
-    if not groups:
+    blocks = [(group, *block) for group in groups for block in _blocks(group.shards, array_size)]
+    if not blocks:
         return ()
-    count = len(groups)
-    widths = _shares([len(group) for group in groups.values()], max_parallel)
-    total = tasks_at_once or min(max_parallel, sum(len(group) for group in groups.values()))
+    count = len(blocks)
+    widths = _shares([len(indices) for _, _, indices in blocks], max_parallel)
+    total = tasks_at_once or min(max_parallel, sum(len(indices) for _, _, indices in blocks))
     return tuple(
         ArrayPlan(
-            offset=block * array_size,
-            indices=tuple(indices),
-            throttle=width,
-            parallel_tasks=total,
+            offset=offset,
+            indices=indices,
+            throttle=_slower(width, group.slowdown),
+            # The array's share of the quota slows down as a whole, also where it is one task wide.
+            parallel_tasks=math.ceil(
+                total * _slower(width, group.slowdown) / (width * group.slowdown)
+            ),
             after=first_number + at - max_parallel if count > max_parallel <= at else 0,
             after_jobs=after_jobs,
+            ask=group.ask,
+            delay_s=group.delay_s,
+            why=group.why,
         )
-        for at, ((block, indices), width) in enumerate(zip(groups.items(), widths, strict=True))
+        for at, ((group, offset, indices), width) in enumerate(zip(blocks, widths, strict=True))
     )
+
+
+def _blocks(shards: Iterable[int], array_size: int) -> list[tuple[int, tuple[int, ...]]]:
+    """(offset, array indices) of each array that these shards need."""
+    found: dict[int, list[int]] = {}
+    for shard in sorted(set(shards)):
+        found.setdefault(shard // array_size, []).append(shard % array_size)
+    return [(block * array_size, tuple(indices)) for block, indices in found.items()]
+
+
+def _slower(width: int, slowdown: float) -> int:
+    return max(1, math.floor(width * slowdown))
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:
@@ -84,6 +108,44 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
             break
         widths[at] += 1
     return widths
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a whole run stands still: what one of its shards was told."""
+
+    shard: int
+    message: str
+
+
+def refusal(observation: Observation) -> Refusal | None:
+    """The newest refusal (of a key, a model, …) that stops the whole run; None once something was
+    submitted since: somebody has looked."""
+    submitted = [one.submitted_at for shard in observation.shards for one in shard.attempts]
+    refused = [
+        (datetime.fromisoformat(shard.attempts[-1].words.written_at), shard)
+        for shard in observation.shards
+        if shard.attempts and not shard.output.verified
+        if shard.attempts[-1].words and shard.attempts[-1].words.stops_run
+    ]
+    if not refused:
+        return None
+    written_at, shard = max(refused, key=lambda one: one[0])
+    words = shard.attempts[-1].words
+    if words is None or written_at + _CLOCKS_DIFFER < max(submitted):
+        return None
+    return Refusal(shard.index, words.message)
+
+
+def jobs_in(observation: Observation, *phases: Phase) -> tuple[int, ...]:
+    """Job ids of the arrays that have tasks in one of these phases."""
+    jobs = {
+        attempt.array_job_id
+        for shard in observation.shards
+        for attempt in shard.attempts
+        if attempt.phase in phases and attempt.array_job_id is not None
+    }
+    return tuple(sorted(jobs))
 
 
 def resubmittable(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from hpc import cluster
+from hpc import cluster, retry
 from hpc.model import Run
 from hpc.provenance import commit
 from hpc.question import Question
@@ -47,6 +47,7 @@ class Terms:
     config: Config
     classifier: JsonObject
     cluster: JsonObject
+    retry: JsonObject
     array_size: int
 
     @property
@@ -110,6 +111,7 @@ def terms(config: Config, slurm: Slurm) -> Terms:
         config=config,
         classifier=classifier,
         cluster=frozen,
+        retry=retry.freeze(config.retry),
         array_size=LOCAL_ARRAY_SIZE if local else slurm.array_size(),
     )
 
@@ -179,7 +181,7 @@ def _manifest(
         min_text_length=config.backlog.min_text_length,
         checkpoint_rows=config.checkpoint.rows,
         checkpoint_seconds=config.checkpoint.seconds,
-        max_attempts=config.max_attempts,
+        retry=agreed.retry,
         cluster=agreed.cluster,
         array_size=agreed.array_size,
         shards=frozen,

@@ -3,13 +3,12 @@
 import argparse
 from typing import Any
 
-from hpc import cli, local, rundir
+from hpc import cli, local, records, rundir
 from hpc.arrays import expand
 from hpc.cli import Verb
 from hpc.drive import Say, arrays_for, begin, described, look, slurm_of
 from hpc.model import Run, State, Submission
 from hpc.plan import resubmittable
-from hpc.submission import next_number
 from hpc.summary import next_command, table
 from pipeline.errors import InputError, RunError
 
@@ -34,8 +33,8 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             say(f"no shard of run {run.run_id} is failed: nothing to submit again")
             say(f"next: {next_command(run, now.state)}")
         elif given.dry_run:
-            plans = arrays_for(run, now, shards)
-            for one in rundir.intents(run, plans, next_number(run), now.observation.at):
+            plans = arrays_for(run, slurm, now, shards)
+            for one in records.intents(run, plans, now.observation.at, {}):
                 say(f"would submit {described(one)}")
         sent = () if given.dry_run else begin(run, slurm, shards, now, say)
         code = _to_the_end(run, sent, lock, say) if slurm is None and sent else 0

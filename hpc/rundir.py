@@ -1,21 +1,16 @@
-"""A run's folder: where it is, its lock, and the records of its submissions."""
+"""A run's folder: where it is, and its lock."""
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
-from hpc.arrays import compress, expand
-from hpc.model import ArrayPlan, Run, Submission
-from pipeline import files, manifest
+from hpc.model import Run
+from pipeline import manifest
 from pipeline.errors import BusyError, InputError
-from pipeline.model import JsonObject
 
 LOCK = ".lock"
 PLANNING = ".planning-"
@@ -116,75 +111,3 @@ def remove(folder: Path) -> None:
     """Of a run in which nothing was paid for. The manifest goes first: half a run is none."""
     (folder / manifest.FILE_NAME).unlink(missing_ok=True)
     shutil.rmtree(folder)
-
-
-def submissions(run: Run) -> tuple[Submission, ...]:
-    """In the order of their numbers. Raises InputError for a damaged record."""
-    paths = (run.folder / "submissions").glob("[0-9]*.json")
-    return tuple(sorted(map(_read, paths), key=lambda one: one.number))
-
-
-def record(run: Run, submission: Submission) -> Submission:
-    """Writes a submission's record; returns it."""
-    folder = run.folder / "submissions"
-    folder.mkdir(exist_ok=True)
-    files.write_json(folder / f"{submission.number:04d}.json", _document(submission))
-    return submission
-
-
-def withdraw(run: Run, submission: Submission) -> None:
-    """Forgets a submission of which no task can have run."""
-    (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
-    shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
-
-
-def intents(run: Run, plans: tuple[ArrayPlan, ...], first: int, now: datetime) -> list[Submission]:
-    return [
-        Submission(
-            number=number, job_name=f"hpc-{run.run_id}-{number:04d}", plan=plan, intended_at=now
-        )
-        for number, plan in enumerate(plans, start=first)
-    ]
-
-
-def _document(submission: Submission) -> JsonObject:
-    plan, released = submission.plan, submission.released_at
-    return {
-        "number": submission.number,
-        "job_name": submission.job_name,
-        "array_job_id": submission.array_job_id,
-        "intended_at": submission.intended_at.isoformat(),
-        "released_at": released.isoformat() if released else None,
-        "offset": plan.offset,
-        "array": compress(plan.indices),
-        "throttle": plan.throttle,
-        "parallel_tasks": plan.parallel_tasks,
-        "after": plan.after,
-        "after_jobs": list(plan.after_jobs),
-    }
-
-
-def _read(path: Path) -> Submission:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        plan = ArrayPlan(
-            offset=values["offset"],
-            indices=expand(values["array"]),
-            throttle=values["throttle"],
-            parallel_tasks=values["parallel_tasks"],
-            after=values["after"],
-            after_jobs=tuple(values["after_jobs"]),
-        )
-        submission = Submission(
-            number=values["number"],
-            job_name=values["job_name"],
-            plan=plan,
-            intended_at=datetime.fromisoformat(values["intended_at"]),
-            array_job_id=values["array_job_id"],
-        )
-        released = values["released_at"]
-        if released is None:
-            return submission
-        return replace(submission, released_at=datetime.fromisoformat(released))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: {error!r}") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hpc import answers
 from hpc.arrays import TaskId
-from hpc.model import TaskRecord
+from hpc.model import Limits, TaskRecord
 from pipeline.errors import RunError
 
 PATIENCE_S = 60.0
@@ -65,10 +65,11 @@ class Slurm:
             raise RunError(f"sbatch took the array, but its answer holds no job id: {printed!r}")
         return int(found[1])
 
-    def release(self, job: int) -> None:
+    def release(self, job: int, delay_s: int = 0) -> None:
         """Lets an array start that was submitted to wait; one that has started is left alone."""
+        start = f"now+{delay_s}" if delay_s else "now"
         try:
-            self._run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            self._run("scontrol", "update", f"JobId={job}", f"StartTime={start}")
         except SlurmError:
             # It may be over: cancelled while it waited, or released by a submitter that died right
             # after. Then accounting has the rest of its story.
@@ -80,10 +81,28 @@ class Slurm:
         if jobs:
             self._run("scancel", *map(str, jobs))
 
+    def cancel_waiting(self, jobs: Sequence[int]) -> None:
+        """Takes back what of these arrays has not started."""
+        if jobs:
+            self._run("scancel", "--state=PENDING", *map(str, jobs))
+
+    def requeue(self, job: int, index: int) -> None:
+        """Ends a running task of an array and puts it back under the same id."""
+        self._run("scontrol", "requeue", f"{job}_{index}")
+
+    def limits(self, partition: str | None) -> Limits:
+        """How far tasks of a partition (of the default one, or of the best of a list) may grow."""
+        printed = self._run("sinfo", "-h", "-a", "-e", "-o", answers.SINFO_FORMAT)
+        return answers.limits_of(printed, partition)
+
     def job_named(self, name: str) -> int | None:
         """The job of that name that waits or runs; ended ones do not count."""
-        found = re.search(r"^(\d+)", self._run("squeue", "-h", "-a", "-n", name, "-o", "%A"))
-        return int(found[1]) if found else None
+        return min(self.jobs_named(name), default=None)
+
+    def jobs_named(self, name: str) -> frozenset[int]:
+        """The jobs of that name that wait or run."""
+        printed = self._run("squeue", "-h", "-a", "-n", name, "-o", "%F")
+        return frozenset(int(job) for job in re.findall(r"^(\d+)", printed, re.MULTILINE))
 
     def queue(self, names: Sequence[str]) -> Answer:
         """What the controller knows of the jobs of these names, the ones just ended included."""

@@ -5,38 +5,42 @@ its tasks' orders are laid where the tasks look for them, and only then are the 
 death at any point leaves intents, or arrays that wait and have run nothing: the name finds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc import rundir
-from hpc.cluster import Resources, resources_of
+from hpc import records
+from hpc.cluster import asking, resources_of
 from hpc.executors import WaitingArrayExecutor
 from hpc.model import ArrayPlan, Run, Submission
+from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
 from pipeline.manifest import log_path
 
 
-def next_number(run: Run) -> int:
-    """The number of the next submission, and so of the next attempt."""
-    return max((one.number for one in rundir.submissions(run)), default=0) + 1
-
-
-def send(run: Run, slurm: Slurm | None, plans: tuple[ArrayPlan, ...]) -> tuple[Submission, ...]:
+def send(
+    run: Run,
+    slurm: Slurm | None,
+    plans: tuple[ArrayPlan, ...],
+    crashed: Mapping[int, tuple[int, ...]],
+) -> tuple[Submission, ...]:
     """Submits arrays; the caller holds the run's lock. Without a Slurm only records them.
+
+    Args:
+        crashed: the attempts that ended as crashed, by shard.
 
     Raises SlurmError with sbatch's own words; then nothing of `plans` is submitted or recorded.
     """
     now = datetime.now(UTC)
     written: list[Submission] = []
     try:
-        for intent in rundir.intents(run, plans, next_number(run), now):
-            written.append(rundir.record(run, intent))
+        for intent in records.intents(run, plans, now, crashed):
+            written.append(records.record(run, intent))
     except OSError:
         _withdraw(run, written)
         raise
     if slurm is None:
-        return tuple(rundir.record(run, replace(one, released_at=now)) for one in written)
+        return tuple(records.record(run, replace(one, released_at=now)) for one in written)
     return _submit(run, slurm, written)
 
 
@@ -46,30 +50,29 @@ def take_up(run: Run, slurm: Slurm) -> tuple[Submission, ...]:
     Raises SlurmError as `send` does.
     """
     begun = []
-    for one in rundir.submissions(run):
+    for one in records.submissions(run):
         if one.released_at:
             continue
         if one.array_job_id is None and (job := slurm.job_named(one.job_name)):
-            one = rundir.record(run, replace(one, array_job_id=job))
+            one = records.record(run, replace(one, array_job_id=job))
         begun.append(one)
     return _submit(run, slurm, begun) if begun else ()
 
 
 def _submit(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> tuple[Submission, ...]:
-    resources = resources_of(run.cluster)
-    jobs = {one.number: one.array_job_id for one in rundir.submissions(run)}
+    jobs = {one.number: one.array_job_id for one in records.submissions(run)}
     waiting: list[Submission] = []
     try:
         for one in begun:
             if one.array_job_id is None:
                 before = (jobs.get(one.plan.after), *one.plan.after_jobs)
                 after = tuple(job for job in before if job is not None)
-                job = _executor(run, one, resources).submit_waiting(slurm, one, after)
-                one = rundir.record(run, replace(one, array_job_id=job))
+                job = _executor(run, one).submit_waiting(slurm, one, after)
+                one = records.record(run, replace(one, array_job_id=job))
                 jobs[one.number] = job
             waiting.append(one)
         for one in waiting:
-            _executor(run, one, resources).write_orders(one, run.folder)
+            _executor(run, one).write_orders(one, run.folder)
     except (SlurmError, OSError):
         _cancel(run, slurm, begun)
         _withdraw(run, begun)
@@ -86,14 +89,16 @@ def _cancel(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> None:
 
 def _withdraw(run: Run, begun: Sequence[Submission]) -> None:
     for one in begun:
-        rundir.withdraw(run, one)
+        records.withdraw(run, one)
 
 
 def _release(run: Run, slurm: Slurm, one: Submission) -> Submission:
     assert one.array_job_id is not None
-    slurm.release(one.array_job_id)
-    return rundir.record(run, replace(one, released_at=datetime.now(UTC)))
+    slurm.release(one.array_job_id, one.plan.delay_s)
+    return records.record(run, replace(one, released_at=datetime.now(UTC)))
 
 
-def _executor(run: Run, one: Submission, resources: Resources) -> WaitingArrayExecutor:
-    return WaitingArrayExecutor(log_path(run.folder, one.number), resources)
+def _executor(run: Run, one: Submission) -> WaitingArrayExecutor:
+    resources = asking(resources_of(run.cluster), one.plan.ask)
+    requeues = policy_of(run.manifest.retry).requeues
+    return WaitingArrayExecutor(log_path(run.folder, one.number), resources, requeues=requeues)

@@ -5,23 +5,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hpc import cli, first_look, rundir, summary, takeup
+from hpc import caretaker, cli, first_look, records, rundir, summary, takeup
 from hpc.cli import Verb
 from hpc.collect import forget, register
-from hpc.drive import Look, Say, begin, look, supervise, unsubmitted
-from hpc.model import Run
+from hpc.drive import Look, Say, begin, look, unsubmitted
+from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import RunState
+from hpc.supervision import supervise
 from pipeline import config
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, InputError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, touch nothing")
-    parser.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
+    onward = parser.add_mutually_exclusive_group()
+    onward.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
+    onward.add_argument(
+        "--caretaker",
+        action="store_true",
+        help="add a Slurm job that supervises: nothing has to stay here",
+    )
     parser.add_argument(
         "--backfill",
         action="store_true",
@@ -58,6 +65,8 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         _tell_plan(agreed, draft, say)
         return 0, _document(None, draft, [])
     slurm = None if agreed.is_local else Slurm()
+    if given.caretaker and slurm is None:
+        raise InputError("--caretaker: a run of the local executor needs none")
     root = settings.storage.run_root
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
@@ -73,6 +82,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
                     _submit(run, slurm, say)
                 _register(run, say)
                 runs = [*taken, (run, lock)]
+            if given.caretaker and slurm is not None:
+                for one, _ in runs:
+                    _hire(one, slurm, say)
         ends = [
             supervise(one, slurm, lock, say) if given.wait or slurm is None else None
             for one, lock in runs
@@ -89,9 +101,14 @@ def _submit(run: Run, slurm: Slurm, say: Say) -> None:
     try:
         begin(run, slurm, unsubmitted(now), now, say)
     except (SlurmError, OSError):
-        if not rundir.submissions(run):
+        if not records.submissions(run):
             forget(run)
         raise
+
+
+def _hire(run: Run, slurm: Slurm, say: Say) -> None:
+    job = caretaker.hire(run, slurm, takeup.array_jobs(run))
+    say(f"caretaker: job {job} gathers and submits again when they have ended")
 
 
 def _register(run: Run, say: Say) -> None:
@@ -121,7 +138,7 @@ def _tell_plan(agreed: Terms, draft: Draft, say: Say) -> None:
         say(f"nothing to label under the name {agreed.config.name}")
         return
     planned = arrays(
-        range(sizes.count),
+        [Group(shards=tuple(range(sizes.count)), ask=Ask())],
         array_size=agreed.array_size,
         max_parallel=agreed.cluster["max_parallel"],
     )

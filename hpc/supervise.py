@@ -3,21 +3,34 @@
 import argparse
 from typing import Any
 
-from hpc import cli, first_look, rundir, summary
+from hpc import caretaker, cli, first_look, rundir, summary
 from hpc.cli import Verb
-from hpc.drive import slurm_of, supervise
+from hpc.drive import look, slurm_of
 from hpc.summary import RunState
+from hpc.supervision import supervise
+from pipeline.errors import InputError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     cli.run_arguments(parser)
-    parser.add_argument("--once", action="store_true", help="one round, for cron")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="one round, for cron")
+    how.add_argument(
+        "--caretaker", type=int, metavar="N", help="as the job that submit --caretaker submits"
+    )
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
+    slurm = slurm_of(run)
+    if given.caretaker is not None:
+        if slurm is None:
+            raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
+        caretaker.take_care(run, slurm, given.caretaker, say)
+        end = look(run, slurm)
+        return 0, summary.document(run, end.observation, end.judged)
     with rundir.lock_run(run) as lock:
-        end = supervise(run, slurm_of(run), lock, say, once=given.once)
+        end = supervise(run, slurm, lock, say, once=given.once)
     if not given.json:
         say(summary.table(run, end.observation, end.judged))
         say(first_look.text(run.manifest.database, run.manifest.name))

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpc import outputs, rundir, submission
+from hpc import outputs, records, rundir, submission
 from hpc.collect import forget
 from hpc.drive import Say, begin, described, look, unsubmitted
 from hpc.model import Run
@@ -43,7 +43,7 @@ def array_jobs(run: Run | None) -> list[int]:
     """The job ids of a run's arrays."""
     if run is None:
         return []
-    return [one.array_job_id for one in rundir.submissions(run) if one.array_job_id is not None]
+    return [one.array_job_id for one in records.submissions(run) if one.array_job_id is not None]
 
 
 def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
@@ -54,7 +54,7 @@ def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
         if rest := unsubmitted(now):
             begin(run, slurm, rest, now, say)
     except SlurmError as error:
-        if rundir.submissions(run):
+        if records.submissions(run):
             raise
         say(f"{error}\nnothing of that run was ever submitted: it is removed, its posts are free")
         forget(run)
@@ -63,7 +63,7 @@ def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
 
 
 def _is_half_begun(run: Run) -> bool:
-    sent = rundir.submissions(run)
+    sent = records.submissions(run)
     named = {shard for one in sent for shard in one.plan.shards}
     return any(one.released_at is None for one in sent) or len(named) < len(run.manifest.shards)
 

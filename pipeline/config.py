@@ -56,7 +56,7 @@ class Config:
     classifier: Section
     checkpoint: Checkpoint
     cluster: Section
-    max_attempts: int
+    retry: Section
     storage: Storage
     effective: dict[str, Any]
 
@@ -110,7 +110,6 @@ def _parse(root: Section, effective: dict[str, Any]) -> Config:
         raise root.error(
             "name", f"should be lower-case letters, digits and _ (a table's name), not {name!r}"
         )
-    retry = root.section("retry")
     config = Config(
         name=name,
         backlog=_backlog(root.section("backlog")),
@@ -118,11 +117,10 @@ def _parse(root: Section, effective: dict[str, Any]) -> Config:
         classifier=root.section("classifier"),
         checkpoint=_checkpoint(root.section("checkpoint")),
         cluster=root.section("cluster"),
-        max_attempts=retry.integer("max_attempts", 4, least=1),
+        retry=root.section("retry"),
         storage=_storage(root.section("storage")),
         effective=effective,
     )
-    retry.done()
     root.done()
     return config
 

@@ -9,7 +9,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "manifest.json"
 
 
@@ -18,7 +18,7 @@ class Manifest:
     """A frozen run.
 
     `classifier` holds the classifier's options with every file inlined (a prompt edited later
-    changes nothing); `cluster` the resources; `array_size` how many indices one array may hold
+    changes nothing); `cluster` the resources, `retry` the limits of the remedies; `array_size` how many indices one array may hold
     on this cluster, so that a shard keeps its array index on every attempt. `commit` is that of the
     project's checkout; `replaces` which rows of the database this run's labels replace.
     """
@@ -34,7 +34,7 @@ class Manifest:
     min_text_length: int
     checkpoint_rows: int
     checkpoint_seconds: float
-    max_attempts: int
+    retry: JsonObject
     cluster: JsonObject
     array_size: int
     shards: tuple[Shard, ...]

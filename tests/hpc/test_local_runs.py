@@ -194,7 +194,7 @@ def test_a_deleted_output_is_done_again_at_the_same_index(bench: Bench) -> None:
     output_path(run, 1).unlink()
     assert bench.states() == [("done", None, 1), ("failed", "no_output", 1)]
     assert said(bench.hpc("resubmit", "--indices", "1", run)) == (0, "")
-    assert [(one.number, one.plan.shards) for one in rundir.submissions(rundir.load(run))] == [
+    assert [(one.number, one.plan.shards) for one in records.submissions(rundir.load(run))] == [
         (1, (0, 1)),
         (2, (1,)),
     ]

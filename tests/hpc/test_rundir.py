@@ -57,15 +57,15 @@ def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(recorded)
 def test_a_submission_is_read_as_it_was_recorded(run: Run, one: Submission) -> None:
-    assert rundir.record(run, one) is one
-    assert rundir.submissions(run) == (one,)
-    rundir.withdraw(run, one)
-    assert rundir.submissions(run) == ()
+    assert records.record(run, one) is one
+    assert records.submissions(run) == (one,)
+    records.withdraw(run, one)
+    assert records.submissions(run) == ()
 
 
 def test_a_record_can_be_read_by_a_person(run: Run) -> None:
-    (intent,) = rundir.intents(run, (PLAN,), 2, NOW)
-    rundir.record(run, replace(intent, array_job_id=4711, released_at=NOW))
+    (intent,) = records.intents(run, (PLAN,), 2, NOW)
+    records.record(run, replace(intent, array_job_id=4711, released_at=NOW))
     assert json.loads((run.folder / "submissions" / "0002.json").read_text()) == {
         "number": 2,
         "job_name": f"hpc-{builders.RUN_ID}-0002",
@@ -82,20 +82,20 @@ def test_a_record_can_be_read_by_a_person(run: Run) -> None:
 
 
 def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> None:
-    made = rundir.intents(run, (PLAN, PLAN, PLAN), 9, NOW)
+    made = records.intents(run, (PLAN, PLAN, PLAN), 9, NOW)
     assert [one.number for one in made] == [9, 10, 11]
     assert len({one.job_name for one in made}) == 3
     for one in reversed(made):
-        rundir.record(run, one)
-    assert rundir.submissions(run) == tuple(made)
+        records.record(run, one)
+    assert records.submissions(run) == tuple(made)
 
 
 def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run: Run) -> None:
-    (one,) = rundir.intents(run, (PLAN,), 1, NOW)
-    rundir.record(run, one)
+    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    records.record(run, one)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
         (run.folder / "submissions" / name).write_text("{")
-    assert rundir.submissions(run) == (one,)
+    assert records.submissions(run) == (one,)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run:
     ],
 )
 def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> None:
-    (one,) = rundir.intents(run, (PLAN,), 1, NOW)
-    rundir.record(run, one)
+    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    records.record(run, one)
     path = run.folder / "submissions" / "0001.json"
     if isinstance(damage, dict):
         values = {**json.loads(path.read_text()), **damage}
@@ -120,13 +120,13 @@ def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> 
 
 
 def test_a_withdrawn_submission_leaves_nothing(run: Run) -> None:
-    (one,) = rundir.intents(run, (PLAN,), 1, NOW)
-    rundir.record(run, one)
+    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    records.record(run, one)
     logs = run.folder / "logs" / "0001"
     logs.mkdir(parents=True)
     (logs / "submission.sh").touch()
-    rundir.withdraw(run, one)
-    assert (rundir.submissions(run), logs.exists()) == ((), False)
+    records.withdraw(run, one)
+    assert (records.submissions(run), logs.exists()) == ((), False)
 
 
 def test_a_run_is_found_by_its_id_or_folder_and_else_the_newest(

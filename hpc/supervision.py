@@ -1,0 +1,139 @@
+"""Observe, judge, plan, act, until a run is complete or needs a person.
+
+Everything is derived anew in every round, so a process that dies between any two steps is simply
+followed by another one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from hpc import local, plan, records, submission
+from hpc.drive import Look, Say, begin, bring_in, described, look, unsubmitted
+from hpc.model import Phase, Run, State
+from hpc.retry import policy_of
+from hpc.slurm import Slurm, SlurmError
+from hpc.summary import posts_done
+from pipeline.errors import BusyError
+
+
+def supervise(
+    run: Run,
+    slurm: Slurm | None,
+    lock: int,
+    say: Say,
+    *,
+    once: bool = False,
+    hand_over: Callable[[Look], bool] | None = None,
+) -> Look:
+    """Takes up, gathers and submits again until the run is complete or needs a person.
+
+    Args:
+        lock: file descriptor of the run's lock, held by the caller.
+        once: one round only, for cron; a run of the local executor goes to its end all the same.
+        hand_over: asked after each round whether somebody else goes on from here.
+    """
+    told, gathered = "", 0
+    while True:
+        trouble = _take_up(run, slurm, say)
+        now = look(run, slurm, lock_is_ours=True)
+        refusal = plan.refusal(now.observation)
+        if slurm and refusal:
+            _stop(slurm, now, refusal, say)
+        failed, _ = plan.resubmittable(now.judged)
+        todo = [] if trouble or refusal else sorted({*failed, *unsubmitted(now)})
+        going_on = bool(todo or trouble) or now.is_going_on
+        done = sum(one.state is State.DONE for one in now.judged)
+        line = _progress(now, done, trouble)
+        if line != told:
+            say(line)
+            told = line
+        if not going_on:
+            last = look(run, slurm, whole=True, lock_is_ours=True)
+            if bring_in(run, last, say).set_aside:
+                continue
+            return last
+        if done != gathered and _bring_in_for_now(run, now, say):
+            gathered = done
+        if slurm:
+            _restart(run, slurm, now, say)
+        if todo and _sent(run, slurm, todo, now, lock, say) and slurm is None:
+            continue
+        if once or (hand_over and hand_over(look(run, slurm, lock_is_ours=True))):
+            return look(run, slurm, lock_is_ours=True)
+        time.sleep(run.cluster["poll_seconds"])
+
+
+def _sent(run: Run, slurm: Slurm | None, todo: list[int], now: Look, lock: int, say: Say) -> bool:
+    """Submits; False where Slurm refuses while others of the run's tasks go on (a limit of
+    submitted jobs, a controller that restarts): then there is another time."""
+    try:
+        sent = begin(run, slurm, todo, now, say)
+    except SlurmError as error:
+        if not now.is_going_on and now.observation.answered:
+            raise
+        say(f"not submitted yet: {error}")
+        return False
+    if slurm is None:
+        for one in sent:
+            time.sleep(one.plan.delay_s)
+            local.run_array(run, one, lock)
+    return True
+
+
+def _stop(slurm: Slurm, now: Look, refusal: plan.Refusal, say: Say) -> None:
+    """What has not started would only be refused as well."""
+    jobs = plan.jobs_in(now.observation, Phase.WAITING)
+    if jobs:
+        say(f"shard {refusal.shard} was refused: {refusal.message}\ntaking back what waits")
+        slurm.cancel_waiting(jobs)
+
+
+def _restart(run: Run, slurm: Slurm, now: Look, say: Say) -> None:
+    """Puts tasks that stand still back into the queue, where configured; once an attempt."""
+    if not policy_of(run.manifest.retry).restart_stalled:
+        return
+    by_number = {one.number: one for one in records.submissions(run)}
+    for judged, shard in zip(now.judged, now.observation.shards, strict=True):
+        last = shard.attempts[-1] if shard.attempts else None
+        if not judged.stalled or last is None or last.restarted or last.array_job_id is None:
+            continue
+        # Recorded first: one that is put back again and again would never be looked at.
+        one = by_number[last.number]
+        restarted = (*one.restarted, last.array_task_index)
+        by_number[last.number] = records.record(run, replace(one, restarted=restarted))
+        say(f"shard {judged.index}: {judged.message}: putting it back into the queue")
+        try:
+            slurm.requeue(last.array_job_id, last.array_task_index)
+        except SlurmError as error:
+            say(f"shard {judged.index} was not put back: {error}")
+
+
+def _bring_in_for_now(run: Run, now: Look, say: Say) -> bool:
+    """False where the database is in use: there will be another time."""
+    try:
+        bring_in(run, now, say)
+    except BusyError as error:
+        say(f"not gathered yet: {error}")
+        return False
+    return True
+
+
+def _take_up(run: Run, slurm: Slurm | None, say: Say) -> str | None:
+    """Slurm's words where it could not be asked: what was begun stays for the next round."""
+    if slurm is None:
+        return None
+    try:
+        for one in submission.take_up(run, slurm):
+            say(f"taken up: {described(one)}")
+    except SlurmError as error:
+        return error.words
+    return None
+
+
+def _progress(now: Look, done: int, trouble: str | None) -> str:
+    shards = len(now.judged)
+    posts = sum(map(posts_done, now.observation.shards))
+    line = f"{done:,} of {shards:,} shards done, {posts:,} posts"
+    trouble = trouble or now.observation.trouble
+    return f"{line}; Slurm does not answer: {trouble}" if trouble else line
