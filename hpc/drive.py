@@ -1,4 +1,4 @@
-"""One look at a run, and the acts that several verbs share: submitting shards, bringing in labels."""
+"""One look at a run, and the acts that several verbs share: to submit shards, to gather."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ place only after sbatch has returned: a submitter that dies in between loses the
 that starts at once waits 60 s for its order. Relies on private names of submitit 1.5.4.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,50 @@ from hpc.arrays import compress
 from hpc.cluster import Resources
 from hpc.model import Submission
 from hpc.slurm import Slurm
-from pipeline import files
+from pipeline import files, last_words
 from pipeline.model import WorkOrder
-from pipeline.worker import run_task
+from pipeline.worker import run_process
 
 # Not --hold: Slurm takes on hold what it could never start, and refuses nothing of it.
 NOT_BEFORE_RELEASE = "now+365days"
-MAX_TIMEOUTS = 0  # submitit never requeues a task of ours: what is tried again is our plan's choice
+# --signal comes this long before the time limit (Slurm: and up to a minute earlier). Leaving in
+# order takes the drain and a part, half a minute; a short limit should not be spent on it.
+LONGEST_WARNING_S, SHORTEST_WARNING_S = 90, 30
+WARNING_SHARE = 0.15
+
+
+class ShardTask:
+    """What submitit calls on the node. `checkpoint` makes it one that submitit requeues.
+
+    Whether and how often is the order's `set_timeout`: submitit counts down. Without requeues
+    submitit's handler is never asked, since it takes a warning long before the time limit for a
+    preemption, which it does not count.
+    """
+
+    def __init__(self, requeues: int) -> None:
+        self.requeues = requeues
+
+    def __call__(self, order: WorkOrder) -> None:
+        run_process(order, requeue=self.requeues > 0)
+
+    def checkpoint(self, order: WorkOrder) -> DelayedSubmission:
+        """The same again: what is done lies in the shard's parts, and nowhere else."""
+        return DelayedSubmission(self, order)
 
 
 class WaitingArrayExecutor(submitit.SlurmExecutor):
-    """One array, submitted to wait for its release. `folder` is where submitit keeps its files and
-    logs."""
+    """One array, submitted to wait for its release.
+
+    Args:
+        folder: where submitit keeps its files and logs.
+        requeues: how often a task that nears its time limit may put itself back into the queue,
+            under the same job id and as the same attempt; 0 leaves that to our plan.
+    """
 
     def __init__(self, folder: Path, resources: Resources, *, requeues: int = 0) -> None:
-        super().__init__(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.python)
+        super().__init__(folder, max_num_timeout=requeues, python=resources.python)
         self._resources = resources
+        self._requeues = requeues
 
     @classmethod
     def affinity(cls) -> int:
@@ -45,7 +74,7 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             after: job ids that must have ended, however, before the first task starts.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.update_parameters(**_parameters(self._resources, submission, after))
+        self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
         self.parameters["map_count"] = len(submission.plan.indices)
         script = self.folder / "sbatch.sh"
         text = self._make_submission_file_text(self._submitit_command_str, submission.job_name)
@@ -56,8 +85,10 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         """Each task's order where submitit looks for it. May be done again."""
         timeout_min = self._resources.time_min
         for index in submission.plan.indices:
-            order = DelayedSubmission(run_task, work_order(submission, index, run_dir))
-            order.set_timeout(timeout_min, MAX_TIMEOUTS)
+            order = DelayedSubmission(
+                ShardTask(self._requeues), work_order(submission, index, run_dir)
+            )
+            order.set_timeout(timeout_min, self._requeues)
             paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
             # Whole, since a released task may be reading; not fsynced one by one: 10,000 of them
             # would take minutes, and nothing starts before all are there.
@@ -73,11 +104,12 @@ def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
         array_task_index=index,
         attempt=submission.number,
         parallel_tasks=submission.plan.parallel_tasks,
+        crashed=",".join(map(str, submission.crashed.get(index, ()))),
     )
 
 
 def _parameters(
-    resources: Resources, submission: Submission, after: tuple[int, ...]
+    folder: Path, resources: Resources, submission: Submission, after: tuple[int, ...]
 ) -> dict[str, Any]:
     plan = submission.plan
     given: dict[str, Any] = {
@@ -92,7 +124,8 @@ def _parameters(
         "constraint": resources.constraint,
         "exclude": resources.exclude,
         "dependency": "afterany:" + ":".join(map(str, after)) if after else None,
-        "setup": list(resources.setup) or None,
+        "setup": [_forget_last_words(folder, plan.offset), *resources.setup],
+        "signal_delay_s": _warning_s(resources.time_min),
         "stderr_to_stdout": True,
         # Since Slurm 22.05 a step no longer inherits the job's --cpus-per-task.
         "srun_args": [f"--cpus-per-task={resources.cpus}"],
@@ -108,3 +141,16 @@ def _parameters(
 
 def _memory(gigabytes: float | None) -> str | None:
     return None if gigabytes is None else f"{round(gigabytes * 1024)}M"
+
+
+def _warning_s(time_min: int) -> int:
+    share = round(WARNING_SHARE * 60 * time_min)
+    return max(SHORTEST_WARNING_S, min(LONGEST_WARNING_S, share))
+
+
+def _forget_last_words(folder: Path, offset: int) -> str:
+    """A line of the batch script: a requeued life that dies before its worker starts must not be
+    judged by its forerunner's words."""
+    name = last_words.path_of(Path(), 0, 0).name.removeprefix("00000")
+    shard = f'"$(printf %05d $((SLURM_ARRAY_TASK_ID + {offset})))"'
+    return f"rm -f {shlex.quote(str(folder))}/{shard}{name}"

@@ -31,7 +31,7 @@ class Policy:
 
 
 def freeze(section: Section) -> JsonObject:
-    """JSON values for the manifest. Raises InputError for an unknown key or a value out of range."""
+    """JSON values for the manifest. Raises InputError for an unknown or unusable value."""
     default = Policy()
     policy = Policy(
         max_attempts=section.integer("max_attempts", default.max_attempts, least=1),

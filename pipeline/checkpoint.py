@@ -5,6 +5,7 @@ at once never write the same file, and how many rows it holds, so progress is re
 """
 
 import math
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 from pipeline import files
 from pipeline.errors import Cause, TaskError
 from pipeline.model import ENVELOPE, SHARD_SCHEMA, Answer, Column, LabelValue, Receipt
+
+_PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,),
@@ -35,12 +38,18 @@ def part_schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns)])
 
 
-def rows_in(folder: Path) -> int:
+def rows_by_attempt(folder: Path) -> dict[int, int]:
     """Rows in a shard's parts by their names; two lives may have counted a post twice."""
-    try:
-        return sum(int(path.stem.rpartition("-")[2]) for path in folder.glob("[0-9]*-*.parquet"))
-    except ValueError:
-        return 0
+    rows: dict[int, int] = {}
+    for path in folder.glob("[0-9]*-*.parquet"):
+        if found := _PART.fullmatch(path.name):
+            attempt = int(found[1])
+            rows[attempt] = rows.get(attempt, 0) + int(found[2])
+    return rows
+
+
+def rows_in(folder: Path) -> int:
+    return sum(rows_by_attempt(folder).values())
 
 
 class Checkpoint:

@@ -31,8 +31,23 @@ class Cause(StrEnum):
 
 
 class TaskError(Exception):
-    """Ends a task; its cause and message become the task's last words."""
+    """Ends a task; its cause and message become the task's last words.
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    Args:
+        blames_post: the post in hand may be what ended the task, and may end the next one too.
+        stops_run: the other shards would fare no better, and should not be tried. Left out, it is
+            so exactly where the cause is `refused`.
+    """
+
+    def __init__(
+        self,
+        cause: Cause,
+        message: str,
+        *,
+        blames_post: bool = False,
+        stops_run: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.cause = cause
+        self.blames_post = blames_post
+        self.stops_run = cause is Cause.REFUSED if stops_run is None else stops_run

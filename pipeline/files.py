@@ -20,17 +20,23 @@ TEMPORARY_PREFIX = ".tmp-"
 
 
 @contextlib.contextmanager
-def appearing_whole(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `target`; renames it onto `target` if the block succeeds."""
+def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; renames it onto `target` if the block succeeds.
+
+    Args:
+        sync: False where what is lost with the machine is worth nothing by then.
+    """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
     try:
         yield temporary
-        _sync(temporary)
+        if sync:
+            _sync(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(target.parent)
+    if sync:
+        _sync(target.parent)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -64,7 +64,10 @@ class Patience:
 
 
 class Endpoint:
-    """POSTs JSON to one URL from many threads."""
+    """POSTs JSON to one URL from many threads.
+
+    `trouble` is what the last reply said if it was no success; '' otherwise.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Endpoint:
         self._patience = patience
         self._until_next_bucket = until_next_bucket
         self._successes = 0
+        self.trouble = ""
         self._session = requests.Session()
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
@@ -106,6 +110,7 @@ class Endpoint:
             if not self._pace.wait(stop):
                 raise Stopped
             reply, wait = self._send(payload)
+            self.trouble = "" if reply.status == 200 else reply.shown
             if reply.status == 429 and not _is_final(reply.body):
                 throttled_since = throttled_since or time.monotonic()
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
@@ -121,7 +126,9 @@ class Endpoint:
                 own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
                 if tries or (own and self._successes > answered_before):
                     return reply
-                raise TaskError(Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)")
+                raise TaskError(
+                    Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)", blames_post=own
+                )
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 

@@ -14,6 +14,9 @@ from pipeline.errors import Cause, InputError, TaskError
 from pipeline.manifest import log_path
 
 LONGEST_TRACEBACK = 20_000
+WORDS_LOOKED_AT = 32
+_ENDING = ".last-words.json"
+_STOPPED = "stopped at once: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +26,11 @@ class LastWords:
     traceback: str
     node: str
     written_at: str
+    stops_run: bool = False
 
 
 def path_of(run_dir: Path, attempt: int, index: int) -> Path:
-    return log_path(run_dir, attempt) / f"{index:05d}.last-words.json"
+    return log_path(run_dir, attempt) / f"{index:05d}{_ENDING}"
 
 
 def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
@@ -36,6 +40,25 @@ def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
         return LastWords(**{**values, "cause": Cause(values["cause"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def refusal(run_dir: Path, attempt: int, index: int) -> str | None:
+    """What another shard's task was refused, if that stops the run: then this one need not ask.
+
+    The tasks of an array start in the order of their indices, and each that starts after a refusal
+    says so again: a look at the last ones is enough, whatever else went wrong with the others.
+    """
+    folder = log_path(run_dir, attempt)
+    names = (path.name for path in folder.glob(f"*{_ENDING}"))
+    others = sorted(name for name in names if name != f"{index:05d}{_ENDING}")
+    for name in reversed(others[-WORDS_LOOKED_AT:]):
+        shard = name.removesuffix(_ENDING)
+        words = read(run_dir, attempt, int(shard)) if shard.isdecimal() else None
+        if words and words.stops_run:
+            if words.message.startswith(_STOPPED):
+                return words.message
+            return f"{_STOPPED}shard {int(shard)} was refused: {words.message}"
+    return None
 
 
 class Dying:
@@ -71,6 +94,7 @@ class Dying:
             traceback=shown[-LONGEST_TRACEBACK:],
             node=self._node,
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            stops_run=stops_run(error),
         )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,3 +122,15 @@ def cause_of(error: Exception) -> Cause:
     ):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
+
+
+def stops_run(error: Exception) -> bool:
+    return error.stops_run if isinstance(error, TaskError) else isinstance(error, InputError)
+
+
+def blames_post(error: BaseException) -> bool:
+    """Whether a classifier that ended so may have been ended by the post it had in hand."""
+    if isinstance(error, TaskError):
+        return error.blames_post
+    # SystemExit and KeyboardInterrupt: a library that ends the process for one bad text.
+    return not isinstance(error, Exception) or cause_of(error) is Cause.CRASHED

@@ -18,9 +18,10 @@ class Manifest:
     """A frozen run.
 
     `classifier` holds the classifier's options with every file inlined (a prompt edited later
-    changes nothing); `cluster` the resources, `retry` the limits of the remedies; `array_size` how many indices one array may hold
-    on this cluster, so that a shard keeps its array index on every attempt. `commit` is that of the
-    project's checkout; `replaces` which rows of the database this run's labels replace.
+    changes nothing); `cluster` the resources, `retry` the limits of the remedies; `array_size` how
+    many indices one array may hold on this cluster, so that a shard keeps its array index on every
+    attempt. `commit` is that of the project's checkout; `replaces` which rows of the database this
+    run's labels replace.
     """
 
     format: int

@@ -86,7 +86,8 @@ class WorkOrder:
     """All that crosses to a node: strings and numbers.
 
     `attempt` is the submission's number; `array_task_index` the shard's index within its array
-    (the same, unless the run needed more than one array).
+    (the same, unless the run needed more than one array). `crashed` lists the shard's earlier
+    attempts that crashed, as "1,3": the posts that they had in hand are suspects.
     """
 
     run_dir: str
@@ -94,6 +95,7 @@ class WorkOrder:
     array_task_index: int
     attempt: int
     parallel_tasks: int
+    crashed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Protocol, overload
 
 from pipeline.classifiers.base import Classifier
 from pipeline.model import Answer, Post
@@ -15,8 +15,15 @@ DRAIN_SECONDS = 15.0
 TICK_SECONDS = 0.5
 
 
+class Watch(Protocol):
+    """Told of each post and each answer in the classifier's own thread, as it passes."""
+
+    def handed_out(self, uri: str) -> None: ...
+    def answered(self, uri: str) -> None: ...
+
+
 def answers(
-    classifier: Classifier, posts: list[Post], stopping: threading.Event
+    classifier: Classifier, posts: list[Post], stopping: threading.Event, watch: Watch
 ) -> Iterator[Answer | None]:
     """The classifier's answers, and None whenever none came for a tick, so that a slow service
     cannot hold up a checkpoint. After `stopping`, those that come within DRAIN_SECONDS."""
@@ -37,7 +44,8 @@ def answers(
     def pump() -> None:
         end: BaseException | None = None
         try:
-            for answer in classifier.classify(_UntilStopped(posts, stopping)):
+            for answer in classifier.classify(_UntilStopped(posts, stopping, watch)):
+                watch.answered(answer.uri)
                 if not put(answer):
                     return
         except BaseException as error:  # noqa: BLE001 - handed to the task's own thread, raised there
@@ -70,9 +78,10 @@ def answers(
 class _UntilStopped(Sequence[Post]):
     """Posts that run out when the task is told to stop: a classifier then asks no more of them."""
 
-    def __init__(self, posts: list[Post], stopping: threading.Event) -> None:
+    def __init__(self, posts: list[Post], stopping: threading.Event, watch: Watch) -> None:
         self._posts = posts
         self._stopping = stopping
+        self._watch = watch
 
     def __len__(self) -> int:
         return len(self._posts)
@@ -82,10 +91,14 @@ class _UntilStopped(Sequence[Post]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[Post]: ...
     def __getitem__(self, at: int | slice) -> Post | Sequence[Post]:
-        return self._posts[at]
+        taken = self._posts[at]
+        for post in [taken] if isinstance(taken, Post) else taken:
+            self._watch.handed_out(post.uri)
+        return taken
 
     def __iter__(self) -> Iterator[Post]:
         for post in self._posts:
             if self._stopping.is_set():
                 return
+            self._watch.handed_out(post.uri)
             yield post

@@ -21,10 +21,10 @@ LONGEST = 250
 
 PURE = {
     f"hpc.{name}"
-    for name in ("judge", "plan", "capacity", "summary", "history", "arrays", "answers",
+    for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
                  "slurm_states", "model")
 }  # fmt: skip
-HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "re",
+HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math", "re",
             "typing", "pathlib"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
 PURE_FUNCTIONS = {"hpc.cluster.resources_of"}

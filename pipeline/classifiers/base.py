@@ -51,9 +51,18 @@ class Classifier(ABC):
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         """On the node: `options` is what `freeze` returned."""
 
+    @property
+    def trouble(self) -> str:
+        """What its service complains of at the moment, without the key; '' where all is well."""
+        return ""
+
     @abstractmethod
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """One Answer a post, in any order, each yielded as soon as it is there.
+
+        May be called again, with other posts. A post counts as in hand from when it is taken out
+        of `posts`: one that takes more than it works on has more suspects to answer for, one by
+        one, after a crash.
 
         A post that cannot be labelled is an Answer with a reason. A fault of the task or of the
         service raises (TaskError where the cause is known), after what was paid for is yielded.

@@ -79,6 +79,10 @@ class Llm(Classifier):
             patience=Patience(timeout=options["timeout_seconds"]),
         )
 
+    @property
+    def trouble(self) -> str:
+        return self._endpoint.trouble
+
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if self._mode == "auto" and posts:
             self._mode = self._find_mode()

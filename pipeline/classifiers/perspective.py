@@ -91,6 +91,10 @@ class Perspective(Classifier):
             until_next_bucket=until_next_minute,
         )
 
+    @property
+    def trouble(self) -> str:
+        return self._endpoint.trouble
+
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         return in_flight(posts, self._ask, limit=self._limit)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hpc import rundir
+from hpc import records, rundir
 from pipeline.manifest import output_path
 from tests.hpc.bench import ROOT, Bench, once, said, uris, valence_run
 from tests.hpc.conftest import Here

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpc import rundir
+from hpc import records, rundir
 from hpc.model import ArrayPlan, Run, Submission
 from pipeline.errors import BusyError, InputError
 from tests.pipeline import builders

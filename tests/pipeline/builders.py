@@ -59,7 +59,7 @@ def make_run(
     min_text_length: int = 5,
     checkpoint_rows: int = 500,
     checkpoint_seconds: float = 60.0,
-    max_attempts: int = 4,
+    retry: JsonObject | None = None,
     cluster: JsonObject | None = None,
     array_size: int = 1001,
 ) -> tuple[Path, Manifest]:
@@ -78,7 +78,7 @@ def make_run(
         min_text_length=min_text_length,
         checkpoint_rows=checkpoint_rows,
         checkpoint_seconds=checkpoint_seconds,
-        max_attempts=max_attempts,
+        retry=retry or {},
         cluster=cluster or {},
         array_size=array_size,
         shards=_frozen(run_dir, shard_table(rows), shards),

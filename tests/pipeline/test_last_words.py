@@ -50,6 +50,7 @@ def test_an_error_is_told_with_its_cause_and_ends_the_task_with_1(
         traceback=words.traceback,
         node="qnode7",
         written_at=words.written_at,
+        stops_run=cause is Cause.REFUSED,
     )
     assert "in die\n    raise error\n" in words.traceback
     assert datetime.fromisoformat(words.written_at).utcoffset() is not None

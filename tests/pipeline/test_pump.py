@@ -28,10 +28,15 @@ class Doing(Classifier):
         return self.classify_as(posts)
 
 
+class Unwatched:
+    def handed_out(self, uri: str) -> None: ...
+    def answered(self, uri: str) -> None: ...
+
+
 def answers(
     doing: Callable[[Sequence[Post]], Iterator[Answer]], stopping: threading.Event | None = None
 ) -> Iterator[Answer | None]:
-    return pump.answers(Doing(doing), POSTS, stopping or threading.Event())
+    return pump.answers(Doing(doing), POSTS, stopping or threading.Event(), Unwatched())
 
 
 def answer(post: Post) -> Answer:
@@ -58,7 +63,7 @@ def test_without_posts_a_classifier_is_not_started() -> None:
     def never(posts: Sequence[Post]) -> Iterator[Answer]:
         raise AssertionError
 
-    assert list(pump.answers(Doing(never), [], threading.Event())) == []
+    assert list(pump.answers(Doing(never), [], threading.Event(), Unwatched())) == []
 
 
 def test_a_tick_passes_while_the_classifier_is_silent() -> None:
@@ -161,5 +166,5 @@ def test_a_task_that_leaves_ends_the_classifiers_thread() -> None:
 def test_more_answers_than_fit_in_the_queue_all_come() -> None:
     posts = [Post(f"u{number}", "hello") for number in range(25_000)]
     doing = Doing(lambda given: map(answer, given))
-    found = list(pump.answers(doing, posts, threading.Event()))
+    found = list(pump.answers(doing, posts, threading.Event(), Unwatched()))
     assert [item.uri for item in found if item] == [post.uri for post in posts]
