@@ -120,13 +120,15 @@ def _changed(attempt: Attempt) -> datetime:
 
 def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: Policy) -> str:
     """'' unless the attempt is at work and has not got anywhere for longer than it should."""
-    beat = shard.heartbeat
-    if beat is None or active is not shard.attempts[-1]:
+    beat, started = shard.heartbeat, active.record.started_at if active.record else None
+    # Of a life that began after the last beat there is no news yet.
+    since = max((at for at in (started, beat.progress_at if beat else None) if at), default=None)
+    if since is None or active is not shard.attempts[-1]:
         return ""
-    minutes = (now - beat.progress_at).total_seconds() / 60
+    minutes = (now - since).total_seconds() / 60
     if minutes < policy.stall_minutes:
         return ""
-    error = f"; its last error: {beat.last_error}" if beat.last_error else ""
+    error = f"; its last error: {beat.last_error}" if beat and beat.last_error else ""
     return f" and has made no progress for {minutes:.0f} min{error}"
 
 

@@ -24,8 +24,8 @@ PURE = {
     for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
                  "slurm_states", "model")
 }  # fmt: skip
-HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math", "re",
-            "typing", "pathlib"}  # fmt: skip
+HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
+            "re", "typing", "pathlib"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
 PURE_FUNCTIONS = {"hpc.cluster.resources_of"}
 # Each outside program and package has one door.

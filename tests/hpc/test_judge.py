@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.judge import judge, judge_all, why_ended
+from hpc.judge import counted_attempts, judge, judge_all, why_ended
 from hpc.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
-from hpc.plan import NOT_COUNTED, REMEDY, Remedy
+from hpc.plan import REMEDY, Remedy
+from hpc.retry import Policy
 from hpc.slurm_states import MEANING, SlurmState
 from pipeline.errors import Cause
+from pipeline.heartbeat import Heartbeat
 from pipeline.last_words import LastWords
 from pipeline.output import Verdict
 
@@ -50,7 +52,7 @@ def judged(
     shard = ShardFacts(index=7, posts=10, output=output, attempts=attempts)
     seen = {"at": NOW, "last_answer": None, "trouble": None if answered else "no route to host"}
     observation = Observation(shards=(shard,), answered=answered, **seen | more)
-    return judge(shard, observation, grace=grace, max_attempts=max_attempts)
+    return judge(shard, observation, grace=grace, policy=Policy(max_attempts=max_attempts))
 
 
 def verdict(rule: int, message: str, cause: Cause | None = None) -> Judgement:
@@ -88,8 +90,12 @@ def test_rule_5_some_attempt_waits() -> None:
 
 def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
     since = datetime(2026, 11, 24, 11, 30, 5, tzinfo=UTC)
-    message = "Slurm does not answer (last answer 2026-11-24 11:30:05 UTC): no route to host"
+    message = (
+        "Slurm does not answer (last answer 30 min ago, 2026-11-24 11:30:05 UTC): no route to host"
+    )
     assert judged(attempt(), answered=False, last_answer=since) == verdict(6, message)
+    yesterday = judged(attempt(), answered=False, last_answer=since - timedelta(hours=20))
+    assert "(last answer 20 h ago, 2026-11-23 15:30:05 UTC)" in yesterday.message
     message = "Slurm does not answer (no answer so far): no route to host"
     assert judged(attempt(1, "FAILED"), attempt(2), answered=False) == verdict(6, message)
 
@@ -134,6 +140,56 @@ def test_rule_8_preempted_attempts_are_not_counted() -> None:
     preempted = [attempt(number, "PREEMPTED") for number in range(1, 100)]
     message = "task 4099_7 ended as PREEMPTED"
     assert judged(*preempted, max_attempts=1) == verdict(9, message, Cause.PREEMPTED)
+
+
+def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
+    went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
+    assert judged(*went_on, max_attempts=1).rule == 9
+    stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
+    message = "task 4100_7 ended as TIMEOUT; attempts used up: 1"
+    assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
+
+
+def test_rule_8_deaths_at_a_post_that_is_set_aside_are_not_counted_up_to_so_many() -> None:
+    """Each such post takes two: one that brings it under suspicion, one at the post alone."""
+    pair = [attempt(1, "FAILED"), attempt(2, "FAILED", trials=1)]
+    deaths = [replace(pair[n % 2], number=n + 1) for n in range(20)]
+    shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=tuple(deaths))
+    assert counted_attempts(shard, Policy(max_poison=10)) == 0
+    assert counted_attempts(shard, Policy(max_poison=9)) == 2
+    assert counted_attempts(shard, Policy(max_poison=0)) == 20
+    other = replace(shard, attempts=(attempt(1, "TIMEOUT", trials=1), attempt(2, "FAILED")))
+    assert counted_attempts(other, Policy()) == 2
+
+
+def test_rule_8_a_refusal_is_told_at_once_and_needs_no_grace() -> None:
+    refused = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.REFUSED))
+    assert judged(refused) == verdict(8, "in its own words", Cause.REFUSED)
+
+
+def beat(minutes_ago: float, error: str = "") -> Heartbeat:
+    return Heartbeat(written_at=NOW, progress_at=NOW - timedelta(minutes=minutes_ago), rows=3,
+                     posts=10, rate_per_minute=0.0, last_error=error, node="n1")  # fmt: skip
+
+
+def test_rule_4_a_task_that_stands_still_is_told_from_one_that_is_slow() -> None:
+    def running(since: Heartbeat | None, started: int = 600) -> Judgement:
+        started_at = NOW - timedelta(minutes=started)
+        one = attempt(1, record=record("RUNNING", started_at=started_at))
+        shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(one,), heartbeat=since)
+        seen = Observation(at=NOW, shards=(shard,), answered=True, last_answer=None)
+        return judge(shard, seen, grace=GRACE, policy=Policy(stall_minutes=30))
+
+    assert running(beat(29)) == verdict(4, "task 4001_7 is RUNNING")
+    stuck = running(beat(42, "HTTP 503"))
+    assert stuck.stalled
+    assert stuck.message == (
+        "task 4001_7 is RUNNING and has made no progress for 42 min; its last error: HTTP 503"
+    )
+    # A life that began since then has had no time yet; one that never got to work has.
+    assert not running(beat(42), started=10).stalled
+    assert not running(None, started=29).stalled
+    assert running(None, started=31).stalled
 
 
 def test_rule_9_says_what_ended_where_and_how() -> None:
@@ -203,7 +259,7 @@ observations = st.builds(
 @settings(deadline=None)
 @given(observations, st.integers(1, 5), st.integers(0, 600))
 def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace: int) -> None:
-    found = judge_all(seen, grace=timedelta(seconds=grace), max_attempts=most)
+    found = judge_all(seen, grace=timedelta(seconds=grace), policy=Policy(max_attempts=most))
     assert [one.index for one in found] == [shard.index for shard in seen.shards]
     for one, shard in zip(found, seen.shards, strict=True):
         assert one.state == STATE_OF_RULE[one.rule]
@@ -217,9 +273,8 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
             assert one.cause is why_ended(last)[0]
             assert last.record or last.words or seen.answered
         if one.rule == 9:
-            counted = [a for a in shard.attempts if why_ended(a)[0] not in NOT_COUNTED]
-            assert len(counted) < most
-            assert REMEDY[why_ended(shard.attempts[-1])[0]] is Remedy.AGAIN
+            assert counted_attempts(shard, Policy()) < most
+            assert REMEDY[why_ended(shard.attempts[-1])[0]] is not Remedy.ASK
 
 
 @settings(deadline=None)
@@ -228,8 +283,8 @@ def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
     seen: Observation, most: int, later: int
 ) -> None:
     then = replace(seen, at=seen.at + timedelta(seconds=later))
-    before = judge_all(seen, grace=GRACE, max_attempts=most)
-    after = judge_all(then, grace=GRACE, max_attempts=most)
+    before = judge_all(seen, grace=GRACE, policy=Policy(max_attempts=most))
+    after = judge_all(then, grace=GRACE, policy=Policy(max_attempts=most))
     assert all(new == old or old.rule == 7 for old, new in zip(before, after, strict=True))
 
 
@@ -237,7 +292,9 @@ def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
 @given(observations)
 def test_while_slurm_is_silent_what_is_unknown_never_fails(seen: Observation) -> None:
     silent = replace(seen, answered=False)
-    for one, shard in zip(judge_all(silent, grace=GRACE, max_attempts=4), seen.shards, strict=True):
+    for one, shard in zip(
+        judge_all(silent, grace=GRACE, policy=Policy()), seen.shards, strict=True
+    ):
         if shard.attempts and not (shard.attempts[-1].record or shard.attempts[-1].words):
             assert one.state not in (State.FAILED, State.PLANNED)
             assert one.cause is None

@@ -1,12 +1,22 @@
 """How shards become arrays, and which shards may be submitted again."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.model import ArrayPlan, Judgement, State
-from hpc.plan import arrays, resubmittable
+from hpc import plan as planning
+from hpc.model import ArrayPlan, Ask, Group, Judgement, State
+from hpc.plan import resubmittable
 from pipeline.errors import Cause
+
+
+def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
+    """Of one group."""
+    return planning.arrays([Group(shards=tuple(shards), ask=Ask())], **more)
+
 
 shard_sets = st.sets(st.integers(0, 200), max_size=80)
 array_sizes = st.integers(2, 60)
@@ -118,6 +128,28 @@ def test_more_arrays_than_tasks_at_once_form_chains() -> None:
 def test_the_quota_is_divided_by_the_tasks_of_the_whole_run() -> None:
     (plan,) = arrays([4], array_size=1001, max_parallel=3, tasks_at_once=8)
     assert (plan.throttle, plan.parallel_tasks) == (1, 8)
+
+
+def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
+    more = Group(shards=(3, 7), ask=Ask(mem_gb=8.0), why="out_of_memory: 8 GB after 4")
+    same = Group(shards=(0, 1, 2, 4, 5, 6), ask=Ask(mem_gb=4.0))
+    planned = planning.arrays([more, same], array_size=1001, max_parallel=4)
+    assert planned == (
+        ArrayPlan(
+            offset=0, indices=(3, 7), throttle=1, parallel_tasks=4, ask=more.ask, why=more.why
+        ),
+        ArrayPlan(offset=0, indices=same.shards, throttle=3, parallel_tasks=4, ask=same.ask),
+    )
+
+
+@pytest.mark.parametrize(("shards", "times"), [(8, 1), (8, 2), (8, 5), (1, 1), (1, 3), (3, 1)])
+def test_what_was_throttled_gets_less_of_the_quota_each_time(shards: int, times: int) -> None:
+    slow = Group(shards=tuple(range(shards)), ask=Ask(), delay_s=600, slowdown=0.5**times)
+    (plan,) = planning.arrays([slow], array_size=1001, max_parallel=8)
+    assert plan.throttle == max(1, int(shards * 0.5**times))
+    assert plan.throttle / plan.parallel_tasks <= 0.5**times
+    assert plan.throttle / plan.parallel_tasks > 0.5**times * 0.6
+    assert plan.delay_s == 600
 
 
 def test_nothing_to_submit_is_no_array() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpc import records, rundir
-from hpc.model import ArrayPlan, Run, Submission
+from hpc.model import ArrayPlan, Ask, Run, Submission
 from pipeline.errors import BusyError, InputError
 from tests.pipeline import builders
 
@@ -29,6 +29,14 @@ plans = st.builds(
     parallel_tasks=st.integers(1, 200),
     after=st.integers(0, 50),
     after_jobs=st.lists(st.integers(1, 10**8), max_size=3).map(tuple),
+    ask=st.builds(
+        Ask,
+        mem_gb=st.none() | st.floats(0.1, 4000),
+        time_min=st.integers(1, 10_000),
+        exclude=st.lists(st.text("n0123456789", min_size=1), max_size=3).map(tuple),
+    ),
+    delay_s=st.integers(0, 86_400),
+    why=st.text(max_size=40),
 )
 moments = st.datetimes(timezones=st.just(UTC))
 recorded = st.builds(
@@ -39,6 +47,10 @@ recorded = st.builds(
     intended_at=moments,
     array_job_id=st.none() | st.integers(1, 10**8),
     released_at=st.none() | moments,
+    crashed=st.dictionaries(
+        st.integers(0, 2000), st.lists(st.integers(1, 99), min_size=1).map(tuple), max_size=3
+    ),
+    restarted=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
 )
 
 
@@ -64,34 +76,45 @@ def test_a_submission_is_read_as_it_was_recorded(run: Run, one: Submission) -> N
 
 
 def test_a_record_can_be_read_by_a_person(run: Run) -> None:
-    (intent,) = records.intents(run, (PLAN,), 2, NOW)
-    records.record(run, replace(intent, array_job_id=4711, released_at=NOW))
+    plan = replace(PLAN, ask=Ask(mem_gb=8.0, time_min=60, exclude=("n1",)), why="node: not on n1")
+    (intent,) = records.intents(run, (plan,), NOW, {1004: (1, 2), 1005: (1,)})
+    intent = replace(intent, number=2, array_job_id=4711, released_at=NOW, restarted=(7,))
+    records.record(run, intent)
     assert json.loads((run.folder / "submissions" / "0002.json").read_text()) == {
         "number": 2,
-        "job_name": f"hpc-{builders.RUN_ID}-0002",
+        "job_name": f"hpc-{builders.RUN_ID}-0001",
         "array_job_id": 4711,
         "intended_at": "2026-11-24T12:00:00.123456+00:00",
         "released_at": "2026-11-24T12:00:00.123456+00:00",
+        "why": "node: not on n1",
         "offset": 1001,
         "array": "3,7-9",
         "throttle": 2,
         "parallel_tasks": 8,
         "after": 0,
         "after_jobs": [],
+        "mem_gb": 8.0,
+        "time_min": 60,
+        "exclude": ["n1"],
+        "delay_s": 0,
+        "crashed": {"3": [1, 2]},
+        "restarted": [7],
     }
 
 
 def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> None:
-    made = records.intents(run, (PLAN, PLAN, PLAN), 9, NOW)
+    (earlier,) = records.intents(run, (PLAN,), NOW, {})
+    records.record(run, replace(earlier, number=8))
+    made = records.intents(run, (PLAN, PLAN, PLAN), NOW, {})
     assert [one.number for one in made] == [9, 10, 11]
     assert len({one.job_name for one in made}) == 3
     for one in reversed(made):
         records.record(run, one)
-    assert records.submissions(run) == tuple(made)
+    assert records.submissions(run)[1:] == tuple(made)
 
 
 def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run: Run) -> None:
-    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    (one,) = records.intents(run, (PLAN,), NOW, {})
     records.record(run, one)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
         (run.folder / "submissions" / name).write_text("{")
@@ -109,18 +132,18 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run:
     ],
 )
 def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> None:
-    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    (one,) = records.intents(run, (PLAN,), NOW, {})
     records.record(run, one)
     path = run.folder / "submissions" / "0001.json"
     if isinstance(damage, dict):
         values = {**json.loads(path.read_text()), **damage}
         damage = json.dumps({key: value for key, value in values.items() if value is not ...})
     path.write_text(damage)
-    assert refusal(InputError, rundir.submissions, run).startswith(f"{path} is damaged: {why}")
+    assert refusal(InputError, records.submissions, run).startswith(f"{path} is damaged: {why}")
 
 
 def test_a_withdrawn_submission_leaves_nothing(run: Run) -> None:
-    (one,) = records.intents(run, (PLAN,), 1, NOW)
+    (one,) = records.intents(run, (PLAN,), NOW, {})
     records.record(run, one)
     logs = run.folder / "logs" / "0001"
     logs.mkdir(parents=True)

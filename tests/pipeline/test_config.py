@@ -40,7 +40,7 @@ def refusal(folder: Path, text: str, *overrides: str) -> str:
 def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = load(tmp_path, WHOLE)
-    assert (one.name, one.max_attempts) == ("perspective", 2)
+    assert (one.name, one.retry.integer("max_attempts")) == ("perspective", 2)
     assert one.backlog == Backlog(
         source="posts.db",
         table="preprocessed_posts",
@@ -69,7 +69,6 @@ def test_what_is_not_given_has_its_default(tmp_path: Path, monkeypatch: pytest.M
     assert (one.backlog.table, one.backlog.where) == (None, None)
     assert one.sharding == Sharding(rows_per_shard=10_000, shards=None)
     assert one.checkpoint == Checkpoint(rows=500, seconds=60.0)
-    assert one.max_attempts == 4
     assert one.storage == Storage(run_root=elsewhere / "runs", database=elsewhere / "labels.duckdb")
 
 
@@ -92,14 +91,6 @@ def test_what_is_not_given_has_its_default(tmp_path: Path, monkeypatch: pytest.M
         (
             "checkpoint: {row: 5}",
             "checkpoint.row: is not a key that anything reads (did you mean 'rows'?)",
-        ),
-        (
-            "retry: {attempts: 5}",
-            "retry.attempts: is not a key that anything reads (did you mean 'max_attempts'?)",
-        ),
-        (
-            "retry: {max_attempts: none}",
-            "retry.max_attempts: should be a whole number, 1 or more, not 'none'",
         ),
         (
             "storage: {run_roots: x}",
@@ -184,7 +175,8 @@ def test_an_override_replaces_one_key_and_is_kept_in_what_is_effective(
 
 
 def test_an_override_reaches_into_a_section_that_is_given_empty(tmp_path: Path) -> None:
-    assert load(tmp_path, SHORT + "retry:\n", "retry.max_attempts=9").max_attempts == 9
+    given = load(tmp_path, SHORT + "retry:\n", "retry.max_attempts=9").retry
+    assert given.integer("max_attempts") == 9
 
 
 def test_a_later_override_wins(tmp_path: Path) -> None:
