@@ -23,9 +23,8 @@ from pipeline.errors import BusyError, InputError, RunError
 from pipeline.manifest import log_path
 
 CARETAKER, UNDERSTUDY = "caretaker", "understudy"
-# One after another that failed, a few minutes apart: then a person has to look.
+# One after another that failed: then a person has to look.
 MOST_FAILURES = 5
-PAUSE_S = 120
 BUSY_PAUSE_S = 600
 
 
@@ -58,7 +57,7 @@ def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> None:
         UNDERSTUDY,
         dependency=f"afternotok:{own}",
         failures=failures + 1,
-        delay_s=PAUSE_S,
+        delay_s=round(run.cluster["grace_seconds"]),
     )
     try:
         with rundir.lock_run(run) as lock:

@@ -51,7 +51,7 @@ def freeze(section: Section) -> JsonObject:
         "grace_seconds": section.number("grace_seconds", 0.0 if local else 120.0, above=-1),
         "poll_seconds": section.number("poll_seconds", 0.2 if local else 30.0, above=0),
         "resources": asdict(resources),
-        "caretaker": asdict(_caretaker(section.section("caretaker"), resources)),
+        "caretaker": asdict(_caretaker(section, template, resources)),
     }
     section.done()
     if template:
@@ -81,8 +81,11 @@ def caretaker_of(frozen: JsonObject) -> Resources:
     return Resources(**{**values, "setup": tuple(values["setup"])})
 
 
-def _caretaker(section: Section, tasks: Resources) -> Resources:
+def _caretaker(section: Section, template: Section | None, tasks: Resources) -> Resources:
     """Where the tasks run unless said otherwise, but one core and little memory."""
+    given = section.has("caretaker")
+    under = template.section("caretaker") if template else None
+    section = under if under and not given else section.section("caretaker")
     resources = Resources(
         partition=section.text("partition", tasks.partition),
         account=section.text("account", tasks.account),

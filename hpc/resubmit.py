@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from hpc import cli, local, records, rundir
+from hpc import cli, local, plan, records, rundir
 from hpc.arrays import expand
 from hpc.cli import Verb
 from hpc.drive import Say, arrays_for, begin, described, look, slurm_of
@@ -29,6 +29,12 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
         if refusal:
             raise RunError(refusal)
+        stopped = plan.refusal(now.observation)
+        if stopped and not given.force:
+            raise RunError(
+                f"the run stands still since shard {stopped.shard} was refused: {stopped.message}\n"
+                "  once that is mended, --force goes on with all that is not done"
+            )
         if not shards:
             say(f"no shard of run {run.run_id} is failed: nothing to submit again")
             say(f"next: {next_command(run, now.state)}")

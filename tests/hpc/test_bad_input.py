@@ -164,7 +164,7 @@ def test_outside_of_any_run_a_verb_says_where_it_looked(
 
 def another_version(manifest: Path) -> None:
     values = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**values, "format": 2, "version": "0.9"}))
+    manifest.write_text(json.dumps({**values, "format": 1, "version": "0.9"}))
 
 
 def cut(manifest: Path) -> None:
@@ -174,8 +174,8 @@ def cut(manifest: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (another_version, "{run} was made by another version (run format 2, written by version "
-         "0.9; this is 1): use that version for it"),
+        (another_version, "{run} was made by another version (run format 1, written by version "
+         "0.9; this is 2): use that version for it"),
         (cut, "{run}/manifest.json is damaged: it is not a manifest of this program"),
     ],
 )  # fmt: skip

@@ -23,9 +23,9 @@ from hpc.model import (
     Submission,
     TaskRecord,
 )  # fmt: skip
-from hpc.plan import arrays
 from pipeline.errors import Cause
 from pipeline.output import Verdict
+from tests.hpc.test_plan import arrays
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_JOB = 4000

@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpc.cluster import Resources, freeze, resources_of
+from hpc.cluster import Resources, ask_of, asking, caretaker_of, freeze, resources_of
+from hpc.model import Ask
 from pipeline.errors import InputError
 from pipeline.model import JsonObject
 from pipeline.section import Section
@@ -63,17 +65,41 @@ def frozen(tmp_path: Path) -> Freeze:
 
 
 def test_without_anything_slurms_and_our_defaults_hold(frozen: Freeze) -> None:
+    nothing = {
+        "partition": None, "account": None, "time_min": 60, "mem_gb": None, "cpus": 1,
+        "gres": None, "qos": None, "constraint": None, "exclude": None,
+        "python": sys.executable, "setup": (), "extra": {},
+    }  # fmt: skip
     assert frozen() == {
         "executor": "slurm",
         "max_parallel": 8,
         "grace_seconds": 120.0,
         "poll_seconds": 30.0,
-        "resources": {
-            "partition": None, "account": None, "time_min": 60, "mem_gb": None, "cpus": 1,
-            "gres": None, "qos": None, "constraint": None, "exclude": None,
-            "python": sys.executable, "setup": (), "extra": {},
-        },
-    }  # fmt: skip
+        "resources": nothing,
+        "caretaker": {**nothing, "mem_gb": 2.0},
+    }
+
+
+def test_the_caretaker_runs_where_the_tasks_do_with_one_core_and_little_memory(
+    frozen: Freeze,
+) -> None:
+    gpu = frozen(partition="gpu", account="kellogg", gres="gpu:1", cpus=8, mem_gb=64, setup=["x"])
+    care = caretaker_of(gpu)
+    assert (care.partition, care.account, care.setup) == ("gpu", "kellogg", ("x",))
+    assert (care.cpus, care.mem_gb, care.time_min, care.gres) == (1, 2.0, 60, None)
+    from_template = caretaker_of(frozen("caretaker: {partition: small}", partition="gpu"))
+    assert from_template.partition == "small"
+    own = {"partition": "short", "account": "b1", "qos": "q", "time_min": 5, "mem_gb": 1}
+    care = caretaker_of(frozen(partition="gpu", caretaker=own))
+    assert {key: getattr(care, key) for key in own} == own
+
+
+def test_an_attempt_asks_for_its_own_on_top_of_what_is_configured(frozen: Freeze) -> None:
+    resources = resources_of(frozen(mem_gb=4, exclude="n9", time_min=30))
+    assert ask_of(resources) == Ask(mem_gb=4.0, time_min=30)
+    grown = asking(resources, Ask(mem_gb=8.0, time_min=60, exclude=("n1", "n2")))
+    assert grown == replace(resources, mem_gb=8.0, time_min=60, exclude="n9,n1,n2")
+    assert asking(resources_of(frozen()), Ask()).exclude is None
 
 
 def test_a_template_gives_every_key(frozen: Freeze) -> None:

@@ -156,7 +156,7 @@ def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench
 
 DYING = """
 import os, signal, sys
-from hpc import cli, drive, first_look, local, rundir, submit
+from hpc import cli, drive, first_look, local, records, rundir, submit
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 {where} = die
 cli.main(submit.VERB, sys.argv[1:])
@@ -167,7 +167,7 @@ cli.main(submit.VERB, sys.argv[1:])
     ("where", "state"),
     [
         ("rundir.lock_run", ("planned", None, 0)),
-        ("rundir.record", ("planned", None, 0)),
+        ("records.record", ("planned", None, 0)),
         ("local.run_array", ("failed", "preempted", 1)),
         ("local._record_end", ("failed", "lost", 1)),
         ("drive.gather", ("done", None, 1)),

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from hpc import local, plan, rundir, submission
+from hpc import local, rundir, submission
 from hpc.model import Phase, Run, Submission, TaskRecord
 from pipeline.errors import Cause
 from tests.hpc.bench import valence_run
 from tests.hpc.processes import tasks_of
+from tests.hpc.test_plan import arrays
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def sent(run: Run, shards: int) -> Submission:
-    plans = plan.arrays(range(shards), array_size=1001, max_parallel=2)
-    (one,) = submission.send(run, None, plans)
+    plans = arrays(range(shards), array_size=1001, max_parallel=2)
+    (one,) = submission.send(run, None, plans, {})
     return one
 
 

@@ -98,7 +98,10 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
     bench.tell(1, "fail")
     done = bench.submit()
     assert said(done) == (0, "")
-    assert "attempt 2: 1 shards on this machine, indices 1, 1 at once\n" in done.stdout
+    assert (
+        "attempt 2: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
+        in done.stdout
+    )
     assert bench.states() == [("done", None, 1), ("done", None, 2), ("done", None, 1)]
     assert bench.asked() == once(6)
     assert bench.query("SELECT count(*) FROM labels_test") == [(6,)]
@@ -136,7 +139,8 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     dry = here("resubmit", "--force", "--dry-run")
     assert said(dry) == (0, "")
     assert dry.stdout == (
-        "would submit attempt 3: 1 shards on this machine, indices 1, 1 at once\n"
+        "would submit attempt 3: 1 shard on this machine, indices 1, 1 at once "
+        "(crashed: the same again)\n"
     )
     assert json.loads(here("resubmit", "--force", "--dry-run", "--json").stdout) == {
         "run_id": run.name, "shards": [1], "array_jobs": [],
@@ -145,7 +149,8 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     forced = bench.hpc("resubmit", "--force")
     assert said(forced) == (0, "")
     assert forced.stdout.startswith(
-        f"attempt 3: 1 shards on this machine, indices 1, 1 at once\nrun {run.name}: complete\n"
+        "attempt 3: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
+        f"run {run.name}: complete\n"
     )
     assert forced.stdout.endswith(f"next: python -m hpc.gather {run}\n")
     assert bench.states() == [("done", None, 1), ("done", None, 3), ("done", None, 1)]

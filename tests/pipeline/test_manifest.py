@@ -35,10 +35,10 @@ def test_a_file_that_is_no_manifest_is_called_damaged(tmp_path: Path, content: b
 
 
 def test_a_run_of_another_version_is_refused_with_the_version_to_use(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": 2, "version": "9.1"}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 9, "version": "9.1"}))
     assert refusal(tmp_path) == (
-        f"{tmp_path} was made by another version (run format 2, written by version 9.1; "
-        "this is 1): use that version for it"
+        f"{tmp_path} was made by another version (run format 9, written by version 9.1; "
+        "this is 2): use that version for it"
     )
 
 

@@ -16,6 +16,7 @@ from tests.slurm.programs import environment
 SCRIPTED = '''
 import os, pathlib, signal, time
 from pipeline.classifiers.base import Classifier
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
 
 class Scripted(Classifier):
@@ -46,6 +47,8 @@ class Scripted(Classifier):
         match words[:1]:
             case ["fail"]:
                 raise RuntimeError("this was scripted")
+            case ["refuse"]:
+                raise TaskError(Cause.REFUSED, "the key was refused")
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["memory"]:

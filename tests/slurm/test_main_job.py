@@ -89,7 +89,7 @@ def test_one_failed_shard_alone_is_an_array_of_that_one_index(bench: Bench) -> N
     bench.document("submit", "--config", config)
     wait_for(lambda: bench.states()[3] == ("failed", "crashed"), 90, "shard 3 failed")
     plan = bench.hpc("resubmit", "--dry-run")
-    assert "would submit attempt 2: 1 shards" in plan.stdout
+    assert "would submit attempt 2: 1 shard" in plan.stdout
     job = bench.document("resubmit", "--indices", "3")["array_jobs"][0]
     assert bench.document("supervise")["state"] == "complete"
     expected = {f"{job}_3": "COMPLETED"}

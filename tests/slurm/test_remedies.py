@@ -1,0 +1,150 @@
+"""Every cause on a real Slurm: what the next attempt was really given, as sacct shows it."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.slurm import posts
+from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.commands import Bench
+
+pytestmark = pytest.mark.slurm
+
+
+def one_shard(bench: Bench, rows: int = 10, **sections: Any) -> pathlib.Path:
+    source = posts.json_lines(bench.folder / "p.jsonl", rows)
+    return bench.config(source, **{"sharding": {"shards": 1}, **sections})
+
+
+def asked(bench: Bench, job: int, index: int, field: str) -> str:
+    """What accounting says that a task asked for, or got."""
+    told = bench.cluster.run("sacct", "-n", "-P", "-X", "-j", f"{job}_{index}", "-o", field)
+    return told.strip()
+
+
+def test_out_of_memory_gets_more_memory_up_to_the_largest_node(bench: Bench) -> None:
+    bench.script(0, "memory")
+    bench.script(2, "fail")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 30),
+        sharding={"shards": 3},
+        retry={"memory_factor": 64.0},
+    )
+    bench.document("submit", "--config", config)
+    wanted = {0: ("failed", "out_of_memory"), 1: ("done", None), 2: ("failed", "crashed")}
+    wait_for(lambda: bench.states() == wanted, 90, "two shards failed, for two reasons")
+    plan = bench.hpc("resubmit", "--dry-run").stdout
+    most = 4000 / 1024
+    assert f"indices 0, 1 at once (out_of_memory: {most:.3g} GB after 0.4, the most there" in plan
+    assert "indices 2, 1 at once (crashed: the same again)" in plan
+    end = bench.document("supervise")
+    assert end["state"] == "complete"
+    jobs = {shard["index"]: shard["array_job_id"] for shard in end["shards"]}
+    assert jobs[0] != jobs[2]
+    got = {index: (jobs[index], asked(bench, jobs[index], index, "ReqMem")) for index in (0, 2)}
+    assert got == {0: (jobs[0], "4000M"), 2: (jobs[2], "410M")}
+
+
+def test_a_node_that_was_lost_is_stayed_away_from(
+    tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=2) as own:
+        bench = Bench(own, tmp_path)
+        bench.script(0, "wait")
+        extra = {"nodelist": own.node_names[0], "no-requeue": ""}
+        config = one_shard(bench, cluster={"extra": extra})
+        job = bench.document("submit", "--config", config)["array_jobs"][0]
+        wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+        assert asked(bench, job, 0, "NodeList") == own.node_names[0]
+        own.kill_slurmd(own.node_names[0])
+        wait_for(lambda: bench.states() == {0: ("failed", "node")}, 120, "its node is lost")
+        plan = bench.hpc("resubmit", "--dry-run").stdout
+        assert f"(node: not on {own.node_names[0]})" in plan
+
+
+def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
+    """Shard 0 is refused while others wait: none of them is asked for anything any more."""
+    bench.script(0, "refuse")
+    for index in range(1, 6):
+        bench.script(index, "wait")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 60),
+        sharding={"shards": 6},
+        cluster={"max_parallel": 2},
+    )
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states()[0] == ("blocked", "refused"), 90, "shard 0 is refused")
+    (bench.scripts / "go").touch()
+    told = bench.hpc("supervise")
+    assert told.returncode == 1
+    states = set(bench.states().values())
+    assert states <= {("done", None), ("blocked", "refused"), ("blocked", "cancelled")}
+    assert len(bench.asked()) < 60
+    again = bench.hpc("resubmit")
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: the run stands still since shard ")
+    bench.document("resubmit", "--force")
+    assert bench.document("supervise")["state"] == "complete"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(60))
+
+
+def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench) -> None:
+    bench.script(1, "fail")
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
+    told = bench.hpc("submit", "--config", config, "--caretaker")
+    assert told.returncode == 0, told.stderr
+    assert "caretaker: job " in told.stdout
+    (run,) = (bench.folder / "runs").glob("[0-9]*")
+
+    def logs() -> str:
+        return "".join(log.read_text() for log in sorted((run / "logs/caretaker").glob("*.log")))
+
+    wait_for(lambda: f"{run.name}: complete" in logs(), 180, "the second caretaker is done")
+    assert bench.states() == dict.fromkeys(range(4), ("done", None))
+    assert "gathered" in logs()
+    assert "attempt 2: 1 shard as array job" in logs()
+    names = lambda: bench.cluster.run("squeue", "-h", "-o", "%j")  # noqa: E731
+    wait_for(lambda: run.name not in names(), 60, "nothing of the run is left in the queue")
+
+
+def test_a_caretaker_that_dies_is_followed_by_its_understudy(bench: Bench) -> None:
+    """It is killed when it asks accounting, once it has its understudy."""
+    once = bench.folder / "once"
+    shim = bench.shim("sacct", f"[ -e {once} ] || {{ touch {once}; kill -9 $PPID; }}")
+    lines = f"case $SLURM_JOB_NAME in *-caretaker) export PATH={shim['PATH']};; esac"
+    bench.script(0, "fail")
+    config = one_shard(bench, cluster={"setup": [lines]})
+    submitted = bench.document("submit", "--config", config, "--caretaker")
+    logs = pathlib.Path(submitted["run_dir"]) / "logs" / "caretaker"
+
+    def told() -> str:
+        return "".join(log.read_text() for log in sorted(logs.glob("*.log")))
+
+    wait_for(once.exists, 90, "the first caretaker is killed")
+    wait_for(lambda: ": complete" in told(), 180, "a later one brings the run to its end")
+    assert bench.states() == {0: ("done", None)}
+
+
+@pytest.fixture
+def preempting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1) as own:
+        yield own
+
+
+def test_preempted_attempts_are_submitted_again_and_not_counted(
+    preempting: SlurmCluster, tmp_path: pathlib.Path
+) -> None:
+    bench = Bench(preempting, tmp_path)
+    bench.script(0, "wait")
+    config = one_shard(bench, retry={"max_attempts": 1})
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+    high = preempting.run(
+        "sbatch", "--parsable", "-p", "high", "--exclusive", "-o", "/dev/null", "--wrap", "true"
+    )
+    assert high
+    wait_for(lambda: bench.states() == {0: ("failed", "preempted")}, 90, "it was preempted")
+    end = bench.document("supervise")
+    assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)
