@@ -102,11 +102,13 @@ def begin(
 
 def described(one: Submission) -> str:
     count = len(one.plan.indices)
-    where = f"as array job {one.array_job_id}" if one.array_job_id else "on this machine"
+    where = ""  # of one that was only planned
+    if one.released_at:
+        where = f" as array job {one.array_job_id}" if one.array_job_id else " on this machine"
     offset = f" + {one.plan.offset}" if one.plan.offset else ""
     why = f" ({one.plan.why})" if one.plan.why else ""
     return (
-        f"attempt {one.number}: {count:,} shard{'s' * (count > 1)} {where}, "
+        f"attempt {one.number}: {count:,} shard{'s' * (count > 1)}{where}, "
         f"indices {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once{why}"
     )
 

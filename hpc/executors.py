@@ -6,6 +6,7 @@ place only after sbatch has returned: a submitter that dies in between loses the
 that starts at once waits 60 s for its order. Relies on private names of submitit 1.5.4.
 """
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def _parameters(
 
 
 def _memory(gigabytes: float | None) -> str | None:
-    return None if gigabytes is None else f"{round(gigabytes * 1024)}M"
+    return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"
 
 
 def _warning_s(time_min: int) -> int:

@@ -192,12 +192,14 @@ def _by_task(
     cut: list[tuple[Submission, int, TaskRecord]] = []
     for identity, record in records:
         submission = jobs.get(identity.job)
-        if submission is None or identity.indices is None:
+        if submission is None:
             continue
-        for index in identity.indices:
+        # What was cancelled before it started is left under the bare job id, without its indices.
+        indices = identity.indices or ()
+        for index in indices:
             found[submission.number, index] = record
-        if identity.truncated:
-            cut.append((submission, max(identity.indices, default=-1), record))
+        if identity.truncated or identity.indices is None:
+            cut.append((submission, max(indices, default=-1), record))
     for submission, last, record in cut:
         for index in submission.plan.indices:
             if index > last:

@@ -79,11 +79,11 @@ def _more_memory(last: Attempt, policy: Policy, limits: Limits) -> tuple[Ask, st
     if had is None:
         return last.ask, "the same again: nobody knows how much it had; set cluster.mem_gb"
     most = policy.max_mem_gb or limits.mem_gb
-    wanted = round(min(had * policy.memory_factor, most or math.inf), 2)
+    wanted = min(had * policy.memory_factor, most or math.inf)
     if wanted <= had:
-        return replace(last.ask, mem_gb=had), f"{had:g} GB again, the most there is"
+        return replace(last.ask, mem_gb=had), f"{had:.4g} GB again, the most there is"
     capped = ", the most there is" if wanted == most else ""
-    return replace(last.ask, mem_gb=wanted), f"{wanted:g} GB after {had:g}{capped}"
+    return replace(last.ask, mem_gb=wanted), f"{wanted:.4g} GB after {had:.4g}{capped}"
 
 
 def _more_time(last: Attempt, policy: Policy, limits: Limits) -> tuple[Ask, str]:

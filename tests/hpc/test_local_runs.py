@@ -139,8 +139,7 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     dry = here("resubmit", "--force", "--dry-run")
     assert said(dry) == (0, "")
     assert dry.stdout == (
-        "would submit attempt 3: 1 shard on this machine, indices 1, 1 at once "
-        "(crashed: the same again)\n"
+        "would submit attempt 3: 1 shard, indices 1, 1 at once (crashed: the same again)\n"
     )
     assert json.loads(here("resubmit", "--force", "--dry-run", "--json").stdout) == {
         "run_id": run.name, "shards": [1], "array_jobs": [],
