@@ -23,21 +23,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
-    if given.caretaker is not None:
-        if slurm is None:
-            raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
+    if given.caretaker is None:
+        with rundir.lock_run(run) as lock:
+            end = supervise(run, slurm, lock, say, once=given.once)
+    elif slurm is None:
+        raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
+    else:
         caretaker.take_care(run, slurm, given.caretaker, say)
         end = look(run, slurm)
-        return 0, summary.document(run, end.observation, end.judged)
-    with rundir.lock_run(run) as lock:
-        end = supervise(run, slurm, lock, say, once=given.once)
     if not given.json:
         say(summary.table(run, end.observation, end.judged))
         say(first_look.text(run.manifest.database, run.manifest.name))
         if end.state is not RunState.COMPLETE:
             say(f"\nnext: {summary.next_command(run, end.state)}")
     document = summary.document(run, end.observation, end.judged)
-    return summary.EXIT_CODE[end.state], document
+    # Of a caretaker that did its work Slurm should not say that it failed.
+    return 0 if given.caretaker is not None else summary.EXIT_CODE[end.state], document
 
 
 VERB = Verb(

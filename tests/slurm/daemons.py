@@ -16,7 +16,7 @@ from tests.slurm import watchdog
 T = TypeVar("T")
 LOG_LINES = 30
 FIRST_PORT = 10_000
-SLOWNESS = 1
+SLOWNESS = 3
 
 
 def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float = 0.1) -> T:
