@@ -24,9 +24,9 @@ from pipeline.errors import Cause, TaskError
 
 WAITING, IN_HAND, ANSWERED = range(3)
 JOURNAL, TRIAL = ".in-hand", ".trial"
-# A classifier that takes posts faster than that has some written ahead, and answers written with
-# them: each write lets go of the interpreter, which for valence cost a tenth of its speed. What is
-# suspected too much is asked alone, and cleared.
+# A classifier that takes posts this quickly has some written ahead, twice as many each time, and
+# answers are written with them: each write lets go of the interpreter, which for valence cost a
+# tenth of its speed. Posts that are suspected for it are asked alone, and cleared.
 AHEAD, QUICK_SECONDS = 16, 0.01
 
 
@@ -93,7 +93,8 @@ class InHand:
         self._path = Path(f"{self._prefix}{uuid.uuid4().hex[:8]}{JOURNAL}")
         self._states = bytearray([ANSWERED]) * len(uris)
         self._first, self._last = len(uris), 0
-        self._written = 0.0
+        self._handed_out = self._written = 0.0
+        self._ahead = 1
         self._trial: Path | None = None
         self.alone = False
         self.blamed = False
@@ -144,7 +145,11 @@ class InHand:
             self._states[row] = IN_HAND
             self._write(row, row + 1)
         elif self._states[row] != IN_HAND:
-            end = row + (AHEAD if time.monotonic() - self._written < QUICK_SECONDS else 1)
+            now = time.monotonic()
+            quick = now - self._handed_out < QUICK_SECONDS
+            self._ahead = min(2 * self._ahead, AHEAD) if quick else 1
+            self._handed_out = now
+            end = row + self._ahead
             self._states[row:end] = self._states[row:end].replace(
                 bytes([WAITING]), bytes([IN_HAND])
             )
