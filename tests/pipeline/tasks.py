@@ -34,9 +34,7 @@ def start(
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
     python_path = os.pathsep.join(map(str, (ROOT, *paths)))
     program = SHORT_DRAIN if short_drain else program
-    called = (
-        ["-c", f"{program} worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
-    )
+    called = ["-c", f"{program}worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
     return subprocess.Popen(
         [sys.executable, *called, *arguments],
         env=inherited | {"PYTHONPATH": python_path} | environment,
