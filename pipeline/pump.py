@@ -1,8 +1,8 @@
 """A classifier at work in a thread of its own, so that nothing it waits for delays a checkpoint."""
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
@@ -13,6 +13,8 @@ from pipeline.model import Answer, Post
 # way are waited for that long less what the last part takes to write.
 DRAIN_SECONDS = 15.0
 TICK_SECONDS = 0.5
+LOOK_SECONDS = 0.02
+MOST_WAITING = 10_000
 
 
 class Watch(Protocol):
@@ -29,31 +31,27 @@ def answers(
     cannot hold up a checkpoint. After `stopping`, those that come within DRAIN_SECONDS."""
     if not posts:
         return
-    arrived: queue.Queue[Answer | BaseException | None] = queue.Queue(maxsize=10_000)
-    left = threading.Event()
-
-    def put(item: Answer | BaseException | None) -> bool:
-        while not left.is_set():
-            try:
-                arrived.put(item, timeout=TICK_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False
+    arrived: deque[Answer | BaseException | None] = deque()
+    left, ended = threading.Event(), threading.Event()
 
     def pump() -> None:
         end: BaseException | None = None
         try:
             for answer in classifier.classify(_UntilStopped(posts, stopping, watch)):
                 watch.answered(answer.uri)
-                if not put(answer):
+                while len(arrived) >= MOST_WAITING and not left.is_set():
+                    time.sleep(LOOK_SECONDS)
+                if left.is_set():
                     return
+                arrived.append(answer)
         except BaseException as error:  # noqa: BLE001 - handed to the task's own thread, raised there
             end = error
-        put(end)
+        arrived.append(end)
+        ended.set()
 
     threading.Thread(target=pump, name="classify", daemon=True).start()
     drained_by: float | None = None
+    silent = 0.0
     try:
         while True:
             # Also while answers come: a classifier that copied its posts never sees them run out.
@@ -61,11 +59,17 @@ def answers(
                 drained_by = drained_by or time.monotonic() + DRAIN_SECONDS
                 if time.monotonic() > drained_by:
                     return
-            try:
-                item = arrived.get(timeout=TICK_SECONDS)
-            except queue.Empty:
-                yield None
+            if not arrived:
+                # Not woken by each answer: the threads would hand the interpreter to and fro at
+                # every one, which cost a third of the speed of valence.
+                ended.wait(LOOK_SECONDS)
+                silent += LOOK_SECONDS
+                if silent >= TICK_SECONDS:
+                    silent = 0.0
+                    yield None
                 continue
+            silent = 0.0
+            item = arrived.popleft()
             if item is None:
                 return
             if isinstance(item, BaseException):

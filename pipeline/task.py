@@ -115,8 +115,11 @@ class Task:
                 self._take(Answer(uri, reason="text_too_short"))
             elif row in evidence.alone:
                 self._take(Answer(uri, reason=evidence.verdict(row)))
+            elif row in evidence.held:
+                alone.append(Post(uri, text))
             else:
-                (alone if row in evidence.held else at_once).append(Post(uri, text))
+                at_once.append(Post(uri, text))
+                self._in_hand.will_be_asked(row)
         if evidence.held:
             say(
                 f"after crashes: {len(evidence.alone)} posts set aside, "

@@ -1,6 +1,8 @@
 """A classifier that does what a test says and notes what it was asked, and its installation."""
 
 import os
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.errors import Cause, TaskError
+from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, Post
 from pipeline.secret import Secret
 from pipeline.section import Section
@@ -19,7 +22,8 @@ FOREVER = 3600.0
 class Scripted(Classifier):
     """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
     post takes; `gate`, a file without which nothing is answered; `answered`, after which
-    it hangs."""
+    it hangs; `deadly`, how the task dies at which uri; `at_once`, how many are in flight;
+    `complaint`, of its service."""
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
@@ -33,7 +37,14 @@ class Scripted(Classifier):
         self._options = options
         self._log = os.open(options["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
+    @property
+    def trouble(self) -> str:
+        return str(self._options.get("complaint", ""))
+
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        if "at_once" in self._options:
+            yield from in_flight(posts, self._ask, limit=self._options["at_once"])
+            return
         script = getattr(self, self._options.get("script", "label"))
         for number, post in enumerate(posts):
             os.write(self._log, f"{post.uri}\n".encode())
@@ -42,7 +53,29 @@ class Scripted(Classifier):
                 time.sleep(0.01)
             if number == self._options.get("answered"):
                 time.sleep(FOREVER)
+            self._die(post)
             yield from script(number, post)
+
+    def _ask(self, post: Post, stop: threading.Event) -> Answer:
+        os.write(self._log, f"{post.uri}\n".encode())
+        time.sleep(self._options.get("seconds", 0.0))
+        self._die(post)
+        return Answer(post.uri, {"mood": post.text})
+
+    def _die(self, post: Post) -> None:
+        match self._options.get("deadly", {}).get(post.uri):
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(9)
+            case "raise":
+                raise RuntimeError("this post is deadly")
+            case "own":
+                raise TaskError(Cause.CRASHED, "HTTP 500 (6 times)", blames_post=True)
+            case "service":
+                raise TaskError(Cause.CRASHED, "HTTP 503 (6 times)")
+            case "memory":
+                raise MemoryError("no more")
 
     def label(self, number: int, post: Post) -> Iterator[Answer]:
         yield Answer(post.uri, {"mood": post.text})

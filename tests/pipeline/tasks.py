@@ -18,17 +18,25 @@ SHORT_DRAIN = "import sys; from pipeline import pump, worker; pump.DRAIN_SECONDS
 
 
 def start(
-    order: WorkOrder, *paths: Path, short_drain: bool = False, **environment: str
+    order: WorkOrder,
+    *paths: Path,
+    short_drain: bool = False,
+    program: str | None = None,
+    **environment: str,
 ) -> "subprocess.Popen[str]":
-    """`python -m pipeline.worker` for this order, with `paths` on the module path."""
+    """`python -m pipeline.worker` for this order, with `paths` on the module path.
+
+    `program` comes before `worker.main`, which it must import; `short_drain` is one.
+    """
     arguments: list[str] = []
     for field, value in zip(fields(order), astuple(order), strict=True):
         arguments += [f"--{field.name.replace('_', '-')}", str(value)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
     python_path = os.pathsep.join(map(str, (ROOT, *paths)))
-    program = ["-c", f"{SHORT_DRAIN} worker.main(sys.argv[1:])"]
+    program = SHORT_DRAIN if short_drain else program
+    called = ["-c", f"{program}worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
     return subprocess.Popen(
-        [sys.executable, *(program if short_drain else ["-m", "pipeline.worker"]), *arguments],
+        [sys.executable, *called, *arguments],
         env=inherited | {"PYTHONPATH": python_path} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -112,6 +112,9 @@ def test_progress_is_read_off_the_names(tmp_path: Path) -> None:
     labelled(tmp_path, "u3", attempt=2)
     (tmp_path / ".tmp-0123-0001-aaaaaaaa-00000-50.parquet").write_bytes(b"half")
     assert checkpoint.rows_in(tmp_path) == 3
+    (tmp_path / "0003-something-else.parquet").touch()
+    assert checkpoint.rows_by_attempt(tmp_path) == {1: 2, 2: 1}
+    assert checkpoint.rows_by_attempt(tmp_path / "none") == {}
 
 
 def test_the_first_answer_wins(tmp_path: Path) -> None:

@@ -148,3 +148,91 @@ def test_words_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> Non
     path.parent.mkdir(parents=True)
     path.write_bytes(content.encode("latin-1"))
     assert last_words.read(tmp_path, 2, 7) is None
+
+
+def words_of(run_dir: Path, index: int, error: Exception) -> None:
+    with pytest.raises(SystemExit), Dying(run_dir, 2, index, "n"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "stops"),
+    [
+        (TaskError(Cause.REFUSED, "x"), True),
+        (TaskError(Cause.REFUSED, "x", stops_run=False), False),
+        (TaskError(Cause.CRASHED, "x"), False),
+        (TaskError(Cause.THROTTLED, "x", stops_run=True), True),
+        (InputError("x"), True),
+        (ValueError("x"), False),
+    ],
+)
+def test_words_say_whether_other_shards_would_fare_no_better(
+    tmp_path: Path, error: Exception, stops: bool
+) -> None:
+    words_of(tmp_path, 3, error)
+    words = last_words.read(tmp_path, 2, 3)
+    assert words is not None
+    assert words.stops_run is stops
+    expected = "stopped at once: shard 3 was refused: x" if stops else None
+    assert last_words.refusal(tmp_path, 2, 7) == expected
+
+
+def test_a_refusal_is_another_shards_of_the_same_attempt(tmp_path: Path) -> None:
+    assert last_words.refusal(tmp_path, 2, 7) is None
+    words_of(tmp_path, 7, TaskError(Cause.REFUSED, "no key"))
+    assert last_words.refusal(tmp_path, 2, 7) is None
+    assert last_words.refusal(tmp_path, 3, 8) is None
+
+
+def test_a_refusal_told_on_is_told_as_it_was(tmp_path: Path) -> None:
+    first = "stopped at once: shard 3 was refused: no key"
+    words_of(tmp_path, 9, TaskError(Cause.REFUSED, first))
+    assert last_words.refusal(tmp_path, 2, 12) == first
+
+
+def test_few_of_many_words_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(60):
+        words_of(tmp_path, index, ValueError("x"))
+    looked_at: list[int] = []
+    real = last_words.read
+
+    def counting(run_dir: Path, attempt: int, index: int) -> LastWords | None:
+        looked_at.append(index)
+        return real(run_dir, attempt, index)
+
+    monkeypatch.setattr(last_words, "read", counting)
+    assert last_words.refusal(tmp_path, 2, 70) is None
+    assert looked_at == list(range(59, 27, -1))
+    words_of(tmp_path, 58, TaskError(Cause.REFUSED, "no key"))
+    looked_at.clear()
+    assert last_words.refusal(tmp_path, 2, 70) is not None
+    assert looked_at == [59, 58]
+
+
+def test_words_of_an_older_version_can_be_read(tmp_path: Path) -> None:
+    words_of(tmp_path, 3, ValueError("x"))
+    path = last_words.path_of(tmp_path, 2, 3)
+    values = json.loads(path.read_text())
+    del values["stops_run"]
+    path.write_text(json.dumps(values))
+    words = last_words.read(tmp_path, 2, 3)
+    assert words is not None
+    assert words.stops_run is False
+
+
+@pytest.mark.parametrize(
+    ("error", "blames"),
+    [
+        (TaskError(Cause.CRASHED, "x"), False),
+        (TaskError(Cause.CRASHED, "x", blames_post=True), True),
+        (ValueError("x"), True),
+        (SystemExit(3), True),
+        (KeyboardInterrupt(), True),
+        (MemoryError(), False),
+        (InputError("x"), False),
+    ],
+)
+def test_which_deaths_of_a_classifier_may_be_a_posts_fault(
+    error: BaseException, blames: bool
+) -> None:
+    assert last_words.blames_post(error) is blames

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline import checkpoint, last_words, output
-from pipeline.errors import Cause
+from pipeline.errors import Cause, TaskError
+from pipeline.last_words import Dying
 from pipeline.manifest import Manifest, shard_path, work_path
 from pipeline.model import WorkOrder
 from pipeline.worker import run_task
@@ -214,3 +215,26 @@ def test_a_shard_without_a_text_to_send_needs_no_answer(tmp_path: Path) -> None:
     run_dir, run = make_run(tmp_path, rows, classifier=scripted.options(tmp_path))
     run_task(order(run_dir))
     assert labels(run_dir, run) == {uri(i): (None, "text_too_short") for i in range(3)}
+
+
+def test_a_task_that_starts_after_another_shard_was_refused_asks_nothing(tmp_path: Path) -> None:
+    run_dir, _ = make_run(tmp_path, posts(8), shards=4, classifier=scripted.options(tmp_path))
+    with pytest.raises(SystemExit), Dying(run_dir, 1, 3, "qnode1"):
+        raise TaskError(Cause.REFUSED, "HTTP 403: check the API key")
+    message = "stopped at once: shard 3 was refused: HTTP 403: check the API key"
+    assert death(order(run_dir, 0)) == (Cause.REFUSED, message)
+    assert death(order(run_dir, 1)) == (Cause.REFUSED, message)
+    words = last_words.read(run_dir, 1, 1)
+    assert words is not None
+    assert words.stops_run
+    assert scripted.asked(tmp_path) == {}
+    run_task(order(run_dir, 0, attempt=2))
+    assert scripted.asked(tmp_path) == {uri(0): 1, uri(1): 1}
+
+
+def test_a_refusal_of_one_shard_alone_stops_no_other(tmp_path: Path) -> None:
+    run_dir, run = make_run(tmp_path, posts(4), shards=2, classifier=scripted.options(tmp_path))
+    shard_path(run_dir, 1).write_bytes(b"another file")
+    assert death(order(run_dir, 1))[0] is Cause.REFUSED
+    run_task(order(run_dir, 0))
+    assert output.verify(run_dir, run, 0).verified

@@ -91,19 +91,6 @@ def test_a_task_told_to_stop_keeps_all_answers_and_ends_with_143(
     assert last_words.read(run_dir, 1, 0) is None
 
 
-def test_a_task_goes_on_through_slurms_warning_of_the_time_limit(
-    tmp_path: Path, site: Path
-) -> None:
-    gate = tmp_path / "gate"
-    run_dir, run = run_of(tmp_path, 3, rows=10, gate=str(gate))
-    task = tasks.start(order(run_dir), site)
-    tasks.until(lambda: scripted.asked(tmp_path), task)
-    task.send_signal(signal.SIGUSR2)
-    gate.touch()
-    assert tasks.finished(task)[0] == 0
-    assert output.verify(run_dir, run, 0).verified
-
-
 def test_two_tasks_of_one_shard_at_once_both_end_well_and_leave_one_output(
     tmp_path: Path, site: Path
 ) -> None:

@@ -1,0 +1,92 @@
+"""What a batch script says and an order holds, read without a cluster."""
+
+import pathlib
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from submitit.core.utils import DelayedSubmission, JobPaths
+
+from hpc import executors
+from hpc.cluster import Resources
+from hpc.executors import ShardTask, WaitingArrayExecutor, work_order
+from hpc.model import ArrayPlan, Submission
+from hpc.slurm import Slurm
+from pipeline import last_words
+from pipeline.model import WorkOrder
+
+SUBMISSION = Submission(
+    number=2,
+    job_name="run-0002",
+    plan=ArrayPlan(offset=20, indices=(3, 7), throttle=2, parallel_tasks=2),
+    intended_at=datetime(2026, 1, 1, tzinfo=UTC),
+    array_job_id=4711,
+)
+
+
+class Taking(Slurm):
+    """An sbatch that takes everything."""
+
+    def submit(self, script: pathlib.Path) -> int:
+        return 4711
+
+
+def script(folder: pathlib.Path, **resources: Any) -> str:
+    executor = WaitingArrayExecutor(folder, Resources(python="python", **resources))
+    executor.submit_waiting(Taking(), SUBMISSION, ())
+    return (folder / "sbatch.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("time_min", "warning_s"), [(1, 30), (3, 30), (4, 36), (5, 45), (10, 90), (2880, 90)]
+)
+def test_the_warning_comes_in_time_to_leave_in_order_and_takes_little_of_a_short_limit(
+    tmp_path: pathlib.Path, time_min: int, warning_s: int
+) -> None:
+    assert f"#SBATCH --signal=USR2@{warning_s}\n" in script(tmp_path, time_min=time_min)
+
+
+def test_a_life_removes_its_forerunners_words_before_anything_else(tmp_path: pathlib.Path) -> None:
+    """A requeued task whose setup fails must not be judged by what its first life said."""
+    folder = tmp_path / "o'clock runs" / "logs" / "0002"
+    words = {shard: last_words.path_of(folder.parents[1], 2, shard) for shard in (22, 23, 24)}
+    lines = script(folder, setup=("exit 3",))
+    for path in words.values():
+        path.touch()
+    env = {"SLURM_ARRAY_TASK_ID": "3", "PATH": "/usr/bin:/bin"}
+    assert subprocess.run(["bash", "-c", lines], env=env, check=False).returncode == 3
+    assert {shard for shard, path in words.items() if path.exists()} == {22, 24}
+
+
+@pytest.mark.parametrize("requeues", [0, 2])
+def test_an_order_is_one_that_submitit_may_requeue_as_often_as_configured(
+    tmp_path: pathlib.Path, requeues: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "run"
+    resources = Resources(python="python", time_min=30)
+    executor = WaitingArrayExecutor(tmp_path, resources, requeues=requeues)
+    executor.write_orders(SUBMISSION, run_dir)
+    paths = JobPaths(tmp_path, job_id="4711_7")
+    delayed = DelayedSubmission.load(paths.submitted_pickle)
+    given = work_order(SUBMISSION, 7, run_dir)
+    assert (delayed._timeout_min, delayed._timeout_countdown) == (30, requeues)
+    called: list[tuple[WorkOrder, bool]] = []
+
+    def run_process(order: WorkOrder, *, requeue: bool) -> None:
+        called.append((order, requeue))
+
+    monkeypatch.setattr(executors, "run_process", run_process)
+    again = delayed._checkpoint_function()
+    assert again is not None
+    again.dump(paths.submitted_pickle)
+    for life in (delayed, DelayedSubmission.load(paths.submitted_pickle)):
+        life.result()
+    assert called == [(given, requeues > 0)] * 2
+
+
+def test_an_order_names_the_attempts_that_crashed() -> None:
+    order = replace(work_order(SUBMISSION, 7, pathlib.Path("/run")), crashed="1,3")
+    again = ShardTask(1).checkpoint(order)
+    assert again.args == (order,)

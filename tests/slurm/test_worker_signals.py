@@ -1,0 +1,149 @@
+"""A task that Slurm warns or preempts goes on from its parts: same job id, same attempt."""
+
+import pathlib
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hpc.cluster import Resources
+from hpc.executors import WaitingArrayExecutor
+from hpc.model import ArrayPlan, Submission
+from hpc.slurm import Slurm
+from pipeline import checkpoint, last_words, output
+from pipeline.manifest import log_path, work_path
+from tests.pipeline import builders, scripted
+from tests.pipeline.builders import uri
+from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.conftest import _require_slurm
+from tests.slurm.programs import environment
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module")
+def requeueing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """One node, where what is preempted goes back into the queue."""
+    _require_slurm()
+    folder = tmp_path_factory.mktemp("slurm")
+    with SlurmCluster(folder, nodes=1, preempt_mode="REQUEUE") as booted:
+        yield booted
+
+
+class Site:
+    """A run of one shard of ten posts, of which a life answers six before it hangs."""
+
+    def __init__(self, cluster: SlurmCluster, folder: pathlib.Path, **options: Any) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.run_dir, self.run = builders.make_run(
+            folder,
+            builders.posts(10),
+            classifier=scripted.options(folder, answered=6, **options),
+            checkpoint_rows=3,
+        )
+
+    @property
+    def kept(self) -> int:
+        return checkpoint.rows_in(work_path(self.run_dir, 0))
+
+    def submit(self, resources: Resources, *, requeues: int = 0) -> int:
+        """The array's job id."""
+        folder = log_path(self.run_dir, 1)
+        executor = WaitingArrayExecutor(folder, resources, requeues=requeues)
+        one = Submission(
+            number=1,
+            job_name=f"worker-{self.folder.name}",
+            plan=ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1),
+            intended_at=datetime.now(UTC),
+        )
+        job = executor.submit_waiting(Slurm(), one, ())
+        executor.write_orders(replace(one, array_job_id=job), self.run_dir)
+        Slurm().release(job)
+        return job
+
+    def hangs(self) -> bool:
+        return self.kept == 6 and scripted.asked(self.folder)[uri(6)] == 1
+
+    def restarts(self, job: int) -> int:
+        found = re.search(
+            r"Restarts=(\d+)", self.cluster.run("scontrol", "show", "job", f"{job}_0")
+        )
+        assert found
+        return int(found[1])
+
+    def state(self, job: int) -> str:
+        return self.cluster.run("squeue", "-h", "-t", "all", "-j", f"{job}_0", "-o", "%T").strip()
+
+    def goes_on_at_once(self, job: int) -> None:
+        """Slurm lets a requeued job wait two minutes, until its credential has expired."""
+        wait_for(lambda: self.state(job) == "PENDING", 130, "the task is back in the queue")
+        self.cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")
+
+    def is_done(self) -> bool:
+        return output.verify(self.run_dir, self.run, 0).verified
+
+
+@pytest.fixture
+def at(
+    requeueing: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> pathlib.Path:
+    """The folder of a user on that cluster, whose tasks know the scripted classifier."""
+    plugins = scripted.install(tmp_path)
+    for name, value in (environment() | requeueing.env).items():
+        monkeypatch.setenv(name, value)
+    root = pathlib.Path(__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{root}:{plugins}")
+    return tmp_path
+
+
+def log(site: Site, job: int) -> str:
+    return (log_path(site.run_dir, 1) / f"{job}_0_0_log.out").read_text()
+
+
+PYTHON = shlex.quote(sys.executable)
+EACH_ONCE_BUT_THE_ONE_THAT_HUNG = Counter({uri(i): 2 if i == 6 else 1 for i in range(10)})
+
+
+def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twice(
+    requeueing: SlurmCluster, at: pathlib.Path
+) -> None:
+    site = Site(requeueing, at)
+    job = site.submit(Resources(time_min=2, mem_gb=0.4, python=PYTHON), requeues=1)
+    wait_for(site.hangs, 60, "the first life hangs at the seventh post")
+    site.goes_on_at_once(job)
+    assert site.kept == 6
+    assert last_words.read(site.run_dir, 1, 0) is None
+    wait_for(site.is_done, 60, "the second life has published")
+    wait_for(lambda: site.state(job) == "COMPLETED", 30, "the task has ended")
+    assert site.restarts(job) == 1
+    assert "Requeued job" in log(site, job)
+    assert "10 posts, 6 of them from checkpoints" in log(site, job)
+    assert scripted.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
+
+
+def test_a_preempted_task_that_slurm_requeues_goes_on_from_its_parts(
+    requeueing: SlurmCluster, at: pathlib.Path
+) -> None:
+    site = Site(requeueing, at)
+    job = site.submit(Resources(mem_gb=0.4, python=PYTHON))
+    wait_for(site.hangs, 60, "the first life hangs at the seventh post")
+    urgent = requeueing.run(
+        "sbatch", "--parsable", "-p", "high", "--mem=4000", "-o", "/dev/null", "--wrap", "sleep 1"
+    ).strip()
+    site.goes_on_at_once(job)
+    assert site.kept == 6
+    wait_for(site.is_done, 60, "the second life has published")
+    wait_for(lambda: site.state(job) == "COMPLETED", 30, "the task has ended")
+    assert site.restarts(job) == 1
+    assert (
+        requeueing.run("squeue", "-h", "-t", "all", "-j", urgent, "-o", "%T").strip() != "PENDING"
+    )
+    assert scripted.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
+    assert list(work_path(site.run_dir, 0).iterdir()) == []
