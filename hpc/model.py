@@ -101,6 +101,7 @@ class TaskRecord:
     exit_code: str | None = None
     elapsed_s: int | None = None
     max_rss_mb: float | None = None
+    req_mem_gb: float | None = None
     node: str | None = None
     reason: str | None = None
     submitted_at: datetime | None = None

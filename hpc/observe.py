@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc import local, outputs, rundir
+from hpc.answers import newer
 from hpc.arrays import TaskId
 from hpc.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission, TaskRecord
 from hpc.slurm import Slurm, SlurmError
@@ -126,7 +127,7 @@ def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
         troubles.append(error.words)
     try:
         since = min(one.intended_at for one in asked)
-        accounted = _by_task(jobs, slurm.accounting(sorted(jobs), since).records)
+        accounted = _by_task(jobs, slurm.accounting(sorted(jobs), since).records, bare=True)
     except SlurmError as error:
         troubles.append(error.words)
     merged = {**accounted}
@@ -149,20 +150,36 @@ def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
     return replace(
         queued, submitted_at=accounted.submitted_at, started_at=accounted.started_at,
         elapsed_s=accounted.elapsed_s, max_rss_mb=accounted.max_rss_mb,
+        req_mem_gb=accounted.req_mem_gb,
     )  # fmt: skip
 
 
 def _by_task(
-    jobs: dict[int, Submission], records: tuple[tuple[TaskId, TaskRecord], ...]
+    jobs: dict[int, Submission],
+    records: tuple[tuple[TaskId, TaskRecord], ...],
+    *,
+    bare: bool = False,
 ) -> Records:
+    """By submission and index.
+
+    Args:
+        bare: a row of the array's id alone speaks for all tasks without a row. Accounting shows
+            one for an array whose tasks were cancelled by index before it had heard of any. The
+            controller's says less: it has forgotten the tasks that ended some minutes before.
+    """
     found: Records = {}
     cut: list[tuple[Submission, int, TaskRecord]] = []
     for identity, record in records:
         submission = jobs.get(identity.job)
-        if submission is None or identity.indices is None:
+        if submission is None:
+            continue
+        if identity.indices is None:
+            if bare:
+                cut.append((submission, -1, record))
             continue
         for index in identity.indices:
-            found[submission.number, index] = record
+            if newer(record, found.get((submission.number, index))):
+                found[submission.number, index] = record
         if identity.truncated:
             cut.append((submission, max(identity.indices, default=-1), record))
     for submission, last, record in cut:
