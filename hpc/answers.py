@@ -10,12 +10,14 @@ from hpc.model import Limits, Phase, TaskRecord
 from hpc.slurm_states import meaning
 from pipeline.errors import Cause
 
-SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList"
+SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 SINFO_FORMAT = "%P|%l|%m|%D"
 _OOM_SIGNAL = ":125"
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
+_GB = 2.0**30
+_ENDLESS_GB = 2.0**40
 
 Record = tuple[TaskId, TaskRecord]
 
@@ -24,32 +26,51 @@ def from_sacct(printed: str) -> tuple[Record, ...]:
     """`sacct -n -P -o SACCT_FORMAT`: one record a task row, told what its steps say.
 
     An out-of-memory kill may stand on a step only, while the task itself is FAILED; MaxRSS stands
-    on steps only. Rows that are none (a job's comment with a line break) are passed over.
+    on steps only. Rows that are none (a job's comment with a line break) are passed over. Where job
+    ids have begun again, one task has several rows: the one submitted last stands for it.
     """
     tasks: dict[TaskId, TaskRecord] = {}
-    for identity, fields in _rows(printed, 9):
-        state, exit_code, submit, start, end, elapsed, max_rss, nodes = fields
+    namesakes: set[TaskId] = set()  # the row before was an older task's, and so are its steps
+    for identity, fields in _rows(printed, 10):
+        state, exit_code, submit, start, end, elapsed, max_rss, nodes, req_mem = fields
         owner = TaskId(identity.job, identity.indices)
         if identity.step:
-            if owner in tasks:
+            if owner in tasks and owner not in namesakes:
                 tasks[owner] = _with_step(tasks[owner], state, exit_code, max_rss)
             continue
         phase, cause = meaning(state)
         if exit_code.endswith(_OOM_SIGNAL) and cause is Cause.CRASHED:
             cause = Cause.OUT_OF_MEMORY
-        tasks[identity] = TaskRecord(
+        task = TaskRecord(
             phase=phase,
             slurm_state=state,
             cause=cause,
             exit_code=exit_code or None,
             elapsed_s=int(elapsed) if elapsed.isdigit() else None,
             max_rss_mb=_mb(max_rss),
+            req_mem_gb=_req_mem_gb(req_mem),
             node=_node(nodes),
             submitted_at=_time(submit),
             started_at=_time(start),
             ended_at=_time(end) if phase is Phase.ENDED else None,
         )
+        if newer(task, tasks.get(identity)):
+            tasks[identity] = task
+            namesakes.discard(identity)
+        else:
+            namesakes.add(identity)
     return tuple(tasks.items())
+
+
+def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
+    """Whether a record takes the place of the one known so far: unless it was submitted earlier.
+
+    Of one list of an array and one task of it as well: an array that waits is one row, and the
+    tasks of an older array of the same id are rows of their own.
+    """
+    if known is None or task.submitted_at is None or known.submitted_at is None:
+        return True
+    return task.submitted_at >= known.submitted_at
 
 
 def from_squeue(printed: str) -> tuple[Record, ...]:
@@ -123,8 +144,20 @@ def _time(text: str) -> datetime | None:
 
 
 def _mb(text: str) -> float | None:
-    found = re.fullmatch(r"([\d.]+)([KMGT]?)", text)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
     return float(found[1]) * _UNITS[found[2]] / _MB if found else None
+
+
+def _req_mem_gb(text: str) -> float | None:
+    """GiB of one node, where the row tells.
+
+    `400M` is the whole job's, which is its node's as our tasks have one; so was `400Mn` before
+    Slurm 21.08, whose `400Mc` is a CPU's, and no column tells how many there were. None also for
+    0 (all that the node has) and for what Slurm prints of a number it does not know: 2**64.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])n?", text.strip())
+    gb = float(found[1]) * _UNITS[found[2]] / _GB if found else 0.0
+    return gb if 0 < gb < _ENDLESS_GB else None
 
 
 def _node(text: str) -> str | None:

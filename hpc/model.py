@@ -141,9 +141,9 @@ class TaskRecord:
     exit_code: str | None = None
     elapsed_s: int | None = None
     max_rss_mb: float | None = None
+    req_mem_gb: float | None = None
     node: str | None = None
     reason: str | None = None
-    req_mem_gb: float | None = None
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

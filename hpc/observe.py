@@ -5,17 +5,15 @@ by then, or never will.
 """
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc import local, outputs, records, rundir
-from hpc.arrays import TaskId
-from hpc.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission, TaskRecord
-from hpc.slurm import Slurm, SlurmError
+from hpc import local, outputs, records, reports, rundir
+from hpc.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
+from hpc.slurm import Slurm
 from pipeline import files, heartbeat, last_words
 from pipeline.checkpoint import rows_by_attempt
-from pipeline.errors import Cause
 from pipeline.heartbeat import Heartbeat
 from pipeline.in_hand import trials_by_attempt
 from pipeline.last_words import LastWords
@@ -23,7 +21,6 @@ from pipeline.manifest import log_path, work_path
 from pipeline.output import Verdict
 
 ANSWERED = ".slurm-answered"
-_PUT_BACK = (Cause.NODE, Cause.PREEMPTED)
 
 
 def observe(
@@ -48,7 +45,7 @@ def observe(
         in_use = not lock_is_ours and rundir.is_locked(run)
         found, trouble = local.records(run, asked, in_use=in_use), None
     else:
-        found, trouble = _ask(slurm, asked)
+        found, trouble = reports.ask(slurm, asked)
         if asked and trouble is None:
             _remember_answer(run.folder, now)
     if asked:
@@ -138,73 +135,6 @@ def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | Non
     if not attempts or attempts[-1].phase is not Phase.ACTIVE:
         return None
     return heartbeat.read(work_path(run.folder, index), attempts[-1].number)
-
-
-def _ask(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
-    """One squeue and one sacct call; what either said, and what kept one of them from answering.
-
-    The controller is asked first: a task that ends between the two is then seen by accounting.
-    """
-    if not asked:
-        return {}, None
-    jobs = {one.array_job_id: one for one in asked if one.array_job_id is not None}
-    troubles: list[str] = []
-    queued: Records = {}
-    accounted: Records = {}
-    queue_silent = False
-    try:
-        queued = _by_task(jobs, slurm.queue([one.job_name for one in asked]).records)
-    except SlurmError as error:
-        queue_silent = True
-        troubles.append(error.words)
-    try:
-        since = min(one.intended_at for one in asked)
-        accounted = _by_task(jobs, slurm.accounting(sorted(jobs), since).records)
-    except SlurmError as error:
-        troubles.append(error.words)
-    merged = {**accounted}
-    for task, seen in queued.items():
-        merged[task] = _current(seen, accounted.get(task))
-    if queue_silent:
-        # Slurm puts such tasks back under the same id, and accounting shows the former life only.
-        merged = {task: one for task, one in merged.items() if one.cause not in _PUT_BACK}
-    return merged, "; ".join(troubles) or None
-
-
-def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
-    """The controller knows better how far a task is (accounting lags, and keeps the former life of
-    a requeued one); accounting knows more of one that has ended."""
-    if accounted is None:
-        return queued
-    same_end = accounted.slurm_state.partition(" ")[0] == queued.slurm_state
-    if queued.phase is Phase.ENDED and same_end:
-        return accounted
-    return replace(
-        queued, submitted_at=accounted.submitted_at, started_at=accounted.started_at,
-        elapsed_s=accounted.elapsed_s, max_rss_mb=accounted.max_rss_mb,
-    )  # fmt: skip
-
-
-def _by_task(
-    jobs: dict[int, Submission], records: tuple[tuple[TaskId, TaskRecord], ...]
-) -> Records:
-    found: Records = {}
-    cut: list[tuple[Submission, int, TaskRecord]] = []
-    for identity, record in records:
-        submission = jobs.get(identity.job)
-        if submission is None:
-            continue
-        # What was cancelled before it started is left under the bare job id, without its indices.
-        indices = identity.indices or ()
-        for index in indices:
-            found[submission.number, index] = record
-        if identity.truncated or identity.indices is None:
-            cut.append((submission, max(indices, default=-1), record))
-    for submission, last, record in cut:
-        for index in submission.plan.indices:
-            if index > last:
-                found.setdefault((submission.number, index), record)
-    return found
 
 
 def _names(folder: Path) -> frozenset[str]:

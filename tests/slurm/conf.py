@@ -86,6 +86,10 @@ class Layout:
         return self.folder / "slurm.conf"
 
     @property
+    def database_init(self) -> pathlib.Path:
+        return self.folder / "database.sql"
+
+    @property
     def munge_key(self) -> pathlib.Path:
         return self.folder / "munge.key"
 
@@ -184,6 +188,16 @@ def slurmdbd_conf(layout: Layout) -> str:
     )
 
 
+def database_init() -> str:
+    """What MariaDB does whenever it starts.
+
+    slurmdbd would make its database itself: it connects to it, is told that there is none, and
+    goes on with the same connection, whose limit of columns libmariadb 11.8.9 has set to 0 by
+    then. Every query fails: "Number of columns in result (=1) set execeeds maxmimum allowed".
+    """
+    return "CREATE DATABASE IF NOT EXISTS slurm;\n"
+
+
 def cgroup_conf(machine: Machine) -> str:
     """cgroup.conf: a task over its memory is killed, and without systemd's help."""
     lines = [f"CgroupPlugin=cgroup/v{machine.cgroup_version}", "ConstrainRAMSpace=yes"]
@@ -205,6 +219,7 @@ def write(layout: Layout, machine: Machine) -> None:
         layout.slurm_conf: slurm_conf(layout, machine).encode(),
         layout.folder / "slurmdbd.conf": slurmdbd_conf(layout).encode(),
         layout.folder / "cgroup.conf": cgroup_conf(machine).encode(),
+        layout.database_init: database_init().encode(),
         layout.munge_key: secrets.token_bytes(128),
     }
     for path, content in files.items():

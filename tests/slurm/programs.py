@@ -65,5 +65,5 @@ def _mariadbd(layout: Layout) -> list[str]:
         *("--skip-networking", f"--socket={layout.database_socket}"),
         *(f"--pid-file={layout.folder}/mariadbd.pid", "--innodb-log-file-size=8M"),
         *("--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"),
-        "--performance-schema=OFF",
+        *("--performance-schema=OFF", f"--init-file={layout.database_init}"),
     ]

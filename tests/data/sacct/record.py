@@ -1,21 +1,24 @@
-"""Records what a real Slurm answers to the questions of `hpc.slurm`, for tests/hpc/test_answers.py.
+"""Records what a real Slurm answers to `hpc.slurm`, for tests/hpc/test_recorded*.py.
 
-    python -m tests.data.sacct.record [SCENARIO ...]      # as root; five minutes for all
+    python -m tests.data.sacct.record [--into FOLDER] [SCENARIO ...]     # as root; seven minutes
 
 Boots the private cluster of tests/slurm, brings arrays into every state that matters, and writes
-`<scenario>.sacct.txt` and `<scenario>.squeue.txt` beside this file: first a `#` line with Slurm's
-version and the command, then stdout as it came. Only names differ from what Slurm printed: the
-scenario's first job is 4001 (the next 4002), and nodes are n1 to n4, so that recordings can be
-compared. Run it again on another version of Slurm to see what changed.
+`<scenario>.sacct.txt` and `<scenario>.squeue.txt` into FOLDER (this one): first a `#` line with
+Slurm's version and the command, then stdout as it came. Only names differ from what Slurm printed:
+the scenario's first job is 4001 (the next 4002), and nodes are n1 to n4, so that recordings can be
+compared. `bash .ci/with-slurm-24.11 .venv/bin/python -m tests.data.sacct.record --into FOLDER`
+shows what another Slurm answers; where that differs, it is kept as `<scenario>.24.11.…`.
 """
 
+import argparse
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.data.sacct.scenario import Scenario
+from tests.data.sacct import mishaps
+from tests.data.sacct.scenario import HERE, Scenario
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.programs import environment
 
@@ -53,7 +56,7 @@ def out_of_memory_in_a_step(at: Scenario) -> None:
 def timeout(at: Scenario) -> None:
     """Accounting has the end while the controller still waits for the processes (KillWait)."""
     node = at.cluster.node_names[0]
-    at.submit("--array=0", "-t", "1", "-w", node, "--wrap", "sleep 600")
+    at.submit("--array=0", "-t", "1", "-w", node, "--wrap", "trap '' TERM; sleep 600")
     at.until(at.accounting, r".*_0\|TIMEOUT\|.*", 150)
     at.record(moment=".completing")
     at.until(at.queue, r".*_0\|TIMEOUT\|.*")
@@ -70,6 +73,7 @@ def cancelled(at: Scenario) -> None:
         r".*\[2-9%2\]\|CANCELLED.*_0\|CANCELLED.*_1\|CANCELLED.*|"
         r".*_0\|CANCELLED.*_1\|CANCELLED.*\[2-9%2\]\|CANCELLED.*|(.*\|CANCELLED.*\n){10,}",
     )
+    at.until(at.queue, r"(.*\|CANCELLED\|.*\n){3}")
     at.record()
 
 
@@ -108,6 +112,7 @@ def pending(at: Scenario) -> None:
 def held(at: Scenario) -> None:
     at.submit("--array=1-3", "--hold", "--wrap", "true")
     at.until(at.queue, r".*\|JobHeldUser\n")
+    at.until(at.accounting, r".*\|PENDING\|.*")
     at.record()
 
 
@@ -179,27 +184,35 @@ def unknown(at: Scenario) -> None:
 SCENARIOS = (
     completed, failed, out_of_memory, out_of_memory_in_a_step, throttled, pending, held, cancelled,
     requeued_on_hold, suspended, unknown, preempted, node_fail, requeued, timeout,
+    *mishaps.SCENARIOS,
 )  # fmt: skip
 
 
-def main(wanted: list[str]) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="record-") as folder,
-        SlurmCluster(Path(folder), extra_conf=[AGAIN]) as cluster,
-    ):
-        os.environ.update(environment() | cluster.env)
-        for scenario in SCENARIOS:
-            name = scenario.__name__.replace("_", "-")
-            if wanted and name not in wanted:
-                continue
-            at = Scenario(cluster, name)
-            try:
-                scenario(at)
-            except Exception:
-                print(f"{name}:\n{at.queue()}{at.accounting()}", file=sys.stderr, flush=True)
-                raise
-            cluster.run("scancel", "-n", f"hpc-{name}")
+def main(wanted: list[str], into: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="record-") as folder:
+        extra_conf = [AGAIN, mishaps.prolog(Path(folder))]
+        with SlurmCluster(Path(folder), extra_conf=extra_conf) as cluster:
+            record(cluster, wanted, into)
+
+
+def record(cluster: SlurmCluster, wanted: list[str], into: Path) -> None:
+    os.environ.update(environment() | cluster.env)
+    for scenario in SCENARIOS:
+        name = scenario.__name__.replace("_", "-")
+        if wanted and name not in wanted:
+            continue
+        at = Scenario(cluster, name, into)
+        try:
+            scenario(at)
+        except Exception:
+            print(f"{name}:\n{at.queue()}{at.accounting()}", file=sys.stderr, flush=True)
+            raise
+        cluster.run("scancel", "-n", f"hpc-{name}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--into", type=Path, default=HERE)
+    parser.add_argument("scenarios", nargs="*")
+    given = parser.parse_args()
+    main(given.scenarios, given.into)

@@ -31,9 +31,10 @@ class Recorder(Slurm):
 class Scenario:
     """One array, or some, of one name; `record` may be called at several moments of its life."""
 
-    def __init__(self, cluster: SlurmCluster, name: str) -> None:
+    def __init__(self, cluster: SlurmCluster, name: str, into: Path) -> None:
         self.cluster = cluster
         self.name = name
+        self.into = into
         self.began = datetime.now(UTC)
         self.jobs: list[str] = []
         self._slurm = Recorder()
@@ -75,5 +76,5 @@ class Scenario:
             text = re.sub(rf"\b{job}(?!\d)", str(FIRST_JOB + nth), text)
         text = re.sub(rf"\b{self.cluster.name}n", "n", text)
         text = re.sub(rf"\b{self.cluster.name}n?\[", "n[", text)
-        (HERE / file).write_text(text, encoding="utf-8")
+        (self.into / file).write_text(text, encoding="utf-8")
         print(f"wrote {file}", flush=True)
