@@ -120,7 +120,8 @@ def _record(run: Run, now: Look, attempt: Attempt) -> str:
         return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record of it"
     parts = [record.slurm_state]
     parts += [f"exit code {record.exit_code}"] if record.exit_code else []
-    parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb is not None else []
+    # 0: it ended before Slurm took a sample.
+    parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb else []
     parts += [f"reason {record.reason}"] if record.reason else []
     return f"{who}: {', '.join(parts)}"
 
