@@ -156,6 +156,29 @@ def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
     assert said_here(here("logs", 0)) == f"{head}exit code 0\n  no log to read: {log}\n"
 
 
+def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(
+    bench: Bench, here: Here
+) -> None:
+    bench.config(posts=4)
+    bench.tell(1, "fail")
+    assert said(bench.submit()) == (0, "")
+    (run,) = bench.runs()
+    assert said_here(here("logs", 1, "--lines", 1)) == (
+        "shard 1: done\n"
+        "\n"
+        f"attempt 1: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  crashed: this was scripted\n"
+        "  | RuntimeError: this was scripted\n"
+        f"  log: {run}/logs/0001/00001.log\n"
+        "\n"
+        "attempt 2: local process, submitted WHEN\n"
+        "  process: ended, exit code 0\n"
+        f"  the end of {run}/logs/0002/00001.log:\n"
+        "  | shard 1: published\n"
+    )
+
+
 def test_what_a_task_wrote_does_not_steer_the_terminal(ended: Path, here: Here) -> None:
     words = path_of(ended, 2, 1)
     values = json.loads(words.read_text())
