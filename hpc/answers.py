@@ -13,6 +13,7 @@ from pipeline.errors import Cause
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 SINFO_FORMAT = "%P|%l|%m|%D"
+NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 _OOM_SIGNAL = ":125"
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
@@ -74,20 +75,28 @@ def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
 
 
 def from_squeue(printed: str) -> tuple[Record, ...]:
-    """`squeue -h -o SQUEUE_FORMAT`. The end of a task that runs (%e) is only Slurm's guess."""
-    records = []
-    for identity, (state, end, nodes, reason) in _rows(printed, 5):
-        phase, cause = meaning(state, reason)
-        record = TaskRecord(
-            phase=phase,
-            slurm_state=state,
-            cause=cause,
-            node=_node(nodes),
-            reason=None if reason in ("", "None") else reason,
-            ended_at=_time(end) if phase is Phase.ENDED else None,
-        )
-        records.append((identity, record))
-    return tuple(records)
+    """`squeue -h -o SQUEUE_FORMAT`."""
+    return tuple((identity, _queued(*fields)) for identity, fields in _rows(printed, 5))
+
+
+def named_from_squeue(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    """`squeue -h -o NAMED_FORMAT`: the job's name as well, which may hold anything."""
+    return tuple(
+        (name, identity, _queued(*fields)) for identity, (*fields, name) in _rows(printed, 6)
+    )
+
+
+def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
+    """The end of a task that runs (%e) is only Slurm's guess."""
+    phase, cause = meaning(state, reason)
+    return TaskRecord(
+        phase=phase,
+        slurm_state=state,
+        cause=cause,
+        node=_node(nodes),
+        reason=None if reason in ("", "None") else reason,
+        ended_at=_time(end) if phase is Phase.ENDED else None,
+    )
 
 
 def limits_of(printed: str, partition: str | None) -> Limits:

@@ -30,6 +30,8 @@ VERBS = {
     "resubmit": "submit failed shards again, at the same array indices",
     "gather": "bring published outputs into DuckDB, any number of times",
     "supervise": "gather and submit again until the run is complete or needs a person",
+    "cancel": "end a run's jobs, waiting and running; what is paid for is kept",
+    "logs": "how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "where every post of a backlog is; with --post, why one has no label",
 }
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -129,6 +131,10 @@ def _interruptible(act: Callable[[], Outcome]) -> Outcome:
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run: for every verb but submit."""
     parser.add_argument("run", nargs="?", help="a run's id or folder; the newest where left out")
+    root_arguments(parser)
+
+
+def root_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, help="look under this configuration's run root")
     where.add_argument("--run-root", type=Path, help="look under this folder (default: runs)")

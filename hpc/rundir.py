@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpc import holder
 from hpc.model import Run
 from pipeline import manifest
 from pipeline.errors import BusyError, InputError
@@ -65,19 +66,24 @@ def load(folder: Path) -> Run:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, busy: str) -> Iterator[int]:
-    """Holds the folder's lock; yields its file descriptor. A dead holder's lock is free.
+def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
+    """Holds the folder's lock, and notes in its file who does; yields its file descriptor. A dead
+    holder's lock is free.
 
-    Raises BusyError with the message `busy` where another process holds it.
+    Raises BusyError with the message `busy`, and who it is, where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = folder / LOCK
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + LOCK_WAIT_S
         while not _taken(descriptor):
             if time.monotonic() > deadline:
-                raise BusyError(busy)
+                who = holder.of(lock)
+                raise BusyError(f"{busy} ({who})" if who else busy)
             time.sleep(0.05)
+        if noted:
+            holder.note(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -100,8 +106,9 @@ def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
 
 
 def is_locked(run: Run) -> bool:
+    """Takes the lock for an instant, unnoted: who only looks must not be told to stop for it."""
     try:
-        with locked(run.folder, ""):
+        with locked(run.folder, "", noted=False):
             return False
     except BusyError:
         return True

@@ -104,6 +104,13 @@ class Slurm:
         printed = self._run("squeue", "-h", "-a", "-n", name, "-o", "%F")
         return frozenset(int(job) for job in re.findall(r"^(\d+)", printed, re.MULTILINE))
 
+    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+        """Name, id and record of whatever waits or runs, or has just ended, under a name that
+        begins so. squeue selects by whole names only, and fetches the whole queue for that too."""
+        printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", answers.NAMED_FORMAT)
+        found = answers.named_from_squeue(printed)
+        return tuple(one for one in found if one[0].startswith(prefix))
+
     def queue(self, names: Sequence[str]) -> Answer:
         """What the controller knows of the jobs of these names, the ones just ended included."""
         printed = self._run(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.answers import from_sacct, from_squeue
+from hpc.answers import from_sacct, from_squeue, named_from_squeue
 from hpc.arrays import TaskId
 from hpc.model import Phase, TaskRecord
 from pipeline.errors import Cause
@@ -125,3 +125,17 @@ def test_a_state_never_seen_before_is_taken_as_alive() -> None:
 def test_no_output_makes_it_fail_and_no_step_is_a_task(printed: str) -> None:
     for one, _ in (*from_sacct(printed), *from_squeue(printed)):
         assert not one.step
+
+
+def test_a_queue_with_names_is_the_queue_whatever_the_names_hold() -> None:
+    printed = (
+        "4711_[2-9%2]|PENDING|N/A||JobArrayTaskLimit|hpc-a-0001\n"
+        "4711_1|RUNNING|2026-11-24T12:00:00|n3|None|hpc-a-0001\n"
+        "no row at all\n"
+        "4712|CANCELLED|2026-11-24T12:00:00|n4|None|odd | name\n"
+    )
+    rows = named_from_squeue(printed)
+    assert [name for name, _, _ in rows] == ["hpc-a-0001", "hpc-a-0001", "odd | name"]
+    bare = "".join(line.rpartition("|hpc-")[0] + "\n" for line in printed.splitlines()[:2])
+    assert tuple((one, record) for _, one, record in rows)[:2] == from_squeue(bare)
+    assert (rows[2][1], rows[2][2].phase) == (TaskId(4712, None), Phase.ENDED)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -222,9 +223,11 @@ def test_only_one_plans_at_a_time_and_the_other_says_so(bench: Bench, here: Here
     root = bench.folder / "runs"
     with rundir.locked(root, "nobody else is here"):
         before = bench.listing()
-        assert said(here('submit', '--config', bench.path)) == (
-            1, f"error: another submit is planning under {root}: wait for it\n",
-        )  # fmt: skip
+        assert said(here("submit", "--config", bench.path)) == (
+            1,
+            f"error: another submit is planning under {root}: wait for it "
+            f"(pid {os.getpid()} on {socket.gethostname()})\n",
+        )
         assert bench.listing() == before
 
 

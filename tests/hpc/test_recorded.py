@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc import rundir
+from hpc import records, rundir
 from hpc.judge import judge_all
 from hpc.model import ArrayPlan, Submission
 from hpc.observe import observe
+from hpc.retry import Policy
 from hpc.slurm import Slurm, SlurmError
 from tests.pipeline import builders
 
@@ -96,7 +97,7 @@ def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[Told]]
         plan = ArrayPlan(
             offset=sum(sizes[:nth]), indices=tuple(range(size)), throttle=4, parallel_tasks=4
         )
-        rundir.record(
+        records.record(
             run,
             Submission(
                 number=nth + 1,
@@ -107,7 +108,7 @@ def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[Told]]
                 released_at=submitted,
             ),
         )
-    shards = judge_all(observe(run, slurm), grace=LONG_AGO, max_attempts=4)
+    shards = judge_all(observe(run, slurm), grace=LONG_AGO, policy=Policy())
     told = iter([(one.rule, str(one.state), one.cause and str(one.cause)) for one in shards])
     return [[next(told) for _ in range(size)] for size in sizes]
 

@@ -32,12 +32,12 @@ class Scripted(Classifier):
         self.folder = pathlib.Path(options["script"])
 
     def classify(self, posts):
-        posts = list(posts)
-        if posts:
-            self.act()
-        with (self.folder / f"asked-{os.getpid()}").open("a") as asked:
-            for post in posts:
+        is_slow = len(posts) and self.act() == "slow"
+        with (self.folder / f"asked-{os.getpid()}").open("a", buffering=1) as asked:
+            for post in posts if is_slow else list(posts):
                 asked.write(post.uri + "\\n")
+                if is_slow and not (self.folder / "go").exists():
+                    time.sleep(0.2)
                 yield Answer(post.uri, {"length": len(post.text)})
 
     def act(self):
@@ -57,6 +57,7 @@ class Scripted(Classifier):
             case ["wait"]:
                 while not (self.folder / "go").exists():
                     time.sleep(0.05)
+        return words[0] if words else None
 '''
 
 
