@@ -26,7 +26,7 @@ def said_here(done: Done) -> str:
 def ended(bench: Bench) -> Path:
     """Shard 0 is done, 1 and 3 failed alike, 2 was killed and then refused."""
     bench.config(posts=8, sharding={"shards": 4}, retry={"max_attempts": 2})
-    for shard, words in {1: "fail fail", 2: "die refuse", 3: "fail fail"}.items():
+    for shard, words in {1: "fail fail", 2: "die sulk", 3: "fail fail"}.items():
         bench.tell(shard, words)
     assert said(bench.submit()) == (1, "")
     (run,) = bench.runs()
@@ -52,7 +52,7 @@ def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
         "  | RuntimeError: this was scripted\n"
         f"  log: {ended}/logs/0002/00001.log\n"
         "\n"
-        "shard 2: blocked (refused): the service wants no more of this\n"
+        "shard 2: blocked (refused): no more of this one\n"
         "\n"
         "attempt 1: local process, submitted WHEN\n"
         "  process: killed by SIGKILL, exit code -9\n"
@@ -61,9 +61,9 @@ def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
-        "  refused: the service wants no more of this\n"
-        '  |     raise TaskError(Cause.REFUSED, "the service wants no more of this")\n'
-        "  | pipeline.errors.TaskError: the service wants no more of this\n"
+        "  refused: no more of this one\n"
+        '  |     raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)\n'
+        "  | pipeline.errors.TaskError: no more of this one\n"
         f"  log: {ended}/logs/0002/00002.log\n"
     )
 
@@ -80,12 +80,12 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(ended: Path, here:
         "\n"
         "shard 3: the same\n"
         "\n"
-        "shard 2: blocked (refused): the service wants no more of this\n"
+        "shard 2: blocked (refused): no more of this one\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
-        "  refused: the service wants no more of this\n"
-        "  | pipeline.errors.TaskError: the service wants no more of this\n"
+        "  refused: no more of this one\n"
+        "  | pipeline.errors.TaskError: no more of this one\n"
         f"  log: {ended}/logs/0002/00002.log\n"
     )
 
@@ -96,9 +96,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
     document = json.loads(done.stdout)
     refused = document["shards"][0]["attempts"][1]
     assert refused["traceback"].startswith("Traceback (most recent call last):\n")
-    assert refused.pop("traceback").endswith(
-        "pipeline.errors.TaskError: the service wants no more of this\n"
-    )
+    assert refused.pop("traceback").endswith("pipeline.errors.TaskError: no more of this one\n")
     killed = {
         "attempt": 1,
         "task": None,
@@ -110,7 +108,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
         "log": f"{ended}/logs/0001/00002.log",
         "tail": ["shard 2: 2 posts, 0 of them from checkpoints"],
     }
-    words = {"cause": "refused", "message": "the service wants no more of this"}
+    words = {"cause": "refused", "message": "no more of this one"}
     assert document == {
         "run_id": ended.name,
         "shards": [
@@ -128,7 +126,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
                         "node": HERE,
                         "words": words,
                         "log": f"{ended}/logs/0002/00002.log",
-                        "tail": ["pipeline.errors.TaskError: the service wants no more of this"],
+                        "tail": ["pipeline.errors.TaskError: no more of this one"],
                     },
                 ],
             }

@@ -39,6 +39,8 @@ class Told(Scripted):
                 raise RuntimeError("this was scripted")
             case ["refuse"]:
                 raise TaskError(Cause.REFUSED, "the service wants no more of this")
+            case ["sulk"]:  # about this shard only
+                raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
