@@ -49,8 +49,11 @@ def test_it_is_a_byte_a_post_in_the_shards_order(tmp_path: Path) -> None:
 def test_a_quick_classifiers_posts_are_written_ahead_and_none_is_ever_missed(
     tmp_path: Path,
 ) -> None:
-    one = journal(tmp_path)
-    for row, uri in enumerate(URIS):
+    uris = [f"u{row}" for row in range(200)]
+    one = InHand(tmp_path, attempt=1, uris=uris)
+    for row in range(200):
+        one.will_be_asked(row)
+    for row, uri in enumerate(uris):
         one.handed_out(uri)
         assert states(tmp_path)[row] == in_hand.IN_HAND
         held = in_hand.evidence(tmp_path, [1]).held

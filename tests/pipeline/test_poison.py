@@ -144,22 +144,18 @@ def test_a_death_that_is_not_the_posts_blames_none(tmp_path: Path, site: Path, h
     assert list(work.glob("*.trial")) == []
 
 
-def test_a_full_disk_blames_no_post(tmp_path: Path, site: Path) -> None:
-    """What fails is a part, which no post can help."""
-    run_dir, _ = run_of(tmp_path, 6, seconds=0.05)
-    work = work_path(run_dir, 0)
-    task = tasks.start(order(run_dir), site)
-    tasks.until(lambda: uri(1) in scripted.asked(tmp_path), task)
-    for journal in work.glob("*.in-hand"):
-        journal.rename(tmp_path / "journal")  # the folder becomes a file: no part can be written
-    for left in work.iterdir():
-        left.unlink()
-    work.rmdir()
-    work.touch()
-    assert tasks.finished(task)[0] == 1
+def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path) -> None:
+    """The posts in hand at that moment can't help it."""
+    run_dir, _ = run_of(tmp_path, 6, rows=1, seconds=0.05)
+    program = (
+        "import sys; from pipeline import worker; from pipeline.checkpoint import Checkpoint; "
+        "Checkpoint.flush = lambda self: open('/dev/full', 'wb', 0).write(b'x'); "
+    )
+    code, _, _ = tasks.finished(tasks.start(order(run_dir), site, program=program))
     words = last_words.read(run_dir, 1, 0)
     assert words is not None
-    assert "File exists" in words.message or "Not a directory" in words.message
+    assert (code, words.message) == (1, "[Errno 28] No space left on device")
+    assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
 def perspective(url: str, in_flight: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience, Stopped, until_next_minute
 from tests.servers.http import LoopbackServer, Reply
 
-from .asking import Scripted, endpoint
+from .asking import KEY, Scripted, endpoint
 
 GOOD = Reply(body={"ok": True})
 QUOTA = Reply(status=429, body={"error": {"status": "RESOURCE_EXHAUSTED"}})
@@ -67,6 +67,24 @@ def test_where_nothing_else_is_answered_the_service_is_at_fault(passing: str) ->
     assert str(error).startswith(f"{server.url}/ask: ")
     assert str(error).endswith(" (6 times)")
     assert len(server.seen) == 6
+    # These may be the post's own all the same; of the others no post can be the cause.
+    its_own = {"500", "no JSON", "empty", "a number too long", "nested too deep"}
+    assert error.blames_post is (passing in its_own)
+
+
+def test_what_the_last_reply_complained_of_is_known_until_the_next_success() -> None:
+    told: list[str] = []
+    script = {1: QUOTA, 2: Reply(status=503, body=f"key {KEY}"), 3: GOOD}
+    with Scripted(lambda nth: told.append(shared.trouble) or script[nth]) as server:  # type: ignore[func-returns-value]
+        shared = endpoint(server)
+        assert shared.trouble == ""
+        shared.post({}, threading.Event())
+        assert shared.trouble == ""
+    assert told == [
+        "",
+        'HTTP 429: {"error": {"status": "RESOURCE_EXHAUSTED"}}',
+        "HTTP 503: key [key]",
+    ]
 
 
 @pytest.mark.parametrize("status", [201, 302, 400, 401, 403, 404, 410, 413, 422])

@@ -244,3 +244,11 @@ def test_the_prompt_is_frozen_whole_and_what_is_missing_is_said(tmp_path: Path) 
     options = Llm.freeze(section(values, tmp_path))
     assert (options["prompt"], options["structured_output"]) == ("Label é.", "auto")
     assert "api_key_env" not in options
+
+
+def test_it_passes_on_what_its_server_complains_of(make: Make) -> None:
+    with OpenAIStub(lambda *_: Reply(status=503, body=error("Loading", "busy"))) as server:
+        one = make(server)
+        with pytest.raises(TaskError):
+            answers(one, posts("a post"))
+    assert one.trouble.startswith("HTTP 503: ")

@@ -221,3 +221,12 @@ def test_what_is_wrong_is_refused_with_its_path(values: dict[str, Any], message:
 def test_an_attribute_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InputError, match=r"attributes: 'TOXIC' is none of TOXICITY, SEVERE_"):
         Perspective.freeze(section({"attributes": ["TOXIC"]}))
+
+
+def test_it_passes_on_what_its_service_complains_of() -> None:
+    fault = Fault(status=503)
+    with PerspectiveServer(key=KEY, faults=lambda *_: fault) as server:
+        one = classifier(server)
+        with pytest.raises(TaskError):
+            answers(one, posts("a post"))
+    assert one.trouble.startswith("HTTP 503: ")
