@@ -162,6 +162,8 @@ def test_what_a_person_cancelled_waits_for_a_person(bench: Bench) -> None:
     job = bench.document("submit", "--config", config)["array_jobs"][0]
     wait_for(lambda: bench.states()[1] == ("running", None), 60, "shard 1 runs")
     bench.cluster.run("scancel", f"{job}_1")
+    # It waits for what it has in hand until KillWait is over; with its answers it would be done.
+    wait_for(lambda: bench.states()[1] == ("blocked", "cancelled"), 90, "shard 1 has ended")
     (bench.scripts / "go").touch()
     assert bench.document("supervise", code=1)["state"] == "blocked"
     assert bench.states() == {0: ("done", None), 1: ("blocked", "cancelled")}
