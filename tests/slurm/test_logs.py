@@ -91,6 +91,8 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     told = bench.document("logs", "0-1")["shards"]
     (ended,), (never,) = (shard["attempts"] for shard in told)
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
+    # What ran and what never started have not ended alike.
+    assert "the same" not in bench.hpc("logs", "--failed").stdout
     stopped = "told to stop; shard 0 goes on from its checkpoint parts next time"
     assert stopped in ended["tail"]
     assert never == {
