@@ -32,7 +32,7 @@ def _what_happened(one: Judgement, facts: ShardFacts) -> tuple[object, ...]:
     record = last.record if last else None
     if record is None:
         return one.state, one.cause, facts.output.problem
-    told = (record.slurm_state, record.exit_code, record.reason, record.started_at is None)
+    told = (record.slurm_state, record.exit_code, record.reason, record.node is None)
     return one.state, one.cause, *told, facts.output.problem
 
 

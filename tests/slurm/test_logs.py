@@ -23,6 +23,8 @@ def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> N
     run, first = pathlib.Path(submitted["run_dir"]), submitted["array_jobs"][0]
     end = bench.document("supervise", code=1)
     second = end["shards"][1]["array_job_id"]
+    tasks = {f"{second}_{index}": "FAILED" for index in (1, 2, 3)}
+    wait_for(lambda: bench.accounted([second]) == tasks, 60, "accounting knows the ends")
     logs = run / "logs"
     log = logs / "0002" / f"{second}_1_0_log.out"
 
