@@ -30,7 +30,9 @@ def _what_happened(one: Judgement, facts: ShardFacts) -> tuple[object, ...]:
     if last and last.words:
         return one.state, one.cause, last.words.message
     record = last.record if last else None
-    told = (record.slurm_state, record.exit_code, record.reason) if record else ()
+    if record is None:
+        return one.state, one.cause, facts.output.problem
+    told = (record.slurm_state, record.exit_code, record.reason, record.node is None)
     return one.state, one.cause, *told, facts.output.problem
 
 

@@ -23,6 +23,8 @@ def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> N
     run, first = pathlib.Path(submitted["run_dir"]), submitted["array_jobs"][0]
     end = bench.document("supervise", code=1)
     second = end["shards"][1]["array_job_id"]
+    tasks = {f"{second}_{index}": "FAILED" for index in (1, 2, 3)}
+    wait_for(lambda: bench.accounted([second]) == tasks, 60, "accounting knows the ends")
     logs = run / "logs"
     log = logs / "0002" / f"{second}_1_0_log.out"
 
@@ -91,6 +93,8 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     told = bench.document("logs", "0-1")["shards"]
     (ended,), (never,) = (shard["attempts"] for shard in told)
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
+    # What ran and what never started have not ended alike.
+    assert "the same" not in bench.hpc("logs", "--failed").stdout
     stopped = "told to stop; shard 0 goes on from its checkpoint parts next time"
     assert stopped in ended["tail"]
     assert never == {
