@@ -68,6 +68,7 @@ def document(run: Run, observation: Observation, judged: Sequence[Judgement]) ->
                 "array_job_id": facts.attempts[-1].array_job_id if facts.attempts else None,
                 "array_task_index": facts.attempts[-1].array_task_index if facts.attempts else None,
                 "message": one.message,
+                "stalled": one.stalled,
             }
             for one, facts in zip(judged, observation.shards, strict=True)
         ],
@@ -101,7 +102,8 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
 
 
 def _progress(run: Run, observation: Observation, state: RunState) -> str:
-    """With rate and time to go only while something runs: a blocked run gets nowhere by itself."""
+    """With rate and time to go only while something runs: a blocked run gets nowhere by itself.
+    The rate is what the running tasks say of themselves; until they do, the mean so far."""
     done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
     line = f"{done:,} of {posts:,} posts done ({_percent(done, posts)})"
     starts = [
@@ -113,7 +115,8 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
     seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
     if done in (0, posts) or seconds < 1 or state is not RunState.RUNNING:
         return line
-    rate = done / seconds
+    beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
+    rate = sum(beats) / 60 or done / seconds
     return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
 
 
@@ -125,8 +128,10 @@ def _percent(part: int, whole: int) -> str:
 def _messages(judged: Sequence[Judgement]) -> list[str]:
     """The most frequent message of each state that is not simply going well."""
     lines: list[str] = []
-    for state in (State.FAILED, State.BLOCKED, State.UNKNOWN):
+    for state in (State.FAILED, State.BLOCKED, State.UNKNOWN, State.RUNNING):
         shards = [one for one in judged if one.state is state]
+        if state is State.RUNNING:
+            shards = [one for one in shards if one.stalled]
         for text, count in Counter(one.message for one in shards).most_common(3):
             first = next(one for one in shards if one.message == text)
             more = f" (and {count - 1} more alike)" if count > 1 else ""

@@ -1,6 +1,7 @@
 """A run in words and as a document, for made-up judgements."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hpc import rundir, summary
 from hpc.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 from hpc.summary import EXIT_CODE, RunState, run_state
 from pipeline.errors import Cause
+from pipeline.heartbeat import Heartbeat
 from pipeline.output import Verdict
 from tests.pipeline import builders
 
@@ -152,6 +154,27 @@ def test_the_three_most_frequent_messages_of_a_state_are_shown(run: Run) -> None
     ]
 
 
+def test_the_rate_is_what_the_running_tasks_say_of_themselves(run: Run) -> None:
+    def beat(rate: float) -> Heartbeat:
+        return Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250,
+                         rate_per_minute=rate, last_error="", node="n1")  # fmt: skip
+
+    facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
+    judged = [judgement(at, State.RUNNING) for at in range(2)]
+    line = summary.table(run, observed(facts), judged).splitlines()[5]
+    assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 12 min to go"
+
+
+def test_of_what_runs_only_a_task_that_stands_still_is_told(run: Run) -> None:
+    judged = [
+        judgement(0, State.RUNNING, message="it runs"),
+        replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
+    ]
+    lines = summary.table(run, observed(FACTS[2:4]), judged).splitlines()
+    assert lines[-1] == "  shard 1: it stands still"
+    assert not any("it runs" in line for line in lines)
+
+
 def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
     document = summary.document(run, observed(FACTS), JUDGED)
     assert {key: value for key, value in document.items() if key != "shards"} == {
@@ -171,6 +194,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
         "array_job_id": 4002,
         "array_task_index": 3,
         "message": "task 4001_3 ended as TIMEOUT",
+        "stalled": False,
     }
     assert document["shards"][7] == {
         "index": 7,
@@ -182,6 +206,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
         "array_job_id": None,
         "array_task_index": None,
         "message": "not submitted yet",
+        "stalled": False,
     }
     assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
 

@@ -32,9 +32,13 @@ class Scripted(Classifier):
         self.folder = pathlib.Path(options["script"])
 
     def classify(self, posts):
+        deadly = self.folder / "deadly"
+        deadly = deadly.read_text() if deadly.exists() else ""
         is_slow = len(posts) and self.act() == "slow"
         with (self.folder / f"asked-{os.getpid()}").open("a", buffering=1) as asked:
             for post in posts if is_slow else list(posts):
+                if post.uri == deadly:
+                    os.kill(os.getpid(), signal.SIGKILL)
                 asked.write(post.uri + "\\n")
                 if is_slow and not (self.folder / "go").exists():
                     time.sleep(0.2)
@@ -49,6 +53,8 @@ class Scripted(Classifier):
                 raise RuntimeError("this was scripted")
             case ["refuse"]:
                 raise TaskError(Cause.REFUSED, "the key was refused")
+            case ["throttle"]:
+                raise TaskError(Cause.THROTTLED, "the quota is used up")
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["memory"]:

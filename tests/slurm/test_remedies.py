@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.slurm import posts
@@ -148,3 +149,61 @@ def test_preempted_attempts_are_submitted_again_and_not_counted(
     wait_for(lambda: bench.states() == {0: ("failed", "preempted")}, 90, "it was preempted")
     end = bench.document("supervise")
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)
+
+
+def test_a_task_that_is_told_its_time_is_nearly_up_leaves_and_gets_more(bench: Bench) -> None:
+    bench.script(0, "wait")
+    config = one_shard(bench, cluster={"time_min": 1})
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states() == {0: ("failed", "timeout")}, 120, "it left in time")
+    told = bench.hpc("status").stdout
+    assert "shard 0: told that the time limit is near: 0 of 10 posts are kept" in told
+    plan = bench.hpc("resubmit", "--dry-run").stdout
+    assert "(timeout: 2 min after 1, for what is left)" in plan
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise")["state"] == "complete"
+
+
+def test_what_was_throttled_starts_later(bench: Bench) -> None:
+    bench.script(0, "throttle")
+    config = one_shard(bench, retry={"throttled_minutes": 0.2})
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states() == {0: ("failed", "throttled")}, 90, "it was throttled")
+    job = bench.document("resubmit")["array_jobs"][0]
+    waits = bench.cluster.run("squeue", "-h", "-j", job, "-o", "%T %r").strip()
+    assert waits == "PENDING BeginTime"
+    assert bench.document("supervise")["state"] == "complete"
+
+
+def test_a_post_at_which_its_task_dies_twice_is_set_aside_and_the_others_are_labelled(
+    bench: Bench,
+) -> None:
+    deadly = posts.rows(10)[4][0]
+    (bench.scripts / "deadly").write_text(deadly)
+    bench.document("submit", "--config", one_shard(bench, retry={"max_attempts": 2}))
+    end = bench.document("supervise")
+    assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 3)
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
+        rows = labels.execute("SELECT uri, reason FROM labels_test WHERE reason IS NOT NULL")
+        ((uri, reason),) = rows.fetchall()
+        assert labels.execute("SELECT count(*) FROM labels_test").fetchall() == [(10,)]
+    assert uri == deadly
+    assert reason.startswith("poison: ")
+
+
+def test_a_task_that_stands_still_is_put_back_once_where_configured(bench: Bench) -> None:
+    bench.script(0, "wait wait")
+    config = one_shard(bench, retry={"stall_minutes": 0.05, "restart_stalled": True})
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    standing = f"task {job}_0 is RUNNING and has made no progress for 0 min"
+    wait_for(lambda: standing in bench.hpc("status").stdout, 60, "it is said to stand still")
+    told = bench.hpc("supervise", "--once").stdout
+    assert f"shard 0: {standing}: putting it back into the queue" in told
+    wait_for(lambda: bench.states() == {0: ("queued", None)}, 60, "it is in the queue again")
+    # Slurm itself would let it wait for two minutes.
+    bench.cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+    wait_for(lambda: standing in bench.hpc("status").stdout, 90, "it stands still again")
+    assert "putting it back" not in bench.hpc("supervise", "--once").stdout
+    (bench.scripts / "go").touch()
+    end = bench.document("supervise")
+    assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 1)
