@@ -36,7 +36,7 @@ class Scripted(Classifier):
             for post in posts if is_slow else list(posts):
                 asked.write(post.uri + "\\n")
                 if is_slow and not (self.folder / "go").exists():
-                    time.sleep(0.2)
+                    time.sleep(0.5)
                 yield Answer(post.uri, {"length": len(post.text)})
 
     def act(self):
