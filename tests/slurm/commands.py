@@ -41,7 +41,7 @@ class Scripted(Classifier):
                     os.kill(os.getpid(), signal.SIGKILL)
                 asked.write(post.uri + "\\n")
                 if is_slow and not (self.folder / "go").exists():
-                    time.sleep(0.2)
+                    time.sleep(0.5)
                 yield Answer(post.uri, {"length": len(post.text)})
 
     def act(self):

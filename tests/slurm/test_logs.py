@@ -11,6 +11,7 @@ from tests.slurm.commands import Bench
 
 pytestmark = pytest.mark.slurm
 
+State = tuple[str, str | None]
 STAMP = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
@@ -21,10 +22,14 @@ def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> N
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40), retry={"max_attempts": 2})
     submitted = bench.document("submit", "--config", config)
     run, first = pathlib.Path(submitted["run_dir"]), submitted["array_jobs"][0]
-    end = bench.document("supervise", code=1)
-    second = end["shards"][1]["array_job_id"]
+    done: State = ("done", None)
+    failed = {0: done, **dict.fromkeys((1, 2, 3), ("failed", "crashed"))}
+    wait_for(lambda: bench.states() == failed, 60, "three shards failed")
+    second = bench.document("resubmit")["array_jobs"][0]
     tasks = {f"{second}_{index}": "FAILED" for index in (1, 2, 3)}
     wait_for(lambda: bench.accounted([second]) == tasks, 60, "accounting knows the ends")
+    blocked = {0: done, **dict.fromkeys((1, 2, 3), ("blocked", "crashed"))}
+    wait_for(lambda: bench.states() == blocked, 60, "their attempts are used up")
     logs = run / "logs"
     log = logs / "0002" / f"{second}_1_0_log.out"
 
@@ -52,12 +57,12 @@ def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> N
     ), told.stdout
 
     # Two were killed alike, though task and step differ; one has last words.
-    failed = bench.hpc("logs", "--failed", "--lines", 1).stdout.split("\n\n")
-    assert [part.splitlines()[0].partition(":")[0] for part in failed] == [
+    parts = bench.hpc("logs", "--failed", "--lines", 1).stdout.split("\n\n")
+    assert [part.splitlines()[0].partition(":")[0] for part in parts] == [
         "shard 1", "attempt 2", "shard 2", "shard 3", "attempt 2",
     ]  # fmt: skip
-    assert failed[2] == "shard 2: the same"
-    assert failed[4].endswith(
+    assert parts[2] == "shard 2: the same"
+    assert parts[4].endswith(
         "\n  crashed: this was scripted\n  | RuntimeError: this was scripted\n"
         f"  log: {logs}/0002/{second}_3_0_log.out\n"
     )
