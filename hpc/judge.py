@@ -79,13 +79,16 @@ def judge(
 def counted_attempts(shard: ShardFacts, policy: Policy) -> int:
     """How many of the attempts count towards `max_attempts`.
 
-    Preempted ones do not, nor those that ran out of time but kept new rows: each brings the shard
-    nearer to its end. Nor do those that died at a post alone, up to `max_poison`, and as many
-    before them that brought it under suspicion: the post is set aside then.
+    Preempted ones do not, nor those that a person ended or has to look at, nor those that ran out
+    of time but kept new rows: each brings the shard nearer to its end. Nor do those that died at a
+    post alone, up to `max_poison`, and as many before them that brought it under suspicion: the
+    post is set aside then.
     """
     causes = [(why_ended(attempt)[0], attempt) for attempt in shard.attempts]
     excused = sum(
-        cause is Cause.PREEMPTED or (cause is Cause.TIMEOUT and attempt.rows > 0)
+        cause is Cause.PREEMPTED
+        or remedy(cause) is Remedy.ASK
+        or (cause is Cause.TIMEOUT and attempt.rows > 0)
         for cause, attempt in causes
     )
     trials = sum(cause is Cause.CRASHED and attempt.trials > 0 for cause, attempt in causes)

@@ -142,6 +142,11 @@ def test_rule_8_preempted_attempts_are_not_counted() -> None:
     assert judged(*preempted, max_attempts=1) == verdict(9, message, Cause.PREEMPTED)
 
 
+def test_rule_8_attempts_that_a_person_ended_are_not_counted() -> None:
+    ended = [attempt(n, "CANCELLED") for n in (1, 2)] + [attempt(3, words=words(Cause.REFUSED))]
+    assert judged(*ended, attempt(4, "FAILED"), max_attempts=2).rule == 9
+
+
 def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
     went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
     assert judged(*went_on, max_attempts=1).rule == 9

@@ -170,7 +170,7 @@ def test_what_was_throttled_starts_later(bench: Bench) -> None:
     bench.document("submit", "--config", config)
     wait_for(lambda: bench.states() == {0: ("failed", "throttled")}, 90, "it was throttled")
     job = bench.document("resubmit")["array_jobs"][0]
-    waits = bench.cluster.run("squeue", "-h", "-j", job, "-o", "%T %r").strip()
+    waits = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%T %r").strip()
     assert waits == "PENDING BeginTime"
     assert bench.document("supervise")["state"] == "complete"
 

@@ -12,7 +12,7 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 KILL = "kill -9 $PPID"
-IF_RELEASING = f"if [ $1 = update ]; then {KILL}; fi"
+IF_RELEASING = f"if [ $1 = update ]; then {KILL}; exit; fi"
 
 
 def runs(bench: Bench) -> list[pathlib.Path]:
@@ -64,7 +64,7 @@ def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> Non
 
 
 DEATHS = [
-    ("sbatch", KILL, "", "before sbatch"),
+    ("sbatch", f"{KILL}; exit", "", "before sbatch"),
     ("sbatch", "", KILL, "after sbatch, before its answer is recorded"),
     ("scontrol", IF_RELEASING, "", "before the array is released"),
     ("scontrol", "", IF_RELEASING, "after the array is released"),
