@@ -67,6 +67,9 @@ class Endpoint:
     """POSTs JSON to one URL from many threads.
 
     `trouble` is what the last reply said if it was no success; '' otherwise.
+
+    Args:
+        probe: a payload that the service answers whenever it answers anything.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class Endpoint:
         pace: Pace,
         patience: Patience,
         until_next_bucket: Callable[[], float] | None = None,
+        probe: Any = None,
     ) -> None:
         self.url = url
+        self._probe = probe
         self._secret = secret
         self._pace = pace
         self._patience = patience
@@ -98,9 +103,11 @@ class Endpoint:
     def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
         """The service's answer to `payload`.
 
-        A 500, a timeout or a body that is no JSON, again and again while others are answered, is
-        this post's own and is returned; where nothing else is answered either, the service is at
-        fault. Raises TaskError (crashed, throttled), or Stopped.
+        A 500, a timeout or a body that is no JSON, again and again while others are answered, or
+        at least the probe, is this post's own and is returned; where nothing else is answered
+        either, the service is at fault, and no post of it.
+
+        Raises TaskError (crashed, throttled), or Stopped.
         """
         answered_before = self._successes
         throttled_since: float | None = None
@@ -124,13 +131,19 @@ class Endpoint:
             sent += 1
             if sent >= allowed:
                 own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
-                if tries or (own and self._successes > answered_before):
+                if tries or (own and self._answers_others(answered_before, stop)):
                     return reply
-                raise TaskError(
-                    Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)", blames_post=own
-                )
+                raise TaskError(Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)")
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
+
+    def _answers_others(self, answered_before: int, stop: threading.Event) -> bool:
+        """A post that is asked alone, as the last one of a shard is, has no others beside it."""
+        if self._successes > answered_before:
+            return True
+        if self._probe is None or not self._pace.wait(stop):
+            return False
+        return self._send(self._probe)[0].status == 200
 
     def _send(self, payload: Any) -> tuple[Reply, float | None]:
         """The reply and how long the service asks to wait, if it does."""

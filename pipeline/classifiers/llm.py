@@ -77,6 +77,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=Pace(rate / share.parallel_tasks if rate else None),
             patience=Patience(timeout=options["timeout_seconds"]),
+            probe=self._request(_PROBE, MODES[-1], 0),
         )
 
     @property

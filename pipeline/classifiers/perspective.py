@@ -49,6 +49,10 @@ _ROW_ERRORS = {
 }
 
 
+# Whether the service answers at all is asked with this: its answer is no post's.
+_PROBE = Post("probe", "The sun is out today.")
+
+
 class Perspective(Classifier):
     """One probability a requested attribute, in the lab's columns."""
 
@@ -89,6 +93,7 @@ class Perspective(Classifier):
             pace=Pace(options["requests_per_minute"] / share.parallel_tasks),
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
+            probe=self._request(_PROBE),
         )
 
     @property
@@ -99,16 +104,7 @@ class Perspective(Classifier):
         return in_flight(posts, self._ask, limit=self._limit)
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
-        reply = self._endpoint.post(
-            {
-                "comment": {"text": post.text},
-                "requestedAttributes": {name: {} for name in self._attributes},
-                "languages": self._languages,
-                "doNotStore": True,
-                "clientToken": post.uri,
-            },
-            stop,
-        )
+        reply = self._endpoint.post(self._request(post), stop)
         if reply.status == 200:
             return self._scores(post, reply)
         error_type = _detail(reply.body, "errorType")
@@ -119,6 +115,15 @@ class Perspective(Classifier):
                 post.uri, reason=f"http_{reply.status}" if reply.status > 0 else "no_answer"
             )
         raise TaskError(Cause.REFUSED, self._advice(reply))
+
+    def _request(self, post: Post) -> JsonObject:
+        return {
+            "comment": {"text": post.text},
+            "requestedAttributes": {name: {} for name in self._attributes},
+            "languages": self._languages,
+            "doNotStore": True,
+            "clientToken": post.uri,
+        }
 
     def _scores(self, post: Post, reply: Reply) -> Answer:
         body = reply.body if isinstance(reply.body, dict) else {}

@@ -176,8 +176,8 @@ QUICK = "import sys; from pipeline import http, worker; " + (
 )
 
 
-def test_a_post_that_always_gets_a_500_alone_at_the_end_is_set_aside(tmp_path: Path) -> None:
-    """While others are answered a 500 is the post's own; the last one has no others."""
+def test_a_post_that_always_gets_a_500_alone_at_the_end_gets_its_reason(tmp_path: Path) -> None:
+    """While others are answered a 500 is the post's own; the last one has the probe beside it."""
 
     def fault(text: str, nth: int) -> Fault | None:
         return Fault(status=500) if text == "what a fine day 3" else None
@@ -186,13 +186,26 @@ def test_a_post_that_always_gets_a_500_alone_at_the_end_is_set_aside(tmp_path: P
         run_dir, run = make_run(
             tmp_path, posts(4), classifier=perspective(server.url, 1), checkpoint_rows=1
         )
-        for attempt, crashed, expected in ((1, "", 1), (2, "1", 1), (3, "1,2", 0)):
-            given = replace(order(run_dir, attempt=attempt), crashed=crashed)
-            task = tasks.start(given, program=QUICK, TEST_KEY=server.key)
-            assert tasks.finished(task)[0] == expected
+        task = tasks.start(order(run_dir), program=QUICK, TEST_KEY=server.key)
+        assert tasks.finished(task)[0] == 0
     found = labels(run_dir, run, "prob_toxic")
     reasons = {at: reason for at, (_, reason) in found.items() if reason}
-    assert reasons == {uri(3): f"{POISON}1 and 2"}
+    assert reasons == {uri(3): "http_500"}
+
+
+def test_in_an_outage_no_post_is_set_aside_however_many_attempts_die(tmp_path: Path) -> None:
+    with PerspectiveServer(faults=lambda text, nth: Fault(status=500)) as server:
+        run_dir, run = make_run(
+            tmp_path, posts(4), classifier=perspective(server.url, 4), checkpoint_rows=1
+        )
+        for attempt, crashed in ((1, ""), (2, "1"), (3, "1,2")):
+            given = replace(order(run_dir, attempt=attempt), crashed=crashed)
+            task = tasks.start(given, program=QUICK, TEST_KEY=server.key)
+            assert tasks.finished(task)[0] == 1
+        server.faults = None
+        given = replace(order(run_dir, attempt=4), crashed="1,2,3")
+        assert tasks.finished(tasks.start(given, program=QUICK, TEST_KEY=server.key))[0] == 0
+    assert not any(reason for _, reason in labels(run_dir, run, "prob_toxic").values())
 
 
 def test_two_lives_at_once_do_not_harm_each_other(tmp_path: Path, site: Path) -> None:

@@ -37,6 +37,7 @@ def endpoint(
     patience: Patience = QUICK,
     pace: Pace | None = None,
     until_next_bucket: Callable[[], float] | None = lambda: 0.001,
+    probe: Any = None,
 ) -> Endpoint:
     return Endpoint(
         server.url + "/ask",
@@ -46,6 +47,7 @@ def endpoint(
         pace=pace or Pace(None),
         patience=patience,
         until_next_bucket=until_next_bucket,
+        probe=probe,
     )
 
 

@@ -1,5 +1,6 @@
 """One POST with its retries, against a real socket: what may pass is tried again."""
 
+import json
 import threading
 from typing import Any
 
@@ -67,9 +68,25 @@ def test_where_nothing_else_is_answered_the_service_is_at_fault(passing: str) ->
     assert str(error).startswith(f"{server.url}/ask: ")
     assert str(error).endswith(" (6 times)")
     assert len(server.seen) == 6
-    # These may be the post's own all the same; of the others no post can be the cause.
-    its_own = {"500", "no JSON", "empty", "a number too long", "nested too deep"}
-    assert error.blames_post is (passing in its_own)
+    assert not error.blames_post
+
+
+@pytest.mark.parametrize("passing", ["500", "no JSON", "empty"])
+def test_a_fault_of_a_post_asked_alone_is_its_own_where_the_probe_is_answered(passing: str) -> None:
+    with Scripted(lambda nth: GOOD if nth == 7 else PASSING[passing]) as server:
+        reply = ask(server, probe={"q": "probe"})
+    assert reply.status == (500 if passing == "500" else 0)
+    assert [json.loads(request.body) for request in server.seen[5:]] == [
+        {"q": "é🦋"},
+        {"q": "probe"},
+    ]
+
+
+@pytest.mark.parametrize("passing", ["500", "no JSON", "503", "cut at once"])
+def test_an_outage_is_no_posts_fault_however_often_it_is_asked_alone(passing: str) -> None:
+    with Scripted(lambda nth: PASSING[passing]) as server:
+        error = fault(server, probe={"q": "probe"})
+    assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
 
 
 def test_what_the_last_reply_complained_of_is_known_until_the_next_success() -> None:
