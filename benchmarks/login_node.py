@@ -39,11 +39,11 @@ storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 PLAN = """
 import sys
 from pathlib import Path
-from hpc.planning import make_run, terms
+from hpc.planning import Scope, make_run, terms
 from hpc.slurm import Slurm
 from pipeline import config
 settings = config.load(Path(sys.argv[1]))
-make_run(terms(settings, Slurm()), (Path.cwd(),), None, "")
+make_run(terms(settings, Slurm()), (Path.cwd(),), Scope(), "")
 """
 
 

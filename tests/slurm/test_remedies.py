@@ -167,12 +167,13 @@ def test_a_task_that_is_told_its_time_is_nearly_up_leaves_and_gets_more(bench: B
 
 def test_what_was_throttled_starts_later(bench: Bench) -> None:
     bench.script(0, "throttle")
-    config = one_shard(bench, retry={"throttled_minutes": 0.2})
+    config = one_shard(bench, retry={"throttled_minutes": 0.5})
     bench.document("submit", "--config", config)
     wait_for(lambda: bench.states() == {0: ("failed", "throttled")}, 90, "it was throttled")
     job = bench.document("resubmit")["array_jobs"][0]
-    waits = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%T %r").strip()
-    assert waits == "PENDING BeginTime"
+    why = partial(bench.cluster.run, "squeue", "-h", "-j", str(job), "-o", "%T %r")
+    # The scheduler finds a reason when it next looks.
+    wait_for(lambda: why().strip() == "PENDING BeginTime", 10, "it waits for its time")
     assert bench.document("supervise")["state"] == "complete"
 
 
