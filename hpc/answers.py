@@ -12,7 +12,7 @@ from pipeline.errors import Cause
 
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
-SINFO_FORMAT = "%P|%l|%m|%D"
+SINFO_FORMAT = "%P|%l|%m|%N"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 _OOM_SIGNAL = ":125"
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
@@ -100,22 +100,26 @@ def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
 
 
 def limits_of(printed: str, partition: str | None) -> Limits:
-    """`sinfo -h -a -e -o SINFO_FORMAT`: the limits of a partition, or of the best of a comma list;
-    None: of the default one, which bears a star."""
+    """`sinfo -N -h -a -o SINFO_FORMAT`: the limits of a partition; of a comma list those that hold
+    in each of it; None: of the default one, which bears a star."""
     wanted = set(partition.split(",")) if partition else set()
-    memory, minutes, nodes, endless = 0.0, 0, 0, False
+    memory: dict[str, float] = {}
+    minutes: dict[str, int] = {}
+    nodes: dict[str, set[str]] = {}
     for line in printed.splitlines():
-        name, limit, megabytes, count = (line.split("|") + [""] * 4)[:4]
-        if name.rstrip("*") in wanted or (not wanted and name.endswith("*")):
-            memory = max(memory, float(megabytes.rstrip("+") or 0))
-            nodes += int(count or 0)
-            found = _minutes(limit)
-            endless = endless or found is None
-            minutes = max(minutes, found or 0)
+        name, limit, megabytes, node = (line.split("|") + [""] * 4)[:4]
+        bare = name.rstrip("*")
+        if bare in wanted or (not wanted and name.endswith("*")):
+            memory[bare] = max(memory.get(bare, 0.0), float(megabytes.rstrip("+") or 0))
+            nodes.setdefault(bare, set()).add(node)
+            if found := _minutes(limit):
+                minutes[bare] = found
     if not nodes:
         return Limits()
     return Limits(
-        mem_gb=memory / 1024 or None, time_min=None if endless else minutes or None, nodes=nodes
+        mem_gb=min(memory.values()) / 1024 or None,
+        time_min=min(minutes.values(), default=None),
+        nodes=frozenset.union(*map(frozenset, nodes.values())),
     )
 
 

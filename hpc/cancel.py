@@ -10,7 +10,7 @@ from hpc.drive import Look, Say, look, slurm_of
 from hpc.ending import Ended, end_jobs, end_tasks
 from hpc.model import Run, State
 from hpc.slurm import Slurm
-from hpc.summary import RunState, next_command, posts_done
+from hpc.summary import RunState, posts_done
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +83,8 @@ def _going_on(run: Run, now: Look, ended: Ended) -> str:
         grace = run.cluster["grace_seconds"]
         return f"go on, after {grace:g} s, with: python -m hpc.resubmit --force {run.folder}"
     if now.state is RunState.COMPLETE:
-        return f"next: {next_command(run, now.state)}"
-    return f"go on with: {next_command(run, now.state)}"
+        return f"next: {now.next_command(run)}"
+    return f"go on with: {now.next_command(run)}"
 
 
 def _count(number: int, thing: str) -> str:

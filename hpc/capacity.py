@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from hpc.model import Judgement, Observation, Phase, State, Submission
 
-_MAYBE_ALIVE = frozenset({Phase.HELD, Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
+# Not the held ones: they run when a person lets them, and nothing is to wait for that.
+_MAYBE_ALIVE = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
 _GOING_ON = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.BLOCKED})
 
 
@@ -19,7 +20,7 @@ class Capacity:
 
     tasks: int
     parallel_tasks: int
-    after_jobs: tuple[int, ...] = ()
+    after_jobs: tuple[str, ...] = ()
 
 
 def alive_tasks(observation: Observation, judged: Sequence[Judgement]) -> Counter[int]:
@@ -34,12 +35,17 @@ def alive_tasks(observation: Observation, judged: Sequence[Judgement]) -> Counte
 
 
 def capacity(
-    submissions: Iterable[Submission], alive: Counter[int], *, wanted: int, max_parallel: int
+    submissions: Iterable[Submission],
+    alive: Counter[int],
+    *,
+    wanted: int,
+    max_parallel: int,
+    ends_to_come: tuple[str, ...] = (),
 ) -> Capacity:
     """Room for `wanted` more tasks.
 
     A task that runs keeps the share of the quota that it was given, 1 / `parallel_tasks` of its
-    submission; the new ones get what is left. Where nothing is left they wait for the old arrays.
+    submission; the new ones get what is left. Where nothing is left they wait for `ends_to_come`.
     """
     going_on = [(one, alive[one.number]) for one in submissions if alive[one.number]]
     if not going_on:
@@ -54,6 +60,5 @@ def capacity(
     room = min(int((1 - spent) * share), max_parallel - sum(widths), wanted)
     if room >= 1:
         return Capacity(tasks=room, parallel_tasks=share)
-    jobs = tuple(one.array_job_id for one, _ in going_on if one.array_job_id is not None)
     tasks = min(wanted, max_parallel)
-    return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=jobs)
+    return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=ends_to_come)

@@ -1,8 +1,10 @@
 """A run that looks after itself: a tiny Slurm job that starts when the arrays have ended, gathers,
 submits again, and leaves the next such job behind. No process stays on the login node.
 
-Before it does anything it submits an understudy that starts only if it fails (`afternotok`), so a
-caretaker may die anywhere. Whatever it was about to do, its understudy derives anew.
+Each caretaker is submitted together with an understudy, which starts only if it fails
+(`afternotok`) and does the same. So from the first moment on there is one in the queue that nothing
+has kept from starting, and whatever a caretaker was about to do when it died, the next one derives
+anew.
 """
 
 import os
@@ -14,29 +16,33 @@ from pathlib import Path
 from hpc import plan, rundir
 from hpc.cluster import caretaker_of
 from hpc.drive import Look, Say
-from hpc.model import Phase, Run
-from hpc.records import job_prefix
-from hpc.slurm import Slurm
+from hpc.model import Run
+from hpc.records import job_prefix, submissions
+from hpc.slurm import Slurm, SlurmError
 from hpc.supervision import supervise
 from pipeline import files
-from pipeline.errors import BusyError, InputError, RunError
+from pipeline.errors import BusyError, InputError
 from pipeline.manifest import log_path
 
 CARETAKER, UNDERSTUDY = "caretaker", "understudy"
-# One after another that failed: then a person has to look.
-MOST_FAILURES = 5
+# After failures one after another, the next waits so many minutes; then a person has to look.
+PAUSES_MIN = (1, 5, 15, 60, 240)
 BUSY_PAUSE_S = 600
 
 
-def hire(run: Run, slurm: Slurm, after: Sequence[int]) -> int:
-    """Submits the caretaker that starts when these arrays have ended; its job id. Raises SlurmError
-    with sbatch's own words."""
-    dependency = "afterany:" + ":".join(map(str, after)) if after else ""
-    return _submit(run, slurm, CARETAKER, dependency=dependency)
+def hire_for(run: Run, slurm: Slurm, say: Say) -> None:
+    """A caretaker for all arrays that the run has; says so, or why there is none: they go on."""
+    jobs = [str(one.array_job_id) for one in submissions(run) if one.array_job_id is not None]
+    try:
+        job = _hire(run, slurm, after=jobs)
+    except SlurmError as error:
+        say(f"no caretaker: {error}\nthe arrays go on: python -m hpc.supervise {run.folder}")
+    else:
+        say(f"caretaker: job {job} gathers and submits again when they have ended")
 
 
 def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> None:
-    """What the job does. Raises whatever kept it from doing it: the understudy follows then.
+    """What the job does. Raises whatever kept it from doing it: its understudy follows then.
 
     Args:
         failures: how many caretakers failed one after another before this one.
@@ -44,37 +50,60 @@ def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> None:
     own = int(os.environ.get("SLURM_JOB_ID", "0"))
     if not own:
         raise InputError("--caretaker is for the job that submit --caretaker submits")
-    if slurm.jobs_named(job_prefix(run) + CARETAKER) - {own}:
-        say("another caretaker of this run waits already: it goes on")
-        return
-    # Those of a former life of this very job, which Slurm put back.
-    slurm.cancel(sorted(slurm.jobs_named(job_prefix(run) + UNDERSTUDY) - {own}))
-    if failures >= MOST_FAILURES:
-        raise RunError(f"{failures} caretakers failed one after another: see {_logs(run)}")
-    understudy = _submit(
-        run,
-        slurm,
-        UNDERSTUDY,
-        dependency=f"afternotok:{own}",
-        failures=failures + 1,
-        delay_s=round(run.cluster["grace_seconds"]),
-    )
+    if failures:
+        # An understudy that has come on needs one of its own.
+        _submit_understudy(run, slurm, own, failures)
     try:
         with rundir.lock_run(run) as lock:
-            supervise(run, slurm, lock, say, hand_over=partial(_hand_over, run, slurm, say))
+            supervise(run, slurm, lock, say, hand_over=partial(_hand_over, run, slurm, own, say))
     except BusyError as error:
-        say(f"{error}\nlooking again in {BUSY_PAUSE_S // 60} min")
-        _submit(run, slurm, CARETAKER, delay_s=BUSY_PAUSE_S)
-    slurm.cancel([understudy])
+        if not _is_followed(run, slurm, own):
+            say(f"{error}\nlooking again in {BUSY_PAUSE_S // 60} min")
+            _hire(run, slurm, delay_s=BUSY_PAUSE_S)
 
 
-def _hand_over(run: Run, slurm: Slurm, say: Say, now: Look) -> bool:
+def _hire(run: Run, slurm: Slurm, *, after: Sequence[str] = (), delay_s: int = 0) -> int:
+    """Submits a caretaker and its understudy; the caretaker's job id. Raises SlurmError with
+    sbatch's own words; then neither is there."""
+    dependency = "afterany:" + ":".join(after) if after else ""
+    job = _submit(run, slurm, CARETAKER, dependency=dependency, delay_s=delay_s)
+    try:
+        _submit_understudy(run, slurm, job, 0)
+    except SlurmError:
+        slurm.cancel([job])
+        raise
+    return job
+
+
+def _hand_over(run: Run, slurm: Slurm, own: int, say: Say, now: Look) -> bool:
     """While nothing of the run is in the queue there is nothing to wait for but time."""
-    alive = plan.jobs_in(now.observation, Phase.ACTIVE, Phase.WAITING)
+    alive = plan.ends_to_come(now.observation)
     if not alive:
         return False
-    say(f"job {hire(run, slurm, alive)} goes on when {', '.join(map(str, alive))} have ended")
+    if _is_followed(run, slurm, own):
+        say("another caretaker of this run waits already: it goes on")
+    else:
+        job = _hire(run, slurm, after=alive)
+        say(f"job {job} goes on when {', '.join(alive)} have ended")
     return True
+
+
+def _is_followed(run: Run, slurm: Slurm, own: int) -> bool:
+    """Whether a caretaker waits that will look after this one. One that runs may be about to leave
+    for the same reason, and is no successor."""
+    return bool(slurm.jobs_named(job_prefix(run) + CARETAKER, waiting=True) - {own})
+
+
+def _submit_understudy(run: Run, slurm: Slurm, job: int, failures: int) -> None:
+    if failures < len(PAUSES_MIN):
+        _submit(
+            run,
+            slurm,
+            UNDERSTUDY,
+            dependency=f"afternotok:{job}",
+            failures=failures + 1,
+            delay_s=PAUSES_MIN[failures] * 60,
+        )
 
 
 def _submit(
@@ -101,6 +130,7 @@ def _submit(
         "cpus-per-task": 1,
         "requeue": "",
         "dependency": dependency or None,
+        # An understudy whose caretaker did its work goes away by itself.
         "kill-on-invalid-dep": "yes",
         "begin": f"now+{delay_s}" if delay_s else None,
     }

@@ -1,7 +1,7 @@
 """One look at a run, and the acts that several verbs share: to submit shards, to gather."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hpc import plan, records, submission
@@ -10,12 +10,12 @@ from hpc.capacity import alive_tasks, capacity
 from hpc.cluster import ask_of, resources_of
 from hpc.collect import Gathered, gather
 from hpc.judge import judge_all, why_ended
-from hpc.model import ArrayPlan, Judgement, Limits, Observation, Run, State, Submission
+from hpc.model import ArrayPlan, Ask, Judgement, Limits, Observation, Run, State, Submission
 from hpc.observe import observe
 from hpc.remedies import groups, needs_limits
 from hpc.retry import policy_of
-from hpc.slurm import Slurm
-from hpc.summary import RunState, run_state
+from hpc.slurm import Slurm, SlurmError
+from hpc.summary import RunState, next_command, run_state
 from pipeline.errors import Cause
 
 Say = Callable[[str], None]
@@ -31,6 +31,12 @@ class Look:
     @property
     def state(self) -> RunState:
         return run_state(self.judged)
+
+    def next_command(self, run: Run) -> str:
+        """What to type next; of a run that was refused nothing but force goes on."""
+        if self.state is not RunState.COMPLETE and plan.refusal(self.observation):
+            return next_command(run, RunState.BLOCKED)
+        return next_command(run, self.state)
 
     @property
     def is_going_on(self) -> bool:
@@ -50,24 +56,40 @@ def look(run: Run, slurm: Slurm | None, *, whole: bool = False, lock_is_ours: bo
 
 
 def arrays_for(
-    run: Run, slurm: Slurm | None, now: Look, shards: Sequence[int]
+    run: Run,
+    slurm: Slurm | None,
+    now: Look,
+    shards: Sequence[int],
+    override: Ask | None = None,
 ) -> tuple[ArrayPlan, ...]:
     """How these shards would be submitted beside what is alive. Raises SlurmError where it has to
-    be asked how far resources can grow, and does not answer."""
+    be asked how far resources can grow, and does not answer.
+
+    Args:
+        override: what a person wants them to have; 0 minutes: as the remedy says.
+    """
     if not shards:
         return ()
     facts = [now.observation.shards[shard] for shard in shards]
     resources = resources_of(run.cluster)
     limits = Limits()
     if slurm is not None and needs_limits(facts):
-        limits = slurm.limits(resources.partition)
+        limits = _usable(slurm.limits(resources.partition), resources.exclude)
     wanted = groups(
         facts, base=ask_of(resources), policy=policy_of(run.manifest.retry), limits=limits
     )
+    if override:
+        wanted = tuple(replace(one, ask=_overridden(one.ask, override)) for one in wanted)
     alive = alive_tasks(now.observation, now.judged)
     released = [one for one in records.submissions(run) if one.released_at]
     most = run.cluster["max_parallel"]
-    room = capacity(released, alive, wanted=len(shards), max_parallel=most)
+    room = capacity(
+        released,
+        alive,
+        wanted=len(shards),
+        max_parallel=most,
+        ends_to_come=plan.ends_to_come(now.observation),
+    )
     return plan.arrays(
         wanted,
         array_size=run.manifest.array_size,
@@ -78,14 +100,38 @@ def arrays_for(
     )
 
 
+def _overridden(ask: Ask, override: Ask) -> Ask:
+    return replace(
+        ask, mem_gb=override.mem_gb or ask.mem_gb, time_min=override.time_min or ask.time_min
+    )
+
+
+def _usable(limits: Limits, exclude: str | None) -> Limits:
+    """Without the nodes that the configuration excludes; a pattern of theirs leaves too many."""
+    if limits.nodes is None or not exclude:
+        return limits
+    return replace(limits, nodes=limits.nodes - set(exclude.split(",")))
+
+
 def unsubmitted(now: Look) -> tuple[int, ...]:
     return tuple(one.index for one in now.judged if one.state is State.PLANNED)
 
 
 def begin(
-    run: Run, slurm: Slurm | None, shards: Sequence[int], now: Look, say: Say
+    run: Run,
+    slurm: Slurm | None,
+    shards: Sequence[int],
+    now: Look,
+    say: Say,
+    *,
+    forced: bool = False,
+    override: Ask | None = None,
 ) -> tuple[Submission, ...]:
-    """Submits shards, and says what was submitted. The caller holds the run's lock."""
+    """Submits shards, and says what was submitted. The caller holds the run's lock.
+
+    What one cause calls for may be more than the cluster gives: then the groups are submitted one
+    after the other, and only those that are refused stay behind. Raises SlurmError where all are.
+    """
     crashed = {
         shard: tuple(
             attempt.number
@@ -94,10 +140,45 @@ def begin(
         )
         for shard in shards
     }
-    sent = submission.send(run, slurm, arrays_for(run, slurm, now, shards), crashed)
+    plans = arrays_for(run, slurm, now, shards, override)
+    try:
+        sent = submission.send(run, slurm, plans, crashed, forced=forced)
+    except SlurmError as error:
+        sent = _group_by_group(run, slurm, plans, crashed, error, say, forced=forced)
     for one in sent:
         say(described(one))
     return sent
+
+
+def _group_by_group(
+    run: Run,
+    slurm: Slurm | None,
+    plans: tuple[ArrayPlan, ...],
+    crashed: dict[int, tuple[int, ...]],
+    first: SlurmError,
+    say: Say,
+    *,
+    forced: bool,
+) -> tuple[Submission, ...]:
+    asks = list(dict.fromkeys(one.ask for one in plans))
+    if len(asks) == 1:
+        raise first
+    sent: list[Submission] = []
+    for ask in asks:
+        # One group at a time: how many may run beside one another was planned for all of them.
+        before = tuple(str(one.array_job_id) for one in sent)
+        group = tuple(
+            replace(one, after=0, after_jobs=(*one.after_jobs, *before))
+            for one in plans
+            if one.ask == ask
+        )
+        try:
+            sent += submission.send(run, slurm, group, crashed, forced=forced)
+        except SlurmError as error:
+            say(f"not submitted: {group[0].why}: {error}")
+    if not sent:
+        raise first
+    return tuple(sent)
 
 
 def described(one: Submission) -> str:

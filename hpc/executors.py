@@ -68,11 +68,11 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         """We never choose by it: the configuration names the executor."""
         return 1
 
-    def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[int, ...]) -> int:
+    def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[str, ...]) -> int:
         """sbatch; the array's job id. Raises SlurmError, with sbatch's own words.
 
         Args:
-            after: job ids that must have ended, however, before the first task starts.
+            after: jobs or tasks that must have ended, however, before the first task starts.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
@@ -110,7 +110,7 @@ def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
 
 
 def _parameters(
-    folder: Path, resources: Resources, submission: Submission, after: tuple[int, ...]
+    folder: Path, resources: Resources, submission: Submission, after: tuple[str, ...]
 ) -> dict[str, Any]:
     plan = submission.plan
     given: dict[str, Any] = {
@@ -124,7 +124,7 @@ def _parameters(
         "qos": resources.qos,
         "constraint": resources.constraint,
         "exclude": resources.exclude,
-        "dependency": "afterany:" + ":".join(map(str, after)) if after else None,
+        "dependency": "afterany:" + ":".join(after) if after else None,
         "setup": [_forget_last_words(folder, plan.offset), *resources.setup],
         "signal_delay_s": _warning_s(resources.time_min),
         "stderr_to_stdout": True,

@@ -126,7 +126,9 @@ def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: P
     beat, started = shard.heartbeat, active.record.started_at if active.record else None
     # Of a life that began after the last beat there is no news yet.
     since = max((at for at in (started, beat.progress_at if beat else None) if at), default=None)
-    if since is None or active is not shard.attempts[-1]:
+    running = active.record is not None and active.record.slurm_state.upper() == "RUNNING"
+    # A suspended or completing task stands still by right.
+    if since is None or not running or active is not shard.attempts[-1]:
         return ""
     minutes = (now - since).total_seconds() / 60
     if minutes < policy.stall_minutes:

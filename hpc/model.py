@@ -68,11 +68,11 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How far a partition lets a task grow; None where it does not say. `nodes`: how many."""
+    """How far a partition lets a task grow; None where it does not say. `nodes` by their names."""
 
     mem_gb: float | None = None
     time_min: int | None = None
-    nodes: int | None = None
+    nodes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +101,7 @@ class ArrayPlan:
     throttle: int
     parallel_tasks: int
     after: int = 0
-    after_jobs: tuple[int, ...] = ()
+    after_jobs: tuple[str, ...] = ()
     ask: Ask = Ask()
     delay_s: int = 0
     why: str = ""
@@ -128,6 +128,7 @@ class Submission:
     array_job_id: int | None = None
     released_at: datetime | None = None
     crashed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    forced: bool = False
     restarted: tuple[int, ...] = ()
 
 
@@ -158,7 +159,8 @@ class Attempt:
     """One released submission of a shard; `record` None: nobody has a record of it.
 
     `rows` counts the rows that it kept in checkpoint parts; `trials` the posts at which it died
-    while it had nothing else in hand; `restarted`: it was put back because it stood still.
+    while it had nothing else in hand; `restarted`: it was put back because it stood still;
+    `forced`: a person submitted it by force.
     """
 
     number: int
@@ -171,6 +173,7 @@ class Attempt:
     rows: int = 0
     trials: int = 0
     restarted: bool = False
+    forced: bool = False
 
     @property
     def phase(self) -> Phase:

@@ -96,6 +96,7 @@ def _facts(
                     rows=trace.rows.get(one.number, 0),
                     trials=trace.trials.get(one.number, 0),
                     restarted=index in one.restarted,
+                    forced=one.forced,
                 )
             )
     facts = []

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
 from hpc.model import ArrayPlan, Group, Judgement, Observation, Phase, State
@@ -35,7 +34,6 @@ REMEDY: dict[Cause, Remedy] = {
 }
 
 ALIVE = frozenset({State.RUNNING, State.QUEUED})
-_CLOCKS_DIFFER = timedelta(seconds=5)  # a node's and ours; last words are written to a second
 
 
 def remedy(cause: Cause) -> Remedy:
@@ -47,7 +45,7 @@ def arrays(
     *,
     array_size: int,
     max_parallel: int,
-    after_jobs: tuple[int, ...] = (),
+    after_jobs: tuple[str, ...] = (),
     tasks_at_once: int | None = None,
     first_number: int = 1,
 ) -> tuple[ArrayPlan, ...]:
@@ -112,7 +110,8 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a whole run stands still: what one of its shards was told."""
+    """Why a whole run stands still: what one of its shards was told. Once somebody has looked and
+    submitted by force, it does no longer."""
 
     shard: int
     message: str
@@ -120,21 +119,37 @@ class Refusal:
 
 def refusal(observation: Observation) -> Refusal | None:
     """The newest refusal (of a key, a model, …) that stops the whole run; None once something was
-    submitted since: somebody has looked."""
-    submitted = [one.submitted_at for shard in observation.shards for one in shard.attempts]
+    submitted by force after it. By the attempts' numbers: clocks differ from node to node."""
+    attempts = [one for shard in observation.shards for one in shard.attempts]
+    forced = max((one.number for one in attempts if one.forced), default=0)
     refused = [
-        (datetime.fromisoformat(shard.attempts[-1].words.written_at), shard)
+        (shard.attempts[-1].number, shard.index, shard.attempts[-1].words.message)
         for shard in observation.shards
         if shard.attempts and not shard.output.verified
         if shard.attempts[-1].words and shard.attempts[-1].words.stops_run
     ]
-    if not refused:
-        return None
-    written_at, shard = max(refused, key=lambda one: one[0])
-    words = shard.attempts[-1].words
-    if words is None or written_at + _CLOCKS_DIFFER < max(submitted):
-        return None
-    return Refusal(shard.index, words.message)
+    number, index, message = max(refused, default=(0, 0, ""))
+    return Refusal(index, message) if number > forced or number == forced > 0 else None
+
+
+def ends_to_come(observation: Observation) -> tuple[str, ...]:
+    """What a job that is to start after all of the run that is alive has to wait for: arrays, as
+    `4711`; of one in which a task is held, which ends for nobody, the others, as `4711_3`."""
+    alive: dict[int, list[int]] = {}
+    held: set[int] = set()
+    for shard in observation.shards:
+        for one in shard.attempts:
+            if one.array_job_id is None:
+                continue
+            if one.phase is Phase.HELD:
+                held.add(one.array_job_id)
+            elif one.phase in (Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN):
+                alive.setdefault(one.array_job_id, []).append(one.array_task_index)
+    return tuple(
+        name
+        for job, indices in sorted(alive.items())
+        for name in ([f"{job}_{i}" for i in sorted(indices)] if job in held else [str(job)])
+    )
 
 
 def jobs_in(observation: Observation, *phases: Phase) -> tuple[int, ...]:

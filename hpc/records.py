@@ -45,11 +45,14 @@ def intents(
     plans: tuple[ArrayPlan, ...],
     now: datetime,
     crashed: Mapping[int, tuple[int, ...]],
+    *,
+    forced: bool = False,
 ) -> list[Submission]:
     """Submissions as they are before anything is submitted.
 
     Args:
         crashed: the attempts that ended as crashed, by shard.
+        forced: a person has looked, and goes on by force.
     """
     return [
         Submission(
@@ -62,6 +65,7 @@ def intents(
                 for index in plan.indices
                 if crashed.get(plan.offset + index)
             },
+            forced=forced,
         )
         for number, plan in enumerate(plans, start=next_number(run))
     ]
@@ -92,6 +96,7 @@ def _document(submission: Submission) -> JsonObject:
         "exclude": list(plan.ask.exclude),
         "delay_s": plan.delay_s,
         "crashed": {str(index): list(numbers) for index, numbers in submission.crashed.items()},
+        "forced": submission.forced,
         "restarted": list(submission.restarted),
     }
 
@@ -106,6 +111,7 @@ def _read(path: Path) -> Submission:
             intended_at=datetime.fromisoformat(values["intended_at"]),
             array_job_id=values["array_job_id"],
             crashed={int(index): tuple(n) for index, n in values["crashed"].items()},
+            forced=values["forced"],
             restarted=tuple(values["restarted"]),
         )
         released = values["released_at"]

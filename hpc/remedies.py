@@ -107,7 +107,8 @@ def _avoided(shards: Sequence[ShardFacts], policy: Policy, limits: Limits) -> tu
     newest = sorted(lost, key=lambda node: (-lost[node], node))
     room = policy.max_excluded_nodes
     if limits.nodes is not None:
-        room = min(room, limits.nodes - 1)
+        newest = [node for node in newest if node in limits.nodes]
+        room = min(room, len(limits.nodes) - 1)
     return tuple(sorted(newest[: max(room, 0)]))
 
 

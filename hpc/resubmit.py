@@ -1,15 +1,16 @@
 """`python -m hpc.resubmit`: failed shards again, at the same array indices."""
 
 import argparse
+import time
 from typing import Any
 
-from hpc import cli, local, plan, records, rundir
+from hpc import caretaker, cli, local, plan, records, rundir, submission
 from hpc.arrays import expand
 from hpc.cli import Verb
 from hpc.drive import Say, arrays_for, begin, described, look, slurm_of
-from hpc.model import Run, State, Submission
+from hpc.model import Ask, Run, State, Submission
 from hpc.plan import resubmittable
-from hpc.summary import next_command, table
+from hpc.summary import table
 from pipeline.errors import InputError, RunError
 
 
@@ -17,6 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     cli.run_arguments(parser)
     parser.add_argument("--indices", help="these shards only, such as 3,7-9")
     parser.add_argument("--force", action="store_true", help="also blocked shards that have ended")
+    parser.add_argument("--mem-gb", type=float, help="this much memory, whatever the remedy says")
+    parser.add_argument("--time-min", type=int, help="so many minutes, whatever the remedy says")
+    parser.add_argument(
+        "--caretaker", action="store_true", help="add a Slurm job that supervises from here on"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be submitted")
 
 
@@ -24,7 +30,11 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
     wanted = _indices(given.indices)
+    override = Ask(mem_gb=given.mem_gb, time_min=given.time_min or 0)
     with rundir.lock_run(run) as lock:
+        if slurm is not None and not given.dry_run:
+            for one in submission.take_up(run, slurm):
+                say(f"taken up: {described(one)}")
         now = look(run, slurm, lock_is_ours=True)
         shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
         if refusal:
@@ -37,12 +47,18 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             )
         if not shards:
             say(f"no shard of run {run.run_id} is failed: nothing to submit again")
-            say(f"next: {next_command(run, now.state)}")
+            say(f"next: {now.next_command(run)}")
         elif given.dry_run:
-            plans = arrays_for(run, slurm, now, shards)
+            plans = arrays_for(run, slurm, now, shards, override)
             for one in records.intents(run, plans, now.observation.at, {}):
                 say(f"would submit {described(one)}")
-        sent = () if given.dry_run else begin(run, slurm, shards, now, say)
+        sent = (
+            ()
+            if given.dry_run
+            else begin(run, slurm, shards, now, say, forced=given.force, override=override)
+        )
+        if given.caretaker and slurm is not None and not given.dry_run:
+            caretaker.hire_for(run, slurm, say)
         code = _to_the_end(run, sent, lock, say) if slurm is None and sent else 0
     jobs = [one.array_job_id for one in sent if one.array_job_id is not None]
     return code, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
@@ -51,10 +67,11 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> int:
     """Runs local tasks, and says what became of them."""
     for one in sent:
+        time.sleep(one.plan.delay_s)
         local.run_array(run, one, lock)
     end = look(run, None, lock_is_ours=True)
     say(table(run, end.observation, end.judged))
-    say(f"\nnext: {next_command(run, end.state)}")
+    say(f"\nnext: {end.next_command(run)}")
     shards = [shard for one in sent for shard in one.plan.shards]
     return cli.FAILED if any(end.judged[at].state is not State.DONE for at in shards) else 0
 

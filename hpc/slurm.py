@@ -72,9 +72,12 @@ class Slurm:
             self._run("scontrol", "update", f"JobId={job}", f"StartTime={start}")
         except SlurmError:
             # It may be over: cancelled while it waited, or released by a submitter that died right
-            # after. Then accounting has the rest of its story.
-            waiting = self._run("squeue", "-h", "-a", "-t", "PENDING", "-o", "%A|%r").splitlines()
-            if f"{job}|BeginTime" in waiting:
+            # after. Then accounting has the rest of its story. One of which nothing has started
+            # was not released, whatever else it waits for beside its time.
+            printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", "%F|%T")
+            states = {line.partition("|")[2] for line in printed.splitlines()
+                      if line.startswith(f"{job}|")}  # fmt: skip
+            if states == {"PENDING"}:
                 raise
 
     def cancel(self, jobs: Sequence[int]) -> None:
@@ -92,16 +95,17 @@ class Slurm:
 
     def limits(self, partition: str | None) -> Limits:
         """How far tasks of a partition (of the default one, or of the best of a list) may grow."""
-        printed = self._run("sinfo", "-h", "-a", "-e", "-o", answers.SINFO_FORMAT)
+        printed = self._run("sinfo", "-N", "-h", "-a", "-o", answers.SINFO_FORMAT)
         return answers.limits_of(printed, partition)
 
     def job_named(self, name: str) -> int | None:
         """The job of that name that waits or runs; ended ones do not count."""
         return min(self.jobs_named(name), default=None)
 
-    def jobs_named(self, name: str) -> frozenset[int]:
-        """The jobs of that name that wait or run."""
-        printed = self._run("squeue", "-h", "-a", "-n", name, "-o", "%F")
+    def jobs_named(self, name: str, *, waiting: bool = False) -> frozenset[int]:
+        """The jobs of that name that wait or run, or only those that wait."""
+        states = ("-t", "PENDING") if waiting else ()
+        printed = self._run("squeue", "-h", "-a", *states, "-n", name, "-o", "%F")
         return frozenset(int(job) for job in re.findall(r"^(\d+)", printed, re.MULTILINE))
 
     def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:

@@ -80,8 +80,9 @@ MEANING: dict[SlurmState, Meaning] = {
 # slurmctld's state_desc ("job requeued in held state", "launch failed requeued held", …).
 _HELD_REASONS = (
     *("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state"),
-    # Nothing on this cluster can ever run it: it waits for a person too.
-    "BadConstraints",
+    # As it was asked for it can never run: it waits for a person too.
+    *("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "DependencyNeverSatisfied"),
+    *("MaxWallDurationPerJobLimit", "MaxMemPerLimit", "InvalidQOS", "InvalidAccount"),
 )
 
 

@@ -23,18 +23,21 @@ def send(
     slurm: Slurm | None,
     plans: tuple[ArrayPlan, ...],
     crashed: Mapping[int, tuple[int, ...]],
+    *,
+    forced: bool = False,
 ) -> tuple[Submission, ...]:
     """Submits arrays; the caller holds the run's lock. Without a Slurm only records them.
 
     Args:
         crashed: the attempts that ended as crashed, by shard.
+        forced: a person has looked, and goes on by force.
 
     Raises SlurmError with sbatch's own words; then nothing of `plans` is submitted or recorded.
     """
     now = datetime.now(UTC)
     written: list[Submission] = []
     try:
-        for intent in records.intents(run, plans, now, crashed):
+        for intent in records.intents(run, plans, now, crashed, forced=forced):
             written.append(records.record(run, intent))
     except OSError:
         _withdraw(run, written)
@@ -50,11 +53,19 @@ def take_up(run: Run, slurm: Slurm) -> tuple[Submission, ...]:
     Raises SlurmError as `send` does.
     """
     begun = []
-    for one in records.submissions(run):
+    known = records.submissions(run)
+    for one in known:
         if one.released_at:
             continue
         if one.array_job_id is None and (job := slurm.job_named(one.job_name)):
             one = records.record(run, replace(one, array_job_id=job))
+        later = {shard for other in known if other.number > one.number and other.released_at
+                 for shard in other.plan.shards}  # fmt: skip
+        if later & set(one.plan.shards):
+            # Somebody has submitted these shards since: two attempts at once would pay twice.
+            _cancel(run, slurm, [one])
+            _withdraw(run, [one])
+            continue
         begun.append(one)
     return _submit(run, slurm, begun) if begun else ()
 
@@ -66,7 +77,7 @@ def _submit(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> tuple[Submis
         for one in begun:
             if one.array_job_id is None:
                 before = (jobs.get(one.plan.after), *one.plan.after_jobs)
-                after = tuple(job for job in before if job is not None)
+                after = tuple(str(job) for job in before if job is not None)
                 job = _executor(run, one).submit_waiting(slurm, one, after)
                 one = records.record(run, replace(one, array_job_id=job))
                 jobs[one.number] = job

@@ -84,7 +84,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
                 runs = [*taken, (run, lock)]
             if given.caretaker and slurm is not None:
                 for one, _ in runs:
-                    _hire(one, slurm, say)
+                    caretaker.hire_for(one, slurm, say)
         ends = [
             supervise(one, slurm, lock, say) if given.wait or slurm is None else None
             for one, lock in runs
@@ -104,11 +104,6 @@ def _submit(run: Run, slurm: Slurm, say: Say) -> None:
         if not records.submissions(run):
             forget(run)
         raise
-
-
-def _hire(run: Run, slurm: Slurm, say: Say) -> None:
-    job = caretaker.hire(run, slurm, takeup.array_jobs(run))
-    say(f"caretaker: job {job} gathers and submits again when they have ended")
 
 
 def _register(run: Run, say: Say) -> None:
@@ -158,7 +153,7 @@ def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
     say(summary.table(run, end.observation, end.judged))
     say(first_look.text(run.manifest.database, run.manifest.name))
     if end.state is not RunState.COMPLETE:
-        say(f"\nnext: {summary.next_command(run, end.state)}")
+        say(f"\nnext: {end.next_command(run)}")
 
 
 def _document(run: Run | None, draft: Draft, jobs: list[int]) -> dict[str, Any]:

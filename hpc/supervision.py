@@ -16,6 +16,9 @@ from hpc.slurm import Slurm, SlurmError
 from hpc.summary import posts_done
 from pipeline.errors import BusyError
 
+# How often an sbatch may be refused, with nothing else going on, before a person is needed.
+PATIENT_ROUNDS = 5
+
 
 def supervise(
     run: Run,
@@ -33,13 +36,16 @@ def supervise(
         once: one round only, for cron; a run of the local executor goes to its end all the same.
         hand_over: asked after each round whether somebody else goes on from here.
     """
-    told, gathered = "", 0
+    told, gathered, refused = "", 0, 0
     while True:
-        trouble = _take_up(run, slurm, say)
         now = look(run, slurm, lock_is_ours=True)
         refusal = plan.refusal(now.observation)
+        trouble = None
         if slurm and refusal:
             _stop(slurm, now, refusal, say)
+        elif slurm:
+            taken, trouble = _take_up(run, slurm, say)
+            now = look(run, slurm, lock_is_ours=True) if taken else now
         failed, _ = plan.resubmittable(now.judged)
         todo = [] if trouble or refusal else sorted({*failed, *unsubmitted(now)})
         going_on = bool(todo or trouble) or now.is_going_on
@@ -57,20 +63,33 @@ def supervise(
             gathered = done
         if slurm:
             _restart(run, slurm, now, say)
-        if todo and _sent(run, slurm, todo, now, lock, say) and slurm is None:
-            continue
+        if todo:
+            for_good = once or refused == PATIENT_ROUNDS
+            sent = _sent(run, slurm, todo, now, lock, say, for_good=for_good)
+            refused = 0 if sent else refused + 1
+            if sent and slurm is None:
+                continue
         if once or (hand_over and hand_over(look(run, slurm, lock_is_ours=True))):
             return look(run, slurm, lock_is_ours=True)
         time.sleep(run.cluster["poll_seconds"])
 
 
-def _sent(run: Run, slurm: Slurm | None, todo: list[int], now: Look, lock: int, say: Say) -> bool:
-    """Submits; False where Slurm refuses while others of the run's tasks go on (a limit of
-    submitted jobs, a controller that restarts): then there is another time."""
+def _sent(
+    run: Run,
+    slurm: Slurm | None,
+    todo: list[int],
+    now: Look,
+    lock: int,
+    say: Say,
+    *,
+    for_good: bool,
+) -> bool:
+    """Submits; False where Slurm refuses while others of the run's tasks go on, or not `for_good`
+    (a limit of submitted jobs, a controller that restarts): then there is another time."""
     try:
         sent = begin(run, slurm, todo, now, say)
     except SlurmError as error:
-        if not now.is_going_on and now.observation.answered:
+        if for_good and not now.is_going_on and now.observation.answered:
             raise
         say(f"not submitted yet: {error}")
         return False
@@ -119,16 +138,16 @@ def _bring_in_for_now(run: Run, now: Look, say: Say) -> bool:
     return True
 
 
-def _take_up(run: Run, slurm: Slurm | None, say: Say) -> str | None:
-    """Slurm's words where it could not be asked: what was begun stays for the next round."""
-    if slurm is None:
-        return None
+def _take_up(run: Run, slurm: Slurm, say: Say) -> tuple[bool, str | None]:
+    """Whether anything was taken up, and Slurm's words where it could not be asked: what was begun
+    stays for the next round."""
     try:
-        for one in submission.take_up(run, slurm):
-            say(f"taken up: {described(one)}")
+        taken = submission.take_up(run, slurm)
     except SlurmError as error:
-        return error.words
-    return None
+        return False, error.words
+    for one in taken:
+        say(f"taken up: {described(one)}")
+    return bool(taken), None
 
 
 def _progress(now: Look, done: int, trouble: str | None) -> str:

@@ -131,9 +131,16 @@ class Endpoint:
             sent += 1
             if sent >= allowed:
                 own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
-                if tries or (own and self._answers_others(answered_before, stop)):
+                if tries:
                     return reply
-                raise TaskError(Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)")
+                others = self._answers_others(answered_before, stop)
+                if own and others:
+                    return reply
+                # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
+                # trouble of the service: tried alone, in another life, it will tell.
+                raise TaskError(
+                    Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)", blames_post=others
+                )
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 

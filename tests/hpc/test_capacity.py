@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -56,7 +56,7 @@ class World:
     alive: Counter[int] = field(default_factory=Counter)
 
     def submit(self, wanted: int) -> Capacity:
-        room = capacity(self.sent, self.alive, wanted=wanted, max_parallel=self.max_parallel)
+        room = self.room(wanted)
         plans = arrays(
             range(wanted),
             array_size=self.array_size,
@@ -71,6 +71,13 @@ class World:
             self.alive[one.number] = len(plan.indices)
         return room
 
+    def room(self, wanted: int) -> Capacity:
+        jobs = [FIRST_JOB + one.number for one in self.sent if self.alive[one.number]]
+        return capacity(
+            self.sent, self.alive, wanted=wanted, max_parallel=self.max_parallel,
+            ends_to_come=tuple(map(str, jobs)),
+        )  # fmt: skip
+
     def running(self) -> list[tuple[int, int]]:
         """(tasks, parallel_tasks) of every array that runs."""
         return [
@@ -83,7 +90,7 @@ class World:
         return [one for one in self.sent if self.alive[one.number] and not self._waits(one)]
 
     def _waits(self, one: Submission) -> bool:
-        before = {one.plan.after, *(job - FIRST_JOB for job in one.plan.after_jobs)}
+        before = {one.plan.after, *(int(job) - FIRST_JOB for job in one.plan.after_jobs)}
         return any(self.alive[number] for number in before)
 
     def end(self, at: int, tasks: int) -> None:
@@ -131,8 +138,8 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
     spent = sum(Fraction(widths[one.number], one.plan.parallel_tasks) for one in alive)
     smallest = max((one.plan.parallel_tasks for one in alive), default=1)
     full = sum(widths.values()) >= max_parallel or spent + Fraction(1, smallest) > 1
-    room = capacity(world.sent, world.alive, wanted=wanted, max_parallel=max_parallel)
-    jobs = tuple(FIRST_JOB + one.number for one in alive)
+    room = world.room(wanted)
+    jobs = tuple(str(FIRST_JOB + one.number) for one in alive)
     assert room.after_jobs == (jobs if alive and full else ())
     assert 1 <= room.tasks <= min(wanted, max_parallel)
 
@@ -149,12 +156,12 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
         # More wait than run: the array keeps all its slots.
         (
             [sent(1, 20, at_once=8)], {1: 9}, 5,
-            Capacity(tasks=5, parallel_tasks=5, after_jobs=(4001,)),
+            Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",)),
         ),
         # One straggler that was alone has the whole quota, whatever max_parallel allows.
         (
             [sent(1, 1, at_once=1)], {1: 1}, 5,
-            Capacity(tasks=5, parallel_tasks=5, after_jobs=(4001,)),
+            Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",)),
         ),
         # Two submissions with shares of different size.
         (
@@ -166,13 +173,9 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
 def test_room_by_example(
     before: list[Submission], alive: dict[int, int], wanted: int, room: Capacity
 ) -> None:
-    assert capacity(before, Counter(alive), wanted=wanted, max_parallel=8) == room
-
-
-def test_an_array_without_a_job_id_is_counted_though_nothing_can_wait_for_it() -> None:
-    local = replace(sent(1, 2, at_once=2), array_job_id=None)
-    room = capacity([local], Counter({1: 2}), wanted=2, max_parallel=2)
-    assert room == Capacity(tasks=2, parallel_tasks=2)
+    jobs = tuple(str(FIRST_JOB + number) for number in alive)
+    found = capacity(before, Counter(alive), wanted=wanted, max_parallel=8, ends_to_come=jobs)
+    assert found == room
 
 
 def attempt(number: int, phase: Phase | None) -> Attempt:
@@ -207,4 +210,5 @@ def test_what_may_be_alive_counts_as_alive_and_what_has_ended_does_not() -> None
         Judgement(index=at, state=state, rule=0, **more)
         for at, (state, more, _) in enumerate(cases)
     ]
-    assert alive_tasks(observation, judged) == {1: 1, 2: 3}
+    # A held one is not waited for: it runs when a person lets it.
+    assert alive_tasks(observation, judged) == {1: 1, 2: 2}

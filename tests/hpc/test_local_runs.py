@@ -159,12 +159,12 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
 
 def test_a_forced_shard_that_fails_again_is_said_to_have_failed(bench: Bench) -> None:
     bench.config(posts=4, retry={"max_attempts": 1})
-    bench.tell(0, "refuse fail")
+    bench.tell(0, "sulk fail")
     assert said(bench.submit()) == (1, "")
     assert bench.states() == [("blocked", "refused", 1), ("done", None, 1)]
     forced = bench.hpc("resubmit", "--indices", "0", "--force")
     assert said(forced) == (1, "")
-    assert "  shard 0: this was scripted; attempts used up: 2\n" in forced.stdout
+    assert "  shard 0: this was scripted; attempts used up: 1\n" in forced.stdout
 
 
 @pytest.mark.parametrize(

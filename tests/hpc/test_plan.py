@@ -1,6 +1,8 @@
 """How shards become arrays, and which shards may be submitted again."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,9 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc import plan as planning
-from hpc.model import ArrayPlan, Ask, Group, Judgement, State
-from hpc.plan import resubmittable
+from hpc.model import (
+    ArrayPlan,
+    Ask,
+    Attempt,
+    Group,
+    Judgement,
+    Observation,
+    Phase,
+    ShardFacts,
+    State,
+    TaskRecord,
+)
+from hpc.plan import Refusal, ends_to_come, refusal, resubmittable
 from pipeline.errors import Cause
+from pipeline.last_words import LastWords
+from pipeline.output import Verdict
 
 
 def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
@@ -18,6 +33,7 @@ def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
     return planning.arrays([Group(shards=tuple(shards), ask=Ask())], **more)
 
 
+AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 shard_sets = st.sets(st.integers(0, 200), max_size=80)
 array_sizes = st.integers(2, 60)
 widths = st.integers(1, 12)
@@ -102,10 +118,12 @@ def test_a_small_run_is_one_array() -> None:
 
 
 def test_some_shards_again_are_an_array_of_their_own_indices() -> None:
-    planned = arrays([1005, 3, 3, 2001], array_size=1001, max_parallel=8, after_jobs=(4001,))
+    planned = arrays([1005, 3, 3, 2001], array_size=1001, max_parallel=8, after_jobs=("4001",))
     assert planned == (
-        ArrayPlan(offset=0, indices=(3,), throttle=1, parallel_tasks=3, after_jobs=(4001,)),
-        ArrayPlan(offset=1001, indices=(4, 1000), throttle=2, parallel_tasks=3, after_jobs=(4001,)),
+        ArrayPlan(offset=0, indices=(3,), throttle=1, parallel_tasks=3, after_jobs=("4001",)),
+        ArrayPlan(
+            offset=1001, indices=(4, 1000), throttle=2, parallel_tasks=3, after_jobs=("4001",)
+        ),
     )
 
 
@@ -205,3 +223,62 @@ def test_what_may_be_alive_or_is_done_is_not_submitted_even_by_force(
 def test_a_blocked_shard_says_how_to_submit_it_all_the_same() -> None:
     why = "shard 7 is blocked (a bad key): --force submits it all the same"
     assert resubmittable(JUDGED, indices=(7,)) == ((), why)
+
+
+def attempts_of(*phases: Phase, forced: bool = False, refused: bool = False) -> tuple[Attempt, ...]:
+    said = LastWords(cause=Cause.REFUSED, message="a bad key", traceback="", node="n1",
+                     written_at="2026-11-24T07:00:00+00:00", stops_run=True)  # fmt: skip
+    return tuple(
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=AT,
+            record=TaskRecord(phase=phase, slurm_state="SOME"), forced=forced,
+            words=said if refused and phase is Phase.ENDED else None,
+        )
+        for number, (index, phase) in enumerate(enumerate(phases), start=1)
+    )  # fmt: skip
+
+
+def seen(*shards: tuple[Attempt, ...]) -> Observation:
+    facts = [
+        ShardFacts(index=at, posts=1, output=Verdict(), attempts=attempts)
+        for at, attempts in enumerate(shards)
+    ]
+    return Observation(at=AT, shards=tuple(facts), answered=True, last_answer=None)
+
+
+def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
+    record = TaskRecord(phase=phase, slurm_state="SOME")
+    return (
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=index,
+            submitted_at=AT, record=record,
+        ),
+    )  # fmt: skip
+
+
+def test_what_comes_after_all_that_is_alive_waits_for_arrays_and_never_for_a_held_task() -> None:
+    observation = seen(
+        one(1, 0, Phase.ACTIVE),
+        one(1, 1, Phase.WAITING),
+        one(1, 2, Phase.ENDED),
+        one(2, 3, Phase.ACTIVE),
+        one(2, 4, Phase.HELD),
+        one(2, 5, Phase.WAITING),
+        one(3, 6, Phase.HELD),
+    )
+    assert ends_to_come(observation) == ("4001", "4002_3", "4002_5")
+
+
+def test_a_refusal_stands_until_somebody_goes_on_by_force() -> None:
+    (refused,) = attempts_of(Phase.ENDED, refused=True)
+    stands = Refusal(0, "a bad key")
+    assert refusal(seen((refused,))) == stands
+    # What was submitted meanwhile, by itself, is nobody's look.
+    later = replace(refused, number=7, words=None)
+    assert refusal(seen((refused,), (later,))) == stands
+    forced = replace(later, forced=True)
+    assert refusal(seen((refused,), (forced,))) is None
+    assert refusal(seen((refused, forced))) is None
+    # Refused again after that, it stands again.
+    again = replace(refused, number=7, forced=True)
+    assert refusal(seen((refused, again))) == stands

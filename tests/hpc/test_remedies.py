@@ -19,7 +19,8 @@ from pipeline.output import Verdict
 from tests.hpc.test_judge import record, words
 
 BASE = Ask(mem_gb=4.0, time_min=60)
-LIMITS = Limits(mem_gb=100.0, time_min=240, nodes=4)
+NODES = frozenset({"n1", "n2", "n3", "n4"})
+LIMITS = Limits(mem_gb=100.0, time_min=240, nodes=NODES)
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.NODE: "NODE_FAIL",
          Cause.PREEMPTED: "PREEMPTED", Cause.CRASHED: "FAILED", Cause.NO_OUTPUT: "COMPLETED",
@@ -115,8 +116,14 @@ def test_never_all_nodes_of_a_partition_are_left_out_and_the_newest_losses_first
     assert group.ask.exclude == ("n2", "n3", "n4")
     (few,) = given_to(lost, max_excluded_nodes=1)
     assert few.ask.exclude == ("n4",)
-    (only,) = given_to(lost, limits=replace(LIMITS, nodes=1))
+    (only,) = given_to(lost, limits=replace(LIMITS, nodes=frozenset({"n4"})))
     assert (only.ask.exclude, only.why) == ((), "node: the same; no other node is left")
+
+
+def test_a_lost_node_of_which_the_partition_knows_nothing_is_no_reason_to_leave_out_fewer() -> None:
+    elsewhere = shard(*(ended(Cause.NODE, n, node=node) for n, node in enumerate(("x9", "n1"), 1)))
+    (group,) = given_to(elsewhere, limits=replace(LIMITS, nodes=frozenset({"n1", "n2"})))
+    assert group.ask.exclude == ("n1",)
 
 
 def test_throttled_goes_later_and_slower_each_time() -> None:
@@ -171,25 +178,35 @@ def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[lis
 
 
 SINFO = """\
-normal*|2-00:00:00|4000|3
-normal*|2-00:00:00|16000|1
-short|4:00:00|8192|2
-tiny|30:00|1024|1
-forever|infinite|2048|5
+normal*|2-00:00:00|4000|n1
+normal*|2-00:00:00|4000|n2
+normal*|2-00:00:00|16000|n3
+short|4:00:00|8192|n1
+short|4:00:00|4000|n2
+tiny|30:00|1024|t1
+forever|infinite|2048|n1
 """
 
 
 @pytest.mark.parametrize(
-    ("partition", "limits"),
+    ("partition", "memory_mb", "time_min", "nodes"),
     [
-        (None, Limits(mem_gb=16000 / 1024, time_min=2880, nodes=4)),
-        ("normal", Limits(mem_gb=16000 / 1024, time_min=2880, nodes=4)),
-        ("short", Limits(mem_gb=8.0, time_min=240, nodes=2)),
-        ("tiny", Limits(mem_gb=1.0, time_min=30, nodes=1)),
-        ("forever", Limits(mem_gb=2.0, time_min=None, nodes=5)),
-        ("short,tiny", Limits(mem_gb=8.0, time_min=240, nodes=3)),
-        ("nowhere", Limits()),
+        (None, 16000, 2880, "n1 n2 n3"),
+        ("normal", 16000, 2880, "n1 n2 n3"),
+        ("short", 8192, 240, "n1 n2"),
+        ("tiny", 1024, 30, "t1"),
+        ("forever", 2048, None, "n1"),
+        # Of a list what holds in each: Slurm takes whichever is free first.
+        ("normal,short", 8192, 240, "n1 n2 n3"),
     ],
 )
-def test_limits_are_those_of_the_partition(partition: str | None, limits: Limits) -> None:
-    assert limits_of(SINFO, partition) == limits
+def test_limits_are_those_of_the_partition(
+    partition: str | None, memory_mb: int, time_min: int | None, nodes: str
+) -> None:
+    assert limits_of(SINFO, partition) == Limits(
+        mem_gb=memory_mb / 1024, time_min=time_min, nodes=frozenset(nodes.split())
+    )
+
+
+def test_of_a_partition_that_is_not_there_nothing_is_known() -> None:
+    assert limits_of(SINFO, "nowhere") == Limits()

@@ -28,7 +28,9 @@ plans = st.builds(
     throttle=st.integers(1, 200),
     parallel_tasks=st.integers(1, 200),
     after=st.integers(0, 50),
-    after_jobs=st.lists(st.integers(1, 10**8), max_size=3).map(tuple),
+    after_jobs=st.lists(st.from_regex(r"[0-9]{1,8}(_[0-9]+)?", fullmatch=True), max_size=3).map(
+        tuple
+    ),
     ask=st.builds(
         Ask,
         mem_gb=st.none() | st.floats(0.1, 4000),
@@ -50,6 +52,7 @@ recorded = st.builds(
     crashed=st.dictionaries(
         st.integers(0, 2000), st.lists(st.integers(1, 99), min_size=1).map(tuple), max_size=3
     ),
+    forced=st.booleans(),
     restarted=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
 )
 
@@ -98,6 +101,7 @@ def test_a_record_can_be_read_by_a_person(run: Run) -> None:
         "exclude": ["n1"],
         "delay_s": 0,
         "crashed": {"3": [1, 2]},
+        "forced": False,
         "restarted": [7],
     }
 

@@ -117,3 +117,42 @@ def test_a_run_left_behind_that_slurm_now_refuses_gives_its_posts_to_the_next(
     assert taken["run_id"] != left_behind.name
     assert not left_behind.exists()
     assert bench.document("supervise")["state"] == "complete"
+
+
+def test_a_resubmission_that_was_begun_is_taken_up_and_not_made_twice(bench: Bench) -> None:
+    """The submitter dies right after sbatch; whoever comes next, by whatever verb, goes on with
+    that array: two attempts of a shard at once would pay for its posts twice."""
+    bench.script(2, "fail")
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states()[2] == ("failed", "crashed"), 90, "shard 2 failed")
+    dead = bench.hpc("supervise", env=bench.shim("sbatch", "", KILL))
+    assert dead.returncode == -signal.SIGKILL
+    again = bench.hpc("resubmit")
+    assert again.returncode == 0, again.stderr
+    assert "taken up: attempt 2: 1 shard as array job" in again.stdout
+    end = bench.document("supervise")
+    assert (end["state"], end["shards"][2]["attempts"]) == ("complete", 2)
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+
+def test_an_array_whose_release_failed_is_no_array_that_was_released(bench: Bench) -> None:
+    """Also where it waits for another array: its time would come in a year."""
+    bench.script(0, "fail")
+    bench.script(1, "wait")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 20),
+        sharding={"shards": 2},
+        cluster={"max_parallel": 1},
+    )
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states()[1] == ("running", None), 90, "shard 1 runs")
+    wait_for(lambda: bench.states()[0] == ("failed", "crashed"), 90, "shard 0 failed")
+    once = bench.folder / "once"
+    fails = f"[ $1 = update ] && [ ! -e {once} ] && {{ touch {once}; echo busy >&2; exit 1; }}"
+    refused = bench.hpc("resubmit", env=bench.shim("scontrol", fails))
+    assert refused.returncode == 1
+    assert "busy" in refused.stderr
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise")["state"] == "complete"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
