@@ -1,0 +1,233 @@
+"""Where chaos happens: a run of 12 shards on a cluster of its own, its folder on a small disk, its
+supervisor, its tasks and their processes, and what all that was done to it may cost."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.slurm import watchdog
+from tests.slurm.chaos_endpoint import KEY, TIMEOUT_S, Endpoint
+from tests.slurm.cluster import SlurmCluster
+from tests.slurm.commands import Bench
+from tests.slurm.posts import json_lines
+
+# Few tasks a node, so that a node is not all of them.
+SHARDS, NODES, CPUS, PARALLEL = 12, 4, 2, 6
+CHECKPOINT_ROWS, IN_FLIGHT = 10, 4
+DISK = "24m"
+RESTART_PAUSE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task that Slurm says is running. `job` is its own id, not the array's."""
+
+    job: int
+    array: int
+    index: int
+    node: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.array}_{self.index} on {self.node}"
+
+
+@dataclass(slots=True)
+class Toll:
+    """What the acts did, as far as it may cost requests or need a person.
+
+    `lives` of tasks that may have ended, by act; `redone`: posts of shards whose published output
+    was cut; `cancelled`: shards that were cancelled on purpose; `persons`: what a person was
+    needed for, beside those.
+    """
+
+    lives: Counter[str] = field(default_factory=Counter)
+    redone: int = 0
+    cancelled: set[int] = field(default_factory=set)
+    forced: int = 0
+    persons: list[str] = field(default_factory=list)
+
+    def bound(self, posts: int, late: int) -> int:
+        """A life that ends loses the answers that are in no part yet, fewer than `checkpoint.rows`,
+        and what it has in flight. A stale attempt that wakes counts as two: it goes on until its
+        next part, where it sees that it was overtaken."""
+        lost = sum(self.lives.values()) * (CHECKPOINT_ROWS + IN_FLIGHT)
+        return posts + lost + late + self.redone
+
+
+class Site:
+    """In a `with`: unmounts, thaws and ends whatever it began."""
+
+    def __init__(
+        self,
+        cluster: SlurmCluster,
+        folder: pathlib.Path,
+        endpoint: Endpoint,
+        *,
+        posts: int,
+        requeues: bool,
+    ) -> None:
+        self.cluster, self.endpoint, self.posts = cluster, endpoint, posts
+        self.bench = Bench(cluster, folder)
+        self.bench.env["PERSPECTIVE_API_KEY"] = KEY
+        self.requeues = requeues
+        self.disk = folder / "runs"
+        self.toll = Toll()
+        self.controller_up = True
+        self.accounting_up = True
+        self.down: set[str] = set()
+        self.stale: set[int] = set()
+        self.frozen: set[int] = set()
+        self.disk_is_full = False
+        self.restarts = 0
+        self.ended_early: list[str] = []
+        self._began = time.monotonic()
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._log = folder / "supervise.log"
+        self._supervised_at = 0.0
+
+    def __enter__(self) -> "Site":
+        self.disk.mkdir()
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "chaos", self.disk], check=True
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_supervisor()
+        for pid in self.frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        watchdog.end_jobs(f"{self.cluster.name}n*")
+        # Lazily: whatever still holds a log there must not keep the mount from going.
+        subprocess.run(["umount", "--lazy", self.disk], check=True)
+
+    def say(self, line: str) -> None:
+        print(f"{time.monotonic() - self._began:7.1f}  {line}", flush=True)
+
+    def submit(self) -> None:
+        config = self.bench.config(
+            json_lines(self.bench.folder / "posts.jsonl", self.posts),
+            sharding={"shards": SHARDS},
+            classifier={
+                "type": "perspective",
+                "base_url": self.endpoint.url,
+                "requests_per_minute": 60_000,
+                "max_in_flight": IN_FLIGHT,
+                "timeout_seconds": TIMEOUT_S,
+            },
+            checkpoint={"rows": CHECKPOINT_ROWS, "seconds": 20},
+            cluster={
+                "time_min": 10,
+                "max_parallel": PARALLEL,
+                "grace_seconds": 6,
+                "poll_seconds": 1,
+                "extra": {} if self.requeues else {"no-requeue": True},
+            },
+            # More is done to a shard here than four attempts are meant to bear.
+            retry={"max_attempts": 100, "max_poison": 1000, "stall_minutes": 1.0,
+                   "restart_stalled": True},
+        )  # fmt: skip
+        self.config = config
+        submitted = self.bench.document("submit", "--config", config)
+        assert (submitted["posts"], submitted["shards"]) == (self.posts, SHARDS)
+        self.run_dir = pathlib.Path(submitted["run_dir"])
+
+    def outputs(self) -> dict[int, pathlib.Path]:
+        """The published outputs by shard."""
+        return {int(path.stem): path for path in (self.run_dir / "outputs").glob("0*.parquet")}
+
+    def running(self) -> list[Task]:
+        """The run's running tasks on nodes that are up; none while the controller is down."""
+        if not self.controller_up:
+            return []
+        told = self.cluster.call("squeue", "-h", "-t", "R", "-o", "%A|%F|%K|%N|%j").stdout
+        rows = [line.split("|") for line in told.splitlines()]
+        return [
+            Task(int(job), int(array), int(index), node)
+            for job, array, index, node, name in rows
+            if name.startswith(f"hpc-{self.run_dir.name}-") and node not in self.down
+        ]
+
+    def hurry(self) -> None:
+        """Slurm lets a requeued job wait two minutes; nobody here has that long."""
+        if not self.controller_up:
+            return
+        told = self.cluster.call(
+            "squeue", "-h", "-t", "PD", "-O", "JobID:20,RestartCnt:10,Reason:40"
+        ).stdout
+        for job, restarts, reason in (line.split(None, 2) for line in told.splitlines()):
+            if int(restarts) and reason.strip() == "BeginTime":
+                self.cluster.call("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+    def processes(self, task: Task, step: str = "step_0") -> list[int]:
+        """The pids of a step, its slurmstepd included; of all steps with `step_*`."""
+        found = {
+            pid
+            for node in watchdog.cgroups(task.node)
+            for folder in node.rglob(f"job_{task.job}")
+            for cgroup in folder.glob(step)
+            for pid in watchdog.processes(cgroup)
+        }
+        return sorted(found)
+
+    def worker(self, task: Task) -> int | None:
+        """The pid of the task's own Python, once it has begun."""
+        for pid in self.processes(task):
+            with contextlib.suppress(OSError):
+                command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"submitit" in command and not command.startswith(b"slurmstepd"):
+                    return pid
+        return None
+
+    def kill(self, pids: list[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill_supervisor(self) -> bool:
+        """False where none was at work."""
+        process, self._supervisor = self._supervisor, None
+        if process is None or process.poll() is not None:
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    def keep_supervised(self) -> int | None:
+        """Starts the supervisor again where it has ended; its exit code where it just has."""
+        process = self._supervisor
+        code = process.poll() if process else None
+        if process and code is None:
+            return None
+        if process:
+            self._supervisor = None
+            self._supervised_at = time.monotonic() + RESTART_PAUSE_S
+            return code
+        if time.monotonic() >= self._supervised_at:
+            with self._log.open("ab") as log:
+                self._supervisor = subprocess.Popen(
+                    [sys.executable, "-m", "hpc.supervise", str(self.run_dir)],
+                    cwd=self.bench.folder, env=self.bench.env, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=log,
+                )  # fmt: skip
+            self.restarts += 1
+        return None
+
+    def last_words_of_supervisor(self) -> str:
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
+        return lines[-1] if lines else ""
+
+    @contextlib.contextmanager
+    def counting(self, act: str, tasks: Callable[[], list[Task]]) -> Iterator[None]:
+        """Counts as lives what runs before and what runs after the block."""
+        before = {task.job for task in tasks()}
+        yield
+        self.toll.lives[act] += len(before | {task.job for task in tasks()})
