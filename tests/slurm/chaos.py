@@ -44,6 +44,7 @@ class Schedule:
         self._pause = seconds / (len(ACTS) + 1) if not again else 6.0
         self._later: list[tuple[float, Later]] = []
         self._began = self._next = 0.0
+        self._over = False
         self.done: Counter[str] = Counter()
 
     def drive(self, site: Site) -> None:
@@ -67,11 +68,13 @@ class Schedule:
             time.sleep(TICK_S)
 
     def _progress(self, now: float) -> float:
-        return 1.0 if not self._acting(now) else (now - self._began) / self._seconds
+        """Never 1 while there are acts to come: they need shards that live."""
+        return min(0.9, (now - self._began) / self._seconds) if self._acting(now) else 1.0
 
     def _acting(self, now: float) -> bool:
-        in_time = now < self._began + self._seconds
-        return bool(self._queue) if not self._again else bool(self._queue) or in_time
+        if self._over:
+            return False
+        return bool(self._queue) or (self._again and now < self._began + self._seconds)
 
     def _act(self, site: Site) -> bool:
         """The next act that finds something to do it to."""
@@ -91,14 +94,16 @@ class Schedule:
 
     def _do_what_is_due(self, site: Site, now: float) -> None:
         for one in tuple(self._later):
-            if now >= one[0] and (said := one[1].do()):
+            if now >= one[0] and (said := one[1].do()) is not None:
                 self._later.remove(one)
-                site.say(said)
+                if said:
+                    site.say(said)
 
     def _ended(self, site: Site, code: int, now: float) -> bool:
         """Whether the whole is over, now that the supervisor has ended by itself."""
         if code == 0:
-            return not self._acting(now) and not self._later
+            self._over = True
+            return not self._later
         told = site.bench.hpc("status", "--json", site.run_dir)
         status = json.loads(told.stdout) if told.stdout else {"shards": []}
         blocked = [one for one in status["shards"] if one["state"] == "blocked"]
@@ -122,7 +127,7 @@ class Schedule:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """What came of it. `lives` counts tasks that may have been ended, by act; `attempts` those of
-    the database, by cause."""
+    the database, by cause, `slurm` the lives of their tasks by state."""
 
     posts: int
     rows: int
@@ -136,6 +141,7 @@ class Figures:
     late: int
     redone: int
     attempts: dict[str, int]
+    slurm: dict[str, int]
     faults: dict[str, int]
     acts: dict[str, int]
     cancelled: int
@@ -178,6 +184,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         late=endpoint.late,
         redone=toll.redone,
         attempts=dict(attempts),
+        slurm=site.lives(),
         faults=endpoint.given,
         acts=dict(schedule.done),
         cancelled=len(toll.cancelled),
@@ -198,7 +205,7 @@ def told(seed: int, found: Figures) -> str:
         f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {found.late} answers that "
         f"came too late + {found.redone} posts of outputs that were cut",
         f"lives that acts may have ended: {found.lives}",
-        f"attempts by cause: {found.attempts}",
+        f"attempts by cause: {found.attempts}; lives by Slurm's state: {found.slurm}",
         f"acts: {found.acts}",
         f"faults of the endpoint: {found.faults}",
         f"supervisors started: {found.supervisors}; ended by themselves: {found.ended_early}",

@@ -20,10 +20,9 @@ HOG = pathlib.Path(__file__).with_name("chaos_hog.py")
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What belongs to an act and is done when `due()`, or, where `seconds` are given, after them.
-    It returns what it did, None to be asked again."""
+    """What belongs to an act and comes after it, in `seconds` at the earliest.
+    It returns what it did, '' where nothing is left to do, None to be asked again."""
 
-    what: str
     do: Callable[[], str | None]
     seconds: float = 0.0
 
@@ -33,7 +32,10 @@ Act = Callable[[Site, random.Random], Done]
 
 
 def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
-    """A running task at work, and the pid of its Python."""
+    """A running task at work, and the pid of its Python. Not on a full disk, of which they all die
+    anyhow."""
+    if site.disk_is_full:
+        return None
     tasks = [task for task in site.running() if task.index not in site.stale]
     chance.shuffle(tasks)
     for task in tasks:
@@ -97,7 +99,7 @@ def kill_a_slurmd(site: Site, chance: random.Random) -> Done:
     with site.counting("node lost", lambda: [one for one in site.running() if one.node == node]):
         site.cluster.kill_slurmd(node)
     site.down.add(node)
-    return f"{node} has lost power", [Later(f"{node} is back", _back(site, node), 35)]
+    return f"{node} has lost power", [Later(_back(site, node), 35)]
 
 
 def _back(site: Site, node: str) -> Callable[[], str | None]:
@@ -145,7 +147,7 @@ def stop_slurmdbd(site: Site, chance: random.Random) -> Done:
         site.accounting_up = True
         return "slurmdbd is back"
 
-    return "slurmdbd is away", [Later("slurmdbd is back", back, chance.uniform(5, 20))]
+    return "slurmdbd is away", [Later(back, chance.uniform(5, 20))]
 
 
 def restart_slurmctld(site: Site, chance: random.Random) -> Done:
@@ -159,21 +161,25 @@ def restart_slurmctld(site: Site, chance: random.Random) -> Done:
         site.controller_up = True
         return "slurmctld is back"
 
-    return "slurmctld is away", [Later("slurmctld is back", back, chance.uniform(0, 8))]
+    return "slurmctld is away", [Later(back, chance.uniform(0, 8))]
 
 
 def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
-    """Some times in a row, each at another moment of its life."""
-
-    def again() -> str | None:
-        return "the supervisor is killed once more" if site.kill_supervisor() else None
-
+    """Some times in a row: now, at other moments, and while it submits, where it does so soon."""
     if not site.kill_supervisor():
         return None
-    more = [
-        Later("the supervisor is killed once more", again, chance.uniform(0.5, 12))
-        for _ in range(chance.randrange(4))
-    ]
+
+    def at_random() -> str | None:
+        return "kill -9 of the supervisor again" if site.kill_supervisor() else None
+
+    def while_it_submits() -> str | None:
+        begun = site.begun_submissions()
+        if begun and site.kill_supervisor():
+            return f"kill -9 of the supervisor while it submits {begun}"
+        return "" if site.all_published() else None
+
+    more = [Later(at_random, chance.uniform(0.5, 12)) for _ in range(1 + chance.randrange(3))]
+    more += [Later(while_it_submits, 1) for _ in range(1 + chance.randrange(2))]
     return f"kill -9 of the supervisor, and {len(more)} times more", more
 
 
@@ -211,7 +217,7 @@ def wake_a_stale_attempt(site: Site, chance: random.Random) -> Done:
 
     return (
         f"{task.name} freezes, and Slurm loses its node (with {len(here) - 1} other tasks on it)",
-        [Later(f"stale {task.name} wakes", wake, 5), Later(f"{task.node} is back", back, 6)],
+        [Later(wake, 5), Later(back, 6)],
     )
 
 
@@ -257,7 +263,7 @@ def fill_the_disk(site: Site, chance: random.Random) -> Done:
         site.disk_is_full = False
         return "the disk has room again"
 
-    return "the disk is full", [Later("the disk has room again", room, chance.uniform(4, 12))]
+    return "the disk is full", [Later(room, chance.uniform(4, 12))]
 
 
 def endpoint_out(site: Site, chance: random.Random) -> Done:

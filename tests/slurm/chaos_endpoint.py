@@ -8,7 +8,7 @@ from tests.servers.perspective import Fault, PerspectiveServer
 
 KEY = "chaos-key"
 TIMEOUT_S = 8.0
-QUICK_S, SLOW_S = 0.15, 2.5
+QUICK_S, SLOW_S = 0.15, 5.0
 FAULTS = ("429", "500", "503", "late", "cut", "cut in the answer", "invalid JSON")
 
 

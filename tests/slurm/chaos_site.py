@@ -2,6 +2,7 @@
 supervisor, its tasks and their processes, and what all that was done to it may cost."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -143,6 +144,29 @@ class Site:
     def outputs(self) -> dict[int, pathlib.Path]:
         """The published outputs by shard."""
         return {int(path.stem): path for path in (self.run_dir / "outputs").glob("0*.parquet")}
+
+    def all_published(self) -> bool:
+        return len(self.outputs()) == SHARDS
+
+    def begun_submissions(self) -> list[int]:
+        """The numbers of those whose array was not released yet."""
+        begun = []
+        for path in (self.run_dir / "submissions").glob("0*.json"):
+            with contextlib.suppress(FileNotFoundError):  # withdrawn meanwhile
+                if json.loads(path.read_text())["released_at"] is None:
+                    begun.append(int(path.stem))
+        return begun
+
+    def lives(self) -> dict[str, int]:
+        """How the lives of the run's tasks ended in Slurm's words, those of requeued ones too."""
+        jobs = [
+            str(json.loads(path.read_text())["array_job_id"])
+            for path in (self.run_dir / "submissions").glob("0*.json")
+        ]
+        told = self.cluster.run(
+            "sacct", "-n", "-P", "-X", "-D", "-j", ",".join(jobs), "-o", "State"
+        )
+        return dict(Counter(line.split()[0] for line in told.splitlines()))
 
     def running(self) -> list[Task]:
         """The run's running tasks on nodes that are up; none while the controller is down."""
