@@ -117,10 +117,9 @@ class Schedule:
             site.say(f"resubmit --force of {indices}: {forced.returncode} {forced.stderr.strip()}")
             site.toll.forced += len(blocked) if forced.returncode == 0 else 0
             return False
-        why = f"the supervisor ended with {code}: {site.last_words_of_supervisor()}"
-        site.say(why)
-        excused = site.disk_is_full or not site.controller_up
-        site.ended_early.append(why + (" (excused)" if excused else ""))
+        why = site.last_words_of_supervisor()
+        site.say(f"the supervisor ended with {code}: {why}")
+        site.ended_early[why] += 1
         return False
 
 
@@ -147,7 +146,7 @@ class Figures:
     cancelled: int
     forced: int
     supervisors: int
-    ended_early: list[str]
+    ended_early: dict[str, int]
     audit: dict[str, Any]
 
 
@@ -190,7 +189,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         cancelled=len(toll.cancelled),
         forced=toll.forced,
         supervisors=site.restarts,
-        ended_early=site.ended_early,
+        ended_early=dict(site.ended_early),
         audit=site.bench.document("audit", "--config", site.config),
     )
 

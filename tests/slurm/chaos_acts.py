@@ -84,7 +84,7 @@ def run_out_of_time(site: Site, chance: random.Random) -> Done:
     if not (found := _victim(site, chance)):
         return None
     task, _ = found
-    done = site.cluster.call("scontrol", "update", f"JobId={task.job}", "EndTime=now+1")
+    done = site.cluster.call("scontrol", "update", f"JobId={task.id}", "EndTime=now+1")
     if done.returncode:
         return None
     site.toll.lives["timeout"] += 1
@@ -132,7 +132,7 @@ def cancel_an_index(site: Site, chance: random.Random) -> Done:
     task, _ = found
     site.toll.lives["cancelled"] += 1
     site.toll.cancelled.add(task.index)
-    site.cluster.call("scancel", f"{task.array}_{task.index}")
+    site.cluster.call("scancel", task.id)
     return f"scancel {task.name}", []
 
 

@@ -28,7 +28,8 @@ RESTART_PAUSE_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task that Slurm says is running. `job` is its own id, not the array's."""
+    """A task that Slurm says is running. `job` is its own id: one task of an array has the array's,
+    by which a command would mean all of them."""
 
     job: int
     array: int
@@ -36,8 +37,12 @@ class Task:
     node: str
 
     @property
+    def id(self) -> str:
+        return f"{self.array}_{self.index}"
+
+    @property
     def name(self) -> str:
-        return f"{self.array}_{self.index} on {self.node}"
+        return f"{self.id} on {self.node}"
 
 
 @dataclass(slots=True)
@@ -88,7 +93,7 @@ class Site:
         self.frozen: set[int] = set()
         self.disk_is_full = False
         self.restarts = 0
-        self.ended_early: list[str] = []
+        self.ended_early: Counter[str] = Counter()
         self._began = time.monotonic()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._log = folder / "supervise.log"
@@ -184,12 +189,12 @@ class Site:
         """Slurm lets a requeued job wait two minutes; nobody here has that long."""
         if not self.controller_up:
             return
-        told = self.cluster.call(
-            "squeue", "-h", "-t", "PD", "-O", "JobID:20,RestartCnt:10,Reason:40"
-        ).stdout
-        for job, restarts, reason in (line.split(None, 2) for line in told.splitlines()):
-            if int(restarts) and reason.strip() == "BeginTime":
-                self.cluster.call("scontrol", "update", f"JobId={job}", "StartTime=now")
+        columns = "ArrayJobID:20,ArrayTaskID:10,RestartCnt:10,Reason:40"
+        told = self.cluster.call("squeue", "-h", "-t", "PD", "-O", columns).stdout
+        for array, index, restarts, reason in (line.split()[:4] for line in told.splitlines()):
+            # Not what waits for its release by a submitter.
+            if restarts != "0" and reason == "BeginTime":
+                self.cluster.call("scontrol", "update", f"JobId={array}_{index}", "StartTime=now")
 
     def processes(self, task: Task, step: str = "step_0") -> list[int]:
         """The pids of a step, its slurmstepd included; of all steps with `step_*`."""
