@@ -15,8 +15,8 @@ import duckdb
 
 from tests.servers.perspective import score
 from tests.slurm import posts
-from tests.slurm.chaos_acts import ACTS, Later
-from tests.slurm.chaos_site import CHECKPOINT_ROWS, IN_FLIGHT, Site
+from tests.slurm.chaos_acts import ACTS
+from tests.slurm.chaos_site import CHECKPOINT_ROWS, IN_FLIGHT, Later, Site
 from tests.slurm.daemons import SLOWNESS
 
 TICK_S = 0.2
@@ -61,7 +61,7 @@ class Schedule:
             if now > hurried + HURRY_S:
                 site.hurry()
                 hurried = now
-            code = site.keep_supervised()
+            code = site.supervisor.keep(site.run_dir)
             if code is not None and self._ended(site, code, now):
                 return
             assert now < self._began + self._seconds + TAIL_S, "the run does not come to its end"
@@ -117,15 +117,16 @@ class Schedule:
             site.say(f"resubmit --force of {indices}: {forced.returncode} {forced.stderr.strip()}")
             site.toll.forced += len(blocked) if forced.returncode == 0 else 0
             return False
-        why = site.last_words_of_supervisor()
+        why = site.supervisor.last_words()
         site.say(f"the supervisor ended with {code}: {why}")
-        site.ended_early[why] += 1
+        site.supervisor.ended_early[why] += 1
         return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What came of it. `lives` counts tasks that may have been ended, by act; `attempts` those of
+    """What came of it. `paid_times` counts posts by how often they were
+    paid, `lives` tasks that may have been ended, by act; `attempts` those of
     the database, by cause, `slurm` the lives of their tasks by state."""
 
     posts: int
@@ -135,6 +136,7 @@ class Figures:
     reasons: dict[str, int]
     wrong: int
     paid: int
+    paid_times: dict[int, int]
     bound: int
     lives: dict[str, int]
     late: int
@@ -158,7 +160,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
     ]
     if put_back := sum(map(len, restarted)):
         toll.lives["put back since they stood still"] = put_back
-    with duckdb.connect(str(site.bench.folder / "labels.duckdb"), read_only=True) as labels:
+    with duckdb.connect(str(site.database), read_only=True) as labels:
         rows = labels.execute(
             "SELECT uri, text, was_successfully_labeled, reason, prob_toxic FROM labels_test"
         ).fetchall()
@@ -178,6 +180,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         reasons=dict(Counter(row[3].partition(":")[0] for row in rows if not row[2])),
         wrong=right.count(False),
         paid=endpoint.paid,
+        paid_times=dict(sorted(Counter(endpoint.paid_by_text.values()).items())),
         bound=toll.bound(site.posts, endpoint.late),
         lives=dict(toll.lives),
         late=endpoint.late,
@@ -188,8 +191,8 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         acts=dict(schedule.done),
         cancelled=len(toll.cancelled),
         forced=toll.forced,
-        supervisors=site.restarts,
-        ended_early=dict(site.ended_early),
+        supervisors=site.supervisor.started,
+        ended_early=dict(site.supervisor.ended_early),
         audit=site.bench.document("audit", "--config", site.config),
     )
 
@@ -203,6 +206,7 @@ def told(seed: int, found: Figures) -> str:
         f"paid {found.paid}, at most {found.bound} = {found.posts} posts + {lives} lives x "
         f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {found.late} answers that "
         f"came too late + {found.redone} posts of outputs that were cut",
+        f"posts by how often they were paid: {found.paid_times}",
         f"lives that acts may have ended: {found.lives}",
         f"attempts by cause: {found.attempts}; lives by Slurm's state: {found.slurm}",
         f"acts: {found.acts}",

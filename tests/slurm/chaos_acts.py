@@ -1,139 +1,24 @@
 """What is done to a run, each act by itself. An act says what it did, or None where there was
-nothing to do it to: then it is tried again later."""
+nothing to do it to: then it is tried again later. Those on tasks and nodes: `chaos_deaths`."""
 
 import contextlib
-import hashlib
 import os
-import pathlib
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from tests.slurm.chaos_site import SHARDS, Site, Task
-from tests.slurm.cluster import wait_for
+from tests.slurm.chaos_deaths import (
+    cancel_an_index,
+    kill_a_slurmd,
+    kill_a_step,
+    kill_a_task,
+    preempt,
+    run_out_of_memory,
+    run_out_of_time,
+    wake_a_stale_attempt,
+)
+from tests.slurm.chaos_site import SHARDS, Done, Later, Site
 
-HOG = pathlib.Path(__file__).with_name("chaos_hog.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """What belongs to an act and comes after it, in `seconds` at the earliest.
-    It returns what it did, '' where nothing is left to do, None to be asked again."""
-
-    do: Callable[[], str | None]
-    seconds: float = 0.0
-
-
-Done = tuple[str, list[Later]] | None
 Act = Callable[[Site, random.Random], Done]
-
-
-def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
-    """A running task at work, and the pid of its Python. Not on a full disk, of which they all die
-    anyhow."""
-    if site.disk_is_full:
-        return None
-    tasks = [task for task in site.running() if task.index not in site.stale]
-    chance.shuffle(tasks)
-    for task in tasks:
-        if pid := site.worker(task):
-            return task, pid
-    return None
-
-
-def kill_a_task(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
-        return None
-    task, pid = found
-    site.toll.lives["kill -9 of a task"] += 1
-    site.kill([pid])
-    return f"kill -9 of {task.name}", []
-
-
-def kill_a_step(site: Site, chance: random.Random) -> Done:
-    """Its slurmstepd too: nobody is left who could tell Slurm how it ended. Of the task's step
-    alone, srun waits for ever, and what helps is that a standing task is put back; where jobs may
-    not be requeued, the batch script's step dies with it, and Slurm misses the job."""
-    if not (found := _victim(site, chance)):
-        return None
-    task, _ = found
-    step = "step_*" if not site.requeues or chance.random() < 0.5 else "step_0"
-    pids = site.processes(task, step)
-    site.toll.lives["kill -9 of a whole step"] += 1
-    site.kill(pids)
-    return f"kill -9 of all {len(pids)} processes in {step} of {task.name}", []
-
-
-def run_out_of_memory(site: Site, chance: random.Random) -> Done:
-    """A hog in the task's cgroup takes all its memory, and the kernel kills the task."""
-    if not (found := _victim(site, chance)):
-        return None
-    task, pid = found
-    site.toll.lives["out of memory"] += 1
-    done = subprocess.run(
-        [sys.executable, "-I", HOG, str(pid)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return f"out of memory: {task.name}: {done.stdout.strip()}", []
-
-
-def run_out_of_time(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
-        return None
-    task, _ = found
-    done = site.cluster.call("scontrol", "update", f"JobId={task.id}", "EndTime=now+1")
-    if done.returncode:
-        return None
-    site.toll.lives["timeout"] += 1
-    return f"time limit of {task.name} is over", []
-
-
-def kill_a_slurmd(site: Site, chance: random.Random) -> Done:
-    """With its jobs, as a node that loses power; long enough for Slurm to notice."""
-    if site.down or not (found := _victim(site, chance)):
-        return None
-    node = found[0].node
-    with site.counting("node lost", lambda: [one for one in site.running() if one.node == node]):
-        site.cluster.kill_slurmd(node)
-    site.down.add(node)
-    return f"{node} has lost power", [Later(_back(site, node), 35)]
-
-
-def _back(site: Site, node: str) -> Callable[[], str | None]:
-    def back() -> str | None:
-        if not site.controller_up:
-            return None
-        site.cluster.start_slurmd(node)
-        site.down.discard(node)
-        return f"{node} is back"
-
-    return back
-
-
-def preempt(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
-        return None
-    node = found[0].node
-    here = lambda: [one for one in site.running() if one.node == node]  # noqa: E731
-    with site.counting("preempted", here):
-        job = site.cluster.run(
-            *("sbatch", "--parsable", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null"),
-            *("-t", "2", "--wrap", "sleep 2"),
-        )
-    return f"job {job.strip()} of a higher priority wants all of {node}", []
-
-
-def cancel_an_index(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
-        return None
-    task, _ = found
-    site.toll.lives["cancelled"] += 1
-    site.toll.cancelled.add(task.index)
-    site.cluster.call("scancel", task.id)
-    return f"scancel {task.name}", []
 
 
 def stop_slurmdbd(site: Site, chance: random.Random) -> Done:
@@ -166,71 +51,21 @@ def restart_slurmctld(site: Site, chance: random.Random) -> Done:
 
 def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
     """Some times in a row: now, at other moments, and while it submits, where it does so soon."""
-    if not site.kill_supervisor():
+    if not site.supervisor.kill():
         return None
 
     def at_random() -> str | None:
-        return "kill -9 of the supervisor again" if site.kill_supervisor() else None
+        return "kill -9 of the supervisor again" if site.supervisor.kill() else None
 
     def while_it_submits() -> str | None:
         begun = site.begun_submissions()
-        if begun and site.kill_supervisor():
+        if begun and site.supervisor.kill():
             return f"kill -9 of the supervisor while it submits {begun}"
         return "" if site.all_published() else None
 
     more = [Later(at_random, chance.uniform(0.5, 12)) for _ in range(1 + chance.randrange(3))]
     more += [Later(while_it_submits, 1) for _ in range(1 + chance.randrange(2))]
     return f"kill -9 of the supervisor, and {len(more)} times more", more
-
-
-def wake_a_stale_attempt(site: Site, chance: random.Random) -> Done:
-    """A task is frozen, its node lost to Slurm; when its successor has published, it goes on, with
-    answers in hand and posts to ask. The output must stay what it is."""
-    if site.down or not (found := _victim(site, chance)):
-        return None
-    task, pid = found
-    here = [one for one in site.running() if one.node == task.node]
-    os.kill(pid, signal.SIGSTOP)
-    site.cluster.kill_slurmd(task.node, with_jobs=False)
-    site.frozen.add(pid)
-    site.stale.add(task.index)
-    site.down.add(task.node)
-    # Those beside it run on, stale as well, until the node comes back.
-    site.toll.lives["stale attempts"] += 2 * len(here)
-
-    def wake() -> str | None:
-        output = site.outputs().get(task.index)
-        if output is None:
-            return None
-        before = _identity(output)
-        os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: not _is_alive(pid), 60, f"stale pid {pid} has ended")
-        site.frozen.discard(pid)
-        assert _identity(output) == before, f"stale attempt {task.name} has changed its output"
-        return f"stale {task.name} woke after its successor had published: nothing changed"
-
-    def back() -> str | None:
-        if pid in site.frozen:
-            return None
-        site.stale.discard(task.index)
-        return _back(site, task.node)()
-
-    return (
-        f"{task.name} freezes, and Slurm loses its node (with {len(here) - 1} other tasks on it)",
-        [Later(wake, 5), Later(back, 6)],
-    )
-
-
-def _identity(path: pathlib.Path) -> tuple[int, int, str]:
-    stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return ") Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def cut_an_output(site: Site, chance: random.Random) -> Done:

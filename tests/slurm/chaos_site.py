@@ -7,7 +7,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.slurm import watchdog
 from tests.slurm.chaos_endpoint import KEY, TIMEOUT_S, Endpoint
+from tests.slurm.chaos_supervisor import Supervisor
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.commands import Bench
 from tests.slurm.posts import json_lines
@@ -23,7 +23,6 @@ from tests.slurm.posts import json_lines
 SHARDS, NODES, CPUS, PARALLEL = 12, 4, 2, 6
 CHECKPOINT_ROWS, IN_FLIGHT = 10, 4
 DISK = "24m"
-RESTART_PAUSE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,19 @@ class Task:
     @property
     def name(self) -> str:
         return f"{self.id} on {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What belongs to an act and comes after it, in `seconds` at the earliest.
+    It returns what it did, '' where nothing is left to do, None to be asked again."""
+
+    do: Callable[[], str | None]
+    seconds: float = 0.0
+
+
+# What an act did, in words, and what comes of it later; None where there was nothing to do it to.
+Done = tuple[str, list[Later]] | None
 
 
 @dataclass(slots=True)
@@ -84,7 +96,8 @@ class Site:
         self.bench = Bench(cluster, folder)
         self.bench.env["PERSPECTIVE_API_KEY"] = KEY
         self.requeues = requeues
-        self.disk = folder / "runs"
+        self.disk = folder / "disk"
+        self.database = self.disk / "labels.duckdb"
         self.toll = Toll()
         self.controller_up = True
         self.accounting_up = True
@@ -92,12 +105,8 @@ class Site:
         self.stale: set[int] = set()
         self.frozen: set[int] = set()
         self.disk_is_full = False
-        self.restarts = 0
-        self.ended_early: Counter[str] = Counter()
         self._began = time.monotonic()
-        self._supervisor: subprocess.Popen[bytes] | None = None
-        self._log = folder / "supervise.log"
-        self._supervised_at = 0.0
+        self.supervisor = Supervisor(self.bench)
 
     def __enter__(self) -> "Site":
         self.disk.mkdir()
@@ -107,7 +116,7 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill_supervisor()
+        self.supervisor.kill()
         for pid in self.frozen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -137,6 +146,7 @@ class Site:
                 "poll_seconds": 1,
                 "extra": {} if self.requeues else {"no-requeue": True},
             },
+            storage={"run_root": str(self.disk / "runs"), "database": str(self.database)},
             # More is done to a shard here than four attempts are meant to bear.
             retry={"max_attempts": 100, "max_poison": 1000, "stall_minutes": 1.0,
                    "restart_stalled": True},
@@ -220,39 +230,6 @@ class Site:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def kill_supervisor(self) -> bool:
-        """False where none was at work."""
-        process, self._supervisor = self._supervisor, None
-        if process is None or process.poll() is not None:
-            return False
-        process.kill()
-        process.wait()
-        return True
-
-    def keep_supervised(self) -> int | None:
-        """Starts the supervisor again where it has ended; its exit code where it just has."""
-        process = self._supervisor
-        code = process.poll() if process else None
-        if process and code is None:
-            return None
-        if process:
-            self._supervisor = None
-            self._supervised_at = time.monotonic() + RESTART_PAUSE_S
-            return code
-        if time.monotonic() >= self._supervised_at:
-            with self._log.open("ab") as log:
-                self._supervisor = subprocess.Popen(
-                    [sys.executable, "-m", "hpc.supervise", str(self.run_dir)],
-                    cwd=self.bench.folder, env=self.bench.env, stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log,
-                )  # fmt: skip
-            self.restarts += 1
-        return None
-
-    def last_words_of_supervisor(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
-        return lines[-1] if lines else ""
 
     @contextlib.contextmanager
     def counting(self, act: str, tasks: Callable[[], list[Task]]) -> Iterator[None]:

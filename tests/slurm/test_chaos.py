@@ -24,12 +24,17 @@ POSTS_A_SECOND = 12
 DISK_IS_FULL = "error: the disk or your quota is full"
 
 
-def chaos(seed: int, minutes: float, folder: pathlib.Path, cluster: SlurmCluster) -> Figures:
-    """minutes: 0 for the bounded form, each act once."""
+def chaos(
+    seed: int, minutes: float, folder: pathlib.Path, cluster: SlurmCluster, *, requeues: bool
+) -> Figures:
+    """
+    Args:
+        minutes: 0 for the bounded form, each act once.
+        requeues: whether Slurm may put the tasks back into its queue.
+    """
     seconds = minutes * 60 or BOUNDED_S
     count = round(seconds * POSTS_A_SECOND / SHARDS) * SHARDS
     schedule = Schedule(seed, seconds, again=bool(minutes))
-    requeues = random.Random(seed).random() < 0.5
     with (
         Endpoint(seed, rate=0.03) as endpoint,
         Site(cluster, folder, endpoint, posts=count, requeues=requeues) as site,
@@ -45,13 +50,16 @@ def test_no_disaster_loses_a_post_or_pays_for_it_twice(
     tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     _require_slurm()
-    mode = random.Random(SEED).choice(["CANCEL", "REQUEUE"])
+    chance = random.Random(f"{SEED} cluster")
+    mode, requeues = chance.choice(["CANCEL", "REQUEUE"]), chance.random() < 0.5
     again = f"CHAOS_SEED={SEED} CHAOS_MINUTES={MINUTES:g}"
-    print(f"\n{again}, preempted tasks: {mode}", flush=True)
+    print(
+        f"\n{again}, PreemptMode={mode}, {'--requeue' if requeues else '--no-requeue'}", flush=True
+    )
     try:
         folder = tmp_path_factory.mktemp("slurm")
         with SlurmCluster(folder, nodes=NODES, cpus=CPUS, preempt_mode=mode) as cluster:
-            found = chaos(SEED, MINUTES, tmp_path, cluster)
+            found = chaos(SEED, MINUTES, tmp_path, cluster, requeues=requeues)
         assert (found.rows, found.uris, found.wrong) == (found.posts, found.posts, 0)
         assert set(found.reasons) <= {"poison"}
         assert found.paid <= found.bound
