@@ -78,13 +78,13 @@ class Schedule:
 
     def _act(self, site: Site) -> bool:
         """The next act that finds something to do it to."""
-        if not self._queue:
-            self._queue = self._chance.choices(list(ACTS), list(ACTS.values()))
-        for act in tuple(self._queue):
+        more = self._chance.choices(list(ACTS), list(ACTS.values()), k=len(ACTS))
+        for act in (*self._queue, *(more if self._again else ())):
             done = act(site, self._chance)
             if done is None:
                 continue
-            self._queue.remove(act)
+            if act in self._queue:
+                self._queue.remove(act)
             said, later = done
             site.say(said)
             self.done[act.__name__] += 1
