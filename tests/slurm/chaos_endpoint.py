@@ -7,7 +7,7 @@ import time
 from tests.servers.perspective import Fault, PerspectiveServer
 
 KEY = "chaos-key"
-TIMEOUT_S = 8.0
+TIMEOUT_S = 12.0
 QUICK_S, SLOW_S = 0.15, 5.0
 FAULTS = ("429", "500", "503", "late", "cut", "cut in the answer", "invalid JSON")
 
