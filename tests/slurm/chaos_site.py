@@ -199,7 +199,7 @@ class Site:
         """Slurm lets a requeued job wait two minutes; nobody here has that long."""
         if not self.controller_up:
             return
-        columns = "ArrayJobID:20,ArrayTaskID:10,RestartCnt:10,Reason:40"
+        columns = "ArrayJobID:20,ArrayTaskID:200,RestartCnt:10,Reason:40"
         told = self.cluster.call("squeue", "-h", "-t", "PD", "-O", columns).stdout
         for array, index, restarts, reason in (line.split()[:4] for line in told.splitlines()):
             # Not what waits for its release by a submitter.
