@@ -1,0 +1,127 @@
+"""What is done to a run, each act by itself. An act says what it did, or None where there was
+nothing to do it to: then it is tried again later. Those on tasks and nodes: `chaos_deaths`."""
+
+import contextlib
+import os
+import random
+from collections.abc import Callable
+
+from tests.slurm.chaos_deaths import (
+    cancel_an_index,
+    kill_a_slurmd,
+    kill_a_step,
+    kill_a_task,
+    preempt,
+    run_out_of_memory,
+    run_out_of_time,
+    wake_a_stale_attempt,
+)
+from tests.slurm.chaos_site import SHARDS, Done, Later, Site
+
+Act = Callable[[Site, random.Random], Done]
+
+
+def stop_slurmdbd(site: Site, chance: random.Random) -> Done:
+    if not site.accounting_up:
+        return None
+    site.cluster.stop_slurmdbd()
+    site.accounting_up = False
+
+    def back() -> str:
+        site.cluster.start_slurmdbd()
+        site.accounting_up = True
+        return "slurmdbd is back"
+
+    return "slurmdbd is away", [Later(back, chance.uniform(5, 20))]
+
+
+def restart_slurmctld(site: Site, chance: random.Random) -> Done:
+    if not site.controller_up:
+        return None
+    site.controller_up = False
+    site.cluster.stop_slurmctld()
+
+    def back() -> str:
+        site.cluster.start_slurmctld()
+        site.controller_up = True
+        return "slurmctld is back"
+
+    return "slurmctld is away", [Later(back, chance.uniform(0, 8))]
+
+
+def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
+    """Some times in a row: now, at other moments, and while it submits, where it does so soon."""
+    if not site.supervisor.kill():
+        return None
+
+    def at_random() -> str | None:
+        return "kill -9 of the supervisor again" if site.supervisor.kill() else None
+
+    def while_it_submits() -> str | None:
+        begun = site.begun_submissions()
+        if begun and site.supervisor.kill():
+            return f"kill -9 of the supervisor while it submits {begun}"
+        return "" if site.all_published() else None
+
+    more = [Later(at_random, chance.uniform(0.5, 12)) for _ in range(1 + chance.randrange(3))]
+    more += [Later(while_it_submits, 1) for _ in range(1 + chance.randrange(2))]
+    return f"kill -9 of the supervisor, and {len(more)} times more", more
+
+
+def cut_an_output(site: Site, chance: random.Random) -> Done:
+    found = {index: path for index, path in site.outputs().items() if index not in site.stale}
+    if not found:
+        return None
+    _, path = chance.choice(sorted(found.items()))
+    size = path.stat().st_size
+    os.truncate(path, chance.randrange(size))
+    site.toll.redone += site.posts // SHARDS
+    return f"{path.name} is cut from {size} to {path.stat().st_size} bytes", []
+
+
+def fill_the_disk(site: Site, chance: random.Random) -> Done:
+    if site.disk_is_full or not site.running():
+        return None
+    filler = site.disk / "filler"
+    counted = contextlib.ExitStack()
+    counted.enter_context(site.counting("disk full", site.running))
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while stream.write(bytes(size)):
+                    pass
+    site.disk_is_full = True
+
+    def room() -> str:
+        counted.close()
+        filler.unlink()
+        site.disk_is_full = False
+        return "the disk has room again"
+
+    return "the disk is full", [Later(room, chance.uniform(4, 12))]
+
+
+def endpoint_out(site: Site, chance: random.Random) -> Done:
+    """Shorter than a task's patience: nothing has to die of it."""
+    seconds = chance.uniform(3, 8)
+    site.endpoint.go_out(seconds)
+    return f"503 from the endpoint for {seconds:.0f} s", []
+
+
+# With their weights once each has been done.
+ACTS: dict[Act, float] = {
+    wake_a_stale_attempt: 1.0,
+    kill_a_slurmd: 1.0,
+    kill_a_task: 3.0,
+    kill_a_step: 2.0,
+    run_out_of_memory: 1.5,
+    run_out_of_time: 2.0,
+    preempt: 1.5,
+    cancel_an_index: 1.5,
+    stop_slurmdbd: 1.0,
+    restart_slurmctld: 1.0,
+    kill_the_supervisor: 2.5,
+    cut_an_output: 1.5,
+    fill_the_disk: 1.5,
+    endpoint_out: 1.0,
+}

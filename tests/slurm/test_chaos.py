@@ -1,0 +1,71 @@
+"""Whatever happens to a run: each post has one row, and nothing was paid for twice beyond what was
+in a dead task's hands."""
+
+import os
+import pathlib
+import random
+
+import pytest
+
+from tests.slurm.chaos import Figures, Schedule, figures, told
+from tests.slurm.chaos_acts import ACTS
+from tests.slurm.chaos_endpoint import Endpoint
+from tests.slurm.chaos_site import CPUS, NODES, SHARDS, Site
+from tests.slurm.cluster import SlurmCluster
+from tests.slurm.conftest import _require_slurm
+
+pytestmark = [pytest.mark.slurm, pytest.mark.chaos]
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "0"))
+BOUNDED_S = 100.0
+POSTS_A_SECOND = 12
+# What may end a supervisor before its run is complete: there is nothing that it could do.
+DISK_IS_FULL = "error: the disk or your quota is full"
+
+
+def chaos(
+    seed: int, minutes: float, folder: pathlib.Path, cluster: SlurmCluster, *, requeues: bool
+) -> Figures:
+    """
+    Args:
+        minutes: 0 for the bounded form, each act once.
+        requeues: whether Slurm may put the tasks back into its queue.
+    """
+    seconds = minutes * 60 or BOUNDED_S
+    count = round(seconds * POSTS_A_SECOND / SHARDS) * SHARDS
+    schedule = Schedule(seed, seconds, again=bool(minutes))
+    with (
+        Endpoint(seed, rate=0.03) as endpoint,
+        Site(cluster, folder, endpoint, posts=count, requeues=requeues) as site,
+    ):
+        site.submit()
+        schedule.drive(site)
+        found = figures(site, schedule)
+    print(told(seed, found), flush=True)
+    return found
+
+
+def test_no_disaster_loses_a_post_or_pays_for_it_twice(
+    tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _require_slurm()
+    chance = random.Random(f"{SEED} cluster")
+    mode, requeues = chance.choice(["CANCEL", "REQUEUE"]), chance.random() < 0.5
+    again = f"CHAOS_SEED={SEED} CHAOS_MINUTES={MINUTES:g}"
+    print(
+        f"\n{again}, PreemptMode={mode}, {'--requeue' if requeues else '--no-requeue'}", flush=True
+    )
+    try:
+        folder = tmp_path_factory.mktemp("slurm")
+        with SlurmCluster(folder, nodes=NODES, cpus=CPUS, preempt_mode=mode) as cluster:
+            found = chaos(SEED, MINUTES, tmp_path, cluster, requeues=requeues)
+        assert (found.rows, found.uris, found.wrong) == (found.posts, found.posts, 0)
+        assert set(found.reasons) <= {"poison"}
+        assert found.paid <= found.bound
+        assert found.audit["whole"]
+        assert set(found.acts) == {act.__name__ for act in ACTS}
+        assert all(why.startswith(DISK_IS_FULL) for why in found.ended_early)
+    except BaseException:
+        print(f"to see it again: {again}", flush=True)
+        raise
