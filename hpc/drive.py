@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hpc import plan, records, submission
 from hpc.arrays import compress
-from hpc.capacity import alive_tasks, capacity
+from hpc.capacity import Capacity, alive_tasks, capacity
 from hpc.cluster import ask_of, resources_of
 from hpc.collect import Gathered, gather
 from hpc.judge import judge_all, why_ended
@@ -64,10 +64,7 @@ def arrays_for(
     wanted = groups(
         facts, base=ask_of(resources), policy=policy_of(run.manifest.retry), limits=limits
     )
-    alive = alive_tasks(now.observation, now.judged)
-    released = [one for one in records.submissions(run) if one.released_at]
-    most = run.cluster["max_parallel"]
-    room = capacity(released, alive, wanted=len(shards), max_parallel=most)
+    room = room_for(run, now, len(shards))
     return plan.arrays(
         wanted,
         array_size=run.manifest.array_size,
@@ -76,6 +73,13 @@ def arrays_for(
         tasks_at_once=room.parallel_tasks,
         first_number=records.next_number(run),
     )
+
+
+def room_for(run: Run, now: Look, wanted: int) -> Capacity:
+    """How many of `wanted` more tasks may start beside those that are alive."""
+    alive = alive_tasks(now.observation, now.judged)
+    released = [one for one in records.submissions(run) if one.released_at]
+    return capacity(released, alive, wanted=wanted, max_parallel=run.cluster["max_parallel"])
 
 
 def unsubmitted(now: Look) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hpc import local, plan, records, submission
-from hpc.drive import Look, Say, begin, bring_in, described, look, unsubmitted
+from hpc.drive import Look, Say, begin, bring_in, described, look, room_for, unsubmitted
 from hpc.model import Phase, Run, State
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
@@ -42,9 +42,10 @@ def supervise(
             _stop(slurm, now, refusal, say)
         failed, _ = plan.resubmittable(now.judged)
         todo = [] if trouble or refusal else sorted({*failed, *unsubmitted(now)})
+        no_room = bool(slurm and todo) and _lacks_room(run, now, len(todo))
         going_on = bool(todo or trouble) or now.is_going_on
         done = sum(one.state is State.DONE for one in now.judged)
-        line = _progress(now, done, trouble)
+        line = _progress(now, done, trouble, len(todo) if no_room else 0)
         if line != told:
             say(line)
             told = line
@@ -57,7 +58,7 @@ def supervise(
             gathered = done
         if slurm:
             _restart(run, slurm, now, say)
-        if todo and _sent(run, slurm, todo, now, lock, say) and slurm is None:
+        if todo and not no_room and _sent(run, slurm, todo, now, lock, say) and slurm is None:
             continue
         if once or (hand_over and hand_over(look(run, slurm, lock_is_ours=True))):
             return look(run, slurm, lock_is_ours=True)
@@ -131,9 +132,18 @@ def _take_up(run: Run, slurm: Slurm | None, say: Say) -> str | None:
     return None
 
 
-def _progress(now: Look, done: int, trouble: str | None) -> str:
+def _lacks_room(run: Run, now: Look, wanted: int) -> bool:
+    """Whether these shards had better be submitted when there is room for them. Submitted now, they
+    would wait for whole arrays to end: for the last of their tasks, which may hang for hours, and
+    every later failure would queue up behind them, one after another."""
+    return now.is_going_on and bool(room_for(run, now, wanted).after_jobs)
+
+
+def _progress(now: Look, done: int, trouble: str | None, waiting: int) -> str:
     shards = len(now.judged)
     posts = sum(map(posts_done, now.observation.shards))
     line = f"{done:,} of {shards:,} shards done, {posts:,} posts"
+    if waiting:
+        line += f"; {waiting:,} to be submitted when a task has ended"
     trouble = trouble or now.observation.trouble
     return f"{line}; Slurm does not answer: {trouble}" if trouble else line

@@ -90,6 +90,24 @@ def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(60))
 
 
+def test_one_task_that_takes_its_time_keeps_no_failed_shard_from_its_next_attempt(
+    bench: Bench,
+) -> None:
+    """While there is no room nothing is submitted that would wait for a whole array to end."""
+    bench.script(0, "wait")
+    for index in range(1, 4):
+        bench.script(index, "fail")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 40), cluster={"max_parallel": 2}
+    )
+    bench.document("submit", "--config", config)
+    with bench.started("supervise") as supervisor:
+        done = {0: ("running", None)} | dict.fromkeys(range(1, 4), ("done", None))
+        wait_for(lambda: bench.states() == done, 90, "all others are done beside it")
+        (bench.scripts / "go").touch()
+        assert supervisor.wait(120) == 0
+
+
 def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench) -> None:
     bench.script(1, "fail")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
