@@ -108,6 +108,23 @@ def test_one_task_that_takes_its_time_keeps_no_failed_shard_from_its_next_attemp
         assert supervisor.wait(120) == 0
 
 
+def test_a_task_that_stands_still_is_put_back_also_where_slurm_would_not(bench: Bench) -> None:
+    bench.script(0, "wait")
+    config = one_shard(
+        bench,
+        cluster={"extra": {"no-requeue": True}},
+        retry={"stall_minutes": 0.1, "restart_stalled": True},
+    )
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    reason = lambda: bench.cluster.run("squeue", "-h", "-j", f"{job}_0", "-o", "%r").strip()  # noqa: E731
+    with bench.started("supervise") as supervisor:
+        wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+        wait_for(lambda: reason() == "BeginTime", 60, "it is back in the queue")
+        bench.cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")
+        assert supervisor.wait(120) == 0
+    assert bench.document("status")["shards"][0]["attempts"] == 1
+
+
 def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench) -> None:
     bench.script(1, "fail")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
