@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hpc import plan, records, submission
 from hpc.arrays import compress
-from hpc.capacity import alive_tasks, capacity
+from hpc.capacity import Capacity, alive_tasks, capacity
 from hpc.cluster import ask_of, resources_of
 from hpc.collect import Gathered, gather
 from hpc.judge import judge_all, why_ended
@@ -80,16 +80,7 @@ def arrays_for(
     )
     if override:
         wanted = tuple(replace(one, ask=_overridden(one.ask, override)) for one in wanted)
-    alive = alive_tasks(now.observation, now.judged)
-    released = [one for one in records.submissions(run) if one.released_at]
-    most = run.cluster["max_parallel"]
-    room = capacity(
-        released,
-        alive,
-        wanted=len(shards),
-        max_parallel=most,
-        ends_to_come=plan.ends_to_come(now.observation),
-    )
+    room = room_for(run, now, len(shards))
     return plan.arrays(
         wanted,
         array_size=run.manifest.array_size,
@@ -97,6 +88,17 @@ def arrays_for(
         after_jobs=room.after_jobs,
         tasks_at_once=room.parallel_tasks,
         first_number=records.next_number(run),
+    )
+
+
+def room_for(run: Run, now: Look, wanted: int) -> Capacity:
+    """How many of `wanted` more tasks may start beside those that are alive."""
+    return capacity(
+        [one for one in records.submissions(run) if one.released_at],
+        alive_tasks(now.observation, now.judged),
+        wanted=wanted,
+        max_parallel=run.cluster["max_parallel"],
+        ends_to_come=plan.ends_to_come(now.observation),
     )
 
 

@@ -90,8 +90,11 @@ class Slurm:
             self._run("scancel", "--state=PENDING", *map(str, jobs))
 
     def requeue(self, job: int, index: int) -> None:
-        """Ends a running task of an array and puts it back under the same id."""
-        self._run("scontrol", "requeue", f"{job}_{index}")
+        """Ends a running task of an array and puts it back under the same id; also where the site
+        (JobRequeue=0) or --no-requeue keeps Slurm from doing that by itself."""
+        task = f"{job}_{index}"
+        self._run("scontrol", "update", f"JobId={task}", "Requeue=1")
+        self._run("scontrol", "requeue", task)
 
     def limits(self, partition: str | None) -> Limits:
         """How far tasks of a partition (of the default one, or of the best of a list) may grow."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hpc import local, plan, records, submission
-from hpc.drive import Look, Say, begin, bring_in, described, look, unsubmitted
+from hpc.drive import Look, Say, begin, bring_in, described, look, room_for, unsubmitted
 from hpc.model import Phase, Run, State
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
@@ -48,9 +48,10 @@ def supervise(
             now = look(run, slurm, lock_is_ours=True) if taken else now
         failed, _ = plan.resubmittable(now.judged)
         todo = [] if trouble or refusal else sorted({*failed, *unsubmitted(now)})
+        no_room = bool(slurm and todo) and _lacks_room(run, now, len(todo))
         going_on = bool(todo or trouble) or now.is_going_on
         done = sum(one.state is State.DONE for one in now.judged)
-        line = _progress(now, done, trouble)
+        line = _progress(now, done, trouble, len(todo) if no_room else 0)
         if line != told:
             say(line)
             told = line
@@ -63,7 +64,7 @@ def supervise(
             gathered = done
         if slurm:
             _restart(run, slurm, now, say)
-        if todo:
+        if todo and not no_room:
             for_good = once or refused == PATIENT_ROUNDS
             sent = _sent(run, slurm, todo, now, lock, say, for_good=for_good)
             refused = 0 if sent else refused + 1
@@ -150,9 +151,18 @@ def _take_up(run: Run, slurm: Slurm, say: Say) -> tuple[bool, str | None]:
     return bool(taken), None
 
 
-def _progress(now: Look, done: int, trouble: str | None) -> str:
+def _lacks_room(run: Run, now: Look, wanted: int) -> bool:
+    """Whether these shards had better be submitted when there is room for them. Submitted now, they
+    would wait for whole arrays to end: for the last of their tasks, which may hang for hours, and
+    every later failure would queue up behind them, one after another."""
+    return now.is_going_on and bool(room_for(run, now, wanted).after_jobs)
+
+
+def _progress(now: Look, done: int, trouble: str | None, waiting: int) -> str:
     shards = len(now.judged)
     posts = sum(map(posts_done, now.observation.shards))
     line = f"{done:,} of {shards:,} shards done, {posts:,} posts"
+    if waiting:
+        line += f"; {waiting:,} to be submitted when a task has ended"
     trouble = trouble or now.observation.trouble
     return f"{line}; Slurm does not answer: {trouble}" if trouble else line

@@ -39,12 +39,12 @@ def kill_a_task(site: Site, chance: random.Random) -> Done:
 
 def kill_a_step(site: Site, chance: random.Random) -> Done:
     """Its slurmstepd too: nobody is left who could tell Slurm how it ended. Of the task's step
-    alone, srun waits for ever, and what helps is that a standing task is put back; where jobs may
-    not be requeued, the batch script's step dies with it, and Slurm misses the job."""
+    alone, srun waits for ever; of all steps, Slurm notices only when it asks the node again. What
+    helps is that a task that stands still is put back into the queue."""
     if not (found := _victim(site, chance)):
         return None
     task, _ = found
-    step = "step_*" if not site.requeues or chance.random() < 0.5 else "step_0"
+    step = chance.choice(["step_*", "step_0"])
     pids = site.processes(task, step)
     site.toll.lives["kill -9 of a whole step"] += 1
     site.kill(pids)

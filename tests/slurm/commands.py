@@ -1,11 +1,12 @@
 """The verbs as a user types them, on a private cluster; a classifier that does as it is told."""
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -135,6 +136,18 @@ class Bench:
             text=True,
             timeout=300,
         )
+
+    @contextlib.contextmanager
+    def started(self, verb: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+        """A verb at work beside the test; it is ended with the block."""
+        with subprocess.Popen(
+            [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
+            cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def document(self, verb: str, *arguments: object, code: int = 0) -> dict[str, Any]:
         """What `--json` prints, the exit code being `code`."""

@@ -92,6 +92,41 @@ def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(60))
 
 
+def test_one_task_that_takes_its_time_keeps_no_failed_shard_from_its_next_attempt(
+    bench: Bench,
+) -> None:
+    """While there is no room nothing is submitted that would wait for a whole array to end."""
+    bench.script(0, "wait")
+    for index in range(1, 4):
+        bench.script(index, "fail")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 40), cluster={"max_parallel": 2}
+    )
+    bench.document("submit", "--config", config)
+    with bench.started("supervise") as supervisor:
+        done = {0: ("running", None)} | dict.fromkeys(range(1, 4), ("done", None))
+        wait_for(lambda: bench.states() == done, 90, "all others are done beside it")
+        (bench.scripts / "go").touch()
+        assert supervisor.wait(120) == 0
+
+
+def test_a_task_that_stands_still_is_put_back_also_where_slurm_would_not(bench: Bench) -> None:
+    bench.script(0, "wait")
+    config = one_shard(
+        bench,
+        cluster={"extra": {"no-requeue": True}},
+        retry={"stall_minutes": 0.1, "restart_stalled": True},
+    )
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    reason = lambda: bench.cluster.run("squeue", "-h", "-j", f"{job}_0", "-o", "%r").strip()  # noqa: E731
+    with bench.started("supervise") as supervisor:
+        wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+        wait_for(lambda: reason() == "BeginTime", 60, "it is back in the queue")
+        bench.cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")
+        assert supervisor.wait(120) == 0
+    assert bench.document("status")["shards"][0]["attempts"] == 1
+
+
 def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench) -> None:
     bench.script(1, "fail")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
