@@ -4,6 +4,8 @@ rebuilt from the run folders.
 Only a gathering process opens it for writing, briefly: DuckDB lets one process write at a time.
 """
 
+import errno
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +55,7 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
     """A connection to the database, its tables made.
 
     Raises RunError where another process holds it longer than LOCK_WAIT_S, or where the file is
-    no DuckDB database.
+    no DuckDB database; OSError where the disk is full, also from the block.
     """
     connection = _connect(path, read_only)
     try:
@@ -69,8 +71,12 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
             try:
                 connection.execute(f"BEGIN; {_TABLES} COMMIT;")
             except duckdb.Error as error:
+                _tell_a_full_disk(path, error)
                 raise RunError(f"{path} is not a database of this program: {error}") from None
         yield connection
+    except duckdb.Error as error:
+        _tell_a_full_disk(path, error)
+        raise
     finally:
         connection.close()
 
@@ -99,7 +105,15 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         time.sleep(0.2)
 
 
+def _tell_a_full_disk(path: Path, error: duckdb.Error) -> None:
+    """DuckDB has no class for it; nothing is wrong with the database then."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number) in str(error):
+            raise OSError(number, os.strerror(number), str(path)) from None
+
+
 def _refuse_to_wait(path: Path, error: duckdb.Error, deadline: float) -> None:
+    _tell_a_full_disk(path, error)
     # Not just "lock": a damaged file's message says which block, and all of them give the path.
     if "Could not set lock on file" not in str(error):
         raise RunError(f"the database {path} cannot be opened: {error}") from None

@@ -1,5 +1,7 @@
 """Who may open the database, and what is said to whom may not."""
 
+import errno
+import os
 import threading
 import time
 from pathlib import Path
@@ -97,3 +99,18 @@ def test_another_programs_database_is_not_written_to(tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as theirs:
         names = rows(theirs, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
     assert names == [("runs",), ("shards",)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "labels.duckdb"
+    words = f'Could not write file "{path}.wal": {os.strerror(number)}'
+    with pytest.raises(OSError, match=os.strerror(number)) as gathering, store.opened(path):
+        raise duckdb.IOException(words)
+    monkeypatch.setattr(store, "_TABLES", f"SELECT error('{words}');")
+    with pytest.raises(OSError, match=os.strerror(number)) as opening, store.opened(path):
+        pass
+    for told in (gathering.value, opening.value):
+        assert (told.errno, told.filename) == (number, str(path))

@@ -58,8 +58,9 @@ def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
         return "kill -9 of the supervisor again" if site.supervisor.kill() else None
 
     def while_it_submits() -> str | None:
-        begun = site.begun_submissions()
+        begun = sorted({*site.begun_submissions()} - site.interrupted)
         if begun and site.supervisor.kill():
+            site.interrupted.update(begun)
             return f"kill -9 of the supervisor while it submits {begun}"
         return "" if site.all_published() else None
 

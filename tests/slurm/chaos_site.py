@@ -105,6 +105,8 @@ class Site:
         self.stale: set[int] = set()
         self.frozen: set[int] = set()
         self.disk_is_full = False
+        # Submissions in which the supervisor was killed: once is enough, that they come to an end.
+        self.interrupted: set[int] = set()
         self._began = time.monotonic()
         self.supervisor = Supervisor(self.bench)
 
