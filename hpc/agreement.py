@@ -105,7 +105,7 @@ def auc(positive: Array, negative: Array) -> Array:
 
 def correlation(shared: Numbers, of_a: Numbers, of_b: Numbers) -> Array:
     """Pearson's, of the sums of products about the means: (a, b), (a, a), (b, b)."""
-    return np.clip(ratio(shared, np.sqrt(of_a * of_b)), -1, 1)
+    return np.clip(ratio(shared, np.sqrt(np.maximum(of_a * of_b, 0))), -1, 1)
 
 
 def _diagonal(tables: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import math
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=_number,
         help="a number is positive from there on (default: 0.5 where all are between 0 and 1)",
     )
     parser.add_argument(
@@ -177,9 +178,21 @@ def _head(document: dict[str, Any]) -> str:
 def _at_least(least: int) -> Any:
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"should be a whole number of {least} or more")
+            raise argparse.ArgumentTypeError(
+                f"should be a whole number, {least} or more, not {text!r}"
+            )
         return int(text)
 
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"should be a number, not {text!r}")
     return number
 
 

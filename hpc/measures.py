@@ -4,6 +4,7 @@ Estimates are scipy's and scikit-learn's; intervals are resampled by formulas (`
 the tests hold against theirs.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,11 @@ class Options:
 
 def compare(overlap: Overlap, at: int, options: Options) -> Comparison | Left:
     """The pair of columns at this place."""
+    with np.errstate(all="ignore"):  # what overflows or is 0 / 0 has no value, and says so
+        return _compare(overlap, at, options)
+
+
+def _compare(overlap: Overlap, at: int, options: Options) -> Comparison | Left:
     pair, there = overlap.pairs[at], overlap.presence(at)
     categories: dict[str, list[str]] = {}
     for side, column in (("a", pair.a), ("b", pair.b)):
@@ -200,8 +206,11 @@ def _estimate(measure: Callable[[], float], samples: Array, reason: str = "") ->
     """`reason`: why the measure is not defined, where that is known."""
     if reason:
         return Estimate(value=None, reason=reason)
+    value = measure()
+    if not math.isfinite(value):
+        return Estimate(value=None, reason="the numbers are too small, too large or too alike")
     interval, reason = resampling.interval(samples)
-    return Estimate(value=measure(), interval=interval, reason=reason)
+    return Estimate(value=value, interval=interval, reason=reason)
 
 
 def _crossed(a: Flags, b: Flags) -> Array:

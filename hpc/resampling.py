@@ -33,11 +33,12 @@ class Draws:
 
 def interval(samples: Array) -> tuple[tuple[float, float] | None, str]:
     """The percentile interval of a measure over all draws; or none, and why."""
-    undefined = int(np.isnan(samples).sum())
+    defined = samples[np.isfinite(samples)]
+    undefined = samples.size - defined.size
     if undefined > UNDEFINED_AT_MOST * samples.size:
         return None, f"not defined in {undefined:,} of {samples.size:,} resamples"
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(samples, [tail, 1 - tail])
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return (float(low), float(high)), ""
 
 
@@ -62,7 +63,7 @@ def of_numbers(
     calls = [flags[order].astype(np.float64) for flags in positive] if positive else []
     middle = (a.mean() + b.mean()) / 2
     left, right = a - middle, b - middle
-    terms = np.stack([left, right, left**2, right**2, left * right])
+    terms = np.stack([left, right, left**2, right**2, left * right, (a - b) ** 2])
     found: dict[str, list[float]] = {}
     for weights in _weights(a.size, draws):
         in_a, in_b = _counts(by_a, weights), _counts(by_b, weights)
@@ -74,8 +75,11 @@ def of_numbers(
         shared = np.einsum("i,i,i", weights, rank_a[by_a], rank_b[by_b])
         sums = np.einsum("ki,i->k", terms, weights)
         one = {"spearman": correlation(shared, of_a, of_b), **_of_sums(a.size, sums)}
-        if not of_a or not of_b:  # ranks are exact: by sums, a constant is one but for rounding
+        # Ranks are exact; by sums, a constant is one but for rounding.
+        if not of_a or not of_b:
             one["pearson"] = np.array(np.nan)
+        if not of_a and not of_b and not sums[-1]:
+            one["alpha_interval"] = np.array(np.nan)
         if calls:
             one["auc_a_for_b"] = _auc(by_a, in_a, weights * calls[1])
             one["auc_b_for_a"] = _auc(by_b, in_b, weights * calls[0])
@@ -120,10 +124,9 @@ def _auc(groups: NDArray[np.intp], counts: Array, positive: Array) -> Array:
 
 
 def _of_sums(posts: int, sums: Array) -> dict[str, Array]:
-    a, b, aa, bb, ab = sums
-    alpha = alpha_of_sums(np.float64(posts), aa + bb - 2 * ab, a + b, aa + bb)
+    a, b, aa, bb, ab, differences = sums
     return {
         "pearson": correlation(ab - a * b / posts, aa - a * a / posts, bb - b * b / posts),
         "mean_difference": (a - b) / posts,
-        "alpha_interval": alpha,
+        "alpha_interval": alpha_of_sums(np.float64(posts), differences, a + b, aa + bb),
     }
