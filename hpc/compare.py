@@ -198,7 +198,7 @@ def _number(text: str) -> float:
 
 VERB = Verb(
     name="compare",
-    example="python -m hpc.compare perspective llm --map prob_toxic=toxicity",
+    example="python -m hpc.compare perspective llm_toxicity --map prob_toxic=toxicity",
     arguments=arguments,
     act=act,
 )
