@@ -33,6 +33,7 @@ VERBS = {
     "cancel": "end a run's jobs, waiting and running; what is paid for is kept",
     "logs": "how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "where every post of a backlog is; with --post, why one has no label",
+    "compare": "how far two classifiers agree on the posts that both labelled",
 }
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 Outcome = tuple[int, dict[str, Any]]

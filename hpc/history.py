@@ -24,6 +24,7 @@ def run_row(run: Run, judged: Sequence[Judgement]) -> Row:
         "state": str(run_state(judged)),
         "config_hash": manifest.config_hash,
         "version": manifest.version,
+        "only_labelled_by": manifest.only_labelled_by or None,
     }
 
 

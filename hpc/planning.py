@@ -18,7 +18,7 @@ from hpc.provenance import commit
 from hpc.question import Question
 from hpc.rundir import PLANNING
 from hpc.slurm import Slurm
-from hpc.taken import taken
+from hpc.taken import labelled_by, taken
 from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
@@ -67,12 +67,14 @@ class Terms:
 class Scope:
     """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
     of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
-    `retry_reason` those that could not be labelled for that reason."""
+    `retry_reason` those that could not be labelled for that reason. `only_labelled_by` keeps those
+    that have a label under another name, of whatever age."""
 
     backfill: bool = False
     limit: int | None = None
     supersede: bool = False
     retry_reason: str | None = None
+    only_labelled_by: str | None = None
 
     @property
     def replaces(self) -> str:
@@ -83,7 +85,7 @@ class Scope:
     @property
     def is_whole(self) -> bool:
         """Whether the backlog is looked at from its beginning."""
-        return self.backfill or bool(self.replaces)
+        return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +155,7 @@ def make_run(
             reader = backlog.oldest_first(connection, draft.counts, rows=10_000)
             frozen = shards.write(folder, reader, draft.sizes)
         shutil.rmtree(staging)
-        made = _manifest(agreed, run_id, now, frozen, scope.replaces)
+        made = _manifest(agreed, run_id, now, frozen, scope)
         for name in ("outputs", "work", "logs", "submissions"):
             (folder / name).mkdir()
         files.write_text(folder / "config.yaml", given)
@@ -166,7 +168,7 @@ def make_run(
 
 
 def _manifest(
-    agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ...], replaces: str
+    agreed: Terms, run_id: str, now: datetime, frozen: tuple[Shard, ...], scope: Scope
 ) -> Manifest:
     config = agreed.config
     return Manifest(
@@ -186,7 +188,8 @@ def _manifest(
         array_size=agreed.array_size,
         shards=frozen,
         commit=commit(),
-        replaces=replaces,
+        replaces=scope.replaces,
+        only_labelled_by=scope.only_labelled_by or "",
     )
 
 
@@ -204,8 +207,14 @@ def _staged(
             retry_reason=scope.retry_reason,
         )
         since = None if scope.is_whole else behind.since
+        other = scope.only_labelled_by
         counts = backlog.stage(
-            connection, source, taken=behind.uris, since=since, limit=scope.limit
+            connection,
+            source,
+            taken=behind.uris,
+            since=since,
+            limit=scope.limit,
+            only=labelled_by(agreed.config, connection, other) if other else None,
         )
         sizes = shards.sizes(counts.posts, agreed.config.sharding)
         unlabelled = None

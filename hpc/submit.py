@@ -43,6 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     again.add_argument(
         "--retry-unlabelable", metavar="REASON", help="try posts again that have this reason"
     )
+    parser.add_argument(
+        "--only-labelled-by",
+        metavar="NAME",
+        help="posts only that have a label under NAME, of whatever age, so that hpc.compare has an "
+        "overlap",
+    )
     parser.add_argument("--limit", type=_positive, help="the oldest N posts only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
@@ -59,10 +65,11 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         limit=given.limit,
         supersede=given.supersede,
         retry_reason=given.retry_unlabelable,
+        only_labelled_by=given.only_labelled_by,
     )
     if given.dry_run:
         draft = dry_run(agreed, folders, scope)
-        _tell_plan(agreed, draft, say)
+        _tell_plan(agreed, draft, scope, say)
         return 0, _document(None, draft, [])
     slurm = None if agreed.is_local else Slurm()
     if given.caretaker and slurm is None:
@@ -72,7 +79,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
             taken = takeup.take_up(settings, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
-            _tell_plan(agreed, draft, say)
+            _tell_plan(agreed, draft, scope, say)
             if run is None:
                 runs = taken
             else:
@@ -113,12 +120,16 @@ def _register(run: Run, say: Say) -> None:
         say(f"the database does not know of this run yet, gather will tell it: {error}")
 
 
-def _tell_plan(agreed: Terms, draft: Draft, say: Say) -> None:
+def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
     counts, sizes = draft.counts, draft.sizes
     if draft.since:
         say(f"posts preprocessed since the watermark, {draft.since:%Y-%m-%d %H:%M:%S}")
+    outside = ""
+    if scope.only_labelled_by:
+        say("the watermark stays where it is: a plain submit goes on from there and takes the rest")
+        outside = f"{counts.outside:,} without a label under {scope.only_labelled_by}, "
     say(
-        f"{draft.source}: {counts.rows:,} rows: {counts.duplicates:,} copies of a uri, "
+        f"{draft.source}: {counts.rows:,} rows: {outside}{counts.duplicates:,} copies of a uri, "
         f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
         f"--limit, {counts.posts:,} to label"
     )

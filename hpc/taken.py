@@ -1,5 +1,5 @@
 """What a name has behind it: the posts that a new run leaves out, and since when it looks for
-others."""
+others; and what another name has labelled."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from hpc.model import Run
 from hpc.question import Question, refuse_another
 from pipeline import chronicle, ledger, manifest, store, supersede
 from pipeline.config import Config
+from pipeline.errors import InputError
 from pipeline.sql import file_list
 
 
@@ -66,6 +67,23 @@ def taken(
     if waiting:
         parts.append(f"SELECT uri FROM read_parquet({file_list(waiting)})")
     return Taken(" UNION ALL ".join(parts) or None, since)
+
+
+def labelled_by(config: Config, connection: duckdb.DuckDBPyConnection, other: str) -> str:
+    """SQL that yields the posts that another name has labelled, in the database that `taken` has
+    attached. Raises InputError where there is no such name in it."""
+    database = config.storage.database
+    if other == config.name:
+        raise InputError(f"--only-labelled-by {other}: that is this configuration's own name")
+    if not database.exists():
+        raise InputError(f"--only-labelled-by {other}: there is no database {database} yet")
+    uris = ledger.successful_uris(connection, other, "labelled")
+    if uris is None:
+        there = ", ".join(ledger.names(connection, "labelled")) or "none"
+        raise InputError(
+            f"--only-labelled-by {other}: {database} has no labels of that name; it has: {there}"
+        )
+    return uris
 
 
 def _waiting(run: Run, gathered: dict[str, set[int]]) -> list[int]:

@@ -25,11 +25,12 @@ THREADS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """Where the rows went: `rows == posts + duplicates + taken + older + left_out`.
+    """Where the rows went: `rows == posts + duplicates + taken + older + left_out + outside`.
 
     `rows` were read, which may be fewer than the source has where it could be asked for those since
-    the watermark only; `older` ones are from before it, and have no label. `before` counts the rows
-    that were not even read, where that is cheap.
+    the watermark only; `older` ones are from before it, and have no label; `outside` ones are not
+    among those that were asked for. `before` counts the rows that were not even read, where that is
+    cheap.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class Counts:
     left_out: int
     posts: int
     before: int | None = None
+    outside: int = 0
 
 
 @contextmanager
@@ -63,21 +65,29 @@ def stage(
     taken: str | None,
     since: datetime | None = None,
     limit: int | None = None,
+    only: str | None = None,
 ) -> Counts:
     """Makes table `staged` of the posts to label: those of `since` (UTC) and later, or all.
 
-    `taken` is SQL that yields uris to leave out.
+    `taken` is SQL that yields uris to leave out, `only` SQL that yields those to choose from.
     Raises InputError for a null uri or a timestamp that cannot be read, with source, row, value.
     """
     anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
+    semi_join = f" SEMI JOIN ({only}) AS chosen USING (uri)" if only else ""
     timestamp = TIMESTAMP.format("raw_timestamp")
     with closing(Scan(connection, source, since)) as scan, _in_our_words(source, scan):
         connection.execute(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-            f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})" + anti_join
+            f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})"
+            + (semi_join or anti_join)
         ).fetchall()
         rows, before = scan.count(), scan.count_before()
-    _refuse_bad_rows(connection, source, anti_join)
+    outside = 0
+    if only:  # taken out afterwards, to tell how many of the chosen ones are
+        outside = rows - _number(connection, "SELECT count(*) FROM staged")
+        if taken:
+            connection.execute(f"DELETE FROM staged WHERE uri IN ({taken})")
+    _refuse_bad_rows(connection, source, semi_join + anti_join)
     staged = _number(connection, "SELECT count(*) FROM staged")
     older = _drop_older(connection, since) if since else 0
     with _in_our_words(source):
@@ -87,11 +97,12 @@ def stage(
     return Counts(
         rows=rows,
         duplicates=duplicates,
-        taken=rows - staged,
+        taken=rows - outside - staged,
         older=older,
         left_out=posts - chosen,
         posts=chosen,
         before=before,
+        outside=outside,
     )
 
 
@@ -128,14 +139,14 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
 _BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
 
 
-def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, anti_join: str) -> None:
+def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, joins: str) -> None:
     bad = _number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
     if not bad:
         return
     names = source.backlog.columns
     more = f" (and {bad - 1} more rows like it)" if bad > 1 else ""
     for path in source.files:
-        found = _first_bad_row(connection, source, path, anti_join)
+        found = _first_bad_row(connection, source, path, joins)
         if found is None:
             continue
         row, uri, raw = found
@@ -152,7 +163,7 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, anti
 
 
 def _first_bad_row(
-    connection: duckdb.DuckDBPyConnection, source: Source, path: Path, anti_join: str
+    connection: duckdb.DuckDBPyConnection, source: Source, path: Path, joins: str
 ) -> tuple[int, str | None, str | None] | None:
     """Row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     timestamp = TIMESTAMP.format("raw_timestamp")
@@ -160,7 +171,7 @@ def _first_bad_row(
         rows = connection.execute(
             "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
             f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
-            f"FROM ({scan.relation((path,))})){anti_join} WHERE {_BAD} ORDER BY row LIMIT 1"
+            f"FROM ({scan.relation((path,))})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
         ).fetchall()
     return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 

@@ -72,16 +72,24 @@ def watermark(
 ) -> datetime | None:
     """Up to when every post planned under `name` has its row, UTC; None: nothing is sure.
 
+    Never by a run that chose its posts by another name's labels: between those are others.
+
     Args:
         first_waiting: the oldest post of shards that the database may not know of.
     """
     if not has_table(connection, "shards"):
         return None
+    described = connection.execute("DESCRIBE runs").fetchall()
+    # A database that was last written by an older version has no such runs either.
+    told = "only_labelled_by" in {row[0] for row in described}
+    whole = "only_labelled_by IS NULL" if told else "true"
     rows = connection.execute(
-        "WITH named AS (SELECT shards.* FROM shards JOIN runs USING (run_id) WHERE name = ?), "
+        f"WITH named AS (SELECT shards.*, {whole} AS whole FROM shards JOIN runs USING (run_id) "
+        "WHERE name = ?), "
         "held AS (SELECT least(min(min_preprocessing_timestamp), ?::TIMESTAMP) AS first_missing "
         "FROM named WHERE gathered_at IS NULL) "
-        "SELECT max(max_preprocessing_timestamp) FROM named, held WHERE gathered_at IS NOT NULL "
+        "SELECT max(max_preprocessing_timestamp) FROM named, held "
+        "WHERE gathered_at IS NOT NULL AND whole "
         "AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)",
         [name, first_waiting],
     ).fetchall()

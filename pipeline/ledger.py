@@ -31,6 +31,23 @@ def labelled_uris(
     return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}{current}"
 
 
+def successful_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
+    """SQL of the uris that are labelled under `name` in an attached database; None: no such
+    table."""
+    uris = labelled_uris(connection, name, catalog)
+    return f"{uris} WHERE was_successfully_labeled" if uris else None
+
+
+def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:
+    """The names that have labels in an attached database."""
+    rows = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? "
+        "AND starts_with(table_name, ?) ORDER BY 1",
+        [catalog, labels_table("")],
+    ).fetchall()
+    return [row[0].removeprefix(labels_table("")) for row in rows]
+
+
 def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str, day: date) -> int:
     """Rows under `name` of posts from before a day, in an attached database."""
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"

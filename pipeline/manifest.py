@@ -21,7 +21,8 @@ class Manifest:
     changes nothing); `cluster` the resources, `retry` the limits of the remedies; `array_size` how
     many indices one array may hold on this cluster, so that a shard keeps its array index on every
     attempt. `commit` is that of the project's checkout; `replaces` which rows of the database this
-    run's labels replace.
+    run's labels replace; `only_labelled_by` the name from whose labelled posts alone it took its
+    own, '' where it looked at all: such a run does not move the watermark.
     """
 
     format: int
@@ -41,6 +42,7 @@ class Manifest:
     shards: tuple[Shard, ...]
     commit: str = ""
     replaces: str = ""
+    only_labelled_by: str = ""
 
     @property
     def posts(self) -> int:

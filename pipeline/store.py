@@ -36,15 +36,18 @@ CREATE TABLE IF NOT EXISTS attempts (
     array_job_id BIGINT, array_task_index INTEGER NOT NULL, slurm_state VARCHAR, cause VARCHAR,
     exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
     node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS only_labelled_by VARCHAR;
 -- Everything planned up to a name's watermark has its row: no gathered shard counts that begins
--- behind, or ends after, the first post of one that is not gathered.
+-- behind, or ends after, the first post of one that is not gathered. A run that chose its posts by
+-- another name's labels left out those between them: its shards hold back, and never move on.
 CREATE OR REPLACE VIEW watermarks AS
-    WITH named AS (SELECT name, shards.* FROM shards JOIN runs USING (run_id)),
+    WITH named AS (
+        SELECT name, only_labelled_by, shards.* FROM shards JOIN runs USING (run_id)),
     held AS (SELECT name, min(min_preprocessing_timestamp) AS first_missing
              FROM named WHERE gathered_at IS NULL GROUP BY name)
     SELECT name, max(max_preprocessing_timestamp) AS watermark
     FROM named LEFT JOIN held USING (name)
-    WHERE gathered_at IS NOT NULL
+    WHERE gathered_at IS NOT NULL AND only_labelled_by IS NULL
       AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)
     GROUP BY name;
 """

@@ -22,10 +22,10 @@ LONGEST = 250
 PURE = {
     f"hpc.{name}"
     for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
-                 "slurm_states", "model")
+                 "slurm_states", "model", "agreement", "resampling", "comparison")
 }  # fmt: skip
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
-            "re", "typing", "pathlib"}  # fmt: skip
+            "re", "typing", "pathlib", "numpy"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
 PURE_FUNCTIONS = {"hpc.cluster.resources_of"}
 # Each outside program and package has one door.
@@ -35,6 +35,15 @@ DOORS = {
     "requests": {"pipeline.http"},
     "yaml": {"pipeline.config", "hpc.cluster"},
     "fcntl": {"hpc.rundir"},
+    "scipy": {"hpc.scientific"},
+    "sklearn": {"hpc.scientific"},
+    "numpy": {
+        "hpc.agreement",
+        "hpc.resampling",
+        "hpc.scientific",
+        "hpc.measures",
+        "hpc.calibration",
+    },
 }
 
 

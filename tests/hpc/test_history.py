@@ -27,7 +27,7 @@ def test_a_run_its_shards_and_every_attempt_are_recorded(bench: Bench) -> None:
     assert said(bench.submit()) == (0, "")
     (run,) = bench.runs()
     (row,) = bench.query("SELECT * EXCLUDE (created_at, config_hash) FROM runs")
-    assert row == (run.name, "test", str(run), 5, 2, "complete", __version__)
+    assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None)
     assert bench.query(
         "SELECT * EXCLUDE (publication, gathered_at) FROM shards ORDER BY shard_index"
     ) == [

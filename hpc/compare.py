@@ -1,0 +1,207 @@
+"""`python -m hpc.compare`: how far two names agree on the posts that both labelled."""
+
+import argparse
+import importlib
+import math
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from hpc import cli, comparison
+from hpc.cli import Verb
+from pipeline import backlog, config, ledger, store
+from pipeline.errors import InputError, RunError
+from pipeline.model import Column
+from pipeline.overlap import Overlap, Pair, columns, labelled
+
+LABELS = "labels"
+EXTRA = ("numpy", "scipy", "sklearn")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="NAME_A", help="a name of labels in the database")
+    parser.add_argument("b", metavar="NAME_B", help="another")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", type=Path, help="look into this configuration's database")
+    where.add_argument("--database", type=Path, help="look into this one (default: labels.duckdb)")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="a=b",
+        help="compare A's column a with B's column b, beside those of the same name; repeatable",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_number,
+        help="a number is positive from there on (default: 0.5 where all are between 0 and 1)",
+    )
+    parser.add_argument(
+        "--bins",
+        choices=("uniform", "quantile"),
+        default="uniform",
+        help="of the calibration curve: of the same width (default), or of as many posts",
+    )
+    parser.add_argument(
+        "--resamples", type=_at_least(1), default=1000, help="of the bootstrap (default: 1000)"
+    )
+    parser.add_argument(
+        "--seed", type=_at_least(0), default=0, help="of the bootstrap (default: 0)"
+    )
+
+
+def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    database = _database(given)
+    measures = _measures()
+    options = measures.Options(
+        threshold=given.threshold,
+        bins=given.bins,
+        draws=measures.Draws(given.resamples, given.seed),
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
+        backlog.staging(Path(folder)) as connection,
+    ):
+        store.attach(connection, database, LABELS)
+        pairs = _pairs(connection, given, database)
+        overlap = Overlap(connection, (given.a, given.b), LABELS, pairs)
+        sides = {
+            side: {
+                "name": name,
+                "posts": labelled(connection, name, LABELS),
+                "models": overlap.models(side),
+            }
+            for side, name in (("a", given.a), ("b", given.b))
+        }
+        connection.execute(f"DETACH {LABELS}")  # resampling may take long, and a gather waits
+        found = [measures.compare(overlap, at, options) for at in range(len(pairs))]
+    done = [one for one in found if isinstance(one, comparison.Comparison)]
+    left = [one for one in found if isinstance(one, comparison.Left)]
+    document = {
+        "database": str(database),
+        **sides,
+        "posts": overlap.posts,
+        "confidence": comparison.CONFIDENCE,
+        "resamples": given.resamples,
+        "seed": given.seed,
+        "bins": given.bins,
+        "comparisons": [asdict(one) for one in done],
+        "not_compared": [asdict(one) for one in left],
+    }
+    if not given.json:
+        say("\n\n".join([_head(document), *map(comparison.text, done)]))
+        for one in left:
+            say(f"\nA {one.a}, B {one.b}: not compared: {one.reason}")
+    if not any(one.posts for one in done):
+        say(
+            "\nnothing in common: python -m hpc.submit --config FILE --only-labelled-by "
+            f"{given.a}, with the configuration of {given.b}, labels the same posts"
+        )
+        return cli.FAILED, document
+    return 0, document
+
+
+def _database(given: argparse.Namespace) -> Path:
+    if given.config:
+        database = config.load(given.config).storage.database
+    else:
+        database = (given.database or Path("labels.duckdb")).expanduser().absolute()
+    if not database.is_file():
+        raise InputError(f"there is no database {database}: name it by --config or --database")
+    return database
+
+
+def _pairs(
+    connection: duckdb.DuckDBPyConnection, given: argparse.Namespace, database: Path
+) -> list[Pair]:
+    """The columns of the same name, then those that --map names."""
+    names = ledger.names(connection, LABELS)
+    for name in (given.a, given.b):
+        if name not in names:
+            there = ", ".join(names) or "none"
+            raise InputError(f"{database} has no labels of the name {name}; it has: {there}")
+    of_a, of_b = columns(connection, given.a, LABELS), columns(connection, given.b, LABELS)
+    chosen = {(name, name): None for name in of_a if name in of_b}
+    for one in given.map:
+        a, equals, b = one.partition("=")
+        if not equals:
+            raise InputError(f"--map {one}: should be a=b, a column of A and one of B")
+        for column, has, whose in ((a, of_a, given.a), (b, of_b, given.b)):
+            if column not in has:
+                raise InputError(
+                    f"--map {one}: {whose} has no column {column!r}; it has: {_listed(has)}"
+                )
+        chosen[a, b] = None
+    if not chosen:
+        raise InputError(
+            f"no column of {given.a} ({_listed(of_a)}) has the name of one of {given.b} "
+            f"({_listed(of_b)}): say which belong together, --map a=b"
+        )
+    return [Pair(of_a[a], of_b[b]) for a, b in chosen]
+
+
+def _listed(there: dict[str, Column]) -> str:
+    return ", ".join(there) or "none"
+
+
+def _measures() -> Any:
+    """Imported when it is needed: scipy and scikit-learn are an extra, and take a second."""
+    try:
+        return importlib.import_module("hpc.measures")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in EXTRA:
+            raise
+        raise RunError(
+            f"comparing needs scipy and scikit-learn, and {error.name} is not here: "
+            "python -m pip install scipy scikit-learn"
+        ) from None
+
+
+def _head(document: dict[str, Any]) -> str:
+    lines = [f"{document['database']}: {document['posts']:,} posts are labelled by both"]
+    for side in "ab":
+        one = document[side]
+        models = ", ".join(f"{model} {count:,}" for model, count in one["models"].items())
+        lines.append(
+            f"  {side.upper()} {one['name']}: {one['posts']:,} labelled; of both: {models}"
+        )
+    lines.append(
+        f"  in brackets: {comparison.CONFIDENCE:.0%} intervals, percentiles of "
+        f"{document['resamples']:,} bootstrap resamples of the posts, seed {document['seed']}"
+    )
+    return "\n".join(lines)
+
+
+def _at_least(least: int) -> Any:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"should be a whole number, {least} or more, not {text!r}"
+            )
+        return int(text)
+
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"should be a number, not {text!r}")
+    return number
+
+
+VERB = Verb(
+    name="compare",
+    example="python -m hpc.compare perspective llm_toxicity --map prob_toxic=toxicity",
+    arguments=arguments,
+    act=act,
+)
+
+if __name__ == "__main__":
+    cli.main(VERB)
