@@ -7,7 +7,7 @@ from datetime import datetime
 import duckdb
 
 from pipeline.sql import quoted
-from pipeline.store import has_table, insert_rows
+from pipeline.store import has_table, insert_rows, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,7 @@ def replace_history(
 ) -> None:
     """One transaction: what is known of a run, its shards and attempts now."""
     key = [run["run_id"]]
-    connection.execute("BEGIN")
-    try:
+    with transaction(connection):
         for table, rows in (("runs", [run]), ("shards", shards), ("attempts", attempts)):
             connection.execute(f"DELETE FROM {table} WHERE run_id = ?", key)
             insert_rows(connection, table, rows)
-        connection.execute("COMMIT")
-    except duckdb.Error:
-        connection.execute("ROLLBACK")
-        raise

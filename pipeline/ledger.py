@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline import supersede
 from pipeline.errors import RunError
 from pipeline.sql import quoted
-from pipeline.store import has_table, insert_rows
+from pipeline.store import has_table, insert_rows, transaction
 
 
 def labels_table(name: str) -> str:
@@ -131,22 +131,19 @@ def replace_shard(
     key = [shard["run_id"], shard["shard_index"]]
     connection.register("output", labels)
     connection.register("present", present)
-    connection.execute("BEGIN")
     try:
-        was = "WHERE run_id = ? AND shard_index = ?"
-        former = connection.execute(f"DELETE FROM shards {was} RETURNING gathered_at", key)
-        # Only a shard that was gathered has rows: no look through the labels for the others.
-        redone = any(at is not None for (at,) in former.fetchall())
-        removed = _changed(connection, f"DELETE FROM {table} {was}", key) if redone else 0
-        if outdated:
-            removed += supersede.move(connection, name, outdated, key)
-        new = "SELECT * FROM output" + (" ANTI JOIN present USING (uri)" * bool(present.num_rows))
-        inserted = _changed(connection, f"INSERT INTO {table} BY NAME {new}")
-        insert_rows(connection, "shards", [shard])
-        connection.execute("COMMIT")
-    except duckdb.Error:
-        connection.execute("ROLLBACK")
-        raise
+        with transaction(connection):
+            was = "WHERE run_id = ? AND shard_index = ?"
+            former = connection.execute(f"DELETE FROM shards {was} RETURNING gathered_at", key)
+            # Only a shard that was gathered has rows: no look through the labels for the others.
+            redone = any(at is not None for (at,) in former.fetchall())
+            removed = _changed(connection, f"DELETE FROM {table} {was}", key) if redone else 0
+            if outdated:
+                removed += supersede.move(connection, name, outdated, key)
+            others = " ANTI JOIN present USING (uri)" * bool(present.num_rows)
+            new = f"SELECT * FROM output{others}"
+            inserted = _changed(connection, f"INSERT INTO {table} BY NAME {new}")
+            insert_rows(connection, "shards", [shard])
     finally:
         connection.unregister("output")
         connection.unregister("present")

@@ -8,7 +8,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -135,6 +135,20 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
             time.sleep(0.2)
         else:
             return
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the block, or nothing. Raises what went wrong: a COMMIT that fails (a full disk) has
+    ended the transaction already, and the complaint of a ROLLBACK after it would hide why."""
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:

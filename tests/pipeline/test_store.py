@@ -114,3 +114,17 @@ def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
         pass
     for told in (gathering.value, opening.value):
         assert (told.errno, told.filename) == (number, str(path))
+
+
+def test_a_commit_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
+    """DuckDB has rolled back by then, and a ROLLBACK complains that there is nothing to end."""
+    with store.opened(tmp_path / "labels.duckdb") as connection:
+        connection.execute("CREATE TABLE once (key INTEGER PRIMARY KEY)")
+        other = connection.cursor()
+        with pytest.raises(duckdb.Error, match="Failed to commit"), store.transaction(connection):
+            connection.execute("INSERT INTO once VALUES (1)")
+            other.execute("INSERT INTO once VALUES (1)")
+        assert rows(connection, "SELECT key FROM once") == [(1,)]
+        with store.transaction(connection):
+            connection.execute("INSERT INTO once VALUES (2)")
+        assert rows(connection, "SELECT count(*) FROM once") == [(2,)]

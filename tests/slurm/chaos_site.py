@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -123,8 +124,15 @@ class Site:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         watchdog.end_jobs(f"{self.cluster.name}n*")
+        self.keep_what_is_left()
         # Lazily: whatever still holds a log there must not keep the mount from going.
         subprocess.run(["umount", "--lazy", self.disk], check=True)
+
+    def keep_what_is_left(self) -> None:
+        """The small disk's content, for who wants to know why: it goes with its mount."""
+        leave_out = shutil.ignore_patterns("filler")
+        with contextlib.suppress(OSError, shutil.Error):
+            shutil.copytree(self.disk, self.disk.with_name("disk-after"), ignore=leave_out)
 
     def say(self, line: str) -> None:
         print(f"{time.monotonic() - self._began:7.1f}  {line}", flush=True)
