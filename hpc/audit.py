@@ -30,7 +30,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     settings = config.load(given.config)
     source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
-        code, lines = story(settings, source, named_runs(settings), given.post)
+        code, lines = story(
+            settings, source, rundir.named(settings.storage.run_root, settings.name), given.post
+        )
         if not given.json:
             say("\n".join(lines))
         return code, {"uri": given.post, "labelled": code == 0, "story": lines}
@@ -62,10 +64,6 @@ def _compared(settings: Config, source: Source) -> Audit:
         )
 
 
-def named_runs(settings: Config) -> list[Run]:
-    return rundir.named(settings.storage.run_root, settings.name)
-
-
 def _gone(settings: Config) -> dict[str, str]:
     """Runs that the database knows and whose folders are nowhere: what was not gathered of them is
     in no run any more, and the next submit takes it."""
@@ -73,7 +71,7 @@ def _gone(settings: Config) -> dict[str, str]:
         return {}
     with store.opened(settings.storage.database, read_only=True) as labels:
         known = chronicle.folders(labels, settings.name)
-    here = {run.run_id for run in named_runs(settings)}
+    here = {run.run_id for run in rundir.named(settings.storage.run_root, settings.name)}
     return {
         run_id: folder
         for run_id, folder in known.items()
@@ -85,7 +83,7 @@ def _files(settings: Config) -> Files:
     gathered: list[Path] = []
     not_gathered: list[Path] = []
     waiting: dict[str, list[Path]] = {"in_flight": [], "failed": [], "blocked": []}
-    for run in named_runs(settings):
+    for run in rundir.named(settings.storage.run_root, settings.name):
         known = dict(_gathered(settings, run))
         now = drive.look(run, drive.slurm_of(run))
         for one, facts in zip(now.judged, now.observation.shards, strict=True):

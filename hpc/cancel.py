@@ -10,7 +10,7 @@ from hpc.drive import Look, Say, look, slurm_of
 from hpc.ending import Ended, end_jobs, end_tasks
 from hpc.model import Run, State
 from hpc.slurm import Slurm
-from hpc.summary import RunState, posts_done
+from hpc.summary import RunState, counted, posts_done
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     done = [shard for shard in shards if shard.output.verified]
     published, in_all = sum(shard.posts for shard in done), sum(map(posts_done, shards))
     say(
-        f"kept: {len(done):,} of {_count(len(shards), 'shard')} done ({published:,} posts), "
+        f"kept: {len(done):,} of {counted(len(shards), 'shard')} done ({published:,} posts), "
         f"{in_all - published:,} posts in checkpoint parts"
     )
     say(_going_on(run, now, ended))
@@ -47,7 +47,7 @@ def _end_here(run: Run, say: Say) -> None:
     before = Counter(one.state for one in look(run, None).judged)
     if end_tasks(run, say):
         ran, waited = before[State.RUNNING], before[State.QUEUED]
-        say(f"cancelled on this machine: {_count(ran, 'task')} ran, {waited:,} waited")
+        say(f"cancelled on this machine: {counted(ran, 'task')} ran, {waited:,} waited")
     else:
         say(f"no task of run {run.run_id} is alive: nothing to cancel")
 
@@ -60,9 +60,9 @@ def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Ended:
         say(f"cancelled the caretaker (job {job})")
     if ended.arrays:
         say(
-            f"cancelled {_count(len(ended.arrays), 'array')} "
+            f"cancelled {counted(len(ended.arrays), 'array')} "
             f"({', '.join(map(str, ended.arrays))}): "
-            f"{_count(ended.ran(), 'task')} ran, {ended.waited():,} waited"
+            f"{counted(ended.ran(), 'task')} ran, {ended.waited():,} waited"
         )
     for (job, index), record in ended.left.items():
         task = f"job {job}" if index is None else f"task {job}_{index}"
@@ -70,7 +70,7 @@ def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Ended:
         say(f"not ended yet: {task} is {record.slurm_state}{where}: cancel again, later")
     if ended.withdrawn:
         say(
-            f"{_count(len(ended.withdrawn), 'shard')} never came to Slurm and stay planned: "
+            f"{counted(len(ended.withdrawn), 'shard')} never came to Slurm and stay planned: "
             f"supervise submits them, and so does the next submit under {run.manifest.name}"
         )
     return ended
@@ -85,10 +85,6 @@ def _going_on(run: Run, now: Look, ended: Ended) -> str:
     if now.state is RunState.COMPLETE:
         return f"next: {now.next_command(run)}"
     return f"go on with: {now.next_command(run)}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 VERB = Verb(name="cancel", example="python -m hpc.cancel", arguments=arguments, act=act)

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from hpc import plan, rundir
-from hpc.cluster import caretaker_of
-from hpc.drive import Look, Say
+from hpc.cluster import caretaker_of, megabytes
+from hpc.drive import Look, Say, look
 from hpc.model import Run
 from hpc.records import job_prefix, submissions
 from hpc.slurm import Slurm, SlurmError
@@ -41,8 +41,9 @@ def hire_for(run: Run, slurm: Slurm, say: Say) -> None:
         say(f"caretaker: job {job} gathers and submits again when they have ended")
 
 
-def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> None:
-    """What the job does. Raises whatever kept it from doing it: its understudy follows then.
+def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> Look:
+    """What the job does; its last look at the run. Raises whatever kept it from doing it: its
+    understudy follows then.
 
     Args:
         failures: how many caretakers failed one after another before this one.
@@ -55,11 +56,13 @@ def take_care(run: Run, slurm: Slurm, failures: int, say: Say) -> None:
         _submit_understudy(run, slurm, own, failures)
     try:
         with rundir.lock_run(run) as lock:
-            supervise(run, slurm, lock, say, hand_over=partial(_hand_over, run, slurm, own, say))
+            over = partial(_hand_over, run, slurm, own, say)
+            return supervise(run, slurm, lock, say, hand_over=over)
     except BusyError as error:
         if not _is_followed(run, slurm, own):
             say(f"{error}\nlooking again in {BUSY_PAUSE_S // 60} min")
             _hire(run, slurm, delay_s=BUSY_PAUSE_S)
+        return look(run, slurm)
 
 
 def _hire(run: Run, slurm: Slurm, *, after: Sequence[str] = (), delay_s: int = 0) -> int:
@@ -126,7 +129,7 @@ def _submit(
         "account": given.account,
         "qos": given.qos,
         "time": given.time_min,
-        "mem": f"{round((given.mem_gb or 1) * 1024)}M",
+        "mem": megabytes(given.mem_gb),
         "cpus-per-task": 1,
         "requeue": "",
         "dependency": dependency or None,

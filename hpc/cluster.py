@@ -1,5 +1,6 @@
 """The configuration's `cluster:` section: a template for the cluster, overruled key by key."""
 
+import math
 import os
 import sys
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +40,7 @@ def freeze(section: Section) -> JsonObject:
     Raises InputError for an unknown key, and for a template that is missing or wrong.
     """
     executor = section.choice("executor", ("slurm", "local"))
-    template = _template(section) if section.has("template") else None
+    template = _template(section)
     resources = _resources(section, template)
     local = executor == "local"
     frozen: JsonObject = {
@@ -54,8 +55,7 @@ def freeze(section: Section) -> JsonObject:
         "caretaker": asdict(_caretaker(section, template, resources)),
     }
     section.done()
-    if template:
-        template.done()
+    template.done()
     return frozen
 
 
@@ -70,36 +70,46 @@ def asking(resources: Resources, ask: Ask) -> Resources:
     return replace(resources, mem_gb=ask.mem_gb, time_min=ask.time_min, exclude=exclude or None)
 
 
+def megabytes(gigabytes: float | None) -> str | None:
+    """As --mem has it; no more than was meant, which may be all that a node has, and never 0, which
+    means just that."""
+    return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"
+
+
 def resources_of(frozen: JsonObject) -> Resources:
-    values = dict(frozen["resources"])
-    return Resources(**{**values, "setup": tuple(values["setup"])})
+    return _thawed(frozen["resources"])
 
 
 def caretaker_of(frozen: JsonObject) -> Resources:
     """What the job asks for that looks after a run (`submit --caretaker`)."""
-    values = dict(frozen["caretaker"])
+    return _thawed(frozen["caretaker"])
+
+
+def _thawed(values: JsonObject) -> Resources:
     return Resources(**{**values, "setup": tuple(values["setup"])})
 
 
-def _caretaker(section: Section, template: Section | None, tasks: Resources) -> Resources:
+def _caretaker(section: Section, template: Section, tasks: Resources) -> Resources:
     """Where the tasks run unless said otherwise, but one core and little memory."""
-    given = section.has("caretaker")
-    under = template.section("caretaker") if template else None
-    section = under if under and not given else section.section("caretaker")
+    own, under = section.section("caretaker"), template.section("caretaker")
     resources = Resources(
-        partition=section.text("partition", tasks.partition),
-        account=section.text("account", tasks.account),
-        qos=section.text("qos", tasks.qos),
-        time_min=section.integer("time_min", 60, least=1),
-        mem_gb=section.number("mem_gb", 2.0, above=0),
+        partition=own.text("partition", under.text("partition", tasks.partition)),
+        account=own.text("account", under.text("account", tasks.account)),
+        qos=own.text("qos", under.text("qos", tasks.qos)),
+        time_min=own.integer("time_min", under.integer("time_min", 60, least=1), least=1),
+        mem_gb=own.number("mem_gb", under.number("mem_gb", 2.0, above=0), above=0),
         python=tasks.python,
         setup=tasks.setup,
     )
-    section.done()
+    own.done()
+    under.done()
     return resources
 
 
 def _template(section: Section) -> Section:
+    """What the section overrules key by key; nothing, where it names no template."""
+    if not section.has("template"):
+        return Section({}, path="", source="", folders=())
     path = section.input_file("template")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -108,10 +118,8 @@ def _template(section: Section) -> Section:
     return Section(values, path="", source=str(path), folders=section.folders)
 
 
-def _resources(section: Section, template: Section | None) -> Resources:
+def _resources(section: Section, under: Section) -> Resources:
     """Every key is read from both, so that an unknown one is refused in either."""
-    none = Section({}, path="", source="", folders=())
-    under = template or none
     extra = {**_extra(under), **_extra(section)}
     return Resources(
         partition=section.text("partition", under.text("partition", None)),

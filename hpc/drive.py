@@ -15,7 +15,7 @@ from hpc.observe import observe
 from hpc.remedies import groups, needs_limits
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, next_command, run_state
+from hpc.summary import RunState, counted, next_command, run_state
 from pipeline.errors import Cause
 
 Say = Callable[[str], None]
@@ -119,6 +119,15 @@ def unsubmitted(now: Look) -> tuple[int, ...]:
     return tuple(one.index for one in now.judged if one.state is State.PLANNED)
 
 
+def take_up(run: Run, slurm: Slurm, say: Say) -> tuple[Submission, ...]:
+    """Finishes the submissions that a submitter that died had begun, and says so. Raises SlurmError
+    as `begin` does."""
+    taken = submission.take_up(run, slurm)
+    for one in taken:
+        say(f"taken up: {described(one)}")
+    return taken
+
+
 def begin(
     run: Run,
     slurm: Slurm | None,
@@ -184,14 +193,14 @@ def _group_by_group(
 
 
 def described(one: Submission) -> str:
-    count = len(one.plan.indices)
+    shards = counted(len(one.plan.indices), "shard")
     where = ""  # of one that was only planned
     if one.released_at:
         where = f" as array job {one.array_job_id}" if one.array_job_id else " on this machine"
     offset = f" + {one.plan.offset}" if one.plan.offset else ""
     why = f" ({one.plan.why})" if one.plan.why else ""
     return (
-        f"attempt {one.number}: {count:,} shard{'s' * (count > 1)}{where}, "
+        f"attempt {one.number}: {shards}{where}, "
         f"indices {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once{why}"
     )
 

@@ -6,7 +6,6 @@ place only after sbatch has returned: a submitter that dies in between loses the
 that starts at once waits 60 s for its order. Relies on private names of submitit 1.5.4.
 """
 
-import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import submitit
 from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.arrays import compress
-from hpc.cluster import Resources
+from hpc.cluster import Resources, megabytes
 from hpc.model import Submission
 from hpc.slurm import Slurm
 from pipeline import files, last_words
@@ -118,7 +117,7 @@ def _parameters(
         "partition": resources.partition,
         "account": resources.account,
         "time": resources.time_min,
-        "mem": _memory(resources.mem_gb),
+        "mem": megabytes(resources.mem_gb),
         "cpus_per_task": resources.cpus,
         "gres": resources.gres,
         "qos": resources.qos,
@@ -138,10 +137,6 @@ def _parameters(
     }
     # No wckey: submitit's default is refused where AccountingStorageEnforce has wckeys.
     return {**{key: value for key, value in given.items() if value is not None}, "wckey": None}
-
-
-def _memory(gigabytes: float | None) -> str | None:
-    return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"
 
 
 def _warning_s(time_min: int) -> int:

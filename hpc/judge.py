@@ -146,6 +146,4 @@ def _last_answer(observation: Observation) -> str:
 
 
 def _name(attempt: Attempt) -> str:
-    if attempt.array_job_id is None:
-        return f"attempt {attempt.number}"
-    return f"task {attempt.array_job_id}_{attempt.array_task_index}"
+    return f"task {attempt.task}" if attempt.task else f"attempt {attempt.number}"

@@ -176,6 +176,13 @@ class Attempt:
     forced: bool = False
 
     @property
+    def task(self) -> str | None:
+        """As Slurm names it, `4711_3`; None of the local executor's."""
+        if self.array_job_id is None:
+            return None
+        return f"{self.array_job_id}_{self.array_task_index}"
+
+    @property
     def phase(self) -> Phase:
         if self.record:
             return self.record.phase

@@ -128,8 +128,10 @@ def refusal(observation: Observation) -> Refusal | None:
         if shard.attempts and not shard.output.verified
         if shard.attempts[-1].words and shard.attempts[-1].words.stops_run
     ]
-    number, index, message = max(refused, default=(0, 0, ""))
-    return Refusal(index, message) if number > forced or number == forced > 0 else None
+    if not refused:
+        return None
+    number, index, message = max(refused)
+    return Refusal(index, message) if number >= forced else None
 
 
 def ends_to_come(observation: Observation) -> tuple[str, ...]:

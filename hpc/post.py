@@ -82,9 +82,7 @@ def _in_shard(run: Run, index: int) -> list[str]:
     lines = [f"run {run.run_id} has it in shard {index}, which is {judged.state}{cause}"]
     lines += [f"  {judged.message}"] if judged.message else []
     for attempt in facts.attempts:
-        job = f"task {attempt.array_job_id}_{attempt.array_task_index}, " * bool(
-            attempt.array_job_id
-        )
+        job = f"task {attempt.task}, " if attempt.task else ""
         said = "no record of it"
         if attempt.phase is Phase.ENDED and not facts.output.verified:
             said = why_ended(attempt)[1]

@@ -4,10 +4,10 @@ import argparse
 import time
 from typing import Any
 
-from hpc import caretaker, cli, local, plan, records, rundir, submission
+from hpc import caretaker, cli, local, plan, records, rundir
 from hpc.arrays import expand
 from hpc.cli import Verb
-from hpc.drive import Say, arrays_for, begin, described, look, slurm_of
+from hpc.drive import Say, arrays_for, begin, described, look, slurm_of, take_up
 from hpc.model import Ask, Run, State, Submission
 from hpc.plan import resubmittable
 from hpc.summary import table
@@ -33,8 +33,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     override = Ask(mem_gb=given.mem_gb, time_min=given.time_min or 0)
     with rundir.lock_run(run) as lock:
         if slurm is not None and not given.dry_run:
-            for one in submission.take_up(run, slurm):
-                say(f"taken up: {described(one)}")
+            take_up(run, slurm, say)
         now = look(run, slurm, lock_is_ours=True)
         shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
         if refusal:

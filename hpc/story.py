@@ -71,7 +71,7 @@ def _document(run: Run, index: int, attempt: Attempt, count: int) -> dict[str, A
     record, words, log = attempt.record, attempt.words, log_of(run, index, attempt)
     return {
         "attempt": attempt.number,
-        "task": _task(attempt),
+        "task": attempt.task,
         "slurm_state": record.slurm_state if record else None,
         "exit_code": record.exit_code if record else None,
         "node": _node(attempt),
@@ -102,7 +102,7 @@ def _of_attempt(run: Run, now: Look, index: int, attempt: Attempt, count: int) -
 
 
 def _heading(attempt: Attempt, now: datetime) -> str:
-    record, task, node = attempt.record, _task(attempt), _node(attempt)
+    record, task, node = attempt.record, attempt.task, _node(attempt)
     parts = [f"attempt {attempt.number}: {f'task {task}' if task else 'local process'}"]
     if node:
         parts[0] += f" on {node}"
@@ -133,14 +133,7 @@ def log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
     folder = log_path(run.folder, attempt.number)
     if run.is_local:
         return local.log_file(folder, index)
-    task = _task(attempt)
-    return folder / f"{task}_0_log.out" if task else None
-
-
-def _task(attempt: Attempt) -> str | None:
-    if attempt.array_job_id is None:
-        return None
-    return f"{attempt.array_job_id}_{attempt.array_task_index}"
+    return folder / f"{attempt.task}_0_log.out" if attempt.task else None
 
 
 def _node(attempt: Attempt) -> str | None:

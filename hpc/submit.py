@@ -13,7 +13,7 @@ from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState
+from hpc.summary import RunState, counted
 from hpc.supervision import supervise
 from pipeline import config
 from pipeline.errors import BusyError, InputError
@@ -151,7 +151,7 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
     at_once = planned[0].parallel_tasks
     say(
         f"{sizes.count:,} shards of {sizes.rows + bool(sizes.larger):,} posts at most, "
-        f"{len(planned)} array{'s' * (len(planned) > 1)}, {at_once} tasks at once"
+        f"{counted(len(planned), 'array')}, {at_once} tasks at once"
     )
 
 

@@ -120,6 +120,10 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
     return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
 
 
+def counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _percent(part: int, whole: int) -> str:
     """Never 100 % before the last one."""
     return f"{part * 100 // whole} %"

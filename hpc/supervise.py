@@ -5,7 +5,7 @@ from typing import Any
 
 from hpc import caretaker, cli, first_look, rundir, summary
 from hpc.cli import Verb
-from hpc.drive import look, slurm_of
+from hpc.drive import slurm_of
 from hpc.summary import RunState
 from hpc.supervision import supervise
 from pipeline.errors import InputError
@@ -29,8 +29,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     elif slurm is None:
         raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
     else:
-        caretaker.take_care(run, slurm, given.caretaker, say)
-        end = look(run, slurm)
+        end = caretaker.take_care(run, slurm, given.caretaker, say)
     if not given.json:
         say(summary.table(run, end.observation, end.judged))
         say(first_look.text(run.manifest.database, run.manifest.name))

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from hpc import local, plan, records, submission
-from hpc.drive import Look, Say, begin, bring_in, described, look, room_for, unsubmitted
+from hpc import local, plan, records
+from hpc.drive import Look, Say, begin, bring_in, look, room_for, take_up, unsubmitted
 from hpc.model import Phase, Run, State
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
@@ -70,8 +70,10 @@ def supervise(
             refused = 0 if sent else refused + 1
             if sent and slurm is None:
                 continue
-        if once or (hand_over and hand_over(look(run, slurm, lock_is_ours=True))):
-            return look(run, slurm, lock_is_ours=True)
+        if once or hand_over:
+            after = look(run, slurm, lock_is_ours=True)
+            if once or (hand_over and hand_over(after)):
+                return after
         time.sleep(run.cluster["poll_seconds"])
 
 
@@ -143,12 +145,9 @@ def _take_up(run: Run, slurm: Slurm, say: Say) -> tuple[bool, str | None]:
     """Whether anything was taken up, and Slurm's words where it could not be asked: what was begun
     stays for the next round."""
     try:
-        taken = submission.take_up(run, slurm)
+        return bool(take_up(run, slurm, say)), None
     except SlurmError as error:
         return False, error.words
-    for one in taken:
-        say(f"taken up: {described(one)}")
-    return bool(taken), None
 
 
 def _lacks_room(run: Run, now: Look, wanted: int) -> bool:

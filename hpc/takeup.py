@@ -3,9 +3,9 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpc import outputs, records, rundir, submission
+from hpc import drive, outputs, records, rundir
 from hpc.collect import forget
-from hpc.drive import Say, begin, described, look, unsubmitted
+from hpc.drive import Say, begin, look, unsubmitted
 from hpc.model import Run
 from hpc.slurm import Slurm, SlurmError
 from pipeline import chronicle, store
@@ -48,8 +48,7 @@ def array_jobs(run: Run | None) -> list[int]:
 
 def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
     try:
-        for one in submission.take_up(run, slurm):
-            say(f"taken up: {described(one)}")
+        drive.take_up(run, slurm, say)
         now = look(run, slurm)
         if rest := unsubmitted(now):
             begin(run, slurm, rest, now, say)

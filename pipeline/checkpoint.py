@@ -48,10 +48,6 @@ def rows_by_attempt(folder: Path) -> dict[int, int]:
     return rows
 
 
-def rows_in(folder: Path) -> int:
-    return sum(rows_by_attempt(folder).values())
-
-
 class Checkpoint:
     """Takes answers, and writes a part of those since the last one whenever `flush` is called.
 

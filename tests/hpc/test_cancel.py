@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from hpc import rundir
-from pipeline.checkpoint import rows_in
 from pipeline.manifest import work_path
 from tests.hpc.bench import Bench, Process, ended, once, said, valence_run
 from tests.hpc.conftest import Here
 from tests.hpc.processes import tasks_of, until
+from tests.pipeline.tasks import rows_in
 
 HERE = socket.gethostname()
 

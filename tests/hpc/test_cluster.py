@@ -89,6 +89,10 @@ def test_the_caretaker_runs_where_the_tasks_do_with_one_core_and_little_memory(
     assert (care.cpus, care.mem_gb, care.time_min, care.gres) == (1, 2.0, 60, None)
     from_template = caretaker_of(frozen("caretaker: {partition: small}", partition="gpu"))
     assert from_template.partition == "small"
+    both = caretaker_of(frozen("caretaker: {partition: small, mem_gb: 4}", caretaker={"mem_gb": 1}))
+    assert (both.partition, both.mem_gb) == ("small", 1.0)
+    with pytest.raises(InputError, match=r"klc.yaml: caretaker.memory: is not a key"):
+        frozen("caretaker: {memory: 4}", caretaker={"mem_gb": 1})
     own = {"partition": "short", "account": "b1", "qos": "q", "time_min": 5, "mem_gb": 1}
     care = caretaker_of(frozen(partition="gpu", caretaker=own))
     assert {key: getattr(care, key) for key in own} == own

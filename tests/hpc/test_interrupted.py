@@ -14,12 +14,12 @@ import pytest
 
 from hpc import rundir
 from pipeline import store
-from pipeline.checkpoint import rows_in
 from pipeline.manifest import work_path
 from tests.hpc.bench import Bench, Process, ended, once, said, uris
 from tests.hpc.conftest import Here
 from tests.hpc.processes import tasks_of, until
 from tests.pipeline.builders import uri
+from tests.pipeline.tasks import rows_in
 
 
 @pytest.fixture

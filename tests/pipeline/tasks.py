@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
 
+from pipeline.checkpoint import rows_by_attempt
 from pipeline.model import WorkOrder
 
 ROOT = Path(__file__).parents[2]
@@ -73,3 +74,22 @@ def until(happened: Callable[[], object], task: "subprocess.Popen[str] | None" =
                 task.kill()
             raise AssertionError("it did not happen")
         time.sleep(0.01)
+
+
+def rows_in(folder: Path) -> int:
+    """Rows in all of a shard's parts."""
+    return sum(rows_by_attempt(folder).values())
+
+
+def perspective(url: str, in_flight: int = 2) -> dict[str, object]:
+    """The frozen options of a classifier that asks a stand-in, whose key is in TEST_KEY."""
+    return {
+        "type": "perspective",
+        "base_url": url,
+        "attributes": ["TOXICITY"],
+        "languages": ["en"],
+        "requests_per_minute": 6_000_000.0,
+        "max_in_flight": in_flight,
+        "timeout_seconds": 10.0,
+        "api_key_env": "TEST_KEY",
+    }

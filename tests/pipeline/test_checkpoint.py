@@ -11,6 +11,7 @@ import pytest
 from pipeline import checkpoint, files
 from pipeline.checkpoint import Checkpoint
 from pipeline.model import Answer, Column, LabelValue, Receipt
+from tests.pipeline import tasks
 from tests.pipeline.conftest import fill
 
 RECEIPT = Receipt(run_id="r", shard_index=0, input_sha256="a" * 64)
@@ -107,11 +108,11 @@ def test_a_part_is_named_by_attempt_life_number_and_rows(tmp_path: Path) -> None
 
 
 def test_progress_is_read_off_the_names(tmp_path: Path) -> None:
-    assert checkpoint.rows_in(tmp_path / "none") == 0
+    assert tasks.rows_in(tmp_path / "none") == 0
     labelled(tmp_path, "u1", "u2")
     labelled(tmp_path, "u3", attempt=2)
     (tmp_path / ".tmp-0123-0001-aaaaaaaa-00000-50.parquet").write_bytes(b"half")
-    assert checkpoint.rows_in(tmp_path) == 3
+    assert tasks.rows_in(tmp_path) == 3
     (tmp_path / "0003-something-else.parquet").touch()
     assert checkpoint.rows_by_attempt(tmp_path) == {1: 2, 2: 1}
     assert checkpoint.rows_by_attempt(tmp_path / "none") == {}
@@ -218,7 +219,7 @@ def test_a_folder_that_was_cleared_away_is_made_again(tmp_path: Path) -> None:
     folder.rmdir()
     one.add(Answer("u2", VALUES))
     one.flush()
-    assert checkpoint.rows_in(folder) == 1
+    assert tasks.rows_in(folder) == 1
 
 
 def test_a_full_disk_keeps_the_answers_for_the_next_flush(small_disk: Path) -> None:
@@ -233,7 +234,7 @@ def test_a_full_disk_keeps_the_answers_for_the_next_flush(small_disk: Path) -> N
     assert (list(folder.iterdir()), one.pending) == ([], 2000)
     (small_disk / "filler").unlink()
     one.flush()
-    assert (checkpoint.rows_in(folder), one.pending) == (2000, 0)
+    assert (tasks.rows_in(folder), one.pending) == (2000, 0)
 
 
 def test_a_part_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

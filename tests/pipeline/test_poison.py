@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import checkpoint, in_hand, last_words, output
+from pipeline import in_hand, last_words, output
 from pipeline.manifest import Manifest, work_path
 from tests.pipeline import scripted, tasks
 from tests.pipeline.builders import make_run, order, posts, uri
@@ -63,7 +63,7 @@ def test_a_post_at_which_a_task_dies_twice_is_set_aside_and_all_others_are_label
     assert in_hand.trials_by_attempt(work) == {}
     assert live(run_dir, 2, site, crashed="1") == code
     assert in_hand.trials_by_attempt(work) == {2: 1}
-    assert checkpoint.rows_in(work) == 19, "all others were asked before the suspect"
+    assert tasks.rows_in(work) == 19, "all others were asked before the suspect"
     assert live(run_dir, 3, site, crashed="1,2") == 0
     assert labels(run_dir, run) == all_but(20, {7: f"{POISON}1 and 2"})
     assert list(work.iterdir()) == []
@@ -105,7 +105,7 @@ def test_attempts_that_did_not_crash_are_no_evidence(tmp_path: Path, site: Path)
     run_dir, run = run_of(tmp_path, 6, answered=3)
     work = work_path(run_dir, 0)
     task = tasks.start(order(run_dir), site)
-    tasks.until(lambda: checkpoint.rows_in(work) == 3 and uri(3) in scripted.asked(tmp_path), task)
+    tasks.until(lambda: tasks.rows_in(work) == 3 and uri(3) in scripted.asked(tmp_path), task)
     tasks.kill(task)
     (work / "0001-00004.trial").touch()
     assert set(in_hand.evidence(work, [1]).held) >= {3, 4}, "crashes would be evidence"
@@ -120,7 +120,7 @@ def test_a_requeued_life_knows_no_suspects_of_its_own_attempt(tmp_path: Path, si
     run_dir, run = run_of(tmp_path, 6, answered=3, gate=str(gate))
     work = work_path(run_dir, 0)
     task = tasks.start(order(run_dir), site)
-    tasks.until(lambda: checkpoint.rows_in(work) == 3 and uri(3) in scripted.asked(tmp_path), task)
+    tasks.until(lambda: tasks.rows_in(work) == 3 and uri(3) in scripted.asked(tmp_path), task)
     tasks.kill(task)
     (work / "0001-00003.trial").touch()
     assert len(list(work.glob("0001-*.in-hand"))) == 1
@@ -158,19 +158,6 @@ def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
-def perspective(url: str, in_flight: int) -> dict[str, object]:
-    return {
-        "type": "perspective",
-        "base_url": url,
-        "attributes": ["TOXICITY"],
-        "languages": ["en"],
-        "requests_per_minute": 6_000_000.0,
-        "max_in_flight": in_flight,
-        "timeout_seconds": 10.0,
-        "api_key_env": "TEST_KEY",
-    }
-
-
 QUICK = "import sys; from pipeline import http, worker; " + (
     "http.Patience.__init__.__kwdefaults__.update(first_wait=0.01, longest_wait=0.01); "
 )
@@ -184,7 +171,7 @@ def test_a_post_that_always_gets_a_500_alone_at_the_end_gets_its_reason(tmp_path
 
     with PerspectiveServer(faults=fault) as server:
         run_dir, run = make_run(
-            tmp_path, posts(4), classifier=perspective(server.url, 1), checkpoint_rows=1
+            tmp_path, posts(4), classifier=tasks.perspective(server.url, 1), checkpoint_rows=1
         )
         task = tasks.start(order(run_dir), program=QUICK, TEST_KEY=server.key)
         assert tasks.finished(task)[0] == 0
@@ -196,7 +183,7 @@ def test_a_post_that_always_gets_a_500_alone_at_the_end_gets_its_reason(tmp_path
 def test_in_an_outage_no_post_is_set_aside_however_many_attempts_die(tmp_path: Path) -> None:
     with PerspectiveServer(faults=lambda text, nth: Fault(status=500)) as server:
         run_dir, run = make_run(
-            tmp_path, posts(4), classifier=perspective(server.url, 4), checkpoint_rows=1
+            tmp_path, posts(4), classifier=tasks.perspective(server.url, 4), checkpoint_rows=1
         )
         for attempt, crashed in ((1, ""), (2, "1"), (3, "1,2")):
             given = replace(order(run_dir, attempt=attempt), crashed=crashed)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import checkpoint, last_words, output
+from pipeline import last_words, output
 from pipeline.errors import Cause, TaskError
 from pipeline.last_words import Dying
 from pipeline.manifest import Manifest, shard_path, work_path
 from pipeline.model import WorkOrder
 from pipeline.worker import run_task
-from tests.pipeline import scripted
+from tests.pipeline import scripted, tasks
 from tests.pipeline.builders import FIRST_TIME, SourcePost, make_run, order, posts, uri
 
 
@@ -59,7 +59,7 @@ def test_a_task_publishes_its_shard_and_leaves_no_parts(
     run_dir, run = run_of(tmp_path)
     run_task(order(run_dir))
     assert labels(run_dir, run) == {post.uri: (post.text, None) for post in posts(6)}
-    assert checkpoint.rows_in(work_path(run_dir, 0)) == 0
+    assert tasks.rows_in(work_path(run_dir, 0)) == 0
     assert last_words.read(run_dir, 1, 0) is None
     assert capsys.readouterr().out == (
         "shard 0: 6 posts, 0 of them from checkpoints\nshard 0: published\n"
@@ -151,7 +151,7 @@ def test_a_classifier_that_fails_ends_the_task_and_what_it_had_answered_is_kept(
 ) -> None:
     run_dir, run = run_of(tmp_path, script=script)
     assert death(order(run_dir)) == (cause, message)
-    assert checkpoint.rows_in(work_path(run_dir, 0)) == kept
+    assert tasks.rows_in(work_path(run_dir, 0)) == kept
     assert output.verify(run_dir, run, 0) == output.Verdict()
 
 

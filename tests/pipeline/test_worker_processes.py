@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import checkpoint, last_words, output
+from pipeline import last_words, output
 from pipeline.errors import Cause
 from pipeline.manifest import Manifest, work_path
 from pipeline.model import Answer
@@ -57,9 +57,9 @@ def test_a_killed_task_goes_on_from_its_parts_and_asks_nothing_again(
     run_dir, run = run_of(tmp_path, 10, rows=3, answered=7, gate=str(gate))
     work = work_path(run_dir, 0)
     first = tasks.start(order(run_dir), site)
-    tasks.until(lambda: checkpoint.rows_in(work) == 6 and uri(7) in scripted.asked(tmp_path), first)
+    tasks.until(lambda: tasks.rows_in(work) == 6 and uri(7) in scripted.asked(tmp_path), first)
     tasks.kill(first)
-    assert checkpoint.rows_in(work) == 6
+    assert tasks.rows_in(work) == 6
     assert output.verify(run_dir, run, 0) == output.Verdict()
     code, out, _ = tasks.run(order(run_dir), site)
     assert (code, out) == (
@@ -86,7 +86,7 @@ def test_a_task_told_to_stop_keeps_all_answers_and_ends_with_143(
         "told to stop; shard 0 goes on from its checkpoint parts next time\n"
     )
     assert 5 <= asked < 200
-    assert checkpoint.rows_in(work_path(run_dir, 0)) == asked
+    assert tasks.rows_in(work_path(run_dir, 0)) == asked
     assert output.verify(run_dir, run, 0) == output.Verdict()
     assert last_words.read(run_dir, 1, 0) is None
 
@@ -131,29 +131,16 @@ def test_a_slower_task_leaves_when_another_has_published(tmp_path: Path, site: P
     assert set(labels(run_dir, run).values()) == {"quick"}
 
 
-def perspective(url: str) -> dict[str, object]:
-    return {
-        "type": "perspective",
-        "base_url": url,
-        "attributes": ["TOXICITY"],
-        "languages": ["en"],
-        "requests_per_minute": 6_000_000.0,
-        "max_in_flight": 2,
-        "timeout_seconds": 10.0,
-        "api_key_env": "TEST_KEY",
-    }
-
-
 def test_what_perspective_was_paid_for_is_never_paid_for_again(tmp_path: Path) -> None:
     with PerspectiveServer(latency_s=0.05) as server:
         run_dir, run = make_run(
-            tmp_path, posts(40), classifier=perspective(server.url), checkpoint_rows=1
+            tmp_path, posts(40), classifier=tasks.perspective(server.url), checkpoint_rows=1
         )
         work = work_path(run_dir, 0)
         first = tasks.start(order(run_dir), TEST_KEY=server.key)
-        tasks.until(lambda: checkpoint.rows_in(work) >= 10, first)
+        tasks.until(lambda: tasks.rows_in(work) >= 10, first)
         tasks.kill(first)
-        kept, paid = checkpoint.rows_in(work), server.paid
+        kept, paid = tasks.rows_in(work), server.paid
         assert 10 <= kept <= paid < 40
         code, _, err = tasks.run(order(run_dir), TEST_KEY=server.key)
         assert (code, err) == (0, "")
@@ -168,7 +155,7 @@ def test_a_task_told_to_stop_does_not_wait_for_a_service_that_hangs(tmp_path: Pa
         return None if text.endswith("0") else Fault(delay_s=60)
 
     with PerspectiveServer(faults=hangs) as server:
-        classifier = perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = tasks.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = tasks.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
         tasks.until(lambda: server.requests == 3, task)
@@ -176,13 +163,13 @@ def test_a_task_told_to_stop_does_not_wait_for_a_service_that_hangs(tmp_path: Pa
         code, out, err = tasks.finished(task, within=20)
     assert (code, err) == (143, "")
     assert out.endswith("told to stop; shard 0 goes on from its checkpoint parts next time\n")
-    assert checkpoint.rows_in(work_path(run_dir, 0)) == 1
+    assert tasks.rows_in(work_path(run_dir, 0)) == 1
 
 
 def test_a_refused_key_is_said_in_the_last_words_and_never_shown(tmp_path: Path) -> None:
     key = "AIzaSy-a-key-that-is-refused"
     with PerspectiveServer(key="another") as server:
-        run_dir, _ = make_run(tmp_path, posts(3), classifier=perspective(server.url))
+        run_dir, _ = make_run(tmp_path, posts(3), classifier=tasks.perspective(server.url))
         code, out, err = tasks.run(order(run_dir), TEST_KEY=key)
     assert code == 1
     words = last_words.read(run_dir, 1, 0)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import checkpoint, heartbeat, last_words, output
+from pipeline import heartbeat, last_words, output
 from pipeline.errors import Cause
 from pipeline.manifest import Manifest, work_path
 from pipeline.model import Answer
 from tests.pipeline import scripted, tasks
 from tests.pipeline.builders import answers_of, make_run, order, posts, read_shard, uri
-from tests.pipeline.test_worker_processes import perspective
 from tests.servers.perspective import Fault, PerspectiveServer
 
 # As submitit does: a handler for USR2 is there before the worker starts. This one notes what lies
@@ -65,7 +64,7 @@ def test_a_task_warned_of_its_time_limit_keeps_what_it_has_and_says_so(
 ) -> None:
     run_dir, run = run_of(tmp_path, 1500, seconds=0.02)
     code, out, err = warned(run_dir, tmp_path, site, at=5)
-    kept = checkpoint.rows_in(work_path(run_dir, 0))
+    kept = tasks.rows_in(work_path(run_dir, 0))
     assert code == 1
     assert 5 <= kept == len(scripted.asked(tmp_path)) < 1500
     assert out.endswith(CONTINUES)
@@ -152,13 +151,13 @@ def test_a_service_that_hangs_holds_up_no_end(
         return None if text.endswith("0") else Fault(delay_s=60)
 
     with PerspectiveServer(faults=hangs) as server:
-        classifier = perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = tasks.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = tasks.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
         tasks.until(lambda: server.requests == 3, task)
         task.send_signal(number)
         assert tasks.finished(task, within=20)[0] == code
-    assert checkpoint.rows_in(work_path(run_dir, 0)) == 1
+    assert tasks.rows_in(work_path(run_dir, 0)) == 1
 
 
 def test_a_shard_published_meanwhile_is_left_without_waiting_for_a_service_that_hangs(
@@ -168,7 +167,7 @@ def test_a_shard_published_meanwhile_is_left_without_waiting_for_a_service_that_
         return None if text.endswith("0") else Fault(delay_s=60)
 
     with PerspectiveServer(faults=hangs, latency_s=0.5) as server:
-        classifier = perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = tasks.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, run = make_run(tmp_path, posts(30), classifier=classifier, checkpoint_rows=1)
         task = tasks.start(order(run_dir), TEST_KEY=server.key)
         tasks.until(lambda: server.requests, task)

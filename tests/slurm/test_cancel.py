@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from hpc import rundir
-from pipeline.checkpoint import rows_in
 from pipeline.manifest import work_path
+from tests.pipeline.tasks import rows_in
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench

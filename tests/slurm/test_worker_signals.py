@@ -16,9 +16,9 @@ from hpc.cluster import Resources
 from hpc.executors import WaitingArrayExecutor
 from hpc.model import ArrayPlan, Submission
 from hpc.slurm import Slurm
-from pipeline import checkpoint, last_words, output
+from pipeline import last_words, output
 from pipeline.manifest import log_path, work_path
-from tests.pipeline import builders, scripted
+from tests.pipeline import builders, scripted, tasks
 from tests.pipeline.builders import uri
 from tests.slurm.cluster import SlurmCluster, wait_for
 from tests.slurm.conftest import _require_slurm
@@ -51,7 +51,7 @@ class Site:
 
     @property
     def kept(self) -> int:
-        return checkpoint.rows_in(work_path(self.run_dir, 0))
+        return tasks.rows_in(work_path(self.run_dir, 0))
 
     def submit(self, resources: Resources, *, requeues: int = 0) -> int:
         """The array's job id."""
