@@ -8,6 +8,7 @@ import argparse
 import errno
 import importlib
 import json
+import math
 import signal
 import sys
 import threading
@@ -127,6 +128,30 @@ def _interruptible(act: Callable[[], Outcome]) -> Outcome:
         if interrupted.is_set():
             raise KeyboardInterrupt from error
         raise
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An argument's type: a whole number."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"should be a whole number, {least} or more, not {text!r}"
+            )
+        return int(text)
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    """An argument's type."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"should be a number above 0, not {text!r}")
+    return number
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:

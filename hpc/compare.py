@@ -46,10 +46,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of the calibration curve: of the same width (default), or of as many posts",
     )
     parser.add_argument(
-        "--resamples", type=_at_least(1), default=1000, help="of the bootstrap (default: 1000)"
+        "--resamples", type=cli.at_least(1), default=1000, help="of the bootstrap (default: 1000)"
     )
     parser.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of the bootstrap (default: 0)"
+        "--seed", type=cli.at_least(0), default=0, help="of the bootstrap (default: 0)"
     )
 
 
@@ -173,17 +173,6 @@ def _head(document: dict[str, Any]) -> str:
         f"{document['resamples']:,} bootstrap resamples of the posts, seed {document['seed']}"
     )
     return "\n".join(lines)
-
-
-def _at_least(least: int) -> Any:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"should be a whole number, {least} or more, not {text!r}"
-            )
-        return int(text)
-
-    return number
 
 
 def _number(text: str) -> float:

@@ -18,8 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     cli.run_arguments(parser)
     parser.add_argument("--indices", help="these shards only, such as 3,7-9")
     parser.add_argument("--force", action="store_true", help="also blocked shards that have ended")
-    parser.add_argument("--mem-gb", type=float, help="this much memory, whatever the remedy says")
-    parser.add_argument("--time-min", type=int, help="so many minutes, whatever the remedy says")
+    parser.add_argument(
+        "--mem-gb", type=cli.above_zero, help="this much memory, whatever the remedy says"
+    )
+    parser.add_argument(
+        "--time-min", type=cli.at_least(1), help="so many minutes, whatever the remedy says"
+    )
     parser.add_argument(
         "--caretaker", action="store_true", help="add a Slurm job that supervises from here on"
     )

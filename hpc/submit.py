@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="posts only that have a label under NAME, of whatever age, so that hpc.compare has an "
         "overlap",
     )
-    parser.add_argument("--limit", type=_positive, help="the oldest N posts only")
+    parser.add_argument("--limit", type=cli.at_least(1), help="the oldest N posts only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
     )
@@ -185,12 +185,6 @@ def _given(path: Path, overrides: tuple[str, ...]) -> str:
     """The configuration as it was given, for the run's folder."""
     notes = "".join(f"# --set {override}\n" for override in overrides)
     return notes + path.read_text(encoding="utf-8")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be a whole number, 1 or more, not {text!r}")
-    return int(text)
 
 
 VERB = Verb(

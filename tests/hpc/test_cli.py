@@ -89,3 +89,19 @@ def test_without_run_or_root_a_verb_takes_the_newest_run_under_the_configuration
     assert bench.document("status", code=1)["run_id"] == newer.run_id
     assert bench.document("status", "--config", bench.path, code=1)["run_id"] == older.run_id
     assert bench.document("status", "--run-root", "elsewhere", code=1)["run_id"] == older.run_id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--time-min", "0"], "--time-min: should be a whole number, 1 or more, not '0'"),
+        (["--mem-gb", "nan"], "--mem-gb: should be a number above 0, not 'nan'"),
+        (["--mem-gb", "-4"], "--mem-gb: should be a number above 0, not '-4'"),
+    ],
+)
+def test_no_task_can_be_given_less_than_something(
+    bench: Bench, arguments: list[str], problem: str
+) -> None:
+    done = module(bench, "resubmit", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"error: argument {problem}\n")
