@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline import files
 from pipeline.errors import Cause, TaskError
-from pipeline.model import ENVELOPE, SHARD_SCHEMA, Answer, Column, LabelValue, Receipt
+from pipeline.model import ENVELOPE, RAW, SHARD_SCHEMA, Answer, Column, LabelValue, Receipt
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
 
@@ -32,10 +32,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _LARGEST = {"number": sys.float_info.max, "integer": 2**63, "flag": 2}
 
 
-def part_schema(columns: tuple[Column, ...]) -> pa.Schema:
+def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
     """A part's columns: the uri and the answer; text and timestamp stay in the shard."""
     answer = ENVELOPE[len(SHARD_SCHEMA) :]
-    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns)])
+    raw = [RAW] if keep_raw else []
+    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns), *raw])
 
 
 def rows_by_attempt(folder: Path) -> dict[int, int]:
@@ -65,11 +66,12 @@ class Checkpoint:
         question: str,
         columns: tuple[Column, ...],
         attempt: int,
+        keep_raw: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(tzinfo=None),
     ) -> None:
         self._folder = folder
         self._metadata = {**receipt.metadata(), "hpc.config_hash": question}
-        self._schema = part_schema(columns)
+        self._schema = part_schema(columns, keep_raw=keep_raw)
         self._kinds = {column.name: column.kind for column in columns}
         self._life = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
@@ -116,19 +118,23 @@ class Checkpoint:
         }
         if answer.reason is not None and not _is_utf8(answer.reason):
             raise _broken(f"gave the reason {answer.reason!r} for {answer.uri}")
-        if answer.values is None:
-            if not answer.reason:
-                raise _broken(f"gave neither a label nor a reason for {answer.uri}")
-        else:
-            if answer.values.keys() != self._kinds.keys():
-                raise _broken(
-                    f"declares the columns {', '.join(self._kinds)} "
-                    f"but answered {', '.join(answer.values)} for {answer.uri}"
-                )
-            for name, value in answer.values.items():
-                if not _fits(value, self._kinds[name]):
-                    raise _broken(f"answered {name} = {value!r} for {answer.uri}")
-                row[name] = _stored(value, self._kinds[name])
+        if answer.values is None and not answer.reason:
+            raise _broken(f"gave neither a label nor a reason for {answer.uri}")
+        values = {**answer.facts, **(answer.values or {})}
+        undeclared = values.keys() - self._kinds.keys()
+        if undeclared or (answer.values is not None and len(values) < len(self._kinds)):
+            raise _broken(
+                f"declares the columns {', '.join(self._kinds)} "
+                f"but answered {', '.join(values)} for {answer.uri}"
+            )
+        for name, value in values.items():
+            if not _fits(value, self._kinds[name]):
+                raise _broken(f"answered {name} = {value!r} for {answer.uri}")
+            row[name] = _stored(value, self._kinds[name])
+        if RAW.name in self._schema.names and answer.raw is not None:
+            if not _is_utf8(answer.raw):
+                raise _broken(f"gave a raw response that is no text for {answer.uri}")
+            row[RAW.name] = answer.raw
         self._pending.append(row)
 
     def flush(self) -> None:

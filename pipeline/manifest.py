@@ -93,6 +93,11 @@ def output_path(run_dir: Path, index: int) -> Path:
     return run_dir / "outputs" / f"{index:05d}.parquet"
 
 
+def raw_path(run_dir: Path, index: int, publication: str) -> Path:
+    """Of the service's responses; the publication is named in the output's footer."""
+    return run_dir / "raw" / f"{index:05d}-{publication}.parquet"
+
+
 def work_path(run_dir: Path, index: int) -> Path:
     return run_dir / "work" / f"{index:05d}"
 

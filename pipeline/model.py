@@ -1,7 +1,7 @@
 """Posts, labels and runs as values; everything here is frozen and compares by content."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -19,11 +19,17 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one post: label values by column, or the reason why there are none."""
+    """What became of one post: label values by column, or the reason why there are none.
+
+    `facts` are columns that hold either way, such as the tokens that were used; `raw` is the
+    service's response as it came, kept where the classifier's `keep_raw` says so.
+    """
 
     uri: str
     values: Mapping[str, LabelValue] | None = None
     reason: str | None = None
+    facts: Mapping[str, LabelValue] = field(default_factory=dict)
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,9 @@ ENVELOPE = [
     pa.field("reason", pa.string()),
     pa.field("label_timestamp", UTC_TIMESTAMP, nullable=False),
 ]
+
+# In checkpoint parts; published beside the output, never among the labels.
+RAW = pa.field("response", pa.string())
 
 PROVENANCE = [
     pa.field("run_id", pa.string(), nullable=False),

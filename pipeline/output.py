@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from pipeline import files
 from pipeline.errors import Cause, TaskError
-from pipeline.manifest import Manifest, output_path
-from pipeline.model import ENVELOPE, PROVENANCE, SHARD_SCHEMA, Column, output_schema
+from pipeline.manifest import Manifest, output_path, raw_path
+from pipeline.model import ENVELOPE, PROVENANCE, RAW, SHARD_SCHEMA, Column, output_schema
 
 PUBLICATION = "hpc.publication"
 
@@ -78,6 +78,7 @@ def publish(
 ) -> None:
     """Joins the shard's `posts` with their `answers` by uri and lets the output appear.
 
+    Responses among the answers (RAW) are written first, to a file of this publication alone.
     Does nothing where a verified output is there: another attempt was quicker, and its labels may
     have been gathered. Raises TaskError where the answers are not exactly the shard's.
     """
@@ -107,12 +108,18 @@ def publish(
             arrays.append(posts[field.name])
         else:
             arrays.append(answered[field.name])
+    publication = uuid.uuid4().hex
     footer = {
         **manifest.receipt(index).metadata(),
-        PUBLICATION: uuid.uuid4().hex,
+        PUBLICATION: publication,
         "hpc.attempt": str(attempt),
         "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if RAW.name in answers.column_names:
+        raw = raw_path(run_dir, index, publication)
+        raw.parent.mkdir(exist_ok=True)
+        responses = answered.select(["uri", "label_timestamp", RAW.name])
+        files.write_parquet(raw, responses.replace_schema_metadata(footer))
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)
     files.write_parquet(path, pa.table(arrays, schema=schema).replace_schema_metadata(footer))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline import files, heartbeat, in_hand, manifest, output
 from pipeline.checkpoint import Checkpoint
-from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.base import KEEP_RAW, Classifier
 from pipeline.errors import Cause, TaskError
 from pipeline.heartbeat import Heart
 from pipeline.in_hand import InHand
@@ -57,6 +57,7 @@ class Task:
             question=run.config_hash,
             columns=classifier.columns,
             attempt=order.attempt,
+            keep_raw=run.classifier.get(KEEP_RAW, False),
         )
         self._last_part = time.monotonic()
         self.kept = 0

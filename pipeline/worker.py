@@ -5,6 +5,7 @@ Re-entrant: Slurm may requeue it under the same id, and an old attempt may still
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -45,10 +46,11 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
             return
         if refusal := last_words.refusal(run_dir, order.attempt, order.shard_index):
             raise TaskError(Cause.REFUSED, refusal)
-        classifier = create(run.classifier, TaskShare(parallel_tasks=order.parallel_tasks))
-        dying.redact = classifier.secret.redact
-        task = Task(order, run, classifier, told.to_stop, node)
-        end = task.label()
+        share = TaskShare(parallel_tasks=order.parallel_tasks, notes=run_dir / "notes")
+        with contextlib.closing(create(run.classifier, share)) as classifier:
+            dying.redact = classifier.secret.redact
+            task = Task(order, run, classifier, told.to_stop, node)
+            end = task.label()
         if end is End.PUBLISHED_BY_ANOTHER:
             raise SystemExit(0)
         if end is End.TOLD_TO_STOP:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import cast
 
 from pipeline.errors import InputError
@@ -16,13 +17,20 @@ from pipeline.secret import NO_KEY, Secret
 from pipeline.section import Section
 
 GROUP = "pipeline.classifiers"
+KEEP_RAW = "keep_raw"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskShare:
-    """How many tasks may run at once beside this one: what a shared quota is divided by."""
+    """What a task has in common with others.
+
+    `parallel_tasks`: how many may run at once, this one included: what a shared quota is divided
+    by. `notes`: the folder where tasks of a run leave notes for one another, such as what a server
+    honours; it may not exist yet. None: nowhere.
+    """
 
     parallel_tasks: int = 1
+    notes: Path | None = None
 
 
 class Classifier(ABC):
@@ -56,6 +64,10 @@ class Classifier(ABC):
         """What its service complains of at the moment, without the key; '' where all is well."""
         return ""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to end
+        """Called once when the task leaves, however it does, from whatever thread: ends what the
+        classifier has started, such as a server of its own."""
+
     @abstractmethod
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """One Answer a post, in any order, each yielded as soon as it is there.
@@ -73,13 +85,14 @@ def freeze(section: Section) -> JsonObject:
     """The frozen options of the configured classifier, its type included."""
     kind = section.choice("type", tuple(sorted(_known())))
     options = load(kind).freeze(section)
+    raw = {KEEP_RAW: True} if section.boolean("keep_raw", False) else {}
     section.done()
-    return {"type": kind, **options}
+    return {"type": kind, **options, **raw}
 
 
 def what_decides(options: JsonObject) -> JsonObject:
     """The frozen options but for the operational ones: equal ones, comparable labels."""
-    operational = load(options["type"]).operational
+    operational = load(options["type"]).operational | {KEEP_RAW}
     return {name: value for name, value in options.items() if name not in operational}
 
 

@@ -23,7 +23,7 @@ class Scripted(Classifier):
     """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
     post takes; `gate`, a file without which nothing is answered; `answered`, after which
     it hangs; `deadly`, how the task dies at which uri; `at_once`, how many are in flight;
-    `complaint`, of its service."""
+    `complaint`, of its service; `closed`, a file that gets a line when the task leaves."""
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
@@ -40,6 +40,11 @@ class Scripted(Classifier):
     @property
     def trouble(self) -> str:
         return str(self._options.get("complaint", ""))
+
+    def close(self) -> None:
+        if "closed" in self._options:
+            with Path(self._options["closed"]).open("a") as file:
+                file.write("closed\n")
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if "at_once" in self._options:

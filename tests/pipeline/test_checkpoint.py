@@ -32,6 +32,7 @@ def life(
     receipt: Receipt = RECEIPT,
     question: str = "q",
     columns: tuple[Column, ...] = COLUMNS,
+    keep_raw: bool = False,
 ) -> Checkpoint:
     ticks = itertools.count()
     return Checkpoint(
@@ -40,6 +41,7 @@ def life(
         question=question,
         columns=columns,
         attempt=attempt,
+        keep_raw=keep_raw,
         now=lambda: LABELLED_AT + timedelta(seconds=next(ticks)),
     )
 

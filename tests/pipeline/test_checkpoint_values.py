@@ -66,3 +66,41 @@ def test_an_answer_without_label_and_reason_is_refused(tmp_path: Path, reason: s
     assert str(refused.value) == (
         "the classifier gave neither a label nor a reason for u1: it breaks its own protocol"
     )
+
+
+def test_facts_are_kept_also_where_there_is_no_label(tmp_path: Path) -> None:
+    labels = {name: value for name, value in VALUES.items() if name != "stars"}
+    one = life(tmp_path)
+    one.add(Answer("u1", labels, facts={"stars": 7}))
+    one.add(Answer("u2", reason="refusal", facts={"stars": 8}))
+    one.flush()
+    names = ["was_successfully_labeled", "reason", "stars", "side"]
+    assert [tuple(row.values()) for row in one.answered().select(names).to_pylist()] == [
+        (True, None, 7, "left"),
+        (False, "refusal", 8, None),
+    ]
+
+
+def test_a_fact_that_no_column_declares_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError) as refused:
+        life(tmp_path).add(Answer("u1", reason="refusal", facts={"tokens": 8}))
+    assert "but answered tokens for u1" in str(refused.value)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_next_life_has_the_responses_that_are_to_be_kept(tmp_path: Path, keep: bool) -> None:
+    one = life(tmp_path, keep_raw=keep)
+    one.add(Answer("u1", VALUES, raw='{"a": 1}'))
+    one.add(Answer("u2", reason="too short"))
+    one.flush()
+    other = life(tmp_path, keep_raw=keep)
+    other.load()
+    assert answered(other) == {"u1": "left", "u2": None}
+    kept = other.answered()
+    assert ("response" in kept.column_names) is keep
+    assert not keep or kept["response"].to_pylist() == ['{"a": 1}', None]
+
+
+def test_a_response_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="a raw response that is no text for u1"):
+        life(tmp_path, keep_raw=True).add(Answer("u1", VALUES, raw="\ud83d"))

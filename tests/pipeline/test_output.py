@@ -10,8 +10,8 @@ import pytest
 from pipeline import output
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
-from pipeline.manifest import Manifest, output_path, shard_path
-from pipeline.model import Answer, output_schema
+from pipeline.manifest import Manifest, output_path, raw_path, shard_path
+from pipeline.model import RAW, Answer, output_schema
 from pipeline.output import Verdict
 from tests.pipeline.builders import (
     RUN_ID,
@@ -136,6 +136,32 @@ def test_answers_that_are_not_exactly_the_shards_are_not_published(
         )
     assert (refused.value.cause, str(refused.value)) == (Cause.CRASHED, said + ": not published")
     assert output.verify(run_dir, manifest, 0) == Verdict()
+
+
+def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
+    responses = [None, *(f'{{"score": {row}}}' for row in range(1, 20))]
+    output.publish(
+        run_dir,
+        manifest,
+        0,
+        posts=table,
+        answers=answers.append_column(RAW, pa.array(responses)),
+        columns=columns,
+        model="m",
+        attempt=1,
+    )
+    verdict, published = output.read(run_dir, manifest, 0)
+    assert published is not None and verdict.publication is not None
+    assert RAW.name not in published.column_names
+    kept = pq.read_table(raw_path(run_dir, 0, verdict.publication))
+    assert kept.column_names == ["uri", "label_timestamp", "response"]
+    assert kept["uri"].to_pylist() == published["uri"].to_pylist()
+    assert kept["response"].to_pylist() == responses
+    assert kept.schema.metadata == published.schema.metadata
 
 
 def test_no_file_is_no_problem_and_no_output(run: tuple[Path, Manifest]) -> None:

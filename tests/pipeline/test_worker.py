@@ -1,5 +1,6 @@
 """One task from its order to its output, in this process."""
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -238,3 +239,12 @@ def test_a_refusal_of_one_shard_alone_stops_no_other(tmp_path: Path) -> None:
     assert death(order(run_dir, 1))[0] is Cause.REFUSED
     run_task(order(run_dir, 0))
     assert output.verify(run_dir, run, 0).verified
+
+
+@pytest.mark.parametrize("script", ["label", "quota"])
+def test_a_classifier_is_closed_however_its_task_ends(tmp_path: Path, script: str) -> None:
+    closed = tmp_path / "closed"
+    run_dir, _ = run_of(tmp_path, script=script, closed=str(closed))
+    with contextlib.suppress(SystemExit):
+        run_task(order(run_dir))
+    assert closed.read_text() == "closed\n"

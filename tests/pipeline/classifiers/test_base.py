@@ -112,3 +112,9 @@ def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) 
         f"load({kind!r}); sys.exit({spared!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_whether_responses_are_kept_is_frozen_and_changes_no_question() -> None:
+    kept = base.freeze(section({"type": "valence", "keep_raw": True}))
+    assert kept["keep_raw"] is True
+    assert base.what_decides(kept) == base.what_decides(base.freeze(section({"type": "valence"})))
