@@ -69,7 +69,10 @@ class Endpoint:
     `trouble` is what the last reply said if it was no success; '' otherwise.
 
     Args:
+        url: where to; only its end, as /chat/completions, where there is a `server`.
         probe: a payload that the service answers whenever it answers anything.
+        server: the address of the task's own server, waited for where it is starting (again):
+            another after each start. Raises TaskError or Stopped.
     """
 
     def __init__(
@@ -83,8 +86,10 @@ class Endpoint:
         patience: Patience,
         until_next_bucket: Callable[[], float] | None = None,
         probe: Any = None,
+        server: Callable[[threading.Event], str] | None = None,
     ) -> None:
         self.url = url
+        self._server = server
         self._probe = probe
         self._secret = secret
         self._pace = pace
@@ -96,6 +101,8 @@ class Endpoint:
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
         self._session.auth = _keep_headers
+        # Nor must a proxy be asked for what is on this machine.
+        self._session.trust_env = server is None
         adapter = HTTPAdapter(pool_maxsize=connections, pool_connections=1)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -113,10 +120,14 @@ class Endpoint:
         throttled_since: float | None = None
         allowed = tries or self._patience.tries
         throttled = sent = 0
+        url = ""
         while True:
+            last_url, url = url, self._where(stop)
+            if url != last_url:
+                sent = 0  # tries of a server that died prove nothing about this request
             if not self._pace.wait(stop):
                 raise Stopped
-            reply, wait = self._send(payload)
+            reply, wait = self._send(url, payload)
             self.trouble = "" if reply.status == 200 else reply.shown
             if reply.status == 429 and not _is_final(reply.body):
                 throttled_since = throttled_since or time.monotonic()
@@ -133,6 +144,8 @@ class Endpoint:
                 own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
                 if tries:
                     return reply
+                if self._where(stop) != url:
+                    continue
                 others = self._answers_others(answered_before, stop)
                 if own and others:
                     return reply
@@ -150,13 +163,16 @@ class Endpoint:
             return True
         if self._probe is None or not self._pace.wait(stop):
             return False
-        return self._send(self._probe)[0].status == 200
+        return self._send(self._where(stop), self._probe)[0].status == 200
 
-    def _send(self, payload: Any) -> tuple[Reply, float | None]:
+    def _where(self, stop: threading.Event) -> str:
+        return self._server(stop) + self.url if self._server else self.url
+
+    def _send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
         """The reply and how long the service asks to wait, if it does."""
         try:
             response = self._session.post(
-                self.url, json=payload, timeout=(10, self._patience.timeout), allow_redirects=False
+                url, json=payload, timeout=(10, self._patience.timeout), allow_redirects=False
             )
         except requests.Timeout as error:
             return self._no_reply(_TIMED_OUT, error), None
@@ -209,6 +225,19 @@ def _asked_wait(response: requests.Response) -> float | None:
         if value.replace(".", "", 1).isdecimal():
             return min(float(value) / unit, 300.0)
     return None
+
+
+def look(url: str, headers: dict[str, str]) -> tuple[int, str]:
+    """What a server of this machine's answers to a GET: the status, and that in words; 0: none."""
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            status = session.get(url, headers=headers, timeout=2, allow_redirects=False).status_code
+    except requests.Timeout:
+        return 0, "no answer"
+    except requests.RequestException:
+        return 0, "no connection"
+    return status, f"HTTP {status}"
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

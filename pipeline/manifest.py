@@ -104,3 +104,8 @@ def work_path(run_dir: Path, index: int) -> Path:
 
 def log_path(run_dir: Path, attempt: int) -> Path:
     return run_dir / "logs" / f"{attempt:04d}"
+
+
+def server_log_path(run_dir: Path, attempt: int, index: int) -> Path:
+    """Of the server that a task starts for itself."""
+    return log_path(run_dir, attempt) / f"{index:05d}_server.log"

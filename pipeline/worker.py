@@ -46,7 +46,12 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
             return
         if refusal := last_words.refusal(run_dir, order.attempt, order.shard_index):
             raise TaskError(Cause.REFUSED, refusal)
-        share = TaskShare(parallel_tasks=order.parallel_tasks, notes=run_dir / "notes")
+        share = TaskShare(
+            parallel_tasks=order.parallel_tasks,
+            notes=run_dir / "notes",
+            server_log=manifest.server_log_path(run_dir, order.attempt, order.shard_index),
+            stopping=told.to_stop,
+        )
         with contextlib.closing(create(run.classifier, share)) as classifier:
             dying.redact = classifier.secret.redact
             task = Task(order, run, classifier, told.to_stop, node)

@@ -31,7 +31,10 @@ PURE_FUNCTIONS = {"hpc.cluster.resources_of"}
 # Each outside program and package has one door.
 DOORS = {
     "submitit": {"hpc.executors"},
-    "subprocess": {"hpc.slurm", "hpc.local", "hpc.provenance"},
+    "subprocess": {
+        *("hpc.slurm", "hpc.local", "hpc.provenance"),
+        *("pipeline.engine.guard", "pipeline.engine.life"),
+    },
     "requests": {"pipeline.http"},
     "yaml": {"pipeline.config", "hpc.cluster"},
     "fcntl": {"hpc.rundir"},

@@ -4,9 +4,11 @@
 mine = "mypackage.module:MyClassifier"
 """
 
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
@@ -26,11 +28,14 @@ class TaskShare:
 
     `parallel_tasks`: how many may run at once, this one included: what a shared quota is divided
     by. `notes`: the folder where tasks of a run leave notes for one another, such as what a server
-    honours; it may not exist yet. None: nowhere.
+    honours; it may not exist yet. None: nowhere. `server_log`: what a server that the task starts
+    for itself writes. `stopping` is set when the task is told to stop.
     """
 
     parallel_tasks: int = 1
     notes: Path | None = None
+    server_log: Path = Path(os.devnull)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class Classifier(ABC):

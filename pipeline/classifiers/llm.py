@@ -12,8 +12,10 @@ from typing import Any
 from pipeline.budget import Pace
 from pipeline.classifiers import labels
 from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.engine import engine
+from pipeline.engine import options as server_options
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply, base_url
+from pipeline.http import Endpoint, Patience, Reply, Stopped
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
@@ -36,6 +38,7 @@ class Llm(Classifier):
         {
             *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
             *("api_key_env", "api_key_file"),
+            server_options.OPERATIONAL,
         }
     )
 
@@ -43,7 +46,7 @@ class Llm(Classifier):
     def freeze(cls, section: Section) -> JsonObject:
         prompt = section.input_file("prompt")
         return {
-            "base_url": base_url(section),
+            **server_options.freeze(section),
             "model": section.text("model"),
             "prompt": prompt.read_text(encoding="utf-8"),
             "labels": labels.freeze(section),
@@ -70,24 +73,33 @@ class Llm(Classifier):
         self.secret = read_key(options)
         key = self.secret.reveal()
         rate = options["requests_per_minute"]
+        self._engine = engine.of_task(options, share, self.secret)
         self._endpoint = Endpoint(
-            options["base_url"] + "/chat/completions",
+            options.get("base_url", "") + "/chat/completions",
             headers={"Authorization": f"Bearer {key}"} if key else {},
             secret=self.secret,
             connections=options["max_in_flight"],
             pace=Pace(rate / share.parallel_tasks if rate else None),
             patience=Patience(timeout=options["timeout_seconds"]),
             probe=self._request(_PROBE, MODES[-1], 0),
+            server=self._engine.address if self._engine else None,
         )
 
     @property
     def trouble(self) -> str:
-        return self._endpoint.trouble
+        return (self._engine and self._engine.trouble) or self._endpoint.trouble
+
+    def close(self) -> None:
+        if self._engine:
+            self._engine.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        if self._mode == "auto" and posts:
-            self._mode = self._find_mode()
-        return in_flight(posts, self._ask, limit=self._options["max_in_flight"])
+        try:
+            if self._mode == "auto" and posts:
+                self._mode = self._find_mode()
+            yield from in_flight(posts, self._ask, limit=self._options["max_in_flight"])
+        except Stopped:  # told to stop while the task's own server was starting
+            return
 
     def _find_mode(self) -> str:
         """The first way of asking that gives a valid answer; `none` where no way does.

@@ -1,0 +1,84 @@
+"""How a server's life ended, and what that means for its task."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine.log import LogEnd
+from pipeline.errors import Cause, TaskError
+from pipeline.secret import Secret
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Death:
+    """`what` the server did, as "ended with exit code 1". `served`: requests may have been in
+    flight. `refused`: it never ran. `hangs`: it was not ready in time, nor would the next one be.
+    """
+
+    what: str
+    log: LogEnd = LogEnd()  # noqa: RUF009 - frozen
+    served: bool = False
+    refused: bool = False
+    hangs: bool = False
+    out_of_memory: bool = False
+    port_taken: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same command may fare better at once."""
+        return not (self.refused or self.hangs or self.out_of_memory)
+
+    def as_error(self, secret: Secret, log: Path, *, again: bool) -> TaskError:
+        """The message is the same for tasks that fare the same, so that they are told as one; the
+        log's last lines are a note, which the traceback shows. Without the key."""
+        cause = Cause.REFUSED if self.refused else Cause.CRASHED
+        advice = ""
+        if self.out_of_memory:
+            cause = Cause.OUT_OF_MEMORY
+        if self.log.out_of_memory:
+            advice = " (the GPU's memory: a smaller model, context or batch, or a larger GPU)"
+        who = "the server, started again," if again else "the server"
+        telling = f": {self.log.telling}" if self.log.telling else ""
+        error = TaskError(
+            cause,
+            secret.redact(f"{who} {self.what}{telling}{advice}"),
+            blames_post=self.served and cause is Cause.CRASHED,
+        )
+        if self.log.lines:
+            lines = "\n".join(f"| {secret.redact(line)}" for line in self.log.lines)
+            error.add_note(f"the end of {log}:\n{lines}")
+        return error
+
+
+def of_report(
+    report: Mapping[str, Any], *, program: str, log: LogEnd, served: bool, memory_kill: bool
+) -> Death:
+    """What the guard reports of a server that ended.
+
+    Args:
+        memory_kill: the kernel has killed some process of the task's for want of memory since.
+    """
+    if reason := report.get("not_started"):
+        return Death(what=f"cannot be started: {program}: {reason}", refused=True)
+    code = report.get("code")
+    by_kernel = memory_kill and code == -signal.SIGKILL
+    while_starting = "" if served else " while it started"
+    return Death(
+        what=_in_words(code, by_kernel) + while_starting,
+        log=log,
+        served=served,
+        out_of_memory=by_kernel or log.out_of_memory,
+        port_taken=log.port_taken and not served,
+    )
+
+
+def _in_words(code: int | None, by_kernel: bool) -> str:
+    if code is None:
+        return "lost the process that guards it"
+    if by_kernel:
+        return "was killed by the kernel: it needs more memory than the task has"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,72 @@
+"""What the log of a server that ended says: why, and what a person should see of it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+BYTES = 64 * 1024
+LINES, LONGEST_LINE = 15, 300
+
+# The engines' own words, not just "out of memory": some log their prompts, and so the posts' text.
+_OUT_OF_MEMORY = re.compile(
+    "|".join(
+        [
+            r"(CUDA|HIP|XPU|NPU) out of memory",  # torch: vLLM, SGLang, transformers
+            r"OutOfMemoryError",
+            r"(error|failed): out of memory",  # "CUDA error:", llama.cpp's "cudaMalloc failed:"
+            r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED",
+            # vLLM: after the weights nothing is left, or another process has it.
+            r"No available memory for the cache blocks",
+            r"larger than the available KV cache memory",
+            r"less than desired GPU memory utilization",
+            # SGLang
+            r"Not enough memory\. Please try to increase --mem-fraction-static",
+            r"out of memory\. Try to lower your batch size",
+        ]
+    ),
+    re.IGNORECASE,
+)
+_PORT_TAKEN = re.compile(
+    r"address already in use|EADDRINUSE|couldn't bind HTTP server socket", re.IGNORECASE
+)
+_TELLING = re.compile(r"error|exception|fatal|failed|cannot|unable|no such", re.IGNORECASE)
+# vLLM's "(EngineCore pid=4711) ERROR 11-27 14:00:00 [core.py:123] ": not the same in two logs.
+_PREFIX = re.compile(r"^(\([^()]*pid=\d+\)\s*)?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\])?\s*)?")
+_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogEnd:
+    """The end of what a server wrote in one life. `telling` is the line that says most; '' where
+    there is none. `lines` are the last ones."""
+
+    telling: str = ""
+    lines: tuple[str, ...] = ()
+    out_of_memory: bool = False
+    port_taken: bool = False
+
+
+def read(path: Path, start: int) -> LogEnd:
+    """Of what was written to `path` from byte `start` on, no more than the last 64 KiB."""
+    try:
+        with path.open("rb") as stream:
+            start = max(start, stream.seek(0, 2) - BYTES)
+            stream.seek(start)
+            data = stream.read(BYTES)
+    except OSError:
+        return LogEnd()
+    return of_text(data.decode(errors="replace"))
+
+
+def of_text(text: str) -> LogEnd:
+    shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    lines = [line for line in (_UNPRINTABLE.sub("", line).rstrip() for line in shown) if line]
+    memory = [line for line in lines if _OUT_OF_MEMORY.search(line)]
+    last = lines[-LINES:]
+    telling = memory[-1:] or [line for line in last if _TELLING.search(line)][-1:] or last[-1:]
+    return LogEnd(
+        telling=_PREFIX.sub("", telling[0])[:LONGEST_LINE] if telling else "",
+        lines=tuple(line[:LONGEST_LINE] for line in last),
+        out_of_memory=bool(memory),
+        port_taken=any(_PORT_TAKEN.search(line) for line in lines),
+    )
