@@ -1,17 +1,15 @@
 """Any OpenAI-compatible chat endpoint: one post a request, the answer validated here.
 
-Servers ignore constraints that they do not know with HTTP 200 and reject valid ones with 500, so
-what a server honours is found out by asking once a task, and nothing it says is trusted.
+What a server honours is found out once (structured.py), and nothing that it says is trusted.
 """
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pipeline.budget import Pace
-from pipeline.classifiers import labels
-from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers import chat, labels, structured
+from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
+from pipeline.classifiers.structured import AUTO, MODES, UNBOUND, Found, Wish, constraint
 from pipeline.engine import engine
 from pipeline.engine import options as server_options
 from pipeline.errors import Cause, TaskError
@@ -21,11 +19,6 @@ from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
-MODES = ("json_schema", "json_object", "none")
-# Errors that are about one post and stay so.
-_TOO_LONG = "context_length_exceeded"
-_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
-_ROW_CODES = (_TOO_LONG, "content_filter")
 # What a server honours is asked with this, not with a post: that one may be too long or refused.
 _PROBE = Post("", "The sun is out today.")
 
@@ -50,7 +43,7 @@ class Llm(Classifier):
             "model": section.text("model"),
             "prompt": prompt.read_text(encoding="utf-8"),
             "labels": labels.freeze(section),
-            "structured_output": section.choice("structured_output", ("auto", *MODES), "auto"),
+            "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
             "temperature": section.number("temperature", 0.0),
             "max_tokens": section.integer("max_tokens", 256, least=1),
             "answer_tries": section.integer("answer_tries", 3, least=1),
@@ -64,7 +57,15 @@ class Llm(Classifier):
         self._options = options
         self._labels = labels.thaw(options["labels"])
         self._system = options["prompt"].rstrip() + "\n\n" + labels.instructions(self._labels)
-        self._mode: str | None = options["structured_output"]
+        self._notes = share.notes
+        self._wish = Wish(
+            server=server_options.name(options),
+            model=options["model"],
+            mode=options["structured_output"],
+            top_logprobs=0,
+            declared=self._labels,
+        )
+        self._found: Found | None = None
         self.columns = (
             *(label.column for label in self._labels),
             Column(labels.MODEL_COLUMN, "text"),
@@ -81,7 +82,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=Pace(rate / share.parallel_tasks if rate else None),
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=self._request(_PROBE, MODES[-1], 0),
+            probe=self._question(_PROBE, 0),
             server=self._engine.address if self._engine else None,
         )
 
@@ -95,82 +96,102 @@ class Llm(Classifier):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         try:
-            if self._mode == "auto" and posts:
-                self._mode = self._find_mode()
+            if posts and self._found is None:
+                self._found = self._find()
             yield from in_flight(posts, self._ask, limit=self._options["max_in_flight"])
         except Stopped:  # told to stop while the task's own server was starting
             return
 
-    def _find_mode(self) -> str:
-        """The first way of asking that gives a valid answer; `none` where no way does.
+    def _find(self) -> Found:
+        """As configured, as another task has noted it, or as the server answers when asked."""
+        if not self._wish.open:
+            return Found(mode=self._wish.mode)
+        note = self._wish.note(self._notes) if self._notes else None
+        if note and (noted := structured.read_note(note)):
+            return noted
+        found = self._ask_the_server()
+        if note and found.firm:
+            try:
+                structured.write_note(note, self._wish, found)
+            except OSError as error:
+                print(f"{note}: not written, the next task asks anew: {error}", flush=True)
+        return found
 
-        The unconstrained question comes first, with all patience: a server that is still starting
-        must not be taken for one that honours nothing.
-        """
+    def _ask_the_server(self) -> Found:
+        """The unconstrained question comes first, with all patience: a server that is still
+        starting must not be taken for one that honours nothing."""
         stop = threading.Event()
-        first = self._endpoint.post(self._request(_PROBE, MODES[-1], 0), stop)
+        first = self._endpoint.post(self._question(_PROBE, 0), stop)
         if first.status != 200:
             self._row_reason(first)
-        for mode in MODES[:-1]:
-            reply = self._endpoint.post(self._request(_PROBE, mode, 0), stop, tries=1)
+
+        def ask(fields: JsonObject) -> Reply:
+            payload = {**self._question(_PROBE, 0, structured.PROOF_TOKENS), **fields}
+            reply = self._endpoint.post(payload, stop, tries=2)
             self._refuse_fatal(reply)
-            if reply.status == 200:
-                try:
-                    self._values(reply)
-                except labels.InvalidAnswer:
-                    continue
-                return mode
-        return MODES[-1]
+            return reply
+
+        return structured.find(self._wish, ask)
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
+        found = self._found or Found(mode=UNBOUND)
         reason = "invalid_answer"
+        replies: list[Reply] = []
         for nth in range(self._options["answer_tries"]):
-            reply = self._endpoint.post(self._request(post, self._mode or "none", nth), stop)
+            reply = self._endpoint.post(self._request(post, found, nth), stop)
+            replies.append(reply)
             if reply.status != 200:
-                return Answer(post.uri, reason=self._row_reason(reply))
-            ending = _ending(reply.body)
+                return self._answer(post, replies, reason=self._row_reason(reply))
+            ending = chat.ending(reply.body)
             if ending:
-                return Answer(post.uri, reason=ending)
+                return self._answer(post, replies, reason=ending)
             try:
-                return Answer(post.uri, self._values(reply))
+                return self._answer(post, replies, values=self._values(reply))
             except labels.InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
-        return Answer(post.uri, reason=reason)
+        return self._answer(post, replies, reason=reason)
 
-    def _request(self, post: Post, mode: str, nth: int) -> JsonObject:
-        # The post is a JSON string after the fixed instructions: no text in it can end the quote,
-        # and the server's prefix cache holds the rest.
-        request: JsonObject = {
-            "model": self._options["model"],
-            "messages": [
-                {"role": "system", "content": self._system},
-                {"role": "user", "content": json.dumps({"post": post.text}, ensure_ascii=False)},
-            ],
-            # The same question at temperature 0 gets the same invalid answer.
-            "temperature": self._options["temperature"] + 0.3 * nth,
-            "max_tokens": self._options["max_tokens"],
+    def _answer(
+        self,
+        post: Post,
+        replies: Sequence[Reply],
+        *,
+        values: Mapping[str, LabelValue] | None = None,
+        reason: str | None = None,
+    ) -> Answer:
+        """`replies`: all that were paid for this post; the last one decided."""
+        raw = replies[-1].text if self._options.get(KEEP_RAW) else None
+        return Answer(post.uri, values, reason, raw=raw)
+
+    def _request(self, post: Post, found: Found, nth: int) -> JsonObject:
+        return {
+            **self._question(post, nth),
+            **constraint(found.mode, labels.schema(self._labels)),
+            **structured.logprobs(found.top_logprobs),
         }
-        schema = labels.schema(self._labels)
-        if mode == "json_schema":
-            named = {"name": "labels", "strict": True, "schema": schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif mode == "json_object":
-            request["response_format"] = {"type": "json_object", "schema": schema}
-        return request
+
+    def _question(self, post: Post, nth: int, more_tokens: int = 0) -> JsonObject:
+        return chat.request(
+            model=self.model,
+            system=self._system,
+            asked={"post": post.text},
+            # The same question at temperature 0 gets the same invalid answer.
+            temperature=self._options["temperature"] + 0.3 * nth,
+            max_tokens=self._options["max_tokens"] + more_tokens,
+        )
 
     def _values(self, reply: Reply) -> Mapping[str, LabelValue]:
-        content = _message(reply.body).get("content")
-        if not isinstance(content, str):
+        content = chat.content(reply.body)
+        if content is None:
             raise labels.InvalidAnswer("no content")
-        name = reply.body.get("model")
         values = labels.read_answer(content, self._labels)
-        return {**values, labels.MODEL_COLUMN: name if isinstance(name, str) else self.model}
+        return {**values, labels.MODEL_COLUMN: chat.served_model(reply.body) or self.model}
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
-        code = _error_code(reply.body)
-        if code in _ROW_CODES:
+        code = chat.error_code(reply.body)
+        if code in chat.ROW_CODES:
             return code
         if reply.status >= 500 or reply.status <= 0:
             return f"http_{reply.status}" if reply.status > 0 else "no_answer"
@@ -182,34 +203,3 @@ class Llm(Classifier):
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
             )
-
-
-def _message(body: Any) -> dict[str, Any]:
-    try:
-        message = body["choices"][0]["message"]
-    except (KeyError, IndexError, TypeError):
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _ending(body: Any) -> str | None:
-    """Why a 200 holds no label: endings that are verdicts, not failures."""
-    if _message(body).get("refusal"):
-        return "refusal"
-    try:
-        finish = body["choices"][0]["finish_reason"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    endings = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
-    return endings.get(str(finish))
-
-
-def _error_code(body: Any) -> str:
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return ""
-    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
-    type_and_words = f"{error.get('type')} {error.get('message')}"
-    if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
-        return _TOO_LONG
-    return str(error.get("code") or "")

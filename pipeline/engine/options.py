@@ -62,6 +62,11 @@ def freeze(section: Section) -> JsonObject:
     return frozen
 
 
+def name(options: JsonObject) -> str:
+    """What others may remember a server by: its address, or the command that starts it."""
+    return str(options.get("base_url") or " ".join(options[COMMAND]))
+
+
 def thaw(options: JsonObject) -> Options | None:
     """None where the server is somewhere else."""
     if COMMAND not in options:

@@ -1,5 +1,6 @@
 """The LLM classifier against a real server: random weights, so only its grammar makes sense."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,13 +9,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import requests
 
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
 from pipeline import manifest, output
+from pipeline.classifiers import chat
 from pipeline.classifiers.base import TaskShare, freeze
+from pipeline.classifiers.labels import thaw
 from pipeline.classifiers.llm import Llm
+from pipeline.classifiers.structured import Wish, find
+from pipeline.http import Reply
 from pipeline.model import Answer, JsonObject
 from tests.pipeline import builders
 from tests.servers.gguf_model import write_model
@@ -70,6 +76,39 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
     assert {answer.values for answer in found.values()} == {None}
     kinds = {str(answer.reason).split(":")[0] for answer in found.values()}
     assert kinds <= {"invalid_answer", "answer_cut_at_max_tokens"}
+
+
+def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    """Random weights: 12 hexadecimal digits that stand in the schema are not said by chance."""
+    notes = tmp_path / "notes"
+    answers(Llm(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    (note,) = notes.iterdir()
+    found = json.loads(note.read_text())
+    assert (found["mode"], found["said"]["json_object"]) == ("json_object", "honoured")
+    assert found["said"]["json_schema"].startswith("HTTP 500: ")
+    note.write_text(note.read_text().replace('"mode": "json_object"', '"mode": "none"'))
+    unbound = answers(Llm(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    assert unbound["Vote!"].values is None  # it believed the note
+
+
+def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    wish = Wish(server="llama", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS))
+
+    def ask(fields: JsonObject) -> Reply:
+        kept = {} if "response_format" in fields else fields
+        body = chat.request(model="tiny", system="", asked={}, temperature=0, max_tokens=50)
+        response = requests.post(
+            f"{server.base_url}/chat/completions", json=body | kept, timeout=60
+        )
+        return Reply(status=response.status_code, body=response.json(), shown="")
+
+    found = find(wish, ask)
+    assert found.mode == "none"
+    assert set(found.said) == {"json_schema", "json_object", "structured_outputs"}
 
 
 def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Path) -> None:
