@@ -22,7 +22,8 @@ from pipeline.classifiers.llm import Llm
 from pipeline.classifiers.structured import Wish, find
 from pipeline.http import Reply
 from pipeline.model import Answer, JsonObject
-from tests.pipeline import builders
+from tests.pipeline import builders, tasks
+from tests.pipeline.engine import engines
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
 
@@ -127,3 +128,23 @@ def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Pa
     assert set(table["was_successfully_labeled"].to_pylist()) == {True}
     assert set(table["ideology"].to_pylist()) <= set(CHOICES)
     assert set(table["llm_model_name"].to_pylist()) == {"tiny"}
+
+
+def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Path) -> None:
+    """There is no /health, and one at a time answers; its own port, not that of `server`."""
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(server.model)]
+    given = {"command": [*command, "--host", "{host}", "--port", "{port}"],
+             "tuning": ["--n_ctx", 4096]}  # fmt: skip
+    frozen = options(server, tmp_path, base_url=None, server=given)
+    rows = [post._replace(text=text) for post, text in zip(builders.posts(6), TEXTS, strict=True)]
+    run_dir, run = builders.make_run(tmp_path, rows, classifier=frozen)
+    code, out, err = tasks.run(builders.order(run_dir))
+    assert (code, err) == (0, "")
+    assert "the server is ready after" in out
+    verdict, table = output.read(run_dir, run, 0)
+    assert table is not None, verdict
+    assert table["was_successfully_labeled"].to_pylist() == [True] * 6
+    log = manifest.server_log_path(run_dir, 1, 0).read_text()
+    assert log.count("POST /v1/chat/completions HTTP/1.1") >= 6
+    (left,) = [words for words in engines.alive(server.model)]
+    assert str(server.port) in left

@@ -1,0 +1,112 @@
+"""What the end of an engine's log is taken to say. The lines are the engines' own."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine import log
+from pipeline.engine.guard import Log
+from pipeline.engine.log import LogEnd
+
+VLLM = "(EngineCore_DP0 pid=6940) ERROR 04-30 10:20:36 [core.py:396] "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 714.00 MiB.",
+        "torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB",
+        "RuntimeError: CUDA error: out of memory",
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9866.00 MiB on device 1: "
+        "cudaMalloc failed: out of memory",
+        "ValueError: No available memory for the cache blocks. Try increasing "
+        "`gpu_memory_utilization` when initializing the engine.",
+        "ValueError: Free memory on device cuda:1 (19.77/22.05 GiB) on startup is less than "
+        "desired GPU memory utilization (0.9, 19.84 GiB).",
+        "ValueError: To serve at least one request with the model's max seq len (131072), 48.01 "
+        "GiB KV cache is needed, which is larger than the available KV cache memory (0.65 GiB).",
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
+        "Prefill out of memory. Try to lower your batch size.",
+    ],
+)
+def test_an_engine_that_lacks_gpu_memory_says_so(line: str) -> None:
+    after = "RuntimeError: Engine core initialization failed. See root cause above."
+    found = log.of_text(f"starting\n{VLLM}{line}\n{after}\n")
+    assert found.out_of_memory
+    assert found.telling == line
+    assert found.lines == ("starting", VLLM + line, after)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'INFO: received request: prompt: "I am out of memory for names"',
+        "INFO 11-27 GPU KV cache size: 44,112 tokens; free memory 3 GiB",
+        "INFO: 127.0.0.1 - POST /v1/chat/completions HTTP/1.1 500",
+    ],
+)
+def test_other_talk_of_memory_is_none(line: str) -> None:
+    assert not log.of_text(line).out_of_memory
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERROR: [Errno 98] error while attempting to bind on address ('127.0.0.1', 8000): "
+        "address already in use",
+        "OSError: [Errno 98] Address already in use",
+        "main: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080",
+        "The server socket has failed to listen on any local network address. code: -98, "
+        "name: EADDRINUSE",
+    ],
+)
+def test_a_taken_port(line: str) -> None:
+    assert log.of_text(line).port_taken
+
+
+def test_the_line_that_says_most_is_the_last_error_or_else_the_last() -> None:
+    assert log.of_text("Error: a\nValueError: b\nShutting down\n\n").telling == "ValueError: b"
+    assert log.of_text("one\ntwo\n").telling == "two"
+    assert log.of_text(" \n\n") == LogEnd()
+
+
+def test_what_it_shows_is_short_and_steers_no_terminal() -> None:
+    found = log.of_text(f"\x1b[31m{'e' * 400}\x1b[0m\n10 %\r100 %\r\n" + "x\n" * 20)
+    assert found.lines == ("x",) * 15
+    assert log.of_text(f"\x1b[31m{'e' * 400}\x1b[0m\n10 %\r100 %\r\n").lines == ("e" * 300, "100 %")
+
+
+def test_only_what_this_start_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("CUDA out of memory\n")
+    start = path.stat().st_size
+    with path.open("a") as stream:
+        stream.write("ValueError: something else\n")
+    assert not log.read(path, start).out_of_memory
+    assert log.read(path, 0).out_of_memory
+    assert log.read(tmp_path / "none", 0) == LogEnd()
+
+
+def test_a_large_log_is_read_from_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"CUDA out of memory\n" + b"x" * log.BYTES + b"\nlast\n")
+    found = log.read(path, 0)
+    assert (found.out_of_memory, found.telling) == (False, "last")
+
+
+@pytest.mark.parametrize("cut", range(24))
+def test_a_key_is_kept_out_wherever_the_output_is_cut(tmp_path: Path, cut: int) -> None:
+    text = b"the key sk-4711 and sk-471\n"
+    stream = (tmp_path / "log").open("wb", buffering=0)
+    kept = Log(stream, b"sk-4711")
+    kept.write(text[:cut])
+    kept.write(text[cut:])
+    kept.close()
+    assert (tmp_path / "log").read_bytes() == b"the key [key] and sk-471\n"
+
+
+def test_a_full_disk_under_the_log_ends_no_server() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        kept = Log(full, b"")
+        kept.write(b"what a server says")
+        kept.close()
