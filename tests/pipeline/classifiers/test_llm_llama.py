@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
         yield running
 
 
-def options(server: LlamaServer, folder: Path, **values: Any) -> JsonObject:
+def options(server: LlamaServer, folder: Path, /, **values: Any) -> JsonObject:
     (folder / "prompt.txt").write_text("You label posts.")
     given = {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
              "labels": LABELS, "max_tokens": 100, "max_in_flight": 4, **values}  # fmt: skip
@@ -146,5 +146,5 @@ def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Pat
     assert table["was_successfully_labeled"].to_pylist() == [True] * 6
     log = manifest.server_log_path(run_dir, 1, 0).read_text()
     assert log.count("POST /v1/chat/completions HTTP/1.1") >= 6
-    (left,) = [words for words in engines.alive(server.model)]
+    (left,) = engines.alive(server.model)
     assert str(server.port) in left

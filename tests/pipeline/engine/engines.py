@@ -25,14 +25,18 @@ def starts(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def alive(folder: Path) -> list[list[str]]:
-    """Command lines of processes that carry this folder's name, zombies not among them."""
-    found = []
+def alive(name: Path) -> list[list[str]]:
+    """Command lines of the processes that carry this name, zombies not among them."""
+    return list(alive_by_pid(name).values())
+
+
+def alive_by_pid(name: Path) -> dict[int, list[str]]:
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if str(folder) in words:
-            found.append(words)
+        if str(name) in words:
+            found[int(path.parent.name)] = words
     return found

@@ -1,0 +1,138 @@
+"""A server in each task of a real array: the real llama-cpp-python's, and one that misbehaves."""
+
+import os
+import pathlib
+import signal
+import sys
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline import last_words, manifest
+from pipeline.errors import Cause
+from tests.pipeline.engine import engines
+from tests.pipeline.tasks import rows_in
+from tests.servers.gguf_model import write_model
+from tests.slurm import posts
+from tests.slurm.cluster import wait_for
+from tests.slurm.commands import Bench
+
+pytestmark = pytest.mark.slurm
+
+
+def classifier(bench: Bench, server: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    (bench.folder / "prompt.txt").write_text("Is the post about politics?")
+    return {
+        "type": "llm",
+        "model": "tiny",
+        "prompt": "prompt.txt",
+        "labels": [{"name": "is_political", "type": "bool"}],
+        "max_in_flight": 2,
+        "server": server,
+        **keys,
+    }
+
+
+@pytest.fixture
+def model(bench: Bench) -> pathlib.Path:
+    """Its name, of this test alone, stands in the servers' command lines."""
+    if os.environ.get("CI") != "true":
+        pytest.importorskip("llama_cpp")
+    return write_model(bench.folder / "tiny.gguf")
+
+
+def llama(model: pathlib.Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model)]
+    return {
+        "command": [*command, "--host", "{host}", "--port", "{port}", "--n_ctx", 2048],
+        "tuning": ["--n_threads", 1],
+    }
+
+
+def submitted(bench: Bench, count: int, given: dict[str, Any], **cluster: Any) -> pathlib.Path:
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", count),
+        sharding={"shards": 2},
+        checkpoint={"rows": 10},
+        classifier=given,
+        cluster={"max_parallel": 2, "cpus": 1, "mem_gb": 1, **cluster},
+    )
+    return pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
+
+
+def labelled(bench: Bench) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
+        return database.execute(
+            "SELECT was_successfully_labeled, count(*), count(DISTINCT uri) FROM labels_test "
+            "GROUP BY ALL"
+        ).fetchall()
+
+
+def nodes(bench: Bench) -> set[str]:
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
+        return {node for (node,) in database.execute("SELECT node FROM attempts").fetchall()}
+
+
+@pytest.mark.llama
+def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
+    bench: Bench, model: pathlib.Path
+) -> None:
+    node = bench.cluster.node_names[0]
+    run = submitted(bench, 400, classifier(bench, llama(model)), extra={"nodelist": node})
+    both = [manifest.work_path(run, index) for index in range(2)]
+    wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
+    servers = engines.alive_by_pid(model)
+    ports = {words[words.index("--port") + 1] for words in servers.values()}
+    assert len(ports) == len(servers) == 2
+    os.kill(min(servers), signal.SIGKILL)
+    assert bench.document("supervise")["state"] == "complete"
+    assert labelled(bench) == [(True, 400, 400)]
+    assert nodes(bench) == {node}
+    assert engines.alive(model) == []
+    logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
+    assert sorted(log.count("\n== ") + log.startswith("== ") for log in logs) == [1, 2]
+    status = bench.document("status")
+    assert [shard["attempts"] for shard in status["shards"]] == [1, 1]
+
+
+@pytest.mark.llama
+@pytest.mark.parametrize("how", ["cancel", "scancel --signal=KILL"])
+def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
+    bench: Bench, model: pathlib.Path, how: str
+) -> None:
+    run = submitted(bench, 4000, classifier(bench, llama(model)))
+    both = [manifest.work_path(run, index) for index in range(2)]
+    wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
+    assert len(engines.alive(model)) == 2
+    if how == "cancel":
+        assert bench.hpc("cancel").returncode == 0
+    else:
+        (array,) = {
+            job.split("_")[0] for job in bench.cluster.run("squeue", "-h", "-o", "%F").split()
+        }
+        bench.cluster.run("scancel", "--signal=KILL", array)
+    wait_for(lambda: engines.alive(model) == [], 60, "no server is left")
+    assert all(rows_in(work) for work in both)
+
+
+def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None:
+    """The kernel kills the server alone; the task says why, and the next attempt has more."""
+    server = engines.program(bench.folder / "engine", *["hog"] * 9)
+    run = submitted(
+        bench, 20, classifier(bench, server, structured_output="none"), mem_gb=0.4, max_parallel=1
+    )
+
+    def words() -> last_words.LastWords | None:
+        return last_words.read(run, 1, 0)
+
+    wait_for(words, 120, "the first task has ended")
+    said = words()
+    assert said
+    assert (said.cause, said.message) == (
+        Cause.OUT_OF_MEMORY,
+        "the server was killed by the kernel: it needs more memory than the task has while it "
+        "started: this start: hog",
+    )
+    assert bench.hpc("cancel").returncode == 0
+    wait_for(lambda: engines.alive(bench.folder / "engine") == [], 60, "no server is left")
