@@ -90,7 +90,8 @@ class Endpoint:
         probe: Any = None,
         server: Callable[[threading.Event], str] | None = None,
     ) -> None:
-        self.url = url
+        self.url = f"the task's server: {url}" if server else url
+        self._path = url
         self._server = server
         self._probe = probe
         self._secret = secret
@@ -168,7 +169,7 @@ class Endpoint:
         return self._send(self._where(stop), self._probe)[0].status == 200
 
     def _where(self, stop: threading.Event) -> str:
-        return self._server(stop) + self.url if self._server else self.url
+        return self._server(stop) + self._path if self._server else self._path
 
     def _send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
         """The reply and how long the service asks to wait, if it does."""
@@ -229,19 +230,6 @@ def _asked_wait(response: requests.Response) -> float | None:
         if value.replace(".", "", 1).isdecimal():
             return min(float(value) / unit, 300.0)
     return None
-
-
-def look(url: str, headers: dict[str, str]) -> tuple[int, str]:
-    """What a server of this machine's answers to a GET: the status, and that in words; 0: none."""
-    try:
-        with requests.Session() as session:
-            session.trust_env = False
-            status = session.get(url, headers=headers, timeout=2, allow_redirects=False).status_code
-    except requests.Timeout:
-        return 0, "no answer"
-    except requests.RequestException:
-        return 0, "no connection"
-    return status, f"HTTP {status}"
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

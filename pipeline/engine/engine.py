@@ -12,8 +12,9 @@ from pipeline.engine import life, log
 from pipeline.engine.death import Death, of_report
 from pipeline.engine.life import HOST, Life, Ports
 from pipeline.engine.options import Options, thaw
+from pipeline.engine.ready import look
 from pipeline.errors import TaskError
-from pipeline.http import Stopped, look
+from pipeline.http import Stopped
 from pipeline.model import JsonObject
 from pipeline.secret import Secret
 
@@ -130,7 +131,7 @@ class Engine:
         began = time.monotonic()
         last = "no answer yet"
         while not server.ended(LOOK_SECONDS) and not self._leaving():
-            is_ready, last = self._look(port)
+            is_ready, last = look(HOST, port, self._options, self._secret)
             waited = time.monotonic() - began
             self._doing = f"the server is starting, {waited:.0f} s by now; {last}"
             if is_ready and server.shares_port(port):
@@ -147,18 +148,6 @@ class Engine:
                 )
                 return Death(what=what, log=log.read(self._log, server.log_start), hangs=True)
         return None
-
-    def _look(self, port: int) -> tuple[bool, str]:
-        """Whether it is ready, and what it says."""
-        key = self._secret.reveal()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        said = ""
-        for path in self._options.ready:
-            status, shown = look(f"http://{HOST}:{port}{path}", headers)
-            said = f"GET {path}: {self._secret.redact(shown)}"
-            if status != 404:
-                return status == 200, said
-        return False, said
 
 
 def of_task(options: JsonObject, share: TaskShare, secret: Secret) -> Engine | None:

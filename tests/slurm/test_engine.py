@@ -108,10 +108,8 @@ def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
     if how == "cancel":
         assert bench.hpc("cancel").returncode == 0
     else:
-        (array,) = {
-            job.split("_")[0] for job in bench.cluster.run("squeue", "-h", "-o", "%F").split()
-        }
-        bench.cluster.run("scancel", "--signal=KILL", array)
+        array = bench.document("status", code=3)["shards"][0]["array_job_id"]
+        bench.cluster.run("scancel", "--signal=KILL", str(array))
     wait_for(lambda: engines.alive(model) == [], 60, "no server is left")
     assert all(rows_in(work) for work in both)
 
