@@ -78,9 +78,9 @@ class Guard:
         while not self._told and self._code is None:
             self._turn(TURN_SECONDS)
         code = None if self._told else self._code
-        self._signal_group(signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
         self._until_gone(GRACE_SECONDS, lambda: None)
-        self._until_gone(KILL_SECONDS, self._kill_all)
+        self._until_gone(KILL_SECONDS, lambda: self._signal_all(signal.SIGKILL))
         return code
 
     def _until_gone(self, seconds: float, again: Callable[[], None]) -> None:
@@ -90,18 +90,11 @@ class Guard:
             self._turn(0.05)
         self._turn(0.0)
 
-    def _kill_all(self) -> None:
+    def _signal_all(self, number: int) -> None:
+        """Its process group, and what has left that."""
         for pid in proc.descendants(os.getpid()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-    def _signal_group(self, number: int) -> None:
-        try:
-            os.killpg(self._server.pid, number)
-        except ProcessLookupError:
-            return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _turn(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):

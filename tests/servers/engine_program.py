@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -89,6 +90,11 @@ def act(word: str, given: argparse.Namespace) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "silent":
             time.sleep(600)  # alive, and does not listen
+        case "polite":
+            try:
+                socket.create_server(("127.0.0.1", given.port)).close()
+            except OSError:
+                time.sleep(600)
     health = {"never": 503, "no-health": 404}.get(word, 200)
     with Engine(given.port, health=health, after_s=2.0 if word == "slow" else 0.0):
         time.sleep(600)

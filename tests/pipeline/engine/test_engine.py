@@ -41,7 +41,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
     ) -> Engine:
         server = engines.program(tmp_path / "engine", *words)
         server["env"] |= keys.pop("env", {})
-        given = section({"server": {**server, **keys}, "model": "a/model"}, tmp_path)
+        given = section(
+            {"server": {**server, "ready_seconds": 60, **keys}, "model": "a/model"}, tmp_path
+        )
         frozen = json.loads(json.dumps(options.freeze(given)))
         thawed = options.thaw({**frozen, "model": "a/model"})
         assert thawed
@@ -284,7 +286,7 @@ def test_ports_that_are_always_taken_end_the_task(make: Make, here: Path) -> Non
 def test_anothers_answers_on_our_port_are_not_believed(
     make: Make, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first start does not listen, and somebody else answers on its port."""
+    """The first start does not get its port, on which somebody else answers, and lives on."""
     take, taken = engines_module.Ports.take, []
 
     class Other(threading.Thread):
@@ -312,7 +314,7 @@ def test_anothers_answers_on_our_port_are_not_believed(
         return port
 
     monkeypatch.setattr(engines_module.Ports, "take", with_another)
-    engine = make("silent", "serve")
+    engine = make("polite", "polite")
     assert engine.address(NEVER) == f"http://127.0.0.1:{taken[1]}/v1"
     assert answers(engine.address(NEVER)) == 200
 
@@ -365,10 +367,28 @@ def test_two_tasks_never_take_the_same_port(monkeypatch: pytest.MonkeyPatch) -> 
     other.close()
 
 
+def guard_of(here: Path) -> int:
+    (guard,) = proc.descendants(os.getpid()) - {engines.starts(here)[0]["pid"]}
+    return guard
+
+
+def test_signals_to_all_processes_of_a_step_are_the_tasks_to_heed(make: Make, here: Path) -> None:
+    """As some clusters send the warning before the time limit: it would end server and guard."""
+    engine = make()
+    address = engine.address(NEVER)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(engines.starts(here)[0]["pid"], number)
+        os.kill(guard_of(here), number)
+    os.kill(guard_of(here), signal.SIGTERM)
+    assert answers(address) == 200
+    time.sleep(2 * engines_module.LOOK_SECONDS)
+    assert (engine.address(NEVER), len(engines.starts(here))) == (address, 1)
+
+
 def test_nothing_is_left_where_the_guard_is_killed(make: Make, here: Path) -> None:
     engine = make()
     engine.address(NEVER)
-    (guard,) = proc.descendants(os.getpid()) - {engines.starts(here)[0]["pid"]}
+    guard = guard_of(here)
     os.kill(guard, signal.SIGKILL)
     until(lambda: len(engines.starts(here)) == 2)
     engine.address(NEVER)
