@@ -10,7 +10,7 @@ from hpc.arrays import compress
 from hpc.drive import Look
 from hpc.model import Attempt, Judgement, Phase, Run, ShardFacts, State
 from hpc.tail import clean, one_line
-from pipeline.manifest import log_path
+from pipeline.manifest import log_path, server_log_path
 
 NEEDS_SOMEBODY = (State.FAILED, State.BLOCKED)
 
@@ -78,6 +78,7 @@ def _document(run: Run, index: int, attempt: Attempt, count: int) -> dict[str, A
         "words": {"cause": str(words.cause), "message": clean(words.message)} if words else None,
         "traceback": clean(words.traceback) if words else None,
         "log": str(log) if log else None,
+        "server_log": str(server) if (server := server_log_of(run, index, attempt)) else None,
         "tail": tail.of_file(log, count) if log else None,
     }
 
@@ -90,6 +91,7 @@ def _of_attempt(run: Run, now: Look, index: int, attempt: Attempt, count: int) -
         yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
         yield from _quoted(tail.last_lines(attempt.words.traceback, count))
         yield f"  log: {log}"
+        yield from _server(run, index, attempt)
         return
     found = tail.of_file(log, count) if log else None
     if found is None:
@@ -99,6 +101,13 @@ def _of_attempt(run: Run, now: Look, index: int, attempt: Attempt, count: int) -
     else:
         yield f"  the end of {log}:"
         yield from _quoted(found)
+    yield from _server(run, index, attempt)
+
+
+def _server(run: Run, index: int, attempt: Attempt) -> Iterator[str]:
+    """Its last lines are among the task's own words, where the task failed because of it."""
+    if log := server_log_of(run, index, attempt):
+        yield f"  its server's log: {log}"
 
 
 def _heading(attempt: Attempt, now: datetime) -> str:
@@ -134,6 +143,12 @@ def log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
     if run.is_local:
         return local.log_file(folder, index)
     return folder / f"{attempt.task}_0_log.out" if attempt.task else None
+
+
+def server_log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
+    """Of the server that the task started for itself, if it did."""
+    path = server_log_path(run.folder, attempt.number, index)
+    return path if path.exists() else None
 
 
 def _node(attempt: Attempt) -> str | None:

@@ -58,26 +58,26 @@ def of_report(
     """What the guard reports of a server that ended.
 
     Args:
-        memory_kill: the kernel has killed some process of the task's for want of memory since.
+        memory_kill: the kernel has killed some process of the task's for want of memory since: the
+            server's own, or a worker of it, after which it ends by itself.
     """
     if reason := report.get("not_started"):
         return Death(what=f"cannot be started: {program}: {reason}", refused=True)
     code = report.get("code")
-    by_kernel = memory_kill and code == -signal.SIGKILL
     while_starting = "" if served else " while it started"
     return Death(
-        what=_in_words(code, by_kernel) + while_starting,
+        what=_in_words(code, memory_kill) + while_starting,
         log=log,
         served=served,
-        out_of_memory=by_kernel or log.out_of_memory,
+        out_of_memory=memory_kill or log.out_of_memory,
         port_taken=log.port_taken and not served,
     )
 
 
-def _in_words(code: int | None, by_kernel: bool) -> str:
+def _in_words(code: int | None, memory_kill: bool) -> str:
     if code is None:
         return "lost the process that guards it"
-    if by_kernel:
+    if memory_kill:
         return "was killed by the kernel: it needs more memory than the task has"
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"

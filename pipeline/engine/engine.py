@@ -136,7 +136,8 @@ class Engine:
             self._doing = f"the server is starting, {waited:.0f} s by now; {last}"
             if is_ready and server.shares_port(port):
                 # It did not bind, or shares the port unawares: the answers may be another's.
-                return Death(what=f"does not have port {port} to itself", port_taken=True)
+                what = "does not have its port to itself: not it or its children alone listen there"
+                return Death(what=what, port_taken=True)
             if is_ready:
                 print(f"the server is ready after {waited:.0f} s", flush=True)
                 self._address = f"http://{HOST}:{port}{self._options.base_path}"

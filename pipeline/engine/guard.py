@@ -128,7 +128,10 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    order = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:  # the task has gone already
+        return
+    order = json.loads(line)
     try:
         report = _run(order)
     finally:

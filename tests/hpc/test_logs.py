@@ -106,6 +106,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
         "words": None,
         "traceback": None,
         "log": f"{ended}/logs/0001/00002.log",
+        "server_log": None,
         "tail": ["shard 2: 2 posts, 0 of them from checkpoints"],
     }
     words = {"cause": "refused", "message": "no more of this one"}
@@ -126,6 +127,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
                         "node": HERE,
                         "words": words,
                         "log": f"{ended}/logs/0002/00002.log",
+                        "server_log": None,
                         "tail": ["pipeline.errors.TaskError: no more of this one"],
                     },
                 ],

@@ -21,6 +21,8 @@ from .openai_stub import OpenAIStub, completion
 
 ANSWER = '{"civic": true}'
 DEADLY = "deadly"
+# What Slurm sends to a step, on some clusters to all its processes.
+STEP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 OUT_OF_MEMORY = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
     "capacity of 44.40 GiB of which 1.31 GiB is free."
@@ -59,7 +61,9 @@ def main() -> None:
     words = script.read_text().split() if script.exists() else []
     script.write_text(" ".join(words[1:]))
     with (given.folder / "starts").open("a") as starts:
-        seen = {"pid": os.getpid(), "port": given.port, "rest": rest, "env": dict(os.environ)}
+        seen = {"pid": os.getpid(), "port": given.port, "rest": rest, "env": dict(os.environ),
+                "ignored": [one.name for one in STEP_SIGNALS
+                            if signal.getsignal(one) is signal.SIG_IGN]}  # fmt: skip
         starts.write(json.dumps(seen) + "\n")
     act(words[0] if words else "serve", given)
 

@@ -105,5 +105,5 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     assert never == {
         "attempt": 1, "task": f"{job}_1", "slurm_state": "CANCELLED by 0", "exit_code": "0:0",
         "node": None, "words": None, "traceback": None, "log": f"{logs}/{job}_1_0_log.out",
-        "tail": None,
+        "tail": None, "server_log": None,
     }  # fmt: skip

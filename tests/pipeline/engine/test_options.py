@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.classifiers import base
 from pipeline.classifiers.base import what_decides
+from pipeline.config import load
 from pipeline.engine import options
 from pipeline.errors import InputError
 from pipeline.section import Section
 from tests.pipeline.classifiers.asking import section
+from tests.pipeline.engine.engines import ROOT
 
 COMMAND = ["vllm", "serve", "{model}", "--port", "{port}"]
 
@@ -131,3 +134,15 @@ def test_a_port_may_be_given_by_a_variable(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["--max-tokens-per-step", "--tokenizer", "--keyring"])
 def test_flags_that_are_no_secrets(tmp_path: Path, flag: str) -> None:
     assert flag in options.freeze(given(tmp_path, tuning=[flag, "1"]))["server"]["tuning"]
+
+
+def test_the_example_is_one_that_works() -> None:
+    config = load(ROOT / "configs" / "llm_server.yaml")
+    thawed = options.thaw(base.freeze(config.classifier))
+    assert thawed
+    values = {"port": "40001", "host": "127.0.0.1", "scratch": "/tmp/x"}
+    assert " ".join(thawed.filled(word, **values) for word in thawed.command) == (
+        "vllm serve Qwen/Qwen3-8B --host 127.0.0.1 --port 40001 --dtype bfloat16 "
+        "--max-model-len 4096 --gpu-memory-utilization 0.9"
+    )
+    assert thawed.env == {"HF_HUB_OFFLINE": "1"}
