@@ -140,7 +140,7 @@ def instructions(labels: tuple[Label, ...]) -> str:
     return "Answer with one JSON object and nothing else. Its keys:\n" + "\n".join(lines)
 
 
-def read_answer(content: str, labels: tuple[Label, ...]) -> Mapping[str, LabelValue]:
+def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue]:
     """Label values out of a model's words. Raises InvalidAnswer; never guesses."""
     return values_of(read_object(content), labels, content)
 
@@ -159,7 +159,7 @@ def read_object(content: str) -> Mapping[str, Any]:
 
 def values_of(
     answer: Mapping[str, Any], labels: tuple[Label, ...], content: str
-) -> Mapping[str, LabelValue]:
+) -> dict[str, LabelValue]:
     """The label values of an object. Raises InvalidAnswer; `content` is shown in its message."""
     missing = [label.name for label in labels if label.name not in answer]
     if missing:

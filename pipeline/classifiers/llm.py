@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.budget import Pace
-from pipeline.classifiers import chat, labels, structured
+from pipeline.classifiers import chat, labels, probabilities, structured
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
 from pipeline.classifiers.structured import AUTO, MODES, UNBOUND, Found, Wish, constraint
 from pipeline.errors import Cause, TaskError
@@ -35,11 +35,13 @@ class Llm(Classifier):
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
         prompt = section.input_file("prompt")
+        declared = labels.freeze(section)
         return {
             "base_url": base_url(section),
             "model": section.text("model"),
             "prompt": prompt.read_text(encoding="utf-8"),
-            "labels": labels.freeze(section),
+            "labels": declared,
+            **_freeze_scores(section, labels.thaw(declared)),
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
             "temperature": section.number("temperature", 0.0),
             "max_tokens": section.integer("max_tokens", 256, least=1),
@@ -59,12 +61,14 @@ class Llm(Classifier):
             server=options["base_url"],
             model=options["model"],
             mode=options["structured_output"],
-            top_logprobs=0,
+            top_logprobs=options.get("top_logprobs", 0),
             declared=self._labels,
         )
         self._found: Found | None = None
+        scored = probabilities.columns(self._labels) if self._wish.top_logprobs else ()
         self.columns = (
             *(label.column for label in self._labels),
+            *scored,
             Column(labels.MODEL_COLUMN, "text"),
         )
         self.model = options["model"]
@@ -88,6 +92,10 @@ class Llm(Classifier):
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if posts and self._found is None:
             self._found = self._find()
+            if self._wish.top_logprobs and not self._found.top_logprobs:
+                print(
+                    f"{self._wish.server} gives no logprobs: no label has a probability", flush=True
+                )
         return in_flight(posts, self._ask, limit=self._options["max_in_flight"])
 
     def _find(self) -> Found:
@@ -173,6 +181,9 @@ class Llm(Classifier):
         if content is None:
             raise labels.InvalidAnswer("no content")
         values = labels.read_answer(content, self._labels)
+        if self._wish.top_logprobs:
+            said = chat.logprobs(reply.body)
+            values |= probabilities.read(said, content, self._labels, values)
         return {**values, labels.MODEL_COLUMN: chat.served_model(reply.body) or self.model}
 
     def _row_reason(self, reply: Reply) -> str:
@@ -191,3 +202,18 @@ class Llm(Classifier):
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
             )
+
+
+def _freeze_scores(section: Section, declared: tuple[labels.Label, ...]) -> JsonObject:
+    """Without `scores`, nothing: then `top_logprobs` is a key that nothing reads."""
+    if not section.boolean("scores", False):
+        return {}
+    scored = [column.name for column in probabilities.columns(declared)]
+    if not scored:
+        raise section.error("scores", "no label is of type bool or choice: only those have scores")
+    for label in declared:
+        if label.name in scored:
+            raise section.error("labels", f"{label.name!r} is the column of a label's score, too")
+        if {None, "null"} <= set(label.choices):
+            raise section.error("labels", f"{label.name}: null and 'null' have one score")
+    return {"scores": True, "top_logprobs": section.integer("top_logprobs", 20, least=2)}
