@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.classifiers.labels import Label
-from pipeline.classifiers.tokens import Token, between, places, texts_of
+from pipeline.classifiers.logprobs import Token, between, places, texts_of
 from pipeline.model import Column, LabelValue
 
 # A label whose share is known less exactly than this, for listed tokens that may have become it or
