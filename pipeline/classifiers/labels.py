@@ -132,15 +132,20 @@ def schema(labels: tuple[Label, ...]) -> JsonObject:
 
 def instructions(labels: tuple[Label, ...]) -> str:
     """The prompt's last part: what an answer must look like, for servers without constraints."""
-    lines = [
+    opening = "Answer with one JSON object and nothing else. Its keys:\n"
+    return opening + described(labels)
+
+
+def described(labels: tuple[Label, ...]) -> str:
+    """A line a label: its key, its values, what it means."""
+    return "\n".join(
         f"- {json.dumps(label.name)}: {json.dumps(label.described(), ensure_ascii=False)}"
         + (f" ({label.description})" if label.description else "")
         for label in labels
-    ]
-    return "Answer with one JSON object and nothing else. Its keys:\n" + "\n".join(lines)
+    )
 
 
-def read_answer(content: str, labels: tuple[Label, ...]) -> Mapping[str, LabelValue]:
+def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue]:
     """Label values out of a model's words. Raises InvalidAnswer; never guesses."""
     return values_of(read_object(content), labels, content)
 
@@ -159,7 +164,7 @@ def read_object(content: str) -> Mapping[str, Any]:
 
 def values_of(
     answer: Mapping[str, Any], labels: tuple[Label, ...], content: str
-) -> Mapping[str, LabelValue]:
+) -> dict[str, LabelValue]:
     """The label values of an object. Raises InvalidAnswer; `content` is shown in its message."""
     missing = [label.name for label in labels if label.name not in answer]
     if missing:

@@ -1,6 +1,8 @@
 """The LLM classifier against a real server: random weights, so only its grammar makes sense."""
 
 import json
+import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,6 +130,109 @@ def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Pa
     assert set(table["was_successfully_labeled"].to_pylist()) == {True}
     assert set(table["ideology"].to_pylist()) <= set(CHOICES)
     assert set(table["llm_model_name"].to_pylist()) == {"tiny"}
+
+
+@pytest.fixture
+def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    model = write_model(tmp_path_factory.mktemp("llama") / "tiny.gguf")
+    with LlamaServer(model, "--logits_all", "false", context=1024) as running:
+        yield running
+
+
+def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    """Six posts by threes; one is longer than the context, and only its own two beside it pay for
+    it with a request of their own."""
+    frozen = options(
+        server, tmp_path, posts_per_prompt=3, keep_raw=True, scores=True, top_logprobs=400,
+        max_in_flight=1,
+    )  # fmt: skip
+    asked = posts(*TEXTS, TOO_LONG, "a", "b")
+    found = answers(Llm(frozen, TaskShare()), asked)
+    assert found[TOO_LONG].reason == "context_length_exceeded"
+    labelled = [answer for answer in found.values() if answer.values]
+    assert len(labelled) == 8
+    for answer in labelled:
+        assert answer.values
+        assert answer.values["ideology"] in CHOICES
+        assert 0 < float(str(answer.values["is_sociopolitical_prob"])) < 1
+    raws = [str(answer.raw) for answer in found.values()]
+    assert sorted(raws.count(raw) for raw in set(raws)) == [1, 1, 1, 3, 3]
+    for raw in set(raws):
+        said = json.loads(raw)
+        if raws.count(raw) == 3:
+            by_id = json.loads(said["choices"][0]["message"]["content"])
+            values = [answer.values for answer in found.values() if answer.raw == raw]
+            assert [
+                (one and one["is_sociopolitical"], one and one["ideology"]) for one in values
+            ] == [(one["is_sociopolitical"], one["ideology"]) for one in by_id.values()]
+
+
+VOCABULARY = 400  # more than the tiny model has: every token is listed
+
+
+def test_probabilities_are_the_models_own_over_the_labels(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    """Its tokens are single characters: a bool's share is that of its first letter."""
+    frozen = options(server, tmp_path, scores=True, top_logprobs=VOCABULARY, keep_raw=True)
+    notes = tmp_path / "notes"
+    found = answers(Llm(frozen, TaskShare(notes=notes)), posts(*TEXTS[:5]))
+    for answer in found.values():
+        assert answer.values is not None
+        said = json.loads(str(answer.raw))["choices"][0]
+        tokens = said["logprobs"]["content"]
+        content = said["message"]["content"]
+        value = re.search(r'"is_sociopolitical"\s*:\s*(true|false)', content)
+        assert value
+        start = value.start(1)  # one token a character
+        odds = {
+            one["token"]: math.exp(one["logprob"])
+            for one in tokens[start]["top_logprobs"]
+            if one["token"] in "tf"
+        }
+        expected = odds["t"] / (odds["t"] + odds["f"])
+        assert answer.values["is_sociopolitical_prob"] == pytest.approx(expected)
+        each = json.loads(str(answer.values["ideology_probs"]))
+        assert list(each) == ["left", "right", "moderate", "unclear", "null"]
+        shares = [share for share in each.values() if share is not None]
+        assert sum(shares) <= 1 + 1e-5
+        if answer.values["ideology"] is not None:  # then those that part at its second letter
+            assert sum(shares) == pytest.approx(1, abs=1e-5)
+        chosen = each[answer.values["ideology"] or "null"]
+        assert answer.values["ideology_prob"] == pytest.approx(chosen, abs=1e-6)
+    (note,) = notes.iterdir()
+    assert json.loads(note.read_text())["top_logprobs"] == VOCABULARY
+
+
+def test_a_label_among_twenty_tokens_of_a_model_that_knows_nothing_is_mostly_unknown(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    found = answers(Llm(options(server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5]))
+    shares = [dict(answer.values or {})["is_sociopolitical_prob"] for answer in found.values()]
+    assert None in shares
+    assert all(share is None or 0 < float(share) < 1 for share in shares)  # type: ignore[arg-type]
+
+
+def test_where_it_gives_no_logprobs_there_are_labels_without_probabilities(
+    mute: LlamaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --logits_all false it answers 500 to whoever asks for them."""
+    notes = tmp_path / "notes"
+    asker = Llm(options(mute, tmp_path, scores=True), TaskShare(notes=notes))
+    answer = answers(asker, posts("Vote!"))["Vote!"]
+    assert answer.reason is None
+    values = dict(answer.values or {})
+    assert isinstance(values["is_sociopolitical"], bool)
+    assert [values[name] for name in values if "_prob" in name] == [None] * 3
+    (note,) = notes.iterdir()
+    found = json.loads(note.read_text())
+    assert (found["mode"], found["top_logprobs"]) == ("json_object", 0)
+    assert found["said"]["top_logprobs 20"].startswith("HTTP 500: ")
+    assert capsys.readouterr().out == (
+        f"{mute.base_url} gives no logprobs: no label has a probability\n"
+    )
 
 
 def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Path) -> None:
