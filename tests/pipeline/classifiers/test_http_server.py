@@ -63,6 +63,15 @@ def test_a_server_that_died_at_the_last_try_is_waited_for() -> None:
     assert (reply.status, len(first.seen), len(other.seen)) == (200, TRIES, 1)
 
 
+def test_a_request_that_fails_alone_is_told_from_a_server_that_fails_by_the_probe() -> None:
+    def answer(nth: int) -> Reply:
+        return GOOD if b"probe" in server.seen[-1].body else Reply(status=500, body={})
+
+    with Scripted(answer) as server:
+        assert endpoint(repeat(server.url)).post({"q": "a post"}, NEVER).status == 500
+    assert len(server.seen) == TRIES + 1
+
+
 def test_a_server_that_lives_and_never_answers_is_at_fault() -> None:
     with Scripted(always(CUT)) as server, pytest.raises(TaskError) as raised:
         endpoint(repeat(server.url)).post({}, NEVER)

@@ -138,8 +138,10 @@ def test_a_program_that_is_not_there_refuses_the_run(tmp_path: Path) -> None:
 def test_a_task_that_is_told_to_stop_while_its_server_starts(
     tmp_path: Path, here: Path, signalled: signal.Signals
 ) -> None:
+    """Nothing is on its way that would be worth to wait for."""
     run_dir, _ = make(tmp_path, "never")
-    task = tasks.start(order(run_dir))
+    patient = "import sys; from pipeline import pump, worker; pump.DRAIN_SECONDS = 3600.0; "
+    task = tasks.start(order(run_dir), program=patient)
     tasks.until(lambda: engines.starts(here), task)
     task.send_signal(signalled)
     code, out, _ = tasks.finished(task)
