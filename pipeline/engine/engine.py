@@ -140,6 +140,7 @@ class Engine:
                 return Death(what=what, port_taken=True)
             if is_ready:
                 print(f"the server is ready after {waited:.0f} s", flush=True)
+                self._doing = "the server has ended"  # what there is to say when it serves no more
                 self._address = f"http://{HOST}:{port}{self._options.base_path}"
                 return None
             if waited > self._options.ready_seconds:

@@ -73,15 +73,16 @@ class Guard:
         self._selector.register(server.stdout, selectors.EVENT_READ)
 
     def watch(self) -> int | None:
-        """Returns the server's exit code when it has ended, None when the task wants its end; none
-        of its descendants is alive then."""
+        """Returns the server's exit code when it has ended, None when the task wants its end."""
         while not self._told and self._code is None:
             self._turn(TURN_SECONDS)
-        code = None if self._told else self._code
+        return None if self._told else self._code
+
+    def end(self) -> None:
+        """Returns when nothing is left of it, such as workers that hold a GPU's memory."""
         self._signal_all(signal.SIGTERM)
         self._until_gone(GRACE_SECONDS, lambda: None)
         self._until_gone(KILL_SECONDS, lambda: self._signal_all(signal.SIGKILL))
-        return code
 
     def _until_gone(self, seconds: float, again: Callable[[], None]) -> None:
         deadline = time.monotonic() + seconds
@@ -133,14 +134,12 @@ def main() -> None:
         return
     order = json.loads(line)
     try:
-        report = _run(order)
+        _run(order)
     finally:
         shutil.rmtree(order["scratch"], ignore_errors=True)
-    with contextlib.suppress(BrokenPipeError):  # the task has gone
-        os.write(sys.stdout.fileno(), json.dumps(report).encode())
 
 
-def _run(order: dict[str, Any]) -> dict[str, Any]:
+def _run(order: dict[str, Any]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     log = Log(open(order["log"], "ab", buffering=0), order["key"].encode())  # noqa: SIM115, PTH123
@@ -157,10 +156,19 @@ def _run(order: dict[str, Any]) -> dict[str, Any]:
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
             )
         except OSError as error:
-            return {"not_started": error.strerror or str(error)}
-        return {"code": Guard(server, log).watch()}
+            _report({"not_started": error.strerror or str(error)})
+            return
+        guard = Guard(server, log)
+        # Before what takes its time: requests should know at once that nobody listens.
+        _report({"code": guard.watch()})
+        guard.end()
     finally:
         log.close()
+
+
+def _report(report: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the task has gone
+        os.write(sys.stdout.fileno(), json.dumps(report).encode())
 
 
 if __name__ == "__main__":

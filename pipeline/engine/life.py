@@ -1,6 +1,7 @@
 """One start of a server: a port of its own, a folder of its own, a guard around it."""
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -46,9 +47,11 @@ class Ports:
             name = socket.socket(socket.AF_UNIX)
             try:
                 name.bind(f"\0server-in-a-task-{port}")
-            except OSError:
+            except OSError as error:
                 name.close()
-                continue
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise
             self._held.append(name)
             return port
 

@@ -90,6 +90,9 @@ def act(word: str, given: argparse.Namespace) -> None:
                     [sys.executable, "-c", "import time; time.sleep(600)", str(given.folder)],
                     start_new_session=own,
                 )
+        case "stubborn-child":
+            ignores = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+            subprocess.Popen([sys.executable, "-c", ignores, str(given.folder)])
         case "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "silent":

@@ -337,6 +337,16 @@ def test_what_it_has_started_ends_before_it_is_started_again(make: Make, here: P
     assert len(engines.alive(here)) == 1
 
 
+def test_that_it_died_is_known_before_all_of_it_has_gone(make: Make, here: Path) -> None:
+    engine = make("stubborn-child")
+    engine.address(NEVER)
+    kill(here)
+    until(lambda: engine.trouble)
+    assert (len(engines.alive(here)), len(engines.starts(here))) == (1, 1)
+    until(lambda: len(engines.starts(here)) == 2)
+    assert len(engines.alive(here)) == 1
+
+
 def test_the_key_is_sent_but_stands_in_no_log(make: Make, tmp_path: Path) -> None:
     key = Secret("sk-secret-4711")
     script = f"echo starting with sk-secret-4711; echo sk-secret; exit 1; # {'{port}'}"
