@@ -105,13 +105,13 @@ def publish(
         "config_hash": manifest.config_hash,
     }
     arrays = []
-    for field in schema:
-        if field.name in constants:
-            arrays.append(pa.repeat(pa.scalar(constants[field.name], field.type), posts.num_rows))
-        elif field.name in SHARD_SCHEMA.names:
-            arrays.append(posts[field.name])
+    for one in schema:
+        if one.name in constants:
+            arrays.append(pa.repeat(pa.scalar(constants[one.name], one.type), posts.num_rows))
+        elif one.name in SHARD_SCHEMA.names:
+            arrays.append(posts[one.name])
         else:
-            arrays.append(answered[field.name])
+            arrays.append(answered[one.name])
     publication = uuid.uuid4().hex
     footer = {
         **manifest.receipt(index).metadata(),
