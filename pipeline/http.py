@@ -41,11 +41,13 @@ def base_url(section: Section, *default: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A status and its JSON body. Status 0: the answer was no JSON."""
+    """A status and its JSON body. Status 0: the answer was no JSON. `text`: the body as it came,
+    without the key; `shown`: its beginning, for messages."""
 
     status: int
     body: Any
     shown: str
+    text: str = ""
 
 
 class Stopped(Exception):
@@ -163,13 +165,15 @@ class Endpoint:
         except requests.RequestException as error:
             return self._no_reply(_CUT, error), None
         # The key first: cut in the middle, it would not be found.
-        shown = f"HTTP {response.status_code}: {self._secret.redact(response.text)[:300]}"
+        text = self._secret.redact(response.text)
+        shown = f"HTTP {response.status_code}: {text[:300]}"
         try:
             body = response.json()
         except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
             status = INVALID_JSON if response.status_code == 200 else response.status_code
-            return Reply(status=status, body=None, shown=shown), _asked_wait(response)
-        return Reply(status=response.status_code, body=body, shown=shown), _asked_wait(response)
+            return Reply(status=status, body=None, shown=shown, text=text), _asked_wait(response)
+        reply = Reply(status=response.status_code, body=body, shown=shown, text=text)
+        return reply, _asked_wait(response)
 
     def _no_reply(self, status: int, error: Exception) -> Reply:
         return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])

@@ -4,14 +4,13 @@ Servers ignore constraints that they do not know with HTTP 200 and reject valid 
 what a server honours is found out by asking once a task, and nothing it says is trusted.
 """
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pipeline.budget import Pace
-from pipeline.classifiers import labels
-from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers import chat, labels
+from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
+from pipeline.classifiers.structured import MODES, UNBOUND, constraint
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, base_url
 from pipeline.inflight import in_flight
@@ -19,11 +18,6 @@ from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
-MODES = ("json_schema", "json_object", "none")
-# Errors that are about one post and stay so.
-_TOO_LONG = "context_length_exceeded"
-_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
-_ROW_CODES = (_TOO_LONG, "content_filter")
 # What a server honours is asked with this, not with a post: that one may be too long or refused.
 _PROBE = Post("", "The sun is out today.")
 
@@ -77,7 +71,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=Pace(rate / share.parallel_tasks if rate else None),
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=self._request(_PROBE, MODES[-1], 0),
+            probe=self._request(_PROBE, UNBOUND, 0),
         )
 
     @property
@@ -96,7 +90,7 @@ class Llm(Classifier):
         must not be taken for one that honours nothing.
         """
         stop = threading.Event()
-        first = self._endpoint.post(self._request(_PROBE, MODES[-1], 0), stop)
+        first = self._endpoint.post(self._request(_PROBE, UNBOUND, 0), stop)
         if first.status != 200:
             self._row_reason(first)
         for mode in MODES[:-1]:
@@ -108,57 +102,62 @@ class Llm(Classifier):
                 except labels.InvalidAnswer:
                     continue
                 return mode
-        return MODES[-1]
+        return UNBOUND
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
         reason = "invalid_answer"
+        replies: list[Reply] = []
         for nth in range(self._options["answer_tries"]):
-            reply = self._endpoint.post(self._request(post, self._mode or "none", nth), stop)
+            reply = self._endpoint.post(self._request(post, self._mode or UNBOUND, nth), stop)
+            replies.append(reply)
             if reply.status != 200:
-                return Answer(post.uri, reason=self._row_reason(reply))
-            ending = _ending(reply.body)
+                return self._answer(post, replies, reason=self._row_reason(reply))
+            ending = chat.ending(reply.body)
             if ending:
-                return Answer(post.uri, reason=ending)
+                return self._answer(post, replies, reason=ending)
             try:
-                return Answer(post.uri, self._values(reply))
+                return self._answer(post, replies, values=self._values(reply))
             except labels.InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
-        return Answer(post.uri, reason=reason)
+        return self._answer(post, replies, reason=reason)
+
+    def _answer(
+        self,
+        post: Post,
+        replies: Sequence[Reply],
+        *,
+        values: Mapping[str, LabelValue] | None = None,
+        reason: str | None = None,
+    ) -> Answer:
+        """`replies`: all that were paid for this post; the last one decided."""
+        raw = replies[-1].text if self._options.get(KEEP_RAW) else None
+        return Answer(post.uri, values, reason, raw=raw)
 
     def _request(self, post: Post, mode: str, nth: int) -> JsonObject:
-        # The post is a JSON string after the fixed instructions: no text in it can end the quote,
-        # and the server's prefix cache holds the rest.
-        request: JsonObject = {
-            "model": self._options["model"],
-            "messages": [
-                {"role": "system", "content": self._system},
-                {"role": "user", "content": json.dumps({"post": post.text}, ensure_ascii=False)},
-            ],
-            # The same question at temperature 0 gets the same invalid answer.
-            "temperature": self._options["temperature"] + 0.3 * nth,
-            "max_tokens": self._options["max_tokens"],
+        return {
+            **chat.request(
+                model=self.model,
+                system=self._system,
+                asked={"post": post.text},
+                # The same question at temperature 0 gets the same invalid answer.
+                temperature=self._options["temperature"] + 0.3 * nth,
+                max_tokens=self._options["max_tokens"],
+            ),
+            **constraint(mode, labels.schema(self._labels)),
         }
-        schema = labels.schema(self._labels)
-        if mode == "json_schema":
-            named = {"name": "labels", "strict": True, "schema": schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif mode == "json_object":
-            request["response_format"] = {"type": "json_object", "schema": schema}
-        return request
 
     def _values(self, reply: Reply) -> Mapping[str, LabelValue]:
-        content = _message(reply.body).get("content")
-        if not isinstance(content, str):
+        content = chat.content(reply.body)
+        if content is None:
             raise labels.InvalidAnswer("no content")
-        name = reply.body.get("model")
         values = labels.read_answer(content, self._labels)
-        return {**values, labels.MODEL_COLUMN: name if isinstance(name, str) else self.model}
+        return {**values, labels.MODEL_COLUMN: chat.served_model(reply.body) or self.model}
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
-        code = _error_code(reply.body)
-        if code in _ROW_CODES:
+        code = chat.error_code(reply.body)
+        if code in chat.ROW_CODES:
             return code
         if reply.status >= 500 or reply.status <= 0:
             return f"http_{reply.status}" if reply.status > 0 else "no_answer"
@@ -170,34 +169,3 @@ class Llm(Classifier):
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
             )
-
-
-def _message(body: Any) -> dict[str, Any]:
-    try:
-        message = body["choices"][0]["message"]
-    except (KeyError, IndexError, TypeError):
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _ending(body: Any) -> str | None:
-    """Why a 200 holds no label: endings that are verdicts, not failures."""
-    if _message(body).get("refusal"):
-        return "refusal"
-    try:
-        finish = body["choices"][0]["finish_reason"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    endings = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
-    return endings.get(str(finish))
-
-
-def _error_code(body: Any) -> str:
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return ""
-    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
-    type_and_words = f"{error.get('type')} {error.get('message')}"
-    if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
-        return _TOO_LONG
-    return str(error.get("code") or "")
