@@ -4,7 +4,7 @@ A server may report nothing, and what it reports may be nonsense: unknown then, 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.model import COUNT, LARGEST_COUNT, Column, JsonObject
@@ -13,7 +13,8 @@ from pipeline.section import Section
 PROMPT, COMPLETION, CACHED = "llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens"
 # Cached: of the prompt tokens, those that the server had in its prefix cache. Commercial ones bill
 # them at a half to a tenth, and our prompts are made for that cache: the post comes last.
-COLUMNS = tuple(Column(name, COUNT) for name in (PROMPT, COMPLETION, CACHED))
+_NAMES = (PROMPT, COMPLETION, CACHED)
+COLUMNS = tuple(Column(name, COUNT) for name in _NAMES)
 # No context is that long: what is more is no count of one reply's tokens.
 _LARGEST_OF_A_REPLY = 100_000_000
 PRICES = ("prompt", "completion", "cached")
@@ -36,12 +37,12 @@ def used(body: Any) -> dict[str, int]:
     return tokens
 
 
-def added(former: Tokens | None, more: Tokens) -> dict[str, int]:
-    """Those of several replies to one question; `former` None: this is the first. A sum of which a
-    part is unknown is unknown."""
-    if former is None:
-        return dict(more)
-    sums = {name: former[name] + more[name] for name in former.keys() & more.keys()}
+def summed(bodies: Iterable[Any]) -> dict[str, int]:
+    """Those of all replies that were paid for one answer. A sum of which a part is unknown is
+    unknown, and none at all cost nobody knows what."""
+    parts = [used(body) for body in bodies]
+    known = [name for name in _NAMES if parts and all(name in part for part in parts)]
+    sums = {name: sum(part[name] for part in parts) for name in known}
     return {name: total for name, total in sums.items() if total <= LARGEST_COUNT}
 
 

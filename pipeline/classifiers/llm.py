@@ -7,6 +7,7 @@ what a server honours is found out by asking once a task, and nothing it says is
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline import tokens
 from pipeline.budget import Pace
 from pipeline.classifiers import chat, labels
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
@@ -23,13 +24,13 @@ _PROBE = Post("", "The sun is out today.")
 
 
 class Llm(Classifier):
-    """The labels declared in the configuration, and `llm_model_name`."""
+    """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
 
     # The address too: a server of one's own has another in every job.
     operational = frozenset(
         {
             *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file"),
+            *("api_key_env", "api_key_file", "price"),
         }
     )
 
@@ -48,6 +49,7 @@ class Llm(Classifier):
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             "requests_per_minute": section.number("requests_per_minute", None, above=0),
             "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
+            "price": tokens.freeze_price(section),
             **frozen_key_options(section, default_env=None),
         }
 
@@ -59,6 +61,7 @@ class Llm(Classifier):
         self.columns = (
             *(label.column for label in self._labels),
             Column(labels.MODEL_COLUMN, "text"),
+            *tokens.COLUMNS,
         )
         self.model = options["model"]
         self.secret = read_key(options)
@@ -131,7 +134,9 @@ class Llm(Classifier):
     ) -> Answer:
         """`replies`: all that were paid for this post; the last one decided."""
         raw = replies[-1].text if self._options.get(KEEP_RAW) else None
-        return Answer(post.uri, values, reason, raw=raw)
+        # An error in HTTP costs nothing; what is no answer at all may have cost anything.
+        facts = tokens.summed(reply.body for reply in replies if reply.status <= 200)
+        return Answer(post.uri, values, reason, facts, raw)
 
     def _request(self, post: Post, mode: str, nth: int) -> JsonObject:
         return {
