@@ -106,6 +106,6 @@ def _cost(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | N
 
 
 def _money(amount: float, currency: str) -> str:
-    """Cents; of less than one, two digits that tell something."""
-    shown = f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.2g}"
+    """In cents, or where it is less than one, in hundredths of them."""
+    shown = f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.4f}"
     return f"${shown}" if currency == "USD" else f"{shown} {currency}"
