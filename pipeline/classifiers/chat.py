@@ -36,6 +36,13 @@ def content(body: Any) -> str | None:
     return said if isinstance(said, str) else None
 
 
+def logprobs(body: Any) -> list[Any]:
+    """The tokens that were said, each with its alternatives; none where the server gives none."""
+    said = _choice(body).get("logprobs")
+    tokens = said.get("content") if isinstance(said, dict) else None
+    return tokens if isinstance(tokens, list) else []
+
+
 def served_model(body: Any) -> str | None:
     name = body.get("model") if isinstance(body, dict) else None
     return name if isinstance(name, str) else None

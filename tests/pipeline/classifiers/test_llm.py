@@ -29,7 +29,10 @@ GOOD = '{"civic": true, "ideology": "left"}'
 VALUES: dict[str, LabelValue] = {"civic": True, "ideology": "left", "llm_model_name": "stub"}
 SCHEMA = {
     "type": "object",
-    "properties": {"civic": {"type": "boolean"}, "ideology": {"enum": ["left", "right"]}},
+    "properties": {
+        "civic": {"type": "boolean"},
+        "ideology": {"type": "string", "enum": ["left", "right"]},
+    },
     "required": ["civic", "ideology"],
     "additionalProperties": False,
 }

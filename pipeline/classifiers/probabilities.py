@@ -1,0 +1,155 @@
+"""How probable each value of a label was, by the logprobs of the tokens that said the answer.
+
+A logprob is a token's, and a label is told from the others by some token of its value: by the
+first one (`true`, `false`) or by a later one (`"mod` | `erate`, `"mod` | `ern`). Up to there the
+path's probability is multiplied; there, and on the way, each listed token that only one label can
+go on with adds to that label, however the text is cut into tokens (`"left`, ` "left`, `"le`). What
+two labels could go on with is theirs together; a blank alone says nothing of any. The shares are
+of what lies on labels: servers give the distribution before the grammar's mask, most of them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.classifiers.labels import Label
+from pipeline.classifiers.logprobs import Token, between, places, texts_of
+from pipeline.model import Column, LabelValue
+
+# A label whose share is known less exactly than this, for listed tokens that may have become it or
+# another one, has none.
+BLUR = 0.01
+_BLANK = b" \t\r\n"
+
+
+def columns(declared: Sequence[Label]) -> tuple[Column, ...]:
+    """`<bool>_prob`: of true. `<choice>_prob`: of the value that was chosen; `<choice>_probs`: of
+    every value, as JSON text. Numbers and short texts have none."""
+    found: list[Column] = []
+    for label in declared:
+        if label.type in ("bool", "choice"):
+            found.append(Column(f"{label.name}_prob", "number"))
+        if label.type == "choice":
+            found.append(Column(f"{label.name}_probs", "text"))
+    return tuple(found)
+
+
+def read(
+    said: Sequence[Any],
+    content: str,
+    declared: Sequence[Label],
+    values: Mapping[str, LabelValue],
+    *,
+    within: tuple[str, ...] = (),
+) -> dict[str, LabelValue]:
+    """The values of `columns(declared)`, null where the reply does not tell.
+
+    Args:
+        said: the reply's tokens with their alternatives, as they came.
+        content: the valid answer that they make up.
+        values: that answer's label values.
+        within: the keys under which the answer's object lies.
+    """
+    found: dict[str, LabelValue] = {column.name: None for column in columns(declared)}
+    texts = texts_of(said)
+    where = places(texts, content, depth=len(within) + 1)
+    for label in declared:
+        place = where.get((*within, label.name))
+        if place is None or label.type not in ("bool", "choice"):
+            continue
+        start, end = place
+        of = shares(between(said, texts, start, end), start, _forms(label))
+        if label.type == "bool":
+            found[f"{label.name}_prob"] = of.get(True)
+            continue
+        found[f"{label.name}_prob"] = of.get(values[label.name])
+        if of:
+            each = {one or "null": _rounded(of.get(one)) for one in label.choices}
+            found[f"{label.name}_probs"] = json.dumps(each, ensure_ascii=False)
+    return found
+
+
+def shares(
+    tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
+) -> dict[LabelValue, float]:
+    """Each label's part of the probability that lies on labels; without those that no listed token
+    tells from the others, or that no other label is listed beside.
+
+    Args:
+        tokens: those that the chosen value is in.
+        start: where it begins, in bytes.
+        forms: the ways to write each label as JSON.
+    """
+    masses = _masses(tokens, start, forms)
+    whole = sum(masses.values())
+    found: dict[LabelValue, float] = {}
+    for value in forms:
+        own = masses.get(frozenset({value}), 0.0)
+        blur = sum(mass for may, mass in masses.items() if value in may and len(may) > 1)
+        others = any(value not in may for may in masses)
+        if own and others and blur <= BLUR * whole:
+            found[value] = own / whole
+    return found
+
+
+def _masses(
+    tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
+) -> dict[frozenset[LabelValue], float]:
+    """The probability of each set of labels that listed tokens could have become."""
+    masses: dict[frozenset[LabelValue], float] = {}
+    weight, written = 1.0, b""
+    for token in tokens:
+        lead = token.said[: max(0, start - token.start)]
+        on_path = _may_become(token.said, lead, written, forms)
+        for text, probability in token.listed.items():
+            may = _may_become(text, lead, written, forms)
+            if may and not (text == token.said and len(may) > 1):
+                masses[may] = masses.get(may, 0.0) + weight * probability
+        if len(on_path) < 2:
+            return masses if on_path else {}
+        if token.said not in token.listed:
+            return {}
+        weight *= token.listed[token.said]
+        written += token.said[len(lead) :]
+    return {}
+
+
+def _may_become(
+    text: bytes, lead: bytes, written: bytes, forms: Mapping[LabelValue, Sequence[bytes]]
+) -> frozenset[LabelValue]:
+    """The labels whose value may go on with `text`, after `written` of it.
+
+    `lead` is what the token on the path says before the value begins; blanks there may differ.
+    """
+    if not written:
+        before = lead.rstrip(_BLANK)
+        if not text.startswith(before):
+            return frozenset()
+        text = text[len(before) :].lstrip(_BLANK)
+    if not text:
+        return frozenset()
+    return frozenset(
+        value
+        for value, ways in forms.items()
+        if any(way.startswith(written) and _goes_on(way[len(written) :], text) for way in ways)
+    )
+
+
+def _goes_on(rest: bytes, text: bytes) -> bool:
+    """Whether `text` is the beginning of `rest`, or all of it and then JSON's next sign."""
+    if rest.startswith(text):
+        return True
+    after = text[len(rest) :].lstrip(_BLANK)
+    return text.startswith(rest) and after[:1] in (b"", b",", b"}")
+
+
+def _forms(label: Label) -> dict[LabelValue, tuple[bytes, ...]]:
+    values: tuple[LabelValue, ...] = (True, False) if label.type == "bool" else label.choices
+    return {
+        value: tuple({json.dumps(value, ensure_ascii=ascii).encode() for ascii in (False, True)})
+        for value in values
+    }
+
+
+def _rounded(share: float | None) -> float | None:
+    return share if share is None else round(share, 6)
