@@ -98,6 +98,7 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
         "prompt": "prompt.txt",
         "labels": [{"name": "is_political", "type": "bool"}],
         "max_in_flight": 2,
+        "price": {"prompt": 1.0, "completion": 2.0},
     }
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 24),
@@ -118,6 +119,15 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
             (False, False, True, False),
         )
     assert any(labelled for labelled, *_ in rows)
+    used = bench.document("status")["usage"]
+    assert labels(
+        bench,
+        "SELECT sum(llm_prompt_tokens), sum(llm_completion_tokens), min(llm_prompt_tokens) > 0, "
+        "count(llm_prompt_tokens) FROM labels_test",
+    ) == [(used["prompt_tokens"], used["completion_tokens"], True, 24)]
+    paid = (used["prompt_tokens"] + 2 * used["completion_tokens"]) / 1_000_000
+    assert (used["cost"], used["cost_estimate"]) == (pytest.approx(paid), pytest.approx(paid))
+    assert used["currency"] == "USD"
 
 
 def labels(bench: Bench, query: str) -> list[tuple[object, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import tokens
 from pipeline.classifiers import llm
 from pipeline.classifiers.base import TaskShare, freeze
 from pipeline.classifiers.llm import Llm
@@ -111,6 +112,7 @@ def test_a_label_has_its_probabilities_beside_it(tmp_path: Path) -> None:
         Column("side_prob", "number"),
         Column("side_probs", "text"),
         Column("llm_model_name", "text"),
+        *tokens.COLUMNS,
     )
     assert (server.bodies[-1]["logprobs"], server.bodies[-1]["top_logprobs"]) == (True, 20)
 
