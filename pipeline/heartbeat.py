@@ -49,7 +49,9 @@ def read(folder: Path, attempt: int) -> Heartbeat | None:
             "counts": counts.read(values.get("counts")),
             "counts_per_minute": counts.read_rates(values.get("counts_per_minute")),
         }
-        return Heartbeat(**{**values, **times, **sums})
+        # A newer version's file may say more; a supervisor that was started before reads it too.
+        known = {key: values[key] for key in values if key in Heartbeat.__dataclass_fields__}
+        return Heartbeat(**{**known, **times, **sums})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -184,6 +184,7 @@ def test_a_heartbeat_tells_the_sums_and_how_fast_they_grew_lately(tmp_path: Path
             {"calls": 3.0},
         ),
         ({"counts": {"tokens": True, "calls": 1.5}}, {}, {}),
+        ({"counts": {"calls": 2}, "mood": "of a version to come"}, {"calls": 2}, {}),
     ],
 )
 def test_a_heartbeat_of_another_version_is_read_as_far_as_it_goes(
