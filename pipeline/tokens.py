@@ -37,22 +37,20 @@ def used(body: Any) -> dict[str, int]:
     return tokens
 
 
-def summed(bodies: Iterable[Any]) -> dict[str, int]:
+def summed(replies: Iterable[Tokens]) -> dict[str, int]:
     """Those of all replies that were paid for one answer. A sum of which a part is unknown is
     unknown, and none at all cost nobody knows what."""
-    parts = [used(body) for body in bodies]
+    parts = list(replies)
     known = [name for name in _NAMES if parts and all(name in part for part in parts)]
     sums = {name: sum(part[name] for part in parts) for name in known}
     return {name: total for name, total in sums.items() if total <= LARGEST_COUNT}
 
 
-def shared_out(tokens: Tokens, posts: int) -> list[dict[str, int]]:
-    """Each of several posts' part of what one prompt with all of them used: as equal as whole
-    numbers are, the first ones have what is left over, and the sum is exactly what was used."""
-    return [
-        {name: total // posts + (nth < total % posts) for name, total in tokens.items()}
-        for nth in range(posts)
-    ]
+def share(tokens: Tokens, *, posts: int, nth: int) -> dict[str, int]:
+    """The part that one of several posts, the nth from 0, has in what a prompt with all of them
+    used: as equal as whole numbers are, the first ones have what is left over, and together they
+    are exactly what was used."""
+    return {name: total // posts + (nth < total % posts) for name, total in tokens.items()}
 
 
 def freeze_price(section: Section) -> JsonObject | None:

@@ -133,12 +133,17 @@ def schema(labels: tuple[Label, ...]) -> JsonObject:
 
 def instructions(labels: tuple[Label, ...]) -> str:
     """The prompt's last part: what an answer must look like, for servers without constraints."""
-    lines = [
+    opening = "Answer with one JSON object and nothing else. Its keys:\n"
+    return opening + described(labels)
+
+
+def described(labels: tuple[Label, ...]) -> str:
+    """A line a label: its key, its values, what it means."""
+    return "\n".join(
         f"- {json.dumps(label.name)}: {json.dumps(label.described(), ensure_ascii=False)}"
         + (f" ({label.description})" if label.description else "")
         for label in labels
-    ]
-    return "Answer with one JSON object and nothing else. Its keys:\n" + "\n".join(lines)
+    )
 
 
 def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue]:

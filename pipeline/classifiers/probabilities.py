@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.classifiers.labels import Label
 from pipeline.classifiers.logprobs import Token, between, places, texts_of
-from pipeline.model import Column, LabelValue
+from pipeline.model import Column, JsonObject, LabelValue
+from pipeline.section import Section
 
 # A label whose share is known less exactly than this, for listed tokens that may have become it or
 # another one, has none.
@@ -32,6 +33,21 @@ def columns(declared: Sequence[Label]) -> tuple[Column, ...]:
         if label.type == "choice":
             found.append(Column(f"{label.name}_probs", "text"))
     return tuple(found)
+
+
+def freeze(section: Section, declared: Sequence[Label]) -> JsonObject:
+    """Without `scores`, nothing: then `top_logprobs` is a key that nothing reads."""
+    if not section.boolean("scores", False):
+        return {}
+    scored = [column.name for column in columns(declared)]
+    if not scored:
+        raise section.error("scores", "no label is of type bool or choice: only those have scores")
+    for label in declared:
+        if label.name in scored:
+            raise section.error("labels", f"{label.name!r} is the column of a label's score, too")
+        if {None, "null"} <= set(label.choices):
+            raise section.error("labels", f"{label.name}: null and 'null' have one score")
+    return {"scores": True, "top_logprobs": section.integer("top_logprobs", 20, least=2)}
 
 
 def read(

@@ -85,6 +85,22 @@ class Wish:
         return folder / f"structured-output-{digest}.json"
 
 
+def found(wish: Wish, notes: Path | None, ask_the_server: Callable[[], Found]) -> Found:
+    """As configured, as another task has noted it in `notes`, or as the server answers."""
+    if not wish.open:
+        return Found(mode=wish.mode)
+    note = wish.note(notes) if notes else None
+    if note and (noted := read_note(note)):
+        return noted
+    answered = ask_the_server()
+    if note and answered.firm:
+        try:
+            write_note(note, wish, answered)
+        except OSError as error:
+            print(f"{note}: not written, the next task asks anew: {error}", flush=True)
+    return answered
+
+
 def find(wish: Wish, ask: Ask) -> Found:
     said: dict[str, str] = {}
     firm = True

@@ -57,24 +57,26 @@ def test_what_is_no_count_is_unknown_and_never_nothing(said: Any, meant: dict[st
     assert tokens.used(said) == meant
 
 
+def summed(*bodies: Any) -> dict[str, int]:
+    return tokens.summed(map(tokens.used, bodies))
+
+
 def test_an_answers_tokens_are_those_of_all_replies_that_it_took() -> None:
     cached = {"cached_tokens": 64}
-    assert tokens.summed([body(120, 7), body(121, 9)]) == {PROMPT: 241, COMPLETION: 16}
-    assert tokens.summed([body(120, 7, prompt_tokens_details=cached)]) == {
+    assert summed(body(120, 7), body(121, 9)) == {PROMPT: 241, COMPLETION: 16}
+    assert summed(body(120, 7, prompt_tokens_details=cached)) == {
         PROMPT: 120, COMPLETION: 7, CACHED: 64,
     }  # fmt: skip
     # A part that is not known makes the sum unknown, and there need not have been any reply.
-    assert tokens.summed([body(120, 7, prompt_tokens_details=cached), body(120, None)]) == {
-        PROMPT: 240
-    }
-    assert tokens.summed([body(120, 7), {}]) == {}
-    assert tokens.summed([]) == {}
+    assert summed(body(120, 7, prompt_tokens_details=cached), body(120, None)) == {PROMPT: 240}
+    assert summed(body(120, 7), {}) == {}
+    assert summed() == {}
 
 
 def test_a_sum_that_no_column_holds_is_unknown() -> None:
     most = body(100_000_000, 1)
-    assert tokens.summed([most] * 42) == {PROMPT: 4_200_000_000, COMPLETION: 42}
-    assert tokens.summed([most] * 43) == {COMPLETION: 43}
+    assert summed(*[most] * 42) == {PROMPT: 4_200_000_000, COMPLETION: 42}
+    assert summed(*[most] * 43) == {COMPLETION: 43}
     assert 4_200_000_000 <= LARGEST_COUNT < 4_300_000_000
 
 
@@ -82,8 +84,7 @@ def test_a_sum_that_no_column_holds_is_unknown() -> None:
 def test_what_posts_of_one_prompt_used_is_shared_out_to_the_last_token(
     used: dict[str, int], posts: int
 ) -> None:
-    shares = tokens.shared_out(used, posts)
-    assert len(shares) == posts
+    shares = [tokens.share(used, posts=posts, nth=nth) for nth in range(posts)]
     assert {name: sum(share[name] for share in shares) for name in used} == used
     for name in used:
         each = [share[name] for share in shares]
@@ -96,7 +97,8 @@ def test_no_post_has_a_larger_share_of_the_cached_tokens_than_of_the_prompt(
     prompt: int, posts: int, data: st.DataObject
 ) -> None:
     cached = data.draw(st.integers(0, prompt))
-    shares = tokens.shared_out({PROMPT: prompt, CACHED: cached}, posts)
+    whole = {PROMPT: prompt, CACHED: cached}
+    shares = [tokens.share(whole, posts=posts, nth=nth) for nth in range(posts)]
     assert all(share[CACHED] <= share[PROMPT] for share in shares)
 
 

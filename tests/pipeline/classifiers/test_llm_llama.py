@@ -147,6 +147,36 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
         yield running
 
 
+def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
+    server: LlamaServer, tmp_path: Path
+) -> None:
+    """Six posts by threes; one is longer than the context, and only its own two beside it pay for
+    it with a request of their own."""
+    frozen = options(
+        server, tmp_path, posts_per_prompt=3, keep_raw=True, scores=True, top_logprobs=400,
+        max_in_flight=1,
+    )  # fmt: skip
+    asked = posts(*TEXTS, TOO_LONG, "a", "b")
+    found = answers(Llm(frozen, TaskShare()), asked)
+    assert found[TOO_LONG].reason == "context_length_exceeded"
+    labelled = [answer for answer in found.values() if answer.values]
+    assert len(labelled) == 8
+    for answer in labelled:
+        assert answer.values
+        assert answer.values["ideology"] in CHOICES
+        assert 0 < float(str(answer.values["is_sociopolitical_prob"])) < 1
+    raws = [str(answer.raw) for answer in found.values()]
+    assert sorted(raws.count(raw) for raw in set(raws)) == [1, 1, 1, 3, 3]
+    for raw in set(raws):
+        said = json.loads(raw)
+        if raws.count(raw) == 3:
+            by_id = json.loads(said["choices"][0]["message"]["content"])
+            values = [answer.values for answer in found.values() if answer.raw == raw]
+            assert [
+                (one and one["is_sociopolitical"], one and one["ideology"]) for one in values
+            ] == [(one["is_sociopolitical"], one["ideology"]) for one in by_id.values()]
+
+
 VOCABULARY = 400  # more than the tiny model has: every token is listed
 
 

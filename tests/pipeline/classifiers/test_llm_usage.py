@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline import heartbeat, manifest, output
 from pipeline.classifiers import base
@@ -95,6 +97,41 @@ def test_an_error_costs_nothing_more_and_alone_nobody_knows(tmp_path: Path) -> N
         return completion("no idea", usage=USED) if nth == 1 else too_long
 
     assert facts(then_an_error, tmp_path) == (None, "context_length_exceeded", FACTS)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.integers(2, 20),
+    st.lists(st.booleans(), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 999)), min_size=40, max_size=40),
+)
+def test_posts_of_one_prompt_cost_together_what_the_server_reported(
+    tmp_path: Path, at_once: int, spoilt: list[bool], costs: list[tuple[int, int]]
+) -> None:
+    """Also where some of them had to be asked about again, alone: that is on their own account."""
+    reported: list[tuple[int, int]] = []
+    texts = [f"post {nth} {'bad' if bad else 'good'}" for nth, bad in enumerate(spoilt)]
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        asked = json.loads(body["messages"][1]["content"])
+        cost = costs[nth - 1]
+        reported.append(cost)
+        said: Any = {"civic": True}
+        if "posts" in asked:
+            said = {one["id"]: said for one in asked["posts"] if one["post"].endswith("good")}
+        usage = {"prompt_tokens": cost[0], "completion_tokens": cost[1]}
+        return completion(json.dumps(said), usage=usage)
+
+    with OpenAIStub(answer) as server:
+        asker = Llm(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
+        found = answers(asker, posts(*texts))
+    assert [len(answer.facts) for answer in found.values()] == [2] * len(texts)
+    for which, name in enumerate(("llm_prompt_tokens", "llm_completion_tokens")):
+        assert sum(cost[which] for cost in reported) == sum(
+            count for answer in found.values() if isinstance(count := answer.facts[name], int)
+        )
 
 
 def test_a_price_changes_no_label_and_so_no_question(tmp_path: Path) -> None:
