@@ -100,6 +100,35 @@ def test_a_blank_before_the_value_says_nothing_of_it() -> None:
     assert found == {"toxic_prob": pytest.approx(0.75)}
 
 
+def test_a_value_may_begin_within_a_token() -> None:
+    options = {'": true': 0.3, '": false': 0.1, '":\n true': 0.1, "s: false": 0.3, "false": 0.1}
+    found = toxic(*plain('{"toxic'), listed('": true', options), *plain("}"))
+    assert found == {"toxic_prob": pytest.approx(0.8)}
+
+
+def test_what_was_said_counts_though_it_was_not_among_the_top() -> None:
+    """Sampled from further down: OpenAI and vLLM give it beside the list."""
+    chosen = token("true", 0.2, false=0.6)
+    chosen["top_logprobs"] = [one for one in chosen["top_logprobs"] if one["token"] != "true"]
+    found = toxic(*plain('{"toxic":'), chosen, *plain("}"))
+    assert found == {"toxic_prob": pytest.approx(0.25)}
+
+
+def test_two_tokens_of_one_text_are_two() -> None:
+    """A byte and a character, as some vocabularies have them."""
+    chosen = token("true", 0.2, false=0.6)
+    chosen["top_logprobs"].append(token("true", 0.1)["top_logprobs"][0])
+    assert toxic(*plain('{"toxic":'), chosen, *plain("}")) == {
+        "toxic_prob": pytest.approx(0.3 / 0.9)
+    }
+
+
+def test_minus_9999_is_said_of_what_is_unlikely_and_is_no_zero() -> None:
+    chosen = token("true", 0.9)
+    chosen["top_logprobs"].append({"token": "false", "bytes": None, "logprob": -9999.0})
+    assert toxic(*plain('{"toxic":'), chosen, *plain("}")) == {"toxic_prob": None}
+
+
 def test_labels_that_begin_alike_are_told_apart_where_they_part() -> None:
     probability, each = side(
         *plain('{"side": '),
