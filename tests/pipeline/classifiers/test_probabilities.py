@@ -87,6 +87,21 @@ def test_a_label_that_is_not_listed_is_unknown_and_not_zero() -> None:
     assert each == {"left": 0.75, "moderate": 0.25, "lean": None, "more": None, "null": None}
 
 
+@pytest.mark.parametrize(("value", "share"), [(True, 1.0), (False, 0.0)])
+def test_a_label_that_leaves_no_hundredth_to_all_others_is_known_alone(
+    value: bool, share: float
+) -> None:
+    """A sure model: what else is listed are blanks and other ways to write the same."""
+    word = "true" if value else "false"
+    options = {word: 0.99, " " + word: 0.004, "\n": 0.001}
+    found = toxic(*plain('{"toxic":'), listed(word, options), *plain("}"), value=value)
+    assert found == {"toxic_prob": pytest.approx(share)}
+    probability, each = side(*plain('{"side":'), token('"', 0.999), token("left", 0.995),
+                             *plain('"}'))  # fmt: skip
+    assert (probability, (each or {}).get("left")) == (1.0, 1.0)
+    assert {share for choice, share in (each or {}).items() if choice != "left"} == {None}
+
+
 def test_of_a_label_that_is_listed_alone_nothing_is_known() -> None:
     assert toxic(*plain('{"toxic":'), token("true", 0.9, maybe=0.05), *plain("}")) == {
         "toxic_prob": None
@@ -325,4 +340,4 @@ def test_whatever_is_listed_a_probability_is_one_or_there_is_none(
     chosen = {"token": blank + "true", "logprob": -1.5, "top_logprobs": top}
     said = [*plain('{"toxic":'), chosen, *plain("}")]
     share = read(said, '{"toxic":' + blank + "true}", BOOL, {"toxic": True})["toxic_prob"]
-    assert share is None or 0 < float(share) < 1
+    assert share is None or 0 <= float(share) <= 1
