@@ -46,7 +46,7 @@ class Llm(Classifier):
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
             "temperature": section.number("temperature", 0.0),
             "max_tokens": section.integer("max_tokens", 256, least=1),
-            "posts_per_prompt": several.freeze(section),
+            **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             "requests_per_minute": section.number("requests_per_minute", None, above=0),

@@ -16,7 +16,7 @@ from pipeline.classifiers.llm import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer, LabelValue
-from tests.servers.bound import bound, mode_of
+from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -50,6 +50,10 @@ def is_probe(body: dict[str, Any]) -> bool:
 
 def says(content: str) -> Script:
     return lambda body: completion(content)
+
+
+def said(body: dict[str, Any]) -> str:
+    return json.dumps(instance(schema_of(body)))
 
 
 def fails(status: int, body: Any) -> Script:
@@ -86,8 +90,8 @@ SERVERS: dict[str, tuple[dict[str, Script], str]] = {
         "none",
     ),
     "one that cuts the answer short": (
-        {"none": OBEYS, "json_schema": lambda body: completion("{", finish_reason="length"),
-         "json_object": bound},
+        {"none": OBEYS, "json_object": bound,
+         "json_schema": lambda body: completion(said(body), finish_reason="length")},
         "json_object",
     ),
 }  # fmt: skip
