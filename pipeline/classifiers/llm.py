@@ -175,6 +175,7 @@ class Llm(Classifier):
             return code
         if reply.status >= 500 or reply.status <= 0:
             return f"http_{reply.status}" if reply.status > 0 else "no_answer"
+        structured.forget(self._question.wish, self._notes)
         raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
 
     def _refuse_fatal(self, reply: Reply) -> None:
