@@ -8,10 +8,11 @@ from typing import Any
 
 from pipeline.model import ENVELOPE, PROVENANCE, Column, JsonObject, LabelValue
 from pipeline.section import Section
+from pipeline.tokens import COLUMNS
 
 _KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
 MODEL_COLUMN = "llm_model_name"
-_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE))}
+_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE, *COLUMNS))}
 
 
 class InvalidAnswer(Exception):

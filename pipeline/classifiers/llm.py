@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline import tokens
 from pipeline.budget import Pace
 from pipeline.classifiers import chat, labels, probabilities, several, structured
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
@@ -24,13 +25,13 @@ from pipeline.section import Section
 
 
 class Llm(Classifier):
-    """The labels declared in the configuration, and `llm_model_name`."""
+    """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
 
     # The address too: a server of one's own has another in every job.
     operational = frozenset(
         {
             *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file"),
+            *("api_key_env", "api_key_file", "price"),
             server_options.OPERATIONAL,
         }
     )
@@ -48,11 +49,12 @@ class Llm(Classifier):
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
             "temperature": section.number("temperature", 0.0),
             "max_tokens": section.integer("max_tokens", 256, least=1),
-            "posts_per_prompt": several.freeze(section),
+            **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             "requests_per_minute": section.number("requests_per_minute", None, above=0),
             "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
+            "price": tokens.freeze_price(section),
             **frozen_key_options(section, default_env=None),
         }
 
@@ -62,7 +64,7 @@ class Llm(Classifier):
         self._question = Question(options, server=server_options.name(options))
         self._found: Found | None = None
         self._refused_several = False
-        self.columns = self._question.columns
+        self.columns = (*self._question.columns, *tokens.COLUMNS)
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()
@@ -172,7 +174,13 @@ class Llm(Classifier):
     ) -> Answer:
         """`paid`: all that was asked for this post; the last reply decided."""
         raw = paid[-1].reply.text if self._options.get(KEEP_RAW) else None
-        return Answer(post.uri, values, reason, raw=raw)
+        # An error in HTTP costs nothing; what is no answer at all may have cost anything.
+        facts = tokens.summed(
+            tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
+            for one in paid
+            if one.reply.status <= 200
+        )
+        return Answer(post.uri, values, reason, facts, raw)
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
@@ -182,6 +190,7 @@ class Llm(Classifier):
             return code
         if reply.status >= 500 or reply.status <= 0:
             return f"http_{reply.status}" if reply.status > 0 else "no_answer"
+        structured.forget(self._question.wish, self._notes)
         raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
 
     def _refuse_fatal(self, reply: Reply) -> None:

@@ -5,7 +5,7 @@ first one (`true`, `false`) or by a later one (`"mod` | `erate`, `"mod` | `ern`)
 path's probability is multiplied; there, and on the way, each listed token that only one label can
 go on with adds to that label, however the text is cut into tokens (`"left`, ` "left`, `"le`). What
 two labels could go on with is theirs together; a blank alone says nothing of any. The shares are
-of what lies on labels: servers give the distribution before the grammar's mask, most of them.
+of what lies on labels: the distribution may be the one before the grammar's mask.
 """
 
 import json
@@ -17,8 +17,8 @@ from pipeline.classifiers.logprobs import Token, between, places, texts_of
 from pipeline.model import Column, JsonObject, LabelValue
 from pipeline.section import Section
 
-# A label whose share is known less exactly than this, for listed tokens that may have become it or
-# another one, has none.
+# A share that is known less exactly than this is not given: listed tokens may have become this
+# label or another one, or this label is listed alone, and others may be in what is not listed.
 BLUR = 0.01
 _BLANK = b" \t\r\n"
 
@@ -76,7 +76,7 @@ def read(
         start, end = place
         of = shares(between(said, texts, start, end), start, _forms(label))
         if label.type == "bool":
-            found[f"{label.name}_prob"] = of.get(True)
+            found[f"{label.name}_prob"] = 1 - of[False] if False in of else of.get(True)
             continue
         found[f"{label.name}_prob"] = of.get(values[label.name])
         if of:
@@ -88,32 +88,34 @@ def read(
 def shares(
     tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
 ) -> dict[LabelValue, float]:
-    """Each label's part of the probability that lies on labels; without those that no listed token
-    tells from the others, or that no other label is listed beside.
+    """Each label's part of the probability that lies on labels; without those that are not listed,
+    or that no listed token tells from the others.
 
     Args:
         tokens: those that the chosen value is in.
         start: where it begins, in bytes.
         forms: the ways to write each label as JSON.
     """
-    masses = _masses(tokens, start, forms)
+    masses, unlisted = _masses(tokens, start, forms)
     whole = sum(masses.values())
     found: dict[LabelValue, float] = {}
     for value in forms:
         own = masses.get(frozenset({value}), 0.0)
         blur = sum(mass for may, mass in masses.items() if value in may and len(may) > 1)
-        others = any(value not in may for may in masses)
-        if own and others and blur <= BLUR * whole:
+        if all(value in may for may in masses):
+            blur += unlisted
+        if own and blur <= BLUR * whole:
             found[value] = own / whole
     return found
 
 
 def _masses(
     tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
-) -> dict[frozenset[LabelValue], float]:
-    """The probability of each set of labels that listed tokens could have become."""
+) -> tuple[dict[frozenset[LabelValue], float], float]:
+    """The probability of each set of labels that listed tokens could have become, and of all that
+    is not listed."""
     masses: dict[frozenset[LabelValue], float] = {}
-    weight, written = 1.0, b""
+    unlisted, weight, written = 0.0, 1.0, b""
     for token in tokens:
         lead = token.said[: max(0, start - token.start)]
         on_path = _may_become(token.said, lead, written, forms)
@@ -121,13 +123,14 @@ def _masses(
             may = _may_become(text, lead, written, forms)
             if may and not (text == token.said and len(may) > 1):
                 masses[may] = masses.get(may, 0.0) + weight * probability
-        if len(on_path) < 2:
-            return masses if on_path else {}
-        if token.said not in token.listed:
-            return {}
+        unlisted += weight * max(0.0, 1.0 - sum(token.listed.values()))
+        if len(on_path) == 1:
+            return masses, unlisted
+        if not on_path or token.said not in token.listed:
+            break
         weight *= token.listed[token.said]
         written += token.said[len(lead) :]
-    return {}
+    return {}, 0.0
 
 
 def _may_become(

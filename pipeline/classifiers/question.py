@@ -23,10 +23,6 @@ class Paid:
     posts: int = 1
     nth: int = 0
 
-    def part(self, whole: int) -> int:
-        """This post's part of `whole` tokens: even, and all posts' add up to it."""
-        return whole // self.posts + (self.nth < whole % self.posts)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asking:

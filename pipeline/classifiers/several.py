@@ -23,14 +23,14 @@ _LETTERS, _SIGNS = "bcdfghjkmnpqrstvwxz", "bcdfghjkmnpqrstvwxz23456789"
 _ID_LENGTH = 4
 
 
-def freeze(section: Section) -> int:
-    """The key `posts_per_prompt`. Raises InputError."""
+def freeze(section: Section) -> JsonObject:
+    """The key `posts_per_prompt`, where it is more than one. Raises InputError."""
     size: int = section.integer("posts_per_prompt", 1, least=1)
     if size > MOST:
         raise section.error(
             "posts_per_prompt", f"should be {MOST} at most, not {size}: with more, labels go wrong"
         )
-    return size
+    return {"posts_per_prompt": size} if size > 1 else {}
 
 
 def groups(posts: Iterable[Post], size: int) -> Iterator[tuple[Post, ...]]:

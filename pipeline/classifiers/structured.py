@@ -101,6 +101,12 @@ def found(wish: Wish, notes: Path | None, ask_the_server: Callable[[], Found]) -
     return answered
 
 
+def forget(wish: Wish, notes: Path | None) -> None:
+    """What the server no longer stands by: the next attempt asks it anew."""
+    if notes and wish.open:
+        wish.note(notes).unlink(missing_ok=True)
+
+
 def find(wish: Wish, ask: Ask) -> Found:
     said: dict[str, str] = {}
     firm = True

@@ -112,6 +112,9 @@ def test_without_a_key_no_header_is_sent(make: Make) -> None:
         Column("civic", "flag"),
         Column("ideology", "text"),
         Column("llm_model_name", "text"),
+        Column("llm_prompt_tokens", "count"),
+        Column("llm_completion_tokens", "count"),
+        Column("llm_cached_tokens", "count"),
     )
 
 

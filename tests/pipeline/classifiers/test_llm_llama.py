@@ -124,12 +124,21 @@ def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Pa
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert output.verify(run_dir, run, 0).verified
+    verdict = output.verify(run_dir, run, 0)
+    assert verdict.verified
     table = pq.read_table(manifest.output_path(run_dir, 0), partitioning=None)
     assert sorted(table["uri"].to_pylist()) == [row.uri for row in rows]
     assert set(table["was_successfully_labeled"].to_pylist()) == {True}
     assert set(table["ideology"].to_pylist()) <= set(CHOICES)
     assert set(table["llm_model_name"].to_pylist()) == {"tiny"}
+    # It has no prefix cache to tell of.
+    assert verdict.counts == {
+        name: sum(table[name].to_pylist())
+        for name in ("llm_prompt_tokens", "llm_completion_tokens")
+    }
+    assert min(*table["llm_prompt_tokens"].to_pylist()) > 30
+    assert 2 <= min(table["llm_completion_tokens"].to_pylist()) <= 100
+    assert table["llm_cached_tokens"].to_pylist() == [None] * 30
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import functools
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pipeline.classifiers.llm import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer, LabelValue
-from tests.servers.bound import bound, mode_of
+from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -50,6 +52,10 @@ def is_probe(body: dict[str, Any]) -> bool:
 
 def says(content: str) -> Script:
     return lambda body: completion(content)
+
+
+def said(body: dict[str, Any]) -> str:
+    return json.dumps(instance(schema_of(body)))
 
 
 def fails(status: int, body: Any) -> Script:
@@ -86,8 +92,8 @@ SERVERS: dict[str, tuple[dict[str, Script], str]] = {
         "none",
     ),
     "one that cuts the answer short": (
-        {"none": OBEYS, "json_schema": lambda body: completion("{", finish_reason="length"),
-         "json_object": bound},
+        {"none": OBEYS, "json_object": bound,
+         "json_schema": lambda body: completion(said(body), finish_reason="length")},
         "json_object",
     ),
 }  # fmt: skip
@@ -255,6 +261,40 @@ def test_a_server_that_forgets_what_it_honoured_gives_reasons_and_no_labels(
     with OpenAIStub(lambda body, _: NONSENSE(body), port=port) as server:
         found = answers(asker(server, tmp_path), posts("a"))
     assert found["a"].reason == "invalid_answer: not JSON: 'I think that it is civic.'"
+
+
+def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
+    tmp_path: Path,
+) -> None:
+    """Else a run that was refused once, for a server that was changed, could never go on."""
+    script = dict(SERVERS["vLLM"][0])
+    with OpenAIStub(lambda body, _: script[mode_of(body)](body)) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        script["json_schema"] = UNKNOWN
+        with pytest.raises(TaskError) as raised:
+            answers(asker(server, tmp_path), posts("a"))
+        assert raised.value.cause is Cause.REFUSED
+        assert list(tmp_path.iterdir()) == []
+        assert answers(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
+    (note,) = tmp_path.iterdir()
+    assert json.loads(note.read_text())["mode"] == "structured_outputs"
+
+
+def test_tasks_that_find_out_at_the_same_time_note_the_same(tmp_path: Path) -> None:
+    """Each waits within its first question for the other's."""
+    both = threading.Barrier(2)
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if nth <= 2:
+            both.wait(60)
+        return llama_like(body)
+
+    with OpenAIStub(answer) as server, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(answers, asker(server, tmp_path), posts("a")) for _ in range(2)]
+        found = [one.result() for one in asked]
+    assert found == [{"a": Answer("at://0", VALUES)}] * 2
+    (note,) = tmp_path.iterdir()
+    assert json.loads(note.read_text())["mode"] == "json_object"
 
 
 def test_a_first_post_that_is_too_long_does_not_cost_the_others_their_constraints() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import tokens
 from pipeline.classifiers import llm
 from pipeline.classifiers.base import TaskShare, freeze
 from pipeline.classifiers.llm import Llm
@@ -111,22 +112,26 @@ def test_a_label_has_its_probabilities_beside_it(tmp_path: Path) -> None:
         Column("side_prob", "number"),
         Column("side_probs", "text"),
         Column("llm_model_name", "text"),
+        *tokens.COLUMNS,
     )
     assert (server.bodies[-1]["logprobs"], server.bodies[-1]["top_logprobs"]) == (True, 20)
 
 
-SERVERS: dict[str, tuple[Callable[[dict[str, Any]], Reply], int, Any]] = {
-    "gives fewer": (at_most_five, 5, SCORED),
-    "ignores it": (silent, 0, UNSCORED),
-    "refuses it": (knows_none, 0, UNSCORED),
-}
+REFUSED = "HTTP 422: "
+SERVERS: dict[str, tuple[Callable[[dict[str, Any]], Reply], int, Any, dict[str, str]]] = {
+    "gives fewer": (at_most_five, 5, SCORED,
+                    {"top_logprobs 20": "HTTP 400: ", "top_logprobs 5": "honoured"}),
+    "ignores it": (silent, 0, UNSCORED, {"top_logprobs 20": "ignored: none in the reply"}),
+    "refuses it": (knows_none, 0, UNSCORED,
+                   {"top_logprobs 20": REFUSED, "top_logprobs 5": REFUSED}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_what_a_server_permits_is_found_out_once_and_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    answer, top, expected = SERVERS[name]
+    answer, top, expected, said = SERVERS[name]
     with OpenAIStub(lambda body, _: answer(body)) as server:
         options = frozen(tmp_path, server.base_url)
         for _ in range(2):
@@ -135,7 +140,10 @@ def test_what_a_server_permits_is_found_out_once_and_told(
             assert [answer.values for answer in found.values()] == [expected] * 2
     assert [body.get("top_logprobs", 0) for body in server.bodies[-4:]] == [top] * 4
     (note,) = (tmp_path / "notes").iterdir()
-    assert json.loads(note.read_text())["top_logprobs"] == top
+    noted = json.loads(note.read_text())
+    assert noted["top_logprobs"] == top
+    assert noted["said"].keys() == said.keys()
+    assert all(noted["said"][way].startswith(words) for way, words in said.items())
     told = f"{server.base_url} gives no logprobs: no label has a probability\n"
     assert capsys.readouterr().out == ("" if top else told * 2)
 

@@ -16,10 +16,8 @@ from pipeline import in_hand, manifest, output
 from pipeline.classifiers import llm, several
 from pipeline.classifiers.base import TaskShare, freeze
 from pipeline.classifiers.llm import Llm
-from pipeline.classifiers.question import Paid
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.http import Patience
-from pipeline.http import Reply as HttpReply
 from pipeline.model import Answer, Post
 from tests.pipeline import builders, tasks
 from tests.servers.http import Reply
@@ -194,6 +192,7 @@ WHOLLY: dict[str, Callable[[dict[str, Any]], Reply]] = {
     "more tokens than there are": lambda answer: Reply(status=400, body=error("max_tokens", "x")),
     "no such schema": lambda answer: Reply(status=422, body={"detail": "nested"}),
     "an error": lambda answer: Reply(status=500, body=error("oh", "oh")),
+    "an error with an answer": lambda answer: Reply(status=400, body=reply(answer).body),
     "no content": lambda answer: reply("null"),
     "nothing": lambda answer: Reply(body={}),
 }
@@ -351,13 +350,6 @@ def test_a_post_of_several_has_its_own_probabilities(tmp_path: Path) -> None:
     assert shares == {text: pytest.approx(0.8 if truth(text) else 0.1) for text in TEXTS}
 
 
-def test_what_a_reply_cost_is_parted_without_a_rest() -> None:
-    said = HttpReply(status=200, body={}, shown="")
-    parts = [Paid(reply=said, posts=3, nth=nth).part(11) for nth in range(3)]
-    assert parts == [4, 4, 3]
-    assert Paid(reply=said).part(11) == 11
-
-
 def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
     taken: list[str] = []
     left: list[int] = []
@@ -373,10 +365,10 @@ def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
         return reply(right(body))
 
     with OpenAIStub(answer) as server:
-        asker = Llm(options(server, tmp_path, max_in_flight=2), TaskShare())
-        found = list(asker.classify(Noted(posts(*map(str, range(30))))))
-    assert len(found) == 30
-    assert max(left[:2]) <= 10
+        asker = Llm(options(server, tmp_path, max_in_flight=1), TaskShare())
+        found = list(asker.classify(Noted(posts(*map(str, range(22))))))
+    assert len(found) == 22
+    assert left == [5, 10, 15, 20, 22]
 
 
 @pytest.mark.parametrize(("size", "problem"), [

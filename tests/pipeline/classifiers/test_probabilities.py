@@ -87,6 +87,21 @@ def test_a_label_that_is_not_listed_is_unknown_and_not_zero() -> None:
     assert each == {"left": 0.75, "moderate": 0.25, "lean": None, "more": None, "null": None}
 
 
+@pytest.mark.parametrize(("value", "share"), [(True, 1.0), (False, 0.0)])
+def test_a_label_that_leaves_no_hundredth_to_all_others_is_known_alone(
+    value: bool, share: float
+) -> None:
+    """A sure model: what else is listed are blanks and other ways to write the same."""
+    word = "true" if value else "false"
+    options = {word: 0.99, " " + word: 0.004, "\n": 0.001}
+    found = toxic(*plain('{"toxic":'), listed(word, options), *plain("}"), value=value)
+    assert found == {"toxic_prob": pytest.approx(share)}
+    probability, each = side(*plain('{"side":'), token('"', 0.999), token("left", 0.995),
+                             *plain('"}'))  # fmt: skip
+    assert (probability, (each or {}).get("left")) == (1.0, 1.0)
+    assert {share for choice, share in (each or {}).items() if choice != "left"} == {None}
+
+
 def test_of_a_label_that_is_listed_alone_nothing_is_known() -> None:
     assert toxic(*plain('{"toxic":'), token("true", 0.9, maybe=0.05), *plain("}")) == {
         "toxic_prob": None
@@ -98,6 +113,35 @@ def test_a_blank_before_the_value_says_nothing_of_it() -> None:
     options = {" true": 0.3, " false": 0.1, " ": 0.3, "\n": 0.1, "": 0.1}
     found = toxic(*plain('{"toxic":'), listed(" true", options), *plain("}"))
     assert found == {"toxic_prob": pytest.approx(0.75)}
+
+
+def test_a_value_may_begin_within_a_token() -> None:
+    options = {'": true': 0.3, '": false': 0.1, '":\n true': 0.1, "s: false": 0.3, "false": 0.1}
+    found = toxic(*plain('{"toxic'), listed('": true', options), *plain("}"))
+    assert found == {"toxic_prob": pytest.approx(0.8)}
+
+
+def test_what_was_said_counts_though_it_was_not_among_the_top() -> None:
+    """Sampled from further down: OpenAI and vLLM give it beside the list."""
+    chosen = token("true", 0.2, false=0.6)
+    chosen["top_logprobs"] = [one for one in chosen["top_logprobs"] if one["token"] != "true"]
+    found = toxic(*plain('{"toxic":'), chosen, *plain("}"))
+    assert found == {"toxic_prob": pytest.approx(0.25)}
+
+
+def test_two_tokens_of_one_text_are_two() -> None:
+    """A byte and a character, as some vocabularies have them."""
+    chosen = token("true", 0.2, false=0.6)
+    chosen["top_logprobs"].append(token("true", 0.1)["top_logprobs"][0])
+    assert toxic(*plain('{"toxic":'), chosen, *plain("}")) == {
+        "toxic_prob": pytest.approx(0.3 / 0.9)
+    }
+
+
+def test_minus_9999_is_said_of_what_is_unlikely_and_is_no_zero() -> None:
+    chosen = token("true", 0.9)
+    chosen["top_logprobs"].append({"token": "false", "bytes": None, "logprob": -9999.0})
+    assert toxic(*plain('{"toxic":'), chosen, *plain("}")) == {"toxic_prob": None}
 
 
 def test_labels_that_begin_alike_are_told_apart_where_they_part() -> None:
@@ -296,4 +340,4 @@ def test_whatever_is_listed_a_probability_is_one_or_there_is_none(
     chosen = {"token": blank + "true", "logprob": -1.5, "top_logprobs": top}
     said = [*plain('{"toxic":'), chosen, *plain("}")]
     share = read(said, '{"toxic":' + blank + "true}", BOOL, {"toxic": True})["toxic_prob"]
-    assert share is None or 0 < float(share) < 1
+    assert share is None or 0 <= float(share) <= 1
