@@ -16,10 +16,8 @@ from pipeline import in_hand, manifest, output
 from pipeline.classifiers import llm, several
 from pipeline.classifiers.base import TaskShare, freeze
 from pipeline.classifiers.llm import Llm
-from pipeline.classifiers.question import Paid
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.http import Patience
-from pipeline.http import Reply as HttpReply
 from pipeline.model import Answer, Post
 from tests.pipeline import builders, tasks
 from tests.servers.http import Reply
@@ -350,13 +348,6 @@ def test_a_post_of_several_has_its_own_probabilities(tmp_path: Path) -> None:
         found = answers(asker, posts(*TEXTS))
     shares = {text: (answer.values or {})["civic_prob"] for text, answer in found.items()}
     assert shares == {text: pytest.approx(0.8 if truth(text) else 0.1) for text in TEXTS}
-
-
-def test_what_a_reply_cost_is_parted_without_a_rest() -> None:
-    said = HttpReply(status=200, body={}, shown="")
-    parts = [Paid(reply=said, posts=3, nth=nth).part(11) for nth in range(3)]
-    assert parts == [4, 4, 3]
-    assert Paid(reply=said).part(11) == 11
 
 
 def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
