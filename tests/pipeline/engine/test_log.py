@@ -1,8 +1,11 @@
 """What the end of an engine's log is taken to say. The lines are the engines' own."""
 
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.engine import log
 from pipeline.engine.guard import Log
@@ -103,6 +106,17 @@ def test_a_key_is_kept_out_wherever_the_output_is_cut(tmp_path: Path, cut: int) 
     kept.write(text[cut:])
     kept.close()
     assert (tmp_path / "log").read_bytes() == b"the key [key] and sk-471\n"
+
+
+@given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("abc", max_size=5), max_size=8))
+def test_cut_anyhow_the_log_is_what_it_would_be_in_one_piece(key: str, chunks: list[str]) -> None:
+    written = io.BytesIO()
+    written.close = lambda: None  # type: ignore[method-assign]
+    kept = Log(written, key.encode())
+    for chunk in chunks:
+        kept.write(chunk.encode())
+    kept.close()
+    assert written.getvalue().decode() == "".join(chunks).replace(key, "[key]")
 
 
 def test_a_full_disk_under_the_log_ends_no_server() -> None:
