@@ -41,11 +41,13 @@ def base_url(section: Section, *default: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A status and its JSON body. Status 0: the answer was no JSON."""
+    """A status and its JSON body. Status 0: the answer was no JSON. `text` is the body as it came,
+    but for the key; None where nothing came."""
 
     status: int
     body: Any
     shown: str
+    text: str | None = None
 
 
 class Stopped(Exception):
@@ -162,14 +164,15 @@ class Endpoint:
             return self._no_reply(_TIMED_OUT, error), None
         except requests.RequestException as error:
             return self._no_reply(_CUT, error), None
-        # The key first: cut in the middle, it would not be found.
-        shown = f"HTTP {response.status_code}: {self._secret.redact(response.text)[:300]}"
+        # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
+        # And the key first: cut in the middle, it would not be found.
+        text = self._secret.redact(response.content.decode(errors="replace"))
+        status, shown = response.status_code, f"HTTP {response.status_code}: {text[:300]}"
         try:
             body = response.json()
         except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
-            status = INVALID_JSON if response.status_code == 200 else response.status_code
-            return Reply(status=status, body=None, shown=shown), _asked_wait(response)
-        return Reply(status=response.status_code, body=body, shown=shown), _asked_wait(response)
+            body, status = None, INVALID_JSON if status == 200 else status
+        return Reply(status=status, body=body, shown=shown, text=text), _asked_wait(response)
 
     def _no_reply(self, status: int, error: Exception) -> Reply:
         return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
