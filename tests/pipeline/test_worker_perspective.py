@@ -17,7 +17,7 @@ from tests.servers.perspective import Fault, PerspectiveServer, score, spans
 
 KEY = "AIzaSy-the-key-in-question-0123456789"
 EMPTY = google.ServiceError(400, f"Empty, says {KEY}.", {"errorType": "COMMENT_EMPTY"}).reply.body
-PAGE = "<html>Bad Gateway 🦋"
+PAGE = "<html>Too large 🦋"
 
 
 def classifier(server: PerspectiveServer, **options: Any) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def holding(folder: Path, secret: str) -> list[Path]:
 
 
 def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: Path) -> None:
-    empty, gone = "what a fine day 1", "what a fine day 2"
+    empty, large = "what a fine day 1", "what a fine day 2"
     rows = posts(6)
     rows[3] = rows[3]._replace(text="hm")
 
     def faults(text: str, _: int) -> Fault | None:
-        return {empty: Fault(status=400, body=EMPTY), gone: Fault(status=500, body=PAGE)}.get(text)
+        return {empty: Fault(status=400, body=EMPTY), large: Fault(status=413, body=PAGE)}.get(text)
 
     with PerspectiveServer(key=KEY, faults=faults, unsupported=[("SPAM", "en")]) as server:
         options = classifier(server, attributes=["TOXICITY", "SPAM"], span_scores=True)
@@ -64,8 +64,8 @@ def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: 
         if row["text"] == empty:
             assert found == ("comment_empty", None, None)
             assert json.loads(response["response"])["error"]["message"] == "Empty, says [key]."
-        elif row["text"] == gone:
-            assert (*found, response["response"]) == ("http_500", None, None, PAGE)
+        elif row["text"] == large:
+            assert (*found, response["response"]) == ("http_413", None, None, PAGE)
         elif row["text"] == "hm":
             assert (*found, response["response"]) == ("text_too_short", None, None, None)
             assert row["attributes_not_supported"] is None

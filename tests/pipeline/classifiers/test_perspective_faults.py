@@ -1,6 +1,7 @@
 """An error is never a score, whatever the service does; and how the section is read."""
 
 import functools
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.errors import Cause, InputError, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
+from tests.servers.perspective_answers import analyze
 
 from .asking import KEY, chain, posts, section, verdicts
 
@@ -213,6 +215,31 @@ def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
     assert found.pop("poison") == Answer("at://0", reason=reason)
     assert all(answer.values for answer in found.values())
     assert server.requests == 56
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "raw"),
+    [
+        (Fault(status=500, body="<html>no 🦋"), "http_500", "<html>no 🦋"),
+        (Fault(body="<html>Please log in"), "no_answer", "<html>Please log in"),
+        (Fault(status=400, body="{}"), "http_400", "{}"),
+        (Fault(body='{"error": 1 }'), "invalid_answer: an error under HTTP 200", '{"error": 1 }'),
+    ],
+    ids=repr,
+)
+def test_the_response_is_kept_whatever_became_of_it(fault: Fault, reason: str, raw: str) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(fault)) as server:
+        (found,) = classifier(server).classify(posts("odd"))
+    assert (found.reason, found.raw) == (reason, raw)
+
+
+def test_of_a_post_that_was_asked_again_the_last_response_is_kept() -> None:
+    with PerspectiveServer(key=KEY) as server:
+        asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
+        (found,) = asker.classify(posts("Hallo"))
+        assert server.last_request is not None
+        assert json.loads(found.raw or "") == analyze(server.last_request.body, frozenset())
+    assert found.reason is None
 
 
 def test_the_defaults() -> None:
