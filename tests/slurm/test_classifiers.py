@@ -1,15 +1,20 @@
 """Perspective and an LLM from tasks of a real array: one quota, one key that is shown nowhere."""
 
+import json
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from pipeline.classifiers.perspective import ATTRIBUTES
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
-from tests.servers.perspective import PerspectiveServer, score
+from tests.servers.perspective import PerspectiveServer, score, spans
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -17,6 +22,7 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 KEY = "AIza-distinctive-key-4711"
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def perspective(server: PerspectiveServer, **keys: object) -> dict[str, object]:
@@ -55,6 +61,50 @@ def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Ben
     assert rows == expected
     assert files_with(bench.folder, KEY) == []
     assert all(KEY not in done.stdout + done.stderr for done in told)
+
+
+def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
+    bench: Bench,
+) -> None:
+    """As configs/perspective_all.yaml has them, and what is commented out there as well."""
+    source = posts.json_lines(bench.folder / "p.jsonl", 60)
+    shipped = yaml.safe_load((ROOT / "configs" / "perspective_all.yaml").read_text())
+    wanted = {"span_scores": True, "keep_raw": True, "requests_per_minute": 6000}
+    with PerspectiveServer(key=KEY, quota=6000, unsupported=[("FLIRTATION", "en")]) as server:
+        keys = {**shipped["classifier"], **wanted, "base_url": server.url}
+        config = bench.config(source, classifier=keys, sharding={"shards": 3})
+        bench.env["PERSPECTIVE_API_KEY"] = KEY
+        bench.document("submit", "--config", config)
+        assert bench.document("supervise")["state"] == "complete"
+        assert server.paid == 60
+    scores = [name for name in ATTRIBUTES if name != "FLIRTATION"]
+    columns = [
+        column for name in scores for column in (ATTRIBUTES[name], f"{ATTRIBUTES[name]}_spans")
+    ]
+    rows = labels(
+        bench,
+        "SELECT uri, text, attributes_not_supported, prob_flirtation, prob_flirtation_spans, "
+        f"{', '.join(columns)} FROM labels_test ORDER BY uri",
+    )
+    assert [(uri, text) for uri, text, *_ in rows] == [row[:2] for row in posts.rows(60)]
+    for _, text, lacking, flirtation, flirtation_spans, *found in rows:
+        assert (lacking, flirtation, flirtation_spans) == ("FLIRTATION", None, None)
+        expected = [(score(text, name), json.dumps(spans(text, name), separators=(",", ":")))
+                    for name in scores]  # fmt: skip
+        assert list(zip(found[::2], found[1::2], strict=True)) == expected
+    responses = []
+    (run,) = (path.parent for path in (bench.folder / "runs").glob("*/manifest.json"))
+    for index in range(3):
+        name = f"{index:05d}"
+        output = pq.read_schema(run / "outputs" / f"{name}.parquet")
+        publication = output.metadata[b"hpc.publication"].decode()
+        kept = pq.read_table(run / "raw" / f"{name}-{publication}.parquet").to_pylist()
+        responses += [(row["uri"], json.loads(row["response"])) for row in kept]
+    assert sorted(uri for uri, _ in responses) == [uri for uri, *_ in rows]
+    assert all(answer["clientToken"] == uri for uri, answer in responses)
+    assert {len(answer["attributeScores"]) for _, answer in responses} == {20}
+    assert len(list((run / "raw").iterdir())) == 3
+    assert files_with(bench.folder, KEY) == []
 
 
 def test_a_refused_key_blocks_its_shards_with_the_reason_and_costs_nothing(bench: Bench) -> None:
@@ -120,7 +170,7 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
     assert any(labelled for labelled, *_ in rows)
 
 
-def labels(bench: Bench, query: str) -> list[tuple[object, ...]]:
+def labels(bench: Bench, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
         return database.execute(query).fetchall()
 
