@@ -66,7 +66,7 @@ def token(body: Any) -> Any:
     """
     if not isinstance(body, dict):
         raise InvalidAnswer("no JSON object")
-    if "error" in body:
+    if body.get("error") is not None:
         raise InvalidAnswer("an error under HTTP 200")
     return body.get("clientToken")
 

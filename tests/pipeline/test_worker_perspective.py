@@ -78,6 +78,7 @@ def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: 
             assert answer["attributeScores"]["TOXICITY"]["summaryScore"]["value"] == found[1]
         assert row["attributes_not_supported"] == "SPAM"
     assert holding(tmp_path, KEY) == []
+    assert KEY not in f"{labels}{responses}"  # what is compressed in the files
 
 
 def test_the_responses_of_a_life_that_was_killed_are_kept_like_its_labels(tmp_path: Path) -> None:

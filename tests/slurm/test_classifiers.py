@@ -14,7 +14,8 @@ import yaml
 from pipeline.classifiers.perspective import ATTRIBUTES
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
-from tests.servers.perspective import PerspectiveServer, score, spans
+from tests.servers.perspective import Fault, PerspectiveServer, score, spans
+from tests.servers.perspective_answers import ServiceError
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -70,13 +71,21 @@ def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
     source = posts.json_lines(bench.folder / "p.jsonl", 60)
     shipped = yaml.safe_load((ROOT / "configs" / "perspective_all.yaml").read_text())
     wanted = {"span_scores": True, "keep_raw": True, "requests_per_minute": 6000}
-    with PerspectiveServer(key=KEY, quota=6000, unsupported=[("FLIRTATION", "en")]) as server:
+    odd = posts.rows(60)[7][1]
+    error = ServiceError(400, f"Empty, says {KEY}.", {"errorType": "COMMENT_EMPTY"}).reply
+    empty = Fault(status=400, body=error.body)
+    with PerspectiveServer(
+        key=KEY,
+        quota=6000,
+        unsupported=[("FLIRTATION", "en")],
+        faults=lambda text, _: empty if text == odd else None,
+    ) as server:
         keys = {**shipped["classifier"], **wanted, "base_url": server.url}
         config = bench.config(source, classifier=keys, sharding={"shards": 3})
         bench.env["PERSPECTIVE_API_KEY"] = KEY
         bench.document("submit", "--config", config)
         assert bench.document("supervise")["state"] == "complete"
-        assert server.paid == 60
+        assert server.paid == 59
     scores = [name for name in ATTRIBUTES if name != "FLIRTATION"]
     columns = [
         column for name in scores for column in (ATTRIBUTES[name], f"{ATTRIBUTES[name]}_spans")
@@ -84,25 +93,32 @@ def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
     rows = labels(
         bench,
         "SELECT uri, text, attributes_not_supported, prob_flirtation, prob_flirtation_spans, "
-        f"{', '.join(columns)} FROM labels_test ORDER BY uri",
+        f"{', '.join(columns)} FROM labels_test WHERE reason IS NULL ORDER BY uri",
     )
-    assert [(uri, text) for uri, text, *_ in rows] == [row[:2] for row in posts.rows(60)]
+    fine = [row[:2] for row in posts.rows(60) if row[1] != odd]
+    assert [(uri, text) for uri, text, *_ in rows] == fine
+    assert labels(bench, "SELECT text, reason FROM labels_test WHERE reason IS NOT NULL") == [
+        (odd, "comment_empty")
+    ]
     for _, text, lacking, flirtation, flirtation_spans, *found in rows:
         assert (lacking, flirtation, flirtation_spans) == ("FLIRTATION", None, None)
         expected = [(score(text, name), json.dumps(spans(text, name), separators=(",", ":")))
                     for name in scores]  # fmt: skip
         assert list(zip(found[::2], found[1::2], strict=True)) == expected
-    responses = []
+    responses: dict[str, Any] = {}
     (run,) = (path.parent for path in (bench.folder / "runs").glob("*/manifest.json"))
     for index in range(3):
         name = f"{index:05d}"
         output = pq.read_schema(run / "outputs" / f"{name}.parquet")
         publication = output.metadata[b"hpc.publication"].decode()
         kept = pq.read_table(run / "raw" / f"{name}-{publication}.parquet").to_pylist()
-        responses += [(row["uri"], json.loads(row["response"])) for row in kept]
-    assert sorted(uri for uri, _ in responses) == [uri for uri, *_ in rows]
-    assert all(answer["clientToken"] == uri for uri, answer in responses)
-    assert {len(answer["attributeScores"]) for _, answer in responses} == {20}
+        responses |= {row["uri"]: json.loads(row["response"]) for row in kept}
+    (error_uri,) = responses.keys() - {uri for uri, *_ in rows}
+    assert responses.pop(error_uri)["error"]["message"] == "Empty, says [key]."
+    assert len(responses) == 59
+    for uri, answer in responses.items():
+        assert (answer["clientToken"], len(answer["attributeScores"])) == (uri, 20)
+    assert KEY not in str(responses)
     assert len(list((run / "raw").iterdir())) == 3
     assert files_with(bench.folder, KEY) == []
 

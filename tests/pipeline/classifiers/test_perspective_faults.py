@@ -91,7 +91,7 @@ def test_with_one_attribute_of_two_missing_there_is_no_half_answer() -> None:
 def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
     value: float,
 ) -> None:
-    answer = body(value) | {"languages": ["tlh"], "detectedLanguages": 7, "more": None}
+    answer = body(value) | {"languages": ["tlh"], "detectedLanguages": 7, "error": None}
     answer["attributeScores"]["INSULT"] = {"summaryScore": {"value": "none"}}
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
         found = verdicts(classifier(server), posts("odd"))
