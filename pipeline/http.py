@@ -164,8 +164,8 @@ class Endpoint:
             return self._no_reply(_TIMED_OUT, error), None
         except requests.RequestException as error:
             return self._no_reply(_CUT, error), None
-        # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
-        # And the key first: cut in the middle, it would not be found.
+        # UTF-8, as JSON is: requests takes pages without a charset for Latin-1, and guesses for
+        # others. The key first: cut in the middle, it would not be found.
         text = self._secret.redact(response.content.decode(errors="replace"))
         status, shown = response.status_code, f"HTTP {response.status_code}: {text[:300]}"
         try:

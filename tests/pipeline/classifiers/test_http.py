@@ -68,9 +68,10 @@ PLAIN = {"Content-Type": "application/json"}  # no charset: it is UTF-8 all the 
     [
         (Reply(body='{ "a" : "🦋" }\n', headers=PLAIN), '{ "a" : "🦋" }\n'),
         (Reply(status=400, body=f'{{"said": "{KEY}"}}'), '{"said": "[key]"}'),
-        (Reply(status=404, body="<html>é" + 999 * "x"), "<html>é" + 999 * "x"),
-        (Reply(status=403, body=b"\xff\x00", headers={"Content-Type": "a/b; charset=utf-7"}),
-         "\ufffd\x00"),
+        (Reply(status=404, body="<html>é" + 999 * "x", headers={"Content-Type": "text/html"}),
+         "<html>é" + 999 * "x"),
+        (Reply(status=403, body=b"\xff\x00+2AA-", headers={"Content-Type": "a/b; charset=utf-7"}),
+         "\ufffd\x00+2AA-"),
         (Reply(status=403), ""),
     ],
 )  # fmt: skip

@@ -105,6 +105,19 @@ def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
         ("0.5", "no JSON object"),
         ({"error": {"code": 403, "message": "no"}}, "an error under HTTP 200"),
         ({**body(0.5), "error": {}}, "an error under HTTP 200"),
+        (
+            {
+                "error": {
+                    "details": [
+                        {
+                            "errorType": "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
+                            "languageNotSupportedByAttributeError": {"attribute": "TOXICITY"},
+                        }
+                    ]
+                }
+            },
+            "an error under HTTP 200",
+        ),
     ],
     ids=repr,
 )

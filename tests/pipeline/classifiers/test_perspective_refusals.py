@@ -1,6 +1,7 @@
 """What the service refuses, case by case: one post's reason, or the end of the run with advice."""
 
 import functools
+import threading
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ NO_RPC = error(403, "Requests to this API are blocked.", {"reason": "API_KEY_SER
 # Whatever is asked gets it.
 FATAL: dict[str, tuple[Reply, str]] = {
     "a wrong key": (google.key_invalid().reply, KEY_ADVICE),
-    "a key that has expired": (error(400, "API key expired. Renew it.", EXPIRED), KEY_ADVICE),
+    "a key that has expired": (error(400, "Renew it.", EXPIRED), KEY_ADVICE),
     "a wrong key, in words alone": (error(400, "API key not valid."), KEY_ADVICE),
     "no key": (google.key_missing().reply, KEY_ADVICE),
     "a key for other services": (NO_RPC, KEY_ADVICE),
@@ -83,6 +84,7 @@ FATAL: dict[str, tuple[Reply, str]] = {
     "a type that nobody knows": (typed("SOMETHING_NEW"), NOT_TAKEN),
     "400 without a word": (Reply(status=400), NOT_TAKEN),
     "400, a page": (html(400), NOT_TAKEN),
+    "400, an empty object": (Reply(status=400, body={}), NOT_TAKEN),
     "400, and it is no error": (Reply(status=400, body={"error": "no"}), NOT_TAKEN),
     "400, details that are none": (
         Reply(status=400, body={"error": {"message": 7, "details": ["x", {"errorType": 3}]}}),
@@ -158,15 +160,21 @@ def test_what_one_post_is_refused_for_is_its_reason_and_costs_no_more_than_to_be
     assert alike["fine"].values is not None
 
 
-@pytest.mark.parametrize("status", [403, 404])
-def test_a_refusal_of_everything_is_fatal_even_where_others_were_scored(status: int) -> None:
-    """The key is taken away, or the service ends, in the middle of a task."""
-    fault = Fault(status=status)
-    with (
-        PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "late" else None) as server,
-        pytest.raises(TaskError) as raised,
-    ):
-        verdicts(classifier(server.url, max_in_flight=1), posts("fine", "late"))
+@pytest.mark.parametrize("reply", [google.key_invalid().reply, Reply(status=403), html(404)])
+def test_the_key_or_the_service_may_go_while_others_are_scored(reply: Reply) -> None:
+    """That is no post's own, whatever came for others meanwhile."""
+    out = threading.Event()
+
+    def happens(text: str, _: int) -> Fault | None:
+        late = text == "late" and out.wait(30)
+        return Fault(status=reply.status, body=reply.body) if late else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        coming = classifier(server.url, max_in_flight=2).classify(posts("late", "fine"))
+        assert next(coming).values is not None
+        out.set()
+        with pytest.raises(TaskError) as raised:
+            next(coming)
     assert raised.value.cause is Cause.REFUSED
 
 
