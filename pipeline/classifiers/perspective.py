@@ -6,43 +6,18 @@ from collections.abc import Iterator, Sequence
 from pipeline.budget import Pace
 from pipeline.classifiers import perspective_reply as reply_of
 from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.perspective_columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective_languages import Support
 from pipeline.classifiers.perspective_reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidAnswer
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, base_url, until_next_minute
 from pipeline.inflight import in_flight
-from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
 PATH = "/v1alpha1/comments:analyze"
 
-# The lab's column of each attribute.
-ATTRIBUTES = {
-    "TOXICITY": "prob_toxic",
-    "SEVERE_TOXICITY": "prob_severe_toxic",
-    "IDENTITY_ATTACK": "prob_identity_attack",
-    "INSULT": "prob_insult",
-    "PROFANITY": "prob_profanity",
-    "THREAT": "prob_threat",
-    "AFFINITY_EXPERIMENTAL": "prob_affinity",
-    "COMPASSION_EXPERIMENTAL": "prob_compassion",
-    "CURIOSITY_EXPERIMENTAL": "prob_curiosity",
-    "NUANCE_EXPERIMENTAL": "prob_nuance",
-    "PERSONAL_STORY_EXPERIMENTAL": "prob_personal_story",
-    "REASONING_EXPERIMENTAL": "prob_reasoning",
-    "RESPECT_EXPERIMENTAL": "prob_respect",
-    "ALIENATION_EXPERIMENTAL": "prob_alienation",
-    "FEARMONGERING_EXPERIMENTAL": "prob_fearmongering",
-    "GENERALIZATION_EXPERIMENTAL": "prob_generalization",
-    "MORAL_OUTRAGE_EXPERIMENTAL": "prob_moral_outrage",
-    "SCAPEGOATING_EXPERIMENTAL": "prob_scapegoating",
-    "SEXUALLY_EXPLICIT": "prob_sexually_explicit",
-    "FLIRTATION": "prob_flirtation",
-    "SPAM": "prob_spam",
-}
-
-DROPPED = "attributes_not_supported"
 MOST_BYTES = 20_480
 
 # What no post would survive.
@@ -94,9 +69,7 @@ class Perspective(Classifier):
         self._languages: list[str] = options["languages"]
         self._spans: bool = options.get("span_scores", False)
         self._limit: int = options["max_in_flight"]
-        scores = [Column(ATTRIBUTES[name], "number") for name in self._attributes]
-        spans = [Column(_spans_column(name), "text") for name in self._attributes if self._spans]
-        self.columns = (*scores, *spans, Column(DROPPED, "text"))
+        self.columns = columns(self._attributes, spans=self._spans)
         self._scored = 0
         self._support = Support(self._attributes, self._languages)
         self._probe = self._request(_PROBE, self._attributes)
@@ -212,7 +185,7 @@ class Perspective(Classifier):
         for name in asked:
             values[ATTRIBUTES[name]] = reply_of.probability(reply.body, name)
             if self._spans:
-                values[_spans_column(name)] = reply_of.spans(reply.body, name, post.text)
+                values[spans_column(name)] = reply_of.spans(reply.body, name, post.text)
         return values
 
     def _row(
@@ -227,7 +200,3 @@ class Perspective(Classifier):
         dropped = ",".join(name for name in self._attributes if name not in asked) or None
         raw = reply.text if reply else None
         return Answer(post.uri, values, reason, facts={DROPPED: dropped}, raw=raw)
-
-
-def _spans_column(attribute: str) -> str:
-    return f"{ATTRIBUTES[attribute]}_spans"

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.classifiers import perspective
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import ATTRIBUTES, Perspective
+from pipeline.classifiers.perspective import Perspective
+from pipeline.classifiers.perspective_columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer, Column

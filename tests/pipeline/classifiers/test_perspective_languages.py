@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.classifiers import perspective
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import ATTRIBUTES, Perspective
+from pipeline.classifiers.perspective import Perspective
+from pipeline.classifiers.perspective_columns import ATTRIBUTES
 from pipeline.classifiers.perspective_languages import Support
 from pipeline.classifiers.perspective_reply import Refusal, refusal
 from pipeline.errors import Cause, TaskError
