@@ -129,7 +129,9 @@ def _bring_in(
     database: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output]
 ) -> Iterator[tuple[_Output, int, int]]:
     name = run.manifest.name
-    ledger.ensure_labels(database, name, batch[0].labels.schema)
+    # All of them: a run that was under way while its program was updated has two kinds.
+    for schema in dict.fromkeys(one.labels.schema.remove_metadata() for one in batch):
+        ledger.ensure_labels(database, name, schema)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
     labels = [one.labels for one in batch]
     present = ledger.overlap(database, name, run.run_id, labels, outdated=outdated)

@@ -10,6 +10,7 @@ from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.sql import quoted
 
 SHOWN_VALUES = 6
+COUNT_TYPE = "UINTEGER"  # what an answer cost: no label
 SHOWN_ROWS = 5
 SHOWN_COLUMNS = 8
 TEXT_WIDTH = 56
@@ -27,7 +28,9 @@ def text(database: str, name: str) -> str:
         table = quoted(ledger.labels_table(name))
         ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
         described = labels.execute(f"DESCRIBE {table}").fetchall()
-        columns = [(row[0], row[1]) for row in described if row[0] not in ours]
+        columns = [
+            (row[0], row[1]) for row in described if row[0] not in ours and row[1] != COUNT_TYPE
+        ]
         lines = [f"{database}, table {ledger.labels_table(name)}:", *_counts(labels, table)]
         lines += [_column(labels, table, column, kind) for column, kind in columns]
         lines += _rows(labels, table, [column for column, _ in columns][:SHOWN_COLUMNS])

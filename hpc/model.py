@@ -192,7 +192,8 @@ class Attempt:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardFacts:
     """All that was observed of one shard. `rows` counts the rows in its checkpoint parts;
-    `heartbeat` is the last one of its last attempt, where that may be running."""
+    `heartbeat` is the last one of its last attempt, where that may be running; `left_behind`, where
+    there is none of that, the newest of an attempt that kept rows: what those cost."""
 
     index: int
     posts: int
@@ -200,6 +201,7 @@ class ShardFacts:
     attempts: tuple[Attempt, ...] = ()
     rows: int = 0
     heartbeat: Heartbeat | None = None
+    left_behind: Heartbeat | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

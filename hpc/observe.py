@@ -102,14 +102,17 @@ def _facts(
     facts = []
     for shard, verdict in zip(run.manifest.shards, verdicts, strict=True):
         own = attempts.get(shard.index, [])
+        trace = traces.get(shard.index, _NO_TRACE)
+        beat = _heartbeat(run, shard.index, own)
         facts.append(
             ShardFacts(
                 index=shard.index,
                 posts=shard.posts,
                 output=verdict,
                 attempts=tuple(own),
-                rows=min(sum(traces.get(shard.index, _NO_TRACE).rows.values()), shard.posts),
-                heartbeat=_heartbeat(run, shard.index, own),
+                rows=min(sum(trace.rows.values()), shard.posts),
+                heartbeat=beat,
+                left_behind=None if beat else _left_behind(run, shard.index, trace),
             )
         )
     return tuple(facts)
@@ -136,6 +139,13 @@ def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | Non
     if not attempts or attempts[-1].phase is not Phase.ACTIVE:
         return None
     return heartbeat.read(work_path(run.folder, index), attempts[-1].number)
+
+
+def _left_behind(run: Run, index: int, trace: _Trace) -> Heartbeat | None:
+    """Of the newest attempt that kept rows and left one: what is paid for stays counted while a
+    shard waits for its next attempt."""
+    beats = (heartbeat.read(work_path(run.folder, index), n) for n in sorted(trace.rows)[::-1])
+    return next((beat for beat in beats if beat), None)
 
 
 def _names(folder: Path) -> frozenset[str]:

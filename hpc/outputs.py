@@ -1,7 +1,8 @@
 """Which outputs of a run verify, opening no more files than have changed since the last look.
 
 10,000 footers take some seconds on a shared file system, and `status` is asked often. What was
-verified is remembered beside the run by size, time and inode; the memory may be deleted.
+verified is remembered beside the run by size, time and inode, with what its answers cost; the
+memory may be deleted.
 """
 
 import contextlib
@@ -11,13 +12,14 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from hpc.model import Run
-from pipeline import files, output
+from pipeline import counts, files, output
 from pipeline.manifest import output_path
 from pipeline.output import Verdict
 
 MEMORY = ".seen-outputs.json"
 
-_Seen = dict[str, list[int | str]]
+_Stamp = list[int]  # size, time of change, inode
+_Seen = dict[str, tuple[_Stamp, Verdict]]
 
 
 def look(run: Run) -> tuple[Verdict, ...]:
@@ -29,18 +31,14 @@ def look(run: Run) -> tuple[Verdict, ...]:
     seen: _Seen = {}
     for name, stamp in _stamps(run.folder / "outputs", names):
         index = names[name]
-        before = remembered.get(name)
-        if before and before[:-1] == stamp:
-            verdict = Verdict(publication=str(before[-1]))
-        else:
+        before, verdict = remembered.get(name, (None, Verdict()))
+        if before != stamp:
             verdict = output.verify(run.folder, run.manifest, index)
         verdicts[index] = verdict
-        if verdict.publication is not None:
-            seen[name] = [*stamp, verdict.publication]
+        if verdict.verified:
+            seen[name] = stamp, verdict
     if seen != remembered:
-        # Only a memory: a reader without the right to write, or a full disk, does without.
-        with contextlib.suppress(OSError):
-            files.write_text(run.folder / MEMORY, json.dumps(seen, separators=(",", ":")))
+        _remember(run.folder, seen)
     return tuple(verdicts)
 
 
@@ -52,7 +50,7 @@ def set_aside(run: Run, index: int) -> Path:
     return aside
 
 
-def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, list[int | str]]]:
+def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, _Stamp]]:
     """Size, time and inode of those files of `folder` that are there; tasks rename and a person
     deletes while we look, and what goes away must not take the others along."""
     try:
@@ -77,4 +75,16 @@ def _remembered(folder: Path) -> _Seen:
         return {}
     if not isinstance(values, dict):
         return {}
-    return {name: stamp for name, stamp in values.items() if isinstance(stamp, list)}
+    return {
+        name: (one[:3], Verdict(publication=str(one[3]), counts=counts.read(one[4])))
+        for name, one in values.items()
+        # An older version's four say nothing of the cost: looked at once more.
+        if isinstance(one, list) and len(one) == 5
+    }
+
+
+def _remember(folder: Path, seen: _Seen) -> None:
+    values = {name: [*stamp, one.publication, one.counts] for name, (stamp, one) in seen.items()}
+    # Only a memory: a reader without the right to write, or a full disk, does without.
+    with contextlib.suppress(OSError):
+        files.write_text(folder / MEMORY, json.dumps(values, separators=(",", ":")))

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from hpc.arrays import compress
 from hpc.model import Judgement, Observation, Run, ShardFacts, State
+from hpc.usage import Usage, usage_line, usage_of
 
 
 class RunState(StrEnum):
@@ -50,13 +52,15 @@ def posts_done(shard: ShardFacts) -> int:
 
 
 def document(run: Run, observation: Observation, judged: Sequence[Judgement]) -> dict[str, Any]:
-    """What `status --json` prints."""
+    """What `status --json` prints. `usage` is null while no answer has told what it cost."""
+    used = _usage(run, observation)
     return {
         "run_id": run.run_id,
         "run_dir": str(run.folder),
         "state": str(run_state(judged)),
         "posts": run.manifest.posts,
         "posts_done": sum(map(posts_done, observation.shards)),
+        "usage": asdict(used) if used else None,
         "shards": [
             {
                 "index": one.index,
@@ -96,6 +100,7 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
         ),
         "",
         _progress(run, observation, run_state(judged)),
+        *_cost(run, observation, run_state(judged)),
         *_messages(judged),
     ]
     return "\n".join(lines)
@@ -118,6 +123,17 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
     beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
     rate = sum(beats) / 60 or done / seconds
     return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
+
+
+def _cost(run: Run, observation: Observation, state: RunState) -> list[str]:
+    used = _usage(run, observation)
+    return [usage_line(used, complete=state is RunState.COMPLETE)] if used else []
+
+
+def _usage(run: Run, observation: Observation) -> Usage | None:
+    return usage_of(
+        observation.shards, posts=run.manifest.posts, price=run.manifest.classifier.get("price")
+    )
 
 
 def counted(number: int, thing: str) -> str:

@@ -16,9 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline import counts, files
 from pipeline.errors import Cause, TaskError
-from pipeline.model import ENVELOPE, RAW, SHARD_SCHEMA, Answer, Column, LabelValue, Receipt
+from pipeline.model import (
+    COUNT,
+    ENVELOPE,
+    LARGEST_COUNT,
+    RAW,
+    SHARD_SCHEMA,
+    Answer,
+    Column,
+    LabelValue,
+    Receipt,
+)
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
 
@@ -27,9 +37,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "integer": (int,),
     "flag": (bool,),
+    COUNT: (int,),
 }
 
-_LARGEST = {"number": sys.float_info.max, "integer": 2**63, "flag": 2}
+_LARGEST = {"number": sys.float_info.max, "integer": 2**63, "flag": 2, COUNT: LARGEST_COUNT + 1}
 
 
 def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
@@ -73,6 +84,7 @@ class Checkpoint:
         self._metadata = {**receipt.metadata(), "hpc.config_hash": question}
         self._schema = part_schema(columns, keep_raw=keep_raw)
         self._kinds = {column.name: column.kind for column in columns}
+        self._counted = counts.counted(columns)
         self._life = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
         self._pending: list[dict[str, object]] = []
@@ -88,7 +100,9 @@ class Checkpoint:
         """Reads the parts of earlier lives. One that cannot be read is named on stderr."""
         for path in sorted(self._folder.glob("*.parquet")):
             try:
-                table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+                table = self._with_counts(
+                    pq.read_table(path, page_checksum_verification=True, partitioning=None)
+                )
                 ours, same_columns = self._is_ours(table), table.schema.equals(self._schema)
             except (OSError, ValueError, pa.ArrowException) as error:
                 print(f"{path}: left out, it cannot be read: {error}", file=sys.stderr)
@@ -108,6 +122,10 @@ class Checkpoint:
         first = pc.equal(pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32()))
         return table.filter(first)
 
+    def counts(self) -> dict[str, int]:
+        """What all answers so far cost, as their output's footer will say."""
+        return counts.summed(self.answered(), self._counted) if self._counted else {}
+
     def add(self, answer: Answer) -> None:
         """Raises TaskError where the values are not what the classifier's columns declare."""
         row: dict[str, object] = {
@@ -122,7 +140,8 @@ class Checkpoint:
             raise _broken(f"gave neither a label nor a reason for {answer.uri}")
         values = {**answer.facts, **(answer.values or {})}
         undeclared = values.keys() - self._kinds.keys()
-        if undeclared or (answer.values is not None and len(values) < len(self._kinds)):
+        left_out = self._kinds.keys() - values.keys() - set(self._counted)
+        if undeclared or (answer.values is not None and left_out):
             raise _broken(
                 f"declares the columns {', '.join(self._kinds)} "
                 f"but answered {', '.join(values)} for {answer.uri}"
@@ -155,6 +174,14 @@ class Checkpoint:
         for path in self._read:
             path.unlink(missing_ok=True)
 
+    def _with_counts(self, table: pa.Table) -> pa.Table:
+        """With those that an older version of the classifier did not keep: unknown, not unpaid."""
+        for at, field in enumerate(self._schema):
+            if field.name in self._counted and field.name not in table.column_names:
+                unknown = pa.nulls(table.num_rows, field.type)
+                table = table.add_column(min(at, table.num_columns), field, unknown)
+        return table
+
     def _table(self) -> pa.Table:
         return pa.Table.from_pylist(self._pending, schema=self._schema)
 
@@ -173,6 +200,8 @@ def _fits(value: LabelValue, kind: str) -> bool:
         return False
     if isinstance(value, str):
         return _is_utf8(value)
+    if kind == COUNT and value < 0:
+        return False
     return not math.isnan(value) if isinstance(value, float) else abs(value) < _LARGEST[kind]
 
 

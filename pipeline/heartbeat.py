@@ -1,16 +1,16 @@
 """A running task's sign of life: one small file, replaced every few seconds, that tells a task that
-works from one that hangs, and what its service complains of."""
+works from one that hangs, what its service complains of, and what its answers cost so far."""
 
 import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline import files
+from pipeline import counts, files
 
 HEARTBEAT_SECONDS = 15.0
 LONGEST_ERROR = 200
@@ -22,7 +22,8 @@ _ENDING = ".heartbeat.json"
 class Heartbeat:
     """Times are UTC. `rows` of `posts` are answered, those of former lives counted;
     `progress_at` is when `rows` last grew, or when this life started; `last_error` is '' while the
-    service has no complaint."""
+    service has no complaint. `counts` sums up what these rows cost, `counts_per_minute` says how
+    fast that grew lately; an older version's file has neither."""
 
     written_at: datetime
     progress_at: datetime
@@ -31,6 +32,8 @@ class Heartbeat:
     rate_per_minute: float
     last_error: str
     node: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    counts_per_minute: Mapping[str, float] = field(default_factory=dict)
 
 
 def path_of(folder: Path, attempt: int) -> Path:
@@ -42,7 +45,13 @@ def read(folder: Path, attempt: int) -> Heartbeat | None:
     try:
         values = json.loads(path_of(folder, attempt).read_text(encoding="utf-8"))
         times = {key: datetime.fromisoformat(values[key]) for key in ("written_at", "progress_at")}
-        return Heartbeat(**{**values, **times})
+        sums = {
+            "counts": counts.read(values.get("counts")),
+            "counts_per_minute": counts.read_rates(values.get("counts_per_minute")),
+        }
+        # A newer version's file may say more; a supervisor that was started before reads it too.
+        known = {key: values[key] for key in values if key in Heartbeat.__dataclass_fields__}
+        return Heartbeat(**{**known, **times, **sums})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -59,6 +68,7 @@ class Heart:
     Args:
         rows: answered before this life.
         trouble: what is going wrong at the moment, without any key.
+        spent: what all answers so far cost; asked at every beat.
     """
 
     def __init__(
@@ -70,15 +80,17 @@ class Heart:
         rows: int,
         node: str,
         trouble: Callable[[], str],
+        spent: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._path = path_of(folder, attempt)
         self._posts = posts
         self._rows = rows
         self._node = node
         self._trouble = trouble
+        self._spent = spent
         now = time.monotonic()
         self._progress = now
-        self._beats = deque([(now, rows)], maxlen=_RATE_BEATS)
+        self._beats = deque([(now, rows, spent())], maxlen=_RATE_BEATS)
         self.beat(now)
 
     def tick(self, now: float, rows: int) -> None:
@@ -91,8 +103,9 @@ class Heart:
 
     def beat(self, now: float) -> None:
         self._due = now + HEARTBEAT_SECONDS
-        since, rows = self._beats[0]
-        self._beats.append((now, self._rows))
+        since, rows, before = self._beats[0]
+        spent = self._spent()
+        self._beats.append((now, self._rows, spent))
         written_at = datetime.now(UTC)
         beat = Heartbeat(
             written_at=written_at,
@@ -104,6 +117,8 @@ class Heart:
             else 0.0,
             last_error=self._trouble()[:LONGEST_ERROR],
             node=self._node,
+            counts=spent,
+            counts_per_minute=counts.per_minute(spent, before, now - since),
         )
         # Only a sign: a full disk or a cleared folder must not end a task that can still work.
         with contextlib.suppress(OSError):

@@ -42,12 +42,13 @@ def base_url(section: Section, *default: str) -> str:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
     """A status and its JSON body. Status 0: the answer was no JSON. `text` is the body as it came,
-    but for the key; None where nothing came."""
+    but for the key; None where nothing came. `retry`: whether the service says to ask again."""
 
     status: int
     body: Any
     shown: str
     text: str | None = None
+    retry: bool | None = None
 
 
 class Stopped(Exception):
@@ -120,20 +121,21 @@ class Endpoint:
                 raise Stopped
             reply, wait = self._send(payload)
             self.trouble = "" if reply.status == 200 else reply.shown
-            if reply.status == 429 and not _is_final(reply.body):
+            if reply.status == 429 and not _is_final(reply):
                 throttled_since = throttled_since or time.monotonic()
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
                     raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
                 throttled += 1  # no try of this request: the service has not looked at it
                 self._pace.pause(self._until_quota(wait, throttled))
                 continue
-            if not (reply.status in PASSING or reply.status >= 500 or reply.status <= INVALID_JSON):
+            passing = reply.status in PASSING or reply.status >= 500 or reply.status <= INVALID_JSON
+            if not passing and not reply.retry:
                 self._successes += reply.status == 200
                 return reply
             sent += 1
-            if sent >= allowed:
+            if sent >= allowed or reply.retry is False:
                 own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
-                if tries:
+                if tries or not passing:
                     return reply
                 others = self._answers_others(answered_before, stop)
                 if own and others:
@@ -164,15 +166,16 @@ class Endpoint:
             return self._no_reply(_TIMED_OUT, error), None
         except requests.RequestException as error:
             return self._no_reply(_CUT, error), None
-        # UTF-8, as JSON is: requests takes pages without a charset for Latin-1, and guesses for
-        # others. The key first: cut in the middle, it would not be found.
+        # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
+        # And the key first: cut in the middle, it would not be found.
         text = self._secret.redact(response.content.decode(errors="replace"))
         status, shown = response.status_code, f"HTTP {response.status_code}: {text[:300]}"
         try:
             body = response.json()
         except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
             body, status = None, INVALID_JSON if status == 200 else status
-        return Reply(status=status, body=body, shown=shown, text=text), _asked_wait(response)
+        reply = Reply(status=status, body=body, shown=shown, text=text, retry=_advice(response))
+        return reply, _asked_wait(response)
 
     def _no_reply(self, status: int, error: Exception) -> Reply:
         return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
@@ -197,13 +200,24 @@ def until_next_minute(now: float | None = None) -> float:
     return 60.0 - (time.time() if now is None else now) % 60.0 + random.uniform(0.1, 2.0)
 
 
-def _is_final(body: Any) -> bool:
+def _is_final(throttled: Reply) -> bool:
     """`insufficient_quota` comes as a 429 and never passes (OpenAI's error codes)."""
+    body = throttled.body
     error = body.get("error") if isinstance(body, dict) else None
-    return isinstance(error, dict) and "insufficient_quota" in (
-        error.get("code"),
-        error.get("type"),
+    return throttled.retry is False or (
+        isinstance(error, dict)
+        and "insufficient_quota"
+        in (
+            error.get("code"),
+            error.get("type"),
+        )
     )
+
+
+def _advice(response: requests.Response) -> bool | None:
+    """OpenAI's header, which overrules the status, as in its own clients; a 200 needs none."""
+    said = None if response.status_code == 200 else response.headers.get("x-should-retry")
+    return {"true": True, "false": False}.get(said or "")
 
 
 def _asked_wait(response: requests.Response) -> float | None:

@@ -2,26 +2,34 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-from pipeline.model import Answer, Post
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
 
 
 def in_flight(
-    posts: Sequence[Post],
-    ask: Callable[[Post, threading.Event], Answer],
+    posts: Iterable[Asked],
+    ask: Callable[[Asked, threading.Event], Told],
     *,
     limit: int,
-) -> Iterator[Answer]:
-    """Yields the answers of `ask` for every post, at most `limit` being asked at once.
+    again: deque[Asked] | None = None,
+) -> Iterator[Told]:
+    """Yields the answers of `ask` for every post, or whatever else is asked about, at most `limit`
+    being asked at once.
 
     After the first exception no new post is asked, what is in flight is still yielded (it is paid
     for), and then the exception is raised. `ask` is given an event that is set from then on: its
     waits should end with it.
+
+    Args:
+        again: what `ask` puts there is asked before any other of `posts`.
     """
     stop = threading.Event()
-    finished: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[Future[Told]] = queue.SimpleQueue()
     waiting = iter(posts)
     asked = 0
     failure: BaseException | None = None
@@ -29,7 +37,7 @@ def in_flight(
     try:
         while True:
             while failure is None and asked < limit:
-                post = next(waiting, None)
+                post = again.popleft() if again else next(waiting, None)
                 if post is None:
                     break
                 pool.submit(ask, post, stop).add_done_callback(finished.put)

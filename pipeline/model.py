@@ -34,7 +34,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One label column of a classifier. `kind` is text, number, integer or flag."""
+    """One column of a classifier. `kind` is text, number, integer, flag or count.
+
+    A count says what an answer cost, such as tokens: no label, may be left out where it is not
+    known, and is summed up for `status`. Unsigned, by which a database tells it from a label.
+    """
 
     name: str
     kind: str
@@ -43,7 +47,16 @@ class Column:
         return pa.field(self.name, _ARROW[self.kind])
 
 
-_ARROW = {"text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
+COUNT = "count"
+LARGEST_COUNT = 2**32 - 1
+
+_ARROW = {
+    "text": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "flag": pa.bool_(),
+    COUNT: pa.uint32(),
+}
 
 UTC_TIMESTAMP = pa.timestamp("us")
 

@@ -3,8 +3,10 @@
 It appears by one rename, carries its receipt in the footer, and holds exactly the shard's posts.
 """
 
+import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline import counts, files
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import Manifest, output_path, raw_path
 from pipeline.model import ENVELOPE, PROVENANCE, RAW, SHARD_SCHEMA, Column, output_schema
 
 PUBLICATION = "hpc.publication"
+USAGE = "hpc.usage"
 
 # A damaged name or receipt is a UnicodeDecodeError, a ValueError.
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)
@@ -28,11 +31,12 @@ class Verdict:
     """What one look at an output's footer says.
 
     `publication` tells one publication of a shard from the next; `problem` says why the file is
-    no output of this shard. Both None: there is no file.
+    no output of this shard. Both None: there is no file. `counts` sums up what its answers cost.
     """
 
     publication: str | None = None
     problem: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def verified(self) -> bool:
@@ -101,13 +105,13 @@ def publish(
         "config_hash": manifest.config_hash,
     }
     arrays = []
-    for field in schema:
-        if field.name in constants:
-            arrays.append(pa.repeat(pa.scalar(constants[field.name], field.type), posts.num_rows))
-        elif field.name in SHARD_SCHEMA.names:
-            arrays.append(posts[field.name])
+    for one in schema:
+        if one.name in constants:
+            arrays.append(pa.repeat(pa.scalar(constants[one.name], one.type), posts.num_rows))
+        elif one.name in SHARD_SCHEMA.names:
+            arrays.append(posts[one.name])
         else:
-            arrays.append(answered[field.name])
+            arrays.append(answered[one.name])
     publication = uuid.uuid4().hex
     footer = {
         **manifest.receipt(index).metadata(),
@@ -115,6 +119,8 @@ def publish(
         "hpc.attempt": str(attempt),
         "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if counted := counts.counted(columns):
+        footer[USAGE] = json.dumps(counts.summed(answered, counted))
     if RAW.name in answers.column_names:
         raw = raw_path(run_dir, index, publication)
         raw.parent.mkdir(exist_ok=True)
@@ -141,4 +147,12 @@ def _judge(
     posts = manifest.shards[index].posts
     if rows != posts:
         return Verdict(problem=f"it holds {rows} rows, the shard {posts} posts")
-    return Verdict(publication=found.get(PUBLICATION, "unnamed"))
+    return Verdict(publication=found.get(PUBLICATION, "unnamed"), counts=_usage(found.get(USAGE)))
+
+
+def _usage(text: str | None) -> dict[str, int]:
+    """Never a reason to take an output for none: its rows are the truth."""
+    try:
+        return counts.read(json.loads(text or "{}"))
+    except (ValueError, RecursionError):
+        return {}

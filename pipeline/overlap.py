@@ -42,8 +42,8 @@ class Presence:
 
 
 def columns(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> dict[str, Column]:
-    """The label columns of a name in an attached database, by their names; those of types that
-    nothing here makes are left out."""
+    """The label columns of a name in an attached database, by their names; those of other types,
+    such as counts of what an answer cost, are left out."""
     ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
     rows = connection.execute(f"DESCRIBE {_table(name, catalog)}").fetchall()
     return {

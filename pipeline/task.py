@@ -133,6 +133,7 @@ class Task:
             rows=self.kept,
             node=self._node,
             trouble=lambda: self._classifier.secret.redact(self._classifier.trouble),
+            spent=self._checkpoint.counts,
         )
         return at_once, alone
 

@@ -22,7 +22,7 @@ LONGEST = 250
 PURE = {
     f"hpc.{name}"
     for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
-                 "slurm_states", "model", "agreement", "resampling", "comparison")
+                 "slurm_states", "model", "agreement", "resampling", "comparison", "usage")
 }  # fmt: skip
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
             "re", "typing", "pathlib", "numpy"}  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from pipeline.model import ENVELOPE, PROVENANCE, Column, JsonObject, LabelValue
 from pipeline.section import Section
+from pipeline.tokens import COLUMNS
 
 _KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
 MODEL_COLUMN = "llm_model_name"
-_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE))}
+_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE, *COLUMNS))}
 
 
 class InvalidAnswer(Exception):
@@ -37,7 +38,9 @@ class Label:
     def schema(self) -> JsonObject:
         match self.type:
             case "choice":
-                return {"enum": list(self.choices)}
+                # Of each its type, as OpenAI asks for; a list of types loses llama.cpp the enum.
+                said = {"type": "string", "enum": [one for one in self.choices if one is not None]}
+                return {"anyOf": [said, {"type": "null"}]} if None in self.choices else said
             case "bool":
                 return {"type": "boolean"}
             case "number":
@@ -45,6 +48,9 @@ class Label:
                 return {"type": "number", **{k: v for k, v in limits.items() if v is not None}}
             case _:
                 return {"type": "string", "maxLength": self.max_length}
+
+    def described(self) -> JsonObject:
+        return {"enum": list(self.choices)} if self.type == "choice" else self.schema()
 
     def value(self, answer: Any) -> LabelValue:
         """`answer` if it is a value of this label; raises InvalidAnswer otherwise."""
@@ -97,6 +103,8 @@ def _freeze_one(section: Section) -> JsonObject:
         for choice in choices:
             if choice is not None and not isinstance(choice, str):
                 raise section.error("choices", f"{choice!r} is no text: quote it")
+            if choices.count(choice) > 1:
+                raise section.error("choices", f"{choice!r} is there twice")
         frozen["choices"] = choices
     if kind == "number":
         frozen["minimum"] = section.number("minimum", None)
@@ -125,26 +133,62 @@ def schema(labels: tuple[Label, ...]) -> JsonObject:
 
 def instructions(labels: tuple[Label, ...]) -> str:
     """The prompt's last part: what an answer must look like, for servers without constraints."""
-    lines = [
-        f"- {json.dumps(label.name)}: {json.dumps(label.schema(), ensure_ascii=False)}"
+    opening = "Answer with one JSON object and nothing else. Its keys:\n"
+    return opening + described(labels)
+
+
+def described(labels: tuple[Label, ...]) -> str:
+    """A line a label: its key, its values, what it means."""
+    return "\n".join(
+        f"- {json.dumps(label.name)}: {json.dumps(label.described(), ensure_ascii=False)}"
         + (f" ({label.description})" if label.description else "")
         for label in labels
-    ]
-    return "Answer with one JSON object and nothing else. Its keys:\n" + "\n".join(lines)
+    )
 
 
-def read_answer(content: str, labels: tuple[Label, ...]) -> Mapping[str, LabelValue]:
+def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue]:
     """Label values out of a model's words. Raises InvalidAnswer; never guesses."""
-    text = content.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.strip("`").removeprefix("json")
+    return values_of(read_object(content), labels, content)
+
+
+def read_object(content: str) -> Mapping[str, Any]:
+    """The JSON object that a model said, and nothing else; a key that it gave twice has a value
+    that no label takes. Raises InvalidAnswer."""
     try:
-        answer = json.loads(text)
+        answer = json.loads(unfenced(content), object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise InvalidAnswer(f"not JSON: {content[:80]!r}") from None
     if not isinstance(answer, dict):
         raise InvalidAnswer(f"not a JSON object: {content[:80]!r}")
+    return answer
+
+
+def values_of(
+    answer: Mapping[str, Any], labels: tuple[Label, ...], content: str
+) -> dict[str, LabelValue]:
+    """The label values of an object. Raises InvalidAnswer; `content` is shown in its message."""
     missing = [label.name for label in labels if label.name not in answer]
     if missing:
         raise InvalidAnswer(f"without {', '.join(missing)}: {content[:80]!r}")
     return {label.name: label.value(answer[label.name]) for label in labels}
+
+
+def unfenced(content: str) -> str:
+    text = content.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.strip("`").removeprefix("json")
+    return text
+
+
+class _GivenTwice:
+    """The value of a key that stands twice in an object: which one was meant is not guessed."""
+
+    def __str__(self) -> str:
+        return "given twice"
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    for name, value in pairs:
+        answer[name] = _GivenTwice() if name in answer else value
+    return answer

@@ -1,71 +1,67 @@
-"""Any OpenAI-compatible chat endpoint: one post a request, the answer validated here.
+"""Any OpenAI-compatible chat endpoint: a post or a few a request, each answer validated here.
 
-Servers ignore constraints that they do not know with HTTP 200 and reject valid ones with 500, so
-what a server honours is found out by asking once a task, and nothing it says is trusted.
+What a server honours is found out once (structured.py), and nothing that it says is trusted.
 """
 
-import json
+import functools
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from pipeline import tokens
 from pipeline.budget import Pace
-from pipeline.classifiers import labels
-from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers import chat, labels, probabilities, several, structured
+from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
+from pipeline.classifiers.question import Asking, Paid, Question
+from pipeline.classifiers.structured import AUTO, MODES, UNBOUND, Found
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, base_url
 from pipeline.inflight import in_flight
-from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
-MODES = ("json_schema", "json_object", "none")
-# Errors that are about one post and stay so.
-_TOO_LONG = "context_length_exceeded"
-_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
-_ROW_CODES = (_TOO_LONG, "content_filter")
-# What a server honours is asked with this, not with a post: that one may be too long or refused.
-_PROBE = Post("", "The sun is out today.")
-
 
 class Llm(Classifier):
-    """The labels declared in the configuration, and `llm_model_name`."""
+    """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
 
     # The address too: a server of one's own has another in every job.
     operational = frozenset(
         {
             *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file"),
+            *("api_key_env", "api_key_file", "price"),
         }
     )
 
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
         prompt = section.input_file("prompt")
+        declared = labels.freeze(section)
         return {
             "base_url": base_url(section),
             "model": section.text("model"),
             "prompt": prompt.read_text(encoding="utf-8"),
-            "labels": labels.freeze(section),
-            "structured_output": section.choice("structured_output", ("auto", *MODES), "auto"),
+            "labels": declared,
+            **probabilities.freeze(section, labels.thaw(declared)),
+            "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
             "temperature": section.number("temperature", 0.0),
             "max_tokens": section.integer("max_tokens", 256, least=1),
+            **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             "requests_per_minute": section.number("requests_per_minute", None, above=0),
             "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
+            "price": tokens.freeze_price(section),
             **frozen_key_options(section, default_env=None),
         }
 
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self._options = options
-        self._labels = labels.thaw(options["labels"])
-        self._system = options["prompt"].rstrip() + "\n\n" + labels.instructions(self._labels)
-        self._mode: str | None = options["structured_output"]
-        self.columns = (
-            *(label.column for label in self._labels),
-            Column(labels.MODEL_COLUMN, "text"),
-        )
+        self._notes = share.notes
+        self._question = Question(options, server=options["base_url"])
+        self._found: Found | None = None
+        self._refused_several = False
+        self.columns = (*self._question.columns, *tokens.COLUMNS)
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()
@@ -77,7 +73,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=Pace(rate / share.parallel_tasks if rate else None),
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=self._request(_PROBE, MODES[-1], 0),
+            probe=self._question.probe(),
         )
 
     @property
@@ -85,83 +81,101 @@ class Llm(Classifier):
         return self._endpoint.trouble
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        if self._mode == "auto" and posts:
-            self._mode = self._find_mode()
-        return in_flight(posts, self._ask, limit=self._options["max_in_flight"])
+        if posts and self._found is None:
+            self._found = self._find()
+        asked = (Asking(posts=group) for group in several.groups(posts, self._question.most))
+        again: deque[Asking] = deque()
+        ask = functools.partial(self._ask, again)
+        limit = self._options["max_in_flight"]
+        for answers in in_flight(asked, ask, limit=limit, again=again):
+            yield from answers
 
-    def _find_mode(self) -> str:
-        """The first way of asking that gives a valid answer; `none` where no way does.
+    def _find(self) -> Found:
+        wish = self._question.wish
+        found = structured.found(wish, self._notes, self._ask_the_server)
+        if wish.top_logprobs and not found.top_logprobs:
+            print(f"{wish.server} gives no logprobs: no label has a probability", flush=True)
+        return found
 
-        The unconstrained question comes first, with all patience: a server that is still starting
-        must not be taken for one that honours nothing.
-        """
+    def _ask_the_server(self) -> Found:
+        """The unconstrained question comes first, with all patience: a server that is still
+        starting must not be taken for one that honours nothing."""
         stop = threading.Event()
-        first = self._endpoint.post(self._request(_PROBE, MODES[-1], 0), stop)
+        first = self._endpoint.post(self._question.probe(), stop)
         if first.status != 200:
             self._row_reason(first)
-        for mode in MODES[:-1]:
-            reply = self._endpoint.post(self._request(_PROBE, mode, 0), stop, tries=1)
-            self._refuse_fatal(reply)
-            if reply.status == 200:
-                try:
-                    self._values(reply)
-                except labels.InvalidAnswer:
-                    continue
-                return mode
-        return MODES[-1]
 
-    def _ask(self, post: Post, stop: threading.Event) -> Answer:
+        def ask(fields: JsonObject) -> Reply:
+            reply = self._endpoint.post(self._question.proof(fields), stop, tries=2)
+            self._refuse_fatal(reply)
+            return reply
+
+        return structured.find(self._question.wish, ask)
+
+    def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
+        """Answers for those posts that have one; the others are put into `again`, one by one."""
+        found = self._found or Found(mode=UNBOUND)
+        if len(asked.posts) == 1:
+            return [self._ask_one(asked.posts[0], list(asked.paid), found, stop)]
+        reply = self._endpoint.post(self._question.about_several(asked.posts, found), stop)
+        self._refuse_fatal(reply)
+        if reply.status != 200 and not self._refused_several:
+            self._refused_several = True
+            posts = f"{len(asked.posts)} posts in one prompt"
+            print(f"{posts}: {reply.shown}: such ones are asked about alone", flush=True)
+        values = self._question.values_of_several(reply, asked.posts)
+        answers: list[Answer] = []
+        for nth, post in enumerate(asked.posts):
+            paid = Paid(reply=reply, posts=len(asked.posts), nth=nth)
+            if nth in values:
+                answers.append(self._answer(post, [paid], values=values[nth]))
+            else:
+                again.append(Asking(posts=(post,), paid=(paid,)))
+        return answers
+
+    def _ask_one(self, post: Post, paid: list[Paid], found: Found, stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
-            reply = self._endpoint.post(self._request(post, self._mode or "none", nth), stop)
+            reply = self._endpoint.post(self._question.about(post, found, nth=nth), stop)
+            paid.append(Paid(reply=reply))
             if reply.status != 200:
-                return Answer(post.uri, reason=self._row_reason(reply))
-            ending = _ending(reply.body)
+                return self._answer(post, paid, reason=self._row_reason(reply))
+            ending = chat.ending(reply.body)
             if ending:
-                return Answer(post.uri, reason=ending)
+                return self._answer(post, paid, reason=ending)
             try:
-                return Answer(post.uri, self._values(reply))
+                return self._answer(post, paid, values=self._question.values(reply))
             except labels.InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
-        return Answer(post.uri, reason=reason)
+        return self._answer(post, paid, reason=reason)
 
-    def _request(self, post: Post, mode: str, nth: int) -> JsonObject:
-        # The post is a JSON string after the fixed instructions: no text in it can end the quote,
-        # and the server's prefix cache holds the rest.
-        request: JsonObject = {
-            "model": self._options["model"],
-            "messages": [
-                {"role": "system", "content": self._system},
-                {"role": "user", "content": json.dumps({"post": post.text}, ensure_ascii=False)},
-            ],
-            # The same question at temperature 0 gets the same invalid answer.
-            "temperature": self._options["temperature"] + 0.3 * nth,
-            "max_tokens": self._options["max_tokens"],
-        }
-        schema = labels.schema(self._labels)
-        if mode == "json_schema":
-            named = {"name": "labels", "strict": True, "schema": schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif mode == "json_object":
-            request["response_format"] = {"type": "json_object", "schema": schema}
-        return request
-
-    def _values(self, reply: Reply) -> Mapping[str, LabelValue]:
-        content = _message(reply.body).get("content")
-        if not isinstance(content, str):
-            raise labels.InvalidAnswer("no content")
-        name = reply.body.get("model")
-        values = labels.read_answer(content, self._labels)
-        return {**values, labels.MODEL_COLUMN: name if isinstance(name, str) else self.model}
+    def _answer(
+        self,
+        post: Post,
+        paid: Sequence[Paid],
+        *,
+        values: Mapping[str, LabelValue] | None = None,
+        reason: str | None = None,
+    ) -> Answer:
+        """`paid`: all that was asked for this post; the last reply decided."""
+        raw = paid[-1].reply.text if self._options.get(KEEP_RAW) else None
+        # An error in HTTP costs nothing; what is no answer at all may have cost anything.
+        facts = tokens.summed(
+            tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
+            for one in paid
+            if one.reply.status <= 200
+        )
+        return Answer(post.uri, values, reason, facts, raw)
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
-        code = _error_code(reply.body)
-        if code in _ROW_CODES:
+        code = chat.error_code(reply.body)
+        if code in chat.ROW_CODES:
             return code
         if reply.status >= 500 or reply.status <= 0:
             return f"http_{reply.status}" if reply.status > 0 else "no_answer"
+        structured.forget(self._question.wish, self._notes)
         raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
 
     def _refuse_fatal(self, reply: Reply) -> None:
@@ -170,34 +184,3 @@ class Llm(Classifier):
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
             )
-
-
-def _message(body: Any) -> dict[str, Any]:
-    try:
-        message = body["choices"][0]["message"]
-    except (KeyError, IndexError, TypeError):
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _ending(body: Any) -> str | None:
-    """Why a 200 holds no label: endings that are verdicts, not failures."""
-    if _message(body).get("refusal"):
-        return "refusal"
-    try:
-        finish = body["choices"][0]["finish_reason"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    endings = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
-    return endings.get(str(finish))
-
-
-def _error_code(body: Any) -> str:
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return ""
-    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
-    type_and_words = f"{error.get('type')} {error.get('message')}"
-    if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
-        return _TOO_LONG
-    return str(error.get("code") or "")

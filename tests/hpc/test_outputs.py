@@ -8,7 +8,9 @@ import pytest
 
 from hpc import outputs, rundir
 from hpc.model import Run
+from pipeline import output
 from pipeline.manifest import output_path
+from pipeline.model import Answer, Column
 from pipeline.output import Verdict
 from tests.pipeline import builders
 
@@ -20,6 +22,19 @@ def run(tmp_path: Path) -> Run:
     for index in (0, 1):
         builders.publish_shard(folder, run, index)
     return rundir.load(folder)
+
+
+def publish_counted(run: Run, index: int, tokens: int) -> None:
+    """An output of which every answer cost so many tokens."""
+    columns = (Column("mood", "text"), Column("tokens", "count"))
+    output.publish(
+        run.folder, run.manifest, index, posts=builders.read_shard(run.folder, index),
+        answers=builders.answers_of(
+            [builders.uri(number) for number in range(10 * index, 10 * index + 10)],
+            columns, lambda at: Answer(at, {"mood": "fine", "tokens": tokens}),
+        ),
+        columns=columns, model="m", attempt=1,
+    )  # fmt: skip
 
 
 def verified(run: Run) -> list[bool]:
@@ -48,6 +63,26 @@ def test_a_file_that_has_not_changed_is_not_opened_again(run: Run) -> None:
     # Looked at without the memory, neither counts: nothing but the memory can have answered.
     (run.folder / outputs.MEMORY).unlink()
     assert verified(run) == [False, False, False]
+
+
+def test_what_answers_cost_is_remembered_with_them(run: Run) -> None:
+    publish_counted(run, 2, tokens=7)
+    before = outputs.look(run)
+    assert [one.counts for one in before] == [{}, {}, {"tokens": 70}]
+    for index in range(3):
+        garbled(output_path(run.folder, index))
+    assert outputs.look(run) == before
+
+
+def test_the_memory_of_an_older_version_is_looked_up_once_more(run: Run) -> None:
+    """It holds size, time, inode and publication, and nothing of the cost."""
+    publish_counted(run, 2, tokens=7)
+    before = outputs.look(run)
+    memory = run.folder / outputs.MEMORY
+    now = json.loads(memory.read_text())
+    memory.write_text(json.dumps({name: stamp[:4] for name, stamp in now.items()}))
+    assert outputs.look(run) == before
+    assert json.loads(memory.read_text()) == now
 
 
 def test_a_file_that_was_touched_is_read_again(run: Run) -> None:
@@ -89,6 +124,7 @@ def test_a_shard_published_anew_has_a_new_publication(run: Run) -> None:
         b"", b"{", b"null", b"[]", b"7", b"\xff\xfe",
         b'{"00000.parquet": 5}', b'{"00000.parquet": {"0": 1}}', b'{"00000.parquet": []}',
         b'{"00000.parquet": [1, 2, 3, "p"]}', b'{"00002.parquet": [1, 2, 3, "p"]}',
+        b'{"00000.parquet": [1, 2, 3, "p", {}]}', b'{"00002.parquet": [1, 2, 3, "p", 4]}',
     ],
 )  # fmt: skip
 def test_a_damaged_memory_is_none(run: Run, garbage: bytes) -> None:

@@ -183,6 +183,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
         "state": "running",
         "posts": 2000,
         "posts_done": 600,
+        "usage": None,
     }
     assert document["shards"][3] == {
         "index": 3,

@@ -66,8 +66,11 @@ class OpenAIStub(LoopbackServer):
         return reply
 
 
-def completion(content: str | None, *, finish_reason: str = "stop", **choice: Any) -> Reply:
-    """A chat completion that says `content`; `choice` adds fields beside it, such as logprobs."""
+def completion(
+    content: str | None, *, finish_reason: str = "stop", usage: Any = None, **choice: Any
+) -> Reply:
+    """A chat completion that says `content`; `choice` adds fields beside it, such as logprobs.
+    Without `usage` it does not report any, as a server need not."""
     message = {"role": "assistant", "content": content}
     return Reply(
         body={
@@ -76,7 +79,7 @@ def completion(content: str | None, *, finish_reason: str = "stop", **choice: An
             "created": 0,
             "model": "stub",
             "choices": [{"index": 0, "message": message, "finish_reason": finish_reason, **choice}],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            **({} if usage is None else {"usage": usage}),
         }
     )
 

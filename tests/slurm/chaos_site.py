@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tests.slurm import watchdog
 from tests.slurm.chaos_endpoint import KEY, TIMEOUT_S, Endpoint
 from tests.slurm.chaos_supervisor import Supervisor
@@ -79,6 +82,14 @@ class Toll:
         next part, where it sees that it was overtaken."""
         lost = sum(self.lives.values()) * (CHECKPOINT_ROWS + IN_FLIGHT)
         return posts + lost + late + self.redone
+
+
+def _opens(path: pathlib.Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 class Site:
@@ -167,8 +178,9 @@ class Site:
         self.run_dir = pathlib.Path(submitted["run_dir"])
 
     def outputs(self) -> dict[int, pathlib.Path]:
-        """The published outputs by shard."""
-        return {int(path.stem): path for path in (self.run_dir / "outputs").glob("0*.parquet")}
+        """The published outputs by shard; not one that was cut, until it is published again."""
+        found = (self.run_dir / "outputs").glob("0*.parquet")
+        return {int(path.stem): path for path in found if _opens(path)}
 
     def all_published(self) -> bool:
         return len(self.outputs()) == SHARDS

@@ -164,6 +164,10 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
         "prompt": "prompt.txt",
         "labels": [{"name": "is_political", "type": "bool"}],
         "max_in_flight": 2,
+        "price": {"prompt": 1.0, "completion": 2.0},
+        "scores": True,
+        "top_logprobs": 400,
+        "posts_per_prompt": 4,
     }
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 24),
@@ -171,19 +175,31 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
         classifier=classifier,
         cluster={"max_parallel": 2, "cpus": 1},
     )
-    bench.document("submit", "--config", config)
+    run_dir = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
     assert bench.document("supervise")["state"] == "complete"
     rows = labels(
         bench,
-        "SELECT was_successfully_labeled, reason, is_political, llm_model_name FROM labels_test",
+        "SELECT was_successfully_labeled, reason, is_political, llm_model_name, "
+        "is_political_prob > 0 AND is_political_prob < 1 FROM labels_test",
     )
     assert len(rows) == 24
-    for labelled, reason, value, name in rows:
-        assert (labelled, reason is None, value is None, bool(name)) in (
-            (True, True, False, True),
-            (False, False, True, False),
+    for labelled, reason, value, name, has_share in rows:
+        assert (labelled, reason is None, value is None, bool(name), has_share) in (
+            (True, True, False, True, True),
+            (False, False, True, False, None),
         )
     assert any(labelled for labelled, *_ in rows)
+    used = bench.document("status")["usage"]
+    assert labels(
+        bench,
+        "SELECT sum(llm_prompt_tokens), sum(llm_completion_tokens), min(llm_prompt_tokens) > 0, "
+        "count(llm_prompt_tokens) FROM labels_test",
+    ) == [(used["prompt_tokens"], used["completion_tokens"], True, 24)]
+    paid = (used["prompt_tokens"] + 2 * used["completion_tokens"]) / 1_000_000
+    assert (used["cost"], used["cost_estimate"]) == (pytest.approx(paid), pytest.approx(paid))
+    assert used["currency"] == "USD"
+    (note,) = (run_dir / "notes").iterdir()
+    assert json.loads(note.read_text())["mode"] == "json_object"
 
 
 def labels(bench: Bench, query: str) -> list[tuple[Any, ...]]:

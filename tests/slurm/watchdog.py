@@ -34,15 +34,23 @@ def cgroups(nodes: str) -> Iterator[pathlib.Path]:
 def processes(cgroup: pathlib.Path) -> list[int]:
     """The pids in a cgroup and below: slurmstepds, jobs, and whatever those left behind."""
     pids: list[int] = []
-    for procs in cgroup.rglob("cgroup.procs"):
+    for procs in _files(cgroup, "cgroup.procs"):
         with contextlib.suppress(OSError):  # the cgroup went away, or is threaded (v2)
             pids += [int(pid) for pid in procs.read_text().split()]
     return pids
 
 
+def _files(cgroup: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+    """Of this name, below a cgroup. Unlike rglob, os.walk passes over what Slurm removes meanwhile,
+    as it does with the cgroup of a job that ends."""
+    for folder, _, names in os.walk(cgroup):
+        if name in names:
+            yield pathlib.Path(folder, name)
+
+
 def end_processes(cgroup: pathlib.Path) -> int:
     """Kill all processes of a cgroup; returns how many there were."""
-    for state in cgroup.rglob("freezer.state"):  # a suspended job is frozen, and can't die so
+    for state in _files(cgroup, "freezer.state"):  # a suspended job is frozen, and can't die so
         with contextlib.suppress(OSError):
             state.write_text("THAWED")
     pids = processes(cgroup)
@@ -59,11 +67,9 @@ def end_jobs(nodes: str) -> int:
 
 def remove(cgroup: pathlib.Path) -> None:
     """Remove an empty cgroup, leaves first; a busy one stays for the next round."""
-    for folder in sorted((p for p in cgroup.rglob("*") if p.is_dir()), reverse=True):
+    for folder in sorted((folder for folder, _, _ in os.walk(cgroup)), reverse=True):
         with contextlib.suppress(OSError):
-            folder.rmdir()
-    with contextlib.suppress(OSError):
-        cgroup.rmdir()
+            pathlib.Path(folder).rmdir()
 
 
 def sweep(cluster_name: str, folders: Sequence[pathlib.Path], timeout: float = 60) -> None:

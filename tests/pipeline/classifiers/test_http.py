@@ -227,6 +227,49 @@ def test_a_quota_that_never_comes_back_is_returned(where: str) -> None:
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_what_the_service_says_to_ask_again_is_asked_again(status: int) -> None:
+    """OpenAI's x-should-retry overrules the status; in the end the classifier judges that."""
+    again = Reply(status=status, body={"a": 1}, headers={"X-Should-Retry": "true"})
+    with Scripted(lambda nth: GOOD if nth == 3 else again) as server:
+        assert ask(server).status == 200
+    with Scripted(lambda nth: again) as server:
+        assert ask(server).status == status
+    assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize("name", ["408", "500", "503"])
+def test_what_the_service_says_not_to_ask_again_is_asked_once(name: str) -> None:
+    """And is still no verdict on the post where nothing else is answered either."""
+    never = Reply(status=int(name), body={}, headers={"X-Should-Retry": "false"})
+    with Scripted(lambda nth: never) as server:
+        error = fault(server)
+    assert (error.cause, len(server.seen)) == (Cause.CRASHED, 1)
+    assert str(error) == f"{server.url}/ask: HTTP {name}: {{}} (1 times)"
+
+
+def test_a_429_that_the_service_says_not_to_ask_again_is_returned() -> None:
+    never = Reply(status=429, body={}, headers={"X-Should-Retry": "false"})
+    with Scripted(lambda nth: never) as server:
+        assert ask(server).status == 429
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("advice", ["true", "false", "perhaps", ""])
+def test_a_200_is_taken_whatever_is_advised(advice: str) -> None:
+    good = Reply(body={"ok": True}, headers={"X-Should-Retry": advice})
+    with Scripted(lambda nth: good) as server:
+        assert ask(server).status == 200
+    assert len(server.seen) == 1
+
+
+def test_the_body_is_kept_as_it_came_but_for_the_key() -> None:
+    body = f'{{"é": "🦋",\n "key": "{KEY}"}}'
+    with Scripted(lambda nth: Reply(body=body)) as server:
+        reply = ask(server)
+    assert reply.text == '{"é": "🦋",\n "key": "[key]"}'
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

@@ -65,7 +65,12 @@ def test_what_the_declaration_becomes() -> None:
         "type": "object",
         "properties": {
             "is_sociopolitical": {"type": "boolean"},
-            "ideology": {"enum": ["left", "right", "moderate", None]},
+            "ideology": {
+                "anyOf": [
+                    {"type": "string", "enum": ["left", "right", "moderate"]},
+                    {"type": "null"},
+                ]
+            },
             "anger": {"type": "number", "minimum": 0.0, "maximum": 1.0},
             "topic": {"type": "string", "maxLength": 20},
         },
@@ -120,6 +125,18 @@ def test_what_is_no_object_of_all_labels_is_invalid(content: str, problem: str) 
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(content, LABELS)
     assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize("first", ["true", "false"])
+def test_of_a_value_that_is_given_twice_neither_is_taken(first: str) -> None:
+    """JSON's readers take the last one; whether the model meant that, nobody knows."""
+    twice = answer().replace("{", f'{{"is_sociopolitical": {first}, ', 1)
+    with pytest.raises(InvalidAnswer) as refused:
+        labels.read_answer(twice, LABELS)
+    assert str(refused.value) == "is_sociopolitical: 'given twice' is no bool of this label"
+    doubled = answer().replace("{", '{"topic": "a", ', 1)
+    with pytest.raises(InvalidAnswer, match="topic: 'given twice' is no text of this label"):
+        labels.read_answer(doubled, LABELS)
 
 
 @given(st.text(max_size=200))
@@ -177,6 +194,7 @@ def test_the_columns_of_an_output_are_all_different() -> None:
         ({"type": "choice", "choices": ["left"]},
          "choices: should be a list of two or more, not ['left']"),
         ({"type": "choice", "choices": [True, False]}, "choices: True is no text: quote it"),
+        ({"type": "choice", "choices": ["a", "b", "a"]}, "choices: 'a' is there twice"),
         ({"type": "number", "minimum": 2, "maximum": 1}, "maximum: should be 2 or more, not 1"),
         ({"type": "text", "max_length": 0},
          "max_length: should be a whole number, 1 or more, not 0"),

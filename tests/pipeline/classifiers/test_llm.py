@@ -29,7 +29,10 @@ GOOD = '{"civic": true, "ideology": "left"}'
 VALUES: dict[str, LabelValue] = {"civic": True, "ideology": "left", "llm_model_name": "stub"}
 SCHEMA = {
     "type": "object",
-    "properties": {"civic": {"type": "boolean"}, "ideology": {"enum": ["left", "right"]}},
+    "properties": {
+        "civic": {"type": "boolean"},
+        "ideology": {"type": "string", "enum": ["left", "right"]},
+    },
     "required": ["civic", "ideology"],
     "additionalProperties": False,
 }
@@ -109,6 +112,9 @@ def test_without_a_key_no_header_is_sent(make: Make) -> None:
         Column("civic", "flag"),
         Column("ideology", "text"),
         Column("llm_model_name", "text"),
+        Column("llm_prompt_tokens", "count"),
+        Column("llm_completion_tokens", "count"),
+        Column("llm_cached_tokens", "count"),
     )
 
 

@@ -1,0 +1,80 @@
+"""One chat completion: the request that every OpenAI-compatible server takes, a reply's parts."""
+
+import json
+from typing import Any
+
+from pipeline.model import JsonObject
+
+# Errors that are about one post and stay so.
+_TOO_LONG = "context_length_exceeded"
+_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
+ROW_CODES = (_TOO_LONG, "content_filter")
+
+
+def request(
+    *, model: str, system: str, asked: JsonObject, temperature: float, max_tokens: int
+) -> JsonObject:
+    """A question after the fixed instructions.
+
+    `asked` is JSON, so that no text in it can end its quotes; it comes last, so that the server's
+    prefix cache holds the rest.
+    """
+    return {
+        "model": model,
+        "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": json.dumps(asked, ensure_ascii=False)},
+        ],
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+    }
+
+
+def content(body: Any) -> str | None:
+    """What the model said; None where the reply has no words."""
+    said = _message(body).get("content")
+    return said if isinstance(said, str) else None
+
+
+def logprobs(body: Any) -> list[Any]:
+    """The tokens that were said, each with its alternatives; none where the server gives none."""
+    said = _choice(body).get("logprobs")
+    tokens = said.get("content") if isinstance(said, dict) else None
+    return tokens if isinstance(tokens, list) else []
+
+
+def served_model(body: Any) -> str | None:
+    name = body.get("model") if isinstance(body, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def ending(body: Any) -> str | None:
+    """Why a 200 holds no label: endings that are verdicts, not failures."""
+    if _message(body).get("refusal"):
+        return "refusal"
+    endings = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
+    return endings.get(str(_choice(body).get("finish_reason")))
+
+
+def error_code(body: Any) -> str:
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
+    type_and_words = f"{error.get('type')} {error.get('message')}"
+    if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
+        return _TOO_LONG
+    return str(error.get("code") or "")
+
+
+def _choice(body: Any) -> dict[str, Any]:
+    try:
+        choice = body["choices"][0]
+    except (KeyError, IndexError, TypeError):
+        return {}
+    return choice if isinstance(choice, dict) else {}
+
+
+def _message(body: Any) -> dict[str, Any]:
+    message = _choice(body).get("message")
+    return message if isinstance(message, dict) else {}
