@@ -16,8 +16,8 @@ Values = dict[str, LabelValue]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paid:
-    """A reply, and of how many posts it told; `nth` of them, from 0, is the one that it is kept
-    for."""
+    """A reply, and how many posts share what it cost; the one that it is kept for is the `nth` of
+    them, from 0."""
 
     reply: Reply
     posts: int = 1

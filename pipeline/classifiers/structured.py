@@ -182,7 +182,7 @@ def _verdict(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
         return ending
     content = chat.content(reply.body) or ""
     try:
-        labels.read_answer(content, declared)
+        # The labels' values are not looked at: not every grammar knows a number's limits.
         proof = labels.read_object(content).get(_PROOF)
     except labels.InvalidAnswer as error:
         return f"ignored: {error}"

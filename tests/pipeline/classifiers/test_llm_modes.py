@@ -125,6 +125,22 @@ def test_the_word_that_proves_it_stands_nowhere_but_in_the_schema() -> None:
     assert probe["max_tokens"] == real["max_tokens"] + 64
 
 
+def test_a_grammar_that_knows_no_limits_of_numbers_binds_all_the_same() -> None:
+    """What is out of range is asked again, and a reason in the end; without the schema it would
+    be no better."""
+    declared = freeze(section({"labels": [{"name": "anger", "type": "number", "maximum": 1}]}))
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if mode_of(body) == "none":
+            return NONSENSE(body)
+        return completion(json.dumps(instance(schema_of(body)) | {"anger": 7}))
+
+    with OpenAIStub(answer) as server:
+        found = answers(asker(server, labels=declared), posts("a"))
+    assert found["a"].reason == "invalid_answer: anger: '7' is no number of this label"
+    assert mode_of(server.bodies[-1]) == "json_schema"
+
+
 def test_it_is_asked_once_a_task() -> None:
     with OpenAIStub(lambda body, _: bound(body) if mode_of(body) != "none" else OBEYS({})) as it:
         one = asker(it)
