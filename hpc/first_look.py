@@ -12,7 +12,9 @@ from pipeline.sql import quoted
 SHOWN_VALUES = 6
 COUNT_TYPE = "UINTEGER"  # what an answer cost: no label
 SHOWN_ROWS = 5
+SHOWN_COLUMNS = 8
 TEXT_WIDTH = 56
+VALUE_WIDTH = 24
 
 
 def text(database: str, name: str) -> str:
@@ -31,7 +33,7 @@ def text(database: str, name: str) -> str:
         ]
         lines = [f"{database}, table {ledger.labels_table(name)}:", *_counts(labels, table)]
         lines += [_column(labels, table, column, kind) for column, kind in columns]
-        lines += _rows(labels, table, [column for column, _ in columns])
+        lines += _rows(labels, table, [column for column, _ in columns][:SHOWN_COLUMNS])
     return "\n".join(lines)
 
 
@@ -60,7 +62,9 @@ def _column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: st
     rows = labels.execute(
         f"SELECT {name}, count(*) {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {SHOWN_VALUES + 1}"
     ).fetchall()
-    shown = ", ".join(f"{value} {count:,}" for value, count in rows[:SHOWN_VALUES])
+    if all(value is None for value, _ in rows):
+        return f"  {column}: none"
+    shown = ", ".join(f"{_shown(value)} {count:,}" for value, count in rows[:SHOWN_VALUES])
     return f"  {column}: {shown}{', …' if len(rows) > SHOWN_VALUES else ''}"
 
 
@@ -73,12 +77,15 @@ def _rows(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> 
     ).fetchall()
     lines = []
     for post, *values in rows:
-        # What a terminal would act on (newlines, escapes, changes of direction) is left out.
-        flat = "".join(c for c in re.sub(r"\s+", " ", post).strip() if c.isprintable())
-        short = flat if len(flat) <= TEXT_WIDTH else flat[: TEXT_WIDTH - 1] + "…"
-        lines.append(f"    {'  '.join(map(_shown, values)):<18}  {short}")
+        lines.append(f"    {'  '.join(map(_shown, values)):<18}  {_flat(post, TEXT_WIDTH)}")
     return lines
 
 
 def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else _flat(str(value), VALUE_WIDTH)
+
+
+def _flat(text: str, width: int) -> str:
+    """One line, without what a terminal would act on (newlines, escapes, changes of direction)."""
+    flat = "".join(c for c in re.sub(r"\s+", " ", text).strip() if c.isprintable())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"

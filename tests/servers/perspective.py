@@ -28,9 +28,10 @@ from .perspective_answers import (
     key_missing,
     quota_exceeded,
     score,
+    spans,
 )
 
-__all__ = ["ANALYZE", "Fault", "PerspectiveServer", "score"]
+__all__ = ["ANALYZE", "Fault", "PerspectiveServer", "score", "spans"]
 
 ANALYZE = "/v1alpha1/comments:analyze"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from .http import Reply
@@ -60,6 +61,17 @@ def score(text: str, attribute: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
+def spans(text: str, attribute: str) -> list[tuple[int, int, float]]:
+    """One (begin, end, score) a sentence, which is as finely as the service looks (2-api/methods.md
+    there): UTF-16 code units, `end` exclusive (SpanScore in the service's own schema)."""
+
+    def units(upto: int) -> int:
+        return len(text[:upto].encode("utf-16-le")) // 2
+
+    sentences = re.finditer(r"\S.*?(?:(?<=[.!?])(?=\s)|$)", text, re.MULTILINE)
+    return [(units(one.start()), units(one.end()), score(one[0], attribute)) for one in sentences]
+
+
 def detect_language(text: str) -> str:
     """A wrong one, as the service does to short English posts (atom/biohazard-alert#11, #20)."""
     return ("it", "th", "om")[int(score(text, "language") * 3)]
@@ -99,8 +111,10 @@ def analyze(raw: bytes, unsupported: frozenset[tuple[str, str]]) -> dict[str, An
         value = {"value": score(text, name), "type": "PROBABILITY"}
         answer["attributeScores"][name] = {"summaryScore": value}
         if request.get("spanAnnotations"):
-            spans = [{"begin": 0, "end": len(text), "score": value}]
-            answer["attributeScores"][name]["spanScores"] = spans
+            answer["attributeScores"][name]["spanScores"] = [
+                {"begin": begin, "end": end, "score": {"value": value, "type": "PROBABILITY"}}
+                for begin, end, value in spans(text, name)
+            ]
     answer |= {"languages": languages, "detectedLanguages": [detected]}
     return answer | {key: request[key] for key in ("clientToken",) if key in request}
 
@@ -142,6 +156,17 @@ def key_missing() -> ServiceError:
 def key_invalid() -> ServiceError:
     message = "API key not valid. Please pass a valid API key."
     return ServiceError(400, message, _error_info("API_KEY_INVALID", {}))
+
+
+def service_disabled() -> ServiceError:
+    """Not enabled for the key's project, as when Google has taken a service away."""
+    return ServiceError(
+        403,
+        "Perspective Comment Analyzer API has not been used in project 123456789012 before or it "
+        "is disabled. Enable it by visiting https://console.developers.google.com/apis/api/"
+        "commentanalyzer.googleapis.com/overview?project=123456789012 then retry.",
+        _error_info("SERVICE_DISABLED", {"consumer": "projects/123456789012"}),
+    )
 
 
 def quota_exceeded(quota: int) -> ServiceError:

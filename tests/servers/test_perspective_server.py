@@ -67,11 +67,23 @@ def test_scores_come_by_name_and_not_in_the_order_asked(server: PerspectiveServe
     assert list(answer["attributeScores"]) == ["TOXICITY", "RESPECT_EXPERIMENTAL"]
 
 
-def test_spans_come_only_when_asked_for(server: PerspectiveServer) -> None:
-    scores = ask(server, "Hello", spanAnnotations=True).json()["attributeScores"]
-    value = {"value": score("Hello", "TOXICITY"), "type": "PROBABILITY"}
-    spans = [{"begin": 0, "end": 5, "score": value}]
-    assert scores["TOXICITY"] == {"summaryScore": value, "spanScores": spans}
+def test_spans_come_only_when_asked_for_one_a_sentence_in_utf_16_units(
+    server: PerspectiveServer,
+) -> None:
+    scores = ask(server, "🦋 Hi. You?\nThere", spanAnnotations=True).json()["attributeScores"]
+
+    def value(text: str) -> dict[str, Any]:
+        return {"value": score(text, "TOXICITY"), "type": "PROBABILITY"}
+
+    assert scores["TOXICITY"] == {
+        "summaryScore": value("🦋 Hi. You?\nThere"),
+        "spanScores": [
+            {"begin": 0, "end": 6, "score": value("🦋 Hi.")},
+            {"begin": 7, "end": 11, "score": value("You?")},
+            {"begin": 12, "end": 17, "score": value("There")},
+        ],
+    }
+    assert "spanScores" not in ask(server, "Hi").json()["attributeScores"]["TOXICITY"]
 
 
 def test_a_score_depends_on_text_and_attribute_and_stays_the_same_for_ever() -> None:

@@ -4,13 +4,18 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from pipeline.classifiers.perspective_columns import ATTRIBUTES
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
-from tests.servers.perspective import PerspectiveServer, score
+from tests.servers.perspective import Fault, PerspectiveServer, score, spans
+from tests.servers.perspective_answers import ServiceError
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -18,6 +23,7 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 KEY = "AIza-distinctive-key-4711"
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def perspective(server: PerspectiveServer, **keys: object) -> dict[str, object]:
@@ -56,6 +62,65 @@ def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Ben
     assert rows == expected
     assert files_with(bench.folder, KEY) == []
     assert all(KEY not in done.stdout + done.stderr for done in told)
+
+
+def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
+    bench: Bench,
+) -> None:
+    """As configs/perspective_all.yaml has them, and what is commented out there as well."""
+    source = posts.json_lines(bench.folder / "p.jsonl", 60)
+    shipped = yaml.safe_load((ROOT / "configs" / "perspective_all.yaml").read_text())
+    wanted = {"span_scores": True, "keep_raw": True, "requests_per_minute": 6000}
+    odd = posts.rows(60)[7][1]
+    error = ServiceError(400, f"Empty, says {KEY}.", {"errorType": "COMMENT_EMPTY"}).reply
+    empty = Fault(status=400, body=error.body)
+    with PerspectiveServer(
+        key=KEY,
+        quota=6000,
+        unsupported=[("FLIRTATION", "en")],
+        faults=lambda text, _: empty if text == odd else None,
+    ) as server:
+        keys = {**shipped["classifier"], **wanted, "base_url": server.url}
+        config = bench.config(source, classifier=keys, sharding={"shards": 3})
+        bench.env["PERSPECTIVE_API_KEY"] = KEY
+        bench.document("submit", "--config", config)
+        assert bench.document("supervise")["state"] == "complete"
+        assert server.paid == 59
+    scores = [name for name in ATTRIBUTES if name != "FLIRTATION"]
+    columns = [
+        column for name in scores for column in (ATTRIBUTES[name], f"{ATTRIBUTES[name]}_spans")
+    ]
+    rows = labels(
+        bench,
+        "SELECT uri, text, attributes_not_supported, prob_flirtation, prob_flirtation_spans, "
+        f"{', '.join(columns)} FROM labels_test WHERE reason IS NULL ORDER BY uri",
+    )
+    fine = [row[:2] for row in posts.rows(60) if row[1] != odd]
+    assert [(uri, text) for uri, text, *_ in rows] == fine
+    assert labels(bench, "SELECT text, reason FROM labels_test WHERE reason IS NOT NULL") == [
+        (odd, "comment_empty")
+    ]
+    for _, text, lacking, flirtation, flirtation_spans, *found in rows:
+        assert (lacking, flirtation, flirtation_spans) == ("FLIRTATION", None, None)
+        expected = [(score(text, name), json.dumps(spans(text, name), separators=(",", ":")))
+                    for name in scores]  # fmt: skip
+        assert list(zip(found[::2], found[1::2], strict=True)) == expected
+    responses: dict[str, Any] = {}
+    (run,) = (path.parent for path in (bench.folder / "runs").glob("*/manifest.json"))
+    for index in range(3):
+        name = f"{index:05d}"
+        output = pq.read_schema(run / "outputs" / f"{name}.parquet")
+        publication = output.metadata[b"hpc.publication"].decode()
+        kept = pq.read_table(run / "raw" / f"{name}-{publication}.parquet").to_pylist()
+        responses |= {row["uri"]: json.loads(row["response"]) for row in kept}
+    (error_uri,) = responses.keys() - {uri for uri, *_ in rows}
+    assert responses.pop(error_uri)["error"]["message"] == "Empty, says [key]."
+    assert len(responses) == 59
+    for uri, answer in responses.items():
+        assert (answer["clientToken"], len(answer["attributeScores"])) == (uri, 20)
+    assert KEY not in str(responses)
+    assert len(list((run / "raw").iterdir())) == 3
+    assert files_with(bench.folder, KEY) == []
 
 
 def test_a_refused_key_blocks_its_shards_with_the_reason_and_costs_nothing(bench: Bench) -> None:
@@ -137,7 +202,7 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
     assert json.loads(note.read_text())["mode"] == "json_object"
 
 
-def labels(bench: Bench, query: str) -> list[tuple[object, ...]]:
+def labels(bench: Bench, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
         return database.execute(query).fetchall()
 

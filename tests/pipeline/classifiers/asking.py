@@ -75,3 +75,9 @@ def chain(error: BaseException) -> str:
         shown += [str(follow), repr(follow), *map(repr, follow.args)]
         follow = follow.__cause__ or follow.__context__
     return "\n".join(shown)
+
+
+def verdicts(classifier: Classifier, asked: Sequence[Post]) -> dict[str, Answer]:
+    """`answers`, but labels and reasons alone, without what came beside them."""
+    found = answers(classifier, asked)
+    return {text: Answer(one.uri, one.values, one.reason) for text, one in found.items()}

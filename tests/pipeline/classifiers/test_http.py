@@ -60,6 +60,33 @@ def test_what_may_pass_is_asked_again(passing: str) -> None:
     assert (reply.status, reply.body, len(server.seen)) == (200, {"ok": True}, 4)
 
 
+PLAIN = {"Content-Type": "application/json"}  # no charset: it is UTF-8 all the same
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (Reply(body='{ "a" : "🦋" }\n', headers=PLAIN), '{ "a" : "🦋" }\n'),
+        (Reply(status=400, body=f'{{"said": "{KEY}"}}'), '{"said": "[key]"}'),
+        (Reply(status=404, body="<html>é" + 999 * "x", headers={"Content-Type": "text/html"}),
+         "<html>é" + 999 * "x"),
+        (Reply(status=403, body=b"\xff\x00+2AA-", headers={"Content-Type": "a/b; charset=utf-7"}),
+         "\ufffd\x00+2AA-"),
+        (Reply(status=403), ""),
+    ],
+)  # fmt: skip
+def test_the_response_is_kept_as_it_came_but_for_the_key(reply: Reply, text: str) -> None:
+    with Scripted(lambda nth: reply) as server:
+        found = ask(server)
+    assert (found.text, found.shown) == (text, f"HTTP {reply.status}: {text[:300]}")
+
+
+def test_where_nothing_came_there_is_no_response() -> None:
+    with Scripted(lambda nth: Reply(cut=True)) as server:
+        found = endpoint(server).post({}, threading.Event(), tries=1)
+    assert found.text is None
+
+
 @pytest.mark.parametrize("passing", PASSING)
 def test_where_nothing_else_is_answered_the_service_is_at_fault(passing: str) -> None:
     with Scripted(lambda nth: PASSING[passing]) as server:

@@ -12,13 +12,14 @@ import pytest
 
 from pipeline.classifiers import perspective
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import ATTRIBUTES, Perspective
+from pipeline.classifiers.perspective import Perspective
+from pipeline.classifiers.perspective_columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer, Column
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 
-from .asking import KEY, answers, posts, section
+from .asking import KEY, posts, section, verdicts
 
 TEXTS = ("what a fine day", "🦋 مرحبا\nzero\u200bwidth", 'quoted "text" </s> {x} %s', "same", "ok")
 
@@ -52,7 +53,7 @@ def fault(server: PerspectiveServer, *texts: str, **values: Any) -> TaskError:
 
 def test_what_is_sent() -> None:
     with PerspectiveServer(key=KEY) as server:
-        found = answers(classifier(server, attributes=["TOXICITY", "SPAM"]), posts("a 🦋 day"))
+        found = verdicts(classifier(server, attributes=["TOXICITY", "SPAM"]), posts("a 🦋 day"))
         request = server.last_request
     assert request is not None
     assert json.loads(request.body) == {
@@ -72,11 +73,14 @@ def test_every_attribute_of_every_post_in_the_labs_columns() -> None:
     """The service's scores differ for every text and attribute: a mix-up anywhere would show."""
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=list(ATTRIBUTES))
-        found = answers(asker, posts(*TEXTS))
+        found = verdicts(asker, posts(*TEXTS))
     assert {text: answer.values for text, answer in found.items()} == {
         text: scores(text, *ATTRIBUTES) for text in TEXTS
     }
-    assert asker.columns == tuple(Column(name, "number") for name in ATTRIBUTES.values())
+    assert asker.columns == (
+        *(Column(name, "number") for name in ATTRIBUTES.values()),
+        Column("attributes_not_supported", "text"),
+    )
     assert asker.model == f"perspective v1alpha1 at {server.url}"
     assert (server.requests, server.paid) == (len(TEXTS), len(TEXTS))
 
@@ -96,7 +100,7 @@ def test_answers_are_joined_by_token_however_late_each_comes() -> None:
             found.append(answer)
             out[TEXTS[int(answer.uri[-1])]].set()
     assert [answer.uri for answer in found] == [f"at://{nth}" for nth in (4, 3, 2, 1, 0)]
-    assert [answer.values for answer in found] == [scores(text) for text in reversed(TEXTS)]
+    assert [dict(answer.values or {}) for answer in found] == [scores(t) for t in reversed(TEXTS)]
 
 
 @pytest.mark.parametrize("token", ["at://7", None, "", 0])
@@ -115,24 +119,30 @@ def test_an_answer_for_another_post_ends_the_task(token: Any) -> None:
     ("text", "reason", "values"),
     [
         (" \n ", "comment_empty", {}),
-        ("é" * 10_241, "comment_too_long", {}),
-        ("fine", "language_not_supported_by_attribute", {"attributes": ["TOXICITY", "THREAT"]}),
         ("12:30", "language_detection_failed", {"languages": []}),
     ],
 )
 def test_a_permanent_error_of_one_post_is_its_reason_and_is_not_asked_again(
     text: str, reason: str, values: dict[str, Any]
 ) -> None:
-    with PerspectiveServer(key=KEY, unsupported=[("THREAT", "en")]) as server:
-        found = answers(classifier(server, **values), posts(text))
+    with PerspectiveServer(key=KEY) as server:
+        found = verdicts(classifier(server, **values), posts(text))
     assert found == {text: Answer("at://0", reason=reason)}
     assert (server.requests, dict(server.by_status)) == (1, {400: 1})
 
 
-def test_a_text_of_just_the_largest_size_is_scored() -> None:
-    text = "é" * 10_240
+@pytest.mark.parametrize("letter", ["é", "🦋"])
+def test_a_text_of_just_the_largest_size_is_scored_and_a_longer_one_not_paid_for(
+    letter: str,
+) -> None:
+    text = letter * (20_480 // len(letter.encode()))
     with PerspectiveServer(key=KEY) as server:
-        assert answers(classifier(server), posts(text)) == {text: Answer("at://0", scores(text))}
+        found = verdicts(classifier(server), posts(text, text + "!"))
+    assert found == {
+        text: Answer("at://0", scores(text)),
+        text + "!": Answer("at://1", reason="comment_too_long"),
+    }
+    assert server.requests == 1
 
 
 ONCE: dict[str, Fault] = {
@@ -152,7 +162,7 @@ def test_a_passing_fault_is_asked_again_and_paid_once(name: str) -> None:
     with PerspectiveServer(
         key=KEY, faults=lambda _, nth: ONCE[name] if nth <= 2 else None
     ) as server:
-        found = answers(classifier(server), posts(*TEXTS))
+        found = verdicts(classifier(server), posts(*TEXTS))
     assert found == {t: Answer(f"at://{n}", scores(t)) for n, t in enumerate(TEXTS)}
     assert server.requests == 3 * len(TEXTS)
     assert server.paid_by_text == dict.fromkeys(TEXTS, 1)
@@ -163,7 +173,7 @@ def test_a_timeout_is_asked_again() -> None:
         key=KEY, faults=lambda _, nth: Fault(delay_s=30) if nth == 1 else None
     ) as server:
         asker = classifier(server, timeout_seconds=0.1)
-        assert answers(asker, posts("a post")) == {"a post": Answer("at://0", scores("a post"))}
+        assert verdicts(asker, posts("a post")) == {"a post": Answer("at://0", scores("a post"))}
 
 
 def test_429_is_waited_out_and_is_neither_an_answer_nor_a_score(
@@ -180,7 +190,7 @@ def test_429_is_waited_out_and_is_neither_an_answer_nor_a_score(
     monkeypatch.setattr(perspective, "until_next_minute", wait_for_the_next)
     texts = [f"post {number}" for number in range(12)]
     with PerspectiveServer(key=KEY, quota=3, clock=lambda: clock[0]) as server:
-        found = answers(classifier(server), posts(*texts))
+        found = verdicts(classifier(server), posts(*texts))
     assert found == {t: Answer(f"at://{n}", scores(t)) for n, t in enumerate(texts)}
     assert server.by_status[429] > 0
     assert server.by_status[200] == server.paid == 12
@@ -234,5 +244,5 @@ def test_a_task_takes_its_share_of_the_quota_and_no_more(tasks: int) -> None:
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, tasks=tasks, requests_per_minute=6000)
         began = time.monotonic()
-        answers(asker, posts(*(f"post {number}" for number in range(21))))
+        verdicts(asker, posts(*(f"post {number}" for number in range(21))))
     assert time.monotonic() - began >= 20 * 0.01 * tasks

@@ -1,6 +1,8 @@
 """An error is never a score, whatever the service does; and how the section is read."""
 
 import functools
+import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from pipeline.errors import Cause, InputError, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
+from tests.servers.perspective_answers import analyze
 
-from .asking import KEY, answers, chain, posts, section
+from .asking import KEY, chain, posts, section, verdicts
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +40,21 @@ def body(value: Any, token: str = "at://0", name: str = "TOXICITY") -> dict[str,
     return {"attributeScores": {name: {"summaryScore": {"value": value}}}, "clientToken": token}
 
 
+def of_one(fault: Fault) -> Callable[[str, int], Fault | None]:
+    """The post "odd" gets it every time, and no other."""
+    return lambda text, _: fault if text == "odd" else None
+
+
 NO_SCORE: list[Any] = [
-    None, True, False, "0.5", 1.0001, -0.0001, [], {}, float("nan"), float("inf"),
+    None, True, False, "0.5", 1.0001, -0.0001, [], {}, float("nan"), float("inf"), 10**400,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NO_SCORE, ids=repr)
+@pytest.mark.parametrize("value", NO_SCORE, ids=lambda value: repr(value)[:20])
 def test_what_is_no_probability_is_no_score(value: Any) -> None:
-    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(value))) as server:
-        found = answers(classifier(server), posts("a post"))
-    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(value)))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
 
 
 @pytest.mark.parametrize(
@@ -57,22 +65,103 @@ def test_what_is_no_probability_is_no_score(value: Any) -> None:
 )  # fmt: skip
 def test_scores_without_the_attribute_are_no_answer(scores: Any) -> None:
     answer = {"attributeScores": scores, "clientToken": "at://0"}
-    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=answer)) as server:
-        found = answers(classifier(server), posts("a post"))
-    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
+
+
+@pytest.mark.parametrize("kind", ["RAW", "STD_DEV_SCORE", "PERCENTILE", "", None, 1])
+def test_another_kind_of_score_is_no_probability(kind: Any) -> None:
+    """A model without probabilities gives its raw value, which may lie between 0 and 1."""
+    answer = body(0.5)
+    answer["attributeScores"]["TOXICITY"]["summaryScore"]["type"] = kind
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    reason = "invalid_answer: no probability of TOXICITY, but another kind of score"
+    assert found == {"odd": Answer("at://0", reason=reason)}
 
 
 def test_with_one_attribute_of_two_missing_there_is_no_half_answer() -> None:
-    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(0.5))) as server:
-        found = answers(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("a post"))
-    assert found == {"a post": Answer("at://0", reason="invalid_answer")}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(0.5)))) as server:
+        found = verdicts(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of INSULT")}
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
-def test_both_ends_of_the_range_are_scores(value: float) -> None:
-    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=body(value))) as server:
-        found = answers(classifier(server), posts("a post"))
-    assert found == {"a post": Answer("at://0", {"prob_toxic": float(value)})}
+def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
+    value: float,
+) -> None:
+    answer = body(value) | {"languages": ["tlh"], "detectedLanguages": 7, "error": None}
+    answer["attributeScores"]["INSULT"] = {"summaryScore": {"value": "none"}}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", {"prob_toxic": float(value)})}
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ([], "no JSON object"),
+        ("0.5", "no JSON object"),
+        ({"error": {"code": 403, "message": "no"}}, "an error under HTTP 200"),
+        ({**body(0.5), "error": {}}, "an error under HTTP 200"),
+        (
+            {
+                "error": {
+                    "details": [
+                        {
+                            "errorType": "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
+                            "languageNotSupportedByAttributeError": {"attribute": "TOXICITY"},
+                        }
+                    ]
+                }
+            },
+            "an error under HTTP 200",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_200_that_is_no_answer_is_a_posts_own_where_another_is_scored(
+    answer: Any, problem: str
+) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason=f"invalid_answer: {problem}")}
+    assert server.requests == 2
+
+
+def test_nothing_is_asked_to_be_sure_of_where_others_were_scored_meanwhile() -> None:
+    out = threading.Event()
+
+    def happens(text: str, _: int) -> Fault | None:
+        return Fault(body=body(2)) if text == "odd" and out.wait(30) else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        coming = classifier(server, max_in_flight=2).classify(posts("odd", "fine"))
+        assert next(coming).values is not None
+        out.set()
+        assert next(coming).reason == "invalid_answer: no probability of TOXICITY"
+    assert (server.requests, server.paid_by_text) == (2, {"fine": 1})
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"error": {"code": 403}}, '{"error": {"code": 403}}: invalid_answer: an error under'),
+        ([], "[]: invalid_answer: no JSON object"),
+    ],
+    ids=repr,
+)
+def test_where_nothing_is_scored_the_service_is_at_fault_and_no_post_is_set_aside(
+    answer: Any, shown: str
+) -> None:
+    with (
+        PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=answer)) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        verdicts(classifier(server), posts("one", "two", "three"))
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert str(raised.value).startswith(f"{server.url}{ANALYZE}: HTTP 200: {shown}")
 
 
 faults = st.sampled_from([
@@ -83,7 +172,10 @@ faults = st.sampled_from([
     Fault(cut_connection=True), Fault(invalid_json=True), Fault(body={}), Fault(body=[]),
     Fault(body={"error": {"code": 500}}),
 ])  # fmt: skip
-REASONS = {"invalid_answer", "http_500", "no_answer"}
+REASONS = {
+    "http_500", "no_answer", "http_400", "invalid_answer: no JSON object",
+    "invalid_answer: an error under HTTP 200",
+}  # fmt: skip
 
 
 @settings(
@@ -132,44 +224,35 @@ def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
     with PerspectiveServer(
         key=KEY, faults=lambda text, _: fault if text == "poison" else None
     ) as server:
-        found = answers(classifier(server, max_in_flight=2), posts(*texts))
+        found = verdicts(classifier(server, max_in_flight=2), posts(*texts))
     assert found.pop("poison") == Answer("at://0", reason=reason)
     assert all(answer.values for answer in found.values())
     assert server.requests == 56
 
 
-REFUSALS: dict[str, tuple[Callable[[], PerspectiveServer], str]] = {
-    "a wrong key": (lambda: PerspectiveServer(key="other"), "check the API key"),
-    "a disabled API": (
-        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=403)),
-        "check the API key",
-    ),
-    "after the end, 404": (
-        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=404)),
-        "the service is not there (it ends on 31 December 2026): set classifier.base_url",
-    ),
-    "after the end, 410": (
-        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=410, body="gone")),
-        "the service is not there (it ends on 31 December 2026): set classifier.base_url",
-    ),
-    "another request than it takes": (
-        lambda: PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=400)),
-        "the request is not accepted: check classifier.attributes and languages",
-    ),
-}
+@pytest.mark.parametrize(
+    ("fault", "reason", "raw"),
+    [
+        (Fault(status=500, body="<html>no 🦋"), "http_500", "<html>no 🦋"),
+        (Fault(body="<html>Please log in"), "no_answer", "<html>Please log in"),
+        (Fault(status=400, body="{}"), "http_400", "{}"),
+        (Fault(body='{"error": 1 }'), "invalid_answer: an error under HTTP 200", '{"error": 1 }'),
+    ],
+    ids=repr,
+)
+def test_the_response_is_kept_whatever_became_of_it(fault: Fault, reason: str, raw: str) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(fault)) as server:
+        (found,) = classifier(server).classify(posts("odd"))
+    assert (found.reason, found.raw) == (reason, raw)
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_what_no_post_would_survive_ends_the_task_as_refused(name: str) -> None:
-    make, advice = REFUSALS[name]
-    with make() as server, pytest.raises(TaskError) as raised:
-        list(classifier(server).classify(posts("one", "two", "three")))
-    error = raised.value
-    assert error.cause is Cause.REFUSED
-    assert str(error).startswith(f"{server.url}{ANALYZE}: HTTP ")
-    assert advice in str(error)
-    assert server.requests <= 3
-    assert KEY not in chain(error)
+def test_of_a_post_that_was_asked_again_the_last_response_is_kept() -> None:
+    with PerspectiveServer(key=KEY) as server:
+        asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
+        (found,) = asker.classify(posts("Hallo"))
+        assert server.last_request is not None
+        assert json.loads(found.raw or "") == analyze(server.last_request.body, frozenset())
+    assert found.reason is None
 
 
 def test_the_defaults() -> None:
@@ -203,6 +286,7 @@ def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
          "attributes: should name at least one attribute, each once"),
         ({"attributes": "TOXICITY"}, "attributes: should be a list of texts, not 'TOXICITY'"),
         ({"requests_per_minute": 0}, "requests_per_minute: should be more than 0, not 0"),
+        ({"span_scores": "yes"}, "span_scores: should be true or false, not 'yes'"),
         ({"max_in_flight": 0}, "max_in_flight: should be a whole number, 1 or more, not 0"),
         ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
         ({"api_key_env": "NOT_SET_ANYWHERE"},
@@ -229,5 +313,5 @@ def test_it_passes_on_what_its_service_complains_of() -> None:
     with PerspectiveServer(key=KEY, faults=lambda *_: fault) as server:
         one = classifier(server)
         with pytest.raises(TaskError):
-            answers(one, posts("a post"))
+            verdicts(one, posts("a post"))
     assert one.trouble.startswith("HTTP 503: ")

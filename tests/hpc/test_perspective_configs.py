@@ -1,0 +1,69 @@
+"""The shipped configurations for Perspective, as a user types them, against the stand-in."""
+
+import pytest
+
+from pipeline.classifiers.perspective_columns import ATTRIBUTES
+from tests.hpc.bench import ROOT, Bench, said
+from tests.pipeline import builders
+from tests.servers.perspective import PerspectiveServer, score
+
+KEY = "AIzaSy-the-key-of-the-shipped-configuration"
+SIX = [*ATTRIBUTES][:6]
+
+
+@pytest.mark.parametrize(
+    ("file", "attributes"), [("perspective", SIX), ("perspective_all", [*ATTRIBUTES])]
+)
+def test_it_labels_every_post_by_all_its_attributes_at_one_request_a_post(
+    bench: Bench, file: str, attributes: list[str]
+) -> None:
+    bench.backlog(builders.posts(6))
+    with PerspectiveServer(key=KEY) as server:
+        done = bench.hpc(
+            "submit",
+            "--config", ROOT / "configs" / f"{file}.yaml",
+            "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
+            "--set", f"classifier.base_url={server.url}",
+            "--set", "classifier.requests_per_minute=60000",
+            "--set", "cluster={executor: local, max_parallel: 1}",
+            env={"PERSPECTIVE_API_KEY": KEY},
+        )  # fmt: skip
+        assert said(done) == (0, "")
+        assert (server.requests, server.paid) == (6, 6)
+    columns = ", ".join(ATTRIBUTES[name] for name in attributes)
+    assert bench.query(
+        f"SELECT text, attributes_not_supported, {columns} FROM labels_{file} ORDER BY uri"
+    ) == [
+        (post.text, None, *(score(post.text, name) for name in attributes))
+        for post in builders.posts(6)
+    ]
+
+
+def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(bench: Bench) -> None:
+    """Its values are long, and there are 43 columns."""
+    bench.backlog(
+        [post._replace(text=f"🦋 You!\x1b[2J\n{post.text}") for post in builders.posts(6)]
+    )
+    with PerspectiveServer(key=KEY, unsupported=[("SPAM", "en")]) as server:
+        done = bench.hpc(
+            "submit",
+            "--config", ROOT / "configs" / "perspective_all.yaml",
+            "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
+            "--set", f"classifier.base_url={server.url}",
+            "--set", "classifier.requests_per_minute=60000",
+            "--set", "classifier.span_scores=true",
+            "--set", "cluster={executor: local, max_parallel: 1}",
+            env={"PERSPECTIVE_API_KEY": KEY},
+        )  # fmt: skip
+    assert said(done) == (0, "")
+    lines = done.stdout.splitlines()
+    look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
+    assert look[1] == "  6 posts: 6 labelled"
+    assert len(look) == 2 + 43 + 5
+    assert look[22:23] == ["  prob_spam: none"]
+    spans = look[23].removeprefix("  prob_toxic_spans: ").split(", ")
+    assert [len(one) for one in spans] == [24 + len(" 1")] * 6
+    assert look[43:45] == ["  prob_spam_spans: none", "  attributes_not_supported: SPAM 6"]
+    posts = [line[line.index("🦋") : -1] for line in look[45:]]
+    assert posts == ["🦋 You![2J what a fine day "] * 5
+    assert max(map(len, look)) < 200
