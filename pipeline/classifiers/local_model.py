@@ -1,0 +1,187 @@
+"""A sequence classifier that runs in the task itself: toxic-bert and its kin, from the Hugging Face
+hub or a folder.
+
+This module is imported on login nodes too, which may have no torch: what needs it is imported when
+a task makes its classifier.
+"""
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.classifiers import label_columns, model_folder
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.batching import batches
+from pipeline.classifiers.label_columns import TRUNCATED
+from pipeline.classifiers.machine import DEVICES
+from pipeline.classifiers.model_folder import BadModel
+from pipeline.errors import Cause, TaskError
+from pipeline.model import Answer, JsonObject, Post
+from pipeline.section import Section
+
+if TYPE_CHECKING:
+    from pipeline.classifiers.loading import Loaded
+    from pipeline.classifiers.sequence_model import Tokens
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+# Posts that are sorted by length together. They are in hand meanwhile, and so are as many whose
+# tokens are made ahead: after a crash all of these are asked one by one.
+WINDOW = 512
+# A GPU wants much work at once; a core's caches do not. Measured: benchmarks/local_model.md.
+MOST_TOKENS = {"cuda": 16_384, "cpu": 2_048}
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A post as the model reads it."""
+
+    uri: str
+    tokens: "Tokens"
+
+
+class LocalModel(Classifier):
+    """One probability a label of the model, `label` where they exclude one another, and whether the
+    post was longer than the model reads."""
+
+    # Where a model's files are does not say which model it is: `revision` does.
+    operational = frozenset({"model", "device", "max_tokens_per_batch"})
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        labels = label_columns.freeze(section)
+        multi_label = section.boolean("multi_label", None)
+        return {
+            **_identity(section, labels, multi_label),
+            "labels": labels,
+            "multi_label": multi_label,
+            "max_length": section.integer("max_length", None, least=8),
+            "dtype": section.choice("dtype", DTYPES, "auto"),
+            "device": section.choice("device", DEVICES, "auto"),
+            "max_tokens_per_batch": section.integer("max_tokens_per_batch", None, least=1),
+        }
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        loaded = _load(options, share)
+        self._model = loaded.model
+        self._labels = loaded.labels
+        self.columns = loaded.labels.columns
+        self.model = loaded.name
+        given = options["max_tokens_per_batch"]
+        self._most_tokens: int = given or MOST_TOKENS[loaded.model.device]
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        under_way: deque[tuple[list[_Read], Any]] = deque()
+        for batch in self._batches(posts):
+            for part in self._started(batch):
+                under_way.append(part)
+                if len(under_way) > self._model.ahead:
+                    yield from self._answers(*under_way.popleft())
+        while under_way:
+            yield from self._answers(*under_way.popleft())
+
+    def _batches(self, posts: Sequence[Post]) -> Iterator[list[_Read]]:
+        """Window by window; while one is computed, the next one's tokens are made."""
+        waiting = iter(posts)
+        tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+
+        def next_window() -> Future[list[_Read]] | None:
+            window = list(islice(waiting, WINDOW))
+            return tokeniser.submit(self._read, window) if window else None
+
+        try:
+            ahead = next_window()
+            while ahead:
+                window = ahead.result()
+                ahead = next_window()
+                lengths = [len(post.tokens.ids) for post in window]
+                for batch in batches(lengths, most_tokens=self._most_tokens):
+                    yield [window[position] for position in batch]
+        finally:
+            tokeniser.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, window: list[Post]) -> list[_Read]:
+        tokens = self._model.tokenise([post.text for post in window])
+        return [_Read(post.uri, one) for post, one in zip(window, tokens, strict=True)]
+
+    def _started(self, batch: list[_Read]) -> Iterator[tuple[list[_Read], Any]]:
+        """The batch and its logits; where memory lacks, in halves, and what is planned from then on
+        is half as large too."""
+        logits = self._model.start([post.tokens for post in batch])
+        if logits is not None:
+            yield batch, logits
+            return
+        tokens = len(batch[0].tokens.ids)
+        if len(batch) == 1:
+            raise TaskError(
+                Cause.OUT_OF_MEMORY,
+                f"one post of {tokens} tokens does not fit {self._model.memory}: a GPU with more "
+                "(cluster.gres), a smaller classifier.dtype or max_length",
+            )
+        self._most_tokens = min(self._most_tokens, max(1, len(batch) * tokens // 2))
+        half = len(batch) // 2
+        yield from self._started(batch[:half])
+        yield from self._started(batch[half:])
+
+    def _answers(self, batch: list[_Read], logits: Any) -> Iterator[Answer]:
+        for post, found in zip(batch, self._model.probabilities(logits), strict=True):
+            facts = {TRUNCATED: post.tokens.truncated}
+            if found is None:
+                yield Answer(post.uri, reason="invalid_answer", facts=facts)
+            else:
+                yield Answer(post.uri, self._labels.values(found), facts=facts)
+
+
+def _identity(section: Section, labels: dict[str, str], multi_label: bool | None) -> JsonObject:
+    """`model` and `revision`: the hub's name and commit, or a folder and its files' hash."""
+    name = section.text("model")
+    revision = section.text("revision", None)
+    if revision is not None:
+        if not _HUB_NAME.fullmatch(name):
+            raise section.error(
+                "model", f"should be a name on the hub, where a revision is given, not {name!r}"
+            )
+        if not _COMMIT.fullmatch(revision):
+            raise section.error(
+                "revision",
+                "should be a commit of 40 hex digits, which stays what it is, not "
+                f"{revision!r} (git ls-remote https://huggingface.co/{name} HEAD tells the newest)",
+            )
+        return {"model": name, "revision": revision}
+    tried = [folder / Path(name).expanduser() for folder in section.folders]
+    folder = next(filter(Path.is_dir, tried), None)
+    if folder is None:
+        raise section.error(
+            "model",
+            f"there is no folder {' or '.join(map(str, dict.fromkeys(tried)))}; for a model of the "
+            f"hub, {section.key_path('revision')} says which commit",
+        )
+    try:
+        label_columns.of(model_folder.describe(folder, multi_label), labels)
+        return {"model": str(folder), "revision": f"sha256:{model_folder.fingerprint(folder)}"}
+    except BadModel as bad:
+        raise section.error("model", f"{folder} cannot be used: {bad}") from None
+    except OSError as error:
+        raise section.error("model", f"{error.filename}: {error.strerror}") from None
+
+
+def _load(options: JsonObject, share: TaskShare) -> "Loaded":
+    try:
+        loading = import_module("pipeline.classifiers.loading")
+    except ImportError as error:
+        raise TaskError(
+            Cause.REFUSED,
+            f"classifier.type transformers needs more on the compute node ({error}): "
+            "pip install 'hpc-batch-classification[transformers]' in the environment of "
+            "cluster.python",
+        ) from None
+    loaded: Loaded = loading.load(options, os.environ, share.parallel_tasks)
+    return loaded
