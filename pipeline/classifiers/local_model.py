@@ -71,7 +71,7 @@ class LocalModel(Classifier):
 
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         loaded = _load(options, share)
-        self._model = loaded.model
+        self.model_at_work = loaded.model
         self._labels = loaded.labels
         self.columns = loaded.labels.columns
         self.model = loaded.name
@@ -83,7 +83,7 @@ class LocalModel(Classifier):
         for batch in self._batches(posts):
             for part in self._started(batch):
                 under_way.append(part)
-                if len(under_way) > self._model.ahead:
+                if len(under_way) > self.model_at_work.ahead:
                     yield from self._answers(*under_way.popleft())
         while under_way:
             yield from self._answers(*under_way.popleft())
@@ -109,13 +109,14 @@ class LocalModel(Classifier):
             tokeniser.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, window: list[Post]) -> list[_Read]:
-        tokens = self._model.tokenise([post.text for post in window])
+        tokens = self.model_at_work.tokenise([post.text for post in window])
         return [_Read(post.uri, one) for post, one in zip(window, tokens, strict=True)]
 
     def _started(self, batch: list[_Read]) -> Iterator[tuple[list[_Read], Any]]:
         """The batch and its logits; where memory lacks, in halves, and what is planned from then on
         is half as large too."""
-        logits = self._model.start([post.tokens for post in batch])
+        model = self.model_at_work
+        logits = model.start([post.tokens for post in batch])
         if logits is not None:
             yield batch, logits
             return
@@ -123,8 +124,8 @@ class LocalModel(Classifier):
         if len(batch) == 1:
             raise TaskError(
                 Cause.OUT_OF_MEMORY,
-                f"one post of {tokens} tokens does not fit {self._model.memory}: a GPU with more "
-                "(cluster.gres), a smaller classifier.dtype or max_length",
+                f"one post of {tokens} tokens does not fit {model.memory}: a GPU with more "
+                "(cluster.gres), or a smaller classifier.max_length or dtype",
             )
         self._most_tokens = min(self._most_tokens, max(1, len(batch) * tokens // 2))
         half = len(batch) // 2
@@ -132,7 +133,7 @@ class LocalModel(Classifier):
         yield from self._started(batch[half:])
 
     def _answers(self, batch: list[_Read], logits: Any) -> Iterator[Answer]:
-        for post, found in zip(batch, self._model.probabilities(logits), strict=True):
+        for post, found in zip(batch, self.model_at_work.probabilities(logits), strict=True):
             facts = {TRUNCATED: post.tokens.truncated}
             if found is None:
                 yield Answer(post.uri, reason="invalid_answer", facts=facts)

@@ -89,7 +89,7 @@ class SequenceModel:
         ]
 
     def start(self, batch: Sequence[Tokens]) -> torch.Tensor | None:
-        """Logits (posts, labels) that a GPU may still be at work on; None where its memory lacks."""
+        """Logits (posts, labels) that a GPU may still be at work on; None where memory lacks."""
         try:
             with torch.inference_mode():
                 return self._model(**self._inputs(batch), **self._extra).logits
