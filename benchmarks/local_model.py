@@ -98,8 +98,8 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
             if turn:  # the first is slower: memory is taken, kernels are chosen
                 took[name].append(both)
     report(planned, took, len(posts))
-    print(f"  {machine(device)}; {dtype}, torch {torch.__version__}, "
-          f"transformers {transformers.__version__}, {torch.get_num_threads()} threads")  # fmt: skip
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    print(f"  {machine(device)}; {dtype}, {torch.get_num_threads()} threads, {versions}")
 
 
 def report(

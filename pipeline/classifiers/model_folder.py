@@ -1,4 +1,4 @@
-"""A saved sequence classifier, told by its files: read without torch, which a login node may lack."""
+"""A saved sequence classifier as its files tell: read without torch, which login nodes may lack."""
 
 import hashlib
 import json

@@ -15,14 +15,14 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = ("what", "a", "fine", "awful", "day", "the", "table", "poison", "and", "is")
-VOCABULARY = (*SPECIAL, *WORDS, *string.ascii_lowercase[1:], *string.digits, "🦋",
-              *(f"##{character}" for character in string.ascii_lowercase + string.digits))  # fmt: skip
+LETTERS = string.ascii_lowercase + string.digits
+VOCABULARY = (*SPECIAL, *WORDS, *LETTERS[1:], "🦋", *(f"##{character}" for character in LETTERS))
 TOXIC = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 MULTI, SINGLE = "multi_label_classification", "single_label_classification"
 
 
 def tokenizer(*, positions: int, extra: Sequence[str] = (), **options: Any) -> Any:
-    """WordPiece; `positions` None: it does not say how much its model can take."""
+    """WordPiece; with 0 positions it does not say how many tokens its model can take."""
     vocabulary = {word: number for number, word in enumerate((*VOCABULARY, *extra))}
     backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.Lowercase()
