@@ -13,6 +13,7 @@ from pipeline.model import JsonObject
 # which runs when it is loaded.
 DECIDING = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 _WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _MULTI, _SINGLE, _REGRESSION = (
     "multi_label_classification",
     "single_label_classification",
@@ -42,6 +43,7 @@ def describe(folder: Path, multi_label: bool | None = None) -> Description:
     """
     config = _json(folder / "config.json")
     _check_weights(folder)
+    _check_tokenizer(folder)
     labels = _labels(config)
     kind = config.get("problem_type")
     if multi_label is None:
@@ -85,6 +87,12 @@ def _check_weights(folder: Path) -> None:
         f"it has no {_WEIGHTS}; weights that are a pickle (pytorch_model.bin) can run any program "
         "and are never loaded: save_pretrained writes the others"
     )
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Without its files, transformers 5 makes a tokenizer that knows no word, and says nothing."""
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        raise BadModel(f"it has no tokenizer ({', '.join(_TOKENIZERS[:-1])} or a *.model)")
 
 
 def _labels(config: JsonObject) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("what", "a", "fine", "awful", "day", "the", "table", "poison", "and", "is")
 LETTERS = string.ascii_lowercase + string.digits
 VOCABULARY = (*SPECIAL, *WORDS, *LETTERS[1:], "🦋", *(f"##{character}" for character in LETTERS))
@@ -21,9 +21,9 @@ TOXIC = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"
 MULTI, SINGLE = "multi_label_classification", "single_label_classification"
 
 
-def tokenizer(*, positions: int, extra: Sequence[str] = (), **options: Any) -> Any:
+def tokenizer(*, positions: int, words: Sequence[str] = VOCABULARY, **options: Any) -> Any:
     """WordPiece; with 0 positions it does not say how many tokens its model can take."""
-    vocabulary = {word: number for number, word in enumerate((*VOCABULARY, *extra))}
+    vocabulary = {word: number for number, word in enumerate(words)}
     backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

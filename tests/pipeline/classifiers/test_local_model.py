@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -39,6 +40,8 @@ TEXTS = [
     "xyzzy 42",
     *(" ".join(tiny_model.WORDS[: 1 + n % 9]) + f" {n}" for n in range(60)),
 ]
+# Where tasks share a machine, each takes its part of the cores.
+ONE_THREAD = TaskShare(parallel_tasks=1_000)
 LAB = {
     "toxic": "prob_toxic",
     "severe_toxic": "prob_severe_toxic",
@@ -56,7 +59,7 @@ def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(folder: Path, **keys: Any) -> LocalModel:
     options = LocalModel.freeze(section({"model": str(folder), **keys}))
-    return LocalModel(options, TaskShare())
+    return LocalModel(options, ONE_THREAD)
 
 
 def probabilities(classifier: LocalModel, texts: Sequence[str]) -> list[list[float]]:
@@ -90,13 +93,9 @@ def test_a_multi_label_model_has_a_column_a_label(toxic: Path) -> None:
     )
     (answer,) = classifier.classify(posts("what a fine day"))
     (plain,) = tiny_model.plain(toxic, ["what a fine day"])
+    values = {f"prob_{label}": one for label, one in zip(TOXIC, plain, strict=True)}
     assert answer == Answer(
-        "at://0",
-        {
-            f"prob_{label}": pytest.approx(p, abs=1e-5)
-            for label, p in zip(TOXIC, plain, strict=True)
-        },
-        facts={"was_truncated": False},
+        "at://0", pytest.approx(values, abs=1e-5), facts={"was_truncated": False}
     )
 
 
@@ -167,6 +166,18 @@ def test_a_tokenizer_without_a_limit_takes_the_models(tmp_path: Path, kind: str)
     assert found[fits].facts == {"was_truncated": False}
     assert found[cut].facts == {"was_truncated": True}
     assert found[fits].values == pytest.approx(found[cut].values, abs=1e-5)
+
+
+def test_a_vocabulary_alone_is_a_tokenizer_as_toxic_bert_has_it(tmp_path: Path) -> None:
+    """No tokenizer.json: transformers makes one of vocab.txt and the configuration."""
+    folder = tiny_model.save(tmp_path / "new")
+    old = Path(shutil.copytree(folder, tmp_path / "old"))
+    (old / "tokenizer.json").unlink()
+    (old / "vocab.txt").write_text("\n".join(tiny_model.VOCABULARY) + "\n")
+    (old / "tokenizer_config.json").write_text('{"do_lower_case": true, "model_max_length": 64}')
+    texts = [text for text in TEXTS if "🦋" not in text]
+    expected = probabilities(made(folder), texts)
+    assert probabilities(made(old), texts) == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
 def test_the_same_life_twice_agrees_exactly_and_another_to_rounding(toxic: Path) -> None:
@@ -311,7 +322,7 @@ def test_a_shard_is_labelled_by_a_process_of_its_own(tmp_path: Path, toxic: Path
     run_dir, run = make_run(
         tmp_path, source_posts(50), classifier=options(toxic), checkpoint_rows=10
     )
-    code, out, err = tasks.run(order(run_dir))
+    code, out, err = tasks.run(replace(order(run_dir), parallel_tasks=1_000))
     assert (code, out, err) == (
         0,
         "shard 0: 50 posts, 0 of them from checkpoints\nshard 0: published\n",
@@ -350,7 +361,7 @@ def test_a_folder_whose_files_changed_after_planning_is_refused(tmp_path: Path) 
     planned = options(folder)
     tiny_model.model(seed=2).save_pretrained(folder)
     with pytest.raises(TaskError) as refused:
-        base.create(planned, TaskShare())
+        base.create(planned, ONE_THREAD)
     assert refused.value.cause is Cause.REFUSED
     assert str(refused.value) == (
         f"the model {folder} cannot be used: its files are not those that were planned with: put "
