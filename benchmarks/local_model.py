@@ -19,7 +19,7 @@ import string
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.batching import batches, padded_tokens
-from pipeline.classifiers.local_model import MOST_TOKENS, WINDOW, LocalModel
+from pipeline.classifiers.batching import padded_tokens
+from pipeline.classifiers.local_model import LocalModel
 from pipeline.model import Post
 from pipeline.section import Section
 
@@ -71,8 +71,7 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
     ours = LocalModel(LocalModel.freeze(section), TaskShare())
     device, dtype = ours.model_at_work.device, ours.model_at_work.dtype
     posts = [Post(f"at://{number}", text) for number, text in enumerate(texts(given.posts))]
-    most = given.max_tokens_per_batch or MOST_TOKENS[device]
-    planned = windows([post.text for post in posts], ours, most)
+    planned = planned_batches(ours, posts)
     bare_model = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=getattr(torch, dtype)
     )
@@ -120,14 +119,9 @@ def report(
               f"{core['ours'] / core[other]:.3f} of its cores' time")  # fmt: skip
 
 
-def windows(said: Sequence[str], ours: LocalModel, most: int) -> list[list[list[int]]]:
+def planned_batches(ours: LocalModel, posts: list[Post]) -> list[list[list[int]]]:
     """Token ids of each post of each batch, as ours makes them."""
-    found = []
-    for start in range(0, len(said), WINDOW):
-        tokens = ours.model_at_work.tokenise(said[start : start + WINDOW])
-        lengths = [len(one.ids) for one in tokens]
-        found += [[tokens[at].ids for at in batch] for batch in batches(lengths, most_tokens=most)]
-    return found
+    return [[post.tokens.ids for post in batch] for batch in ours.batches(posts)]
 
 
 def inputs(batch: list[list[int]], device: str) -> dict[str, torch.Tensor]:

@@ -16,9 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.classifiers import label_columns, model_folder
+from pipeline.classifiers import batching, label_columns, model_folder
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.classifiers.batching import batches
 from pipeline.classifiers.label_columns import TRUNCATED
 from pipeline.classifiers.machine import DEVICES
 from pipeline.classifiers.model_folder import BadModel
@@ -31,11 +30,14 @@ if TYPE_CHECKING:
     from pipeline.classifiers.sequence_model import Tokens
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-# Posts that are sorted by length together. They are in hand meanwhile, and so are as many whose
-# tokens are made ahead: after a crash all of these are asked one by one.
-WINDOW = 512
-# A GPU wants much work at once; a core's caches do not. Measured: benchmarks/local_model.md.
+# A GPU wants much work at once; a core's caches do not.
 MOST_TOKENS = {"cuda": 16_384, "cpu": 2_048}
+# So many batches' tokens are held to be sorted by length, which leaves some 5 % of padding
+# (benchmarks/local_model.md). More would be less, but what is held is in hand: after a crash, each
+# of these posts is asked alone.
+POOL_BATCHES = 16
+# Posts whose tokens are made at once, and ahead of those that are in the pool.
+CHUNK = 128
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -46,6 +48,10 @@ class _Read:
 
     uri: str
     tokens: "Tokens"
+
+    @property
+    def length(self) -> int:
+        return len(self.tokens.ids)
 
 
 class LocalModel(Classifier):
@@ -80,7 +86,7 @@ class LocalModel(Classifier):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         under_way: deque[tuple[list[_Read], Any]] = deque()
-        for batch in self._batches(posts):
+        for batch in self.batches(posts):
             for part in self._started(batch):
                 under_way.append(part)
                 if len(under_way) > self.model_at_work.ahead:
@@ -88,39 +94,46 @@ class LocalModel(Classifier):
         while under_way:
             yield from self._answers(*under_way.popleft())
 
-    def _batches(self, posts: Sequence[Post]) -> Iterator[list[_Read]]:
-        """Window by window; while one is computed, the next one's tokens are made."""
+    def batches(self, posts: Sequence[Post]) -> Iterator[list[_Read]]:
+        """All of `posts`, as they are computed."""
+        return batching.batches(
+            self._tokenised(posts),
+            most_tokens=lambda: self._most_tokens,
+            pool_tokens=lambda: POOL_BATCHES * self._most_tokens,
+        )
+
+    def _tokenised(self, posts: Sequence[Post]) -> Iterator[_Read]:
+        """In their order. While batches are computed, the next posts' tokens are made; the posts
+        are taken in this thread, as their being in hand is written down in it."""
         waiting = iter(posts)
         tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
 
-        def next_window() -> Future[list[_Read]] | None:
-            window = list(islice(waiting, WINDOW))
-            return tokeniser.submit(self._read, window) if window else None
+        def next_chunk() -> Future[list[_Read]] | None:
+            chunk = list(islice(waiting, CHUNK))
+            return tokeniser.submit(self._read, chunk) if chunk else None
 
         try:
-            ahead = next_window()
+            ahead = next_chunk()
             while ahead:
-                window = ahead.result()
-                ahead = next_window()
-                lengths = [len(post.tokens.ids) for post in window]
-                for batch in batches(lengths, most_tokens=self._most_tokens):
-                    yield [window[position] for position in batch]
+                chunk = ahead.result()
+                ahead = next_chunk()
+                yield from chunk
         finally:
             tokeniser.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, window: list[Post]) -> list[_Read]:
-        tokens = self.model_at_work.tokenise([post.text for post in window])
-        return [_Read(post.uri, one) for post, one in zip(window, tokens, strict=True)]
+    def _read(self, chunk: list[Post]) -> list[_Read]:
+        tokens = self.model_at_work.tokenise([post.text for post in chunk])
+        return [_Read(post.uri, one) for post, one in zip(chunk, tokens, strict=True)]
 
     def _started(self, batch: list[_Read]) -> Iterator[tuple[list[_Read], Any]]:
-        """The batch and its logits; where memory lacks, in halves, and what is planned from then on
-        is half as large too."""
+        """The batch and its logits; where memory lacks, in halves, and the batches that are made
+        from then on are half as large too."""
         model = self.model_at_work
         logits = model.start([post.tokens for post in batch])
         if logits is not None:
             yield batch, logits
             return
-        tokens = len(batch[0].tokens.ids)
+        tokens = batch[0].length
         if len(batch) == 1:
             raise TaskError(
                 Cause.OUT_OF_MEMORY,

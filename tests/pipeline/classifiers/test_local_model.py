@@ -12,7 +12,7 @@ import pytest
 from pipeline import last_words, output
 from pipeline.classifiers import base, local_model
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.local_model import WINDOW, LocalModel
+from pipeline.classifiers.local_model import LocalModel
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import work_path
 from pipeline.model import Answer, Column, JsonObject, Post
@@ -292,15 +292,18 @@ class Watched(Sequence[Post]):
             yield post
 
 
-def test_at_most_two_windows_of_posts_are_in_hand(
-    toxic: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_model, "WINDOW", 16)
-    given = Watched(posts(*TEXTS))
-    in_hand = [given.taken - answered for answered, _ in enumerate(made(toxic).classify(given))]
-    assert len(in_hand) == len(TEXTS)
-    assert max(in_hand) == 32
-    assert WINDOW <= 512
+def test_what_is_in_hand_is_bounded_by_tokens(toxic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of 16 batches of 40 tokens, a batch, and two chunks whose tokens are made ahead."""
+    monkeypatch.setattr(local_model, "CHUNK", 4)
+    texts = [f"what a fine day {number % 10}" for number in range(400)]  # of 7 tokens each
+    given = Watched(posts(*texts))
+    in_hand = [
+        given.taken - answered
+        for answered, _ in enumerate(made(toxic, max_tokens_per_batch=40).classify(given))
+    ]
+    assert len(in_hand) == 400
+    assert max(in_hand) <= 16 * 40 / 7 + 1 + 5 + 2 * 4
+    assert max(in_hand) > 16 * 40 / 7
 
 
 def test_posts_that_run_out_when_the_task_is_told_to_stop_are_all_answered(toxic: Path) -> None:
@@ -316,6 +319,29 @@ def test_no_posts_are_no_answers(toxic: Path) -> None:
 
 def options(folder: Path, **keys: Any) -> JsonObject:
     return base.freeze(section({"type": "transformers", "model": str(folder), **keys}))
+
+
+def test_it_computes_on_the_cores_that_slurm_gave(
+    toxic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    for cores in ("2", "1"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", cores)
+        made(toxic)
+        assert torch.get_num_threads() == min(int(cores), len(os.sched_getaffinity(0)))
+
+
+def test_a_gpu_that_slurm_gave_is_used_or_the_task_ends(
+    toxic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
+    if torch.cuda.is_available():
+        assert made(toxic).model_at_work.device == "cuda"
+        return
+    with pytest.raises(TaskError, match=r"^Slurm gave this task a GPU \(SLURM_JOB_GPUS=0\)"):
+        made(toxic)
+    assert made(toxic, device="cpu").model_at_work.device == "cpu"
 
 
 def test_a_shard_is_labelled_by_a_process_of_its_own(tmp_path: Path, toxic: Path) -> None:
