@@ -21,7 +21,7 @@ def batches(
     """Each of `incoming` in one batch, the longest of a batch first.
 
     A pool is kept filled, and swept from its longest to its shortest as a lift sweeps floors: what
-    comes in above is taken by the next sweep. So a sweep has twice as many to choose from as are ever
+    comes in above is taken by the next sweep. So a sweep chooses from twice as many as are ever
     held; which these are depends on their lengths and order alone, never on time.
 
     A batch is as many rows as its longest has tokens, padding included: at most `most_tokens`, but
