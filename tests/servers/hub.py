@@ -12,20 +12,17 @@ class HubServer(LoopbackServer):
     """Serves the files of `folder` as model `name`; keeps which were downloaded.
 
     Another commit and another model are refused with the codes by which the hub's own library
-    tells them apart. `outage` answers everything with 503.
+    tells them apart.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__()
         self.name = name
         self.folder = folder
-        self.outage = False
         self.downloaded: list[str] = []
 
     def respond(self, request: Request) -> Reply:
         tree, files = f"/api/models/{self.name}/tree/", f"/{self.name}/resolve/"
-        if self.outage:
-            return Reply(status=503)
         for before in (tree, files):
             if request.path.startswith(before):
                 commit, _, name = request.path.removeprefix(before).partition("/")
