@@ -29,8 +29,8 @@ def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: in
     local = revision.startswith("sha256:")
     folder = Path(name) if local else hub.fetch(name, revision)
     try:
-        if local and f"sha256:{fingerprint(folder)}" != revision:
-            raise BadModel("its files are not those that were planned with: put them back, or plan")
+        if local:
+            _check_files(folder, revision)
         description = describe(folder, options["multi_label"])
         labels = label_columns.of(description, options["labels"])
         model = SequenceModel(folder, description, _wish(options, environment, parallel_tasks))
@@ -41,6 +41,15 @@ def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: in
         labels=labels,
         name=f"{folder.name if local else name}@{revision} {model.dtype}",
     )
+
+
+def _check_files(folder: Path, planned: str) -> None:
+    if not folder.is_dir():
+        raise BadModel("no such folder here: put it on a file system that the compute nodes see")
+    if f"sha256:{fingerprint(folder)}" != planned:
+        raise BadModel(
+            "its files are not those that the run was planned with: put them back, or submit anew"
+        )
 
 
 def _wish(options: JsonObject, environment: Mapping[str, str], parallel_tasks: int) -> Wish:

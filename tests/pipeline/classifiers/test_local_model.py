@@ -390,8 +390,16 @@ def test_a_folder_whose_files_changed_after_planning_is_refused(tmp_path: Path) 
         base.create(planned, ONE_THREAD)
     assert refused.value.cause is Cause.REFUSED
     assert str(refused.value) == (
-        f"the model {folder} cannot be used: its files are not those that were planned with: put "
-        "them back, or plan"
+        f"the model {folder} cannot be used: its files are not those that the run was planned "
+        "with: put them back, or submit anew"
+    )
+    shutil.rmtree(folder)
+    with pytest.raises(TaskError) as refused:
+        base.create(planned, ONE_THREAD)
+    assert refused.value.cause is Cause.REFUSED
+    assert str(refused.value) == (
+        f"the model {folder} cannot be used: no such folder here: put it on a file system that the "
+        "compute nodes see"
     )
 
 
