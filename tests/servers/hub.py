@@ -9,7 +9,8 @@ COMMIT = "4d6c22e74ba2fdd26bc4f7238f50766b045a0d94"
 
 
 class HubServer(LoopbackServer):
-    """Serves the files of `folder` as model `name`; keeps which were downloaded.
+    """Serves the files of `folder` as model `name`; keeps which were downloaded, and counts
+    the questions.
 
     Another commit and another model are refused with the codes by which the hub's own library
     tells them apart.
@@ -20,8 +21,11 @@ class HubServer(LoopbackServer):
         self.name = name
         self.folder = folder
         self.downloaded: list[str] = []
+        self.asked = 0
 
     def respond(self, request: Request) -> Reply:
+        with self.lock:
+            self.asked += 1
         tree, files = f"/api/models/{self.name}/tree/", f"/{self.name}/resolve/"
         for before in (tree, files):
             if request.path.startswith(before):

@@ -89,8 +89,9 @@ def test_what_a_model_consists_of_is_downloaded_once_and_no_program_with_it(
         assert what == "fetched"
         assert sorted(path.name for path in Path(where).iterdir()) == MODEL
         assert sorted(hub.downloaded) == MODEL
-    # The hub has gone, and nobody asks it.
-    assert fetched(hub, home) == ("fetched", where)
+        asked = hub.asked
+        assert fetched(hub, home) == ("fetched", where)
+        assert hub.asked == asked
 
 
 def test_a_cache_that_is_not_whole_is_completed(tmp_path: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -269,7 +270,7 @@ def test_one_post_that_does_not_fit_ends_the_task_as_out_of_memory(toxic: Path) 
 
 
 class Watched(Sequence[Post]):
-    """Posts as the worker hands them out; tells how many were taken and not answered yet."""
+    """Posts as the worker hands them out, to one thread; counts those that were taken."""
 
     def __init__(self, given: list[Post], stop_after: int | None = None) -> None:
         self.given = given
@@ -288,6 +289,7 @@ class Watched(Sequence[Post]):
 
     def __iter__(self) -> Iterator[Post]:
         for post in self.given[: self._stop_after]:
+            assert threading.current_thread() is threading.main_thread()
             self.taken += 1
             yield post
 
@@ -304,6 +306,30 @@ def test_what_is_in_hand_is_bounded_by_tokens(toxic: Path, monkeypatch: pytest.M
     assert len(in_hand) == 400
     assert max(in_hand) <= 16 * 40 / 7 + 1 + 5 + 2 * 4
     assert max(in_hand) > 16 * 40 / 7
+
+
+def test_the_next_posts_tokens_are_made_while_a_batch_is_computed(
+    toxic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch waits for a chunk that is not in the pool: 19 posts of 7 tokens fill that,
+    which are five chunks of 4."""
+    monkeypatch.setattr(local_model, "CHUNK", 4)
+    classifier = made(toxic, max_tokens_per_batch=8)
+    model, done = classifier.model_at_work, threading.Event()
+    tokenise, chunks = model.tokenise, 0
+
+    def counting(texts: Sequence[str]) -> Any:
+        nonlocal chunks
+        tokens = tokenise(texts)
+        chunks += 1
+        if chunks == 6:
+            done.set()
+        return tokens
+
+    monkeypatch.setattr(model, "tokenise", counting)
+    model._model.register_forward_pre_hook(lambda *_: None if done.wait(60) else 1 / 0)
+    texts = [f"what a fine day {number % 10}" for number in range(40)]
+    assert len(list(classifier.classify(posts(*texts)))) == 40
 
 
 def test_posts_that_run_out_when_the_task_is_told_to_stop_are_all_answered(toxic: Path) -> None:
