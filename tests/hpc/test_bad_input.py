@@ -41,7 +41,7 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ({"storage": {"databse": "x"}}, f"storage.databse: {UNREAD} (did you mean 'database'?)"),
     ({"classifier": {"type": "valence", "colour": 1}}, f"classifier.colour: {UNREAD}"),
     ({"classifier": {"type": "perspectiv"}}, "classifier.type: should be one of llm, perspective, "
-     "scripted, valence, not 'perspectiv' (did you mean 'perspective'?)"),
+     "scripted, transformers, valence, not 'perspectiv' (did you mean 'perspective'?)"),
     ({"cluster": {"executor": "lokal"}}, "cluster.executor: should be one of slurm, local, "
      "not 'lokal' (did you mean 'local'?)"),
     ({"cluster": {"template": "t.yaml"}}, "cluster.template: there is no file {folder}/t.yaml"),

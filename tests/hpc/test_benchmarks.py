@@ -1,8 +1,11 @@
 """The benchmarks run: what nobody runs stops working unnoticed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,4 +18,17 @@ def test_the_login_nodes_benchmark_measures_every_step() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     for step in ("plan", "status", "gather", "bare COPY", "bare INSERT"):
+        assert f"  {step}" in done.stdout
+
+
+def test_the_local_models_benchmark_measures_every_step() -> None:
+    if os.environ.get("CI") != "true":
+        pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "local_model.py", "--posts", "40", "--rounds", "1",
+         "--layers", "1", "--hidden", "64"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for step in ("bare forward", "ours", "pipeline", "ours / bare forward", "ours / pipeline"):
         assert f"  {step}" in done.stdout

@@ -202,9 +202,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(payload[: len(payload) // 2] if reply.cut else payload)
+        if self.command != "HEAD":
+            self.wfile.write(payload[: len(payload) // 2] if reply.cut else payload)
 
-    do_GET = _serve  # noqa: N815  the standard library's names
+    do_HEAD = _serve  # noqa: N815  the standard library's names
+    do_GET = _serve  # noqa: N815
     do_POST = _serve  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:

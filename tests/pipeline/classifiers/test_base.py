@@ -103,7 +103,15 @@ def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "spared"),
-    [("valence", "requests"), ("perspective", "vaderSentiment"), ("llm", "vaderSentiment")],
+    [
+        ("valence", "requests"),
+        ("perspective", "vaderSentiment"),
+        ("llm", "vaderSentiment"),
+        ("llm", "torch"),
+        ("transformers", "vaderSentiment"),
+        # Login nodes may have none, and import what freezes a configuration.
+        ("transformers", "torch"),
+    ],
 )
 def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) -> None:
     """200 tasks that start at once read every module from one shared file system."""

@@ -1,0 +1,196 @@
+"""A local model's posts a second: ours, against transformers' own `pipeline` and the bare forward
+pass over the same tokens in the same batches, in one process, taking turns.
+
+    python benchmarks/local_model.py [--posts 2000] [--layers 12] [--hidden 768] [--rounds 3]
+        [--model FOLDER] [--device auto] [--dtype auto] [--max-tokens-per-batch N]
+
+Without --model, one with random weights in the shape of BERT (base, as toxic-bert, unless said
+otherwise): what a forward pass costs does not depend on what the weights are. The texts are random
+words, as long as posts are: half of them shorter than 35 tokens, a few of 300. Prints medians and
+ratios; a folder of its own under the system's temporary one.
+"""
+
+import argparse
+import os
+import platform
+import random
+import statistics
+import string
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.batching import padded_tokens
+from pipeline.classifiers.local_model import LocalModel
+from pipeline.model import Post
+from pipeline.section import Section
+
+VOCABULARY = 30_522
+MEDIAN_TOKENS, SPREAD, LONGEST = 35, 0.8, 300
+PIPELINE_BATCH = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--posts", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--hidden", type=int, default=768)
+    parser.add_argument("--model", type=Path)
+    for option in ("--device", "--dtype"):
+        parser.add_argument(option, default="auto")
+    parser.add_argument("--max-tokens-per-batch", type=int)
+    given = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
+        folder = given.model or random_model(Path(name), given.layers, given.hidden)
+        measure(folder, given)
+
+
+def measure(folder: Path, given: argparse.Namespace) -> None:
+    keys = {"model": str(folder), "device": given.device, "dtype": given.dtype}
+    keys["max_tokens_per_batch"] = given.max_tokens_per_batch
+    section = Section(keys, path="classifier", source="benchmark", folders=(Path(),))
+    ours = LocalModel(LocalModel.freeze(section), TaskShare())
+    device, dtype = ours.model_at_work.device, ours.model_at_work.dtype
+    posts = [Post(f"at://{number}", text) for number, text in enumerate(texts(given.posts))]
+    planned = planned_batches(ours, posts)
+    bare_model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=getattr(torch, dtype)
+    )
+    bare_model.to(device).eval()
+    tensors = [inputs(batch, device) for batch in planned]
+    plain = transformers.pipeline(
+        "text-classification",
+        model=bare_model,
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        device=device,
+        batch_size=PIPELINE_BATCH,
+        top_k=None,
+    )
+    steps: dict[str, Callable[[], object]] = {
+        "bare forward": lambda: bare(bare_model, tensors, device),
+        "ours": lambda: list(ours.classify(posts)),
+        "pipeline": lambda: plain([post.text for post in posts], truncation=True),
+    }
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    for turn in range(given.rounds + 1):
+        for name, step in steps.items():
+            both = seconds(step)
+            if turn:  # the first is slower: memory is taken, kernels are chosen
+                took[name].append(both)
+    report(planned, took, len(posts))
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    print(f"  {machine(device)}; {dtype}, {torch.get_num_threads()} threads, {versions}")
+
+
+def report(
+    planned: list[list[list[int]]], took: dict[str, list[tuple[float, float]]], posts: int
+) -> None:
+    tokens = sum(len(ids) for batch in planned for ids in batch)
+    padded = sum(padded_tokens([len(ids) for ids in batch]) for batch in planned)
+    print(f"{posts:,} posts, {tokens:,} tokens, {len(planned)} batches, "
+          f"{padded / tokens - 1:.1%} padding")  # fmt: skip
+    wall = {name: statistics.median(one for one, _ in both) for name, both in took.items()}
+    core = {name: statistics.median(one for _, one in both) for name, both in took.items()}
+    for name, both in took.items():
+        rates = [posts / one for one, _ in both]
+        print(f"  {name:<13} {posts / wall[name]:9.1f} posts/s ({min(rates):.1f} to "
+              f"{max(rates):.1f}), {1000 * core[name] / posts:.2f} ms of a core each")  # fmt: skip
+    for other in ("bare forward", "pipeline"):
+        print(f"  ours / {other}: {wall[other] / wall['ours']:.3f} of its posts/s, "
+              f"{core['ours'] / core[other]:.3f} of its cores' time")  # fmt: skip
+
+
+def planned_batches(ours: LocalModel, posts: list[Post]) -> list[list[list[int]]]:
+    """Token ids of each post of each batch, as ours makes them."""
+    return [[post.tokens.ids for post in batch] for batch in ours.batches(posts)]
+
+
+def inputs(batch: list[list[int]], device: str) -> dict[str, torch.Tensor]:
+    longest = max(map(len, batch))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in batch])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
+    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+
+
+def bare(model: Any, tensors: list[dict[str, torch.Tensor]], device: str) -> None:
+    with torch.inference_mode():
+        for tensor in tensors:
+            model(**tensor)
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(act: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of cores: on a machine that is shared, only the second is the program's."""
+    before = time.perf_counter(), time.process_time()
+    act()
+    return time.perf_counter() - before[0], time.process_time() - before[1]
+
+
+def random_model(folder: Path, layers: int, hidden: int) -> Path:
+    """Its vocabulary is as large as BERT's, and made of random words."""
+    chance = random.Random(1)
+    words = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
+    while len(words) < VOCABULARY:
+        word = "".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 9)))
+        words.setdefault(word, len(words))
+    backend = Tokenizer(WordPiece(words, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=512, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // 64),
+        intermediate_size=4 * hidden,
+        id2label=dict(enumerate(("toxic", "severe", "obscene", "threat", "insult", "hate"))),
+        problem_type="multi_label_classification",
+    )
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def texts(count: int) -> list[str]:
+    chance = random.Random(2)
+    lengths = (
+        min(LONGEST, max(3, int(chance.lognormvariate(0, SPREAD) * MEDIAN_TOKENS)))
+        for _ in range(count)
+    )
+    return [
+        " ".join("".join(chance.choices(string.ascii_lowercase, k=2)) for _ in range(length))
+        for length in lengths
+    ]
+
+
+def machine(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name(0)
+    return f"{len(os.sched_getaffinity(0))} CPU cores, {platform.machine()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
