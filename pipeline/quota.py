@@ -1,7 +1,7 @@
-"""One quota, many tasks: what a task may send, by what it has seen of the other tasks' leases. Pure.
+"""One quota, many tasks: what a task may send, by what it has seen of the others' leases. Pure.
 
 Every task that uses a key keeps one file, its **lease**, in a folder that all of them share. The
-file's name says all: `<id>.<beat>.<quota>.lease`. A **refresh** renames it to the next beat and then
+file's name says all: `<id>.<beat>.<quota>.lease`. A **refresh** renames it to the next beat, then
 lists the folder; so one listing shows who lives, no file is ever opened, and an NFS client, which
 may keep a listing for a minute, reads anew because it has changed the folder itself. A task's
 **view** is the leases that it counts; with Q the smallest quota among them, n their number and r
@@ -106,9 +106,7 @@ def parse(names: Iterable[str]) -> list[Lease]:
     for name in names:
         if match := _NAME.fullmatch(name):
             id_, number, quota, kind = match.groups()
-            found.append(
-                Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left")
-            )
+            found.append(Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left"))
         elif _OURS.fullmatch(name):
             raise NotALease(name)
     return found
@@ -224,16 +222,13 @@ class Seat:
             if not one.is_dead and not one.lease.left and began - one.since >= gone_after:
                 self._known[id_] = replace(one, is_dead=True)
 
-    def _forgotten(
-        self, leases: Iterable[Lease], after: float, began: float
-    ) -> tuple[Lease, ...]:
+    def _forgotten(self, leases: Iterable[Lease], after: float, began: float) -> tuple[Lease, ...]:
         """Of those that were listed. Of the task's own, all but the one that it holds: a rename
         whose answer got lost may leave one."""
         return tuple(
             one
             for one in leases
-            if one != self.lease
-            and (one.id == self.lease.id or self._is_over(one, began - after))
+            if one != self.lease and (one.id == self.lease.id or self._is_over(one, began - after))
         )
 
     def _is_over(self, lease: Lease, since: float) -> bool:

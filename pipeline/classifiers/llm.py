@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.budget import Pace
 from pipeline.classifiers import labels
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.errors import Cause, TaskError
@@ -18,6 +17,7 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+from pipeline.shared_pace import frozen_quota_options, pace_of
 
 MODES = ("json_schema", "json_object", "none")
 # Errors that are about one post and stay so.
@@ -34,8 +34,8 @@ class Llm(Classifier):
     # The address too: a server of one's own has another in every job.
     operational = frozenset(
         {
-            *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file"),
+            *("base_url", "requests_per_minute", "quota_folder", "max_in_flight"),
+            *("timeout_seconds", "api_key_env", "api_key_file"),
         }
     )
 
@@ -52,7 +52,7 @@ class Llm(Classifier):
             "max_tokens": section.integer("max_tokens", 256, least=1),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
-            "requests_per_minute": section.number("requests_per_minute", None, above=0),
+            **frozen_quota_options(section, None),
             "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
             **frozen_key_options(section, default_env=None),
         }
@@ -69,20 +69,23 @@ class Llm(Classifier):
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()
-        rate = options["requests_per_minute"]
+        self._pace = pace_of(options, self.secret)
         self._endpoint = Endpoint(
             options["base_url"] + "/chat/completions",
             headers={"Authorization": f"Bearer {key}"} if key else {},
             secret=self.secret,
             connections=options["max_in_flight"],
-            pace=Pace(rate / share.parallel_tasks if rate else None),
+            pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             probe=self._request(_PROBE, MODES[-1], 0),
         )
 
     @property
     def trouble(self) -> str:
-        return self._endpoint.trouble
+        return self._pace.trouble or self._endpoint.trouble
+
+    def close(self) -> None:
+        self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if self._mode == "auto" and posts:

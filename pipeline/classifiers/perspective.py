@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.budget import Pace
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, base_url, until_next_minute
@@ -12,6 +11,7 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+from pipeline.shared_pace import frozen_quota_options, pace_of
 
 PATH = "/v1alpha1/comments:analyze"
 
@@ -57,7 +57,10 @@ class Perspective(Classifier):
     """One probability a requested attribute, in the lab's columns."""
 
     operational = frozenset(
-        {"requests_per_minute", "max_in_flight", "timeout_seconds", "api_key_env", "api_key_file"}
+        {
+            *("requests_per_minute", "quota_folder", "max_in_flight", "timeout_seconds"),
+            *("api_key_env", "api_key_file"),
+        }
     )
 
     @classmethod
@@ -72,7 +75,7 @@ class Perspective(Classifier):
             "base_url": base_url(section, "https://commentanalyzer.googleapis.com"),
             "attributes": attributes,
             "languages": section.texts("languages", ["en"]),
-            "requests_per_minute": section.number("requests_per_minute", 60.0, above=0),
+            **frozen_quota_options(section, 60),
             "max_in_flight": section.integer("max_in_flight", 64, least=1),
             "timeout_seconds": section.number("timeout_seconds", 30.0, above=0),
             **frozen_key_options(section, default_env="PERSPECTIVE_API_KEY"),
@@ -85,12 +88,13 @@ class Perspective(Classifier):
         self.columns = tuple(Column(ATTRIBUTES[name], "number") for name in self._attributes)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)
+        self._pace = pace_of(options, self.secret)
         self._endpoint = Endpoint(
             options["base_url"] + PATH,
             headers={"X-Goog-Api-Key": self.secret.reveal()},
             secret=self.secret,
             connections=self._limit,
-            pace=Pace(options["requests_per_minute"] / share.parallel_tasks),
+            pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
             probe=self._request(_PROBE),
@@ -98,7 +102,10 @@ class Perspective(Classifier):
 
     @property
     def trouble(self) -> str:
-        return self._endpoint.trouble
+        return self._pace.trouble or self._endpoint.trouble
+
+    def close(self) -> None:
+        self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         return in_flight(posts, self._ask, limit=self._limit)

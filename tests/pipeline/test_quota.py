@@ -1,5 +1,5 @@
-"""One quota, many tasks: whatever the clocks, the file system and the tasks do, no minute holds more
-than the quota; and where nothing goes wrong, hardly less."""
+"""One quota, many tasks: whatever clocks, file systems and tasks do, no minute holds more than the
+quota; and where nothing goes wrong, hardly less."""
 
 from dataclasses import replace
 
