@@ -30,10 +30,11 @@ class Pace:
     def wait(self, stop: threading.Event) -> bool:
         """Waits until a request may be sent; False when `stop` was set first. TaskError where it
         never may."""
-        while (rest := self._paused_until - self._clock()) > 0:
-            if stop.wait(rest):
+        while True:
+            if stop.wait(max(0.0, self._paused_until - self._clock())):
                 return False
-        return not stop.is_set()
+            if self._clock() >= self._paused_until:
+                return True
 
     def close(self) -> None:
         """Nothing more is sent."""

