@@ -45,7 +45,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-_NAME = re.compile(r"([A-Za-z0-9_-]+)\.(\d{1,15})\.(\d{1,15})\.(lease|left)")
+_NAME = re.compile(r"([A-Za-z0-9_-]+)\.([0-9]+)\.([0-9]+)\.(lease|left)")
 _OURS = re.compile(r".*\.(lease|left)")
 _NOT_SEEN = -1
 
