@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Task:
         classifier: Classifier,
         stopping: threading.Event,
         node: str,
+        done_asking: Callable[[], None] = lambda: None,
     ) -> None:
         self._run_dir = Path(order.run_dir)
         self._order = order
@@ -50,6 +51,7 @@ class Task:
         self._classifier = classifier
         self._stopping = stopping
         self._node = node
+        self._done_asking = done_asking
         self._folder = manifest.work_path(self._run_dir, order.shard_index)
         self._checkpoint = Checkpoint(
             self._folder,
@@ -72,6 +74,8 @@ class Task:
             at_once, alone = self._to_ask(posts)
             try:
                 end = self._ask(at_once, alone)
+                # Before what is left to write: others may use its share of a quota by now.
+                self._done_asking()
             finally:
                 self._checkpoint.flush()
                 self._heart.beat(time.monotonic())

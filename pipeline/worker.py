@@ -52,9 +52,10 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
             server_log=manifest.server_log_path(run_dir, order.attempt, order.shard_index),
             stopping=told.to_stop,
         )
-        with contextlib.closing(create(run.classifier, share)) as classifier:
+        with contextlib.ExitStack() as held:
+            classifier = held.enter_context(contextlib.closing(create(run.classifier, share)))
             dying.redact = classifier.secret.redact
-            task = Task(order, run, classifier, told.to_stop, node)
+            task = Task(order, run, classifier, told.to_stop, node, held.close)
             end = task.label()
         if end is End.PUBLISHED_BY_ANOTHER:
             raise SystemExit(0)

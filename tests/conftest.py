@@ -1,10 +1,21 @@
 """Property-based tests: no deadlines on noisy machines; in CI always the same examples, so that a
-red run is the change's doing and can be run again. A developer's machine goes on searching."""
+red run is the change's doing and can be run again. A developer's machine goes on searching.
+
+And nothing is written to a developer's home: quotas are shared there."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("search", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield

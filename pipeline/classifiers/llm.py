@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline import tokens
-from pipeline.budget import Pace
 from pipeline.classifiers import chat, labels, probabilities, several, structured
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
 from pipeline.classifiers.question import Asking, Paid, Question
@@ -22,6 +21,7 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+from pipeline.shared_pace import frozen_quota_options, pace_of
 
 
 class Llm(Classifier):
@@ -30,8 +30,8 @@ class Llm(Classifier):
     # The address too: a server of one's own has another in every job.
     operational = frozenset(
         {
-            *("base_url", "requests_per_minute", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file", "price"),
+            *("base_url", "requests_per_minute", "quota_folder", "max_in_flight"),
+            *("timeout_seconds", "api_key_env", "api_key_file", "price"),
             server_options.OPERATIONAL,
         }
     )
@@ -52,7 +52,7 @@ class Llm(Classifier):
             **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
-            "requests_per_minute": section.number("requests_per_minute", None, above=0),
+            **frozen_quota_options(section, None),
             "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
             "price": tokens.freeze_price(section),
             **frozen_key_options(section, default_env=None),
@@ -68,14 +68,14 @@ class Llm(Classifier):
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()
-        rate = options["requests_per_minute"]
         self._engine = engine.of_task(options, share, self.secret)
+        self._pace = pace_of(options, self.secret)
         self._endpoint = Endpoint(
             options.get("base_url", "") + "/chat/completions",
             headers={"Authorization": f"Bearer {key}"} if key else {},
             secret=self.secret,
             connections=options["max_in_flight"],
-            pace=Pace(rate / share.parallel_tasks if rate else None),
+            pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             probe=self._question.probe(),
             server=self._engine.address if self._engine else None,
@@ -83,9 +83,12 @@ class Llm(Classifier):
 
     @property
     def trouble(self) -> str:
-        return (self._engine and self._engine.trouble) or self._endpoint.trouble
+        return (
+            (self._engine and self._engine.trouble) or self._pace.trouble or self._endpoint.trouble
+        )
 
     def close(self) -> None:
+        self._pace.close()
         if self._engine:
             self._engine.close()
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 
-from pipeline.budget import Pace
 from pipeline.classifiers import perspective_reply as reply_of
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective_columns import ATTRIBUTES, DROPPED, columns, spans_column
@@ -15,6 +14,7 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+from pipeline.shared_pace import frozen_quota_options, pace_of
 
 PATH = "/v1alpha1/comments:analyze"
 
@@ -42,7 +42,10 @@ class Perspective(Classifier):
     """
 
     operational = frozenset(
-        {"requests_per_minute", "max_in_flight", "timeout_seconds", "api_key_env", "api_key_file"}
+        {
+            *("requests_per_minute", "quota_folder", "max_in_flight", "timeout_seconds"),
+            *("api_key_env", "api_key_file"),
+        }
     )
 
     @classmethod
@@ -57,7 +60,7 @@ class Perspective(Classifier):
             "base_url": base_url(section, "https://commentanalyzer.googleapis.com"),
             "attributes": attributes,
             "languages": section.texts("languages", ["en"]),
-            "requests_per_minute": section.number("requests_per_minute", 60.0, above=0),
+            **frozen_quota_options(section, 60),
             "max_in_flight": section.integer("max_in_flight", 64, least=1),
             "timeout_seconds": section.number("timeout_seconds", 30.0, above=0),
             **({"span_scores": True} if section.boolean("span_scores", False) else {}),
@@ -75,12 +78,13 @@ class Perspective(Classifier):
         self._probe = self._request(_PROBE, self._attributes)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)
+        self._pace = pace_of(options, self.secret)
         self._endpoint = Endpoint(
             options["base_url"] + PATH,
             headers={"X-Goog-Api-Key": self.secret.reveal()},
             secret=self.secret,
             connections=self._limit,
-            pace=Pace(options["requests_per_minute"] / share.parallel_tasks),
+            pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
             probe=self._probe,
@@ -88,7 +92,10 @@ class Perspective(Classifier):
 
     @property
     def trouble(self) -> str:
-        return self._endpoint.trouble
+        return self._pace.trouble or self._endpoint.trouble
+
+    def close(self) -> None:
+        self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         return in_flight(posts, self._ask, limit=self._limit)

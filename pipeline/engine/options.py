@@ -40,6 +40,8 @@ def freeze(section: Section) -> JsonObject:
         return {"base_url": base_url(section)}
     if section.has("base_url"):
         raise section.error("base_url", "give either base_url or server, not both")
+    if section.has("requests_per_minute"):
+        raise section.error("requests_per_minute", "a server of the task's own has no quota")
     server = section.section("server")
     command, tuning, env = _words(server, "command"), _words(server, "tuning", []), _env(server)
     frozen = {

@@ -44,7 +44,7 @@ def endpoint(
         headers={"X-Goog-Api-Key": KEY},
         secret=Secret(KEY),
         connections=4,
-        pace=pace or Pace(None),
+        pace=pace or Pace(),
         patience=patience,
         until_next_bucket=until_next_bucket,
         probe=probe,

@@ -3,7 +3,6 @@
 import functools
 import json
 import threading
-import time
 from collections.abc import Mapping
 from itertools import islice, pairwise
 from typing import Any
@@ -33,12 +32,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
-def classifier(server: PerspectiveServer, *, tasks: int = 1, **values: Any) -> Perspective:
+def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
     given = {"base_url": server.url, "requests_per_minute": 10**9, **values}
     options = Perspective.freeze(section(given))
     through_json = json.loads(json.dumps(options))
     assert KEY not in json.dumps(options)
-    return Perspective(through_json, TaskShare(parallel_tasks=tasks))
+    return Perspective(through_json, TaskShare())
 
 
 def scores(text: str, *attributes: str) -> Mapping[str, float]:
@@ -236,13 +235,3 @@ def test_a_slow_post_does_not_hold_up_hundreds_of_others() -> None:
         first = {answer.uri for answer in islice(coming, 399)}
         coming.close()  # type: ignore[attr-defined]
     assert first == {post.uri for post in asked[1:]}
-
-
-@pytest.mark.parametrize("tasks", [1, 2])
-def test_a_task_takes_its_share_of_the_quota_and_no_more(tasks: int) -> None:
-    """6,000 a minute are one in 10 ms, or in 20 where two tasks share them."""
-    with PerspectiveServer(key=KEY) as server:
-        asker = classifier(server, tasks=tasks, requests_per_minute=6000)
-        began = time.monotonic()
-        verdicts(asker, posts(*(f"post {number}" for number in range(21))))
-    assert time.monotonic() - began >= 20 * 0.01 * tasks

@@ -126,6 +126,12 @@ def test_both_kinds_of_server_are_one_too_many(tmp_path: Path) -> None:
     assert refused(both) == "classifier.base_url: give either base_url or server, not both"
 
 
+def test_a_server_of_ones_own_has_no_quota() -> None:
+    given = {"server": {"command": ["serve", "{port}"]}, "requests_per_minute": 60}
+    said = "classifier.requests_per_minute: a server of the task's own has no quota"
+    assert refused(given) == said
+
+
 def test_a_port_may_be_given_by_a_variable(tmp_path: Path) -> None:
     read = given(tmp_path, command=["ollama", "serve"], env={"OLLAMA_HOST": "{host}:{port}"})
     assert options.freeze(read)["server_command"] == ["ollama", "serve"]

@@ -1,0 +1,16 @@
+"""The tests of this folder are about what is asked and answered: no quota, it is slow to join."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.budget import Pace
+from pipeline.classifiers import llm, perspective
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _no_quota() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (llm, perspective):
+            patch.setattr(module, "pace_of", lambda *_: Pace())
+        yield

@@ -1,0 +1,67 @@
+"""Eight tasks of four runs, of very different sizes, under one key's quota on a real Slurm."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.quota import Terms
+from tests.servers.perspective import PerspectiveServer
+from tests.slurm import posts
+from tests.slurm.cluster import wait_for
+from tests.slurm.commands import Bench
+
+pytestmark = pytest.mark.slurm
+
+KEY = "AIza-distinctive-key-4711"
+QUOTA = 6000
+SIZES = (600, 1800, 6000, 9000)  # of two shards each
+
+
+def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench, tmp_path: Path) -> None:
+    leases = tmp_path / "quota"
+    bench.env["PERSPECTIVE_API_KEY"] = KEY
+    with PerspectiveServer(key=KEY, quota=QUOTA, latency_s=0.3) as server:
+        began = time.time()
+        runs = [submit(bench, server, leases, size) for size in SIZES]
+        wait_for(lambda: len(list(leases.glob("*/*.lease"))) == 8, 120, "eight tasks have a lease")
+        all_send = time.time() + Terms().join + 2 * Terms().refresh
+        wait_for(lambda: server.paid > 0, 60, "the first has joined")
+        first = time.time()
+        nearly = sum(SIZES) - 200
+        wait_for(lambda: server.paid > nearly, 400, "nearly all posts have been sent")
+        last = time.time()
+        for run in runs:
+            assert bench.document("supervise", run["run_dir"])["state"] == "complete"
+        stats = server.stats()
+    print(f"\nfirst request {first - began:.0f} s after the first submit; {stats['by_status']}")
+    whole = range(int(all_send // 60) + 1, int(last // 60))
+    used = {minute: server.admitted_by_minute[minute] / QUOTA for minute in whole}
+    print(f"of the quota, in whole minutes of work: {[f'{part:.1%}' for part in used.values()]}")
+    print(f"all minutes: {dict(sorted(server.admitted_by_minute.items()))}")
+    print("task, CPU time, seconds it lived:")
+    for job in (job for run in runs for job in run["array_jobs"]):
+        told = bench.cluster.run(
+            "sacct", "-n", "-P", "-j", str(job), "-o", "JobID,TotalCPU,ElapsedRaw"
+        )
+        print("\n".join(line for line in told.splitlines() if ".0|" in line))
+    assert dict(server.by_status) == {200: sum(SIZES)}
+    assert server.paid == sum(SIZES)
+    assert sum(used.values()) / len(used) >= 0.95
+    assert list(leases.glob("*/*.lease")) == []
+
+
+def submit(bench: Bench, server: PerspectiveServer, leases: Path, size: int) -> dict[str, Any]:
+    config = bench.config(
+        posts.json_lines(bench.folder / f"{size}.jsonl", size),
+        sharding={"shards": 2},
+        classifier={
+            "type": "perspective",
+            "base_url": server.url,
+            "requests_per_minute": QUOTA,
+            "quota_folder": str(leases),
+        },
+        cluster={"cpus": 1},
+    )
+    return bench.document("submit", "--config", config, "--set", f"name=quota_{size}")
