@@ -1,6 +1,7 @@
 """The pace of one task among all that use a key: its lease kept alive by a thread, its requests let
 go by the share that this gives. The rules, and why they are safe, are `pipeline.quota`'s."""
 
+import math
 import os
 import re
 import socket
@@ -214,8 +215,8 @@ class SharedPace(Pace):
         with self._lock:
             hold = self._slots.end(self._clock())
         mine = self._seat.lease
-        milliseconds = int(hold * 1000) + 1
-        left = Lease(id=mine.id, number=milliseconds, quota=mine.quota, left=True)
+        # 0 where that is over, as it mostly is: any more costs the others a whole refresh.
+        left = Lease(id=mine.id, number=math.ceil(hold * 1000), quota=mine.quota, left=True)
         try:
             self._folder.rename(mine, left)
         except OSError:

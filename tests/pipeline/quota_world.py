@@ -2,6 +2,7 @@
 that tell different times, calls that take long, processes that stand still, leave or die."""
 
 import heapq
+import math
 import random
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Generator, Sequence
@@ -173,7 +174,7 @@ class Task:
         self.is_over = True
         hold = self.slots.end(self.clock())
         left = Lease(
-            id=self.seat.lease.id, number=round(hold * 1000) + 1, quota=self.life.quota, left=True
+            id=self.seat.lease.id, number=math.ceil(hold * 1000), quota=self.life.quota, left=True
         )
         yield from self.call(left.name)
 

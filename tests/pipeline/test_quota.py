@@ -184,6 +184,12 @@ def test_a_lease_that_was_left_counts_for_as_long_as_it_says() -> None:
     assert count(refreshed(one, 135.0)) == 1
 
 
+def test_one_that_left_with_nothing_in_use_counts_no_longer_at_once() -> None:
+    one = seat()
+    refreshed(one, 123.0, "other.7.60.lease")
+    assert count(refreshed(one, 126.0, "other.0.60.left")) == 1
+
+
 def test_only_what_nobody_needs_any_more_is_forgotten() -> None:
     one = seat()
     names = ("dead.7.60.lease", "left.0.60.left", "me.0.60.lease")
