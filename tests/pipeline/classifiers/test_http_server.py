@@ -26,7 +26,7 @@ def endpoint(addresses: Iterator[str]) -> Endpoint:
         headers={},
         secret=Secret(""),
         connections=2,
-        pace=Pace(None),
+        pace=Pace(),
         patience=Patience(tries=TRIES, first_wait=0.001, longest_wait=0.001, timeout=5.0),
         probe={"probe": True},
         server=lambda stop: next(addresses),

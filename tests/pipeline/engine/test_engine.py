@@ -108,6 +108,7 @@ def test_each_start_has_a_folder_of_its_own_that_goes_with_it(
 ) -> None:
     """Where engines that compile keep what they must not share, unless somebody decides."""
     monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere/triton")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # set where torch was imported
     engine = make(env={"SCRATCH": "{scratch}", "VLLM_CACHE_ROOT": "/fast/vllm"})
     engine.address(NEVER)
     kill(here)

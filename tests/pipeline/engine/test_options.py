@@ -126,10 +126,10 @@ def test_both_kinds_of_server_are_one_too_many(tmp_path: Path) -> None:
     assert refused(both) == "classifier.base_url: give either base_url or server, not both"
 
 
-def test_a_server_of_ones_own_has_no_quota() -> None:
-    given = {"server": {"command": ["serve", "{port}"]}, "requests_per_minute": 60}
+def test_a_server_of_ones_own_has_no_quota(tmp_path: Path) -> None:
+    both = section({"server": {"command": COMMAND}, "requests_per_minute": 60}, tmp_path)
     said = "classifier.requests_per_minute: a server of the task's own has no quota"
-    assert refused(given) == said
+    assert refused(both) == said
 
 
 def test_a_port_may_be_given_by_a_variable(tmp_path: Path) -> None:
