@@ -1,10 +1,9 @@
-"""How many more tasks a run may start beside those that are alive, so that `max_parallel` and a
-quota shared out between tasks hold across resubmissions. Pure."""
+"""How many more tasks a run may start beside those that are alive, so that `max_parallel` holds
+across resubmissions. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from hpc.model import Judgement, Observation, Phase, State, Submission
 
@@ -15,8 +14,8 @@ _GOING_ON = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.BLOCKED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """`tasks` may start now, each with one `parallel_tasks`-th of the quota, or, where `after_jobs`
-    names arrays, once those have ended."""
+    """`tasks` may start now, or, where `after_jobs` names arrays, once those have ended;
+    `parallel_tasks` of the run are then at work at once."""
 
     tasks: int
     parallel_tasks: int
@@ -42,23 +41,11 @@ def capacity(
     max_parallel: int,
     ends_to_come: tuple[str, ...] = (),
 ) -> Capacity:
-    """Room for `wanted` more tasks.
-
-    A task that runs keeps the share of the quota that it was given, 1 / `parallel_tasks` of its
-    submission; the new ones get what is left. Where nothing is left they wait for `ends_to_come`.
-    """
-    going_on = [(one, alive[one.number]) for one in submissions if alive[one.number]]
-    if not going_on:
-        tasks = min(wanted, max_parallel)
-        return Capacity(tasks=tasks, parallel_tasks=tasks)
-    widths = [min(one.plan.throttle, count) for one, count in going_on]
-    spent = sum(
-        Fraction(width, one.plan.parallel_tasks)
-        for width, (one, _) in zip(widths, going_on, strict=True)
-    )
-    share = max(one.plan.parallel_tasks for one, _ in going_on)
-    room = min(int((1 - spent) * share), max_parallel - sum(widths), wanted)
+    """Room for `wanted` more tasks: an array that is alive keeps its width, or what is left of it.
+    Where no room is left they wait for `ends_to_come`."""
+    taken = sum(min(one.plan.throttle, alive[one.number]) for one in submissions)
+    room = min(max_parallel - taken, wanted)
     if room >= 1:
-        return Capacity(tasks=room, parallel_tasks=share)
+        return Capacity(tasks=room, parallel_tasks=taken + room)
     tasks = min(wanted, max_parallel)
     return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=ends_to_come)

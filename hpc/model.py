@@ -91,9 +91,9 @@ class Group:
 class ArrayPlan:
     """One array to submit. Shard index = `offset` + array index.
 
-    `throttle` is the array's %K; a task gets one `parallel_tasks`-th of a quota; `after` numbers
-    the submission that must end first, 0 for none; `after_jobs` holds array job ids of earlier
-    submissions that must. `ask`, `delay_s` and `why` are the group's.
+    `throttle` is the array's %K; `parallel_tasks` how many of the run are at work at once, others'
+    included; `after` numbers the submission that must end first, 0 for none; `after_jobs` holds
+    array job ids of earlier submissions that must. `ask`, `delay_s` and `why` are the group's.
     """
 
     offset: int

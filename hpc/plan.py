@@ -64,16 +64,13 @@ def arrays(
         return ()
     count = len(blocks)
     widths = _shares([len(indices) for _, _, indices in blocks], max_parallel)
-    total = tasks_at_once or min(max_parallel, sum(len(indices) for _, _, indices in blocks))
+    at_once = tasks_at_once or min(max_parallel, sum(len(indices) for _, _, indices in blocks))
     return tuple(
         ArrayPlan(
             offset=offset,
             indices=indices,
             throttle=_slower(width, group.slowdown),
-            # The array's share of the quota slows down as a whole, also where it is one task wide.
-            parallel_tasks=math.ceil(
-                total * _slower(width, group.slowdown) / (width * group.slowdown)
-            ),
+            parallel_tasks=at_once,
             after=first_number + at - max_parallel if count > max_parallel <= at else 0,
             after_jobs=after_jobs,
             ask=group.ask,

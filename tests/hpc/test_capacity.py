@@ -1,10 +1,9 @@
-"""What may start beside what is alive, whatever the history: the quota is never overspent."""
+"""What may start beside what is alive, whatever the history."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -38,10 +37,10 @@ def submission(number: int, plan: ArrayPlan) -> Submission:
     )  # fmt: skip
 
 
-def sent(number: int, tasks: int, *, at_once: int, of: int | None = None) -> Submission:
-    """A submission of `tasks` shards, `at_once` of them at a time with an `of`-th of the quota."""
+def sent(number: int, tasks: int, *, at_once: int) -> Submission:
+    """A submission of `tasks` shards, `at_once` of them at a time."""
     plan = ArrayPlan(
-        offset=0, indices=tuple(range(tasks)), throttle=at_once, parallel_tasks=of or at_once
+        offset=0, indices=tuple(range(tasks)), throttle=at_once, parallel_tasks=at_once
     )
     return submission(number, plan)
 
@@ -78,12 +77,9 @@ class World:
             ends_to_come=tuple(map(str, jobs)),
         )  # fmt: skip
 
-    def running(self) -> list[tuple[int, int]]:
-        """(tasks, parallel_tasks) of every array that runs."""
-        return [
-            (min(one.plan.throttle, self.alive[one.number]), one.plan.parallel_tasks)
-            for one in self.started()
-        ]
+    def running(self) -> int:
+        """Tasks that run."""
+        return sum(min(one.plan.throttle, self.alive[one.number]) for one in self.started())
 
     def started(self) -> list[Submission]:
         """The arrays whose dependencies have ended."""
@@ -108,7 +104,7 @@ events = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(st.integers(1, 12), st.integers(2, 50), events)
-def test_quota_and_max_parallel_hold_through_any_history_of_resubmissions(
+def test_max_parallel_holds_through_any_history_of_resubmissions(
     max_parallel: int, array_size: int, history: Sequence[tuple[str, int, int]]
 ) -> None:
     world = World(max_parallel, array_size)
@@ -117,9 +113,7 @@ def test_quota_and_max_parallel_hold_through_any_history_of_resubmissions(
             world.submit(many)
         else:
             world.end(at, many)
-        running = world.running()
-        assert sum(tasks for tasks, _ in running) <= max_parallel
-        assert sum(Fraction(tasks, share) for tasks, share in running) <= 1
+        assert world.running() <= max_parallel
 
 
 @settings(deadline=None, max_examples=150)
@@ -134,10 +128,8 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
         else:
             world.end(at, many)
     alive = [one for one in world.sent if world.alive[one.number]]
-    widths = {one.number: min(one.plan.throttle, world.alive[one.number]) for one in alive}
-    spent = sum(Fraction(widths[one.number], one.plan.parallel_tasks) for one in alive)
-    smallest = max((one.plan.parallel_tasks for one in alive), default=1)
-    full = sum(widths.values()) >= max_parallel or spent + Fraction(1, smallest) > 1
+    taken = sum(min(one.plan.throttle, world.alive[one.number]) for one in alive)
+    full = taken >= max_parallel
     room = world.room(wanted)
     jobs = tuple(str(FIRST_JOB + one.number) for one in alive)
     assert room.after_jobs == (jobs if alive and full else ())
@@ -150,23 +142,18 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
         ([], {}, 20, Capacity(tasks=8, parallel_tasks=8)),
         ([], {}, 3, Capacity(tasks=3, parallel_tasks=3)),
         ([sent(1, 20, at_once=8)], {}, 20, Capacity(tasks=8, parallel_tasks=8)),
-        # Two of eight still run: six eighths of the quota are free.
+        # Two of eight still run.
         ([sent(1, 20, at_once=8)], {1: 2}, 20, Capacity(tasks=6, parallel_tasks=8)),
-        ([sent(1, 20, at_once=8)], {1: 2}, 1, Capacity(tasks=1, parallel_tasks=8)),
+        ([sent(1, 20, at_once=8)], {1: 2}, 1, Capacity(tasks=1, parallel_tasks=3)),
         # More wait than run: the array keeps all its slots.
         (
             [sent(1, 20, at_once=8)], {1: 9}, 5,
             Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",)),
         ),
-        # One straggler that was alone has the whole quota, whatever max_parallel allows.
+        # Two submissions: one at its end, one that was throttled.
         (
-            [sent(1, 1, at_once=1)], {1: 1}, 5,
-            Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",)),
-        ),
-        # Two submissions with shares of different size.
-        (
-            [sent(1, 4, at_once=4), sent(2, 6, at_once=3, of=6)], {1: 1, 2: 3}, 9,
-            Capacity(tasks=1, parallel_tasks=6),
+            [sent(1, 4, at_once=4), sent(2, 6, at_once=3)], {1: 1, 2: 6}, 9,
+            Capacity(tasks=4, parallel_tasks=8),
         ),
     ],
 )  # fmt: skip

@@ -143,7 +143,7 @@ def test_more_arrays_than_tasks_at_once_form_chains() -> None:
     ]
 
 
-def test_the_quota_is_divided_by_the_tasks_of_the_whole_run() -> None:
+def test_a_task_is_told_how_many_of_the_whole_run_are_at_work() -> None:
     (plan,) = arrays([4], array_size=1001, max_parallel=3, tasks_at_once=8)
     assert (plan.throttle, plan.parallel_tasks) == (1, 8)
 
@@ -161,12 +161,10 @@ def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
 
 
 @pytest.mark.parametrize(("shards", "times"), [(8, 1), (8, 2), (8, 5), (1, 1), (1, 3), (3, 1)])
-def test_what_was_throttled_gets_less_of_the_quota_each_time(shards: int, times: int) -> None:
+def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, times: int) -> None:
     slow = Group(shards=tuple(range(shards)), ask=Ask(), delay_s=600, slowdown=0.5**times)
     (plan,) = planning.arrays([slow], array_size=1001, max_parallel=8)
     assert plan.throttle == max(1, int(shards * 0.5**times))
-    assert plan.throttle / plan.parallel_tasks <= 0.5**times
-    assert plan.throttle / plan.parallel_tasks > 0.5**times * 0.6
     assert plan.delay_s == 600
 
 
