@@ -36,8 +36,8 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.batching import padded_tokens
-from pipeline.classifiers.local_model import LocalModel
+from pipeline.classifiers.local.batching import padded_tokens
+from pipeline.classifiers.local.classifier import LocalModel
 from pipeline.model import Post
 from pipeline.section import Section
 

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from pipeline.budget import Pace
+from pipeline.budget.pace import Pace
 from pipeline.errors import Cause, TaskError
 from pipeline.secret import Secret
 from pipeline.section import Section

@@ -40,9 +40,9 @@ DOORS = {
     "fcntl": {"hpc.rundir"},
     "scipy": {"hpc.scientific"},
     "sklearn": {"hpc.scientific"},
-    "torch": {"pipeline.classifiers.sequence_model"},
-    "transformers": {"pipeline.classifiers.sequence_model"},
-    "huggingface_hub": {"pipeline.classifiers.hub"},
+    "torch": {"pipeline.classifiers.local.sequence_model"},
+    "transformers": {"pipeline.classifiers.local.sequence_model"},
+    "huggingface_hub": {"pipeline.classifiers.local.hub"},
     "numpy": {
         "hpc.agreement",
         "hpc.resampling",

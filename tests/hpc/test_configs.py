@@ -9,7 +9,7 @@ from hpc import cluster, retry
 from pipeline import config
 from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare, create
-from pipeline.classifiers.perspective import ATTRIBUTES
+from pipeline.classifiers.perspective.classifier import ATTRIBUTES
 from pipeline.config import Config
 from pipeline.model import JsonObject
 from pipeline.sources import find

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.classifiers.perspective_columns import ATTRIBUTES
+from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from tests.hpc.bench import ROOT, Bench, said
 from tests.pipeline import builders
 from tests.servers.perspective import PerspectiveServer, score

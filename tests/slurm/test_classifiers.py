@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.classifiers.perspective_columns import ATTRIBUTES
+from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
 from tests.servers.perspective import Fault, PerspectiveServer, score, spans

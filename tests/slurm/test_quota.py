@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.quota import Terms
+from pipeline.budget.leases import Terms
 from tests.servers.perspective import PerspectiveServer
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.budget import Pace
+from pipeline.budget.pace import Pace
 from pipeline.classifiers.base import Classifier
 from pipeline.http import Endpoint, Patience
 from pipeline.model import Answer, Post

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.budget import Pace
-from pipeline.classifiers import llm, perspective
+from pipeline.budget.pace import Pace
+from pipeline.classifiers.llm import classifier as llm
+from pipeline.classifiers.perspective import classifier as perspective
 
 
 @pytest.fixture(autouse=True, scope="package")

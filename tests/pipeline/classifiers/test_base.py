@@ -12,8 +12,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
 from pipeline.model import Answer, Post
-
-from .asking import section
+from tests.pipeline.classifiers.asking import section
 
 MODULE = """
 from pipeline.classifiers.base import Classifier

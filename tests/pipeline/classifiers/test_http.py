@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience, Stopped, until_next_minute
+from tests.pipeline.classifiers.asking import KEY, Scripted, endpoint
 from tests.servers.http import LoopbackServer, Reply
-
-from .asking import KEY, Scripted, endpoint
 
 GOOD = Reply(body={"ok": True})
 QUOTA = Reply(status=429, body={"error": {"status": "RESOURCE_EXHAUSTED"}})

@@ -7,9 +7,8 @@ import pytest
 
 from pipeline.errors import InputError, TaskError
 from pipeline.http import base_url
+from tests.pipeline.classifiers.asking import KEY, Scripted, chain, endpoint, section
 from tests.servers.http import LoopbackServer, Reply
-
-from .asking import KEY, Scripted, chain, endpoint, section
 
 GOOD = Reply(body={"ok": True})
 

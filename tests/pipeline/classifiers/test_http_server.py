@@ -6,13 +6,12 @@ from itertools import chain, repeat
 
 import pytest
 
-from pipeline.budget import Pace
+from pipeline.budget.pace import Pace
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Stopped
 from pipeline.secret import Secret
+from tests.pipeline.classifiers.asking import Scripted
 from tests.servers.http import Reply
-
-from .asking import Scripted
 
 GOOD = Reply(body={"ok": True})
 CUT = Reply(cut=True)

@@ -10,8 +10,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
 from pipeline.model import Answer, Column, Post
-
-from .asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, posts, section
 
 VALENCE = Valence({}, TaskShare())
 

@@ -1,0 +1,1 @@
+"""Labels from a large language model behind any OpenAI-compatible server."""

@@ -1,0 +1,204 @@
+"""Any OpenAI-compatible chat endpoint: a post or a few a request, each answer validated here.
+
+What a server honours is found out once (structured.py), and nothing that it says is trusted.
+"""
+
+import functools
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline import tokens
+from pipeline.budget.shared_pace import frozen_quota_options, pace_of
+from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
+from pipeline.classifiers.llm import chat, labels, probabilities, several, structured
+from pipeline.classifiers.llm.question import Asking, Paid, Question
+from pipeline.classifiers.llm.structured import AUTO, MODES, UNBOUND, Found
+from pipeline.engine import engine
+from pipeline.engine import options as server_options
+from pipeline.errors import Cause, TaskError
+from pipeline.http import Endpoint, Patience, Reply, Stopped
+from pipeline.inflight import in_flight
+from pipeline.model import Answer, JsonObject, LabelValue, Post
+from pipeline.secret import frozen_key_options, read_key
+from pipeline.section import Section
+
+
+class Llm(Classifier):
+    """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
+
+    # The address too: a server of one's own has another in every job.
+    operational = frozenset(
+        {
+            *("base_url", "requests_per_minute", "quota_folder", "max_in_flight"),
+            *("timeout_seconds", "api_key_env", "api_key_file", "price"),
+            server_options.OPERATIONAL,
+        }
+    )
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        prompt = section.input_file("prompt")
+        declared = labels.freeze(section)
+        return {
+            **server_options.freeze(section),
+            "model": section.text("model"),
+            "prompt": prompt.read_text(encoding="utf-8"),
+            "labels": declared,
+            **probabilities.freeze(section, labels.thaw(declared)),
+            "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
+            "temperature": section.number("temperature", 0.0),
+            "max_tokens": section.integer("max_tokens", 256, least=1),
+            **several.freeze(section),
+            "answer_tries": section.integer("answer_tries", 3, least=1),
+            "max_in_flight": section.integer("max_in_flight", 32, least=1),
+            **frozen_quota_options(section, None),
+            "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
+            "price": tokens.freeze_price(section),
+            **frozen_key_options(section, default_env=None),
+        }
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        self._options = options
+        self._notes = share.notes
+        self._question = Question(options, server=server_options.name(options))
+        self._found: Found | None = None
+        self._refused_several = False
+        self.columns = (*self._question.columns, *tokens.COLUMNS)
+        self.model = options["model"]
+        self.secret = read_key(options)
+        key = self.secret.reveal()
+        self._engine = engine.of_task(options, share, self.secret)
+        self._pace = pace_of(options, self.secret)
+        self._endpoint = Endpoint(
+            options.get("base_url", "") + "/chat/completions",
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            secret=self.secret,
+            connections=options["max_in_flight"],
+            pace=self._pace,
+            patience=Patience(timeout=options["timeout_seconds"]),
+            probe=self._question.probe(),
+            server=self._engine.address if self._engine else None,
+        )
+
+    @property
+    def trouble(self) -> str:
+        return (
+            (self._engine and self._engine.trouble) or self._pace.trouble or self._endpoint.trouble
+        )
+
+    def close(self) -> None:
+        self._pace.close()
+        if self._engine:
+            self._engine.close()
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        try:
+            yield from self._classify(posts)
+        except Stopped:  # told to stop while the task's own server was starting
+            return
+
+    def _classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        if posts and self._found is None:
+            self._found = self._find()
+        asked = (Asking(posts=group) for group in several.groups(posts, self._question.most))
+        again: deque[Asking] = deque()
+        ask = functools.partial(self._ask, again)
+        limit = self._options["max_in_flight"]
+        for answers in in_flight(asked, ask, limit=limit, again=again):
+            yield from answers
+
+    def _find(self) -> Found:
+        wish = self._question.wish
+        found = structured.found(wish, self._notes, self._ask_the_server)
+        if wish.top_logprobs and not found.top_logprobs:
+            print(f"{wish.server} gives no logprobs: no label has a probability", flush=True)
+        return found
+
+    def _ask_the_server(self) -> Found:
+        """The unconstrained question comes first, with all patience: a server that is still
+        starting must not be taken for one that honours nothing."""
+        stop = threading.Event()
+        first = self._endpoint.post(self._question.probe(), stop)
+        if first.status != 200:
+            self._row_reason(first)
+
+        def ask(fields: JsonObject) -> Reply:
+            reply = self._endpoint.post(self._question.proof(fields), stop, tries=2)
+            self._refuse_fatal(reply)
+            return reply
+
+        return structured.find(self._question.wish, ask)
+
+    def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
+        """Answers for those posts that have one; the others are put into `again`, one by one."""
+        found = self._found or Found(mode=UNBOUND)
+        if len(asked.posts) == 1:
+            return [self._ask_one(asked.posts[0], list(asked.paid), found, stop)]
+        reply = self._endpoint.post(self._question.about_several(asked.posts, found), stop)
+        self._refuse_fatal(reply)
+        if reply.status != 200 and not self._refused_several:
+            self._refused_several = True
+            posts = f"{len(asked.posts)} posts in one prompt"
+            print(f"{posts}: {reply.shown}: such ones are asked about alone", flush=True)
+        values = self._question.values_of_several(reply, asked.posts)
+        answers: list[Answer] = []
+        for nth, post in enumerate(asked.posts):
+            paid = Paid(reply=reply, posts=len(asked.posts), nth=nth)
+            if nth in values:
+                answers.append(self._answer(post, [paid], values=values[nth]))
+            else:
+                again.append(Asking(posts=(post,), paid=(paid,)))
+        return answers
+
+    def _ask_one(self, post: Post, paid: list[Paid], found: Found, stop: threading.Event) -> Answer:
+        reason = "invalid_answer"
+        for nth in range(self._options["answer_tries"]):
+            reply = self._endpoint.post(self._question.about(post, found, nth=nth), stop)
+            paid.append(Paid(reply=reply))
+            if reply.status != 200:
+                return self._answer(post, paid, reason=self._row_reason(reply))
+            ending = chat.ending(reply.body)
+            if ending:
+                return self._answer(post, paid, reason=ending)
+            try:
+                return self._answer(post, paid, values=self._question.values(reply))
+            except labels.InvalidAnswer as error:
+                reason = f"invalid_answer: {error}"
+        return self._answer(post, paid, reason=reason)
+
+    def _answer(
+        self,
+        post: Post,
+        paid: Sequence[Paid],
+        *,
+        values: Mapping[str, LabelValue] | None = None,
+        reason: str | None = None,
+    ) -> Answer:
+        """`paid`: all that was asked for this post; the last reply decided."""
+        raw = paid[-1].reply.text if self._options.get(KEEP_RAW) else None
+        # An error in HTTP costs nothing; what is no answer at all may have cost anything.
+        facts = tokens.summed(
+            tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
+            for one in paid
+            if one.reply.status <= 200
+        )
+        return Answer(post.uri, values, reason, facts, raw)
+
+    def _row_reason(self, reply: Reply) -> str:
+        """Why this post has no label; raises where no post would get one."""
+        self._refuse_fatal(reply)
+        code = chat.error_code(reply.body)
+        if code in chat.ROW_CODES:
+            return code
+        if reply.status >= 500 or reply.status <= 0:
+            return f"http_{reply.status}" if reply.status > 0 else "no_answer"
+        structured.forget(self._question.wish, self._notes)
+        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
+
+    def _refuse_fatal(self, reply: Reply) -> None:
+        if reply.status in (401, 402, 403, 404, 410, 429):
+            raise TaskError(
+                Cause.REFUSED,
+                f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
+            )

@@ -1,0 +1,1 @@
+"""Sequence classifiers that run in the task itself, by transformers."""

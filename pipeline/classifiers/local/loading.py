@@ -1,0 +1,62 @@
+"""From frozen options to a model at work, on the node."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.classifiers.local import hub, label_columns, machine
+from pipeline.classifiers.local.label_columns import LabelColumns
+from pipeline.classifiers.local.model_folder import BadModel, describe, fingerprint
+from pipeline.classifiers.local.sequence_model import SequenceModel, Wish
+from pipeline.errors import Cause, TaskError
+from pipeline.model import JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """`name` is what labelled: where the model came from, which one exactly, and in which numbers
+    it was computed."""
+
+    model: SequenceModel
+    labels: LabelColumns
+    name: str
+
+
+def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: int) -> Loaded:
+    """Raises TaskError with what to do; OSError where a file cannot be read."""
+    name, revision = options["model"], options["revision"]
+    local = revision.startswith("sha256:")
+    folder = Path(name) if local else hub.fetch(name, revision)
+    try:
+        if local:
+            _check_files(folder, revision)
+        description = describe(folder, options["multi_label"])
+        labels = label_columns.of(description, options["labels"])
+        model = SequenceModel(folder, description, _wish(options, environment, parallel_tasks))
+    except BadModel as bad:
+        raise TaskError(Cause.REFUSED, f"the model {name} cannot be used: {bad}") from bad
+    return Loaded(
+        model=model,
+        labels=labels,
+        name=f"{folder.name if local else name}@{revision} {model.dtype}",
+    )
+
+
+def _check_files(folder: Path, planned: str) -> None:
+    if not folder.is_dir():
+        raise BadModel("no such folder here: put it on a file system that the compute nodes see")
+    if f"sha256:{fingerprint(folder)}" != planned:
+        raise BadModel(
+            "its files are not those that the run was planned with: put them back, or submit anew"
+        )
+
+
+def _wish(options: JsonObject, environment: Mapping[str, str], parallel_tasks: int) -> Wish:
+    usable = len(os.sched_getaffinity(0))
+    return Wish(
+        device=options["device"],
+        dtype=options["dtype"],
+        max_length=options["max_length"],
+        threads=machine.threads(environment, usable=usable, parallel_tasks=parallel_tasks),
+    )

@@ -1,0 +1,209 @@
+"""The Perspective API, or a drop-in that keeps its JSON (the service ends on 31 December 2026)."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from pipeline.budget.shared_pace import frozen_quota_options, pace_of
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.perspective import reply as reply_of
+from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
+from pipeline.classifiers.perspective.languages import Support
+from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidAnswer
+from pipeline.errors import Cause, TaskError
+from pipeline.http import Endpoint, Patience, Reply, base_url, until_next_minute
+from pipeline.inflight import in_flight
+from pipeline.model import Answer, JsonObject, LabelValue, Post
+from pipeline.secret import frozen_key_options, read_key
+from pipeline.section import Section
+
+PATH = "/v1alpha1/comments:analyze"
+
+MOST_BYTES = 20_480
+
+# What no post would survive.
+FATAL = NOT_THERE | {401, 403}
+
+# Error types that are about the post, whatever the others get.
+_ROW_ERRORS = {"COMMENT_EMPTY", "COMMENT_TOO_LONG", "LANGUAGE_DETECTION_FAILED"}
+# Those that are the post's only if others do not get them.
+_SUSPECT = {
+    "INVALID_REQUEST": "invalid_request",
+    NOT_SUPPORTED: f"{NOT_SUPPORTED.lower()}: the service does not say which",
+}
+
+# Whether the service answers at all is asked with this: its answer is no post's.
+_PROBE = Post("probe", "The sun is out today.")
+
+
+class Perspective(Classifier):
+    """One probability a requested attribute, in the lab's columns.
+
+    An attribute that a post's language has no model for is null, and named in the column DROPPED.
+    """
+
+    operational = frozenset(
+        {
+            *("requests_per_minute", "quota_folder", "max_in_flight", "timeout_seconds"),
+            *("api_key_env", "api_key_file"),
+        }
+    )
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        attributes = section.texts("attributes", ["TOXICITY"])
+        if not attributes or len(set(attributes)) < len(attributes):
+            raise section.error("attributes", "should name at least one attribute, each once")
+        for name in attributes:
+            if name not in ATTRIBUTES:
+                raise section.error("attributes", f"{name!r} is none of {', '.join(ATTRIBUTES)}")
+        return {
+            "base_url": base_url(section, "https://commentanalyzer.googleapis.com"),
+            "attributes": attributes,
+            "languages": section.texts("languages", ["en"]),
+            **frozen_quota_options(section, 60),
+            "max_in_flight": section.integer("max_in_flight", 64, least=1),
+            "timeout_seconds": section.number("timeout_seconds", 30.0, above=0),
+            **({"span_scores": True} if section.boolean("span_scores", False) else {}),
+            **frozen_key_options(section, default_env="PERSPECTIVE_API_KEY"),
+        }
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        self._attributes: list[str] = options["attributes"]
+        self._languages: list[str] = options["languages"]
+        self._spans: bool = options.get("span_scores", False)
+        self._limit: int = options["max_in_flight"]
+        self.columns = columns(self._attributes, spans=self._spans)
+        self._scored = 0
+        self._support = Support(self._attributes, self._languages)
+        self._probe = self._request(_PROBE, self._attributes)
+        self.model = f"perspective v1alpha1 at {options['base_url']}"
+        self.secret = read_key(options)
+        self._pace = pace_of(options, self.secret)
+        self._endpoint = Endpoint(
+            options["base_url"] + PATH,
+            headers={"X-Goog-Api-Key": self.secret.reveal()},
+            secret=self.secret,
+            connections=self._limit,
+            pace=self._pace,
+            patience=Patience(timeout=options["timeout_seconds"]),
+            until_next_bucket=until_next_minute,
+            probe=self._probe,
+        )
+
+    @property
+    def trouble(self) -> str:
+        return self._pace.trouble or self._endpoint.trouble
+
+    def close(self) -> None:
+        self._pace.close()
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        return in_flight(posts, self._ask, limit=self._limit)
+
+    def _ask(self, post: Post, stop: threading.Event) -> Answer:
+        """All attributes in one request, which costs one; one more for each that is refused for its
+        language, since that refusal is the whole request's."""
+        if len(post.text.encode()) > MOST_BYTES:
+            return Answer(post.uri, reason="comment_too_long")
+        scored_before = self._scored
+        asked, reply = self._support.to_ask(), None
+        while asked:
+            reply = self._post(post, asked, stop)
+            refusal = reply_of.refusal(reply.body)
+            is_language = reply.status == 400 and refusal.error_type == NOT_SUPPORTED
+            if not is_language or refusal.attribute not in asked:
+                return self._answer(post, asked, reply, scored_before, stop)
+            asked = self._support.after(refusal, asked)
+            # The endpoint's, which has to be answered whenever anything is.
+            self._probe["requestedAttributes"] = {name: {} for name in self._support.to_ask()}
+        if not self._support.to_ask():
+            raise TaskError(
+                Cause.REFUSED,
+                f"{self._endpoint.url} has none of classifier.attributes in "
+                f"{', '.join(self._languages)}: change them, or classifier.languages",
+            )
+        return self._row(post, asked, reply, reason=NOT_SUPPORTED.lower())
+
+    def _answer(
+        self, post: Post, asked: list[str], reply: Reply, scored_before: int, stop: threading.Event
+    ) -> Answer:
+        """The row, or the fault of the service where that is to blame and not the post."""
+        if reply.status >= 500 or reply.status <= 0:
+            reason = f"http_{reply.status}" if reply.status > 0 else "no_answer"
+            return self._row(post, asked, reply, reason=reason)
+        if reply.status == 200:
+            try:
+                values = self._values(post, asked, reply)
+            except InvalidAnswer as error:
+                reason = f"invalid_answer: {error}"
+            else:
+                self._scored += 1
+                return self._row(post, asked, reply, values=values)
+            fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.shown}: {reason}")
+        else:
+            refusal = reply_of.refusal(reply.body)
+            advice = reply_of.advice(reply.status, refusal)
+            fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}: {advice}")
+            if reply.status in FATAL or refusal.about_key:
+                raise fault
+            if refusal.error_type in _ROW_ERRORS:
+                return self._row(post, asked, reply, reason=refusal.error_type.lower())
+            reason = _SUSPECT.get(refusal.error_type, f"http_{reply.status}")
+        # Does this post get it alone, or whoever asks?
+        if self._scored == scored_before and not self._is_scored(_PROBE, asked, stop):
+            raise fault
+        return self._row(post, asked, reply, reason=reason)
+
+    def _is_scored(self, post: Post, asked: list[str], stop: threading.Event) -> bool:
+        reply = self._post(post, asked, stop)
+        try:
+            return reply.status == 200 and bool(self._values(post, asked, reply))
+        except InvalidAnswer:
+            return False
+
+    def _post(self, post: Post, asked: list[str], stop: threading.Event) -> Reply:
+        try:
+            return self._endpoint.post(self._request(post, asked), stop)
+        except TaskError as error:
+            # When the service has ended, its name may lead nowhere; but that may pass as well.
+            if error.cause is Cause.CRASHED and not error.blames_post:
+                raise TaskError(Cause.CRASHED, f"{error}; is the service there? {ENDS}") from None
+            raise
+
+    def _request(self, post: Post, asked: list[str]) -> JsonObject:
+        return {
+            "comment": {"text": post.text},
+            "requestedAttributes": {name: {} for name in asked},
+            "languages": self._languages,
+            "doNotStore": True,
+            "clientToken": post.uri,
+            **({"spanAnnotations": True} if self._spans else {}),
+        }
+
+    def _values(self, post: Post, asked: list[str], reply: Reply) -> dict[str, LabelValue]:
+        token = reply_of.token(reply.body)
+        if token != post.uri:
+            raise TaskError(
+                Cause.CRASHED,
+                f"{self._endpoint.url} answered for {token!r} when asked for {post.uri!r}: its "
+                "answers cannot be joined to posts",
+            )
+        values: dict[str, LabelValue] = {c.name: None for c in self.columns if c.name != DROPPED}
+        for name in asked:
+            values[ATTRIBUTES[name]] = reply_of.probability(reply.body, name)
+            if self._spans:
+                values[spans_column(name)] = reply_of.spans(reply.body, name, post.text)
+        return values
+
+    def _row(
+        self,
+        post: Post,
+        asked: list[str],
+        reply: Reply | None,
+        *,
+        values: dict[str, LabelValue] | None = None,
+        reason: str | None = None,
+    ) -> Answer:
+        dropped = ",".join(name for name in self._attributes if name not in asked) or None
+        raw = reply.text if reply else None
+        return Answer(post.uri, values, reason, facts={DROPPED: dropped}, raw=raw)

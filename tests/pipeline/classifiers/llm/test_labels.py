@@ -1,0 +1,217 @@
+"""Labels as they are declared, and a model's words held against them."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.classifiers.llm import labels
+from pipeline.classifiers.llm.labels import InvalidAnswer, Label
+from pipeline.errors import InputError
+from pipeline.model import ENVELOPE, PROVENANCE, Column, output_schema
+from tests.pipeline.classifiers.asking import section
+
+DECLARED: list[dict[str, Any]] = [
+    {"name": "is_sociopolitical", "type": "bool", "description": "about politics or society"},
+    {"name": "ideology", "type": "choice", "choices": ["left", "right", "moderate", None]},
+    {"name": "anger", "type": "number", "minimum": 0, "maximum": 1},
+    {"name": "topic", "type": "text", "max_length": 20},
+]
+LABELS = labels.thaw(json.loads(json.dumps(labels.freeze(section({"labels": DECLARED})))))
+VALID: dict[str, Any] = {
+    "is_sociopolitical": True,
+    "ideology": None,
+    "anger": 0.25,
+    "topic": "trains",
+}
+WRONG: dict[str, list[Any]] = {
+    "ideology": ["Left", "left ", "", "null", 0, False, [], ["left"], {}],
+    "is_sociopolitical": ["true", 1, 0, None, []],
+    "anger": ["0.5", True, None, -0.01, 1.01, float("nan"), 10**400],
+    "topic": [None, 1, ["trains"], "x" * 21, "\ud83d"],
+}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+def answer(**changed: Any) -> str:
+    return json.dumps(VALID | changed)
+
+
+def test_a_valid_answer_gives_every_value_by_name() -> None:
+    assert labels.read_answer(answer(), LABELS) == VALID
+
+
+@pytest.mark.parametrize("around", ["{}", " \n{}\n ", "```json\n{}\n```", "```\n{}\n```"])
+def test_a_fence_around_an_answer_does_not_matter(around: str) -> None:
+    assert labels.read_answer(around.replace("{}", answer()), LABELS) == VALID
+
+
+def test_what_the_declaration_becomes() -> None:
+    assert [label.column for label in LABELS] == [
+        Column("is_sociopolitical", "flag"),
+        Column("ideology", "text"),
+        Column("anger", "number"),
+        Column("topic", "text"),
+    ]
+    assert labels.schema(LABELS) == {
+        "type": "object",
+        "properties": {
+            "is_sociopolitical": {"type": "boolean"},
+            "ideology": {
+                "anyOf": [
+                    {"type": "string", "enum": ["left", "right", "moderate"]},
+                    {"type": "null"},
+                ]
+            },
+            "anger": {"type": "number", "minimum": 0.0, "maximum": 1.0},
+            "topic": {"type": "string", "maxLength": 20},
+        },
+        "required": ["is_sociopolitical", "ideology", "anger", "topic"],
+        "additionalProperties": False,
+    }
+    assert labels.instructions(LABELS) == (
+        "Answer with one JSON object and nothing else. Its keys:\n"
+        '- "is_sociopolitical": {"type": "boolean"} (about politics or society)\n'
+        '- "ideology": {"enum": ["left", "right", "moderate", null]}\n'
+        '- "anger": {"type": "number", "minimum": 0.0, "maximum": 1.0}\n'
+        '- "topic": {"type": "string", "maxLength": 20}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [(label, value) for label, values in WRONG.items() for value in values],
+)
+def test_what_is_no_value_of_a_label_is_never_taken_for_one(label: str, value: Any) -> None:
+    kind = {"is_sociopolitical": "bool", "ideology": "choice", "anger": "number", "topic": "text"}
+    with pytest.raises(InvalidAnswer) as refused:
+        labels.read_answer(answer(**{label: value}), LABELS)
+    shown = repr(str(value)[:80])
+    assert str(refused.value) == f"{label}: {shown} is no {kind[label]} of this label"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_without_limits_is_still_a_number(value: str) -> None:
+    anything = (Label(name="score", type="number"),)
+    with pytest.raises(InvalidAnswer, match="is no number of this label"):
+        labels.read_answer(f'{{"score": {value}}}', anything)
+    assert labels.read_answer('{"score": -1e300}', anything) == {"score": -1e300}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "not JSON: ''"),
+        ("I think it is left.", "not JSON: 'I think it is left.'"),
+        (answer()[:-1], f"not JSON: {answer()[:-1][:80]!r}"),
+        (answer() * 2, f"not JSON: {(answer() * 2)[:80]!r}"),
+        ("[" * 100_000, f"not JSON: {'[' * 80!r}"),
+        ("1" * 5000, f"not JSON: {'1' * 80!r}"),
+        ('["left"]', "not a JSON object: '[\"left\"]'"),
+        ("null", "not a JSON object: 'null'"),
+        ('{"ideology": "left"}', "without is_sociopolitical, anger, topic: "
+         "'{\"ideology\": \"left\"}'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_object_of_all_labels_is_invalid(content: str, problem: str) -> None:
+    with pytest.raises(InvalidAnswer) as refused:
+        labels.read_answer(content, LABELS)
+    assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize("first", ["true", "false"])
+def test_of_a_value_that_is_given_twice_neither_is_taken(first: str) -> None:
+    """JSON's readers take the last one; whether the model meant that, nobody knows."""
+    twice = answer().replace("{", f'{{"is_sociopolitical": {first}, ', 1)
+    with pytest.raises(InvalidAnswer) as refused:
+        labels.read_answer(twice, LABELS)
+    assert str(refused.value) == "is_sociopolitical: 'given twice' is no bool of this label"
+    doubled = answer().replace("{", '{"topic": "a", ', 1)
+    with pytest.raises(InvalidAnswer, match="topic: 'given twice' is no text of this label"):
+        labels.read_answer(doubled, LABELS)
+
+
+@given(st.text(max_size=200))
+def test_no_words_of_a_model_make_it_fail(content: str) -> None:
+    with pytest.raises(InvalidAnswer):
+        labels.read_answer(content, LABELS)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(VALID, JSON_VALUES)))
+def test_whatever_is_taken_is_of_the_label_and_can_be_stored(given_values: dict[str, Any]) -> None:
+    try:
+        values = labels.read_answer(json.dumps(given_values), LABELS)
+    except InvalidAnswer as refused:
+        str(refused).encode()
+        return
+    assert isinstance(values["is_sociopolitical"], bool)
+    assert values["ideology"] in ("left", "right", "moderate", None)
+    assert isinstance(values["anger"], float)
+    assert 0 <= values["anger"] <= 1
+    pa.Table.from_pylist([dict(values)], schema=pa.schema([one.column.arrow() for one in LABELS]))
+
+
+@given(st.text(max_size=20), st.sampled_from(["left", None]), st.floats(0, 1), st.booleans())
+def test_every_value_of_a_label_is_taken(
+    topic: str, ideology: Any, anger: float, yes: bool
+) -> None:
+    values = {"topic": topic, "ideology": ideology, "anger": anger, "is_sociopolitical": yes}
+    assert labels.read_answer(json.dumps(values), LABELS) == values
+
+
+@pytest.mark.parametrize("name", ["llm_model_name", *(f.name for f in (*ENVELOPE, *PROVENANCE))])
+def test_a_label_cannot_have_the_name_of_another_column(name: str) -> None:
+    """An output with two columns of one name can be written, and never read."""
+    with pytest.raises(InputError) as refused:
+        labels.freeze(section({"labels": [{"name": name, "type": "bool"}]}))
+    assert str(refused.value) == (
+        "run.yaml: classifier.labels[0].name: should be a lower-case column name of its own, "
+        f"not {name!r}"
+    )
+
+
+def test_the_columns_of_an_output_are_all_different() -> None:
+    names = output_schema(tuple(label.column for label in LABELS)).names
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": "Two Words"}, "name: should be a lower-case column name of its own, not "
+         "'Two Words'"),
+        ({"type": "boolean"}, "type: should be one of choice, bool, number, text, not 'boolean' "
+         "(did you mean 'bool'?)"),
+        ({"type": "choice"}, "choices: is missing"),
+        ({"type": "choice", "choices": ["left"]},
+         "choices: should be a list of two or more, not ['left']"),
+        ({"type": "choice", "choices": [True, False]}, "choices: True is no text: quote it"),
+        ({"type": "choice", "choices": ["a", "b", "a"]}, "choices: 'a' is there twice"),
+        ({"type": "number", "minimum": 2, "maximum": 1}, "maximum: should be 2 or more, not 1"),
+        ({"type": "text", "max_length": 0},
+         "max_length: should be a whole number, 1 or more, not 0"),
+        ({"minimum": 0}, "minimum: is not a key that anything reads"),
+    ],
+)  # fmt: skip
+def test_a_declaration_that_is_wrong_is_refused_with_its_path(
+    changed: dict[str, Any], message: str
+) -> None:
+    wrong = {"name": "toxic", "type": "bool", **changed}
+    with pytest.raises(InputError) as refused:
+        labels.freeze(section({"labels": [DECLARED[0], wrong]}))
+    assert str(refused.value) == f"run.yaml: classifier.labels[1].{message}"
+
+
+def test_a_label_is_declared_once() -> None:
+    with pytest.raises(InputError) as refused:
+        labels.freeze(section({"labels": [DECLARED[0], DECLARED[0]]}))
+    assert str(refused.value) == (
+        "run.yaml: classifier.labels: 'is_sociopolitical' is declared twice"
+    )

@@ -1,0 +1,356 @@
+"""What a server honours is proved once a server, noted, and a busy or starting one waited for."""
+
+import functools
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.llm import classifier as llm
+from pipeline.classifiers.llm.classifier import Llm
+from pipeline.classifiers.llm.labels import freeze
+from pipeline.errors import Cause, TaskError
+from pipeline.http import Patience
+from pipeline.model import Answer, LabelValue
+from tests.pipeline.classifiers.asking import KEY, answers, posts, section
+from tests.servers.bound import bound, instance, mode_of, schema_of
+from tests.servers.http import Reply
+from tests.servers.openai_stub import OpenAIStub, completion, error
+
+LABELS = freeze(section({"labels": [{"name": "civic", "type": "bool"}]}))
+VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
+QUESTION = "The sun is out today."
+Script = Callable[[dict[str, Any]], Reply]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(llm, "Patience", quick)
+    monkeypatch.setenv("LLM_KEY", KEY)
+
+
+def asker(server: OpenAIStub, notes: Path | None = None, **options: Any) -> Llm:
+    frozen = {
+        "base_url": server.base_url, "model": "tiny", "prompt": "Label.", "labels": LABELS,
+        "structured_output": "auto", "temperature": 0.0, "max_tokens": 50, "answer_tries": 1,
+        "max_in_flight": 4, "requests_per_minute": None, "timeout_seconds": 5.0, **options,
+    }  # fmt: skip
+    return Llm(frozen, TaskShare(notes=notes))
+
+
+def is_probe(body: dict[str, Any]) -> bool:
+    return QUESTION in body["messages"][1]["content"]
+
+
+def says(content: str) -> Script:
+    return lambda body: completion(content)
+
+
+def said(body: dict[str, Any]) -> str:
+    return json.dumps(instance(schema_of(body)))
+
+
+def fails(status: int, body: Any) -> Script:
+    return lambda _: Reply(status=status, body=body)
+
+
+OBEYS, NONSENSE = says('{"civic": true}'), says("I think that it is civic.")
+UNKNOWN = fails(422, {"detail": "extra"})
+SERVERS: dict[str, tuple[dict[str, Script], str]] = {
+    "vLLM": (
+        {"none": NONSENSE, "json_schema": bound, "json_object": OBEYS, "structured_outputs": bound},
+        "json_schema",
+    ),
+    "llama.cpp, which rejects json_schema with a 500": (
+        {"none": NONSENSE, "json_schema": fails(500, {}), "json_object": bound},
+        "json_object",
+    ),
+    "a vLLM whose gateway knows no response_format": (
+        {"none": OBEYS, "json_schema": UNKNOWN, "json_object": UNKNOWN,
+         "structured_outputs": bound},
+        "structured_outputs",
+    ),
+    "one that ignores what it does not know": (
+        {"none": NONSENSE, "json_schema": NONSENSE, "json_object": bound},
+        "json_object",
+    ),
+    "one that refuses what it does not know": (
+        {"none": OBEYS, "json_schema": fails(400, error("unsupported", "unsupported")),
+         "json_object": UNKNOWN, "structured_outputs": UNKNOWN},
+        "none",
+    ),
+    "one whose model obeys though nothing binds it": (
+        {"none": OBEYS, "json_schema": OBEYS, "json_object": OBEYS, "structured_outputs": OBEYS},
+        "none",
+    ),
+    "one that cuts the answer short": (
+        {"none": OBEYS, "json_object": bound,
+         "json_schema": lambda body: completion(said(body), finish_reason="length")},
+        "json_object",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_strictest_way_that_is_proved_is_taken(name: str) -> None:
+    script, expected = SERVERS[name]
+    if expected == "none":
+        script = {**script, "none": OBEYS}
+    with OpenAIStub(lambda body, _: script[mode_of(body)](body)) as server:
+        found = answers(asker(server), posts("a", "b", "c"))
+    assert [answer.values for answer in found.values()] == [VALUES] * 3
+    asked = [mode_of(body) for body in server.bodies if not is_probe(body)]
+    assert asked == [expected] * 3
+
+
+def test_the_word_that_proves_it_stands_nowhere_but_in_the_schema() -> None:
+    with OpenAIStub(lambda body, _: bound(body) if mode_of(body) != "none" else OBEYS({})) as it:
+        answers(asker(it), posts("a"))
+    probe = next(body for body in it.bodies if mode_of(body) == "json_schema")
+    schema = probe["response_format"]["json_schema"]["schema"]
+    (word,) = schema["properties"]["proof-word"]["enum"]
+    assert schema["required"] == ["proof-word", "civic"]
+    assert json.dumps(probe).count(word) == 1
+    assert word not in json.dumps([body["messages"] for body in it.bodies])
+    real = next(body for body in it.bodies if not is_probe(body))
+    assert word not in json.dumps(real)
+    assert probe["max_tokens"] == real["max_tokens"] + 64
+
+
+def test_a_grammar_that_knows_no_limits_of_numbers_binds_all_the_same() -> None:
+    """What is out of range is asked again, and a reason in the end; without the schema it would
+    be no better."""
+    declared = freeze(section({"labels": [{"name": "anger", "type": "number", "maximum": 1}]}))
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if mode_of(body) == "none":
+            return NONSENSE(body)
+        return completion(json.dumps(instance(schema_of(body)) | {"anger": 7}))
+
+    with OpenAIStub(answer) as server:
+        found = answers(asker(server, labels=declared), posts("a"))
+    assert found["a"].reason == "invalid_answer: anger: '7' is no number of this label"
+    assert mode_of(server.bodies[-1]) == "json_schema"
+
+
+def test_it_is_asked_once_a_task() -> None:
+    with OpenAIStub(lambda body, _: bound(body) if mode_of(body) != "none" else OBEYS({})) as it:
+        one = asker(it)
+        for _ in range(3):
+            answers(one, posts("a", "b"))
+    assert sum(map(is_probe, it.bodies)) == 2
+    assert it.requests == 8
+
+
+def test_nothing_is_asked_where_the_way_is_configured_or_there_are_no_posts(
+    tmp_path: Path,
+) -> None:
+    with OpenAIStub(lambda body, _: bound(body)) as server:
+        assert answers(asker(server, tmp_path / "notes"), []) == {}
+        answers(asker(server, tmp_path / "notes", structured_output="json_object"), posts("a"))
+    assert [mode_of(body) for body in server.bodies] == ["json_object"]
+    assert not (tmp_path / "notes").exists()
+
+
+def llama_like(body: dict[str, Any], nth: int = 0) -> Reply:
+    return SERVERS["llama.cpp, which rejects json_schema with a 500"][0][mode_of(body)](body)
+
+
+def test_what_one_task_has_found_no_other_task_asks(tmp_path: Path) -> None:
+    with OpenAIStub(llama_like) as server:
+        answers(asker(server, tmp_path / "notes"), posts("a"))
+        asked = sum(map(is_probe, server.bodies))
+        found = answers(asker(server, tmp_path / "notes"), posts("b"))
+    assert asked == 4  # unbound, json_schema twice, json_object
+    assert sum(map(is_probe, server.bodies)) == asked
+    assert found == {"b": Answer("at://0", VALUES)}
+    assert Counter(mode_of(body) for body in server.bodies[asked:]) == {"json_object": 2}
+
+
+def test_a_note_says_to_a_person_what_was_asked_and_answered(tmp_path: Path) -> None:
+    with OpenAIStub(llama_like) as server:
+        answers(asker(server, tmp_path / "notes"), posts("a"))
+    (note,) = (tmp_path / "notes").iterdir()
+    assert note.name.startswith("structured-output-")
+    document = json.loads(note.read_text())
+    assert document.pop("found_at")
+    assert document == {
+        "server": server.base_url,
+        "model": "tiny",
+        "mode": "json_object",
+        "top_logprobs": 0,
+        "said": {"json_schema": "HTTP 500: {}", "json_object": "honoured"},
+    }
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"model": "other"},
+    {"labels": freeze(section({"labels": [{"name": "toxic", "type": "bool"}]}))},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=["model", "labels"])
+def test_another_model_and_other_labels_have_a_note_of_their_own(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    with OpenAIStub(llama_like) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        answers(asker(server, tmp_path, **other), posts("a"))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["", "{", "[]", '{"mode": "json_object"}', '{"mode": "x", "top_logprobs": 0}',
+     '{"mode": "none", "top_logprobs": true}', '{"mode": "none", "top_logprobs": -1}', "\xff"],
+)  # fmt: skip
+def test_a_damaged_note_is_found_out_anew(tmp_path: Path, damaged: str) -> None:
+    with OpenAIStub(llama_like) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        (note,) = tmp_path.iterdir()
+        good = json.loads(note.read_text())
+        note.write_text(damaged, encoding="latin-1")
+        answers(asker(server, tmp_path), posts("a"))
+        assert json.loads(note.read_text()).keys() == good.keys()
+    assert sum(map(is_probe, server.bodies)) == 8
+
+
+@pytest.mark.parametrize("passing", [503, 408])
+def test_what_passing_trouble_may_have_answered_is_not_noted_for_the_others(
+    tmp_path: Path, passing: int
+) -> None:
+    """Else one gateway's hiccup would cost a whole run its constraints."""
+    troubled = True
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if mode_of(body) == "json_schema":
+            return Reply(status=passing, body={}) if troubled else bound(body)
+        return bound(body) if mode_of(body) == "json_object" else NONSENSE(body)
+
+    with OpenAIStub(answer) as server:
+        assert answers(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
+        assert list(tmp_path.iterdir()) == []
+        troubled = False
+        answers(asker(server, tmp_path), posts("a"))
+    (note,) = tmp_path.iterdir()
+    assert json.loads(note.read_text())["mode"] == "json_schema"
+
+
+def test_a_note_that_cannot_be_written_costs_the_others_a_question_and_no_post(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").write_text("a file where the folder should be")
+    with OpenAIStub(llama_like) as server:
+        found = answers(asker(server, tmp_path / "notes"), posts("a"))
+    assert found == {"a": Answer("at://0", VALUES)}
+    assert "not written, the next task asks anew: " in capsys.readouterr().out
+
+
+def test_no_note_holds_the_key(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if mode_of(body) == "none":
+            return OBEYS(body)
+        return Reply(status=400, body=error(f"{KEY} may not use that", "unsupported"))
+
+    with OpenAIStub(answer) as server:
+        answers(asker(server, tmp_path, api_key_env="LLM_KEY"), posts("a"))
+    (note,) = tmp_path.iterdir()
+    assert "[key] may not use that" in note.read_text()
+    assert KEY not in note.read_text()
+
+
+def test_a_server_that_forgets_what_it_honoured_gives_reasons_and_no_labels(
+    tmp_path: Path,
+) -> None:
+    """Restarted in another version: the note is old, and every answer is validated all the same."""
+    with OpenAIStub(llama_like) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        port = server.port
+    with OpenAIStub(lambda body, _: NONSENSE(body), port=port) as server:
+        found = answers(asker(server, tmp_path), posts("a"))
+    assert found["a"].reason == "invalid_answer: not JSON: 'I think that it is civic.'"
+
+
+def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
+    tmp_path: Path,
+) -> None:
+    """Else a run that was refused once, for a server that was changed, could never go on."""
+    script = dict(SERVERS["vLLM"][0])
+    with OpenAIStub(lambda body, _: script[mode_of(body)](body)) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        script["json_schema"] = UNKNOWN
+        with pytest.raises(TaskError) as raised:
+            answers(asker(server, tmp_path), posts("a"))
+        assert raised.value.cause is Cause.REFUSED
+        assert list(tmp_path.iterdir()) == []
+        assert answers(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
+    (note,) = tmp_path.iterdir()
+    assert json.loads(note.read_text())["mode"] == "structured_outputs"
+
+
+def test_tasks_that_find_out_at_the_same_time_note_the_same(tmp_path: Path) -> None:
+    """Each waits within its first question for the other's."""
+    both = threading.Barrier(2)
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if nth <= 2:
+            both.wait(60)
+        return llama_like(body)
+
+    with OpenAIStub(answer) as server, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(answers, asker(server, tmp_path), posts("a")) for _ in range(2)]
+        found = [one.result() for one in asked]
+    assert found == [{"a": Answer("at://0", VALUES)}] * 2
+    (note,) = tmp_path.iterdir()
+    assert json.loads(note.read_text())["mode"] == "json_object"
+
+
+def test_a_first_post_that_is_too_long_does_not_cost_the_others_their_constraints() -> None:
+    """Probed with that post, every way would have seemed to fail."""
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if "long" in body["messages"][1]["content"]:
+            return Reply(status=400, body=error("too long", "context_length_exceeded"))
+        return bound(body) if mode_of(body) == "json_schema" else NONSENSE(body)
+
+    with OpenAIStub(answer) as server:
+        found = answers(asker(server), posts("long", "short"))
+    assert found == {
+        "long": Answer("at://0", reason="context_length_exceeded"),
+        "short": Answer("at://1", VALUES),
+    }
+
+
+STARTING: dict[str, Callable[[int], Reply]] = {
+    "503": lambda nth: Reply(status=503, body=error("Loading model", "unavailable")),
+    "cut": lambda nth: Reply(cut=True),
+    "429": lambda nth: Reply(status=429, body=error("slow down", "rate_limit")),
+    "a proxy's page": lambda nth: Reply(status=502, body="<html>Bad Gateway"),
+}
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_a_server_that_is_still_starting_is_not_taken_for_one_that_honours_nothing(
+    name: str,
+) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if nth <= 4:
+            return STARTING[name](nth)
+        return bound(body) if mode_of(body) == "json_schema" else NONSENSE(body)
+
+    with OpenAIStub(answer) as server:
+        assert answers(asker(server), posts("a")) == {"a": Answer("at://0", VALUES)}
+
+
+def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
+    with OpenAIStub(lambda *_: Reply(status=503)) as server, pytest.raises(TaskError) as raised:
+        list(asker(server).classify(posts("a")))
+    assert raised.value.cause is Cause.CRASHED
+    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 times)"

@@ -1,0 +1,207 @@
+"""What an LLM's answers cost, as its server reports it: a fact of every row, label or not."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import heartbeat, manifest, output
+from pipeline.classifiers import base
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.llm.classifier import Llm
+from pipeline.errors import InputError
+from pipeline.manifest import config_hash, output_path, work_path
+from pipeline.model import JsonObject
+from tests.pipeline import builders, tasks
+from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.servers.http import Reply
+from tests.servers.openai_stub import OpenAIStub, completion, error
+
+GOOD = '{"civic": true}'
+USED = {"prompt_tokens": 100, "completion_tokens": 8, "total_tokens": 108}
+CACHED = {**USED, "prompt_tokens_details": {"cached_tokens": 64}}
+FACTS = {"llm_prompt_tokens": 100, "llm_completion_tokens": 8}
+Answering = Callable[[dict[str, Any], int], Reply]
+
+
+def frozen(server: OpenAIStub, folder: Path, **values: Any) -> JsonObject:
+    (folder / "prompt.txt").write_text("You label posts.")
+    given = {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
+             "labels": [{"name": "civic", "type": "bool"}], "structured_output": "none",
+             **values}  # fmt: skip
+    options: JsonObject = json.loads(json.dumps(base.freeze(section(given, folder))))
+    return options
+
+
+def facts(answer: Answering, folder: Path, **values: Any) -> tuple[Any, str | None, Any]:
+    """Values, reason and facts of the answer for one post."""
+    with OpenAIStub(answer) as server:
+        asker = Llm(frozen(server, folder, **values), TaskShare())
+        found = answers(asker, posts("a post"))["a post"]
+    return found.values and found.values["civic"], found.reason, dict(found.facts)
+
+
+@pytest.mark.parametrize(
+    ("usage", "meant"),
+    [
+        (USED, FACTS),
+        (CACHED, {**FACTS, "llm_cached_tokens": 64}),
+        (None, {}),
+        ({}, {}),
+        ({"prompt_tokens": "100", "completion_tokens": -8}, {}),
+        ({"prompt_tokens": 10**30, "completion_tokens": 8}, {"llm_completion_tokens": 8}),
+    ],
+)
+def test_a_label_comes_with_what_it_cost(tmp_path: Path, usage: Any, meant: dict[str, int]) -> None:
+    answer = facts(lambda body, nth: completion(GOOD, usage=usage), tmp_path)
+    assert answer == (True, None, meant)
+
+
+def test_what_is_asked_again_is_paid_again(tmp_path: Path) -> None:
+    def third_time(body: dict[str, Any], nth: int) -> Reply:
+        return completion(GOOD if nth == 3 else "no idea", usage=USED)
+
+    assert facts(third_time, tmp_path) == (
+        True, None, {"llm_prompt_tokens": 300, "llm_completion_tokens": 24},
+    )  # fmt: skip
+
+
+def test_one_try_of_which_nothing_is_known_makes_the_sum_unknown(tmp_path: Path) -> None:
+    def second_time(body: dict[str, Any], nth: int) -> Reply:
+        return completion(GOOD, usage=USED) if nth == 2 else completion("no idea")
+
+    assert facts(second_time, tmp_path) == (True, None, {})
+
+
+def test_what_led_to_no_label_was_paid_for_too(tmp_path: Path) -> None:
+    value, reason, cost = facts(lambda body, nth: completion("no idea", usage=USED), tmp_path)
+    assert (value, reason) == (None, "invalid_answer: not JSON: 'no idea'")
+    assert cost == {"llm_prompt_tokens": 300, "llm_completion_tokens": 24}
+    cut = facts(lambda body, nth: completion("{", finish_reason="length", usage=USED), tmp_path)
+    assert cut == (None, "answer_cut_at_max_tokens", FACTS)
+
+
+def test_an_error_costs_nothing_more_and_alone_nobody_knows(tmp_path: Path) -> None:
+    too_long = Reply(status=400, body=error("too long", "context_length_exceeded"))
+    assert facts(lambda body, nth: too_long, tmp_path) == (None, "context_length_exceeded", {})
+
+    def then_an_error(body: dict[str, Any], nth: int) -> Reply:
+        return completion("no idea", usage=USED) if nth == 1 else too_long
+
+    assert facts(then_an_error, tmp_path) == (None, "context_length_exceeded", FACTS)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.integers(2, 20),
+    st.lists(st.booleans(), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 999)), min_size=40, max_size=40),
+)
+def test_posts_of_one_prompt_cost_together_what_the_server_reported(
+    tmp_path: Path, at_once: int, spoilt: list[bool], costs: list[tuple[int, int]]
+) -> None:
+    """Also where some of them had to be asked about again, alone: that is on their own account."""
+    reported: list[tuple[int, int]] = []
+    texts = [f"post {nth} {'bad' if bad else 'good'}" for nth, bad in enumerate(spoilt)]
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        asked = json.loads(body["messages"][1]["content"])
+        cost = costs[nth - 1]
+        reported.append(cost)
+        said: Any = {"civic": True}
+        if "posts" in asked:
+            said = {one["id"]: said for one in asked["posts"] if one["post"].endswith("good")}
+        usage = {"prompt_tokens": cost[0], "completion_tokens": cost[1]}
+        return completion(json.dumps(said), usage=usage)
+
+    with OpenAIStub(answer) as server:
+        asker = Llm(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
+        found = answers(asker, posts(*texts))
+    assert [len(answer.facts) for answer in found.values()] == [2] * len(texts)
+    for which, name in enumerate(("llm_prompt_tokens", "llm_completion_tokens")):
+        assert sum(cost[which] for cost in reported) == sum(
+            count for answer in found.values() if isinstance(count := answer.facts[name], int)
+        )
+
+
+def test_a_price_changes_no_label_and_so_no_question(tmp_path: Path) -> None:
+    with OpenAIStub(lambda body, nth: completion(GOOD)) as server:
+        free = frozen(server, tmp_path)
+        paid = frozen(server, tmp_path, price={"prompt": 1, "completion": 2})
+    assert paid["price"] == {"prompt": 1.0, "completion": 2.0, "cached": 1.0, "currency": "USD"}
+    hashes = {config_hash(base.what_decides(options), 5) for options in (free, paid)}
+    assert len(hashes) == 1
+
+
+def test_no_label_may_have_the_name_of_a_count(tmp_path: Path) -> None:
+    with OpenAIStub(lambda body, nth: completion(GOOD)) as server, pytest.raises(InputError) as no:
+        frozen(server, tmp_path, labels=[{"name": "llm_prompt_tokens", "type": "number"}])
+    assert str(no.value) == (
+        "run.yaml: classifier.labels[0].name: should be a lower-case column name of its own, "
+        "not 'llm_prompt_tokens'"
+    )
+
+
+def worked(run_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.worker", "--run-dir", str(run_dir), "--shard-index", "0",
+         "--array-task-index", "0", "--attempt", "2", "--parallel-tasks", "1"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
+    tmp_path: Path,
+) -> None:
+    """Its heartbeat says so while it runs, and the output's footer in the end."""
+    rows = builders.posts(12)
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        # The first life gets nothing beyond its eighth answer.
+        return completion(GOOD, usage=CACHED) if nth != 9 else Reply(cut=True)
+
+    with OpenAIStub(answer) as server:
+        options = frozen(server, tmp_path, max_in_flight=1)
+        run_dir, run = builders.make_run(
+            tmp_path, rows, classifier=options, name="llm", checkpoint_rows=3
+        )
+        work = work_path(run_dir, 0)
+        program = (
+            "import functools, sys; from pipeline import heartbeat, http, worker; "
+            "from pipeline.classifiers import llm; "
+            "llm.Patience = functools.partial(http.Patience, first_wait=3600, longest_wait=3600); "
+            "heartbeat.HEARTBEAT_SECONDS = 0.1; "
+        )
+        task = tasks.start(builders.order(run_dir), program=program)
+
+        def eight() -> bool:
+            beat = heartbeat.read(work, 1)
+            return beat is not None and beat.rows == 8
+
+        tasks.until(eight, task)
+        beat = heartbeat.read(work, 1)
+        assert beat is not None
+        assert beat.counts == {
+            "llm_prompt_tokens": 800, "llm_completion_tokens": 64, "llm_cached_tokens": 512,
+        }  # fmt: skip
+        assert set(beat.counts_per_minute) == set(beat.counts)
+        tasks.kill(task)
+        worked(run_dir)
+        assert server.requests > 12
+    table = pq.read_table(output_path(run_dir, 0), partitioning=None)
+    assert table["llm_prompt_tokens"].to_pylist() == [100] * 12
+    assert table["llm_cached_tokens"].to_pylist() == [64] * 12
+    assert output.verify(run_dir, run, 0).counts == {
+        "llm_prompt_tokens": 1200, "llm_completion_tokens": 96, "llm_cached_tokens": 768,
+    }  # fmt: skip
+    assert manifest.read(run_dir).classifier["price"] is None

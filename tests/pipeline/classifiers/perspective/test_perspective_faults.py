@@ -1,0 +1,318 @@
+"""An error is never a score, whatever the service does; and how the section is read."""
+
+import functools
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.perspective import classifier as perspective
+from pipeline.classifiers.perspective.classifier import Perspective
+from pipeline.errors import Cause, InputError, TaskError
+from pipeline.http import Patience
+from pipeline.model import Answer
+from tests.pipeline.classifiers.asking import KEY, chain, posts, section, verdicts
+from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
+from tests.servers.perspective_answers import analyze
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(perspective, "Patience", quick)
+    monkeypatch.setattr(perspective, "until_next_minute", lambda: 0.0005)
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
+
+
+def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
+    given_values = {"base_url": server.url, "requests_per_minute": 10**9, **values}
+    return Perspective(Perspective.freeze(section(given_values)), TaskShare())
+
+
+def body(value: Any, token: str = "at://0", name: str = "TOXICITY") -> dict[str, Any]:
+    return {"attributeScores": {name: {"summaryScore": {"value": value}}}, "clientToken": token}
+
+
+def of_one(fault: Fault) -> Callable[[str, int], Fault | None]:
+    """The post "odd" gets it every time, and no other."""
+    return lambda text, _: fault if text == "odd" else None
+
+
+NO_SCORE: list[Any] = [
+    None, True, False, "0.5", 1.0001, -0.0001, [], {}, float("nan"), float("inf"), 10**400,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_SCORE, ids=lambda value: repr(value)[:20])
+def test_what_is_no_probability_is_no_score(value: Any) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(value)))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [None, [], {}, {"TOXICITY": None}, {"TOXICITY": {}}, {"TOXICITY": {"summaryScore": 0.5}},
+     {"SPAM": {"summaryScore": {"value": 0.5}}}],
+    ids=repr,
+)  # fmt: skip
+def test_scores_without_the_attribute_are_no_answer(scores: Any) -> None:
+    answer = {"attributeScores": scores, "clientToken": "at://0"}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
+
+
+@pytest.mark.parametrize("kind", ["RAW", "STD_DEV_SCORE", "PERCENTILE", "", None, 1])
+def test_another_kind_of_score_is_no_probability(kind: Any) -> None:
+    """A model without probabilities gives its raw value, which may lie between 0 and 1."""
+    answer = body(0.5)
+    answer["attributeScores"]["TOXICITY"]["summaryScore"]["type"] = kind
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    reason = "invalid_answer: no probability of TOXICITY, but another kind of score"
+    assert found == {"odd": Answer("at://0", reason=reason)}
+
+
+def test_with_one_attribute_of_two_missing_there_is_no_half_answer() -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(0.5)))) as server:
+        found = verdicts(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of INSULT")}
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
+def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
+    value: float,
+) -> None:
+    answer = body(value) | {"languages": ["tlh"], "detectedLanguages": 7, "error": None}
+    answer["attributeScores"]["INSULT"] = {"summaryScore": {"value": "none"}}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", {"prob_toxic": float(value)})}
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ([], "no JSON object"),
+        ("0.5", "no JSON object"),
+        ({"error": {"code": 403, "message": "no"}}, "an error under HTTP 200"),
+        ({**body(0.5), "error": {}}, "an error under HTTP 200"),
+        (
+            {
+                "error": {
+                    "details": [
+                        {
+                            "errorType": "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
+                            "languageNotSupportedByAttributeError": {"attribute": "TOXICITY"},
+                        }
+                    ]
+                }
+            },
+            "an error under HTTP 200",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_200_that_is_no_answer_is_a_posts_own_where_another_is_scored(
+    answer: Any, problem: str
+) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason=f"invalid_answer: {problem}")}
+    assert server.requests == 2
+
+
+def test_nothing_is_asked_to_be_sure_of_where_others_were_scored_meanwhile() -> None:
+    out = threading.Event()
+
+    def happens(text: str, _: int) -> Fault | None:
+        return Fault(body=body(2)) if text == "odd" and out.wait(30) else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        coming = classifier(server, max_in_flight=2).classify(posts("odd", "fine"))
+        assert next(coming).values is not None
+        out.set()
+        assert next(coming).reason == "invalid_answer: no probability of TOXICITY"
+    assert (server.requests, server.paid_by_text) == (2, {"fine": 1})
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"error": {"code": 403}}, '{"error": {"code": 403}}: invalid_answer: an error under'),
+        ([], "[]: invalid_answer: no JSON object"),
+    ],
+    ids=repr,
+)
+def test_where_nothing_is_scored_the_service_is_at_fault_and_no_post_is_set_aside(
+    answer: Any, shown: str
+) -> None:
+    with (
+        PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=answer)) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        verdicts(classifier(server), posts("one", "two", "three"))
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert str(raised.value).startswith(f"{server.url}{ANALYZE}: HTTP 200: {shown}")
+
+
+faults = st.sampled_from([
+    None,
+    *(Fault(status=status) for status in (400, 403, 404, 408, 429, 500, 502, 503)),
+    *(Fault(status=status, body="<html>no") for status in (200, 400, 500)),
+    *(Fault(status=status, body=body(0.0, token="")) for status in (429, 500)),
+    Fault(cut_connection=True), Fault(invalid_json=True), Fault(body={}), Fault(body=[]),
+    Fault(body={"error": {"code": 500}}),
+])  # fmt: skip
+REASONS = {
+    "http_500", "no_answer", "http_400", "invalid_answer: no JSON object",
+    "invalid_answer: an error under HTTP 200",
+}  # fmt: skip
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.lists(faults, max_size=8), min_size=1, max_size=6))
+def test_an_error_is_never_a_score(plans: list[list[Fault | None]]) -> None:
+    """Each post meets its own faults, one after another. What has values has the service's own;
+    else there is a reason, or the task ends; and no post is answered twice."""
+    asked = posts(*(f"post {number}" for number in range(len(plans))))
+    plan = {post.text: faults for post, faults in zip(asked, plans, strict=True)}
+
+    def happens(text: str, nth: int) -> Fault | None:
+        own = plan.get(text, [])  # the probe, which is no post, has none
+        return own[nth - 1] if nth <= len(own) else None
+
+    found: list[Answer] = []
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        try:
+            for answer in classifier(server).classify(asked):
+                found.append(answer)
+        except TaskError as error:
+            assert error.cause in (Cause.REFUSED, Cause.CRASHED)
+            assert KEY not in chain(error)
+        else:
+            assert len(found) == len(asked)
+    texts = {post.uri: post.text for post in asked}
+    assert len({answer.uri for answer in found}) == len(found)
+    for answer in found:
+        if answer.values is None:
+            assert answer.reason in REASONS
+        else:
+            assert answer.values == {"prob_toxic": score(texts[answer.uri], "TOXICITY")}
+            assert answer.reason is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(Fault(status=500), "http_500"), (Fault(invalid_json=True), "no_answer"),
+     (Fault(status=200, body="<html>"), "no_answer")],
+)  # fmt: skip
+def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
+    fault: Fault, reason: str
+) -> None:
+    texts = ["poison", *(f"post {number}" for number in range(50))]
+    with PerspectiveServer(
+        key=KEY, faults=lambda text, _: fault if text == "poison" else None
+    ) as server:
+        found = verdicts(classifier(server, max_in_flight=2), posts(*texts))
+    assert found.pop("poison") == Answer("at://0", reason=reason)
+    assert all(answer.values for answer in found.values())
+    assert server.requests == 56
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "raw"),
+    [
+        (Fault(status=500, body="<html>no 🦋"), "http_500", "<html>no 🦋"),
+        (Fault(body="<html>Please log in"), "no_answer", "<html>Please log in"),
+        (Fault(status=400, body="{}"), "http_400", "{}"),
+        (Fault(body='{"error": 1 }'), "invalid_answer: an error under HTTP 200", '{"error": 1 }'),
+    ],
+    ids=repr,
+)
+def test_the_response_is_kept_whatever_became_of_it(fault: Fault, reason: str, raw: str) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(fault)) as server:
+        (found,) = classifier(server).classify(posts("odd"))
+    assert (found.reason, found.raw) == (reason, raw)
+
+
+def test_of_a_post_that_was_asked_again_the_last_response_is_kept() -> None:
+    with PerspectiveServer(key=KEY) as server:
+        asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
+        (found,) = asker.classify(posts("Hallo"))
+        assert server.last_request is not None
+        assert json.loads(found.raw or "") == analyze(server.last_request.body, frozenset())
+    assert found.reason is None
+
+
+def test_the_defaults() -> None:
+    assert Perspective.freeze(section({})) == {
+        "base_url": "https://commentanalyzer.googleapis.com",
+        "attributes": ["TOXICITY"],
+        "languages": ["en"],
+        "requests_per_minute": 60,
+        "quota_folder": str(Path("~/.hpc/quota").expanduser()),
+        "max_in_flight": 64,
+        "timeout_seconds": 30.0,
+        "api_key_env": "PERSPECTIVE_API_KEY",
+    }
+
+
+def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("other-key\n")
+    file.chmod(0o600)
+    options = Perspective.freeze(section({"api_key_file": str(file)}))
+    assert options["api_key_file"] == str(file)
+    assert "api_key_env" not in options
+    assert Perspective(options, TaskShare()).secret.reveal() == "other-key"
+    assert "other-key" not in repr(vars(Perspective(options, TaskShare())))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"attributes": []}, "attributes: should name at least one attribute, each once"),
+        ({"attributes": ["SPAM", "SPAM"]},
+         "attributes: should name at least one attribute, each once"),
+        ({"attributes": "TOXICITY"}, "attributes: should be a list of texts, not 'TOXICITY'"),
+        ({"requests_per_minute": 0},
+          "requests_per_minute: should be a whole number, 1 or more, not 0"),
+         ({"span_scores": "yes"}, "span_scores: should be true or false, not 'yes'"),
+        ({"max_in_flight": 0}, "max_in_flight: should be a whole number, 1 or more, not 0"),
+        ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
+        ({"api_key_env": "NOT_SET_ANYWHERE"},
+         "api_key_env: the environment variable NOT_SET_ANYWHERE is not set: set it to the API key "
+         "(export, or a mode-600 file)"),
+        ({"api_key_env": "AIza-the-key-itself"},
+         "api_key_env: should be the name of an environment variable, in capitals, never the key "
+         "itself"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_with_its_path(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Perspective.freeze(section(values))
+    assert str(refused.value) == f"run.yaml: classifier.{message}"
+
+
+def test_an_attribute_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match=r"attributes: 'TOXIC' is none of TOXICITY, SEVERE_"):
+        Perspective.freeze(section({"attributes": ["TOXIC"]}))
+
+
+def test_it_passes_on_what_its_service_complains_of() -> None:
+    fault = Fault(status=503)
+    with PerspectiveServer(key=KEY, faults=lambda *_: fault) as server:
+        one = classifier(server)
+        with pytest.raises(TaskError):
+            verdicts(one, posts("a post"))
+    assert one.trouble.startswith("HTTP 503: ")

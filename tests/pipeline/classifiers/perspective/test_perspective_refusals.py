@@ -1,0 +1,210 @@
+"""What the service refuses, case by case: one post's reason, or the end of the run with advice."""
+
+import functools
+import threading
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.perspective import classifier as perspective
+from pipeline.classifiers.perspective.classifier import Perspective
+from pipeline.errors import Cause, TaskError
+from pipeline.http import Patience
+from pipeline.model import Answer
+from tests.pipeline.classifiers.asking import KEY, Scripted, chain, posts, section, verdicts
+from tests.servers import perspective_answers as google
+from tests.servers.http import LoopbackServer, Reply
+from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer
+
+PROBE = "The sun is out today."
+ENDS = "(it ends on 31 December 2026; see README, When Perspective ends)"
+KEY_ADVICE = f"check the API key and that the Perspective API is enabled for its project {ENDS}"
+GONE = f"the service is not there {ENDS}: set classifier.base_url"
+NOT_TAKEN = "the request is not accepted: check classifier.attributes and languages"
+TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(perspective, "Patience", quick)
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
+
+
+def classifier(base_url: str, **values: Any) -> Perspective:
+    given = {"base_url": base_url, "requests_per_minute": 10**9, **values}
+    return Perspective(Perspective.freeze(section(given)), TaskShare())
+
+
+def error(code: int, message: str, *details: dict[str, Any]) -> Reply:
+    return google.ServiceError(code, message, *details).reply
+
+
+def typed(kind: str, message: str = "no") -> Reply:
+    return error(400, message, {"@type": TYPE, "errorType": kind})
+
+
+def html(status: int) -> Reply:
+    page = "<!DOCTYPE html><title>Error (Not Found)!!1</title>"
+    return Reply(status=status, body=page, headers={"Content-Type": "text/html"})
+
+
+LEGACY_DISABLED = Reply(
+    status=403,
+    body={"error": {"code": 403, "message": "Access Not Configured.", "errors": [
+        {"domain": "usageLimits", "reason": "accessNotConfigured"}]}},
+)  # fmt: skip
+EXPIRED = {"reason": "API_KEY_INVALID", "domain": "googleapis.com"}
+NO_RPC = error(403, "Requests to this API are blocked.", {"reason": "API_KEY_SERVICE_BLOCKED"})
+
+# Whatever is asked gets it.
+FATAL: dict[str, tuple[Reply, str]] = {
+    "a wrong key": (google.key_invalid().reply, KEY_ADVICE),
+    "a key that has expired": (error(400, "Renew it.", EXPIRED), KEY_ADVICE),
+    "a wrong key, in words alone": (error(400, "API key not valid."), KEY_ADVICE),
+    "no key": (google.key_missing().reply, KEY_ADVICE),
+    "a key for other services": (NO_RPC, KEY_ADVICE),
+    "no login": (error(401, "Request had invalid credentials."), KEY_ADVICE),
+    "a disabled API": (google.service_disabled().reply, KEY_ADVICE),
+    "a disabled API, as of old": (LEGACY_DISABLED, KEY_ADVICE),
+    "ended: 403 without a word": (Reply(status=403), KEY_ADVICE),
+    "ended: 404, a page": (html(404), GONE),
+    "ended: 404, JSON": (error(404, "Method not found."), GONE),
+    "ended: 410": (Reply(status=410, body="gone"), GONE),
+    "ended: a page of farewell": (Reply(status=302, headers={"Location": "/bye"}), GONE),
+    "ended: moved for ever": (Reply(status=301, headers={"Location": "/bye"}), GONE),
+    "ended: no POST any more": (html(405), GONE),
+    "an attribute that is not there": (
+        typed("INVALID_REQUEST", "Unknown requested attribute: X"),
+        NOT_TAKEN,
+    ),
+    "no attributes": (typed("NO_REQUESTED_ATTRIBUTES"), NOT_TAKEN),
+    "a type that nobody knows": (typed("SOMETHING_NEW"), NOT_TAKEN),
+    "400 without a word": (Reply(status=400), NOT_TAKEN),
+    "400, a page": (html(400), NOT_TAKEN),
+    "400, an empty object": (Reply(status=400, body={}), NOT_TAKEN),
+    "400, and it is no error": (Reply(status=400, body={"error": "no"}), NOT_TAKEN),
+    "400, details that are none": (
+        Reply(status=400, body={"error": {"message": 7, "details": ["x", {"errorType": 3}]}}),
+        NOT_TAKEN,
+    ),
+    "a language that is lacking somewhere": (
+        typed("LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE", "No attribute has that language."),
+        NOT_TAKEN,
+    ),
+    "too large": (Reply(status=413), NOT_TAKEN),
+    "a quota that is used up for good": (
+        Reply(status=429, body={"error": {"code": "insufficient_quota"}}),
+        NOT_TAKEN,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_what_no_post_would_survive_ends_the_run_and_says_what_to_do(name: str) -> None:
+    reply, advice = FATAL[name]
+    with Scripted(lambda _: reply) as server, pytest.raises(TaskError) as raised:
+        verdicts(classifier(server.url), posts("one", "two", "three"))
+    fault = raised.value
+    assert (fault.cause, fault.stops_run) == (Cause.REFUSED, True)
+    shown = f"HTTP {reply.status}: {reply.encoded().decode()[:300]}"
+    assert str(fault) == f"{server.url}{ANALYZE}: {shown}: {advice}"
+    assert len(server.seen) <= 6  # each of the three once, and the probe at most as often
+    assert KEY not in chain(fault)
+
+
+# One post gets it, and the others are scored.
+ROWS: dict[str, tuple[Reply, str, int]] = {
+    "COMMENT_EMPTY": (typed("COMMENT_EMPTY"), "comment_empty", 1),
+    "COMMENT_TOO_LONG": (typed("COMMENT_TOO_LONG"), "comment_too_long", 1),
+    "LANGUAGE_DETECTION_FAILED": (
+        typed("LANGUAGE_DETECTION_FAILED"),
+        "language_detection_failed",
+        1,
+    ),
+    "INVALID_REQUEST": (typed("INVALID_REQUEST"), "invalid_request", 2),
+    "a type that nobody knows": (typed("SOMETHING_NEW"), "http_400", 2),
+    "400 without a word": (Reply(status=400), "http_400", 2),
+    "too large": (Reply(status=413), "http_413", 2),
+    "a language without its attribute": (
+        typed("LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"),
+        "language_not_supported_by_attribute: the service does not say which",
+        2,
+    ),
+    "a language of an attribute that was not asked": (
+        typed(
+            "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
+            "Attribute SPAM does not support request languages: en",
+        ),
+        "language_not_supported_by_attribute: the service does not say which",
+        2,
+    ),
+    "500": (Reply(status=500), "http_500", 7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_one_post_is_refused_for_is_its_reason_and_costs_no_more_than_to_be_sure(
+    name: str,
+) -> None:
+    reply, reason, requests = ROWS[name]
+    fault = Fault(status=reply.status, body=reply.body)
+    with PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "odd" else None) as server:
+        found = verdicts(classifier(server.url), posts("odd"))
+        assert server.requests == requests
+        alike = verdicts(classifier(server.url), posts("odd", "fine"))
+    assert found == {"odd": Answer("at://0", reason=reason)}
+    assert alike["odd"].reason == reason
+    assert alike["fine"].values is not None
+
+
+@pytest.mark.parametrize("reply", [google.key_invalid().reply, Reply(status=403), html(404)])
+def test_the_key_or_the_service_may_go_while_others_are_scored(reply: Reply) -> None:
+    """That is no post's own, whatever came for others meanwhile."""
+    out = threading.Event()
+
+    def happens(text: str, _: int) -> Fault | None:
+        late = text == "late" and out.wait(30)
+        return Fault(status=reply.status, body=reply.body) if late else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        coming = classifier(server.url, max_in_flight=2).classify(posts("late", "fine"))
+        assert next(coming).values is not None
+        out.set()
+        with pytest.raises(TaskError) as raised:
+            next(coming)
+    assert raised.value.cause is Cause.REFUSED
+
+
+def test_a_name_that_leads_nowhere_may_come_back_so_it_is_a_crash_with_advice() -> None:
+    """After the end the name may be gone; a node whose resolver hangs says the same."""
+    with pytest.raises(TaskError) as raised:
+        verdicts(classifier("http://perspective.invalid"), posts("one"))
+    fault = raised.value
+    assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
+    assert str(fault).startswith(f"http://perspective.invalid{ANALYZE}: ")
+    assert "Failed to resolve 'perspective.invalid'" in str(fault)
+    assert str(fault).endswith(f" (6 times); is the service there? {ENDS[1:-1]}")
+
+
+def test_a_server_that_is_not_up_is_a_crash_with_advice() -> None:
+    server = LoopbackServer().start()
+    server.stop()
+    with pytest.raises(TaskError) as raised:
+        verdicts(classifier(server.url), posts("one"))
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert "Connection refused" in str(raised.value)
+    assert str(raised.value).endswith(f"is the service there? {ENDS[1:-1]}")
+
+
+def test_a_gateways_trouble_with_one_post_blames_it_and_not_the_services_end() -> None:
+    fault = Fault(status=502)
+    with (
+        PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "odd" else None) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        verdicts(classifier(server.url), posts("odd"))
+    assert raised.value.blames_post
+    assert str(raised.value).endswith(" (6 times)")
+    assert server.paid_by_text == {PROBE: 1}

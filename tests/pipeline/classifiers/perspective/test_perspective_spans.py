@@ -1,0 +1,193 @@
+"""Scores of parts of a text, where they are asked for: only what is a part of that very text."""
+
+import functools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.classifiers.base import TaskShare, what_decides
+from pipeline.classifiers.perspective import classifier as perspective
+from pipeline.classifiers.perspective.classifier import Perspective
+from pipeline.classifiers.perspective.reply import InvalidAnswer, spans
+from pipeline.http import Patience
+from pipeline.model import Answer, Column
+from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
+from tests.servers.perspective import Fault, PerspectiveServer, score
+
+TEXT = "🦋 You fool! Sorry, I like you.\nNo, I do."  # 41 UTF-16 units
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(perspective, "Patience", quick)
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
+
+
+def options(**values: Any) -> dict[str, Any]:
+    given_values = {"requests_per_minute": 10**9, "span_scores": True, **values}
+    return Perspective.freeze(section(given_values))
+
+
+def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
+    return Perspective(options(base_url=server.url, **values), TaskShare())
+
+
+def test_each_attribute_has_its_spans_in_the_services_own_offsets() -> None:
+    attributes = ["TOXICITY", "INSULT"]
+    with PerspectiveServer(key=KEY) as server:
+        asker = classifier(server, attributes=attributes)
+        found = verdicts(asker, posts(TEXT))
+        assert server.last_request is not None
+        assert json.loads(server.last_request.body)["spanAnnotations"] is True
+    assert asker.columns == (
+        Column("prob_toxic", "number"),
+        Column("prob_insult", "number"),
+        Column("prob_toxic_spans", "text"),
+        Column("prob_insult_spans", "text"),
+        Column("attributes_not_supported", "text"),
+    )
+    values = found[TEXT].values
+    assert values is not None
+    assert values["prob_toxic"] == score(TEXT, "TOXICITY")
+    units = TEXT.encode("utf-16-le")
+    for column, name in zip(("prob_toxic_spans", "prob_insult_spans"), attributes, strict=True):
+        shown = [
+            (units[2 * begin : 2 * end].decode("utf-16-le"), value)
+            for begin, end, value in json.loads(str(values[column]))
+        ]
+        sentences = ("🦋 You fool!", "Sorry, I like you.", "No, I do.")
+        assert shown == [(sentence, score(sentence, name)) for sentence in sentences]
+    assert str(values["prob_toxic_spans"]).startswith("[[0,12,0.")
+
+
+def test_without_the_key_none_are_asked_for_and_the_question_stays_what_it_was() -> None:
+    with PerspectiveServer(key=KEY) as server:
+        asker = Perspective(options(base_url=server.url, span_scores=False), TaskShare())
+        verdicts(asker, posts(TEXT))
+        assert server.last_request is not None
+        assert "spanAnnotations" not in json.loads(server.last_request.body)
+    assert [column.name for column in asker.columns] == ["prob_toxic", "attributes_not_supported"]
+    plain, asked = ({"type": "perspective", **options(span_scores=on)} for on in (False, True))
+    assert "span_scores" not in plain
+    assert what_decides(asked) == {**what_decides(plain), "span_scores": True}
+
+
+def test_an_attribute_that_is_dropped_has_none() -> None:
+    with PerspectiveServer(key=KEY) as server:
+        asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
+        values = verdicts(asker, posts("Hallo"))["Hallo"].values
+    assert values == {
+        "prob_toxic": score("Hallo", "TOXICITY"),
+        "prob_toxic_spans": f"[[0,5,{score('Hallo', 'TOXICITY')}]]",
+        "prob_spam": None,
+        "prob_spam_spans": None,
+    }
+
+
+def answered(given_spans: Any) -> dict[str, Any]:
+    value = {"summaryScore": {"value": 0.5, "type": "PROBABILITY"}, "spanScores": given_spans}
+    return {"attributeScores": {"TOXICITY": value}, "clientToken": "at://0"}
+
+
+def span(begin: Any = 0, end: Any = 4, value: Any = 0.5, **more: Any) -> dict[str, Any]:
+    return {"begin": begin, "end": end, "score": {"value": value}, **more}
+
+
+def without(*keys: str) -> dict[str, Any]:
+    return {key: value for key, value in span(1, 3).items() if key not in keys}
+
+
+OF_NONE = "invalid_answer: a span of TOXICITY that is none"
+NO_SCORE = "invalid_answer: no score of a span of TOXICITY"
+NO_LIST = "invalid_answer: no list of each span of TOXICITY"
+
+
+# The text is "a 🦋b": five UTF-16 units, four characters, seven bytes.
+@pytest.mark.parametrize(
+    ("given_spans", "stored"),
+    [
+        ([span(0, 4), span(4, 5, 1)], "[[0,4,0.5],[4,5,1.0]]"),
+        ([span(4, 5), span(0, 5, 0)], "[[4,5,0.5],[0,5,0.0]]"),
+        ([without("begin")], "[[0,3,0.5]]"),
+        ([without("begin", "end")], "[[0,5,0.5]]"),
+        ([span(more={"x": 1}), span(None, 2)], "[[0,4,0.5],[0,2,0.5]]"),
+        ([], None),
+        (None, None),
+    ],
+    ids=repr,
+)
+def test_what_are_spans_of_the_text(given_spans: Any, stored: str | None) -> None:
+    with PerspectiveServer(key=KEY) as server:
+        server.faults = lambda t, _: Fault(body=answered(given_spans)) if t == "a 🦋b" else None
+        found = verdicts(classifier(server), posts("a 🦋b"))
+    assert found["a 🦋b"] == Answer("at://0", {"prob_toxic": 0.5, "prob_toxic_spans": stored})
+
+
+@pytest.mark.parametrize(
+    ("given_spans", "reason"),
+    [
+        ([span(0, 4), span(0, 6)], OF_NONE),  # outside
+        ([span(0, 7)], OF_NONE),  # as if in bytes
+        ([span(-1, 4)], OF_NONE),
+        ([span(3, 3)], OF_NONE),
+        ([span(4, 3)], OF_NONE),
+        ([span(0.0, 4)], OF_NONE),
+        ([span(0, 4.0)], OF_NONE),
+        ([span("0", "4")], OF_NONE),
+        ([span(True, 4)], OF_NONE),
+        ([span(False, True)], OF_NONE),
+        ([span(0, 10**400)], OF_NONE),
+        ([without("end")], OF_NONE),
+        ([without("score")], NO_SCORE),
+        ([span(value=1.5)], NO_SCORE),
+        ([span(value="0.5")], NO_SCORE),
+        ([span(value=float("nan"))], NO_SCORE),
+        ([span(value=None)], NO_SCORE),
+        ([{**span(), "score": 0.5}], NO_SCORE),
+        ([{**span(), "score": {"value": 0.5, "type": "RAW"}}],
+         f"{NO_SCORE}, but another kind of score"),
+        ([0.5], NO_SCORE),
+        (["0-4"], NO_SCORE),
+        ({"0": span()}, NO_LIST),
+        ("none", NO_LIST),
+        (0, NO_LIST),
+        (False, NO_LIST),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_are_none_leave_the_post_without_a_label(given_spans: Any, reason: str) -> None:
+    with PerspectiveServer(key=KEY) as server:
+        server.faults = lambda t, _: Fault(body=answered(given_spans)) if t == "a 🦋b" else None
+        found = verdicts(classifier(server), posts("a 🦋b"))
+    assert found["a 🦋b"] == Answer("at://0", reason=reason)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | st.text(max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["begin", "end", "score", "value", "type"]), inner, max_size=5
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values | st.lists(st.builds(span, json_values, json_values, json_values)), st.text())
+def test_whatever_comes_is_refused_or_lies_within_the_text(given_spans: Any, text: str) -> None:
+    try:
+        stored = spans(answered(given_spans), "TOXICITY", text)
+    except InvalidAnswer:
+        return
+    length = sum(2 if ord(letter) > 0xFFFF else 1 for letter in text)
+    for begin, end, value in json.loads(stored or "[]"):
+        assert type(begin) is int
+        assert type(end) is int
+        assert 0 <= begin < end <= length
+        assert type(value) is float
+        assert 0 <= value <= 1
