@@ -85,6 +85,7 @@ class Checkpoint:
         self._schema = part_schema(columns, keep_raw=keep_raw)
         self._kinds = {column.name: column.kind for column in columns}
         self._counted = counts.counted(columns)
+        self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
         self._life = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
         self._pending: list[dict[str, object]] = []
@@ -100,7 +101,7 @@ class Checkpoint:
         """Reads the parts of earlier lives. One that cannot be read is named on stderr."""
         for path in sorted(self._folder.glob("*.parquet")):
             try:
-                table = self._with_counts(
+                table = self._with_facts(
                     pq.read_table(path, page_checksum_verification=True, partitioning=None)
                 )
                 ours, same_columns = self._is_ours(table), table.schema.equals(self._schema)
@@ -174,10 +175,10 @@ class Checkpoint:
         for path in self._read:
             path.unlink(missing_ok=True)
 
-    def _with_counts(self, table: pa.Table) -> pa.Table:
+    def _with_facts(self, table: pa.Table) -> pa.Table:
         """With those that an older version of the classifier did not keep: unknown, not unpaid."""
         for at, field in enumerate(self._schema):
-            if field.name in self._counted and field.name not in table.column_names:
+            if field.name in self._facts and field.name not in table.column_names:
                 unknown = pa.nulls(table.num_rows, field.type)
                 table = table.add_column(min(at, table.num_columns), field, unknown)
         return table

@@ -5,6 +5,7 @@ returns everything else for the classifier to judge. The key travels in a header
 tracebacks and proxies' logs.
 """
 
+import json
 import random
 import re
 import threading
@@ -121,7 +122,7 @@ class Endpoint:
         Raises TaskError (crashed, throttled), or Stopped.
         """
         answered_before = self._successes
-        throttled_since: float | None = None
+        throttled_since, answered_then = None, 0
         allowed = tries or self._patience.tries
         throttled = sent = 0
         url = ""
@@ -134,7 +135,9 @@ class Endpoint:
             reply, wait = self._send(url, payload)
             self.trouble = "" if reply.status == 200 else reply.shown
             if reply.status == 429 and not _is_final(reply):
-                throttled_since = throttled_since or time.monotonic()
+                # As long as others get through it is only this one's turn that is late.
+                if throttled_since is None or self._successes > answered_then:
+                    throttled_since, answered_then = time.monotonic(), self._successes
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
                     raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
                 throttled += 1  # no try of this request: the service has not looked at it
@@ -188,7 +191,7 @@ class Endpoint:
         text = self._secret.redact(response.content.decode(errors="replace"))
         status, shown = response.status_code, f"HTTP {response.status_code}: {text[:300]}"
         try:
-            body = response.json()
+            body = json.loads(text)
         except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
             body, status = None, INVALID_JSON if status == 200 else status
         reply = Reply(status=status, body=body, shown=shown, text=text, retry=_advice(response))
@@ -210,11 +213,6 @@ class Endpoint:
 
 
 _TIMED_OUT, _CUT = -1, -2
-
-
-def until_next_minute(now: float | None = None) -> float:
-    """Seconds to the next minute of the clock, and a little: tasks must not start it together."""
-    return 60.0 - (time.time() if now is None else now) % 60.0 + random.uniform(0.1, 2.0)
 
 
 def _is_final(throttled: Reply) -> bool:

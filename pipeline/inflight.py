@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from pipeline.http import Stopped
+
+# How soon those that wait for their turn hear that the task is told to stop.
+LOOK_SECONDS = 0.2
+
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
 
@@ -16,6 +21,7 @@ def in_flight(
     ask: Callable[[Asked, threading.Event], Told],
     *,
     limit: int,
+    stopping: threading.Event | None = None,
     again: deque[Asked] | None = None,
 ) -> Iterator[Told]:
     """Yields the answers of `ask` for every post, or whatever else is asked about, at most `limit`
@@ -23,9 +29,10 @@ def in_flight(
 
     After the first exception no new post is asked, what is in flight is still yielded (it is paid
     for), and then the exception is raised. `ask` is given an event that is set from then on: its
-    waits should end with it.
+    waits should end with it, by Stopped.
 
     Args:
+        stopping: set when the task is told to stop: then, too, nothing more is sent.
         again: what `ask` puts there is asked before any other of `posts`.
     """
     stop = threading.Event()
@@ -36,7 +43,9 @@ def in_flight(
     pool = ThreadPoolExecutor(limit, thread_name_prefix="ask")
     try:
         while True:
-            while failure is None and asked < limit:
+            if stopping and stopping.is_set():
+                stop.set()
+            while not stop.is_set() and asked < limit:
                 post = again.popleft() if again else next(waiting, None)
                 if post is None:
                     break
@@ -44,12 +53,15 @@ def in_flight(
                 asked += 1
             if not asked:
                 break
-            done = finished.get()
+            try:
+                done = finished.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
             asked -= 1
             error = done.exception()
             if error is None:
                 yield done.result()
-            else:
+            elif not (isinstance(error, Stopped) and stopping and stopping.is_set()):
                 failure = failure or error
                 stop.set()
     finally:

@@ -36,12 +36,15 @@ class Answer:
 class Column:
     """One column of a classifier. `kind` is text, number, integer, flag or count.
 
-    A count says what an answer cost, such as tokens: no label, may be left out where it is not
-    known, and is summed up for `status`. Unsigned, by which a database tells it from a label.
+    A `fact` is no label: it holds without one, and is unknown in what a version of the classifier
+    wrote that did not know it yet. A count is one that says what an answer cost, such as tokens:
+    it may be left out where it is not known, and is summed up for `status`. Unsigned, by which a
+    database tells it from a label.
     """
 
     name: str
     kind: str
+    fact: bool = False
 
     def arrow(self) -> pa.Field:
         return pa.field(self.name, _ARROW[self.kind])

@@ -74,11 +74,11 @@ class Task:
             at_once, alone = self._to_ask(posts)
             try:
                 end = self._ask(at_once, alone)
-                # Before what is left to write: others may use its share of a quota by now.
-                self._done_asking()
             finally:
                 self._checkpoint.flush()
                 self._heart.beat(time.monotonic())
+            # What is paid for is on the disk. Others may use its share of a quota from now on.
+            self._done_asking()
             if end is End.TOLD_TO_STOP:
                 say(f"told to stop; shard {index} goes on from its checkpoint parts next time")
                 return end

@@ -2,6 +2,7 @@
 for."""
 
 import math
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -78,3 +79,8 @@ class Slots:
         """No slot any more; for how many seconds the last ones' share is still in use."""
         self._ends = -math.inf
         return max(0.0, self._next - now)
+
+
+def until_next_minute(now: float | None = None) -> float:
+    """Seconds to the next minute of the clock, and a little: tasks must not start it together."""
+    return 60.0 - (time.time() if now is None else now) % 60.0 + random.uniform(0.1, 2.0)

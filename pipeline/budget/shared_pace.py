@@ -17,7 +17,6 @@ from pipeline.budget.leases import Lease, NotALease, Permit, Seat, Terms, parse
 from pipeline.budget.pace import Pace, Slots
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
-from pipeline.secret import Secret
 from pipeline.section import Section
 
 DEFAULT_FOLDER = "~/.hpc/quota"
@@ -49,19 +48,18 @@ def frozen_quota_options(section: Section, default: int | None) -> JsonObject:
     return {"requests_per_minute": per_minute, "quota_folder": str(folder)}
 
 
-def pace_of(options: JsonObject, secret: Secret) -> Pace:
-    """By what `frozen_quota_options` returned. The quota is the key's, or, where there is none, the
-    service's."""
-    if options["requests_per_minute"] is None:
+def pace_of(options: JsonObject, owner: str) -> Pace:
+    """By what `frozen_quota_options` returned.
+
+    Args:
+        owner: whose quota it is; the key may be in it, only a hash is written.
+    """
+    per_minute = options["requests_per_minute"]
+    if per_minute is None:
         return Pace()
-    key = secret.reveal()
-    return SharedPace(
-        LeaseFolder(
-            Path(options["quota_folder"]), f"key {key}" if key else f"url {options['base_url']}"
-        ),
-        options["requests_per_minute"],
-        Terms(),
-    )
+    # Runs from before there were leases name no folder, and may name part of a request.
+    folder = Path(options.get("quota_folder", DEFAULT_FOLDER)).expanduser()
+    return SharedPace(LeaseFolder(folder, owner), max(1, int(per_minute)), Terms())
 
 
 class SharedPace(Pace):
@@ -96,10 +94,11 @@ class SharedPace(Pace):
     def trouble(self) -> str:  # type: ignore[override]
         if self._complaint:
             return self._complaint
-        if self._keeper and not self._permit:
+        permit = self._permit  # once: it is another thread's
+        if self._keeper and not permit:
             return "waits until others leave it a share of the quota"
-        if self._permit and not self._permit.share:
-            return f"no share: {self._permit.count} tasks for the quota"
+        if permit and not permit.share:
+            return f"no share: {permit.count} tasks for the quota"
         return ""
 
     def pause(self, seconds: float) -> None:

@@ -23,7 +23,8 @@ class Scripted(Classifier):
     """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
     post takes; `gate`, a file without which nothing is answered; `answered`, after which
     it hangs; `deadly`, how the task dies at which uri; `at_once`, how many are in flight;
-    `complaint`, of its service; `closed`, a file that gets a line when the task leaves."""
+    `complaint`, of its service; `closed`, a file that gets a line when the task leaves, with
+    how many rows are in parts by then."""
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
@@ -43,8 +44,10 @@ class Scripted(Classifier):
 
     def close(self) -> None:
         if "closed" in self._options:
+            work = Path(self._options["log"]).parent.glob("**/work/00000/*.parquet")
+            rows = sum(int(path.stem.rpartition("-")[2]) for path in work)
             with Path(self._options["closed"]).open("a") as file:
-                file.write("closed\n")
+                file.write(f"closed:{rows}\n")
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if "at_once" in self._options:

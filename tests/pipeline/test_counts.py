@@ -72,6 +72,19 @@ def test_a_value_that_is_no_count_breaks_the_protocol(tmp_path: Path, value: Lab
     )
 
 
+def test_a_fact_that_an_older_version_did_not_know_is_unknown(tmp_path: Path) -> None:
+    old = life(tmp_path, columns=COLUMNS[:1])
+    old.add(Answer("a", {"mood": "fine"}))
+    old.flush()
+    new = life(tmp_path, attempt=2, columns=(COLUMNS[0], Column("left_out", "text", fact=True)))
+    new.load()
+    new.add(Answer("b", {"mood": "fine"}, facts={"left_out": "SPAM"}))
+    assert new.answered().select(["uri", "mood", "left_out"]).to_pylist() == [
+        {"uri": "a", "mood": "fine", "left_out": None},
+        {"uri": "b", "mood": "fine", "left_out": "SPAM"},
+    ]
+
+
 @pytest.mark.parametrize("keep_raw", [False, True])
 def test_what_an_older_version_kept_without_them_is_not_paid_for_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keep_raw: bool

@@ -61,6 +61,7 @@ class Llm(Classifier):
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self._options = options
         self._notes = share.notes
+        self._stopping = share.stopping
         self._question = Question(options, server=server_options.name(options))
         self._found: Found | None = None
         self._refused_several = False
@@ -69,7 +70,8 @@ class Llm(Classifier):
         self.secret = read_key(options)
         key = self.secret.reveal()
         self._engine = engine.of_task(options, share, self.secret)
-        self._pace = pace_of(options, self.secret)
+        # Not the key's alone: any key will do for many a server, and each has limits of its own.
+        self._pace = pace_of(options, f"{options.get('base_url')} {key}")
         self._endpoint = Endpoint(
             options.get("base_url", "") + "/chat/completions",
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -95,7 +97,7 @@ class Llm(Classifier):
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         try:
             yield from self._classify(posts)
-        except Stopped:  # told to stop while the task's own server was starting
+        except Stopped:  # told to stop before the first post was asked
             return
 
     def _classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
@@ -105,7 +107,7 @@ class Llm(Classifier):
         again: deque[Asking] = deque()
         ask = functools.partial(self._ask, again)
         limit = self._options["max_in_flight"]
-        for answers in in_flight(asked, ask, limit=limit, again=again):
+        for answers in in_flight(asked, ask, limit=limit, stopping=self._stopping, again=again):
             yield from answers
 
     def _find(self) -> Found:
@@ -118,7 +120,7 @@ class Llm(Classifier):
     def _ask_the_server(self) -> Found:
         """The unconstrained question comes first, with all patience: a server that is still
         starting must not be taken for one that honours nothing."""
-        stop = threading.Event()
+        stop = self._stopping
         first = self._endpoint.post(self._question.probe(), stop)
         if first.status != 200:
             self._row_reason(first)

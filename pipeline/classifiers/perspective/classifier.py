@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 
+from pipeline.budget.pace import until_next_minute
 from pipeline.budget.shared_pace import frozen_quota_options, pace_of
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective import reply as reply_of
@@ -10,7 +11,7 @@ from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, column
 from pipeline.classifiers.perspective.languages import Support
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidAnswer
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply, base_url, until_next_minute
+from pipeline.http import Endpoint, Patience, Reply, base_url
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
@@ -72,13 +73,15 @@ class Perspective(Classifier):
         self._languages: list[str] = options["languages"]
         self._spans: bool = options.get("span_scores", False)
         self._limit: int = options["max_in_flight"]
+        self._stopping = share.stopping
         self.columns = columns(self._attributes, spans=self._spans)
         self._scored = 0
         self._support = Support(self._attributes, self._languages)
         self._probe = self._request(_PROBE, self._attributes)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)
-        self._pace = pace_of(options, self.secret)
+        # The quota is the Google project's, and so the key's, wherever it is used.
+        self._pace = pace_of(options, f"key {self.secret.reveal()}")
         self._endpoint = Endpoint(
             options["base_url"] + PATH,
             headers={"X-Goog-Api-Key": self.secret.reveal()},
@@ -98,7 +101,7 @@ class Perspective(Classifier):
         self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        return in_flight(posts, self._ask, limit=self._limit)
+        return in_flight(posts, self._ask, limit=self._limit, stopping=self._stopping)
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
         """All attributes in one request, which costs one; one more for each that is refused for its

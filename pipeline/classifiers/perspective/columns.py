@@ -41,5 +41,5 @@ def columns(attributes: Sequence[str], *, spans: bool) -> tuple[Column, ...]:
     return (
         *(Column(ATTRIBUTES[name], "number") for name in attributes),
         *(Column(spans_column(name), "text") for name in attributes if spans),
-        Column(DROPPED, "text"),
+        Column(DROPPED, "text", fact=True),
     )

@@ -19,11 +19,10 @@ from pipeline.budget.lease_folder import LeaseFolder
 from pipeline.budget.leases import Terms
 from pipeline.budget.pace import Pace
 from pipeline.budget.shared_pace import SharedPace, frozen_quota_options, pace_of
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, InputError, TaskError
-from pipeline.secret import Secret
 from pipeline.section import Section
 
 KEY = "AIza-distinctive-key-4711"
@@ -253,26 +252,48 @@ def test_a_folder_that_cannot_be_written_is_refused_on_the_login_node(tmp_path: 
     )
 
 
-def test_a_quota_is_the_keys_or_else_the_services(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = {
-        "requests_per_minute": 600,
-        "quota_folder": str(tmp_path),
-        "base_url": "http://one/v1",
-    }
+def test_a_quota_is_its_owners(tmp_path: Path) -> None:
+    options = {"requests_per_minute": 600, "quota_folder": str(tmp_path)}
 
-    def folder_of(key: str, **more: object) -> Path:
-        pace = pace_of({**options, **more}, Secret(key))
+    def folder_of(owner: str) -> Path:
+        pace = pace_of(options, owner)
         assert isinstance(pace, SharedPace)
         return pace._folder.path
 
-    assert folder_of("a") == folder_of("a", base_url="http://two/v1")
-    assert folder_of("") == folder_of("")
-    paths = [folder_of("a"), folder_of("b"), folder_of(""), folder_of("", base_url="http://two")]
-    assert len(set(paths)) == 4
-    assert type(pace_of({"requests_per_minute": None}, Secret("a"))) is Pace
+    assert folder_of("a") == folder_of("a") != folder_of("b")
+    assert type(pace_of({"requests_per_minute": None}, "a")) is Pace
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_from_before_there_were_leases_shares_the_quota_as_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its options name no folder, and half a request may be in them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given, whole in ((60.0, 60), (90.5, 90), (0.5, 1)):
+        pace = pace_of({"requests_per_minute": given}, "a")
+        assert isinstance(pace, SharedPace)
+        assert (pace._quota, type(pace._quota)) == (whole, int)
+        assert pace._folder.path.parent == tmp_path / ".hpc" / "quota"
+
+
+def test_a_key_of_perspective_has_one_quota_and_each_server_of_a_model_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any key will do for many a server, as EMPTY for vLLM."""
+    monkeypatch.setenv("A_KEY", "EMPTY")
+    (tmp_path / "prompt.txt").write_text("A prompt.")
+    labels = [{"name": "civic", "type": "bool"}]
+    model = {"model": "m", "prompt": "prompt.txt", "labels": labels, "requests_per_minute": 60}
+
+    def folder_of(kind: type[Classifier], host: str, **values: object) -> Path:
+        values |= {"base_url": f"http://{host}", "api_key_env": "A_KEY"}
+        pace = kind(kind.freeze(section(tmp_path, values)), TaskShare())._pace  # type: ignore[attr-defined]
+        assert isinstance(pace, SharedPace)
+        return pace._folder.path
+
+    assert folder_of(Perspective, "one") == folder_of(Perspective, "two")
+    assert folder_of(Llm, "one", **model) != folder_of(Llm, "two", **model)
 
 
 def test_both_classifiers_take_part_and_leave_when_closed(
@@ -289,8 +310,9 @@ def test_both_classifiers_take_part_and_leave_when_closed(
     }
     labels = [{"name": "civic", "type": "bool"}]
     llm = {**shared, "model": "m", "prompt": "prompt.txt", "labels": labels}
-    folder = LeaseFolder(tmp_path / "quota", f"key {KEY}")
+    owners = {Perspective: f"key {KEY}", Llm: f"http://127.0.0.1:9 {KEY}"}
     for kind, values in ((Perspective, shared), (Llm, llm)):
+        folder = LeaseFolder(tmp_path / "quota", owners[kind])
         frozen = json.loads(json.dumps(kind.freeze(section(tmp_path, values))))
         assert {"requests_per_minute", "quota_folder"} <= kind.operational
         one = kind(frozen, TaskShare())

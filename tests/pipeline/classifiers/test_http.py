@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.budget.pace import until_next_minute
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience, Stopped, until_next_minute
+from pipeline.http import Endpoint, Patience, Stopped
 from tests.pipeline.classifiers.asking import KEY, Scripted, endpoint
 from tests.servers.http import LoopbackServer, Reply
 
@@ -205,6 +206,22 @@ def test_429_without_end_is_throttled() -> None:
     assert str(error) == (
         f'{server.url}/ask: HTTP 429: {{"error": {{"status": "RESOURCE_EXHAUSTED"}}}}'
     )
+
+
+def test_a_late_turn_is_not_throttled_while_others_get_through() -> None:
+    """Its two refusals lie further apart than the patience; between them another was answered."""
+    shared: list[Endpoint] = []
+
+    def script(nth: int) -> Reply:
+        if nth == 2:
+            assert shared[0].post({}, threading.Event()).status == 200
+        return QUOTA if nth in (1, 2) else GOOD
+
+    patience = Patience(throttled_seconds=0.5)
+    with Scripted(script) as server:
+        shared.append(endpoint(server, patience=patience, until_next_bucket=lambda: 0.6))
+        assert shared[0].post({}, threading.Event()).status == 200
+    assert len(server.seen) == 4
 
 
 def test_a_429_pauses_the_other_posts_too() -> None:

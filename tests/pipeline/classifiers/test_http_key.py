@@ -70,3 +70,10 @@ def test_what_is_no_url_is_refused_before_anything_is_spent(url: str) -> None:
         "run.yaml: classifier.base_url: should begin with http:// or https://, "
         f"not {url.rstrip('/')!r}"
     )
+
+
+def test_a_key_that_the_service_echoes_is_not_in_what_is_read_from_its_answer() -> None:
+    echo = Reply(body={"said": f"you sent {KEY}"})
+    with Scripted(lambda nth: echo) as server:
+        reply = endpoint(server).post({}, threading.Event())
+    assert reply.body == {"said": "you sent [key]"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.http import Stopped
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Post
 
@@ -168,3 +169,22 @@ def test_with_faults_anywhere_no_answer_is_lost_or_made_up(bad: set[int], limit:
     else:
         assert not bad
     assert sorted(found) == sorted(answered)
+
+
+def test_a_task_that_is_told_to_stop_sends_nothing_more_and_takes_what_is_on_its_way() -> None:
+    """Two wait for their turn of a quota, one for its answer; 97 were not asked yet."""
+    stopping, sent = threading.Event(), threading.Event()
+
+    def ask(post: Post, stop: threading.Event) -> Answer:
+        if post.text != "0":
+            assert stop.wait(PATIENCE_S)
+            raise Stopped
+        sent.set()
+        assert stopping.wait(PATIENCE_S) and stop.wait(PATIENCE_S)
+        return echo(post, stop)
+
+    answers = in_flight(posts(100), ask, limit=3, stopping=stopping)
+    telling = threading.Thread(target=lambda: sent.wait(PATIENCE_S) and stopping.set())
+    telling.start()
+    assert [answer.uri for answer in answers] == ["at://0"]
+    telling.join()

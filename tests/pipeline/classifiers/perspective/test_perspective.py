@@ -77,7 +77,7 @@ def test_every_attribute_of_every_post_in_the_labs_columns() -> None:
     }
     assert asker.columns == (
         *(Column(name, "number") for name in ATTRIBUTES.values()),
-        Column("attributes_not_supported", "text"),
+        Column("attributes_not_supported", "text", fact=True),
     )
     assert asker.model == f"perspective v1alpha1 at {server.url}"
     assert (server.requests, server.paid) == (len(TEXTS), len(TEXTS))

@@ -48,7 +48,7 @@ def test_each_attribute_has_its_spans_in_the_services_own_offsets() -> None:
         Column("prob_insult", "number"),
         Column("prob_toxic_spans", "text"),
         Column("prob_insult_spans", "text"),
-        Column("attributes_not_supported", "text"),
+        Column("attributes_not_supported", "text", fact=True),
     )
     values = found[TEXT].values
     assert values is not None
