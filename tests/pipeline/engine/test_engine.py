@@ -1,9 +1,11 @@
 """A task's own server, as a real process that dies, hangs, forks and lies."""
 
+import errno
 import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -201,6 +203,36 @@ def test_a_program_that_may_not_be_run_stops_the_run(make: Make, tmp_path: Path)
     error = failure(make(command=[str(tmp_path / "serve.sh"), "{port}"]))
     assert (error.cause, error.stops_run) == (Cause.REFUSED, True)
     assert str(error) == f"the server cannot be started: {tmp_path}/serve.sh: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/server-x"), Cause.CRASHED),
+        (MemoryError("no more"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("can't start new thread"), Cause.CRASHED),
+    ],
+)
+def test_what_keeps_a_task_from_starting_its_server_is_no_posts_doing(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Cause
+) -> None:
+    def fail(**_: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    found = failure(make())
+    assert (found.cause, found.blames_post, found.stops_run) == (cause, False, False)
+    assert str(found) == f"the server cannot be started: {error}"
+    assert found.__cause__ is error  # the traceback says where
+
+
+def test_a_log_that_cannot_be_written_is_no_posts_doing(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    found = failure(make())
+    assert (found.cause, found.blames_post) == (Cause.CRASHED, False)
+    assert str(found) == (
+        f"the server cannot be started: [Errno 17] File exists: '{tmp_path}/logs'"
+    )
 
 
 def test_one_that_is_never_ready_is_ended_with_what_it_says(make: Make, here: Path) -> None:
