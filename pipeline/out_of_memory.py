@@ -1,5 +1,6 @@
 """Whether memory lacks, a GPU's above all: by an error, or by a line of an engine's log."""
 
+import errno
 import re
 
 # Torch's and the engines' own words, not just "out of memory": some log their prompts, and so the
@@ -33,6 +34,7 @@ def is_cause_of(error: BaseException) -> bool:
     """
     return (
         isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and bool(WORDS.match(str(error))))
     )

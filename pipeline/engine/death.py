@@ -1,5 +1,6 @@
 """How a server's life ended, and what that means for its task."""
 
+import errno
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,12 @@ from typing import Any
 from pipeline.engine.log import LogEnd
 from pipeline.errors import Cause, TaskError
 from pipeline.secret import Secret
+
+# Of fork and exec: the command is at fault, or the configuration, and so for every task.
+_REFUSALS = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR),
+    *(errno.ENOEXEC, errno.ELOOP, errno.E2BIG),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +69,12 @@ def of_report(
             server's own, or a worker of it, after which it ends by itself.
     """
     if reason := report.get("not_started"):
-        return Death(what=f"cannot be started: {program}: {reason}", refused=True)
+        number = report.get("errno")
+        return Death(
+            what=f"cannot be started: {program}: {reason}",
+            refused=number in _REFUSALS,
+            out_of_memory=number == errno.ENOMEM,
+        )
     code = report.get("code")
     while_starting = "" if served else " while it started"
     return Death(

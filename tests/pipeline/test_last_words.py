@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 from datetime import datetime
@@ -36,6 +37,7 @@ def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> objec
         (TaskError(Cause.THROTTLED, "quota"), Cause.THROTTLED),
         (InputError("no such run"), Cause.REFUSED),
         (MemoryError("no more"), Cause.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), Cause.OUT_OF_MEMORY),
         (OutOfMemoryError("on the GPU"), Cause.OUT_OF_MEMORY),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), Cause.OUT_OF_MEMORY),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), Cause.OUT_OF_MEMORY),

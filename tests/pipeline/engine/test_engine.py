@@ -205,6 +205,18 @@ def test_a_program_that_may_not_be_run_stops_the_run(make: Make, tmp_path: Path)
     assert str(error) == f"the server cannot be started: {tmp_path}/serve.sh: Permission denied"
 
 
+def test_a_program_that_cannot_be_started_now_may_be_later(make: Make, tmp_path: Path) -> None:
+    """As where the node has no process left for the user; here, the file is being written."""
+    (tmp_path / "serve.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "serve.sh").chmod(0o700)
+    with (tmp_path / "serve.sh").open("a"):
+        error = failure(make(command=[str(tmp_path / "serve.sh"), "{port}"]))
+    assert (error.cause, error.blames_post, error.stops_run) == (Cause.CRASHED, False, False)
+    assert str(error) == (
+        f"the server, started again, cannot be started: {tmp_path}/serve.sh: Text file busy"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
