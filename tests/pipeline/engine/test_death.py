@@ -35,8 +35,13 @@ def unstarted(number: int) -> Death:
          "the server ended with exit code 0: RuntimeError: x", True, True),
         (death({"code": -11}, SAID, False), Cause.CRASHED,
          "the server was killed by SIGSEGV while it started: RuntimeError: x", False, True),
+        (death({"code": -11}, SAID, True), Cause.CRASHED,
+         "the server was killed by SIGSEGV: RuntimeError: x", True, True),
+        # No post's doing: the kernel's, whose count cannot be read everywhere, or a person's.
         (death({"code": -9}, SAID, True), Cause.CRASHED,
-         "the server was killed by SIGKILL: RuntimeError: x", True, True),
+         "the server was killed by SIGKILL: RuntimeError: x", False, True),
+        (death({"code": 137}, SAID, True), Cause.CRASHED,
+         "the server ended with exit code 137: RuntimeError: x", False, True),
         (death({"code": -9}, LogEnd(), True, True), Cause.OUT_OF_MEMORY, KERNEL, False, False),
         # Not the server itself, but a worker of it.
         (death({"code": 1}, SAID, True, True), Cause.OUT_OF_MEMORY,
@@ -56,7 +61,7 @@ def unstarted(number: int) -> Death:
         (unstarted(errno.ESTALE), Cause.CRASHED,
          "the server cannot be started: vllm: Stale file handle", False, True),
         (death({}, LogEnd(), True), Cause.CRASHED, "the server lost the process that guards it",
-         True, True),
+         False, True),
         (Death(what="was not ready", hangs=True), Cause.CRASHED, "the server was not ready", False,
          False),
     ],

@@ -79,8 +79,8 @@ def answers(address: str) -> int:
     return requests.get(f"{address}/models", timeout=10).status_code
 
 
-def kill(here: Path) -> None:
-    os.kill(engines.starts(here)[-1]["pid"], signal.SIGKILL)
+def kill(here: Path, number: signal.Signals = signal.SIGKILL) -> None:
+    os.kill(engines.starts(here)[-1]["pid"], number)
 
 
 def test_it_is_started_when_first_asked_for_and_ended_by_close(make: Make, here: Path) -> None:
@@ -170,16 +170,21 @@ def test_one_that_dies_while_it_serves_is_started_again_elsewhere(make: Make, he
     assert answers(second) == 200
 
 
-def test_the_second_death_is_the_last_and_may_be_a_posts_doing(make: Make, here: Path) -> None:
+@pytest.mark.parametrize(("number", "blames"), [(signal.SIGSEGV, True), (signal.SIGKILL, False)])
+def test_the_second_death_is_the_last_and_may_be_a_posts_doing_unless_somebody_killed_it(
+    make: Make, here: Path, number: signal.Signals, blames: bool
+) -> None:
     engine = make()
     for nth in (1, 2):
         engine.address(NEVER)
         until(lambda nth=nth: len(engines.starts(here)) == nth)  # type: ignore[misc]
-        kill(here)
+        kill(here, number)
         until(lambda: engine.trouble)
     error = failure(engine)
-    assert (error.cause, error.blames_post) == (Cause.CRASHED, True)
-    assert str(error) == "the server, started again, was killed by SIGKILL: this start: serve"
+    assert (error.cause, error.blames_post) == (Cause.CRASHED, blames)
+    assert (
+        str(error) == f"the server, started again, was killed by {number.name}: this start: serve"
+    )
 
 
 def test_out_of_gpu_memory_is_not_tried_again_with_the_same_memory(make: Make, here: Path) -> None:
