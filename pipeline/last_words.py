@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from pipeline import files
+from pipeline import files, out_of_memory
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.manifest import log_path
 
@@ -114,12 +114,7 @@ def cause_of(error: Exception) -> Cause:
         return error.cause
     if isinstance(error, InputError):
         return Cause.REFUSED
-    # torch.cuda.OutOfMemoryError is a RuntimeError; torch must not be imported to ask.
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "CUDA out of memory" in str(error)
-    ):
+    if out_of_memory.is_cause_of(error):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
 

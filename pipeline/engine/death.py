@@ -1,5 +1,6 @@
 """How a server's life ended, and what that means for its task."""
 
+import errno
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +11,23 @@ from pipeline.engine.log import LogEnd
 from pipeline.errors import Cause, TaskError
 from pipeline.secret import Secret
 
+# Of fork and exec: the command is at fault, or the configuration, and so for every task.
+_REFUSALS = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR),
+    *(errno.ENOEXEC, errno.ELOOP, errno.E2BIG),
+}
+
+# SIGKILL, which no post makes a server die of: it is a person, or the kernel for want of memory,
+# where its count of that cannot be read. As the guard sees it; as a shell does, around the server;
+# to the guard (no code), with which the server goes.
+_FROM_OUTSIDE = (-signal.SIGKILL, 128 + signal.SIGKILL, None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Death:
     """`what` the server did, as "ended with exit code 1". `served`: requests may have been in
     flight. `refused`: it never ran. `hangs`: it was not ready in time, nor would the next one be.
+    `from_outside`: somebody else, or the kernel, ended it.
     """
 
     what: str
@@ -23,6 +36,7 @@ class Death:
     refused: bool = False
     hangs: bool = False
     out_of_memory: bool = False
+    from_outside: bool = False
     port_taken: bool = False
 
     @property
@@ -44,7 +58,7 @@ class Death:
         error = TaskError(
             cause,
             secret.redact(f"{who} {self.what}{telling}{advice}"),
-            blames_post=self.served and cause is Cause.CRASHED,
+            blames_post=self.served and cause is Cause.CRASHED and not self.from_outside,
         )
         if self.log.lines:
             lines = "\n".join(f"| {secret.redact(line)}" for line in self.log.lines)
@@ -62,7 +76,12 @@ def of_report(
             server's own, or a worker of it, after which it ends by itself.
     """
     if reason := report.get("not_started"):
-        return Death(what=f"cannot be started: {program}: {reason}", refused=True)
+        number = report.get("errno")
+        return Death(
+            what=f"cannot be started: {program}: {reason}",
+            refused=number in _REFUSALS,
+            out_of_memory=number == errno.ENOMEM,
+        )
     code = report.get("code")
     while_starting = "" if served else " while it started"
     return Death(
@@ -70,6 +89,7 @@ def of_report(
         log=log,
         served=served,
         out_of_memory=memory_kill or log.out_of_memory,
+        from_outside=code in _FROM_OUTSIDE,
         port_taken=log.port_taken and not served,
     )
 

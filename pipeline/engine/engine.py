@@ -15,6 +15,7 @@ from pipeline.engine.options import Options, thaw
 from pipeline.engine.ready import look
 from pipeline.errors import TaskError
 from pipeline.http import Stopped
+from pipeline.last_words import cause_of
 from pipeline.model import JsonObject
 from pipeline.secret import Secret
 
@@ -42,7 +43,7 @@ class Engine:
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
         self._address = ""
-        self._failure: Exception | None = None
+        self._failure: TaskError | None = None
         self._doing = ""
 
     @property
@@ -86,8 +87,12 @@ class Engine:
         ports = Ports()
         try:
             self._keep_alive(ports)
-        except Exception as error:  # noqa: BLE001 - handed to those who wait for the address
+        except TaskError as error:
             self._failure = error
+        except Exception as error:  # noqa: BLE001 - handed to those who wait for the address
+            # Such as a full disk. Raised as it is where a post is asked, it would be taken for that
+            # post's doing, and after two attempts the post set aside.
+            self._failure = _not_started(error)
         finally:
             ports.close()
 
@@ -160,13 +165,18 @@ def of_task(options: JsonObject, share: TaskShare, secret: Secret) -> Engine | N
     return Engine(thawed, log=share.server_log, secret=secret, stopping=share.stopping)
 
 
-def _again(error: Exception) -> Exception:
+def _not_started(error: Exception) -> TaskError:
+    failure = TaskError(cause_of(error), f"the server cannot be started: {error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _again(error: TaskError) -> TaskError:
     """Raised in many threads, each of which would add its own lines to the traceback."""
-    if not isinstance(error, TaskError):
-        return error
     copy = TaskError(
         error.cause, str(error), blames_post=error.blames_post, stops_run=error.stops_run
     )
+    copy.__cause__ = error.__cause__
     for note in getattr(error, "__notes__", ()):
         copy.add_note(note)
     return copy

@@ -156,7 +156,7 @@ def _run(order: dict[str, Any]) -> None:
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
             )
         except OSError as error:
-            _report({"not_started": error.strerror or str(error)})
+            _report({"not_started": error.strerror or str(error), "errno": error.errno})
             return
         guard = Guard(server, log)
         # Before what takes its time: requests should know at once that nobody listens.

@@ -4,28 +4,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import out_of_memory
+
 BYTES = 64 * 1024
 LINES, LONGEST_LINE = 15, 300
 
-# The engines' own words, not just "out of memory": some log their prompts, and so the posts' text.
-_OUT_OF_MEMORY = re.compile(
-    "|".join(
-        [
-            r"(CUDA|HIP|XPU|NPU) out of memory",  # torch: vLLM, SGLang, transformers
-            r"OutOfMemoryError",
-            r"(error|failed): out of memory",  # "CUDA error:", llama.cpp's "cudaMalloc failed:"
-            r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED",
-            # vLLM: after the weights nothing is left, or another process has it.
-            r"No available memory for the cache blocks",
-            r"larger than the available KV cache memory",
-            r"less than desired GPU memory utilization",
-            # SGLang
-            r"Not enough memory\. Please try to increase --mem-fraction-static",
-            r"out of memory\. Try to lower your batch size",
-        ]
-    ),
-    re.IGNORECASE,
-)
 _PORT_TAKEN = re.compile(
     r"address already in use|EADDRINUSE|couldn't bind HTTP server socket", re.IGNORECASE
 )
@@ -61,7 +44,7 @@ def read(path: Path, start: int) -> LogEnd:
 def of_text(text: str) -> LogEnd:
     shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     lines = [line for line in (_UNPRINTABLE.sub("", line).rstrip() for line in shown) if line]
-    memory = [line for line in lines if _OUT_OF_MEMORY.search(line)]
+    memory = [line for line in lines if out_of_memory.WORDS.search(line)]
     last = lines[-LINES:]
     telling = memory[-1:] or [line for line in last if _TELLING.search(line)][-1:] or last[-1:]
     return LogEnd(

@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 from datetime import datetime
@@ -17,6 +18,10 @@ class OutOfMemoryError(RuntimeError):
     """As torch.cuda's is named."""
 
 
+class AcceleratorError(RuntimeError):
+    """As torch names what a GPU's driver says."""
+
+
 def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> object:
     """Ends a task with this error; returns the exit code."""
     with pytest.raises(SystemExit) as end, Dying(run_dir, 2, 7, "qnode7") as dying:
@@ -32,8 +37,19 @@ def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> objec
         (TaskError(Cause.THROTTLED, "quota"), Cause.THROTTLED),
         (InputError("no such run"), Cause.REFUSED),
         (MemoryError("no more"), Cause.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), Cause.OUT_OF_MEMORY),
         (OutOfMemoryError("on the GPU"), Cause.OUT_OF_MEMORY),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), Cause.OUT_OF_MEMORY),
+        (AcceleratorError("HIP error: out of memory"), Cause.OUT_OF_MEMORY),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+            Cause.OUT_OF_MEMORY,
+        ),
+        # Such words may be a post's.
+        (ValueError("CUDA out of memory"), Cause.CRASHED),
+        (RuntimeError("no answer to 'CUDA error: out of memory'"), Cause.CRASHED),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), Cause.CRASHED),
         (ValueError("anything else"), Cause.CRASHED),
         (RunError("of a verb"), Cause.CRASHED),
     ],
@@ -229,6 +245,7 @@ def test_words_of_an_older_version_can_be_read(tmp_path: Path) -> None:
         (SystemExit(3), True),
         (KeyboardInterrupt(), True),
         (MemoryError(), False),
+        (RuntimeError("CUDA error: out of memory"), False),
         (InputError("x"), False),
     ],
 )

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
+from pipeline import out_of_memory
 from pipeline.classifiers.local.machine import device
 from pipeline.classifiers.local.model_folder import BadModel, Description
 from pipeline.errors import Cause, TaskError
@@ -93,8 +94,11 @@ class SequenceModel:
         try:
             with torch.inference_mode():
                 return self._model(**self._inputs(batch), **self._extra).logits
-        except torch.OutOfMemoryError:
-            pass
+        except RuntimeError as error:
+            # Torch's allocator's, or the driver's or cuBLAS's: they leave the device as it was, so
+            # that a smaller batch may be tried.
+            if not out_of_memory.is_cause_of(error):
+                raise
         # Not in the block above: there, the error's frames still hold what filled the memory.
         torch.cuda.empty_cache()
         return None

@@ -1,5 +1,7 @@
 """What each end of a server means for its task."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ def death(report: dict[str, Any], log: LogEnd, served: bool, memory_kill: bool =
     return of_report(report, program="vllm", log=log, served=served, memory_kill=memory_kill)
 
 
+def unstarted(number: int) -> Death:
+    report = {"not_started": os.strerror(number), "errno": number}
+    return death(report, LogEnd(), False)
+
+
 @pytest.mark.parametrize(
     ("one", "cause", "message", "blames_post", "may_pass"),
     [
@@ -28,18 +35,33 @@ def death(report: dict[str, Any], log: LogEnd, served: bool, memory_kill: bool =
          "the server ended with exit code 0: RuntimeError: x", True, True),
         (death({"code": -11}, SAID, False), Cause.CRASHED,
          "the server was killed by SIGSEGV while it started: RuntimeError: x", False, True),
+        (death({"code": -11}, SAID, True), Cause.CRASHED,
+         "the server was killed by SIGSEGV: RuntimeError: x", True, True),
+        # No post's doing: the kernel's, whose count cannot be read everywhere, or a person's.
         (death({"code": -9}, SAID, True), Cause.CRASHED,
-         "the server was killed by SIGKILL: RuntimeError: x", True, True),
+         "the server was killed by SIGKILL: RuntimeError: x", False, True),
+        (death({"code": 137}, SAID, True), Cause.CRASHED,
+         "the server ended with exit code 137: RuntimeError: x", False, True),
         (death({"code": -9}, LogEnd(), True, True), Cause.OUT_OF_MEMORY, KERNEL, False, False),
         # Not the server itself, but a worker of it.
         (death({"code": 1}, SAID, True, True), Cause.OUT_OF_MEMORY,
          f"{KERNEL}: RuntimeError: x", False, False),
         (death({"code": 1}, NO_GPU_MEMORY, True), Cause.OUT_OF_MEMORY,
          f"the server ended with exit code 1: CUDA out of memory{ADVICE}", False, False),
-        (death({"not_started": "No such file or directory"}, LogEnd(), False), Cause.REFUSED,
+        (unstarted(errno.ENOENT), Cause.REFUSED,
          "the server cannot be started: vllm: No such file or directory", False, False),
+        (unstarted(errno.E2BIG), Cause.REFUSED,
+         "the server cannot be started: vllm: Argument list too long", False, False),
+        # The node's at the moment, and not the run's: fork lacks memory, or the user has as many
+        # processes as they may; a file system is away.
+        (unstarted(errno.ENOMEM), Cause.OUT_OF_MEMORY,
+         "the server cannot be started: vllm: Cannot allocate memory", False, False),
+        (unstarted(errno.EAGAIN), Cause.CRASHED,
+         "the server cannot be started: vllm: Resource temporarily unavailable", False, True),
+        (unstarted(errno.ESTALE), Cause.CRASHED,
+         "the server cannot be started: vllm: Stale file handle", False, True),
         (death({}, LogEnd(), True), Cause.CRASHED, "the server lost the process that guards it",
-         True, True),
+         False, True),
         (Death(what="was not ready", hangs=True), Cause.CRASHED, "the server was not ready", False,
          False),
     ],

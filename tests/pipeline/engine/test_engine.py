@@ -1,9 +1,11 @@
 """A task's own server, as a real process that dies, hangs, forks and lies."""
 
+import errno
 import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,8 +79,8 @@ def answers(address: str) -> int:
     return requests.get(f"{address}/models", timeout=10).status_code
 
 
-def kill(here: Path) -> None:
-    os.kill(engines.starts(here)[-1]["pid"], signal.SIGKILL)
+def kill(here: Path, number: signal.Signals = signal.SIGKILL) -> None:
+    os.kill(engines.starts(here)[-1]["pid"], number)
 
 
 def test_it_is_started_when_first_asked_for_and_ended_by_close(make: Make, here: Path) -> None:
@@ -168,16 +170,21 @@ def test_one_that_dies_while_it_serves_is_started_again_elsewhere(make: Make, he
     assert answers(second) == 200
 
 
-def test_the_second_death_is_the_last_and_may_be_a_posts_doing(make: Make, here: Path) -> None:
+@pytest.mark.parametrize(("number", "blames"), [(signal.SIGSEGV, True), (signal.SIGKILL, False)])
+def test_the_second_death_is_the_last_and_may_be_a_posts_doing_unless_somebody_killed_it(
+    make: Make, here: Path, number: signal.Signals, blames: bool
+) -> None:
     engine = make()
     for nth in (1, 2):
         engine.address(NEVER)
         until(lambda nth=nth: len(engines.starts(here)) == nth)  # type: ignore[misc]
-        kill(here)
+        kill(here, number)
         until(lambda: engine.trouble)
     error = failure(engine)
-    assert (error.cause, error.blames_post) == (Cause.CRASHED, True)
-    assert str(error) == "the server, started again, was killed by SIGKILL: this start: serve"
+    assert (error.cause, error.blames_post) == (Cause.CRASHED, blames)
+    assert (
+        str(error) == f"the server, started again, was killed by {number.name}: this start: serve"
+    )
 
 
 def test_out_of_gpu_memory_is_not_tried_again_with_the_same_memory(make: Make, here: Path) -> None:
@@ -201,6 +208,48 @@ def test_a_program_that_may_not_be_run_stops_the_run(make: Make, tmp_path: Path)
     error = failure(make(command=[str(tmp_path / "serve.sh"), "{port}"]))
     assert (error.cause, error.stops_run) == (Cause.REFUSED, True)
     assert str(error) == f"the server cannot be started: {tmp_path}/serve.sh: Permission denied"
+
+
+def test_a_program_that_cannot_be_started_now_may_be_later(make: Make, tmp_path: Path) -> None:
+    """As where the node has no process left for the user; here, the file is being written."""
+    (tmp_path / "serve.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "serve.sh").chmod(0o700)
+    with (tmp_path / "serve.sh").open("a"):
+        error = failure(make(command=[str(tmp_path / "serve.sh"), "{port}"]))
+    assert (error.cause, error.blames_post, error.stops_run) == (Cause.CRASHED, False, False)
+    assert str(error) == (
+        f"the server, started again, cannot be started: {tmp_path}/serve.sh: Text file busy"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/server-x"), Cause.CRASHED),
+        (MemoryError("no more"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("can't start new thread"), Cause.CRASHED),
+    ],
+)
+def test_what_keeps_a_task_from_starting_its_server_is_no_posts_doing(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Cause
+) -> None:
+    def fail(**_: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    found = failure(make())
+    assert (found.cause, found.blames_post, found.stops_run) == (cause, False, False)
+    assert str(found) == f"the server cannot be started: {error}"
+    assert found.__cause__ is error  # the traceback says where
+
+
+def test_a_log_that_cannot_be_written_is_no_posts_doing(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    found = failure(make())
+    assert (found.cause, found.blames_post) == (Cause.CRASHED, False)
+    assert str(found) == (
+        f"the server cannot be started: [Errno 17] File exists: '{tmp_path}/logs'"
+    )
 
 
 def test_one_that_is_never_ready_is_ended_with_what_it_says(make: Make, here: Path) -> None:

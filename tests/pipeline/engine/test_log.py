@@ -20,6 +20,7 @@ VLLM = "(EngineCore_DP0 pid=6940) ERROR 04-30 10:20:36 [core.py:396] "
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 714.00 MiB.",
         "torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB",
         "RuntimeError: CUDA error: out of memory",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9866.00 MiB on device 1: "
         "cudaMalloc failed: out of memory",
         "ValueError: No available memory for the cache blocks. Try increasing "

@@ -221,11 +221,15 @@ def test_what_is_no_number_is_a_reason_and_never_a_score(tmp_path: Path) -> None
     assert found[texts[3]].facts == {"was_truncated": True}
 
 
+TOO_MUCH = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
 class OutOfMemory:
     """A GPU's memory that holds so many rows of a model's input, and an error like torch's."""
 
-    def __init__(self, classifier: LocalModel, rows: int) -> None:
+    def __init__(self, classifier: LocalModel, rows: int, error: RuntimeError = TOO_MUCH) -> None:
         self.rows = rows
+        self.error = error
         self.seen: list[int] = []
         network = classifier.model_at_work._model
         network.register_forward_pre_hook(self._look, with_kwargs=True)
@@ -234,13 +238,23 @@ class OutOfMemory:
         rows = inputs["input_ids"].shape[0]
         self.seen.append(rows)
         if rows > self.rows:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise self.error
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(toxic: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        TOO_MUCH,
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    toxic: Path, error: RuntimeError
+) -> None:
     expected = probabilities(made(toxic), TEXTS)
     classifier = made(toxic)
-    memory = OutOfMemory(classifier, rows=3)
+    memory = OutOfMemory(classifier, 3, error)
     found = probabilities(classifier, TEXTS)
     assert found == [pytest.approx(row, abs=1e-5) for row in expected]
     assert sum(rows for rows in memory.seen if rows <= 3) == len(TEXTS)
@@ -267,6 +281,16 @@ def test_one_post_that_does_not_fit_ends_the_task_as_out_of_memory(toxic: Path) 
         "one post of 6 tokens does not fit memory: a GPU with more (cluster.gres), or a smaller "
         "classifier.max_length or dtype"
     )
+
+
+def test_another_error_of_the_device_is_no_reason_to_try_it_with_less(toxic: Path) -> None:
+    classifier = made(toxic)
+    broken = RuntimeError("CUDA error: an illegal memory access was encountered")
+    memory = OutOfMemory(classifier, 0, broken)
+    with pytest.raises(RuntimeError) as ended:
+        list(classifier.classify(posts("what a fine day", "a fine table")))
+    assert ended.value is broken
+    assert len(memory.seen) == 1
 
 
 class Watched(Sequence[Post]):
