@@ -80,7 +80,9 @@ def _outcome(verb: Verb, given: argparse.Namespace) -> int:
         sys.stderr.close()
         return FAILED
     except KeyboardInterrupt:
-        _complain(given, "interrupted; nothing is lost: the same command goes on from here")
+        # The same command would take so many posts more, beside the run that it goes on with.
+        again = "python -m hpc.supervise" if getattr(given, "limit", None) else "the same command"
+        _complain(given, f"interrupted; nothing is lost: {again} goes on from here")
         return INTERRUPTED
     except InputError as error:
         _complain(given, str(error))

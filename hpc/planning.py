@@ -37,8 +37,9 @@ One run of batch classification. manifest.json says what it is; shards/ holds it
 what became of them, logs/ and submissions/ how it went: keep these. work/ holds checkpoint parts
 of shards that are not done, notes/ what its tasks told one another, raw/ the service's responses
 where they are kept, named as the `hpc.publication` in their output's footer. Once
-`python -m hpc.gather` has brought everything into the database, the whole folder may be deleted;
-to have one shard done again, delete its file in outputs/.
+`python -m hpc.gather` has brought everything into the database, the whole folder may be deleted
+(raw/ with it, which the database has not); to have one shard done again, delete its file in
+outputs/.
 """
 
 

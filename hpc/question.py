@@ -43,11 +43,12 @@ def refuse_another(question: Question, name: str, named: list[Run], recorded: As
     if asked == question.hash:
         return
     keys = _differing(known, question) if known else []
+    delete = f"; or delete {known.folder}, if nothing in it is worth keeping" if known else ""
     raise InputError(
         f"the labels under the name {name} were made with another configuration "
         f"(run {run_id} differs in {', '.join(keys) or 'its making'}): give it a new name, or "
         "submit --supersede, which labels those posts again and keeps the old rows in table "
-        f"superseded_{name}"
+        f"superseded_{name}{delete}"
     )
 
 

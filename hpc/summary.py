@@ -1,5 +1,6 @@
 """What a run amounts to: its state, its counts, as a table and as JSON. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -102,6 +103,7 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
         _progress(run, observation, run_state(judged)),
         *_cost(run, observation, run_state(judged)),
         *_messages(judged),
+        *_troubles(observation, judged),
     ]
     return "\n".join(lines)
 
@@ -156,6 +158,20 @@ def _messages(judged: Sequence[Judgement]) -> list[str]:
             first = next(one for one in shards if one.message == text)
             more = f" (and {count - 1} more alike)" if count > 1 else ""
             lines.append(f"  shard {first.index}: {text}{more}")
+    return ["", *lines] if lines else []
+
+
+def _troubles(observation: Observation, judged: Sequence[Judgement]) -> list[str]:
+    """What running tasks wait for, or their service complains of; alike but for numbers, once."""
+    at_work = {one.index for one in judged if one.state is State.RUNNING and not one.stalled}
+    found: dict[str, list[str]] = {}
+    for shard in observation.shards:
+        said = shard.heartbeat.last_error if shard.heartbeat else ""
+        if said and shard.index in at_work:
+            alike = found.setdefault(re.sub(r"\d+", "#", said), [])
+            alike.append(f"  shard {shard.index}, at work: {said}")
+    most = sorted(found.values(), key=len, reverse=True)[:2]
+    lines = [one[0] + (f" (and {len(one) - 1} more alike)" if one[1:] else "") for one in most]
     return ["", *lines] if lines else []
 
 

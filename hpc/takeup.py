@@ -33,7 +33,7 @@ def take_up(
         except BusyError as error:
             say(str(error))
             continue
-        say(f"run {run.folder} was left unfinished: going on with it")
+        say(f"run {run.folder} was left unfinished: going on with it, as it was configured then")
         if slurm is None or _submitted(run, slurm, say):
             taken.append((run, lock))
     return taken

@@ -20,11 +20,13 @@ class Asked:
 
 
 def newest(connection: duckdb.DuckDBPyConnection, name: str) -> Asked | None:
-    """The newest run of a name that the database knows of, its folder there or not."""
-    if not has_table(connection, "runs"):
+    """The newest run of a name with gathered labels, its folder there or not: one that has none is
+    forgotten with its folder."""
+    if not has_table(connection, "runs") or not has_table(connection, "shards"):
         return None
     rows = connection.execute(
-        "SELECT run_id, created_at, config_hash FROM runs WHERE name = ? "
+        "SELECT run_id, created_at, config_hash FROM runs WHERE name = ? AND run_id IN "
+        "(SELECT run_id FROM shards WHERE gathered_at IS NOT NULL) "
         "ORDER BY created_at DESC, run_id DESC LIMIT 1",
         [name],
     ).fetchall()

@@ -69,10 +69,24 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     assert 6 <= len(bench.asked()) == kept < 40
     again = bench.submit()
     assert said(again) == (0, "")
-    assert f"run {run} was left unfinished: going on with it\n" in again.stdout
+    assert (
+        f"run {run} was left unfinished: going on with it, as it was configured then\n"
+        in again.stdout
+    )
     assert bench.runs() == [run]
     assert labelled(bench, 40)
     assert bench.asked() == once(40)
+
+
+def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: Bench) -> None:
+    bench.config(posts=40, classifier={"seconds": 0.02})
+    driver = started(bench, 2, "--limit", 30)
+    driver.send_signal(signal.SIGINT)
+    assert said(ended(driver)) == (
+        130, "error: interrupted; nothing is lost: python -m hpc.supervise goes on from here\n",
+    )  # fmt: skip
+    assert said(bench.hpc("supervise", "--config", bench.path)) == (0, "")
+    assert bench.asked() == once(30)
 
 
 def test_shards_that_never_got_their_turn_have_used_up_no_attempt(bench: Bench, here: Here) -> None:

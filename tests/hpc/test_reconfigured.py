@@ -37,13 +37,25 @@ def test_another_question_under_the_same_name_is_refused_with_the_way_out(lab: L
     configure(lab, min_text_length=2)
     with pytest.raises(InputError) as refused:
         lab.submit()
-    run = lab.runs()[0].run_id
+    run = lab.runs()[0]
     assert str(refused.value) == (
-        "the labels under the name test were made with another configuration "
-        f"(run {run} differs in min_text_length): give it a new name, or submit --supersede, which "
-        "labels those posts again and keeps the old rows in table superseded_test"
+        "the labels under the name test were made with another configuration (run "
+        f"{run.run_id} differs in min_text_length): give it a new name, or submit --supersede, "
+        "which labels those posts again and keeps the old rows in table superseded_test; or "
+        f"delete {run.folder}, if nothing in it is worth keeping"
     )
     assert len(lab.runs()) == 1
+
+
+def test_a_run_that_labelled_nothing_is_forgotten_with_its_folder(lab: Lab) -> None:
+    """Such as one whose server could not be started: its configuration binds nobody."""
+    configure(lab, min_text_length=2)
+    run, _ = lab.submit(supersede=True)
+    assert run
+    shutil.rmtree(run.folder)
+    configure(lab)
+    lab.arrive(post(4, 4))
+    assert lab.submit()[0] is not None
 
 
 def test_it_is_refused_too_where_the_runs_of_the_name_were_deleted(lab: Lab) -> None:

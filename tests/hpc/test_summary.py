@@ -248,3 +248,18 @@ def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -
         RunState.FAILED: f"python -m hpc.resubmit {run.folder}",
         RunState.PLANNED: f"python -m hpc.supervise {run.folder}",
     }
+
+
+def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:
+    def beat(trouble: str) -> Heartbeat:
+        return Heartbeat(written_at=NOW, progress_at=NOW, rows=0, posts=250,
+                         rate_per_minute=0.0, last_error=trouble, node="n1")  # fmt: skip
+
+    said = ["the server is starting, 42 s by now", "", "the server is starting, 7 s by now", "503"]
+    facts = [replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
+    states = [State.RUNNING, State.RUNNING, State.RUNNING, State.DONE]
+    judged = [judgement(i, state) for i, state in enumerate(states)]
+    assert summary.table(run, observed(facts), judged).splitlines()[-2:] == [
+        "",
+        "  shard 0, at work: the server is starting, 42 s by now (and 1 more alike)",
+    ]
