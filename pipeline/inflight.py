@@ -21,9 +21,9 @@ def in_flight(
     """Yields the answers of `ask` for every post, or whatever else is asked about, at most `limit`
     being asked at once.
 
-    After the first exception no new post is asked, what is in flight is still yielded (it is paid
-    for), and then the exception is raised. `ask` is given an event that is set from then on: its
-    waits should end with it.
+    After the first exception, of `ask` or of `posts`, no new post is asked, what is in flight is
+    still yielded (it is paid for), and then the exception is raised. `ask` is given an event that
+    is set from then on: its waits should end with it.
 
     Args:
         again: what `ask` puts there is asked before any other of `posts`.
@@ -37,7 +37,12 @@ def in_flight(
     try:
         while True:
             while failure is None and asked < limit:
-                post = again.popleft() if again else next(waiting, None)
+                try:
+                    post = again.popleft() if again else next(waiting, None)
+                except Exception as fault:  # noqa: BLE001 - raised below, after what was paid for
+                    failure = fault
+                    stop.set()
+                    break
                 if post is None:
                     break
                 pool.submit(ask, post, stop).add_done_callback(finished.put)
