@@ -12,7 +12,7 @@ from pipeline import tokens
 from pipeline.budget.shared_pace import frozen_quota_options, pace_of
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
 from pipeline.classifiers.llm import chat, labels, probabilities, several, structured
-from pipeline.classifiers.llm.question import Asking, Paid, Question
+from pipeline.classifiers.llm.question import PROBE, Asking, Paid, Question
 from pipeline.classifiers.llm.structured import AUTO, MODES, UNBOUND, Found
 from pipeline.engine import engine
 from pipeline.engine import options as server_options
@@ -22,6 +22,9 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+
+# Statuses that are one post's, unless whoever asks gets them.
+_SUSPECT = (400, 413, 422)
 
 
 class Llm(Classifier):
@@ -64,6 +67,7 @@ class Llm(Classifier):
         self._question = Question(options, server=server_options.name(options))
         self._found: Found | None = None
         self._refused_several = False
+        self._answered = 0
         self.columns = (*self._question.columns, *tokens.COLUMNS)
         self.model = options["model"]
         self.secret = read_key(options)
@@ -154,10 +158,13 @@ class Llm(Classifier):
     def _ask_one(self, post: Post, paid: list[Paid], found: Found, stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
+            answered_before = self._answered
             reply = self._endpoint.post(self._question.about(post, found, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
-                return self._answer(post, paid, reason=self._row_reason(reply))
+                alone = self._reason_of_its_own(reply, found, answered_before, stop)
+                return self._answer(post, paid, reason=alone or self._row_reason(reply))
+            self._answered += 1
             ending = chat.ending(reply.body)
             if ending:
                 return self._answer(post, paid, reason=ending)
@@ -184,6 +191,20 @@ class Llm(Classifier):
             if one.reply.status <= 200
         )
         return Answer(post.uri, values, reason, facts, raw)
+
+    def _reason_of_its_own(
+        self, reply: Reply, found: Found, answered_before: int, stop: threading.Event
+    ) -> str | None:
+        """Of a refusal that this post gets alone, and not whoever asks: without the server's words,
+        which may be the post's."""
+        code = self.secret.redact(chat.error_code(reply.body))
+        if reply.status not in _SUSPECT or code in chat.ROW_CODES:
+            return None
+        if self._answered == answered_before:
+            probe = self._question.about(PROBE, found, nth=0)
+            if self._endpoint.post(probe, stop).status != 200:
+                return None
+        return f"http_{reply.status}" + (f": {code}" if chat.is_word(code) else "")
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""
