@@ -4,6 +4,7 @@ What a server honours is found out once (structured.py), and nothing that it say
 """
 
 import functools
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +151,8 @@ class Llm(Classifier):
         for nth, post in enumerate(asked.posts):
             paid = Paid(reply=reply, posts=len(asked.posts), nth=nth)
             if nth in values:
-                answers.append(self._answer(post, [paid], values=values[nth]))
+                kept_with = answers[0].uri if answers else None
+                answers.append(self._answer(post, [paid], values=values[nth], kept_with=kept_with))
             else:
                 again.append(Asking(posts=(post,), paid=(paid,)))
         return answers
@@ -181,9 +183,13 @@ class Llm(Classifier):
         *,
         values: Mapping[str, LabelValue] | None = None,
         reason: str | None = None,
+        kept_with: str | None = None,
     ) -> Answer:
-        """`paid`: all that was asked for this post; the last reply decided."""
-        raw = paid[-1].reply.text if self._options.get(KEEP_RAW) else None
+        """`paid`: all that was asked for this post; the last reply decided. `kept_with`: the uri of
+        the post that the reply is kept with; None: this one."""
+        raw = None
+        if self._options.get(KEEP_RAW):
+            raw = json.dumps({"response_of": kept_with}) if kept_with else paid[-1].reply.text
         # An error in HTTP costs nothing; what is no answer at all may have cost anything.
         facts = tokens.summed(
             tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
