@@ -117,15 +117,20 @@ class Checkpoint:
                 self._parts.append(table)
 
     def answered(self) -> pa.Table:
-        """All answers so far, one row a uri (the first), in `part_schema`."""
-        table = pa.concat_tables([self._schema.empty_table(), *self._parts, self._table()])
-        uris = table["uri"].combine_chunks()
-        first = pc.equal(pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32()))
-        return table.filter(first)
+        """All answers so far, one row a uri (the first), in `part_schema`.
+
+        Responses stay in the parts' own arrays: one of all may be longer than a `string` array
+        can be, 2 GiB, and a copy more than the task's memory.
+        """
+        return self._answered(self._schema)
 
     def counts(self) -> dict[str, int]:
         """What all answers so far cost, as their output's footer will say."""
-        return counts.summed(self.answered(), self._counted) if self._counted else {}
+        if not self._counted:
+            return {}
+        # At every heartbeat: not with the responses.
+        columns = [self._schema.field(name) for name in ("uri", *self._counted)]
+        return counts.summed(self._answered(pa.schema(columns)), self._counted)
 
     def add(self, answer: Answer) -> None:
         """Raises TaskError where the values are not what the classifier's columns declare."""
@@ -161,7 +166,7 @@ class Checkpoint:
         """Writes the pending answers as a part. Raises OSError where the disk is full."""
         if not self._pending:
             return
-        table = self._table()
+        table = pa.Table.from_pylist(self._pending, schema=self._schema)
         # An attempt that published may have cleared the folder away.
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"{self._life}-{len(self._parts):05d}-{table.num_rows}.parquet"
@@ -183,8 +188,12 @@ class Checkpoint:
                 table = table.add_column(min(at, table.num_columns), field, unknown)
         return table
 
-    def _table(self) -> pa.Table:
-        return pa.Table.from_pylist(self._pending, schema=self._schema)
+    def _answered(self, columns: pa.Schema) -> pa.Table:
+        parts = [part.select(columns.names) for part in self._parts]
+        table = pa.concat_tables([*parts, pa.Table.from_pylist(self._pending, schema=columns)])
+        uris = table["uri"].combine_chunks()
+        first = pc.equal(pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32()))
+        return table if pc.all(first).as_py() else table.filter(first)
 
     def _is_ours(self, table: pa.Table) -> bool:
         found = {

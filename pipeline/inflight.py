@@ -27,9 +27,9 @@ def in_flight(
     """Yields the answers of `ask` for every post, or whatever else is asked about, at most `limit`
     being asked at once.
 
-    After the first exception no new post is asked, what is in flight is still yielded (it is paid
-    for), and then the exception is raised. `ask` is given an event that is set from then on: its
-    waits should end with it, by Stopped.
+    After the first exception, of `ask` or of `posts`, no new post is asked, what is in flight is
+    still yielded (it is paid for), and then the exception is raised. `ask` is given an event that
+    is set from then on: its waits should end with it, by Stopped.
 
     Args:
         stopping: set when the task is told to stop: then, too, nothing more is sent.
@@ -46,7 +46,12 @@ def in_flight(
             if stopping and stopping.is_set():
                 stop.set()
             while not stop.is_set() and asked < limit:
-                post = again.popleft() if again else next(waiting, None)
+                try:
+                    post = again.popleft() if again else next(waiting, None)
+                except Exception as fault:  # noqa: BLE001 - raised below, after what was paid for
+                    failure = fault
+                    stop.set()
+                    break
                 if post is None:
                     break
                 pool.submit(ask, post, stop).add_done_callback(finished.put)

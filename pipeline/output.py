@@ -95,7 +95,8 @@ def publish(
         )
     if verify(run_dir, manifest, index).verified:
         return
-    answered = answers.take(at)
+    kept = RAW.name in answers.column_names
+    answered = (answers.drop_columns([RAW.name]) if kept else answers).take(at)
     schema = output_schema(columns)
     constants = {
         "run_id": manifest.run_id,
@@ -121,10 +122,12 @@ def publish(
     }
     if counted := counts.counted(columns):
         footer[USAGE] = json.dumps(counts.summed(answered, counted))
-    if RAW.name in answers.column_names:
+    if kept:
         raw = raw_path(run_dir, index, publication)
         raw.parent.mkdir(exist_ok=True)
-        responses = answered.select(["uri", "label_timestamp", RAW.name])
+        responses = answers.select(["uri", "label_timestamp", RAW.name])
+        # Each where it is: `take` makes one array of all, which can hold 2 GiB at most.
+        responses = pa.concat_tables([responses.slice(row, 1) for row in at.to_pylist()])
         files.write_parquet(raw, responses.replace_schema_metadata(footer))
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 import itertools
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -222,6 +223,33 @@ def test_a_folder_that_was_cleared_away_is_made_again(tmp_path: Path) -> None:
     one.add(Answer("u2", VALUES))
     one.flush()
     assert tasks.rows_in(folder) == 1
+
+
+@pytest.fixture
+def measured() -> Iterator[pa.MemoryPool]:
+    """A pool that no other test takes from: its `max_memory()` is what this one's tables took."""
+    before = pa.default_memory_pool()
+    pool = pa.system_memory_pool()
+    assert before.backend_name != pool.backend_name
+    pa.set_memory_pool(pool)
+    yield pool
+    pa.set_memory_pool(before)
+
+
+def test_responses_are_copied_neither_for_a_sum_nor_for_the_output(
+    tmp_path: Path, measured: pa.MemoryPool
+) -> None:
+    """At each heartbeat all of them were: twice the memory, then an end for want of it."""
+    one = life(tmp_path, columns=(Column("tokens", "count"),), keep_raw=True)
+    response = "x" * 100_000
+    for number in range(101):
+        if number % 20 == 0:
+            one.flush()
+        one.add(Answer(f"u{number}", reason="x", facts={"tokens": 3}, raw=response))
+    most = measured.max_memory()
+    assert one.counts() == {"tokens": 303}
+    assert one.answered().nbytes > 101 * len(response)
+    assert measured.max_memory() < most + 10 * len(response)
 
 
 def test_a_full_disk_keeps_the_answers_for_the_next_flush(small_disk: Path) -> None:

@@ -142,14 +142,15 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
-    answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
-    responses = [None, *(f'{{"score": {row}}}' for row in range(1, 20))]
+    uris = Random(1).sample(table["uri"].to_pylist(), 20)
+    answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
+    responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
     output.publish(
         run_dir,
         manifest,
         0,
         posts=table,
-        answers=answers.append_column(RAW, pa.array(responses)),
+        answers=answers.append_column(RAW, pa.array(responses.values())),
         columns=columns,
         model="m",
         attempt=1,
@@ -159,9 +160,44 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
     assert RAW.name not in published.column_names
     kept = pq.read_table(raw_path(run_dir, 0, verdict.publication))
     assert kept.column_names == ["uri", "label_timestamp", "response"]
-    assert kept["uri"].to_pylist() == published["uri"].to_pylist()
-    assert kept["response"].to_pylist() == responses
+    assert published["uri"].to_pylist() == table["uri"].to_pylist()
+    assert kept["uri"].to_pylist() == table["uri"].to_pylist()
+    assert (
+        dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
+    )
     assert kept.schema.metadata == published.schema.metadata
+
+
+def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Manifest]) -> None:
+    """Which no single array of strings can hold: an error after all was paid for, each time again.
+
+    The same response in each row, so that the test needs the memory of one.
+    """
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    uris = table["uri"].to_pylist()[::-1]
+    answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
+    response = pa.array(["x" * (2**31 // 19)])
+    responses = pa.chunked_array([response] * 20)
+    assert responses.nbytes > 2**31
+    output.publish(
+        run_dir,
+        manifest,
+        0,
+        posts=table,
+        answers=answers.append_column(RAW, responses),
+        columns=columns,
+        model="m",
+        attempt=1,
+    )
+    verdict, published = output.read(run_dir, manifest, 0)
+    assert published is not None and verdict.publication is not None
+    assert published["uri"].to_pylist() == uris[::-1]
+    with pq.ParquetFile(raw_path(run_dir, 0, verdict.publication)) as kept:
+        assert kept.read(["uri"])["uri"].to_pylist() == uris[::-1]
+        batches = kept.iter_batches(batch_size=1, columns=[RAW.name])
+        assert [next(batches)[RAW.name].equals(response) for _ in range(2)] == [True, True]
 
 
 def test_no_file_is_no_problem_and_no_output(run: tuple[Path, Manifest]) -> None:

@@ -1,14 +1,20 @@
 """One chat completion: the request that every OpenAI-compatible server takes, a reply's parts."""
 
 import json
+import re
 from typing import Any
 
 from pipeline.model import JsonObject
 
 # Errors that are about one post and stay so.
 _TOO_LONG = "context_length_exceeded"
-_TOO_LONG_SIGNS = ("exceed_context_size_error", "maximum context length")
+_TOO_LONG_SIGNS = (
+    "exceed_context_size_error",
+    "maximum context length",
+    "longer than the model's context length",
+)
 ROW_CODES = (_TOO_LONG, "content_filter")
+_WORD = re.compile(r"[A-Za-z]+(_[A-Za-z]+)*")
 
 
 def request(
@@ -60,11 +66,17 @@ def error_code(body: Any) -> str:
     error = body.get("error", body) if isinstance(body, dict) else None
     if not isinstance(error, dict):
         return ""
-    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), llama-server's type.
+    # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), SGLang's (sglang#8096),
+    # llama-server's type.
     type_and_words = f"{error.get('type')} {error.get('message')}"
     if any(sign in type_and_words for sign in _TOO_LONG_SIGNS):
         return _TOO_LONG
     return str(error.get("code") or "")
+
+
+def is_word(code: str) -> bool:
+    """Whether an error's code is a name: neither a status again nor anything of a post."""
+    return len(code) <= 64 and _WORD.fullmatch(code) is not None
 
 
 def _choice(body: Any) -> dict[str, Any]:

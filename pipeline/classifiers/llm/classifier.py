@@ -4,6 +4,7 @@ What a server honours is found out once (structured.py), and nothing that it say
 """
 
 import functools
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pipeline import tokens
 from pipeline.budget.shared_pace import frozen_quota_options, pace_of
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
 from pipeline.classifiers.llm import chat, labels, probabilities, several, structured
-from pipeline.classifiers.llm.question import Asking, Paid, Question
+from pipeline.classifiers.llm.question import PROBE, Asking, Paid, Question
 from pipeline.classifiers.llm.structured import AUTO, MODES, UNBOUND, Found
 from pipeline.engine import engine
 from pipeline.engine import options as server_options
@@ -22,6 +23,9 @@ from pipeline.inflight import in_flight
 from pipeline.model import Answer, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
+
+# Statuses that are one post's, unless whoever asks gets them.
+_SUSPECT = (400, 413, 422)
 
 
 class Llm(Classifier):
@@ -65,6 +69,7 @@ class Llm(Classifier):
         self._question = Question(options, server=server_options.name(options))
         self._found: Found | None = None
         self._refused_several = False
+        self._answered = 0
         self.columns = (*self._question.columns, *tokens.COLUMNS)
         self.model = options["model"]
         self.secret = read_key(options)
@@ -148,7 +153,8 @@ class Llm(Classifier):
         for nth, post in enumerate(asked.posts):
             paid = Paid(reply=reply, posts=len(asked.posts), nth=nth)
             if nth in values:
-                answers.append(self._answer(post, [paid], values=values[nth]))
+                kept_with = answers[0].uri if answers else None
+                answers.append(self._answer(post, [paid], values=values[nth], kept_with=kept_with))
             else:
                 again.append(Asking(posts=(post,), paid=(paid,)))
         return answers
@@ -156,10 +162,13 @@ class Llm(Classifier):
     def _ask_one(self, post: Post, paid: list[Paid], found: Found, stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
+            answered_before = self._answered
             reply = self._endpoint.post(self._question.about(post, found, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
-                return self._answer(post, paid, reason=self._row_reason(reply))
+                alone = self._reason_of_its_own(reply, found, answered_before, stop)
+                return self._answer(post, paid, reason=alone or self._row_reason(reply))
+            self._answered += 1
             ending = chat.ending(reply.body)
             if ending:
                 return self._answer(post, paid, reason=ending)
@@ -176,9 +185,13 @@ class Llm(Classifier):
         *,
         values: Mapping[str, LabelValue] | None = None,
         reason: str | None = None,
+        kept_with: str | None = None,
     ) -> Answer:
-        """`paid`: all that was asked for this post; the last reply decided."""
-        raw = paid[-1].reply.text if self._options.get(KEEP_RAW) else None
+        """`paid`: all that was asked for this post; the last reply decided. `kept_with`: the uri of
+        the post that the reply is kept with; None: this one."""
+        raw = None
+        if self._options.get(KEEP_RAW):
+            raw = json.dumps({"response_of": kept_with}) if kept_with else paid[-1].reply.text
         # An error in HTTP costs nothing; what is no answer at all may have cost anything.
         facts = tokens.summed(
             tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
@@ -186,6 +199,20 @@ class Llm(Classifier):
             if one.reply.status <= 200
         )
         return Answer(post.uri, values, reason, facts, raw)
+
+    def _reason_of_its_own(
+        self, reply: Reply, found: Found, answered_before: int, stop: threading.Event
+    ) -> str | None:
+        """Of a refusal that this post gets alone, and not whoever asks: without the server's words,
+        which may be the post's."""
+        code = self.secret.redact(chat.error_code(reply.body))
+        if reply.status not in _SUSPECT or code in chat.ROW_CODES:
+            return None
+        if self._answered == answered_before:
+            probe = self._question.about(PROBE, found, nth=0)
+            if self._endpoint.post(probe, stop).status != 200:
+                return None
+        return f"http_{reply.status}" + (f": {code}" if chat.is_word(code) else "")
 
     def _row_reason(self, reply: Reply) -> str:
         """Why this post has no label; raises where no post would get one."""

@@ -9,7 +9,7 @@ from pipeline.http import Reply
 from pipeline.model import Column, JsonObject, LabelValue, Post
 
 # What a server honours is asked with this, not with a post: that one may be too long or refused.
-_PROBE = Post("", "The sun is out today.")
+PROBE = Post("", "The sun is out today.")
 
 Values = dict[str, LabelValue]
 
@@ -63,11 +63,11 @@ class Question:
 
     def probe(self) -> JsonObject:
         """A question that is answered whenever any is; unbound."""
-        return self._request(_PROBE, 0)
+        return self._request(PROBE, 0)
 
     def proof(self, fields: JsonObject) -> JsonObject:
         """The probe, bound by `fields`, with room for the word that proves it."""
-        request = self._request(_PROBE, 0)
+        request = self._request(PROBE, 0)
         return {**request, "max_tokens": request["max_tokens"] + PROOF_TOKENS, **fields}
 
     def about(self, post: Post, found: Found, *, nth: int) -> JsonObject:

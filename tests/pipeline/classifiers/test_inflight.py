@@ -115,6 +115,26 @@ def test_after_a_fault_what_is_in_flight_is_still_yielded_and_nothing_new_is_ask
     assert sorted(asked) == ["0", "1", "2"]
 
 
+def test_a_fault_of_the_posts_themselves_loses_no_answer_that_is_in_flight() -> None:
+    """Each post is noted before it is asked, and the disk may be full by the fifth."""
+    asked: list[str] = []
+
+    def noted() -> Iterator[Post]:
+        yield from posts(4)
+        raise Fault("No space left on device")
+
+    def ask(post: Post, stop: threading.Event) -> Answer:
+        assert stop.wait(PATIENCE_S)
+        asked.append(post.uri)
+        return echo(post, stop)
+
+    found: list[str] = []
+    with pytest.raises(Fault, match=r"^No space left on device$"):
+        for answer in in_flight(noted(), ask, limit=8):
+            found.append(answer.uri)
+    assert sorted(found) == sorted(asked) == ["at://0", "at://1", "at://2", "at://3"]
+
+
 def test_the_first_of_several_faults_is_the_one_that_is_raised() -> None:
     second = threading.Event()
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,9 @@ def test_wrong_answers_only_are_a_reason(make: Make, content: str | None, reason
         (Reply(status=400, body={"error": {"message": "request (9412 tokens) exceeds the available "
          "context size (8192 tokens)", "type": "exceed_context_size_error", "code": 400}}),
          "context_length_exceeded"),
+        (Reply(status=400, body={"object": "error", "message": "The input (5000 tokens) is longer "
+         "than the model's context length (4096 tokens).", "type": "BadRequestError",
+         "param": None, "code": 400}), "context_length_exceeded"),
         (Reply(status=400, body=error("no", "content_filter")), "content_filter"),
     ],
 )  # fmt: skip
@@ -203,6 +207,64 @@ def test_a_verdict_on_one_post_is_its_reason_and_is_not_asked_again(
     assert server.requests == 2
 
 
+OWN: list[tuple[Reply, str]] = [
+    (Reply(status=400, body=error("Invalid prompt: bad was flagged", "invalid_prompt")),
+     "http_400: invalid_prompt"),
+    (Reply(status=400, body={"error": {"message": "bad", "code": 400}}), "http_400"),
+    (Reply(status=400, body=error("x", "bad is no code")), "http_400"),
+    (Reply(status=413, body="<html>Request Entity Too Large"), "http_413"),
+    (Reply(status=422, body={"detail": "bad"}), "http_422"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "reason"), OWN)
+@pytest.mark.parametrize("others", [1, 0])
+def test_what_one_post_is_refused_for_and_no_other_is_its_reason(
+    make: Make, reply: Reply, reason: str, others: int
+) -> None:
+    """The last one of a shard has no others beside it: a harmless sentence is asked then."""
+    good = threading.Event()
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if asked_about(body) != "bad":
+            good.set()
+            return completion(GOOD)
+        assert others == 0 or good.wait(10.0)
+        return reply
+
+    texts = ["bad", *["good"] * others]
+    with OpenAIStub(answer) as server:
+        found = answers(make(server), posts(*texts))
+    assert found["bad"] == Answer("at://0", reason=reason)
+    assert [found[text].values for text in texts[1:]] == [VALUES] * others
+    assert server.requests <= 3
+
+
+def test_a_post_that_is_refused_when_it_is_asked_again_is_not_its_own_witness(make: Make) -> None:
+    """It was answered itself, and since then nobody is."""
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return completion("?") if nth == 1 else FATAL[REFUSED]
+
+    with OpenAIStub(answer) as server, pytest.raises(TaskError) as raised:
+        answers(make(server), posts("p"))
+    assert raised.value.cause is Cause.REFUSED
+
+
+def test_a_key_that_a_refusal_names_is_in_no_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_KEY", "a_key_of_letters")
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        refused = Reply(status=400, body=error("x", "a_key_of_letters"))
+        return refused if asked_about(body) == "bad" else completion(GOOD)
+
+    with OpenAIStub(answer) as server:
+        found = answers(make(server, api_key_env="LLM_KEY"), posts("bad"))
+    assert found["bad"].reason == "http_400"
+
+
 ODD: list[Any] = [
     {}, [], "x", 1, None, {"choices": []}, {"choices": [1]}, {"choices": [{"message": None}]},
     {"choices": [{"message": {"content": 5}, "finish_reason": []}]}, {"error": "x"},
@@ -216,13 +278,14 @@ def test_a_200_of_any_other_shape_is_an_invalid_answer(make: Make, body: Any) ->
     assert found == {"p": Answer("at://0", reason="invalid_answer: no content")}
 
 
+REFUSED = "a request that is not taken"
 FATAL = {
     "no quota left": Reply(status=429, body=error("billing", "insufficient_quota")),
     "a wrong key": Reply(status=401, body=error("Incorrect API key", "invalid_api_key")),
     "no such model": Reply(status=404, body=error("no model", "model_not_found")),
     "forbidden": Reply(status=403, body="<html>"),
     "a key that is not known": Reply(status=422, body={"detail": "unknown field"}),
-    "a request that is not taken": Reply(status=400, body=error("bad", "invalid")),
+    REFUSED: Reply(status=400, body=error("bad", "invalid")),
 }
 
 
@@ -237,7 +300,8 @@ def test_what_no_post_would_survive_ends_the_task(make: Make, name: str, mode: s
     status = FATAL[name].status
     assert str(raised.value).startswith(f"{server.base_url}/chat/completions: HTTP {status}: ")
     assert KEY not in chain(raised.value)
-    assert server.requests <= 2
+    # Each post, and where one may be to blame, whether a harmless sentence fares any better.
+    assert server.requests <= (4 if status in (400, 422) else 2)
 
 
 def test_the_prompt_is_frozen_whole_and_what_is_missing_is_said(tmp_path: Path) -> None:

@@ -165,13 +165,15 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
         assert answer.values
         assert answer.values["ideology"] in CHOICES
         assert 0 < float(str(answer.values["is_sociopolitical_prob"])) < 1
-    raws = [str(answer.raw) for answer in found.values()]
-    assert sorted(raws.count(raw) for raw in set(raws)) == [1, 1, 1, 3, 3]
-    for raw in set(raws):
-        said = json.loads(raw)
-        if raws.count(raw) == 3:
-            by_id = json.loads(said["choices"][0]["message"]["content"])
-            values = [answer.values for answer in found.values() if answer.raw == raw]
+    together: dict[str, list[Answer]] = {}  # by the uri that their response is kept with
+    for answer in found.values():
+        said = json.loads(str(answer.raw))
+        together.setdefault(said.get("response_of", answer.uri), []).append(answer)
+    assert sorted(map(len, together.values())) == [1, 1, 1, 3, 3]
+    for first, *others in together.values():
+        if others:
+            by_id = json.loads(json.loads(str(first.raw))["choices"][0]["message"]["content"])
+            values = [answer.values for answer in (first, *others)]
             assert [
                 (one and one["is_sociopolitical"], one and one["ideology"]) for one in values
             ] == [(one["is_sociopolitical"], one["ideology"]) for one in by_id.values()]

@@ -295,6 +295,20 @@ def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
     assert json.loads(note.read_text())["mode"] == "structured_outputs"
 
 
+def test_a_note_outlives_a_post_that_is_refused_alone(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if "bad" in body["messages"][1]["content"]:
+            return Reply(status=400, body=error("flagged", "invalid_prompt"))
+        return llama_like(body)
+
+    with OpenAIStub(answer) as server:
+        found = answers(asker(server, tmp_path), posts("bad"))
+        assert found == {"bad": Answer("at://0", reason="http_400: invalid_prompt")}
+    assert mode_of(server.bodies[-1]) == "json_object"
+    assert is_probe(server.bodies[-1])
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_tasks_that_find_out_at_the_same_time_note_the_same(tmp_path: Path) -> None:
     """Each waits within its first question for the other's."""
     both = threading.Barrier(2)

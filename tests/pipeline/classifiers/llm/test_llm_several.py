@@ -247,6 +247,27 @@ def test_what_is_left_alone_has_its_own_reason(tmp_path: Path) -> None:
     }
 
 
+def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Path) -> None:
+    """The first post has no valid labels among the others: asked alone, it has its own response."""
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return reply(without(right(body), 0) if is_group(body) else right(body))
+
+    with OpenAIStub(answer) as server:
+        frozen = options(server, tmp_path, keep_raw=True)
+        found = list(Llm(frozen, TaskShare()).classify(posts(*TEXTS)))
+        group, alone = (json.dumps(answer(body, 0).body) for body in server.bodies)
+    assert {one.uri: json.loads(one.raw or "") for one in found} == {
+        "at://0": json.loads(alone),
+        "at://1": json.loads(group),
+        "at://2": {"response_of": "at://1"},
+        "at://3": {"response_of": "at://1"},
+        "at://4": {"response_of": "at://1"},
+    }
+    # Before those that lead to it: a task may be killed between any two.
+    assert found[0].uri == "at://1"
+
+
 @pytest.mark.parametrize("status", [401, 404, 429])
 def test_what_no_post_would_survive_ends_the_task(tmp_path: Path, status: int) -> None:
     fatal = Reply(status=status, body=error("no", "insufficient_quota"))
