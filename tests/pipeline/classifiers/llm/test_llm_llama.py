@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,12 +116,8 @@ def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Pa
     rows = builders.posts(30)
     frozen = options(server, tmp_path)
     run_dir, run = builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.worker", "--run-dir", str(run_dir), "--shard-index", "0",
-         "--array-task-index", "0", "--attempt", "1", "--parallel-tasks", "1"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    code, _, err = tasks.run(builders.order(run_dir))
+    assert (code, err) == (0, "")
     verdict = output.verify(run_dir, run, 0)
     assert verdict.verified
     table = pq.read_table(manifest.output_path(run_dir, 0), partitioning=None)

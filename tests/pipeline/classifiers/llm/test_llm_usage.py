@@ -1,8 +1,6 @@
 """What an LLM's answers cost, as its server reports it: a fact of every row, label or not."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,15 +149,6 @@ def test_no_label_may_have_the_name_of_a_count(tmp_path: Path) -> None:
     )
 
 
-def worked(run_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.worker", "--run-dir", str(run_dir), "--shard-index", "0",
-         "--array-task-index", "0", "--attempt", "2", "--parallel-tasks", "1"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
     tmp_path: Path,
 ) -> None:
@@ -178,7 +167,7 @@ def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
         work = work_path(run_dir, 0)
         program = (
             "import functools, sys; from pipeline import heartbeat, http, worker; "
-            "from pipeline.classifiers import llm; "
+            "from pipeline.classifiers.llm import classifier as llm; "
             "llm.Patience = functools.partial(http.Patience, first_wait=3600, longest_wait=3600); "
             "heartbeat.HEARTBEAT_SECONDS = 0.1; "
         )
@@ -196,7 +185,8 @@ def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
         }  # fmt: skip
         assert set(beat.counts_per_minute) == set(beat.counts)
         tasks.kill(task)
-        worked(run_dir)
+        code, _, err = tasks.run(builders.order(run_dir, attempt=2))
+        assert (code, err) == (0, "")
         assert server.requests > 12
     table = pq.read_table(output_path(run_dir, 0), partitioning=None)
     assert table["llm_prompt_tokens"].to_pylist() == [100] * 12

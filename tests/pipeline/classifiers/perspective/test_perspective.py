@@ -1,6 +1,5 @@
 """The Perspective classifier against a stand-in of the service: what is sent, what comes of it."""
 
-import functools
 import json
 import threading
 from collections.abc import Mapping
@@ -20,15 +19,6 @@ from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 
 TEXTS = ("what a fine day", "🦋 مرحبا\nzero\u200bwidth", 'quoted "text" </s> {x} %s', "same", "ok")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of milliseconds where the real ones are seconds and minutes."""
-    quick = functools.partial(Patience, first_wait=0.001, longest_wait=0.002)
-    monkeypatch.setattr(perspective, "Patience", quick)
-    monkeypatch.setattr(perspective, "until_next_minute", lambda: 0.001)
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:

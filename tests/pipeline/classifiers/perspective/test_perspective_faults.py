@@ -1,6 +1,5 @@
 """An error is never a score, whatever the service does; and how the section is read."""
 
-import functools
 import json
 import threading
 from collections.abc import Callable
@@ -12,22 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, InputError, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer
 from tests.pipeline.classifiers.asking import KEY, chain, posts, section, verdicts
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 from tests.servers.perspective_answers import analyze
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(perspective, "Patience", quick)
-    monkeypatch.setattr(perspective, "until_next_minute", lambda: 0.0005)
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:

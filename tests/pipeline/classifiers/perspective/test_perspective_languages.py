@@ -1,6 +1,5 @@
 """An attribute without the post's language: null and named for that post, and the rest is kept."""
 
-import functools
 import threading
 from collections import Counter
 from typing import Any
@@ -10,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.classifiers.perspective.languages import Support
 from pipeline.classifiers.perspective.reply import Refusal, refusal
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer
 from tests.pipeline.classifiers.asking import KEY, answers, posts, section
 from tests.servers.perspective import Fault, PerspectiveServer, score
@@ -24,13 +21,6 @@ from tests.servers.perspective_answers import PRODUCTION, ServiceError, detect_l
 
 DROPPED = "attributes_not_supported"
 THREE = ["TOXICITY", "SPAM", "RESPECT_EXPERIMENTAL"]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(perspective, "Patience", quick)
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:

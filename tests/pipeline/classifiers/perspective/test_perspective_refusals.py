@@ -1,16 +1,13 @@
 """What the service refuses, case by case: one post's reason, or the end of the run with advice."""
 
-import functools
 import threading
 from typing import Any
 
 import pytest
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer
 from tests.pipeline.classifiers.asking import KEY, Scripted, chain, posts, section, verdicts
 from tests.servers import perspective_answers as google
@@ -23,13 +20,6 @@ KEY_ADVICE = f"check the API key and that the Perspective API is enabled for its
 GONE = f"the service is not there {ENDS}: set classifier.base_url"
 NOT_TAKEN = "the request is not accepted: check classifier.attributes and languages"
 TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(perspective, "Patience", quick)
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
 def classifier(base_url: str, **values: Any) -> Perspective:

@@ -1,6 +1,5 @@
 """Scores of parts of a text, where they are asked for: only what is a part of that very text."""
 
-import functools
 import json
 from typing import Any
 
@@ -9,22 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare, what_decides
-from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.reply import InvalidAnswer, spans
-from pipeline.http import Patience
 from pipeline.model import Answer, Column
 from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
 from tests.servers.perspective import Fault, PerspectiveServer, score
 
 TEXT = "🦋 You fool! Sorry, I like you.\nNo, I do."  # 41 UTF-16 units
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(perspective, "Patience", quick)
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
 
 
 def options(**values: Any) -> dict[str, Any]:
