@@ -64,9 +64,14 @@ def kill(task: "subprocess.Popen[str]") -> None:
     assert finished(task)[0] == -signal.SIGKILL
 
 
-def until(happened: Callable[[], object], task: "subprocess.Popen[str] | None" = None) -> None:
+def until(
+    happened: Callable[[], object],
+    task: "subprocess.Popen[str] | None" = None,
+    *,
+    within: float = 60.0,
+) -> None:
     """Waits for what must happen, and says so where it did not or where the task died before."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + within
     while not happened():
         assert task is None or task.poll() is None, finished(task)
         if time.monotonic() > deadline:

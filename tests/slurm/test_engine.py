@@ -1,5 +1,6 @@
 """A server in each task of a real array: the real llama-cpp-python's, and one that misbehaves."""
 
+import json
 import os
 import pathlib
 import signal
@@ -13,6 +14,8 @@ from pipeline import last_words, manifest
 from pipeline.errors import Cause
 from tests.pipeline.engine import engines
 from tests.pipeline.tasks import rows_in
+from tests.servers import engines as real_engines
+from tests.servers import tiny_llm
 from tests.servers.gguf_model import write_model
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
@@ -134,3 +137,38 @@ def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None
     )
     assert bench.hpc("cancel").returncode == 0
     wait_for(lambda: engines.alive(bench.folder / "engine") == [], 60, "no server is left")
+
+
+@pytest.mark.engines
+def test_each_task_has_a_vllm_of_its_own(bench: Bench) -> None:
+    """On two nodes, for the memory's sake; here one machine, so with ports that must differ."""
+    model = tiny_llm.write_model(bench.folder / "tiny")
+    server = {"command": real_engines.vllm_command(model), "env": real_engines.VLLM_ENV}
+    run = submitted(bench, 400, classifier(bench, server, scores=True), mem_gb=3.8)
+    assert bench.document("supervise")["state"] == "complete"
+    assert labelled(bench) == [(True, 400, 400)]
+    assert len(nodes(bench)) == 2
+    assert engines.alive(model) == []
+    (note,) = (run / "notes").iterdir()
+    found = json.loads(note.read_text())
+    assert (found["mode"], found["top_logprobs"]) == ("json_schema", 20)
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
+        lowest, highest = database.execute(
+            "SELECT min(is_political_prob), max(is_political_prob) FROM labels_test"
+        ).fetchall()[0]
+    assert 0 < lowest <= highest < 1
+    assert [shard["attempts"] for shard in bench.document("status")["shards"]] == [1, 1]
+
+
+@pytest.mark.engines
+def test_a_vllm_with_too_little_memory_gets_more(bench: Bench) -> None:
+    """The kernel kills one of its processes, not the one that the task knows."""
+    model = tiny_llm.write_model(bench.folder / "tiny")
+    server = {"command": real_engines.vllm_command(model), "env": real_engines.VLLM_ENV}
+    run = submitted(bench, 20, classifier(bench, server), mem_gb=1, max_parallel=1)
+    assert bench.document("supervise")["state"] == "complete"
+    assert labelled(bench) == [(True, 20, 20)]
+    said = last_words.read(run, 1, 0)
+    assert said
+    assert said.cause is Cause.OUT_OF_MEMORY
+    assert said.message.startswith("the server was killed by the kernel: it needs more memory")

@@ -1,0 +1,267 @@
+"""The LLM classifier against the engines of real clusters, with random weights on a CPU: what is
+taken for granted of each of them, and was not read in its documentation alone."""
+
+import json
+import math
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from pipeline import manifest, output
+from pipeline.classifiers.base import TaskShare, freeze
+from pipeline.classifiers.llm import chat
+from pipeline.classifiers.llm.classifier import Llm
+from pipeline.classifiers.llm.labels import thaw
+from pipeline.classifiers.llm.structured import Wish, find
+from pipeline.http import Reply
+from pipeline.model import Answer, JsonObject
+from tests.pipeline import builders, tasks
+from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.llm.test_llm_llama import CHOICES, LABELS, TEXTS, TOO_LONG
+from tests.pipeline.engine import engines as processes
+from tests.servers import engines, gguf_model, tiny_llm
+from tests.servers.engine import EngineServer
+
+pytestmark = pytest.mark.engines
+
+# llama.cpp's grammar lets a model write 20 blanks wherever one may be, and random weights do.
+MAX_TOKENS = 250
+# More than a tiny model has tokens: llama-server lists them all, vLLM permits 20.
+EVERY_TOKEN = 400
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_llm.write_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def vllm(model: Path) -> Iterator[EngineServer]:
+    with engines.vllm(model, "--enable-prompt-tokens-details") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(model: Path) -> Iterator[EngineServer]:
+    with engines.transformers_serve(model) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineServer]:
+    file = gguf_model.write_model(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+    with engines.llama_server(file) as running:
+        yield running
+
+
+@pytest.fixture(params=["vllm", "llama_server"])
+def binding(request: pytest.FixtureRequest) -> EngineServer:
+    """Each engine that binds answers by a schema."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, EngineServer)
+    return found
+
+
+def options(server: EngineServer | None, folder: Path, /, **values: Any) -> JsonObject:
+    (folder / "prompt.txt").write_text("You label posts.")
+    given = {"type": "llm", "base_url": server and server.base_url, "model": "tiny",
+             "prompt": "prompt.txt", "labels": LABELS, "max_tokens": MAX_TOKENS, "max_in_flight": 4,
+             **values}  # fmt: skip
+    return freeze(section(given, folder))
+
+
+def note_of(notes: Path) -> Any:
+    (note,) = notes.iterdir()
+    return json.loads(note.read_text())
+
+
+def assert_valid(found: dict[str, Answer]) -> None:
+    assert [answer.reason for answer in found.values()] == [None] * len(found)
+    for answer in found.values():
+        assert answer.values is not None
+        assert isinstance(answer.values["is_sociopolitical"], bool)
+        assert answer.values["ideology"] in CHOICES
+        assert answer.values["llm_model_name"] == "tiny"
+
+
+def test_every_post_has_valid_labels_or_a_reason(binding: EngineServer, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    asker = Llm(options(binding, tmp_path), TaskShare(notes=notes))
+    found = answers(asker, posts(TOO_LONG, *TEXTS))
+    too_long = found.pop(TOO_LONG)
+    assert (too_long.values, too_long.reason) == (None, "context_length_exceeded")
+    assert_valid(found)
+    assert note_of(notes)["mode"] == "json_schema"
+    assert note_of(notes)["said"] == {"json_schema": "honoured"}
+
+
+def test_vllms_own_way_labels_every_post(vllm: EngineServer, tmp_path: Path) -> None:
+    asker = Llm(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
+    assert_valid(answers(asker, posts(*TEXTS)))
+
+
+def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: EngineServer) -> None:
+    """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
+    wish = Wish(server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS))
+
+    def ask(fields: JsonObject) -> Reply:
+        kept = {} if fields.get("response_format", {}).get("type") == "json_schema" else fields
+        body = chat.request(model="tiny", system="", asked={}, temperature=0, max_tokens=150)
+        response = requests.post(f"{vllm.base_url}/chat/completions", json=body | kept, timeout=60)
+        return Reply(status=response.status_code, body=response.json(), shown="")
+
+    found = find(wish, ask)
+    assert found.mode == "structured_outputs"
+    assert found.said.pop("structured_outputs") == "honoured"
+    assert set(found.said) == {"json_schema", "json_object"}
+
+
+def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
+    binding: EngineServer, tmp_path: Path
+) -> None:
+    unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
+    found = answers(Llm(unbound, TaskShare()), posts(*TEXTS))
+    assert {answer.values for answer in found.values()} == {None}
+    kinds = {str(answer.reason).split(":")[0] for answer in found.values()}
+    assert kinds <= {"invalid_answer", "answer_cut_at_max_tokens"}
+
+
+def test_transformers_serve_binds_nothing_and_that_is_noticed(
+    transformers_serve: EngineServer, model: Path, tmp_path: Path
+) -> None:
+    """200 to what it ignores, 422 to what it does not know, logprobs to nobody."""
+    notes = tmp_path / "notes"
+    given = {"model": str(model), "answer_tries": 1, "scores": True}
+    asker = Llm(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
+    found = answers(asker, posts(*TEXTS[:2]))
+    assert {answer.values for answer in found.values()} == {None}
+    note = note_of(notes)
+    assert (note["mode"], note["top_logprobs"]) == ("none", 0)
+    assert note["said"]["structured_outputs"].startswith("HTTP 422: ")
+    assert note["said"]["top_logprobs 20"] == "ignored: none in the reply"
+
+
+def test_probabilities_are_those_of_its_own_tokens(binding: EngineServer, tmp_path: Path) -> None:
+    """One token a letter: a bool's share is that of its first one. vLLM's are after the grammar's
+    mask, llama-server's before it; the shares of what lies on labels are the same thing."""
+    asker = Llm(
+        options(binding, tmp_path, scores=True, top_logprobs=EVERY_TOKEN, keep_raw=True),
+        TaskShare(),
+    )
+    for answer in answers(asker, posts(*TEXTS[:5])).values():
+        assert answer.values is not None
+        tokens = json.loads(str(answer.raw))["choices"][0]["logprobs"]["content"]
+        # Not in the answer's text: llama-server leaves out what it said before the object.
+        said = "".join(token["token"] for token in tokens)
+        value = re.search(r'"is_sociopolitical"\s*:\s*(true|false)', said)
+        assert value
+        odds = dict.fromkeys("tf", 0.0)
+        for one in tokens[value.start(1)]["top_logprobs"]:
+            if one["token"] in odds:  # some models have two tokens of one text
+                odds[one["token"]] += math.exp(one["logprob"])
+        share = answer.values["is_sociopolitical_prob"]
+        assert share == pytest.approx(odds["t"] / (odds["t"] + odds["f"]), abs=1e-6)
+        each = [one for one in json.loads(str(answer.values["ideology_probs"])).values() if one]
+        assert sum(each) <= 1 + 1e-5
+
+
+def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
+    binding: EngineServer, tmp_path: Path
+) -> None:
+    frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
+    found = answers(Llm(frozen, TaskShare()), posts(*TEXTS))
+    assert_valid(found)
+    kept_with_another = [a for a in found.values() if "response_of" in json.loads(str(a.raw))]
+    assert len(kept_with_another) == 4  # of two requests for six posts
+
+
+def test_what_was_used_is_told_with_what_was_cached(vllm: EngineServer, tmp_path: Path) -> None:
+    """The fixed instructions come first, so that all posts' prompts begin with what is cached."""
+    (tmp_path / "prompt.txt").write_text("You label posts. " * 100)
+    given = {"type": "llm", "base_url": vllm.base_url, "model": "tiny", "prompt": "prompt.txt",
+             "labels": LABELS, "max_tokens": MAX_TOKENS, "max_in_flight": 1}  # fmt: skip
+    asker = Llm(freeze(section(given, tmp_path)), TaskShare())
+    facts = [answer.facts for answer in answers(asker, posts(*TEXTS)).values()]
+    for one in facts:
+        assert 1700 < int(str(one["llm_prompt_tokens"])) < 4000
+        assert 0 < int(str(one["llm_completion_tokens"])) <= MAX_TOKENS
+    assert min(int(str(one["llm_cached_tokens"])) for one in facts[1:]) >= 1500
+
+
+@pytest.fixture
+def of_its_own(tmp_path: Path) -> Path:
+    """A model by whose path this test's servers, and no others, can be told."""
+    return tiny_llm.write_model(tmp_path / "model")
+
+
+def task_with_a_vllm(model: Path, tmp_path: Path, count: int) -> tuple[Path, Any]:
+    server = {"command": engines.vllm_command(model), "env": engines.VLLM_ENV}
+    frozen = options(None, tmp_path, base_url=None, server=server)
+    return builders.make_run(tmp_path, builders.posts(count), classifier=frozen)
+
+
+def engine_core(server: int) -> int:
+    """Which process of a vLLM computes; it names itself."""
+    (core,) = (
+        pid
+        for pid in descendants(server)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"VLLM::EngineCore")
+    )
+    return core
+
+
+def descendants(pid: int) -> list[int]:
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return children + [deeper for child in children for deeper in descendants(child)]
+
+
+def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
+    of_its_own: Path, tmp_path: Path
+) -> None:
+    """The process that computes is killed, not the one that listens: the other one follows."""
+    run_dir, run = task_with_a_vllm(of_its_own, tmp_path, 2000)
+    task = tasks.start(builders.order(run_dir))
+    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
+    (server,) = processes.alive_by_pid(of_its_own)
+    first = [server, *descendants(server)]
+    os.kill(engine_core(server), signal.SIGKILL)
+    code, out, err = tasks.finished(task, within=240)
+    assert (code, err) == (0, "")
+    verdict, table = output.read(run_dir, run, 0)
+    assert table is not None, verdict
+    assert table["was_successfully_labeled"].to_pylist() == [True] * 2000
+    assert out.count("the server is ready after") == 2
+    assert not [pid for pid in first if Path(f"/proc/{pid}").exists()]
+    assert processes.alive(of_its_own) == []
+
+
+def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
+    of_its_own: Path, tmp_path: Path
+) -> None:
+    run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3000)
+    task = tasks.start(builders.order(run_dir))
+    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
+    (server,) = processes.alive_by_pid(of_its_own)
+    everything = [server, *descendants(server)]
+    assert len(everything) > 1
+    tasks.kill(task)
+    tasks.until(lambda: not [pid for pid in everything if Path(f"/proc/{pid}").exists()])
+
+
+def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(tmp_path: Path) -> None:
+    nowhere = tmp_path / "no-such-model"
+    run_dir, _ = task_with_a_vllm(nowhere, tmp_path, 3)
+    code, out, err = tasks.finished(tasks.start(builders.order(run_dir)), within=240)
+    assert code != 0
+    assert "the server ended with exit code 1 while it started" in out + err
+    assert "no-such-model" in out + err

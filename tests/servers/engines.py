@@ -1,0 +1,50 @@
+"""The engines that people serve models with, where `.ci/test-engines` has installed them: vLLM for
+CPUs, transformers serve, llama-server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .engine import EngineServer
+
+STARTUP_S = 240.0  # vLLM: 25 s on an idle machine
+# Where `.ci/test-engines` installs them.
+FOLDER = "HPC_TEST_ENGINES"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "VLLM_DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
+VLLM_ENV = OFFLINE | {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB
+
+
+def program(name: str) -> str:
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        pytest.skip("needs real engines: bash .ci/test-engines")
+    return str(Path(folder, "bin", name))
+
+
+def vllm_command(model: Path, *, port: str = "{port}") -> list[str]:
+    """Without blanks between JSON's signs: random weights would go on with them for ever."""
+    command = [program("python"), "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(model), "--served-model-name", "tiny", "--dtype", "float32"]
+    command += ["--host", "127.0.0.1", "--port", port, "--enforce-eager"]
+    compact = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+    return [*command, "--structured-outputs-config", compact]
+
+
+def vllm(model: Path, *arguments: str) -> EngineServer:
+    return EngineServer([*vllm_command(model), *arguments], startup=STARTUP_S, env=VLLM_ENV)
+
+
+def transformers_serve(model: Path) -> EngineServer:
+    """It serves whatever model a request names, unless it is told one."""
+    command = [program("transformers"), "serve", str(model), "--host", "127.0.0.1"]
+    return EngineServer([*command, "--port", "{port}"], startup=STARTUP_S, env=OFFLINE)
+
+
+def llama_server(model: Path) -> EngineServer:
+    """llama.cpp's own, of a model file of its own format."""
+    command = [program("llama-server"), "--model", str(model), "--alias", "tiny"]
+    command += ["--host", "127.0.0.1", "--port", "{port}", "--ctx-size", "16384", "--parallel", "4"]
+    return EngineServer([*command, "--threads", "1"], startup=STARTUP_S)
