@@ -61,10 +61,6 @@ class Question:
             declared=self._declared,
         )
 
-    def probe(self) -> JsonObject:
-        """A question that is answered whenever any is; unbound."""
-        return self._request(PROBE, 0)
-
     def proof(self, fields: JsonObject) -> JsonObject:
         """The probe, bound by `fields`, with room for the word that proves it."""
         request = self._request(PROBE, 0)
