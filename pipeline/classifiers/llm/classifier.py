@@ -3,11 +3,12 @@
 What a server honours is found out once (structured.py), and nothing that it says is trusted.
 """
 
+import dataclasses
 import functools
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import tokens
 from pipeline.budget.shared_pace import frozen_quota_options, pace_of
@@ -83,7 +84,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=self._probe,
+            probe=lambda: self._question.about(PROBE, self._found, nth=0),
             server=self._engine.address if self._engine else None,
         )
 
@@ -114,9 +115,6 @@ class Llm(Classifier):
         for answers in in_flight(asked, ask, limit=limit, stopping=self._stopping, again=again):
             yield from answers
 
-    def _probe(self) -> JsonObject:
-        return self._question.about(PROBE, self._found, nth=0)
-
     def _find(self) -> Found:
         wish = self._question.wish
         found = structured.found(wish, self._notes, self._ask_the_server)
@@ -129,22 +127,35 @@ class Llm(Classifier):
         starting must not be taken for one that honours nothing."""
         stop = self._stopping
         before = self._endpoint.answered
-        first = self._endpoint.post(self._probe(), stop)
+        first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
             self._row_reason(first, before, stop)
 
         def ask(fields: JsonObject) -> Reply:
-            reply = self._endpoint.post(self._question.proof(fields), stop, tries=2)
+            reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
             self._refuse_fatal(reply)
             return reply
 
-        return structured.find(self._question.wish, ask)
+        found = structured.find(self._question.wish, ask)
+        return dataclasses.replace(found, limit=self._found.limit)
+
+    def _post(
+        self, ask: Callable[[Found], JsonObject], stop: threading.Event, tries: int | None = None
+    ) -> Reply:
+        """Where the server takes no `max_tokens`, it is asked by the other name, and all from now
+        on: also where nothing was to be found out before the first post, or a note is older."""
+        found = self._found
+        reply = self._endpoint.post(ask(found), stop, tries=tries)
+        if found.limit == chat.MAX_TOKENS == chat.unsupported(reply.body):
+            self._found = dataclasses.replace(found, limit=chat.MAX_COMPLETION_TOKENS)
+            reply = self._endpoint.post(ask(self._found), stop, tries=tries)
+        return reply
 
     def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
         """Answers for those posts that have one; the others are put into `again`, one by one."""
         if len(asked.posts) == 1:
             return [self._ask_one(asked.posts[0], list(asked.paid), stop)]
-        reply = self._endpoint.post(self._question.about_several(asked.posts, self._found), stop)
+        reply = self._post(functools.partial(self._question.about_several, asked.posts), stop)
         self._refuse_fatal(reply)
         if reply.status != 200 and not self._refused_several:
             self._refused_several = True
@@ -165,7 +176,7 @@ class Llm(Classifier):
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
             before = self._endpoint.answered
-            reply = self._endpoint.post(self._question.about(post, self._found, nth=nth), stop)
+            reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
                 return self._answer(post, paid, reason=self._row_reason(reply, before, stop))
