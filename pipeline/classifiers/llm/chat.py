@@ -24,11 +24,12 @@ def request(
     model: str,
     system: str,
     asked: JsonObject,
-    temperature: float,
+    temperature: float | None,
     max_tokens: int,
     limit: str = MAX_TOKENS,
 ) -> JsonObject:
-    """A question after the fixed instructions. `limit`: what the server calls `max_tokens`.
+    """A question after the fixed instructions. `limit`: what the server calls `max_tokens`. None:
+    the model's own `temperature`.
 
     `asked` is JSON, so that no text in it can end its quotes; it comes last, so that the server's
     prefix cache holds the rest.
@@ -39,7 +40,7 @@ def request(
             {"role": "system", "content": system},
             {"role": "user", "content": json.dumps(asked, ensure_ascii=False)},
         ],
-        "temperature": temperature,
+        **({} if temperature is None else {"temperature": temperature}),
         limit: max_tokens,
     }
 

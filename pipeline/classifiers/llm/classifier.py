@@ -52,7 +52,9 @@ class Llm(Classifier):
             "labels": declared,
             **probabilities.freeze(section, labels.thaw(declared)),
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
-            "temperature": section.number("temperature", 0.0),
+            "temperature": (
+                None if section.is_null("temperature") else section.number("temperature", 0.0)
+            ),
             "max_tokens": section.integer("max_tokens", 256, least=1),
             **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
@@ -223,7 +225,10 @@ class Llm(Classifier):
             # Without the server's words, which may be the post's.
             return reply.reason + (f": {code}" if chat.is_word(code) else "")
         structured.forget(self._question.wish, self._notes)
-        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
+        # It is part of the question, and not dropped as if it were not.
+        its_own = ": set classifier.temperature to null, and the model's own is used"
+        advice = its_own if chat.unsupported(reply.body) == "temperature" else ""
+        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}{advice}")
 
     def _refuse_fatal(self, reply: Reply) -> None:
         if reply.status in (401, 402, 403, 404, 410, 429):

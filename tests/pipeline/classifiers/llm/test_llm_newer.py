@@ -10,7 +10,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
-from pipeline.errors import TaskError
+from pipeline.errors import Cause, TaskError
 from pipeline.http import Patience
 from pipeline.model import Answer, LabelValue
 from tests.pipeline.classifiers.asking import answers, posts, section, verdicts
@@ -119,6 +119,51 @@ def test_the_newer_name_is_not_tried_where_the_number_is_refused(tmp_path: Path)
     with OpenAIStub(lambda *_: refused) as server, pytest.raises(TaskError):
         answers(asker(server, tmp_path), posts("a"))
     assert limits(server) == [{"max_tokens": 50}] * server.requests
+
+
+ADVICE = ": set classifier.temperature to null, and the model's own is used"
+
+
+@pytest.mark.parametrize("mode", ["auto", "json_schema"])
+@pytest.mark.parametrize(
+    ("takes_one", "complaint"),
+    [
+        (True, "Unsupported value: 'temperature' does not support 0 with this model. Only the "
+         "default (1) value is supported."),
+        (False, "Unsupported parameter: 'temperature' is not supported with this model."),
+    ],
+)  # fmt: skip
+def test_a_temperature_that_is_refused_is_part_of_the_question_and_is_not_dropped(
+    tmp_path: Path, mode: str, takes_one: bool, complaint: str
+) -> None:
+    with (
+        OpenAIStub(newer_model(served, temperature=takes_one)) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        answers(asker(server, tmp_path, temperature=0, structured_output=mode), posts("a"))
+    assert (raised.value.cause, raised.value.stops_run) == (Cause.REFUSED, True)
+    assert complaint in str(raised.value)
+    assert str(raised.value).endswith(ADVICE)
+
+
+@pytest.mark.parametrize("takes_one", [True, False])
+def test_a_temperature_of_null_is_not_sent(tmp_path: Path, takes_one: bool) -> None:
+    with OpenAIStub(newer_model(served, temperature=takes_one)) as server:
+        found = verdicts(asker(server, tmp_path, temperature=None), posts("a"))
+    assert found == {"a": Answer("at://0", VALUES)}
+    assert not any("temperature" in body for body in server.bodies)
+
+
+@pytest.mark.parametrize(("temperature", "sent"), [(1, [1.0] * 3), (None, [None] * 3)])
+def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_was(
+    tmp_path: Path, temperature: int | None, sent: list[float | None]
+) -> None:
+    """Answers differ there as it is; and 1.3 would be refused, and the post with it."""
+    with OpenAIStub(newer_model(lambda *_: completion("?"))) as server:
+        one = asker(server, tmp_path, temperature=temperature, structured_output="none")
+        found = verdicts(one, posts("a"))
+    assert found == {"a": Answer("at://0", reason="invalid_answer: not JSON: '?'")}
+    assert [body.get("temperature") for body in server.bodies[1:]] == sent
 
 
 def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(
