@@ -51,6 +51,16 @@ class Reply:
     text: str | None = None
     retry: bool | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it says nothing of the post: no JSON, nothing at all, or the service's fault."""
+        return self.status >= 500 or self.status <= INVALID_JSON
+
+    @property
+    def reason(self) -> str:
+        """Why a post has no label, where its status is all that there is to say."""
+        return f"http_{self.status}" if self.status > 0 else "no_answer"
+
 
 class Stopped(Exception):
     """The task is ending; this post was not asked (again)."""
@@ -68,13 +78,15 @@ class Patience:
 
 
 class Endpoint:
-    """POSTs JSON to one URL from many threads.
+    """POSTs JSON to one URL from many threads, and tells what one post gets from what all get.
 
-    `trouble` is what the last reply said if it was no success; '' otherwise.
+    `answered` counts answers; `trouble` is what the last reply said if it was no success, or ''.
 
     Args:
         url: where to; only its end, as /chat/completions, where there is a `server`.
-        probe: a payload that the service answers whenever it answers anything.
+        probe: a payload, asked as posts are, that is answered whenever anything is.
+        is_answer: whether what came with HTTP 200 for a payload is one.
+        outage: advice that goes with a fault of the whole service.
         server: the address of the task's own server, waited for where it is starting (again):
             another after each start. Raises TaskError or Stopped.
     """
@@ -89,23 +101,27 @@ class Endpoint:
         pace: Pace,
         patience: Patience,
         until_next_bucket: Callable[[], float] | None = None,
-        probe: Any = None,
+        probe: Callable[[], Any] | None = None,
+        is_answer: Callable[[Any, Reply], bool] = lambda payload, reply: True,
+        outage: str = "",
         server: Callable[[threading.Event], str] | None = None,
     ) -> None:
         self.url = f"the task's server: {url}" if server else url
         self._path = url
         self._server = server
         self._probe = probe
+        self._is_answer = is_answer
+        self._outage = outage
         self._secret = secret
         self._pace = pace
         self._patience = patience
         self._until_next_bucket = until_next_bucket
-        self._successes = 0
+        self.answered = 0
         self.trouble = ""
         self._session = requests.Session()
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
-        self._session.auth = _keep_headers
+        self._session.auth = lambda request: request
         # Nor must a proxy be asked for what is on this machine.
         self._session.trust_env = server is None
         adapter = HTTPAdapter(pool_maxsize=connections, pool_connections=1)
@@ -115,17 +131,15 @@ class Endpoint:
     def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
         """The service's answer to `payload`.
 
-        A 500, a timeout or a body that is no JSON, again and again while others are answered, or
-        at least the probe, is this post's own and is returned; where nothing else is answered
-        either, the service is at fault, and no post of it.
+        A 500, a timeout or a body that is no JSON, again and again while `answers_others`, is this
+        post's own and is returned; else the service is at fault, and no post of it.
 
         Raises TaskError (crashed, throttled), or Stopped.
         """
-        answered_before = self._successes
+        answered_before = self.answered
         throttled_since, answered_then = None, 0
         allowed = tries or self._patience.tries
-        throttled = sent = 0
-        url = ""
+        throttled, sent, url = 0, 0, ""
         while True:
             last_url, url = url, self._where(stop)
             if url != last_url:
@@ -136,42 +150,41 @@ class Endpoint:
             self.trouble = "" if reply.status == 200 else reply.shown
             if reply.status == 429 and not _is_final(reply):
                 # As long as others get through it is only this one's turn that is late.
-                if throttled_since is None or self._successes > answered_then:
-                    throttled_since, answered_then = time.monotonic(), self._successes
+                if throttled_since is None or self.answered > answered_then:
+                    throttled_since, answered_then = time.monotonic(), self.answered
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
                     raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
                 throttled += 1  # no try of this request: the service has not looked at it
                 self._pace.pause(self._until_quota(wait, throttled))
                 continue
-            passing = reply.status in PASSING or reply.status >= 500 or reply.status <= INVALID_JSON
+            passing = reply.failed or reply.status in PASSING
             if not passing and not reply.retry:
-                self._successes += reply.status == 200
+                if reply.status == 200 and self._is_answer(payload, reply):
+                    self.answered += 1
                 return reply
             sent += 1
             if sent >= allowed or reply.retry is False:
-                own = reply.status in (500, INVALID_JSON, _TIMED_OUT)
                 if tries or not passing:
                     return reply
                 if self._where(stop) != url:
                     continue
-                others = self._answers_others(answered_before, stop)
-                if own and others:
+                others = self.answers_others(answered_before, stop, tries=1)
+                if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
                 # trouble of the service: tried alone, in another life, it will tell.
-                raise TaskError(
-                    Cause.CRASHED, f"{self.url}: {reply.shown} ({sent} times)", blames_post=others
-                )
+                fault = f"{self.url}: {reply.shown} ({sent} times){'' if others else self._outage}"
+                raise TaskError(Cause.CRASHED, fault, blames_post=others)
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
-    def _answers_others(self, answered_before: int, stop: threading.Event) -> bool:
-        """A post that is asked alone, as the last one of a shard is, has no others beside it."""
-        if self._successes > answered_before:
-            return True
-        if self._probe is None or not self._pace.wait(stop):
-            return False
-        return self._send(self._where(stop), self._probe)[0].status == 200
+    def answers_others(self, before: int, stop: threading.Event, tries: int | None = None) -> bool:
+        """Whether a refusal is one post's own: others were answered since `answered` was `before`,
+        or the probe is now, as the last post of a shard has no others beside it. Raises as `post`.
+        """
+        if self.answered == before and self._probe:
+            self.post(self._probe(), stop, tries=tries)
+        return self.answered > before
 
     def _where(self, stop: threading.Event) -> str:
         return self._server(stop) + self._path if self._server else self._path
@@ -217,15 +230,9 @@ _TIMED_OUT, _CUT = -1, -2
 
 def _is_final(throttled: Reply) -> bool:
     """`insufficient_quota` comes as a 429 and never passes (OpenAI's error codes)."""
-    body = throttled.body
-    error = body.get("error") if isinstance(body, dict) else None
+    error = throttled.body.get("error") if isinstance(throttled.body, dict) else None
     return throttled.retry is False or (
-        isinstance(error, dict)
-        and "insufficient_quota"
-        in (
-            error.get("code"),
-            error.get("type"),
-        )
+        isinstance(error, dict) and "insufficient_quota" in (error.get("code"), error.get("type"))
     )
 
 
@@ -241,7 +248,3 @@ def _asked_wait(response: requests.Response) -> float | None:
         if value.replace(".", "", 1).isdecimal():
             return min(float(value) / unit, 300.0)
     return None
-
-
-def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

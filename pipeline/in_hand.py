@@ -96,6 +96,7 @@ class InHand:
         self._handed_out = self._written = 0.0
         self._ahead = 1
         self._trial: Path | None = None
+        self._fault: TaskError | None = None
         self.alone = False
         self.blamed = False
         # Lives of the same attempt ended by a requeue, and no crash.
@@ -134,14 +135,42 @@ class InHand:
         self._states[row] = WAITING
 
     def handed_out(self, uri: str) -> None:
-        """Before the classifier gets it. While `alone` is set, a file of its own says so."""
-        row = self._rows[uri]
+        """Before the classifier gets it. While `alone` is set, a file of its own says so.
+
+        Raises TaskError where that cannot be written, or what was answered before could not.
+        """
+        if self._fault:
+            raise self._fault
+        try:
+            self._hand_out(self._rows[uri])
+        except OSError as error:
+            raise self._trouble(error) from None
+
+    def answered(self, uri: str) -> None:
+        """Raises nothing: that would cost this answer and all that are under way, and they are paid
+        for. What fails here is raised before the next post is handed out; until then posts may be
+        suspected that were answered, but for those whose answers are kept."""
+        row = self._rows.get(uri)
+        if row is None:
+            return
+        self._states[row] = ANSWERED
+        if row < self._first:
+            self._first = row
+        if row >= self._last:
+            self._last = row + 1
+        try:
+            if self._trial:
+                self._trial.unlink(missing_ok=True)
+                self._trial = None
+            if time.monotonic() - self._written >= QUICK_SECONDS:
+                self._write(row, row + 1)
+        except OSError as error:
+            self._fault = self._trouble(error)
+
+    def _hand_out(self, row: int) -> None:
         if self.alone:
             self._trial = Path(f"{self._prefix}{row:05d}{TRIAL}")
-            try:
-                self._trial.touch()
-            except OSError as error:
-                raise self._trouble(error) from None
+            self._trial.touch()
             self._states[row] = IN_HAND
             self._write(row, row + 1)
         elif self._states[row] != IN_HAND:
@@ -155,21 +184,6 @@ class InHand:
             )
             self._write(row, end)
 
-    def answered(self, uri: str) -> None:
-        row = self._rows.get(uri)
-        if row is None:
-            return
-        self._states[row] = ANSWERED
-        if row < self._first:
-            self._first = row
-        if row >= self._last:
-            self._last = row + 1
-        if time.monotonic() - self._written >= QUICK_SECONDS:
-            self._write(row, row + 1)
-        if self._trial:
-            self._trial.unlink(missing_ok=True)
-            self._trial = None
-
     def _write(self, start: int, end: int) -> None:
         """These rows, and those whose answers came since the last write."""
         start, end = min(start, self._first), max(end, self._last)
@@ -179,7 +193,7 @@ class InHand:
         except OSError as error:
             # On NFS, of a file that another life has removed: that shard needs no journal any more.
             if error.errno != errno.ESTALE:
-                raise self._trouble(error) from None
+                raise
         self._written = time.monotonic()
 
     def _trouble(self, error: OSError) -> TaskError:

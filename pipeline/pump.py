@@ -18,7 +18,8 @@ MOST_WAITING = 10_000
 
 
 class Watch(Protocol):
-    """Told of each post and each answer in the classifier's own thread, as it passes."""
+    """Told of each post and each answer in the classifier's own thread, as it passes. `answered`
+    should raise nothing: that would cost the answer, and those under way."""
 
     def handed_out(self, uri: str) -> None: ...
     def answered(self, uri: str) -> None: ...

@@ -39,6 +39,11 @@ class Section:
         self._known.add(key)
         return self._values.get(key) is not None
 
+    def is_null(self, key: str) -> bool:
+        """Whether it is given as null: the default, of nearly all keys, but of some a value."""
+        self._known.add(key)
+        return key in self._values and self._values[key] is None
+
     def value(self, key: str, default: Any = _REQUIRED) -> Any:
         if self.has(key):
             return self._values[key]

@@ -154,6 +154,40 @@ def test_a_write_error_ends_the_task_and_blames_no_post(
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_write_error_after_an_answer_ends_the_task_at_the_next_post(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is paid for: it, and those under way, must get past the journal."""
+    one = journal(tmp_path)
+    one.handed_out("u0")
+    one.handed_out("u1")
+    monkeypatch.setattr(os, "pwrite", failing(errno.ENOSPC))
+    one.answered("u0")
+    one.answered("u1")
+    monkeypatch.undo()
+    with pytest.raises(TaskError, match=r"\.in-hand: No space left on device$") as raised:
+        one.handed_out("u2")
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+
+
+def test_a_trial_that_cannot_be_removed_costs_its_answer_nothing_and_is_removed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(TaskError, match=r": Input/output error$"), journal(tmp_path) as one:
+        one.alone = True
+        one.handed_out("u3")
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", unlink)
+            one.answered("u3")
+        assert in_hand.trials_by_attempt(tmp_path) == {1: 1}
+        one.handed_out("u4")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_ends_the_task_before_anything_is_asked(small_disk: Path) -> None:
     (small_disk / "00007").mkdir()
     fill(small_disk, leaving=0)

@@ -158,6 +158,44 @@ def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
+def test_a_journal_that_fails_loses_no_answer_that_is_paid_for(tmp_path: Path, site: Path) -> None:
+    """It can't be written any more when the first answer comes, and three others are under way."""
+    run_dir, run = run_of(tmp_path, 12, at_once=4, seconds=0.1, rows=100)
+    program = (
+        "import os, sys; from pipeline import worker; from pipeline.in_hand import InHand; "
+        "real, full = InHand.answered, lambda *_: open('/dev/full', 'wb', 0).write(b'x'); "
+        "InHand.answered = lambda *of: (setattr(os, 'pwrite', full), real(*of)); "
+    )
+    code, _, _ = tasks.finished(tasks.start(order(run_dir), site, program=program))
+    words = last_words.read(run_dir, 1, 0)
+    assert words is not None
+    assert (code, words.message.endswith(".in-hand: No space left on device")) == (1, True)
+    paid = scripted.asked(tmp_path)
+    assert tasks.rows_in(work_path(run_dir, 0)) == paid.total() == 4
+    assert live(run_dir, 2, site, crashed="1") == 0
+    assert labels(run_dir, run) == all_but(12, {})
+    assert scripted.asked(tmp_path).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("left", ["0001-aaaaaaaa.in-hand", "0001-00001.trial"])
+def test_a_post_whose_answer_is_kept_is_no_suspect_whatever_a_journal_says(
+    tmp_path: Path, site: Path, left: str
+) -> None:
+    """The journal may not have got the answer that the checkpoint got."""
+    run_dir, run = run_of(tmp_path, 6, rows=1, answered=3)
+    work = work_path(run_dir, 0)
+    task = tasks.start(order(run_dir), site)
+    tasks.until(lambda: tasks.rows_in(work) == 3 and uri(3) in scripted.asked(tmp_path), task)
+    tasks.kill(task)
+    for path in work.glob("*.in-hand"):
+        path.unlink()
+    (work / left).write_bytes(bytes([0, in_hand.IN_HAND, 0, 0, 0, 0]))
+    code, out, _ = tasks.run(replace(order(run_dir, attempt=2), crashed="1"), site)
+    assert (code, "0 posts set aside" in out) == (0, left.endswith(".in-hand"))
+    assert labels(run_dir, run) == all_but(6, {})
+    assert scripted.asked(tmp_path)[uri(1)] == 1
+
+
 QUICK = "import sys; from pipeline import http, worker; " + (
     "http.Patience.__init__.__kwdefaults__.update(first_wait=0.01, longest_wait=0.01); "
 )

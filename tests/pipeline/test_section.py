@@ -43,6 +43,12 @@ def test_values_are_given_as_they_are() -> None:
     one.done()
 
 
+def test_null_can_be_told_from_absent() -> None:
+    one = section({"null": None, "zero": 0})
+    assert [one.is_null(key) for key in ("null", "zero", "absent")] == [True, False, False]
+    one.done()
+
+
 def test_what_is_absent_or_null_has_its_default() -> None:
     for values in ({}, {"key": None}, None):
         one = section(values)

@@ -84,6 +84,64 @@ def completion(
     )
 
 
-def error(message: str, code: str, kind: str = "invalid_request_error") -> dict[str, Any]:
+def error(
+    message: str,
+    code: str | None,
+    kind: str = "invalid_request_error",
+    *,
+    param: str | None = None,
+) -> dict[str, Any]:
     """OpenAI's error body, which vLLM and llama.cpp give too."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def newer_model(
+    answer: Answer, *, temperature: bool = True, keywords: Sequence[str] = ()
+) -> Answer:
+    """What OpenAI's newer models refuse, in its words, before `answer` sees the request.
+
+    Without `temperature` that field is refused whatever its value, as by o3-mini (chatblade#100),
+    else all but 1, as by gpt-5 (llmcomp#69). `keywords` are those that no strict schema may have.
+    """
+
+    def refused(field: str, message: str, code: str | None) -> Reply:
+        return Reply(status=400, body=error(message, code, param=field))
+
+    def unsupported(field: str, hint: str = "") -> Reply:
+        message = f"Unsupported parameter: '{field}' is not supported with this model.{hint}"
+        return refused(field, message, "unsupported_parameter")
+
+    def checked(body: dict[str, Any], nth: int) -> Reply:
+        if "max_tokens" in body:
+            return unsupported("max_tokens", " Use 'max_completion_tokens' instead.")
+        if "temperature" in body and not temperature:
+            return unsupported("temperature")
+        if (given := body.get("temperature", 1)) != 1:
+            message = (
+                f"Unsupported value: 'temperature' does not support {given:g} with this model. "
+                "Only the default (1) value is supported."
+            )
+            return refused("temperature", message, "unsupported_value")
+        if "structured_outputs" in body:
+            message = "Unknown parameter: 'structured_outputs'."
+            return refused("structured_outputs", message, "unknown_parameter")
+        bound = body.get("response_format", {})
+        if "schema" in bound:
+            message = "Unknown parameter: 'response_format.schema'."
+            return refused("response_format.schema", message, "unknown_parameter")
+        for name, label in _properties(bound).items():
+            for keyword in sorted(label.keys() & set(keywords)):
+                message = (
+                    "Invalid schema for response_format 'labels': In context=('properties', "
+                    f"'{name}'), '{keyword}' is not permitted."
+                )
+                return refused("response_format", message, None)
+        return answer(body, nth)
+
+    return checked
+
+
+def _properties(response_format: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    schema = response_format.get("json_schema", {}).get("schema", {})
+    found: dict[str, dict[str, Any]] = schema.get("properties", {})
+    return found

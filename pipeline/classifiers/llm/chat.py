@@ -14,13 +14,22 @@ _TOO_LONG_SIGNS = (
     "longer than the model's context length",
 )
 ROW_CODES = (_TOO_LONG, "content_filter")
+# How many tokens an answer may have: the second is OpenAI's newer models', which refuse the first.
+MAX_TOKENS, MAX_COMPLETION_TOKENS = "max_tokens", "max_completion_tokens"
 _WORD = re.compile(r"[A-Za-z]+(_[A-Za-z]+)*")
 
 
 def request(
-    *, model: str, system: str, asked: JsonObject, temperature: float, max_tokens: int
+    *,
+    model: str,
+    system: str,
+    asked: JsonObject,
+    temperature: float | None,
+    max_tokens: int,
+    limit: str = MAX_TOKENS,
 ) -> JsonObject:
-    """A question after the fixed instructions.
+    """A question after the fixed instructions. `limit`: what the server calls `max_tokens`. None:
+    the model's own `temperature`.
 
     `asked` is JSON, so that no text in it can end its quotes; it comes last, so that the server's
     prefix cache holds the rest.
@@ -31,8 +40,8 @@ def request(
             {"role": "system", "content": system},
             {"role": "user", "content": json.dumps(asked, ensure_ascii=False)},
         ],
-        "temperature": temperature,
-        "max_tokens": max_tokens,
+        **({} if temperature is None else {"temperature": temperature}),
+        limit: max_tokens,
     }
 
 
@@ -63,9 +72,7 @@ def ending(body: Any) -> str | None:
 
 
 def error_code(body: Any) -> str:
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return ""
+    error = _error(body)
     # Some servers' code is the HTTP status: vLLM's words tell (vllm#37011), SGLang's (sglang#8096),
     # llama-server's type.
     type_and_words = f"{error.get('type')} {error.get('message')}"
@@ -74,9 +81,22 @@ def error_code(body: Any) -> str:
     return str(error.get("code") or "")
 
 
+def unsupported(body: Any) -> str:
+    """The field of the request that a model does not take, or not with that value (OpenAI's error
+    codes); '' where the error is another."""
+    error = _error(body)
+    unsupported = error.get("code") in ("unsupported_parameter", "unsupported_value")
+    return str(error.get("param")) if unsupported else ""
+
+
 def is_word(code: str) -> bool:
     """Whether an error's code is a name: neither a status again nor anything of a post."""
     return len(code) <= 64 and _WORD.fullmatch(code) is not None
+
+
+def _error(body: Any) -> dict[str, Any]:
+    error = body.get("error", body) if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
 
 
 def _choice(body: Any) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 What a server honours is found out once (structured.py), and nothing that it says is trusted.
 """
 
+import dataclasses
 import functools
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline import tokens
 from pipeline.budget.shared_pace import frozen_quota_options, pace_of
@@ -51,7 +52,9 @@ class Llm(Classifier):
             "labels": declared,
             **probabilities.freeze(section, labels.thaw(declared)),
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
-            "temperature": section.number("temperature", 0.0),
+            "temperature": (
+                None if section.is_null("temperature") else section.number("temperature", 0.0)
+            ),
             "max_tokens": section.integer("max_tokens", 256, least=1),
             **several.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
@@ -67,9 +70,8 @@ class Llm(Classifier):
         self._notes = share.notes
         self._stopping = share.stopping
         self._question = Question(options, server=server_options.name(options))
-        self._found: Found | None = None
+        self._found, self._is_found = Found(mode=UNBOUND), False
         self._refused_several = False
-        self._answered = 0
         self.columns = (*self._question.columns, *tokens.COLUMNS)
         self.model = options["model"]
         self.secret = read_key(options)
@@ -84,7 +86,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=self._question.probe(),
+            probe=lambda: self._question.about(PROBE, self._found, nth=0),
             server=self._engine.address if self._engine else None,
         )
 
@@ -106,8 +108,8 @@ class Llm(Classifier):
             return
 
     def _classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        if posts and self._found is None:
-            self._found = self._find()
+        if posts and not self._is_found:
+            self._found, self._is_found = self._find(), True
         asked = (Asking(posts=group) for group in several.groups(posts, self._question.most))
         again: deque[Asking] = deque()
         ask = functools.partial(self._ask, again)
@@ -126,23 +128,36 @@ class Llm(Classifier):
         """The unconstrained question comes first, with all patience: a server that is still
         starting must not be taken for one that honours nothing."""
         stop = self._stopping
-        first = self._endpoint.post(self._question.probe(), stop)
+        before = self._endpoint.answered
+        first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
-            self._row_reason(first)
+            self._row_reason(first, before, stop)
 
         def ask(fields: JsonObject) -> Reply:
-            reply = self._endpoint.post(self._question.proof(fields), stop, tries=2)
+            reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
             self._refuse_fatal(reply)
             return reply
 
-        return structured.find(self._question.wish, ask)
+        found = structured.find(self._question.wish, ask)
+        return dataclasses.replace(found, limit=self._found.limit)
+
+    def _post(
+        self, ask: Callable[[Found], JsonObject], stop: threading.Event, tries: int | None = None
+    ) -> Reply:
+        """Where the server takes no `max_tokens`, it is asked by the other name, and all from now
+        on: also where nothing was to be found out before the first post, or a note is older."""
+        found = self._found
+        reply = self._endpoint.post(ask(found), stop, tries=tries)
+        if found.limit == chat.MAX_TOKENS == chat.unsupported(reply.body):
+            self._found = dataclasses.replace(found, limit=chat.MAX_COMPLETION_TOKENS)
+            reply = self._endpoint.post(ask(self._found), stop, tries=tries)
+        return reply
 
     def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
         """Answers for those posts that have one; the others are put into `again`, one by one."""
-        found = self._found or Found(mode=UNBOUND)
         if len(asked.posts) == 1:
-            return [self._ask_one(asked.posts[0], list(asked.paid), found, stop)]
-        reply = self._endpoint.post(self._question.about_several(asked.posts, found), stop)
+            return [self._ask_one(asked.posts[0], list(asked.paid), stop)]
+        reply = self._post(functools.partial(self._question.about_several, asked.posts), stop)
         self._refuse_fatal(reply)
         if reply.status != 200 and not self._refused_several:
             self._refused_several = True
@@ -159,16 +174,14 @@ class Llm(Classifier):
                 again.append(Asking(posts=(post,), paid=(paid,)))
         return answers
 
-    def _ask_one(self, post: Post, paid: list[Paid], found: Found, stop: threading.Event) -> Answer:
+    def _ask_one(self, post: Post, paid: list[Paid], stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
-            answered_before = self._answered
-            reply = self._endpoint.post(self._question.about(post, found, nth=nth), stop)
+            before = self._endpoint.answered
+            reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
-                alone = self._reason_of_its_own(reply, found, answered_before, stop)
-                return self._answer(post, paid, reason=alone or self._row_reason(reply))
-            self._answered += 1
+                return self._answer(post, paid, reason=self._row_reason(reply, before, stop))
             ending = chat.ending(reply.body)
             if ending:
                 return self._answer(post, paid, reason=ending)
@@ -200,30 +213,22 @@ class Llm(Classifier):
         )
         return Answer(post.uri, values, reason, facts, raw)
 
-    def _reason_of_its_own(
-        self, reply: Reply, found: Found, answered_before: int, stop: threading.Event
-    ) -> str | None:
-        """Of a refusal that this post gets alone, and not whoever asks: without the server's words,
-        which may be the post's."""
-        code = self.secret.redact(chat.error_code(reply.body))
-        if reply.status not in _SUSPECT or code in chat.ROW_CODES:
-            return None
-        if self._answered == answered_before:
-            probe = self._question.about(PROBE, found, nth=0)
-            if self._endpoint.post(probe, stop).status != 200:
-                return None
-        return f"http_{reply.status}" + (f": {code}" if chat.is_word(code) else "")
-
-    def _row_reason(self, reply: Reply) -> str:
+    def _row_reason(self, reply: Reply, before: int, stop: threading.Event) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
-        code = chat.error_code(reply.body)
+        code = self.secret.redact(chat.error_code(reply.body))
         if code in chat.ROW_CODES:
             return code
-        if reply.status >= 500 or reply.status <= 0:
-            return f"http_{reply.status}" if reply.status > 0 else "no_answer"
+        if reply.failed:
+            return reply.reason
+        if reply.status in _SUSPECT and self._endpoint.answers_others(before, stop):
+            # Without the server's words, which may be the post's.
+            return reply.reason + (f": {code}" if chat.is_word(code) else "")
         structured.forget(self._question.wish, self._notes)
-        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}")
+        # It is part of the question, and not dropped as if it were not.
+        its_own = ": set classifier.temperature to null, and the model's own is used"
+        advice = its_own if chat.unsupported(reply.body) == "temperature" else ""
+        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}{advice}")
 
     def _refuse_fatal(self, reply: Reply) -> None:
         if reply.status in (401, 402, 403, 404, 410, 429):

@@ -61,18 +61,14 @@ class Question:
             declared=self._declared,
         )
 
-    def probe(self) -> JsonObject:
-        """A question that is answered whenever any is; unbound."""
-        return self._request(PROBE, 0)
-
-    def proof(self, fields: JsonObject) -> JsonObject:
+    def proof(self, found: Found, fields: JsonObject) -> JsonObject:
         """The probe, bound by `fields`, with room for the word that proves it."""
-        request = self._request(PROBE, 0)
-        return {**request, "max_tokens": request["max_tokens"] + PROOF_TOKENS, **fields}
+        request = self._request(PROBE, found, 0)
+        return {**request, found.limit: request[found.limit] + PROOF_TOKENS, **fields}
 
     def about(self, post: Post, found: Found, *, nth: int) -> JsonObject:
         return {
-            **self._request(post, nth),
+            **self._request(post, found, nth),
             **constraint(found.mode, labels.schema(self._declared)),
             **logprobs(found.top_logprobs),
         }
@@ -87,6 +83,7 @@ class Question:
                 asked=several.asked(by_id),
                 temperature=self._options["temperature"],
                 max_tokens=self._options["max_tokens"] * len(posts),
+                limit=found.limit,
             ),
             **constraint(found.mode, several.schema(list(by_id), self._declared)),
             **logprobs(found.top_logprobs),
@@ -114,14 +111,19 @@ class Question:
             for name, values in read.items()
         }
 
-    def _request(self, post: Post, nth: int) -> JsonObject:
+    def _request(self, post: Post, found: Found, nth: int) -> JsonObject:
+        temperature = self._options["temperature"]
+        # The same question at temperature 0 gets the same invalid answer. At 1 it does not, and
+        # there are models that take no other.
+        if temperature is not None and temperature < 1:
+            temperature += 0.3 * nth
         return chat.request(
             model=self._options["model"],
             system=self._of_one,
             asked={"post": post.text},
-            # The same question at temperature 0 gets the same invalid answer.
-            temperature=self._options["temperature"] + 0.3 * nth,
+            temperature=temperature,
             max_tokens=self._options["max_tokens"],
+            limit=found.limit,
         )
 
     def _all_columns(

@@ -53,11 +53,12 @@ def logprobs(top: int) -> JsonObject:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """How a server is asked. `top_logprobs` is how many it gives a token, 0 where none are wanted
-    or given; `said` what it answered to each way; `firm` whether nothing of it may have been
-    passing trouble."""
+    or given; `limit` what it calls `max_tokens`; `said` what it answered to each way; `firm`
+    whether nothing of it may have been passing trouble."""
 
     mode: str
     top_logprobs: int = 0
+    limit: str = chat.MAX_TOKENS
     said: dict[str, str] = field(default_factory=dict)
     firm: bool = True
 
@@ -138,11 +139,14 @@ def read_note(path: Path) -> Found | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         mode, top = note["mode"], note["top_logprobs"]
+        limit = note.get("token_limit", chat.MAX_TOKENS)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if mode not in MODES or isinstance(top, bool) or not isinstance(top, int) or top < 0:
+    if mode not in MODES or limit not in (chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS):
         return None
-    return Found(mode=mode, top_logprobs=top)
+    if isinstance(top, bool) or not isinstance(top, int) or top < 0:
+        return None
+    return Found(mode=mode, top_logprobs=top, limit=limit)
 
 
 def write_note(path: Path, wish: Wish, found: Found) -> None:
@@ -154,6 +158,7 @@ def write_note(path: Path, wish: Wish, found: Found) -> None:
         "found_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "mode": found.mode,
         "top_logprobs": found.top_logprobs,
+        **({} if found.limit == chat.MAX_TOKENS else {"token_limit": found.limit}),
         "said": found.said,
     }
     files.write_json(path, document)

@@ -75,9 +75,7 @@ class Perspective(Classifier):
         self._limit: int = options["max_in_flight"]
         self._stopping = share.stopping
         self.columns = columns(self._attributes, spans=self._spans)
-        self._scored = 0
         self._support = Support(self._attributes, self._languages)
-        self._probe = self._request(_PROBE, self._attributes)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)
         # The quota is the Google project's, and so the key's, wherever it is used.
@@ -90,7 +88,10 @@ class Perspective(Classifier):
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
-            probe=self._probe,
+            probe=lambda: self._request(_PROBE, self._support.to_ask()),
+            is_answer=self._is_answer,
+            # When the service has ended, its name may lead nowhere; but that may pass as well.
+            outage=f"; is the service there? {ENDS}",
         )
 
     @property
@@ -108,17 +109,15 @@ class Perspective(Classifier):
         language, since that refusal is the whole request's."""
         if len(post.text.encode()) > MOST_BYTES:
             return Answer(post.uri, reason="comment_too_long")
-        scored_before = self._scored
+        answered_before = self._endpoint.answered
         asked, reply = self._support.to_ask(), None
         while asked:
-            reply = self._post(post, asked, stop)
+            reply = self._endpoint.post(self._request(post, asked), stop)
             refusal = reply_of.refusal(reply.body)
             is_language = reply.status == 400 and refusal.error_type == NOT_SUPPORTED
             if not is_language or refusal.attribute not in asked:
-                return self._answer(post, asked, reply, scored_before, stop)
+                return self._answer(post, asked, reply, answered_before, stop)
             asked = self._support.after(refusal, asked)
-            # The endpoint's, which has to be answered whenever anything is.
-            self._probe["requestedAttributes"] = {name: {} for name in self._support.to_ask()}
         if not self._support.to_ask():
             raise TaskError(
                 Cause.REFUSED,
@@ -128,19 +127,17 @@ class Perspective(Classifier):
         return self._row(post, asked, reply, reason=NOT_SUPPORTED.lower())
 
     def _answer(
-        self, post: Post, asked: list[str], reply: Reply, scored_before: int, stop: threading.Event
+        self, post: Post, asked: list[str], reply: Reply, before: int, stop: threading.Event
     ) -> Answer:
         """The row, or the fault of the service where that is to blame and not the post."""
-        if reply.status >= 500 or reply.status <= 0:
-            reason = f"http_{reply.status}" if reply.status > 0 else "no_answer"
-            return self._row(post, asked, reply, reason=reason)
+        if reply.failed:
+            return self._row(post, asked, reply, reason=reply.reason)
         if reply.status == 200:
             try:
-                values = self._values(post, asked, reply)
+                values = self._values(self._request(post, asked), reply)
             except InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
             else:
-                self._scored += 1
                 return self._row(post, asked, reply, values=values)
             fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.shown}: {reason}")
         else:
@@ -151,27 +148,16 @@ class Perspective(Classifier):
                 raise fault
             if refusal.error_type in _ROW_ERRORS:
                 return self._row(post, asked, reply, reason=refusal.error_type.lower())
-            reason = _SUSPECT.get(refusal.error_type, f"http_{reply.status}")
-        # Does this post get it alone, or whoever asks?
-        if self._scored == scored_before and not self._is_scored(_PROBE, asked, stop):
+            reason = _SUSPECT.get(refusal.error_type, reply.reason)
+        if not self._endpoint.answers_others(before, stop):
             raise fault
         return self._row(post, asked, reply, reason=reason)
 
-    def _is_scored(self, post: Post, asked: list[str], stop: threading.Event) -> bool:
-        reply = self._post(post, asked, stop)
+    def _is_answer(self, request: JsonObject, reply: Reply) -> bool:
         try:
-            return reply.status == 200 and bool(self._values(post, asked, reply))
+            return bool(self._values(request, reply))
         except InvalidAnswer:
             return False
-
-    def _post(self, post: Post, asked: list[str], stop: threading.Event) -> Reply:
-        try:
-            return self._endpoint.post(self._request(post, asked), stop)
-        except TaskError as error:
-            # When the service has ended, its name may lead nowhere; but that may pass as well.
-            if error.cause is Cause.CRASHED and not error.blames_post:
-                raise TaskError(Cause.CRASHED, f"{error}; is the service there? {ENDS}") from None
-            raise
 
     def _request(self, post: Post, asked: list[str]) -> JsonObject:
         return {
@@ -183,19 +169,20 @@ class Perspective(Classifier):
             **({"spanAnnotations": True} if self._spans else {}),
         }
 
-    def _values(self, post: Post, asked: list[str], reply: Reply) -> dict[str, LabelValue]:
+    def _values(self, request: JsonObject, reply: Reply) -> dict[str, LabelValue]:
         token = reply_of.token(reply.body)
-        if token != post.uri:
+        if token != request["clientToken"]:
             raise TaskError(
                 Cause.CRASHED,
-                f"{self._endpoint.url} answered for {token!r} when asked for {post.uri!r}: its "
-                "answers cannot be joined to posts",
+                f"{self._endpoint.url} answered for {token!r} when asked for "
+                f"{request['clientToken']!r}: its answers cannot be joined to posts",
             )
         values: dict[str, LabelValue] = {c.name: None for c in self.columns if c.name != DROPPED}
-        for name in asked:
+        for name in request["requestedAttributes"]:
             values[ATTRIBUTES[name]] = reply_of.probability(reply.body, name)
             if self._spans:
-                values[spans_column(name)] = reply_of.spans(reply.body, name, post.text)
+                text = request["comment"]["text"]
+                values[spans_column(name)] = reply_of.spans(reply.body, name, text)
         return values
 
     def _row(

@@ -368,3 +368,11 @@ def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
         list(asker(server).classify(posts("a")))
     assert raised.value.cause is Cause.CRASHED
     assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 times)"
+
+
+def test_where_all_that_is_bound_fails_the_server_is_at_fault_and_no_post() -> None:
+    """It answers an unbound question all the while; but no post is asked one."""
+    with OpenAIStub(llama_like) as server, pytest.raises(TaskError) as raised:
+        list(asker(server, structured_output="json_schema").classify(posts("a", "b")))
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 500: {{}} (6 times)"

@@ -1,0 +1,182 @@
+"""OpenAI's newer models, which refuse what others must have: found out, or told what to set."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.llm import classifier as llm
+from pipeline.classifiers.llm.classifier import Llm
+from pipeline.errors import Cause, TaskError
+from pipeline.http import Patience
+from pipeline.model import Answer, LabelValue
+from tests.pipeline.classifiers.asking import answers, posts, section, verdicts
+from tests.servers.bound import bound, mode_of
+from tests.servers.http import Reply
+from tests.servers.openai_stub import OpenAIStub, completion, error, newer_model
+
+CIVIC: list[dict[str, Any]] = [{"name": "civic", "type": "bool"}]
+VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
+GOOD = '{"civic": true}'
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
+    monkeypatch.setattr(llm, "Patience", quick)
+
+
+def asker(server: OpenAIStub, folder: Path, **values: Any) -> Llm:
+    (folder / "prompt.txt").write_text("Label.")
+    given = {"base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt", "labels": CIVIC,
+             "temperature": 1, "max_tokens": 50, "max_in_flight": 1, **values}  # fmt: skip
+    return Llm(Llm.freeze(section(given, folder)), TaskShare(notes=folder / "notes"))
+
+
+def served(body: dict[str, Any], nth: int = 0) -> Reply:
+    return completion(GOOD) if mode_of(body) == "none" else bound(body)
+
+
+def limits(server: OpenAIStub) -> list[dict[str, int]]:
+    names = ("max_tokens", "max_completion_tokens")
+    return [{name: body[name] for name in names if name in body} for body in server.bodies]
+
+
+def note(folder: Path) -> dict[str, Any]:
+    (path,) = (folder / "notes").iterdir()
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_max_tokens_goes_by_its_newer_name_where_the_older_one_is_refused(tmp_path: Path) -> None:
+    with OpenAIStub(newer_model(served)) as server:
+        assert verdicts(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
+    assert limits(server) == [
+        {"max_tokens": 50},
+        {"max_completion_tokens": 50},
+        {"max_completion_tokens": 50 + 64},
+        {"max_completion_tokens": 50},
+    ]
+    assert (note(tmp_path)["mode"], note(tmp_path)["token_limit"]) == (
+        "json_schema",
+        "max_completion_tokens",
+    )
+
+
+def test_the_name_is_noted_for_the_other_tasks(tmp_path: Path) -> None:
+    with OpenAIStub(newer_model(served)) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        asked = server.requests
+        answers(asker(server, tmp_path), posts("b"))
+    assert limits(server)[asked:] == [{"max_completion_tokens": 50}]
+
+
+def test_a_note_of_an_older_version_is_still_read(tmp_path: Path) -> None:
+    """It says nothing of the name: then that is the older one, until it is refused."""
+    with OpenAIStub(served) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        assert "token_limit" not in note(tmp_path)
+        asked, port = server.requests, server.port
+        answers(asker(server, tmp_path), posts("b"))
+    assert limits(server)[asked:] == [{"max_tokens": 50}]
+    with OpenAIStub(newer_model(served), port=port) as server:
+        found = verdicts(asker(server, tmp_path), posts("a"))
+    assert found == {"a": Answer("at://0", VALUES)}
+    assert limits(server) == [{"max_tokens": 50}, {"max_completion_tokens": 50}]
+
+
+def test_a_note_with_another_name_is_found_out_anew(tmp_path: Path) -> None:
+    with OpenAIStub(newer_model(served)) as server:
+        answers(asker(server, tmp_path), posts("a"))
+        (path,) = (tmp_path / "notes").iterdir()
+        path.write_text(json.dumps(note(tmp_path) | {"token_limit": "messages"}))
+        answers(asker(server, tmp_path), posts("a"))
+    assert note(tmp_path)["token_limit"] == "max_completion_tokens"
+
+
+@pytest.mark.parametrize("several", [1, 3])
+def test_where_nothing_else_is_to_be_found_out_the_first_request_tells(
+    tmp_path: Path, several: int
+) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return bound(body)
+
+    with OpenAIStub(newer_model(answer)) as server:
+        one = asker(server, tmp_path, structured_output="json_schema", posts_per_prompt=several)
+        found = verdicts(one, posts("a", "b", "c"))
+    assert [answer.values for answer in found.values()] == [VALUES] * 3
+    later = [{"max_completion_tokens": 50 * several}] * (3 // several)
+    assert limits(server) == [{"max_tokens": 50 * several}, *later]
+
+
+def test_the_newer_name_is_not_tried_where_the_number_is_refused(tmp_path: Path) -> None:
+    refused = Reply(
+        status=400, body=error("max_tokens is too large", "invalid_value", param="max_tokens")
+    )
+    with OpenAIStub(lambda *_: refused) as server, pytest.raises(TaskError):
+        answers(asker(server, tmp_path), posts("a"))
+    assert limits(server) == [{"max_tokens": 50}] * server.requests
+
+
+ADVICE = ": set classifier.temperature to null, and the model's own is used"
+
+
+@pytest.mark.parametrize("mode", ["auto", "json_schema"])
+@pytest.mark.parametrize(
+    ("takes_one", "complaint"),
+    [
+        (True, "Unsupported value: 'temperature' does not support 0 with this model. Only the "
+         "default (1) value is supported."),
+        (False, "Unsupported parameter: 'temperature' is not supported with this model."),
+    ],
+)  # fmt: skip
+def test_a_temperature_that_is_refused_is_part_of_the_question_and_is_not_dropped(
+    tmp_path: Path, mode: str, takes_one: bool, complaint: str
+) -> None:
+    with (
+        OpenAIStub(newer_model(served, temperature=takes_one)) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        answers(asker(server, tmp_path, temperature=0, structured_output=mode), posts("a"))
+    assert (raised.value.cause, raised.value.stops_run) == (Cause.REFUSED, True)
+    assert complaint in str(raised.value)
+    assert str(raised.value).endswith(ADVICE)
+
+
+@pytest.mark.parametrize("takes_one", [True, False])
+def test_a_temperature_of_null_is_not_sent(tmp_path: Path, takes_one: bool) -> None:
+    with OpenAIStub(newer_model(served, temperature=takes_one)) as server:
+        found = verdicts(asker(server, tmp_path, temperature=None), posts("a"))
+    assert found == {"a": Answer("at://0", VALUES)}
+    assert not any("temperature" in body for body in server.bodies)
+
+
+@pytest.mark.parametrize(("temperature", "sent"), [(1, [1.0] * 3), (None, [None] * 3)])
+def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_was(
+    tmp_path: Path, temperature: int | None, sent: list[float | None]
+) -> None:
+    """Answers differ there as it is; and 1.3 would be refused, and the post with it."""
+    with OpenAIStub(newer_model(lambda *_: completion("?"))) as server:
+        one = asker(server, tmp_path, temperature=temperature, structured_output="none")
+        found = verdicts(one, posts("a"))
+    assert found == {"a": Answer("at://0", reason="invalid_answer: not JSON: '?'")}
+    assert [body.get("temperature") for body in server.bodies[1:]] == sent
+
+
+def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(
+    tmp_path: Path,
+) -> None:
+    """The labels are checked here all the same; the note says why nothing binds them."""
+    labels = [{"name": "topic", "type": "text", "max_length": 5}]
+    with OpenAIStub(newer_model(lambda *_: completion('{"topic": "war"}'),
+                                keywords=["maxLength"])) as server:  # fmt: skip
+        found = verdicts(asker(server, tmp_path, labels=labels), posts("a"))
+    assert found == {"a": Answer("at://0", {"topic": "war", "llm_model_name": "stub"})}
+    assert mode_of(server.bodies[-1]) == "none"
+    said = note(tmp_path)["said"]
+    assert "'maxLength' is not permitted." in said["json_schema"]
+    assert "Unknown parameter: 'response_format.schema'." in said["json_object"]
+    assert "Unknown parameter: 'structured_outputs'." in said["structured_outputs"]
