@@ -17,7 +17,7 @@ WORDS = re.compile(
             # vLLM: after the weights nothing is left, or another process has it.
             r"No available memory for the cache blocks",
             r"larger than the available KV cache memory",
-            r"less than desired GPU memory utilization",
+            r"less than desired (GPU|CPU) memory utilization",
             # SGLang
             r"Not enough memory\. Please try to increase --mem-fraction-static",
             r"out of memory\. Try to lower your batch size",

@@ -13,6 +13,11 @@ _PORT_TAKEN = re.compile(
     r"address already in use|EADDRINUSE|couldn't bind HTTP server socket", re.IGNORECASE
 )
 _TELLING = re.compile(r"error|exception|fatal|failed|cannot|unable|no such", re.IGNORECASE)
+# The end of a Python traceback.
+_RAISED = re.compile(r"[\w.]*(Error|Exception): ")
+# vLLM's processes end one after the other, each with a traceback; the first one's says why.
+_SAYS_ABOVE = re.compile(r"\broot cause\b", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"For further information visit")  # pydantic's
 # vLLM's "(EngineCore pid=4711) ERROR 11-27 14:00:00 [core.py:123] ": not the same in two logs.
 _PREFIX = re.compile(r"^(\([^()]*pid=\d+\)\s*)?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\])?\s*)?")
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -44,12 +49,22 @@ def read(path: Path, start: int) -> LogEnd:
 def of_text(text: str) -> LogEnd:
     shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     lines = [line for line in (_UNPRINTABLE.sub("", line).rstrip() for line in shown) if line]
-    memory = [line for line in lines if out_of_memory.WORDS.search(line)]
-    last = lines[-LINES:]
-    telling = memory[-1:] or [line for line in last if _TELLING.search(line)][-1:] or last[-1:]
+    said = [_PREFIX.sub("", line) for line in lines]
+    memory = [line for line in said if out_of_memory.WORDS.search(line)]
+    telling = memory[-1:] or _telling(said)
     return LogEnd(
-        telling=_PREFIX.sub("", telling[0])[:LONGEST_LINE] if telling else "",
-        lines=tuple(line[:LONGEST_LINE] for line in last),
+        telling=telling[0].strip()[:LONGEST_LINE] if telling else "",
+        lines=tuple(line[:LONGEST_LINE] for line in lines[-LINES:]),
         out_of_memory=bool(memory),
-        port_taken=any(_PORT_TAKEN.search(line) for line in lines),
+        port_taken=any(_PORT_TAKEN.search(line) for line in said),
     )
+
+
+def _telling(said: list[str]) -> list[str]:
+    last = said[-LINES:]
+    if any(_SAYS_ABOVE.search(line) for line in last):
+        raised = [line for line in said if _RAISED.match(line) and not _SAYS_ABOVE.search(line)]
+        if raised:
+            return raised[-1:]
+    errors = [line for line in last if _TELLING.search(line) and not _SAYS_NOTHING.search(line)]
+    return errors[-1:] or last[-1:]

@@ -96,12 +96,17 @@ def error(
 
 
 def newer_model(
-    answer: Answer, *, temperature: bool = True, keywords: Sequence[str] = ()
+    answer: Answer,
+    *,
+    temperature: bool = True,
+    keywords: Sequence[str] = (),
+    logprobs: bool = True,
 ) -> Answer:
     """What OpenAI's newer models refuse, in its words, before `answer` sees the request.
 
     Without `temperature` that field is refused whatever its value, as by o3-mini (chatblade#100),
     else all but 1, as by gpt-5 (llmcomp#69). `keywords` are those that no strict schema may have.
+    Without `logprobs` they are forbidden, as by o4-mini (deepeval#2184).
     """
 
     def refused(field: str, message: str, code: str | None) -> Reply:
@@ -122,6 +127,9 @@ def newer_model(
                 "Only the default (1) value is supported."
             )
             return refused("temperature", message, "unsupported_value")
+        if "logprobs" in body and not logprobs:
+            message = "You are not allowed to request logprobs from this model"
+            return Reply(status=403, body=error(message, None))
         if "structured_outputs" in body:
             message = "Unknown parameter: 'structured_outputs'."
             return refused("structured_outputs", message, "unknown_parameter")

@@ -135,7 +135,8 @@ class Llm(Classifier):
 
         def ask(fields: JsonObject) -> Reply:
             reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
-            self._refuse_fatal(reply)
+            if reply.status != 403:  # about these fields, as OpenAI's on logprobs: see above
+                self._refuse_fatal(reply)
             return reply
 
         found = structured.find(self._question.wish, ask)

@@ -27,6 +27,8 @@ VLLM = "(EngineCore_DP0 pid=6940) ERROR 04-30 10:20:36 [core.py:396] "
         "`gpu_memory_utilization` when initializing the engine.",
         "ValueError: Free memory on device cuda:1 (19.77/22.05 GiB) on startup is less than "
         "desired GPU memory utilization (0.9, 19.84 GiB).",
+        "ValueError: Available memory on node 0 (14.36/16.34 GiB) on startup is less than desired "
+        "CPU memory utilization (0.92, 15.03 GiB).",
         "ValueError: To serve at least one request with the model's max seq len (131072), 48.01 "
         "GiB KV cache is needed, which is larger than the available KV cache memory (0.65 GiB).",
         "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
@@ -72,6 +74,34 @@ def test_the_line_that_says_most_is_the_last_error_or_else_the_last() -> None:
     assert log.of_text("Error: a\nValueError: b\nShutting down\n\n").telling == "ValueError: b"
     assert log.of_text("one\ntwo\n").telling == "two"
     assert log.of_text(" \n\n") == LogEnd()
+
+
+def test_of_tracebacks_that_point_above_the_one_they_point_at_is_told() -> None:
+    """vLLM 0.32 with weights that are cut short: three processes, three tracebacks."""
+    worker = "(Worker pid=22673) ERROR 11-27 18:14:37 [multiproc_executor.py:953] "
+    core = "(EngineCore pid=22637) ERROR 11-27 18:14:40 [core.py:1510] "
+    why = "safetensors._safetensors_rust.SafetensorError: Error while deserializing header"
+    found = log.of_text(
+        f"{worker}Traceback (most recent call last):\n{worker}{why}\n"
+        f"{core}Exception: WorkerProc initialization failed due to an exception in a background "
+        "process. See stack trace for root cause.\n"
+        + "  File core_client.py\n"
+        * 14
+        + "RuntimeError: Engine core initialization failed. See root cause above. Failed core "
+        "proc(s): {}\n"
+    )
+    assert found.telling == why
+    pointing = "RuntimeError: Engine core initialization failed. See root cause above."
+    assert log.of_text(f"starting\n{pointing}\n").telling == pointing
+
+
+def test_where_to_read_more_is_not_what_went_wrong() -> None:
+    found = log.of_text(
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for VllmConfig\n"
+        "  Value error, invalid literal for int() with base 10: '0.001'\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/value_error\n"
+    )
+    assert found.telling == "Value error, invalid literal for int() with base 10: '0.001'"
 
 
 def test_what_it_shows_is_short_and_steers_no_terminal() -> None:

@@ -258,10 +258,14 @@ def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
     tasks.until(lambda: not [pid for pid in everything if Path(f"/proc/{pid}").exists()])
 
 
-def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(tmp_path: Path) -> None:
-    nowhere = tmp_path / "no-such-model"
-    run_dir, _ = task_with_a_vllm(nowhere, tmp_path, 3)
+def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
+    of_its_own: Path, tmp_path: Path
+) -> None:
+    """One process fails and three end, each with a traceback: the first says why."""
+    weights = of_its_own / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20_000])
+    run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3)
     code, out, err = tasks.finished(tasks.start(builders.order(run_dir)), within=240)
     assert code != 0
-    assert "the server ended with exit code 1 while it started" in out + err
-    assert "no-such-model" in out + err
+    assert "ended with exit code 1 while it started: safetensors" in out + err
+    assert "SafetensorError: Error while deserializing header" in out + err

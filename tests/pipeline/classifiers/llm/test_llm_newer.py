@@ -166,6 +166,24 @@ def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_
     assert [body.get("temperature") for body in server.bodies[1:]] == sent
 
 
+def test_logprobs_that_are_forbidden_cost_the_probabilities_and_not_the_run(
+    tmp_path: Path,
+) -> None:
+    with OpenAIStub(newer_model(served, logprobs=False)) as server:
+        found = verdicts(asker(server, tmp_path, scores=True), posts("a"))
+    assert found == {"a": Answer("at://0", VALUES | {"civic_prob": None})}
+    assert (note(tmp_path)["mode"], note(tmp_path)["top_logprobs"]) == ("json_schema", 0)
+    assert note(tmp_path)["said"]["top_logprobs 5"].startswith("HTTP 403: ")
+
+
+def test_a_key_that_may_not_ask_at_all_stops_the_run(tmp_path: Path) -> None:
+    forbidden = Reply(status=403, body=error("You do not have access to this model", None))
+    with OpenAIStub(lambda *_: forbidden) as server, pytest.raises(TaskError) as raised:
+        answers(asker(server, tmp_path, scores=True), posts("a"))
+    assert raised.value.stops_run
+    assert server.requests == 1
+
+
 def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(
     tmp_path: Path,
 ) -> None:
