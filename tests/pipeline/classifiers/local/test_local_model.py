@@ -278,7 +278,7 @@ def test_one_post_that_does_not_fit_ends_the_task_as_out_of_memory(toxic: Path) 
         list(classifier.classify(posts("what a fine day", "a fine table")))
     assert ended.value.cause is Cause.OUT_OF_MEMORY
     assert str(ended.value) == (
-        "one post of 6 tokens does not fit memory: a GPU with more (cluster.gres), or a smaller "
+        "one post of 6 tokens does not fit memory: more of it (cluster.mem_gb), or a smaller "
         "classifier.max_length or dtype"
     )
 
