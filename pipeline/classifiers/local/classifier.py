@@ -129,25 +129,32 @@ class LocalModel(Classifier):
         return [_Read(post.uri, one) for post, one in zip(chunk, tokens, strict=True)]
 
     def _started(self, batch: list[_Read]) -> Iterator[_UnderWay]:
-        """The batch, begun; where memory lacks, in halves, and the batches that are made from then
-        on are half as large too."""
+        """The batch, begun; where memory lacks, in parts. What is as large as what did not fit is
+        not tried again, and the batches that are made from then on are as small as these parts."""
         model = self.model_at_work
-        started = model.start([post.tokens for post in batch])
-        if started is not None:
-            yield batch, started
-            return
-        tokens = batch[0].length
-        if len(batch) == 1:
-            more = {"cuda": "a GPU with more (cluster.gres)", "cpu": "more of it (cluster.mem_gb)"}
-            raise TaskError(
-                Cause.OUT_OF_MEMORY,
-                f"one post of {tokens} tokens does not fit {model.memory}: {more[model.device]}, "
-                "or a smaller classifier.max_length or dtype",
-            )
-        self._most_tokens = min(self._most_tokens, max(1, len(batch) * tokens // 2))
-        half = len(batch) // 2
-        yield from self._started(batch[:half])
-        yield from self._started(batch[half:])
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            tokens = part[0].length
+            if len(part) == 1 or len(part) * tokens <= self._most_tokens:
+                started = model.start([post.tokens for post in part])
+                if started is not None:
+                    yield part, started
+                    continue
+                if len(part) == 1:
+                    raise self._too_long(tokens)
+                self._most_tokens = len(part) * tokens // 2
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
+
+    def _too_long(self, tokens: int) -> TaskError:
+        model = self.model_at_work
+        more = {"cuda": "a GPU with more (cluster.gres)", "cpu": "more of it (cluster.mem_gb)"}
+        return TaskError(
+            Cause.OUT_OF_MEMORY,
+            f"one post of {tokens} tokens does not fit {model.memory}: {more[model.device]}, "
+            "or a smaller classifier.max_length or dtype",
+        )
 
     def _answers(self, batch: list[_Read], started: "Started") -> Iterator[Answer]:
         for post, found in zip(batch, self.model_at_work.probabilities(started), strict=True):
