@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import last_words, output
@@ -116,11 +116,13 @@ def text(tokens: int) -> str:
 @settings(max_examples=300, deadline=None)
 @given(
     lengths=st.lists(st.integers(3, 40), max_size=40),
-    budget=st.integers(3, 400),
+    budget=st.integers(3, 40) | st.integers(40, 200),
     most=st.integers(1, 600),
     ahead=st.integers(0, 2),
     pool=st.sampled_from([1, 16]),
 )
+@example(lengths=[3] * 4, budget=3, most=12, ahead=0, pool=1)
+@example(lengths=[3, 9, 3], budget=8, most=30, ahead=1, pool=1)
 def test_every_post_has_one_answer_or_one_that_does_not_fit_alone_ends_the_task(
     classifier: LocalModel, lengths: list[int], budget: int, most: int, ahead: int, pool: int
 ) -> None:
