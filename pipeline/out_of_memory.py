@@ -1,4 +1,4 @@
-"""Whether memory lacks, a GPU's above all: by an error, or by a line of an engine's log."""
+"""Whether memory lacks, a GPU's or the node's: by an error, or by a line of an engine's log."""
 
 import errno
 import re
@@ -14,6 +14,16 @@ WORDS = re.compile(
             r"((CUDA|HIP|XPU|NPU) )?(error|failed): out of memory",
             r"((CUDA|HIP) error: )?(cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"
             r"|(CUBLAS|HIPBLAS)_STATUS_ALLOC_FAILED)",
+            r"cuDNN error: CUDNN_STATUS_(INTERNAL_ERROR_(HOST|DEVICE)_)?ALLOC(ATION)?_FAILED",
+            # Torch again, where it may not ask how much is free, as on a part of a GPU (MIG):
+            # https://github.com/pytorch/pytorch/issues/112377
+            r"NVML_SUCCESS == .{1,99} INTERNAL ASSERT FAILED at \S*CUDACachingAllocator\.cpp",
+            # Of cores. "[enforce fail at alloc_cpu.cpp:127] err == 0. " comes first.
+            r"(\[enforce fail at \S+\] .{0,30})?DefaultCPUAllocator: can't allocate memory",
+            r"std::bad_alloc",  # of C++, which torch tells as a RuntimeError
+            # oneDNN's, without a reason: seen where memory is limited. What it cannot do at all
+            # shows earlier, when it makes a primitive's descriptor.
+            r"could not create a primitive(?! desc)",
             # vLLM: after the weights nothing is left, or another process has it.
             r"No available memory for the cache blocks",
             r"larger than the available KV cache memory",

@@ -46,8 +46,44 @@ def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> objec
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
             Cause.OUT_OF_MEMORY,
         ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+            Cause.OUT_OF_MEMORY,
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Cause.OUT_OF_MEMORY),
+        (
+            RuntimeError(
+                "NVML_SUCCESS == DriverAPI::get()->nvmlInit_v2_() INTERNAL ASSERT FAILED at "
+                '"../c10/cuda/CUDACachingAllocator.cpp":963, please report a bug to PyTorch. '
+            ),
+            Cause.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 34359738368 bytes. Error code 12 (Cannot allocate "
+                "memory)"
+            ),
+            Cause.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError(  # torch 2.5
+                "[enforce fail at alloc_cpu.cpp:114] . DefaultCPUAllocator: can't allocate memory: "
+                "you tried to allocate 1099511627776 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            Cause.OUT_OF_MEMORY,
+        ),
+        (RuntimeError("std::bad_alloc"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("could not create a primitive"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("could not create a primitive descriptor for a matmul"), Cause.CRASHED),
         # Such words may be a post's.
         (ValueError("CUDA out of memory"), Cause.CRASHED),
+        (RuntimeError("no answer to 'std::bad_alloc'"), Cause.CRASHED),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Cause.CRASHED),
+        (RuntimeError("[enforce fail at inline_container.cc:257] . file not found"), Cause.CRASHED),
+        # The device is of no use after these, with however little.
+        (RuntimeError("CUDA error: device-side assert triggered"), Cause.CRASHED),
+        (RuntimeError("CUDA error: unspecified launch failure"), Cause.CRASHED),
         (RuntimeError("no answer to 'CUDA error: out of memory'"), Cause.CRASHED),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), Cause.CRASHED),
         (ValueError("anything else"), Cause.CRASHED),

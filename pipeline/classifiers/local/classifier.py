@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.local import batching, label_columns, model_folder
@@ -27,7 +27,7 @@ from pipeline.section import Section
 
 if TYPE_CHECKING:
     from pipeline.classifiers.local.loading import Loaded
-    from pipeline.classifiers.local.sequence_model import Tokens
+    from pipeline.classifiers.local.sequence_model import Started, Tokens
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # A GPU wants much work at once; a core's caches do not.
@@ -52,6 +52,9 @@ class _Read:
     @property
     def length(self) -> int:
         return len(self.tokens.ids)
+
+
+_UnderWay: TypeAlias = tuple[list[_Read], "Started"]
 
 
 class LocalModel(Classifier):
@@ -85,7 +88,7 @@ class LocalModel(Classifier):
         self._most_tokens: int = given or MOST_TOKENS[loaded.model.device]
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        under_way: deque[tuple[list[_Read], Any]] = deque()
+        under_way: deque[_UnderWay] = deque()
         for batch in self.batches(posts):
             for part in self._started(batch):
                 under_way.append(part)
@@ -125,28 +128,36 @@ class LocalModel(Classifier):
         tokens = self.model_at_work.tokenise([post.text for post in chunk])
         return [_Read(post.uri, one) for post, one in zip(chunk, tokens, strict=True)]
 
-    def _started(self, batch: list[_Read]) -> Iterator[tuple[list[_Read], Any]]:
-        """The batch and its logits; where memory lacks, in halves, and the batches that are made
-        from then on are half as large too."""
+    def _started(self, batch: list[_Read]) -> Iterator[_UnderWay]:
+        """The batch, begun; where memory lacks, in parts. What is as large as what did not fit is
+        not tried again, and the batches that are made from then on are as small as these parts."""
         model = self.model_at_work
-        logits = model.start([post.tokens for post in batch])
-        if logits is not None:
-            yield batch, logits
-            return
-        tokens = batch[0].length
-        if len(batch) == 1:
-            raise TaskError(
-                Cause.OUT_OF_MEMORY,
-                f"one post of {tokens} tokens does not fit {model.memory}: a GPU with more "
-                "(cluster.gres), or a smaller classifier.max_length or dtype",
-            )
-        self._most_tokens = min(self._most_tokens, max(1, len(batch) * tokens // 2))
-        half = len(batch) // 2
-        yield from self._started(batch[:half])
-        yield from self._started(batch[half:])
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            tokens = part[0].length
+            if len(part) == 1 or len(part) * tokens <= self._most_tokens:
+                started = model.start([post.tokens for post in part])
+                if started is not None:
+                    yield part, started
+                    continue
+                if len(part) == 1:
+                    raise self._too_long(tokens)
+                self._most_tokens = len(part) * tokens // 2
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
 
-    def _answers(self, batch: list[_Read], logits: Any) -> Iterator[Answer]:
-        for post, found in zip(batch, self.model_at_work.probabilities(logits), strict=True):
+    def _too_long(self, tokens: int) -> TaskError:
+        model = self.model_at_work
+        more = {"cuda": "a GPU with more (cluster.gres)", "cpu": "more of it (cluster.mem_gb)"}
+        return TaskError(
+            Cause.OUT_OF_MEMORY,
+            f"one post of {tokens} tokens does not fit {model.memory}: {more[model.device]}, "
+            "or a smaller classifier.max_length or dtype",
+        )
+
+    def _answers(self, batch: list[_Read], started: "Started") -> Iterator[Answer]:
+        for post, found in zip(batch, self.model_at_work.probabilities(started), strict=True):
             facts = {TRUNCATED: post.tokens.truncated}
             if found is None:
                 yield Answer(post.uri, reason="invalid_answer", facts=facts)

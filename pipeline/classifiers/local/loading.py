@@ -9,6 +9,7 @@ from pipeline.classifiers.local import hub, label_columns, machine
 from pipeline.classifiers.local.label_columns import LabelColumns
 from pipeline.classifiers.local.model_folder import BadModel, describe, fingerprint
 from pipeline.classifiers.local.sequence_model import SequenceModel, Wish
+from pipeline.classifiers.local.trial import try_out
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
 
@@ -33,7 +34,9 @@ def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: in
             _check_files(folder, revision)
         description = describe(folder, options["multi_label"])
         labels = label_columns.of(description, options["labels"])
-        model = SequenceModel(folder, description, _wish(options, environment, parallel_tasks))
+        wish = _wish(options, environment, parallel_tasks)
+        model = SequenceModel(folder, wish, multi_label=description.multi_label)
+        try_out(model, len(description.labels))
     except BadModel as bad:
         raise TaskError(Cause.REFUSED, f"the model {name} cannot be used: {bad}") from bad
     return Loaded(

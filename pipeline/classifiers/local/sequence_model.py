@@ -18,15 +18,11 @@ from transformers.utils import logging
 
 from pipeline import out_of_memory
 from pipeline.classifiers.local.machine import device
-from pipeline.classifiers.local.model_folder import BadModel, Description
-from pipeline.errors import Cause, TaskError
+from pipeline.classifiers.local.model_folder import BadModel
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # What a tokenizer of transformers has where nobody said how much its model can take.
 _NO_LIMIT = 1_000_000
-# Two posts of unlike length, to see that padding changes nothing: by rounding at most.
-_PROBES = ("The sun is out.", "The sun is out today, and nobody said that it would be.")
-_ROUNDING = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +32,16 @@ class Tokens:
     ids: list[int]
     type_ids: list[int]
     truncated: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """A batch that a GPU may still be at work on: `scores`, one a post and label, and of each post
+    whether they are `numbers`, are in the CPU's memory once `arrived` has come."""
+
+    scores: torch.Tensor
+    numbers: torch.Tensor
+    arrived: torch.cuda.Event | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +55,14 @@ class Wish:
 
 
 class SequenceModel:
-    """Loaded, and tried out. `dtype` and `device` are what it runs with; `ahead` is how many
+    """Loaded, on its device. `dtype` and `device` are what it runs with; `ahead` is how many
     batches should be started before the first one's answer is read, so that a GPU never waits.
 
     Raises TaskError where the machine lacks what was asked for, BadModel where the folder holds no
     classifier that can be relied on.
     """
 
-    def __init__(self, folder: Path, description: Description, wish: Wish) -> None:
+    def __init__(self, folder: Path, wish: Wish, *, multi_label: bool) -> None:
         self.device = device(
             wish.device,
             sees_gpu=torch.cuda.is_available(),
@@ -65,10 +71,11 @@ class SequenceModel:
         )
         self.ahead = 1 if self.device == "cuda" else 0
         self.dtype = self._dtype(wish.dtype)
-        self._multi_label = description.multi_label
+        self._multi_label = multi_label
         self._set_threads(wish.threads)
         logging.disable_progress_bar()
         self._tokenizer, self._model = self._load(folder)
+        self._check_tokenizer()
         self._backend = self._tokenizer.backend_tokenizer
         self._backend.no_padding()
         self._backend.enable_truncation(
@@ -80,7 +87,6 @@ class SequenceModel:
             "token_type_ids" in takes and "token_type_ids" in self._tokenizer.model_input_names
         )
         self._extra = {"use_cache": False} if "use_cache" in takes else {}
-        self._try_out(description)
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """May run in another thread meanwhile: it lets go of the interpreter, as `start` does."""
@@ -89,28 +95,29 @@ class SequenceModel:
             for one in self._backend.encode_batch(list(texts))
         ]
 
-    def start(self, batch: Sequence[Tokens]) -> torch.Tensor | None:
-        """Logits (posts, labels) that a GPU may still be at work on; None where memory lacks."""
+    def start(self, batch: Sequence[Tokens]) -> Started | None:
+        """All that is to be done for a batch, told to its device; None where memory lacks."""
         try:
             with torch.inference_mode():
-                return self._model(**self._inputs(batch), **self._extra).logits
-        except RuntimeError as error:
-            # Torch's allocator's, or the driver's or cuBLAS's: they leave the device as it was, so
-            # that a smaller batch may be tried.
+                return self._scored(self._model(**self._inputs(batch), **self._extra).logits)
+        except (RuntimeError, MemoryError) as error:
+            # An allocator's, or the driver's or cuBLAS's: they leave the device as it was, so that
+            # a smaller batch may be tried.
             if not out_of_memory.is_cause_of(error):
                 raise
         # Not in the block above: there, the error's frames still hold what filled the memory.
         torch.cuda.empty_cache()
         return None
 
-    def probabilities(self, logits: torch.Tensor) -> list[list[float] | None]:
+    def probabilities(self, started: Started) -> list[list[float] | None]:
         """By label, of each post; None where the model gave something that is no number."""
-        exact = logits.float()
-        scores = exact.sigmoid() if self._multi_label else exact.softmax(dim=1)
-        numbers = exact.isfinite().all(dim=1).tolist()
+        if started.arrived:
+            started.arrived.synchronize()
         return [
             row if is_number else None
-            for row, is_number in zip(scores.tolist(), numbers, strict=True)
+            for row, is_number in zip(
+                started.scores.tolist(), started.numbers.tolist(), strict=True
+            )
         ]
 
     @property
@@ -153,6 +160,8 @@ class SequenceModel:
         ) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's or the file system's: the model may be well
+            if out_of_memory.is_cause_of(error):
+                raise
             problem = str(error).strip().partition("\n")[0]
             raise BadModel(f"transformers cannot load it: {problem}") from error
         # transformers fills these with random numbers, and warns.
@@ -162,6 +171,18 @@ class SequenceModel:
                 f"it is no trained classifier: it has no weights for {', '.join(untrained[:4])}"
             )
         return tokenizer, model
+
+    def _check_tokenizer(self) -> None:
+        tokenizer = self._tokenizer
+        if tokenizer.pad_token_id is None:
+            raise BadModel("its tokenizer has no padding token")
+        embedded = self._model.get_input_embeddings().num_embeddings
+        # A model's table may have some rows more, to make its size a round one.
+        if not embedded / 2 <= len(tokenizer) <= embedded:
+            raise BadModel(
+                f"its tokenizer has {len(tokenizer)} tokens and the model {embedded}: they are not "
+                "of one model"
+            )
 
     def _max_length(self, asked: int | None) -> int:
         limits = [self._tokenizer.model_max_length, *self._positions()]
@@ -180,6 +201,23 @@ class SequenceModel:
             if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
         ]
         return tables or [getattr(self._model.config, "max_position_embeddings", _NO_LIMIT)]
+
+    def _scored(self, logits: torch.Tensor) -> Started:
+        exact = logits.float()
+        scores = exact.sigmoid() if self._multi_label else exact.softmax(dim=1)
+        numbers = exact.isfinite().all(dim=1)
+        if self.device == "cpu":
+            return Started(scores=scores, numbers=numbers, arrived=None)
+        # Now, not when they are read: a GPU does what it is told in turn, so that what is told
+        # after the next batch has been started waits for that one too.
+        arrived = torch.cuda.Event()
+        started = Started(
+            scores=scores.to("cpu", non_blocking=True),
+            numbers=numbers.to("cpu", non_blocking=True),
+            arrived=arrived,
+        )
+        arrived.record()
+        return started
 
     def _inputs(self, batch: Sequence[Tokens]) -> dict[str, torch.Tensor]:
         tokenizer = self._tokenizer
@@ -202,34 +240,3 @@ class SequenceModel:
         if self._tokenizer.padding_side == "left":
             return torch.tensor([[padding] * (longest - len(row)) + row for row in rows])
         return torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
-
-    def _try_out(self, description: Description) -> None:
-        """What a model can be wrong in without an error: then every label would be."""
-        tokenizer = self._tokenizer
-        if tokenizer.pad_token_id is None:
-            raise BadModel("its tokenizer has no padding token")
-        embedded = self._model.get_input_embeddings().num_embeddings
-        # A model's table may have some rows more, to make its size a round one.
-        if not embedded / 2 <= len(tokenizer) <= embedded:
-            raise BadModel(
-                f"its tokenizer has {len(tokenizer)} tokens and the model {embedded}: they are not "
-                "of one model"
-            )
-        short, long = self.tokenise(_PROBES)
-        alone, together = self.start([short]), self.start([short, long])
-        if alone is None or together is None:
-            raise TaskError(Cause.OUT_OF_MEMORY, f"two short posts do not fit {self.memory}")
-        if alone.shape[1] != len(description.labels):
-            raise BadModel(
-                f"it gives {alone.shape[1]} numbers for the {len(description.labels)} labels of "
-                "its config.json"
-            )
-        (single,), (padded, _) = self.probabilities(alone), self.probabilities(together)
-        if single is None or padded is None:
-            raise BadModel(f"what it gives in {self.dtype} is no number (NaN)")
-        most = max(abs(a - b) for a, b in zip(single, padded, strict=True))
-        if most > _ROUNDING[self.dtype]:
-            raise BadModel(
-                f"a longer post in the same batch changes its probabilities by {most:.3f}: its "
-                "padding token or side is wrong"
-            )
