@@ -14,6 +14,13 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where two processes share the tests by file, those that wait for a Slurm begin: they take the
+    longest, and whoever is through with them goes on with the others."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "slurm" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -133,9 +133,12 @@ def test_a_stopped_cluster_leaves_no_process_and_no_cgroup(lone_cluster: SlurmCl
 
 
 @pytest.mark.usefixtures("cluster")  # its programs are there, and it is not to be disturbed
-def test_a_cluster_ends_with_an_owner_that_is_killed(tmp_path: pathlib.Path) -> None:
+def test_a_cluster_ends_with_an_owner_that_is_killed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("slurm")  # a socket's path has 108 characters at most
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path)],
+        [sys.executable, "-c", OWNER, str(folder)],
         cwd=pathlib.Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,
@@ -147,7 +150,7 @@ def test_a_cluster_ends_with_an_owner_that_is_killed(tmp_path: pathlib.Path) -> 
     owner.communicate()
     wait_for(lambda: not alive(lives), 30, "all processes have ended")
     assert list(watchdog.cgroups(f"{name}n*")) == []
-    assert (tmp_path / "log" / "watchdog.log").read_text() == ""
+    assert (folder / "log" / "watchdog.log").read_text() == ""
 
 
 def test_without_slurmdbd_sacct_fails_and_afterwards_nothing_is_lost(

@@ -22,7 +22,7 @@ from tests.pipeline import tiny_model
 
 pytestmark = pytest.mark.slurm
 
-POSTS = 1_500
+POSTS = 4_000
 
 
 def worker(run_dir: pathlib.Path) -> int | None:
