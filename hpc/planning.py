@@ -28,6 +28,7 @@ from pipeline.model import JsonObject, Shard
 from pipeline.scan import day_before
 from pipeline.shards import Sizes
 from pipeline.supersede import OTHER_CONFIG, UNLABELABLE
+from pipeline.tokens import Paid
 
 # The local executor has no limit on an array's index; one array holds any run.
 LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
@@ -95,13 +96,15 @@ class Scope:
 class Draft:
     """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
     which on it looked; None: the whole backlog. `unlabelled_before` counts the rows from before
-    that (to a day) that are more than there are labels: copies, or posts that came late."""
+    that (to a day) that are more than there are labels: copies, or posts that came late. `paid` is
+    what posts of the same question have used, where that has a price."""
 
     source: str
     since: datetime | None
     counts: Counts
     sizes: Sizes
     unlabelled_before: int | None = None
+    paid: Paid | None = None
 
 
 def terms(config: Config, slurm: Slurm) -> Terms:
@@ -231,5 +234,12 @@ def _staged(
             counts=counts,
             sizes=sizes,
             unlabelled_before=unlabelled,
+            paid=_paid(agreed, connection),
         )
         yield draft, connection
+
+
+def _paid(agreed: Terms, connection: duckdb.DuckDBPyConnection) -> Paid | None:
+    if not agreed.classifier.get("price"):
+        return None
+    return ledger.paid(connection, agreed.config.name, "labelled", agreed.question.hash)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hpc import caretaker, cli, first_look, records, rundir, summary, takeup
+from hpc import caretaker, cli, first_look, forecast, records, rundir, summary, takeup
 from hpc.cli import Verb
 from hpc.collect import forget, register
 from hpc.drive import Look, Say, begin, look, unsubmitted
@@ -68,9 +68,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         only_labelled_by=given.only_labelled_by,
     )
     if given.dry_run:
+        say("dry run: nothing is submitted, nothing is written")
         draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, scope, say)
-        return 0, _document(None, draft, [])
+        return 0, _document(agreed, draft, None, dry_run=True)
     slurm = None if agreed.is_local else Slurm()
     if given.caretaker and slurm is None:
         raise InputError("--caretaker: a run of the local executor needs none")
@@ -99,7 +100,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = runs[-1][0] if runs else None
     code = max((summary.EXIT_CODE[end.state] for end in ends if end), default=0)
     _tell_end(run, ends[-1] if ends else None, say)
-    return code, _document(run, draft, takeup.array_jobs(run))
+    return code, _document(agreed, draft, run)
 
 
 def _submit(run: Run, slurm: Slurm, say: Say) -> None:
@@ -153,6 +154,8 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         f"{sizes.count:,} shards of {sizes.rows + bool(sizes.larger):,} posts at most, "
         f"{counted(len(planned), 'array')}, {at_once} tasks at once"
     )
+    for line in forecast.lines(forecast.of(agreed.classifier, counts.posts, draft.paid)):
+        say(line)
 
 
 def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
@@ -167,17 +170,22 @@ def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
         say(f"\nnext: {end.next_command(run)}")
 
 
-def _document(run: Run | None, draft: Draft, jobs: list[int]) -> dict[str, Any]:
-    if run is None:
-        shards = draft.sizes.count
-        posts = draft.counts.posts
-        return {"run_id": None, "run_dir": None, "posts": posts, "shards": shards, "array_jobs": []}
+def _document(
+    agreed: Terms, draft: Draft, run: Run | None, *, dry_run: bool = False
+) -> dict[str, Any]:
+    posts = run.manifest.posts if run else draft.counts.posts
+    told = forecast.of(agreed.classifier, posts, draft.paid)
     return {
-        "run_id": run.run_id,
-        "run_dir": str(run.folder),
-        "posts": run.manifest.posts,
-        "shards": len(run.manifest.shards),
-        "array_jobs": jobs,
+        "run_id": run.run_id if run else None,
+        "run_dir": str(run.folder) if run else None,
+        "posts": posts,
+        "shards": len(run.manifest.shards) if run else draft.sizes.count,
+        "array_jobs": takeup.array_jobs(run),
+        "dry_run": dry_run,
+        "requests": told.requests,
+        "quota_minutes": told.minutes,
+        "cost_estimate": told.cost,
+        "currency": told.currency,
     }
 
 

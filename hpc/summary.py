@@ -124,7 +124,7 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
         return line
     beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
     rate = sum(beats) / 60 or done / seconds
-    return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
+    return f"{line}, {rate * 60:,.0f} a minute, {duration((posts - done) / rate)} to go"
 
 
 def _cost(run: Run, observation: Observation, state: RunState) -> list[str]:
@@ -194,8 +194,10 @@ def _shortened(indices: str, longest: int = 60) -> str:
     return indices[:longest].rpartition(",")[0] + ",…"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = int(seconds // 60)
+    if minutes >= 4320:
+        return f"about {minutes // 1440} days"
     if minutes >= 120:
         return f"about {minutes // 60} h"
     return f"about {minutes} min" if minutes else "less than a minute"

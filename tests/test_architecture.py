@@ -22,7 +22,8 @@ LONGEST = 250
 PURE = {
     f"hpc.{name}"
     for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
-                 "slurm_states", "model", "agreement", "resampling", "comparison", "usage")
+                 "slurm_states", "model", "agreement", "resampling", "comparison", "usage",
+                 "forecast")
 }  # fmt: skip
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
             "re", "typing", "pathlib", "numpy"}  # fmt: skip

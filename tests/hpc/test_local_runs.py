@@ -11,6 +11,8 @@ from tests.hpc.conftest import Here
 from tests.hpc.told import most_at_once
 from tests.pipeline import builders
 
+# What a classifier without quota and price will take.
+NOT_KNOWN = {"requests": None, "quota_minutes": None, "cost_estimate": None, "currency": None}
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 
@@ -64,12 +66,15 @@ def test_a_submission_is_one_document_for_programs(bench: Bench) -> None:
         "posts": 4,
         "shards": 2,
         "array_jobs": [],
+        "dry_run": False,
+        **NOT_KNOWN,
     }
     assert "gathered 2 shards: 0 rows before, 4 added, 4 after\n" in done.stderr
     assert "1 left out by --limit" in done.stderr
     planned = bench.submit("--json", "--dry-run", "--set", "sharding.shards=1")
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
+        "dry_run": True, **NOT_KNOWN,
     }  # fmt: skip
     assert bench.document("gather") == {
         "rows_before": 4,
