@@ -108,6 +108,21 @@ def test_a_server_in_the_task_is_known_by_its_command(tmp_path: Path) -> None:
             {"ready": "health"},
             "classifier.server.ready: should be a path that begins with /, not 'health'",
         ),
+        (
+            {"command": ["vllm", "--port={prot}", "{port}"]},
+            "classifier.server.command: nothing fills in {prot} (did you mean {port}?); "
+            "known: {port}, {host}, {model}, {scratch}",
+        ),
+        (
+            {"tuning": ["--tensor-parallel-size", "{gpus}"]},
+            "classifier.server.tuning: nothing fills in {gpus}; "
+            "known: {port}, {host}, {model}, {scratch}",
+        ),
+        (
+            {"env": {"HF_HOME": "{Scratch}"}},
+            "classifier.server.env.HF_HOME: nothing fills in {Scratch} (did you mean "
+            "{scratch}?); known: {port}, {host}, {model}, {scratch}",
+        ),
         ({"ready_seconds": 0}, "classifier.server.ready_seconds: should be more than 0, not 0"),
         (
             {"redy": "/x"},
@@ -135,6 +150,29 @@ def test_a_server_of_ones_own_has_no_quota(tmp_path: Path) -> None:
 def test_a_port_may_be_given_by_a_variable(tmp_path: Path) -> None:
     read = given(tmp_path, command=["ollama", "serve"], env={"OLLAMA_HOST": "{host}:{port}"})
     assert options.freeze(read)["server_command"] == ["ollama", "serve"]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        '{"backend":"xgrammar"}',
+        '{"a": {"b": {}}}',
+        "{}",
+        "{{ messages }}",
+        "{{messages}}",
+        "${HOME}/x",
+        "{a,b}",
+        r"\d{3}",
+    ],
+)
+def test_braces_that_are_no_placeholder_are_the_servers_own(tmp_path: Path, own: str) -> None:
+    """JSON, a template's, a shell's, a pattern's."""
+    read = given(tmp_path, command=[*COMMAND, own], tuning=[own], env={"A": own})
+    thawed = options.thaw({"model": "m", **options.freeze(read)})
+    assert thawed
+    assert thawed.command[-2:] == (own, own)
+    values = {"port": "1", "host": "h", "scratch": "/s"}
+    assert [thawed.filled(text, **values) for text in (own, thawed.env["A"])] == [own, own]
 
 
 @pytest.mark.parametrize("flag", ["--max-tokens-per-step", "--tokenizer", "--keyring"])
