@@ -35,6 +35,9 @@ class Section:
     def error(self, key: str, problem: str) -> InputError:
         return InputError(f"{self.source}: {self.key_path(key) or 'the file'}: {problem}")
 
+    def missing(self, key: str, otherwise: str = "") -> InputError:
+        return self.error(key, f"is missing{self._did_you_mean(key)}{otherwise}")
+
     def has(self, key: str) -> bool:
         self._known.add(key)
         return self._values.get(key) is not None
@@ -43,7 +46,7 @@ class Section:
         if self.has(key):
             return self._values[key]
         if default is _REQUIRED:
-            raise self.error(key, "is missing" + self._did_you_mean(key))
+            raise self.missing(key)
         return default
 
     def text(self, key: str, default: Any = _REQUIRED) -> Any:

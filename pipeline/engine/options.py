@@ -41,6 +41,8 @@ class Options:
 def freeze(section: Section) -> JsonObject:
     """The address of a server, or what starts one. Raises InputError, with the key's path."""
     if not section.has("server"):
+        if not section.has("base_url"):
+            raise section.missing("base_url", "; or give server, which each task starts for itself")
         return {"base_url": base_url(section)}
     if section.has("base_url"):
         raise section.error("base_url", "give either base_url or server, not both")

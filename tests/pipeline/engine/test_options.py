@@ -141,6 +141,15 @@ def test_both_kinds_of_server_are_one_too_many(tmp_path: Path) -> None:
     assert refused(both) == "classifier.base_url: give either base_url or server, not both"
 
 
+@pytest.mark.parametrize(
+    ("keys", "near"),
+    [({}, ""), ({"base_ulr": "http://x/v1"}, " (did you mean 'base_ulr'?)")],
+)
+def test_without_either_both_ways_are_told(tmp_path: Path, keys: dict[str, Any], near: str) -> None:
+    otherwise = "; or give server, which each task starts for itself"
+    assert refused(section(keys, tmp_path)) == f"classifier.base_url: is missing{near}{otherwise}"
+
+
 def test_a_server_of_ones_own_has_no_quota(tmp_path: Path) -> None:
     both = section({"server": {"command": COMMAND}, "requests_per_minute": 60}, tmp_path)
     said = "classifier.requests_per_minute: a server of the task's own has no quota"
