@@ -79,10 +79,19 @@ class Section:
             raise self.error(key, f"should be true or false, not {value!r}")
         return value
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: Any = _REQUIRED) -> Any:
+    def choice(
+        self,
+        key: str,
+        allowed: tuple[str, ...],
+        default: Any = _REQUIRED,
+        *,
+        other_words: Mapping[str, str] | None = None,
+    ) -> Any:
+        """`other_words`: what people say for one of `allowed` and spelling does not tell."""
         value = self.value(key, default)
         if value is not default and value not in allowed:
-            near = _nearest(str(value), allowed)
+            meant = (other_words or {}).get(str(value).lower(), str(value))
+            near = _nearest(meant, allowed)
             raise self.error(key, f"should be one of {', '.join(allowed)}, not {value!r}{near}")
         return value
 
