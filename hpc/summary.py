@@ -82,6 +82,7 @@ def document(run: Run, observation: Observation, judged: Sequence[Judgement]) ->
 
 def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> str:
     """A line for each state and cause, then what a person needs to know, then the next command."""
+    whole = run_state(judged)
     groups: dict[tuple[State, str], list[Judgement]] = {}
     for one in judged:
         groups.setdefault((one.state, str(one.cause or "")), []).append(one)
@@ -93,15 +94,15 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
                 rows.append((str(state), cause, f"{len(shards):,}", indices))
     widths = [max(len(row[at]) for row in rows) for at in range(3)]
     lines = [
-        f"run {run.run_id}: {run_state(judged)}",
+        f"run {run.run_id}: {whole}",
         "",
         *(
             f"  {state:<{widths[0]}}  {cause:<{widths[1]}}  {count:>{widths[2]}}  {indices}"
             for state, cause, count, indices in rows
         ),
         "",
-        _progress(run, observation, run_state(judged)),
-        *_cost(run, observation, run_state(judged)),
+        _progress(run, observation, whole),
+        *_cost(run, observation, whole),
         *_messages(judged),
         *_troubles(observation, judged),
     ]

@@ -1,6 +1,7 @@
 """A run in words and as a document, for made-up judgements."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -210,6 +211,21 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
         "stalled": False,
     }
     assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
+
+
+def test_a_table_looks_through_the_shards_for_the_runs_state_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be 10,000 of them."""
+    looked: list[int] = []
+
+    def counting(judged: Sequence[Judgement]) -> RunState:
+        looked.append(len(judged))
+        return run_state(judged)
+
+    monkeypatch.setattr(summary, "run_state", counting)
+    summary.table(run, observed(FACTS), JUDGED)
+    assert looked == [8]
 
 
 PRECEDENCE = [
