@@ -110,10 +110,20 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
 
 
 def _progress(run: Run, observation: Observation, state: RunState) -> str:
-    """With rate and time to go only while something runs: a blocked run gets nowhere by itself.
-    The rate is what the running tasks say of themselves; until they do, the mean so far."""
+    """With rate and time to go only while something runs: a blocked run gets nowhere by itself."""
     done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
-    line = f"{done:,} of {posts:,} posts done ({_percent(done, posts)})"
+    line = f"{done:,} of {counted(posts, 'post')} done ({_percent(done, posts)})"
+    a_second = _rate(observation, done) if state is RunState.RUNNING and done != posts else 0.0
+    if not a_second:
+        return line
+    to_go = duration((posts - done) / a_second)
+    return f"{line}, {a_second * 60:,.0f} a minute, {to_go} to go"
+
+
+def _rate(observation: Observation, done: int) -> float:
+    """Posts a second, as the running tasks say of themselves; where they say nothing yet, the mean
+    so far. 0 where nobody can tell: texts that are too short are done before the first answer, for
+    which a server may have to start."""
     starts = [
         attempt.record.started_at
         for shard in observation.shards
@@ -121,11 +131,13 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
         if attempt.record and attempt.record.started_at
     ]
     seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
-    if done in (0, posts) or seconds < 1 or state is not RunState.RUNNING:
-        return line
+    if not done or seconds < 1:
+        return 0.0
     beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
-    rate = sum(beats) / 60 or done / seconds
-    return f"{line}, {rate * 60:,.0f} a minute, {duration((posts - done) / rate)} to go"
+    if any(beats):
+        return sum(beats) / 60
+    answered = not beats or any(shard.output.verified for shard in observation.shards)
+    return done / seconds if answered else 0.0
 
 
 def _cost(run: Run, observation: Observation, state: RunState) -> list[str]:
