@@ -83,7 +83,7 @@ def _going_on(run: Run, now: Look, ended: Ended) -> str:
         grace = run.cluster["grace_seconds"]
         return f"go on, after {grace:g} s, with: python -m hpc.resubmit --force {run.folder}"
     if now.state is RunState.COMPLETE:
-        return f"next: {now.next_command(run)}"
+        return now.what_next(run)
     return f"go on with: {now.next_command(run)}"
 
 

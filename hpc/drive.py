@@ -8,7 +8,7 @@ from hpc import plan, records, submission
 from hpc.arrays import compress
 from hpc.capacity import Capacity, alive_tasks, capacity
 from hpc.cluster import ask_of, resources_of
-from hpc.collect import Gathered, gather
+from hpc.collect import Gathered, gather, is_gathered
 from hpc.judge import judge_all, why_ended
 from hpc.model import ArrayPlan, Ask, Judgement, Limits, Observation, Run, State, Submission
 from hpc.observe import observe
@@ -37,6 +37,12 @@ class Look:
         if self.state is not RunState.COMPLETE and plan.refusal(self.observation):
             return next_command(run, RunState.BLOCKED)
         return next_command(run, self.state)
+
+    def what_next(self, run: Run) -> str:
+        """A line for a person: what to type next, or that there is nothing."""
+        if self.state is RunState.COMPLETE and is_gathered(run, self.observation):
+            return f"nothing is left to do: every post has its row in {run.manifest.database}"
+        return f"next: {self.next_command(run)}"
 
     @property
     def is_going_on(self) -> bool:

@@ -235,6 +235,23 @@ def test_status_of_a_run_that_nobody_has_submitted(bench: Bench) -> None:
     assert bench.document("status", code=0)["state"] == "complete"
 
 
+def test_of_a_run_that_is_gathered_nothing_is_left_to_do(bench: Bench, here: Here) -> None:
+    run = valence_run(bench.folder, 4)
+    builders.publish_shard(run.folder, run.manifest, 0)
+    assert here("gather").returncode == 0
+    builders.publish_shard(run.folder, run.manifest, 1)
+    gather = f"next: python -m hpc.gather {run.folder}"
+    nothing = f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb"
+    assert here("status").stdout.splitlines()[-1] == gather
+    assert here("gather").returncode == 0
+    assert here("status").stdout.splitlines()[-1] == nothing
+    assert here("resubmit").stdout.splitlines()[-1] == nothing
+    # An output that was made again since is one that the database does not have.
+    output_path(run.folder, 1).unlink()
+    builders.publish_shard(run.folder, run.manifest, 1, attempt=2)
+    assert here("status").stdout.splitlines()[-1] == gather
+
+
 def test_posts_that_come_later_are_a_run_of_their_own(bench: Bench) -> None:
     bench.config(posts=3)
     bench.submit()
