@@ -10,7 +10,8 @@ from hpc.drive import Look, Say, look, slurm_of
 from hpc.ending import Ended, end_jobs, end_tasks
 from hpc.model import Run, State
 from hpc.slurm import Slurm
-from hpc.summary import RunState, counted, posts_done
+from hpc.summary import RunState, posts_done
+from pipeline.wording import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +31,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     done = [shard for shard in shards if shard.output.verified]
     published, in_all = sum(shard.posts for shard in done), sum(map(posts_done, shards))
     say(
-        f"kept: {len(done):,} of {counted(len(shards), 'shard')} done ({published:,} posts), "
-        f"{in_all - published:,} posts in checkpoint parts"
+        f"kept: {len(done):,} of {counted(len(shards), 'shard')} done "
+        f"({counted(published, 'post')}), "
+        f"{counted(in_all - published, 'post')} in checkpoint parts"
     )
     say(_going_on(run, now, ended))
     return cli.FAILED if ended.left else 0, {

@@ -15,8 +15,9 @@ from hpc.observe import observe
 from hpc.remedies import groups, needs_limits
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, counted, next_command, run_state
+from hpc.summary import RunState, next_command, run_state
 from pipeline.errors import Cause
+from pipeline.wording import counted
 
 Say = Callable[[str], None]
 
@@ -223,9 +224,10 @@ def bring_in(run: Run, now: Look, say: Say) -> Gathered:
 def told_of(gathered: Gathered) -> str:
     extra = [f"{gathered.unlabelable:,} of them cannot be labelled"] if gathered.unlabelable else []
     if gathered.already_present:
-        extra.append(f"{gathered.already_present:,} posts had a row already")
+        extra.append(f"{counted(gathered.already_present, 'post')} had a row already")
     line = (
-        f"gathered {gathered.shards:,} shards: {gathered.rows_before:,} rows before, "
+        f"gathered {counted(gathered.shards, 'shard')}: "
+        f"{counted(gathered.rows_before, 'row')} before, "
         f"{gathered.rows_added:,} added, {gathered.rows_after:,} after"
     )
     return f"{line} ({'; '.join(extra)})" if extra else line

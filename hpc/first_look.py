@@ -8,6 +8,7 @@ import duckdb
 from pipeline import ledger, store
 from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.sql import quoted
+from pipeline.wording import counted
 
 SHOWN_VALUES = 6
 COUNT_TYPE = "UINTEGER"  # what an answer cost: no label
@@ -46,7 +47,7 @@ def _counts(labels: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     labelled = sum(count for reason, count in rows if reason is None)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rows if reason is not None)
     rest = f", {total - labelled:,} cannot be ({reasons})" if reasons else ""
-    return [f"  {total:,} posts: {labelled:,} labelled{rest}"]
+    return [f"  {counted(total, 'post')}: {labelled:,} labelled{rest}"]
 
 
 def _column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: str) -> str:

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, replace
 
-from hpc.summary import counted, duration
+from hpc.summary import duration
 from hpc.usage import cost_of, money
 from pipeline.model import JsonObject
 from pipeline.tokens import Paid
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,10 +13,11 @@ from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, counted
+from hpc.summary import RunState
 from hpc.supervision import supervise
 from pipeline import config
 from pipeline.errors import BusyError, InputError
+from pipeline.wording import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,15 +131,17 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         say("the watermark stays where it is: a plain submit goes on from there and takes the rest")
         outside = f"{counts.outside:,} without a label under {scope.only_labelled_by}, "
     say(
-        f"{draft.source}: {counts.rows:,} rows: {outside}{counts.duplicates:,} copies of a uri, "
+        f"{draft.source}: {counted(counts.rows, 'row')}: {outside}"
+        f"{counted(counts.duplicates, 'copy', 'copies')} of a uri, "
         f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
         f"--limit, {counts.posts:,} to label"
     )
     if counts.older:
-        say(f"{counts.older:,} posts came late, from before the watermark: --backfill takes them")
+        late = counted(counts.older, "post")
+        say(f"{late} came late, from before the watermark: --backfill takes them")
     if draft.unlabelled_before:
         say(
-            f"{draft.unlabelled_before:,} rows from before that are more than there are labels: "
+            f"{counted(draft.unlabelled_before, 'row')} more than labels from before that: "
             "copies, or posts that came late; python -m hpc.audit tells, --backfill takes them"
         )
     if not counts.posts:
@@ -149,10 +152,10 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         array_size=agreed.array_size,
         max_parallel=agreed.cluster["max_parallel"],
     )
-    at_once = planned[0].parallel_tasks
+    at_once, largest = planned[0].parallel_tasks, sizes.rows + bool(sizes.larger)
     say(
-        f"{sizes.count:,} shards of {sizes.rows + bool(sizes.larger):,} posts at most, "
-        f"{counted(len(planned), 'array')}, {at_once} tasks at once"
+        f"{counted(sizes.count, 'shard')} of {counted(largest, 'post')} at most, "
+        f"{counted(len(planned), 'array')}, {counted(at_once, 'task')} at once"
     )
     for line in forecast.lines(forecast.of(agreed.classifier, counts.posts, draft.paid)):
         say(line)

@@ -10,6 +10,7 @@ from typing import Any
 from hpc.arrays import compress
 from hpc.model import Judgement, Observation, Run, ShardFacts, State
 from hpc.usage import Usage, usage_line, usage_of
+from pipeline.wording import counted
 
 
 class RunState(StrEnum):
@@ -149,10 +150,6 @@ def _usage(run: Run, observation: Observation) -> Usage | None:
     return usage_of(
         observation.shards, posts=run.manifest.posts, price=run.manifest.classifier.get("price")
     )
-
-
-def counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -19,6 +19,7 @@ from pipeline.last_words import blames_post
 from pipeline.manifest import Manifest
 from pipeline.model import Answer, Post, WorkOrder
 from pipeline.pump import answers
+from pipeline.wording import counted
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 # In one set: blanks and invisible characters may alternate. U+3000 is Unicode's last white space.
@@ -104,7 +105,7 @@ class Task:
         here: texts that are too short, and posts at which a task died when it asked them alone."""
         known = set(self._checkpoint.answered()["uri"].to_pylist())
         say(
-            f"shard {self._order.shard_index}: {posts.num_rows} posts, "
+            f"shard {self._order.shard_index}: {counted(posts.num_rows, 'post')}, "
             f"{len(known)} of them from checkpoints"
         )
         crashed = map(int, filter(None, self._order.crashed.split(",")))
@@ -127,7 +128,7 @@ class Task:
                 self._in_hand.will_be_asked(row)
         if evidence.held:
             say(
-                f"after crashes: {len(evidence.alone)} posts set aside, "
+                f"after crashes: {counted(len(evidence.alone), 'post')} set aside, "
                 f"{len(alone)} to be asked one at a time"
             )
         self._heart = Heart(
@@ -183,7 +184,7 @@ class Task:
             self._in_hand.blamed = True
             raise TaskError(
                 Cause.CRASHED,
-                f"the classifier left {len(awaited)} posts without an answer, "
+                f"the classifier left {counted(len(awaited), 'post')} without an answer, "
                 f"such as {min(awaited)}",
                 blames_post=True,
             )
