@@ -79,7 +79,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     root = settings.storage.run_root
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
-            taken = takeup.take_up(settings, slurm, held, say)
+            taken, elsewhere = takeup.take_up(settings, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:
@@ -100,6 +100,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         ]
     run = runs[-1][0] if runs else None
     code = max((summary.EXIT_CODE[end.state] for end in ends if end), default=0)
+    if run is None and elsewhere and (given.wait or slurm is None):
+        # Whoever waits for the labels, as a script does, has not got them yet.
+        code = summary.EXIT_CODE[RunState.RUNNING]
+        say(f"next: python -m hpc.status {elsewhere[-1].folder}")
     _tell_end(run, ends[-1] if ends else None, say)
     return code, _document(agreed, draft, run)
 

@@ -15,14 +15,16 @@ from pipeline.errors import BusyError
 
 def take_up(
     settings: Config, slurm: Slurm | None, held: ExitStack, say: Say
-) -> list[tuple[Run, int]]:
+) -> tuple[list[tuple[Run, int]], list[Run]]:
     """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
-    which are entered into `held`. Without a Slurm: the local runs that were interrupted.
+    which are entered into `held`, and those that somebody else holds, which are in good hands, and
+    said to be. Without a Slurm: the local runs that were interrupted.
 
-    A run that somebody else holds is in good hands, and said to be. One that was never submitted,
-    and that sbatch refuses now, is removed: its posts go into the next.
+    One that was never submitted, and that sbatch refuses now, is removed: its posts go into the
+    next.
     """
     taken: list[tuple[Run, int]] = []
+    elsewhere: list[Run] = []
     for run in rundir.named(settings.storage.run_root, settings.name):
         if run.is_local != (slurm is None):
             continue
@@ -32,11 +34,12 @@ def take_up(
             lock = held.enter_context(rundir.lock_run(run))
         except BusyError as error:
             say(str(error))
+            elsewhere.append(run)
             continue
         say(f"run {run.folder} was left unfinished: going on with it, as it was configured then")
         if slurm is None or _submitted(run, slurm, say):
             taken.append((run, lock))
-    return taken
+    return taken, elsewhere
 
 
 def array_jobs(run: Run | None) -> list[int]:
