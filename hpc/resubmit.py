@@ -71,7 +71,7 @@ def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> 
     """Runs local tasks, and says what became of them."""
     for one in sent:
         time.sleep(one.plan.delay_s)
-        local.run_array(run, one, lock)
+        local.run_array(run, one, lock, say)
     end = look(run, None, lock_is_ours=True)
     say(table(run, end.observation, end.judged))
     say(f"\n{end.what_next(run)}")

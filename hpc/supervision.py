@@ -100,7 +100,7 @@ def _sent(
     if slurm is None:
         for one in sent:
             time.sleep(one.plan.delay_s)
-            local.run_array(run, one, lock)
+            local.run_array(run, one, lock, say)
     return True
 
 

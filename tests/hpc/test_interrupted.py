@@ -78,6 +78,38 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     assert bench.asked() == once(40)
 
 
+def test_ctrl_c_says_at_once_what_is_waited_for_and_a_second_one_leaves(
+    bench: Bench, here: Here
+) -> None:
+    """A service takes its time; whoever does not want to wait for it loses nothing either."""
+    gate = bench.folder / "gate"
+    bench.config(posts=10, classifier={"gate": str(gate)}, retry={"max_attempts": 1})
+    driver = started(bench, 2)
+    until(lambda: len(bench.asked()) == 2, "both wait for an answer")
+    driver.send_signal(signal.SIGINT)
+    assert driver.stdout
+    assert next(line for line in driver.stdout if line.startswith("telling")) == (
+        "telling 2 tasks to stop, which takes up to 30 s: what is answered is kept; Ctrl-C again "
+        "leaves at once, and the rest stops by itself\n"
+    )
+    (run,) = bench.runs()
+    records = list((run / "logs" / "0001").glob("[0-9]*.task.json"))
+    until(lambda: all('"told_to_stop"' in one.read_text() for one in records), "it is noted")
+    driver.send_signal(signal.SIGINT)
+    assert said(ended(driver, within=10)) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert len(tasks_of(bench.folder)) == 2
+    assert said(here("submit", "--config", bench.path)) == (3, "")
+    gate.touch()
+    until_free(run)
+    assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
+    assert len(bench.asked()) == sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == 2
+    assert said(bench.submit()) == (0, "")
+    assert labelled(bench, 10)
+    assert bench.asked() == once(10)
+
+
 def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: Bench) -> None:
     bench.config(posts=40, classifier={"seconds": 0.02})
     driver = started(bench, 2, "--limit", 30)
