@@ -12,7 +12,7 @@ from hpc.collect import Gathered, gather, is_gathered
 from hpc.judge import judge_all, why_ended
 from hpc.model import ArrayPlan, Ask, Judgement, Limits, Observation, Run, State, Submission
 from hpc.observe import observe
-from hpc.remedies import groups, needs_limits
+from hpc.remedies import groups, needs_limits, told
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import RunState, next_command, run_state
@@ -159,6 +159,8 @@ def begin(
         for shard in shards
     }
     plans = arrays_for(run, slurm, now, shards, override)
+    for line in told(plans, now.judged):
+        say(line)
     try:
         sent = submission.send(run, slurm, plans, crashed, forced=forced)
     except SlurmError as error:

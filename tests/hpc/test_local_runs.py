@@ -104,6 +104,7 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
     done = bench.submit()
     assert said(done) == (0, "")
     assert (
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted\n"
         "attempt 2: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
         in done.stdout
     )
@@ -153,6 +154,8 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     forced = bench.hpc("resubmit", "--force")
     assert said(forced) == (0, "")
     assert forced.stdout.startswith(
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted; attempts used "
+        "up: 2\n"
         "attempt 3: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
         f"run {run.name}: complete\n"
     )
