@@ -23,12 +23,12 @@ IN_FLIGHT = frozenset({State.PLANNED, State.QUEUED, State.RUNNING, State.UNKNOWN
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    cli.config_arguments(parser)
     parser.add_argument("--post", metavar="URI", help="the story of one post, in words")
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    settings = config.load(given.config)
+    settings = config.load(given.config, tuple(given.set))
     source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
         code, lines = story(

@@ -21,7 +21,7 @@ from pipeline.wording import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    cli.config_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan, touch nothing")
     onward = parser.add_mutually_exclusive_group()
     onward.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
@@ -51,9 +51,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "overlap",
     )
     parser.add_argument("--limit", type=cli.at_least(1), help="the oldest N posts only")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
-    )
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
