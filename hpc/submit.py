@@ -76,7 +76,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     root = settings.storage.run_root
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
-            taken, elsewhere = takeup.take_up(settings, slurm, held, say)
+            taken, elsewhere = takeup.take_up(agreed, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:

@@ -267,6 +267,26 @@ def test_planning_that_is_interrupted_in_the_middle_of_a_query_leaves_nothing(
     assert (done.stdout, list(root.iterdir())) == ("", [root / ".lock"])
 
 
+def test_a_superseded_run_that_is_blocked_is_not_gone_on_with(bench: Bench) -> None:
+    """Each plain submit took it up again, and ended as it did: blocked, or with labels of the old
+    question, paid for beside the new ones."""
+    bench.config(posts=4, retry={"max_attempts": 1})
+    bench.tell(1, "fail")
+    assert said(bench.submit()) == (1, "")
+    (old,) = bench.runs()
+    bench.config(classifier={"seconds": 0.001})
+    stays = f"run {old} was left unfinished, and stays so: "
+    superseding = bench.submit("--supersede")
+    assert said(superseding) == (0, "")
+    assert stays in superseding.stdout
+    plain = bench.submit()
+    assert said(plain) == (0, "")
+    assert stays in plain.stdout
+    assert plain.stdout.endswith("nothing to label under the name test\n")
+    assert len(bench.runs()) == 2
+    assert bench.asked() == once(4) + Counter(uris(2))  # the old run's shard that was done
+
+
 def test_only_one_plans_at_a_time_and_the_other_says_so(bench: Bench, here: Here) -> None:
     bench.config(posts=6)
     root = bench.folder / "runs"
