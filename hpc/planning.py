@@ -72,13 +72,15 @@ class Scope:
     """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
     of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
     `retry_reason` those that could not be labelled for that reason. `only_labelled_by` keeps those
-    that have a label under another name, of whatever age."""
+    that have a label under another name, of whatever age. Runs of these ids do not count
+    (`without`)."""
 
     backfill: bool = False
     limit: int | None = None
     supersede: bool = False
     retry_reason: str | None = None
     only_labelled_by: str | None = None
+    without: frozenset[str] = frozenset()
 
     @property
     def replaces(self) -> str:
@@ -211,6 +213,7 @@ def _staged(
             agreed.question,
             replaces=scope.replaces,
             retry_reason=scope.retry_reason,
+            without=scope.without,
         )
         since = None if scope.is_whole else behind.since
         other = scope.only_labelled_by

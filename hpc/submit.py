@@ -2,10 +2,11 @@
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc import caretaker, cli, first_look, forecast, records, rundir, summary, takeup
+from hpc import caretaker, cli, first_look, forecast, fruitless, records, rundir, summary, takeup
 from hpc.cli import Verb
 from hpc.collect import forget, register
 from hpc.drive import Look, Say, begin, look, unsubmitted
@@ -67,6 +68,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     )
     if given.dry_run:
         say("dry run: nothing is submitted, nothing is written")
+        scope = replace(scope, without=fruitless.found(agreed, say))
         draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, scope, say)
         return 0, _document(agreed, draft, None, dry_run=True)
@@ -76,6 +78,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     root = settings.storage.run_root
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
+            fruitless.set_aside(agreed, say)
             taken, elsewhere = takeup.take_up(agreed, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)

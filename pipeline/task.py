@@ -17,7 +17,7 @@ from pipeline.heartbeat import Heart
 from pipeline.in_hand import InHand
 from pipeline.last_words import blames_post
 from pipeline.manifest import Manifest
-from pipeline.model import Answer, Post, WorkOrder
+from pipeline.model import TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.pump import answers
 from pipeline.wording import counted
 
@@ -118,7 +118,7 @@ class Task:
             if uri in known:
                 continue
             if len(text.strip(BLANK)) < self._run.min_text_length:
-                self._take(Answer(uri, reason="text_too_short"))
+                self._take(Answer(uri, reason=TOO_SHORT))
             elif row in evidence.alone:
                 self._take(Answer(uri, reason=evidence.verdict(row)))
             elif row in evidence.held:
