@@ -105,7 +105,8 @@ class Task:
         here: texts that are too short, and posts at which a task died when it asked them alone."""
         known = set(self._checkpoint.answered()["uri"].to_pylist())
         say(
-            f"shard {self._order.shard_index}: {counted(posts.num_rows, 'post')}, "
+            f"shard {self._order.shard_index}: {posts.num_rows} "
+            f"{'post' if posts.num_rows == 1 else 'posts'}, "
             f"{len(known)} of them from checkpoints"
         )
         crashed = map(int, filter(None, self._order.crashed.split(",")))
