@@ -17,17 +17,18 @@ from pipeline.audit import PLACES, Audit, Files
 from pipeline.config import Config
 from pipeline.manifest import output_path, shard_path
 from pipeline.sources import Source
+from pipeline.wording import counted
 
 IN_FLIGHT = frozenset({State.PLANNED, State.QUEUED, State.RUNNING, State.UNKNOWN})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    cli.config_arguments(parser)
     parser.add_argument("--post", metavar="URI", help="the story of one post, in words")
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    settings = config.load(given.config)
+    settings = config.load(given.config, tuple(given.set))
     source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
         code, lines = story(
@@ -123,8 +124,9 @@ MEANING = {
 def text(found: Audit, settings: Config, source: str) -> str:
     """The counts, the next command beside what is missing, and the days that are not whole."""
     lines = [
-        f"{source}: {found.rows:,} rows, {found.copies:,} copies of a uri, "
-        f"{found.expected:,} posts expected under the name {settings.name}",
+        f"{source}: {counted(found.rows, 'row')}, "
+        f"{counted(found.copies, 'copy', 'copies')} of a uri, "
+        f"{counted(found.expected, 'post')} expected under the name {settings.name}",
         "",
     ]
     for place in PLACES:
@@ -138,15 +140,15 @@ def text(found: Audit, settings: Config, source: str) -> str:
     for count, what in (
         (
             found.unreadable,
-            "rows of the backlog have no uri or no timestamp: submit names the first",
+            "of the backlog without uri or timestamp: submit names the first",
         ),
-        (found.differing, "rows in the database are not what their output says"),
-        (found.duplicates, "rows too many in the database: a uri twice"),
-        (found.foreign, "rows in the database are of posts that this backlog has not"),
-        (found.unproven, "rows in the database have no output behind them (a deleted run?)"),
+        (found.differing, "in the database unlike the output"),
+        (found.duplicates, "too many in the database: a uri twice"),
+        (found.foreign, "in the database of posts that this backlog has not"),
+        (found.unproven, "in the database with no output behind (a deleted run?)"),
     ):
         if count:
-            lines.append(f"  {count:,} {what}")
+            lines.append(f"  {counted(count, 'row')} {what}")
     lines += [
         f"    {where}: edited, the output or its rows: gather --rebuild takes the output"
         for where in found.edited

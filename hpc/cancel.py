@@ -10,7 +10,8 @@ from hpc.drive import Look, Say, look, slurm_of
 from hpc.ending import Ended, end_jobs, end_tasks
 from hpc.model import Run, State
 from hpc.slurm import Slurm
-from hpc.summary import RunState, counted, posts_done
+from hpc.summary import RunState, posts_done
+from pipeline.wording import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +31,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     done = [shard for shard in shards if shard.output.verified]
     published, in_all = sum(shard.posts for shard in done), sum(map(posts_done, shards))
     say(
-        f"kept: {len(done):,} of {counted(len(shards), 'shard')} done ({published:,} posts), "
-        f"{in_all - published:,} posts in checkpoint parts"
+        f"kept: {len(done):,} of {counted(len(shards), 'shard')} done "
+        f"({counted(published, 'post')}), "
+        f"{counted(in_all - published, 'post')} in checkpoint parts"
     )
     say(_going_on(run, now, ended))
     return cli.FAILED if ended.left else 0, {
@@ -83,7 +85,7 @@ def _going_on(run: Run, now: Look, ended: Ended) -> str:
         grace = run.cluster["grace_seconds"]
         return f"go on, after {grace:g} s, with: python -m hpc.resubmit --force {run.folder}"
     if now.state is RunState.COMPLETE:
-        return f"next: {now.next_command(run)}"
+        return now.what_next(run)
     return f"go on with: {now.next_command(run)}"
 
 

@@ -156,8 +156,16 @@ def above_zero(text: str) -> float:
     return number
 
 
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which configuration: for the verbs that are about a backlog."""
+    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
+    )
+
+
 def run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which run: for every verb but submit."""
+    """Which run: for every verb about one."""
     parser.add_argument("run", nargs="?", help="a run's id or folder; the newest where left out")
     root_arguments(parser)
 

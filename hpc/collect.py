@@ -166,6 +166,23 @@ def _write_history(
     )
 
 
+def is_gathered(run: Run, observation: Observation) -> bool:
+    """Whether the database has every shard as it is published now. False where the database cannot
+    be read at this moment: `gather` says why."""
+    database = Path(run.manifest.database)
+    if not database.exists():
+        return False
+    try:
+        with store.opened(database, read_only=True, wait_s=0.0) as labels:
+            known = chronicle.gathered(labels, run.run_id)
+    except (RunError, OSError, duckdb.Error):
+        return False
+    return all(
+        shard.output.verified and known.get(shard.index, ("",))[0] == shard.output.publication
+        for shard in observation.shards
+    )
+
+
 def register(run: Run) -> None:
     """Makes a run that was just planned known to the database, so that it holds the watermark back.
 

@@ -16,6 +16,7 @@ from pipeline import backlog, config, ledger, store
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
 from pipeline.overlap import Overlap, Pair, columns, labelled
+from pipeline.wording import counted
 
 LABELS = "labels"
 EXTRA = ("numpy", "scipy", "sklearn")
@@ -161,7 +162,7 @@ def _measures() -> Any:
 
 
 def _head(document: dict[str, Any]) -> str:
-    lines = [f"{document['database']}: {document['posts']:,} posts are labelled by both"]
+    lines = [f"{document['database']}: {counted(document['posts'], 'post')} labelled by both"]
     for side in "ab":
         one = document[side]
         models = ", ".join(f"{model} {count:,}" for model, count in one["models"].items())
@@ -170,7 +171,8 @@ def _head(document: dict[str, Any]) -> str:
         )
     lines.append(
         f"  in brackets: {comparison.CONFIDENCE:.0%} intervals, percentiles of "
-        f"{document['resamples']:,} bootstrap resamples of the posts, seed {document['seed']}"
+        f"{counted(document['resamples'], 'bootstrap resample')} of the posts, "
+        f"seed {document['seed']}"
     )
     return "\n".join(lines)
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.wording import counted
+
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
 
@@ -98,7 +100,8 @@ def text(one: Comparison) -> str:
     out = one.without_a or one.without_b
     missing = f" ({one.without_a:,} have none in A, {one.without_b:,} in B)" if out else ""
     lines = [
-        f"A {one.a} ({one.kinds[0]}), B {one.b} ({one.kinds[1]}): {one.posts:,} posts{missing}"
+        f"A {one.a} ({one.kinds[0]}), B {one.b} ({one.kinds[1]}): "
+        f"{counted(one.posts, 'post')}{missing}"
     ]
     cut = f"at {one.threshold:g} or more: " if one.threshold is not None else ""
     labels = []

@@ -8,15 +8,16 @@ from hpc import plan, records, submission
 from hpc.arrays import compress
 from hpc.capacity import Capacity, alive_tasks, capacity
 from hpc.cluster import ask_of, resources_of
-from hpc.collect import Gathered, gather
+from hpc.collect import Gathered, gather, is_gathered
 from hpc.judge import judge_all, why_ended
 from hpc.model import ArrayPlan, Ask, Judgement, Limits, Observation, Run, State, Submission
 from hpc.observe import observe
-from hpc.remedies import groups, needs_limits
+from hpc.remedies import groups, needs_limits, told
 from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, counted, next_command, run_state
+from hpc.summary import RunState, next_command, run_state
 from pipeline.errors import Cause
+from pipeline.wording import counted
 
 Say = Callable[[str], None]
 
@@ -37,6 +38,12 @@ class Look:
         if self.state is not RunState.COMPLETE and plan.refusal(self.observation):
             return next_command(run, RunState.BLOCKED)
         return next_command(run, self.state)
+
+    def what_next(self, run: Run) -> str:
+        """A line for a person: what to type next, or that there is nothing."""
+        if self.state is RunState.COMPLETE and is_gathered(run, self.observation):
+            return f"nothing is left to do: every post has its row in {run.manifest.database}"
+        return f"next: {self.next_command(run)}"
 
     @property
     def is_going_on(self) -> bool:
@@ -152,6 +159,8 @@ def begin(
         for shard in shards
     }
     plans = arrays_for(run, slurm, now, shards, override)
+    for line in told(plans, now.judged):
+        say(line)
     try:
         sent = submission.send(run, slurm, plans, crashed, forced=forced)
     except SlurmError as error:
@@ -217,9 +226,10 @@ def bring_in(run: Run, now: Look, say: Say) -> Gathered:
 def told_of(gathered: Gathered) -> str:
     extra = [f"{gathered.unlabelable:,} of them cannot be labelled"] if gathered.unlabelable else []
     if gathered.already_present:
-        extra.append(f"{gathered.already_present:,} posts had a row already")
+        extra.append(f"{counted(gathered.already_present, 'post')} had a row already")
     line = (
-        f"gathered {gathered.shards:,} shards: {gathered.rows_before:,} rows before, "
+        f"gathered {counted(gathered.shards, 'shard')}: "
+        f"{counted(gathered.rows_before, 'row')} before, "
         f"{gathered.rows_added:,} added, {gathered.rows_after:,} after"
     )
     return f"{line} ({'; '.join(extra)})" if extra else line

@@ -1,5 +1,6 @@
 """A first look at the labels: how many, which, and a few of them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import duckdb
 from pipeline import ledger, store
 from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.sql import quoted
+from pipeline.wording import counted
 
 SHOWN_VALUES = 6
 COUNT_TYPE = "UINTEGER"  # what an answer cost: no label
 SHOWN_ROWS = 5
+LOOKED_AT = 20
 SHOWN_COLUMNS = 8
 TEXT_WIDTH = 56
 VALUE_WIDTH = 24
@@ -29,7 +32,10 @@ def text(database: str, name: str) -> str:
         ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
         described = labels.execute(f"DESCRIBE {table}").fetchall()
         columns = [
-            (row[0], row[1]) for row in described if row[0] not in ours and row[1] != COUNT_TYPE
+            (column, kind)
+            for column, kind, *_ in described
+            if column not in ours and kind != COUNT_TYPE
+            if not (kind == "VARCHAR" and _is_json(labels, table, column))
         ]
         lines = [f"{database}, table {ledger.labels_table(name)}:", *_counts(labels, table)]
         lines += [_column(labels, table, column, kind) for column, kind in columns]
@@ -46,7 +52,7 @@ def _counts(labels: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     labelled = sum(count for reason, count in rows if reason is None)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rows if reason is not None)
     rest = f", {total - labelled:,} cannot be ({reasons})" if reasons else ""
-    return [f"  {total:,} posts: {labelled:,} labelled{rest}"]
+    return [f"  {counted(total, 'post')}: {labelled:,} labelled{rest}"]
 
 
 def _column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: str) -> str:
@@ -66,6 +72,22 @@ def _column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: st
         return f"  {column}: none"
     shown = ", ".join(f"{_shown(value)} {count:,}" for value, count in rows[:SHOWN_VALUES])
     return f"  {column}: {shown}{', …' if len(rows) > SHOWN_VALUES else ''}"
+
+
+def _is_json(labels: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
+    """Probabilities of each label, spans: values of which no two are alike, and none is a label."""
+    name = quoted(column)
+    some = labels.execute(
+        f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL LIMIT {LOOKED_AT}"
+    ).fetchall()
+    return bool(some) and all(map(_is_composed, (text for (text,) in some)))
+
+
+def _is_composed(text: str) -> bool:
+    try:
+        return text[:1] in ("{", "[") and isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return False
 
 
 def _rows(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ def judge(
         when = _last_answer(observation)
         return verdict(6, State.UNKNOWN, f"Slurm does not answer ({when}): {observation.trouble}")
     refused = last.words and remedy(last.words.cause) is Remedy.ASK
-    if observation.at - _changed(last) < grace and not refused:
+    if observation.at - last_change(last) < grace and not refused:
         what = "was submitted" if unknown else "ended"
         return verdict(
             7, State.QUEUED, f"{_name(last)} {what} just now; its news may still be on the way"
@@ -114,7 +114,7 @@ def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
     return next((a for a in reversed(shard.attempts) if a.phase is phase), None)
 
 
-def _changed(attempt: Attempt) -> datetime:
+def last_change(attempt: Attempt) -> datetime:
     """When the attempt was last known to change."""
     if attempt.record and attempt.record.ended_at:
         return attempt.record.ended_at

@@ -4,6 +4,7 @@ Each inherits the run's lock: as long as one of them lives, however its parent d
 the run's shards again.
 """
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pipeline import files
 from pipeline.errors import Cause
 from pipeline.manifest import log_path
 from pipeline.model import JsonObject, WorkOrder
+from pipeline.wording import counted
 from pipeline.worker import ENDED_BY_SIGNAL
 
 TICK_S = 0.05
@@ -27,15 +29,15 @@ PATIENCE_S = 30.0  # between SIGTERM and SIGKILL, as Slurm's KillWait
 
 
 def run_array(
-    run: Run, submission: Submission, lock: int, on_end: Callable[[], None] = lambda: None
+    run: Run, submission: Submission, lock: int, say: Callable[[str], None] = lambda line: None
 ) -> None:
     """Runs an array's tasks, in the order of their indices, until all have ended.
 
-    Interrupted, it tells those that run to stop, and waits: they keep what they have.
+    Interrupted, it tells those that run to stop, says so, and waits: they keep what they have.
+    Interrupted once more, it leaves: they have been told, and hold the lock until they have ended.
 
     Args:
         lock: file descriptor of the run's lock.
-        on_end: called each time a task has ended.
     """
     log_path(run.folder, submission.number).mkdir(parents=True, exist_ok=True)
     waiting = list(submission.plan.indices)
@@ -48,11 +50,10 @@ def run_array(
             ended = [index for index, process in alive.items() if process.poll() is not None]
             for index in ended:
                 _record_end(work_order(submission, index, run.folder), alive.pop(index).returncode)
-                on_end()
             if not ended:
                 time.sleep(TICK_S)
     finally:
-        _end_all(run, submission, alive)
+        _end_all(run, submission, alive, say)
 
 
 def records(run: Run, asked: Iterable[Submission], *, in_use: bool) -> Records:
@@ -94,9 +95,23 @@ def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _end_all(run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]]) -> None:
+def _end_all(
+    run: Run,
+    submission: Submission,
+    alive: dict[int, subprocess.Popen[bytes]],
+    say: Callable[[str], None],
+) -> None:
+    if not alive:
+        return
     for process in alive.values():
         process.terminate()
+    with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
+        say(
+            f"telling {counted(len(alive), 'task')} to stop, which takes up to {PATIENCE_S:.0f} s: "
+            "what is answered is kept; Ctrl-C again leaves at once, and the rest stops by itself"
+        )
+    for index in alive:
+        _record_told_to_stop(work_order(submission, index, run.folder))
     deadline = time.monotonic() + PATIENCE_S
     for index, process in alive.items():
         try:
@@ -106,6 +121,12 @@ def _end_all(run: Run, submission: Submission, alive: dict[int, subprocess.Popen
             process.wait()
         order = work_order(submission, index, run.folder)
         _record_end(order, process.returncode, told_to_stop=True)
+
+
+def _record_told_to_stop(order: WorkOrder) -> None:
+    """Before its end, which nobody may be here to see: it would count as lost."""
+    with contextlib.suppress(OSError):  # a full disk; the task's end matters more
+        _write(order, {**_read(_record_path(order)), "told_to_stop": True})
 
 
 def _record_end(order: WorkOrder, exit_code: int, *, told_to_stop: bool = False) -> None:
@@ -122,12 +143,19 @@ def _record(path: Path, in_use: bool) -> TaskRecord | None:
         # Without the lock's holder it never will be: no attempt, and none to be counted.
         return TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED)
     started = _time(values["started_at"])
-    if values["ended_at"] is None:
-        if not in_use:
-            return None
-        return TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=started)
-    code, ended = int(values["exit_code"]), _time(values["ended_at"])
     told_to_stop = bool(values.get("told_to_stop"))
+    if values["ended_at"] is None:
+        if in_use:
+            return TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=started)
+        if not told_to_stop:
+            return None
+        return TaskRecord(
+            phase=Phase.ENDED,
+            slurm_state="told to stop",
+            cause=Cause.PREEMPTED,
+            started_at=started,
+        )
+    code, ended = int(values["exit_code"]), _time(values["ended_at"])
     return TaskRecord(
         phase=Phase.ENDED,
         slurm_state="told to stop" if told_to_stop else _in_words(code),

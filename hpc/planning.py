@@ -28,6 +28,7 @@ from pipeline.model import JsonObject, Shard
 from pipeline.scan import day_before
 from pipeline.shards import Sizes
 from pipeline.supersede import OTHER_CONFIG, UNLABELABLE
+from pipeline.tokens import Paid
 
 # The local executor has no limit on an array's index; one array holds any run.
 LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
@@ -71,13 +72,15 @@ class Scope:
     """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
     of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
     `retry_reason` those that could not be labelled for that reason. `only_labelled_by` keeps those
-    that have a label under another name, of whatever age."""
+    that have a label under another name, of whatever age. Runs of these ids do not count
+    (`without`)."""
 
     backfill: bool = False
     limit: int | None = None
     supersede: bool = False
     retry_reason: str | None = None
     only_labelled_by: str | None = None
+    without: frozenset[str] = frozenset()
 
     @property
     def replaces(self) -> str:
@@ -95,13 +98,15 @@ class Scope:
 class Draft:
     """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
     which on it looked; None: the whole backlog. `unlabelled_before` counts the rows from before
-    that (to a day) that are more than there are labels: copies, or posts that came late."""
+    that (to a day) that are more than there are labels: copies, or posts that came late. `paid` is
+    what posts of the same question have used, where that has a price."""
 
     source: str
     since: datetime | None
     counts: Counts
     sizes: Sizes
     unlabelled_before: int | None = None
+    paid: Paid | None = None
 
 
 def terms(config: Config, slurm: Slurm) -> Terms:
@@ -208,6 +213,7 @@ def _staged(
             agreed.question,
             replaces=scope.replaces,
             retry_reason=scope.retry_reason,
+            without=scope.without,
         )
         since = None if scope.is_whole else behind.since
         other = scope.only_labelled_by
@@ -231,5 +237,12 @@ def _staged(
             counts=counts,
             sizes=sizes,
             unlabelled_before=unlabelled,
+            paid=_paid(agreed, connection),
         )
         yield draft, connection
+
+
+def _paid(agreed: Terms, connection: duckdb.DuckDBPyConnection) -> Paid | None:
+    if not agreed.classifier.get("price"):
+        return None
+    return ledger.paid(connection, agreed.config.name, "labelled", agreed.question.hash)

@@ -10,6 +10,7 @@ from hpc.collect import Gathered
 from hpc.model import Run
 from pipeline import chronicle, store
 from pipeline.errors import RunError
+from pipeline.wording import counted
 
 
 def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
@@ -53,7 +54,9 @@ def _refuse_to_lose(database: Path, runs: list[Run]) -> None:
             if run_id not in here
         }
     if gone:
-        listed = ", ".join(f"{run_id} ({count:,} rows)" for run_id, count in sorted(gone.items()))
+        listed = ", ".join(
+            f"{run_id} ({counted(count, 'row')})" for run_id, count in sorted(gone.items())
+        )
         raise RunError(
             f"{database} has rows of runs whose folders are gone, and a rebuild would lose them: "
             f"{listed}; put the folders back first"

@@ -50,7 +50,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             )
         if not shards:
             say(f"no shard of run {run.run_id} is failed: nothing to submit again")
-            say(f"next: {now.next_command(run)}")
+            say(now.what_next(run))
         elif given.dry_run:
             plans = arrays_for(run, slurm, now, shards, override)
             for one in records.intents(run, plans, now.observation.at, {}):
@@ -71,10 +71,10 @@ def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> 
     """Runs local tasks, and says what became of them."""
     for one in sent:
         time.sleep(one.plan.delay_s)
-        local.run_array(run, one, lock)
+        local.run_array(run, one, lock, say)
     end = look(run, None, lock_is_ours=True)
     say(table(run, end.observation, end.judged))
-    say(f"\nnext: {end.next_command(run)}")
+    say(f"\n{end.what_next(run)}")
     shards = [shard for one in sent for shard in one.plan.shards]
     return cli.FAILED if any(end.judged[at].state is not State.DONE for at in shards) else 0
 

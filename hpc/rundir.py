@@ -15,6 +15,7 @@ from pipeline.errors import BusyError, InputError
 
 LOCK = ".lock"
 PLANNING = ".planning-"
+SET_ASIDE = "set-aside"
 # A `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
 
@@ -112,6 +113,15 @@ def is_locked(run: Run) -> bool:
             return False
     except BusyError:
         return True
+
+
+def set_aside(folder: Path) -> Path:
+    """Of a run in which nothing was paid for: where it is now, with its logs, and no run any more,
+    so that nobody goes on with it. The manifest goes first, as in `remove`."""
+    (folder / manifest.FILE_NAME).rename(folder / f"{manifest.FILE_NAME}.{SET_ASIDE}")
+    aside = folder.parent / SET_ASIDE / folder.name
+    aside.parent.mkdir(exist_ok=True)
+    return folder.rename(aside)
 
 
 def remove(folder: Path) -> None:

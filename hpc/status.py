@@ -30,7 +30,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         time.sleep(run.cluster["poll_seconds"])
     document = summary.document(run, now.observation, now.judged)
     if not given.json:
-        say(f"\nnext: {now.next_command(run)}")
+        say(f"\n{now.what_next(run)}")
     return summary.EXIT_CODE[now.state], document
 
 

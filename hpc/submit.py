@@ -2,10 +2,11 @@
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc import caretaker, cli, first_look, records, rundir, summary, takeup
+from hpc import caretaker, cli, first_look, forecast, fruitless, records, rundir, summary, takeup
 from hpc.cli import Verb
 from hpc.collect import forget, register
 from hpc.drive import Look, Say, begin, look, unsubmitted
@@ -13,14 +14,15 @@ from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
 from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState, counted
+from hpc.summary import RunState
 from hpc.supervision import supervise
 from pipeline import config
 from pipeline.errors import BusyError, InputError
+from pipeline.wording import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="the configuration (YAML)")
+    cli.config_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan, touch nothing")
     onward = parser.add_mutually_exclusive_group()
     onward.add_argument("--wait", action="store_true", help="go on as supervise until it ends")
@@ -50,9 +52,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "overlap",
     )
     parser.add_argument("--limit", type=cli.at_least(1), help="the oldest N posts only")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="a.b=value", help="overrule one key"
-    )
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
@@ -68,16 +67,19 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         only_labelled_by=given.only_labelled_by,
     )
     if given.dry_run:
+        say("dry run: nothing is submitted, nothing is written")
+        scope = replace(scope, without=fruitless.found(agreed, say))
         draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, scope, say)
-        return 0, _document(None, draft, [])
+        return 0, _document(agreed, draft, None, dry_run=True)
     slurm = None if agreed.is_local else Slurm()
     if given.caretaker and slurm is None:
         raise InputError("--caretaker: a run of the local executor needs none")
     root = settings.storage.run_root
     with ExitStack() as held:
         with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
-            taken = takeup.take_up(settings, slurm, held, say)
+            fruitless.set_aside(agreed, say)
+            taken, elsewhere = takeup.take_up(agreed, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:
@@ -98,8 +100,12 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         ]
     run = runs[-1][0] if runs else None
     code = max((summary.EXIT_CODE[end.state] for end in ends if end), default=0)
+    if run is None and elsewhere and (given.wait or slurm is None):
+        # Whoever waits for the labels, as a script does, has not got them yet.
+        code = summary.EXIT_CODE[RunState.RUNNING]
+        say(f"next: python -m hpc.status {elsewhere[-1].folder}")
     _tell_end(run, ends[-1] if ends else None, say)
-    return code, _document(run, draft, takeup.array_jobs(run))
+    return code, _document(agreed, draft, run)
 
 
 def _submit(run: Run, slurm: Slurm, say: Say) -> None:
@@ -129,15 +135,17 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         say("the watermark stays where it is: a plain submit goes on from there and takes the rest")
         outside = f"{counts.outside:,} without a label under {scope.only_labelled_by}, "
     say(
-        f"{draft.source}: {counts.rows:,} rows: {outside}{counts.duplicates:,} copies of a uri, "
+        f"{draft.source}: {counted(counts.rows, 'row')}: {outside}"
+        f"{counted(counts.duplicates, 'copy', 'copies')} of a uri, "
         f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
         f"--limit, {counts.posts:,} to label"
     )
     if counts.older:
-        say(f"{counts.older:,} posts came late, from before the watermark: --backfill takes them")
+        late = counted(counts.older, "post")
+        say(f"{late} came late, from before the watermark: --backfill takes them")
     if draft.unlabelled_before:
         say(
-            f"{draft.unlabelled_before:,} rows from before that are more than there are labels: "
+            f"{counted(draft.unlabelled_before, 'row')} more than labels from before that: "
             "copies, or posts that came late; python -m hpc.audit tells, --backfill takes them"
         )
     if not counts.posts:
@@ -148,11 +156,13 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         array_size=agreed.array_size,
         max_parallel=agreed.cluster["max_parallel"],
     )
-    at_once = planned[0].parallel_tasks
+    at_once, largest = planned[0].parallel_tasks, sizes.rows + bool(sizes.larger)
     say(
-        f"{sizes.count:,} shards of {sizes.rows + bool(sizes.larger):,} posts at most, "
-        f"{counted(len(planned), 'array')}, {at_once} tasks at once"
+        f"{counted(sizes.count, 'shard')} of {counted(largest, 'post')} at most, "
+        f"{counted(len(planned), 'array')}, {counted(at_once, 'task')} at once"
     )
+    for line in forecast.lines(forecast.of(agreed.classifier, counts.posts, draft.paid)):
+        say(line)
 
 
 def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
@@ -167,17 +177,22 @@ def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
         say(f"\nnext: {end.next_command(run)}")
 
 
-def _document(run: Run | None, draft: Draft, jobs: list[int]) -> dict[str, Any]:
-    if run is None:
-        shards = draft.sizes.count
-        posts = draft.counts.posts
-        return {"run_id": None, "run_dir": None, "posts": posts, "shards": shards, "array_jobs": []}
+def _document(
+    agreed: Terms, draft: Draft, run: Run | None, *, dry_run: bool = False
+) -> dict[str, Any]:
+    posts = run.manifest.posts if run else draft.counts.posts
+    told = forecast.of(agreed.classifier, posts, draft.paid)
     return {
-        "run_id": run.run_id,
-        "run_dir": str(run.folder),
-        "posts": run.manifest.posts,
-        "shards": len(run.manifest.shards),
-        "array_jobs": jobs,
+        "run_id": run.run_id if run else None,
+        "run_dir": str(run.folder) if run else None,
+        "posts": posts,
+        "shards": len(run.manifest.shards) if run else draft.sizes.count,
+        "array_jobs": takeup.array_jobs(run),
+        "dry_run": dry_run,
+        "requests": told.requests,
+        "quota_minutes": told.minutes,
+        "cost_estimate": told.cost,
+        "currency": told.currency,
     }
 
 

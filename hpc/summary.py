@@ -10,6 +10,7 @@ from typing import Any
 from hpc.arrays import compress
 from hpc.model import Judgement, Observation, Run, ShardFacts, State
 from hpc.usage import Usage, usage_line, usage_of
+from pipeline.wording import counted
 
 
 class RunState(StrEnum):
@@ -82,6 +83,7 @@ def document(run: Run, observation: Observation, judged: Sequence[Judgement]) ->
 
 def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> str:
     """A line for each state and cause, then what a person needs to know, then the next command."""
+    whole = run_state(judged)
     groups: dict[tuple[State, str], list[Judgement]] = {}
     for one in judged:
         groups.setdefault((one.state, str(one.cause or "")), []).append(one)
@@ -93,15 +95,15 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
                 rows.append((str(state), cause, f"{len(shards):,}", indices))
     widths = [max(len(row[at]) for row in rows) for at in range(3)]
     lines = [
-        f"run {run.run_id}: {run_state(judged)}",
+        f"run {run.run_id}: {whole}",
         "",
         *(
             f"  {state:<{widths[0]}}  {cause:<{widths[1]}}  {count:>{widths[2]}}  {indices}"
             for state, cause, count, indices in rows
         ),
         "",
-        _progress(run, observation, run_state(judged)),
-        *_cost(run, observation, run_state(judged)),
+        _progress(run, observation, whole),
+        *_cost(run, observation, whole),
         *_messages(judged),
         *_troubles(observation, judged),
     ]
@@ -109,10 +111,20 @@ def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> st
 
 
 def _progress(run: Run, observation: Observation, state: RunState) -> str:
-    """With rate and time to go only while something runs: a blocked run gets nowhere by itself.
-    The rate is what the running tasks say of themselves; until they do, the mean so far."""
+    """With rate and time to go only while something runs: a blocked run gets nowhere by itself."""
     done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
-    line = f"{done:,} of {posts:,} posts done ({_percent(done, posts)})"
+    line = f"{done:,} of {counted(posts, 'post')} done ({_percent(done, posts)})"
+    a_second = _rate(observation, done) if state is RunState.RUNNING and done != posts else 0.0
+    if not a_second:
+        return line
+    to_go = duration((posts - done) / a_second)
+    return f"{line}, {a_second * 60:,.0f} a minute, {to_go} to go"
+
+
+def _rate(observation: Observation, done: int) -> float:
+    """Posts a second, as the running tasks say of themselves; where they say nothing yet, the mean
+    so far. 0 where nobody can tell: texts that are too short are done before the first answer, for
+    which a server may have to start."""
     starts = [
         attempt.record.started_at
         for shard in observation.shards
@@ -120,11 +132,13 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
         if attempt.record and attempt.record.started_at
     ]
     seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
-    if done in (0, posts) or seconds < 1 or state is not RunState.RUNNING:
-        return line
+    if not done or seconds < 1:
+        return 0.0
     beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
-    rate = sum(beats) / 60 or done / seconds
-    return f"{line}, {rate * 60:,.0f} a minute, {_duration((posts - done) / rate)} to go"
+    if any(beats):
+        return sum(beats) / 60
+    answered = not beats or any(shard.output.verified for shard in observation.shards)
+    return done / seconds if answered else 0.0
 
 
 def _cost(run: Run, observation: Observation, state: RunState) -> list[str]:
@@ -136,10 +150,6 @@ def _usage(run: Run, observation: Observation) -> Usage | None:
     return usage_of(
         observation.shards, posts=run.manifest.posts, price=run.manifest.classifier.get("price")
     )
-
-
-def counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -194,8 +204,10 @@ def _shortened(indices: str, longest: int = 60) -> str:
     return indices[:longest].rpartition(",")[0] + ",…"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = int(seconds // 60)
+    if minutes >= 4320:
+        return f"about {minutes // 1440} days"
     if minutes >= 120:
         return f"about {minutes // 60} h"
     return f"about {minutes} min" if minutes else "less than a minute"

@@ -15,6 +15,7 @@ from hpc.retry import policy_of
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import posts_done
 from pipeline.errors import BusyError
+from pipeline.wording import counted
 
 # How often an sbatch may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
@@ -99,7 +100,7 @@ def _sent(
     if slurm is None:
         for one in sent:
             time.sleep(one.plan.delay_s)
-            local.run_array(run, one, lock)
+            local.run_array(run, one, lock, say)
     return True
 
 
@@ -160,7 +161,7 @@ def _lacks_room(run: Run, now: Look, wanted: int) -> bool:
 def _progress(now: Look, done: int, trouble: str | None, waiting: int) -> str:
     shards = len(now.judged)
     posts = sum(map(posts_done, now.observation.shards))
-    line = f"{done:,} of {shards:,} shards done, {posts:,} posts"
+    line = f"{done:,} of {counted(shards, 'shard')} done, {counted(posts, 'post')}"
     if waiting:
         line += f"; {waiting:,} to be submitted when a task has ended"
     trouble = trouble or now.observation.trouble

@@ -32,12 +32,14 @@ def taken(
     *,
     replaces: str = "",
     retry_reason: str | None = None,
+    without: frozenset[str] = frozenset(),
 ) -> Taken:
     """Looks into the run root and the database, which stays attached to the planning connection.
 
     Args:
         replaces: which rows do not count, because the run is to replace them.
         retry_reason: of the unlabelable ones, only those of this reason.
+        without: ids of runs that are as good as gone.
 
     Raises InputError where the name's labels answer another question, unless they are to be
     superseded.
@@ -46,6 +48,7 @@ def taken(
     gathered: dict[str, set[int]] = {}
     since = None
     named = rundir.named(config.storage.run_root, config.name)
+    named = [run for run in named if run.run_id not in without]
     there = database.exists()
     with store.opened(database, read_only=True) if there else nullcontext() as labels:
         if replaces == supersede.OTHER_CONFIG:

@@ -7,36 +7,46 @@ from hpc import drive, outputs, records, rundir
 from hpc.collect import forget
 from hpc.drive import Say, begin, look, unsubmitted
 from hpc.model import Run
+from hpc.planning import Terms
 from hpc.slurm import Slurm, SlurmError
 from pipeline import chronicle, store
-from pipeline.config import Config
 from pipeline.errors import BusyError
 
 
 def take_up(
-    settings: Config, slurm: Slurm | None, held: ExitStack, say: Say
-) -> list[tuple[Run, int]]:
+    agreed: Terms, slurm: Slurm | None, held: ExitStack, say: Say
+) -> tuple[list[tuple[Run, int]], list[Run]]:
     """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
-    which are entered into `held`. Without a Slurm: the local runs that were interrupted.
+    which are entered into `held`, and those that somebody else holds, which are in good hands, and
+    said to be. Without a Slurm: the local runs that were interrupted.
 
-    A run that somebody else holds is in good hands, and said to be. One that was never submitted,
-    and that sbatch refuses now, is removed: its posts go into the next.
+    One that was never submitted, and that sbatch refuses now, is removed: its posts go into the
+    next. One of another question is left as it is: its labels would be paid for and not wanted.
     """
+    settings = agreed.config
     taken: list[tuple[Run, int]] = []
+    elsewhere: list[Run] = []
     for run in rundir.named(settings.storage.run_root, settings.name):
         if run.is_local != (slurm is None):
             continue
         if not (_is_unfinished(run) if slurm is None else _is_half_begun(run)):
             continue
+        if run.manifest.config_hash != agreed.question.hash:
+            say(
+                f"run {run.folder} was left unfinished, and stays so: its labels answer the "
+                "question of another configuration (python -m hpc.supervise goes on with it)"
+            )
+            continue
         try:
             lock = held.enter_context(rundir.lock_run(run))
         except BusyError as error:
             say(str(error))
+            elsewhere.append(run)
             continue
         say(f"run {run.folder} was left unfinished: going on with it, as it was configured then")
         if slurm is None or _submitted(run, slurm, say):
             taken.append((run, lock))
-    return taken
+    return taken, elsewhere
 
 
 def array_jobs(run: Run | None) -> list[int]:

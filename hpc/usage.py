@@ -46,7 +46,7 @@ def usage_of(
             sums[name] = sums.get(name, 0) + count
     if not sums:
         return None
-    cost = _cost(sums, price)
+    cost = cost_of(sums, price)
     return Usage(
         prompt_tokens=sums.get(PROMPT),
         cached_tokens=sums.get(CACHED),
@@ -69,10 +69,10 @@ def usage_line(used: Usage, *, complete: bool) -> str:
     if used.tokens_per_second:
         said.append(f"{used.tokens_per_second:,.0f} tokens/s")
     if used.cost is not None and used.currency:
-        now = _money(used.cost, used.currency)
+        now = money(used.cost, used.currency)
         said.append(now if complete else f"{now} so far")
         if used.cost_estimate is not None and not complete:
-            said.append(f"about {_money(used.cost_estimate, used.currency)} in all")
+            said.append(f"about {money(used.cost_estimate, used.currency)} in all")
     return ", ".join(said)
 
 
@@ -93,7 +93,7 @@ def _rate(shards: Sequence[ShardFacts]) -> float | None:
     return round(sum(rates) / 60, 1) if rates else None
 
 
-def _cost(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | None:
+def cost_of(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | None:
     """Where it is not known how many prompt tokens were cached, none was: rather too much."""
     if price is None or PROMPT not in sums or COMPLETION not in sums:
         return None
@@ -105,7 +105,7 @@ def _cost(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | N
     ) / MILLION  # fmt: skip
 
 
-def _money(amount: float, currency: str) -> str:
+def money(amount: float, currency: str) -> str:
     """In cents, or where it is less than one, in hundredths of them."""
     shown = f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.4f}"
     return f"${shown}" if currency == "USD" else f"{shown} {currency}"

@@ -18,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.scan import TIMESTAMP, Scan
 from pipeline.sources import Source
 from pipeline.sql import literal
+from pipeline.wording import counted
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -144,7 +145,7 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
     if not bad:
         return
     names = source.backlog.columns
-    more = f" (and {bad - 1} more rows like it)" if bad > 1 else ""
+    more = f" (and {counted(bad - 1, 'more row')} like it)" if bad > 1 else ""
     for path in source.files:
         found = _first_bad_row(connection, source, path, joins)
         if found is None:
@@ -159,7 +160,9 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
             f"{path}, row {row}: column {names['preprocessing_timestamp']!r} is {raw!r}, which is "
             f"no timestamp like 2024-05-31-13:00:00 or ISO 8601 (uri {uri}){more}"
         )
-    raise InputError(f"{source} changed while it was read: {bad} rows had no uri or timestamp")
+    raise InputError(
+        f"{source} changed while it was read: {counted(bad, 'row')} had no uri or timestamp"
+    )
 
 
 def _first_bad_row(

@@ -10,6 +10,7 @@ from pipeline import supersede
 from pipeline.errors import RunError
 from pipeline.sql import quoted
 from pipeline.store import has_table, insert_rows, transaction
+from pipeline.tokens import CACHED, COMPLETION, PROMPT, Paid
 
 
 def labels_table(name: str) -> str:
@@ -53,6 +54,30 @@ def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str,
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
     query = f"SELECT count(*) FROM {table} WHERE preprocessing_timestamp < ?"
     return int(connection.execute(query, [day]).fetchall()[0][0])
+
+
+def paid(
+    connection: duckdb.DuckDBPyConnection, name: str, catalog: str, config_hash: str
+) -> Paid | None:
+    """What the posts of one question have used, in an attached database; None where no row says.
+    Rows that do not say are left out, and with them posts that needed no asking."""
+    found = connection.execute(
+        "SELECT column_name FROM information_schema.columns WHERE table_catalog = ? "
+        "AND table_name = ?",
+        [catalog, labels_table(name)],
+    ).fetchall()
+    if not {(PROMPT,), (COMPLETION,), (CACHED,)} <= set(found):
+        return None
+    table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
+    posts, *sums = connection.execute(
+        f"SELECT count(*), sum({PROMPT}), sum({COMPLETION}), sum({CACHED}) FROM {table} "
+        f"WHERE config_hash = ? AND {PROMPT} IS NOT NULL AND {COMPLETION} IS NOT NULL",
+        [config_hash],
+    ).fetchall()[0]
+    if not posts:
+        return None
+    told = dict(zip((PROMPT, COMPLETION, CACHED), sums, strict=True))
+    return Paid(posts, {column: int(total or 0) for column, total in told.items()})
 
 
 def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:

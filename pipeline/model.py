@@ -6,6 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+# The reason of a post that is not worth asking about: nothing was paid for it.
+TOO_SHORT = "text_too_short"
+
 LabelValue = str | float | int | bool | None
 
 

@@ -18,6 +18,7 @@ from pipeline import counts, files
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import Manifest, output_path, raw_path
 from pipeline.model import ENVELOPE, PROVENANCE, RAW, SHARD_SCHEMA, Column, output_schema
+from pipeline.wording import counted
 
 PUBLICATION = "hpc.publication"
 USAGE = "hpc.usage"
@@ -87,11 +88,12 @@ def publish(
     have been gathered. Raises TaskError where the answers are not exactly the shard's.
     """
     at = pc.index_in(posts["uri"].combine_chunks(), value_set=answers["uri"].combine_chunks())
-    if at.null_count or answers.num_rows != posts.num_rows:
+    strangers = answers.num_rows + at.null_count - posts.num_rows
+    if at.null_count or strangers:
         raise TaskError(
             Cause.CRASHED,
-            f"{at.null_count} posts of shard {index} have no answer and "
-            f"{answers.num_rows + at.null_count - posts.num_rows} answers no post: not published",
+            f"{counted(at.null_count, 'post')} of shard {index} without an answer, and "
+            f"{counted(strangers, 'answer')} without a post: not published",
         )
     if verify(run_dir, manifest, index).verified:
         return
@@ -120,8 +122,8 @@ def publish(
         "hpc.attempt": str(attempt),
         "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if counted := counts.counted(columns):
-        footer[USAGE] = json.dumps(counts.summed(answered, counted))
+    if costs := counts.counted(columns):
+        footer[USAGE] = json.dumps(counts.summed(answered, costs))
     if kept:
         raw = raw_path(run_dir, index, publication)
         raw.parent.mkdir(exist_ok=True)
@@ -149,7 +151,9 @@ def _judge(
             return Verdict(problem=f"its receipt is not this shard's: {key} {has}")
     posts = manifest.shards[index].posts
     if rows != posts:
-        return Verdict(problem=f"it holds {rows} rows, the shard {posts} posts")
+        return Verdict(
+            problem=f"it holds {counted(rows, 'row')}, the shard {counted(posts, 'post')}"
+        )
     return Verdict(publication=found.get(PUBLICATION, "unnamed"), counts=_usage(found.get(USAGE)))
 
 

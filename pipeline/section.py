@@ -35,6 +35,9 @@ class Section:
     def error(self, key: str, problem: str) -> InputError:
         return InputError(f"{self.source}: {self.key_path(key) or 'the file'}: {problem}")
 
+    def missing(self, key: str, otherwise: str = "") -> InputError:
+        return self.error(key, f"is missing{self._did_you_mean(key)}{otherwise}")
+
     def has(self, key: str) -> bool:
         self._known.add(key)
         return self._values.get(key) is not None
@@ -48,7 +51,7 @@ class Section:
         if self.has(key):
             return self._values[key]
         if default is _REQUIRED:
-            raise self.error(key, "is missing" + self._did_you_mean(key))
+            raise self.missing(key)
         return default
 
     def text(self, key: str, default: Any = _REQUIRED) -> Any:
@@ -81,10 +84,19 @@ class Section:
             raise self.error(key, f"should be true or false, not {value!r}")
         return value
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: Any = _REQUIRED) -> Any:
+    def choice(
+        self,
+        key: str,
+        allowed: tuple[str, ...],
+        default: Any = _REQUIRED,
+        *,
+        other_words: Mapping[str, str] | None = None,
+    ) -> Any:
+        """`other_words`: what people say for one of `allowed` and spelling does not tell."""
         value = self.value(key, default)
         if value is not default and value not in allowed:
-            near = _nearest(str(value), allowed)
+            meant = (other_words or {}).get(str(value).lower(), str(value))
+            near = _nearest(meant, allowed)
             raise self.error(key, f"should be one of {', '.join(allowed)}, not {value!r}{near}")
         return value
 

@@ -54,13 +54,15 @@ CREATE OR REPLACE VIEW watermarks AS
 
 
 @contextmanager
-def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(
+    path: Path, *, read_only: bool = False, wait_s: float | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the database, its tables made.
 
-    Raises RunError where another process holds it longer than LOCK_WAIT_S, or where the file is
-    no DuckDB database; OSError where the disk is full, also from the block.
+    Raises RunError where another process holds it longer than `wait_s` (LOCK_WAIT_S), or where the
+    file is no DuckDB database; OSError where the disk is full, also from the block.
     """
-    connection = _connect(path, read_only)
+    connection = _connect(path, read_only, LOCK_WAIT_S if wait_s is None else wait_s)
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute(f"SET threads = {THREADS}")
@@ -97,8 +99,8 @@ def _refuse_a_strangers(connection: duckdb.DuckDBPyConnection, path: Path) -> No
         )
 
 
-def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + LOCK_WAIT_S
+def _connect(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_s
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         try:

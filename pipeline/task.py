@@ -17,8 +17,9 @@ from pipeline.heartbeat import Heart
 from pipeline.in_hand import InHand
 from pipeline.last_words import blames_post
 from pipeline.manifest import Manifest
-from pipeline.model import Answer, Post, WorkOrder
+from pipeline.model import TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.pump import answers
+from pipeline.wording import counted
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 # In one set: blanks and invisible characters may alternate. U+3000 is Unicode's last white space.
@@ -104,7 +105,8 @@ class Task:
         here: texts that are too short, and posts at which a task died when it asked them alone."""
         known = set(self._checkpoint.answered()["uri"].to_pylist())
         say(
-            f"shard {self._order.shard_index}: {posts.num_rows} posts, "
+            f"shard {self._order.shard_index}: {posts.num_rows} "
+            f"{'post' if posts.num_rows == 1 else 'posts'}, "
             f"{len(known)} of them from checkpoints"
         )
         crashed = map(int, filter(None, self._order.crashed.split(",")))
@@ -117,7 +119,7 @@ class Task:
             if uri in known:
                 continue
             if len(text.strip(BLANK)) < self._run.min_text_length:
-                self._take(Answer(uri, reason="text_too_short"))
+                self._take(Answer(uri, reason=TOO_SHORT))
             elif row in evidence.alone:
                 self._take(Answer(uri, reason=evidence.verdict(row)))
             elif row in evidence.held:
@@ -127,7 +129,7 @@ class Task:
                 self._in_hand.will_be_asked(row)
         if evidence.held:
             say(
-                f"after crashes: {len(evidence.alone)} posts set aside, "
+                f"after crashes: {counted(len(evidence.alone), 'post')} set aside, "
                 f"{len(alone)} to be asked one at a time"
             )
         self._heart = Heart(
@@ -183,7 +185,7 @@ class Task:
             self._in_hand.blamed = True
             raise TaskError(
                 Cause.CRASHED,
-                f"the classifier left {len(awaited)} posts without an answer, "
+                f"the classifier left {counted(len(awaited), 'post')} without an answer, "
                 f"such as {min(awaited)}",
                 blames_post=True,
             )

@@ -5,6 +5,7 @@ A server may report nothing, and what it reports may be nonsense: unknown then, 
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.model import COUNT, LARGEST_COUNT, Column, JsonObject
@@ -20,6 +21,14 @@ _LARGEST_OF_A_REPLY = 100_000_000
 PRICES = ("prompt", "completion", "cached")
 
 Tokens = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What so many posts have used together, by column."""
+
+    posts: int
+    sums: Tokens
 
 
 def used(body: Any) -> dict[str, int]:

@@ -22,12 +22,13 @@ LONGEST = 250
 PURE = {
     f"hpc.{name}"
     for name in ("judge", "plan", "remedies", "capacity", "summary", "history", "arrays", "answers",
-                 "slurm_states", "model", "agreement", "resampling", "comparison", "usage")
+                 "slurm_states", "model", "agreement", "resampling", "comparison", "usage",
+                 "forecast")
 }  # fmt: skip
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
             "re", "typing", "pathlib", "numpy"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
-PURE_FUNCTIONS = {"hpc.cluster.resources_of"}
+PURE_FUNCTIONS = {"hpc.cluster.resources_of", "pipeline.wording.counted"}
 # Each outside program and package has one door.
 DOORS = {
     "submitit": {"hpc.executors"},

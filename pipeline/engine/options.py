@@ -1,5 +1,6 @@
 """`classifier.server`: the command of a server that each task starts for itself, and its frame."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from pipeline.section import Section
 # How the server is run, not what it answers. Its command may: `--quantization`, `--dtype`.
 OPERATIONAL = "server"
 COMMAND = "server_command"
-_PLACEHOLDER = re.compile(r"\{(port|host|model|scratch)\}")
+PLACEHOLDERS = ("port", "host", "model", "scratch")
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
+# A name alone in braces. Not JSON ('{"backend": "xgrammar"}'), a shell's ${NAME}, Jinja's {{name}}.
+_MEANT_AS_ONE = re.compile(r"(?<![${])\{([A-Za-z_]\w*)\}(?!\})")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _SECRET_ARGUMENT = re.compile(r"--?[a-z-_]*(api[-_]?key|token|secret|password)(=|$)", re.IGNORECASE)
 
@@ -37,6 +41,8 @@ class Options:
 def freeze(section: Section) -> JsonObject:
     """The address of a server, or what starts one. Raises InputError, with the key's path."""
     if not section.has("server"):
+        if not section.has("base_url"):
+            raise section.missing("base_url", "; or give server, which each task starts for itself")
         return {"base_url": base_url(section)}
     if section.has("base_url"):
         raise section.error("base_url", "give either base_url or server, not both")
@@ -90,6 +96,7 @@ def _words(server: Section, key: str, *default: list[str]) -> list[str]:
     if not isinstance(words, list) or not all(map(_is_word, words)):
         raise server.error(key, f'should be a list of texts ("{{port}}" in quotes), not {words!r}')
     for word in map(str, words):
+        _refuse_unknown_placeholders(server, key, word)
         if _SECRET_ARGUMENT.fullmatch(word.partition("=")[0]):
             raise server.error(key, _keep_out(word.partition("=")[0]))
     return [str(word) for word in words]
@@ -99,10 +106,21 @@ def _env(server: Section) -> dict[str, str]:
     env = server.value("env", {})
     if not isinstance(env, Mapping) or not all(map(_is_word, [*env.keys(), *env.values()])):
         raise server.error("env", f"should map names of variables to texts, not {env!r}")
-    for name in map(str, env):
-        if _SECRET_NAME.search(name):
-            raise server.error(f"env.{name}", _keep_out(name))
+    for name, value in env.items():
+        _refuse_unknown_placeholders(server, f"env.{name}", str(value))
+        if _SECRET_NAME.search(str(name)):
+            raise server.error(f"env.{name}", _keep_out(str(name)))
     return {str(name): str(value) for name, value in env.items()}
+
+
+def _refuse_unknown_placeholders(server: Section, key: str, text: str) -> None:
+    """Here, not on the node, where the server would be given the name in its braces."""
+    for name in _MEANT_AS_ONE.findall(text):
+        if name not in PLACEHOLDERS:
+            near = difflib.get_close_matches(name.lower(), PLACEHOLDERS, n=1)
+            meant = f" (did you mean {{{near[0]}}}?)" if near else ""
+            known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
+            raise server.error(key, f"nothing fills in {{{name}}}{meant}; known: {known}")
 
 
 def _keep_out(name: str) -> str:

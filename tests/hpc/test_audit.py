@@ -178,6 +178,15 @@ def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) 
     assert stranger["story"][0] == f"at://nobody is not in {lab.bench.folder}/posts.jsonl"
 
 
+def test_keys_are_overruled_as_for_submit(lab: Lab) -> None:
+    """Who submitted with --set could not ask about what he had submitted."""
+    given = ("--config", lab.bench.path, "--set", "name=other")
+    lab.bench.config(posts=4)
+    assert lab.bench.hpc("submit", *given).returncode == 0
+    assert lab.bench.document("audit", *given)["places"]["labelled"] == 4
+    assert lab.bench.document("audit", "--config", lab.bench.path)["places"]["new"] == 4
+
+
 def test_every_place_has_its_words() -> None:
     assert set(audit.MEANING) == set(PLACES)
     assert "audit" in cli.VERBS

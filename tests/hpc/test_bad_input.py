@@ -135,6 +135,8 @@ def test_an_empty_backlog_is_nothing_to_label(bench: Bench, here: Here) -> None:
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
     assert bench.document("submit", "--config", bench.path) == {
         "run_id": None, "run_dir": None, "posts": 0, "shards": 0, "array_jobs": [],
+        "dry_run": False, "requests": None, "quota_minutes": None, "cost_estimate": None,
+        "currency": None,
     }  # fmt: skip
 
 

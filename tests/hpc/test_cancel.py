@@ -123,7 +123,7 @@ def test_a_run_that_is_complete_stays_so(bench: Bench, here: Here) -> None:
     assert here("cancel").stdout == (
         f"no task of run {run.name} is alive: nothing to cancel\n"
         "kept: 2 of 2 shards done (4 posts), 0 posts in checkpoint parts\n"
-        f"next: python -m hpc.gather {run}\n"
+        f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb\n"
     )
     assert json.loads(here("cancel", "--json").stdout) == {
         "run_id": run.name, "cancelled_jobs": [], "shards_done": 2, "posts_kept": 4,

@@ -195,9 +195,13 @@ def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
             f"the database {run.manifest.database} is in use by another process: "
         )
         assert str(holder.pid) in str(raised.value)
+        # Only a line of `status` hangs on this: it is not worth waiting for.
+        monkeypatch.setattr("pipeline.store.LOCK_WAIT_S", 600.0)
+        assert not collect.is_gathered(run, drive.look(run, None).observation)
     finally:
         holder.communicate()
     assert gather(run) == counted(0, 4, 4)
+    assert collect.is_gathered(run, drive.look(run, None).observation)
 
 
 def test_a_database_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -221,6 +225,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         gather(run)
     assert str(raised.value).startswith(f"the database {database} cannot be opened: ")
+    assert not collect.is_gathered(run, drive.look(run, None).observation)
     assert database.read_text() == "dear diary\n" * 1000
 
 

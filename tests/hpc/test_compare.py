@@ -127,7 +127,7 @@ def test_the_table_can_be_read(folder: Path, compare: Here) -> None:
 
 
 TABLE = """\
-{database}: 6 posts are labelled by both
+{database}: 6 posts labelled by both
   A perspective: 7 labelled; of both: vaderSentiment 3.3.2 6
   B llm: 8 labelled; of both: vaderSentiment 3.3.2 6
   in brackets: 95% intervals, percentiles of 50 bootstrap resamples of the posts, seed 0

@@ -85,6 +85,17 @@ def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Pa
     }
 
 
+def test_a_task_that_was_told_to_stop_and_ended_unseen_is_not_to_blame(tmp_path: Path) -> None:
+    """Whoever told it has left: a second Ctrl-C."""
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+    recorded(run, 0, None, told_to_stop=True)
+    assert local.records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
+    assert local.records(run, [one], in_use=False)[1, 0] == TaskRecord(
+        phase=Phase.ENDED, slurm_state="told to stop", cause=Cause.PREEMPTED, started_at=STARTED
+    )
+
+
 def test_a_task_whose_start_cannot_be_recorded_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ from tests.hpc.conftest import Here
 from tests.hpc.told import most_at_once
 from tests.pipeline import builders
 
+# What a classifier without quota and price will take.
+NOT_KNOWN = {"requests": None, "quota_minutes": None, "cost_estimate": None, "currency": None}
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 
@@ -64,12 +66,15 @@ def test_a_submission_is_one_document_for_programs(bench: Bench) -> None:
         "posts": 4,
         "shards": 2,
         "array_jobs": [],
+        "dry_run": False,
+        **NOT_KNOWN,
     }
     assert "gathered 2 shards: 0 rows before, 4 added, 4 after\n" in done.stderr
     assert "1 left out by --limit" in done.stderr
     planned = bench.submit("--json", "--dry-run", "--set", "sharding.shards=1")
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
+        "dry_run": True, **NOT_KNOWN,
     }  # fmt: skip
     assert bench.document("gather") == {
         "rows_before": 4,
@@ -99,6 +104,7 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
     done = bench.submit()
     assert said(done) == (0, "")
     assert (
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted\n"
         "attempt 2: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
         in done.stdout
     )
@@ -148,6 +154,8 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     forced = bench.hpc("resubmit", "--force")
     assert said(forced) == (0, "")
     assert forced.stdout.startswith(
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted; attempts used "
+        "up: 2\n"
         "attempt 3: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
         f"run {run.name}: complete\n"
     )
@@ -228,6 +236,23 @@ def test_status_of_a_run_that_nobody_has_submitted(bench: Bench) -> None:
     assert (document["state"], document["posts"], document["posts_done"]) == ("planned", 4, 2)
     builders.publish_shard(run.folder, run.manifest, 1)
     assert bench.document("status", code=0)["state"] == "complete"
+
+
+def test_of_a_run_that_is_gathered_nothing_is_left_to_do(bench: Bench, here: Here) -> None:
+    run = valence_run(bench.folder, 4)
+    builders.publish_shard(run.folder, run.manifest, 0)
+    assert here("gather").returncode == 0
+    builders.publish_shard(run.folder, run.manifest, 1)
+    gather = f"next: python -m hpc.gather {run.folder}"
+    nothing = f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb"
+    assert here("status").stdout.splitlines()[-1] == gather
+    assert here("gather").returncode == 0
+    assert here("status").stdout.splitlines()[-1] == nothing
+    assert here("resubmit").stdout.splitlines()[-1] == nothing
+    # An output that was made again since is one that the database does not have.
+    output_path(run.folder, 1).unlink()
+    builders.publish_shard(run.folder, run.manifest, 1, attempt=2)
+    assert here("status").stdout.splitlines()[-1] == gather
 
 
 def test_posts_that_come_later_are_a_run_of_their_own(bench: Bench) -> None:

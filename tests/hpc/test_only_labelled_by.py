@@ -262,6 +262,7 @@ def test_the_command_says_how_many_it_leaves_out_and_that_the_watermark_stays(la
     done = lab.bench.submit("--only-labelled-by", FIRST, "--dry-run")
     assert said(done) == (0, "")
     assert done.stdout == (
+        "dry run: nothing is submitted, nothing is written\n"
         "the watermark stays where it is: a plain submit goes on from there and takes the rest\n"
         f"{lab.bench.folder}/posts.jsonl: 8 rows: 4 without a label under perspective, 0 copies of "
         "a uri, 0 labelled or in an unfinished run, 0 left out by --limit, 4 to label\n"

@@ -59,11 +59,13 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
     lines = done.stdout.splitlines()
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
     assert look[1] == "  6 posts: 6 labelled"
-    assert len(look) == 2 + 43 + 5
-    assert look[22:23] == ["  prob_spam: none"]
-    spans = look[23].removeprefix("  prob_toxic_spans: ").split(", ")
-    assert [len(one) for one in spans] == [24 + len(" 1")] * 6
-    assert look[43:45] == ["  prob_spam_spans: none", "  attributes_not_supported: SPAM 6"]
-    posts = [line[line.index("🦋") : -1] for line in look[45:]]
+    # 21 scores, and of the spans, JSON that nobody counts, those that are not there.
+    assert len(look) == 2 + 21 + 2 + 5
+    assert look[22:25] == [
+        "  prob_spam: none",
+        "  prob_spam_spans: none",
+        "  attributes_not_supported: SPAM 6",
+    ]
+    posts = [line[line.index("🦋") : -1] for line in look[25:]]
     assert posts == ["🦋 You![2J what a fine day "] * 5
     assert max(map(len, look)) < 200

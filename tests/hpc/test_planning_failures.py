@@ -93,6 +93,7 @@ def test_a_dry_run_leaves_nothing_behind(bench: Bench, tmp_path: Path) -> None:
     dry = bench.hpc("submit", "--config", bench.path, "--dry-run", env={"TMPDIR": str(scratch)})
     assert (dry.returncode, dry.stderr) == (0, "")
     assert dry.stdout == (
+        "dry run: nothing is submitted, nothing is written\n"
         f"{bench.folder}/posts.jsonl: 6 rows: 0 copies of a uri, 2 labelled or in an unfinished "
         "run, 0 left out by --limit, 4 to label\n"
         "2 shards of 2 posts at most, 1 array, 2 tasks at once\n"

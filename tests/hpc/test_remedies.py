@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hpc.answers import limits_of
 from hpc.judge import why_ended
-from hpc.model import Ask, Attempt, Group, Limits, ShardFacts
+from hpc.model import ArrayPlan, Ask, Attempt, Group, Judgement, Limits, ShardFacts, State
 from hpc.plan import REMEDY, Remedy
-from hpc.remedies import groups, needs_limits
+from hpc.remedies import groups, needs_limits, told
 from hpc.retry import Policy
 from pipeline.errors import Cause
 from pipeline.output import Verdict
@@ -175,6 +175,24 @@ def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[lis
         assert BASE.mem_gb <= group.ask.mem_gb <= 100
         assert BASE.time_min <= group.ask.time_min <= 240
         assert len(group.ask.exclude) < 4
+
+
+def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
+    def plan(why: str, *indices: int, offset: int = 0) -> ArrayPlan:
+        return ArrayPlan(offset=offset, indices=indices, throttle=1, parallel_tasks=1, why=why)
+
+    messages = ["", "odd", "no\n more", "no\n more", "n1 is gone"]
+    judged = [
+        Judgement(index=index, state=State.FAILED, rule=9, message=message)
+        for index, message in enumerate(messages)
+    ]
+    memory = "out_of_memory: 8 GB after 4"
+    # One group may be two arrays, and a first attempt needs no reason.
+    plans = [plan(memory, 1, 2), plan(memory, 0, offset=3), plan("node: not on n1", 4), plan("", 0)]
+    assert told(plans, judged) == [
+        "trying 3 shards again, out_of_memory: 8 GB after 4; shard 2: no more",
+        "trying 1 shard again, node: not on n1; shard 4: n1 is gone",
+    ]
 
 
 SINFO = """\

@@ -1,6 +1,7 @@
 """A run in words and as a document, for made-up judgements."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -165,6 +166,21 @@ def test_the_rate_is_what_the_running_tasks_say_of_themselves(run: Run) -> None:
     assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 12 min to go"
 
 
+def test_before_the_first_answer_nobody_knows_how_long_it_takes(run: Run) -> None:
+    """Texts that are too short were done at once, while the server starts."""
+    waits = Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250, rate_per_minute=0.0,
+                      last_error="the server is starting", node="n1")  # fmt: skip
+    facts = [replace(FACTS[2], index=0, heartbeat=waits), replace(FACTS[3], index=1)]
+    judged = [judgement(0, State.RUNNING), judgement(1, State.QUEUED)]
+    line = summary.table(run, observed(facts), judged).splitlines()[6]
+    assert line == "100 of 2,000 posts done (5 %)"
+    # A shard that is done has had its answers: from then on there is a mean, also between beats.
+    facts[1] = replace(FACTS[0], index=1)
+    judged[1] = judgement(1, State.DONE)
+    line = summary.table(run, observed(facts), judged).splitlines()[6]
+    assert line == "350 of 2,000 posts done (17 %), 35 a minute, about 47 min to go"
+
+
 def test_of_what_runs_only_a_task_that_stands_still_is_told(run: Run) -> None:
     judged = [
         judgement(0, State.RUNNING, message="it runs"),
@@ -210,6 +226,21 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
         "stalled": False,
     }
     assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
+
+
+def test_a_table_looks_through_the_shards_for_the_runs_state_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be 10,000 of them."""
+    looked: list[int] = []
+
+    def counting(judged: Sequence[Judgement]) -> RunState:
+        looked.append(len(judged))
+        return run_state(judged)
+
+    monkeypatch.setattr(summary, "run_state", counting)
+    summary.table(run, observed(FACTS), JUDGED)
+    assert looked == [8]
 
 
 PRECEDENCE = [

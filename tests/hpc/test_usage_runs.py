@@ -205,6 +205,37 @@ def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(make
     assert lab.bench.document("audit", "--config", lab.bench.path) == audit
 
 
+def planned(lab: Lab) -> tuple[list[str], float | None]:
+    dry = lab.bench.submit("--dry-run")
+    assert said(dry) == (0, "")
+    document = lab.bench.document("submit", "--config", lab.bench.path, "--dry-run")
+    return dry.stdout.splitlines(), document["cost_estimate"]
+
+
+def test_a_plan_says_what_it_may_cost_once_posts_of_the_same_question_have_told(
+    make: Make, server: Server
+) -> None:
+    lab = make()
+    short = post(3, 3)._replace(text="meh")
+    lab.arrive(post(1, 1), post(2, 2), short)
+    assert planned(lab)[1] is None  # nobody knows yet
+    assert lab.bench.submit().returncode == 0
+    asked = server.requests
+    lab.arrive(*(post(number, number) for number in range(4, 104)))
+    lines, cost = planned(lab)
+    assert lines[-1] == (
+        "about $0.80, at the tokens that 2 posts of this configuration took before"
+    )
+    assert cost == pytest.approx(100 * COST)
+    make(lab, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
+    assert planned(lab)[0][-1].startswith("about 1.50 EUR, ")
+    make(lab, price=None)
+    assert planned(lab)[1] is None
+    make(lab, name="another")
+    assert planned(lab)[1] is None
+    assert server.requests == asked
+
+
 def test_labels_that_are_superseded_keep_what_they_cost(make: Make) -> None:
     lab = make()
     lab.arrive(post(1, 1), post(2, 2))

@@ -65,7 +65,7 @@ def test_a_post_without_a_uri_is_refused_with_its_row(tmp_path: Path, name: str)
     rows = [("u1", "a", STAMP), (None, "b", STAMP), ("", "c", STAMP)]
     path = WRITERS[name](tmp_path / name, rows)
     assert refusal(found(path)) == (
-        f"{path}, row 2: column 'uri' is null or empty (and 1 more rows like it); "
+        f"{path}, row 2: column 'uri' is null or empty (and 1 more row like it); "
         "every post needs a uri"
     )
 
@@ -77,7 +77,7 @@ def test_a_bad_row_is_found_in_whichever_file_it_stands(tmp_path: Path, name: st
     bad = WRITERS[name](tmp_path / f"b-{name}", [*good, ("u3", "c", "soon"), ("u4", "c", "later")])
     assert refusal(found(tmp_path / f"*{name}")) == (
         f"{bad}, row 3: column 'preprocessing_timestamp' is 'soon', which is no timestamp like "
-        "2024-05-31-13:00:00 or ISO 8601 (uri u3) (and 1 more rows like it)"
+        "2024-05-31-13:00:00 or ISO 8601 (uri u3) (and 1 more row like it)"
     )
 
 

@@ -108,11 +108,11 @@ def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifes
 @pytest.mark.parametrize(
     ("answered", "said"),
     [
-        (range(19), "1 posts of shard 0 have no answer and 0 answers no post"),
-        (range(21), "0 posts of shard 0 have no answer and 1 answers no post"),
-        (range(1, 21), "1 posts of shard 0 have no answer and 1 answers no post"),
-        ([*range(20), 3], "0 posts of shard 0 have no answer and 1 answers no post"),
-        ([], "20 posts of shard 0 have no answer and 0 answers no post"),
+        (range(19), "1 post of shard 0 without an answer, and 0 answers without a post"),
+        (range(21), "0 posts of shard 0 without an answer, and 1 answer without a post"),
+        (range(1, 21), "1 post of shard 0 without an answer, and 1 answer without a post"),
+        ([*range(20), 3], "0 posts of shard 0 without an answer, and 1 answer without a post"),
+        ([], "20 posts of shard 0 without an answer, and 0 answers without a post"),
     ],
 )
 def test_answers_that_are_not_exactly_the_shards_are_not_published(

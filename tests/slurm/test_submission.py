@@ -119,6 +119,36 @@ def test_a_run_left_behind_that_slurm_now_refuses_gives_its_posts_to_the_next(
     assert bench.document("supervise")["state"] == "complete"
 
 
+def test_a_run_that_came_to_nothing_gives_its_posts_to_the_next_once_it_is_mended(
+    bench: Bench,
+) -> None:
+    """Not as long as a task of it is alive."""
+    source = posts.json_lines(bench.folder / "p.jsonl", 20)
+    for index, word in enumerate(("refuse", "wait")):
+        bench.script(index, word)
+    shards = {"sharding": {"shards": 2}, "retry": {"max_attempts": 1}}
+    config = bench.config(source, **shards)
+    bench.document("submit", "--config", config)
+    wait_for(
+        lambda: bench.states() == {0: ("blocked", "refused"), 1: ("running", None)}, 90, "one waits"
+    )
+    (wrong,) = runs(bench)
+    bench.config(source, **shards, cluster={"time_min": 6})
+    assert bench.document("submit", "--config", config)["run_id"] is None
+    assert runs(bench) == [wrong]
+    bench.document("cancel")
+    assert bench.asked() == []
+    wait_for(
+        lambda: "set aside, with its logs" in bench.hpc("submit", "--config", config).stdout,
+        60,
+        "its end is accounted, and its files had their time",
+    )
+    (mended,) = runs(bench)
+    assert mended != wrong
+    assert bench.document("supervise")["state"] == "complete"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+
 def test_a_resubmission_that_was_begun_is_taken_up_and_not_made_twice(bench: Bench) -> None:
     """The submitter dies right after sbatch; whoever comes next, by whatever verb, goes on with
     that array: two attempts of a shard at once would pay for its posts twice."""

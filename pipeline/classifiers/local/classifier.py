@@ -74,7 +74,7 @@ class LocalModel(Classifier):
             "multi_label": multi_label,
             "max_length": section.integer("max_length", None, least=8),
             "dtype": section.choice("dtype", DTYPES, "auto"),
-            "device": section.choice("device", DEVICES, "auto"),
+            "device": section.choice("device", DEVICES, "auto", other_words={"gpu": "cuda"}),
             "max_tokens_per_batch": section.integer("max_tokens_per_batch", None, least=1),
         }
 

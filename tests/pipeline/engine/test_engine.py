@@ -96,12 +96,13 @@ def test_it_is_started_when_first_asked_for_and_ended_by_close(make: Make, here:
 
 
 def test_the_command_is_filled_in_and_other_braces_are_its_own(make: Make, here: Path) -> None:
-    tuning = ["{model}", "{host}:{port}", '{"a": {}}', "{other}", "{scratch}/x", 0.9]
+    own = ['{"a": {}}', '{"backend":"xgrammar"}', "{{other}}", "${OTHER}"]
+    tuning = ["{model}", "{host}:{port}", *own, "{scratch}/x", 0.9]
     make(tuning=tuning, env={"CACHE": "{scratch}/c"}).address(NEVER)
     (start,) = engines.starts(here)
     model, address, *braces, scratch, number = start["rest"]
     assert (model, address) == ("a/model", f"127.0.0.1:{start['port']}")
-    assert (braces, number) == (['{"a": {}}', "{other}"], "0.9")
+    assert (braces, number) == (own, "0.9")
     assert start["env"]["CACHE"] == scratch.removesuffix("/x") + "/c"
 
 

@@ -108,6 +108,21 @@ def test_a_server_in_the_task_is_known_by_its_command(tmp_path: Path) -> None:
             {"ready": "health"},
             "classifier.server.ready: should be a path that begins with /, not 'health'",
         ),
+        (
+            {"command": ["vllm", "--port={prot}", "{port}"]},
+            "classifier.server.command: nothing fills in {prot} (did you mean {port}?); "
+            "known: {port}, {host}, {model}, {scratch}",
+        ),
+        (
+            {"tuning": ["--tensor-parallel-size", "{gpus}"]},
+            "classifier.server.tuning: nothing fills in {gpus}; "
+            "known: {port}, {host}, {model}, {scratch}",
+        ),
+        (
+            {"env": {"HF_HOME": "{Scratch}"}},
+            "classifier.server.env.HF_HOME: nothing fills in {Scratch} (did you mean "
+            "{scratch}?); known: {port}, {host}, {model}, {scratch}",
+        ),
         ({"ready_seconds": 0}, "classifier.server.ready_seconds: should be more than 0, not 0"),
         (
             {"redy": "/x"},
@@ -126,6 +141,15 @@ def test_both_kinds_of_server_are_one_too_many(tmp_path: Path) -> None:
     assert refused(both) == "classifier.base_url: give either base_url or server, not both"
 
 
+@pytest.mark.parametrize(
+    ("keys", "near"),
+    [({}, ""), ({"base_ulr": "http://x/v1"}, " (did you mean 'base_ulr'?)")],
+)
+def test_without_either_both_ways_are_told(tmp_path: Path, keys: dict[str, Any], near: str) -> None:
+    otherwise = "; or give server, which each task starts for itself"
+    assert refused(section(keys, tmp_path)) == f"classifier.base_url: is missing{near}{otherwise}"
+
+
 def test_a_server_of_ones_own_has_no_quota(tmp_path: Path) -> None:
     both = section({"server": {"command": COMMAND}, "requests_per_minute": 60}, tmp_path)
     said = "classifier.requests_per_minute: a server of the task's own has no quota"
@@ -135,6 +159,29 @@ def test_a_server_of_ones_own_has_no_quota(tmp_path: Path) -> None:
 def test_a_port_may_be_given_by_a_variable(tmp_path: Path) -> None:
     read = given(tmp_path, command=["ollama", "serve"], env={"OLLAMA_HOST": "{host}:{port}"})
     assert options.freeze(read)["server_command"] == ["ollama", "serve"]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        '{"backend":"xgrammar"}',
+        '{"a": {"b": {}}}',
+        "{}",
+        "{{ messages }}",
+        "{{messages}}",
+        "${HOME}/x",
+        "{a,b}",
+        r"\d{3}",
+    ],
+)
+def test_braces_that_are_no_placeholder_are_the_servers_own(tmp_path: Path, own: str) -> None:
+    """JSON, a template's, a shell's, a pattern's."""
+    read = given(tmp_path, command=[*COMMAND, own], tuning=[own], env={"A": own})
+    thawed = options.thaw({"model": "m", **options.freeze(read)})
+    assert thawed
+    assert thawed.command[-2:] == (own, own)
+    values = {"port": "1", "host": "h", "scratch": "/s"}
+    assert [thawed.filled(text, **values) for text in (own, thawed.env["A"])] == [own, own]
 
 
 @pytest.mark.parametrize("flag", ["--max-tokens-per-step", "--tokenizer", "--keyring"])

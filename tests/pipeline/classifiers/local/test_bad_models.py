@@ -186,7 +186,7 @@ def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(fold
         ),
         (
             {"device": "gpu"},
-            "device: should be one of auto, cpu, cuda, not 'gpu' (did you mean 'cpu'?)",
+            "device: should be one of auto, cpu, cuda, not 'gpu' (did you mean 'cuda'?)",
         ),
         ({"multi_label": "yes"}, "multi_label: should be true or false, not 'yes'"),
         (

@@ -1,0 +1,139 @@
+"""Runs that came to nothing because their configuration was wrong: once it is another, the next
+`submit` sets them aside, and their posts are free.
+
+Only under a name that has no label and no other run, so that its watermark is at the beginning and
+passes over nobody; and only runs whose classifier has answered for no post: nothing in them was
+paid for.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hpc import drive, plan, records, rundir
+from hpc.drive import Look, Say
+from hpc.judge import last_change
+from hpc.model import Phase, Run, State
+from hpc.planning import Terms
+from hpc.slurm import SlurmError
+from pipeline import chronicle, ledger, store
+from pipeline.errors import BusyError
+from pipeline.model import TOO_SHORT, JsonObject
+
+
+def set_aside(agreed: Terms, say: Say) -> None:
+    """The caller holds the run root's lock."""
+    runs = _candidates(agreed)
+    with ExitStack() as held:
+        try:
+            for run in runs:
+                held.enter_context(rundir.lock_run(run))
+        except BusyError:
+            return
+        if not all(_came_to_nothing(run, say, lock_is_ours=True) for run in runs):
+            return
+        database = agreed.config.storage.database
+        for run in runs:
+            if database.exists():  # first: what is there of a run would hold the watermark back
+                with store.opened(database) as labels:
+                    chronicle.forget(labels, run.run_id)
+            say(
+                f"{_told(run, agreed)}: set aside, with its logs, as {rundir.set_aside(run.folder)}"
+            )
+
+
+def found(agreed: Terms, say: Say) -> frozenset[str]:
+    """The ids of the runs that a submit would set aside."""
+    runs = _candidates(agreed)
+    if any(map(rundir.is_locked, runs)) or not all(_came_to_nothing(run, say) for run in runs):
+        return frozenset()
+    for run in runs:
+        say(f"{_told(run, agreed)}: it would be set aside")
+    return frozenset(run.run_id for run in runs)
+
+
+def _candidates(agreed: Terms) -> list[Run]:
+    """All runs of the name, where each has another configuration and nothing is labelled."""
+    config = agreed.config
+    runs = rundir.named(config.storage.run_root, config.name)
+    if not all(_changed(run, agreed) for run in runs):
+        return []
+    if runs and config.storage.database.exists():
+        with store.opened(config.storage.database, read_only=True) as labels:
+            if chronicle.newest(labels, config.name) or ledger.count(labels, config.name):
+                return []
+    return runs
+
+
+def _told(run: Run, agreed: Terms) -> str:
+    changed = ", ".join(_changed(run, agreed))
+    return f"run {run.run_id} came to nothing, and had another configuration ({changed})"
+
+
+def _changed(run: Run, agreed: Terms) -> list[str]:
+    """The keys that differ, of those that may have been at fault."""
+    made, backlog = run.manifest, agreed.config.backlog
+    before = _keys(made.classifier, made.cluster, made.retry, made.min_text_length)
+    now = _keys(agreed.classifier, agreed.cluster, agreed.retry, backlog.min_text_length)
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def _keys(
+    classifier: JsonObject, cluster: JsonObject, retry: JsonObject, min_text_length: int
+) -> JsonObject:
+    sections = {"classifier": classifier, "cluster": cluster, "retry": retry,
+                "backlog": {"min_text_length": min_text_length}}  # fmt: skip
+    as_kept = json.loads(json.dumps(sections))  # as a manifest has them: lists, no tuples
+    return {f"{name}.{key}": value for name, keys in as_kept.items() for key, value in keys.items()}
+
+
+def _came_to_nothing(run: Run, say: Say, *, lock_is_ours: bool = False) -> bool:
+    """Whether no post was answered, nothing is alive, and nothing goes on without a person."""
+    sent = records.submissions(run)
+    if not sent or not all(one.released_at for one in sent) or any(_answers(run.folder)):
+        return False
+    slurm = drive.slurm_of(run)
+    now = drive.look(run, slurm, lock_is_ours=lock_is_ours)
+    if not now.observation.answered or not _stands_still(now):
+        return False
+    ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
+    grace = timedelta(seconds=run.cluster["grace_seconds"])
+    if now.observation.at - max(ends) < grace:
+        say(
+            f"run {run.run_id} has just come to nothing, and its files may be on their way: in "
+            f"{grace.total_seconds():g} s it can be set aside"
+        )
+        return False
+    try:
+        jobs = slurm.jobs(records.job_prefix(run)) if slurm else ()
+    except SlurmError:
+        return False
+    return all(record.phase is Phase.ENDED for _, _, record in jobs)
+
+
+def _stands_still(now: Look) -> bool:
+    refused = plan.refusal(now.observation) is not None
+    return all(
+        (one.state is State.BLOCKED and one.rule == 8)
+        or (refused and one.state in (State.FAILED, State.PLANNED))
+        for one in now.judged
+    )
+
+
+def _answers(folder: Path) -> Iterator[bool]:
+    """Of every file that may hold a post's answer, whether it holds one that was asked for."""
+    for name in ("outputs", "raw"):
+        yield from (True for _ in (folder / name).glob("*"))
+    for part in (folder / "work").rglob("*.parquet"):
+        try:
+            reasons = pq.read_table(part, columns=["reason"], partitioning=None)["reason"]
+        except (OSError, pa.ArrowInvalid):
+            yield True  # who knows
+        else:
+            yield not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py()
