@@ -131,14 +131,13 @@ class Endpoint:
     def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
         """The service's answer to `payload`.
 
-        A 500, a timeout or a body that is no JSON, again and again while `answers_others`, is this
-        post's own and is returned; else the service is at fault, and no post of it.
+        A 500, a timeout or a body that is no JSON, again and again and `answers_others` at the end
+        of it, is this post's own and is returned; else the service is at fault, and no post of it.
 
         Raises TaskError (crashed, throttled), or Stopped.
         """
-        answered_before = self.answered
+        answered_before, allowed = self.answered, tries or self._patience.tries
         throttled_since, answered_then = None, 0
-        allowed = tries or self._patience.tries
         throttled, sent, url = 0, 0, ""
         while True:
             last_url, url = url, self._where(stop)
@@ -175,6 +174,7 @@ class Endpoint:
                 # trouble of the service: tried alone, in another life, it will tell.
                 fault = f"{self.url}: {reply.shown} ({sent} times){'' if others else self._outage}"
                 raise TaskError(Cause.CRASHED, fault, blames_post=others)
+            answered_before = self.answered  # sooner is no proof: an outage may have come since
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 

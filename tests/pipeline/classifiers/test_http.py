@@ -168,9 +168,28 @@ def test_any_other_answer_is_returned_at_once_for_the_classifier_to_judge(status
 
 @pytest.mark.parametrize("passing", ["500", "no JSON", "empty"])
 def test_a_fault_while_others_are_answered_is_this_posts_own(passing: str) -> None:
-    """The first request is answered only after another post's has been."""
+    """The last try is answered only after another post's has been."""
     with Scripted(lambda nth: script(nth)) as server:
         shared = endpoint(server)
+        other = threading.Thread(target=shared.post, args=({}, threading.Event()))
+
+        def script(nth: int) -> Reply:
+            if nth == 6:
+                other.start()
+                other.join(10)
+            return GOOD if nth == 7 else PASSING[passing]
+
+        reply = shared.post({}, threading.Event())
+    assert reply.status == (500 if passing == "500" else 0)
+    assert reply.body == ({"error": {}} if passing == "500" else None)
+    assert len(server.seen) == 7
+
+
+@pytest.mark.parametrize("passing", ["500", "no JSON", "503", "cut at once"])
+def test_an_outage_is_no_posts_fault_though_others_were_answered_as_it_began(passing: str) -> None:
+    """So it is for all that were in flight by then."""
+    with Scripted(lambda nth: script(nth)) as server:
+        shared = endpoint(server, probe={"q": "probe"})
         other = threading.Thread(target=shared.post, args=({}, threading.Event()))
 
         def script(nth: int) -> Reply:
@@ -179,10 +198,9 @@ def test_a_fault_while_others_are_answered_is_this_posts_own(passing: str) -> No
                 other.join(10)
             return GOOD if nth == 2 else PASSING[passing]
 
-        reply = shared.post({}, threading.Event())
-    assert reply.status == (500 if passing == "500" else 0)
-    assert reply.body == ({"error": {}} if passing == "500" else None)
-    assert len(server.seen) == 7
+        with pytest.raises(TaskError) as raised:
+            shared.post({}, threading.Event())
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
 
 
 @pytest.mark.parametrize("passing", ["503", "cut at once", "408"])
