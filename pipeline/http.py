@@ -116,8 +116,7 @@ class Endpoint:
         self._pace = pace
         self._patience = patience
         self._until_next_bucket = until_next_bucket
-        self.answered = 0
-        self.trouble = ""
+        self.answered, self.trouble = 0, ""
         self._session = requests.Session()
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
@@ -131,8 +130,8 @@ class Endpoint:
     def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
         """The service's answer to `payload`.
 
-        A 500, a timeout or a body that is no JSON, again and again and `answers_others` at the end
-        of it, is this post's own and is returned; else the service is at fault, and no post of it.
+        A 500, a timeout or no JSON, again and again while others or the probe are answered, is this
+        post's own and is returned; else the service is at fault, and no post of it.
 
         Raises TaskError (crashed, throttled), or Stopped.
         """
@@ -167,7 +166,7 @@ class Endpoint:
                     return reply
                 if self._where(stop) != url:
                     continue
-                others = self.answers_others(answered_before, stop, tries=1)
+                others = self.answered > answered_before or self.answers_probe(stop, tries=1)
                 if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
@@ -178,13 +177,14 @@ class Endpoint:
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
-    def answers_others(self, before: int, stop: threading.Event, tries: int | None = None) -> bool:
-        """Whether a refusal is one post's own: others were answered since `answered` was `before`,
-        or the probe is now, as the last post of a shard has no others beside it. Raises as `post`.
-        """
-        if self.answered == before and self._probe:
-            self.post(self._probe(), stop, tries=tries)
-        return self.answered > before
+    def answers_probe(self, stop: threading.Event, tries: int | None = None) -> bool:
+        """Whether a refusal that came just now is one post's own: others that were answered before
+        say nothing, as all that are in flight when a service ends saw some. Raises as `post`."""
+        if self._probe is None:
+            return False
+        payload = self._probe()
+        reply = self.post(payload, stop, tries=tries)
+        return reply.status == 200 and self._is_answer(payload, reply)
 
     def _where(self, stop: threading.Event) -> str:
         return self._server(stop) + self._path if self._server else self._path

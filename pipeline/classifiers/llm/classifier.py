@@ -128,10 +128,9 @@ class Llm(Classifier):
         """The unconstrained question comes first, with all patience: a server that is still
         starting must not be taken for one that honours nothing."""
         stop = self._stopping
-        before = self._endpoint.answered
         first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
-            self._row_reason(first, before, stop)
+            self._row_reason(first, stop)
 
         def ask(fields: JsonObject) -> Reply:
             reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
@@ -178,11 +177,10 @@ class Llm(Classifier):
     def _ask_one(self, post: Post, paid: list[Paid], stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
-            before = self._endpoint.answered
             reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
-                return self._answer(post, paid, reason=self._row_reason(reply, before, stop))
+                return self._answer(post, paid, reason=self._row_reason(reply, stop))
             ending = chat.ending(reply.body)
             if ending:
                 return self._answer(post, paid, reason=ending)
@@ -214,7 +212,7 @@ class Llm(Classifier):
         )
         return Answer(post.uri, values, reason, facts, raw)
 
-    def _row_reason(self, reply: Reply, before: int, stop: threading.Event) -> str:
+    def _row_reason(self, reply: Reply, stop: threading.Event) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
         code = self.secret.redact(chat.error_code(reply.body))
@@ -222,7 +220,7 @@ class Llm(Classifier):
             return code
         if reply.failed:
             return reply.reason
-        if reply.status in _SUSPECT and self._endpoint.answers_others(before, stop):
+        if reply.status in _SUSPECT and self._endpoint.answers_probe(stop):
             # Without the server's words, which may be the post's.
             return reply.reason + (f": {code}" if chat.is_word(code) else "")
         structured.forget(self._question.wish, self._notes)
