@@ -84,7 +84,7 @@ class Endpoint:
 
     Args:
         url: where to; only its end, as /chat/completions, where there is a `server`.
-        probe: a payload, asked as posts are, that is answered whenever anything is.
+        probe: of a post's payload, one asked likewise that is answered whenever anything is.
         is_answer: whether what came with HTTP 200 for a payload is one.
         outage: advice that goes with a fault of the whole service.
         server: the address of the task's own server, waited for where it is starting (again):
@@ -101,7 +101,7 @@ class Endpoint:
         pace: Pace,
         patience: Patience,
         until_next_bucket: Callable[[], float] | None = None,
-        probe: Callable[[], Any] | None = None,
+        probe: Callable[[Any], Any] | None = None,
         is_answer: Callable[[Any, Reply], bool] = lambda payload, reply: True,
         outage: str = "",
         server: Callable[[threading.Event], str] | None = None,
@@ -166,7 +166,7 @@ class Endpoint:
                     return reply
                 if self._where(stop) != url:
                     continue
-                others = self.answered > answered_before or self.answers_probe(stop, tries=1)
+                others = self.answered > answered_before or self.answers_probe(payload, stop, 1)
                 if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
@@ -177,12 +177,12 @@ class Endpoint:
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
-    def answers_probe(self, stop: threading.Event, tries: int | None = None) -> bool:
-        """Whether a refusal that came just now is one post's own: others that were answered before
+    def answers_probe(self, refused: Any, stop: threading.Event, tries: int | None = None) -> bool:
+        """Whether what `refused` just met is its post's own: others that were answered before
         say nothing, as all that are in flight when a service ends saw some. Raises as `post`."""
         if self._probe is None:
             return False
-        payload = self._probe()
+        payload = self._probe(refused)
         reply = self.post(payload, stop, tries=tries)
         return reply.status == 200 and self._is_answer(payload, reply)
 

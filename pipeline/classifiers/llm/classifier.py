@@ -86,7 +86,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=lambda: self._question.about(PROBE, self._found, nth=0),
+            probe=lambda _: self._question.about(PROBE, self._found, nth=0),
             server=self._engine.address if self._engine else None,
         )
 
@@ -220,7 +220,7 @@ class Llm(Classifier):
             return code
         if reply.failed:
             return reply.reason
-        if reply.status in _SUSPECT and self._endpoint.answers_probe(stop):
+        if reply.status in _SUSPECT and self._endpoint.answers_probe(None, stop):
             # Without the server's words, which may be the post's.
             return reply.reason + (f": {code}" if chat.is_word(code) else "")
         structured.forget(self._question.wish, self._notes)

@@ -88,7 +88,7 @@ class Perspective(Classifier):
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
-            probe=lambda: self._request(_PROBE, self._support.to_ask()),
+            probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
             is_answer=self._is_answer,
             # When the service has ended, its name may lead nowhere; but that may pass as well.
             outage=f"; is the service there? {ENDS}",
@@ -129,9 +129,10 @@ class Perspective(Classifier):
         """The row, or the fault of the service where that is to blame and not the post."""
         if reply.failed:
             return self._row(post, asked, reply, reason=reply.reason)
+        request = self._request(post, asked)
         if reply.status == 200:
             try:
-                values = self._values(self._request(post, asked), reply)
+                values = self._values(request, reply)
             except InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
             else:
@@ -146,7 +147,7 @@ class Perspective(Classifier):
             if refusal.error_type in _ROW_ERRORS:
                 return self._row(post, asked, reply, reason=refusal.error_type.lower())
             reason = _SUSPECT.get(refusal.error_type, reply.reason)
-        if not self._endpoint.answers_probe(stop):
+        if not self._endpoint.answers_probe(request, stop):
             raise fault
         return self._row(post, asked, reply, reason=reason)
 

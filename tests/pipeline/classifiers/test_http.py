@@ -122,7 +122,7 @@ def test_a_refusal_is_a_posts_own_where_the_probe_is_answered(status: int) -> No
     script = {1: PASSING["503"], 2: QUOTA, 3: Reply(status=status, body={})}
     with Scripted(lambda nth: script[nth]) as server:
         shared = endpoint(server, probe={"q": "probe"})
-        assert shared.answers_probe(threading.Event()) is (status == 200)
+        assert shared.answers_probe({}, threading.Event()) is (status == 200)
     assert [json.loads(request.body) for request in server.seen] == [{"q": "probe"}] * 3
 
 
@@ -130,7 +130,7 @@ def test_in_an_outage_it_is_not_known_whose_a_refusal_is() -> None:
     with Scripted(lambda nth: PASSING["503"]) as server:
         shared = endpoint(server, probe={"q": "probe"})
         with pytest.raises(TaskError) as raised:
-            shared.answers_probe(threading.Event())
+            shared.answers_probe({}, threading.Event())
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
 
 
