@@ -134,7 +134,8 @@ class Llm(Classifier):
 
         def ask(fields: JsonObject) -> Reply:
             reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
-            if reply.status != 403:  # about these fields, as OpenAI's on logprobs: see above
+            # About these fields, as OpenAI's on logprobs, where it is none without them.
+            if reply.status != 403 or not self._endpoint.answers_probe(None, stop):
                 self._refuse_fatal(reply)
             return reply
 

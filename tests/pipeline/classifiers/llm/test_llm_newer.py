@@ -184,6 +184,21 @@ def test_a_key_that_may_not_ask_at_all_stops_the_run(tmp_path: Path) -> None:
     assert server.requests == 1
 
 
+def test_what_a_key_may_not_ask_any_more_is_not_noted_as_what_the_server_lacks(
+    tmp_path: Path,
+) -> None:
+    """Else the next attempt, with the key in order, would ask for no logprobs all the same."""
+    forbidden = Reply(status=403, body=error("The project is suspended", None))
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return served(body) if nth == 1 else forbidden
+
+    with OpenAIStub(answer) as server, pytest.raises(TaskError, match="suspended") as raised:
+        answers(asker(server, tmp_path, scores=True), posts("a"))
+    assert raised.value.cause is Cause.REFUSED
+    assert not (tmp_path / "notes").exists()
+
+
 def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(
     tmp_path: Path,
 ) -> None:
