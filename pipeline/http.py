@@ -135,7 +135,7 @@ class Endpoint:
 
         Raises TaskError (crashed, throttled), or Stopped.
         """
-        answered_before, allowed = self.answered, tries or self._patience.tries
+        answered_before, allowed = float("inf"), tries or self._patience.tries
         throttled_since, answered_then = None, 0
         throttled, sent, url = 0, 0, ""
         while True:
