@@ -166,6 +166,13 @@ def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_
     assert [body.get("temperature") for body in server.bodies[1:]] == sent
 
 
+def test_a_wrong_answer_is_asked_again_no_warmer_than_1(tmp_path: Path) -> None:
+    """There are models that take no more: the post would be refused, and not for its answers."""
+    with OpenAIStub(lambda *_: completion("?")) as server:
+        answers(asker(server, tmp_path, temperature=0.8, structured_output="none"), posts("a"))
+    assert [body["temperature"] for body in server.bodies] == [0.8, 1.0, 1.0]
+
+
 def test_logprobs_that_are_forbidden_cost_the_probabilities_and_not_the_run(
     tmp_path: Path,
 ) -> None:
