@@ -84,7 +84,7 @@ class Endpoint:
 
     Args:
         url: where to; only its end, as /chat/completions, where there is a `server`.
-        probe: a payload, asked as posts are, that is answered whenever anything is.
+        probe: of a post's payload, one asked likewise that is answered whenever anything is.
         is_answer: whether what came with HTTP 200 for a payload is one.
         outage: advice that goes with a fault of the whole service.
         server: the address of the task's own server, waited for where it is starting (again):
@@ -101,7 +101,7 @@ class Endpoint:
         pace: Pace,
         patience: Patience,
         until_next_bucket: Callable[[], float] | None = None,
-        probe: Callable[[], Any] | None = None,
+        probe: Callable[[Any], Any] | None = None,
         is_answer: Callable[[Any, Reply], bool] = lambda payload, reply: True,
         outage: str = "",
         server: Callable[[threading.Event], str] | None = None,
@@ -116,8 +116,7 @@ class Endpoint:
         self._pace = pace
         self._patience = patience
         self._until_next_bucket = until_next_bucket
-        self.answered = 0
-        self.trouble = ""
+        self.answered, self.trouble = 0, ""
         self._session = requests.Session()
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
@@ -131,14 +130,13 @@ class Endpoint:
     def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
         """The service's answer to `payload`.
 
-        A 500, a timeout or a body that is no JSON, again and again while `answers_others`, is this
+        A 500, a timeout or no JSON, again and again while others or the probe are answered, is this
         post's own and is returned; else the service is at fault, and no post of it.
 
         Raises TaskError (crashed, throttled), or Stopped.
         """
-        answered_before = self.answered
+        answered_before, allowed = float("inf"), tries or self._patience.tries
         throttled_since, answered_then = None, 0
-        allowed = tries or self._patience.tries
         throttled, sent, url = 0, 0, ""
         while True:
             last_url, url = url, self._where(stop)
@@ -168,23 +166,25 @@ class Endpoint:
                     return reply
                 if self._where(stop) != url:
                     continue
-                others = self.answers_others(answered_before, stop, tries=1)
+                others = self.answered > answered_before or self.answers_probe(payload, stop, 1)
                 if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
                 # trouble of the service: tried alone, in another life, it will tell.
                 fault = f"{self.url}: {reply.shown} ({sent} times){'' if others else self._outage}"
                 raise TaskError(Cause.CRASHED, fault, blames_post=others)
+            answered_before = self.answered  # sooner is no proof: an outage may have come since
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
-    def answers_others(self, before: int, stop: threading.Event, tries: int | None = None) -> bool:
-        """Whether a refusal is one post's own: others were answered since `answered` was `before`,
-        or the probe is now, as the last post of a shard has no others beside it. Raises as `post`.
-        """
-        if self.answered == before and self._probe:
-            self.post(self._probe(), stop, tries=tries)
-        return self.answered > before
+    def answers_probe(self, refused: Any, stop: threading.Event, tries: int | None = None) -> bool:
+        """Whether what `refused` just met is its post's own: others that were answered before
+        say nothing, as all that are in flight when a service ends saw some. Raises as `post`."""
+        if self._probe is None:
+            return False
+        payload = self._probe(refused)
+        reply = self.post(payload, stop, tries=tries)
+        return reply.status == 200 and self._is_answer(payload, reply)
 
     def _where(self, stop: threading.Event) -> str:
         return self._server(stop) + self._path if self._server else self._path

@@ -20,6 +20,9 @@ _SAYS_ABOVE = re.compile(r"\broot cause\b", re.IGNORECASE)
 _SAYS_NOTHING = re.compile(r"For further information visit")  # pydantic's
 # vLLM's "(EngineCore pid=4711) ERROR 11-27 14:00:00 [core.py:123] ": not the same in two logs.
 _PREFIX = re.compile(r"^(\([^()]*pid=\d+\)\s*)?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\])?\s*)?")
+# Where posts begin in a request that an engine logs: as chat.request quotes them, or within JSON. A
+# post is no word of the engine's, whatever it says, and belongs into no message.
+_POSTS = re.compile(r'\\*"posts?\\*": .*')
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -49,7 +52,7 @@ def read(path: Path, start: int) -> LogEnd:
 def of_text(text: str) -> LogEnd:
     shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     lines = [line for line in (_UNPRINTABLE.sub("", line).rstrip() for line in shown) if line]
-    said = [_PREFIX.sub("", line) for line in lines]
+    said = [_POSTS.sub("", _PREFIX.sub("", line)) for line in lines]
     memory = [line for line in said if out_of_memory.WORDS.search(line)]
     telling = memory[-1:] or _telling(said)
     return LogEnd(

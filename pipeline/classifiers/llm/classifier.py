@@ -86,7 +86,7 @@ class Llm(Classifier):
             connections=options["max_in_flight"],
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
-            probe=lambda: self._question.about(PROBE, self._found, nth=0),
+            probe=lambda _: self._question.about(PROBE, self._found, nth=0),
             server=self._engine.address if self._engine else None,
         )
 
@@ -128,14 +128,14 @@ class Llm(Classifier):
         """The unconstrained question comes first, with all patience: a server that is still
         starting must not be taken for one that honours nothing."""
         stop = self._stopping
-        before = self._endpoint.answered
         first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
-            self._row_reason(first, before, stop)
+            self._row_reason(first, stop)
 
         def ask(fields: JsonObject) -> Reply:
             reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
-            if reply.status != 403:  # about these fields, as OpenAI's on logprobs: see above
+            # About these fields, as OpenAI's on logprobs, where it is none without them.
+            if reply.status != 403 or not self._endpoint.answers_probe(None, stop):
                 self._refuse_fatal(reply)
             return reply
 
@@ -178,11 +178,10 @@ class Llm(Classifier):
     def _ask_one(self, post: Post, paid: list[Paid], stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
-            before = self._endpoint.answered
             reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
             paid.append(Paid(reply=reply))
             if reply.status != 200:
-                return self._answer(post, paid, reason=self._row_reason(reply, before, stop))
+                return self._answer(post, paid, reason=self._row_reason(reply, stop))
             ending = chat.ending(reply.body)
             if ending:
                 return self._answer(post, paid, reason=ending)
@@ -214,7 +213,7 @@ class Llm(Classifier):
         )
         return Answer(post.uri, values, reason, facts, raw)
 
-    def _row_reason(self, reply: Reply, before: int, stop: threading.Event) -> str:
+    def _row_reason(self, reply: Reply, stop: threading.Event) -> str:
         """Why this post has no label; raises where no post would get one."""
         self._refuse_fatal(reply)
         code = self.secret.redact(chat.error_code(reply.body))
@@ -222,7 +221,7 @@ class Llm(Classifier):
             return code
         if reply.failed:
             return reply.reason
-        if reply.status in _SUSPECT and self._endpoint.answers_others(before, stop):
+        if reply.status in _SUSPECT and self._endpoint.answers_probe(None, stop):
             # Without the server's words, which may be the post's.
             return reply.reason + (f": {code}" if chat.is_word(code) else "")
         structured.forget(self._question.wish, self._notes)

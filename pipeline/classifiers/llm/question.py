@@ -114,9 +114,9 @@ class Question:
     def _request(self, post: Post, found: Found, nth: int) -> JsonObject:
         temperature = self._options["temperature"]
         # The same question at temperature 0 gets the same invalid answer. At 1 it does not, and
-        # there are models that take no other.
+        # there are models that take no other, or no more.
         if temperature is not None and temperature < 1:
-            temperature += 0.3 * nth
+            temperature = min(1.0, temperature + 0.3 * nth)
         return chat.request(
             model=self._options["model"],
             system=self._of_one,

@@ -88,7 +88,7 @@ class Perspective(Classifier):
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             until_next_bucket=until_next_minute,
-            probe=lambda: self._request(_PROBE, self._support.to_ask()),
+            probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
             is_answer=self._is_answer,
             # When the service has ended, its name may lead nowhere; but that may pass as well.
             outage=f"; is the service there? {ENDS}",
@@ -109,14 +109,13 @@ class Perspective(Classifier):
         language, since that refusal is the whole request's."""
         if len(post.text.encode()) > MOST_BYTES:
             return Answer(post.uri, reason="comment_too_long")
-        answered_before = self._endpoint.answered
         asked, reply = self._support.to_ask(), None
         while asked:
             reply = self._endpoint.post(self._request(post, asked), stop)
             refusal = reply_of.refusal(reply.body)
             is_language = reply.status == 400 and refusal.error_type == NOT_SUPPORTED
             if not is_language or refusal.attribute not in asked:
-                return self._answer(post, asked, reply, answered_before, stop)
+                return self._answer(post, asked, reply, stop)
             asked = self._support.after(refusal, asked)
         if not self._support.to_ask():
             raise TaskError(
@@ -126,15 +125,14 @@ class Perspective(Classifier):
             )
         return self._row(post, asked, reply, reason=NOT_SUPPORTED.lower())
 
-    def _answer(
-        self, post: Post, asked: list[str], reply: Reply, before: int, stop: threading.Event
-    ) -> Answer:
+    def _answer(self, post: Post, asked: list[str], reply: Reply, stop: threading.Event) -> Answer:
         """The row, or the fault of the service where that is to blame and not the post."""
         if reply.failed:
             return self._row(post, asked, reply, reason=reply.reason)
+        request = self._request(post, asked)
         if reply.status == 200:
             try:
-                values = self._values(self._request(post, asked), reply)
+                values = self._values(request, reply)
             except InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
             else:
@@ -149,7 +147,7 @@ class Perspective(Classifier):
             if refusal.error_type in _ROW_ERRORS:
                 return self._row(post, asked, reply, reason=refusal.error_type.lower())
             reason = _SUSPECT.get(refusal.error_type, reply.reason)
-        if not self._endpoint.answers_others(before, stop):
+        if not self._endpoint.answers_probe(request, stop):
             raise fault
         return self._row(post, asked, reply, reason=reason)
 

@@ -47,7 +47,7 @@ def endpoint(
         pace=pace or Pace(),
         patience=patience,
         until_next_bucket=until_next_bucket,
-        probe=(lambda: probe) if probe else None,
+        probe=(lambda _: probe) if probe else None,
     )
 
 

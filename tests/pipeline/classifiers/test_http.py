@@ -122,7 +122,7 @@ def test_a_refusal_is_a_posts_own_where_the_probe_is_answered(status: int) -> No
     script = {1: PASSING["503"], 2: QUOTA, 3: Reply(status=status, body={})}
     with Scripted(lambda nth: script[nth]) as server:
         shared = endpoint(server, probe={"q": "probe"})
-        assert shared.answers_others(shared.answered, threading.Event()) is (status == 200)
+        assert shared.answers_probe({}, threading.Event()) is (status == 200)
     assert [json.loads(request.body) for request in server.seen] == [{"q": "probe"}] * 3
 
 
@@ -130,17 +130,8 @@ def test_in_an_outage_it_is_not_known_whose_a_refusal_is() -> None:
     with Scripted(lambda nth: PASSING["503"]) as server:
         shared = endpoint(server, probe={"q": "probe"})
         with pytest.raises(TaskError) as raised:
-            shared.answers_others(shared.answered, threading.Event())
+            shared.answers_probe({}, threading.Event())
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
-
-
-def test_nothing_is_probed_where_others_were_answered_meanwhile() -> None:
-    with Scripted(lambda nth: GOOD) as server:
-        shared = endpoint(server, probe={"q": "probe"})
-        before = shared.answered
-        shared.post({}, threading.Event())
-        assert shared.answers_others(before, threading.Event())
-    assert len(server.seen) == 1
 
 
 def test_what_the_last_reply_complained_of_is_known_until_the_next_success() -> None:
@@ -168,21 +159,47 @@ def test_any_other_answer_is_returned_at_once_for_the_classifier_to_judge(status
 
 @pytest.mark.parametrize("passing", ["500", "no JSON", "empty"])
 def test_a_fault_while_others_are_answered_is_this_posts_own(passing: str) -> None:
-    """The first request is answered only after another post's has been."""
+    """The last try is answered only after another post's has been."""
     with Scripted(lambda nth: script(nth)) as server:
         shared = endpoint(server)
+        other = threading.Thread(target=shared.post, args=({}, threading.Event()))
+
+        def script(nth: int) -> Reply:
+            if nth == 6:
+                other.start()
+                other.join(10)
+            return GOOD if nth == 7 else PASSING[passing]
+
+        reply = shared.post({}, threading.Event())
+    assert reply.status == (500 if passing == "500" else 0)
+    assert reply.body == ({"error": {}} if passing == "500" else None)
+    assert len(server.seen) == 7
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        *(PASSING[name] for name in ("500", "no JSON", "503", "cut at once")),
+        Reply(status=500, headers={"X-Should-Retry": "false"}),
+    ],
+)
+def test_an_outage_is_no_posts_fault_though_others_were_answered_as_it_began(
+    passing: Reply,
+) -> None:
+    """So it is for all that were in flight by then."""
+    with Scripted(lambda nth: script(nth)) as server:
+        shared = endpoint(server, probe={"q": "probe"})
         other = threading.Thread(target=shared.post, args=({}, threading.Event()))
 
         def script(nth: int) -> Reply:
             if nth == 1:
                 other.start()
                 other.join(10)
-            return GOOD if nth == 2 else PASSING[passing]
+            return GOOD if nth == 2 else passing
 
-        reply = shared.post({}, threading.Event())
-    assert reply.status == (500 if passing == "500" else 0)
-    assert reply.body == ({"error": {}} if passing == "500" else None)
-    assert len(server.seen) == 7
+        with pytest.raises(TaskError) as raised:
+            shared.post({}, threading.Event())
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
 
 
 @pytest.mark.parametrize("passing", ["503", "cut at once", "408"])

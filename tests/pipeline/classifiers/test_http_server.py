@@ -27,7 +27,7 @@ def endpoint(addresses: Iterator[str]) -> Endpoint:
         connections=2,
         pace=Pace(),
         patience=Patience(tries=TRIES, first_wait=0.001, longest_wait=0.001, timeout=5.0),
-        probe=lambda: {"probe": True},
+        probe=lambda _: {"probe": True},
         server=lambda stop: next(addresses),
     )
 

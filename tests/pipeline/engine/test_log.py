@@ -1,15 +1,20 @@
 """What the end of an engine's log is taken to say. The lines are the engines' own."""
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.classifiers.llm import chat
+from pipeline.classifiers.llm import several as several_posts
 from pipeline.engine import log
 from pipeline.engine.guard import Log
 from pipeline.engine.log import LogEnd
+from pipeline.model import Post
 
 VLLM = "(EngineCore_DP0 pid=6940) ERROR 04-30 10:20:36 [core.py:396] "
 
@@ -53,6 +58,25 @@ def test_an_engine_that_lacks_gpu_memory_says_so(line: str) -> None:
 )
 def test_other_talk_of_memory_is_none(line: str) -> None:
     assert not log.of_text(line).out_of_memory
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("logged", [str, repr, json.dumps])
+@pytest.mark.parametrize(
+    "text", ["java.lang.OutOfMemoryError", "std::bad_alloc", 'an "error: out of memory"\nin me']
+)
+def test_what_a_post_says_in_a_request_that_is_logged_says_nothing_of_the_engine(
+    text: str, logged: Callable[[str], str], several: bool
+) -> None:
+    """vLLM with --enable-log-requests, llama-server with --verbose."""
+    post = Post("at://1", text)
+    asked = several_posts.asked({"id": post}) if several else {"post": text}
+    body = chat.request(model="m", system="Label.", asked=asked, temperature=0, max_tokens=9)
+    request = (
+        f"INFO 11-27 14:00:00 [logger.py:39] request: {logged(body['messages'][1]['content'])}"
+    )
+    found = log.of_text(f"{request}\nAssertionError: a grammar's state\n{request}\n")
+    assert (found.out_of_memory, found.telling) == (False, "AssertionError: a grammar's state")
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,13 @@ def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_
     assert [body.get("temperature") for body in server.bodies[1:]] == sent
 
 
+def test_a_wrong_answer_is_asked_again_no_warmer_than_1(tmp_path: Path) -> None:
+    """There are models that take no more: the post would be refused, and not for its answers."""
+    with OpenAIStub(lambda *_: completion("?")) as server:
+        answers(asker(server, tmp_path, temperature=0.8, structured_output="none"), posts("a"))
+    assert [body["temperature"] for body in server.bodies] == [0.8, 1.0, 1.0]
+
+
 def test_logprobs_that_are_forbidden_cost_the_probabilities_and_not_the_run(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +189,21 @@ def test_a_key_that_may_not_ask_at_all_stops_the_run(tmp_path: Path) -> None:
         answers(asker(server, tmp_path, scores=True), posts("a"))
     assert raised.value.stops_run
     assert server.requests == 1
+
+
+def test_what_a_key_may_not_ask_any_more_is_not_noted_as_what_the_server_lacks(
+    tmp_path: Path,
+) -> None:
+    """Else the next attempt, with the key in order, would ask for no logprobs all the same."""
+    forbidden = Reply(status=403, body=error("The project is suspended", None))
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return served(body) if nth == 1 else forbidden
+
+    with OpenAIStub(answer) as server, pytest.raises(TaskError, match="suspended") as raised:
+        answers(asker(server, tmp_path, scores=True), posts("a"))
+    assert raised.value.cause is Cause.REFUSED
+    assert not (tmp_path / "notes").exists()
 
 
 def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(

@@ -118,18 +118,22 @@ def test_a_200_that_is_no_answer_is_a_posts_own_where_another_is_scored(
     assert server.requests == 2
 
 
-def test_nothing_is_asked_to_be_sure_of_where_others_were_scored_meanwhile() -> None:
+@pytest.mark.parametrize("end", [Fault(status=400), Fault(body={"error": {"code": 400}})])
+def test_what_was_in_flight_when_the_service_ended_has_no_reason_though_others_were_scored(
+    end: Fault,
+) -> None:
+    """Each of four was sent before another was scored, and is refused as all are since then."""
     out = threading.Event()
 
     def happens(text: str, _: int) -> Fault | None:
-        return Fault(body=body(2)) if text == "odd" and out.wait(30) else None
+        return None if text == "scored" or not out.wait(30) else end
 
     with PerspectiveServer(key=KEY, faults=happens) as server:
-        coming = classifier(server, max_in_flight=2).classify(posts("odd", "fine"))
+        coming = classifier(server, max_in_flight=5).classify(posts("scored", *"abcd"))
         assert next(coming).values is not None
         out.set()
-        assert next(coming).reason == "invalid_answer: no probability of TOXICITY"
-    assert (server.requests, server.paid_by_text) == (2, {"fine": 1})
+        with pytest.raises(TaskError, match="code"):
+            raise AssertionError(next(coming))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """An attribute without the post's language: null and named for that post, and the rest is kept."""
 
+import json
 import threading
 from collections import Counter
 from typing import Any
@@ -107,6 +108,22 @@ def test_the_probe_asks_for_what_there_is() -> None:
     assert row(found["odd"]) == (None, "http_500", "SPAM,RESPECT_EXPERIMENTAL")
     assert found["gut"].values is not None
     assert server.paid_by_text == {"The sun is out today.": 1, "gut": 1}
+
+
+def test_the_probe_asks_for_what_the_post_asked_for() -> None:
+    """Of a drop-in that does not say for which languages, nothing is known for the next post."""
+
+    def happens(text: str, nth: int) -> Fault | None:
+        if text != "odd":
+            return None
+        return refused("SPAM", "") if nth == 1 else Fault(status=400)
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        found = answers(classifier(server), posts("odd"))
+    assert row(found["odd"]) == (None, "http_400", "SPAM")
+    assert server.last_request
+    probe = json.loads(server.last_request.body)
+    assert list(probe["requestedAttributes"]) == ["TOXICITY", "RESPECT_EXPERIMENTAL"]
 
 
 def test_a_configured_language_that_none_of_the_attributes_has_ends_the_run_at_once() -> None:
