@@ -41,11 +41,13 @@ def read(path: Path, start: int) -> LogEnd:
     """Of what was written to `path` from byte `start` on, no more than the last 64 KiB."""
     try:
         with path.open("rb") as stream:
-            start = max(start, stream.seek(0, 2) - BYTES)
-            stream.seek(start)
+            begin = max(start, stream.seek(0, 2) - BYTES)
+            stream.seek(begin)
             data = stream.read(BYTES)
     except OSError:
         return LogEnd()
+    if begin > start and b"\n" in data:
+        data = data.partition(b"\n")[2]  # the rest of a line, which may be the rest of a post
     return of_text(data.decode(errors="replace"))
 
 

@@ -232,6 +232,7 @@ class Llm(Classifier):
 
     def _refuse_fatal(self, reply: Reply) -> None:
         if reply.status in (401, 402, 403, 404, 410, 429):
+            structured.forget(self._question.wish, self._notes)
             raise TaskError(
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",

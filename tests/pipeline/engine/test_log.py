@@ -152,6 +152,14 @@ def test_a_large_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert (found.out_of_memory, found.telling) == (False, "last")
 
 
+def test_the_rest_of_a_line_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    post = b'INFO request: "post": "' + b"a" * log.BYTES + b' CUDA out of memory."\n'
+    path.write_bytes(post + b"ValueError: something else\n")
+    found = log.read(path, 0)
+    assert (found.out_of_memory, found.telling) == (False, "ValueError: something else")
+
+
 @pytest.mark.parametrize("cut", range(24))
 def test_a_key_is_kept_out_wherever_the_output_is_cut(tmp_path: Path, cut: int) -> None:
     text = b"the key sk-4711 and sk-471\n"

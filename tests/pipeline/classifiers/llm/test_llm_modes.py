@@ -278,18 +278,20 @@ def test_a_server_that_forgets_what_it_honoured_gives_reasons_and_no_labels(
     assert found["a"].reason == "invalid_answer: not JSON: 'I think that it is civic.'"
 
 
+@pytest.mark.parametrize("status", [422, 404])
 def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
-    tmp_path: Path,
+    tmp_path: Path, status: int
 ) -> None:
     """Else a run that was refused once, for a server that was changed, could never go on."""
     script = dict(SERVERS["vLLM"][0])
     with OpenAIStub(lambda body, _: script[mode_of(body)](body)) as server:
         answers(asker(server, tmp_path), posts("a"))
-        script["json_schema"] = UNKNOWN
+        script["json_schema"] = lambda _: Reply(status=status, body={"detail": "Not known here"})
         with pytest.raises(TaskError) as raised:
             answers(asker(server, tmp_path), posts("a"))
         assert raised.value.cause is Cause.REFUSED
         assert list(tmp_path.iterdir()) == []
+        script["json_schema"] = UNKNOWN
         assert answers(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
     (note,) = tmp_path.iterdir()
     assert json.loads(note.read_text())["mode"] == "structured_outputs"
