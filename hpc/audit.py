@@ -37,9 +37,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         if not given.json:
             say("\n".join(lines))
         return code, {"uri": given.post, "labelled": code == 0, "story": lines}
-    found, gone = _compared(settings, source), _gone(settings)
+    files = _files(settings)
+    found, gone = _compared(settings, source, files), _gone(settings)
     if not given.json:
-        say(text(found, settings, str(source)))
+        say(text(found, settings, str(source), files))
         for run_id, folder in gone.items():
             say(f"the database knows run {run_id}, but its folder {folder} is gone")
     document = {"whole": found.is_whole, **asdict(found), "runs_gone": list(gone)}
@@ -48,10 +49,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 
 def compare(settings: Config, folder: Path) -> Audit:
     """Every post of a backlog that is looked for from `folder`."""
-    return _compared(settings, sources.find(settings.backlog, (folder,)))
+    return _compared(settings, sources.find(settings.backlog, (folder,)), _files(settings))
 
 
-def _compared(settings: Config, source: Source) -> Audit:
+def _compared(settings: Config, source: Source, files: Files) -> Audit:
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as name,
         backlog.staging(Path(name)) as connection,
@@ -61,7 +62,7 @@ def _compared(settings: Config, source: Source) -> Audit:
             source,
             database=settings.storage.database,
             name=settings.name,
-            files=_files(settings),
+            files=files,
         )
 
 
@@ -119,9 +120,21 @@ MEANING = {
     "late": "older than the watermark, in no run: submit --backfill",
     "new": "in no run yet: submit",
 }
+NEEDS_A_RUN = ("not_gathered", "failed", "blocked")  # to which its command is to be given
 
 
-def text(found: Audit, settings: Config, source: str) -> str:
+def _runs(files: Files, place: str) -> str:
+    """The folder of the run that a command is about: the verbs take the newest by themselves, which
+    may be another one, of another name too. How many more there are."""
+    if place not in NEEDS_A_RUN:
+        return ""
+    paths = files.not_gathered if place == "not_gathered" else files.waiting[place]
+    folders = list(dict.fromkeys(path.parents[1] for path in paths))
+    more = f" (and of {counted(len(folders) - 1, 'more run')})" if folders[1:] else ""
+    return f" {folders[0]}{more}" if folders else ""
+
+
+def text(found: Audit, settings: Config, source: str, files: Files) -> str:
     """The counts, the next command beside what is missing, and the days that are not whole."""
     lines = [
         f"{source}: {counted(found.rows, 'row')}, "
@@ -132,7 +145,7 @@ def text(found: Audit, settings: Config, source: str) -> str:
     for place in PLACES:
         count = found.places[place]
         if count or place == "labelled":
-            note = MEANING[place]
+            note = MEANING[place] + _runs(files, place)
             if place == "unlabelable":
                 note = ", ".join(f"{reason} {number:,}" for reason, number in found.reasons.items())
             lines.append(f"  {place:<13}{count:>12,}  {note}".rstrip())

@@ -20,6 +20,9 @@ from pipeline.wording import counted
 
 LABELS = "labels"
 EXTRA = ("numpy", "scipy", "sklearn")
+# Columns about the answer, beside its labels: compared where --map asks for them. Which model it
+# was is said of each side anyway.
+NO_LABELS = frozenset({"llm_model_name", "attributes_not_supported", "was_truncated"})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +128,7 @@ def _pairs(
             there = ", ".join(names) or "none"
             raise InputError(f"{database} has no labels of the name {name}; it has: {there}")
     of_a, of_b = columns(connection, given.a, LABELS), columns(connection, given.b, LABELS)
-    chosen = {(name, name): None for name in of_a if name in of_b}
+    chosen = {(name, name): None for name in of_a if name in of_b and name not in NO_LABELS}
     for one in given.map:
         a, equals, b = one.partition("=")
         if not equals:
@@ -138,14 +141,14 @@ def _pairs(
         chosen[a, b] = None
     if not chosen:
         raise InputError(
-            f"no column of {given.a} ({_listed(of_a)}) has the name of one of {given.b} "
-            f"({_listed(of_b)}): say which belong together, --map a=b"
+            f"no label of {given.a} ({_listed(of_a, NO_LABELS)}) has the name of one of {given.b} "
+            f"({_listed(of_b, NO_LABELS)}): say which belong together, --map a=b"
         )
     return [Pair(of_a[a], of_b[b]) for a, b in chosen]
 
 
-def _listed(there: dict[str, Column]) -> str:
-    return ", ".join(there) or "none"
+def _listed(there: dict[str, Column], but: frozenset[str] = frozenset()) -> str:
+    return ", ".join(name for name in there if name not in but) or "none"
 
 
 def _measures() -> Any:

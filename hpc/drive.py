@@ -34,7 +34,11 @@ class Look:
         return run_state(self.judged)
 
     def next_command(self, run: Run) -> str:
-        """What to type next; of a run that was refused nothing but force goes on."""
+        """What to type next. Of a run that was refused nothing but force goes on; one that Slurm
+        holds is alive to `resubmit --force`, and has to be ended first."""
+        blocked = [one for one in self.judged if one.state is State.BLOCKED]
+        if self.state is RunState.BLOCKED and all(one.rule == 3 for one in blocked):
+            return f"python -m hpc.cancel {run.folder}"
         if self.state is not RunState.COMPLETE and plan.refusal(self.observation):
             return next_command(run, RunState.BLOCKED)
         return next_command(run, self.state)
@@ -203,6 +207,7 @@ def _group_by_group(
 
 def described(one: Submission) -> str:
     shards = counted(len(one.plan.indices), "shard")
+    indices = "index" if len(one.plan.indices) == 1 else "indices"
     where = ""  # of one that was only planned
     if one.released_at:
         where = f" as array job {one.array_job_id}" if one.array_job_id else " on this machine"
@@ -210,7 +215,7 @@ def described(one: Submission) -> str:
     why = f" ({one.plan.why})" if one.plan.why else ""
     return (
         f"attempt {one.number}: {shards}{where}, "
-        f"indices {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once{why}"
+        f"{indices} {compress(one.plan.indices)}{offset}, {one.plan.throttle} at once{why}"
     )
 
 
@@ -224,7 +229,9 @@ def bring_in(run: Run, now: Look, say: Say) -> Gathered:
 
 
 def told_of(gathered: Gathered) -> str:
-    extra = [f"{gathered.unlabelable:,} of them cannot be labelled"] if gathered.unlabelable else []
+    extra = []
+    if gathered.unlabelable:  # not of all that is there after
+        extra.append(f"{gathered.unlabelable:,} of those gathered cannot be labelled")
     if gathered.already_present:
         extra.append(f"{counted(gathered.already_present, 'post')} had a row already")
     line = (

@@ -87,7 +87,9 @@ def _changed(run: Run, agreed: Terms) -> list[str]:
 def _keys(
     classifier: JsonObject, cluster: JsonObject, retry: JsonObject, min_text_length: int
 ) -> JsonObject:
-    sections = {"classifier": classifier, "cluster": cluster, "retry": retry,
+    resources = {key: value for key, value in cluster.items() if key != "resources"}
+    resources |= cluster["resources"]  # which a configuration has beside the others
+    sections = {"classifier": classifier, "cluster": resources, "retry": retry,
                 "backlog": {"min_text_length": min_text_length}}  # fmt: skip
     as_kept = json.loads(json.dumps(sections))  # as a manifest has them: lists, no tuples
     return {f"{name}.{key}": value for name, keys in as_kept.items() for key, value in keys.items()}

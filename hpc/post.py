@@ -18,25 +18,28 @@ from pipeline.sql import file_list, quoted
 
 def story(settings: Config, source: Source, runs: list[Run], uri: str) -> tuple[int, list[str]]:
     """0 and what its row says, or 1 and why there is none."""
-    lines = _in_backlog(source, uri)
+    is_there, lines = _in_backlog(source, uri)
     row, found = _row(settings, uri)
     lines += found
     for run, index in _shards_of(runs, uri):
         lines += _in_shard(run, index)
     if not row and len(lines) == 2:
-        lines.append("no run has planned it: python -m hpc.submit, with --backfill if it is old")
+        submit = "python -m hpc.submit, with --backfill if it is old"
+        missing = "submit takes what is in the backlog"
+        lines.append(f"no run has planned it: {submit if is_there else missing}")
     return (0 if row else 1), lines
 
 
-def _in_backlog(source: Source, uri: str) -> list[str]:
+def _in_backlog(source: Source, uri: str) -> tuple[bool, list[str]]:
     with duckdb.connect() as connection, closing(Scan(connection, source)) as scan:
         rows = connection.execute(
             f"SELECT text, raw_timestamp FROM ({scan.relation()}) WHERE uri = ?", [uri]
         ).fetchall()
     if not rows:
-        return [f"{uri} is not in {source}"]
+        return False, [f"{uri} is not in {source}"]
     copies = f", {len(rows)} copies" if len(rows) > 1 else ""
-    return [f"{uri} is in {source}{copies}, preprocessed {rows[0][1]}: {str(rows[0][0])[:80]!r}"]
+    text = str(rows[0][0])[:80]
+    return True, [f"{uri} is in {source}{copies}, preprocessed {rows[0][1]}: {text!r}"]
 
 
 def _row(settings: Config, uri: str) -> tuple[bool, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from hpc import caretaker, cli, first_look, forecast, fruitless, records, rundir, summary, takeup
 from hpc.cli import Verb
 from hpc.collect import forget, register
-from hpc.drive import Look, Say, begin, look, unsubmitted
+from hpc.drive import Look, Say, begin, look, slurm_of, unsubmitted
 from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
 from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="label again what another configuration labelled under this name",
     )
     again.add_argument(
-        "--retry-unlabelable", metavar="REASON", help="try posts again that have this reason"
+        "--retry-unlabelable", metavar="REASON", help="posts that have this reason too"
     )
     parser.add_argument(
         "--only-labelled-by",
@@ -104,7 +104,14 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         # Whoever waits for the labels, as a script does, has not got them yet.
         code = summary.EXIT_CODE[RunState.RUNNING]
         say(f"next: python -m hpc.status {elsewhere[-1].folder}")
+    elif run is None and slurm is not None:
+        found = _tell_unfinished(takeup.unfinished(agreed, but=elsewhere), say)
+        code = max(code, found) if given.wait else code
     _tell_end(run, ends[-1] if ends else None, say)
+    for (one, _), end in zip(runs[:-1], ends, strict=False):
+        if end and end.state is not RunState.COMPLETE:  # why the exit code is what it is
+            say(f"\n{summary.table(one, end.observation, end.judged)}")
+            say(f"\nnext: {end.next_command(one)}")
     return code, _document(agreed, draft, run)
 
 
@@ -163,6 +170,15 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
     )
     for line in forecast.lines(forecast.of(agreed.classifier, counts.posts, draft.paid)):
         say(line)
+
+
+def _tell_unfinished(runs: list[Run], say: Say) -> int:
+    """Where the posts are for which nothing was left to label; the exit code of those runs."""
+    ends = [(run, look(run, slurm_of(run))) for run in runs]
+    for run, now in ends:
+        say(f"run {run.folder} has posts of this name, and is {now.state}")
+        say(f"next: {now.next_command(run)}")
+    return max((summary.EXIT_CODE[now.state] for _, now in ends), default=0)
 
 
 def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:

@@ -205,9 +205,9 @@ def _shortened(indices: str, longest: int = 60) -> str:
 
 
 def duration(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    if minutes >= 4320:
-        return f"about {minutes // 1440} days"
-    if minutes >= 120:
-        return f"about {minutes // 60} h"
-    return f"about {minutes} min" if minutes else "less than a minute"
+    """To the nearest: 27.8 h are about 28, and four days but an hour are not three."""
+    if seconds >= 4320 * 60:
+        return f"about {seconds / 86400:.0f} days"
+    if seconds >= 120 * 60:
+        return f"about {seconds / 3600:.0f} h"
+    return f"about {seconds / 60:.0f} min" if seconds >= 60 else "less than a minute"

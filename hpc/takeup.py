@@ -1,14 +1,16 @@
 """Runs of a name that a submitter left behind half begun: the next `submit` goes on with them."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpc import drive, outputs, records, rundir
+from hpc import drive, outputs, plan, records, rundir
 from hpc.collect import forget
-from hpc.drive import Say, begin, look, unsubmitted
+from hpc.drive import Look, Say, begin, look, unsubmitted
 from hpc.model import Run
 from hpc.planning import Terms
 from hpc.slurm import Slurm, SlurmError
+from hpc.summary import RunState
 from pipeline import chronicle, store
 from pipeline.errors import BusyError
 
@@ -43,10 +45,29 @@ def take_up(
             say(str(error))
             elsewhere.append(run)
             continue
-        say(f"run {run.folder} was left unfinished: going on with it, as it was configured then")
+        if slurm is None and waits_for_a_person(look(run, None, lock_is_ours=True)):
+            say(f"run {run.folder} waits for a person, and its posts with it: see at the end")
+        else:
+            say(
+                f"run {run.folder} was left unfinished: going on with it, as it was configured then"
+            )
         if slurm is None or _submitted(run, slurm, say):
             taken.append((run, lock))
     return taken, elsewhere
+
+
+def waits_for_a_person(now: Look) -> bool:
+    """Whether nothing of it goes on by itself, or by `supervise`."""
+    if now.state is RunState.COMPLETE or now.is_going_on:
+        return False
+    return now.state is RunState.BLOCKED or plan.refusal(now.observation) is not None
+
+
+def unfinished(agreed: Terms, *, but: Sequence[Run]) -> list[Run]:
+    """Runs of the name that still hold posts back."""
+    named = rundir.named(agreed.config.storage.run_root, agreed.config.name)
+    known = {run.run_id for run in but}
+    return [run for run in named if run.run_id not in known and _is_unfinished(run)]
 
 
 def array_jobs(run: Run | None) -> list[int]:

@@ -136,8 +136,10 @@ class Section:
         return Section(values, path=path, source=self.source, folders=self.folders)
 
     def _did_you_mean(self, key: str) -> str:
-        unread = tuple(str(name) for name in self._values if name not in self._known)
-        return _nearest(key, unread)
+        """What is there and nothing reads, where it may be this key misspelt."""
+        unread = [str(name) for name in self._values if name not in self._known]
+        close = difflib.get_close_matches(key, unread, n=1)
+        return f" (is {close[0]!r} meant to be it?)" if close else ""
 
 
 def _nearest(word: str, names: tuple[str, ...]) -> str:

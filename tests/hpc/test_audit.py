@@ -175,7 +175,24 @@ def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) 
     stranger = lab.bench.document(
         "audit", "--config", lab.bench.path, "--post", "at://nobody", code=1
     )
-    assert stranger["story"][0] == f"at://nobody is not in {lab.bench.folder}/posts.jsonl"
+    assert stranger["story"] == [
+        f"at://nobody is not in {lab.bench.folder}/posts.jsonl",
+        "table labels_test has no row of it",
+        "no run has planned it: submit takes what is in the backlog",
+    ]
+
+
+def test_what_waits_for_a_person_is_told_with_its_run_for_the_newest_may_be_another(
+    lab: Lab,
+) -> None:
+    lab.bench.config(posts=4)
+    lab.bench.tell(1, "refuse")
+    assert lab.bench.submit().returncode == 1
+    (run,) = lab.bench.runs()
+    assert lab.bench.submit("--set", "name=other").returncode == 0
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout.splitlines()
+    status = f"in a shard that waits for a person: python -m hpc.status {run}"
+    assert f"  blocked                 2  {status}" in told
 
 
 def test_keys_are_overruled_as_for_submit(lab: Lab) -> None:

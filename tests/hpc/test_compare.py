@@ -251,11 +251,27 @@ def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: He
     given = ("perspective", "llm", "--database", copy)
     assert said(compare(*given)) == (
         2,
-        "error: no column of perspective (compound, valence_label) has the name of one of llm "
+        "error: no label of perspective (compound, valence_label) has the name of one of llm "
         "(toxicity): say which belong together, --map a=b\n",
     )
     found = document(compare(*given, "--map", "compound=toxicity", "--json"))
     assert [one["posts"] for one in found["comparisons"]] == [6]
+
+
+def test_what_tells_of_the_answer_is_no_label_to_agree_on(copy: Path, compare: Here) -> None:
+    """Two questions to LLMs have the models' names in common, and nothing else."""
+    for name, column in (("perspective", "toxic"), ("llm", "civic")):
+        change(copy, f"ALTER TABLE labels_{name} RENAME compound TO {column}")
+        change(copy, f"ALTER TABLE labels_{name} RENAME valence_label TO llm_model_name")
+    alone = compare("perspective", "llm", "--database", copy)
+    assert said(alone) == (
+        2,
+        "error: no label of perspective (toxic) has the name of one of llm (civic): say which "
+        "belong together, --map a=b\n",
+    )
+    both = ("--map", "toxic=civic", "--map", "llm_model_name=llm_model_name")
+    found = document(compare("perspective", "llm", "--database", copy, *both, "--json"))
+    assert [one["a"] for one in found["comparisons"]] == ["toxic", "llm_model_name"]
 
 
 def test_what_is_no_database_is_refused(compare: Here, tmp_path: Path) -> None:

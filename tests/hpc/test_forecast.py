@@ -19,9 +19,11 @@ PAID = Paid(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
     ("posts", "classifier", "said"),
     [
         (100_000, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "100,000 requests in about 27 h, if nothing else uses it"),
+         "100,000 requests in about 28 h, if nothing else uses it"),
         (50_000_000, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "50,000,000 requests in about 578 days, if nothing else uses it"),
+         "50,000,000 requests in about 579 days, if nothing else uses it"),
+        (95 * 3600, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
+         "342,000 requests in about 4 days, if nothing else uses it"),
         (41, {"requests_per_minute": 1, "posts_per_prompt": 20}, "at 1 request a minute, the quota "
          "gives 3 requests in about 3 min, if nothing else uses it"),
         (1, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "

@@ -19,6 +19,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     # Another question, and one that is asked in another way only.
     ({"classifier": {"seconds": 0.001}}, "classifier.seconds"),
     ({"cluster": {"max_parallel": 1}}, "cluster.max_parallel"),
+    ({"cluster": {"time_min": 5}}, "cluster.time_min"),
     ({"backlog": {"min_text_length": 4}}, "backlog.min_text_length"),
 ]
 
@@ -31,6 +32,8 @@ def refused(bench: Bench) -> Path:
     bench.tell(0, "refuse")
     bench.tell(1, "refuse")
     assert said(bench.submit()) == (1, "")
+    for shard in (0, 1):  # one may have been stopped by the other before it came to its word
+        bench.tell(shard, "")
     (run,) = bench.runs()
     assert bench.asked() == {}
     return run
@@ -76,6 +79,22 @@ def left_alone(bench: Bench, run: Path) -> str:
 
 def test_with_the_same_configuration_it_waits_for_a_person(bench: Bench, refused: Path) -> None:
     assert f"next: python -m hpc.resubmit --force {refused}\n" in left_alone(bench, refused)
+
+
+def test_beside_a_run_of_new_posts_it_is_told_why_that_was_not_all(
+    bench: Bench, refused: Path
+) -> None:
+    """A key that was mended in the environment changes no configuration: the new posts' run is
+    complete, and the exit code is the other's."""
+    bench.backlog([*builders.posts(5), *builders.posts(4, first=20)])
+    done = bench.submit()
+    assert said(done) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"run {refused} waits for a person, and its posts with it: see at the end"
+    assert f"run {bench.runs()[1].name}: complete" in lines
+    at = lines.index(f"run {refused.name}: blocked")
+    assert lines[-1] == f"next: python -m hpc.resubmit --force {refused}"
+    assert any("wants no more of this" in line for line in lines[at:])
 
 
 def test_a_run_that_has_an_answer_is_kept(bench: Bench) -> None:

@@ -32,7 +32,7 @@ def test_the_quickstart_labels_every_post_once_and_then_has_nothing_to_do(bench:
     assert lines[5:13] == [
         "6 of 6 shards done, 2,980 posts",
         "gathered 6 shards: 0 rows before, 2,980 added, 2,980 after "
-        "(50 of them cannot be labelled)",
+        "(50 of those gathered cannot be labelled)",
         f"run {run.name}: complete",
         "",
         "  STATE  CAUSE  SHARDS  INDICES",
@@ -105,7 +105,7 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
     assert said(done) == (0, "")
     assert (
         "trying 1 shard again, crashed: the same again; shard 1: this was scripted\n"
-        "attempt 2: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
+        "attempt 2: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
         in done.stdout
     )
     assert bench.states() == [("done", None, 1), ("done", None, 2), ("done", None, 1)]
@@ -145,7 +145,7 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     dry = here("resubmit", "--force", "--dry-run")
     assert said(dry) == (0, "")
     assert dry.stdout == (
-        "would submit attempt 3: 1 shard, indices 1, 1 at once (crashed: the same again)\n"
+        "would submit attempt 3: 1 shard, index 1, 1 at once (crashed: the same again)\n"
     )
     assert json.loads(here("resubmit", "--force", "--dry-run", "--json").stdout) == {
         "run_id": run.name, "shards": [1], "array_jobs": [],
@@ -156,7 +156,7 @@ def test_attempts_used_up_block_a_shard_and_a_person_may_force_it(bench: Bench, 
     assert forced.stdout.startswith(
         "trying 1 shard again, crashed: the same again; shard 1: this was scripted; attempts used "
         "up: 2\n"
-        "attempt 3: 1 shard on this machine, indices 1, 1 at once (crashed: the same again)\n"
+        "attempt 3: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
         f"run {run.name}: complete\n"
     )
     assert forced.stdout.endswith(f"next: python -m hpc.gather {run}\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc import rundir, summary
+from hpc.drive import Look
 from hpc.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 from hpc.summary import EXIT_CODE, RunState, run_state
 from pipeline.errors import Cause
@@ -163,7 +164,7 @@ def test_the_rate_is_what_the_running_tasks_say_of_themselves(run: Run) -> None:
     facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
     line = summary.table(run, observed(facts), judged).splitlines()[5]
-    assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 12 min to go"
+    assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 13 min to go"
 
 
 def test_before_the_first_answer_nobody_knows_how_long_it_takes(run: Run) -> None:
@@ -279,6 +280,16 @@ def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -
         RunState.FAILED: f"python -m hpc.resubmit {run.folder}",
         RunState.PLANNED: f"python -m hpc.supervise {run.folder}",
     }
+
+
+def test_what_slurm_holds_is_cancelled_first_for_it_is_alive_to_resubmit(run: Run) -> None:
+    held = replace(judgement(0, State.BLOCKED), rule=3)
+    cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
+    done = judgement(2, State.DONE)
+    cancel = f"python -m hpc.cancel {run.folder}"
+    assert Look(observed(FACTS), (held, done)).next_command(run) == cancel
+    force = f"python -m hpc.resubmit --force {run.folder}"
+    assert Look(observed(FACTS), (held, cancelled)).next_command(run) == force
 
 
 def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:

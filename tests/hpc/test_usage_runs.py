@@ -253,5 +253,5 @@ def test_comparing_two_names_compares_labels_and_no_costs(make: Make) -> None:
     make(lab, name="other", model="larger")
     assert lab.bench.submit().returncode == 0
     found = lab.bench.document("compare", "one", "other", "--resamples", 5)
-    assert [one["a"] for one in found["comparisons"]] == ["even", "llm_model_name"]
+    assert [one["a"] for one in found["comparisons"]] == ["even"]
     assert found["not_compared"] == []

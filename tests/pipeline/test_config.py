@@ -109,7 +109,7 @@ def test_a_wrong_key_or_value_is_refused_with_its_path(
     ("backlog", "problem"),
     [
         ("{}", "backlog.source: is missing"),
-        ("{sources: x}", "backlog.source: is missing (did you mean 'sources'?)"),
+        ("{sources: x}", "backlog.source: is missing (is 'sources' meant to be it?)"),
         ("{source: 5}", "backlog.source: should be text, not 5"),
         (
             "{source: x, columns: {url: y}}",

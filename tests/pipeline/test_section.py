@@ -115,7 +115,7 @@ def test_an_item_of_a_list_is_named_by_its_place() -> None:
 def test_a_missing_key_is_refused_with_the_name_it_may_have_been_given() -> None:
     assert refusal(lambda one: one.text("model"), {}) == "run.yaml: classifier.model: is missing"
     assert refusal(lambda one: one.text("model"), {"modle": "x"}) == (
-        "run.yaml: classifier.model: is missing (did you mean 'modle'?)"
+        "run.yaml: classifier.model: is missing (is 'modle' meant to be it?)"
     )
 
 

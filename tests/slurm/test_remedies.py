@@ -39,8 +39,8 @@ def test_out_of_memory_gets_more_memory_up_to_the_largest_node(bench: Bench) -> 
     wanted = {0: ("failed", "out_of_memory"), 1: ("done", None), 2: ("failed", "crashed")}
     wait_for(lambda: bench.states() == wanted, 90, "two shards failed, for two reasons")
     plan = bench.hpc("resubmit", "--dry-run").stdout
-    assert "indices 0, 1 at once (out_of_memory: 3.906 GB after 0.4, the most there" in plan
-    assert "indices 2, 1 at once (crashed: the same again)" in plan
+    assert "index 0, 1 at once (out_of_memory: 3.906 GB after 0.4, the most there" in plan
+    assert "index 2, 1 at once (crashed: the same again)" in plan
     end = bench.document("supervise")
     assert end["state"] == "complete"
     jobs = {shard["index"]: shard["array_job_id"] for shard in end["shards"]}

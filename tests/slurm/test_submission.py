@@ -47,6 +47,26 @@ def test_a_refusal_is_passed_on_in_sbatchs_words_and_nothing_is_left(
     assert runs(bench) == []
 
 
+def test_where_an_earlier_run_has_the_posts_it_is_named_and_nobody_is_told_that_all_is_done(
+    bench: Bench,
+) -> None:
+    """Whoever mended what had stopped it and submits again, or waits for the labels in a script."""
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20), sharding={"shards": 1})
+    bench.script(0, "wait")
+    assert bench.hpc("submit", "--config", config).returncode == 0
+    (run,) = runs(bench)
+    told = (
+        f"run {run} has posts of this name, and is running\nnext: python -m hpc.supervise {run}\n"
+    )
+    for flags, code in (((), 0), (("--wait",), 3)):
+        again = bench.hpc("submit", "--config", config, *flags)
+        assert (again.returncode, told in again.stdout) == (code, True), again
+    (bench.scripts / "go").touch()
+    assert bench.hpc("supervise").returncode == 0
+    last = bench.hpc("submit", "--config", config, "--wait")
+    assert (last.returncode, "next:" in last.stdout) == (0, False), last
+
+
 def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> None:
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
     once = bench.folder / "once"
