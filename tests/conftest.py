@@ -15,8 +15,8 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests by file, those that wait for a Slurm begin: they take the
-    longest, and whoever is through with them goes on with the others."""
+    """Where several processes share the tests by file, those that wait for a Slurm begin: they take
+    the longest, and whoever is through with them goes on with the others."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: "slurm" not in item.path.parts)
 
