@@ -143,7 +143,7 @@ def test_both_kinds_of_server_are_one_too_many(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "near"),
-    [({}, ""), ({"base_ulr": "http://x/v1"}, " (did you mean 'base_ulr'?)")],
+    [({}, ""), ({"base_ulr": "http://x/v1"}, " (is 'base_ulr' meant to be it?)")],
 )
 def test_without_either_both_ways_are_told(tmp_path: Path, keys: dict[str, Any], near: str) -> None:
     otherwise = "; or give server, which each task starts for itself"
