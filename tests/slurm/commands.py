@@ -64,6 +64,10 @@ class Scripted(Classifier):
             case ["wait"]:
                 while not (self.folder / "go").exists():
                     time.sleep(0.05)
+            case ["wait-and-refuse"]:
+                while not (self.folder / "go-and-refuse").exists():
+                    time.sleep(0.05)
+                raise TaskError(Cause.REFUSED, "the key was refused")
         return words[0] if words else None
 '''
 

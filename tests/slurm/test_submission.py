@@ -144,11 +144,15 @@ def test_a_run_that_came_to_nothing_gives_its_posts_to_the_next_once_it_is_mende
 ) -> None:
     """Not as long as a task of it is alive."""
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
-    for index, word in enumerate(("refuse", "wait")):
+    for index, word in enumerate(("wait-and-refuse", "wait")):
         bench.script(index, word)
     shards = {"sharding": {"shards": 2}, "retry": {"max_attempts": 1}}
     config = bench.config(source, **shards)
     bench.document("submit", "--config", config)
+    # One that comes to its classifier after the refusal is stopped, and waits for nothing.
+    waiting = lambda: [path.read_text() for path in bench.scripts.glob("[01]")] == ["", ""]  # noqa: E731
+    wait_for(waiting, 90, "both have begun")
+    (bench.scripts / "go-and-refuse").touch()
     wait_for(
         lambda: bench.states() == {0: ("blocked", "refused"), 1: ("running", None)}, 90, "one waits"
     )
