@@ -118,7 +118,9 @@ def test_a_run_that_has_an_answer_is_kept(bench: Bench) -> None:
 
 
 def test_a_file_that_cannot_be_read_may_hold_an_answer(bench: Bench, refused: Path) -> None:
-    (work_path(refused, 0) / "0001-00000-3.parquet").write_text("cut off")
+    work = work_path(refused, 0)
+    work.mkdir(parents=True, exist_ok=True)  # not there where the other shard's refusal came first
+    (work / "0001-00000-3.parquet").write_text("cut off")
     bench.config(cluster={"max_parallel": 1})
     left_alone(bench, refused)
 
