@@ -1,13 +1,13 @@
 """One mapping of the configuration, read strictly: a missing, mistyped or unknown key is refused
 with its whole path (`classifier.attributes[2]`) and the file that it stands in."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.wording import did_you_mean, nearest
 
 _REQUIRED: Any = object()
 
@@ -96,7 +96,7 @@ class Section:
         value = self.value(key, default)
         if value is not default and value not in allowed:
             meant = (other_words or {}).get(str(value).lower(), str(value))
-            near = _nearest(meant, allowed)
+            near = did_you_mean(meant, allowed)
             raise self.error(key, f"should be one of {', '.join(allowed)}, not {value!r}{near}")
         return value
 
@@ -129,7 +129,7 @@ class Section:
     def done(self) -> None:
         for key in self._values:
             if key not in self._known:
-                near = _nearest(str(key), tuple(sorted(self._known)))
+                near = did_you_mean(str(key), sorted(self._known))
                 raise self.error(str(key), f"is not a key that anything reads{near}")
 
     def _inner(self, values: Any, path: str) -> "Section":
@@ -137,11 +137,5 @@ class Section:
 
     def _did_you_mean(self, key: str) -> str:
         """What is there and nothing reads, where it may be this key misspelt."""
-        unread = [str(name) for name in self._values if name not in self._known]
-        close = difflib.get_close_matches(key, unread, n=1)
-        return f" (is {close[0]!r} meant to be it?)" if close else ""
-
-
-def _nearest(word: str, names: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, names, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+        near = nearest(key, [str(name) for name in self._values if name not in self._known])
+        return f" (is {near!r} meant to be it?)" if near else ""

@@ -1,6 +1,5 @@
 """Finding a backlog's files and what they are, by content where a name says too little."""
 
-import difflib
 import glob
 import os
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pipeline.config import Backlog
 from pipeline.errors import InputError
+from pipeline.wording import did_you_mean
 
 
 class Kind(StrEnum):
@@ -148,8 +148,7 @@ def chosen_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
 
 
 def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
-    close = difflib.get_close_matches(name, columns, n=1)
-    near = f" (did you mean {close[0]!r}?)" if close else ""
+    near = did_you_mean(name, columns)
     return InputError(
         f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
     )

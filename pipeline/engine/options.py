@@ -1,6 +1,5 @@
 """`classifier.server`: the command of a server that each task starts for itself, and its frame."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from pipeline.http import base_url
 from pipeline.model import JsonObject
 from pipeline.section import Section
+from pipeline.wording import nearest
 
 # How the server is run, not what it answers. Its command may: `--quantization`, `--dtype`.
 OPERATIONAL = "server"
@@ -117,8 +117,8 @@ def _refuse_unknown_placeholders(server: Section, key: str, text: str) -> None:
     """Here, not on the node, where the server would be given the name in its braces."""
     for name in _MEANT_AS_ONE.findall(text):
         if name not in PLACEHOLDERS:
-            near = difflib.get_close_matches(name.lower(), PLACEHOLDERS, n=1)
-            meant = f" (did you mean {{{near[0]}}}?)" if near else ""
+            near = nearest(name.lower(), PLACEHOLDERS)
+            meant = f" (did you mean {{{near}}}?)" if near else ""
             known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
             raise server.error(key, f"nothing fills in {{{name}}}{meant}; known: {known}")
 
