@@ -61,13 +61,7 @@ def gather(
     name = run.manifest.name
     path = database or Path(run.manifest.database)
     with store.opened(path) as opened:
-        known = chronicle.gathered(opened, run.run_id)
-        todo = [
-            (shard.index, shard.output.publication)
-            for shard in observation.shards
-            if shard.output.publication
-            and known.get(shard.index, ("",))[0] != shard.output.publication
-        ]
+        todo = _not_gathered(opened, run, observation)
         rejected = [
             f"{_path(run, shard.index)}: left out: {shard.output.problem}"
             for shard in observation.shards
@@ -174,13 +168,22 @@ def is_gathered(run: Run, observation: Observation) -> bool:
         return False
     try:
         with store.opened(database, read_only=True, wait_s=0.0) as labels:
-            known = chronicle.gathered(labels, run.run_id)
+            waiting = _not_gathered(labels, run, observation)
     except (RunError, OSError, duckdb.Error):
         return False
-    return all(
-        shard.output.verified and known.get(shard.index, ("",))[0] == shard.output.publication
+    return not waiting and all(shard.output.verified for shard in observation.shards)
+
+
+def _not_gathered(
+    database: duckdb.DuckDBPyConnection, run: Run, observation: Observation
+) -> list[tuple[int, str]]:
+    """The shards that the database has not as they are published now, with the publications."""
+    known = chronicle.gathered(database, run.run_id)
+    return [
+        (shard.index, shard.output.publication)
         for shard in observation.shards
-    )
+        if shard.output.publication and known.get(shard.index, ("",))[0] != shard.output.publication
+    ]
 
 
 def register(run: Run) -> None:
