@@ -37,7 +37,7 @@ class Look:
         """What to type next. Of a run that was refused nothing but force goes on; one that Slurm
         holds is alive to `resubmit --force`, and has to be ended first."""
         blocked = [one for one in self.judged if one.state is State.BLOCKED]
-        if self.state is RunState.BLOCKED and all(one.rule == 3 for one in blocked):
+        if self.state is RunState.BLOCKED and all(one.is_held for one in blocked):
             return f"python -m hpc.cancel {run.folder}"
         if self.state is not RunState.COMPLETE and plan.refusal(self.observation):
             return next_command(run, RunState.BLOCKED)

@@ -228,3 +228,8 @@ class Judgement:
     cause: Cause | None = None
     message: str = ""
     stalled: bool = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether Slurm holds a task of it, which so is alive and never starts by itself."""
+        return self.state is State.BLOCKED and self.rule == 3

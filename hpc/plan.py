@@ -183,7 +183,7 @@ def resubmittable(
 
 
 def _hint(shard: Judgement) -> str:
-    if shard.state in ALIVE or (shard.state is State.BLOCKED and shard.rule == 3):
+    if shard.state in ALIVE or shard.is_held:
         return f": an earlier attempt is still alive ({shard.message})"
     if shard.state is State.BLOCKED:
         return f" ({shard.message}): --force submits it all the same"

@@ -80,7 +80,7 @@ class Patience:
 class Endpoint:
     """POSTs JSON to one URL from many threads, and tells what one post gets from what all get.
 
-    `answered` counts answers; `trouble` is what the last reply said if it was no success, or ''.
+    `trouble` is what the last reply said if it was no success; '' otherwise.
 
     Args:
         url: where to; only its end, as /chat/completions, where there is a `server`.
@@ -116,7 +116,7 @@ class Endpoint:
         self._pace = pace
         self._patience = patience
         self._until_next_bucket = until_next_bucket
-        self.answered, self.trouble = 0, ""
+        self._answered, self.trouble = 0, ""
         self._session = requests.Session()
         self._session.headers.update(headers)
         # A proxy's or netrc's credentials must not replace our header.
@@ -148,8 +148,8 @@ class Endpoint:
             self.trouble = "" if reply.status == 200 else reply.shown
             if reply.status == 429 and not _is_final(reply):
                 # As long as others get through it is only this one's turn that is late.
-                if throttled_since is None or self.answered > answered_then:
-                    throttled_since, answered_then = time.monotonic(), self.answered
+                if throttled_since is None or self._answered > answered_then:
+                    throttled_since, answered_then = time.monotonic(), self._answered
                 if time.monotonic() - throttled_since > self._patience.throttled_seconds:
                     raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
                 throttled += 1  # no try of this request: the service has not looked at it
@@ -158,7 +158,7 @@ class Endpoint:
             passing = reply.failed or reply.status in PASSING
             if not passing and not reply.retry:
                 if reply.status == 200 and self._is_answer(payload, reply):
-                    self.answered += 1
+                    self._answered += 1
                 return reply
             sent += 1
             if sent >= allowed or reply.retry is False:
@@ -166,14 +166,14 @@ class Endpoint:
                     return reply
                 if self._where(stop) != url:
                     continue
-                others = self.answered > answered_before or self.answers_probe(payload, stop, 1)
+                others = self._answered > answered_before or self.answers_probe(payload, stop, 1)
                 if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
                 # trouble of the service: tried alone, in another life, it will tell.
                 fault = f"{self.url}: {reply.shown} ({sent} times){'' if others else self._outage}"
                 raise TaskError(Cause.CRASHED, fault, blames_post=others)
-            answered_before = self.answered  # sooner is no proof: an outage may have come since
+            answered_before = self._answered  # sooner is no proof: an outage may have come since
             if stop.wait(wait or self._backoff(sent)):
                 raise Stopped
 
