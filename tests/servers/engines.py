@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,13 +25,18 @@ def program(name: str) -> str:
     return str(Path(folder, "bin", name))
 
 
-def vllm_command(model: Path, *, port: str = "{port}") -> list[str]:
+def vllm_command(model: Path) -> list[str]:
     """Without blanks between JSON's signs: random weights would go on with them for ever."""
     command = [program("python"), "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(model), "--served-model-name", "tiny", "--dtype", "float32"]
-    command += ["--host", "127.0.0.1", "--port", port, "--enforce-eager"]
+    command += ["--host", "127.0.0.1", "--port", "{port}", "--enforce-eager"]
     compact = '{"backend": "xgrammar", "disable_any_whitespace": true}'
     return [*command, "--structured-outputs-config", compact]
+
+
+def vllm_in_a_task(model: Path) -> dict[str, Any]:
+    """`classifier.server` of one for each task."""
+    return {"command": vllm_command(model), "env": VLLM_ENV}
 
 
 def vllm(model: Path, *arguments: str) -> EngineServer:

@@ -143,7 +143,7 @@ def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None
 def test_each_task_has_a_vllm_of_its_own(bench: Bench) -> None:
     """On two nodes, for the memory's sake; here one machine, so with ports that must differ."""
     model = tiny_llm.write_model(bench.folder / "tiny")
-    server = {"command": real_engines.vllm_command(model), "env": real_engines.VLLM_ENV}
+    server = real_engines.vllm_in_a_task(model)
     run = submitted(bench, 400, classifier(bench, server, scores=True), mem_gb=3.8)
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == [(True, 400, 400)]
@@ -164,7 +164,7 @@ def test_each_task_has_a_vllm_of_its_own(bench: Bench) -> None:
 def test_a_vllm_with_too_little_memory_gets_more(bench: Bench) -> None:
     """The kernel kills one of its processes, not the one that the task knows."""
     model = tiny_llm.write_model(bench.folder / "tiny")
-    server = {"command": real_engines.vllm_command(model), "env": real_engines.VLLM_ENV}
+    server = real_engines.vllm_in_a_task(model)
     run = submitted(bench, 20, classifier(bench, server), mem_gb=1, max_parallel=1)
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == [(True, 20, 20)]

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,25 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline import manifest, output
-from pipeline.classifiers.base import TaskShare, freeze
+from pipeline import manifest, output, proc
+from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import thaw
 from pipeline.classifiers.llm.structured import Wish, find
 from pipeline.http import Reply
-from pipeline.model import Answer, JsonObject
+from pipeline.model import JsonObject
 from tests.pipeline import builders, tasks
-from tests.pipeline.classifiers.asking import answers, posts, section
-from tests.pipeline.classifiers.llm.test_llm_llama import CHOICES, LABELS, TEXTS, TOO_LONG
+from tests.pipeline.classifiers.asking import answers, posts
+from tests.pipeline.classifiers.llm import labelled
+from tests.pipeline.classifiers.llm.labelled import (
+    LABELS,
+    TEXTS,
+    TOO_LONG,
+    assert_labelled,
+    assert_nonsense,
+    note_of,
+)
 from tests.pipeline.engine import engines as processes
 from tests.servers import engines, gguf_model, tiny_llm
 from tests.servers.engine import EngineServer
@@ -69,25 +78,7 @@ def binding(request: pytest.FixtureRequest) -> EngineServer:
 
 
 def options(server: EngineServer | None, folder: Path, /, **values: Any) -> JsonObject:
-    (folder / "prompt.txt").write_text("You label posts.")
-    given = {"type": "llm", "base_url": server and server.base_url, "model": "tiny",
-             "prompt": "prompt.txt", "labels": LABELS, "max_tokens": MAX_TOKENS, "max_in_flight": 4,
-             **values}  # fmt: skip
-    return freeze(section(given, folder))
-
-
-def note_of(notes: Path) -> Any:
-    (note,) = notes.iterdir()
-    return json.loads(note.read_text())
-
-
-def assert_valid(found: dict[str, Answer]) -> None:
-    assert [answer.reason for answer in found.values()] == [None] * len(found)
-    for answer in found.values():
-        assert answer.values is not None
-        assert isinstance(answer.values["is_sociopolitical"], bool)
-        assert answer.values["ideology"] in CHOICES
-        assert answer.values["llm_model_name"] == "tiny"
+    return labelled.options(server, folder, **{"max_tokens": MAX_TOKENS, **values})
 
 
 def test_every_post_has_valid_labels_or_a_reason(binding: EngineServer, tmp_path: Path) -> None:
@@ -96,14 +87,14 @@ def test_every_post_has_valid_labels_or_a_reason(binding: EngineServer, tmp_path
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     too_long = found.pop(TOO_LONG)
     assert (too_long.values, too_long.reason) == (None, "context_length_exceeded")
-    assert_valid(found)
+    assert_labelled(found)
     assert note_of(notes)["mode"] == "json_schema"
     assert note_of(notes)["said"] == {"json_schema": "honoured"}
 
 
 def test_vllms_own_way_labels_every_post(vllm: EngineServer, tmp_path: Path) -> None:
     asker = Llm(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
-    assert_valid(answers(asker, posts(*TEXTS)))
+    assert_labelled(answers(asker, posts(*TEXTS)))
 
 
 def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: EngineServer) -> None:
@@ -127,9 +118,7 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
 ) -> None:
     unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
     found = answers(Llm(unbound, TaskShare()), posts(*TEXTS))
-    assert {answer.values for answer in found.values()} == {None}
-    kinds = {str(answer.reason).split(":")[0] for answer in found.values()}
-    assert kinds <= {"invalid_answer", "answer_cut_at_max_tokens"}
+    assert_nonsense(found)
 
 
 def test_transformers_serve_binds_nothing_and_that_is_noticed(
@@ -176,17 +165,16 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
 ) -> None:
     frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
     found = answers(Llm(frozen, TaskShare()), posts(*TEXTS))
-    assert_valid(found)
+    assert_labelled(found)
     kept_with_another = [a for a in found.values() if "response_of" in json.loads(str(a.raw))]
     assert len(kept_with_another) == 4  # of two requests for six posts
 
 
 def test_what_was_used_is_told_with_what_was_cached(vllm: EngineServer, tmp_path: Path) -> None:
     """The fixed instructions come first, so that all posts' prompts begin with what is cached."""
-    (tmp_path / "prompt.txt").write_text("You label posts. " * 100)
-    given = {"type": "llm", "base_url": vllm.base_url, "model": "tiny", "prompt": "prompt.txt",
-             "labels": LABELS, "max_tokens": MAX_TOKENS, "max_in_flight": 1}  # fmt: skip
-    asker = Llm(freeze(section(given, tmp_path)), TaskShare())
+    asker = Llm(
+        options(vllm, tmp_path, system="You label posts. " * 100, max_in_flight=1), TaskShare()
+    )
     facts = [answer.facts for answer in answers(asker, posts(*TEXTS)).values()]
     for one in facts:
         assert 1700 < int(str(one["llm_prompt_tokens"])) < 4000
@@ -201,28 +189,26 @@ def of_its_own(tmp_path: Path) -> Path:
 
 
 def task_with_a_vllm(model: Path, tmp_path: Path, count: int) -> tuple[Path, Any]:
-    server = {"command": engines.vllm_command(model), "env": engines.VLLM_ENV}
-    frozen = options(None, tmp_path, base_url=None, server=server)
+    frozen = options(None, tmp_path, server=engines.vllm_in_a_task(model))
     return builders.make_run(tmp_path, builders.posts(count), classifier=frozen)
 
 
-def engine_core(server: int) -> int:
+def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, set[int]]":
+    """A task that has answers of its server, that server, and what it has started."""
+    task = tasks.start(builders.order(run_dir))
+    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
+    (server,) = processes.alive_by_pid(model)
+    return task, server, proc.descendants(server)
+
+
+def engine_core(started: set[int]) -> int:
     """Which process of a vLLM computes; it names itself."""
     (core,) = (
         pid
-        for pid in descendants(server)
+        for pid in started
         if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"VLLM::EngineCore")
     )
     return core
-
-
-def descendants(pid: int) -> list[int]:
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    return children + [deeper for child in children for deeper in descendants(child)]
 
 
 def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
@@ -230,18 +216,15 @@ def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
 ) -> None:
     """The process that computes is killed, not the one that listens: the other one follows."""
     run_dir, run = task_with_a_vllm(of_its_own, tmp_path, 2000)
-    task = tasks.start(builders.order(run_dir))
-    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
-    (server,) = processes.alive_by_pid(of_its_own)
-    first = [server, *descendants(server)]
-    os.kill(engine_core(server), signal.SIGKILL)
+    task, server, started = at_work(run_dir, of_its_own)
+    os.kill(engine_core(started), signal.SIGKILL)
     code, out, err = tasks.finished(task, within=240)
     assert (code, err) == (0, "")
     verdict, table = output.read(run_dir, run, 0)
     assert table is not None, verdict
     assert table["was_successfully_labeled"].to_pylist() == [True] * 2000
     assert out.count("the server is ready after") == 2
-    assert not [pid for pid in first if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()]
     assert processes.alive(of_its_own) == []
 
 
@@ -249,13 +232,10 @@ def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
     of_its_own: Path, tmp_path: Path
 ) -> None:
     run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3000)
-    task = tasks.start(builders.order(run_dir))
-    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
-    (server,) = processes.alive_by_pid(of_its_own)
-    everything = [server, *descendants(server)]
-    assert len(everything) > 1
+    task, server, started = at_work(run_dir, of_its_own)
+    assert started
     tasks.kill(task)
-    tasks.until(lambda: not [pid for pid in everything if Path(f"/proc/{pid}").exists()])
+    tasks.until(lambda: not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()])
 
 
 def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
