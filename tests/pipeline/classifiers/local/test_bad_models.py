@@ -41,7 +41,7 @@ def refused_here(folder: Path, **keys: Any) -> str:
 
 def refused_there(folder: Path, **keys: Any) -> str:
     """By the task: the message, without where."""
-    options = LocalModel.freeze(section({"model": str(folder), **keys}))
+    options = LocalModel.freeze(section({"model": str(folder), "dtype": "float32", **keys}))
     with pytest.raises(TaskError) as refused:
         LocalModel(options, TaskShare(parallel_tasks=1_000))
     assert refused.value.cause is Cause.REFUSED

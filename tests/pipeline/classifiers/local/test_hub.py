@@ -66,7 +66,8 @@ def fetched(
 def test_a_model_of_the_hub_labels_and_is_named_with_its_commit(
     tmp_path: Path, folder: Path
 ) -> None:
-    frozen = base.freeze(section({"type": "transformers", "model": NAME, "revision": COMMIT}))
+    of_hub = {"type": "transformers", "model": NAME, "revision": COMMIT}
+    frozen = base.freeze(section(of_hub | {"dtype": "float32"}))
     run_dir, run = make_run(tmp_path, posts(5), classifier=frozen)
     with HubServer(NAME, folder) as hub:
         one_thread = replace(order(run_dir), parallel_tasks=1_000)

@@ -59,7 +59,8 @@ def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(folder: Path, **keys: Any) -> LocalModel:
-    options = LocalModel.freeze(section({"model": str(folder), **keys}))
+    """On a GPU, where the machine has one; its own choice would be half the precision."""
+    options = LocalModel.freeze(section({"model": str(folder), "dtype": "float32", **keys}))
     return LocalModel(options, ONE_THREAD)
 
 
@@ -305,7 +306,7 @@ def test_after_one_that_did_not_fit_smaller_batches_are_planned(toxic: Path) -> 
 
 
 def test_one_post_that_does_not_fit_ends_the_task_as_out_of_memory(toxic: Path) -> None:
-    classifier = made(toxic)
+    classifier = made(toxic, device="cpu")
     OutOfMemory(classifier, rows=0)
     with pytest.raises(TaskError) as ended:
         list(classifier.classify(posts("what a fine day", "a fine table")))
@@ -401,7 +402,8 @@ def test_no_posts_are_no_answers(toxic: Path) -> None:
 
 
 def options(folder: Path, **keys: Any) -> JsonObject:
-    return base.freeze(section({"type": "transformers", "model": str(folder), **keys}))
+    own = {"type": "transformers", "model": str(folder), "dtype": "float32"}
+    return base.freeze(section(own | keys))
 
 
 def test_it_computes_on_the_cores_that_slurm_gave(
