@@ -210,7 +210,8 @@ class SequenceModel:
             return Started(scores=scores, numbers=numbers, arrived=None)
         # Now, not when they are read: a GPU does what it is told in turn, so that what is told
         # after the next batch has been started waits for that one too.
-        arrived = torch.cuda.Event()
+        # Slept on: a thread that spins takes the one core of the task from the tokens' threads.
+        arrived = torch.cuda.Event(blocking=True)
         started = Started(
             scores=scores.to("cpu", non_blocking=True),
             numbers=numbers.to("cpu", non_blocking=True),

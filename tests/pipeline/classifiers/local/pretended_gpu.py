@@ -76,6 +76,9 @@ def pretended_gpu(patch: pytest.MonkeyPatch, *, bfloat16: bool = True) -> Iterat
     gpu = PretendedGpu()
 
     class Event:
+        def __init__(self, *, blocking: bool = False) -> None:
+            assert blocking, "waiting for it takes a whole core"
+
         def record(self) -> None:
             gpu.told.append("mark")
 
