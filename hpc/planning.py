@@ -160,8 +160,10 @@ def make_run(
         with _staged(agreed, folders, staging, scope) as (draft, connection):
             if not draft.counts.posts:
                 return None, draft
-            reader = backlog.oldest_first(connection, draft.counts, rows=10_000)
-            frozen = shards.write(folder, reader, draft.sizes)
+            # A reader that is not closed keeps the staging open, and where NFS removes an open
+            # file it leaves another in its place, so that the folder cannot be removed.
+            with backlog.oldest_first(connection, draft.counts, rows=10_000) as reader:
+                frozen = shards.write(folder, reader, draft.sizes)
         shutil.rmtree(staging)
         made = _manifest(agreed, run_id, now, frozen, scope)
         for name in ("outputs", "work", "logs", "submissions"):

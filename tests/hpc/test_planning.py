@@ -1,6 +1,7 @@
 """From a backlog to a frozen run: every post once."""
 
 import random
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,26 @@ def test_a_runs_folder_holds_what_it_is_and_nothing_of_its_making(bench: Bench) 
     assert (run.folder / "config.yaml").read_text() == "name: test\n"
     assert run.run_id == run.folder.name
     assert run.manifest.database == str(bench.folder / "labels.duckdb")
+
+
+def test_nothing_is_open_that_planning_removes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS leaves another file in its place, and a folder that holds one cannot be removed."""
+    removed = []
+
+    def rmtree(folder: Path, **how: bool) -> None:
+        inside = [Path(entry) for entry in Path("/proc/self/fd").iterdir()]
+        targets = [entry.readlink() for entry in inside if entry.is_symlink()]
+        assert [target for target in targets if folder in target.parents] == []
+        removed.append(folder.name)
+        real(folder, **how)
+
+    real = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    bench.backlog(posts(300))
+    made(bench)
+    assert removed[0] == "staging"
 
 
 def test_a_limit_takes_the_oldest(bench: Bench) -> None:

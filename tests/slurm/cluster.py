@@ -35,6 +35,7 @@ class SlurmCluster:
         folder: for configuration, state and logs (`folder/log`); made where missing.
         memory_mb, cpus: of a node, whatever the machine has; a job gets memory_mb / cpus a CPU.
         extra_conf: further lines of slurm.conf.
+        before_slurmd: what starts each slurmd, given its command; it has to become it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SlurmCluster:
         max_array_size: int | None = None,
         preempt_mode: str = "CANCEL",
         extra_conf: Sequence[str] = (),
+        before_slurmd: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._reserved = reserve_ports(2 + nodes)
@@ -62,6 +64,7 @@ class SlurmCluster:
             max_array_size=max_array_size,
             preempt_mode=preempt_mode,
             extra_conf=tuple(extra_conf),
+            before_slurmd=tuple(before_slurmd),
         )
         self._daemons: dict[str, Daemon] = {}
         self._watchdog: Watchdog | None = None

@@ -54,6 +54,7 @@ class Layout:
     max_array_size: int | None
     preempt_mode: str
     extra_conf: tuple[str, ...]
+    before_slurmd: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -29,7 +29,9 @@ def missing_programs() -> list[str]:
 
 def commands(layout: Layout) -> dict[str, list[str]]:
     """A cluster's daemons (and the database's installation) by name, a slurmd by its node's."""
-    slurmds = {node: ["slurmd", "-D", "-N", node] for node in layout.node_names}
+    slurmds = {
+        node: [*layout.before_slurmd, "slurmd", "-D", "-N", node] for node in layout.node_names
+    }
     return {
         "munged": _munged(layout),
         "mariadb-install-db": _mariadb_install(layout),
