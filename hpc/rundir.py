@@ -125,6 +125,8 @@ def set_aside(folder: Path) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Of a run in which nothing was paid for. The manifest goes first: half a run is none."""
+    """Of a run in which nothing was paid for. The manifest goes first: half a run is none. What
+    cannot be removed, as on NFS a lock that is open, the next planning clears away."""
     (folder / manifest.FILE_NAME).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    abandoned = folder.rename(folder.with_name(f"{PLANNING}{folder.name}"))
+    shutil.rmtree(abandoned, ignore_errors=True)

@@ -105,6 +105,20 @@ def test_an_output_that_is_not_seen_yet_is_not_made_again(site: Site) -> None:
     assert len(asked(site)) == 200
 
 
+def test_a_run_that_sbatch_refuses_is_removed_though_its_lock_is_open(site: Site) -> None:
+    bench = site.bench
+    backlog = posts.json_lines(bench.folder / "posts.jsonl", 20)
+    config = bench.config(backlog, cluster={"account": "nobodys"})
+    refused = bench.hpc("submit", "--config", config)
+    assert "Invalid account" in refused.stderr, refused
+    assert not list((bench.folder / "runs").glob("[!.]*"))
+    config = bench.config(backlog, cluster={"grace_seconds": LATE_S + 10})
+    run = bench.document("submit", "--config", config)
+    assert run["posts"] == 20
+    assert not list((bench.folder / "runs").glob(".planning-*"))
+    assert bench.document("supervise", run["run_dir"])["state"] == "complete"
+
+
 def asked(site: Site) -> Counter[str]:
     told = site.as_it_is(site.bench.scripts).glob("asked-*")
     return Counter(uri for path in told for uri in path.read_text().splitlines())
