@@ -92,6 +92,12 @@ PROVENANCE = [
     pa.field("config_hash", pa.string(), nullable=False),
 ]
 
+SUPERSEDED_AT = "superseded_at"  # of a row that was replaced, in `superseded_<name>`
+
+# What no label column may be called: two of one name in a part or a table are none that can be
+# read. In lower case, as DuckDB compares names.
+RESERVED = frozenset({*(field.name for field in (*ENVELOPE, *PROVENANCE, RAW)), SUPERSEDED_AT})
+
 
 def output_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """An output's columns: the lab's envelope, the classifier's labels, where they came from."""

@@ -2,6 +2,7 @@
 
 import duckdb
 
+from pipeline.model import SUPERSEDED_AT
 from pipeline.sql import literal, quoted
 
 OTHER_CONFIG, UNLABELABLE = "other_config", "unlabelable"
@@ -36,13 +37,13 @@ def move(
     )
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {history} AS "
-        f"SELECT *, now()::TIMESTAMP AS superseded_at FROM {table} LIMIT 0"
+        f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM {table} LIMIT 0"
     )
     has = {row[0] for row in connection.execute(f"DESCRIBE {history}").fetchall()}
     for column, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
         if column not in has:
             connection.execute(f"ALTER TABLE {history} ADD COLUMN {quoted(column)} {kind}")
     connection.execute(
-        f"INSERT INTO {history} BY NAME SELECT *, now()::TIMESTAMP AS superseded_at {which}", own
+        f"INSERT INTO {history} BY NAME SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} {which}", own
     )
     return int(connection.execute(f"DELETE {which}", own).fetchall()[0][0])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.errors import InputError
-from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.model import RESERVED, Answer, Column, JsonObject, Post
 from pipeline.secret import NO_KEY, Secret
 from pipeline.section import Section
 
@@ -102,7 +102,14 @@ def what_decides(options: JsonObject) -> JsonObject:
 
 
 def create(options: JsonObject, share: TaskShare) -> Classifier:
-    return load(options["type"])(options, share)
+    """Raises InputError where what it declares cannot be stored, before anything is paid for."""
+    made = load(options["type"])(options, share)
+    names = [column.name.lower() for column in made.columns]
+    for name in names:
+        if name in RESERVED or names.count(name) > 1:
+            whose = "one of every output" if name in RESERVED else "there twice"
+            raise InputError(f"classifier.type {options['type']}: its column {name!r} is {whose}")
+    return made
 
 
 def load(kind: str) -> type[Classifier]:

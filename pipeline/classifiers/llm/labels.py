@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model import ENVELOPE, PROVENANCE, Column, JsonObject, LabelValue
+from pipeline.model import RESERVED, Column, JsonObject, LabelValue
 from pipeline.section import Section
 from pipeline.tokens import COLUMNS
 
 _KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
 MODEL_COLUMN = "llm_model_name"
-_RESERVED = {MODEL_COLUMN, *(field.name for field in (*ENVELOPE, *PROVENANCE, *COLUMNS))}
+_RESERVED = RESERVED | {MODEL_COLUMN, *(column.name for column in COLUMNS)}
 
 
 class InvalidAnswer(Exception):

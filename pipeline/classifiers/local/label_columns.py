@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classifiers.local.model_folder import BadModel, Description, shown
-from pipeline.model import ENVELOPE, PROVENANCE, Column, LabelValue
+from pipeline.model import RESERVED, Column, LabelValue
 from pipeline.section import Section
 
 MOST_PROBABLE, TRUNCATED = "label", "was_truncated"
-_RESERVED = {MOST_PROBABLE, TRUNCATED, *(field.name for field in (*ENVELOPE, *PROVENANCE))}
+_RESERVED = RESERVED | {MOST_PROBABLE, TRUNCATED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
-from pipeline.model import Answer, Post
+from pipeline.model import Answer, Column, Post
 from tests.pipeline.classifiers.asking import section
 
 MODULE = """
@@ -98,6 +98,25 @@ def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
     assert str(refused.value) == (
         "classifier.type: 'broken' cannot be imported: No module named 'loud_labels_not_there'"
     )
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        (("response",), "its column 'response' is one of every output"),
+        (("shouts", "URI"), "its column 'uri' is one of every output"),
+        (("shouts", "loud", "Shouts"), "its column 'shouts' is there twice"),
+    ],
+)
+def test_columns_that_cannot_be_stored_are_refused_before_anything_is_paid_for(
+    columns: tuple[str, ...], problem: str
+) -> None:
+    kind = base.load("shouting")
+    kind.columns = tuple(Column(name, "flag") for name in columns)
+    with pytest.raises(InputError) as refused:
+        base.create({"type": "shouting", "mark": "!"}, TaskShare())
+    assert str(refused.value) == f"classifier.type shouting: {problem}"
 
 
 @pytest.mark.parametrize(

@@ -166,9 +166,16 @@ def test_every_value_of_a_label_is_taken(
     assert labels.read_answer(json.dumps(values), LABELS) == values
 
 
-@pytest.mark.parametrize("name", ["llm_model_name", *(f.name for f in (*ENVELOPE, *PROVENANCE))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f.name for f in (*ENVELOPE, *PROVENANCE)),
+        *("llm_model_name", "llm_prompt_tokens", "response", "superseded_at"),
+    ],
+)
 def test_a_label_cannot_have_the_name_of_another_column(name: str) -> None:
-    """An output with two columns of one name can be written, and never read."""
+    """An output with two columns of one name can be written, and never read; a label `response` is
+    taken for what `keep_raw` keeps, after all posts are paid for."""
     with pytest.raises(InputError) as refused:
         labels.freeze(section({"labels": [{"name": name, "type": "bool"}]}))
     assert str(refused.value) == (

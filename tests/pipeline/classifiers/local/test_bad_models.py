@@ -174,6 +174,10 @@ def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(fold
             "labels: 'toxic' should map to a lower-case column name of its own, not 'label'",
         ),
         (
+            {"labels": {"toxic": "response"}},
+            "labels: 'toxic' should map to a lower-case column name of its own, not 'response'",
+        ),
+        (
             {"labels": {"toxic": "Prob"}},
             "labels: 'toxic' should map to a lower-case column name of its own, not 'Prob'",
         ),
