@@ -8,6 +8,9 @@ from pipeline.errors import InputError
 from pipeline.section import Section
 
 _SHOWN = "[key]"
+# A shorter one keeps nobody out, and stands for none (`none`, `EMPTY`, `x`, for servers that want
+# any): taken out of answers, it would take the same word, or letter, out of labels.
+SHORTEST_KEPT_OUT = 8
 
 
 class Secret:
@@ -21,9 +24,14 @@ class Secret:
     def reveal(self) -> str:
         return self._value
 
+    @property
+    def kept_out(self) -> str:
+        """What `redact` takes out; '' where that is nothing."""
+        return self._value if len(self._value) >= SHORTEST_KEPT_OUT else ""
+
     def redact(self, text: str) -> str:
         """`text` without the key, for what others' error messages may carry."""
-        return text.replace(self._value, _SHOWN) if self._value else text
+        return text.replace(self.kept_out, _SHOWN) if self.kept_out else text
 
     def __repr__(self) -> str:
         return f"Secret({_SHOWN})"

@@ -127,7 +127,7 @@ def _order(options: Options, port: int, log: Path, secret: Secret, scratch: str)
         "command": [options.filled(word, **values) for word in options.command],
         "env": {**caches, **os.environ, **given},
         "log": str(log),
-        "key": secret.reveal(),
+        "key": secret.kept_out,
         "scratch": scratch,
     }
 

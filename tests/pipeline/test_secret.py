@@ -52,6 +52,13 @@ def test_a_key_is_taken_out_of_what_others_say() -> None:
     assert secret.reveal() == KEY
 
 
+@pytest.mark.parametrize("word", ["none", "EMPTY", "x", "1"])
+def test_a_word_that_stands_for_no_key_is_left_in_what_others_say(word: str) -> None:
+    """Servers without keys want any, such as `none`, which may be a label as well."""
+    answer = '{"stance": "none", "n": 1, "why": "EMPTY, a mixed one"}'
+    assert Secret(word).redact(answer) == answer
+
+
 def test_only_the_name_of_a_variable_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", f" {KEY}\n")
     options = frozen({"api_key_env": "MY_KEY"})

@@ -408,6 +408,12 @@ def test_the_key_is_sent_but_stands_in_no_log(make: Make, tmp_path: Path) -> Non
     assert "4711" not in str(error) + "".join(error.__notes__)
 
 
+def test_a_word_that_stands_for_no_key_leaves_the_log_as_it_is(make: Make) -> None:
+    script = f"echo CUDA out of memory; exit 1; # {'{port}'}"
+    error = failure(make(command=["sh", "-c", script], key=Secret("o")))
+    assert error.cause is Cause.OUT_OF_MEMORY
+
+
 def test_two_tasks_never_take_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the kernel offers it twice, as it does before a server has bound it."""
     offered = iter([40001, 40001, 40002])
