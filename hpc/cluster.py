@@ -6,11 +6,11 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from hpc.model import Ask
+from pipeline import yaml_text
 from pipeline.model import JsonObject
 from pipeline.section import Section
+from pipeline.yaml_text import BadYaml
 
 DEFAULT_MAX_PARALLEL = 8
 _OURS = frozenset({"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"})
@@ -112,8 +112,8 @@ def _template(section: Section) -> Section:
         return Section({}, path="", source="", folders=())
     path = section.input_file("template")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml_text.read(path.read_text(encoding="utf-8"))
+    except (OSError, BadYaml, UnicodeDecodeError) as error:
         raise section.error("template", f"{path} is not valid YAML: {error}") from None
     return Section(values, path="", source=str(path), folders=section.folders)
 

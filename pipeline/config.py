@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline import yaml_text
 from pipeline.errors import InputError
 from pipeline.section import Section
+from pipeline.yaml_text import BadYaml
 
 SOURCE_COLUMNS = ("uri", "text", "preprocessing_timestamp")
 
@@ -76,10 +76,10 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_text.read(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (BadYaml, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} should be a mapping of keys; see the README's configuration")
@@ -99,8 +99,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not isinstance(inner, dict):
         raise InputError(f"--set {override!r}: {'.'.join(parents)} holds no keys")
     try:
-        inner[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        inner[last] = yaml_text.read(text)
+    except BadYaml as error:
         raise InputError(f"--set {override!r}: the value is not valid YAML: {error}") from None
 
 

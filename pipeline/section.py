@@ -72,7 +72,7 @@ class Section:
         value = self.value(key, default)
         if value is default:
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
             raise self.error(key, f"should be a number, not {value!r}")
         if above is not None and value <= above:
             raise self.error(key, f"should be more than {above:g}, not {value!r}")
@@ -126,6 +126,19 @@ class Section:
                 return candidate
         raise self.error(key, f"there is no file {' or '.join(map(str, dict.fromkeys(tried)))}")
 
+    def input_text(self, key: str) -> str:
+        """What stands in an input file: UTF-8, and something."""
+        path = self.input_file(key)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise self.error(key, f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise self.error(key, f"{path} is not UTF-8: {error}") from None
+        if not text.strip():
+            raise self.error(key, f"{path} is empty")
+        return text
+
     def done(self) -> None:
         for key in self._values:
             if key not in self._known:
@@ -139,3 +152,11 @@ class Section:
         """What is there and nothing reads, where it may be this key misspelt."""
         near = nearest(key, [str(name) for name in self._values if name not in self._known])
         return f" (is {near!r} meant to be it?)" if near else ""
+
+
+def _is_finite(value: float) -> bool:
+    """The run's folder is JSON, and so is what is sent: neither has an infinite number."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

@@ -3,7 +3,6 @@
 A server may report nothing, and what it reports may be nonsense: unknown then, never 0.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +73,7 @@ def freeze_price(section: Section) -> JsonObject | None:
     # As a server without a discount for them bills it.
     frozen["cached"] = price.number("cached", frozen["prompt"])
     for name in PRICES:
-        if not 0 <= frozen[name] < math.inf:
+        if frozen[name] < 0:
             raise price.error(name, f"should be 0 or more, not {frozen[name]!r}")
     frozen["currency"] = price.text("currency", "USD")
     if not frozen["currency"].isalpha() or len(frozen["currency"]) != 3:

@@ -37,7 +37,7 @@ DOORS = {
         *("pipeline.engine.guard", "pipeline.engine.life"),
     },
     "requests": {"pipeline.http"},
-    "yaml": {"pipeline.config", "hpc.cluster"},
+    "yaml": {"pipeline.yaml_text"},
     "fcntl": {"hpc.rundir"},
     "scipy": {"hpc.scientific"},
     "sklearn": {"hpc.scientific"},

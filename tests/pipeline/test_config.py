@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,46 @@ def test_a_file_that_is_not_there_or_no_mapping_is_refused_by_name(tmp_path: Pat
     )
 
 
-@pytest.mark.parametrize("content", [b"name: [", b"name: \xff", b"name: \0", b"a: b: c"])
+@pytest.mark.parametrize(
+    "content", [b"name: [", b"name: \xff", b"name: \0", b"a: b: c", b"name: 2024-13-01"]
+)
 def test_a_file_that_is_no_yaml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.yaml").write_bytes(content)
     with pytest.raises(InputError) as refused:
         config.load(tmp_path / "run.yaml")
     assert str(refused.value).startswith(f"{tmp_path / 'run.yaml'} is not valid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("classifier: {type: a}\nname: v\nclassifier: {type: b}\n",
+         "the key 'classifier' is there twice\n  in \"<unicode string>\", line 3, column 1"),
+        ("classifier:\n  labels: {toxic: a, 'toxic': b}\n",
+         "the key 'toxic' is there twice\n  in \"<unicode string>\", line 2, column 22"),
+        ('name: "\\ud83e"\n',
+         "half a character (\\ud800 to \\udfff)\n  in \"<unicode string>\", line 1, column 7"),
+    ],
+)  # fmt: skip
+def test_what_yaml_takes_in_silence_and_nobody_means_is_refused(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    file = tmp_path / "run.yaml"
+    assert refusal(tmp_path, text).startswith(f"{file} is not valid YAML: {problem}")
+
+
+def test_an_emoji_may_be_spelt_as_json_does(tmp_path: Path) -> None:
+    spelt = json.dumps({"type": "valence", "moods": ["\N{BUTTERFLY}", "é"]})
+    one = load(tmp_path, f"name: v\nbacklog: {{source: x}}\nclassifier: {spelt}\n")
+    assert one.classifier.value("moods") == ["\N{BUTTERFLY}", "é"]
+
+
+def test_a_mapping_may_be_merged_into_another_which_overrules_it(tmp_path: Path) -> None:
+    text = (
+        "name: v\nbacklog: &b {source: x, where: y}\nclassifier: {<<: *b, where: z, self: &s [*s]}"
+    )
+    one = load(tmp_path, text).classifier
+    assert (one.text("source"), one.text("where")) == ("x", "z")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def test_what_is_absent_or_null_has_its_default() -> None:
         (lambda s: s.number("k"), "1", "should be a number, not '1'"),
         (lambda s: s.number("k"), True, "should be a number, not True"),
         (lambda s: s.number("k", above=0), float("nan"), "should be a number, not nan"),
+        (lambda s: s.number("k"), float("inf"), "should be a number, not inf"),
+        (lambda s: s.number("k"), 10**400, f"should be a number, not 1{'0' * 400}"),
         (lambda s: s.number("k", above=0), 0, "should be more than 0, not 0"),
         (lambda s: s.boolean("k"), 1, "should be true or false, not 1"),
         (
@@ -154,3 +156,26 @@ def test_an_input_file_is_the_first_folders_that_has_it(tmp_path: Path) -> None:
     assert one.input_file("prompt") == second / "p.txt"
     (first / "p.txt").touch()
     assert one.input_file("prompt") == first / "p.txt"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"caf\xe9", "is not UTF-8: 'utf-8' codec can't decode byte 0xe9 in position 3: unexpected "
+         "end of data"),
+        (b" \n", "is empty"),
+    ],
+)  # fmt: skip
+def test_a_text_that_cannot_be_meant_is_refused(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        section({"prompt": "p.txt"}, tmp_path).input_text("prompt")
+    assert str(refused.value) == f"run.yaml: classifier.prompt: {path} {problem}"
+
+
+def test_a_text_is_read_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text(" {é} %s\n", encoding="utf-8")
+    assert section({"prompt": "p.txt"}, tmp_path).input_text("prompt") == " {é} %s\n"

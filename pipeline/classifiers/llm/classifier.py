@@ -43,12 +43,12 @@ class Llm(Classifier):
 
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
-        prompt = section.input_file("prompt")
+        prompt = section.input_text("prompt")
         declared = labels.freeze(section)
         return {
             **server_options.freeze(section),
             "model": section.text("model"),
-            "prompt": prompt.read_text(encoding="utf-8"),
+            "prompt": prompt,
             "labels": declared,
             **probabilities.freeze(section, labels.thaw(declared)),
             "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
