@@ -159,7 +159,9 @@ class LocalModel(Classifier):
     def _answers(self, batch: list[_Read], started: "Started") -> Iterator[Answer]:
         for post, found in zip(batch, self.model_at_work.probabilities(started), strict=True):
             facts = {TRUNCATED: post.tokens.truncated}
-            if found is None:
+            if post.tokens.nothing:
+                yield Answer(post.uri, reason="no_tokens", facts=facts)
+            elif found is None:
                 yield Answer(post.uri, reason="invalid_answer", facts=facts)
             else:
                 yield Answer(post.uri, self._labels.values(found), facts=facts)

@@ -27,11 +27,13 @@ _NO_LIMIT = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """One text as the model reads it. `truncated`: it is longer, and this its beginning."""
+    """One text as the model reads it. `truncated`: it is longer, and this its beginning. `nothing`:
+    the tokenizer leaves nothing of it; the one padding token in its place keeps the batch whole."""
 
     ids: list[int]
     type_ids: list[int]
     truncated: bool
+    nothing: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,10 +92,15 @@ class SequenceModel:
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """May run in another thread meanwhile: it lets go of the interpreter, as `start` does."""
-        return [
-            Tokens(ids=one.ids, type_ids=one.type_ids, truncated=bool(one.overflowing))
-            for one in self._backend.encode_batch(list(texts))
-        ]
+        padding = [self._tokenizer.pad_token_id], [self._tokenizer.pad_token_type_id]
+        found = []
+        for one in self._backend.encode_batch(list(texts)):
+            ids, type_ids = (one.ids, one.type_ids) if one.ids else padding
+            truncated = bool(one.overflowing)
+            found.append(
+                Tokens(ids=ids, type_ids=type_ids, truncated=truncated, nothing=not one.ids)
+            )
+        return found
 
     def start(self, batch: Sequence[Tokens]) -> Started | None:
         """All that is to be done for a batch, told to its device; None where memory lacks."""

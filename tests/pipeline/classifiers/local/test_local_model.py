@@ -28,6 +28,7 @@ if os.environ.get("CI") != "true":
     pytest.importorskip("transformers")
 
 import torch
+from tokenizers import Regex, normalizers, processors
 
 from tests.pipeline import tiny_model
 from tests.pipeline.tiny_model import MULTI, SINGLE, TOXIC
@@ -253,6 +254,32 @@ def test_what_is_no_number_is_a_reason_and_never_a_score(tmp_path: Path) -> None
     }
     assert found[texts[1]].values is None
     assert found[texts[3]].facts == {"was_truncated": True}
+
+
+def with_a_tokenizer_that_leaves_nothing_of_digits(folder: Path) -> Path:
+    """And has no tokens of its own around a text, as word-level ones often do."""
+    tiny_model.model().save_pretrained(folder)
+    reader = tiny_model.tokenizer(positions=64)
+    reader.backend_tokenizer.normalizer = normalizers.Replace(Regex("[0-9]"), "")
+    reader.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    reader.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("others", [[], ["what a fine day", "the table is awful"]])
+def test_a_text_of_which_the_tokenizer_leaves_nothing_has_a_reason(
+    tmp_path: Path, others: list[str]
+) -> None:
+    """Not the probabilities of a batch's padding; and alone it ends no task."""
+    classifier = made(with_a_tokenizer_that_leaves_nothing_of_digits(tmp_path))
+    found = answers(classifier, posts("12345", *others, "678 90"))
+    assert [found[text].reason for text in ("12345", "678 90")] == ["no_tokens"] * 2
+    assert [found[text].values for text in ("12345", "678 90")] == [None] * 2
+    assert [found[text].reason for text in others] == [None] * len(others)
+    for text, plain in zip(others, tiny_model.plain(tmp_path, others), strict=True):
+        assert found[text].values == pytest.approx(
+            {f"prob_{label}": one for label, one in zip(TOXIC, plain, strict=True)}, abs=1e-5
+        )
 
 
 TOO_MUCH = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
