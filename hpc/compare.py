@@ -99,11 +99,14 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         say("\n\n".join([_head(document), *map(comparison.text, done)]))
         for one in left:
             say(f"\nA {one.a}, B {one.b}: not compared: {one.reason}")
-    if not any(one.posts for one in done):
+    if not overlap.posts:
         say(
             "\nnothing in common: python -m hpc.submit --config FILE --only-labelled-by "
             f"{given.a}, with the configuration of {given.b}, labels the same posts"
         )
+        return cli.FAILED, document
+    if not any(one.posts for one in done):
+        say("\nnone of these can be compared: say which columns can, --map a=b")
         return cli.FAILED, document
     return 0, document
 

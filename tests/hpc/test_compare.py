@@ -219,6 +219,27 @@ def test_with_nothing_in_common_it_says_how_to_get_some(compare: Here) -> None:
     assert {one["reason"] for one in measures.values()} == {"no post has a value in both"}
 
 
+@pytest.mark.parametrize("value", ["NULL", "uri"])
+def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
+    copy: Path, compare: Here, value: str
+) -> None:
+    """Labelling more of them would not help."""
+    for name in ("perspective", "llm"):
+        change(copy, f"ALTER TABLE labels_{name} DROP COLUMN compound")
+        change(copy, f"UPDATE labels_{name} SET valence_label = {value}")
+        if value == "uri":
+            change(
+                copy,
+                f"INSERT INTO labels_{name} SELECT labels.* REPLACE (n AS uri, n AS valence_label) "
+                f"FROM labels_{name} AS labels, range(60) AS many(n) WHERE uri = "
+                f"(SELECT min(uri) FROM labels_{name})",
+            )
+    done = compare("perspective", "llm", "--database", copy, "--json")
+    code, told = said(done)
+    assert (code, json.loads(done.stdout)["posts"] >= 6) == (1, True)
+    assert told.endswith("\nnone of these can be compared: say which columns can, --map a=b\n")
+
+
 HAS = "it has: elsewhere, llm, perspective"
 COLUMNS = "it has: compound, valence_label"
 
