@@ -145,6 +145,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def not_empty(text: str) -> str:
+    """An argument's type: `--only-labelled-by "$NAME"` without a NAME must not mean all posts."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty")
+    return text
+
+
 def above_zero(text: str) -> float:
     """An argument's type."""
     try:

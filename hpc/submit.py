@@ -43,10 +43,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="label again what another configuration labelled under this name",
     )
     again.add_argument(
-        "--retry-unlabelable", metavar="REASON", help="posts that have this reason too"
+        "--retry-unlabelable",
+        type=cli.not_empty,
+        metavar="REASON",
+        help="posts that have this reason too",
     )
     parser.add_argument(
         "--only-labelled-by",
+        type=cli.not_empty,
         metavar="NAME",
         help="posts only that have a label under NAME, of whatever age, so that hpc.compare has an "
         "overlap",

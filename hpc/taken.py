@@ -14,6 +14,7 @@ from pipeline import chronicle, ledger, manifest, store, supersede
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.sql import file_list
+from pipeline.wording import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def taken(
         without: ids of runs that are as good as gone.
 
     Raises InputError where the name's labels answer another question, unless they are to be
-    superseded.
+    superseded, and where no post ever had that reason.
     """
     database, parts = config.storage.database, []
     gathered: dict[str, set[int]] = {}
@@ -61,6 +62,10 @@ def taken(
             since = chronicle.watermark(labels, config.name, _first_waiting(named, gathered))
     if there:
         store.attach(connection, database, "labelled")
+    if retry_reason:
+        known = supersede.reasons(connection, config.name, "labelled") if there else []
+        _refuse_unknown(retry_reason, known, config.name)
+    if there:
         outdated = supersede.outdated(replaces, question.hash, reason=retry_reason)
         labelled = ledger.labelled_uris(connection, config.name, "labelled", outdated=outdated)
         parts += [labelled] if labelled else []
@@ -87,6 +92,15 @@ def labelled_by(config: Config, connection: duckdb.DuckDBPyConnection, other: st
             f"--only-labelled-by {other}: {database} has no labels of that name; it has: {there}"
         )
     return uris
+
+
+def _refuse_unknown(reason: str, known: list[str], name: str) -> None:
+    """Misspelt, it would take what is new and late, and nothing of what was meant."""
+    if reason not in known:
+        raise InputError(
+            f"--retry-unlabelable {reason}: no post under the name {name} has that reason"
+            f"{did_you_mean(reason, known)}; there are: {', '.join(known) or 'none'}"
+        )
 
 
 def _waiting(run: Run, gathered: dict[str, set[int]]) -> list[int]:

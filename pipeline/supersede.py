@@ -6,6 +6,8 @@ from pipeline.model import SUPERSEDED_AT
 from pipeline.sql import literal, quoted
 
 OTHER_CONFIG, UNLABELABLE = "other_config", "unlabelable"
+# Of a reason, what is the same for every post: invalid_answer, and not what the answer was.
+_KIND = "regexp_extract(reason, '^[^:]*')"
 
 
 def outdated(replaces: str, config_hash: str, *, reason: str | None = None) -> str | None:
@@ -14,11 +16,27 @@ def outdated(replaces: str, config_hash: str, *, reason: str | None = None) -> s
     Args:
         reason: of the unlabelable ones, only those of this reason.
     """
-    alike = f" AND regexp_extract(reason, '^[^:]*') = {literal(reason)}" if reason else ""
+    alike = f" AND {_KIND} = {literal(reason)}" if reason else ""
     return {
         OTHER_CONFIG: f"config_hash <> {literal(config_hash)}",
         UNLABELABLE: f"NOT was_successfully_labeled{alike}",
     }.get(replaces)
+
+
+def reasons(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> list[str]:
+    """Why posts under `name` had no label, in an attached database: also those that have one by
+    now, so that who asks for the same reason each night is not told that there is none."""
+    rows = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? "
+        "AND table_name IN (?, ?)",
+        [catalog, f"labels_{name}", f"superseded_{name}"],
+    ).fetchall()
+    found: set[str] = set()
+    for (table,) in rows:
+        reason = f"SELECT DISTINCT {_KIND} FROM {quoted(catalog)}.{quoted(table)}"
+        had = connection.execute(f"{reason} WHERE NOT was_successfully_labeled").fetchall()
+        found.update(one for (one,) in had)
+    return sorted(found)
 
 
 def move(

@@ -236,6 +236,14 @@ def test_a_name_that_cannot_be_meant_is_refused(lab: Lab, other: str, problem: s
     assert str(refused.value) == f"--only-labelled-by {other}: {told}"
 
 
+@pytest.mark.parametrize("option", ["--only-labelled-by", "--retry-unlabelable"])
+def test_an_empty_name_does_not_mean_all_posts(lab: Lab, option: str) -> None:
+    """As of a variable that is not set: the whole backlog would be paid for."""
+    code, told = said(lab.bench.submit(option, ""))
+    assert (code, told.endswith(f"error: argument {option}: is empty\n")) == (2, True), told
+    assert len(lab.runs()) == 1
+
+
 def test_without_a_database_there_is_no_other_name(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.arrive(post(1, 1))

@@ -137,7 +137,6 @@ def test_what_only_changes_how_fast_it_goes_is_the_same_question(tmp_path: Path)
 
 def test_unlabelable_posts_are_tried_again_only_when_asked_for_by_their_reason(lab: Lab) -> None:
     assert lab.submit(backfill=True)[0] is None
-    assert lab.submit(retry_reason="no_answer")[0] is None
     run, _ = lab.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
@@ -148,6 +147,36 @@ def test_unlabelable_posts_are_tried_again_only_when_asked_for_by_their_reason(l
     assert lab.query("SELECT uri, reason FROM superseded_test") == [
         (builders.uri(3), "text_too_short")
     ]
+    # None has it any more: whoever asks each night takes what is new.
+    lab.arrive(post(4, 4))
+    run, _ = lab.submit(retry_reason="text_too_short")
+    assert run
+    assert run.manifest.posts == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [("text_to_short", " (did you mean 'text_too_short'?)"), ("http_500", "")],
+)
+def test_a_reason_that_no_post_had_is_refused_before_what_is_new_is_taken_for_it(
+    lab: Lab, reason: str, hint: str
+) -> None:
+    lab.arrive(post(4, 4))
+    with pytest.raises(InputError) as refused:
+        lab.submit(retry_reason=reason)
+    assert str(refused.value) == (
+        f"--retry-unlabelable {reason}: no post under the name test has that reason{hint}; "
+        "there are: text_too_short"
+    )
+    assert len(lab.runs()) == 1
+
+
+def test_without_labels_there_is_no_reason(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.arrive(post(1, 1))
+    with pytest.raises(InputError, match=r"http_500: no post .* has that reason; there are: none$"):
+        lab.submit(retry_reason="http_500")
+    assert lab.runs() == []
 
 
 def test_a_run_says_which_code_made_it(lab: Lab) -> None:
