@@ -80,7 +80,7 @@ def read(
             continue
         found[f"{label.name}_prob"] = of.get(values[label.name])
         if of:
-            each = {one or "null": _rounded(of.get(one)) for one in label.choices}
+            each = {"null" if one is None else one: _rounded(of.get(one)) for one in label.choices}
             found[f"{label.name}_probs"] = json.dumps(each, ensure_ascii=False)
     return found
 

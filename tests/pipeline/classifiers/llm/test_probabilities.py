@@ -65,6 +65,13 @@ def test_the_columns_of_each_type() -> None:
     )
 
 
+def test_an_empty_choice_is_not_null() -> None:
+    declared = thaw([{"name": "side", "type": "choice", "choices": ["", None]}])
+    said = [*plain('{"side":'), token('""', 0.6, null=0.2), *plain("}")]
+    found = read(said, '{"side":""}', declared, {"side": ""})
+    assert json.loads(str(found["side_probs"])) == {"": 0.75, "null": 0.25}
+
+
 @pytest.mark.parametrize("value", [True, False])
 def test_a_bools_is_the_probability_of_true_whatever_was_said(value: bool) -> None:
     options = {"true": 0.6, "false": 0.2, "maybe": 0.1}
