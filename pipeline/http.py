@@ -197,7 +197,7 @@ class Endpoint:
             )
         except requests.Timeout as error:
             return self._no_reply(_TIMED_OUT, error), None
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # of a Location that is no URL
             return self._no_reply(_CUT, error), None
         # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
         # And the key first: cut in the middle, it would not be found.

@@ -45,6 +45,13 @@ def request(
     }
 
 
+def is_completion(body: Any) -> bool:
+    """Whether a model has answered at all: gateways send what befell them as an `error` within
+    HTTP 200 (OpenRouter does, api-reference/errors)."""
+    parts = (body, _choice(body)) if isinstance(body, dict) else ()
+    return bool(_message(body)) and not any(part.get("error") for part in parts)
+
+
 def content(body: Any) -> str | None:
     """What the model said; None where the reply has no words."""
     said = _message(body).get("content")

@@ -269,13 +269,33 @@ ODD: list[Any] = [
     {}, [], "x", 1, None, {"choices": []}, {"choices": [1]}, {"choices": [{"message": None}]},
     {"choices": [{"message": {"content": 5}, "finish_reason": []}]}, {"error": "x"},
 ]  # fmt: skip
+# As OpenRouter tells what befell the model while it answered.
+NO_COMPLETION = {
+    "choices": [{"error": {"code": 502}, "finish_reason": "error", "message": {"content": None}}]
+}
 
 
-@pytest.mark.parametrize("body", ODD, ids=repr)
+@pytest.mark.parametrize("body", [*ODD, NO_COMPLETION], ids=repr)
 def test_a_200_of_any_other_shape_is_an_invalid_answer(make: Make, body: Any) -> None:
-    with OpenAIStub(lambda *_: Reply(body=json.dumps(body))) as server:
+    def answer(asked: dict[str, Any], nth: int) -> Reply:
+        return Reply(body=json.dumps(body)) if asked_about(asked) == "p" else completion(GOOD)
+
+    with OpenAIStub(answer) as server:
         found = answers(make(server, answer_tries=1), posts("p"))
     assert found == {"p": Answer("at://0", reason="invalid_answer: no content")}
+
+
+@pytest.mark.parametrize("mode", ["none", "auto"])
+@pytest.mark.parametrize("body", [NO_COMPLETION, {"error": {"code": 502}}, {}], ids=repr)
+def test_an_outage_that_is_told_by_a_200_is_no_posts_own(make: Make, body: Any, mode: str) -> None:
+    """A gateway's: the whole backlog would be done, without a label."""
+    with OpenAIStub(lambda *_: Reply(body=json.dumps(body))) as server:
+        asker = make(server, structured_output=mode)
+        with pytest.raises(TaskError) as raised:
+            list(asker.classify(posts("p", "q")))
+    shown = f"HTTP 200: {json.dumps(body)}"
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert str(raised.value) == f"{server.base_url}/chat/completions: no completion: {shown}"
 
 
 REFUSED = "a request that is not taken"

@@ -222,7 +222,7 @@ def test_a_damaged_note_is_found_out_anew(tmp_path: Path, damaged: str) -> None:
     assert sum(map(is_probe, server.bodies)) == 8
 
 
-@pytest.mark.parametrize("passing", [503, 408])
+@pytest.mark.parametrize("passing", [503, 408, 200])
 def test_what_passing_trouble_may_have_answered_is_not_noted_for_the_others(
     tmp_path: Path, passing: int
 ) -> None:
