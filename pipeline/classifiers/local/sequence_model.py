@@ -92,14 +92,13 @@ class SequenceModel:
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """May run in another thread meanwhile: it lets go of the interpreter, as `start` does."""
-        padding = [self._tokenizer.pad_token_id], [self._tokenizer.pad_token_type_id]
         found = []
         for one in self._backend.encode_batch(list(texts)):
-            ids, type_ids = (one.ids, one.type_ids) if one.ids else padding
-            truncated = bool(one.overflowing)
-            found.append(
-                Tokens(ids=ids, type_ids=type_ids, truncated=truncated, nothing=not one.ids)
-            )
+            ids, type_ids, truncated = one.ids, one.type_ids, bool(one.overflowing)
+            nothing = not ids
+            if nothing:
+                ids, type_ids = [self._tokenizer.pad_token_id], [self._tokenizer.pad_token_type_id]
+            found.append(Tokens(ids=ids, type_ids=type_ids, truncated=truncated, nothing=nothing))
         return found
 
     def start(self, batch: Sequence[Tokens]) -> Started | None:
