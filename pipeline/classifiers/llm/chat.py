@@ -66,8 +66,9 @@ def logprobs(body: Any) -> list[Any]:
 
 
 def served_model(body: Any) -> str | None:
+    """None too for what no file can hold, such as half an emoji."""
     name = body.get("model") if isinstance(body, dict) else None
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and name.isprintable() else None
 
 
 def ending(body: Any) -> str | None:

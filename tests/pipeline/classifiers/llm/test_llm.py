@@ -285,6 +285,13 @@ def test_a_200_of_any_other_shape_is_an_invalid_answer(make: Make, body: Any) ->
     assert found == {"p": Answer("at://0", reason="invalid_answer: no content")}
 
 
+def test_a_model_whose_name_no_file_can_hold_has_the_configured_one(make: Make) -> None:
+    said = {**completion(GOOD).body, "model": "\ud83e"}  # type: ignore[dict-item]
+    with OpenAIStub(lambda *_: Reply(body=json.dumps(said))) as server:
+        (answer,) = make(server).classify(posts("p"))
+    assert answer.values == VALUES | {"llm_model_name": "tiny"}
+
+
 @pytest.mark.parametrize("mode", ["none", "auto"])
 @pytest.mark.parametrize("body", [NO_COMPLETION, {"error": {"code": 502}}, {}], ids=repr)
 def test_an_outage_that_is_told_by_a_200_is_no_posts_own(make: Make, body: Any, mode: str) -> None:
