@@ -1,9 +1,9 @@
 """Several posts in one prompt, joined by id: an answer that counts wrong shifts no label.
 
-The ids mean nothing and no post's author knows them, so that no post can speak for another. They
-are the same in every request of a run: servers keep what they have compiled of a schema. A post
-whose id is missing, given twice or given something else than its labels is none of the values that
-`read` returns, and is to be asked about alone.
+The ids mean nothing, and a post's author who has not read the prompt and the labels cannot know
+them, so that no post can speak for another. They are the same in every request of a run: servers
+keep what they have compiled of a schema. A post whose id is missing, given twice or given something
+else than its labels is none of the values that `read` returns, and is to be asked about alone.
 """
 
 import hashlib
