@@ -23,7 +23,7 @@ from pipeline.secret import Secret
 from pipeline.section import Section
 
 PASSING = frozenset({408, 409, 425})
-INVALID_JSON = 0
+NOT_WHOLE = 0
 
 
 def base_url(section: Section, *default: str) -> str:
@@ -42,7 +42,7 @@ def base_url(section: Section, *default: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A status and its JSON body. Status 0: the answer was no JSON. `text` is the body as it came,
+    """A status and its JSON body. Status 0: a 200, but no JSON, or not whole. `text`: as it came,
     but for the key; None where nothing came. `retry`: whether the service says to ask again."""
 
     status: int
@@ -54,7 +54,7 @@ class Reply:
     @property
     def failed(self) -> bool:
         """Whether it says nothing of the post: no JSON, nothing at all, or the service's fault."""
-        return self.status >= 500 or self.status <= INVALID_JSON
+        return self.status >= 500 or self.status <= NOT_WHOLE
 
     @property
     def reason(self) -> str:
@@ -86,6 +86,7 @@ class Endpoint:
         url: where to; only its end, as /chat/completions, where there is a `server`.
         probe: of a post's payload, one asked likewise that is answered whenever anything is.
         is_answer: whether what came with HTTP 200 for a payload is one.
+        is_whole: whether such a body is an answer at all, and not the service's trouble.
         outage: advice that goes with a fault of the whole service.
         server: the address of the task's own server, waited for where it is starting (again):
             another after each start. Raises TaskError or Stopped.
@@ -103,19 +104,16 @@ class Endpoint:
         until_next_bucket: Callable[[], float] | None = None,
         probe: Callable[[Any], Any] | None = None,
         is_answer: Callable[[Any, Reply], bool] = lambda payload, reply: True,
+        is_whole: Callable[[Any], bool] = lambda body: True,
         outage: str = "",
         server: Callable[[threading.Event], str] | None = None,
     ) -> None:
         self.url = f"the task's server: {url}" if server else url
         self._path = url
         self._server = server
-        self._probe = probe
-        self._is_answer = is_answer
-        self._outage = outage
-        self._secret = secret
-        self._pace = pace
-        self._patience = patience
-        self._until_next_bucket = until_next_bucket
+        self._probe, self._is_answer, self._is_whole = probe, is_answer, is_whole
+        self._secret, self._pace, self._patience = secret, pace, patience
+        self._until_next_bucket, self._outage = until_next_bucket, outage
         self._answered, self.trouble = 0, ""
         self._session = requests.Session()
         self._session.headers.update(headers)
@@ -167,7 +165,7 @@ class Endpoint:
                 if self._where(stop) != url:
                     continue
                 others = self._answered > answered_before or self.answers_probe(payload, stop, 1)
-                if others and reply.status in (500, INVALID_JSON, _TIMED_OUT):
+                if others and reply.status in (500, NOT_WHOLE, _TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
                 # trouble of the service: tried alone, in another life, it will tell.
@@ -206,7 +204,9 @@ class Endpoint:
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
-            body, status = None, INVALID_JSON if status == 200 else status
+            body, status = None, NOT_WHOLE if status == 200 else status
+        if status == 200 and not self._is_whole(body):
+            status = NOT_WHOLE
         reply = Reply(status=status, body=body, shown=shown, text=text, retry=_advice(response))
         return reply, _asked_wait(response)
 

@@ -46,7 +46,7 @@ def request(
 
 
 def is_completion(body: Any) -> bool:
-    """Whether a model has answered at all: gateways send what befell them as an `error` within
+    """Whether a model has answered at all: gateways tell of their own troubles by an `error` within
     HTTP 200 (OpenRouter does, api-reference/errors)."""
     parts = (body, _choice(body)) if isinstance(body, dict) else ()
     return bool(_message(body)) and not any(part.get("error") for part in parts)

@@ -87,7 +87,7 @@ class Llm(Classifier):
             pace=self._pace,
             patience=Patience(timeout=options["timeout_seconds"]),
             probe=lambda _: self._question.about(PROBE, self._found, nth=0),
-            is_answer=lambda _, reply: chat.is_completion(reply.body),
+            is_whole=chat.is_completion,
             server=self._engine.address if self._engine else None,
         )
 
@@ -132,8 +132,6 @@ class Llm(Classifier):
         first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
             self._row_reason(first, stop)
-        elif not chat.is_completion(first.body):
-            raise self._no_completion(first)
 
         def ask(fields: JsonObject) -> Reply:
             reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
@@ -192,13 +190,7 @@ class Llm(Classifier):
                 return self._answer(post, paid, values=self._question.values(reply))
             except labels.InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
-        last = paid[-1].reply
-        if not chat.is_completion(last.body) and not self._endpoint.answers_probe(None, stop):
-            raise self._no_completion(last)
         return self._answer(post, paid, reason=reason)
-
-    def _no_completion(self, reply: Reply) -> TaskError:
-        return TaskError(Cause.CRASHED, f"{self._endpoint.url}: no completion: {reply.shown}")
 
     def _answer(
         self,
