@@ -216,6 +216,7 @@ def _staged(
             replaces=scope.replaces,
             retry_reason=scope.retry_reason,
             without=scope.without,
+            columns=base.declared(agreed.classifier),
         )
         since = None if scope.is_whole else behind.since
         other = scope.only_labelled_by

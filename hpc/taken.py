@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
+import pyarrow as pa
 
 from hpc import rundir
 from hpc.model import Run
@@ -13,6 +14,7 @@ from hpc.question import Question, refuse_another
 from pipeline import chronicle, ledger, manifest, store, supersede
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.model import Column
 from pipeline.sql import file_list
 from pipeline.wording import did_you_mean
 
@@ -34,6 +36,7 @@ def taken(
     replaces: str = "",
     retry_reason: str | None = None,
     without: frozenset[str] = frozenset(),
+    columns: tuple[Column, ...] = (),
 ) -> Taken:
     """Looks into the run root and the database, which stays attached to the planning connection.
 
@@ -41,9 +44,10 @@ def taken(
         replaces: which rows do not count, because the run is to replace them.
         retry_reason: of the unlabelable ones, only those of this reason.
         without: ids of runs that are as good as gone.
+        columns: the new labels', which have to fit the name's table.
 
     Raises InputError where the name's labels answer another question, unless they are to be
-    superseded, and where no post ever had that reason.
+    superseded, or where no post ever had that reason, or the table has a column of another type.
     """
     database, parts = config.storage.database, []
     gathered: dict[str, set[int]] = {}
@@ -66,6 +70,7 @@ def taken(
         known = supersede.reasons(connection, config.name, "labelled") if there else []
         _refuse_unknown(retry_reason, known, config.name)
     if there:
+        _refuse_other_types(connection, config.name, columns)
         outdated = supersede.outdated(replaces, question.hash, reason=retry_reason)
         labelled = ledger.labelled_uris(connection, config.name, "labelled", outdated=outdated)
         parts += [labelled] if labelled else []
@@ -100,6 +105,19 @@ def _refuse_unknown(reason: str, known: list[str], name: str) -> None:
         raise InputError(
             f"--retry-unlabelable {reason}: no post under the name {name} has that reason"
             f"{did_you_mean(reason, known)}; there are: {', '.join(known) or 'none'}"
+        )
+
+
+def _refuse_other_types(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...]
+) -> None:
+    """Gathered, they would be refused when all is paid for."""
+    schema = pa.schema(column.arrow() for column in columns)
+    if other := ledger.of_another_type(connection, name, "labelled", schema):
+        column, had, kind = other
+        raise InputError(
+            f"table labels_{name}: column {column} is {had}, and would be {kind} by this "
+            "configuration: give it a new name"
         )
 
 

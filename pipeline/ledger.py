@@ -85,23 +85,33 @@ def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.S
 
     Raises RunError where a column is there with another type.
     """
-    table = labels_table(name)
+    table = quoted(labels_table(name))
     wanted = _columns_of(connection, schema)
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {quoted(table)} "
+        f"CREATE TABLE IF NOT EXISTS {table} "
         f"({', '.join(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
     )
-    rows = connection.execute(f"DESCRIBE {quoted(table)}").fetchall()
-    present = {row[0].lower(): row[1] for row in rows}  # DuckDB's names differ by more than case
+    if other := _of_another_type(connection, table, wanted):
+        column, had, kind = other
+        raise RunError(
+            f"table {labels_table(name)}: column {column} is {had}, and {kind} in this run's "
+            "outputs: give the configuration another name"
+        )
+    present = _present(connection, table)
     for column, kind in wanted.items():
-        had = present.get(column.lower())
-        if had is None:
-            connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column)} {kind}")
-        elif had != kind:
-            raise RunError(
-                f"table {table}: column {column} is {had}, and {kind} in this run's "
-                "outputs: give the configuration another name"
-            )
+        if column.lower() not in present:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
+
+
+def of_another_type(
+    connection: duckdb.DuckDBPyConnection, name: str, catalog: str, schema: pa.Schema
+) -> tuple[str, str, str] | None:
+    """A column of `schema`, the type that the name's table in an attached database has of it, and
+    the one that it should have; None where all fit. What `ensure_labels` would refuse."""
+    if labelled_uris(connection, name, catalog) is None:
+        return None
+    table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
+    return _of_another_type(connection, table, _columns_of(connection, schema))
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -179,6 +189,23 @@ def _changed(
     connection: duckdb.DuckDBPyConnection, statement: str, values: list[object] | None = None
 ) -> int:
     return int(connection.execute(statement, values or []).fetchall()[0][0])
+
+
+def _of_another_type(
+    connection: duckdb.DuckDBPyConnection, table: str, wanted: dict[str, str]
+) -> tuple[str, str, str] | None:
+    present = _present(connection, table)
+    for column, kind in wanted.items():
+        had = present.get(column.lower(), kind)
+        if had != kind:
+            return column, had, kind
+    return None
+
+
+def _present(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """Types by name, in lower case: DuckDB's names differ by more than that."""
+    rows = connection.execute(f"DESCRIBE {table}").fetchall()
+    return {row[0].lower(): row[1] for row in rows}
 
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:

@@ -60,6 +60,13 @@ class Classifier(ABC):
         Raises InputError, with the key's path.
         """
 
+    @classmethod
+    def declared(cls, options: JsonObject) -> tuple[Column, ...]:
+        """`columns` as far as `options` tell them, on the login node: there may be no key, and no
+        model. What is told, the database can be asked to take before anything is spent."""
+        known = getattr(cls, "columns", ())
+        return known if isinstance(known, tuple) else ()
+
     @abstractmethod
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         """On the node: `options` is what `freeze` returned."""
@@ -99,6 +106,10 @@ def what_decides(options: JsonObject) -> JsonObject:
     """The frozen options but for the operational ones: equal ones, comparable labels."""
     operational = load(options["type"]).operational | {KEEP_RAW}
     return {name: value for name, value in options.items() if name not in operational}
+
+
+def declared(options: JsonObject) -> tuple[Column, ...]:
+    return load(options["type"]).declared(options)
 
 
 def create(options: JsonObject, share: TaskShare) -> Classifier:

@@ -6,7 +6,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError, RunError
+from pipeline.model import Column
 from tests.hpc.lab import Lab, post
 from tests.pipeline import builders
 from tests.pipeline.builders import FIRST_TIME, SourcePost
@@ -100,6 +102,24 @@ def test_superseding_labels_again_and_keeps_the_old_rows_with_their_origin(lab: 
     nothing, _ = lab.submit()
     assert nothing is None
     assert lab.bench.document("gather", run.folder)["rows_added"] == 0
+
+
+def test_labels_of_another_type_are_refused_before_they_are_paid_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Superseding them too: one column of the table has one type."""
+    configure(lab, min_text_length=2)
+    changed = (Column("compound", "flag"), Column("valence_label", "text"))
+    monkeypatch.setattr(Valence, "columns", changed)
+    with pytest.raises(InputError) as refused:
+        lab.submit(supersede=True)
+    assert str(refused.value) == (
+        "table labels_test: column compound is DOUBLE, and would be BOOLEAN by this configuration: "
+        "give it a new name"
+    )
+    assert len(lab.runs()) == 1
+    monkeypatch.setattr(Valence, "columns", (*changed[1:], Column("more", "flag")))
+    assert lab.submit(supersede=True)[0]
 
 
 def test_superseding_in_pieces_goes_on_where_it_was(lab: Lab) -> None:

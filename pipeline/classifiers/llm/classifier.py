@@ -21,7 +21,7 @@ from pipeline.engine import options as server_options
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, Stopped
 from pipeline.inflight import in_flight
-from pipeline.model import Answer, JsonObject, LabelValue, Post
+from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
@@ -65,6 +65,10 @@ class Llm(Classifier):
             **frozen_key_options(section, default_env=None),
         }
 
+    @classmethod
+    def declared(cls, options: JsonObject) -> tuple[Column, ...]:
+        return (*Question(options, server="").columns, *tokens.COLUMNS)
+
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self._options = options
         self._notes = share.notes
@@ -72,7 +76,7 @@ class Llm(Classifier):
         self._question = Question(options, server=server_options.name(options))
         self._found, self._is_found = Found(mode=UNBOUND), False
         self._refused_several = False
-        self.columns = (*self._question.columns, *tokens.COLUMNS)
+        self.columns = self.declared(options)
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()

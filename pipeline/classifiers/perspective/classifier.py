@@ -13,7 +13,7 @@ from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THER
 from pipeline.errors import Cause, TaskError
 from pipeline.http import Endpoint, Patience, Reply, base_url
 from pipeline.inflight import in_flight
-from pipeline.model import Answer, JsonObject, LabelValue, Post
+from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 
@@ -68,13 +68,17 @@ class Perspective(Classifier):
             **frozen_key_options(section, default_env="PERSPECTIVE_API_KEY"),
         }
 
+    @classmethod
+    def declared(cls, options: JsonObject) -> tuple[Column, ...]:
+        return columns(options["attributes"], spans=options.get("span_scores", False))
+
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self._attributes: list[str] = options["attributes"]
         self._languages: list[str] = options["languages"]
         self._spans: bool = options.get("span_scores", False)
         self._limit: int = options["max_in_flight"]
         self._stopping = share.stopping
-        self.columns = columns(self._attributes, spans=self._spans)
+        self.columns = self.declared(options)
         self._support = Support(self._attributes, self._languages)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)

@@ -81,6 +81,12 @@ def test_a_key_that_the_classifier_does_not_read_is_refused() -> None:
     )
 
 
+@pytest.mark.usefixtures("installed")
+def test_columns_are_told_on_the_login_node_where_the_class_has_them() -> None:
+    assert base.declared({"type": "shouting"}) == (Column("shouts", "flag"),)
+    assert base.declared({"type": "transformers"}) == ()
+
+
 def test_an_unknown_type_is_refused_with_the_nearest_known() -> None:
     with pytest.raises(InputError) as refused:
         base.freeze(section({"type": "valance"}))
