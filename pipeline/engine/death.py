@@ -84,6 +84,8 @@ def of_report(
         )
     code = report.get("code")
     while_starting = "" if served else " while it started"
+    if code == 0 and not served:
+        while_starting += " (it has to stay in the foreground)"
     return Death(
         what=_in_words(code, memory_kill) + while_starting,
         log=log,

@@ -33,6 +33,10 @@ def unstarted(number: int) -> Death:
     [
         (death({"code": 0}, SAID, True), Cause.CRASHED,
          "the server ended with exit code 0: RuntimeError: x", True, True),
+        # As one does that goes on in the background: nothing of it is left, either.
+        (death({"code": 0}, LogEnd(), False), Cause.CRASHED,
+         "the server ended with exit code 0 while it started (it has to stay in the foreground)",
+         False, True),
         (death({"code": -11}, SAID, False), Cause.CRASHED,
          "the server was killed by SIGSEGV while it started: RuntimeError: x", False, True),
         (death({"code": -11}, SAID, True), Cause.CRASHED,
