@@ -39,11 +39,12 @@ storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 PLAN = """
 import sys
 from pathlib import Path
-from hpc.planning import Scope, make_run, terms
+from hpc.planning import make_run
 from hpc.slurm import Slurm
+from hpc.terms import Scope, agree
 from pipeline import config
 settings = config.load(Path(sys.argv[1]))
-make_run(terms(settings, Slurm()), (Path.cwd(),), Scope(), "")
+make_run(agree(settings, Slurm()), (Path.cwd(),), Scope(), "")
 """
 
 

@@ -20,8 +20,8 @@ from hpc import drive, plan, records, rundir
 from hpc.drive import Look, Say
 from hpc.judge import last_change
 from hpc.model import Phase, Run, State
-from hpc.planning import Terms
 from hpc.slurm import SlurmError
+from hpc.terms import Terms
 from pipeline import chronicle, ledger, store
 from pipeline.errors import BusyError
 from pipeline.model import TOO_SHORT, JsonObject

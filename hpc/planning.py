@@ -12,26 +12,19 @@ from pathlib import Path
 
 import duckdb
 
-from hpc import cluster, retry
 from hpc.model import Run
 from hpc.provenance import commit
-from hpc.question import Question
 from hpc.rundir import PLANNING
-from hpc.slurm import Slurm
 from hpc.taken import labelled_by, taken
+from hpc.terms import Scope, Terms
 from pipeline import __version__, backlog, files, ledger, manifest, shards, sources
 from pipeline.backlog import Counts
 from pipeline.classifiers import base
-from pipeline.config import Config
 from pipeline.manifest import Manifest
-from pipeline.model import JsonObject, Shard
+from pipeline.model import Shard
 from pipeline.scan import day_before
 from pipeline.shards import Sizes
-from pipeline.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.tokens import Paid
-
-# The local executor has no limit on an array's index; one array holds any run.
-LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
 
 README = """\
 One run of batch classification. manifest.json says what it is; shards/ holds its posts, outputs/
@@ -42,56 +35,6 @@ where they are kept, named as the `hpc.publication` in their output's footer. On
 (raw/ with it, which the database has not); to have one shard done again, delete its file in
 outputs/.
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """A configuration checked and frozen: what the run's manifest will say beside its shards."""
-
-    config: Config
-    classifier: JsonObject
-    cluster: JsonObject
-    retry: JsonObject
-    array_size: int
-
-    @property
-    def question(self) -> Question:
-        """What decides a label, as far as the configuration does."""
-        return Question(
-            classifier=base.what_decides(self.classifier),
-            min_text_length=self.config.backlog.min_text_length,
-        )
-
-    @property
-    def is_local(self) -> bool:
-        return bool(self.cluster["executor"] == "local")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scope:
-    """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
-    of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
-    `retry_reason` those that could not be labelled for that reason. `only_labelled_by` keeps those
-    that have a label under another name, of whatever age. Runs of these ids do not count
-    (`without`)."""
-
-    backfill: bool = False
-    limit: int | None = None
-    supersede: bool = False
-    retry_reason: str | None = None
-    only_labelled_by: str | None = None
-    without: frozenset[str] = frozenset()
-
-    @property
-    def replaces(self) -> str:
-        if self.supersede:
-            return OTHER_CONFIG
-        return UNLABELABLE if self.retry_reason else ""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the backlog is looked at from its beginning."""
-        return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,23 +50,6 @@ class Draft:
     sizes: Sizes
     unlabelled_before: int | None = None
     paid: Paid | None = None
-
-
-def terms(config: Config, slurm: Slurm) -> Terms:
-    """Checks all that can be checked before anything is read or spent.
-
-    Raises InputError for what is wrong in the configuration, RunError where Slurm is not there.
-    """
-    classifier = base.freeze(config.classifier)
-    frozen = cluster.freeze(config.cluster)
-    local = frozen["executor"] == "local"
-    return Terms(
-        config=config,
-        classifier=classifier,
-        cluster=frozen,
-        retry=retry.freeze(config.retry),
-        array_size=LOCAL_ARRAY_SIZE if local else slurm.array_size(),
-    )
 
 
 def dry_run(agreed: Terms, folders: tuple[Path, ...], scope: Scope) -> Draft:

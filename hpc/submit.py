@@ -12,10 +12,11 @@ from hpc.collect import forget, register
 from hpc.drive import Look, Say, begin, look, slurm_of, unsubmitted
 from hpc.model import Ask, Group, Run
 from hpc.plan import arrays
-from hpc.planning import Draft, Scope, Terms, dry_run, make_run, terms
+from hpc.planning import Draft, dry_run, make_run
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import RunState
 from hpc.supervision import supervise
+from hpc.terms import Scope, Terms, agree
 from pipeline import config
 from pipeline.errors import BusyError, InputError
 from pipeline.wording import counted
@@ -61,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     overrides = tuple(given.set)
     settings = config.load(given.config, overrides)
-    agreed = terms(settings, Slurm())
+    agreed = agree(settings, Slurm())
     folders = (given.config.parent.absolute(), Path.cwd())
     scope = Scope(
         backfill=given.backfill,

@@ -8,9 +8,9 @@ from hpc import drive, outputs, plan, records, rundir
 from hpc.collect import forget
 from hpc.drive import Look, Say, begin, look, unsubmitted
 from hpc.model import Run
-from hpc.planning import Terms
 from hpc.slurm import Slurm, SlurmError
 from hpc.summary import RunState
+from hpc.terms import Terms
 from pipeline import chronicle, store
 from pipeline.errors import BusyError
 

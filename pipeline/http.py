@@ -5,7 +5,6 @@ returns everything else for the classifier to judge. The key travels in a header
 tracebacks and proxies' logs.
 """
 
-import json
 import random
 import re
 import threading
@@ -19,11 +18,9 @@ from requests.adapters import HTTPAdapter
 
 from pipeline.budget.pace import Pace
 from pipeline.errors import Cause, TaskError
+from pipeline.reply import CUT, NOT_WHOLE, PASSING, TIMED_OUT, Reply, asked_wait, read
 from pipeline.secret import Secret
 from pipeline.section import Section
-
-PASSING = frozenset({408, 409, 425})
-NOT_WHOLE = 0
 
 
 def base_url(section: Section, *default: str) -> str:
@@ -38,28 +35,6 @@ def base_url(section: Section, *default: str) -> str:
     if not re.match(r"https?://[^/\s]", url):
         raise section.error("base_url", f"should begin with http:// or https://, not {url!r}")
     return url
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """A status and its JSON body. Status 0: a 200, but no JSON, or not whole. `text`: as it came,
-    but for the key; None where nothing came. `retry`: whether the service says to ask again."""
-
-    status: int
-    body: Any
-    shown: str
-    text: str | None = None
-    retry: bool | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it says nothing of the post: no JSON, nothing at all, or the service's fault."""
-        return self.status >= 500 or self.status <= NOT_WHOLE
-
-    @property
-    def reason(self) -> str:
-        """Why a post has no label, where its status is all that there is to say."""
-        return f"http_{self.status}" if self.status > 0 else "no_answer"
 
 
 class Stopped(Exception):
@@ -111,9 +86,14 @@ class Endpoint:
         self.url = f"the task's server: {url}" if server else url
         self._path = url
         self._server = server
-        self._probe, self._is_answer, self._is_whole = probe, is_answer, is_whole
-        self._secret, self._pace, self._patience = secret, pace, patience
-        self._until_next_bucket, self._outage = until_next_bucket, outage
+        self._probe = probe
+        self._is_answer = is_answer
+        self._is_whole = is_whole
+        self._outage = outage
+        self._secret = secret
+        self._pace = pace
+        self._patience = patience
+        self._until_next_bucket = until_next_bucket
         self._answered, self.trouble = 0, ""
         self._session = requests.Session()
         self._session.headers.update(headers)
@@ -144,7 +124,7 @@ class Endpoint:
                 raise Stopped
             reply, wait = self._send(url, payload)
             self.trouble = "" if reply.status == 200 else reply.shown
-            if reply.status == 429 and not _is_final(reply):
+            if reply.status == 429 and not reply.is_final:
                 # As long as others get through it is only this one's turn that is late.
                 if throttled_since is None or self._answered > answered_then:
                     throttled_since, answered_then = time.monotonic(), self._answered
@@ -165,7 +145,7 @@ class Endpoint:
                 if self._where(stop) != url:
                     continue
                 others = self._answered > answered_before or self.answers_probe(payload, stop, 1)
-                if others and reply.status in (500, NOT_WHOLE, _TIMED_OUT):
+                if others and reply.status in (500, NOT_WHOLE, TIMED_OUT):
                     return reply
                 # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
                 # trouble of the service: tried alone, in another life, it will tell.
@@ -194,21 +174,14 @@ class Endpoint:
                 url, json=payload, timeout=(10, self._patience.timeout), allow_redirects=False
             )
         except requests.Timeout as error:
-            return self._no_reply(_TIMED_OUT, error), None
+            return self._no_reply(TIMED_OUT, error), None
         except (requests.RequestException, ValueError) as error:  # of a Location that is no URL
-            return self._no_reply(_CUT, error), None
+            return self._no_reply(CUT, error), None
         # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
         # And the key first: cut in the middle, it would not be found.
         text = self._secret.redact(response.content.decode(errors="replace"))
-        status, shown = response.status_code, f"HTTP {response.status_code}: {text[:300]}"
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
-            body, status = None, NOT_WHOLE if status == 200 else status
-        if status == 200 and not self._is_whole(body):
-            status = NOT_WHOLE
-        reply = Reply(status=status, body=body, shown=shown, text=text, retry=_advice(response))
-        return reply, _asked_wait(response)
+        reply = read(response.status_code, response.headers, text, is_whole=self._is_whole)
+        return reply, asked_wait(response.headers)
 
     def _no_reply(self, status: int, error: Exception) -> Reply:
         return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
@@ -223,28 +196,3 @@ class Endpoint:
     def _backoff(self, sent: int) -> float:
         longest = min(self._patience.longest_wait, self._patience.first_wait * 2**sent)
         return float(longest * random.uniform(0.5, 1.0))
-
-
-_TIMED_OUT, _CUT = -1, -2
-
-
-def _is_final(throttled: Reply) -> bool:
-    """`insufficient_quota` comes as a 429 and never passes (OpenAI's error codes)."""
-    error = throttled.body.get("error") if isinstance(throttled.body, dict) else None
-    return throttled.retry is False or (
-        isinstance(error, dict) and "insufficient_quota" in (error.get("code"), error.get("type"))
-    )
-
-
-def _advice(response: requests.Response) -> bool | None:
-    """OpenAI's header, which overrules the status, as in its own clients; a 200 needs none."""
-    said = None if response.status_code == 200 else response.headers.get("x-should-retry")
-    return {"true": True, "false": False}.get(said or "")
-
-
-def _asked_wait(response: requests.Response) -> float | None:
-    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = response.headers.get(header, "")
-        if value.replace(".", "", 1).isdecimal():
-            return min(float(value) / unit, 300.0)
-    return None

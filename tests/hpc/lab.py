@@ -10,8 +10,9 @@ import duckdb
 
 from hpc import collect, drive, planning, rundir
 from hpc.model import Run
-from hpc.planning import Draft, Scope
+from hpc.planning import Draft
 from hpc.slurm import Slurm
+from hpc.terms import Scope, agree
 from pipeline import config
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.config import Config
@@ -107,7 +108,7 @@ class Lab:
         self.bench.backlog(self.posts)
 
     def submit(self, **scope: object) -> tuple[Run | None, Draft]:
-        agreed = planning.terms(config.load(self.bench.path), Slurm())
+        agreed = agree(config.load(self.bench.path), Slurm())
         made, draft = planning.make_run(agreed, (self.bench.folder,), Scope(**scope), "")  # type: ignore[arg-type]
         if made:
             collect.register(made)

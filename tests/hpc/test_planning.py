@@ -11,8 +11,9 @@ import pytest
 from hpc import drive, planning
 from hpc.collect import gather
 from hpc.model import Run
-from hpc.planning import Draft, Scope
+from hpc.planning import Draft
 from hpc.slurm import Slurm
+from hpc.terms import Scope, Terms, agree
 from pipeline import config
 from pipeline.backlog import Counts
 from pipeline.manifest import output_path
@@ -29,9 +30,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path)
 
 
-def agreed(bench: Bench, **sections: Any) -> planning.Terms:
+def agreed(bench: Bench, **sections: Any) -> Terms:
     bench.config(**{"classifier": VALENCE, **sections})
-    return planning.terms(config.load(bench.path), Slurm())
+    return agree(config.load(bench.path), Slurm())
 
 
 def plan(
@@ -202,7 +203,7 @@ def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.Monk
     elsewhere.mkdir()
     bench.config(posts=4)
     monkeypatch.chdir(elsewhere)
-    settings = planning.terms(config.load(bench.path, ("classifier={type: valence}",)), Slurm())
+    settings = agree(config.load(bench.path, ("classifier={type: valence}",)), Slurm())
     run, _ = planning.make_run(settings, (bench.folder, elsewhere), Scope(), "")
     assert run is not None
     assert run.folder.parent == elsewhere / "runs"

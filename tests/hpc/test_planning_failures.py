@@ -30,12 +30,12 @@ def test_what_an_earlier_planning_left_is_cleared_away(bench: Bench) -> None:
 
 KILLED = """
 import os, pathlib, signal, sys
-from hpc import planning
+from hpc import planning, terms
 from hpc.slurm import Slurm
 from pipeline import config, {module}
 {module}.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
-settings = planning.terms(config.load(pathlib.Path("run.yaml")), Slurm())
-planning.make_run(settings, (pathlib.Path.cwd(),), planning.Scope(), "")
+settings = terms.agree(config.load(pathlib.Path("run.yaml")), Slurm())
+planning.make_run(settings, (pathlib.Path.cwd(),), terms.Scope(), "")
 """
 
 

@@ -19,9 +19,10 @@ from pipeline.classifiers.llm.structured import AUTO, MODES, UNBOUND, Found
 from pipeline.engine import engine
 from pipeline.engine import options as server_options
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply, Stopped
+from pipeline.http import Endpoint, Patience, Stopped
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.reply import Reply
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 

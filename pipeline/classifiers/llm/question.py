@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pipeline.classifiers.llm import chat, labels, probabilities, several
 from pipeline.classifiers.llm.structured import PROOF_TOKENS, Found, Wish, constraint, logprobs
-from pipeline.http import Reply
 from pipeline.model import Column, JsonObject, LabelValue, Post
+from pipeline.reply import Reply
 
 # What a server honours is asked with this, not with a post: that one may be too long or refused.
 PROBE = Post("", "The sun is out today.")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.classifiers.llm import chat, labels
-from pipeline.http import PASSING, Reply
 from pipeline.model import JsonObject
+from pipeline.reply import PASSING, Reply
 
 # Strictest first; vLLM calls its own way structured_outputs since 0.12 (guided_json before).
 MODES = ("json_schema", "json_object", "structured_outputs", "none")

@@ -11,9 +11,10 @@ from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, column
 from pipeline.classifiers.perspective.languages import Support
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidAnswer
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Reply, base_url
+from pipeline.http import Endpoint, Patience, base_url
 from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.reply import Reply
 from pipeline.secret import frozen_key_options, read_key
 from pipeline.section import Section
 

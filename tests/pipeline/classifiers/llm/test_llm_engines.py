@@ -20,8 +20,8 @@ from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import thaw
 from pipeline.classifiers.llm.structured import Wish, find
-from pipeline.http import Reply
 from pipeline.model import JsonObject
+from pipeline.reply import Reply
 from tests.pipeline import builders, tasks
 from tests.pipeline.classifiers.asking import answers, posts
 from tests.pipeline.classifiers.llm import labelled
