@@ -42,7 +42,8 @@ class Draft:
     """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
     which on it looked; None: the whole backlog. `unlabelled_before` counts the rows from before
     that (to a day) that are more than there are labels: copies, or posts that came late. `paid` is
-    what posts of the same question have used, where that has a price."""
+    what posts of the same question have used, where that has a price. `note`: what was asked for
+    and is not there."""
 
     source: str
     since: datetime | None
@@ -50,6 +51,7 @@ class Draft:
     sizes: Sizes
     unlabelled_before: int | None = None
     paid: Paid | None = None
+    note: str = ""
 
 
 def dry_run(agreed: Terms, folders: tuple[Path, ...], scope: Scope) -> Draft:
@@ -167,6 +169,7 @@ def _staged(
             sizes=sizes,
             unlabelled_before=unlabelled,
             paid=_paid(agreed, connection),
+            note=behind.note,
         )
         yield draft, connection
 

@@ -140,6 +140,8 @@ def _register(run: Run, say: Say) -> None:
 
 def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
     counts, sizes = draft.counts, draft.sizes
+    if draft.note:
+        say(draft.note)
     if draft.since:
         say(f"posts preprocessed since the watermark, {draft.since:%Y-%m-%d %H:%M:%S}")
     outside = ""

@@ -22,10 +22,12 @@ from pipeline.wording import did_you_mean
 @dataclass(frozen=True, slots=True)
 class Taken:
     """`uris` is SQL that yields the posts that have a row, or are in a shard that is not gathered
-    yet; None where there are none. `since` is the watermark (UTC); None: from the beginning."""
+    yet; None where there are none. `since` is the watermark (UTC); None: from the beginning. `note`
+    is for the user: what was asked for and is not there."""
 
     uris: str | None
     since: datetime | None
+    note: str = ""
 
 
 def taken(
@@ -47,9 +49,9 @@ def taken(
         columns: the new labels', which have to fit the name's table.
 
     Raises InputError where the name's labels answer another question, unless they are to be
-    superseded, or where no post ever had that reason, or the table has a column of another type.
+    superseded, or where that reason is one misspelt, or the table has a column of another type.
     """
-    database, parts = config.storage.database, []
+    database, parts, note = config.storage.database, [], ""
     gathered: dict[str, set[int]] = {}
     since = None
     named = rundir.named(config.storage.run_root, config.name)
@@ -68,7 +70,7 @@ def taken(
         store.attach(connection, database, "labelled")
     if retry_reason:
         known = supersede.reasons(connection, config.name, "labelled") if there else []
-        _refuse_unknown(retry_reason, known, config.name)
+        note = _unknown(retry_reason, known, config.name)
     if there:
         _refuse_other_types(connection, config.name, columns)
         outdated = supersede.outdated(replaces, question.hash, reason=retry_reason)
@@ -79,7 +81,7 @@ def taken(
     ]
     if waiting:
         parts.append(f"SELECT uri FROM read_parquet({file_list(waiting)})")
-    return Taken(" UNION ALL ".join(parts) or None, since)
+    return Taken(" UNION ALL ".join(parts) or None, since, note)
 
 
 def labelled_by(config: Config, connection: duckdb.DuckDBPyConnection, other: str) -> str:
@@ -99,13 +101,19 @@ def labelled_by(config: Config, connection: duckdb.DuckDBPyConnection, other: st
     return uris
 
 
-def _refuse_unknown(reason: str, known: list[str], name: str) -> None:
-    """Misspelt, it would take what is new and late, and nothing of what was meant."""
-    if reason not in known:
-        raise InputError(
-            f"--retry-unlabelable {reason}: no post under the name {name} has that reason"
-            f"{did_you_mean(reason, known)}; there are: {', '.join(known) or 'none'}"
-        )
+def _unknown(reason: str, known: list[str], name: str) -> str:
+    """Misspelt, it would take what is new and late, and nothing of what was meant. But who asks for
+    the same reason each night may ask before a post has it: '' where one ever had."""
+    if reason in known:
+        return ""
+    hint = did_you_mean(reason, known)
+    note = (
+        f"--retry-unlabelable {reason}: no post under the name {name} has that reason{hint}; "
+        f"there are: {', '.join(known) or 'none'}"
+    )
+    if hint:
+        raise InputError(note)
+    return note
 
 
 def _refuse_other_types(
