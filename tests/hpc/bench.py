@@ -16,7 +16,6 @@ import yaml
 from hpc import drive, rundir
 from hpc.cluster import Resources
 from hpc.model import Run
-from pipeline.manifest import FILE_NAME
 from pipeline.model import JsonObject
 from tests.pipeline import builders, scripted
 from tests.pipeline.builders import SourcePost
@@ -109,7 +108,7 @@ class Bench:
         ]
 
     def runs(self) -> list[Path]:
-        return sorted(path.parent for path in (self.folder / "runs").glob(f"[0-9]*/{FILE_NAME}"))
+        return rundir.all_runs(self.folder / "runs")  # in order, also of one second
 
     def asked(self) -> Counter[str]:
         return scripted.asked(self.folder)
