@@ -124,8 +124,8 @@ def _refuse_other_types(
     if other := ledger.of_another_type(connection, name, "labelled", schema):
         column, had, kind = other
         raise InputError(
-            f"table labels_{name}: column {column} is {had}, and would be {kind} by this "
-            "configuration: give it a new name"
+            f"table {ledger.labels_table(name)}: column {column} is {had}, and would be {kind} by "
+            "this configuration: give it a new name"
         )
 
 

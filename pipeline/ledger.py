@@ -91,13 +91,13 @@ def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.S
         f"CREATE TABLE IF NOT EXISTS {table} "
         f"({', '.join(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
     )
-    if other := _of_another_type(connection, table, wanted):
+    present = _present(connection, table)
+    if other := _of_another_type(present, wanted):
         column, had, kind = other
         raise RunError(
             f"table {labels_table(name)}: column {column} is {had}, and {kind} in this run's "
             "outputs: give the configuration another name"
         )
-    present = _present(connection, table)
     for column, kind in wanted.items():
         if column.lower() not in present:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
@@ -111,7 +111,7 @@ def of_another_type(
     if labelled_uris(connection, name, catalog) is None:
         return None
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
-    return _of_another_type(connection, table, _columns_of(connection, schema))
+    return _of_another_type(_present(connection, table), _columns_of(connection, schema))
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -192,9 +192,8 @@ def _changed(
 
 
 def _of_another_type(
-    connection: duckdb.DuckDBPyConnection, table: str, wanted: dict[str, str]
+    present: dict[str, str], wanted: dict[str, str]
 ) -> tuple[str, str, str] | None:
-    present = _present(connection, table)
     for column, kind in wanted.items():
         had = present.get(column.lower(), kind)
         if had != kind:

@@ -157,6 +157,7 @@ def test_what_only_changes_how_fast_it_goes_is_the_same_question(tmp_path: Path)
 
 def test_unlabelable_posts_are_tried_again_only_when_asked_for_by_their_reason(lab: Lab) -> None:
     assert lab.submit(backfill=True)[0] is None
+    assert lab.submit(retry_reason="no_answer")[0] is None
     run, _ = lab.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
