@@ -4,11 +4,10 @@ A part's name says which attempt and which life of it wrote it, so two lives of 
 at once never write the same file, and how many rows it holds, so progress is read off a listing.
 """
 
-import math
 import re
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,30 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import counts, files
-from pipeline.errors import Cause, TaskError
-from pipeline.model import (
-    COUNT,
-    ENVELOPE,
-    LARGEST_COUNT,
-    RAW,
-    SHARD_SCHEMA,
-    Answer,
-    Column,
-    LabelValue,
-    Receipt,
-)
+from pipeline.model import ENVELOPE, RAW, RAW_SCHEMA, SHARD_SCHEMA, Answer, Column, Receipt
+from pipeline.row import Rows
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "text": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "flag": (bool,),
-    COUNT: (int,),
-}
-
-_LARGEST = {"number": sys.float_info.max, "integer": 2**63, "flag": 2, COUNT: LARGEST_COUNT + 1}
 
 
 def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
@@ -83,13 +62,15 @@ class Checkpoint:
         self._folder = folder
         self._metadata = {**receipt.metadata(), "hpc.config_hash": question}
         self._schema = part_schema(columns, keep_raw=keep_raw)
-        self._kinds = {column.name: column.kind for column in columns}
+        self._answers = part_schema(columns)
+        self._rows = Rows(columns, keep_raw=keep_raw)
         self._counted = counts.counted(columns)
         self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
         self._life = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
         self._pending: list[dict[str, object]] = []
-        self._parts: list[pa.Table] = []
+        # Without the responses: those of a whole shard may be more than a task's memory.
+        self._parts: dict[Path, pa.Table] = {}
         self._read: list[Path] = []
 
     @property
@@ -114,53 +95,35 @@ class Checkpoint:
             elif not same_columns:
                 print(f"{path}: left out, it has other label columns", file=sys.stderr)
             else:
-                self._parts.append(table)
+                self._parts[path] = table.select(self._answers.names)
 
     def answered(self) -> pa.Table:
-        """All answers so far, one row a uri (the first), in `part_schema`.
+        """All answers so far, one row a uri (the first), in `part_schema` without responses."""
+        return self._answered(self._answers)
 
-        Responses stay in the parts' own arrays: one of all may be longer than a `string` array
-        can be, 2 GiB, and a copy more than the task's memory.
+    def responses(self) -> Iterator[pa.Table]:
+        """Of the same rows, in RAW_SCHEMA, part by part as they lie on the disk.
+
+        Raises FileNotFoundError where an attempt that published has cleared a part away.
         """
-        return self._answered(self._schema)
+        told: set[str] = set()
+        for path in self._parts:
+            table = pq.read_table(
+                path, columns=RAW_SCHEMA.names, page_checksum_verification=True, partitioning=None
+            )
+            yield _first_told(table, told)
+        yield _first_told(pa.Table.from_pylist(self._pending, schema=RAW_SCHEMA), told)
 
     def counts(self) -> dict[str, int]:
         """What all answers so far cost, as their output's footer will say."""
         if not self._counted:
             return {}
-        # At every heartbeat: not with the responses.
         columns = [self._schema.field(name) for name in ("uri", *self._counted)]
         return counts.summed(self._answered(pa.schema(columns)), self._counted)
 
     def add(self, answer: Answer) -> None:
         """Raises TaskError where the values are not what the classifier's columns declare."""
-        row: dict[str, object] = {
-            "uri": answer.uri,
-            "was_successfully_labeled": answer.values is not None,
-            "reason": answer.reason,
-            "label_timestamp": self._now(),
-        }
-        if answer.reason is not None and not _is_utf8(answer.reason):
-            raise _broken(f"gave the reason {answer.reason!r} for {answer.uri}")
-        if answer.values is None and not answer.reason:
-            raise _broken(f"gave neither a label nor a reason for {answer.uri}")
-        values = {**answer.facts, **(answer.values or {})}
-        undeclared = values.keys() - self._kinds.keys()
-        left_out = self._kinds.keys() - values.keys() - set(self._counted)
-        if undeclared or (answer.values is not None and left_out):
-            raise _broken(
-                f"declares the columns {', '.join(self._kinds)} "
-                f"but answered {', '.join(values)} for {answer.uri}"
-            )
-        for name, value in values.items():
-            if not _fits(value, self._kinds[name]):
-                raise _broken(f"answered {name} = {value!r} for {answer.uri}")
-            row[name] = _stored(value, self._kinds[name])
-        if RAW.name in self._schema.names and answer.raw is not None:
-            if not _is_utf8(answer.raw):
-                raise _broken(f"gave a raw response that is no text for {answer.uri}")
-            row[RAW.name] = answer.raw
-        self._pending.append(row)
+        self._pending.append(self._rows.of(answer, self._now()))
 
     def flush(self) -> None:
         """Writes the pending answers as a part. Raises OSError where the disk is full."""
@@ -170,9 +133,10 @@ class Checkpoint:
         # An attempt that published may have cleared the folder away.
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"{self._life}-{len(self._parts):05d}-{table.num_rows}.parquet"
-        files.write_parquet(self._folder / name, table.replace_schema_metadata(self._metadata))
-        self._read.append(self._folder / name)
-        self._parts.append(table)
+        path = self._folder / name
+        files.write_parquet(path, table.replace_schema_metadata(self._metadata))
+        self._read.append(path)
+        self._parts[path] = table.select(self._answers.names)
         self._pending = []
 
     def discard(self) -> None:
@@ -189,7 +153,7 @@ class Checkpoint:
         return table
 
     def _answered(self, columns: pa.Schema) -> pa.Table:
-        parts = [part.select(columns.names) for part in self._parts]
+        parts = [part.select(columns.names) for part in self._parts.values()]
         table = pa.concat_tables([*parts, pa.Table.from_pylist(self._pending, schema=columns)])
         uris = table["uri"].combine_chunks()
         first = pc.equal(pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32()))
@@ -202,32 +166,10 @@ class Checkpoint:
         return all(found.get(key) == value for key, value in self._metadata.items())
 
 
-def _fits(value: LabelValue, kind: str) -> bool:
-    """Whether a part can hold it: what fails when a part is written takes all others along."""
-    if value is None:
-        return True
-    if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "flag"):
-        return False
-    if isinstance(value, str):
-        return _is_utf8(value)
-    if kind == COUNT and value < 0:
-        return False
-    return not math.isnan(value) if isinstance(value, float) else abs(value) < _LARGEST[kind]
-
-
-def _stored(value: LabelValue, kind: str) -> LabelValue:
-    """Arrow takes no whole number past 2**53 for a float64."""
-    return value if value is None or kind != "number" else float(value)
-
-
-def _is_utf8(text: str) -> bool:
-    """A model's JSON may hold half a surrogate pair, which no Parquet file can."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _broken(what: str) -> TaskError:
-    return TaskError(Cause.REFUSED, f"the classifier {what}: it breaks its own protocol")
+def _first_told(table: pa.Table, told: set[str]) -> pa.Table:
+    """Its rows of a uri that is not in `told`, which has it from then on."""
+    first = []
+    for uri in table["uri"].to_pylist():
+        first.append(uri not in told)
+        told.add(uri)
+    return table if all(first) else table.filter(pa.array(first))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,20 @@ def write_json(target: Path, document: Any) -> None:
 
 
 def write_parquet(target: Path, table: pa.Table) -> None:
-    """zstd, with page checksums, so that `gather` notices a damaged page and not only a cut."""
-    with appearing_whole(target) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    write_tables(target, table.schema, [table])
+
+
+def write_tables(target: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """One Parquet file of all, each a row group, so that one at a time need be in memory.
+
+    zstd, with page checksums, so that `gather` notices a damaged page and not only a cut.
+    """
+    with (
+        appearing_whole(target) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
 def sha256_of(path: Path) -> str:

@@ -83,6 +83,7 @@ ENVELOPE = [
 
 # In checkpoint parts; published beside the output, never among the labels.
 RAW = pa.field("response", pa.string())
+RAW_SCHEMA = pa.schema([ENVELOPE[0], ENVELOPE[-1], RAW])  # uri, label_timestamp, response
 
 PROVENANCE = [
     pa.field("run_id", pa.string(), nullable=False),

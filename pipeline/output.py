@@ -5,7 +5,7 @@ It appears by one rename, carries its receipt in the footer, and holds exactly t
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import counts, files
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import Manifest, output_path, raw_path
-from pipeline.model import ENVELOPE, PROVENANCE, RAW, SHARD_SCHEMA, Column, output_schema
+from pipeline.model import ENVELOPE, PROVENANCE, RAW_SCHEMA, SHARD_SCHEMA, Column, output_schema
 from pipeline.wording import counted
 
 PUBLICATION = "hpc.publication"
@@ -80,12 +80,14 @@ def publish(
     columns: tuple[Column, ...],
     model: str,
     attempt: int,
+    responses: Iterable[pa.Table] | None = None,
 ) -> None:
     """Joins the shard's `posts` with their `answers` by uri and lets the output appear.
 
-    Responses among the answers (RAW) are written first, to a file of this publication alone.
-    Does nothing where a verified output is there: another attempt was quicker, and its labels may
-    have been gathered. Raises TaskError where the answers are not exactly the shard's.
+    Their `responses` (RAW_SCHEMA) are written first, to a file of this publication alone, and not
+    asked for where a verified output is there: then nothing is done, another attempt was quicker,
+    and its labels may have been gathered. Raises TaskError where the answers are not exactly the
+    shard's.
     """
     at = pc.index_in(posts["uri"].combine_chunks(), value_set=answers["uri"].combine_chunks())
     strangers = answers.num_rows + at.null_count - posts.num_rows
@@ -97,8 +99,7 @@ def publish(
         )
     if verify(run_dir, manifest, index).verified:
         return
-    kept = RAW.name in answers.column_names
-    answered = (answers.drop_columns([RAW.name]) if kept else answers).take(at)
+    answered = answers.take(at)
     schema = output_schema(columns)
     constants = {
         "run_id": manifest.run_id,
@@ -124,13 +125,15 @@ def publish(
     }
     if costs := counts.counted(columns):
         footer[USAGE] = json.dumps(counts.summed(answered, costs))
-    if kept:
+    if responses is not None:
         raw = raw_path(run_dir, index, publication)
         raw.parent.mkdir(exist_ok=True)
-        responses = answers.select(["uri", "label_timestamp", RAW.name])
-        # Each where it is: `take` makes one array of all, which can hold 2 GiB at most.
-        responses = pa.concat_tables([responses.slice(row, 1) for row in at.to_pylist()])
-        files.write_parquet(raw, responses.replace_schema_metadata(footer))
+        try:
+            files.write_tables(raw, RAW_SCHEMA.with_metadata(footer), responses)
+        except FileNotFoundError:
+            if verify(run_dir, manifest, index).verified:
+                return  # another attempt was quicker after all, and has cleared the parts away
+            raise
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)
     files.write_parquet(path, pa.table(arrays, schema=schema).replace_schema_metadata(footer))

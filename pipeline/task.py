@@ -54,13 +54,14 @@ class Task:
         self._node = node
         self._done_asking = done_asking
         self._folder = manifest.work_path(self._run_dir, order.shard_index)
+        self._keep_raw = run.classifier.get(KEEP_RAW, False)
         self._checkpoint = Checkpoint(
             self._folder,
             receipt=run.receipt(order.shard_index),
             question=run.config_hash,
             columns=classifier.columns,
             attempt=order.attempt,
-            keep_raw=run.classifier.get(KEEP_RAW, False),
+            keep_raw=self._keep_raw,
         )
         self._last_part = time.monotonic()
         self.kept = 0
@@ -93,6 +94,7 @@ class Task:
                     columns=self._classifier.columns,
                     model=self._classifier.model,
                     attempt=self._order.attempt,
+                    responses=self._checkpoint.responses() if self._keep_raw else None,
                 )
         self._checkpoint.discard()
         in_hand.clear(self._folder)

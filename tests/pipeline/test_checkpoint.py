@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import checkpoint, files
 from pipeline.checkpoint import Checkpoint
-from pipeline.model import Answer, Column, LabelValue, Receipt
+from pipeline.model import RAW_SCHEMA, Answer, Column, LabelValue, Receipt
 from tests.pipeline import tasks
 from tests.pipeline.conftest import fill
 
@@ -236,20 +236,47 @@ def measured() -> Iterator[pa.MemoryPool]:
     pa.set_memory_pool(before)
 
 
-def test_responses_are_copied_neither_for_a_sum_nor_for_the_output(
+def test_no_more_responses_are_in_memory_than_are_in_a_part(
     tmp_path: Path, measured: pa.MemoryPool
 ) -> None:
-    """At each heartbeat all of them were: twice the memory, then an end for want of it."""
-    one = life(tmp_path, columns=(Column("tokens", "count"),), keep_raw=True)
+    """Those of a whole shard may be more than a task's memory, and than a `string` array holds."""
     response = "x" * 100_000
-    for number in range(101):
-        if number % 20 == 0:
-            one.flush()
-        one.add(Answer(f"u{number}", reason="x", facts={"tokens": 3}, raw=response))
-    most = measured.max_memory()
-    assert one.counts() == {"tokens": 303}
-    assert one.answered().nbytes > 101 * len(response)
-    assert measured.max_memory() < most + 10 * len(response)
+    for attempt in (1, 2):
+        one = life(tmp_path, attempt=attempt, columns=(Column("tokens", "count"),), keep_raw=True)
+        one.load()
+        for number in range(100):
+            if number % 10 == 0:
+                one.flush()
+            uri = f"u{attempt}-{number}"
+            one.add(Answer(uri, reason="x", facts={"tokens": 3}, raw=response))
+        one.flush()
+        assert one.counts() == {"tokens": 300 * attempt}
+        assert one.answered().num_rows == 100 * attempt
+    assert sum(part.num_rows for part in one.responses()) == 200
+    assert measured.max_memory() < 60 * len(response)
+
+
+def test_each_post_has_the_response_of_the_answer_that_counts(tmp_path: Path) -> None:
+    """Two lives at once may ask for the same post."""
+    lives = [life(tmp_path, attempt=attempt, keep_raw=True) for attempt in (1, 2)]
+    for one, side in zip(lives, ("left", "right"), strict=True):
+        for uri in ("a", "b") if side == "left" else ("b", "c"):
+            one.add(Answer(uri, VALUES | {"side": side}, raw=f"{side} of {uri}"))
+        one.flush()
+    last = life(tmp_path, attempt=3, keep_raw=True)
+    last.load()
+    last.add(Answer("c", VALUES | {"side": "late"}, raw="late of c"))
+    last.add(Answer("d", reason="too short"))
+    assert answered(last) == {"a": "left", "b": "left", "c": "right", "d": None}
+    told = pa.concat_tables(last.responses())
+    assert told.schema == RAW_SCHEMA
+    assert told.select(["uri", "response"]).to_pylist() == [
+        {"uri": "a", "response": "left of a"},
+        {"uri": "b", "response": "left of b"},
+        {"uri": "c", "response": "right of c"},
+        {"uri": "d", "response": None},
+    ]
+    assert told["label_timestamp"].equals(last.answered()["label_timestamp"])
 
 
 def test_a_full_disk_keeps_the_answers_for_the_next_flush(small_disk: Path) -> None:

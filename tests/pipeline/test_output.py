@@ -1,3 +1,4 @@
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from pipeline import output
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
 from pipeline.manifest import Manifest, output_path, raw_path, shard_path
-from pipeline.model import RAW, Answer, output_schema
+from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
 from pipeline.output import Verdict
 from tests.pipeline.builders import (
     RUN_ID,
@@ -138,6 +139,13 @@ def test_answers_that_are_not_exactly_the_shards_are_not_published(
     assert output.verify(run_dir, manifest, 0) == Verdict()
 
 
+def of_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.Table]:
+    """As a checkpoint tells them, from parts of one row each."""
+    for row, response in enumerate(responses):
+        one = answers.slice(row, 1).select(["uri", "label_timestamp"])
+        yield one.append_column(RAW, pa.array([response], pa.string())).cast(RAW_SCHEMA)
+
+
 def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
@@ -150,10 +158,11 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
         manifest,
         0,
         posts=table,
-        answers=answers.append_column(RAW, pa.array(responses.values())),
+        answers=answers,
         columns=columns,
         model="m",
         attempt=1,
+        responses=of_parts(answers, responses.values()),
     )
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
@@ -161,7 +170,7 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
     kept = pq.read_table(raw_path(run_dir, 0, verdict.publication))
     assert kept.column_names == ["uri", "label_timestamp", "response"]
     assert published["uri"].to_pylist() == table["uri"].to_pylist()
-    assert kept["uri"].to_pylist() == table["uri"].to_pylist()
+    assert kept["uri"].to_pylist() == uris
     assert (
         dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
     )
@@ -169,35 +178,70 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
 
 
 def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Manifest]) -> None:
-    """Which no single array of strings can hold: an error after all was paid for, each time again.
-
-    The same response in each row, so that the test needs the memory of one.
-    """
+    """Which no single array of strings can hold: an error after all was paid for, each time."""
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     uris = table["uri"].to_pylist()[::-1]
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
-    response = pa.array(["x" * (2**31 // 19)])
-    responses = pa.chunked_array([response] * 20)
-    assert responses.nbytes > 2**31
+    response = "x" * (2**31 // 19)
+    assert len(response) * len(uris) > 2**31
     output.publish(
         run_dir,
         manifest,
         0,
         posts=table,
-        answers=answers.append_column(RAW, responses),
+        answers=answers,
         columns=columns,
         model="m",
         attempt=1,
+        responses=of_parts(answers, [response] * 20),
     )
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert published["uri"].to_pylist() == uris[::-1]
     with pq.ParquetFile(raw_path(run_dir, 0, verdict.publication)) as kept:
-        assert kept.read(["uri"])["uri"].to_pylist() == uris[::-1]
-        batches = kept.iter_batches(batch_size=1, columns=[RAW.name])
-        assert [next(batches)[RAW.name].equals(response) for _ in range(2)] == [True, True]
+        assert kept.read(["uri"])["uri"].to_pylist() == uris
+        groups = (kept.read_row_group(row, [RAW.name])[RAW.name] for row in (0, 19))
+        assert [one.to_pylist() == [response] for one in groups] == [True, True]
+
+
+def test_who_finds_its_parts_cleared_away_by_the_publisher_leaves(
+    run: tuple[Path, Manifest],
+) -> None:
+    """Another attempt may publish between the look at the output and the first of the parts."""
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
+
+    def responses(*, published: bool) -> Iterator[pa.Table]:
+        if published:
+            publish_shard(run_dir, manifest, 0, attempt=1)
+        yield from of_parts(answers, ["{}"])
+        raise FileNotFoundError("a part")
+
+    def publish(responses: Iterator[pa.Table]) -> None:
+        output.publish(
+            run_dir,
+            manifest,
+            0,
+            posts=table,
+            answers=answers,
+            columns=columns,
+            model="m",
+            attempt=2,
+            responses=responses,
+        )
+
+    with pytest.raises(FileNotFoundError, match="a part"):
+        publish(responses(published=False))
+    assert output.verify(run_dir, manifest, 0) == Verdict()
+    publish(responses(published=True))
+    _, published = output.read(run_dir, manifest, 0)
+    assert published is not None
+    assert set(published["attempt"].to_pylist()) == {1}
+    assert list((run_dir / "raw").iterdir()) == []
 
 
 def test_no_file_is_no_problem_and_no_output(run: tuple[Path, Manifest]) -> None:
