@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
-    HfHubHTTPError,
+    HTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -30,7 +30,9 @@ def fetch(name: str, commit: str) -> Path:
             f"the hub has no model {name} at {commit}, or does not show it without a token (hf "
             f"auth login): {_first_line(error)}",
         ) from None
-    except (LocalEntryNotFoundError, EntryNotFoundError, HfHubHTTPError) as error:
+    # httpx's HTTPError, of its answers and of the way there: a proxy's error, and before version 2
+    # a refused connection too, come as they are.
+    except (LocalEntryNotFoundError, EntryNotFoundError, HTTPError) as error:
         raise TaskError(
             Cause.CRASHED,
             f"{name} cannot be fetched from the hub: {_first_line(error)}; where compute nodes "

@@ -52,12 +52,13 @@ def environment(hub: HubServer, home: Path) -> dict[str, str]:
 
 
 def fetched(
-    hub: HubServer, home: Path, *, name: str = NAME, commit: str = COMMIT
+    hub: HubServer, home: Path, *, name: str = NAME, commit: str = COMMIT, **variables: str
 ) -> tuple[str, str]:
     """("fetched", the folder), or the cause and the message."""
     done = subprocess.run(
         [sys.executable, "-c", FETCH, name, commit],
-        env=os.environ | environment(hub, home), capture_output=True, text=True, check=True,
+        env=os.environ | environment(hub, home) | variables,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     what, told = json.loads(done.stdout)
     return what, told
@@ -121,12 +122,17 @@ def test_a_model_that_the_hub_does_not_have_is_refused(
     )
 
 
+@pytest.mark.parametrize("by_proxy", [False, True])
 def test_a_hub_that_cannot_be_reached_is_tried_again_by_the_next_attempt(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, folder: Path, by_proxy: bool
 ) -> None:
     with HubServer(NAME, folder) as hub:
-        pass
-    cause, message = fetched(hub, tmp_path / "home")
+        if by_proxy:  # one that makes no tunnels
+            proxy = {"HTTPS_PROXY": hub.url, "https_proxy": hub.url, "NO_PROXY": "", "no_proxy": ""}
+            endpoint = {"HF_ENDPOINT": "https://127.0.0.1:9"}
+            cause, message = fetched(hub, tmp_path / "home", **endpoint, **proxy)
+    if not by_proxy:
+        cause, message = fetched(hub, tmp_path / "home")
     assert cause == "crashed"
     assert message.startswith(f"{NAME} cannot be fetched from the hub: ")
     assert f"hf download {NAME} --revision {COMMIT} on the login node" in message
