@@ -49,8 +49,8 @@ def freeze(section: Section) -> JsonObject:
             "max_parallel", (os.cpu_count() or 1) if local else DEFAULT_MAX_PARALLEL, least=1
         ),
         # How long accounting and file systems may lag; here nothing does.
-        "grace_seconds": section.number("grace_seconds", 0.0 if local else 120.0, above=-1),
-        "poll_seconds": section.number("poll_seconds", 0.2 if local else 30.0, above=0),
+        "grace_seconds": section.time("grace_seconds", 0.0 if local else 120.0, above=-1),
+        "poll_seconds": section.time("poll_seconds", 0.2 if local else 30.0),
         "resources": asdict(resources),
         "caretaker": asdict(_caretaker(section, template, resources)),
     }

@@ -21,6 +21,11 @@ from pipeline.wording import counted
 
 Say = Callable[[str], None]
 
+_IF_CONFIGURED_WRONGLY = (
+    "if the configuration was wrong: mend it and submit again, a run without any answer is set "
+    "aside then; this one goes on as it was configured\n"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -44,10 +49,11 @@ class Look:
         return next_command(run, self.state)
 
     def what_next(self, run: Run) -> str:
-        """A line for a person: what to type next, or that there is nothing."""
+        """For a person: what to type next, or that there is nothing."""
         if self.state is RunState.COMPLETE and is_gathered(run, self.observation):
             return f"nothing is left to do: every post has its row in {run.manifest.database}"
-        return f"next: {self.next_command(run)}"
+        refused = not self.is_going_on and plan.refusal(self.observation)
+        return f"{_IF_CONFIGURED_WRONGLY if refused else ''}next: {self.next_command(run)}"
 
     @property
     def is_going_on(self) -> bool:

@@ -7,6 +7,7 @@ paid for.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -28,7 +29,11 @@ from pipeline.model import TOO_SHORT, JsonObject
 
 
 def set_aside(agreed: Terms, say: Say) -> None:
-    """The caller holds the run root's lock."""
+    """The caller holds the run root's lock.
+
+    Raises BusyError where it is too early to tell that there is no answer: planned now, new posts
+    would be a run that keeps the other from being set aside.
+    """
     runs = _candidates(agreed)
     with ExitStack() as held:
         try:
@@ -36,8 +41,14 @@ def set_aside(agreed: Terms, say: Say) -> None:
                 held.enter_context(rundir.lock_run(run))
         except BusyError:
             return
-        if not all(_came_to_nothing(run, say, lock_is_ours=True) for run in runs):
+        seconds = _seconds_until_sure(runs, lock_is_ours=True)
+        if seconds is None:
             return
+        if seconds:
+            raise BusyError(
+                f"{_told(runs[-1], agreed)}, but its files may still be on their way: the same "
+                f"submit sets it aside in {seconds} s"
+            )
         database = agreed.config.storage.database
         for run in runs:
             if database.exists():  # first: what is there of a run would hold the watermark back
@@ -51,10 +62,11 @@ def set_aside(agreed: Terms, say: Say) -> None:
 def found(agreed: Terms, say: Say) -> frozenset[str]:
     """The ids of the runs that a submit would set aside."""
     runs = _candidates(agreed)
-    if any(map(rundir.is_locked, runs)) or not all(_came_to_nothing(run, say) for run in runs):
+    seconds = None if any(map(rundir.is_locked, runs)) else _seconds_until_sure(runs)
+    if seconds is None:
         return frozenset()
     for run in runs:
-        say(f"{_told(run, agreed)}: it would be set aside")
+        say(f"{_told(run, agreed)}: it would be set aside{f' in {seconds} s' if seconds else ''}")
     return frozenset(run.run_id for run in runs)
 
 
@@ -95,28 +107,36 @@ def _keys(
     return {f"{name}.{key}": value for name, keys in as_kept.items() for key, value in keys.items()}
 
 
-def _came_to_nothing(run: Run, say: Say, *, lock_is_ours: bool = False) -> bool:
-    """Whether no post was answered, nothing is alive, and nothing goes on without a person."""
+def _seconds_until_sure(runs: list[Run], *, lock_is_ours: bool = False) -> int | None:
+    """Until all of them have come to nothing for certain; None where one has not."""
+    longest = timedelta()
+    for run in runs:
+        wait = _until_it_came_to_nothing(run, lock_is_ours=lock_is_ours)
+        if wait is None:
+            return None
+        longest = max(longest, wait)
+    return math.ceil(longest.total_seconds())
+
+
+def _until_it_came_to_nothing(run: Run, *, lock_is_ours: bool) -> timedelta | None:
+    """None, unless no post was answered, nothing is alive, and nothing goes on without a person;
+    then how long files that say otherwise may still be on their way."""
     sent = records.submissions(run)
     if not sent or not all(one.released_at for one in sent) or any(_answers(run.folder)):
-        return False
+        return None
     slurm = drive.slurm_of(run)
     now = drive.look(run, slurm, lock_is_ours=lock_is_ours)
     if not now.observation.answered or not _stands_still(now):
-        return False
-    ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
-    grace = timedelta(seconds=run.cluster["grace_seconds"])
-    if now.observation.at - max(ends) < grace:
-        say(
-            f"run {run.run_id} has just come to nothing, and its files may be on their way: in "
-            f"{grace.total_seconds():g} s it can be set aside"
-        )
-        return False
+        return None
     try:
         jobs = slurm.jobs(records.job_prefix(run)) if slurm else ()
     except SlurmError:
-        return False
-    return all(record.phase is Phase.ENDED for _, _, record in jobs)
+        return None
+    if any(record.phase is not Phase.ENDED for _, _, record in jobs):
+        return None
+    ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
+    grace = timedelta(seconds=run.cluster["grace_seconds"])
+    return max(grace - (now.observation.at - max(ends)), timedelta())
 
 
 def _stands_still(now: Look) -> bool:

@@ -40,11 +40,11 @@ def freeze(section: Section) -> JsonObject:
         time_factor=section.number("time_factor", default.time_factor, above=0),
         max_time_min=section.integer("max_time_min", None, least=1),
         max_excluded_nodes=section.integer("max_excluded_nodes", default.max_excluded_nodes),
-        throttled_minutes=section.number("throttled_minutes", default.throttled_minutes, above=-1),
+        throttled_minutes=section.time("throttled_minutes", default.throttled_minutes, above=-1),
         throttled_factor=section.number("throttled_factor", default.throttled_factor, above=0),
         max_poison=section.integer("max_poison", default.max_poison),
         requeues=section.integer("requeues", default.requeues),
-        stall_minutes=section.number("stall_minutes", default.stall_minutes, above=0),
+        stall_minutes=section.time("stall_minutes", default.stall_minutes),
         restart_stalled=section.boolean("restart_stalled", default.restart_stalled),
     )
     for name in ("memory_factor", "time_factor"):

@@ -116,7 +116,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     for (one, _), end in zip(runs[:-1], ends, strict=False):
         if end and end.state is not RunState.COMPLETE:  # why the exit code is what it is
             say(f"\n{summary.table(one, end.observation, end.judged)}")
-            say(f"\nnext: {end.next_command(one)}")
+            say(f"\n{end.what_next(one)}")
     return code, _document(agreed, draft, run)
 
 
@@ -184,7 +184,7 @@ def _tell_unfinished(runs: list[Run], say: Say) -> int:
     ends = [(run, look(run, slurm_of(run))) for run in runs]
     for run, now in ends:
         say(f"run {run.folder} has posts of this name, and is {now.state}")
-        say(f"next: {now.next_command(run)}")
+        say(now.what_next(run))
     return max((summary.EXIT_CODE[now.state] for _, now in ends), default=0)
 
 
@@ -197,7 +197,7 @@ def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
     say(summary.table(run, end.observation, end.judged))
     say(first_look.text(run.manifest.database, run.manifest.name))
     if end.state is not RunState.COMPLETE:
-        say(f"\nnext: {end.next_command(run)}")
+        say(f"\n{end.what_next(run)}")
 
 
 def _document(

@@ -34,7 +34,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         say(summary.table(run, end.observation, end.judged))
         say(first_look.text(run.manifest.database, run.manifest.name))
         if end.state is not RunState.COMPLETE:
-            say(f"\nnext: {end.next_command(run)}")
+            say(f"\n{end.what_next(run)}")
     document = summary.document(run, end.observation, end.judged)
     # Of a caretaker that did its work Slurm should not say that it failed.
     return 0 if given.caretaker is not None else summary.EXIT_CODE[end.state], document

@@ -151,7 +151,7 @@ def _sharding(section: Section) -> Sharding:
 def _checkpoint(section: Section) -> Checkpoint:
     checkpoint = Checkpoint(
         rows=section.integer("rows", 500, least=1),
-        seconds=section.number("seconds", 60.0, above=0),
+        seconds=section.time("seconds", 60.0),
     )
     section.done()
     return checkpoint

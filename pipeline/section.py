@@ -11,6 +11,9 @@ from pipeline.wording import did_you_mean, nearest
 
 _REQUIRED: Any = object()
 
+# Some months in seconds. Python's own waits end with an OverflowError past 10**10.
+LONGEST_TIME = 10_000_000
+
 
 class Section:
     """Reads keys of a mapping and remembers which; `done()` refuses those that nobody read.
@@ -54,10 +57,14 @@ class Section:
             raise self.missing(key)
         return default
 
-    def text(self, key: str, default: Any = _REQUIRED) -> Any:
+    def text(self, key: str, default: Any = _REQUIRED, *, may_be_empty: bool = False) -> Any:
         value = self.value(key, default)
-        if value is not default and not isinstance(value, str):
+        if value is default:
+            return value
+        if not isinstance(value, str):
             raise self.error(key, f"should be text, not {value!r}")
+        if not value.strip() and not may_be_empty:
+            raise self.error(key, "is empty: give it a value, or leave the key out")
         return value
 
     def integer(self, key: str, default: Any = _REQUIRED, *, least: int = 0) -> Any:
@@ -77,6 +84,13 @@ class Section:
         if above is not None and value <= above:
             raise self.error(key, f"should be more than {above:g}, not {value!r}")
         return float(value)
+
+    def time(self, key: str, default: Any = _REQUIRED, *, above: float = 0) -> Any:
+        """A number of seconds or minutes."""
+        value = self.number(key, default, above=above)
+        if value is not None and value > LONGEST_TIME:
+            raise self.error(key, f"should be {LONGEST_TIME:,} at most, not {value!r}")
+        return value
 
     def boolean(self, key: str, default: Any = _REQUIRED) -> Any:
         value = self.value(key, default)

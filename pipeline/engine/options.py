@@ -56,7 +56,7 @@ def freeze(section: Section) -> JsonObject:
             "tuning": tuning,
             "env": env,
             "ready": _path(server, "ready", None),
-            "ready_seconds": server.number("ready_seconds", 900.0, above=0),
+            "ready_seconds": server.time("ready_seconds", 900.0),
             "base_path": _path(server, "base_path", "/v1").rstrip("/"),
         },
     }

@@ -1,5 +1,6 @@
 """A wrong configuration, mended: what came to nothing is out of the way, what did not is kept."""
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -72,13 +73,18 @@ def left_alone(bench: Bench, run: Path) -> str:
     done = bench.submit()
     assert "Traceback" not in done.stdout + done.stderr
     assert run in bench.runs()
-    assert "set aside" not in done.stdout
+    assert "set aside, with its logs" not in done.stdout
     assert not (bench.folder / "runs" / "set-aside").exists()
     return done.stdout + done.stderr
 
 
 def test_with_the_same_configuration_it_waits_for_a_person(bench: Bench, refused: Path) -> None:
-    assert f"next: python -m hpc.resubmit --force {refused}\n" in left_alone(bench, refused)
+    told = left_alone(bench, refused)
+    assert (
+        "if the configuration was wrong: mend it and submit again, a run without any answer is set "
+        "aside then; this one goes on as it was configured\n"
+        f"next: python -m hpc.resubmit --force {refused}\n"
+    ) in told
 
 
 def test_beside_a_run_of_new_posts_it_is_told_why_that_was_not_all(
@@ -154,10 +160,15 @@ def test_answers_that_may_be_on_their_way_are_waited_for(bench: Bench, here: Her
     bench.tell(1, "refuse")
     assert said(bench.submit()) == (1, "")
     (run,) = bench.runs()
-    bench.config(cluster={"max_parallel": 1})
-    done = here("submit", "--config", bench.path)
-    assert run in bench.runs()
-    assert done.stdout.splitlines()[0] == (
-        f"run {run.name} has just come to nothing, and its files may be on their way: in 600 s it "
-        "can be set aside"
+    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
+    told = f"run {run.name} came to nothing, and had another configuration (cluster.max_parallel)"
+    code, words = said(here("submit", "--config", bench.path))
+    assert code == 1
+    assert re.fullmatch(
+        rf"error: {re.escape(told)}, but its files may still be on their way: the same submit sets "
+        r"it aside in (600|5\d\d) s\n",
+        words,
     )
+    assert bench.runs() == [run]
+    dry = here("submit", "--config", bench.path, "--dry-run").stdout.splitlines()[1]
+    assert re.fullmatch(rf"{re.escape(told)}: it would be set aside in (600|5\d\d) s", dry)

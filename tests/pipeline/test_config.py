@@ -127,11 +127,10 @@ def test_a_backlog_is_read_strictly(tmp_path: Path, backlog: str, problem: str) 
     assert refusal(tmp_path, f"name: v\nbacklog: {backlog}\n") == problem
 
 
-@pytest.mark.parametrize("name", ["Perspective", "2nd", "a-b", "a b", 'a"; DROP', "a" * 42, "''"])
+@pytest.mark.parametrize("name", ["Perspective", "2nd", "a-b", "a b", 'a"; DROP', "a" * 42])
 def test_a_name_must_do_for_a_table(tmp_path: Path, name: str) -> None:
-    shown = "" if name == "''" else name
     assert refusal(tmp_path, f"name: {name}\n") == (
-        f"name: should be lower-case letters, digits and _ (a table's name), not {shown!r}"
+        f"name: should be lower-case letters, digits and _ (a table's name), not {name!r}"
     )
 
 

@@ -21,6 +21,7 @@ def refusal(read: Callable[[Section], Any], values: Any) -> str:
 def test_values_are_given_as_they_are() -> None:
     values = {
         "text": "a",
+        "empty": "",
         "integer": 3,
         "number": 2,
         "boolean": False,
@@ -32,7 +33,9 @@ def test_values_are_given_as_they_are() -> None:
     one = section(values)
     assert one.text("text") == "a"
     assert one.integer("integer") == 3
+    assert one.text("empty", may_be_empty=True) == ""
     assert one.number("number") == 2.0
+    assert one.time("number") == 2.0
     assert isinstance(one.number("number"), float)
     assert one.boolean("boolean") is False
     assert one.choice("choice", ("a", "b")) == "b"
@@ -55,6 +58,7 @@ def test_what_is_absent_or_null_has_its_default() -> None:
         assert one.text("key", "d") == "d"
         assert one.integer("key", 1) == 1
         assert one.number("key", None) is None
+        assert one.time("key", None) is None
         assert one.boolean("key", True) is True
         assert one.choice("key", ("a",), "a") == "a"
         assert one.texts("key", []) == []
@@ -67,6 +71,9 @@ def test_what_is_absent_or_null_has_its_default() -> None:
     ("read", "value", "problem"),
     [
         (lambda s: s.text("k"), 5, "should be text, not 5"),
+        (lambda s: s.text("k"), " ", "is empty: give it a value, or leave the key out"),
+        (lambda s: s.time("k"), 0, "should be more than 0, not 0"),
+        (lambda s: s.time("k"), 1e10, "should be 10,000,000 at most, not 10000000000.0"),
         (lambda s: s.integer("k"), "5", "should be a whole number, 0 or more, not '5'"),
         (lambda s: s.integer("k"), True, "should be a whole number, 0 or more, not True"),
         (lambda s: s.integer("k"), 1.5, "should be a whole number, 0 or more, not 1.5"),

@@ -34,6 +34,7 @@ class SlurmCluster:
     Args:
         folder: for configuration, state and logs (`folder/log`); made where missing.
         memory_mb, cpus: of a node, whatever the machine has; a job gets memory_mb / cpus a CPU.
+        gpus: of each node; there are none, but Slurm hands them out.
         extra_conf: further lines of slurm.conf.
         before_slurmd: what starts each slurmd, given its command; it has to become it.
     """
@@ -47,6 +48,7 @@ class SlurmCluster:
         memory_mb: int = 4000,
         max_array_size: int | None = None,
         preempt_mode: str = "CANCEL",
+        gpus: int = 0,
         extra_conf: Sequence[str] = (),
         before_slurmd: Sequence[str] = (),
     ) -> None:
@@ -63,6 +65,7 @@ class SlurmCluster:
             memory_mb=memory_mb,
             max_array_size=max_array_size,
             preempt_mode=preempt_mode,
+            gpus=gpus,
             extra_conf=tuple(extra_conf),
             before_slurmd=tuple(before_slurmd),
         )

@@ -5,11 +5,13 @@ never meet. Whatever differs between machines (cgroup version, swap) is a field 
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 
 
@@ -53,6 +55,7 @@ class Layout:
     memory_mb: int
     max_array_size: int | None
     preempt_mode: str
+    gpus: int
     extra_conf: tuple[str, ...]
     before_slurmd: tuple[str, ...] = ()
 
@@ -85,6 +88,11 @@ class Layout:
     @property
     def slurm_conf(self) -> pathlib.Path:
         return self.folder / "slurm.conf"
+
+    @property
+    def gpu_files(self) -> tuple[pathlib.Path, ...]:
+        """What Slurm takes for a node's GPUs: it asks for no more than a device's file."""
+        return tuple(self.folder / f"gpu{at}" for at in range(self.gpus))
 
     @property
     def database_init(self) -> pathlib.Path:
@@ -151,9 +159,12 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
     ]
     if layout.max_array_size is not None:
         lines.append(f"MaxArraySize={layout.max_array_size}")
+    gres = f" Gres=gpu:{layout.gpus}" if layout.gpus else ""
+    if gres:
+        lines.append("GresTypes=gpu")
     lines += [
         f"NodeName={name} NodeHostname={machine.hostname} NodeAddr=127.0.0.1 Port={port}"
-        f" CPUs={layout.cpus} RealMemory={layout.memory_mb} State=UNKNOWN"
+        f" CPUs={layout.cpus} RealMemory={layout.memory_mb}{gres} State=UNKNOWN"
         for name, port in zip(layout.node_names, layout.node_ports, strict=True)
     ]
     lines += [
@@ -210,6 +221,11 @@ def cgroup_conf(machine: Machine) -> str:
     return "\n".join([*lines, ""])
 
 
+def gres_conf(layout: Layout) -> str:
+    """gres.conf: without it, no task would be told which GPU is its own."""
+    return "".join(f"Name=gpu File={path}\n" for path in layout.gpu_files)
+
+
 def write(layout: Layout, machine: Machine) -> None:
     """Make the cluster's folder."""
     for name in ("log", "state", "spool"):
@@ -223,6 +239,10 @@ def write(layout: Layout, machine: Machine) -> None:
         layout.database_init: database_init().encode(),
         layout.munge_key: secrets.token_bytes(128),
     }
+    if layout.gpus:
+        for device in layout.gpu_files:
+            os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))  # as /dev/null
+        files[layout.folder / "gres.conf"] = gres_conf(layout).encode()
     for path, content in files.items():
         path.touch(mode=0o600)  # slurmdbd and munged refuse a file that others may read
         path.write_bytes(content)

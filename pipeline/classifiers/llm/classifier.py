@@ -61,7 +61,7 @@ class Llm(Classifier):
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             **frozen_quota_options(section, None),
-            "timeout_seconds": section.number("timeout_seconds", 120.0, above=0),
+            "timeout_seconds": section.time("timeout_seconds", 120.0),
             "price": tokens.freeze_price(section),
             **frozen_key_options(section, default_env=None),
         }

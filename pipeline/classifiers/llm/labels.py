@@ -95,7 +95,7 @@ def _freeze_one(section: Section) -> JsonObject:
         raise section.error("name", f"should be a lower-case column name of its own, not {name!r}")
     kind = section.choice("type", tuple(_KINDS))
     frozen: JsonObject = {"name": name, "type": kind}
-    frozen["description"] = section.text("description", "")
+    frozen["description"] = section.text("description", "", may_be_empty=True)
     if kind == "choice":
         choices = section.value("choices")
         if not isinstance(choices, list) or len(choices) < 2:

@@ -64,7 +64,7 @@ class Perspective(Classifier):
             "languages": section.texts("languages", ["en"]),
             **frozen_quota_options(section, 60),
             "max_in_flight": section.integer("max_in_flight", 64, least=1),
-            "timeout_seconds": section.number("timeout_seconds", 30.0, above=0),
+            "timeout_seconds": section.time("timeout_seconds", 30.0),
             **({"span_scores": True} if section.boolean("span_scores", False) else {}),
             **frozen_key_options(section, default_env="PERSPECTIVE_API_KEY"),
         }

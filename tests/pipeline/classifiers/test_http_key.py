@@ -62,7 +62,9 @@ def test_a_base_url_loses_its_last_slash_only(url: str) -> None:
     assert base_url(section({}), "https://default") == "https://default"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "h", "ftp://h", "https://", "https:// h", ""])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "h", "ftp://h", "https://", "https:// h", "/"]
+)
 def test_what_is_no_url_is_refused_before_anything_is_spent(url: str) -> None:
     with pytest.raises(InputError) as refused:
         base_url(section({"base_url": url}))
