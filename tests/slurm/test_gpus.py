@@ -67,7 +67,7 @@ def test_the_server_of_each_task_is_shown_the_gpu_of_its_task(gpu_bench: Bench) 
     (bench.folder / "prompt.txt").write_text("Is the post about politics?")
     model = write_model(bench.folder / "tiny.gguf")
     engine = f"{sys.executable} -m llama_cpp.server --model {model} --host {{host}} --port {{port}}"
-    shown = 'echo "GPU $CUDA_VISIBLE_DEVICES"; sleep 3; exec '
+    shown = 'echo "GPU $CUDA_VISIBLE_DEVICES"; exec '
     classifier = {
         "type": "llm",
         "model": "tiny",
