@@ -99,13 +99,20 @@ class Layout:
         return self.folder / "database.sql"
 
     @property
+    def database_tmp(self) -> pathlib.Path:
+        """Its own: a MariaDB that starts removes whatever temporary tables lie in its tmpdir, so
+        that in /tmp one takes those of another that is at work."""
+        return self.folder / "database-tmp"
+
+    @property
     def munge_key(self) -> pathlib.Path:
         return self.folder / "munge.key"
 
     @property
     def volatile(self) -> tuple[pathlib.Path, ...]:
         """What is of no use to anybody after the end."""
-        return (self.sockets, self.folder / "database", self.folder / "spool")
+        folder = self.folder
+        return (self.sockets, folder / "database", self.database_tmp, folder / "spool")
 
 
 def slurm_conf(layout: Layout, machine: Machine) -> str:
@@ -228,7 +235,7 @@ def gres_conf(layout: Layout) -> str:
 
 def write(layout: Layout, machine: Machine) -> None:
     """Make the cluster's folder."""
-    for name in ("log", "state", "spool"):
+    for name in ("log", "state", "spool", layout.database_tmp.name):
         (layout.folder / name).mkdir(parents=True, exist_ok=True)
     for node in layout.node_names:
         (layout.folder / "spool" / node).mkdir(exist_ok=True)

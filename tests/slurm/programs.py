@@ -56,7 +56,7 @@ def _mariadb_install(layout: Layout) -> list[str]:
     return [
         *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
         *("--auth-root-authentication-method=normal", f"--datadir={layout.folder}/database"),
-        "--innodb-log-file-size=8M",
+        *("--innodb-log-file-size=8M", f"--tmpdir={layout.database_tmp}"),
     ]
 
 
@@ -68,4 +68,5 @@ def _mariadbd(layout: Layout) -> list[str]:
         *(f"--pid-file={layout.folder}/mariadbd.pid", "--innodb-log-file-size=8M"),
         *("--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"),
         *("--performance-schema=OFF", f"--init-file={layout.database_init}"),
+        f"--tmpdir={layout.database_tmp}",
     ]
