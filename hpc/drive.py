@@ -22,8 +22,9 @@ from pipeline.wording import counted
 Say = Callable[[str], None]
 
 _IF_CONFIGURED_WRONGLY = (
-    "if the configuration was wrong: mend it and submit again, a run without any answer is set "
-    "aside then; this one goes on as it was configured\n"
+    "if the configuration was wrong: mend it and submit again (a run without any answer is set "
+    "aside then, unless its name has labels or another run); this one goes on as it was "
+    "configured\n"
 )
 
 
@@ -53,7 +54,8 @@ class Look:
         if self.state is RunState.COMPLETE and is_gathered(run, self.observation):
             return f"nothing is left to do: every post has its row in {run.manifest.database}"
         refused = not self.is_going_on and plan.refusal(self.observation)
-        return f"{_IF_CONFIGURED_WRONGLY if refused else ''}next: {self.next_command(run)}"
+        hint = refused and not any(one.output.verified for one in self.observation.shards)
+        return f"{_IF_CONFIGURED_WRONGLY if hint else ''}next: {self.next_command(run)}"
 
     @property
     def is_going_on(self) -> bool:

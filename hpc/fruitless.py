@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hpc import drive, plan, records, rundir
-from hpc.drive import Look, Say
+from hpc.drive import Say
 from hpc.judge import last_change
-from hpc.model import Phase, Run, State
+from hpc.model import Judgement, Phase, Run, State
 from hpc.slurm import SlurmError
 from hpc.terms import Terms
 from pipeline import chronicle, ledger, store
@@ -28,11 +29,25 @@ from pipeline.errors import BusyError
 from pipeline.model import TOO_SHORT, JsonObject
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fruitless:
+    """`seconds`: so long may a file still show that says otherwise; None: tasks may be at work."""
+
+    run: Run
+    seconds: int | None
+
+    @property
+    def when(self) -> str:
+        if self.seconds is None:
+            return f" once its tasks have ended (python -m hpc.cancel {self.run.folder} ends them)"
+        return f" in {self.seconds} s, when no more of its files can show" if self.seconds else ""
+
+
 def set_aside(agreed: Terms, say: Say) -> None:
     """The caller holds the run root's lock.
 
-    Raises BusyError where it is too early to tell that there is no answer: planned now, new posts
-    would be a run that keeps the other from being set aside.
+    Raises BusyError where a run came to nothing and it is too early to be sure: planned now, new
+    posts would be a run that keeps the other from being set aside.
     """
     runs = _candidates(agreed)
     with ExitStack() as held:
@@ -41,16 +56,12 @@ def set_aside(agreed: Terms, say: Say) -> None:
                 held.enter_context(rundir.lock_run(run))
         except BusyError:
             return
-        seconds = _seconds_until_sure(runs, lock_is_ours=True)
-        if seconds is None:
-            return
-        if seconds:
-            raise BusyError(
-                f"{_told(runs[-1], agreed)}, but its files may still be on their way: the same "
-                f"submit sets it aside in {seconds} s"
-            )
+        fruitless = _fruitless(runs, lock_is_ours=True)
+        for one in fruitless:
+            if one.seconds != 0:
+                raise BusyError(f"{_told(one.run, agreed)}: submit sets it aside{one.when}")
         database = agreed.config.storage.database
-        for run in runs:
+        for run in (one.run for one in fruitless):
             if database.exists():  # first: what is there of a run would hold the watermark back
                 with store.opened(database) as labels:
                     chronicle.forget(labels, run.run_id)
@@ -62,12 +73,10 @@ def set_aside(agreed: Terms, say: Say) -> None:
 def found(agreed: Terms, say: Say) -> frozenset[str]:
     """The ids of the runs that a submit would set aside."""
     runs = _candidates(agreed)
-    seconds = None if any(map(rundir.is_locked, runs)) else _seconds_until_sure(runs)
-    if seconds is None:
-        return frozenset()
-    for run in runs:
-        say(f"{_told(run, agreed)}: it would be set aside{f' in {seconds} s' if seconds else ''}")
-    return frozenset(run.run_id for run in runs)
+    fruitless = [] if any(map(rundir.is_locked, runs)) else _fruitless(runs)
+    for one in fruitless:
+        say(f"{_told(one.run, agreed)}: it would be set aside{one.when}")
+    return frozenset(one.run.run_id for one in fruitless)
 
 
 def _candidates(agreed: Terms) -> list[Run]:
@@ -107,45 +116,45 @@ def _keys(
     return {f"{name}.{key}": value for name, keys in as_kept.items() for key, value in keys.items()}
 
 
-def _seconds_until_sure(runs: list[Run], *, lock_is_ours: bool = False) -> int | None:
-    """Until all of them have come to nothing for certain; None where one has not."""
-    longest = timedelta()
+def _fruitless(runs: list[Run], *, lock_is_ours: bool = False) -> list[_Fruitless]:
+    """None of them, where one did not come to nothing."""
+    judged = []
     for run in runs:
-        wait = _until_it_came_to_nothing(run, lock_is_ours=lock_is_ours)
-        if wait is None:
-            return None
-        longest = max(longest, wait)
-    return math.ceil(longest.total_seconds())
+        one = _judged(run, lock_is_ours=lock_is_ours)
+        if one is None:
+            return []
+        judged.append(one)
+    return judged
 
 
-def _until_it_came_to_nothing(run: Run, *, lock_is_ours: bool) -> timedelta | None:
-    """None, unless no post was answered, nothing is alive, and nothing goes on without a person;
-    then how long files that say otherwise may still be on their way."""
+def _judged(run: Run, *, lock_is_ours: bool) -> _Fruitless | None:
+    """None, unless no post was answered and nothing more goes on without a person."""
     sent = records.submissions(run)
     if not sent or not all(one.released_at for one in sent) or any(_answers(run.folder)):
         return None
     slurm = drive.slurm_of(run)
     now = drive.look(run, slurm, lock_is_ours=lock_is_ours)
-    if not now.observation.answered or not _stands_still(now):
+    if not now.observation.answered or any(one.state is State.UNKNOWN for one in now.judged):
+        return None
+    refused = plan.refusal(now.observation) is not None
+    if not refused and not all(_needs_a_person(one) for one in now.judged):
         return None
     try:
         jobs = slurm.jobs(records.job_prefix(run)) if slurm else ()
     except SlurmError:
         return None
-    if any(record.phase is not Phase.ENDED for _, _, record in jobs):
-        return None
+    if any(one.state in (State.RUNNING, State.QUEUED) for one in now.judged) or any(
+        record.phase is not Phase.ENDED for _, _, record in jobs
+    ):
+        return _Fruitless(run=run, seconds=None)
     ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
     grace = timedelta(seconds=run.cluster["grace_seconds"])
-    return max(grace - (now.observation.at - max(ends)), timedelta())
+    wait = max(grace - (now.observation.at - max(ends)), timedelta())
+    return _Fruitless(run=run, seconds=math.ceil(wait.total_seconds()))
 
 
-def _stands_still(now: Look) -> bool:
-    refused = plan.refusal(now.observation) is not None
-    return all(
-        (one.state is State.BLOCKED and one.rule == 8)
-        or (refused and one.state in (State.FAILED, State.PLANNED))
-        for one in now.judged
-    )
+def _needs_a_person(one: Judgement) -> bool:
+    return one.state is State.BLOCKED and one.rule == 8
 
 
 def _answers(folder: Path) -> Iterator[bool]:

@@ -104,7 +104,7 @@ class Checkpoint:
     def responses(self) -> Iterator[pa.Table]:
         """Of the same rows, in RAW_SCHEMA, part by part as they lie on the disk.
 
-        Raises FileNotFoundError where an attempt that published has cleared a part away.
+        Raises OSError where an attempt that published has cleared a part away.
         """
         told: set[str] = set()
         for path in self._parts:
@@ -112,7 +112,8 @@ class Checkpoint:
                 path, columns=RAW_SCHEMA.names, page_checksum_verification=True, partitioning=None
             )
             yield _first_told(table, told)
-        yield _first_told(pa.Table.from_pylist(self._pending, schema=RAW_SCHEMA), told)
+        if self._pending:
+            yield _first_told(pa.Table.from_pylist(self._pending, schema=RAW_SCHEMA), told)
 
     def counts(self) -> dict[str, int]:
         """What all answers so far cost, as their output's footer will say."""

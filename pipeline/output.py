@@ -130,10 +130,13 @@ def publish(
         raw.parent.mkdir(exist_ok=True)
         try:
             files.write_tables(raw, RAW_SCHEMA.with_metadata(footer), responses)
-        except FileNotFoundError:
-            if verify(run_dir, manifest, index).verified:
-                return  # another attempt was quicker after all, and has cleared the parts away
-            raise
+        except OSError:
+            if not verify(run_dir, manifest, index).verified:
+                raise
+        # It takes a while: another attempt may have been quicker, and cleared the parts away.
+        if verify(run_dir, manifest, index).verified:
+            raw.unlink(missing_ok=True)
+            return
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)
     files.write_parquet(path, pa.table(arrays, schema=schema).replace_schema_metadata(footer))

@@ -81,8 +81,9 @@ def left_alone(bench: Bench, run: Path) -> str:
 def test_with_the_same_configuration_it_waits_for_a_person(bench: Bench, refused: Path) -> None:
     told = left_alone(bench, refused)
     assert (
-        "if the configuration was wrong: mend it and submit again, a run without any answer is set "
-        "aside then; this one goes on as it was configured\n"
+        "if the configuration was wrong: mend it and submit again (a run without any answer is set "
+        "aside then, unless its name has labels or another run); this one goes on as it was "
+        "configured\n"
         f"next: python -m hpc.resubmit --force {refused}\n"
     ) in told
 
@@ -121,6 +122,15 @@ def test_a_run_that_has_an_answer_is_kept(bench: Bench) -> None:
     bench.config(classifier={"seconds": 0.02}, cluster={"max_parallel": 1})
     left_alone(bench, run)
     assert sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == kept
+
+
+def test_nobody_is_told_to_mend_a_configuration_that_has_labelled_a_shard(bench: Bench) -> None:
+    bench.config(posts=4, cluster={"max_parallel": 1})
+    bench.tell(1, "refuse")
+    done = bench.submit()
+    assert said(done) == (1, "")
+    assert bench.states() == [("done", None, 1), ("blocked", "refused", 1)]
+    assert "mend it" not in done.stdout
 
 
 def test_a_file_that_cannot_be_read_may_hold_an_answer(bench: Bench, refused: Path) -> None:
@@ -164,11 +174,35 @@ def test_answers_that_may_be_on_their_way_are_waited_for(bench: Bench, here: Her
     told = f"run {run.name} came to nothing, and had another configuration (cluster.max_parallel)"
     code, words = said(here("submit", "--config", bench.path))
     assert code == 1
-    assert re.fullmatch(
-        rf"error: {re.escape(told)}, but its files may still be on their way: the same submit sets "
-        r"it aside in (600|5\d\d) s\n",
-        words,
+    when = r"in (600|5\d\d) s, when no more of its files can show"
+    assert re.fullmatch(rf"error: {re.escape(told)}: submit sets it aside {when}\n", words)
+    assert bench.runs() == [run]
+    dry = here("submit", "--config", bench.path, "--dry-run").stdout.splitlines()[1]
+    assert re.fullmatch(rf"{re.escape(told)}: it would be set aside {when}", dry)
+
+
+def test_new_posts_wait_while_a_refused_runs_tasks_may_still_be_at_work(
+    bench: Bench, here: Here
+) -> None:
+    """Planned now they would be another run of the name, and the refused one's posts be stuck."""
+    bench.config(posts=4, cluster={"grace_seconds": 600.0})
+    bench.tell(0, "refuse")
+    bench.tell(1, "die")
+    driver = bench.start("submit", "--config", bench.path)
+    ended = [("blocked", "refused", 1), ("queued", None, 1)]
+    until(lambda: bench.runs() and bench.states() == ended, "both tasks have ended")
+    driver.send_signal(signal.SIGTERM)
+    driver.communicate()
+    (run,) = bench.runs()
+    assert bench.states() == ended
+    bench.backlog(builders.posts(6))
+    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
+    told = f"run {run.name} came to nothing, and had another configuration (cluster.max_parallel)"
+    when = f"once its tasks have ended (python -m hpc.cancel {run} ends them)"
+    assert said(here("submit", "--config", bench.path)) == (
+        1,
+        f"error: {told}: submit sets it aside {when}\n",
     )
     assert bench.runs() == [run]
     dry = here("submit", "--config", bench.path, "--dry-run").stdout.splitlines()[1]
-    assert re.fullmatch(rf"{re.escape(told)}: it would be set aside in (600|5\d\d) s", dry)
+    assert dry == f"{told}: it would be set aside {when}"

@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -206,20 +207,24 @@ def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Man
         assert [one.to_pylist() == [response] for one in groups] == [True, True]
 
 
-def test_who_finds_its_parts_cleared_away_by_the_publisher_leaves(
-    run: tuple[Path, Manifest],
+@pytest.mark.parametrize(
+    "trouble", [None, FileNotFoundError("a part"), OSError(errno.ESTALE, "a part")]
+)
+def test_who_is_overtaken_while_it_writes_its_responses_leaves_no_trace(
+    run: tuple[Path, Manifest], trouble: OSError | None
 ) -> None:
-    """Another attempt may publish between the look at the output and the first of the parts."""
+    """And finds its parts cleared away then, or going: on NFS that is another error."""
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
 
-    def responses(*, published: bool) -> Iterator[pa.Table]:
-        if published:
-            publish_shard(run_dir, manifest, 0, attempt=1)
+    def responses(*, overtaken: bool) -> Iterator[pa.Table]:
         yield from of_parts(answers, ["{}"])
-        raise FileNotFoundError("a part")
+        if overtaken:
+            publish_shard(run_dir, manifest, 0, attempt=1)
+        if trouble:
+            raise trouble
 
     def publish(responses: Iterator[pa.Table]) -> None:
         output.publish(
@@ -234,10 +239,11 @@ def test_who_finds_its_parts_cleared_away_by_the_publisher_leaves(
             responses=responses,
         )
 
-    with pytest.raises(FileNotFoundError, match="a part"):
-        publish(responses(published=False))
-    assert output.verify(run_dir, manifest, 0) == Verdict()
-    publish(responses(published=True))
+    if trouble:
+        with pytest.raises(OSError, match="a part"):
+            publish(responses(overtaken=False))
+        assert output.verify(run_dir, manifest, 0) == Verdict()
+    publish(responses(overtaken=True))
     _, published = output.read(run_dir, manifest, 0)
     assert published is not None
     assert set(published["attempt"].to_pylist()) == {1}

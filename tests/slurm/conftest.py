@@ -12,8 +12,11 @@ from tests.slurm.commands import Bench
 PACKAGES = "slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server"
 
 
-def _require_slurm() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip where no cluster can be booted; fail in CI, where a skip would go unnoticed."""
+    if not item.get_closest_marker("slurm"):
+        return
     if missing := missing_programs():
         reason = (
             f"no Slurm can be booted without {', '.join(missing)}: run .ci/install-slurm"
@@ -31,7 +34,6 @@ def _require_slurm() -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """Four nodes of 8 CPUs and 4,000 MB. Leave it as you found it: every test shares it."""
-    _require_slurm()
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as booted:
         yield booted
 
@@ -39,7 +41,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 @pytest.fixture(scope="session")
 def small_array_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """Two nodes, and a controller that takes array indices up to 20 only."""
-    _require_slurm()
     folder = tmp_path_factory.mktemp("slurm")
     with SlurmCluster(folder, nodes=2, max_array_size=21) as booted:
         yield booted
@@ -48,7 +49,6 @@ def small_array_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sl
 @pytest.fixture
 def lone_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """One node of a test's own, not yet started: to be stopped, broken or killed."""
-    _require_slurm()
     own = SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1)
     yield own
     own.stop()

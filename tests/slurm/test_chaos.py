@@ -12,7 +12,6 @@ from tests.slurm.chaos_acts import ACTS
 from tests.slurm.chaos_endpoint import Endpoint
 from tests.slurm.chaos_site import CPUS, NODES, SHARDS, Site
 from tests.slurm.cluster import SlurmCluster
-from tests.slurm.conftest import _require_slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.chaos]
 
@@ -49,7 +48,6 @@ def chaos(
 def test_no_disaster_loses_a_post_or_pays_for_it_twice(
     tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    _require_slurm()
     chance = random.Random(f"{SEED} cluster")
     mode, requeues = chance.choice(["CANCEL", "REQUEUE"]), chance.random() < 0.5
     again = f"CHAOS_SEED={SEED} CHAOS_MINUTES={MINUTES:g}"

@@ -21,7 +21,6 @@ from pipeline.manifest import log_path, work_path
 from tests.pipeline import builders, scripted, tasks
 from tests.pipeline.builders import uri
 from tests.slurm.cluster import SlurmCluster, wait_for
-from tests.slurm.conftest import _require_slurm
 from tests.slurm.programs import environment
 
 pytestmark = pytest.mark.slurm
@@ -30,7 +29,6 @@ pytestmark = pytest.mark.slurm
 @pytest.fixture(scope="module")
 def requeueing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """One node, where what is preempted goes back into the queue."""
-    _require_slurm()
     folder = tmp_path_factory.mktemp("slurm")
     with SlurmCluster(folder, nodes=1, preempt_mode="REQUEUE") as booted:
         yield booted
