@@ -158,7 +158,9 @@ def test_a_run_that_came_to_nothing_gives_its_posts_to_the_next_once_it_is_mende
     )
     (wrong,) = runs(bench)
     bench.config(source, **shards, cluster={"time_min": 6})
-    assert bench.document("submit", "--config", config)["run_id"] is None
+    early = bench.hpc("submit", "--config", config)
+    assert early.returncode == 1
+    assert "submit sets it aside once its tasks have ended (python -m hpc.cancel" in early.stderr
     assert runs(bench) == [wrong]
     bench.document("cancel")
     assert bench.asked() == []
