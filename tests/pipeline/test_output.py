@@ -32,6 +32,28 @@ def run(tmp_path: Path) -> tuple[Path, Manifest]:
     return make_run(tmp_path, posts(40), shards=2)
 
 
+def publish(
+    run: tuple[Path, Manifest],
+    answers: pa.Table,
+    *,
+    attempt: int = 1,
+    responses: Iterable[pa.Table] | None = None,
+) -> None:
+    """These answers of the valence classifier as shard 0's."""
+    run_dir, manifest = run
+    output.publish(
+        run_dir,
+        manifest,
+        0,
+        posts=read_shard(run_dir, 0),
+        answers=answers,
+        columns=create(VALENCE, TaskShare()).columns,
+        model="m",
+        attempt=attempt,
+        responses=responses,
+    )
+
+
 def verdicts(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, str | None]:
     """The problem that a look at the footer and a whole reading find."""
     verdict, table = output.read(run_dir, run, index)
@@ -126,16 +148,7 @@ def test_answers_that_are_not_exactly_the_shards_are_not_published(
         [uri(i) for i in answered], columns, lambda at_uri: Answer(at_uri, reason="x")
     )
     with pytest.raises(TaskError) as refused:
-        output.publish(
-            run_dir,
-            manifest,
-            0,
-            posts=read_shard(run_dir, 0),
-            answers=answers,
-            columns=columns,
-            model="m",
-            attempt=1,
-        )
+        publish(run, answers)
     assert (refused.value.cause, str(refused.value)) == (Cause.CRASHED, said + ": not published")
     assert output.verify(run_dir, manifest, 0) == Verdict()
 
@@ -154,17 +167,7 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
     uris = Random(1).sample(table["uri"].to_pylist(), 20)
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
-    output.publish(
-        run_dir,
-        manifest,
-        0,
-        posts=table,
-        answers=answers,
-        columns=columns,
-        model="m",
-        attempt=1,
-        responses=of_parts(answers, responses.values()),
-    )
+    publish(run, answers, responses=of_parts(answers, responses.values()))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert RAW.name not in published.column_names
@@ -187,17 +190,7 @@ def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Man
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     response = "x" * (2**31 // 19)
     assert len(response) * len(uris) > 2**31
-    output.publish(
-        run_dir,
-        manifest,
-        0,
-        posts=table,
-        answers=answers,
-        columns=columns,
-        model="m",
-        attempt=1,
-        responses=of_parts(answers, [response] * 20),
-    )
+    publish(run, answers, responses=of_parts(answers, [response] * 20))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert published["uri"].to_pylist() == uris[::-1]
@@ -226,24 +219,11 @@ def test_who_is_overtaken_while_it_writes_its_responses_leaves_no_trace(
         if trouble:
             raise trouble
 
-    def publish(responses: Iterator[pa.Table]) -> None:
-        output.publish(
-            run_dir,
-            manifest,
-            0,
-            posts=table,
-            answers=answers,
-            columns=columns,
-            model="m",
-            attempt=2,
-            responses=responses,
-        )
-
     if trouble:
         with pytest.raises(OSError, match="a part"):
-            publish(responses(overtaken=False))
+            publish(run, answers, attempt=2, responses=responses(overtaken=False))
         assert output.verify(run_dir, manifest, 0) == Verdict()
-    publish(responses(overtaken=True))
+    publish(run, answers, attempt=2, responses=responses(overtaken=True))
     _, published = output.read(run_dir, manifest, 0)
     assert published is not None
     assert set(published["attempt"].to_pylist()) == {1}
