@@ -185,7 +185,7 @@ def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) 
 def test_what_waits_for_a_person_is_told_with_its_run_for_the_newest_may_be_another(
     lab: Lab,
 ) -> None:
-    lab.bench.config(posts=4)
+    lab.bench.config(posts=4, cluster={"max_parallel": 1})  # a refusal stops the other shard too
     lab.bench.tell(1, "refuse")
     assert lab.bench.submit().returncode == 1
     (run,) = lab.bench.runs()
