@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.hpc.bench import Bench, Process
+
 PATIENCE_S = 60.0
 
 
@@ -25,3 +27,11 @@ def until(happened: Callable[[], object], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"it did not happen: {what}"
         time.sleep(0.01)
+
+
+def started(bench: Bench, tasks: int, *arguments: object) -> Process:
+    """A submit of which so many tasks are labelling."""
+    driver = bench.start("submit", "--config", bench.path, *arguments)
+    words = bench.words / "alive"
+    until(lambda: words.exists() and words.read_text().count("+") >= tasks, f"{tasks} tasks")
+    return driver

@@ -13,9 +13,9 @@ import pytest
 
 from hpc import rundir
 from pipeline.manifest import work_path
-from tests.hpc.bench import Bench, Process, ended, once, said, valence_run
+from tests.hpc.bench import Bench, ended, once, said, valence_run
 from tests.hpc.conftest import Here
-from tests.hpc.processes import tasks_of, until
+from tests.hpc.processes import started, tasks_of, until
 from tests.pipeline.tasks import rows_in
 
 HERE = socket.gethostname()
@@ -28,19 +28,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         os.kill(task, signal.SIGKILL)
 
 
-def started(bench: Bench, tasks: int) -> Process:
-    """A submit of which so many tasks are labelling."""
-    driver = bench.start("submit", "--config", bench.path)
-    words = bench.words / "alive"
-    until(lambda: words.exists() and words.read_text().count("+") >= tasks, f"{tasks} tasks")
-    return driver
-
-
 def test_the_process_that_runs_the_tasks_ends_them_and_resubmit_goes_on(
     bench: Bench, here: Here
 ) -> None:
     bench.config(
-        posts=90, sharding={"shards": 3}, classifier={"seconds": 0.05}, cluster={"max_parallel": 2}
+        posts=90, sharding={"shards": 3}, classifier={"seconds": 0.3}, cluster={"max_parallel": 2}
     )
     driver = started(bench, 2)
     until(lambda: len(bench.asked()) >= 6, "some posts were asked")
@@ -59,13 +51,14 @@ def test_the_process_that_runs_the_tasks_ends_them_and_resubmit_goes_on(
         f"go on with: python -m hpc.resubmit {run}\n"
     )
     assert bench.states() == [("failed", "preempted", 1)] * 3
+    bench.hurry()
     assert said(bench.hpc("resubmit")) == (0, "")
     assert bench.states() == [("done", None, 2)] * 3
     assert bench.asked() == once(90)
 
 
 def test_what_a_program_reads_of_it(bench: Bench, here: Here) -> None:
-    bench.config(posts=90, sharding={"shards": 1}, classifier={"seconds": 0.05})
+    bench.config(posts=90, sharding={"shards": 1}, classifier={"seconds": 0.3})
     driver = started(bench, 1)
     (run,) = bench.runs()
     cancelled = here("cancel", "--json", run.name)
@@ -78,7 +71,7 @@ def test_what_a_program_reads_of_it(bench: Bench, here: Here) -> None:
 
 
 def test_tasks_that_outlived_their_killed_parent_are_told_to_stop(bench: Bench, here: Here) -> None:
-    bench.config(posts=200, checkpoint={"rows": 3}, classifier={"seconds": 0.05})
+    bench.config(posts=200, checkpoint={"rows": 3}, classifier={"seconds": 0.3})
     driver = started(bench, 2)
     (run,) = bench.runs()
     until(lambda: all(rows_in(work_path(run, shard)) for shard in (0, 1)), "a part each")

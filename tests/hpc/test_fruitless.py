@@ -12,7 +12,7 @@ from hpc import rundir
 from pipeline.manifest import work_path
 from tests.hpc.bench import Bench, once, said
 from tests.hpc.conftest import Here
-from tests.hpc.processes import until
+from tests.hpc.processes import started, until
 from tests.pipeline import builders
 from tests.pipeline.tasks import rows_in
 
@@ -106,7 +106,7 @@ def test_beside_a_run_of_new_posts_it_is_told_why_that_was_not_all(
 
 def test_a_run_that_has_an_answer_is_kept(bench: Bench) -> None:
     """It was paid for: whatever becomes of it is for a person to say."""
-    bench.config(posts=40, classifier={"seconds": 0.02})
+    bench.config(posts=40, classifier={"seconds": 0.3})
     driver = bench.start("submit", "--config", bench.path)
     until(lambda: len(bench.asked()) >= 6, "some posts were asked")
     driver.send_signal(signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_a_run_that_has_an_answer_is_kept(bench: Bench) -> None:
     assert said(bench.submit()) == (1, "")
     bench.config(classifier={"seconds": 0.001})
     assert "made with another configuration" in left_alone(bench, run)
-    bench.config(classifier={"seconds": 0.02}, cluster={"max_parallel": 1})
+    bench.config(classifier={"seconds": 0.3}, cluster={"max_parallel": 1})
     left_alone(bench, run)
     assert sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == kept
 
@@ -185,10 +185,13 @@ def test_new_posts_wait_while_a_refused_runs_tasks_may_still_be_at_work(
     bench: Bench, here: Here
 ) -> None:
     """Planned now they would be another run of the name, and the refused one's posts be stuck."""
-    bench.config(posts=4, cluster={"grace_seconds": 600.0})
+    gate = bench.folder / "gate"
+    gated = {"gate": str(gate)}
+    bench.config(posts=4, cluster={"grace_seconds": 600.0}, classifier=gated)
     bench.tell(0, "refuse")
     bench.tell(1, "die")
-    driver = bench.start("submit", "--config", bench.path)
+    driver = started(bench, 2)  # one that starts after the refusal is refused too
+    gate.touch()
     ended = [("blocked", "refused", 1), ("queued", None, 1)]
     until(lambda: bench.runs() and bench.states() == ended, "both tasks have ended")
     driver.send_signal(signal.SIGTERM)
@@ -196,7 +199,7 @@ def test_new_posts_wait_while_a_refused_runs_tasks_may_still_be_at_work(
     (run,) = bench.runs()
     assert bench.states() == ended
     bench.backlog(builders.posts(6))
-    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
+    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1}, classifier=gated)
     told = f"run {run.name} came to nothing, and had another configuration (cluster.max_parallel)"
     when = f"once its tasks have ended (python -m hpc.cancel {run} ends them)"
     assert said(here("submit", "--config", bench.path)) == (

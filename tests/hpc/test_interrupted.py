@@ -15,9 +15,9 @@ import pytest
 from hpc import rundir
 from pipeline import store
 from pipeline.manifest import work_path
-from tests.hpc.bench import Bench, Process, ended, once, said, uris
+from tests.hpc.bench import Bench, ended, once, said, uris
 from tests.hpc.conftest import Here
-from tests.hpc.processes import tasks_of, until
+from tests.hpc.processes import started, tasks_of, until
 from tests.pipeline.builders import uri
 from tests.pipeline.tasks import rows_in
 
@@ -37,14 +37,6 @@ def labelled(bench: Bench, posts: int) -> bool:
     return rows == [(posts, posts)] and {state for state, _, _ in bench.states()} == {"done"}
 
 
-def started(bench: Bench, tasks: int, *arguments: object) -> Process:
-    """A submit of which so many tasks are labelling."""
-    driver = bench.start("submit", "--config", bench.path, *arguments)
-    words = bench.words / "alive"
-    until(lambda: words.exists() and words.read_text().count("+") >= tasks, f"{tasks} tasks")
-    return driver
-
-
 def until_free(run: Path) -> None:
     """Until driver and tasks have ended: the command line of one that dies goes before its lock."""
     until(lambda: not rundir.is_locked(rundir.load(run)), "nobody holds the run")
@@ -54,7 +46,7 @@ def until_free(run: Path) -> None:
 def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     bench: Bench, number: signal.Signals
 ) -> None:
-    bench.config(posts=40, classifier={"seconds": 0.02})
+    bench.config(posts=40, classifier={"seconds": 0.3})
     driver = started(bench, 2)
     until(lambda: len(bench.asked()) >= 6, "some posts were asked")
     driver.send_signal(number)
@@ -67,6 +59,7 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     (run,) = bench.runs()
     kept = sum(rows_in(work_path(run, shard)) for shard in (0, 1))
     assert 6 <= len(bench.asked()) == kept < 40
+    bench.hurry()
     again = bench.submit()
     assert said(again) == (0, "")
     assert (
@@ -111,12 +104,13 @@ def test_ctrl_c_says_at_once_what_is_waited_for_and_a_second_one_leaves(
 
 
 def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: Bench) -> None:
-    bench.config(posts=40, classifier={"seconds": 0.02})
+    bench.config(posts=40, classifier={"seconds": 0.3})
     driver = started(bench, 2, "--limit", 30)
     driver.send_signal(signal.SIGINT)
     assert said(ended(driver)) == (
         130, "error: interrupted; nothing is lost: python -m hpc.supervise goes on from here\n",
     )  # fmt: skip
+    bench.hurry()
     assert said(bench.hpc("supervise", "--config", bench.path)) == (0, "")
     assert bench.asked() == once(30)
 
@@ -126,7 +120,7 @@ def test_shards_that_never_got_their_turn_have_used_up_no_attempt(bench: Bench, 
         posts=30,
         sharding={"shards": 3},
         cluster={"max_parallel": 1},
-        classifier={"seconds": 0.02},
+        classifier={"seconds": 0.3},
         retry={"max_attempts": 1},
     )
     driver = started(bench, 1)
@@ -135,6 +129,7 @@ def test_shards_that_never_got_their_turn_have_used_up_no_attempt(bench: Bench, 
     assert bench.states() == [("failed", "preempted", 1)] * 3
     message = json.loads(here("status", "--json").stdout)["shards"][2]["message"]
     assert message == "attempt 1 ended as never started"
+    bench.hurry()
     assert said(bench.hpc("supervise")) == (0, "")
     assert bench.asked() == once(30)
 

@@ -6,8 +6,9 @@ import pytest
 
 from hpc import records, rundir
 from pipeline.manifest import output_path
-from tests.hpc.bench import ROOT, Bench, once, said, uris, valence_run
+from tests.hpc.bench import ROOT, Bench, ended, once, said, uris, valence_run
 from tests.hpc.conftest import Here
+from tests.hpc.processes import started
 from tests.hpc.told import most_at_once
 from tests.pipeline import builders
 
@@ -87,13 +88,16 @@ def test_a_submission_is_one_document_for_programs(bench: Bench) -> None:
 
 
 def test_no_more_tasks_live_at_once_than_may(bench: Bench) -> None:
+    gate = bench.folder / "gate"
     bench.config(
         posts=12,
         sharding={"shards": 6},
         cluster={"max_parallel": 2},
-        classifier={"seconds": 0.1},
+        classifier={"gate": str(gate)},
     )
-    assert said(bench.submit()) == (0, "")
+    driver = started(bench, 2)
+    gate.touch()
+    assert said(ended(driver)) == (0, "")
     assert most_at_once(bench.words) == 2
     assert bench.asked() == once(12)
 

@@ -16,7 +16,8 @@ KEYS = ("log", "words", "script", "seconds", "gate", "answered")
 
 class Told(Scripted):
     """Beside the keys of `Scripted`: `words`, a folder where file <shard index> holds what the
-    shard's next lives do, one word a life, before they go on as the script says."""
+    shard's next lives do once the gate is open, one word a life, before they go on as the script
+    says."""
 
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:
@@ -26,6 +27,7 @@ class Told(Scripted):
         folder = Path(self._options["words"])
         _append(folder / "alive", "+")
         try:
+            self.await_gate()
             self._live(folder / sys.argv[sys.argv.index("--shard-index") + 1])
             yield from super().classify(posts)
         finally:

@@ -17,14 +17,15 @@ from pipeline.section import Section
 
 KEY = "AIzaSy-very-secret"
 FOREVER = 3600.0
+HURRY = "hurry"
 
 
 class Scripted(Classifier):
     """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
-    post takes; `gate`, a file without which nothing is answered; `answered`, after which
-    it hangs; `deadly`, how the task dies at which uri; `at_once`, how many are in flight;
-    `complaint`, of its service; `closed`, a file that gets a line when the task leaves, with
-    how many rows are in parts by then."""
+    post takes, unless a file HURRY lies beside the log; `gate`, a file without which nothing is
+    answered; `answered`, after which it hangs; `deadly`, how the task dies at which uri;
+    `at_once`, how many are in flight; `complaint`, of its service; `closed`, a file that gets a
+    line when the task leaves, with how many rows are in parts by then."""
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
@@ -56,9 +57,8 @@ class Scripted(Classifier):
         script = getattr(self, self._options.get("script", "label"))
         for number, post in enumerate(posts):
             os.write(self._log, f"{post.uri}\n".encode())
-            time.sleep(self._options.get("seconds", 0.0))
-            while "gate" in self._options and not Path(self._options["gate"]).exists():
-                time.sleep(0.01)
+            self._take_time()
+            self.await_gate()
             if number == self._options.get("answered"):
                 time.sleep(FOREVER)
             self._die(post)
@@ -66,9 +66,19 @@ class Scripted(Classifier):
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
         os.write(self._log, f"{post.uri}\n".encode())
-        time.sleep(self._options.get("seconds", 0.0))
+        self._take_time()
         self._die(post)
         return Answer(post.uri, {"mood": post.text})
+
+    def await_gate(self) -> None:
+        while "gate" in self._options and not Path(self._options["gate"]).exists():
+            time.sleep(0.01)
+
+    def _take_time(self) -> None:
+        end = time.monotonic() + self._options.get("seconds", 0.0)
+        hurry = Path(self._options["log"]).with_name(HURRY)
+        while (left := end - time.monotonic()) > 0 and not hurry.exists():
+            time.sleep(min(left, 0.01))
 
     def _die(self, post: Post) -> None:
         match self._options.get("deadly", {}).get(post.uri):
