@@ -27,7 +27,6 @@ class Told(Scripted):
         folder = Path(self._options["words"])
         _append(folder / "alive", "+")
         try:
-            self.await_gate()
             self._live(folder / sys.argv[sys.argv.index("--shard-index") + 1])
             yield from super().classify(posts)
         finally:
@@ -36,6 +35,8 @@ class Told(Scripted):
     def _live(self, script: Path) -> None:
         words = script.read_text().split() if script.exists() else []
         script.write_text(" ".join(words[1:]))
+        if words:
+            self.await_gate()
         match words[:1]:
             case ["fail"]:
                 raise RuntimeError("this was scripted")
