@@ -32,7 +32,7 @@ def worker(run_dir: pathlib.Path) -> int | None:
             program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if program.endswith(b"python") and any(
+        if pathlib.Path(os.fsdecode(program)).name.startswith("python") and any(
             argument.startswith(os.fsencode(run_dir)) for argument in arguments
         ):
             return int(process.name)
