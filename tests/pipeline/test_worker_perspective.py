@@ -82,7 +82,7 @@ def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: 
 
 
 def test_the_responses_of_a_life_that_was_killed_are_kept_like_its_labels(tmp_path: Path) -> None:
-    with PerspectiveServer(key=KEY, latency_s=0.05) as server:
+    with PerspectiveServer(key=KEY, latency_s=0.2) as server:
         run_dir, run = make_run(
             tmp_path, posts(40), classifier=classifier(server), checkpoint_rows=1
         )

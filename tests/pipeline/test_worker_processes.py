@@ -133,7 +133,7 @@ def test_a_slower_task_leaves_when_another_has_published(tmp_path: Path, site: P
 
 
 def test_what_perspective_was_paid_for_is_never_paid_for_again(tmp_path: Path) -> None:
-    with PerspectiveServer(latency_s=0.05) as server:
+    with PerspectiveServer(latency_s=0.2) as server:
         run_dir, run = make_run(
             tmp_path, posts(40), classifier=tasks.perspective(server.url), checkpoint_rows=1
         )
