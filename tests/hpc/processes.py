@@ -5,21 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.hpc.bench import Bench, Process
+from tests.pipeline.processes import command_lines
 
 PATIENCE_S = 60.0
 
 
 def tasks_of(folder: Path) -> dict[int, list[str]]:
     """The local executor's tasks whose run lies in `folder`: command line by process id."""
-    found: dict[int, list[str]] = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has ended meanwhile
-            continue
-        if "pipeline.worker" in words and any(word.startswith(f"{folder}/") for word in words):
-            found[int(path.parent.name)] = words
-    return found
+    return {
+        pid: words
+        for pid, words in command_lines().items()
+        if "pipeline.worker" in words and any(word.startswith(f"{folder}/") for word in words)
+    }
 
 
 def until(happened: Callable[[], object], what: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.manifest import work_path
 from tests.pipeline import tasks
+from tests.pipeline.processes import command_lines
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -27,15 +28,11 @@ POSTS = 4_000
 
 def worker(run_dir: pathlib.Path) -> int | None:
     """The pid of the Python that works at the run's only shard."""
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if pathlib.Path(os.fsdecode(program)).name.startswith("python") and any(
-            argument.startswith(os.fsencode(run_dir)) for argument in arguments
+    for pid, (program, *arguments) in command_lines().items():
+        if pathlib.Path(program).name.startswith("python") and any(
+            argument.startswith(str(run_dir)) for argument in arguments
         ):
-            return int(process.name)
+            return pid
     return None
 
 

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.pipeline.processes import command_lines
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -31,12 +33,4 @@ def alive(name: Path) -> list[list[str]]:
 
 
 def alive_by_pid(name: Path) -> dict[int, list[str]]:
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if str(name) in words:
-            found[int(path.parent.name)] = words
-    return found
+    return {pid: words for pid, words in command_lines().items() if str(name) in words}
