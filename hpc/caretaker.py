@@ -130,6 +130,8 @@ def _submit(
         "qos": given.qos,
         "time": given.time_min,
         "mem": megabytes(given.mem_gb),
+        "nodes": 1,
+        "ntasks": 1,
         "cpus-per-task": 1,
         "requeue": "",
         "dependency": dependency or None,

@@ -14,6 +14,11 @@ from pipeline.yaml_text import BadYaml
 
 DEFAULT_MAX_PARALLEL = 8
 _OURS = frozenset({"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"})
+# Each of these makes srun start several copies of one task, all of which label the same posts.
+_COPIES = frozenset(
+    {"nodes", "N", "ntasks", "n", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket"}
+    | {"ntasks-per-gpu", "tasks-per-node"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +148,15 @@ def _extra(section: Section) -> JsonObject:
     if not isinstance(given, dict):
         raise section.error("extra", f"should be a mapping of sbatch's options, not {given!r}")
     for key in given:
-        if str(key).replace("_", "-") in _OURS:
-            raise section.error("extra", f"--{str(key).replace('_', '-')} is set by the submission")
+        option = str(key).replace("_", "-")
+        if option in _OURS:
+            raise section.error("extra", f"--{option} is set by the submission")
+        if option in _COPIES:
+            dashes = "-" if len(option) == 1 else "--"
+            raise section.error(
+                "extra",
+                f"{dashes}{option} is not allowed: a shard is one process, and further copies would"
+                " pay for its posts again (max_parallel runs more shards at a time,"
+                " cpus gives a task more CPUs)",
+            )
     return {str(key): value for key, value in given.items()}

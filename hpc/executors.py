@@ -127,10 +127,15 @@ def _parameters(
         "setup": [_forget_last_words(folder, plan.offset), *resources.setup],
         "signal_delay_s": _warning_s(resources.time_min),
         "stderr_to_stdout": True,
-        # Since Slurm 22.05 a step no longer inherits the job's --cpus-per-task.
-        "srun_args": [f"--cpus-per-task={resources.cpus}"],
+        # One process per shard. Without --ntasks, srun starts as many copies as fit into the CPUs
+        # that Slurm allocated, and Slurm allocates more than were asked for where it hands out
+        # whole cores or nodes, or where --mem exceeds MaxMemPerCPU (datatrove#296,
+        # submitit#1727). Since Slurm 22.05 a step no longer inherits the job's --cpus-per-task.
+        "srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={resources.cpus}"],
         "additional_parameters": {
             **resources.extra,
+            "nodes": 1,
+            "ntasks": 1,
             "array": f"{compress(plan.indices)}%{plan.throttle}",
             "begin": NOT_BEFORE_RELEASE,
         },

@@ -207,6 +207,16 @@ def test_what_the_submission_sets_is_refused_in_a_template_too(
 
 
 @pytest.mark.parametrize(
+    "option",
+    ["nodes", "N", "ntasks", "n", "ntasks_per_node", "ntasks-per-core", "ntasks-per-socket"],
+)
+def test_an_option_that_starts_copies_of_a_task_is_rejected(frozen: Freeze, option: str) -> None:
+    message = refusal(lambda: frozen(extra={option: 1}))
+    assert message.startswith("run.yaml: cluster.extra: -")
+    assert "not allowed: a shard is one process" in message
+
+
+@pytest.mark.parametrize(
     ("template", "message"),
     [
         (

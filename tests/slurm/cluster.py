@@ -35,6 +35,7 @@ class SlurmCluster:
         folder: for configuration, state and logs (`folder/log`); made where missing.
         memory_mb, cpus: of a node, whatever the machine has; a job gets memory_mb / cpus a CPU.
         gpus: of each node; there are none, but Slurm hands them out.
+        threads_per_core: more than 1 makes Slurm allocate whole cores (CR_Core_Memory).
         extra_conf: further lines of slurm.conf.
         before_slurmd: what starts each slurmd, given its command; it has to become it.
     """
@@ -49,6 +50,7 @@ class SlurmCluster:
         max_array_size: int | None = None,
         preempt_mode: str = "CANCEL",
         gpus: int = 0,
+        threads_per_core: int = 1,
         extra_conf: Sequence[str] = (),
         before_slurmd: Sequence[str] = (),
     ) -> None:
@@ -66,6 +68,7 @@ class SlurmCluster:
             max_array_size=max_array_size,
             preempt_mode=preempt_mode,
             gpus=gpus,
+            threads_per_core=threads_per_core,
             extra_conf=tuple(extra_conf),
             before_slurmd=tuple(before_slurmd),
         )

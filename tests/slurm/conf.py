@@ -57,6 +57,7 @@ class Layout:
     preempt_mode: str
     gpus: int
     extra_conf: tuple[str, ...]
+    threads_per_core: int = 1
     before_slurmd: tuple[str, ...] = ()
 
     @property
@@ -142,7 +143,8 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
         "JobAcctGatherType=jobacct_gather/cgroup",
         "JobAcctGatherFrequency=task=2",
         "SelectType=select/cons_tres",
-        "SelectTypeParameters=CR_CPU_Memory",
+        # A core with several hardware threads is handed out whole, as most sites have it.
+        f"SelectTypeParameters={'CR_CPU' if layout.threads_per_core == 1 else 'CR_Core'}_Memory",
         f"DefMemPerCPU={layout.memory_mb // layout.cpus}",
         "SlurmdParameters=config_overrides",
         # Accounting that refuses what a real one refuses. Without AccountingStoragePass the
@@ -169,9 +171,13 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
     gres = f" Gres=gpu:{layout.gpus}" if layout.gpus else ""
     if gres:
         lines.append("GresTypes=gpu")
+    threads = ""
+    if layout.threads_per_core > 1:
+        cores = layout.cpus // layout.threads_per_core
+        threads = f" Sockets=1 CoresPerSocket={cores} ThreadsPerCore={layout.threads_per_core}"
     lines += [
         f"NodeName={name} NodeHostname={machine.hostname} NodeAddr=127.0.0.1 Port={port}"
-        f" CPUs={layout.cpus} RealMemory={layout.memory_mb}{gres} State=UNKNOWN"
+        f" CPUs={layout.cpus}{threads} RealMemory={layout.memory_mb}{gres} State=UNKNOWN"
         for name, port in zip(layout.node_names, layout.node_ports, strict=True)
     ]
     lines += [
