@@ -44,10 +44,10 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.local.batching import padded_tokens
-from pipeline.classifiers.local.classifier import LocalModel
+from pipeline.classifiers.transformers.batching import padded_tokens
+from pipeline.classifiers.transformers.classifier import TransformersClassifier
+from pipeline.config.section import Section
 from pipeline.model import Post
-from pipeline.section import Section
 
 VOCABULARY = 30_522
 POSTS = {"cpu": 2_000, "cuda": 40_000}
@@ -77,7 +77,7 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
     keys = {"model": str(folder), "device": given.device, "dtype": given.dtype}
     keys["max_tokens_per_batch"] = given.max_tokens_per_batch
     section = Section(keys, path="classifier", source="benchmark", folders=(Path(),))
-    ours = LocalModel(LocalModel.freeze(section), TaskShare())
+    ours = TransformersClassifier(TransformersClassifier.freeze(section), TaskShare())
     device, dtype = ours.model_at_work.device, ours.model_at_work.dtype
     count = given.posts or POSTS[device]
     posts = [Post(f"at://{number}", text) for number, text in enumerate(texts(count))]
@@ -132,7 +132,7 @@ def report(
               f"{core['ours'] / core[other]:.3f} of its cores' time")  # fmt: skip
 
 
-def planned_batches(ours: LocalModel, posts: list[Post]) -> list[list[list[int]]]:
+def planned_batches(ours: TransformersClassifier, posts: list[Post]) -> list[list[list[int]]]:
     """Token ids of each post of each batch, as ours makes them."""
     return [[post.tokens.ids for post in batch] for batch in ours.batches(posts)]
 

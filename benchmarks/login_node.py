@@ -21,11 +21,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpc import rundir
-from hpc.model import Run
-from pipeline import manifest, output
-from pipeline.checkpoint import part_schema
+from hpc.run import run_folder
+from hpc.run.model import Run
 from pipeline.classifiers.base import TaskShare, create
+from pipeline.run_files import manifest, output
+from pipeline.run_files.checkpoint import part_schema
 
 CONFIG = """\
 name: bench
@@ -39,9 +39,9 @@ storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 PLAN = """
 import sys
 from pathlib import Path
-from hpc.planning import make_run
-from hpc.slurm import Slurm
-from hpc.terms import Scope, agree
+from hpc.planning.create_run import make_run
+from hpc.executors.slurm.client import Slurm
+from hpc.planning.run_spec import Scope, agree
 from pipeline import config
 settings = config.load(Path(sys.argv[1]))
 make_run(agree(settings, Slurm()), (Path.cwd(),), Scope(), "")
@@ -80,7 +80,7 @@ def one_round(folder: Path, posts: int, rows: int) -> dict[str, float]:
     config.write_text(CONFIG.format(source=source, rows=rows, folder=folder))
     took = {"bare COPY": seconds(lambda: bare_copy(source, folder / "sorted.parquet"))}
     took["plan"] = seconds(lambda: process("-c", PLAN, str(config)))
-    run = rundir.find(folder / "runs", None)
+    run = run_folder.find(folder / "runs", None)
     took["status, nothing done"] = seconds(lambda: verb("status", run))
     for shard in run.manifest.shards:
         publish(run, shard.index)

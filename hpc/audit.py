@@ -7,17 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hpc import cli, drive, rundir
+from hpc import cli
 from hpc.cli import Verb
-from hpc.model import Run, State
-from hpc.post import story
-from pipeline import audit as comparing
-from pipeline import backlog, chronicle, config, sources, store
-from pipeline.audit import PLACES, Audit, Files
-from pipeline.config import Config
-from pipeline.manifest import output_path, shard_path
-from pipeline.sources import Source
-from pipeline.wording import counted
+from hpc.reconcile import run_status
+from hpc.report.post import describe_post
+from hpc.run import run_folder
+from hpc.run.model import Run, State
+from pipeline.backlog import select, sources
+from pipeline.backlog.sources import Source
+from pipeline.config import run_config
+from pipeline.config.run_config import Config
+from pipeline.database import backlog_audit as comparing
+from pipeline.database import duckdb_file, history
+from pipeline.database.backlog_audit import PLACES, Audit, Files
+from pipeline.run_files.manifest import output_path, shard_path
+from pipeline.text import counted
 
 IN_FLIGHT = frozenset({State.PLANNED, State.QUEUED, State.RUNNING, State.UNKNOWN})
 
@@ -28,11 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    settings = config.load(given.config, tuple(given.set))
+    settings = run_config.load(given.config, tuple(given.set))
     source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
-        code, lines = story(
-            settings, source, rundir.named(settings.storage.run_root, settings.name), given.post
+        code, lines = describe_post(
+            settings, source, run_folder.named(settings.storage.run_root, settings.name), given.post
         )
         if not given.json:
             say("\n".join(lines))
@@ -55,7 +59,7 @@ def compare(settings: Config, folder: Path) -> Audit:
 def _compared(settings: Config, source: Source, files: Files) -> Audit:
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as name,
-        backlog.staging(Path(name)) as connection,
+        select.staging(Path(name)) as connection,
     ):
         return comparing.audit(
             connection,
@@ -71,9 +75,9 @@ def _gone(settings: Config) -> dict[str, str]:
     in no run any more, and the next submit takes it."""
     if not settings.storage.database.exists():
         return {}
-    with store.opened(settings.storage.database, read_only=True) as labels:
-        known = chronicle.folders(labels, settings.name)
-    here = {run.run_id for run in rundir.named(settings.storage.run_root, settings.name)}
+    with duckdb_file.opened(settings.storage.database, read_only=True) as labels:
+        known = history.run_folders(labels, settings.name)
+    here = {run.run_id for run in run_folder.named(settings.storage.run_root, settings.name)}
     return {
         run_id: folder
         for run_id, folder in known.items()
@@ -85,9 +89,9 @@ def _files(settings: Config) -> Files:
     gathered: list[Path] = []
     not_gathered: list[Path] = []
     waiting: dict[str, list[Path]] = {"in_flight": [], "failed": [], "blocked": []}
-    for run in rundir.named(settings.storage.run_root, settings.name):
+    for run in run_folder.named(settings.storage.run_root, settings.name):
         known = dict(_gathered(settings, run))
-        now = drive.look(run, drive.slurm_of(run))
+        now = run_status.look(run, run_status.slurm_of(run))
         for one, facts in zip(now.judged, now.observation.shards, strict=True):
             if one.state is State.DONE:
                 same = known.get(one.index) == facts.output.publication
@@ -104,8 +108,8 @@ def _files(settings: Config) -> Files:
 
 def _gathered(settings: Config, run: Run) -> Iterator[tuple[int, str]]:
     if settings.storage.database.exists():
-        with store.opened(settings.storage.database, read_only=True) as labels:
-            for index, (publication, _) in chronicle.gathered(labels, run.run_id).items():
+        with duckdb_file.opened(settings.storage.database, read_only=True) as labels:
+            for index, (publication, _) in history.gathered_shards(labels, run.run_id).items():
                 yield index, publication
 
 

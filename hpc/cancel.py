@@ -6,12 +6,12 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
-from hpc.drive import Look, Say, look, slurm_of
-from hpc.ending import Ended, end_jobs, end_tasks
-from hpc.model import Run, State
-from hpc.slurm import Slurm
-from hpc.summary import RunState, posts_done
-from pipeline.wording import counted
+from hpc.executors.slurm.client import Slurm
+from hpc.reconcile.cancellation import Cancelled, cancel_jobs, stop_tasks
+from hpc.reconcile.run_status import RunStatus, Say, look, slurm_of
+from hpc.report.status_table import RunState, posts_done
+from hpc.run.model import Run, State
+from pipeline.text import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
-    ended = Ended()
+    ended = Cancelled()
     if slurm is None:
         _end_here(run, say)
     else:
@@ -47,15 +47,15 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 def _end_here(run: Run, say: Say) -> None:
     """The local executor's tasks."""
     before = Counter(one.state for one in look(run, None).judged)
-    if end_tasks(run, say):
+    if stop_tasks(run, say):
         ran, waited = before[State.RUNNING], before[State.QUEUED]
         say(f"cancelled on this machine: {counted(ran, 'task')} ran, {waited:,} waited")
     else:
         say(f"no task of run {run.run_id} is alive: nothing to cancel")
 
 
-def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Ended:
-    ended = end_jobs(run, slurm, say)
+def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Cancelled:
+    ended = cancel_jobs(run, slurm, say)
     if not ended.tasks:
         say(f"no job of run {run.run_id} waits or runs: nothing to cancel")
     for job in sorted(ended.caretakers):
@@ -78,7 +78,7 @@ def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Ended:
     return ended
 
 
-def _going_on(run: Run, now: Look, ended: Ended) -> str:
+def _going_on(run: Run, now: RunStatus, ended: Cancelled) -> str:
     """What was just cancelled is not judged so before the grace time is over."""
     open_states = {one.state for one in now.judged} - {State.DONE, State.PLANNED}
     if ended.arrays and open_states and now.state is not RunState.COMPLETE:

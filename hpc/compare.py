@@ -10,13 +10,16 @@ from typing import Any
 
 import duckdb
 
-from hpc import cli, comparison
+from hpc import cli
 from hpc.cli import Verb
-from pipeline import backlog, config, ledger, store
+from pipeline.analysis import results
+from pipeline.analysis.overlap import Overlap, Pair, columns, labelled
+from pipeline.backlog import select
+from pipeline.config import run_config
+from pipeline.database import duckdb_file, label_tables
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
-from pipeline.overlap import Overlap, Pair, columns, labelled
-from pipeline.wording import counted
+from pipeline.text import counted
 
 LABELS = "labels"
 EXTRA = ("numpy", "scipy", "sklearn")
@@ -67,9 +70,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     )
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
-        backlog.staging(Path(folder)) as connection,
+        select.staging(Path(folder)) as connection,
     ):
-        store.attach(connection, database, LABELS)
+        duckdb_file.attach(connection, database, LABELS)
         pairs = _pairs(connection, given, database)
         overlap = Overlap(connection, (given.a, given.b), LABELS, pairs)
         sides = {
@@ -82,13 +85,13 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         }
         connection.execute(f"DETACH {LABELS}")  # resampling may take long, and a gather waits
         found = [measures.compare(overlap, at, options) for at in range(len(pairs))]
-    done = [one for one in found if isinstance(one, comparison.Comparison)]
-    left = [one for one in found if isinstance(one, comparison.Left)]
+    done = [one for one in found if isinstance(one, results.Comparison)]
+    left = [one for one in found if isinstance(one, results.NotCompared)]
     document = {
         "database": str(database),
         **sides,
         "posts": overlap.posts,
-        "confidence": comparison.CONFIDENCE,
+        "confidence": results.CONFIDENCE,
         "resamples": given.resamples,
         "seed": given.seed,
         "bins": given.bins,
@@ -96,7 +99,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         "not_compared": [asdict(one) for one in left],
     }
     if not given.json:
-        say("\n\n".join([_head(document), *map(comparison.text, done)]))
+        say("\n\n".join([_head(document), *map(results.text, done)]))
         for one in left:
             say(f"\nA {one.a}, B {one.b}: not compared: {one.reason}")
     if not overlap.posts:
@@ -113,7 +116,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 
 def _database(given: argparse.Namespace) -> Path:
     if given.config:
-        database = config.load(given.config).storage.database
+        database = run_config.load(given.config).storage.database
     else:
         database = (given.database or Path("labels.duckdb")).expanduser().absolute()
     if not database.is_file():
@@ -125,7 +128,7 @@ def _pairs(
     connection: duckdb.DuckDBPyConnection, given: argparse.Namespace, database: Path
 ) -> list[Pair]:
     """The columns of the same name, then those that --map names."""
-    names = ledger.names(connection, LABELS)
+    names = label_tables.names(connection, LABELS)
     for name in (given.a, given.b):
         if name not in names:
             there = ", ".join(names) or "none"
@@ -157,7 +160,7 @@ def _listed(there: dict[str, Column], but: frozenset[str] = frozenset()) -> str:
 def _measures() -> Any:
     """Imported when it is needed: scipy and scikit-learn are an extra, and take a second."""
     try:
-        return importlib.import_module("hpc.measures")
+        return importlib.import_module("pipeline.analysis.measures")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in EXTRA:
             raise
@@ -176,7 +179,7 @@ def _head(document: dict[str, Any]) -> str:
             f"  {side.upper()} {one['name']}: {one['posts']:,} labelled; of both: {models}"
         )
     lines.append(
-        f"  in brackets: {comparison.CONFIDENCE:.0%} intervals, percentiles of "
+        f"  in brackets: {results.CONFIDENCE:.0%} intervals, percentiles of "
         f"{counted(document['resamples'], 'bootstrap resample')} of the posts, "
         f"seed {document['seed']}"
     )

@@ -3,11 +3,12 @@
 import argparse
 from typing import Any
 
-from hpc import cli, first_look
+from hpc import cli
 from hpc.cli import Verb
-from hpc.collect import gather
-from hpc.drive import bring_in, look, slurm_of
-from hpc.rebuild import rebuild
+from hpc.database.gather_outputs import gather
+from hpc.reconcile.rebuild import rebuild
+from hpc.reconcile.run_status import gather_and_report, look, slurm_of
+from hpc.report import preview
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,12 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     if given.rebuild:
         gathered = rebuild(run, say)
     else:
-        gathered = bring_in(run, look(run, slurm, whole=True), say)
+        gathered = gather_and_report(run, look(run, slurm, whole=True), say)
     if gathered.set_aside:  # the history once more, now that these shards are not done
         again = look(run, slurm, whole=True)
         gather(run, again.observation, again.judged)
     if not given.json:
-        say(first_look.text(run.manifest.database, run.manifest.name))
+        say(preview.text(run.manifest.database, run.manifest.name))
     document = {
         "rows_before": gathered.rows_before,
         "rows_added": gathered.rows_added,

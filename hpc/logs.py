@@ -3,11 +3,12 @@
 import argparse
 from typing import Any
 
-from hpc import cli, story
-from hpc.arrays import compress, expand
+from hpc import cli
 from hpc.cli import Verb
-from hpc.drive import Look, look, slurm_of
-from hpc.model import Run
+from hpc.reconcile.run_status import RunStatus, look, slurm_of
+from hpc.report import attempts
+from hpc.run.array_indices import format_indices, parse_indices
+from hpc.run.model import Run
 from pipeline.errors import InputError
 
 LINES = 20
@@ -37,29 +38,29 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     # The former attempts of a shard that is done are asked for only where it is wanted by name.
     now = look(run, slurm_of(run), whole=not given.failed)
-    groups = story.unhappy(now) if wanted is None else _each(run, wanted)
+    groups = attempts.unfinished_shards(now) if wanted is None else _each(run, wanted)
     if not given.json:
         _tell(run, now, groups, given, say)
         return 0, {}
     shards = sorted(index for group in groups for index in group)
     told = [
-        story.document(run, now, index, given.lines, last_only=given.failed) for index in shards
+        attempts.document(run, now, index, given.lines, last_only=given.failed) for index in shards
     ]
     return 0, {"run_id": run.run_id, "shards": told}
 
 
 def _tell(
-    run: Run, now: Look, groups: list[tuple[int, ...]], given: argparse.Namespace, say: Any
+    run: Run, now: RunStatus, groups: list[tuple[int, ...]], given: argparse.Namespace, say: Any
 ) -> None:
     if not groups:
         say(f"no shard of run {run.run_id} is failed or blocked")
     for at, group in enumerate(groups):
         if at:
             say("")
-        for line in story.lines(run, now, group[0], given.lines, last_only=given.failed):
+        for line in attempts.lines(run, now, group[0], given.lines, last_only=given.failed):
             say(line)
         if group[1:]:
-            say(f"\n{story.the_same(group)}")
+            say(f"\n{attempts.group_identical(group)}")
 
 
 def _chosen(given: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | None]:
@@ -77,7 +78,7 @@ def _chosen(given: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | No
     if indices is None:
         return run, None
     try:
-        return run, expand(indices)
+        return run, parse_indices(indices)
     except ValueError as error:
         raise InputError(f"INDEX: {error}") from None
 
@@ -87,7 +88,7 @@ def _each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     count = len(run.manifest.shards)
     if outside := [index for index in wanted if index >= count]:
         raise InputError(
-            f"there is no shard {compress(outside)}: this run's shards are 0-{count - 1}"
+            f"there is no shard {format_indices(outside)}: this run's shards are 0-{count - 1}"
         )
     return [(index,) for index in wanted]
 

@@ -4,13 +4,24 @@ import argparse
 import time
 from typing import Any
 
-from hpc import caretaker, cli, local, plan, records, rundir
-from hpc.arrays import expand
+from hpc import cli
 from hpc.cli import Verb
-from hpc.drive import Say, arrays_for, begin, described, look, slurm_of, take_up
-from hpc.model import Ask, Run, State, Submission
-from hpc.plan import resubmittable
-from hpc.summary import table
+from hpc.executors.local import executor
+from hpc.reconcile import caretaker
+from hpc.reconcile.run_status import (
+    Say,
+    arrays_for,
+    describe_submission,
+    look,
+    resume_submissions,
+    slurm_of,
+    submit_shards,
+)
+from hpc.report.status_table import table
+from hpc.run import plan, run_folder, submissions
+from hpc.run.array_indices import parse_indices
+from hpc.run.model import ResourceRequest, Run, State, Submission
+from hpc.run.plan import resubmittable
 from pipeline.errors import InputError, RunError
 
 
@@ -34,15 +45,15 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
     wanted = _indices(given.indices)
-    override = Ask(mem_gb=given.mem_gb, time_min=given.time_min or 0)
-    with rundir.lock_run(run) as lock:
+    override = ResourceRequest(mem_gb=given.mem_gb, time_min=given.time_min or 0)
+    with run_folder.lock_run(run) as lock:
         if slurm is not None and not given.dry_run:
-            take_up(run, slurm, say)
+            resume_submissions(run, slurm, say)
         now = look(run, slurm, lock_is_ours=True)
         shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
         if refusal:
             raise RunError(refusal)
-        stopped = plan.refusal(now.observation)
+        stopped = plan.find_rejection(now.observation)
         if stopped and not given.force:
             raise RunError(
                 f"the run stands still since shard {stopped.shard} was refused: {stopped.message}\n"
@@ -53,15 +64,15 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             say(now.what_next(run))
         elif given.dry_run:
             plans = arrays_for(run, slurm, now, shards, override)
-            for one in records.intents(run, plans, now.observation.at, {}):
-                say(f"would submit {described(one)}")
+            for one in submissions.plan_intents(run, plans, now.observation.at, {}):
+                say(f"would submit {describe_submission(one)}")
         sent = (
             ()
             if given.dry_run
-            else begin(run, slurm, shards, now, say, forced=given.force, override=override)
+            else submit_shards(run, slurm, shards, now, say, forced=given.force, override=override)
         )
         if given.caretaker and slurm is not None and not given.dry_run:
-            caretaker.hire_for(run, slurm, say)
+            caretaker.submit_caretaker(run, slurm, say)
         code = _to_the_end(run, sent, lock, say) if slurm is None and sent else 0
     jobs = [one.array_job_id for one in sent if one.array_job_id is not None]
     return code, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
@@ -71,7 +82,7 @@ def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> 
     """Runs local tasks, and says what became of them."""
     for one in sent:
         time.sleep(one.plan.delay_s)
-        local.run_array(run, one, lock, say)
+        executor.run_array(run, one, lock, say)
     end = look(run, None, lock_is_ours=True)
     say(table(run, end.observation, end.judged))
     say(f"\n{end.what_next(run)}")
@@ -83,7 +94,7 @@ def _indices(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return expand(text)
+        return parse_indices(text)
     except ValueError as error:
         raise InputError(f"--indices: {error}") from None
 

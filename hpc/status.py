@@ -5,9 +5,10 @@ import sys
 import time
 from typing import Any
 
-from hpc import cli, summary
+from hpc import cli
 from hpc.cli import Verb
-from hpc.drive import look, slurm_of
+from hpc.reconcile.run_status import look, slurm_of
+from hpc.report import status_table
 
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -24,14 +25,14 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         now = look(run, slurm)
         if not given.json:
             clear = CLEAR if given.watch and sys.stdout.isatty() else ""
-            say(clear + summary.table(run, now.observation, now.judged))
+            say(clear + status_table.table(run, now.observation, now.judged))
         if not (given.watch and now.is_going_on):
             break
         time.sleep(run.cluster["poll_seconds"])
-    document = summary.document(run, now.observation, now.judged)
+    document = status_table.document(run, now.observation, now.judged)
     if not given.json:
         say(f"\n{now.what_next(run)}")
-    return summary.EXIT_CODE[now.state], document
+    return status_table.EXIT_CODE[now.state], document
 
 
 VERB = Verb(name="status", example="python -m hpc.status --watch", arguments=arguments, act=act)

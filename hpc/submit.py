@@ -6,20 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc import caretaker, cli, first_look, forecast, fruitless, records, rundir, summary, takeup
+from hpc import cli
 from hpc.cli import Verb
-from hpc.collect import forget, register
-from hpc.drive import Look, Say, begin, look, slurm_of, unsubmitted
-from hpc.model import Ask, Group, Run
-from hpc.plan import arrays
-from hpc.planning import Draft, dry_run, make_run
-from hpc.slurm import Slurm, SlurmError
-from hpc.summary import RunState
-from hpc.supervision import supervise
-from hpc.terms import Scope, Terms, agree
-from pipeline import config
+from hpc.database.gather_outputs import forget_run, register_run
+from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.planning import discard, estimate, resume
+from hpc.planning.create_run import RunDraft, dry_run, make_run
+from hpc.planning.run_spec import RunSpec, Selection, validate
+from hpc.reconcile import caretaker
+from hpc.reconcile.loop import supervise
+from hpc.reconcile.run_status import (
+    RunStatus,
+    Say,
+    look,
+    slurm_of,
+    submit_shards,
+    unsubmitted_shards,
+)
+from hpc.report import preview, status_table
+from hpc.report.status_table import RunState
+from hpc.run import run_folder, submissions
+from hpc.run.model import ResourceRequest, Run, ShardGroup
+from hpc.run.plan import plan_arrays
+from pipeline.config import run_config
 from pipeline.errors import BusyError, InputError
-from pipeline.wording import counted
+from pipeline.text import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +72,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     overrides = tuple(given.set)
-    settings = config.load(given.config, overrides)
-    agreed = agree(settings, Slurm())
+    settings = run_config.load(given.config, overrides)
+    agreed = validate(settings, Slurm())
     folders = (given.config.parent.absolute(), Path.cwd())
-    scope = Scope(
+    scope = Selection(
         backfill=given.backfill,
         limit=given.limit,
         supersede=given.supersede,
@@ -73,7 +84,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     )
     if given.dry_run:
         say("dry run: nothing is submitted, nothing is written")
-        scope = replace(scope, without=fruitless.found(agreed, say))
+        scope = replace(scope, without=discard.find_discardable(agreed, say))
         draft = dry_run(agreed, folders, scope)
         _tell_plan(agreed, draft, scope, say)
         return 0, _document(agreed, draft, None, dry_run=True)
@@ -82,40 +93,40 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         raise InputError("--caretaker: a run of the local executor needs none")
     root = settings.storage.run_root
     with ExitStack() as held:
-        with rundir.locked(root, f"another submit is planning under {root}: wait for it"):
-            fruitless.set_aside(agreed, say)
-            taken, elsewhere = takeup.take_up(agreed, slurm, held, say)
+        with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
+            discard.discard_runs(agreed, say)
+            taken, elsewhere = resume.resume_runs(agreed, slurm, held, say)
             run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:
                 runs = taken
             else:
                 say(f"run {run.folder}")
-                lock = held.enter_context(rundir.lock_run(run))
+                lock = held.enter_context(run_folder.lock_run(run))
                 if slurm is not None:
                     _submit(run, slurm, say)
                 _register(run, say)
                 runs = [*taken, (run, lock)]
             if given.caretaker and slurm is not None:
                 for one, _ in runs:
-                    caretaker.hire_for(one, slurm, say)
+                    caretaker.submit_caretaker(one, slurm, say)
         ends = [
             supervise(one, slurm, lock, say) if given.wait or slurm is None else None
             for one, lock in runs
         ]
     run = runs[-1][0] if runs else None
-    code = max((summary.EXIT_CODE[end.state] for end in ends if end), default=0)
+    code = max((status_table.EXIT_CODE[end.state] for end in ends if end), default=0)
     if run is None and elsewhere and (given.wait or slurm is None):
         # Whoever waits for the labels, as a script does, has not got them yet.
-        code = summary.EXIT_CODE[RunState.RUNNING]
+        code = status_table.EXIT_CODE[RunState.RUNNING]
         say(f"next: python -m hpc.status {elsewhere[-1].folder}")
     elif run is None and slurm is not None:
-        found = _tell_unfinished(takeup.unfinished(agreed, but=elsewhere), say)
+        found = _tell_unfinished(resume.unfinished(agreed, but=elsewhere), say)
         code = max(code, found) if given.wait else code
     _tell_end(run, ends[-1] if ends else None, say)
     for (one, _), end in zip(runs[:-1], ends, strict=False):
         if end and end.state is not RunState.COMPLETE:  # why the exit code is what it is
-            say(f"\n{summary.table(one, end.observation, end.judged)}")
+            say(f"\n{status_table.table(one, end.observation, end.judged)}")
             say(f"\n{end.what_next(one)}")
     return code, _document(agreed, draft, run)
 
@@ -124,21 +135,21 @@ def _submit(run: Run, slurm: Slurm, say: Say) -> None:
     """All or nothing: where sbatch refuses, the run goes too, and its posts wait for the next."""
     now = look(run, slurm)
     try:
-        begin(run, slurm, unsubmitted(now), now, say)
+        submit_shards(run, slurm, unsubmitted_shards(now), now, say)
     except (SlurmError, OSError):
-        if not records.submissions(run):
-            forget(run)
+        if not submissions.read_submissions(run):
+            forget_run(run)
         raise
 
 
 def _register(run: Run, say: Say) -> None:
     try:
-        register(run)
+        register_run(run)
     except BusyError as error:
         say(f"the database does not know of this run yet, gather will tell it: {error}")
 
 
-def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
+def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> None:
     counts, sizes = draft.counts, draft.sizes
     if draft.note:
         say(draft.note)
@@ -165,8 +176,8 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
     if not counts.posts:
         say(f"nothing to label under the name {agreed.config.name}")
         return
-    planned = arrays(
-        [Group(shards=tuple(range(sizes.count)), ask=Ask())],
+    planned = plan_arrays(
+        [ShardGroup(shards=tuple(range(sizes.count)), ask=ResourceRequest())],
         array_size=agreed.array_size,
         max_parallel=agreed.cluster["max_parallel"],
     )
@@ -175,7 +186,9 @@ def _tell_plan(agreed: Terms, draft: Draft, scope: Scope, say: Say) -> None:
         f"{counted(sizes.count, 'shard')} of {counted(largest, 'post')} at most, "
         f"{counted(len(planned), 'array')}, {counted(at_once, 'task')} at once"
     )
-    for line in forecast.lines(forecast.of(agreed.classifier, counts.posts, draft.paid)):
+    for line in estimate.describe_estimate(
+        estimate.estimate_cost(agreed.classifier, counts.posts, draft.paid)
+    ):
         say(line)
 
 
@@ -185,32 +198,32 @@ def _tell_unfinished(runs: list[Run], say: Say) -> int:
     for run, now in ends:
         say(f"run {run.folder} has posts of this name, and is {now.state}")
         say(now.what_next(run))
-    return max((summary.EXIT_CODE[now.state] for _, now in ends), default=0)
+    return max((status_table.EXIT_CODE[now.state] for _, now in ends), default=0)
 
 
-def _tell_end(run: Run | None, end: Look | None, say: Say) -> None:
+def _tell_end(run: Run | None, end: RunStatus | None, say: Say) -> None:
     if run is None:
         return
     if end is None:
         say(f"next: python -m hpc.supervise {run.folder}, or look: python -m hpc.status")
         return
-    say(summary.table(run, end.observation, end.judged))
-    say(first_look.text(run.manifest.database, run.manifest.name))
+    say(status_table.table(run, end.observation, end.judged))
+    say(preview.text(run.manifest.database, run.manifest.name))
     if end.state is not RunState.COMPLETE:
         say(f"\n{end.what_next(run)}")
 
 
 def _document(
-    agreed: Terms, draft: Draft, run: Run | None, *, dry_run: bool = False
+    agreed: RunSpec, draft: RunDraft, run: Run | None, *, dry_run: bool = False
 ) -> dict[str, Any]:
     posts = run.manifest.posts if run else draft.counts.posts
-    told = forecast.of(agreed.classifier, posts, draft.paid)
+    told = estimate.estimate_cost(agreed.classifier, posts, draft.paid)
     return {
         "run_id": run.run_id if run else None,
         "run_dir": str(run.folder) if run else None,
         "posts": posts,
         "shards": len(run.manifest.shards) if run else draft.sizes.count,
-        "array_jobs": takeup.array_jobs(run),
+        "array_jobs": resume.array_jobs(run),
         "dry_run": dry_run,
         "requests": told.requests,
         "quota_minutes": told.minutes,

@@ -3,11 +3,14 @@
 import argparse
 from typing import Any
 
-from hpc import caretaker, cli, first_look, rundir, summary
+from hpc import cli
 from hpc.cli import Verb
-from hpc.drive import slurm_of
-from hpc.summary import RunState
-from hpc.supervision import supervise
+from hpc.reconcile import caretaker
+from hpc.reconcile.loop import supervise
+from hpc.reconcile.run_status import slurm_of
+from hpc.report import preview, status_table
+from hpc.report.status_table import RunState
+from hpc.run import run_folder
 from pipeline.errors import InputError
 
 
@@ -24,20 +27,20 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     run = cli.chosen_run(given)
     slurm = slurm_of(run)
     if given.caretaker is None:
-        with rundir.lock_run(run) as lock:
+        with run_folder.lock_run(run) as lock:
             end = supervise(run, slurm, lock, say, once=given.once)
     elif slurm is None:
         raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
     else:
-        end = caretaker.take_care(run, slurm, given.caretaker, say)
+        end = caretaker.run_caretaker(run, slurm, given.caretaker, say)
     if not given.json:
-        say(summary.table(run, end.observation, end.judged))
-        say(first_look.text(run.manifest.database, run.manifest.name))
+        say(status_table.table(run, end.observation, end.judged))
+        say(preview.text(run.manifest.database, run.manifest.name))
         if end.state is not RunState.COMPLETE:
             say(f"\n{end.what_next(run)}")
-    document = summary.document(run, end.observation, end.judged)
+    document = status_table.document(run, end.observation, end.judged)
     # Of a caretaker that did its work Slurm should not say that it failed.
-    return 0 if given.caretaker is not None else summary.EXIT_CODE[end.state], document
+    return 0 if given.caretaker is not None else status_table.EXIT_CODE[end.state], document
 
 
 VERB = Verb(

@@ -16,7 +16,7 @@ class BusyError(RunError):
 
 
 class Cause(StrEnum):
-    """Why a shard is not done. The remedy of each is in `hpc.plan`."""
+    """Why a shard is not done. The remedy of each is in `hpc.run.plan`."""
 
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"

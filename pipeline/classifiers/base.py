@@ -13,10 +13,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
 
+from pipeline.config.secret import NO_KEY, Secret
+from pipeline.config.section import Section
 from pipeline.errors import InputError
 from pipeline.model import RESERVED, Answer, Column, JsonObject, Post
-from pipeline.secret import NO_KEY, Secret
-from pipeline.section import Section
 
 GROUP = "pipeline.classifiers"
 KEEP_RAW = "keep_raw"

@@ -6,8 +6,8 @@ from importlib.metadata import version
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.config.section import Section
 from pipeline.model import Answer, Column, JsonObject, Post
-from pipeline.section import Section
 
 # The thresholds that VADER's authors give for the compound score.
 POSITIVE, NEGATIVE = 0.05, -0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc import cli
-from tests.hpc.bench import Bench, Done
+from tests.hpc.cli_bench import Bench, Done
 
 Here = Callable[..., Done]
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.hpc.bench import Bench, Process
-from tests.pipeline.processes import command_lines
+from tests.hpc.cli_bench import Bench, Process
+from tests.pipeline.command_lines import command_lines
 
 PATIENCE_S = 60.0
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from hpc import cluster, retry
-from pipeline import config
+from hpc.run import resources, retry_policy
+from pipeline.backlog.sources import find
 from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
-from pipeline.config import Config
+from pipeline.config import run_config
+from pipeline.config.run_config import Config
 from pipeline.model import JsonObject
-from pipeline.sources import find
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.yaml"))
@@ -33,10 +33,10 @@ LABELS = {
 def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObject]:
     """As on the login node of somebody who has the keys."""
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
-    settings = config.load(path)
+    settings = run_config.load(path)
     options = base.freeze(settings.classifier)
-    cluster.freeze(settings.cluster)
-    retry.freeze(settings.retry)
+    resources.freeze(settings.cluster)
+    retry_policy.freeze(settings.retry)
     return settings, options
 
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from hpc.model import State
-from hpc.plan import REMEDY
+from hpc.run.model import State
+from hpc.run.plan import REMEDY
 from pipeline.classifiers import base
 
 TEXT = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
@@ -18,7 +18,7 @@ def test_every_cause_is_explained_with_its_remedy() -> None:
 
 def test_every_state_has_a_rule_and_the_rules_are_the_judges() -> None:
     rules = dict(re.findall(r"^(\d)\. .*?\*\*(\w+)\*\*", TEXT, re.MULTILINE | re.DOTALL))
-    judge = (Path(__file__).parents[2] / "hpc" / "judge.py").read_text()
+    judge = (Path(__file__).parents[2] / "hpc" / "run" / "judge.py").read_text()
     coded = set(re.findall(r"verdict\(\s*(\d), State\.(\w+)", judge))
     assert {(number, state.upper()) for number, state in rules.items()} == coded
     assert set(rules.values()) == {str(state) for state in State}

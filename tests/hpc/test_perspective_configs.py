@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
-from tests.hpc.bench import ROOT, Bench, said
-from tests.pipeline import builders
+from tests.hpc.cli_bench import ROOT, Bench, said
+from tests.pipeline import run_builders
 from tests.servers.perspective import PerspectiveServer, score
 
 KEY = "AIzaSy-the-key-of-the-shipped-configuration"
@@ -17,7 +17,7 @@ SIX = [*ATTRIBUTES][:6]
 def test_it_labels_every_post_by_all_its_attributes_at_one_request_a_post(
     bench: Bench, file: str, attributes: list[str]
 ) -> None:
-    bench.backlog(builders.posts(6))
+    bench.backlog(run_builders.posts(6))
     with PerspectiveServer(key=KEY) as server:
         done = bench.hpc(
             "submit",
@@ -35,14 +35,14 @@ def test_it_labels_every_post_by_all_its_attributes_at_one_request_a_post(
         f"SELECT text, attributes_not_supported, {columns} FROM labels_{file} ORDER BY uri"
     ) == [
         (post.text, None, *(score(post.text, name) for name in attributes))
-        for post in builders.posts(6)
+        for post in run_builders.posts(6)
     ]
 
 
 def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(bench: Bench) -> None:
     """Its values are long, and there are 43 columns."""
     bench.backlog(
-        [post._replace(text=f"🦋 You!\x1b[2J\n{post.text}") for post in builders.posts(6)]
+        [post._replace(text=f"🦋 You!\x1b[2J\n{post.text}") for post in run_builders.posts(6)]
     )
     with PerspectiveServer(key=KEY, unsupported=[("SPAM", "en")]) as server:
         done = bench.hpc(

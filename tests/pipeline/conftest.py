@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline import ledger, store
 from pipeline.classifiers.valence import Valence
+from pipeline.database import duckdb_file, label_tables
 from pipeline.model import output_schema
 
 SMALL_DISK_BYTES = 1024 * 1024
@@ -35,8 +35,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """An open ledger with an empty table for valence."""
-    with store.opened(tmp_path / "labels.duckdb") as connection:
-        ledger.ensure_labels(connection, "valence", output_schema(Valence.columns))
+    with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
+        label_tables.ensure_labels(connection, "valence", output_schema(Valence.columns))
         yield connection
 
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from hpc import rundir
-from pipeline.manifest import work_path
-from tests.pipeline.tasks import rows_in
+from hpc.run import run_folder
+from pipeline.run_files.manifest import work_path
+from tests.pipeline.task_processes import rows_in
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -55,7 +55,7 @@ def test_caretaker_running_and_waiting_tasks_are_ended_and_the_run_goes_on_where
     begun = {0: ("done", None), **dict.fromkeys((1, 2, 3), ("running", None))}
     begun |= dict.fromkeys((4, 5), ("queued", None))
     wait_for(lambda: bench.states() == begun, 60, "three tasks run, two wait")
-    wait_for(lambda: rundir.is_locked(rundir.load(run)), 60, "the caretaker holds the run")
+    wait_for(lambda: run_folder.is_locked(run_folder.load(run)), 60, "the caretaker holds the run")
     wait_for(lambda: len(bench.asked()) > 160, 60, "the tasks are at work")
 
     done = bench.hpc("cancel")
@@ -95,7 +95,7 @@ def test_a_supervise_elsewhere_is_named_and_the_jobs_are_ended_all_the_same(benc
         [sys.executable, "-m", "hpc.supervise"], cwd=bench.folder, env=bench.env,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as supervise:  # fmt: skip
-        wait_for(lambda: rundir.is_locked(rundir.load(run)), 60, "supervise holds the run")
+        wait_for(lambda: run_folder.is_locked(run_folder.load(run)), 60, "supervise holds the run")
         wait_for(lambda: bench.asked(), 60, "the task is at work")
         done = bench.hpc("cancel", "--json")
         told, _ = supervise.communicate(timeout=90)

@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import last_words, manifest
 from pipeline.errors import Cause
-from tests.pipeline.engine import engines
-from tests.pipeline.tasks import rows_in
+from pipeline.run_files import last_words, manifest
+from tests.pipeline.classifiers.llm.server import engines
+from tests.pipeline.task_processes import rows_in
 from tests.servers import engines as real_engines
 from tests.servers import tiny_llm
 from tests.servers.gguf_model import write_model

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import manifest
+from pipeline.run_files import manifest
 from tests.servers.gguf_model import write_model
 from tests.slurm import posts
 from tests.slurm.cluster import SlurmCluster, wait_for
@@ -22,7 +22,7 @@ if os.environ.get("CI") != "true":
 
 import torch
 
-from tests.pipeline import tiny_model
+from tests.pipeline.classifiers.transformers import tiny_model
 
 pytestmark = pytest.mark.slurm
 

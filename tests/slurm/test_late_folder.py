@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.manifest import output_path
+from pipeline.run_files.manifest import output_path
 from tests.slurm import posts
 from tests.slurm.cluster import SlurmCluster, wait_for
 from tests.slurm.commands import Bench

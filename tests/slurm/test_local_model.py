@@ -8,9 +8,9 @@ import signal
 import duckdb
 import pytest
 
-from pipeline.manifest import work_path
-from tests.pipeline import tasks
-from tests.pipeline.processes import command_lines
+from pipeline.run_files.manifest import work_path
+from tests.pipeline import task_processes
+from tests.pipeline.command_lines import command_lines
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
@@ -19,7 +19,7 @@ if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
 
-from tests.pipeline import tiny_model
+from tests.pipeline.classifiers.transformers import tiny_model
 
 pytestmark = pytest.mark.slurm
 
@@ -51,7 +51,7 @@ def test_a_killed_task_goes_on_from_its_parts_and_no_post_is_lost(bench: Bench) 
         cluster={"cpus": 2, "mem_gb": 1.5},
     )
     run_dir = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
-    kept = lambda: tasks.rows_in(work_path(run_dir, 0))  # noqa: E731
+    kept = lambda: task_processes.rows_in(work_path(run_dir, 0))  # noqa: E731
     wait_for(lambda: kept() > 0, 120, "the first part is written")
     pid = worker(run_dir)
     assert pid is not None

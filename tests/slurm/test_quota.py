@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.budget.leases import Terms
+from pipeline.service.quota.leases import LeaseTerms
 from tests.servers.perspective import PerspectiveServer
 from tests.slurm import posts
 from tests.slurm.cluster import wait_for
@@ -30,7 +30,7 @@ def use_one_quota_up(bench: Bench) -> None:
         began = time.time()
         runs = [submit(bench, server, leases, size) for size in SIZES]
         wait_for(lambda: len(list(leases.glob("*/*.lease"))) == 8, 120, "eight tasks have a lease")
-        all_send = time.time() + Terms().join + 2 * Terms().refresh
+        all_send = time.time() + LeaseTerms().join + 2 * LeaseTerms().refresh
         wait_for(lambda: server.paid > 0, 60, "the first has joined")
         first = time.time()
         nearly = sum(SIZES) - 200

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from hpc import executors
-from hpc.cluster import Resources
-from hpc.executors import ShardTask, WaitingArrayExecutor, work_order
-from hpc.model import ArrayPlan, Submission
-from hpc.slurm import Slurm
-from pipeline import last_words
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor, work_order
+from hpc.run.model import ArrayPlan, Submission
+from hpc.run.resources import Resources
 from pipeline.model import WorkOrder
+from pipeline.run_files import last_words
+from pipeline.worker import submitit_task
+from pipeline.worker.submitit_task import ShardTask
 
 SUBMISSION = Submission(
     number=2,
@@ -77,7 +78,7 @@ def test_an_order_is_one_that_submitit_may_requeue_as_often_as_configured(
     def run_process(order: WorkOrder, *, requeue: bool) -> None:
         called.append((order, requeue))
 
-    monkeypatch.setattr(executors, "run_process", run_process)
+    monkeypatch.setattr(submitit_task, "run_process", run_process)
     again = delayed._checkpoint_function()
     assert again is not None
     again.dump(paths.submitted_pickle)

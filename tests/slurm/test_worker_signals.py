@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from hpc.cluster import Resources
-from hpc.executors import WaitingArrayExecutor
-from hpc.model import ArrayPlan, Submission
-from hpc.slurm import Slurm
-from pipeline import last_words, output
-from pipeline.manifest import log_path, work_path
-from tests.pipeline import builders, scripted, tasks
-from tests.pipeline.builders import uri
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
+from hpc.run.model import ArrayPlan, Submission
+from hpc.run.resources import Resources
+from pipeline.run_files import last_words, output
+from pipeline.run_files.manifest import log_path, work_path
+from tests.pipeline import run_builders, scripted_classifier, task_processes
+from tests.pipeline.run_builders import uri
 from tests.slurm.cluster import SlurmCluster, wait_for
 from tests.slurm.programs import environment
 
@@ -40,16 +40,16 @@ class Site:
     def __init__(self, cluster: SlurmCluster, folder: pathlib.Path, **options: Any) -> None:
         self.cluster = cluster
         self.folder = folder
-        self.run_dir, self.run = builders.make_run(
+        self.run_dir, self.run = run_builders.make_run(
             folder,
-            builders.posts(10),
-            classifier=scripted.options(folder, answered=6, **options),
+            run_builders.posts(10),
+            classifier=scripted_classifier.options(folder, answered=6, **options),
             checkpoint_rows=3,
         )
 
     @property
     def kept(self) -> int:
-        return tasks.rows_in(work_path(self.run_dir, 0))
+        return task_processes.rows_in(work_path(self.run_dir, 0))
 
     def submit(self, resources: Resources, *, requeues: int = 0) -> int:
         """The array's job id."""
@@ -67,7 +67,7 @@ class Site:
         return job
 
     def hangs(self) -> bool:
-        return self.kept == 6 and scripted.asked(self.folder)[uri(6)] == 1
+        return self.kept == 6 and scripted_classifier.asked(self.folder)[uri(6)] == 1
 
     def restarts(self, job: int) -> int:
         found = re.search(
@@ -93,7 +93,7 @@ def at(
     requeueing: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> pathlib.Path:
     """The folder of a user on that cluster, whose tasks know the scripted classifier."""
-    plugins = scripted.install(tmp_path)
+    plugins = scripted_classifier.install(tmp_path)
     for name, value in (environment() | requeueing.env).items():
         monkeypatch.setenv(name, value)
     root = pathlib.Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twic
     assert site.restarts(job) == 1
     assert "Requeued job" in log(site, job)
     assert "10 posts, 6 of them from checkpoints" in log(site, job)
-    assert scripted.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
+    assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
 
 
 def test_a_preempted_task_that_slurm_requeues_goes_on_from_its_parts(
@@ -143,5 +143,5 @@ def test_a_preempted_task_that_slurm_requeues_goes_on_from_its_parts(
     assert (
         requeueing.run("squeue", "-h", "-t", "all", "-j", urgent, "-o", "%T").strip() != "PENDING"
     )
-    assert scripted.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
+    assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
     assert list(work_path(site.run_dir, 0).iterdir()) == []

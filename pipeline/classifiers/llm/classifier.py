@@ -10,21 +10,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pipeline import tokens
-from pipeline.budget.shared_pace import frozen_quota_options, pace_of
+from pipeline import usage
 from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
-from pipeline.classifiers.llm import chat, labels, probabilities, several, structured
-from pipeline.classifiers.llm.question import PROBE, Asking, Paid, Question
-from pipeline.classifiers.llm.structured import AUTO, MODES, UNBOUND, Found
-from pipeline.engine import engine
-from pipeline.engine import options as server_options
+from pipeline.classifiers.llm import chat, labels, multi_post, output_modes, probabilities
+from pipeline.classifiers.llm.output_modes import AUTO, MODES, UNBOUND, ServerCapabilities
+from pipeline.classifiers.llm.requests import PROBE, Asking, BilledReply, PromptBuilder
+from pipeline.classifiers.llm.server import options as server_options
+from pipeline.classifiers.llm.server import server
+from pipeline.config.secret import frozen_key_options, read_key
+from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, Stopped
-from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
-from pipeline.reply import Reply
-from pipeline.secret import frozen_key_options, read_key
-from pipeline.section import Section
+from pipeline.service.concurrency import in_flight
+from pipeline.service.endpoint import Endpoint, Patience, Stopped
+from pipeline.service.http_reply import Reply
+from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
 
 # Statuses that are one post's, unless whoever asks gets them.
 _SUSPECT = (400, 413, 422)
@@ -57,31 +57,31 @@ class Llm(Classifier):
                 None if section.is_null("temperature") else section.number("temperature", 0.0)
             ),
             "max_tokens": section.integer("max_tokens", 256, least=1),
-            **several.freeze(section),
+            **multi_post.freeze(section),
             "answer_tries": section.integer("answer_tries", 3, least=1),
             "max_in_flight": section.integer("max_in_flight", 32, least=1),
             **frozen_quota_options(section, None),
             "timeout_seconds": section.time("timeout_seconds", 120.0),
-            "price": tokens.freeze_price(section),
+            "price": usage.freeze_price(section),
             **frozen_key_options(section, default_env=None),
         }
 
     @classmethod
     def declared(cls, options: JsonObject) -> tuple[Column, ...]:
-        return (*Question(options, server="").columns, *tokens.COLUMNS)
+        return (*PromptBuilder(options, server="").columns, *usage.COLUMNS)
 
     def __init__(self, options: JsonObject, share: TaskShare) -> None:
         self._options = options
         self._notes = share.notes
         self._stopping = share.stopping
-        self._question = Question(options, server=server_options.name(options))
-        self._found, self._is_found = Found(mode=UNBOUND), False
+        self._question = PromptBuilder(options, server=server_options.name(options))
+        self._found, self._is_found = ServerCapabilities(mode=UNBOUND), False
         self._refused_several = False
         self.columns = self.declared(options)
         self.model = options["model"]
         self.secret = read_key(options)
         key = self.secret.reveal()
-        self._engine = engine.of_task(options, share, self.secret)
+        self._engine = server.of_task(options, share, self.secret)
         # Not the key's alone: any key will do for many a server, and each has limits of its own.
         self._pace = pace_of(options, f"{options.get('base_url')} {key}")
         self._endpoint = Endpoint(
@@ -116,21 +116,21 @@ class Llm(Classifier):
     def _classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if posts and not self._is_found:
             self._found, self._is_found = self._find(), True
-        asked = (Asking(posts=group) for group in several.groups(posts, self._question.most))
+        asked = (Asking(posts=group) for group in multi_post.groups(posts, self._question.most))
         again: deque[Asking] = deque()
         ask = functools.partial(self._ask, again)
         limit = self._options["max_in_flight"]
         for answers in in_flight(asked, ask, limit=limit, stopping=self._stopping, again=again):
             yield from answers
 
-    def _find(self) -> Found:
+    def _find(self) -> ServerCapabilities:
         wish = self._question.wish
-        found = structured.found(wish, self._notes, self._ask_the_server)
+        found = output_modes.found(wish, self._notes, self._ask_the_server)
         if wish.top_logprobs and not found.top_logprobs:
             print(f"{wish.server} gives no logprobs: no label has a probability", flush=True)
         return found
 
-    def _ask_the_server(self) -> Found:
+    def _ask_the_server(self) -> ServerCapabilities:
         """The unconstrained question comes first, with all patience: a server that is still
         starting must not be taken for one that honours nothing."""
         stop = self._stopping
@@ -145,11 +145,14 @@ class Llm(Classifier):
                 self._refuse_fatal(reply)
             return reply
 
-        found = structured.find(self._question.wish, ask)
+        found = output_modes.find(self._question.wish, ask)
         return dataclasses.replace(found, limit=self._found.limit)
 
     def _post(
-        self, ask: Callable[[Found], JsonObject], stop: threading.Event, tries: int | None = None
+        self,
+        ask: Callable[[ServerCapabilities], JsonObject],
+        stop: threading.Event,
+        tries: int | None = None,
     ) -> Reply:
         """Where the server takes no `max_tokens`, it is asked by the other name, and all from now
         on: also where nothing was to be found out before the first post, or a note is older."""
@@ -173,7 +176,7 @@ class Llm(Classifier):
         values = self._question.values_of_several(reply, asked.posts)
         answers: list[Answer] = []
         for nth, post in enumerate(asked.posts):
-            paid = Paid(reply=reply, posts=len(asked.posts), nth=nth)
+            paid = BilledReply(reply=reply, posts=len(asked.posts), nth=nth)
             if nth in values:
                 kept_with = answers[0].uri if answers else None
                 answers.append(self._answer(post, [paid], values=values[nth], kept_with=kept_with))
@@ -181,11 +184,11 @@ class Llm(Classifier):
                 again.append(Asking(posts=(post,), paid=(paid,)))
         return answers
 
-    def _ask_one(self, post: Post, paid: list[Paid], stop: threading.Event) -> Answer:
+    def _ask_one(self, post: Post, paid: list[BilledReply], stop: threading.Event) -> Answer:
         reason = "invalid_answer"
         for nth in range(self._options["answer_tries"]):
             reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
-            paid.append(Paid(reply=reply))
+            paid.append(BilledReply(reply=reply))
             if reply.status != 200:
                 return self._answer(post, paid, reason=self._row_reason(reply, stop))
             ending = chat.ending(reply.body)
@@ -200,7 +203,7 @@ class Llm(Classifier):
     def _answer(
         self,
         post: Post,
-        paid: Sequence[Paid],
+        paid: Sequence[BilledReply],
         *,
         values: Mapping[str, LabelValue] | None = None,
         reason: str | None = None,
@@ -212,8 +215,8 @@ class Llm(Classifier):
         if self._options.get(KEEP_RAW):
             raw = json.dumps({"response_of": kept_with}) if kept_with else paid[-1].reply.text
         # An error in HTTP costs nothing; what is no answer at all may have cost anything.
-        facts = tokens.summed(
-            tokens.share(tokens.used(one.reply.body), posts=one.posts, nth=one.nth)
+        facts = usage.summed(
+            usage.share(usage.used(one.reply.body), posts=one.posts, nth=one.nth)
             for one in paid
             if one.reply.status <= 200
         )
@@ -230,7 +233,7 @@ class Llm(Classifier):
         if reply.status in _SUSPECT and self._endpoint.answers_probe(None, stop):
             # Without the server's words, which may be the post's.
             return reply.reason + (f": {code}" if chat.is_word(code) else "")
-        structured.forget(self._question.wish, self._notes)
+        output_modes.forget(self._question.wish, self._notes)
         # It is part of the question, and not dropped as if it were not.
         its_own = ": set classifier.temperature to null, and the model's own is used"
         advice = its_own if chat.unsupported(reply.body) == "temperature" else ""
@@ -238,7 +241,7 @@ class Llm(Classifier):
 
     def _refuse_fatal(self, reply: Reply) -> None:
         if reply.status in (401, 402, 403, 404, 410, 429):
-            structured.forget(self._question.wish, self._notes)
+            output_modes.forget(self._question.wish, self._notes)
             raise TaskError(
                 Cause.REFUSED,
                 f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",

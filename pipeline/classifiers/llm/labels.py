@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.section import Section
 from pipeline.model import RESERVED, Column, JsonObject, LabelValue
-from pipeline.section import Section
-from pipeline.tokens import COLUMNS
+from pipeline.usage import COLUMNS
 
 _KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
 MODEL_COLUMN = "llm_model_name"

@@ -14,8 +14,8 @@ from typing import Any
 
 from pipeline.classifiers.llm.labels import Label
 from pipeline.classifiers.llm.logprobs import Token, between, places, texts_of
+from pipeline.config.section import Section
 from pipeline.model import Column, JsonObject, LabelValue
-from pipeline.section import Section
 
 # A share that is known less exactly than this is not given: listed tokens may have become this
 # label or another one, or this label is listed alone, and others may be in what is not listed.

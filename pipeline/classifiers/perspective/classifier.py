@@ -3,20 +3,20 @@
 import threading
 from collections.abc import Iterator, Sequence
 
-from pipeline.budget.pace import until_next_minute
-from pipeline.budget.shared_pace import frozen_quota_options, pace_of
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective import reply as reply_of
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import Support
-from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidAnswer
+from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
+from pipeline.config.secret import frozen_key_options, read_key
+from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Endpoint, Patience, base_url
-from pipeline.inflight import in_flight
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
-from pipeline.reply import Reply
-from pipeline.secret import frozen_key_options, read_key
-from pipeline.section import Section
+from pipeline.service.concurrency import in_flight
+from pipeline.service.endpoint import Endpoint, Patience, base_url
+from pipeline.service.http_reply import Reply
+from pipeline.service.quota.pace import until_next_minute
+from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
 
 PATH = "/v1alpha1/comments:analyze"
 
@@ -138,7 +138,7 @@ class Perspective(Classifier):
         if reply.status == 200:
             try:
                 values = self._values(request, reply)
-            except InvalidAnswer as error:
+            except InvalidReply as error:
                 reason = f"invalid_answer: {error}"
             else:
                 return self._row(post, asked, reply, values=values)
@@ -159,7 +159,7 @@ class Perspective(Classifier):
     def _is_answer(self, request: JsonObject, reply: Reply) -> bool:
         try:
             return bool(self._values(request, reply))
-        except InvalidAnswer:
+        except InvalidReply:
             return False
 
     def _request(self, post: Post, asked: list[str]) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.classifiers.perspective.reply import Refusal
+from pipeline.classifiers.perspective.reply import RejectedRequest
 
 
 class Support:
@@ -24,7 +24,7 @@ class Support:
         """The attributes that a post is asked for at first; none where there are none for any."""
         return self._without_refused(self._attributes, self._configured)
 
-    def after(self, refusal: Refusal, asked: Sequence[str]) -> list[str]:
+    def after(self, refusal: RejectedRequest, asked: Sequence[str]) -> list[str]:
         """What is left of `asked`: not the attribute that was refused, and where the service says
         for which languages, none of those either that it has refused for the same."""
         left = [name for name in asked if name != refusal.attribute]

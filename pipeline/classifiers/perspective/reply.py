@@ -17,12 +17,12 @@ NOT_SUPPORTED = "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
 _NOT_SUPPORTED = re.compile(r"Attribute (\w+) does not support request languages: (.+)")
 
 
-class InvalidAnswer(Exception):
+class InvalidReply(Exception):
     """A 200 that holds no scores, or such as are none; the message is ours, never the service's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class RejectedRequest:
     """An error answer. What it does not say is empty.
 
     `languages` are those that `attribute` was refused for, in the service's own words: what the
@@ -35,14 +35,14 @@ class Refusal:
     languages: frozenset[str]
 
 
-def refusal(body: Any) -> Refusal:
+def refusal(body: Any) -> RejectedRequest:
     error = _mapping(_mapping(body).get("error"))
     given = error.get("details")
     details = [_mapping(detail) for detail in given] if isinstance(given, list) else []
     message = _text(error.get("message"))
     said = _NOT_SUPPORTED.match(message)
     named = [_mapping(d.get("languageNotSupportedByAttributeError")) for d in details]
-    return Refusal(
+    return RejectedRequest(
         error_type=_first(details, "errorType"),
         about_key="API_KEY" in _first(details, "reason") or message.lower().startswith("api key"),
         attribute=_first(named, "attribute") or (said[1] if said else ""),
@@ -50,7 +50,7 @@ def refusal(body: Any) -> Refusal:
     )
 
 
-def advice(status: int, refusal: Refusal) -> str:
+def advice(status: int, refusal: RejectedRequest) -> str:
     """What a person should do about an answer that every post would get."""
     if status in (401, 403) or refusal.about_key:
         return f"check the API key and that the Perspective API is enabled for its project ({ENDS})"
@@ -65,9 +65,9 @@ def token(body: Any) -> Any:
     Raises InvalidAnswer where the body is no answer at all, for whomever.
     """
     if not isinstance(body, dict):
-        raise InvalidAnswer("no JSON object")
+        raise InvalidReply("no JSON object")
     if body.get("error") is not None:
-        raise InvalidAnswer("an error under HTTP 200")
+        raise InvalidReply("an error under HTTP 200")
     return body.get("clientToken")
 
 
@@ -87,7 +87,7 @@ def spans(body: Any, name: str, text: str) -> str | None:
     what = f"span of {name}"
     given = _scores(body, name).get("spanScores")
     if given is not None and not isinstance(given, list):
-        raise InvalidAnswer(f"no list of each {what}")
+        raise InvalidReply(f"no list of each {what}")
     found = []
     for span in map(_mapping, given or []):
         begin, end = span.get("begin"), span.get("end")
@@ -96,7 +96,7 @@ def spans(body: Any, name: str, text: str) -> str | None:
         begin = 0 if begin is None else begin
         # `type`: True is an int as well.
         if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= length:
-            raise InvalidAnswer(f"a {what} that is none")
+            raise InvalidReply(f"a {what} that is none")
         found.append([begin, end, _probability(span.get("score"), f"score of a {what}")])
     return json.dumps(found, separators=(",", ":")) if found else None
 
@@ -111,9 +111,9 @@ def _probability(score: Any, what: str) -> float:
     given = _mapping(score)
     value = given.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidAnswer(f"no {what}")
+        raise InvalidReply(f"no {what}")
     if given.get("type", "PROBABILITY") != "PROBABILITY":
-        raise InvalidAnswer(f"no {what}, but another kind of score")
+        raise InvalidReply(f"no {what}, but another kind of score")
     return float(value)
 
 

@@ -1,4 +1,4 @@
-"""Records what a real Slurm answers to `hpc.slurm`, for tests/hpc/test_recorded*.py.
+"""Records what a real Slurm answers to the product's queries, for tests/hpc/*/test_recorded*.py.
 
     python -m tests.data.sacct.record [--into FOLDER] [SCENARIO ...]     # as root; seven minutes
 

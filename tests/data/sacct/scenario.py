@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.slurm import Slurm
+from hpc.executors.slurm.client import Slurm
 from tests.slurm.cluster import SlurmCluster, wait_for
 
 HERE = Path(__file__).parent
 FIRST_JOB = 4001
-# What hpc.slurm sets for every query.
+# What hpc.executors.slurm.client sets for every query.
 SETTLED = "SLURM_BITSTR_LEN=0 TZ=UTC SLURM_TIME_FORMAT=standard"
 
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.budget.pace import Pace
 from pipeline.classifiers.base import Classifier
-from pipeline.http import Endpoint, Patience
+from pipeline.config.secret import Secret
+from pipeline.config.section import Section
 from pipeline.model import Answer, Post
-from pipeline.secret import Secret
-from pipeline.section import Section
+from pipeline.service.endpoint import Endpoint, Patience
+from pipeline.service.quota.pace import Pace
 from tests.servers.http import LoopbackServer, Reply, Request
 
 KEY = "k3y-AIzaSyD-0123456789"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.budget.pace import Pace
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.perspective import classifier as perspective
+from pipeline.service.quota.pace import Pace
 
 
 @pytest.fixture(autouse=True, scope="package")

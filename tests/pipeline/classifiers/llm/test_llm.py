@@ -15,8 +15,8 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, InputError, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer, Column, LabelValue
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import KEY, answers, chain, posts, section
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error

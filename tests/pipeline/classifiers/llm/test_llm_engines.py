@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline import manifest, output, proc
+from pipeline import processes as proc
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import thaw
-from pipeline.classifiers.llm.structured import Wish, find
+from pipeline.classifiers.llm.output_modes import ProbeRequest, find
 from pipeline.model import JsonObject
-from pipeline.reply import Reply
-from tests.pipeline import builders, tasks
+from pipeline.run_files import manifest, output
+from pipeline.service.http_reply import Reply
+from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.asking import answers, posts
 from tests.pipeline.classifiers.llm import labelled
 from tests.pipeline.classifiers.llm.labelled import (
@@ -33,7 +34,7 @@ from tests.pipeline.classifiers.llm.labelled import (
     assert_nonsense,
     note_of,
 )
-from tests.pipeline.engine import engines as processes
+from tests.pipeline.classifiers.llm.server import engines as processes
 from tests.servers import engines, gguf_model, tiny_llm
 from tests.servers.engine import EngineServer
 
@@ -99,7 +100,9 @@ def test_vllms_own_way_labels_every_post(vllm: EngineServer, tmp_path: Path) -> 
 
 def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: EngineServer) -> None:
     """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
-    wish = Wish(server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS))
+    wish = ProbeRequest(
+        server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS)
+    )
 
     def ask(fields: JsonObject) -> Reply:
         kept = {} if fields.get("response_format", {}).get("type") == "json_schema" else fields
@@ -190,13 +193,15 @@ def of_its_own(tmp_path: Path) -> Path:
 
 def task_with_a_vllm(model: Path, tmp_path: Path, count: int) -> tuple[Path, Any]:
     frozen = options(None, tmp_path, server=engines.vllm_in_a_task(model))
-    return builders.make_run(tmp_path, builders.posts(count), classifier=frozen)
+    return run_builders.make_run(tmp_path, run_builders.posts(count), classifier=frozen)
 
 
 def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, set[int]]":
     """A task that has answers of its server, that server, and what it has started."""
-    task = tasks.start(builders.order(run_dir))
-    tasks.until(lambda: tasks.rows_in(manifest.work_path(run_dir, 0)), task, within=240)
+    task = task_processes.start(run_builders.order(run_dir))
+    task_processes.until(
+        lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task, within=240
+    )
     (server,) = processes.alive_by_pid(model)
     return task, server, proc.descendants(server)
 
@@ -218,7 +223,7 @@ def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
     run_dir, run = task_with_a_vllm(of_its_own, tmp_path, 2000)
     task, server, started = at_work(run_dir, of_its_own)
     os.kill(engine_core(started), signal.SIGKILL)
-    code, out, err = tasks.finished(task, within=240)
+    code, out, err = task_processes.finished(task, within=240)
     assert (code, err) == (0, "")
     verdict, table = output.read(run_dir, run, 0)
     assert table is not None, verdict
@@ -234,8 +239,10 @@ def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
     run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3000)
     task, server, started = at_work(run_dir, of_its_own)
     assert started
-    tasks.kill(task)
-    tasks.until(lambda: not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()])
+    task_processes.kill(task)
+    task_processes.until(
+        lambda: not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()]
+    )
 
 
 def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
@@ -245,7 +252,9 @@ def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
     weights = of_its_own / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:20_000])
     run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3)
-    code, out, err = tasks.finished(tasks.start(builders.order(run_dir)), within=240)
+    code, out, err = task_processes.finished(
+        task_processes.start(run_builders.order(run_dir)), within=240
+    )
     assert code != 0
     assert "ended with exit code 1 while it started: safetensors" in out + err
     assert "SafetensorError: Error while deserializing header" in out + err

@@ -14,15 +14,15 @@ import requests
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
-from pipeline import manifest, output
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import thaw
-from pipeline.classifiers.llm.structured import Wish, find
+from pipeline.classifiers.llm.output_modes import ProbeRequest, find
 from pipeline.model import Answer, JsonObject
-from pipeline.reply import Reply
-from tests.pipeline import builders, tasks
+from pipeline.run_files import manifest, output
+from pipeline.service.http_reply import Reply
+from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.asking import answers, posts
 from tests.pipeline.classifiers.llm.labelled import (
     CHOICES,
@@ -33,7 +33,7 @@ from tests.pipeline.classifiers.llm.labelled import (
     assert_nonsense,
     options,
 )
-from tests.pipeline.engine import engines
+from tests.pipeline.classifiers.llm.server import engines
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
 
@@ -80,7 +80,9 @@ def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
 def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
     server: LlamaServer, tmp_path: Path
 ) -> None:
-    wish = Wish(server="llama", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS))
+    wish = ProbeRequest(
+        server="llama", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS)
+    )
 
     def ask(fields: JsonObject) -> Reply:
         kept = {} if "response_format" in fields else fields
@@ -96,10 +98,10 @@ def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
 
 
 def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Path) -> None:
-    rows = builders.posts(30)
+    rows = run_builders.posts(30)
     frozen = options(server, tmp_path)
-    run_dir, run = builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
-    code, _, err = tasks.run(builders.order(run_dir))
+    run_dir, run = run_builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
+    code, _, err = task_processes.run(run_builders.order(run_dir))
     assert (code, err) == (0, "")
     verdict = output.verify(run_dir, run, 0)
     assert verdict.verified
@@ -229,9 +231,11 @@ def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Pat
     given = {"command": [*command, "--host", "{host}", "--port", "{port}"],
              "tuning": ["--n_ctx", 4096]}  # fmt: skip
     frozen = options(server, tmp_path, base_url=None, server=given)
-    rows = [post._replace(text=text) for post, text in zip(builders.posts(6), TEXTS, strict=True)]
-    run_dir, run = builders.make_run(tmp_path, rows, classifier=frozen)
-    code, out, err = tasks.run(builders.order(run_dir))
+    rows = [
+        post._replace(text=text) for post, text in zip(run_builders.posts(6), TEXTS, strict=True)
+    ]
+    run_dir, run = run_builders.make_run(tmp_path, rows, classifier=frozen)
+    code, out, err = task_processes.run(run_builders.order(run_dir))
     assert (code, err) == (0, "")
     assert "the server is ready after" in out
     verdict, table = output.read(run_dir, run, 0)

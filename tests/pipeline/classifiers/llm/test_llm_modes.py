@@ -16,8 +16,8 @@ from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import freeze
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer, LabelValue
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import KEY, answers, posts, section
 from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply

@@ -11,8 +11,8 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer, LabelValue
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import answers, posts, section, verdicts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply

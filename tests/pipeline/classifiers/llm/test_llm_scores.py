@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import tokens
+from pipeline import usage
 from pipeline.classifiers.base import TaskShare, freeze
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import InputError
-from pipeline.http import Patience
 from pipeline.model import Column
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import answers, posts, section
 from tests.servers.bound import instance
 from tests.servers.http import Reply
@@ -111,7 +111,7 @@ def test_a_label_has_its_probabilities_beside_it(tmp_path: Path) -> None:
         Column("side_prob", "number"),
         Column("side_probs", "text"),
         Column("llm_model_name", "text"),
-        *tokens.COLUMNS,
+        *usage.COLUMNS,
     )
     assert (server.bodies[-1]["logprobs"], server.bodies[-1]["top_logprobs"]) == (True, 20)
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import heartbeat, manifest, output
 from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import InputError
-from pipeline.manifest import config_hash, output_path, work_path
 from pipeline.model import JsonObject
-from tests.pipeline import builders, tasks
+from pipeline.run_files import heartbeat, manifest, output
+from pipeline.run_files.manifest import config_hash, output_path, work_path
+from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.asking import answers, posts, section
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -153,7 +153,7 @@ def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
     tmp_path: Path,
 ) -> None:
     """Its heartbeat says so while it runs, and the output's footer in the end."""
-    rows = builders.posts(12)
+    rows = run_builders.posts(12)
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
         # The first life gets nothing beyond its eighth answer.
@@ -161,31 +161,33 @@ def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
 
     with OpenAIStub(answer) as server:
         options = frozen(server, tmp_path, max_in_flight=1)
-        run_dir, run = builders.make_run(
+        run_dir, run = run_builders.make_run(
             tmp_path, rows, classifier=options, name="llm", checkpoint_rows=3
         )
         work = work_path(run_dir, 0)
         program = (
-            "import functools, sys; from pipeline import heartbeat, http, worker; "
+            "import functools, sys; from pipeline.run_files import heartbeat; "
+            "from pipeline.service import endpoint; from pipeline.worker import process as worker; "
             "from pipeline.classifiers.llm import classifier as llm; "
-            "llm.Patience = functools.partial(http.Patience, first_wait=3600, longest_wait=3600); "
+            "llm.Patience = functools.partial("
+            "endpoint.Patience, first_wait=3600, longest_wait=3600); "
             "heartbeat.HEARTBEAT_SECONDS = 0.1; "
         )
-        task = tasks.start(builders.order(run_dir), program=program)
+        task = task_processes.start(run_builders.order(run_dir), program=program)
 
         def eight() -> bool:
             beat = heartbeat.read(work, 1)
             return beat is not None and beat.rows == 8
 
-        tasks.until(eight, task)
+        task_processes.until(eight, task)
         beat = heartbeat.read(work, 1)
         assert beat is not None
         assert beat.counts == {
             "llm_prompt_tokens": 800, "llm_completion_tokens": 64, "llm_cached_tokens": 512,
         }  # fmt: skip
         assert set(beat.counts_per_minute) == set(beat.counts)
-        tasks.kill(task)
-        code, _, err = tasks.run(builders.order(run_dir, attempt=2))
+        task_processes.kill(task)
+        code, _, err = task_processes.run(run_builders.order(run_dir, attempt=2))
         assert (code, err) == (0, "")
         assert server.requests > 12
     table = pq.read_table(output_path(run_dir, 0), partitioning=None)

@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from pipeline.classifiers.perspective import classifier
-from pipeline.http import Patience
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import KEY
 
 

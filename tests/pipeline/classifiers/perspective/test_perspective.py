@@ -13,8 +13,8 @@ from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
-from pipeline.http import Patience
 from pipeline.model import Answer, Column
+from pipeline.service.endpoint import Patience
 from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 

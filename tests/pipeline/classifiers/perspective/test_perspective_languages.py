@@ -13,7 +13,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.classifiers.perspective.languages import Support
-from pipeline.classifiers.perspective.reply import Refusal, refusal
+from pipeline.classifiers.perspective.reply import RejectedRequest, refusal
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
 from tests.pipeline.classifiers.asking import KEY, answers, posts, section
@@ -211,7 +211,7 @@ def test_a_service_that_refuses_the_same_one_again_is_not_asked_for_ever() -> No
 names = st.lists(st.sampled_from(THREE), unique=True, min_size=1)
 languages = st.frozensets(st.sampled_from(["en", "de", "th"]), max_size=2)
 refusals = st.builds(
-    Refusal,
+    RejectedRequest,
     error_type=st.just(""),
     about_key=st.just(False),
     attribute=st.sampled_from([*THREE, "", "OTHER"]),
@@ -221,7 +221,7 @@ refusals = st.builds(
 
 @given(names, languages, st.lists(refusals))
 def test_what_is_asked_is_all_but_what_was_refused_for_just_these_languages(
-    attributes: list[str], configured: frozenset[str], told: list[Refusal]
+    attributes: list[str], configured: frozenset[str], told: list[RejectedRequest]
 ) -> None:
     support = Support(attributes, sorted(configured))
     for one in told:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare, what_decides
 from pipeline.classifiers.perspective.classifier import Perspective
-from pipeline.classifiers.perspective.reply import InvalidAnswer, spans
+from pipeline.classifiers.perspective.reply import InvalidReply, spans
 from pipeline.model import Answer, Column
 from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
 from tests.servers.perspective import Fault, PerspectiveServer, score
@@ -172,7 +172,7 @@ json_values = st.recursive(
 def test_whatever_comes_is_refused_or_lies_within_the_text(given_spans: Any, text: str) -> None:
     try:
         stored = spans(answered(given_spans), "TOXICITY", text)
-    except InvalidAnswer:
+    except InvalidReply:
         return
     length = sum(2 if ord(letter) > 0xFFFF else 1 for letter in text)
     for begin, end, value in json.loads(stored or "[]"):

@@ -1,0 +1,1 @@
+"""Gather a run's outputs and its history into DuckDB."""

@@ -1,0 +1,1 @@
+"""This machine as an executor: one process per task."""

@@ -1,0 +1,177 @@
+"""Reading what sacct and squeue print. Pure: text in, records out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hpc.executors.slurm.states import meaning
+from hpc.run.array_indices import TaskId, parse_task_id
+from hpc.run.model import Limits, Phase, TaskRecord
+from pipeline.errors import Cause
+
+SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
+SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
+SINFO_FORMAT = "%P|%l|%m|%N"
+NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
+_OOM_SIGNAL = ":125"
+_UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
+_MB = 2.0**20
+_GB = 2.0**30
+_ENDLESS_GB = 2.0**40
+
+Record = tuple[TaskId, TaskRecord]
+
+
+def parse_sacct(printed: str) -> tuple[Record, ...]:
+    """`sacct -n -P -o SACCT_FORMAT`: one record a task row, told what its steps say.
+
+    An out-of-memory kill may stand on a step only, while the task itself is FAILED; MaxRSS stands
+    on steps only. Rows that are none (a job's comment with a line break) are passed over. Where job
+    ids have begun again, one task has several rows: the one submitted last stands for it.
+    """
+    tasks: dict[TaskId, TaskRecord] = {}
+    namesakes: set[TaskId] = set()  # the row before was an older task's, and so are its steps
+    for identity, fields in _rows(printed, 10):
+        state, exit_code, submit, start, end, elapsed, max_rss, nodes, req_mem = fields
+        owner = TaskId(identity.job, identity.indices)
+        if identity.step:
+            if owner in tasks and owner not in namesakes:
+                tasks[owner] = _with_step(tasks[owner], state, exit_code, max_rss)
+            continue
+        phase, cause = meaning(state)
+        if exit_code.endswith(_OOM_SIGNAL) and cause is Cause.CRASHED:
+            cause = Cause.OUT_OF_MEMORY
+        task = TaskRecord(
+            phase=phase,
+            slurm_state=state,
+            cause=cause,
+            exit_code=exit_code or None,
+            elapsed_s=int(elapsed) if elapsed.isdigit() else None,
+            max_rss_mb=_mb(max_rss),
+            req_mem_gb=_req_mem_gb(req_mem),
+            node=_node(nodes),
+            submitted_at=_time(submit),
+            started_at=_time(start),
+            ended_at=_time(end) if phase is Phase.ENDED else None,
+        )
+        if newer(task, tasks.get(identity)):
+            tasks[identity] = task
+            namesakes.discard(identity)
+        else:
+            namesakes.add(identity)
+    return tuple(tasks.items())
+
+
+def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
+    """Whether a record takes the place of the one known so far: unless it was submitted earlier.
+
+    Of one list of an array and one task of it as well: an array that waits is one row, and the
+    tasks of an older array of the same id are rows of their own.
+    """
+    if known is None or task.submitted_at is None or known.submitted_at is None:
+        return True
+    return task.submitted_at >= known.submitted_at
+
+
+def parse_squeue(printed: str) -> tuple[Record, ...]:
+    """`squeue -h -o SQUEUE_FORMAT`."""
+    return tuple((identity, _queued(*fields)) for identity, fields in _rows(printed, 5))
+
+
+def parse_squeue_names(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    """`squeue -h -o NAMED_FORMAT`: the job's name as well, which may hold anything."""
+    return tuple(
+        (name, identity, _queued(*fields)) for identity, (*fields, name) in _rows(printed, 6)
+    )
+
+
+def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
+    """The end of a task that runs (%e) is only Slurm's guess."""
+    phase, cause = meaning(state, reason)
+    return TaskRecord(
+        phase=phase,
+        slurm_state=state,
+        cause=cause,
+        node=_node(nodes),
+        reason=None if reason in ("", "None") else reason,
+        ended_at=_time(end) if phase is Phase.ENDED else None,
+    )
+
+
+def parse_sinfo_limits(printed: str, partition: str | None) -> Limits:
+    """`sinfo -N -h -a -o SINFO_FORMAT`: the limits of a partition; of a comma list those that hold
+    in each of it; None: of the default one, which bears a star."""
+    wanted = set(partition.split(",")) if partition else set()
+    memory: dict[str, float] = {}
+    minutes: dict[str, int] = {}
+    nodes: dict[str, set[str]] = {}
+    for line in printed.splitlines():
+        name, limit, megabytes, node = (line.split("|") + [""] * 4)[:4]
+        bare = name.rstrip("*")
+        if bare in wanted or (not wanted and name.endswith("*")):
+            memory[bare] = max(memory.get(bare, 0.0), float(megabytes.rstrip("+") or 0))
+            nodes.setdefault(bare, set()).add(node)
+            if found := _minutes(limit):
+                minutes[bare] = found
+    if not nodes:
+        return Limits()
+    return Limits(
+        mem_gb=min(memory.values()) / 1024 or None,
+        time_min=min(minutes.values(), default=None),
+        nodes=frozenset.union(*map(frozenset, nodes.values())),
+    )
+
+
+def _minutes(limit: str) -> int | None:
+    """Of `2-00:00:00`, `4:00:00`, `30:00`; None: `infinite`."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
+    if not found:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (days * 24 + hours) * 60 + minutes
+
+
+def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:
+    for line in printed.splitlines():
+        first, *rest = line.split("|", columns - 1)
+        identity = parse_task_id(first)
+        if identity is not None and len(rest) == columns - 1:
+            yield identity, rest
+
+
+def _with_step(task: TaskRecord, state: str, exit_code: str, max_rss: str) -> TaskRecord:
+    used = max((mb for mb in (task.max_rss_mb, _mb(max_rss)) if mb is not None), default=None)
+    died_of_memory = state.startswith("OUT_OF_ME") or exit_code.endswith(_OOM_SIGNAL)
+    # A task that went on and succeeded, or was cut off by something else, keeps its own cause.
+    if died_of_memory and task.cause is Cause.CRASHED:
+        return replace(task, max_rss_mb=used, cause=Cause.OUT_OF_MEMORY)
+    return replace(task, max_rss_mb=used)
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:  # Unknown, None, N/A
+        return None
+
+
+def _mb(text: str) -> float | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    return float(found[1]) * _UNITS[found[2]] / _MB if found else None
+
+
+def _req_mem_gb(text: str) -> float | None:
+    """GiB of one node, where the row tells.
+
+    `400M` is the whole job's, which is its node's as our tasks have one; so was `400Mn` before
+    Slurm 21.08, whose `400Mc` is a CPU's, and no column tells how many there were. None also for
+    0 (all that the node has) and for what Slurm prints of a number it does not know: 2**64.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])n?", text.strip())
+    gb = float(found[1]) * _UNITS[found[2]] / _GB if found else 0.0
+    return gb if 0 < gb < _ENDLESS_GB else None
+
+
+def _node(text: str) -> str | None:
+    return None if text in ("", "None assigned", "(null)", "n/a") else text

@@ -1,0 +1,108 @@
+"""Every job state that Slurm documents, and what it means here: a total table.
+
+Source: sacct(1) and squeue(1), JOB STATE CODES, Slurm 22.05 to 25.05.
+"""
+
+from enum import StrEnum
+
+from hpc.run.model import Phase
+from pipeline.errors import Cause
+
+
+class SlurmState(StrEnum):
+    BOOT_FAIL = "BOOT_FAIL"
+    CANCELLED = "CANCELLED"
+    COMPLETED = "COMPLETED"
+    COMPLETING = "COMPLETING"
+    CONFIGURING = "CONFIGURING"
+    DEADLINE = "DEADLINE"
+    EXPEDITING = "EXPEDITING"
+    FAILED = "FAILED"
+    LAUNCH_FAILED = "LAUNCH_FAILED"
+    NODE_FAIL = "NODE_FAIL"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    PENDING = "PENDING"
+    POWER_UP_NODE = "POWER_UP_NODE"
+    PREEMPTED = "PREEMPTED"
+    RECONFIG_FAIL = "RECONFIG_FAIL"
+    REQUEUED = "REQUEUED"
+    REQUEUE_FED = "REQUEUE_FED"
+    REQUEUE_HOLD = "REQUEUE_HOLD"
+    RESIZING = "RESIZING"
+    RESV_DEL_HOLD = "RESV_DEL_HOLD"
+    REVOKED = "REVOKED"
+    RUNNING = "RUNNING"
+    SIGNALING = "SIGNALING"
+    SPECIAL_EXIT = "SPECIAL_EXIT"
+    STAGE_OUT = "STAGE_OUT"
+    STOPPED = "STOPPED"
+    SUSPENDED = "SUSPENDED"
+    TIMEOUT = "TIMEOUT"
+    UPDATE_DB = "UPDATE_DB"
+
+
+Meaning = tuple[Phase, Cause | None]
+
+MEANING: dict[SlurmState, Meaning] = {
+    SlurmState.BOOT_FAIL: (Phase.ENDED, Cause.NODE),
+    SlurmState.CANCELLED: (Phase.ENDED, Cause.CANCELLED),
+    SlurmState.COMPLETED: (Phase.ENDED, Cause.NO_OUTPUT),
+    SlurmState.COMPLETING: (Phase.ACTIVE, None),
+    SlurmState.CONFIGURING: (Phase.WAITING, None),
+    SlurmState.DEADLINE: (Phase.ENDED, Cause.TIMEOUT),
+    SlurmState.EXPEDITING: (Phase.WAITING, None),
+    SlurmState.FAILED: (Phase.ENDED, Cause.CRASHED),
+    SlurmState.LAUNCH_FAILED: (Phase.ENDED, Cause.NODE),
+    SlurmState.NODE_FAIL: (Phase.ENDED, Cause.NODE),
+    SlurmState.OUT_OF_MEMORY: (Phase.ENDED, Cause.OUT_OF_MEMORY),
+    SlurmState.PENDING: (Phase.WAITING, None),
+    SlurmState.POWER_UP_NODE: (Phase.WAITING, None),
+    SlurmState.PREEMPTED: (Phase.ENDED, Cause.PREEMPTED),
+    SlurmState.RECONFIG_FAIL: (Phase.ENDED, Cause.NODE),
+    SlurmState.REQUEUED: (Phase.WAITING, None),
+    SlurmState.REQUEUE_FED: (Phase.WAITING, None),
+    SlurmState.REQUEUE_HOLD: (Phase.HELD, None),
+    SlurmState.RESIZING: (Phase.ACTIVE, None),
+    SlurmState.RESV_DEL_HOLD: (Phase.HELD, None),
+    # A federation's sibling runs the job: for this cluster it is over, and nobody ran it here.
+    SlurmState.REVOKED: (Phase.ENDED, Cause.LOST),
+    SlurmState.RUNNING: (Phase.ACTIVE, None),
+    SlurmState.SIGNALING: (Phase.ACTIVE, None),
+    SlurmState.SPECIAL_EXIT: (Phase.HELD, None),
+    SlurmState.STAGE_OUT: (Phase.ACTIVE, None),
+    SlurmState.STOPPED: (Phase.ACTIVE, None),
+    SlurmState.SUSPENDED: (Phase.ACTIVE, None),
+    SlurmState.TIMEOUT: (Phase.ENDED, Cause.TIMEOUT),
+    SlurmState.UPDATE_DB: (Phase.ACTIVE, None),
+}
+
+# A held job is PENDING to squeue; only its reason tells. The texts with spaces are those of
+# slurmctld's state_desc ("job requeued in held state", "launch failed requeued held", …).
+_HELD_REASONS = (
+    *("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state"),
+    # As it was asked for it can never run: it waits for a person too.
+    *("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "DependencyNeverSatisfied"),
+    *("MaxWallDurationPerJobLimit", "MaxMemPerLimit", "InvalidQOS", "InvalidAccount"),
+)
+
+
+def meaning(shown: str, reason: str = "") -> Meaning:
+    """Of a state as sacct or squeue shows it ("CANCELLED by 1001", a cut "CANCELLED+").
+
+    A word that this table does not know is taken as alive: nothing may be submitted on a guess.
+    """
+    word = shown.split(" ", 1)[0].rstrip("+*")
+    state = next((state for state in SlurmState if state == word), None)
+    if state is None and word:
+        longer = [state for state in SlurmState if state.startswith(word)]
+        state = longer[0] if len(longer) == 1 else None
+    if state is None:
+        return Phase.ACTIVE, None
+    if state is SlurmState.PENDING and _is_hold(reason):
+        return Phase.HELD, None
+    return MEANING[state]
+
+
+def _is_hold(reason: str) -> bool:
+    words = reason.replace("_", " ")  # as scontrol prints them
+    return any(held in words for held in _HELD_REASONS)

@@ -1,0 +1,139 @@
+"""submitit's Slurm executor, taught three things it cannot do: an array of chosen indices, an array
+of one, and to wait until its orders lie beside it.
+
+submitit writes `--array=0-(n-1)`, names the tasks' orders by position, and moves them to their
+place only after sbatch has returned: a submitter that dies in between loses the array, and a task
+that starts at once waits 60 s for its order. Relies on private names of submitit 1.5.4.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import DelayedSubmission, JobPaths
+
+from hpc.executors.slurm.client import Slurm
+from hpc.run.array_indices import format_indices
+from hpc.run.model import Submission
+from hpc.run.resources import Resources, megabytes
+from pipeline import files
+from pipeline.model import WorkOrder
+from pipeline.run_files import last_words
+from pipeline.worker.submitit_task import ShardTask
+
+# Not --hold: Slurm takes on hold what it could never start, and refuses nothing of it.
+NOT_BEFORE_RELEASE = "now+365days"
+# --signal comes this long before the time limit (Slurm: and up to a minute earlier). Leaving in
+# order takes the drain and a part, half a minute; a short limit should not be spent on it.
+LONGEST_WARNING_S, SHORTEST_WARNING_S = 90, 30
+WARNING_SHARE = 0.15
+
+
+class WaitingArrayExecutor(submitit.SlurmExecutor):
+    """One array, submitted to wait for its release.
+
+    Args:
+        folder: where submitit keeps its files and logs.
+        requeues: how often a task that nears its time limit may put itself back into the queue,
+            under the same job id and as the same attempt; 0 leaves that to our plan.
+    """
+
+    def __init__(self, folder: Path, resources: Resources, *, requeues: int = 0) -> None:
+        super().__init__(folder, max_num_timeout=requeues, python=resources.python)
+        self._resources = resources
+        self._requeues = requeues
+
+    @classmethod
+    def affinity(cls) -> int:
+        """We never choose by it: the configuration names the executor."""
+        return 1
+
+    def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[str, ...]) -> int:
+        """sbatch; the array's job id. Raises SlurmError, with sbatch's own words.
+
+        Args:
+            after: jobs or tasks that must have ended, however, before the first task starts.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
+        self.parameters["map_count"] = len(submission.plan.indices)
+        script = self.folder / "sbatch.sh"
+        text = self._make_submission_file_text(self._submitit_command_str, submission.job_name)
+        files.write_text(script, text)
+        return slurm.submit(script)
+
+    def write_orders(self, submission: Submission, run_dir: Path) -> None:
+        """Each task's order where submitit looks for it. May be done again."""
+        timeout_min = self._resources.time_min
+        for index in submission.plan.indices:
+            order = DelayedSubmission(
+                ShardTask(self._requeues), work_order(submission, index, run_dir)
+            )
+            order.set_timeout(timeout_min, self._requeues)
+            paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
+            # Whole, since a released task may be reading; not fsynced one by one: 10,000 of them
+            # would take minutes, and nothing starts before all are there.
+            temporary = paths.submitted_pickle.with_name(f".tmp-{paths.submitted_pickle.name}")
+            order.dump(temporary)
+            temporary.replace(paths.submitted_pickle)
+
+
+def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
+    return WorkOrder(
+        run_dir=str(run_dir),
+        shard_index=submission.plan.offset + index,
+        array_task_index=index,
+        attempt=submission.number,
+        parallel_tasks=submission.plan.parallel_tasks,
+        crashed=",".join(map(str, submission.crashed.get(index, ()))),
+    )
+
+
+def _parameters(
+    folder: Path, resources: Resources, submission: Submission, after: tuple[str, ...]
+) -> dict[str, Any]:
+    plan = submission.plan
+    given: dict[str, Any] = {
+        "job_name": submission.job_name,
+        "partition": resources.partition,
+        "account": resources.account,
+        "time": resources.time_min,
+        "mem": megabytes(resources.mem_gb),
+        "cpus_per_task": resources.cpus,
+        "gres": resources.gres,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "exclude": resources.exclude,
+        "dependency": "afterany:" + ":".join(after) if after else None,
+        "setup": [_forget_last_words(folder, plan.offset), *resources.setup],
+        "signal_delay_s": _warning_s(resources.time_min),
+        "stderr_to_stdout": True,
+        # One process per shard. Without --ntasks, srun starts as many copies as fit into the CPUs
+        # that Slurm allocated, and Slurm allocates more than were asked for where it hands out
+        # whole cores or nodes, or where --mem exceeds MaxMemPerCPU (datatrove#296,
+        # submitit#1727). Since Slurm 22.05 a step no longer inherits the job's --cpus-per-task.
+        "srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={resources.cpus}"],
+        "additional_parameters": {
+            **resources.extra,
+            "nodes": 1,
+            "ntasks": 1,
+            "array": f"{format_indices(plan.indices)}%{plan.throttle}",
+            "begin": NOT_BEFORE_RELEASE,
+        },
+    }
+    # No wckey: submitit's default is refused where AccountingStorageEnforce has wckeys.
+    return {**{key: value for key, value in given.items() if value is not None}, "wckey": None}
+
+
+def _warning_s(time_min: int) -> int:
+    share = round(WARNING_SHARE * 60 * time_min)
+    return max(SHORTEST_WARNING_S, min(LONGEST_WARNING_S, share))
+
+
+def _forget_last_words(folder: Path, offset: int) -> str:
+    """A line of the batch script: a requeued life that dies before its worker starts must not be
+    judged by its forerunner's words."""
+    name = last_words.path_of(Path(), 0, 0).name.removeprefix("00000")
+    shard = f'"$(printf %05d $((SLURM_ARRAY_TASK_ID + {offset})))"'
+    return f"rm -f {shlex.quote(str(folder))}/{shard}{name}"

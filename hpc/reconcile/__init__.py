@@ -1,0 +1,1 @@
+"""Observe a run, judge it, plan what to do, and do it."""

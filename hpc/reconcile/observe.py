@@ -1,0 +1,170 @@
+"""All that can be known of a run at one moment: its folder first and last, Slurm in between.
+
+Slurm is asked before the outputs are looked at for good: a task seen to have ended has published
+by then, or never will.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc.executors.local import executor
+from hpc.executors.slurm import query
+from hpc.executors.slurm.client import Slurm
+from hpc.run import outputs, run_folder, submissions
+from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
+from pipeline import files
+from pipeline.run_files import heartbeat, last_words
+from pipeline.run_files.checkpoint import rows_by_attempt
+from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.manifest import log_path, work_path
+from pipeline.run_files.output import Verdict
+from pipeline.worker.crash_journal import trials_by_attempt
+
+ANSWERED = ".slurm-answered"
+
+
+def observe(
+    run: Run, slurm: Slurm | None, *, whole: bool = False, lock_is_ours: bool = False
+) -> Observation:
+    """Looks at folder and Slurm.
+
+    Args:
+        slurm: None for a run of the local executor.
+        whole: also ask for the attempts of shards that are done, for the history.
+        lock_is_ours: the caller holds the run's lock, and so no task of the local executor lives.
+    """
+    released = [one for one in submissions.read_submissions(run) if one.released_at]
+    verdicts = outputs.verify_outputs(run)
+    asked = [
+        one
+        for one in released
+        if whole or not all(verdicts[shard].verified for shard in one.plan.shards)
+    ]
+    now = datetime.now(UTC)
+    if slurm is None:
+        in_use = not lock_is_ours and run_folder.is_locked(run)
+        found, trouble = executor.records(run, asked, in_use=in_use), None
+    else:
+        found, trouble = query.query_tasks(slurm, asked)
+        if asked and trouble is None:
+            _remember_answer(run.folder, now)
+    if asked:
+        verdicts = outputs.verify_outputs(run)
+    return Observation(
+        at=now,
+        shards=_facts(run, released, verdicts, found, whole),
+        answered=trouble is None,
+        last_answer=_last_answer(run.folder),
+        trouble=trouble,
+    )
+
+
+def _facts(
+    run: Run,
+    released: list[Submission],
+    verdicts: tuple[Verdict, ...],
+    found: Records,
+    whole: bool,
+) -> tuple[ShardFacts, ...]:
+    worked_on = _names(run.folder / "work")
+    traces = {
+        shard.index: _trace(run, shard.index)
+        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+        if not verdict.verified and f"{shard.index:05d}" in worked_on
+    }
+    attempts: dict[int, list[Attempt]] = {}
+    for one in released:
+        spoken = _names(log_path(run.folder, one.number))
+        for index in one.plan.indices:
+            at = one.plan.offset + index
+            words: LastWords | None = None
+            if last_words.path_of(run.folder, one.number, at).name in spoken and (
+                whole or not verdicts[at].verified
+            ):
+                words = last_words.read(run.folder, one.number, at)
+            assert one.released_at
+            trace = traces.get(at, _NO_TRACE)
+            attempts.setdefault(at, []).append(
+                Attempt(
+                    number=one.number,
+                    array_job_id=one.array_job_id,
+                    array_task_index=index,
+                    submitted_at=one.released_at,
+                    record=found.get((one.number, index)),
+                    words=words,
+                    ask=one.plan.ask,
+                    rows=trace.rows.get(one.number, 0),
+                    trials=trace.trials.get(one.number, 0),
+                    restarted=index in one.restarted,
+                    forced=one.forced,
+                )
+            )
+    facts = []
+    for shard, verdict in zip(run.manifest.shards, verdicts, strict=True):
+        own = attempts.get(shard.index, [])
+        trace = traces.get(shard.index, _NO_TRACE)
+        beat = _heartbeat(run, shard.index, own)
+        facts.append(
+            ShardFacts(
+                index=shard.index,
+                posts=shard.posts,
+                output=verdict,
+                attempts=tuple(own),
+                rows=min(sum(trace.rows.values()), shard.posts),
+                heartbeat=beat,
+                left_behind=None if beat else _left_behind(run, shard.index, trace),
+            )
+        )
+    return tuple(facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What a shard's attempts left in its work folder, by their numbers."""
+
+    rows: dict[int, int]
+    trials: dict[int, int]
+
+
+_NO_TRACE = _Trace({}, {})
+
+
+def _trace(run: Run, index: int) -> _Trace:
+    folder = work_path(run.folder, index)
+    return _Trace(rows_by_attempt(folder), trials_by_attempt(folder))
+
+
+def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | None:
+    """Only of a task that runs: no more files are opened than that."""
+    if not attempts or attempts[-1].phase is not Phase.ACTIVE:
+        return None
+    return heartbeat.read(work_path(run.folder, index), attempts[-1].number)
+
+
+def _left_behind(run: Run, index: int, trace: _Trace) -> Heartbeat | None:
+    """Of the newest attempt that kept rows and left one: what is paid for stays counted while a
+    shard waits for its next attempt."""
+    beats = (heartbeat.read(work_path(run.folder, index), n) for n in sorted(trace.rows)[::-1])
+    return next((beat for beat in beats if beat), None)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def _remember_answer(folder: Path, at: datetime) -> None:
+    with contextlib.suppress(OSError):  # only a memory, as in `outputs`
+        files.write_text(folder / ANSWERED, at.isoformat())
+
+
+def _last_answer(folder: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat((folder / ANSWERED).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,83 @@
+"""The whole database again from the run folders: they are the truth, the database a gathering."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc.database import gather_outputs
+from hpc.database.gather_outputs import Gathered
+from hpc.reconcile import run_status
+from hpc.run import run_folder
+from hpc.run.model import Run
+from pipeline.database import duckdb_file, history
+from pipeline.errors import RunError
+from pipeline.text import counted
+
+
+def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
+    """Gathers all runs beside this one that share its database into a new file, oldest first, and
+    puts that in the old one's place, which is kept under another name.
+
+    Raises RunError where the database has rows of runs whose folders are gone: those would be lost.
+    """
+    database = Path(run.manifest.database)
+    root = run.folder.parent
+    busy = f"a submit or another rebuild is at work under {root}: wait for it"
+    with run_folder.locked(root, busy):
+        runs = [
+            other
+            for other in map(run_folder.load, run_folder.all_runs(root))
+            if other.manifest.database == run.manifest.database
+        ]
+        _refuse_to_lose(database, runs)
+        fresh = database.with_name(f"{database.name}.rebuilding-{uuid.uuid4().hex[:8]}")
+        try:
+            total = _gather_all(runs, fresh, say)
+            if database.exists():
+                stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+                old = database.with_name(f"{database.name}.replaced-{stamp}")
+                database.rename(old)
+                say(f"the old database is kept as {old}")
+            fresh.rename(database)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return total
+
+
+def _refuse_to_lose(database: Path, runs: list[Run]) -> None:
+    if not database.exists():
+        return
+    here = {run.run_id for run in runs}
+    with duckdb_file.opened(database) as labels:  # for writing: nobody may be gathering now
+        gone = {
+            run_id: count
+            for run_id, count in history.rows_by_run(labels).items()
+            if run_id not in here
+        }
+    if gone:
+        listed = ", ".join(
+            f"{run_id} ({counted(count, 'row')})" for run_id, count in sorted(gone.items())
+        )
+        raise RunError(
+            f"{database} has rows of runs whose folders are gone, and a rebuild would lose them: "
+            f"{listed}; put the folders back first"
+        )
+
+
+def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> Gathered:
+    done: list[Gathered] = []
+    for one in runs:
+        now = run_status.look(one, run_status.slurm_of(one), whole=True)
+        done.append(gather_outputs.gather(one, now.observation, now.judged, database=database))
+        say(f"run {one.run_id}: {run_status.describe_gathered(done[-1])}")
+    return Gathered(
+        rows_before=0,
+        rows_added=sum(one.rows_added for one in done),
+        rows_after=sum(one.rows_added for one in done),
+        unlabelable=sum(one.unlabelable for one in done),
+        already_present=sum(one.already_present for one in done),
+        rejected=tuple(line for one in done for line in one.rejected),
+        set_aside=sum(one.set_aside for one in done),
+        shards=sum(one.shards for one in done),
+    )

@@ -1,0 +1,1 @@
+"""Compare the labels of two names: measures, intervals, calibration."""

@@ -1,0 +1,1 @@
+"""Read the backlog of posts, select the unlabeled ones, and write shards."""

@@ -1,1 +1,0 @@
-"""One per-minute quota, shared by all tasks of all runs that use a key."""

@@ -1,0 +1,1 @@
+"""Start, watch and stop the LLM server that a task runs for itself."""

@@ -1,1 +1,0 @@
-"""Sequence classifiers that run in the task itself, by transformers."""

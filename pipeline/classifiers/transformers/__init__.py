@@ -1,0 +1,1 @@
+"""Classify with a sequence-classification model that runs in the task."""

@@ -1,0 +1,1 @@
+"""Read the configuration: YAML, keys, secrets."""

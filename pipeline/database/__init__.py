@@ -1,0 +1,1 @@
+"""The DuckDB file: label tables, history, watermark."""

@@ -1,0 +1,1 @@
+"""The files of a run that the login node and the compute nodes share."""

@@ -1,0 +1,127 @@
+"""A running task's sign of life: one small file, replaced every few seconds, that tells a task that
+works from one that hangs, what its service complains of, and what its answers cost so far."""
+
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline import cost_columns, files
+
+HEARTBEAT_SECONDS = 15.0
+LONGEST_ERROR = 200
+_RATE_BEATS = 20  # the rate is that of the last five minutes
+_ENDING = ".heartbeat.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """Times are UTC. `rows` of `posts` are answered, those of former lives counted;
+    `progress_at` is when `rows` last grew, or when this life started; `last_error` is '' while the
+    service has no complaint. `counts` sums up what these rows cost, `counts_per_minute` says how
+    fast that grew lately; an older version's file has neither."""
+
+    written_at: datetime
+    progress_at: datetime
+    rows: int
+    posts: int
+    rate_per_minute: float
+    last_error: str
+    node: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    counts_per_minute: Mapping[str, float] = field(default_factory=dict)
+
+
+def path_of(folder: Path, attempt: int) -> Path:
+    return folder / f"{attempt:04d}{_ENDING}"
+
+
+def read(folder: Path, attempt: int) -> Heartbeat | None:
+    """The last sign of an attempt at the shard of this work folder; None where there is none."""
+    try:
+        values = json.loads(path_of(folder, attempt).read_text(encoding="utf-8"))
+        times = {key: datetime.fromisoformat(values[key]) for key in ("written_at", "progress_at")}
+        sums = {
+            "counts": cost_columns.read(values.get("counts")),
+            "counts_per_minute": cost_columns.read_rates(values.get("counts_per_minute")),
+        }
+        # A newer version's file may say more; a supervisor that was started before reads it too.
+        known = {key: values[key] for key in values if key in Heartbeat.__dataclass_fields__}
+        return Heartbeat(**{**known, **times, **sums})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def clear(folder: Path) -> None:
+    """Removes those of a shard that is published; a life that still runs writes its own again."""
+    for path in (*folder.glob(f"[0-9]*{_ENDING}"), *folder.glob(f".tmp-*{_ENDING}")):
+        path.unlink(missing_ok=True)
+
+
+class HeartbeatWriter:
+    """Beats when told of the time, at most every HEARTBEAT_SECONDS.
+
+    Args:
+        rows: answered before this life.
+        trouble: what is going wrong at the moment, without any key.
+        spent: what all answers so far cost; asked at every beat.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        attempt: int,
+        posts: int,
+        rows: int,
+        node: str,
+        trouble: Callable[[], str],
+        spent: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._path = path_of(folder, attempt)
+        self._posts = posts
+        self._rows = rows
+        self._node = node
+        self._trouble = trouble
+        self._spent = spent
+        now = time.monotonic()
+        self._progress = now
+        self._beats = deque([(now, rows, spent())], maxlen=_RATE_BEATS)
+        self.beat(now)
+
+    def tick(self, now: float, rows: int) -> None:
+        """`now` by the monotonic clock. Called for every answer, so nearly nothing."""
+        if rows != self._rows:
+            self._rows = rows
+            self._progress = now
+        if now >= self._due:
+            self.beat(now)
+
+    def beat(self, now: float) -> None:
+        self._due = now + HEARTBEAT_SECONDS
+        since, rows, before = self._beats[0]
+        spent = self._spent()
+        self._beats.append((now, self._rows, spent))
+        written_at = datetime.now(UTC)
+        beat = Heartbeat(
+            written_at=written_at,
+            progress_at=written_at - timedelta(seconds=now - self._progress),
+            rows=self._rows,
+            posts=self._posts,
+            rate_per_minute=round(60 * (self._rows - rows) / (now - since), 1)
+            if now > since
+            else 0.0,
+            last_error=self._trouble()[:LONGEST_ERROR],
+            node=self._node,
+            counts=spent,
+            counts_per_minute=cost_columns.per_minute(spent, before, now - since),
+        )
+        # Only a sign: a full disk or a cleared folder must not end a task that can still work.
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with files.appearing_whole(self._path, sync=False) as temporary:
+                temporary.write_text(json.dumps(asdict(beat), default=str), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Talk to an HTTP service: retries, concurrency, quota."""

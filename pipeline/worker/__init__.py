@@ -1,0 +1,1 @@
+"""Label one shard: the process that runs on a compute node."""

@@ -1,0 +1,167 @@
+"""A user's working folder on one machine: a backlog, a configuration, the verbs as processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from hpc.reconcile import run_status
+from hpc.run import run_folder
+from hpc.run.model import Run
+from hpc.run.resources import Resources
+from pipeline.model import JsonObject
+from tests.pipeline import run_builders, scripted_classifier
+from tests.pipeline.backlog.source_files import json_lines_file
+from tests.pipeline.run_builders import SourcePost
+
+ROOT = Path(__file__).parents[2]
+STAMP = "%Y-%m-%d-%H:%M:%S"
+Done = subprocess.CompletedProcess[str]
+Process = subprocess.Popen[str]
+
+
+class Bench:
+    """`backlog` and `config` write what a user has; `hpc` and `start` run a verb there; `tell` says
+    what a shard's first lives do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.words = folder / "words"
+        self.words.mkdir()
+        self.path = folder / "run.yaml"
+        self.site = scripted_classifier.install(folder)
+        entry = "[pipeline.classifiers]\nscripted = tests.hpc.scripted_tasks:Told\n"
+        (self.site / "scripted-1.dist-info" / "entry_points.txt").write_text(entry)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
+        self.env = {**inherited, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, self.site)))}
+
+    def backlog(self, rows: Sequence[SourcePost]) -> Path:
+        given = [(post.uri, post.text, f"{post.preprocessing_timestamp:{STAMP}}") for post in rows]
+        return json_lines_file(self.folder / "posts.jsonl", given)
+
+    def config(self, posts: int | None = None, **sections: Any) -> Path:
+        """Two shards of the scripted classifier; sections are overruled key by key. With `posts`
+        also a backlog of so many."""
+        if posts is not None:
+            self.backlog(run_builders.posts(posts))
+        values: dict[str, Any] = {
+            "name": "test",
+            "backlog": {"source": "posts.jsonl"},
+            "sharding": {"shards": 2},
+            "classifier": scripted_classifier.options(self.folder, words=str(self.words)),
+            "cluster": {"executor": "local", "max_parallel": 2},
+        }
+        for name, section in sections.items():
+            both = isinstance(section, dict) and isinstance(values.get(name), dict)
+            fresh = name == "classifier" and "type" in section
+            values[name] = {**values[name], **section} if both and not fresh else section
+        self.path.write_text(yaml.safe_dump(values))
+        return self.path
+
+    def tell(self, shard: int, words: str) -> None:
+        (self.words / str(shard)).write_text(words)
+
+    def start(self, verb: str, *arguments: object, env: Mapping[str, str] | None = None) -> Process:
+        return self._process(["-m", f"hpc.{verb}", *map(str, arguments)], env)
+
+    def python(self, code: str, *arguments: object) -> Done:
+        return ended(self._process(["-c", code, *map(str, arguments)]))
+
+    def _process(self, arguments: list[str], env: Mapping[str, str] | None = None) -> Process:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def hpc(self, verb: str, *arguments: object, env: Mapping[str, str] | None = None) -> Done:
+        return ended(self.start(verb, *arguments, env=env))
+
+    def submit(self, *arguments: object) -> Done:
+        return self.hpc("submit", "--config", self.path, *arguments)
+
+    def document(self, verb: str, *arguments: object, code: int = 0) -> dict[str, Any]:
+        """What `--json` prints, the exit code being `code`."""
+        done = self.hpc(verb, *arguments, "--json")
+        assert done.returncode == code, done
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def states(self) -> list[tuple[str, str | None, int]]:
+        """State, cause and attempts of every shard of the newest run."""
+        now = run_status.look(run_folder.load(self.runs()[-1]), None)
+        return [
+            (str(one.state), one.cause and str(one.cause), len(facts.attempts))
+            for one, facts in zip(now.judged, now.observation.shards, strict=True)
+        ]
+
+    def runs(self) -> list[Path]:
+        return run_folder.all_runs(self.folder / "runs")  # in order, also of one second
+
+    def hurry(self) -> None:
+        """From now on the scripted classifier takes no time for a post."""
+        (self.folder / scripted_classifier.HURRY).touch()
+
+    def asked(self) -> Counter[str]:
+        return scripted_classifier.asked(self.folder)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "labels.duckdb"), read_only=True) as database:
+            return database.execute(sql).fetchall()
+
+    def listing(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+
+
+def ended(process: Process, *, within: float = 60.0) -> Done:
+    """Its exit code and what it printed."""
+    try:
+        out, err = process.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Done(process.args, process.returncode, out, err)
+
+
+def said(done: Done) -> tuple[int, str]:
+    """Exit code and stderr, which holds no traceback."""
+    assert "Traceback" not in done.stderr + done.stdout, done
+    return done.returncode, done.stderr
+
+
+def uris(count: int, first: int = 0) -> list[str]:
+    return [run_builders.uri(number) for number in range(first, first + count)]
+
+
+def once(count: int) -> Counter[str]:
+    """What was asked where nothing was paid for twice."""
+    return Counter(uris(count))
+
+
+LOCAL: JsonObject = {
+    "executor": "local",
+    "max_parallel": 2,
+    "grace_seconds": 0.0,
+    "poll_seconds": 0.01,
+    "resources": asdict(Resources(python=sys.executable)),
+}
+
+
+def valence_run(folder: Path, count: int, *, shards: int = 2, **more: Any) -> Run:
+    """A planned run of the local executor, without a task."""
+    rows = more.pop("rows", None) or run_builders.posts(count)
+    made, _ = run_builders.make_run(folder, rows, shards=shards, cluster=LOCAL, **more)
+    return run_folder.load(made)

@@ -1,0 +1,247 @@
+"""Gathering: any number of times, every row accounted for, nothing of another run."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from hpc.database import gather_outputs
+from hpc.database.gather_outputs import Gathered
+from hpc.reconcile import run_status
+from hpc.run.model import Run
+from pipeline.errors import BusyError, RunError
+from pipeline.model import Answer
+from pipeline.run_files.manifest import output_path
+from tests.hpc.cli_bench import valence_run
+from tests.pipeline import run_builders
+from tests.pipeline.run_builders import uri
+
+OTHER = "20240602T120000-valence-89abcdef"
+
+
+def gather(run: Run) -> Gathered:
+    now = run_status.look(run, None, whole=True)
+    return gather_outputs.gather(run, now.observation, now.judged)
+
+
+def counted(before: int, added: int, after: int, **more: Any) -> Gathered:
+    return Gathered(**{
+        "rows_before": before, "rows_added": added, "rows_after": after, "unlabelable": 0,
+        "already_present": 0, "rejected": (), "set_aside": 0, "shards": 1, **more,
+    })  # fmt: skip
+
+
+def negative(at_uri: str) -> Answer:
+    return Answer(at_uri, {"compound": -0.5, "valence_label": "negative"})
+
+
+def hopeless(at_uri: str) -> Answer:
+    return Answer(at_uri, reason="text_too_short")
+
+
+def publish(run: Run, index: int, answer: Any = None, attempt: int = 1) -> None:
+    run_builders.publish_shard(run.folder, run.manifest, index, answer=answer, attempt=attempt)
+
+
+def labels(run: Run) -> dict[str, tuple[str, str, int]]:
+    """By uri: the label, the run and the attempt."""
+    rows = query(
+        run, "SELECT uri, coalesce(valence_label, reason), run_id, attempt FROM labels_valence"
+    )
+    return {at: (label, run_id, attempt) for at, label, run_id, attempt in rows}
+
+
+def query(run: Run, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(run.manifest.database, read_only=True) as database:
+        return database.execute(sql).fetchall()
+
+
+def damage(path: Path) -> None:
+    """Flips a byte of the first page's data, behind its checksum; the footer stays good."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    start = column.dictionary_page_offset or column.data_page_offset
+    content = bytearray(path.read_bytes())
+    content[start + column.total_compressed_size - 1] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_what_is_published_is_gathered_and_gathering_again_adds_nothing(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    assert gather(run) == counted(0, 4, 4)
+    publish(run, 1, hopeless)
+    assert gather(run) == counted(4, 3, 7, unlabelable=3)
+    before = labels(run)
+    assert gather(run) == gather(run) == counted(7, 0, 7, shards=0)
+    assert labels(run) == before
+    assert before == {
+        **{uri(n): ("positive", run.run_id, 1) for n in range(4)},
+        **{uri(n): ("text_too_short", run.run_id, 1) for n in range(4, 7)},
+    }
+
+
+def test_a_redone_shard_replaces_its_rows_and_no_others(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    publish(run, 1)
+    assert gather(run) == counted(0, 7, 7, shards=2)
+    output_path(run.folder, 0).unlink()
+    publish(run, 0, negative, attempt=2)
+    assert gather(run) == counted(7, 0, 7)
+    assert labels(run) == {
+        **{uri(n): ("negative", run.run_id, 2) for n in range(4)},
+        **{uri(n): ("positive", run.run_id, 1) for n in range(4, 7)},
+    }
+
+
+def test_rows_that_went_away_come_back_with_a_redone_shard(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    gather(run)
+    with duckdb.connect(run.manifest.database) as database:
+        database.execute(f"DELETE FROM labels_valence WHERE uri = '{uri(0)}'")
+    assert gather(run) == counted(3, 0, 3, shards=0)
+    output_path(run.folder, 0).unlink()
+    publish(run, 0)
+    assert gather(run) == counted(3, 1, 4)
+
+
+def test_posts_that_another_run_has_labelled_are_left_as_they_are(tmp_path: Path) -> None:
+    first = valence_run(tmp_path, 4, shards=1)
+    publish(first, 0)
+    gather(first)
+    second = valence_run(tmp_path, 6, shards=2, run_id=OTHER)
+    publish(second, 0, negative)
+    publish(second, 1, negative)
+    assert gather(second) == counted(4, 2, 6, already_present=4, shards=2)
+    assert labels(first) == {
+        **{uri(n): ("positive", first.run_id, 1) for n in range(4)},
+        **{uri(n): ("negative", second.run_id, 1) for n in range(4, 6)},
+    }
+    assert gather(second) == counted(6, 0, 6, shards=0)
+
+
+def test_an_output_with_a_damaged_page_is_set_aside_and_its_shard_is_not_done(
+    tmp_path: Path,
+) -> None:
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    publish(run, 1)
+    path = output_path(run.folder, 0)
+    damage(path)
+    gathered = gather(run)
+    (line,) = gathered.rejected
+    assert line.startswith(f"{path}: it cannot be read: ")
+    assert line.endswith(": set aside as 00000.parquet.damaged")
+    assert gathered == counted(0, 3, 3, rejected=(line,), set_aside=1)
+    assert not path.exists()
+    assert path.with_name("00000.parquet.damaged").exists()
+    now = run_status.look(run, None)
+    assert [str(one.state) for one in now.judged] == ["planned", "done"]
+
+
+def test_a_damaged_output_of_a_gathered_shard_takes_no_labels_away(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    gather(run)
+    damage(output_path(run.folder, 0))
+    assert gather(run) == counted(4, 0, 4, shards=0)
+
+
+def test_an_output_of_another_run_or_shard_is_named_and_left_where_it_is(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 7)
+    other = valence_run(tmp_path, 7, run_id=OTHER)
+    publish(other, 0)
+    publish(run, 1)
+    foreign = output_path(run.folder, 0)
+    foreign.parent.mkdir(exist_ok=True)
+    shutil.copy(output_path(other.folder, 0), foreign)
+    line = f"{foreign}: left out: its receipt is not this shard's: hpc.run_id is {other.run_id}"
+    assert gather(run) == counted(0, 3, 3, rejected=(line,))
+    shutil.copy(output_path(run.folder, 1), foreign)
+    line = f"{foreign}: left out: its receipt is not this shard's: hpc.shard_index is 1"
+    assert gather(run) == counted(3, 0, 3, rejected=(line,), shards=0)
+    assert foreign.exists()
+
+
+HOLDER = (
+    "import duckdb, sys\n"
+    "connection = duckdb.connect(sys.argv[1])\n"
+    "print('held', flush=True)\n"
+    "sys.stdin.read()"
+)
+
+
+def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 0.3)
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, run.manifest.database],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        with pytest.raises(BusyError) as raised:
+            gather(run)
+        assert str(raised.value).startswith(
+            f"the database {run.manifest.database} is in use by another process: "
+        )
+        assert str(holder.pid) in str(raised.value)
+        # Only a line of `status` hangs on this: it is not worth waiting for.
+        monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 600.0)
+        assert not gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+    finally:
+        holder.communicate()
+    assert gather(run) == counted(0, 4, 4)
+    assert gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+
+
+def test_a_database_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    with duckdb.connect(run.manifest.database) as database:
+        database.execute("CREATE TABLE runs (day DATE)")
+    with pytest.raises(RunError) as raised:
+        gather(run)
+    assert str(raised.value).startswith(
+        f"{run.manifest.database} is not a database of this program: "
+    )
+    assert query(run, "SELECT table_name FROM duckdb_tables()") == [("runs",)]
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    database = Path(run.manifest.database)
+    database.write_text("dear diary\n" * 1000)
+    with pytest.raises(RunError) as raised:
+        gather(run)
+    assert str(raised.value).startswith(f"the database {database} cannot be opened: ")
+    assert not gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+    assert database.read_text() == "dear diary\n" * 1000
+
+
+def test_a_column_of_another_type_is_named(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    gather(run)
+    with duckdb.connect(run.manifest.database) as database:
+        database.execute("ALTER TABLE labels_valence ALTER compound TYPE VARCHAR")
+    output_path(run.folder, 0).unlink()
+    publish(run, 0)
+    with pytest.raises(RunError) as raised:
+        gather(run)
+    assert str(raised.value) == (
+        "table labels_valence: column compound is VARCHAR, and DOUBLE in this run's outputs: give "
+        "the configuration another name"
+    )
+    assert query(run, "SELECT count(*) FROM labels_valence") == [(4,)]

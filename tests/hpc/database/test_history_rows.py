@@ -1,0 +1,106 @@
+"""The record of runs, shards and attempts in the database: what the lab asked for."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipeline import __version__
+from pipeline.run_files.manifest import output_path
+from tests.hpc.cli_bench import Bench, said, valence_run
+from tests.hpc.conftest import Here
+from tests.hpc.database.test_gather_outputs import damage
+from tests.pipeline import run_builders
+from tests.pipeline.run_builders import FIRST_TIME
+
+
+def second(number: int) -> datetime:
+    return FIRST_TIME + timedelta(seconds=number)
+
+
+def is_recent(moment: datetime) -> bool:
+    """Stored without a time zone, in UTC."""
+    return abs(datetime.now(UTC).replace(tzinfo=None) - moment) < timedelta(minutes=5)
+
+
+def test_a_run_its_shards_and_every_attempt_are_recorded(bench: Bench) -> None:
+    bench.config(posts=5)
+    bench.tell(1, "fail die")
+    assert said(bench.submit()) == (0, "")
+    (run,) = bench.runs()
+    (row,) = bench.query("SELECT * EXCLUDE (created_at, config_hash) FROM runs")
+    assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None)
+    assert bench.query(
+        "SELECT * EXCLUDE (publication, gathered_at) FROM shards ORDER BY shard_index"
+    ) == [
+        (run.name, 0, 3, second(0), second(2), "done", None, 1),
+        (run.name, 1, 2, second(3), second(4), "done", None, 3),
+    ]
+    attempts = bench.query(
+        "SELECT shard_index, attempt, array_job_id, array_task_index, slurm_state, cause, "
+        "exit_code FROM attempts ORDER BY 1, 2"
+    )
+    assert attempts == [
+        (0, 1, None, 0, "ended", None, "0"),
+        (1, 1, None, 1, "failed", "crashed", "1"),
+        (1, 2, None, 1, "killed by SIGKILL", "crashed", "-9"),
+        (1, 3, None, 1, "ended", None, "0"),
+    ]
+    rows: list[tuple[Any, ...]] = bench.query(
+        "SELECT created_at, submitted_at, started_at, ended_at, elapsed_s "
+        "FROM attempts JOIN runs USING (run_id)"
+    )
+    for created, submitted, started, ended, elapsed_s in rows:
+        assert is_recent(created)
+        assert created <= submitted
+        assert submitted.replace(microsecond=0) <= started <= ended
+        assert elapsed_s == (ended - started).total_seconds()
+    (gathered_at,) = bench.query("SELECT min(gathered_at) FROM shards")[0]
+    assert is_recent(gathered_at)
+
+
+def test_the_watermark_waits_for_a_shard_that_has_no_labels(bench: Bench, here: Here) -> None:
+    bench.config(posts=9, sharding={"shards": 3}, retry={"max_attempts": 1})
+    bench.tell(1, "fail")
+    assert said(bench.submit())[0] == 1
+    assert bench.query("SELECT state, cause, attempts FROM shards ORDER BY shard_index") == [
+        ("done", None, 1),
+        ("blocked", "crashed", 1),
+        ("done", None, 1),
+    ]
+    assert bench.query("SELECT state FROM runs") == [("blocked",)]
+    assert bench.query("SELECT watermark FROM watermarks") == [(second(2),)]
+    assert said(bench.hpc("resubmit", "--force"))[0] == 0
+    assert said(here("gather")) == (0, "")
+    assert bench.query("SELECT state FROM runs") == [("complete",)]
+    assert bench.query("SELECT watermark FROM watermarks") == [(second(8),)]
+
+
+def test_what_gathering_sets_aside_is_not_called_done_and_supervise_has_it_done_again(
+    bench: Bench,
+) -> None:
+    run = valence_run(bench.folder, 5)
+    for index in (0, 1):
+        run_builders.publish_shard(run.folder, run.manifest, index)
+    damage(output_path(run.folder, 0))
+    document = bench.document("gather", code=1)
+    (line,) = document["rejected_outputs"]
+    assert line.startswith(f"{output_path(run.folder, 0)}: it cannot be read: ")
+    assert line.endswith(": set aside as 00000.parquet.damaged")
+    assert (document["rows_added"], document["rows_after"]) == (2, 2)
+    states = "SELECT state, attempts FROM shards ORDER BY shard_index"
+    assert bench.query(states) == [("planned", 0), ("done", 0)]
+    assert bench.query("SELECT state FROM runs") == [("planned",)]
+    assert said(bench.hpc("supervise")) == (0, "")
+    assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]
+    assert bench.query(states) == [("done", 1), ("done", 0)]
+
+
+def test_supervise_itself_finds_a_damaged_output_and_has_it_done_again(bench: Bench) -> None:
+    run = valence_run(bench.folder, 5)
+    for index in (0, 1):
+        run_builders.publish_shard(run.folder, run.manifest, index)
+    damage(output_path(run.folder, 1))
+    done = bench.hpc("supervise", run.run_id)
+    assert said(done) == (0, "")
+    assert f"{output_path(run.folder, 1)}: it cannot be read: " in done.stdout
+    assert "attempt 1: 1 shard on this machine, index 1, 1 at once\n" in done.stdout
+    assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]

@@ -1,0 +1,114 @@
+"""The local executor's own record of its tasks."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc.executors.local import executor
+from hpc.executors.slurm import submit
+from hpc.run import run_folder
+from hpc.run.model import Phase, Run, Submission, TaskRecord
+from pipeline.errors import Cause
+from tests.hpc.cli_bench import valence_run
+from tests.hpc.processes import tasks_of
+from tests.hpc.run.test_plan import arrays
+
+STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def sent(run: Run, shards: int) -> Submission:
+    plans = arrays(range(shards), array_size=1001, max_parallel=2)
+    (one,) = submit.submit_arrays(run, None, plans, {})
+    return one
+
+
+def recorded(run: Run, shard: int, exit_code: int | None, told_to_stop: bool = False) -> None:
+    folder = run.folder / "logs" / "0001"
+    folder.mkdir(parents=True, exist_ok=True)
+    ended = None if exit_code is None else (STARTED + timedelta(seconds=90)).isoformat()
+    record = {
+        "started_at": STARTED.isoformat(),
+        "ended_at": ended,
+        "exit_code": exit_code,
+        "told_to_stop": told_to_stop,
+    }
+    (folder / f"{shard:05d}.task.json").write_text(json.dumps(record))
+
+
+def ended(exit_code: int, words: str, cause: Cause) -> TaskRecord:
+    return TaskRecord(
+        phase=Phase.ENDED,
+        slurm_state=words,
+        cause=cause,
+        exit_code=str(exit_code),
+        elapsed_s=90,
+        started_at=STARTED,
+        ended_at=STARTED + timedelta(seconds=90),
+    )
+
+
+# A task that somebody else ends, as daemons do when memory is short, may be ended every time: it
+# counts as crashed. Only what its own parent tells to stop is not to blame.
+ENDED = {
+    (0, False): ended(0, "ended", Cause.NO_OUTPUT),
+    (1, False): ended(1, "failed", Cause.CRASHED),
+    (143, False): ended(143, "ended by SIGTERM", Cause.CRASHED),
+    (-15, False): ended(-15, "killed by SIGTERM", Cause.CRASHED),
+    (-9, False): ended(-9, "killed by SIGKILL", Cause.CRASHED),
+    (143, True): ended(143, "told to stop", Cause.PREEMPTED),
+    (-15, True): ended(-15, "told to stop", Cause.PREEMPTED),
+    (-9, True): ended(-9, "told to stop", Cause.PREEMPTED),
+}
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
+    run = valence_run(tmp_path, 8, shards=8)
+    one = sent(run, 8)
+    for shard, (code, told_to_stop) in enumerate(ENDED):
+        recorded(run, shard, code, told_to_stop)
+    assert executor.records(run, [one], in_use=in_use) == {
+        (1, shard): record for shard, record in enumerate(ENDED.values())
+    }
+
+
+def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+    recorded(run, 0, None)
+    assert executor.records(run, [one], in_use=True) == {
+        (1, 0): TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=STARTED),
+        (1, 1): TaskRecord(phase=Phase.WAITING, slurm_state="waiting"),
+    }
+    assert executor.records(run, [one], in_use=False) == {
+        (1, 1): TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED),
+    }
+
+
+def test_a_task_that_was_told_to_stop_and_ended_unseen_is_not_to_blame(tmp_path: Path) -> None:
+    """Whoever told it has left: a second Ctrl-C."""
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+    recorded(run, 0, None, told_to_stop=True)
+    assert executor.records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
+    assert executor.records(run, [one], in_use=False)[1, 0] == TaskRecord(
+        phase=Phase.ENDED, slurm_state="told to stop", cause=Cause.PREEMPTED, started_at=STARTED
+    )
+
+
+def test_a_task_whose_start_cannot_be_recorded_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would end it with the others, and the run would stay in its hands."""
+    run = valence_run(tmp_path, 4)
+    one = sent(run, 2)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hpc.executors.local.executor.files.write_json", full)
+    with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+        executor.run_array(run, one, lock)
+    assert tasks_of(tmp_path) == {}

@@ -1,0 +1,153 @@
+"""A backlog that grows and the runs made of it, in the tests' own process."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from hpc.database import gather_outputs
+from hpc.executors.slurm.client import Slurm
+from hpc.planning import create_run
+from hpc.planning.create_run import RunDraft
+from hpc.planning.run_spec import Selection, validate
+from hpc.reconcile import run_status
+from hpc.run import run_folder
+from hpc.run.model import Run
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.config import run_config
+from pipeline.config.run_config import Config
+from pipeline.config.section import Section
+from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.run_files.output import verify
+from pipeline.worker.process import run_task
+from tests.hpc.cli_bench import Bench
+from tests.pipeline import run_builders
+from tests.pipeline.run_builders import FIRST_TIME, SourcePost
+
+HOUR = timedelta(hours=1)
+CHECKPOINT_ROWS = 2
+
+
+def post(number: int, hour: int) -> SourcePost:
+    return SourcePost(run_builders.uri(number), f"post number {number}", FIRST_TIME + hour * HOUR)
+
+
+class Paying(Classifier):
+    """Notes in a file what it was asked, and dies after so many answers if file `dies` says so."""
+
+    columns = (Column("length", "integer"),)
+    model = "paying 1"
+
+    @classmethod
+    def freeze(cls, section: Section) -> JsonObject:
+        return {"folder": section.text("folder")}
+
+    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+        self._folder = Path(options["folder"])
+
+    def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        dies = (self._folder / "dies").read_text()
+        with (self._folder / "paid").open("a") as paid:
+            for number, one in enumerate(posts):
+                if dies and number == int(dies):
+                    raise RuntimeError("dies as it was told")
+                paid.write(f"{one.uri}\n")
+                paid.flush()
+                yield Answer(one.uri, {"length": len(one.text)})
+
+
+class Lab:
+    """A backlog that grows, and the runs made of it, in this process.
+
+    paying: by a classifier whose tasks really run, may die, and note what they paid for.
+    """
+
+    def __init__(self, folder: Path, *, paying: bool = False) -> None:
+        self.bench = Bench(folder)
+        self.posts: list[SourcePost] = []
+        with (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").open("a") as entries:
+            entries.write("paying = tests.hpc.growing_backlog:Paying\n")
+        self.bench.config(
+            classifier={"type": "paying", "folder": str(folder)} if paying else {"type": "valence"},
+            checkpoint={"rows": CHECKPOINT_ROWS},
+            storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
+        )
+
+    def settings(self) -> Config:
+        return run_config.load(self.bench.path)
+
+    def work(self, run: Run, index: int, dies_after: int | None) -> bool:
+        """One life of a shard's task; False where it died."""
+        (self.bench.folder / "dies").write_text("" if dies_after is None else str(dies_after))
+        usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+        try:
+            run_task(run_builders.order(run.folder, index))
+        except SystemExit:
+            return False
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
+        return True
+
+    def paid(self) -> Counter[str]:
+        path = self.bench.folder / "paid"
+        return Counter(path.read_text().split() if path.exists() else [])
+
+    def rows_without_output(self) -> int:
+        there = [
+            run.run_id + str(shard.index)
+            for run in self.runs()
+            for shard in run.manifest.shards
+            if verify(run.folder, run.manifest, shard.index).verified
+        ]
+        rows = self.query("SELECT run_id || shard_index FROM labels_test")
+        return sum(key not in there for (key,) in rows)
+
+    def arrive(self, *posts: SourcePost) -> None:
+        self.posts += posts
+        self.bench.backlog(self.posts)
+
+    def submit(self, **scope: object) -> tuple[Run | None, RunDraft]:
+        agreed = validate(run_config.load(self.bench.path), Slurm())
+        made, draft = create_run.make_run(agreed, (self.bench.folder,), Selection(**scope), "")  # type: ignore[arg-type]
+        if made:
+            gather_outputs.register_run(made)
+        return made, draft
+
+    def runs(self) -> list[Run]:
+        return [
+            run_folder.load(folder) for folder in run_folder.all_runs(self.bench.folder / "runs")
+        ]
+
+    def publish(self, run: Run, *shards: int) -> None:
+        for index in shards or range(len(run.manifest.shards)):
+            if not verify(run.folder, run.manifest, index).verified:
+                run_builders.publish_shard(run.folder, run.manifest, index)
+
+    def gather(self, run: Run) -> None:
+        now = run_status.look(run, None, lock_is_ours=True)
+        gather_outputs.gather(run, now.observation, now.judged)
+
+    def finish(self, run: Run) -> None:
+        self.publish(run)
+        self.gather(run)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        database = self.bench.folder / "labels.duckdb"
+        if not database.exists():
+            return []
+        with duckdb.connect(str(database), read_only=True) as connection:
+            try:
+                return connection.execute(sql).fetchall()
+            except duckdb.CatalogException:
+                return []
+
+    def labelled(self) -> Counter[object]:
+        return Counter(uri for (uri,) in self.query("SELECT uri FROM labels_test"))
+
+    def watermark(self) -> datetime | None:
+        rows = self.query("SELECT watermark FROM watermarks WHERE name = 'test'")
+        return rows[0][0] if rows else None  # type: ignore[return-value]

@@ -1,0 +1,103 @@
+"""A planning that fails, is killed, or was only asked for, leaves nothing behind."""
+
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from tests.hpc.cli_bench import Bench, uris
+from tests.hpc.planning.test_create_run import VALENCE, agreed, bench, made, plan, uris_of
+from tests.pipeline.conftest import fill, small_disk
+from tests.pipeline.run_builders import SourcePost, posts
+
+__all__ = ["bench", "small_disk"]
+
+
+def test_what_an_earlier_planning_left_is_cleared_away(bench: Bench) -> None:
+    bench.backlog(posts(4))
+    abandoned = bench.folder / "runs" / ".planning-20240531T000000-test-0"
+    (abandoned / "shards").mkdir(parents=True)
+    (abandoned / "staging" / "spill").mkdir(parents=True)
+    run = made(bench)
+    assert sorted((bench.folder / "runs").iterdir()) == [run.folder]
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from hpc.planning import create_run, run_spec
+from hpc.executors.slurm.client import Slurm
+from pipeline.backlog import select, shards
+from pipeline.config import run_config
+from pipeline.run_files import manifest
+{module}.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+spec = run_spec.validate(run_config.load(pathlib.Path("run.yaml")), Slurm())
+create_run.make_run(spec, (pathlib.Path.cwd(),), run_spec.Selection(), "")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "function"), [("select", "stage"), ("shards", "write"), ("manifest", "write")]
+)
+def test_a_planning_that_is_killed_has_made_no_run(
+    bench: Bench, module: str, function: str
+) -> None:
+    bench.backlog(posts(4))
+    agreed(bench)
+    code = KILLED.format(module=module, function=function)
+    killed = subprocess.run([sys.executable, "-c", code], env=bench.env, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert bench.runs() == []
+    assert uris_of(made(bench)) == [uris(2), uris(2, first=2)]
+    assert list((bench.folder / "runs").glob(".planning-*")) == []
+
+
+def bad(rows: Sequence[SourcePost]) -> list[SourcePost]:
+    return [*rows, SourcePost("", "no uri", rows[-1].preprocessing_timestamp + timedelta(1))]
+
+
+def test_a_bad_row_leaves_nothing_behind(bench: Bench) -> None:
+    source = bench.backlog(bad(posts(4)))
+    with pytest.raises(InputError) as raised:
+        plan(bench)
+    assert str(raised.value) == (
+        f"{source}, row 5: column 'uri' is null or empty; every post needs a uri"
+    )
+    assert list((bench.folder / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("leaving", [20_000, 300_000])
+def test_a_full_disk_leaves_nothing_behind(
+    bench: Bench, request: pytest.FixtureRequest, leaving: int
+) -> None:
+    disk: Path = request.getfixturevalue("small_disk")
+    generator = random.Random(7)
+    noise = [post._replace(text=generator.randbytes(2000).hex()) for post in posts(1000)]
+    bench.backlog(noise)
+    fill(disk, leaving=leaving)
+    with pytest.raises(OSError, match="No space left") as raised:
+        plan(bench, storage={"run_root": str(disk / "runs")})
+    assert raised.value.errno == 28
+    assert list((disk / "runs").iterdir()) == []
+
+
+def test_a_dry_run_leaves_nothing_behind(bench: Bench, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    bench.config(posts=6, classifier=VALENCE)
+    made(bench, 2)
+    before = bench.listing()
+    dry = bench.hpc("submit", "--config", bench.path, "--dry-run", env={"TMPDIR": str(scratch)})
+    assert (dry.returncode, dry.stderr) == (0, "")
+    assert dry.stdout == (
+        "dry run: nothing is submitted, nothing is written\n"
+        f"{bench.folder}/posts.jsonl: 6 rows: 0 copies of a uri, 2 labelled or in an unfinished "
+        "run, 0 left out by --limit, 4 to label\n"
+        "2 shards of 2 posts at most, 1 array, 2 tasks at once\n"
+    )
+    assert bench.listing() == before

@@ -1,0 +1,94 @@
+"""What a run takes: from the watermark on, everything once, and nothing behind it unseen."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.hpc.growing_backlog import HOUR, Lab, post
+from tests.pipeline import run_builders
+from tests.pipeline.backlog.source_files import Row, parquet_file, sqlite_file
+from tests.pipeline.run_builders import FIRST_TIME
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_a_run_takes_what_came_since_the_watermark_its_own_second_included(lab: Lab) -> None:
+    lab.arrive(post(1, 10), post(2, 20))
+    first, _ = lab.submit()
+    assert first
+    lab.finish(first)
+    assert lab.watermark() == FIRST_TIME + 20 * HOUR
+    lab.arrive(post(3, 20), post(4, 30), post(5, 19))
+    second, draft = lab.submit()
+    assert second
+    assert (draft.since, draft.counts.older) == (FIRST_TIME + 20 * HOUR, 1)
+    assert second.manifest.posts == 2
+    lab.finish(second)
+    third, draft = lab.submit(backfill=True)
+    assert third
+    assert (draft.since, third.manifest.posts) == (None, 1)
+
+
+def test_a_shard_in_the_middle_that_is_not_done_holds_the_watermark_back(lab: Lab) -> None:
+    lab.arrive(*(post(number, number) for number in range(1, 7)))
+    run, _ = lab.submit()
+    assert run
+    lab.publish(run, 1)
+    lab.gather(run)
+    assert lab.watermark() is None
+    lab.publish(run, 0)
+    lab.gather(run)
+    assert lab.watermark() == FIRST_TIME + 6 * HOUR
+
+
+def test_of_posts_of_one_second_in_two_shards_none_passes_before_the_other(lab: Lab) -> None:
+    lab.arrive(post(1, 10), post(2, 10))
+    run, _ = lab.submit()
+    assert run
+    lab.publish(run, 1)
+    lab.gather(run)
+    assert lab.watermark() is None
+
+
+def test_a_run_that_is_only_planned_holds_the_watermark_back(lab: Lab) -> None:
+    lab.arrive(post(1, 10))
+    planned, _ = lab.submit()
+    lab.arrive(post(2, 20))
+    later, _ = lab.submit()
+    assert planned and later
+    lab.finish(later)
+    assert lab.watermark() is None
+    _, draft = lab.submit()
+    assert draft.since is None
+    lab.finish(planned)
+    assert lab.watermark() == FIRST_TIME + 20 * HOUR
+
+
+@pytest.mark.parametrize("name", ["posts.db", "posts.parquet"])
+def test_a_source_that_knows_its_times_is_not_read_from_the_beginning(lab: Lab, name: str) -> None:
+    write = {"posts.db": sqlite_file, "posts.parquet": parquet_file}[name]
+    rows: list[Row] = [(run_builders.uri(n), f"post {n}", f"2024-0{m}-01-10:00:00") for n, m in
+                       enumerate((1, 2, 3, 4))]  # fmt: skip
+    path = lab.bench.folder / name
+    lab.bench.config(
+        classifier={"type": "valence"},
+        backlog={"source": str(write(path, rows[:3]))},
+        storage={
+            "run_root": str(lab.bench.folder / "runs"),
+            "database": str(lab.bench.folder / "labels.duckdb"),
+        },
+    )
+    first, draft = lab.submit()
+    assert first
+    assert draft.counts.rows == 3
+    lab.finish(first)
+    path.unlink()
+    write(path, [*rows, (run_builders.uri(9), "late", "2024-01-02-10:00:00")])
+    second, draft = lab.submit()
+    assert second
+    assert (draft.counts.rows, draft.counts.posts) == (2, 1)
+    # Parquet counts by the column of times alone; SQLite would read the table.
+    assert draft.unlabelled_before == (1 if name == "posts.parquet" else None)

@@ -1,0 +1,180 @@
+"""What a real cluster does too rarely: jobs that will not end, refusals, and in which order."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.parse import parse_squeue_names
+from hpc.reconcile import cancellation
+from hpc.run import run_folder, submissions
+from hpc.run.array_indices import TaskId
+from hpc.run.model import ArrayPlan, Run, TaskRecord
+from pipeline.model import JsonObject
+from tests.hpc.cli_bench import LOCAL, Bench
+from tests.hpc.conftest import Here
+from tests.pipeline import run_builders
+
+PREFIX = f"hpc-{run_builders.RUN_ID}-"
+
+
+class Queue(Slurm):
+    """Answers of squeue one after the other, the last one for ever; notes what is cancelled."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__()
+        self._answers = list(answers)
+        self.cancelled: list[tuple[int, str]] = []
+        self.refuses = 0
+
+    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+        self.now = self._answers.pop(0) if self._answers[1:] else self._answers[0]
+        found = parse_squeue_names(self.now.replace("@", PREFIX))
+        return tuple(one for one in found if one[0].startswith(prefix))
+
+    def cancel(self, jobs: Sequence[int]) -> None:
+        (job,) = jobs
+        self.cancelled.append((job, self.now))
+        if self.refuses:
+            self.refuses -= 1
+            raise SlurmError(["scancel", str(job)], "exit code 1", "", "Access denied\n")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=4)
+    return run_folder.load(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("hpc.reconcile.cancellation.PAUSE_S", 0.001)
+    yield
+
+
+ARRAY = "4711_[2-3%1]|PENDING|N/A||Resources|@0001\n4711_1|RUNNING|N/A|n1|None|@0001\n"
+CARETAKER = "4712|RUNNING|N/A|n1|None|@caretaker\n"
+COMPLETING = "4711_1|COMPLETING|N/A|n1|None|@0001\n"
+
+
+def nothing(line: str) -> None:
+    raise AssertionError(f"said: {line}")
+
+
+def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run: Run) -> None:
+    completing = CARETAKER.replace("RUNNING", "COMPLETING")
+    queue = Queue(ARRAY + CARETAKER, ARRAY + completing, ARRAY, ARRAY, "")
+    ended = cancellation.cancel_jobs(run, queue, nothing)
+    assert queue.cancelled == [(4712, ARRAY + CARETAKER), (4711, ARRAY)]
+    assert (ended.jobs, ended.arrays, ended.caretakers) == ([4711, 4712], [4711], {4712})
+    assert (ended.ran(), ended.waited(), ended.left) == (1, 2, {})
+
+
+def test_what_is_submitted_meanwhile_is_ended_too(run: Run) -> None:
+    later = "4720_[0-3]|PENDING|N/A||BeginTime|@0002\n"
+    queue = Queue("", ARRAY, COMPLETING + later, "")
+    ended = cancellation.cancel_jobs(run, queue, nothing)
+    assert [job for job, _ in queue.cancelled] == [4711, 4720]
+    assert (ended.arrays, ended.ran(), ended.waited()) == ([4711, 4720], 1, 6)
+
+
+def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run: Run) -> None:
+    others = (
+        "1_0|RUNNING|N/A|n1|None|hpc-20240601T120000-valence-0123abce-0001\n"
+        f"2|RUNNING|N/A|n1|None|x{PREFIX}0001\n"
+        "4711_0|CANCELLED|2026-11-24T12:00:00|n1|None|@0001\n"
+    )
+    queue = Queue(others)
+    assert cancellation.cancel_jobs(run, queue, nothing) == cancellation.Cancelled()
+    assert queue.cancelled == []
+
+
+def test_a_task_that_is_completing_has_its_signal_and_gets_no_second_one(run: Run) -> None:
+    queue = Queue("", ARRAY, COMPLETING, COMPLETING, "")
+    cancellation.cancel_jobs(run, queue, nothing)
+    assert queue.cancelled == [(4711, ARRAY)]
+
+
+def test_what_does_not_end_in_time_is_what_is_left(run: Run) -> None:
+    ended = cancellation.cancel_jobs(run, Queue("", ARRAY, COMPLETING), nothing, patience_s=0.05)
+    assert [(task, one.slurm_state, one.node) for task, one in ended.left.items()] == [
+        ((4711, 1), "COMPLETING", "n1")
+    ]
+
+
+def test_a_caretaker_that_does_not_end_saves_nothing_else(run: Run) -> None:
+    ended = cancellation.cancel_jobs(
+        run, queue := Queue(*[ARRAY + CARETAKER] * 3), nothing, patience_s=0.01
+    )
+    assert {job for job, _ in queue.cancelled} == {4711, 4712}
+    assert (4712, None) in ended.left
+
+
+def test_the_verb_says_what_has_not_ended_and_fails(
+    bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster: JsonObject = {**LOCAL, "executor": "slurm"}
+    folder, _ = run_builders.make_run(
+        bench.folder, run_builders.posts(4), shards=4, cluster=cluster
+    )
+    queue = Queue("", ARRAY + CARETAKER, COMPLETING)
+    monkeypatch.setattr("hpc.cancel.slurm_of", lambda run: queue)
+    monkeypatch.setattr(cancellation.cancel_jobs, "__kwdefaults__", {"patience_s": 0.05})
+    failed = here("cancel")
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert failed.stdout == (
+        "cancelled the caretaker (job 4712)\n"
+        "cancelled 1 array (4711): 1 task ran, 2 waited\n"
+        "not ended yet: task 4711_1 is COMPLETING on n1: cancel again, later\n"
+        "kept: 0 of 4 shards done (0 posts), 0 posts in checkpoint parts\n"
+        f"go on with: python -m hpc.supervise {folder}\n"
+    )
+    document = json.loads(here("cancel", "--json").stdout)
+    assert document == {
+        "run_id": run_builders.RUN_ID, "cancelled_jobs": [4711], "shards_done": 0, "posts_kept": 0,
+    }  # fmt: skip
+
+
+def test_a_refusal_counts_the_second_time(run: Run) -> None:
+    """The first may be of a job that has just ended by itself."""
+    queue = Queue("", ARRAY, "")
+    queue.refuses = 1
+    assert cancellation.cancel_jobs(run, queue, nothing).left == {}
+    queue = Queue("", ARRAY)
+    queue.refuses = 9
+    with pytest.raises(SlurmError) as refused:
+        cancellation.cancel_jobs(run, queue, nothing)
+    assert str(refused.value) == "scancel 4711 failed: exit code 1\n  Access denied"
+    assert len(queue.cancelled) == 2
+
+
+def test_without_the_lock_the_records_stay_as_they_are(run: Run) -> None:
+    plan = ArrayPlan(offset=0, indices=(0, 1, 2, 3), throttle=2, parallel_tasks=2)
+    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC), {})
+    submissions.write_submission(run, intent)
+    said: list[str] = []
+    with run_folder.lock_run(run):
+        queue = Queue("", ARRAY, "", ARRAY, "")
+        ended = cancellation.cancel_jobs(run, queue, said.append)
+    assert [job for job, _ in queue.cancelled] == [4711, 4711]
+    assert submissions.read_submissions(run) == (intent,)
+    assert ended.withdrawn == ()
+    (line,) = said
+    assert line.endswith(
+        "\nits jobs are ended all the same; a supervise there may submit others: end it"
+    )
+    assert cancellation.cancel_jobs(run, Queue(""), nothing).withdrawn == (0, 1, 2, 3)
+    assert submissions.read_submissions(run) == ()
+
+
+def test_an_unreleased_array_that_is_ended_counts_as_submitted(run: Run) -> None:
+    plan = ArrayPlan(offset=0, indices=(1, 2, 3), throttle=1, parallel_tasks=1)
+    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC), {})
+    submissions.write_submission(run, intent)
+    assert cancellation.cancel_jobs(run, Queue("", ARRAY, ""), nothing).withdrawn == ()
+    (one,) = submissions.read_submissions(run)
+    assert (one.array_job_id, one.plan) == (4711, plan)
+    assert one.released_at is not None

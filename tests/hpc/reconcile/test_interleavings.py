@@ -1,0 +1,143 @@
+"""Anything in any order: arrivals, late ones, runs, tasks that die, gatherings, crashes, rebuilds.
+At the end every post has one row, was paid for once, and the audit says so by itself."""
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hpc import audit
+from hpc.reconcile.rebuild import rebuild
+from pipeline.run_files.manifest import output_path
+from tests.hpc.growing_backlog import Lab, post
+from tests.pipeline import run_builders
+
+
+class Arrivals(RuleBasedStateMachine):
+    """Arrivals in and out of order, runs, tasks and gatherings in any order, crashes in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.lab = Lab(Path(self._folder.name), paying=True)
+        sys.path.insert(0, str(self.lab.bench.site))
+        self.lab.arrive(*(post(number, number // 2) for number in range(8)))
+        self.next = 8
+        self.redone = 0
+
+    def teardown(self) -> None:
+        try:
+            self._end()
+        finally:
+            sys.path.remove(str(self.lab.bench.site))
+            self._folder.cleanup()
+
+    @rule(hours=st.lists(st.integers(0, 6), min_size=1, max_size=4))
+    def arrive(self, hours: list[int]) -> None:
+        new = [post(self.next + at, hour) for at, hour in enumerate(hours)]
+        self.next += len(new)
+        self.lab.arrive(*new)
+
+    @rule(backfill=st.booleans(), limit=st.sampled_from([None, 1, 3]))
+    def submit(self, backfill: bool, limit: int | None) -> None:
+        self.lab.submit(backfill=backfill, limit=limit)
+
+    @precondition(lambda self: self.lab.runs())
+    @rule(data=st.data())
+    def work(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.lab.runs()), "run")
+        index = data.draw(st.integers(0, len(run.manifest.shards) - 1), "shard")
+        for dies_after in data.draw(
+            st.sampled_from([(None,), (1,), (0, 2), (1, 1, None)]), "lives"
+        ):
+            self.lab.work(run, index, dies_after)
+
+    @precondition(lambda self: self.lab.runs())
+    @rule(data=st.data())
+    def gather(self, data: st.DataObject) -> None:
+        self.lab.gather(data.draw(st.sampled_from(self.lab.runs()), "run"))
+
+    @precondition(lambda self: self.lab.runs())
+    @rule(data=st.data())
+    def lose_an_output(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.lab.runs()), "run")
+        index = data.draw(st.integers(0, len(run.manifest.shards) - 1), "shard")
+        output = output_path(run.folder, index)
+        if output.exists():
+            output.unlink()
+            self.redone += run.manifest.shards[index].posts
+
+    @rule()
+    def die_while_planning(self) -> None:
+        (self.lab.bench.folder / "runs" / ".planning-dead" / "shards").mkdir(
+            parents=True, exist_ok=True
+        )
+
+    @precondition(lambda self: self.lab.runs())
+    @rule()
+    def rebuild(self) -> None:
+        rebuild(self.lab.runs()[-1], lambda line: None)
+
+    @invariant()
+    def no_post_is_planned_twice_or_labelled_twice(self) -> None:
+        assert max(self._planned().values(), default=1) == 1
+        assert max(self.lab.labelled().values(), default=1) == 1
+
+    @invariant()
+    def every_planned_post_up_to_the_watermark_has_its_row(self) -> None:
+        mark, labelled = self.lab.watermark(), self.lab.labelled()
+        planned = self._planned()
+        behind = [
+            one.uri
+            for one in self.lab.posts
+            if mark and one.preprocessing_timestamp <= mark
+            if one.uri in planned and one.uri not in labelled
+        ]
+        assert behind == []
+
+    @invariant()
+    def the_audit_places_every_post(self) -> None:
+        found = audit.compare(self.lab.settings(), self.lab.bench.folder)
+        assert sum(found.places.values()) == found.expected == len(self.lab.posts)
+        assert found.duplicates == found.foreign == found.unproven - self._unproven() == 0
+
+    def _unproven(self) -> int:
+        """Rows whose output was lost after it was gathered."""
+        return self.lab.rows_without_output()
+
+    def _planned(self) -> Counter[str]:
+        return Counter(
+            uri
+            for run in self.lab.runs()
+            for shard in run.manifest.shards
+            for uri in run_builders.read_shard(run.folder, shard.index)["uri"].to_pylist()
+        )
+
+    def _end(self) -> None:
+        for _ in range(2):
+            for run in self.lab.runs():
+                for shard in run.manifest.shards:
+                    self.lab.work(run, shard.index, None)
+                self.lab.gather(run)
+            self.lab.submit(backfill=True)
+        posts = [one.uri for one in self.lab.posts]
+        assert self.lab.labelled() == Counter(posts)
+        paid = self.lab.paid()
+        assert set(paid) == set(posts)
+        # A task that dies of an exception writes what it has first; kill -9, which may cost up to a
+        # checkpoint, is in tests/pipeline/test_worker_processes.py.
+        assert paid.total() == len(posts) + self.redone
+        assert audit.compare(self.lab.settings(), self.lab.bench.folder).is_whole
+
+
+TestArrivals = Arrivals.TestCase
+TestArrivals.settings = settings(
+    max_examples=20,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)

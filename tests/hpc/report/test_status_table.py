@@ -1,0 +1,308 @@
+"""A run in words and as a document, for made-up judgements."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc.reconcile.run_status import RunStatus
+from hpc.report import status_table
+from hpc.report.status_table import EXIT_CODE, RunState, run_state
+from hpc.run import run_folder
+from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from pipeline.errors import Cause
+from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.output import Verdict
+from tests.pipeline import run_builders
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DONE = Verdict(publication="p")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Eight shards of 250 posts."""
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2000), shards=8)
+    return run_folder.load(folder)
+
+
+def judgement(index: int, state: State, cause: Cause | None = None, message: str = "") -> Judgement:
+    return Judgement(index=index, state=state, rule=0, cause=cause, message=message)
+
+
+def attempt(number: int, index: int, *, started_min_ago: float | None) -> Attempt:
+    started = None if started_min_ago is None else NOW - timedelta(minutes=started_min_ago)
+    return Attempt(
+        number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=NOW,
+        record=TaskRecord(phase=Phase.ACTIVE, slurm_state="RUNNING", started_at=started),
+    )  # fmt: skip
+
+
+def observed(facts: list[ShardFacts]) -> Observation:
+    return Observation(at=NOW, shards=tuple(facts), answered=True, last_answer=NOW)
+
+
+JUDGED = [
+    judgement(0, State.DONE),
+    judgement(1, State.DONE),
+    judgement(2, State.RUNNING, message="task 4001_2 is RUNNING"),
+    judgement(3, State.FAILED, Cause.TIMEOUT, "task 4001_3 ended as TIMEOUT"),
+    judgement(4, State.FAILED, Cause.TIMEOUT, "task 4001_3 ended as TIMEOUT"),
+    judgement(5, State.BLOCKED, Cause.REFUSED, "HTTP 403: check the API key"),
+    judgement(6, State.BLOCKED, message="Slurm holds task 4001_6"),
+    judgement(7, State.PLANNED, message="not submitted yet"),
+]
+FACTS = [
+    ShardFacts(
+        index=index,
+        posts=250,
+        output=DONE if index < 2 else Verdict(),
+        rows=100 if index == 2 else 0,
+        attempts=()
+        if index == 7
+        else (
+            attempt(1, index, started_min_ago=10),
+            *([attempt(2, index, started_min_ago=2)] if index == 3 else []),
+        ),
+    )
+    for index in range(8)
+]
+
+
+def test_a_table_says_states_causes_progress_and_what_is_wrong(run: Run) -> None:
+    assert status_table.table(run, observed(FACTS), JUDGED) == (
+        "run 20240601T120000-valence-0123abcd: running\n"
+        "\n"
+        "  STATE    CAUSE    SHARDS  INDICES\n"
+        "  done                   2  0-1\n"
+        "  planned                1  7\n"
+        "  blocked  refused       1  5\n"
+        "  blocked                1  6\n"
+        "  running                1  2\n"
+        "  failed   timeout       2  3-4\n"
+        "\n"
+        "600 of 2,000 posts done (30 %), 60 a minute, about 23 min to go\n"
+        "\n"
+        "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more alike)\n"
+        "  shard 5: HTTP 403: check the API key\n"
+        "  shard 6: Slurm holds task 4001_6"
+    )
+
+
+def test_a_run_without_news_is_a_short_table(run: Run) -> None:
+    planned = [judgement(index, State.PLANNED) for index in range(8)]
+    facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]
+    assert status_table.table(run, observed(facts), planned) == (
+        "run 20240601T120000-valence-0123abcd: planned\n"
+        "\n"
+        "  STATE    CAUSE  SHARDS  INDICES\n"
+        "  planned              8  0-7\n"
+        "\n"
+        "0 of 2,000 posts done (0 %)"
+    )
+
+
+def progress(
+    run: Run, rows: int, started_min_ago: float | None, state: State = State.RUNNING
+) -> str:
+    facts = [
+        ShardFacts(
+            index=0, posts=2000, output=Verdict(), rows=rows,
+            attempts=(attempt(1, 0, started_min_ago=started_min_ago),),
+        )
+    ]  # fmt: skip
+    table = status_table.table(run, observed(facts), [judgement(0, state)])
+    return table.splitlines()[5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "started_min_ago", "line"),
+    [
+        (0, 10, "0 of 2,000 posts done (0 %)"),
+        (1000, None, "1,000 of 2,000 posts done (50 %)"),
+        (1000, 0, "1,000 of 2,000 posts done (50 %)"),
+        (1999, 10, "1,999 of 2,000 posts done (99 %), 200 a minute, less than a minute to go"),
+        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 a minute, about 119 min to go"),
+        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 a minute, about 2 h to go"),
+        (2000, 10, "2,000 of 2,000 posts done (100 %)"),
+    ],
+)
+def test_progress_in_words(run: Run, rows: int, started_min_ago: float | None, line: str) -> None:
+    assert progress(run, rows, started_min_ago) == line
+
+
+@pytest.mark.parametrize("state", [State.BLOCKED, State.FAILED, State.PLANNED, State.UNKNOWN])
+def test_a_run_that_gets_nowhere_by_itself_has_no_time_to_go(run: Run, state: State) -> None:
+    assert progress(run, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
+
+
+def test_a_long_list_of_indices_is_cut_between_two_of_them(run: Run) -> None:
+    judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
+    row = status_table.table(run, observed(FACTS), judged).splitlines()[3]
+    assert row == (
+        "  done             100  0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,…"
+    )
+
+
+def test_the_three_most_frequent_messages_of_a_state_are_shown(run: Run) -> None:
+    texts = ["a", "b", "b", "c", "c", "c", "d", "d"]
+    judged = [judgement(i, State.FAILED, Cause.CRASHED, text) for i, text in enumerate(texts)]
+    assert status_table.table(run, observed(FACTS), judged).splitlines()[7:] == [
+        "  shard 3: c (and 2 more alike)",
+        "  shard 1: b (and 1 more alike)",
+        "  shard 6: d (and 1 more alike)",
+    ]
+
+
+def test_the_rate_is_what_the_running_tasks_say_of_themselves(run: Run) -> None:
+    def beat(rate: float) -> Heartbeat:
+        return Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250,
+                         rate_per_minute=rate, last_error="", node="n1")  # fmt: skip
+
+    facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
+    judged = [judgement(at, State.RUNNING) for at in range(2)]
+    line = status_table.table(run, observed(facts), judged).splitlines()[5]
+    assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 13 min to go"
+
+
+def test_before_the_first_answer_nobody_knows_how_long_it_takes(run: Run) -> None:
+    """Texts that are too short were done at once, while the server starts."""
+    waits = Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250, rate_per_minute=0.0,
+                      last_error="the server is starting", node="n1")  # fmt: skip
+    facts = [replace(FACTS[2], index=0, heartbeat=waits), replace(FACTS[3], index=1)]
+    judged = [judgement(0, State.RUNNING), judgement(1, State.QUEUED)]
+    line = status_table.table(run, observed(facts), judged).splitlines()[6]
+    assert line == "100 of 2,000 posts done (5 %)"
+    # A shard that is done has had its answers: from then on there is a mean, also between beats.
+    facts[1] = replace(FACTS[0], index=1)
+    judged[1] = judgement(1, State.DONE)
+    line = status_table.table(run, observed(facts), judged).splitlines()[6]
+    assert line == "350 of 2,000 posts done (17 %), 35 a minute, about 47 min to go"
+
+
+def test_of_what_runs_only_a_task_that_stands_still_is_told(run: Run) -> None:
+    judged = [
+        judgement(0, State.RUNNING, message="it runs"),
+        replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
+    ]
+    lines = status_table.table(run, observed(FACTS[2:4]), judged).splitlines()
+    assert lines[-1] == "  shard 1: it stands still"
+    assert not any("it runs" in line for line in lines)
+
+
+def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
+    document = status_table.document(run, observed(FACTS), JUDGED)
+    assert {key: value for key, value in document.items() if key != "shards"} == {
+        "run_id": "20240601T120000-valence-0123abcd",
+        "run_dir": str(run.folder),
+        "state": "running",
+        "posts": 2000,
+        "posts_done": 600,
+        "usage": None,
+    }
+    assert document["shards"][3] == {
+        "index": 3,
+        "state": "failed",
+        "cause": "timeout",
+        "posts": 250,
+        "posts_done": 0,
+        "attempts": 2,
+        "array_job_id": 4002,
+        "array_task_index": 3,
+        "message": "task 4001_3 ended as TIMEOUT",
+        "stalled": False,
+    }
+    assert document["shards"][7] == {
+        "index": 7,
+        "state": "planned",
+        "cause": None,
+        "posts": 250,
+        "posts_done": 0,
+        "attempts": 0,
+        "array_job_id": None,
+        "array_task_index": None,
+        "message": "not submitted yet",
+        "stalled": False,
+    }
+    assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
+
+
+def test_a_table_looks_through_the_shards_for_the_runs_state_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be 10,000 of them."""
+    looked: list[int] = []
+
+    def counting(judged: Sequence[Judgement]) -> RunState:
+        looked.append(len(judged))
+        return run_state(judged)
+
+    monkeypatch.setattr(status_table, "run_state", counting)
+    status_table.table(run, observed(FACTS), JUDGED)
+    assert looked == [8]
+
+
+PRECEDENCE = [
+    (State.RUNNING, RunState.RUNNING),
+    (State.QUEUED, RunState.RUNNING),
+    (State.UNKNOWN, RunState.UNKNOWN),
+    (State.FAILED, RunState.FAILED),
+    (State.PLANNED, RunState.PLANNED),
+    (State.BLOCKED, RunState.BLOCKED),
+    (State.DONE, RunState.COMPLETE),
+]
+
+
+def test_a_run_is_in_the_state_of_its_shard_that_comes_first_in_this_order() -> None:
+    assert {state for state, _ in PRECEDENCE} == set(State)
+    for one, other in itertools.combinations_with_replacement(range(len(PRECEDENCE)), 2):
+        judged = [judgement(0, PRECEDENCE[other][0]), judgement(1, PRECEDENCE[one][0])]
+        assert run_state(judged) is PRECEDENCE[one][1]
+        assert run_state(judged[::-1]) is PRECEDENCE[one][1]
+
+
+def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -> None:
+    assert {state: EXIT_CODE[state] for state in RunState} == {
+        RunState.COMPLETE: 0,
+        RunState.RUNNING: 3,
+        RunState.UNKNOWN: 3,
+        RunState.BLOCKED: 1,
+        RunState.FAILED: 1,
+        RunState.PLANNED: 1,
+    }
+    assert {state: status_table.next_command(run, state) for state in RunState} == {
+        RunState.COMPLETE: f"python -m hpc.gather {run.folder}",
+        RunState.RUNNING: f"python -m hpc.supervise {run.folder}",
+        RunState.UNKNOWN: f"python -m hpc.status {run.folder}",
+        RunState.BLOCKED: f"python -m hpc.resubmit --force {run.folder}",
+        RunState.FAILED: f"python -m hpc.resubmit {run.folder}",
+        RunState.PLANNED: f"python -m hpc.supervise {run.folder}",
+    }
+
+
+def test_what_slurm_holds_is_cancelled_first_for_it_is_alive_to_resubmit(run: Run) -> None:
+    held = replace(judgement(0, State.BLOCKED), rule=3)
+    cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
+    done = judgement(2, State.DONE)
+    cancel = f"python -m hpc.cancel {run.folder}"
+    assert RunStatus(observed(FACTS), (held, done)).next_command(run) == cancel
+    force = f"python -m hpc.resubmit --force {run.folder}"
+    assert RunStatus(observed(FACTS), (held, cancelled)).next_command(run) == force
+
+
+def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:
+    def beat(trouble: str) -> Heartbeat:
+        return Heartbeat(written_at=NOW, progress_at=NOW, rows=0, posts=250,
+                         rate_per_minute=0.0, last_error=trouble, node="n1")  # fmt: skip
+
+    said = ["the server is starting, 42 s by now", "", "the server is starting, 7 s by now", "503"]
+    facts = [replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
+    states = [State.RUNNING, State.RUNNING, State.RUNNING, State.DONE]
+    judged = [judgement(i, state) for i, state in enumerate(states)]
+    assert status_table.table(run, observed(facts), judged).splitlines()[-2:] == [
+        "",
+        "  shard 0, at work: the server is starting, 42 s by now (and 1 more alike)",
+    ]

@@ -1,0 +1,81 @@
+"""The end of a log: little is read of it, and nothing in it steers the reader's terminal."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.report import terminal
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m and \x1b[1;4mbold\x1b[m", "red and bold"),
+        ("\x1b]0;a title\x07text\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "textlink"),
+        ("\x1b[2J\x1b[Hgone\x1bc", "gone"),
+        ("an unfinished \x1b", "an unfinished "),
+        ("an unfinished \x1b]52;c;", "an unfinished 52;c;"),
+        ("a bell\x07, a \x00zero\x7f, C1 \x9b31m", "a bell, a zero, C1 31m"),
+        ("10 %\r50 %\r100 %\r\nnext", "100 %\nnext"),
+        ("evil \u202egnp.exe\u2066 x", "evil gnp.exe x"),
+        ("a tab\tand 🦋 and שלום‎ stay", "a tab\tand 🦋 and שלום‎ stay"),
+    ],
+)
+def test_what_steers_a_terminal_is_taken_out(written: str, shown: str) -> None:
+    assert terminal.printable(written) == shown
+
+
+@given(st.text(st.characters() | st.sampled_from("\x1b[]\\;m\r\n\x07")))
+def test_nothing_that_is_shown_controls_anything(text: str) -> None:
+    shown = terminal.printable(text)
+    assert [c for c in shown if (ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) < 0xA0] == []
+    assert "\n" not in terminal.one_line(text)
+
+
+def test_the_last_lines_are_shown_and_blank_ones_at_the_end_are_not() -> None:
+    assert terminal.last_lines("one\n\ntwo \nthree\n \n\n", 3) == ["", "two", "three"]
+    assert terminal.last_lines("one", 3) == ["one"]
+    assert terminal.last_lines("\n \x1b[0m\n", 3) == []
+
+
+def test_a_long_line_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("x" * 501 + "\n" + "y" * 500)
+    assert terminal.last_lines_of_file(tmp_path / "log", 2) == ["x" * 500 + "…", "y" * 500]
+
+
+def test_of_a_huge_file_only_the_end_is_read(tmp_path: Path) -> None:
+    """A sparse terabyte: whoever read it from its beginning would still be reading."""
+    with (tmp_path / "log").open("wb") as log:
+        log.truncate(2**40)
+        log.seek(0, 2)
+        log.write(b"\nthe last but one\nthe last\n")
+    assert terminal.last_lines_of_file(tmp_path / "log", 2) == ["the last but one", "the last"]
+
+
+def test_a_line_and_a_character_that_are_cut_at_the_start_are_left_out(tmp_path: Path) -> None:
+    line = "🦋" * 30
+    for more in range(4):
+        (tmp_path / "log").write_text("x" * more + "\n" + f"{line}\n" * 2000)
+        found = terminal.last_lines_of_file(tmp_path / "log", 5000)
+        assert found is not None
+        assert set(found) == {line}
+        assert len(found) == terminal.BYTES // len(f"{line}\n".encode())
+
+
+def test_one_endless_line_is_shown_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"z" * (2 * terminal.BYTES))
+    assert terminal.last_lines_of_file(tmp_path / "log", 5) == ["z" * 500 + "…"]
+
+
+def test_rubbish_is_shown_as_replaced_characters(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"core\xff\xfe\x00\x01dumped\n")
+    assert terminal.last_lines_of_file(tmp_path / "log", 5) == ["core��dumped"]
+
+
+def test_a_file_that_is_not_there_or_is_none_has_no_end(tmp_path: Path) -> None:
+    assert terminal.last_lines_of_file(tmp_path / "log", 5) is None
+    assert terminal.last_lines_of_file(tmp_path, 5) is None
+    (tmp_path / "log").touch()
+    assert terminal.last_lines_of_file(tmp_path / "log", 5) == []

@@ -1,0 +1,148 @@
+"""Lists of array indices and job ids, as Slurm prints them and people type them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.run.array_indices import LARGEST, TaskId, format_indices, parse_indices, parse_task_id
+
+indices = st.sets(st.integers(0, 300), min_size=1, max_size=120)
+
+
+@given(indices)
+def test_what_was_compressed_expands_to_the_same_indices(chosen: set[int]) -> None:
+    assert parse_indices(format_indices(chosen)) == tuple(sorted(chosen))
+
+
+@given(indices)
+def test_no_shorter_list_of_ranges_says_the_same(chosen: set[int]) -> None:
+    starts = [index for index in chosen if index - 1 not in chosen]
+    assert format_indices(chosen).count(",") == len(starts) - 1
+
+
+@given(st.lists(st.integers(0, 50)), st.randoms())
+def test_order_and_repetition_do_not_matter(chosen: list[int], random: object) -> None:
+    shuffled = chosen * 2
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert format_indices(shuffled) == format_indices(chosen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [((), ""), ((3, 7, 8, 9), "3,7-9"), ((0,), "0"), ((0, 1), "0-1"), (range(1000), "0-999")],
+)
+def test_examples_of_compressed_lists(chosen: tuple[int, ...], text: str) -> None:
+    assert format_indices(chosen) == text
+
+
+@given(st.integers(0, 500), st.integers(0, 60), st.integers(1, 9), st.none() | st.integers(0, 99))
+def test_a_stepped_range_is_pythons_with_its_end_included(
+    first: int, length: int, step: int, throttle: int | None
+) -> None:
+    text = f"{first}-{first + length}:{step}" + ("" if throttle is None else f"%{throttle}")
+    assert parse_indices(text) == tuple(range(first, first + length + 1, step))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3,7-9", (3, 7, 8, 9)),
+        (" 7 - 9 ".replace(" - ", "-"), (7, 8, 9)),
+        ("3, 7-9, 3", (3, 7, 8, 9)),
+        ("0-20:5%3", (0, 5, 10, 15, 20)),
+        ("9,8-8,0-2:2", (0, 2, 8, 9)),
+        ("007", (7,)),
+        (f"{LARGEST}", (LARGEST,)),
+    ],
+)
+def test_examples_of_lists(text: str, expected: tuple[int, ...]) -> None:
+    assert parse_indices(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "3,", "3;7", "a", "-3", "3-", "3--7", "1.5", "0-4:", "%3"]
+)
+def test_what_is_no_list_is_refused_whole(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no list of indices like 3,7-9$"):
+        parse_indices(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("1,9-7", "9-7"),
+        ("0-4:0", "0-4:0"),
+        (f"{LARGEST + 1}", f"{LARGEST + 1}"),
+        ("3,0-99999999999", "0-99999999999"),
+    ],
+)
+def test_a_range_that_cannot_be_is_named(text: str, part: str) -> None:
+    """The last would take all memory before anybody could say that it is a mistake."""
+    with pytest.raises(ValueError) as refused:
+        parse_indices(text)
+    assert str(refused.value) == f"{text!r}: {part} is no range of indices"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4711", TaskId(4711, None)),
+        ("4711_4", TaskId(4711, (4,))),
+        ("4711_[4-10%2]", TaskId(4711, (4, 5, 6, 7, 8, 9, 10))),
+        ("4711_[4-6,12%2]", TaskId(4711, (4, 5, 6, 12))),
+        ("4711_[0-20:5%3]", TaskId(4711, (0, 5, 10, 15, 20))),
+        ("4711_[4]", TaskId(4711, (4,))),
+        ("4711_[]", TaskId(4711, ())),
+        ("4711_[1,3,...]", TaskId(4711, (1, 3), truncated=True)),
+        ("4711_[1,3,...%2]", TaskId(4711, (1, 3), truncated=True)),
+        ("4711_[...]", TaskId(4711, (), truncated=True)),
+        ("4711_[1-5,7-1...]", TaskId(4711, (1, 2, 3, 4, 5), truncated=True)),
+        ("4711+1", TaskId(4711, None)),
+        ("4711+1.batch", TaskId(4711, None, "batch")),
+        ("4711.batch", TaskId(4711, None, "batch")),
+        ("4711_4.batch", TaskId(4711, (4,), "batch")),
+        ("4711_4.extern", TaskId(4711, (4,), "extern")),
+        ("4711_4.0", TaskId(4711, (4,), "0")),
+        ("4711_4.interactive", TaskId(4711, (4,), "interactive")),
+        ("  4711_4  ", TaskId(4711, (4,))),
+    ],
+)
+def test_every_form_of_a_job_id(text: str, expected: TaskId) -> None:
+    assert parse_task_id(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "JobID", "4711_", "4711_[", "4711_[4", "4711_[a]", "4711_[9-7]", "4711_x", "_4", "4711.",
+     "4711_[4-10%2]x", "x4711", "4711 4", "# 4711_4"],
+)  # fmt: skip
+def test_what_is_no_job_id_is_none(text: str) -> None:
+    assert parse_task_id(text) is None
+
+
+@given(st.integers(1, 67_043_328), indices, st.none() | st.integers(1, 50))
+def test_a_pending_arrays_id_gives_its_indices(
+    job: int, chosen: set[int], throttle: int | None
+) -> None:
+    limit = "" if throttle is None else f"%{throttle}"
+    identity = parse_task_id(f"{job}_[{format_indices(chosen)}{limit}]")
+    assert identity == TaskId(job, tuple(sorted(chosen)))
+
+
+@given(indices, st.integers(0, 200))
+def test_a_list_cut_anywhere_names_no_index_that_was_not_there(
+    chosen: set[int], length: int
+) -> None:
+    """Cut at "12" of "127", the 12 must not be taken for an index."""
+    listed = format_indices(chosen)
+    identity = parse_task_id(f"4711_[{listed[:length]}...]")
+    assert identity is not None
+    assert identity.truncated
+    assert identity.indices is not None
+    assert identity.indices == tuple(sorted(chosen))[: len(identity.indices)]
+
+
+@given(st.text(max_size=30))
+def test_no_text_makes_it_fail(text: str) -> None:
+    identity = parse_task_id(text)
+    assert identity is None or identity.job >= 0

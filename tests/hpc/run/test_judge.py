@@ -1,0 +1,307 @@
+"""The nine rules, by example and as properties of whatever may be observed."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpc.executors.slurm.states import MEANING, SlurmState
+from hpc.run.judge import counted_attempts, judge, judge_all, why_ended
+from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
+from hpc.run.plan import REMEDY, Remedy
+from hpc.run.retry_policy import RetryPolicy
+from pipeline.errors import Cause
+from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.output import Verdict
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+GRACE = timedelta(minutes=2)
+LONG_AGO = NOW - timedelta(hours=5)
+STATES = "done planned blocked running queued unknown queued blocked failed"
+STATE_OF_RULE = dict(enumerate(map(State, STATES.split()), start=1))
+NO_OUTPUT = Verdict()
+ANY_STATE = [*MEANING.items()]
+
+
+def record(state: str, **more: Any) -> TaskRecord:
+    phase, cause = MEANING[SlurmState(state)]
+    ended_at = LONG_AGO if phase is Phase.ENDED else None
+    return TaskRecord(**{"phase": phase, "slurm_state": state, "cause": cause,
+                         "ended_at": ended_at, **more})  # fmt: skip
+
+
+def words(cause: Cause, message: str = "in its own words") -> LastWords:
+    return LastWords(cause=cause, message=message, traceback="", node="n1",
+                     written_at="2026-11-24T07:00:00+00:00")  # fmt: skip
+
+
+def attempt(number: int = 1, state: str | None = None, **more: Any) -> Attempt:
+    known: dict[str, Any] = {"array_job_id": 4000 + number, "submitted_at": LONG_AGO}
+    known["record"] = record(state) if state else None
+    return Attempt(number=number, array_task_index=7, **known | more)
+
+
+def judged(
+    *attempts: Attempt, answered: bool = True, output: Verdict = NO_OUTPUT, max_attempts: int = 4,
+    grace: timedelta = GRACE, **more: Any,
+) -> Judgement:  # fmt: skip
+    shard = ShardFacts(index=7, posts=10, output=output, attempts=attempts)
+    seen = {"at": NOW, "last_answer": None, "trouble": None if answered else "no route to host"}
+    observation = Observation(shards=(shard,), answered=answered, **seen | more)
+    return judge(shard, observation, grace=grace, policy=RetryPolicy(max_attempts=max_attempts))
+
+
+def verdict(rule: int, message: str, cause: Cause | None = None) -> Judgement:
+    return Judgement(index=7, state=STATE_OF_RULE[rule], rule=rule, cause=cause, message=message)
+
+
+def test_rule_1_a_verified_output_is_done_whatever_slurm_says() -> None:
+    failed = attempt(1, "FAILED", words=words(Cause.REFUSED))
+    held = attempt(2, "REQUEUE_HOLD")
+    assert judged(failed, held, output=Verdict(publication="p")) == verdict(1, "")
+
+
+def test_rule_2_without_a_submission_it_is_planned() -> None:
+    assert judged(answered=False) == verdict(2, "not submitted yet")
+
+
+def test_rule_3_a_held_attempt_blocks_even_beside_a_running_one() -> None:
+    held = attempt(1, record=record("PENDING", phase=Phase.HELD, reason="JobHeldUser"))
+    message = "Slurm holds task 4001_7 (JobHeldUser): scontrol release, or cancel it"
+    assert judged(held, attempt(2, "RUNNING")) == verdict(3, message)
+
+
+def test_rule_4_some_attempt_runs_and_not_only_the_last() -> None:
+    """Slurm may put an old array's task back on a node after we have submitted it again."""
+    again = judged(attempt(1, "RUNNING"), attempt(2, "FAILED"))
+    assert again == verdict(4, "task 4001_7 is RUNNING")
+    assert judged(attempt(1, "PENDING"), attempt(2, "COMPLETING")).rule == 4
+
+
+def test_rule_5_some_attempt_waits() -> None:
+    waits = attempt(1, record=record("PENDING", reason="Priority"))
+    assert judged(waits, attempt(2, "TIMEOUT")) == verdict(5, "task 4001_7 is PENDING (Priority)")
+    assert judged(attempt(1, "REQUEUED")) == verdict(5, "task 4001_7 is REQUEUED")
+
+
+def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
+    since = datetime(2026, 11, 24, 11, 30, 5, tzinfo=UTC)
+    message = (
+        "Slurm does not answer (last answer 30 min ago, 2026-11-24 11:30:05 UTC): no route to host"
+    )
+    assert judged(attempt(), answered=False, last_answer=since) == verdict(6, message)
+    yesterday = judged(attempt(), answered=False, last_answer=since - timedelta(hours=20))
+    assert "(last answer 20 h ago, 2026-11-23 15:30:05 UTC)" in yesterday.message
+    message = "Slurm does not answer (no answer so far): no route to host"
+    assert judged(attempt(1, "FAILED"), attempt(2), answered=False) == verdict(6, message)
+
+
+def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
+    new = attempt(submitted_at=NOW - timedelta(seconds=119))
+    message = "task 4001_7 was submitted just now; its news may still be on the way"
+    assert judged(new) == verdict(7, message)
+    ended = attempt(record=record("COMPLETED", ended_at=NOW - timedelta(seconds=119)))
+    message = "task 4001_7 ended just now; its news may still be on the way"
+    assert judged(ended) == verdict(7, message)
+
+
+def test_rule_7_holds_for_last_words_too_unless_no_grace_is_given() -> None:
+    """It is also the pause between a crash and the next try. The local executor's grace is 0."""
+    crash = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.CRASHED))
+    assert judged(crash).rule == 7
+    at_once = judged(crash, grace=timedelta(0))
+    assert at_once == verdict(9, "in its own words", Cause.CRASHED)
+
+
+def test_rule_7_ends_with_the_grace() -> None:
+    ended = attempt(record=record("COMPLETED", ended_at=NOW - GRACE))
+    message = "task 4001_7 ended as COMPLETED"
+    assert judged(ended) == verdict(9, message, Cause.NO_OUTPUT)
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if REMEDY[cause] is Remedy.ASK])
+def test_rule_8_what_needs_a_person_is_blocked(cause: Cause) -> None:
+    done = judged(attempt(1, "FAILED", words=words(cause)))
+    assert done == verdict(8, "in its own words", cause)
+
+
+def test_rule_8_attempts_are_used_up() -> None:
+    failed = [attempt(number, "TIMEOUT") for number in (1, 2, 3)]
+    message = "task 4003_7 ended as TIMEOUT; attempts used up: 3"
+    assert judged(*failed, max_attempts=3) == verdict(8, message, Cause.TIMEOUT)
+    assert judged(*failed, max_attempts=4).rule == 9
+
+
+def test_rule_8_preempted_attempts_are_not_counted() -> None:
+    preempted = [attempt(number, "PREEMPTED") for number in range(1, 100)]
+    message = "task 4099_7 ended as PREEMPTED"
+    assert judged(*preempted, max_attempts=1) == verdict(9, message, Cause.PREEMPTED)
+
+
+def test_rule_8_attempts_that_a_person_ended_are_not_counted() -> None:
+    ended = [attempt(n, "CANCELLED") for n in (1, 2)] + [attempt(3, words=words(Cause.REFUSED))]
+    assert judged(*ended, attempt(4, "FAILED"), max_attempts=2).rule == 9
+
+
+def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
+    went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
+    assert judged(*went_on, max_attempts=1).rule == 9
+    stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
+    message = "task 4100_7 ended as TIMEOUT; attempts used up: 1"
+    assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
+
+
+def test_rule_8_deaths_at_a_post_that_is_set_aside_are_not_counted_up_to_so_many() -> None:
+    """Each such post takes two: one that brings it under suspicion, one at the post alone."""
+    pair = [attempt(1, "FAILED"), attempt(2, "FAILED", trials=1)]
+    deaths = [replace(pair[n % 2], number=n + 1) for n in range(20)]
+    shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=tuple(deaths))
+    assert counted_attempts(shard, RetryPolicy(max_poison=10)) == 0
+    assert counted_attempts(shard, RetryPolicy(max_poison=9)) == 2
+    assert counted_attempts(shard, RetryPolicy(max_poison=0)) == 20
+    other = replace(shard, attempts=(attempt(1, "TIMEOUT", trials=1), attempt(2, "FAILED")))
+    assert counted_attempts(other, RetryPolicy()) == 2
+
+
+def test_rule_8_a_refusal_is_told_at_once_and_needs_no_grace() -> None:
+    refused = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.REFUSED))
+    assert judged(refused) == verdict(8, "in its own words", Cause.REFUSED)
+
+
+def beat(minutes_ago: float, error: str = "") -> Heartbeat:
+    return Heartbeat(written_at=NOW, progress_at=NOW - timedelta(minutes=minutes_ago), rows=3,
+                     posts=10, rate_per_minute=0.0, last_error=error, node="n1")  # fmt: skip
+
+
+def test_rule_4_a_task_that_stands_still_is_told_from_one_that_is_slow() -> None:
+    def running(since: Heartbeat | None, started: int = 600) -> Judgement:
+        started_at = NOW - timedelta(minutes=started)
+        one = attempt(1, record=record("RUNNING", started_at=started_at))
+        shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(one,), heartbeat=since)
+        seen = Observation(at=NOW, shards=(shard,), answered=True, last_answer=None)
+        return judge(shard, seen, grace=GRACE, policy=RetryPolicy(stall_minutes=30))
+
+    assert running(beat(29)) == verdict(4, "task 4001_7 is RUNNING")
+    stuck = running(beat(42, "HTTP 503"))
+    assert stuck.stalled
+    assert stuck.message == (
+        "task 4001_7 is RUNNING and has made no progress for 42 min; its last error: HTTP 503"
+    )
+    # A life that began since then has had no time yet; one that never got to work has.
+    assert not running(beat(42), started=10).stalled
+    assert not running(None, started=29).stalled
+    assert running(None, started=31).stalled
+
+
+def test_rule_9_says_what_ended_where_and_how() -> None:
+    ended = attempt(record=record("FAILED", exit_code="3:0", node="n2"))
+    message = "task 4001_7 ended as FAILED (exit code 3:0, on n2)"
+    assert judged(ended) == verdict(9, message, Cause.CRASHED)
+
+
+def test_rule_9_says_why_an_output_does_not_count() -> None:
+    message = "task 4001_7 ended as COMPLETED; the output does not count: it has 9 rows, not 10"
+    done = judged(attempt(1, "COMPLETED"), output=Verdict(problem="it has 9 rows, not 10"))
+    assert done == verdict(9, message, Cause.NO_OUTPUT)
+
+
+def test_rule_9_no_record_anywhere_is_lost() -> None:
+    message = "there is no record of task 4001_7 anywhere"
+    assert judged(attempt()) == verdict(9, message, Cause.LOST)
+    local = judged(attempt(array_job_id=None))
+    assert local == verdict(9, "there is no record of attempt 1 anywhere", Cause.LOST)
+
+
+def test_a_task_that_slurm_put_back_is_queued_whatever_its_former_life_said() -> None:
+    """Same id, a life before: its last words lie in the folder until it starts again."""
+    back = attempt(record=record("PENDING"), words=words(Cause.REFUSED))
+    assert judged(back) == verdict(5, "task 4001_7 is PENDING")
+
+
+def test_the_last_attempt_tells_the_cause_and_words_beat_slurms_state() -> None:
+    first = attempt(1, "OUT_OF_MEMORY")
+    second = attempt(2, "COMPLETED", words=words(Cause.THROTTLED, "quota"))
+    assert judged(first, second) == verdict(9, "quota", Cause.THROTTLED)
+
+
+def test_last_words_without_any_record_are_an_end() -> None:
+    """Accounting is off, and the controller has forgotten the job."""
+    spoke = attempt(words=words(Cause.CRASHED))
+    assert judged(spoke, answered=False) == verdict(9, "in its own words", Cause.CRASHED)
+
+
+times = st.integers(-600, 3600).map(lambda seconds: NOW - timedelta(seconds=seconds))
+records = st.builds(
+    lambda known, ended, reason: TaskRecord(
+        phase=known[1][0], slurm_state=known[0], cause=known[1][1], reason=reason,
+        ended_at=ended if known[1][0] is Phase.ENDED else None,
+    ),
+    st.sampled_from(ANY_STATE), st.none() | times, st.none() | st.just("JobHeldUser"),
+)  # fmt: skip
+attempts = st.lists(
+    st.builds(
+        lambda job, at, known, said: attempt(
+            array_job_id=job, submitted_at=at, record=known, words=said
+        ),
+        st.none() | st.integers(1, 9), times, st.none() | records,
+        st.none() | st.sampled_from(list(Cause)).map(words),
+    ),
+    max_size=5,
+).map(lambda found: tuple(replace(one, number=n) for n, one in enumerate(found, 1)))  # fmt: skip
+outputs = st.sampled_from([Verdict(), Verdict(problem="half a file"), Verdict(publication="p")])
+shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,
+                   attempts=attempts)  # fmt: skip
+observations = st.builds(
+    Observation, at=st.just(NOW), shards=st.lists(shards, max_size=4).map(tuple),
+    answered=st.booleans(), last_answer=st.none() | times, trouble=st.none() | st.just("down"),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(observations, st.integers(1, 5), st.integers(0, 600))
+def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace: int) -> None:
+    found = judge_all(seen, grace=timedelta(seconds=grace), policy=RetryPolicy(max_attempts=most))
+    assert [one.index for one in found] == [shard.index for shard in seen.shards]
+    for one, shard in zip(found, seen.shards, strict=True):
+        assert one.state == STATE_OF_RULE[one.rule]
+        assert (one.cause is not None) == (one.rule in (8, 9))
+        assert (one.rule == 1) == shard.output.verified
+        alive = {Phase.HELD, Phase.ACTIVE, Phase.WAITING} & {a.phase for a in shard.attempts}
+        if alive and not shard.output.verified:
+            assert one.rule in (3, 4, 5)
+        if one.cause:
+            last = shard.attempts[-1]
+            assert one.cause is why_ended(last)[0]
+            assert last.record or last.words or seen.answered
+        if one.rule == 9:
+            assert counted_attempts(shard, RetryPolicy()) < most
+            assert REMEDY[why_ended(shard.attempts[-1])[0]] is not Remedy.ASK
+
+
+@settings(deadline=None)
+@given(observations, st.integers(1, 5), st.integers(0, 7200))
+def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
+    seen: Observation, most: int, later: int
+) -> None:
+    then = replace(seen, at=seen.at + timedelta(seconds=later))
+    before = judge_all(seen, grace=GRACE, policy=RetryPolicy(max_attempts=most))
+    after = judge_all(then, grace=GRACE, policy=RetryPolicy(max_attempts=most))
+    for old, new in zip(before, after, strict=True):
+        ages = replace(new, message=old.message, stalled=old.stalled)  # "last answer 3 min ago"
+        assert old.rule == 7 or (ages if old.rule in (4, 6) else new) == old
+
+
+@settings(deadline=None)
+@given(observations)
+def test_while_slurm_is_silent_what_is_unknown_never_fails(seen: Observation) -> None:
+    silent = replace(seen, answered=False)
+    for one, shard in zip(
+        judge_all(silent, grace=GRACE, policy=RetryPolicy()), seen.shards, strict=True
+    ):
+        if shard.attempts and not (shard.attempts[-1].record or shard.attempts[-1].words):
+            assert one.state not in (State.FAILED, State.PLANNED)
+            assert one.cause is None

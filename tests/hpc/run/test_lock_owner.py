@@ -1,0 +1,178 @@
+"""Who holds a lock: named where that is known, and nobody else is ever told to stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc.run import lock_owner, run_folder
+from hpc.run.lock_owner import LockOwner
+from pipeline.errors import BusyError
+from tests.hpc.cli_bench import ROOT
+
+HERE = socket.gethostname()
+HOLDS = """
+import pathlib, sys
+from hpc.run import run_folder
+with run_folder.locked(pathlib.Path(sys.argv[1]), ""):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+IDLES = "import sys; print('idle', flush=True); sys.stdin.read()"
+Process = subprocess.Popen[str]
+
+
+def started(code: str, *arguments: object) -> Process:
+    """A process that has said its first word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline()
+    return process
+
+
+def gone(process: Process) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Process]:
+    """A process that holds the lock of `tmp_path`."""
+    process = started(HOLDS, tmp_path)
+    yield process
+    gone(process)
+
+
+@pytest.fixture
+def idle() -> Iterator[Process]:
+    """A process that has nothing to do with it."""
+    process = started(IDLES)
+    yield process
+    gone(process)
+
+
+def started_at(pid: int) -> str:
+    """Field 22 of proc(5); no command of these tests holds a blank."""
+    return Path(f"/proc/{pid}/stat").read_text().split()[21]
+
+
+def note(folder: Path, pid: int, host: str = HERE, started: str | None = None) -> Path:
+    lock = folder / run_folder.LOCK
+    lock.write_text(f"{pid} {host} {started or started_at(pid)}\n")
+    return lock
+
+
+def test_a_lock_says_who_holds_it_and_so_does_the_refusal(tmp_path: Path, held: Process) -> None:
+    lock = tmp_path / run_folder.LOCK
+    one = LockOwner(held.pid, HERE, started_at(held.pid))
+    assert lock.read_text() == f"{held.pid} {HERE} {one.started}\n"
+    assert lock_owner.read_owner(lock) == one
+    with pytest.raises(BusyError) as busy, run_folder.locked(tmp_path, "somebody is at it"):
+        pass
+    assert str(busy.value) == f"somebody is at it (pid {held.pid} on {HERE})"
+
+
+def test_a_longer_note_of_an_earlier_holder_leaves_nothing_behind(tmp_path: Path) -> None:
+    lock = note(tmp_path, 4194304, "a-host-of-a-much-longer-name.example.org", "1" * 30)
+    with run_folder.locked(tmp_path, ""):
+        assert lock.read_text() == f"{os.getpid()} {HERE} {started_at(os.getpid())}\n"
+
+
+def test_who_only_looks_leaves_the_note_as_it_is(tmp_path: Path) -> None:
+    lock = note(tmp_path, 7, "n3", "9")
+    with run_folder.locked(tmp_path, "", noted=False):
+        pass
+    assert lock.read_text() == "7 n3 9\n"
+
+
+def test_a_holder_that_is_killed_is_not_named_though_its_note_stays(
+    tmp_path: Path, held: Process
+) -> None:
+    gone(held)
+    lock = tmp_path / run_folder.LOCK
+    assert lock.read_text().startswith(f"{held.pid} ")
+    assert lock_owner.read_owner(lock) is None
+
+
+def test_a_holder_on_another_machine_is_believed(tmp_path: Path) -> None:
+    lock = note(tmp_path, 4711, "login2", "12")
+    assert lock_owner.read_owner(lock) == LockOwner(4711, "login2", "12")
+    assert str(lock_owner.read_owner(lock)) == "pid 4711 on login2"
+
+
+@pytest.mark.parametrize("text", ["", "4711", "a b c", "1 2 3 4", "\udcff 1 1"])
+def test_a_note_that_is_none_names_nobody(tmp_path: Path, text: str) -> None:
+    lock = tmp_path / run_folder.LOCK
+    lock.write_bytes(text.encode(errors="surrogateescape"))
+    assert lock_owner.read_owner(lock) is None
+
+
+def test_a_process_that_has_the_file_not_open_is_not_told_to_stop(
+    tmp_path: Path, idle: Process
+) -> None:
+    """It may have held the lock once, and be busy with something else now."""
+    lock = note(tmp_path, idle.pid)
+    one = LockOwner(idle.pid, HERE, started_at(idle.pid))
+    assert lock_owner.read_owner(lock) is None
+    assert not lock_owner.send_sigterm(one, lock)
+    assert idle.poll() is None
+
+
+def test_a_process_that_got_the_pid_of_a_dead_holder_is_not_told_to_stop(
+    tmp_path: Path, held: Process
+) -> None:
+    """Even with the file open, as while it waits for the lock itself."""
+    lock = note(tmp_path, held.pid, started="1")
+    assert lock_owner.read_owner(lock) is None
+    assert not lock_owner.send_sigterm(LockOwner(held.pid, HERE, "1"), lock)
+    assert held.poll() is None
+
+
+@pytest.mark.parametrize("old_kernel", [False, True])
+def test_the_holder_is_told_to_stop(
+    tmp_path: Path, held: Process, old_kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    if old_kernel:
+        monkeypatch.setattr("hpc.run.lock_owner.os.pidfd_open", missing)
+    lock = tmp_path / run_folder.LOCK
+    one = lock_owner.read_owner(lock)
+    assert one is not None
+    assert lock_owner.send_sigterm(one, lock)
+    assert held.wait(30) == -signal.SIGTERM
+    assert not lock_owner.send_sigterm(one, lock)
+
+
+def test_tasks_are_the_holders_that_are_tasks(tmp_path: Path, held: Process) -> None:
+    """By their command line, and because they have this lock open and no other."""
+    lock, other = tmp_path / run_folder.LOCK, tmp_path / "other"
+    task = "import sys; print('up', flush=True); sys.stdin.read() # pipeline.worker"
+    for inherited in (lock, other):
+        inherited.touch()
+    assert lock_owner.tasks_holding(lock) == []
+    with lock.open() as ours, other.open() as another:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", task, word],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                pass_fds=[stream.fileno()],
+            )
+            for word, stream in (
+                ("pipeline.worker", ours), ("pipeline.worker", another), ("status", ours),
+            )
+        ]  # fmt: skip
+    for process in processes:
+        assert process.stdout and process.stdout.readline()
+    found = lock_owner.tasks_holding(lock)
+    for process in processes:
+        gone(process)
+    assert found == [LockOwner(processes[0].pid, HERE, found[0].started)]

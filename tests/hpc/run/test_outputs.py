@@ -1,0 +1,186 @@
+"""Looking at outputs again opens only what has changed, and its memory is never trusted too far."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hpc.run import outputs, run_folder
+from hpc.run.model import Run
+from pipeline.model import Answer, Column
+from pipeline.run_files import output
+from pipeline.run_files.manifest import output_path
+from pipeline.run_files.output import Verdict
+from tests.pipeline import run_builders
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Three shards, the first two of them published."""
+    folder, run = run_builders.make_run(tmp_path, run_builders.posts(30), shards=3)
+    for index in (0, 1):
+        run_builders.publish_shard(folder, run, index)
+    return run_folder.load(folder)
+
+
+def publish_counted(run: Run, index: int, tokens: int) -> None:
+    """An output of which every answer cost so many tokens."""
+    columns = (Column("mood", "text"), Column("tokens", "count"))
+    output.publish(
+        run.folder, run.manifest, index, posts=run_builders.read_shard(run.folder, index),
+        answers=run_builders.answers_of(
+            [run_builders.uri(number) for number in range(10 * index, 10 * index + 10)],
+            columns, lambda at: Answer(at, {"mood": "fine", "tokens": tokens}),
+        ),
+        columns=columns, model="m", attempt=1,
+    )  # fmt: skip
+
+
+def verified(run: Run) -> list[bool]:
+    return [verdict.verified for verdict in outputs.verify_outputs(run)]
+
+
+def garbled(path: Path) -> None:
+    """Other bytes under the same size, time of change and inode."""
+    stat = path.stat()
+    with path.open("r+b") as stream:
+        stream.write(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_there_is_one_verdict_a_shard_in_their_order(run: Run) -> None:
+    first, second, third = outputs.verify_outputs(run)
+    assert first.publication and second.publication and first != second
+    assert third == Verdict()
+
+
+def test_a_file_that_has_not_changed_is_not_opened_again(run: Run) -> None:
+    before = outputs.verify_outputs(run)
+    for index in (0, 1):
+        garbled(output_path(run.folder, index))
+    assert outputs.verify_outputs(run) == before
+    # Looked at without the memory, neither counts: nothing but the memory can have answered.
+    (run.folder / outputs.MEMORY).unlink()
+    assert verified(run) == [False, False, False]
+
+
+def test_what_answers_cost_is_remembered_with_them(run: Run) -> None:
+    publish_counted(run, 2, tokens=7)
+    before = outputs.verify_outputs(run)
+    assert [one.counts for one in before] == [{}, {}, {"tokens": 70}]
+    for index in range(3):
+        garbled(output_path(run.folder, index))
+    assert outputs.verify_outputs(run) == before
+
+
+def test_the_memory_of_an_older_version_is_looked_up_once_more(run: Run) -> None:
+    """It holds size, time, inode and publication, and nothing of the cost."""
+    publish_counted(run, 2, tokens=7)
+    before = outputs.verify_outputs(run)
+    memory = run.folder / outputs.MEMORY
+    now = json.loads(memory.read_text())
+    memory.write_text(json.dumps({name: stamp[:4] for name, stamp in now.items()}))
+    assert outputs.verify_outputs(run) == before
+    assert json.loads(memory.read_text()) == now
+
+
+def test_a_file_that_was_touched_is_read_again(run: Run) -> None:
+    outputs.verify_outputs(run)
+    path = output_path(run.folder, 1)
+    garbled(path)
+    os.utime(path)
+    first, second, _ = outputs.verify_outputs(run)
+    assert first.verified
+    assert second.publication is None
+    assert second.problem and second.problem.startswith("it cannot be read: ")
+
+
+def test_a_file_that_does_not_verify_is_read_every_time(run: Run) -> None:
+    path = output_path(run.folder, 0)
+    good = path.read_bytes()
+    garbled(path)
+    assert verified(run) == [False, True, False]
+    stat = path.stat()
+    with path.open("r+b") as stream:
+        stream.write(good)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert verified(run) == [True, True, False]
+
+
+def test_a_shard_published_anew_has_a_new_publication(run: Run) -> None:
+    before = outputs.verify_outputs(run)
+    output_path(run.folder, 0).unlink()
+    assert verified(run) == [False, True, False]
+    run_builders.publish_shard(run.folder, run.manifest, 0)
+    after = outputs.verify_outputs(run)
+    assert after[0].publication not in (before[0].publication, None)
+    assert after[1] == before[1]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"", b"{", b"null", b"[]", b"7", b"\xff\xfe",
+        b'{"00000.parquet": 5}', b'{"00000.parquet": {"0": 1}}', b'{"00000.parquet": []}',
+        b'{"00000.parquet": [1, 2, 3, "p"]}', b'{"00002.parquet": [1, 2, 3, "p"]}',
+        b'{"00000.parquet": [1, 2, 3, "p", {}]}', b'{"00002.parquet": [1, 2, 3, "p", 4]}',
+    ],
+)  # fmt: skip
+def test_a_damaged_memory_is_none(run: Run, garbage: bytes) -> None:
+    before = outputs.verify_outputs(run)
+    memory = run.folder / outputs.MEMORY
+    good = memory.read_bytes()
+    memory.write_bytes(garbage)
+    assert outputs.verify_outputs(run) == before
+    assert memory.read_bytes() == good
+
+
+def test_a_memory_that_cannot_be_written_is_done_without(run: Run) -> None:
+    memory = run.folder / outputs.MEMORY
+    memory.mkdir()
+    before = outputs.verify_outputs(run)
+    assert [verdict.verified for verdict in before] == [True, True, False]
+    garbled(output_path(run.folder, 0))
+    assert verified(run) == [False, True, False]
+    assert list(run.folder.glob(".tmp-*")) == []
+
+
+def test_the_memory_holds_what_verified_and_is_written_only_where_something_changed(
+    run: Run,
+) -> None:
+    garbled(output_path(run.folder, 1))
+    outputs.verify_outputs(run)
+    memory = run.folder / outputs.MEMORY
+    assert list(json.loads(memory.read_text())) == ["00000.parquet"]
+    written = memory.stat().st_mtime_ns, memory.stat().st_ino
+    outputs.verify_outputs(run)
+    assert (memory.stat().st_mtime_ns, memory.stat().st_ino) == written
+
+
+def test_files_that_are_no_outputs_are_left_aside(run: Run) -> None:
+    """A temporary file may also go away, renamed, between the listing and the look at it: a link
+    that leads nowhere cannot be looked at either."""
+    folder = run.folder / "outputs"
+    (folder / "00002.parquet.damaged").write_bytes(b"x")
+    (folder / "00007.parquet").write_bytes(b"x")
+    (folder / ".tmp-1-00002.parquet").symlink_to(folder / "nowhere")
+    assert verified(run) == [True, True, False]
+
+
+def test_an_output_that_goes_away_while_it_is_looked_at_takes_no_other_along(run: Run) -> None:
+    (run.folder / "outputs" / "00002.parquet").symlink_to(run.folder / "nowhere")
+    assert verified(run) == [True, True, False]
+
+
+def test_without_the_folder_there_are_no_outputs(run: Run) -> None:
+    (run.folder / "outputs").rename(run.folder / "elsewhere")
+    assert verified(run) == [False, False, False]
+
+
+def test_an_output_that_is_set_aside_counts_no_more(run: Run) -> None:
+    content = output_path(run.folder, 0).read_bytes()
+    aside = outputs.quarantine(run, 0)
+    assert aside == run.folder / "outputs" / "00000.parquet.damaged"
+    assert aside.read_bytes() == content
+    assert verified(run) == [False, True, False]

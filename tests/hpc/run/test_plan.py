@@ -1,0 +1,286 @@
+"""How shards become arrays, and which shards may be submitted again."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpc.run import plan as planning
+from hpc.run.model import (
+    ArrayPlan,
+    Attempt,
+    Judgement,
+    Observation,
+    Phase,
+    ResourceRequest,
+    ShardFacts,
+    ShardGroup,
+    State,
+    TaskRecord,
+)
+from hpc.run.plan import Rejection, find_rejection, jobs_to_wait_for, resubmittable
+from pipeline.errors import Cause
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.output import Verdict
+
+
+def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
+    """Of one group."""
+    return planning.plan_arrays([ShardGroup(shards=tuple(shards), ask=ResourceRequest())], **more)
+
+
+AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+shard_sets = st.sets(st.integers(0, 200), max_size=80)
+array_sizes = st.integers(2, 60)
+widths = st.integers(1, 12)
+
+
+def chains(planned: tuple[ArrayPlan, ...], first_number: int) -> list[list[ArrayPlan]]:
+    """Arrays that run one after another; different chains run at once."""
+    by_last: dict[int, list[ArrayPlan]] = {}
+    for number, plan in enumerate(planned, start=first_number):
+        by_last[number] = [*(by_last.pop(plan.after) if plan.after else []), plan]
+    return list(by_last.values())
+
+
+@settings(deadline=None)
+@given(shard_sets, array_sizes, widths)
+def test_every_shard_is_in_one_array_at_its_own_index(
+    shards: set[int], array_size: int, max_parallel: int
+) -> None:
+    planned = arrays(shards, array_size=array_size, max_parallel=max_parallel)
+    placed = [(s, i) for plan in planned for s, i in zip(plan.shards, plan.indices, strict=True)]
+    assert placed == [(shard, shard % array_size) for shard in sorted(shards)]
+
+
+@settings(deadline=None)
+@given(shard_sets, shard_sets, array_sizes, widths, widths)
+def test_a_shards_index_is_the_same_on_every_attempt(
+    first: set[int], again: set[int], array_size: int, before: int, after: int
+) -> None:
+    def places(shards: set[int], max_parallel: int) -> dict[int, tuple[int, int]]:
+        planned = arrays(shards, array_size=array_size, max_parallel=max_parallel)
+        return {p.offset + i: (p.offset, i) for p in planned for i in p.indices}
+
+    everywhere = places(first, before)
+    for shard, place in places(again & first, after).items():
+        assert everywhere[shard] == place
+
+
+@settings(deadline=None)
+@given(shard_sets, array_sizes, widths)
+def test_every_index_is_one_that_this_slurm_takes(
+    shards: set[int], array_size: int, max_parallel: int
+) -> None:
+    for plan in arrays(shards, array_size=array_size, max_parallel=max_parallel):
+        assert plan.indices == tuple(sorted(set(plan.indices)))
+        assert plan.indices[0] >= 0
+        assert plan.indices[-1] < array_size
+        assert 1 <= plan.throttle <= len(plan.indices)
+
+
+@settings(deadline=None)
+@given(shard_sets, array_sizes, widths, st.integers(1, 500))
+def test_never_more_tasks_at_once_than_may_be_and_no_fewer_than_can(
+    shards: set[int], array_size: int, max_parallel: int, first_number: int
+) -> None:
+    planned = arrays(
+        shards, array_size=array_size, max_parallel=max_parallel, first_number=first_number
+    )
+    running = chains(planned, first_number)
+    at_once = sum(max(plan.throttle for plan in chain) for chain in running)
+    assert at_once == min(max_parallel, len(shards))
+    assert {plan.parallel_tasks for plan in planned} <= {at_once}
+    assert all(len(chain) == 1 for chain in running) or len(planned) > max_parallel
+    lengths = [len(chain) for chain in running]
+    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+
+
+@settings(deadline=None)
+@given(shard_sets, array_sizes, widths, st.integers(1, 500))
+def test_an_array_waits_only_for_one_that_is_submitted_before_it(
+    shards: set[int], array_size: int, max_parallel: int, first_number: int
+) -> None:
+    planned = arrays(
+        shards, array_size=array_size, max_parallel=max_parallel, first_number=first_number
+    )
+    for number, plan in enumerate(planned, start=first_number):
+        assert plan.after == 0 or first_number <= plan.after < number
+
+
+def test_a_small_run_is_one_array() -> None:
+    (plan,) = arrays(range(10), array_size=1001, max_parallel=8)
+    assert plan == ArrayPlan(offset=0, indices=tuple(range(10)), throttle=8, parallel_tasks=8)
+
+
+def test_some_shards_again_are_an_array_of_their_own_indices() -> None:
+    planned = arrays([1005, 3, 3, 2001], array_size=1001, max_parallel=8, after_jobs=("4001",))
+    assert planned == (
+        ArrayPlan(offset=0, indices=(3,), throttle=1, parallel_tasks=3, after_jobs=("4001",)),
+        ArrayPlan(
+            offset=1001, indices=(4, 1000), throttle=2, parallel_tasks=3, after_jobs=("4001",)
+        ),
+    )
+
+
+def test_the_throttle_is_shared_out_by_size() -> None:
+    planned = arrays(range(1100), array_size=1000, max_parallel=11)
+    assert [(len(plan.indices), plan.throttle) for plan in planned] == [(1000, 10), (100, 1)]
+
+
+def test_more_arrays_than_tasks_at_once_form_chains() -> None:
+    planned = arrays(range(25), array_size=5, max_parallel=2, first_number=7)
+    assert [(plan.offset, plan.throttle, plan.after) for plan in planned] == [
+        (0, 1, 0),
+        (5, 1, 0),
+        (10, 1, 7),
+        (15, 1, 8),
+        (20, 1, 9),
+    ]
+
+
+def test_a_task_is_told_how_many_of_the_whole_run_are_at_work() -> None:
+    (plan,) = arrays([4], array_size=1001, max_parallel=3, tasks_at_once=8)
+    assert (plan.throttle, plan.parallel_tasks) == (1, 8)
+
+
+def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
+    more = ShardGroup(
+        shards=(3, 7), ask=ResourceRequest(mem_gb=8.0), why="out_of_memory: 8 GB after 4"
+    )
+    same = ShardGroup(shards=(0, 1, 2, 4, 5, 6), ask=ResourceRequest(mem_gb=4.0))
+    planned = planning.plan_arrays([more, same], array_size=1001, max_parallel=4)
+    assert planned == (
+        ArrayPlan(
+            offset=0, indices=(3, 7), throttle=1, parallel_tasks=4, ask=more.ask, why=more.why
+        ),
+        ArrayPlan(offset=0, indices=same.shards, throttle=3, parallel_tasks=4, ask=same.ask),
+    )
+
+
+@pytest.mark.parametrize(("shards", "times"), [(8, 1), (8, 2), (8, 5), (1, 1), (1, 3), (3, 1)])
+def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, times: int) -> None:
+    slow = ShardGroup(
+        shards=tuple(range(shards)), ask=ResourceRequest(), delay_s=600, slowdown=0.5**times
+    )
+    (plan,) = planning.plan_arrays([slow], array_size=1001, max_parallel=8)
+    assert plan.throttle == max(1, int(shards * 0.5**times))
+    assert plan.delay_s == 600
+
+
+def test_nothing_to_submit_is_no_array() -> None:
+    assert arrays([], array_size=1001, max_parallel=8) == ()
+
+
+JUDGED = (
+    Judgement(index=0, state=State.DONE, rule=1),
+    Judgement(index=1, state=State.PLANNED, rule=2, message="not submitted yet"),
+    Judgement(index=2, state=State.BLOCKED, rule=3, message="Slurm holds task 4001_2"),
+    Judgement(index=3, state=State.RUNNING, rule=4, message="task 4001_3 is RUNNING"),
+    Judgement(index=4, state=State.QUEUED, rule=5, message="task 4001_4 is PENDING"),
+    Judgement(index=5, state=State.UNKNOWN, rule=6, message="Slurm does not answer"),
+    Judgement(index=6, state=State.QUEUED, rule=7, message="task 4001_6 ended just now"),
+    Judgement(index=7, state=State.BLOCKED, rule=8, cause=Cause.REFUSED, message="a bad key"),
+    Judgement(index=8, state=State.FAILED, rule=9, cause=Cause.TIMEOUT, message="TIMEOUT"),
+    Judgement(index=9, state=State.FAILED, rule=9, cause=Cause.CRASHED, message="FAILED"),
+)
+
+
+def test_resubmit_takes_every_failed_shard_and_by_force_the_blocked_that_ended() -> None:
+    assert resubmittable(JUDGED) == ((8, 9), None)
+    assert resubmittable(JUDGED, force=True) == ((7, 8, 9), None)
+    assert resubmittable(JUDGED[:7], force=True) == ((), None)
+
+
+def test_resubmit_takes_those_that_were_named_each_once() -> None:
+    assert resubmittable(JUDGED, indices=(9, 9)) == ((9,), None)
+    assert resubmittable(JUDGED, indices=(9, 7), force=True) == ((7, 9), None)
+    assert resubmittable(JUDGED, indices=()) == ((), None)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        (0, "shard 0 is done: delete outputs/00000.parquet to have it done again"),
+        (1, "shard 1 is planned (not submitted yet)"),
+        (2, "shard 2 is blocked: an earlier attempt is still alive (Slurm holds task 4001_2)"),
+        (3, "shard 3 is running: an earlier attempt is still alive (task 4001_3 is RUNNING)"),
+        (4, "shard 4 is queued: an earlier attempt is still alive (task 4001_4 is PENDING)"),
+        (5, "shard 5 is unknown (Slurm does not answer)"),
+        (6, "shard 6 is queued: an earlier attempt is still alive (task 4001_6 ended just now)"),
+        (10, "there is no shard 10: this run's shards are 0-9"),
+    ],
+)
+def test_what_may_be_alive_or_is_done_is_not_submitted_even_by_force(
+    index: int, why: str, force: bool
+) -> None:
+    assert resubmittable(JUDGED, indices=(9, index), force=force) == ((), why)
+
+
+def test_a_blocked_shard_says_how_to_submit_it_all_the_same() -> None:
+    why = "shard 7 is blocked (a bad key): --force submits it all the same"
+    assert resubmittable(JUDGED, indices=(7,)) == ((), why)
+
+
+def attempts_of(*phases: Phase, forced: bool = False, refused: bool = False) -> tuple[Attempt, ...]:
+    said = LastWords(cause=Cause.REFUSED, message="a bad key", traceback="", node="n1",
+                     written_at="2026-11-24T07:00:00+00:00", stops_run=True)  # fmt: skip
+    return tuple(
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=AT,
+            record=TaskRecord(phase=phase, slurm_state="SOME"), forced=forced,
+            words=said if refused and phase is Phase.ENDED else None,
+        )
+        for number, (index, phase) in enumerate(enumerate(phases), start=1)
+    )  # fmt: skip
+
+
+def seen(*shards: tuple[Attempt, ...]) -> Observation:
+    facts = [
+        ShardFacts(index=at, posts=1, output=Verdict(), attempts=attempts)
+        for at, attempts in enumerate(shards)
+    ]
+    return Observation(at=AT, shards=tuple(facts), answered=True, last_answer=None)
+
+
+def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
+    record = TaskRecord(phase=phase, slurm_state="SOME")
+    return (
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=index,
+            submitted_at=AT, record=record,
+        ),
+    )  # fmt: skip
+
+
+def test_what_comes_after_all_that_is_alive_waits_for_arrays_and_never_for_a_held_task() -> None:
+    observation = seen(
+        one(1, 0, Phase.ACTIVE),
+        one(1, 1, Phase.WAITING),
+        one(1, 2, Phase.ENDED),
+        one(2, 3, Phase.ACTIVE),
+        one(2, 4, Phase.HELD),
+        one(2, 5, Phase.WAITING),
+        one(3, 6, Phase.HELD),
+    )
+    assert jobs_to_wait_for(observation) == ("4001", "4002_3", "4002_5")
+
+
+def test_a_refusal_stands_until_somebody_goes_on_by_force() -> None:
+    (refused,) = attempts_of(Phase.ENDED, refused=True)
+    stands = Rejection(0, "a bad key")
+    assert find_rejection(seen((refused,))) == stands
+    # What was submitted meanwhile, by itself, is nobody's look.
+    later = replace(refused, number=7, words=None)
+    assert find_rejection(seen((refused,), (later,))) == stands
+    forced = replace(later, forced=True)
+    assert find_rejection(seen((refused,), (forced,))) is None
+    assert find_rejection(seen((refused, forced))) is None
+    # Refused again after that, it stands again.
+    again = replace(refused, number=7, forced=True)
+    assert find_rejection(seen((refused, again))) == stands

@@ -1,0 +1,241 @@
+"""The cause decides what a shard gets next, and shards that get the same go together."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.executors.slurm.parse import parse_sinfo_limits
+from hpc.run.judge import why_ended
+from hpc.run.model import (
+    ArrayPlan,
+    Attempt,
+    Judgement,
+    Limits,
+    ResourceRequest,
+    ShardFacts,
+    ShardGroup,
+    State,
+)
+from hpc.run.plan import REMEDY, Remedy
+from hpc.run.remedies import explain_remedies, group_by_remedy, needs_limits
+from hpc.run.retry_policy import RetryPolicy
+from pipeline.errors import Cause
+from pipeline.run_files.output import Verdict
+from tests.hpc.run.test_judge import record, words
+
+BASE = ResourceRequest(mem_gb=4.0, time_min=60)
+NODES = frozenset({"n1", "n2", "n3", "n4"})
+LIMITS = Limits(mem_gb=100.0, time_min=240, nodes=NODES)
+AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
+STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.NODE: "NODE_FAIL",
+         Cause.PREEMPTED: "PREEMPTED", Cause.CRASHED: "FAILED", Cause.NO_OUTPUT: "COMPLETED",
+         Cause.CANCELLED: "CANCELLED"}  # fmt: skip
+
+
+def ended(cause: Cause, number: int = 1, ask: ResourceRequest = BASE, **more: Any) -> Attempt:
+    known = record(STATE[cause], **more) if cause in STATE else None
+    said = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
+    return Attempt(number=number, array_job_id=4711, array_task_index=7, submitted_at=AT,
+                   record=known, words=said, ask=ask)  # fmt: skip
+
+
+def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
+    return ShardFacts(index=index, posts=10, output=Verdict(), attempts=attempts)
+
+
+def given_to(*shards: ShardFacts, limits: Limits = LIMITS, **policy: Any) -> tuple[ShardGroup, ...]:
+    return group_by_remedy(shards, base=BASE, policy=RetryPolicy(**policy), limits=limits)
+
+
+def alone(*attempts: Attempt, limits: Limits = LIMITS, **policy: Any) -> ShardGroup:
+    (group,) = given_to(shard(*attempts), limits=limits, **policy)
+    return group
+
+
+def test_a_first_attempt_gets_what_the_configuration_asks_for() -> None:
+    assert alone() == ShardGroup(shards=(7,), ask=BASE)
+
+
+def test_every_cause_is_the_last_one_of_some_attempt_here() -> None:
+    for cause in Cause:
+        assert why_ended(ended(cause))[0] is cause
+
+
+def test_out_of_memory_gets_more_of_it_and_nothing_else() -> None:
+    assert alone(ended(Cause.OUT_OF_MEMORY)) == ShardGroup(
+        shards=(7,), ask=replace(BASE, mem_gb=8.0), why="out_of_memory: 8 GB after 4"
+    )
+    assert alone(ended(Cause.OUT_OF_MEMORY), memory_factor=1.5).ask.mem_gb == 6.0
+
+
+def test_memory_ends_at_the_largest_node_or_where_the_configuration_says() -> None:
+    big = ended(Cause.OUT_OF_MEMORY, ask=replace(BASE, mem_gb=64.0))
+    group = alone(big)
+    assert (group.ask.mem_gb, group.why) == (
+        100.0,
+        "out_of_memory: 100 GB after 64, the most there is",
+    )
+    assert alone(big, max_mem_gb=80.0).ask.mem_gb == 80.0
+    most = alone(ended(Cause.OUT_OF_MEMORY, ask=group.ask))
+    assert (most.ask, most.why) == (group.ask, "out_of_memory: 100 GB again, the most there is")
+    assert alone(big, limits=Limits()).ask.mem_gb == 128.0
+
+
+def test_memory_that_nobody_asked_for_grows_from_what_accounting_says() -> None:
+    default = replace(BASE, mem_gb=None)
+    known = alone(ended(Cause.OUT_OF_MEMORY, ask=default, req_mem_gb=3.0))
+    assert (known.ask.mem_gb, known.why) == (6.0, "out_of_memory: 6 GB after 3")
+    unknown = alone(ended(Cause.OUT_OF_MEMORY, ask=default))
+    assert unknown.ask == default
+    assert unknown.why.endswith("the same again: nobody knows how much it had; set cluster.mem_gb")
+
+
+def test_a_timeout_gets_more_time_up_to_the_partitions_limit() -> None:
+    group = alone(ended(Cause.TIMEOUT))
+    assert group == ShardGroup(
+        shards=(7,),
+        ask=replace(BASE, time_min=120),
+        why="timeout: 120 min after 60, for what is left",
+    )
+    capped = alone(ended(Cause.TIMEOUT, ask=replace(BASE, time_min=200)))
+    assert (capped.ask.time_min, capped.why) == (
+        240,
+        "timeout: 240 min after 200, the most there is, for what is left",
+    )
+    assert alone(ended(Cause.TIMEOUT), max_time_min=90).ask.time_min == 90
+    again = alone(ended(Cause.TIMEOUT, ask=capped.ask))
+    assert again.why == "timeout: 240 min again, the most there is, for what is left"
+
+
+def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
+    one = shard(ended(Cause.NODE, node="n1"), index=3)
+    two = shard(ended(Cause.NODE, node="n4"), index=5)
+    assert given_to(one, two) == (
+        ShardGroup(
+            shards=(3, 5), ask=replace(BASE, exclude=("n1", "n4")), why="node: not on n1,n4"
+        ),
+    )
+
+
+def test_never_all_nodes_of_a_partition_are_left_out_and_the_newest_losses_first() -> None:
+    lost = shard(*(ended(Cause.NODE, n, node=f"n{n}") for n in (1, 2, 3, 4)))
+    (group,) = given_to(lost)
+    assert group.ask.exclude == ("n2", "n3", "n4")
+    (few,) = given_to(lost, max_excluded_nodes=1)
+    assert few.ask.exclude == ("n4",)
+    (only,) = given_to(lost, limits=replace(LIMITS, nodes=frozenset({"n4"})))
+    assert (only.ask.exclude, only.why) == ((), "node: the same; no other node is left")
+
+
+def test_a_lost_node_of_which_the_partition_knows_nothing_is_no_reason_to_leave_out_fewer() -> None:
+    elsewhere = shard(*(ended(Cause.NODE, n, node=node) for n, node in enumerate(("x9", "n1"), 1)))
+    (group,) = given_to(elsewhere, limits=replace(LIMITS, nodes=frozenset({"n1", "n2"})))
+    assert group.ask.exclude == ("n1",)
+
+
+def test_throttled_goes_later_and_slower_each_time() -> None:
+    first = alone(ended(Cause.THROTTLED))
+    assert (first.ask, first.delay_s, first.slowdown) == (BASE, 600, 0.5)
+    assert first.why == "throttled: in 10 min, fewer at once"
+    third = alone(*(ended(Cause.THROTTLED, number) for number in (1, 2, 3)))
+    assert third.slowdown == 0.125
+    other = alone(ended(Cause.THROTTLED), ended(Cause.CRASHED, 2))
+    assert (other.delay_s, other.slowdown) == (0, 1.0)
+
+
+@pytest.mark.parametrize("cause", [c for c in Cause if REMEDY[c] in (Remedy.AGAIN, Remedy.ASK)])
+def test_the_same_again_keeps_what_the_last_attempt_had(cause: Cause) -> None:
+    grown = ResourceRequest(mem_gb=16.0, time_min=180, exclude=("n2",))
+    assert alone(ended(cause, ask=grown)) == ShardGroup(
+        shards=(7,), ask=grown, why=f"{cause}: the same again"
+    )
+
+
+def test_preemptions_never_make_a_task_larger() -> None:
+    lives = [ended(Cause.OUT_OF_MEMORY)]
+    lives += [ended(Cause.PREEMPTED, n, ask=replace(BASE, mem_gb=8.0)) for n in range(2, 50)]
+    assert alone(*lives).ask.mem_gb == 8.0
+
+
+def test_the_cluster_is_asked_only_where_something_may_grow() -> None:
+    assert not needs_limits([shard(), shard(ended(Cause.CRASHED)), shard(ended(Cause.PREEMPTED))])
+    assert needs_limits([shard(), shard(ended(Cause.TIMEOUT))])
+
+
+causes = st.sampled_from(list(Cause))
+
+
+@given(st.lists(st.lists(causes, max_size=5), min_size=1, max_size=8))
+def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[list[Cause]]) -> None:
+    shards = []
+    for index, history in enumerate(lives):
+        attempts: list[Attempt] = []
+        for number, cause in enumerate(history, 1):
+            asked = given_to(shard(*attempts))[0].ask
+            attempts.append(ended(cause, number, ask=asked, node=f"n{number}"))
+        shards.append(shard(*attempts, index=index))
+    made = given_to(*shards)
+    assert sorted(one for group in made for one in group.shards) == list(range(len(lives)))
+    assert len({(g.ask, g.delay_s, g.slowdown, g.why) for g in made}) == len(made)
+    for group in made:
+        assert BASE.mem_gb and group.ask.mem_gb
+        assert BASE.mem_gb <= group.ask.mem_gb <= 100
+        assert BASE.time_min <= group.ask.time_min <= 240
+        assert len(group.ask.exclude) < 4
+
+
+def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
+    def plan(why: str, *indices: int, offset: int = 0) -> ArrayPlan:
+        return ArrayPlan(offset=offset, indices=indices, throttle=1, parallel_tasks=1, why=why)
+
+    messages = ["", "odd", "no\n more", "no\n more", "n1 is gone"]
+    judged = [
+        Judgement(index=index, state=State.FAILED, rule=9, message=message)
+        for index, message in enumerate(messages)
+    ]
+    memory = "out_of_memory: 8 GB after 4"
+    # One group may be two arrays, and a first attempt needs no reason.
+    plans = [plan(memory, 1, 2), plan(memory, 0, offset=3), plan("node: not on n1", 4), plan("", 0)]
+    assert explain_remedies(plans, judged) == [
+        "trying 3 shards again, out_of_memory: 8 GB after 4; shard 2: no more",
+        "trying 1 shard again, node: not on n1; shard 4: n1 is gone",
+    ]
+
+
+SINFO = """\
+normal*|2-00:00:00|4000|n1
+normal*|2-00:00:00|4000|n2
+normal*|2-00:00:00|16000|n3
+short|4:00:00|8192|n1
+short|4:00:00|4000|n2
+tiny|30:00|1024|t1
+forever|infinite|2048|n1
+"""
+
+
+@pytest.mark.parametrize(
+    ("partition", "memory_mb", "time_min", "nodes"),
+    [
+        (None, 16000, 2880, "n1 n2 n3"),
+        ("normal", 16000, 2880, "n1 n2 n3"),
+        ("short", 8192, 240, "n1 n2"),
+        ("tiny", 1024, 30, "t1"),
+        ("forever", 2048, None, "n1"),
+        # Of a list what holds in each: Slurm takes whichever is free first.
+        ("normal,short", 8192, 240, "n1 n2 n3"),
+    ],
+)
+def test_limits_are_those_of_the_partition(
+    partition: str | None, memory_mb: int, time_min: int | None, nodes: str
+) -> None:
+    assert parse_sinfo_limits(SINFO, partition) == Limits(
+        mem_gb=memory_mb / 1024, time_min=time_min, nodes=frozenset(nodes.split())
+    )
+
+
+def test_of_a_partition_that_is_not_there_nothing_is_known() -> None:
+    assert parse_sinfo_limits(SINFO, "nowhere") == Limits()

@@ -1,0 +1,232 @@
+"""A run's folder: found, locked, and the records of what was submitted."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpc.run import run_folder, submissions
+from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
+from pipeline.errors import BusyError, InputError
+from tests.pipeline import run_builders
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+PLAN = ArrayPlan(offset=1001, indices=(3, 7, 8, 9), throttle=2, parallel_tasks=8)
+OTHER = "20240602T120000-valence-89abcdef"
+
+plans = st.builds(
+    ArrayPlan,
+    offset=st.integers(0, 10**6),
+    indices=st.sets(st.integers(0, 2000), min_size=1).map(lambda found: tuple(sorted(found))),
+    throttle=st.integers(1, 200),
+    parallel_tasks=st.integers(1, 200),
+    after=st.integers(0, 50),
+    after_jobs=st.lists(st.from_regex(r"[0-9]{1,8}(_[0-9]+)?", fullmatch=True), max_size=3).map(
+        tuple
+    ),
+    ask=st.builds(
+        ResourceRequest,
+        mem_gb=st.none() | st.floats(0.1, 4000),
+        time_min=st.integers(1, 10_000),
+        exclude=st.lists(st.text("n0123456789", min_size=1), max_size=3).map(tuple),
+    ),
+    delay_s=st.integers(0, 86_400),
+    why=st.text(max_size=40),
+)
+moments = st.datetimes(timezones=st.just(UTC))
+recorded = st.builds(
+    Submission,
+    number=st.integers(1, 9999),
+    job_name=st.text(min_size=1, max_size=40),
+    plan=plans,
+    intended_at=moments,
+    array_job_id=st.none() | st.integers(1, 10**8),
+    released_at=st.none() | moments,
+    crashed=st.dictionaries(
+        st.integers(0, 2000), st.lists(st.integers(1, 99), min_size=1).map(tuple), max_size=3
+    ),
+    forced=st.booleans(),
+    restarted=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=2)
+    return run_folder.load(folder)
+
+
+def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
+    with pytest.raises(error) as raised:
+        act(*arguments)
+    return str(raised.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(recorded)
+def test_a_submission_is_read_as_it_was_recorded(run: Run, one: Submission) -> None:
+    assert submissions.write_submission(run, one) is one
+    assert submissions.read_submissions(run) == (one,)
+    submissions.withdraw_submission(run, one)
+    assert submissions.read_submissions(run) == ()
+
+
+def test_a_record_can_be_read_by_a_person(run: Run) -> None:
+    plan = replace(
+        PLAN, ask=ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1",)), why="node: not on n1"
+    )
+    (intent,) = submissions.plan_intents(run, (plan,), NOW, {1004: (1, 2), 1005: (1,)})
+    intent = replace(intent, number=2, array_job_id=4711, released_at=NOW, restarted=(7,))
+    submissions.write_submission(run, intent)
+    assert json.loads((run.folder / "submissions" / "0002.json").read_text()) == {
+        "number": 2,
+        "job_name": f"hpc-{run_builders.RUN_ID}-0001",
+        "array_job_id": 4711,
+        "intended_at": "2026-11-24T12:00:00.123456+00:00",
+        "released_at": "2026-11-24T12:00:00.123456+00:00",
+        "why": "node: not on n1",
+        "offset": 1001,
+        "array": "3,7-9",
+        "throttle": 2,
+        "parallel_tasks": 8,
+        "after": 0,
+        "after_jobs": [],
+        "mem_gb": 8.0,
+        "time_min": 60,
+        "exclude": ["n1"],
+        "delay_s": 0,
+        "crashed": {"3": [1, 2]},
+        "forced": False,
+        "restarted": [7],
+    }
+
+
+def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> None:
+    (earlier,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    submissions.write_submission(run, replace(earlier, number=8))
+    made = submissions.plan_intents(run, (PLAN, PLAN, PLAN), NOW, {})
+    assert [one.number for one in made] == [9, 10, 11]
+    assert len({one.job_name for one in made}) == 3
+    for one in reversed(made):
+        submissions.write_submission(run, one)
+    assert submissions.read_submissions(run)[1:] == tuple(made)
+
+
+def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run: Run) -> None:
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    submissions.write_submission(run, one)
+    for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
+        (run.folder / "submissions" / name).write_text("{")
+    assert submissions.read_submissions(run) == (one,)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ({"array": "a"}, "ValueError(\"'a' is no list of indices like 3,7-9\")"),
+        ({"intended_at": "yesterday"}, "ValueError("),
+        ({"offset": ...}, "KeyError('offset')"),
+    ],
+)
+def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> None:
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    submissions.write_submission(run, one)
+    path = run.folder / "submissions" / "0001.json"
+    if isinstance(damage, dict):
+        values = {**json.loads(path.read_text()), **damage}
+        damage = json.dumps({key: value for key, value in values.items() if value is not ...})
+    path.write_text(damage)
+    assert refusal(InputError, submissions.read_submissions, run).startswith(
+        f"{path} is damaged: {why}"
+    )
+
+
+def test_a_withdrawn_submission_leaves_nothing(run: Run) -> None:
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    submissions.write_submission(run, one)
+    logs = run.folder / "logs" / "0001"
+    logs.mkdir(parents=True)
+    (logs / "submission.sh").touch()
+    submissions.withdraw_submission(run, one)
+    assert (submissions.read_submissions(run), logs.exists()) == ((), False)
+
+
+def test_a_run_is_found_by_its_id_or_folder_and_else_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "runs"
+    older, _ = run_builders.make_run(tmp_path, run_builders.posts(1))
+    newer, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
+    (root / ".planning-20250101T000000-x").mkdir()
+    (root / "20990101T000000-unfinished").mkdir()
+    assert run_folder.all_runs(root) == [older, newer]
+    assert run_folder.find(root, None).folder == newer
+    assert run_folder.find(root, run_builders.RUN_ID).folder == older
+    assert run_folder.find(Path("/nowhere"), str(older)).folder == older
+    monkeypatch.chdir(older.parent)
+    assert run_folder.find(Path("/nowhere"), OTHER).folder == newer
+
+
+def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    assert run_folder.all_runs(root) == []
+    assert refusal(InputError, run_folder.find, root, None).startswith(
+        f"there is no run under {root}:"
+    )
+    assert refusal(InputError, run_folder.find, root, "x").startswith("there is no run x")
+
+
+def test_a_run_is_in_one_process_hands_and_a_dead_ones_lock_is_free(run: Run) -> None:
+    assert not run_folder.is_locked(run)
+    with run_folder.lock_run(run):
+        assert run_folder.is_locked(run)
+        with pytest.raises(BusyError, match=rf"^run {run.run_id} is in the hands of another"):
+            run_folder.lock_run(run).__enter__()
+    assert not run_folder.is_locked(run)
+    holder = (
+        "import os, pathlib, sys; from hpc.run import run_folder\n"
+        "with run_folder.locked(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", holder, str(run.folder)], check=False)
+    assert killed.returncode == -9
+    assert not run_folder.is_locked(run)
+
+
+def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(run: Run) -> None:
+    with run_folder.lock_run(run) as descriptor:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+            pass_fds=[descriptor],
+        )
+    assert run_folder.is_locked(run)
+    child.communicate()
+    assert not run_folder.is_locked(run)
+
+
+def test_a_removed_run_is_none_even_if_the_removal_is_cut_short(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(folder: Path, **how: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hpc.run.run_folder.shutil.rmtree", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.remove(run.folder)
+    assert run_folder.all_runs(run.folder.parent) == []
+    (left,) = run.folder.parent.iterdir()
+    assert left.name == f"{run_folder.PLANNING}{run.run_id}"  # which the next planning clears away
+
+
+def test_a_removed_run_is_gone(run: Run) -> None:
+    run_folder.remove(run.folder)
+    assert list(run.folder.parent.iterdir()) == []

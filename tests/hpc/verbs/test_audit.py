@@ -1,0 +1,209 @@
+"""The audit finds every post, by the files and rows themselves and not by records of them."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from hpc import audit, cli
+from hpc.audit import PLACES
+from tests.hpc.cli_bench import said
+from tests.hpc.growing_backlog import Lab, post
+from tests.pipeline import run_builders
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path)
+    made.arrive(*(post(number, number) for number in range(1, 9)))
+    return made
+
+
+def places(lab: Lab, code: int) -> dict[str, int]:
+    """The places that have posts; they always add up to the backlog."""
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=code)
+    assert list(found["places"]) == list(PLACES)
+    assert sum(found["places"].values()) == found["expected"]
+    assert found["whole"] is (code == 0)
+    for _, counts in found["days"]:
+        assert list(counts) == list(PLACES)
+    assert sum(sum(counts.values()) for _, counts in found["days"]) == found["expected"]
+    return {place: count for place, count in found["places"].items() if count}
+
+
+def change(lab: Lab, sql: str) -> None:
+    with duckdb.connect(str(lab.bench.folder / "labels.duckdb")) as database:
+        database.execute(sql)
+
+
+def test_a_post_is_followed_from_new_to_labelled(lab: Lab) -> None:
+    assert places(lab, 0) == {"new": 8}
+    run, _ = lab.submit(limit=6)
+    assert run
+    assert places(lab, 0) == {"in_flight": 6, "new": 2}
+    lab.publish(run, 0)
+    assert places(lab, 0) == {"not_gathered": 3, "in_flight": 3, "new": 2}
+    lab.gather(run)
+    assert places(lab, 0) == {"labelled": 3, "in_flight": 3, "new": 2}
+    lab.finish(run)
+    assert places(lab, 0) == {"labelled": 6, "new": 2}
+
+
+def test_a_row_that_is_gone_from_the_database_is_lost_and_named(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"DELETE FROM labels_test WHERE uri = '{run_builders.uri(3)}'")
+    assert places(lab, 1) == {"labelled": 7, "lost": 1}
+    code, _ = said(lab.bench.hpc("audit", "--config", lab.bench.path))
+    assert code == 1
+
+
+def test_a_late_post_in_no_run_is_missing_until_it_is_backfilled(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    lab.arrive(post(20, 2), post(21, 30))
+    assert places(lab, 1) == {"labelled": 8, "late": 1, "new": 1}
+    backfill, _ = lab.submit(backfill=True)
+    assert backfill
+    assert places(lab, 0) == {"labelled": 8, "in_flight": 2}
+    lab.finish(backfill)
+    assert places(lab, 0) == {"labelled": 10}
+
+
+def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"INSERT INTO labels_test FROM labels_test WHERE uri = '{run_builders.uri(1)}'")
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["duplicates"], found["foreign"], found["unproven"]) == (1, 0, 0)
+    change(lab, "CREATE TABLE once AS SELECT DISTINCT ON (uri) * FROM labels_test")
+    change(lab, "DELETE FROM labels_test; INSERT INTO labels_test FROM once; DROP TABLE once")
+    lab.posts = lab.posts[1:]
+    lab.arrive()
+    shutil.rmtree(run.folder)
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["duplicates"], found["foreign"], found["unproven"]) == (0, 1, 8)
+    assert found["runs_gone"] == [run.run_id]
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout
+    assert f"the database knows run {run.run_id}, but its folder {run.folder} is gone\n" in told
+
+
+def test_posts_of_a_run_whose_folder_was_deleted_are_taken_by_the_next(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.publish(run, 0)
+    lab.gather(run)
+    shutil.rmtree(run.folder)
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["runs_gone"], found["places"]["new"]) == ([run.run_id], 4)
+    again, _ = lab.submit()
+    assert again
+    assert again.manifest.posts == 4
+
+
+def test_a_row_or_an_output_that_was_edited_is_counted(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    change(lab, f"UPDATE labels_test SET compound = 0.9 WHERE uri = '{run_builders.uri(2)}'")
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["differing"], found["duplicates"], found["unproven"]) == (1, 0, 0)
+    assert found["edited"] == [f"run {run.run_id}, shard 0"]
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout
+    assert f"    run {run.run_id}, shard 0: edited, the output or its rows: " in told
+
+
+def test_a_row_of_the_backlog_that_no_run_can_take_is_counted(lab: Lab) -> None:
+    path = lab.bench.folder / "posts.jsonl"
+    with path.open("a") as lines:
+        lines.write('{"uri": null, "text": "x", "preprocessing_timestamp": "2024-05-31"}\n')
+        lines.write('{"uri": "at://u", "text": "x", "preprocessing_timestamp": "soon"}\n')
+    found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
+    assert (found["unreadable"], found["expected"]) == (2, 9)
+
+
+def test_copies_in_the_backlog_are_one_post(lab: Lab) -> None:
+    lab.arrive(post(1, 1), post(1, 2))
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert (found["rows"], found["copies"], found["expected"]) == (10, 2, 8)
+
+
+def test_what_is_printed_names_the_day_and_the_next_command(lab: Lab) -> None:
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    lab.arrive(post(20, 2))
+    done = lab.bench.hpc("audit", "--config", lab.bench.path)
+    assert done.stdout.splitlines() == [
+        f"{lab.bench.folder}/posts.jsonl: 9 rows, 0 copies of a uri, "
+        "9 posts expected under the name test",
+        "",
+        "  labelled                8",
+        "  late                    1  older than the watermark, in no run: submit --backfill",
+        "  sum                     9",
+        "",
+        "days that are not whole:",
+        "  2024-05-31  labelled 8, late 1",
+        "",
+        "posts are missing, or counts are wrong",
+    ]
+
+
+def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) -> None:
+    lab.bench.config(posts=4, retry={"max_attempts": 1})
+    lab.bench.tell(1, "fail")
+    assert lab.bench.submit().returncode == 1
+    labelled, unlabelled = run_builders.uri(0), run_builders.uri(3)
+    good = lab.bench.hpc("audit", "--config", lab.bench.path, "--post", labelled)
+    assert good.returncode == 0
+    assert "table labels_test has a label, of " in good.stdout
+    bad = lab.bench.hpc("audit", "--config", lab.bench.path, "--post", unlabelled)
+    assert bad.returncode == 1
+    run = lab.bench.runs()[0].name
+    lines = bad.stdout.splitlines()
+    assert lines[1:4] == [
+        "table labels_test has no row of it",
+        f"run {run} has it in shard 1, which is blocked (crashed)",
+        "  this was scripted; attempts used up: 1",
+    ]
+    assert lines[4].startswith("  attempt 1: submitted ")
+    assert lines[4].endswith(" UTC: this was scripted")
+    stranger = lab.bench.document(
+        "audit", "--config", lab.bench.path, "--post", "at://nobody", code=1
+    )
+    assert stranger["story"] == [
+        f"at://nobody is not in {lab.bench.folder}/posts.jsonl",
+        "table labels_test has no row of it",
+        "no run has planned it: submit takes what is in the backlog",
+    ]
+
+
+def test_what_waits_for_a_person_is_told_with_its_run_for_the_newest_may_be_another(
+    lab: Lab,
+) -> None:
+    lab.bench.config(posts=4, cluster={"max_parallel": 1})  # a refusal stops the other shard too
+    lab.bench.tell(1, "refuse")
+    assert lab.bench.submit().returncode == 1
+    (run,) = lab.bench.runs()
+    assert lab.bench.submit("--set", "name=other").returncode == 0
+    told = lab.bench.hpc("audit", "--config", lab.bench.path).stdout.splitlines()
+    status = f"in a shard that waits for a person: python -m hpc.status {run}"
+    assert f"  blocked                 2  {status}" in told
+
+
+def test_keys_are_overruled_as_for_submit(lab: Lab) -> None:
+    """Who submitted with --set could not ask about what he had submitted."""
+    given = ("--config", lab.bench.path, "--set", "name=other")
+    lab.bench.config(posts=4)
+    assert lab.bench.hpc("submit", *given).returncode == 0
+    assert lab.bench.document("audit", *given)["places"]["labelled"] == 4
+    assert lab.bench.document("audit", "--config", lab.bench.path)["places"]["new"] == 4
+
+
+def test_every_place_has_its_words() -> None:
+    assert set(audit.MEANING) == set(PLACES)
+    assert "audit" in cli.VERBS

@@ -1,0 +1,244 @@
+"""What is wrong is said: what, where, and what to do, without a traceback and nothing half done."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hpc.cli_bench import Bench, ended, said, valence_run
+from tests.hpc.conftest import Here
+from tests.hpc.processes import tasks_of, until
+from tests.pipeline.backlog import source_files
+from tests.pipeline.conftest import fill, small_disk
+
+__all__ = ["small_disk"]
+
+PERSPECTIVE = {"type": "perspective", "base_url": "http://127.0.0.1:9"}
+LLM = {
+    "type": "llm", "base_url": "http://127.0.0.1:9", "model": "m", "prompt": "nowhere.txt",
+    "labels": [{"name": "a", "type": "bool"}],
+}  # fmt: skip
+UNREAD = "is not a key that anything reads"
+NO_KEY = (
+    "the environment variable PERSPECTIVE_API_KEY is not set: "
+    "set it to the API key (export, or a mode-600 file)"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
+
+
+CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
+    ({"clasifier": {}}, f"clasifier: {UNREAD} (did you mean 'classifier'?)"),
+    ({"backlog": {"colums": {}}}, f"backlog.colums: {UNREAD} (did you mean 'columns'?)"),
+    ({"cluster": {"max_paralel": 3}}, f"cluster.max_paralel: {UNREAD} (did you mean "
+     "'max_parallel'?)"),
+    ({"retry": {"attempts": 3}}, f"retry.attempts: {UNREAD} (did you mean 'max_attempts'?)"),
+    ({"storage": {"databse": "x"}}, f"storage.databse: {UNREAD} (did you mean 'database'?)"),
+    ({"classifier": {"type": "valence", "colour": 1}}, f"classifier.colour: {UNREAD}"),
+    ({"classifier": {"type": "perspectiv"}}, "classifier.type: should be one of llm, perspective, "
+     "scripted, transformers, valence, not 'perspectiv' (did you mean 'perspective'?)"),
+    ({"cluster": {"executor": "lokal"}}, "cluster.executor: should be one of slurm, local, "
+     "not 'lokal' (did you mean 'local'?)"),
+    ({"cluster": {"template": "t.yaml"}}, "cluster.template: there is no file {folder}/t.yaml"),
+    ({"classifier": LLM}, "classifier.prompt: there is no file {folder}/nowhere.txt"),
+    ({"classifier": PERSPECTIVE}, f"classifier.api_key_env: {NO_KEY}"),
+    ({"classifier": {**PERSPECTIVE, "api_key_file": "key"}}, "classifier.api_key_file: the key "
+     "file {folder}/key cannot be read: No such file or directory"),
+    ({"name": "Bad-Name"}, "name: should be lower-case letters, digits and _ (a table's name), "
+     "not 'Bad-Name'"),
+    ({"sharding": {"rows_per_shard": 5}}, "sharding.shards: give either rows_per_shard or shards, "
+     "not both"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sections", "message"), CONFIGURATIONS)
+def test_a_wrong_configuration_is_refused_with_the_keys_path(
+    bench: Bench, here: Here, sections: dict[str, Any], message: str
+) -> None:
+    bench.config(posts=3, **sections)
+    before = bench.listing()
+    where = message.format(folder=bench.folder)
+    assert said(here("submit", "--config", bench.path)) == (2, f"error: {bench.path}: {where}\n")
+    assert bench.listing() == before
+
+
+def test_a_template_is_refused_by_its_own_name(bench: Bench, here: Here) -> None:
+    bench.config(posts=3, cluster={"template": "t.yaml"})
+    template = bench.folder / "t.yaml"
+    template.write_text("partitoin: normal\n")
+    assert said(here("submit", "--config", bench.path)) == (
+        2, f"error: {template}: partitoin: {UNREAD} (did you mean 'partition'?)\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sharding", "--set 'sharding': should be like sharding.shards=10"),
+        ("=3", "--set '=3': should be like sharding.shards=10"),
+        ("name.x=1", "--set 'name.x=1': name holds no keys"),
+        ("sharding.shards=ten", "{path}: sharding.shards: should be a whole number, 1 or more, "
+         "not 'ten'"),
+        ("sharding.shard=1", f"{{path}}: sharding.shard: {UNREAD} (did you mean 'shards'?)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_override_is_refused(bench: Bench, here: Here, override: str, message: str) -> None:
+    bench.config(posts=3)
+    before = bench.listing()
+    error = f"error: {message.format(path=bench.path)}\n"
+    assert said(here("submit", "--config", bench.path, "--set", override)) == (2, error)
+    assert bench.listing() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "{path} should be a mapping of keys; see the README's configuration\n"),
+        ("- a\n", "{path} should be a mapping of keys; see the README's configuration\n"),
+        ("{\n", "{path} is not valid YAML: "),
+        (None, "the configuration {path} cannot be read: No such file or directory\n"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(
+    bench: Bench, here: Here, text: str | None, message: str
+) -> None:
+    if text is not None:
+        bench.path.write_text(text)
+    code, error = said(here("submit", "--config", bench.path))
+    assert code == 2
+    assert error.startswith("error: " + message.format(path=bench.path))
+
+
+def test_a_backlog_that_is_not_there_is_refused(bench: Bench, here: Here) -> None:
+    bench.config(backlog={"source": "nowhere.jsonl"})
+    nowhere = f"backlog.source: there is nothing at {bench.folder}/nowhere.jsonl"
+    assert said(here("submit", "--config", bench.path, "--dry-run")) == (2, f"error: {nowhere}\n")
+    assert said(here("submit", "--config", bench.path)) == (2, f"error: {nowhere}\n")
+    assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
+
+
+def test_an_empty_backlog_is_nothing_to_label(bench: Bench, here: Here) -> None:
+    source = source_files.sqlite_file(bench.folder / "posts.db", [])
+    bench.config(backlog={"source": "posts.db"})
+    done = here("submit", "--config", bench.path)
+    assert said(done) == (0, "")
+    assert done.stdout == (
+        f"{source}: 0 rows: 0 copies of a uri, 0 labelled or in an unfinished run, "
+        "0 left out by --limit, 0 to label\n"
+        "nothing to label under the name test\n"
+    )
+    assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
+    assert bench.document("submit", "--config", bench.path) == {
+        "run_id": None, "run_dir": None, "posts": 0, "shards": 0, "array_jobs": [],
+        "dry_run": False, "requests": None, "quota_minutes": None, "cost_estimate": None,
+        "currency": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "shown"), [("0", "'0'"), ("-1", "'-1'"), ("few", "'few'")])
+def test_a_limit_is_a_number_of_posts(bench: Bench, here: Here, given: str, shown: str) -> None:
+    code, error = said(here("submit", "--config", bench.path, "--limit", given))
+    assert code == 2
+    assert error.endswith(
+        f"error: argument --limit: should be a whole number, 1 or more, not {shown}\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["status", "gather", "resubmit", "supervise"])
+def test_outside_of_any_run_a_verb_says_where_it_looked(
+    bench: Bench, here: Here, verb: str
+) -> None:
+    before = bench.listing()
+    assert said(here(verb)) == (
+        2,
+        f"error: there is no run under {bench.folder}/runs: python -m hpc.submit --config FILE "
+        "makes one (--run-root or --config names another place)\n",
+    )
+    missing = f"there is no run 7, neither as a folder nor under {bench.folder}/elsewhere"
+    assert said(here(verb, "7", "--run-root", "elsewhere")) == (2, f"error: {missing}\n")
+    assert bench.listing() == before
+
+
+def another_version(manifest: Path) -> None:
+    values = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**values, "format": 1, "version": "0.9"}))
+
+
+def cut(manifest: Path) -> None:
+    manifest.write_text(manifest.read_text()[:-30])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (another_version, "{run} was made by another version (run format 1, written by version "
+         "0.9; this is 2): use that version for it"),
+        (cut, "{run}/manifest.json is damaged: it is not a manifest of this program"),
+    ],
+)  # fmt: skip
+def test_a_run_that_cannot_be_read_is_named_by_every_verb(
+    bench: Bench, here: Here, change: Callable[[Path], None], message: str
+) -> None:
+    bench.config(posts=3)
+    run = valence_run(bench.folder, 3)
+    change(run.folder / "manifest.json")
+    before = bench.listing()
+    error = f"error: {message.format(run=run.folder)}\n"
+    for verb in ("status", "gather", "supervise"):
+        assert said(here(verb)) == (2, error)
+    assert bench.listing() == before
+    assert said(here("submit", "--config", bench.path)) == (2, error)
+    assert set(bench.listing()) - set(before) == {"runs/.lock"}
+
+
+def test_a_database_that_cannot_be_opened_is_refused_before_anything_is_spent(
+    bench: Bench, here: Here
+) -> None:
+    bench.config(posts=3)
+    database = bench.folder / "labels.duckdb"
+    database.write_text("dear diary\n")
+    code, error = said(here("submit", "--config", bench.path))
+    assert code == 1
+    assert error.startswith(f"error: the database {database} cannot be opened: ")
+    assert (bench.runs(), bench.asked()) == ([], {})
+    assert database.read_text() == "dear diary\n"
+
+
+def test_a_full_disk_stops_a_run_which_goes_on_once_there_is_room(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    disk: Path = request.getfixturevalue("small_disk")
+    gate = bench.folder / "gate"
+    bench.config(
+        posts=30,
+        sharding={"shards": 3},
+        classifier={"gate": str(gate)},
+        storage={"run_root": str(disk / "runs")},
+    )
+    driver = bench.start("submit", "--config", bench.path)
+    until(lambda: len(bench.asked()) == 2, "two tasks are at work")
+    fill(disk, leaving=0)
+    gate.touch()
+    code, error = said(ended(driver))
+    assert (code, error) == (
+        1, "error: the disk or your quota is full; nothing is lost: make room, and go on\n"
+    )  # fmt: skip
+    assert tasks_of(disk) == {}
+    assert said(bench.hpc("status", "--config", bench.path)) == (1, "")
+    assert said(bench.submit())[0] == 1
+    (disk / "filler").unlink()
+    assert said(bench.submit()) == (0, "")
+    assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(30, 30)]
+    assert list(disk.rglob(".tmp-*")) == []
+
+
+def test_with_debug_the_traceback_is_shown_too(bench: Bench) -> None:
+    plain, debugged = bench.hpc("status"), bench.hpc("status", "--debug")
+    assert debugged.returncode == 2
+    assert debugged.stderr.startswith("Traceback (most recent call last):\n")
+    assert debugged.stderr.endswith(plain.stderr)

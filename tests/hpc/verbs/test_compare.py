@@ -1,0 +1,322 @@
+"""`hpc.compare` on a database that runs have filled: two names, the posts that both labelled."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from hpc.cli import VERBS
+from pipeline.model import Answer
+from tests.hpc.cli_bench import Bench, Done, said
+from tests.hpc.conftest import Here
+from tests.hpc.growing_backlog import Lab, post
+from tests.pipeline import run_builders
+
+OF_A = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.9, 5: 0.8, 6: 0.7, 7: 0.6, 8: None}
+OF_B = {2: 0.2, 3: 0.6, 4: 0.9, 5: 0.7, 6: 0.7, 7: 0.1, 8: 0.4, 9: 0.3}
+
+
+def label(lab: Lab, name: str, scores: dict[int, float | None]) -> None:
+    """A run of these posts under a name; one without a score could not be labelled."""
+    folder = lab.bench.folder
+    lab.bench.config(
+        name=name,
+        classifier={"type": "valence"},
+        storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
+    )
+    lab.bench.backlog([post(number, number) for number in scores])
+    run, _ = lab.submit()
+    assert run
+    by_uri = {run_builders.uri(number): score for number, score in scores.items()}
+
+    def answer(uri: str) -> Answer:
+        score = by_uri[uri]
+        if score is None:
+            return Answer(uri, reason="refused: it would not")
+        label = "positive" if score >= 0.5 else "negative"
+        return Answer(uri, {"compound": score, "valence_label": label})
+
+    for shard in run.manifest.shards:
+        run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=answer)
+    lab.gather(run)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder; nothing here changes it."""
+    lab = Lab(tmp_path_factory.mktemp("bench"))
+    label(lab, "perspective", OF_A)
+    label(lab, "llm", OF_B)
+    label(lab, "elsewhere", {20: 0.5})
+    return lab.bench.folder
+
+
+@pytest.fixture
+def compare(folder: Path, here: Here) -> Here:
+    """The verb, in this process, with few resamples."""
+
+    def run(*arguments: object) -> Done:
+        given = () if "--database" in arguments else ("--database", folder / "labels.duckdb")
+        return here("compare", *arguments, *given, "--resamples", 50)
+
+    return run
+
+
+def document(done: Done) -> dict[str, Any]:
+    assert done.returncode == 0, done
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A database of that content, to be changed."""
+    return Path(shutil.copy(folder / "labels.duckdb", tmp_path / "copy.duckdb"))
+
+
+def change(path: Path, sql: str) -> None:
+    with duckdb.connect(str(path)) as database:
+        database.execute(sql)
+
+
+def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
+    folder: Path, compare: Here
+) -> None:
+    found = document(compare("perspective", "llm", "--json"))
+    comparisons = found.pop("comparisons")
+    model = "vaderSentiment 3.3.2"
+    assert found == {
+        "database": str(folder / "labels.duckdb"),
+        "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
+        "b": {"name": "llm", "posts": 8, "models": {model: 6}},
+        "posts": 6,
+        "confidence": 0.95,
+        "resamples": 50,
+        "seed": 0,
+        "bins": "uniform",
+        "not_compared": [],
+    }
+    assert [(one["a"], one["b"], one["kinds"], one["posts"]) for one in comparisons] == [
+        ("compound", "compound", ["number", "number"], 6),
+        ("valence_label", "valence_label", ["text", "text"], 6),
+    ]
+    score, category = comparisons
+    assert score["measures"]["mean_difference"]["value"] == pytest.approx(0.3 / 6)
+    assert score["threshold"] == 0.5
+    # Post 3 is positive for B only, post 7 for A only.
+    assert category["confusion"] == {
+        "a": ["negative", "positive"],
+        "b": ["negative", "positive"],
+        "counts": [[1, 1], [1, 3]],
+    }
+    assert category["measures"]["agreement"]["value"] == pytest.approx(4 / 6)
+    assert category["measures"]["kappa"]["value"] == pytest.approx(0.25)
+    assert score["measures"]["kappa"] == category["measures"]["kappa"]
+
+
+def test_the_table_can_be_read(folder: Path, compare: Here) -> None:
+    done = compare("perspective", "llm")
+    assert said(done) == (0, "")
+    told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition("\n\n  of B's scores")
+    assert told == TABLE.format(database=folder / "labels.duckdb").rstrip("\n")
+    assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
+
+
+TABLE = """\
+{database}: 6 posts labelled by both
+  A perspective: 7 labelled; of both: vaderSentiment 3.3.2 6
+  B llm: 8 labelled; of both: vaderSentiment 3.3.2 6
+  in brackets: 95% intervals, percentiles of 50 bootstrap resamples of the posts, seed 0
+
+A compound (number), B compound (number): 6 posts
+  Pearson's r                                      0.624  [..]
+  Spearman's rho                                   0.812  [..]
+  mean of A - B                                    0.050  [..]
+  Krippendorff's alpha, interval                   0.639  [..]
+  at 0.5 or more: agreement                        0.667  [..]
+  at 0.5 or more: Cohen's kappa                    0.250  [..]
+  at 0.5 or more: Krippendorff's alpha, nominal    0.312  [..]
+  AUC of A's score for B's label                   0.875  not defined in 4 of 50 resamples
+  AUC of B's score for A's label                   0.750  not defined in 5 of 50 resamples
+
+    posts     B < 0.5  B >= 0.5
+    A < 0.5         1         1
+    A >= 0.5        1         3
+
+  of A's scores, the share with B >= 0.5:
+    score          posts   mean  share  95%
+    0.100 - 0.200      1  0.200  0.000    -
+    0.200 - 0.300      1  0.300  1.000    -
+    0.500 - 0.600      1  0.600  0.000    -
+    0.600 - 0.700      1  0.700  1.000    -
+    0.700 - 0.800      1  0.800  1.000    -
+    0.800 - 0.900      1  0.900  1.000    -
+"""
+
+
+def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Here) -> None:
+    maps = ("compound=valence_label", "valence_label=compound", "compound=compound")
+    given = [word for one in maps for word in ("--map", one)]
+    found = document(compare("perspective", "llm", *given, "--json"))
+    assert [(one["a"], one["b"]) for one in found["comparisons"]] == [
+        ("compound", "compound"),
+        ("valence_label", "valence_label"),
+        ("compound", "valence_label"),
+        ("valence_label", "compound"),
+    ]
+    assert list(found["comparisons"][2]["measures"]) == [
+        "auc_a_for_b: negative",
+        "auc_a_for_b: positive",
+    ]
+
+
+def test_options_are_heeded_and_the_same_seed_gives_the_same_document(
+    folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+
+    def found(*more: object) -> Any:
+        return document(here("compare", "perspective", "llm", "--resamples", 50, "--json", *more))
+
+    plain = found()
+    assert found("--database", "labels.duckdb") == plain
+    assert found("--config", "run.yaml") == plain
+    assert found("--seed", 1)["comparisons"] != plain["comparisons"]
+    assert found("--threshold", "0.25")["comparisons"][0]["threshold"] == 0.25
+    quantile = found("--bins", "quantile")["comparisons"][0]["calibration"][0]["bins"]
+    assert quantile != plain["comparisons"][0]["calibration"][0]["bins"]
+
+
+def test_free_text_is_named_and_left_out(copy: Path, compare: Here) -> None:
+    for name in ("perspective", "llm"):
+        change(
+            copy,
+            f"INSERT INTO labels_{name} SELECT labels.* REPLACE (uri || n AS uri, "
+            f"'because of ' || n AS valence_label) FROM labels_{name} AS labels, "
+            "range(60) AS many(n) WHERE compound = 0.2",
+        )
+    done = compare("perspective", "llm", "--database", copy)
+    assert said(done) == (0, "")
+    assert done.stdout.endswith(
+        "\nA valence_label, B valence_label: not compared: A's has 62 different values: free text\n"
+    )
+
+
+def test_with_nothing_in_common_it_says_how_to_get_some(compare: Here) -> None:
+    done = compare("perspective", "elsewhere", "--json")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "nothing in common: python -m hpc.submit --config FILE --only-labelled-by perspective, "
+        "with the configuration of elsewhere, labels the same posts\n"
+    )
+    found = json.loads(done.stdout)
+    assert (found["posts"], [one["posts"] for one in found["comparisons"]]) == (0, [0, 0])
+    measures = found["comparisons"][0]["measures"]
+    assert {one["reason"] for one in measures.values()} == {"no post has a value in both"}
+
+
+@pytest.mark.parametrize("value", ["NULL", "uri"])
+def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
+    copy: Path, compare: Here, value: str
+) -> None:
+    """Labelling more of them would not help."""
+    for name in ("perspective", "llm"):
+        change(copy, f"ALTER TABLE labels_{name} DROP COLUMN compound")
+        change(copy, f"UPDATE labels_{name} SET valence_label = {value}")
+        if value == "uri":
+            change(
+                copy,
+                f"INSERT INTO labels_{name} SELECT labels.* REPLACE (n AS uri, n AS valence_label) "
+                f"FROM labels_{name} AS labels, range(60) AS many(n) WHERE uri = "
+                f"(SELECT min(uri) FROM labels_{name})",
+            )
+    done = compare("perspective", "llm", "--database", copy, "--json")
+    code, told = said(done)
+    assert (code, json.loads(done.stdout)["posts"] >= 6) == (1, True)
+    assert told.endswith("\nnone of these can be compared: say which columns can, --map a=b\n")
+
+
+HAS = "it has: elsewhere, llm, perspective"
+COLUMNS = "it has: compound, valence_label"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["perspective", "gpt"], f"labels.duckdb has no labels of the name gpt; {HAS}"),
+        (["perspective", "llm", "--map", "toxic=compound"],
+         f"--map toxic=compound: perspective has no column 'toxic'; {COLUMNS}"),
+        (["perspective", "llm", "--map", "compound=toxic"],
+         f"--map compound=toxic: llm has no column 'toxic'; {COLUMNS}"),
+        (["perspective", "llm", "--map", "compound"],
+         "--map compound: should be a=b, a column of A and one of B"),
+        (["perspective", "llm", "--database", "no.duckdb"],
+         "no.duckdb: name it by --config or --database"),
+        (["perspective", "llm", "--threshold", "nan"], "should be a number, not 'nan'"),
+        (["perspective", "llm", "--seed", "-1"], "should be a whole number, 0 or more, not '-1'"),
+        (["perspective"], "the following arguments are required: NAME_B"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_says_what_there_is(compare: Here, arguments: list[str], problem: str) -> None:
+    code, told = said(compare(*arguments))
+    assert (code, told.endswith(problem + "\n")) == (2, True), told
+
+
+def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: Here) -> None:
+    change(copy, "ALTER TABLE labels_llm RENAME COLUMN compound TO toxicity")
+    change(copy, "ALTER TABLE labels_llm DROP COLUMN valence_label")
+    given = ("perspective", "llm", "--database", copy)
+    assert said(compare(*given)) == (
+        2,
+        "error: no label of perspective (compound, valence_label) has the name of one of llm "
+        "(toxicity): say which belong together, --map a=b\n",
+    )
+    found = document(compare(*given, "--map", "compound=toxicity", "--json"))
+    assert [one["posts"] for one in found["comparisons"]] == [6]
+
+
+def test_what_tells_of_the_answer_is_no_label_to_agree_on(copy: Path, compare: Here) -> None:
+    """Two questions to LLMs have the models' names in common, and nothing else."""
+    for name, column in (("perspective", "toxic"), ("llm", "civic")):
+        change(copy, f"ALTER TABLE labels_{name} RENAME compound TO {column}")
+        change(copy, f"ALTER TABLE labels_{name} RENAME valence_label TO llm_model_name")
+    alone = compare("perspective", "llm", "--database", copy)
+    assert said(alone) == (
+        2,
+        "error: no label of perspective (toxic) has the name of one of llm (civic): say which "
+        "belong together, --map a=b\n",
+    )
+    both = ("--map", "toxic=civic", "--map", "llm_model_name=llm_model_name")
+    found = document(compare("perspective", "llm", "--database", copy, *both, "--json"))
+    assert [one["a"] for one in found["comparisons"]] == ["toxic", "llm_model_name"]
+
+
+def test_what_is_no_database_is_refused(compare: Here, tmp_path: Path) -> None:
+    (tmp_path / "labels.duckdb").write_text("not a database")
+    code, told = said(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
+    assert (code, "cannot be opened" in told) == (1, True)
+
+
+@pytest.mark.parametrize("package", ["scipy", "sklearn"])
+def test_without_scipy_or_scikit_learn_it_says_what_to_install(
+    folder: Path, bench: Bench, package: str
+) -> None:
+    missing = f"raise ModuleNotFoundError(name={package!r})"
+    (bench.site / f"{package}.py").write_text(missing)
+    database = folder / "labels.duckdb"
+    assert said(bench.hpc("compare", "perspective", "llm", "--database", database)) == (
+        1,
+        f"error: comparing needs scipy and scikit-learn, and {package} is not here: "
+        "python -m pip install scipy scikit-learn\n",
+    )
+    assert bench.hpc("compare", "--help").returncode == 0
+
+
+def test_no_verb_waits_for_scipy_before_it_is_needed(bench: Bench) -> None:
+    names = ", ".join(f"hpc.{verb}" for verb in VERBS)
+    code = f"import sys, {names}; print(sorted({{'scipy', 'sklearn'}} & set(sys.modules)))"
+    assert bench.python(code).stdout == "[]\n"

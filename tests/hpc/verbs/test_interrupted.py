@@ -1,0 +1,314 @@
+"""Deaths and interruptions at every step: nothing lost, nothing paid for twice, never two at it."""
+
+import json
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from hpc.run import run_folder
+from pipeline.database import duckdb_file
+from pipeline.run_files.manifest import work_path
+from tests.hpc.cli_bench import Bench, ended, once, said, uris
+from tests.hpc.conftest import Here
+from tests.hpc.processes import started, tasks_of, until
+from tests.pipeline.run_builders import uri
+from tests.pipeline.task_processes import rows_in
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Where SIGINT is ignored, as in a shell's background jobs, it would stay so in a child."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Bench(tmp_path)
+    signal.signal(signal.SIGINT, before)
+    for task in tasks_of(tmp_path):
+        os.kill(task, signal.SIGKILL)
+
+
+def labelled(bench: Bench, posts: int) -> bool:
+    rows = bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test")
+    return rows == [(posts, posts)] and {state for state, _, _ in bench.states()} == {"done"}
+
+
+def until_free(run: Path) -> None:
+    """Until driver and tasks have ended: the command line of one that dies goes before its lock."""
+    until(lambda: not run_folder.is_locked(run_folder.load(run)), "nobody holds the run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
+    bench: Bench, number: signal.Signals
+) -> None:
+    bench.config(posts=40, classifier={"seconds": 0.3})
+    driver = started(bench, 2)
+    until(lambda: len(bench.asked()) >= 6, "some posts were asked")
+    driver.send_signal(number)
+    done = ended(driver)
+    assert said(done) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert tasks_of(bench.folder) == {}
+    assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
+    (run,) = bench.runs()
+    kept = sum(rows_in(work_path(run, shard)) for shard in (0, 1))
+    assert 6 <= len(bench.asked()) == kept < 40
+    bench.hurry()
+    again = bench.submit()
+    assert said(again) == (0, "")
+    assert (
+        f"run {run} was left unfinished: going on with it, as it was configured then\n"
+        in again.stdout
+    )
+    assert bench.runs() == [run]
+    assert labelled(bench, 40)
+    assert bench.asked() == once(40)
+
+
+def test_ctrl_c_says_at_once_what_is_waited_for_and_a_second_one_leaves(
+    bench: Bench, here: Here
+) -> None:
+    """A service takes its time; whoever does not want to wait for it loses nothing either."""
+    gate = bench.folder / "gate"
+    bench.config(posts=10, classifier={"gate": str(gate)}, retry={"max_attempts": 1})
+    driver = started(bench, 2)
+    until(lambda: len(bench.asked()) == 2, "both wait for an answer")
+    driver.send_signal(signal.SIGINT)
+    assert driver.stdout
+    assert next(line for line in driver.stdout if line.startswith("telling")) == (
+        "telling 2 tasks to stop, which takes up to 30 s: what is answered is kept; Ctrl-C again "
+        "leaves at once, and the rest stops by itself\n"
+    )
+    (run,) = bench.runs()
+    records = list((run / "logs" / "0001").glob("[0-9]*.task.json"))
+    until(lambda: all('"told_to_stop"' in one.read_text() for one in records), "it is noted")
+    driver.send_signal(signal.SIGINT)
+    assert said(ended(driver, within=10)) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert len(tasks_of(bench.folder)) == 2
+    assert said(here("submit", "--config", bench.path)) == (3, "")
+    gate.touch()
+    until_free(run)
+    assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
+    assert len(bench.asked()) == sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == 2
+    assert said(bench.submit()) == (0, "")
+    assert labelled(bench, 10)
+    assert bench.asked() == once(10)
+
+
+def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: Bench) -> None:
+    bench.config(posts=40, classifier={"seconds": 0.3})
+    driver = started(bench, 2, "--limit", 30)
+    driver.send_signal(signal.SIGINT)
+    assert said(ended(driver)) == (
+        130, "error: interrupted; nothing is lost: python -m hpc.supervise goes on from here\n",
+    )  # fmt: skip
+    bench.hurry()
+    assert said(bench.hpc("supervise", "--config", bench.path)) == (0, "")
+    assert bench.asked() == once(30)
+
+
+def test_shards_that_never_got_their_turn_have_used_up_no_attempt(bench: Bench, here: Here) -> None:
+    bench.config(
+        posts=30,
+        sharding={"shards": 3},
+        cluster={"max_parallel": 1},
+        classifier={"seconds": 0.3},
+        retry={"max_attempts": 1},
+    )
+    driver = started(bench, 1)
+    driver.send_signal(signal.SIGINT)
+    assert ended(driver).returncode == 130
+    assert bench.states() == [("failed", "preempted", 1)] * 3
+    message = json.loads(here("status", "--json").stdout)["shards"][2]["message"]
+    assert message == "attempt 1 ended as never started"
+    bench.hurry()
+    assert said(bench.hpc("supervise")) == (0, "")
+    assert bench.asked() == once(30)
+
+
+def test_tasks_outlive_a_killed_driver_and_nobody_submits_beside_them(
+    bench: Bench, here: Here
+) -> None:
+    gate = bench.folder / "gate"
+    bench.config(posts=9, sharding={"shards": 3}, classifier={"gate": str(gate)})
+    driver = started(bench, 2)
+    driver.kill()
+    assert ended(driver).returncode == -signal.SIGKILL
+    (run,) = bench.runs()
+    in_hands = (
+        f"run {run.name} is in the hands of another process (submit, resubmit or supervise, or "
+        "tasks of the local executor): wait for it, or end it\n"
+    )
+    for verb in ("supervise", "resubmit"):
+        assert said(here(verb)) == (1, f"error: {in_hands}")
+    submitted = here("submit", "--config", bench.path)
+    assert said(submitted) == (3, "")
+    assert submitted.stdout.startswith(in_hands)
+    assert submitted.stdout.endswith(
+        f"nothing to label under the name test\nnext: python -m hpc.status {run}\n"
+    )
+    assert here("status").returncode == 3
+    assert bench.states() == [("running", None, 1), ("running", None, 1), ("queued", None, 1)]
+    gate.touch()
+    until_free(run)
+    assert bench.states() == [("done", None, 1), ("done", None, 1), ("failed", "preempted", 1)]
+    assert said(bench.submit()) == (0, "")
+    assert labelled(bench, 9)
+    assert bench.asked() == once(9)
+
+
+def test_a_killed_task_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    """Ten posts by parts of three: when it hangs at the eighth, six answers are on the disk."""
+    bench.config(
+        posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
+    )
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    (task,) = tasks_of(bench.folder)
+    os.kill(task, signal.SIGKILL)
+    assert said(ended(driver)) == (0, "")
+    assert bench.states() == [("done", None, 2)]
+    assert labelled(bench, 10)
+    assert bench.asked() == once(10) + Counter(uris(2, first=6))
+
+
+def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench) -> None:
+    """As when the machine goes down."""
+    bench.config(
+        posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
+    )
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    driver.kill()
+    for task in tasks_of(bench.folder):
+        os.kill(task, signal.SIGKILL)
+    ended(driver)
+    until_free(run)
+    assert bench.states() == [("failed", "lost", 1)]
+    assert said(bench.submit()) == (0, "")
+    assert bench.asked() == once(10) + Counter(uris(2, first=6))
+
+
+DYING = """
+import os, signal, sys
+from hpc import cli, submit
+from hpc.executors.local import executor
+from hpc.reconcile import run_status
+from hpc.report import preview
+from hpc.run import run_folder, submissions
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+{where} = die
+cli.main(submit.VERB, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "state"),
+    [
+        ("run_folder.lock_run", ("planned", None, 0)),
+        ("submissions.write_submission", ("planned", None, 0)),
+        ("executor.run_array", ("failed", "preempted", 1)),
+        ("executor._record_end", ("failed", "lost", 1)),
+        ("run_status.gather", ("done", None, 1)),
+        ("preview.text", ("done", None, 1)),
+    ],
+)
+def test_a_submit_that_dies_at_any_step_is_followed_by_another(
+    bench: Bench, where: str, state: Any
+) -> None:
+    bench.config(posts=6, sharding={"shards": 1})
+    if where == "run_status.gather":  # what others have gathered is in the database already
+        with duckdb_file.opened(bench.folder / "labels.duckdb"):
+            pass
+    dead = bench.python(DYING.format(where=where), "--config", bench.path)
+    assert dead.returncode == -signal.SIGKILL
+    (run,) = bench.runs()
+    until_free(run)
+    if where != "executor._record_end":  # by then its task may have published
+        assert bench.states() == [state]
+    assert said(bench.submit()) == (0, "")
+    assert bench.runs() == [run]
+    assert labelled(bench, 6)
+    assert bench.asked() == once(6)
+
+
+def sizes(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def test_planning_that_is_interrupted_in_the_middle_of_a_query_leaves_nothing(
+    bench: Bench,
+) -> None:
+    """DuckDB answers a signal with a RuntimeError of its own."""
+    many = "SELECT 'at://' || i AS uri, 'a fine day' AS text, '2024-05-31' AS t FROM range(3000000)"
+    many += " AS numbers(i)"
+    duckdb.sql(f"COPY ({many}) TO '{bench.folder}/posts.parquet'")
+    columns = {"preprocessing_timestamp": "t"}
+    bench.config(backlog={"source": "posts.parquet", "columns": columns})
+    driver = bench.start("submit", "--config", bench.path)
+    root = bench.folder / "runs"
+    until(lambda: sizes(root.glob(".planning-*/staging/*")) > 1_000_000, "it reads the backlog")
+    driver.send_signal(signal.SIGINT)
+    done = ended(driver)
+    assert said(done) == (
+        130, "error: interrupted; nothing is lost: the same command goes on from here\n",
+    )  # fmt: skip
+    assert (done.stdout, list(root.iterdir())) == ("", [root / ".lock"])
+
+
+def test_a_superseded_run_that_is_blocked_is_not_gone_on_with(bench: Bench) -> None:
+    """Each plain submit took it up again, and ended as it did: blocked, or with labels of the old
+    question, paid for beside the new ones."""
+    bench.config(posts=4, retry={"max_attempts": 1})
+    bench.tell(1, "fail")
+    assert said(bench.submit()) == (1, "")
+    (old,) = bench.runs()
+    bench.config(classifier={"seconds": 0.001})
+    stays = f"run {old} was left unfinished, and stays so: "
+    superseding = bench.submit("--supersede")
+    assert said(superseding) == (0, "")
+    assert stays in superseding.stdout
+    plain = bench.submit()
+    assert said(plain) == (0, "")
+    assert stays in plain.stdout
+    assert plain.stdout.endswith("nothing to label under the name test\n")
+    assert len(bench.runs()) == 2
+    assert bench.asked() == once(4) + Counter(uris(2))  # the old run's shard that was done
+
+
+def test_only_one_plans_at_a_time_and_the_other_says_so(bench: Bench, here: Here) -> None:
+    bench.config(posts=6)
+    root = bench.folder / "runs"
+    with run_folder.locked(root, "nobody else is here"):
+        before = bench.listing()
+        assert said(here("submit", "--config", bench.path)) == (
+            1,
+            f"error: another submit is planning under {root}: wait for it "
+            f"(pid {os.getpid()} on {socket.gethostname()})\n",
+        )
+        assert bench.listing() == before
+
+
+def test_submits_at_the_same_moment_label_every_post_once(bench: Bench) -> None:
+    bench.config(posts=20, classifier={"seconds": 0.01})
+    submits = [bench.start("submit", "--config", bench.path) for _ in range(3)]
+    done = [ended(one) for one in submits]
+    for one in done:
+        code, error = said(one)
+        # One labels them; the others say that somebody plans, or labels, or that all is done.
+        assert code in (0, 3) or error.startswith("error: another submit is planning"), one
+        assert (code == 3) == (code != 1 and "in the hands of another process" in one.stdout)
+    assert sum("attempt 1: 2 shards" in one.stdout for one in done) == 1
+    assert len(bench.runs()) == 1
+    assert labelled(bench, 20)
+    assert bench.asked() == once(20)

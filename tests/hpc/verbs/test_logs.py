@@ -1,0 +1,246 @@
+"""logs on one machine: what matters of every attempt, the newest last."""
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from pipeline.run_files.last_words import path_of
+from tests.hpc.cli_bench import Bench, Done, said, valence_run
+from tests.hpc.conftest import Here
+
+HERE = socket.gethostname()
+STAMP = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC, ran \d+ s\n")
+
+
+def said_here(done: Done) -> str:
+    """What a verb printed that went well, without the times, which differ from run to run."""
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return STAMP.sub("WHEN\n", done.stdout)
+
+
+@pytest.fixture
+def ended(bench: Bench) -> Path:
+    """Shard 0 is done, 1 and 3 failed alike, 2 was killed and then refused."""
+    bench.config(posts=8, sharding={"shards": 4}, retry={"max_attempts": 2})
+    for shard, words in {1: "fail fail", 2: "die sulk", 3: "fail fail"}.items():
+        bench.tell(shard, words)
+    assert said(bench.submit()) == (1, "")
+    (run,) = bench.runs()
+    return run
+
+
+def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
+    done = here("logs", "1-2", "--lines", 2)
+    assert said_here(done) == (
+        "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
+        "\n"
+        f"attempt 1: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  crashed: this was scripted\n"
+        '  |     raise RuntimeError("this was scripted")\n'
+        "  | RuntimeError: this was scripted\n"
+        f"  log: {ended}/logs/0001/00001.log\n"
+        "\n"
+        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  crashed: this was scripted\n"
+        '  |     raise RuntimeError("this was scripted")\n'
+        "  | RuntimeError: this was scripted\n"
+        f"  log: {ended}/logs/0002/00001.log\n"
+        "\n"
+        "shard 2: blocked (refused): no more of this one\n"
+        "\n"
+        "attempt 1: local process, submitted WHEN\n"
+        "  process: killed by SIGKILL, exit code -9\n"
+        f"  the end of {ended}/logs/0001/00002.log:\n"
+        "  | shard 2: 2 posts, 0 of them from checkpoints\n"
+        "\n"
+        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  refused: no more of this one\n"
+        '  |     raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)\n'
+        "  | pipeline.errors.TaskError: no more of this one\n"
+        f"  log: {ended}/logs/0002/00002.log\n"
+    )
+
+
+def test_failed_shows_the_last_attempt_and_what_is_alike_once(ended: Path, here: Here) -> None:
+    assert said_here(here("logs", "--failed", "--lines", 1)) == (
+        "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
+        "\n"
+        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  crashed: this was scripted\n"
+        "  | RuntimeError: this was scripted\n"
+        f"  log: {ended}/logs/0002/00001.log\n"
+        "\n"
+        "shard 3: the same\n"
+        "\n"
+        "shard 2: blocked (refused): no more of this one\n"
+        "\n"
+        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  refused: no more of this one\n"
+        "  | pipeline.errors.TaskError: no more of this one\n"
+        f"  log: {ended}/logs/0002/00002.log\n"
+    )
+
+
+def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
+    done = here("logs", 2, "--lines", 1, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    refused = document["shards"][0]["attempts"][1]
+    assert refused["traceback"].startswith("Traceback (most recent call last):\n")
+    assert refused.pop("traceback").endswith("pipeline.errors.TaskError: no more of this one\n")
+    killed = {
+        "attempt": 1,
+        "task": None,
+        "slurm_state": "killed by SIGKILL",
+        "exit_code": "-9",
+        "node": None,
+        "words": None,
+        "traceback": None,
+        "log": f"{ended}/logs/0001/00002.log",
+        "server_log": None,
+        "tail": ["shard 2: 2 posts, 0 of them from checkpoints"],
+    }
+    words = {"cause": "refused", "message": "no more of this one"}
+    assert document == {
+        "run_id": ended.name,
+        "shards": [
+            {
+                "index": 2,
+                "state": "blocked",
+                "cause": "refused",
+                "attempts": [
+                    killed,
+                    {
+                        "attempt": 2,
+                        "task": None,
+                        "slurm_state": "failed",
+                        "exit_code": "1",
+                        "node": HERE,
+                        "words": words,
+                        "log": f"{ended}/logs/0002/00002.log",
+                        "server_log": None,
+                        "tail": ["pipeline.errors.TaskError: no more of this one"],
+                    },
+                ],
+            }
+        ],
+    }
+    failed = json.loads(here("logs", "--failed", "--json").stdout)["shards"]
+    told = [(one["index"], [at["attempt"] for at in one["attempts"]]) for one in failed]
+    assert told == [(1, [2]), (2, [2]), (3, [2])]
+
+
+def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
+    ended: Path, here: Here
+) -> None:
+    head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
+    assert said_here(here("logs", 0)) == (
+        f"{head}exit code 0\n"
+        f"  the end of {ended}/logs/0001/00000.log:\n"
+        "  | shard 0: 2 posts, 0 of them from checkpoints\n"
+        "  | shard 0: published\n"
+    )
+    log = ended / "logs" / "0001" / "00000.log"
+    log.write_text("")
+    assert said_here(here("logs", 0)) == f"{head}exit code 0\n  nothing in its log: {log}\n"
+    log.unlink()
+    assert said_here(here("logs", 0)) == f"{head}exit code 0\n  no log to read: {log}\n"
+
+
+def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(
+    bench: Bench, here: Here
+) -> None:
+    bench.config(posts=4)
+    bench.tell(1, "fail")
+    assert said(bench.submit()) == (0, "")
+    (run,) = bench.runs()
+    assert said_here(here("logs", 1, "--lines", 1)) == (
+        "shard 1: done\n"
+        "\n"
+        f"attempt 1: local process on {HERE}, submitted WHEN\n"
+        "  process: failed, exit code 1\n"
+        "  crashed: this was scripted\n"
+        "  | RuntimeError: this was scripted\n"
+        f"  log: {run}/logs/0001/00001.log\n"
+        "\n"
+        "attempt 2: local process, submitted WHEN\n"
+        "  process: ended, exit code 0\n"
+        f"  the end of {run}/logs/0002/00001.log:\n"
+        "  | shard 1: published\n"
+    )
+
+
+def test_what_a_task_wrote_does_not_steer_the_terminal(ended: Path, here: Here) -> None:
+    words = path_of(ended, 2, 1)
+    values = json.loads(words.read_text())
+    evil = "\x1b[2Jall\nis \u202ewell\x07"
+    files.write_json(words, {**values, "message": evil, "traceback": f"{evil}\n"})
+    told = said_here(here("logs", 1, "--lines", 1))
+    assert told.startswith("shard 1: blocked (crashed): all is well; attempts used up: 2\n")
+    assert told.endswith(
+        f"  crashed: all is well\n  | is well\n  log: {ended}/logs/0002/00001.log\n"
+    )
+    (shard,) = json.loads(here("logs", 1, "--json").stdout)["shards"]
+    assert shard["attempts"][1]["words"]["message"] == "all\nis well"
+    assert shard["attempts"][1]["traceback"] == "all\nis well\n"
+
+
+def test_a_shard_that_was_never_submitted_says_so(bench: Bench, here: Here) -> None:
+    run = valence_run(bench.folder, 4)
+    assert said_here(here("logs", 1)) == "shard 1: planned: not submitted yet\n"
+    assert said_here(here("logs", "--failed")) == (
+        f"no shard of run {run.run_id} is failed or blocked\n"
+    )
+    document = json.loads(here("logs", "--failed", "--json").stdout)
+    assert document == {"run_id": run.run_id, "shards": []}
+
+
+def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench, here: Here) -> None:
+    older = valence_run(bench.folder, 4)
+    newer = valence_run(bench.folder, 2, shards=1, run_id="20240602T120000-valence-89abcdef")
+    second = "shard 1: planned: not submitted yet\n"
+    for arguments in ([older.run_id, 1], [older.folder, 1], ["--run", older.run_id, 1]):
+        assert said_here(here("logs", *arguments)) == second
+    assert json.loads(here("logs", older.run_id, "--failed", "--json").stdout)["run_id"] == (
+        older.run_id
+    )
+    assert said(here("logs", 1)) == (2, "error: there is no shard 1: this run's shards are 0-0\n")
+    assert said_here(here("logs", 0)) == "shard 0: planned: not submitted yet\n"
+    newer.folder.rename(bench.folder / newer.run_id)
+    assert said_here(here("logs", 1)) == second
+    away = ["--run-root", bench.folder, 0]
+    assert said_here(here("logs", *away)) == "shard 0: planned: not submitted yet\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which shards? python -m hpc.logs 7, or 3,7-9, or --failed"),
+        (["x"], "INDEX: 'x' is no list of indices like 3,7-9"),
+        (["0,2-4"], "there is no shard 2-4: this run's shards are 0-1"),
+        (["a", "b", "1"], "one run and one list of shards, please: python -m hpc.logs [RUN] "
+         "3,7-9, not a b 1"),
+        (["--run", "a", "b", "1"], "one run and one list of shards, please: "
+         "python -m hpc.logs [RUN] 3,7-9, not b 1"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_code_2(
+    bench: Bench, here: Here, arguments: list[str], message: str
+) -> None:
+    valence_run(bench.folder, 4)
+    assert said(here("logs", *arguments)) == (2, f"error: {message}\n")
+
+
+def test_no_lines_are_none_to_ask_for(bench: Bench) -> None:
+    refused = bench.hpc("logs", 1, "--lines", 0)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("error: argument --lines: '0' is no number of lines\n")

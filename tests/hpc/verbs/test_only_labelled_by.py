@@ -1,0 +1,278 @@
+"""A second classifier labels what another one has labelled, and nothing is forgotten for it."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpc.run.model import Run
+from pipeline.backlog.select import BacklogCounts
+from pipeline.database import duckdb_file, label_tables
+from pipeline.errors import InputError
+from pipeline.model import Answer
+from tests.hpc.cli_bench import said, uris
+from tests.hpc.growing_backlog import HOUR, Lab, post
+from tests.pipeline import run_builders
+from tests.pipeline.run_builders import FIRST_TIME
+
+FIRST = "perspective"
+
+
+def configure(lab: Lab, name: str = "test", **backlog: object) -> None:
+    folder = lab.bench.folder
+    lab.bench.config(
+        name=name,
+        classifier={"type": "valence"},
+        backlog=backlog,
+        storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
+    )
+
+
+def refuse_2(at_uri: str) -> Answer:
+    if at_uri == run_builders.uri(2):
+        return Answer(at_uri, reason="refused: it would not")
+    return Answer(at_uri, {"compound": 0.5, "valence_label": "positive"})
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Of posts 1 to 8, one an hour, another name has labelled 3 to 6 and could not label 2."""
+    made = Lab(tmp_path)
+    configure(made, FIRST, where=f"uri BETWEEN '{run_builders.uri(2)}' AND '{run_builders.uri(6)}'")
+    made.arrive(*(post(number, number) for number in range(1, 9)))
+    run, _ = made.submit()
+    assert run
+    for shard in run.manifest.shards:
+        run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=refuse_2)
+    made.gather(run)
+    configure(made)
+    return made
+
+
+def taken_by(run: Run | None) -> list[str]:
+    assert run
+    shards = (run_builders.read_shard(run.folder, shard.index) for shard in run.manifest.shards)
+    return [uri for shard in shards for uri in shard["uri"].to_pylist()]
+
+
+def test_only_posts_that_the_other_name_labelled_successfully_are_taken(lab: Lab) -> None:
+    run, draft = lab.submit(only_labelled_by=FIRST)
+    assert taken_by(run) == uris(4, first=3)
+    assert draft.counts == BacklogCounts(
+        rows=8, duplicates=0, taken=0, left_out=0, posts=4, outside=4
+    )  # fmt: skip
+    assert run and run.manifest.only_labelled_by == FIRST
+
+
+def test_of_these_it_leaves_out_what_has_its_row_or_is_in_a_run(lab: Lab) -> None:
+    first, _ = lab.submit(only_labelled_by=FIRST, limit=1)
+    assert taken_by(first) == uris(1, first=3)
+    second, draft = lab.submit(only_labelled_by=FIRST, limit=2)
+    assert taken_by(second) == uris(2, first=4)
+    assert draft.counts == BacklogCounts(
+        rows=8, duplicates=0, taken=1, left_out=1, posts=2, outside=4
+    )  # fmt: skip
+
+
+def test_a_plain_submit_afterwards_takes_all_the_others_older_ones_too(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    assert chosen
+    lab.finish(chosen)
+    assert lab.watermark() is None
+    rest, draft = lab.submit()
+    assert draft.since is None
+    assert taken_by(rest) == [*uris(2, first=1), *uris(2, first=7)]
+    assert rest
+    lab.finish(rest)
+    assert lab.watermark() == FIRST_TIME + 8 * HOUR
+    assert lab.labelled() == dict.fromkeys(uris(8, first=1), 1)
+
+
+def test_the_watermark_of_plain_runs_stays_where_it_was(lab: Lab) -> None:
+    plain, _ = lab.submit(limit=2)
+    assert plain
+    lab.finish(plain)
+    assert lab.watermark() == FIRST_TIME + 2 * HOUR
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    assert chosen
+    lab.finish(chosen)
+    assert lab.watermark() == FIRST_TIME + 2 * HOUR
+    rest, draft = lab.submit()
+    assert draft.since == FIRST_TIME + 2 * HOUR
+    assert taken_by(rest) == uris(2, first=7)
+
+
+def test_while_it_is_not_gathered_it_holds_the_watermark_back_like_any_run(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    rest, _ = lab.submit()
+    assert chosen and rest
+    lab.finish(rest)
+    assert lab.watermark() == FIRST_TIME + 2 * HOUR
+    lab.finish(chosen)
+    assert lab.watermark() == FIRST_TIME + 8 * HOUR
+
+
+def test_posts_from_before_the_watermark_are_taken_without_asking_for_a_backfill(lab: Lab) -> None:
+    plain, _ = lab.submit(backfill=True)
+    assert plain
+    lab.finish(plain)
+    lab.arrive(post(20, 1))
+    configure(lab, FIRST, where=f"uri = '{run_builders.uri(20)}'")
+    other, _ = lab.submit(backfill=True)
+    assert other
+    lab.finish(other)
+    configure(lab)
+    assert lab.submit()[0] is None
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    assert taken_by(chosen) == uris(1, first=20)
+
+
+def test_with_supersede_only_their_labels_are_made_again(lab: Lab) -> None:
+    plain, _ = lab.submit()
+    assert plain
+    lab.finish(plain)
+    configure(lab, min_text_length=2)
+    again, _ = lab.submit(supersede=True, only_labelled_by=FIRST)
+    assert taken_by(again) == uris(4, first=3)
+    assert again
+    lab.finish(again)
+    assert lab.labelled() == dict.fromkeys(uris(8, first=1), 1)
+    assert lab.query("SELECT count(*) FROM superseded_test") == [(4,)]
+
+
+def test_a_rebuilt_database_knows_which_runs_chose_their_posts(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    assert chosen
+    lab.finish(chosen)
+    assert lab.bench.hpc("gather", chosen.folder, "--rebuild").returncode == 0
+    assert lab.query("SELECT name, only_labelled_by FROM runs ORDER BY name") == [
+        (FIRST, None),
+        ("test", FIRST),
+    ]
+    assert lab.watermark() is None
+
+
+def test_a_database_from_before_there_were_such_runs_has_its_watermark(lab: Lab) -> None:
+    plain, _ = lab.submit(limit=2)
+    assert plain
+    lab.finish(plain)
+    with duckdb.connect(str(lab.bench.folder / "labels.duckdb")) as database:
+        database.execute("DROP VIEW watermarks; ALTER TABLE runs DROP COLUMN only_labelled_by")
+    rest, draft = lab.submit()
+    assert draft.since == FIRST_TIME + 2 * HOUR
+    assert rest
+    lab.finish(rest)
+    assert lab.watermark() == FIRST_TIME + 8 * HOUR
+
+
+def test_the_audit_calls_what_it_left_out_new_and_not_late(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    assert chosen
+    lab.finish(chosen)
+    found = lab.bench.document("audit", "--config", lab.bench.path)
+    assert {place: n for place, n in found["places"].items() if n} == {"labelled": 4, "new": 4}
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("arrive"), st.integers(1, 3)),
+    st.tuples(st.just("choose"), st.integers(0, 8)),
+    st.tuples(st.just("submit"), st.sampled_from([None, 1, 2])),
+    st.tuples(st.just("finish"), st.integers(0, 5)),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEPS, max_size=6))
+def test_whatever_was_chosen_before_plain_submits_forget_no_post(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int | None]]
+) -> None:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab.arrive(*(post(number, number) for number in range(4)))
+    for step, value in steps:
+        if step == "submit" or value is None:
+            lab.submit(limit=value)
+        elif step == "arrive":
+            first = len(lab.posts)
+            lab.arrive(*(post(number, number) for number in range(first, first + value)))
+        elif step == "choose":
+            label_elsewhere(lab, value)
+            chosen, _ = lab.submit(only_labelled_by=FIRST)
+            if chosen and value % 2:
+                lab.finish(chosen)
+        else:
+            for run in lab.runs()[value : value + 1]:
+                lab.finish(run)
+    for _ in range(2):
+        for run in lab.runs():
+            lab.finish(run)
+        lab.submit()
+    assert lab.labelled() == dict.fromkeys(uris(len(lab.posts)), 1)
+
+
+def label_elsewhere(lab: Lab, number: int) -> None:
+    """Whatever gave it, there is a label of this post under the other name."""
+    with duckdb_file.opened(lab.bench.folder / "labels.duckdb") as database:
+        table = label_tables.labels_table(FIRST)
+        database.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (uri VARCHAR, was_successfully_labeled BOOLEAN)"
+        )
+        database.execute(f"INSERT INTO {table} VALUES (?, true)", [run_builders.uri(number)])
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ("nobody", "{folder}/labels.duckdb has no labels of that name; it has: perspective"),
+        ("test", "that is this configuration's own name"),
+    ],
+)
+def test_a_name_that_cannot_be_meant_is_refused(lab: Lab, other: str, problem: str) -> None:
+    with pytest.raises(InputError) as refused:
+        lab.submit(only_labelled_by=other)
+    told = problem.format(folder=lab.bench.folder)
+    assert str(refused.value) == f"--only-labelled-by {other}: {told}"
+
+
+@pytest.mark.parametrize("option", ["--only-labelled-by", "--retry-unlabelable"])
+def test_an_empty_name_does_not_mean_all_posts(lab: Lab, option: str) -> None:
+    """As of a variable that is not set: the whole backlog would be paid for."""
+    code, told = said(lab.bench.submit(option, ""))
+    assert (code, told.endswith(f"error: argument {option}: is empty\n")) == (2, True), told
+    assert len(lab.runs()) == 1
+
+
+def test_without_a_database_there_is_no_other_name(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.arrive(post(1, 1))
+    with pytest.raises(InputError, match="there is no database"):
+        lab.submit(only_labelled_by=FIRST)
+    assert lab.runs() == []
+
+
+def test_a_row_that_cannot_be_read_is_refused_only_where_it_is_chosen(lab: Lab) -> None:
+    lines = (lab.bench.folder / "posts.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for number in (0, 3):  # post 1, which nobody labelled, and post 4
+        rows[number]["preprocessing_timestamp"] = "yesterday"
+    path = lab.bench.folder / "posts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match=r"row 4: .* is 'yesterday'"):
+        lab.submit(only_labelled_by=FIRST)
+    rows[3]["preprocessing_timestamp"] = "2024-05-31-17:00:00"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert taken_by(lab.submit(only_labelled_by=FIRST)[0]) == uris(4, first=3)
+
+
+def test_the_command_says_how_many_it_leaves_out_and_that_the_watermark_stays(lab: Lab) -> None:
+    done = lab.bench.submit("--only-labelled-by", FIRST, "--dry-run")
+    assert said(done) == (0, "")
+    assert done.stdout == (
+        "dry run: nothing is submitted, nothing is written\n"
+        "the watermark stays where it is: a plain submit goes on from there and takes the rest\n"
+        f"{lab.bench.folder}/posts.jsonl: 8 rows: 4 without a label under perspective, 0 copies of "
+        "a uri, 0 labelled or in an unfinished run, 0 left out by --limit, 4 to label\n"
+        "2 shards of 2 posts at most, 1 array, 2 tasks at once\n"
+    )

@@ -1,0 +1,156 @@
+"""The API key is sent to the service, and is to be found nowhere else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hpc.cli_bench import Bench, Done, ended, said
+from tests.hpc.conftest import Here
+from tests.hpc.processes import tasks_of
+from tests.servers.perspective import Fault, PerspectiveServer
+
+KEY = "AIzaSyDistinctive-Key_0123456789abcdefg"
+ENVIRONMENT = {"PERSPECTIVE_API_KEY": KEY}
+# What waits between two tries is a random share of so many seconds: none of it.
+IMPATIENT = "import random\nrandom.uniform = lambda low, high: 0.0\n"
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
+    return Bench(folder)
+
+
+@pytest.fixture
+def server() -> Iterator[PerspectiveServer]:
+    with PerspectiveServer(key=KEY, latency_s=0.1) as serving:
+        yield serving
+
+
+def configure(bench: Bench, base_url: str, **classifier: Any) -> None:
+    bench.config(
+        posts=6,
+        classifier={
+            "type": "perspective",
+            "base_url": base_url,
+            "requests_per_minute": 6000,
+            "max_in_flight": 1,
+            **classifier,
+        },
+        retry={"max_attempts": 1},
+    )
+
+
+def submit_watched(bench: Bench, *arguments: str, env: dict[str, str]) -> Done:
+    """A submit while whose tasks live their command lines are read."""
+    driver = bench.start("submit", "--config", bench.path, *arguments, env=env)
+    seen: dict[int, list[str]] = {}
+    while driver.poll() is None:
+        seen |= tasks_of(bench.folder)
+    assert len(seen) >= 2
+    assert not any(KEY in word for words in seen.values() for word in words)
+    return ended(driver)
+
+
+def assert_nowhere(bench: Bench, *outcomes: Done) -> None:
+    for done in outcomes:
+        assert KEY not in done.stdout + done.stderr
+    files = [path for path in bench.folder.rglob("*") if path.is_file()]
+    assert any(path.name == "00000.log" for path in files)
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+    for (table,) in bench.query("SELECT table_name FROM duckdb_tables()"):
+        assert bench.query(f"SELECT * FROM {table} AS t WHERE t::VARCHAR LIKE '%{KEY}%'") == []
+
+
+def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
+    bench: Bench, here: Here, server: PerspectiveServer
+) -> None:
+    configure(bench, server.url)
+    done = submit_watched(bench, env=ENVIRONMENT)
+    assert said(done) == (0, "")
+    assert server.paid == 6
+    assert server.last_request is not None
+    assert server.last_request.headers["X-Goog-Api-Key"] == KEY
+    assert (server.last_request.query, KEY in str(server.last_request.body)) == ({}, False)
+    verbs = ("status", "gather", "resubmit", "supervise")
+    others = [here(verb, "--json", "--debug") for verb in verbs]
+    assert [one.returncode for one in others] == [0, 0, 0, 0]
+    again = bench.hpc("submit", "--config", bench.path, "--dry-run", env=ENVIRONMENT)
+    assert_nowhere(bench, done, *others, again)
+
+
+def test_a_key_of_a_private_file_is_nowhere_else(
+    bench: Bench, here: Here, server: PerspectiveServer
+) -> None:
+    private = bench.folder.parent / "key"
+    private.write_text(f"{KEY}\n")
+    configure(bench, server.url, api_key_file=str(private))
+    private.chmod(0o640)
+    refused = here("submit", "--config", bench.path, "--debug")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(
+        f"error: {bench.path}: classifier.api_key_file: {private} can be read by others: "
+        f"chmod 600 {private}\n"
+    )
+    private.chmod(0o600)
+    done = bench.submit()
+    assert said(done) == (0, "")
+    assert server.paid == 6
+    assert_nowhere(bench, refused, done)
+
+
+def echo(text: str, times: int) -> Fault:
+    """A service, or a proxy before it, that tells the key back."""
+    return Fault(status=403, body={"error": {"code": 403, "message": f"{KEY} is not welcome"}})
+
+
+def test_a_service_that_tells_the_key_back_is_quoted_without_it(bench: Bench, here: Here) -> None:
+    with PerspectiveServer(key=KEY, faults=echo, latency_s=0.1) as server:
+        configure(bench, server.url)
+        done = submit_watched(bench, "--debug", env=ENVIRONMENT)
+    status = here("status", "--json")
+    assert (done.returncode, status.returncode) == (1, 1)
+    assert "[key] is not welcome" in done.stdout
+    assert "check the API key and that the Perspective API is enabled" in done.stdout
+    assert bench.states() == [("blocked", "refused", 1)] * 2
+    assert_nowhere(bench, done, status)
+
+
+def test_a_key_that_is_not_valid_is_not_told_either(bench: Bench) -> None:
+    with PerspectiveServer(key="another", latency_s=0.1) as server:
+        configure(bench, server.url)
+        done = bench.hpc("submit", "--config", bench.path, "--debug", env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert "HTTP 400: " in done.stdout
+    assert "API_KEY_INVALID" in done.stdout or "API key not valid" in done.stdout
+    assert bench.states() == [("blocked", "refused", 1)] * 2
+    assert_nowhere(bench, done)
+
+
+def test_a_service_that_is_not_there_gets_no_key_into_any_log(bench: Bench) -> None:
+    site = bench.folder.parent / "impatient"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(IMPATIENT)
+    with PerspectiveServer() as server:
+        address = server.url
+    configure(bench, address)
+    env = {**ENVIRONMENT, "PYTHONPATH": f"{site}:{bench.env['PYTHONPATH']}"}
+    done = bench.hpc("submit", "--config", bench.path, "--debug", env=env)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stdout
+    assert bench.states() == [("blocked", "crashed", 1)] * 2
+    assert_nowhere(bench, done)
+
+
+def test_a_password_in_the_base_url_is_refused(
+    bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(bench, "http://user:hunter2@127.0.0.1:9")
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
+    done = here("submit", "--config", bench.path, "--dry-run")
+    assert said(done)[0] == 2
+    assert "hunter2" not in done.stdout + done.stderr

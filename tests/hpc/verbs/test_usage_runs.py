@@ -1,0 +1,257 @@
+"""What LLM runs cost: from the server's replies into status and database, and in nobody's way."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from hpc.run.model import Run
+from pipeline.run_files.manifest import output_path
+from tests.hpc.cli_bench import said
+from tests.hpc.growing_backlog import Lab, post
+from tests.pipeline import run_builders
+from tests.servers.http import Reply
+from tests.servers.openai_stub import OpenAIStub, completion
+
+COUNTED = ("llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens")
+USED = {
+    "prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 600},
+}  # fmt: skip
+PRICE = {"prompt": 10.0, "completion": 100.0, "cached": 5.0, "currency": "USD"}
+# Of one answer: 400 tokens of the prompt in full, 600 cached ones, 10 of the answer.
+COST = (400 * 10 + 600 * 5 + 10 * 100) / 1e6
+
+
+class Server(OpenAIStub):
+    """Labels, and says `usage` beside it; from request `refuses_from` on it wants a key."""
+
+    def __init__(self) -> None:
+        super().__init__(self._reply)
+        self.usage: Any = USED
+        self.refuses_from = 10**9
+
+    def _reply(self, body: dict[str, Any], nth: int) -> Reply:
+        if nth >= self.refuses_from:
+            return Reply(status=401, body={"error": {"message": "no such key"}})
+        text = json.loads(body["messages"][1]["content"])["post"]
+        return completion(json.dumps({"even": text[-1] in "02468"}), usage=self.usage)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+Make = Callable[..., Lab]
+
+
+@pytest.fixture
+def make(tmp_path: Path, server: Server) -> Make:
+    (tmp_path / "prompt.txt").write_text("Is the number even?")
+
+    def configured(
+        lab: Lab | None = None,
+        *,
+        name: str = "test",
+        sections: dict[str, Any] | None = None,
+        **classifier: Any,
+    ) -> Lab:
+        lab = lab or Lab(tmp_path)
+        lab.bench.config(
+            name=name,
+            classifier={
+                "type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
+                "labels": [{"name": "even", "type": "bool"}], "structured_output": "none",
+                "max_in_flight": 1, "price": PRICE, **classifier,
+            },
+            storage={
+                "run_root": str(tmp_path / "runs"), "database": str(tmp_path / "labels.duckdb"),
+            },
+            **(sections or {}),
+        )  # fmt: skip
+        return lab
+
+    return configured
+
+
+def usage(lab: Lab, *arguments: object, code: int = 0) -> Any:
+    return lab.bench.document("status", *arguments, code=code)["usage"]
+
+
+def as_before_it_was_counted(run: Run, index: int) -> None:
+    """An output as a version without counts has published it."""
+    path = output_path(run.folder, index)
+    table = pq.read_table(path, partitioning=None)
+    footer = {k: v for k, v in table.schema.metadata.items() if k != b"hpc.usage"}
+    pq.write_table(table.drop_columns(list(COUNTED)).replace_schema_metadata(footer), path)
+
+
+def test_a_run_says_what_it_cost_and_its_first_look_shows_labels_only(make: Make) -> None:
+    lab = make()
+    lab.arrive(*(post(number, number) for number in range(1, 5)))
+    done = lab.bench.submit()
+    assert said(done) == (0, "")
+    lines = done.stdout.splitlines()
+    at = lines.index("4 of 4 posts done (100 %)")
+    assert lines[at + 1] == "4,000 prompt and 40 completion tokens, $0.03"
+    look = lines[lines.index("  4 posts: 4 labelled") :]
+    assert look[1:3] == ["  even: False 2, True 2", "  llm_model_name: stub 4"]
+    assert {len(line.split()) for line in look[3:7]} == {5}  # even, model, post number n
+    assert usage(lab) == {
+        "prompt_tokens": 4000,
+        "cached_tokens": 2400,
+        "completion_tokens": 40,
+        "tokens_per_second": None,
+        "cost": pytest.approx(4 * COST),
+        "cost_estimate": pytest.approx(4 * COST),
+        "currency": "USD",
+    }
+    assert lab.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(1000, 10, 600)]
+
+
+def test_a_server_that_reports_nothing_costs_nobody_knows_what(make: Make, server: Server) -> None:
+    server.usage = None
+    lab = make()
+    lab.arrive(post(1, 1), post(2, 2))
+    done = lab.bench.submit()
+    assert said(done) == (0, "") and "tokens" not in done.stdout
+    assert usage(lab) is None
+    assert lab.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(None,) * 3]
+
+
+def test_what_a_task_paid_for_before_it_ended_stays_counted(make: Make, server: Server) -> None:
+    server.refuses_from = 4
+    lab = make(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
+    lab.arrive(*(post(number, number) for number in range(1, 8)))
+    assert lab.bench.submit().returncode == 1
+    assert usage(lab, code=1) == {
+        "prompt_tokens": 3000,
+        "cached_tokens": 1800,
+        "completion_tokens": 30,
+        "tokens_per_second": None,
+        "cost": pytest.approx(3 * COST),
+        "cost_estimate": pytest.approx(7 * COST),
+        "currency": "USD",
+    }
+    table = lab.bench.hpc("status")
+    assert "\n3,000 prompt and 30 completion tokens, $0.02 so far, about $0.06 in all\n" in (
+        table.stdout
+    )
+    server.refuses_from = 10**9
+    assert lab.bench.hpc("resubmit", "--force").returncode == 0
+    lab.bench.hpc("supervise")
+    assert usage(lab)["prompt_tokens"] == 7000
+    assert server.requests == 4 + 4  # the key was refused once; nothing was asked twice
+
+
+def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whole(
+    make: Make,
+) -> None:
+    lab = make()
+    lab.arrive(*(post(number, number) for number in range(1, 5)))
+    run, _ = lab.submit()
+    assert run
+    for index in (0, 1):
+        assert lab.work(run, index, None)
+    as_before_it_was_counted(run, 0)
+    lab.gather(run)
+    assert lab.query(
+        f"SELECT shard_index, {', '.join(COUNTED)}, count(even) FROM labels_test GROUP BY ALL "
+        "ORDER BY 1"
+    ) == [(0, None, None, None, 2), (1, 1000, 10, 600, 2)]
+    assert usage(lab)["prompt_tokens"] == 2000
+    # Half of the posts told what they cost: all of them will have cost twice that.
+    assert usage(lab)["cost_estimate"] == pytest.approx(4 * COST)
+
+
+def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(make: Make) -> None:
+    lab = make(price=None)
+    lab.arrive(post(1, 1), post(2, 2))
+    before, _ = lab.submit()
+    assert before
+    for index in (0, 1):
+        assert lab.work(before, index, None)
+        as_before_it_was_counted(before, index)
+    lab.gather(before)
+    assert lab.query("SELECT column_name FROM information_schema.columns "
+                     "WHERE table_name = 'labels_test' AND column_name LIKE 'llm%'"
+                     ) == [("llm_model_name",)]  # fmt: skip
+    make(lab)
+    lab.arrive(post(3, 3), post(4, 4))
+    after, _ = lab.submit()
+    assert after and after.manifest.config_hash == before.manifest.config_hash
+    for index in (0, 1):
+        assert lab.work(after, index, None)
+    lab.gather(after)
+    rows = f"SELECT uri, {', '.join(COUNTED)} FROM labels_test ORDER BY uri"
+    assert lab.query(rows) == [
+        (run_builders.uri(1), None, None, None),
+        (run_builders.uri(2), None, None, None),
+        (run_builders.uri(3), 1000, 10, 600),
+        (run_builders.uri(4), 1000, 10, 600),
+    ]
+    # Exit code 0: no row differs from what its output says, with or without the columns.
+    audit = lab.bench.document("audit", "--config", lab.bench.path)
+    rebuilt = lab.bench.document("gather", "--rebuild")
+    assert rebuilt["rows_after"] == 4
+    assert lab.query(rows)[2:] == [
+        (run_builders.uri(3), 1000, 10, 600),
+        (run_builders.uri(4), 1000, 10, 600),
+    ]
+    assert lab.bench.document("audit", "--config", lab.bench.path) == audit
+
+
+def planned(lab: Lab) -> tuple[list[str], float | None]:
+    dry = lab.bench.submit("--dry-run")
+    assert said(dry) == (0, "")
+    document = lab.bench.document("submit", "--config", lab.bench.path, "--dry-run")
+    return dry.stdout.splitlines(), document["cost_estimate"]
+
+
+def test_a_plan_says_what_it_may_cost_once_posts_of_the_same_question_have_told(
+    make: Make, server: Server
+) -> None:
+    lab = make()
+    short = post(3, 3)._replace(text="meh")
+    lab.arrive(post(1, 1), post(2, 2), short)
+    assert planned(lab)[1] is None  # nobody knows yet
+    assert lab.bench.submit().returncode == 0
+    asked = server.requests
+    lab.arrive(*(post(number, number) for number in range(4, 104)))
+    lines, cost = planned(lab)
+    assert lines[-1] == (
+        "about $0.80, at the tokens that 2 posts of this configuration took before"
+    )
+    assert cost == pytest.approx(100 * COST)
+    make(lab, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
+    assert planned(lab)[0][-1].startswith("about 1.50 EUR, ")
+    make(lab, price=None)
+    assert planned(lab)[1] is None
+    make(lab, name="another")
+    assert planned(lab)[1] is None
+    assert server.requests == asked
+
+
+def test_labels_that_are_superseded_keep_what_they_cost(make: Make) -> None:
+    lab = make()
+    lab.arrive(post(1, 1), post(2, 2))
+    assert lab.bench.submit().returncode == 0
+    make(lab, model="larger")
+    assert lab.bench.submit("--supersede").returncode == 0
+    for table in ("labels_test", "superseded_test"):
+        assert lab.query(f"SELECT sum(llm_prompt_tokens), count(*) FROM {table}") == [(2000, 2)]
+
+
+def test_comparing_two_names_compares_labels_and_no_costs(make: Make) -> None:
+    lab = make(name="one")
+    lab.arrive(*(post(number, number) for number in range(1, 9)))
+    assert lab.bench.submit().returncode == 0
+    make(lab, name="other", model="larger")
+    assert lab.bench.submit().returncode == 0
+    found = lab.bench.document("compare", "one", "other", "--resamples", 5)
+    assert [one["a"] for one in found["comparisons"]] == ["even"]
+    assert found["not_compared"] == []

@@ -1,0 +1,131 @@
+"""Real backlog files of every kind, and what staging makes of them."""
+
+import csv
+import gzip
+import json
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.backlog import select, sources
+from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.sources import Source
+from pipeline.config.run_config import SOURCE_COLUMNS, Backlog
+
+Row = tuple[Any, Any, Any]
+Staged = tuple[str, str, datetime]
+
+STAMP = "2024-05-31-13:00:00"
+NOON = datetime(2024, 5, 31, 12, 0, 0)
+ONE = datetime(2024, 5, 31, 13, 0, 0)
+
+
+def sqlite_file(path: Path, rows: Sequence[Row], *, types: str = "TEXT") -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        declared = ", ".join(f"{name} {types}" for name in SOURCE_COLUMNS)
+        connection.execute(f"CREATE TABLE preprocessed_posts ({declared})")
+        connection.executemany("INSERT INTO preprocessed_posts VALUES (?, ?, ?)", rows)
+        connection.commit()
+    return path
+
+
+def duckdb_file(path: Path, rows: Sequence[Row], *, stamp: str = "VARCHAR") -> Path:
+    with closing(duckdb.connect(str(path))) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            f"CREATE TABLE posts (uri VARCHAR, text VARCHAR, preprocessing_timestamp {stamp})"
+        )
+        if rows:
+            connection.executemany("INSERT INTO posts VALUES (?, ?, ?)", [list(r) for r in rows])
+    return path
+
+
+def parquet_file(path: Path, rows: Sequence[Row], *, stamp: pa.DataType | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    types = (pa.string(), pa.string(), stamp or pa.string())
+    arrays = [pa.array(c, t) for c, t in zip(columns, types, strict=True)]
+    pq.write_table(pa.table(arrays, names=list(SOURCE_COLUMNS)), path)
+    return path
+
+
+def csv_file(path: Path, rows: Sequence[Row], *, delimiter: str = ",") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter)
+        writer.writerow(SOURCE_COLUMNS)
+        writer.writerows(rows)
+    return path
+
+
+def json_lines_file(path: Path, rows: Sequence[Row]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(dict(zip(SOURCE_COLUMNS, row, strict=True))) + "\n")
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, Sequence[Row]], Path]] = {
+    "posts.db": sqlite_file,
+    "posts.duckdb": duckdb_file,
+    "posts.parquet": parquet_file,
+    "posts.csv": csv_file,
+    "posts.csv.gz": csv_file,
+    "posts.jsonl": json_lines_file,
+    "posts.jsonl.gz": json_lines_file,
+}
+
+
+def configured(
+    source: Path | str,
+    *,
+    table: str | None = None,
+    where: str | None = None,
+    columns: dict[str, str] | None = None,
+) -> Backlog:
+    return Backlog(
+        source=str(source),
+        table=table,
+        columns={name: name for name in SOURCE_COLUMNS} | (columns or {}),
+        where=where,
+        min_text_length=5,
+    )
+
+
+def found(
+    source: Path | str,
+    *,
+    table: str | None = None,
+    where: str | None = None,
+    columns: dict[str, str] | None = None,
+) -> Source:
+    wanted = configured(source, table=table, where=where, columns=columns)
+    return sources.find(wanted, (Path.cwd(),))
+
+
+def staged(
+    source: Source, *, taken: Sequence[str] = (), limit: int | None = None
+) -> tuple[BacklogCounts, list[Staged]]:
+    """What one planning takes of a source, in its order."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        select.staging(Path(folder)) as connection,
+    ):
+        connection.execute("CREATE TABLE had (uri VARCHAR)")
+        if taken:
+            connection.execute("INSERT INTO had SELECT unnest(?)", [list(taken)])
+        anti_join = "SELECT uri FROM had" if taken else None
+        counts = select.stage(connection, source, taken=anti_join, limit=limit)
+        table = select.oldest_first(connection, counts, 1000).read_all()
+    return counts, [tuple(row.values()) for row in table.to_pylist()]

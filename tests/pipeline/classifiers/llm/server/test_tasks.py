@@ -1,0 +1,230 @@
+"""A server in a task, as a whole: the worker's process, its shard, its output, its last words."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.base import freeze
+from pipeline.errors import Cause
+from pipeline.run_files import heartbeat, last_words, manifest, output
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.manifest import Manifest
+from pipeline.worker import crash_journal
+from tests.pipeline import task_processes
+from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.llm.server import engines
+from tests.pipeline.run_builders import SourcePost, make_run, order, posts
+from tests.servers.engine_program import DEADLY, OUT_OF_MEMORY
+
+LABELS = [{"name": "civic", "type": "bool"}]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    return tmp_path / "engine"
+
+
+def make(
+    folder: Path, *words: str, rows: list[SourcePost] | None = None, **server: Any
+) -> tuple[Path, Manifest]:
+    (folder / "prompt.txt").write_text("Is it civic?")
+    program = engines.program(folder / "engine", *words)
+    values = {"type": "llm", "model": "stub", "prompt": "prompt.txt", "labels": LABELS,
+              "structured_output": "none", "max_in_flight": 4,
+              "server": {**program, **server}}  # fmt: skip
+    options = freeze(section(values, folder))
+    return make_run(folder, rows or posts(40), classifier=options, checkpoint_rows=5)
+
+
+def words_of(run_dir: Path, attempt: int = 1) -> LastWords:
+    words = last_words.read(run_dir, attempt, 0)
+    assert words
+    return words
+
+
+def reasons(run_dir: Path, run: Manifest) -> list[str | None]:
+    verdict, table = output.read(run_dir, run, 0)
+    assert table is not None, verdict
+    found: list[str | None] = table["reason"].to_pylist()
+    return found
+
+
+def test_a_shard_is_labelled_by_a_server_of_its_own_and_none_is_left(
+    tmp_path: Path, here: Path
+) -> None:
+    run_dir, run = make(tmp_path)
+    code, out, err = task_processes.run(order(run_dir))
+    assert (code, err) == (0, "")
+    assert "the server is ready after" in out
+    assert reasons(run_dir, run) == [None] * 40
+    assert len(engines.starts(here)) == 1
+    assert engines.alive(here) == []
+    assert "this start: serve" in manifest.server_log_path(run_dir, 1, 0).read_text()
+
+
+def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, here: Path) -> None:
+    """All that is left are texts that are too short."""
+    rows = [post._replace(text="x") for post in posts(3)]
+    run_dir, run = make(tmp_path, rows=rows)
+    code, _, err = task_processes.run(order(run_dir))
+    assert (code, err) == (0, "")
+    assert reasons(run_dir, run) == ["text_too_short"] * 3
+    assert engines.starts(here) == []
+
+
+def test_a_server_that_is_killed_is_started_again_and_no_post_is_lost(
+    tmp_path: Path, here: Path
+) -> None:
+    run_dir, run = make(tmp_path, rows=posts(3000))
+    task = task_processes.start(order(run_dir))
+    task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
+    os.kill(engines.starts(here)[0]["pid"], signal.SIGKILL)
+    code, out, err = task_processes.finished(task)
+    assert (code, err) == (0, "")
+    assert "the server was killed by SIGKILL: it is started again" in out
+    assert reasons(run_dir, run) == [None] * 3000
+    assert len(engines.starts(here)) == 2
+    assert engines.alive(here) == []
+
+
+def test_a_post_that_kills_the_server_is_found_and_set_aside(tmp_path: Path, here: Path) -> None:
+    rows = posts(20)
+    rows[7] = rows[7]._replace(text=f"a {DEADLY} post")
+    run_dir, run = make(tmp_path, rows=rows)
+    first = order(run_dir)
+    for attempt, crashed in ((1, ""), (2, "1")):
+        code, _, _ = task_processes.run(replace(first, attempt=attempt, crashed=crashed))
+        assert code == 1
+        words = words_of(run_dir, attempt)
+        assert (words.cause, words.message) == (
+            Cause.CRASHED,
+            "the server, started again, ended with exit code 0: an illegal memory access was "
+            "encountered",
+        )
+    assert crash_journal.trials_by_attempt(manifest.work_path(run_dir, 0)) == {2: 1}
+    code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
+    assert (code, err) == (0, "")
+    found = reasons(run_dir, run)
+    assert found.pop(7) == "poison: the task died at this post in attempts 1 and 2"
+    assert found == [None] * 19
+    assert engines.alive(here) == []
+
+
+def test_out_of_gpu_memory_is_the_tasks_cause(tmp_path: Path, here: Path) -> None:
+    run_dir, _ = make(tmp_path, "memory")
+    code, _, err = task_processes.run(order(run_dir))
+    words = words_of(run_dir)
+    assert (code, words.cause) == (1, Cause.OUT_OF_MEMORY)
+    assert OUT_OF_MEMORY in words.message
+    log = manifest.server_log_path(run_dir, 1, 0)
+    end = f"the end of {log}:\n| this start: memory\n| {OUT_OF_MEMORY}\n| RuntimeError: Engine"
+    assert end in err
+    assert end in words.traceback
+    assert engines.alive(here) == []
+
+
+def test_a_program_that_is_not_there_refuses_the_run(tmp_path: Path) -> None:
+    run_dir, _ = make(tmp_path, command=["vlllm", "--port", "{port}"])
+    assert task_processes.run(order(run_dir))[0] == 1
+    words = words_of(run_dir)
+    assert (words.cause, words.stops_run) == (Cause.REFUSED, True)
+    assert words.message == "the server cannot be started: vlllm: No such file or directory"
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_task_that_is_told_to_stop_while_its_server_starts(
+    tmp_path: Path, here: Path, signalled: signal.Signals
+) -> None:
+    """Nothing is on its way that would be worth to wait for."""
+    run_dir, _ = make(tmp_path, "never")
+    patient = (
+        "import sys; from pipeline.worker import classifier_thread, process as worker; "
+        "classifier_thread.DRAIN_SECONDS = 3600.0; "
+    )
+    task = task_processes.start(order(run_dir), program=patient)
+    task_processes.until(lambda: engines.starts(here), task)
+    task.send_signal(signalled)
+    code, out, _ = task_processes.finished(task)
+    assert out.endswith("told to stop; shard 0 goes on from its checkpoint parts next time\n")
+    if signalled is signal.SIGTERM:
+        assert code == 143
+        assert last_words.read(run_dir, 1, 0) is None
+    else:
+        words = words_of(run_dir)
+        assert (words.cause, code) == (Cause.TIMEOUT, 1)
+    assert engines.alive(here) == []
+
+
+def test_a_task_that_is_told_to_stop_at_work_keeps_what_it_has(tmp_path: Path, here: Path) -> None:
+    run_dir, run = make(tmp_path, rows=posts(3000))
+    work = manifest.work_path(run_dir, 0)
+    task = task_processes.start(order(run_dir))
+    task_processes.until(lambda: task_processes.rows_in(work), task)
+    task.terminate()
+    code, _, err = task_processes.finished(task)
+    assert (code, err) == (143, "")
+    assert engines.alive(here) == []
+    kept = task_processes.rows_in(work)
+    assert 0 < kept < 3000
+    code, out, _ = task_processes.run(order(run_dir, attempt=2))
+    assert (code, out.splitlines()[0]) == (
+        0,
+        f"shard 0: 3000 posts, {kept} of them from checkpoints",
+    )
+    assert reasons(run_dir, run) == [None] * 3000
+
+
+@pytest.mark.parametrize("word", ["never", "fork", "stubborn"])
+def test_nothing_is_left_of_a_task_that_is_killed(tmp_path: Path, here: Path, word: str) -> None:
+    """While its server starts, and when it serves; no time is given to it."""
+    run_dir, _ = make(tmp_path, word, rows=posts(3000))
+    task = task_processes.start(order(run_dir))
+    if word == "never":
+        task_processes.until(lambda: engines.starts(here), task)
+    else:
+        task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
+    scratch = Path(engines.starts(here)[0]["env"]["VLLM_CACHE_ROOT"]).parent
+    assert scratch.is_dir()
+    task_processes.kill(task)
+    task_processes.until(lambda: engines.alive(here) == [])
+    task_processes.until(lambda: not scratch.exists())
+
+
+def test_a_sign_of_life_says_that_the_server_is_starting(
+    tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, _ = make(tmp_path, "never")
+    often = (
+        "import sys; from pipeline.run_files import heartbeat; "
+        "from pipeline.worker import process as worker; heartbeat.HEARTBEAT_SECONDS = 0.1; "
+    )
+    task = task_processes.start(order(run_dir), program=often)
+
+    def said() -> str:
+        beat = heartbeat.read(manifest.work_path(run_dir, 0), 1)
+        return beat.last_error if beat else ""
+
+    task_processes.until(lambda: "GET /health: HTTP 503" in said(), task)
+    assert said().startswith("the server is starting, ")
+    task.terminate()
+    assert task_processes.finished(task)[0] == 143
+
+
+def test_a_key_is_demanded_and_sent_and_kept_nowhere(tmp_path: Path, here: Path) -> None:
+    """The server has the task's environment; its log goes through the guard."""
+    key = "sk-distinctive-4711"
+    shell = 'echo "my key is $SERVER_KEY"; exec "$0" "$@"'
+    program = engines.program(here)
+    run_dir, run = make(tmp_path, command=["sh", "-c", shell, *program["command"]])
+    options = {**run.classifier, "api_key_env": "SERVER_KEY"}
+    manifest.write(run_dir, replace(run, classifier=options))
+    code, out, err = task_processes.run(order(run_dir), SERVER_KEY=key)
+    assert (code, err) == (0, "")
+    assert "my key is [key]\n" in manifest.server_log_path(run_dir, 1, 0).read_text()
+    files = [path for path in run_dir.rglob("*") if path.is_file()]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+    assert key not in out

@@ -1,0 +1,323 @@
+"""Models that would give labels that nobody should use: refused, on the login node where its files
+tell, else by the first task before it has labelled anything."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.transformers.classifier import TransformersClassifier
+from pipeline.errors import Cause, InputError, TaskError
+from tests.pipeline.classifiers.asking import section
+
+if os.environ.get("CI") != "true":
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+import torch
+from transformers import AutoModel
+
+from tests.pipeline.classifiers.transformers import tiny_model
+from tests.pipeline.classifiers.transformers.tiny_model import SINGLE, TOXIC
+
+LISTED = ", ".join(TOXIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny_model.save(tmp_path / "model")
+
+
+def refused_here(folder: Path, **keys: Any) -> str:
+    """On the login node: the message, without where."""
+    with pytest.raises(InputError) as refused:
+        TransformersClassifier.freeze(section({"model": str(folder), **keys}))
+    return str(refused.value).replace(str(folder), "FOLDER")
+
+
+def refused_there(folder: Path, **keys: Any) -> str:
+    """By the task: the message, without where."""
+    options = TransformersClassifier.freeze(
+        section({"model": str(folder), "dtype": "float32", **keys})
+    )
+    with pytest.raises(TaskError) as refused:
+        TransformersClassifier(options, TaskShare(parallel_tasks=1_000))
+    assert refused.value.cause is Cause.REFUSED
+    assert refused.value.stops_run
+    before = f"the model {folder} cannot be used: "
+    assert str(refused.value).startswith(before)
+    return str(refused.value).removeprefix(before)
+
+
+def edit(path: Path, **values: Any) -> None:
+    document = json.loads(path.read_text())
+    kept = {key: value for key, value in (document | values).items() if value is not None}
+    path.write_text(json.dumps(kept))
+
+
+def configuration(**values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", **values)
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return act
+
+
+def pickled(folder: Path) -> None:
+    weights = tiny_model.model().state_dict()
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def half_sharded(folder: Path) -> None:
+    """The first shard came, the second did not."""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+PICKLE = (
+    "it has no model.safetensors; weights that are a pickle (pytorch_model.bin) can run any "
+    "program and are never loaded: save_pretrained writes the others"
+)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (without("config.json"), "it has no config.json"),
+        (lambda at: (at / "config.json").write_text("{"), "its config.json is not JSON"),
+        (lambda at: (at / "config.json").write_text("[]"), "its config.json is not an object"),
+        (without("model.safetensors"), PICKLE),
+        (pickled, PICKLE),
+        # transformers makes one that knows no word at all, without a warning.
+        (
+            without("tokenizer.json"),
+            "it has no tokenizer (tokenizer.json, vocab.txt, vocab.json or a *.model)",
+        ),
+        (half_sharded, "it has no model-00002-of-00002.safetensors"),
+        (configuration(id2label={}), "its config.json names no labels (id2label)"),
+        (
+            configuration(id2label={"0": "a", "2": "b"}),
+            "id2label in its config.json has no number 1",
+        ),
+        (
+            configuration(id2label={"0": "a", "1": "a"}),
+            "id2label in its config.json has a label twice: a, a",
+        ),
+        (
+            configuration(problem_type="regression"),
+            "its config.json says that it is a regression: what it gives is no probability",
+        ),
+        (
+            configuration(problem_type="ranking"),
+            "its config.json has the problem_type 'ranking', which is unknown",
+        ),
+        (
+            configuration(problem_type=SINGLE, id2label={"0": "toxic"}),
+            "it has one label, which without an alternative is always sure (1.0)",
+        ),
+        (
+            configuration(id2label={"0": "hate speech", "1": "Hate-Speech"}),
+            "its labels make no column names of their own: name them in classifier.labels "
+            "(hate speech, Hate-Speech)",
+        ),
+        (
+            configuration(id2label={"0": "有毒", "1": "fine"}),
+            "its labels make no column names of their own: name them in classifier.labels "
+            "(有毒, fine)",
+        ),
+    ],
+)
+def test_what_a_folders_files_tell_is_refused_on_the_login_node(
+    folder: Path, spoil: Callable[[Path], None], problem: str
+) -> None:
+    spoil(folder)
+    message = f"run.yaml: classifier.model: FOLDER cannot be used: {problem}"
+    assert refused_here(folder) == message
+
+
+def test_labels_that_are_not_the_models_are_refused_with_those_that_are(folder: Path) -> None:
+    message = f"FOLDER cannot be used: it has no label 'toxicity': it has {LISTED}"
+    assert refused_here(folder, labels={"toxicity": "prob_toxic"}) == (
+        f"run.yaml: classifier.model: {message}"
+    )
+
+
+def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(folder: Path) -> None:
+    """save_pretrained leaves them out."""
+    edit(folder / "config.json", id2label=None, label2id=None)
+    keys = {"model": str(folder), "labels": {"LABEL_1": "prob_toxic"}}
+    assert TransformersClassifier.freeze(section(keys))["labels"] == {"LABEL_1": "prob_toxic"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"labels": ["toxic"]},
+            "labels: should map a label of the model to a column, not ['toxic']",
+        ),
+        ({"labels": {"toxic": 1}}, "labels: 'toxic': 1 should be two texts: quote them"),
+        (
+            {"labels": {"toxic": "uri"}},
+            "labels: 'toxic' should map to a lower-case column name of its own, not 'uri'",
+        ),
+        (
+            {"labels": {"toxic": "label"}},
+            "labels: 'toxic' should map to a lower-case column name of its own, not 'label'",
+        ),
+        (
+            {"labels": {"toxic": "response"}},
+            "labels: 'toxic' should map to a lower-case column name of its own, not 'response'",
+        ),
+        (
+            {"labels": {"toxic": "Prob"}},
+            "labels: 'toxic' should map to a lower-case column name of its own, not 'Prob'",
+        ),
+        ({"labels": {"toxic": "p", "threat": "p"}}, "labels: 'p' is the column of two labels"),
+        ({"max_length": 4}, "max_length: should be a whole number, 8 or more, not 4"),
+        (
+            {"dtype": "bf16"},
+            "dtype: should be one of auto, float32, bfloat16, float16, not 'bf16' "
+            "(did you mean 'bfloat16'?)",
+        ),
+        (
+            {"device": "gpu"},
+            "device: should be one of auto, cpu, cuda, not 'gpu' (did you mean 'cuda'?)",
+        ),
+        ({"multi_label": "yes"}, "multi_label: should be true or false, not 'yes'"),
+        (
+            {"max_tokens_per_batch": 0},
+            "max_tokens_per_batch: should be a whole number, 1 or more, not 0",
+        ),
+    ],
+)
+def test_keys_that_cannot_work_are_refused(
+    folder: Path, keys: dict[str, Any], message: str
+) -> None:
+    assert refused_here(folder, **keys) == f"run.yaml: classifier.{message}"
+
+
+COMMIT = "4d6c22e74ba2fdd26bc4f7238f50766b045a0d94"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "model: is missing"),
+        (
+            {"model": "unitary/toxic-bert"},
+            "model: there is no folder unitary/toxic-bert; for a model of the hub, "
+            "classifier.revision says which commit",
+        ),
+        (
+            {"model": "unitary/toxic-bert", "revision": "main"},
+            "revision: should be a commit of 40 hex digits, which stays what it is, not 'main' "
+            "(git ls-remote https://huggingface.co/unitary/toxic-bert HEAD tells the newest)",
+        ),
+        (
+            {"model": "/models/toxic-bert", "revision": COMMIT},
+            "model: should be a name on the hub, where a revision is given, not "
+            "'/models/toxic-bert'",
+        ),
+    ],
+)
+def test_a_model_is_a_folder_or_one_commit_on_the_hub(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        TransformersClassifier.freeze(section(keys))
+    assert str(refused.value) == f"run.yaml: classifier.{message}"
+
+
+def test_a_commit_on_the_hub_is_frozen_without_asking_anybody() -> None:
+    keys = {"model": "unitary/toxic-bert", "revision": COMMIT, "labels": {"toxic": "prob_toxic"}}
+    assert TransformersClassifier.freeze(section(keys)) == {
+        "model": "unitary/toxic-bert",
+        "revision": COMMIT,
+        "labels": {"toxic": "prob_toxic"},
+        "multi_label": None,
+        "max_length": None,
+        "dtype": "auto",
+        "device": "auto",
+        "max_tokens_per_batch": None,
+    }
+
+
+def test_a_model_without_a_trained_head_is_refused(folder: Path) -> None:
+    """transformers gives it a random one, and a warning."""
+    config = tiny_model.model().config
+    AutoModel.from_config(config).save_pretrained(folder)
+    assert refused_there(folder) == (
+        "it is no trained classifier: it has no weights for classifier.bias, classifier.weight"
+    )
+
+
+def test_weights_that_are_cut_off_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert refused_there(folder).startswith("transformers cannot load it: ")
+
+
+def test_a_head_of_another_size_than_the_labels_is_refused(folder: Path) -> None:
+    edit(folder / "config.json", id2label={"0": "toxic", "1": "fine"}, label2id=None)
+    assert refused_there(folder).startswith("transformers cannot load it: ")
+
+
+def test_a_kind_that_this_transformers_does_not_know_is_refused(folder: Path) -> None:
+    edit(folder / "config.json", model_type="brand-new", architectures=None)
+    assert "brand-new" in refused_there(folder)
+
+
+def test_a_model_that_brings_its_own_program_is_refused(folder: Path) -> None:
+    (folder / "own.py").write_text("raise SystemExit('it was run')")
+    edit(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
+    assert refused_there(folder).startswith("transformers cannot load it: ")
+
+
+def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
+    broken = tiny_model.model()
+    with torch.no_grad():
+        broken.classifier.bias[3] = float("nan")
+    broken.save_pretrained(folder)
+    assert refused_there(folder) == "what it gives in float32 is no number (NaN)"
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+    tiny_model.tokenizer(
+        positions=64, words=(*tiny_model.VOCABULARY, "brand", "new")
+    ).save_pretrained(folder)
+    count = len(tiny_model.VOCABULARY)
+    assert refused_there(folder) == (
+        f"its tokenizer has {count + 2} tokens and the model {count}: they are not of one model"
+    )
+    tiny_model.tokenizer(positions=64, words=tiny_model.SPECIAL).save_pretrained(folder)
+    assert refused_there(folder) == (
+        f"its tokenizer has 5 tokens and the model {count}: they are not of one model"
+    )
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(folder: Path) -> None:
+    tiny_model.tokenizer(positions=64, pad_token=None).save_pretrained(folder)
+    assert refused_there(folder) == "its tokenizer has no padding token"
+
+
+def test_padding_that_would_change_the_labels_is_refused(tmp_path: Path) -> None:
+    """A decoder judges at the last token that is no padding, by its own idea of what padding is."""
+    folder = tiny_model.save(tmp_path / "model", kind="gpt2", pad_token_id=1)
+    problem = refused_there(folder)
+    assert problem.startswith("a longer post in the same batch changes its probabilities by 0.")
+    assert problem.endswith(": its padding token or side is wrong")
+
+
+def test_more_tokens_than_the_model_reads_are_refused(folder: Path) -> None:
+    assert refused_there(folder, max_length=65) == (
+        "it reads 64 tokens at most: classifier.max_length is more"
+    )

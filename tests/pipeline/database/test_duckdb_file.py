@@ -1,0 +1,133 @@
+"""Who may open the database, and what is said to whom may not."""
+
+import errno
+import os
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.database import duckdb_file
+from pipeline.errors import BusyError, RunError
+from tests.pipeline.database.test_label_tables import held_by_another_process, rows
+
+
+def refusal(path: Path) -> RunError:
+    with pytest.raises(RunError) as refused, duckdb_file.opened(path):
+        pass
+    return refused.value
+
+
+def test_a_database_in_another_processs_hands_is_busy_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
+    path = tmp_path / "labels.duckdb"
+    with held_by_another_process(path) as pid:
+        started = time.monotonic()
+        for error in (refusal(path), _refused_attachment(path)):
+            assert isinstance(error, BusyError)
+            assert str(error).startswith(f"the database {path} is in use by another process: ")
+            assert f"PID {pid}" in str(error)
+        assert 0.6 <= time.monotonic() - started < 5
+    with duckdb_file.opened(path) as connection:
+        assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def _refused_attachment(path: Path) -> RunError:
+    with duckdb.connect() as planning, pytest.raises(RunError) as refused:
+        duckdb_file.attach(planning, path, "had")
+    return refused.value
+
+
+def test_a_database_is_opened_as_soon_as_its_holder_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    opened: list[Path] = []
+
+    def wait() -> None:
+        with duckdb_file.opened(path):
+            opened.append(path)
+
+    waiting = threading.Thread(target=wait)
+    with held_by_another_process(path):
+        waiting.start()
+        assert opened == []
+    waiting.join()
+    assert opened == [path]
+
+
+@pytest.mark.parametrize("name", ["labels.duckdb", "clock/blocks-lock.duckdb"])
+def test_a_file_that_is_no_database_is_refused_at_once_by_name(tmp_path: Path, name: str) -> None:
+    """Not as busy, which a supervisor waits out: DuckDB's messages hold the path."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello " * 10_000)
+    for error in (refusal(path), _refused_attachment(path)):
+        assert not isinstance(error, BusyError)
+        assert str(error).startswith(f"the database {path} cannot be opened: ")
+
+
+def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
+    """DuckDB says which block is damaged."""
+    path = tmp_path / "labels.duckdb"
+    with duckdb_file.opened(path) as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 3 * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    error = refusal(path)
+    assert not isinstance(error, BusyError)
+    assert str(error).startswith(f"the database {path} cannot be opened: ")
+    assert "block" in str(error)
+
+
+def test_a_database_to_read_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "no.duckdb"
+    with pytest.raises(RunError) as refused, duckdb_file.opened(path, read_only=True):
+        pass
+    assert str(refused.value).startswith(f"the database {path} cannot be opened: ")
+
+
+def test_another_programs_database_is_not_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(str(path)) as theirs:
+        theirs.execute("CREATE TABLE runs (distance DOUBLE)")
+        theirs.execute("CREATE TABLE shards (colour VARCHAR)")
+    assert str(refusal(path)).startswith(f"{path} is not a database of this program: ")
+    with duckdb.connect(str(path)) as theirs:
+        names = rows(theirs, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
+    assert names == [("runs",), ("shards",)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "labels.duckdb"
+    words = f'Could not write file "{path}.wal": {os.strerror(number)}'
+    with pytest.raises(OSError, match=os.strerror(number)) as gathering, duckdb_file.opened(path):
+        raise duckdb.IOException(words)
+    monkeypatch.setattr(duckdb_file, "_TABLES", f"SELECT error('{words}');")
+    with pytest.raises(OSError, match=os.strerror(number)) as opening, duckdb_file.opened(path):
+        pass
+    for told in (gathering.value, opening.value):
+        assert (told.errno, told.filename) == (number, str(path))
+
+
+def test_a_commit_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
+    """DuckDB has rolled back by then, and a ROLLBACK complains that there is nothing to end."""
+    with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
+        connection.execute("CREATE TABLE once (key INTEGER PRIMARY KEY)")
+        other = connection.cursor()
+        with (
+            pytest.raises(duckdb.Error, match="Failed to commit"),
+            duckdb_file.transaction(connection),
+        ):
+            connection.execute("INSERT INTO once VALUES (1)")
+            other.execute("INSERT INTO once VALUES (1)")
+        assert rows(connection, "SELECT key FROM once") == [(1,)]
+        with duckdb_file.transaction(connection):
+            connection.execute("INSERT INTO once VALUES (2)")
+        assert rows(connection, "SELECT count(*) FROM once") == [(2,)]

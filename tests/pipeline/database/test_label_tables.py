@@ -1,0 +1,234 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pipeline.database import duckdb_file, history, label_tables
+from pipeline.errors import RunError
+from pipeline.model import Column, output_schema
+from pipeline.run_files import output
+from pipeline.run_files.manifest import Manifest
+from tests.pipeline.run_builders import make_run, posts, publish_shard, uri
+
+NAME = "valence"
+COLUMNS = (Column("compound", "number"), Column("valence_label", "text"))
+SCHEMA = output_schema(COLUMNS)
+NO_URIS = pa.table({"uri": pa.array([], pa.string())})
+HOLD = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+
+
+def published(run_dir: Path, run: Manifest, index: int) -> pa.Table:
+    publish_shard(run_dir, run, index)
+    _, table = output.read(run_dir, run, index)
+    assert table is not None
+    return table
+
+
+def shard_row(
+    run: Manifest, index: int, *, gathered_at: datetime | None = datetime(2024, 6, 2)
+) -> dict[str, object]:
+    shard = asdict(run.shards[index])
+    return {
+        "run_id": run.run_id,
+        "shard_index": index,
+        **{key: shard[key] for key in shard if key not in ("index", "sha256")},
+        "state": "done",
+        "cause": None,
+        "attempts": 1,
+        "gathered_at": gathered_at,
+        "publication": f"p{index}",
+    }
+
+
+def run_row(run: Manifest) -> dict[str, object]:
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "created_at": run.created_at,
+        "run_dir": "/runs",
+        "posts": run.posts,
+        "shards": len(run.shards),
+        "state": "done",
+        "config_hash": run.config_hash,
+        "version": run.version,
+    }
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(query).fetchall()
+
+
+@contextmanager
+def held_by_another_process(path: Path) -> Iterator[int]:
+    """Yields that process's id."""
+    arguments = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield holder.pid
+        finally:
+            holder.communicate("\n")
+
+
+def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "labels.duckdb"
+    with duckdb_file.opened(path) as connection:
+        assert rows(connection, "SELECT * FROM watermarks") == []
+        assert label_tables.count(connection, NAME) == 0
+        assert history.gathered_shards(connection, "r") == {}
+        assert label_tables.labelled_uris(connection, NAME, "labels") is None
+    with duckdb_file.opened(path, read_only=True) as connection:
+        names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
+        assert names == [("attempts",), ("runs",), ("shards",)]
+
+
+def test_labels_are_kept_under_their_columns(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(3))
+    labels = published(run_dir, run, 0)
+    changed = label_tables.replace_shard(
+        database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+    )
+    assert changed == (0, 3)
+    assert label_tables.count(database, NAME) == 3
+    kept = database.sql("SELECT * FROM labels_valence ORDER BY uri").to_arrow_table()
+    assert kept.to_pylist() == labels.to_pylist()
+    assert history.gathered_shards(database, run.run_id) == {0: ("p0", datetime(2024, 6, 2))}
+
+
+def test_gathering_a_shard_again_replaces_its_rows(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(5), shards=2)
+    for index in (0, 1):
+        labels = published(run_dir, run, index)
+        label_tables.replace_shard(
+            database, NAME, labels, shard=shard_row(run, index), present=NO_URIS
+        )
+    again = label_tables.replace_shard(
+        database, NAME, labels, shard=shard_row(run, 1) | {"publication": "p9"}, present=NO_URIS
+    )
+    assert again == (2, 2)
+    assert label_tables.count(database, NAME) == 5
+    at = datetime(2024, 6, 2)
+    assert history.gathered_shards(database, run.run_id) == {0: ("p0", at), 1: ("p9", at)}
+
+
+def test_a_shard_is_replaced_as_one_whole_or_not_at_all(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(3))
+    labels = published(run_dir, run, 0)
+    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    for broken in ({"attempts": "many"}, {"posts": None}):
+        with pytest.raises(duckdb.Error):
+            label_tables.replace_shard(
+                database, NAME, labels.slice(1), shard=shard_row(run, 0) | broken, present=NO_URIS
+            )
+    assert label_tables.count(database, NAME) == 3
+    assert rows(database, "SELECT attempts, posts FROM shards") == [(1, 3)]
+    changed = label_tables.replace_shard(
+        database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+    )
+    assert changed == (3, 3)
+
+
+def test_posts_that_have_a_row_from_elsewhere_are_found_and_left_as_they_are(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    first_dir, first = make_run(tmp_path, posts(4), shards=2)
+    second_dir, second = make_run(tmp_path, posts(4, first=2), run_id="20240602T000000-valence-2")
+    tables = [published(first_dir, first, index) for index in (0, 1)]
+    assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
+    for index in (0, 1):
+        label_tables.replace_shard(
+            database, NAME, tables[index], shard=shard_row(first, index), present=NO_URIS
+        )
+    assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
+    labels = published(second_dir, second, 0)
+    present = label_tables.overlap(database, NAME, second.run_id, [labels])
+    assert sorted(present["uri"].to_pylist()) == [uri(2), uri(3)]
+    changed = label_tables.replace_shard(
+        database, NAME, labels, shard=shard_row(second, 0), present=present
+    )
+    assert changed == (0, 2)
+    assert rows(database, "SELECT run_id, count(*) FROM labels_valence GROUP BY 1 ORDER BY 1") == [
+        (first.run_id, 4),
+        (second.run_id, 2),
+    ]
+
+
+def test_a_post_of_the_same_run_but_another_shard_is_from_elsewhere(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(2))
+    labels = published(run_dir, run, 0)
+    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    index = labels.schema.get_field_index("shard_index")
+    moved = labels.set_column(index, labels.schema.field(index), pa.array([1, 1], pa.int32()))
+    found = label_tables.overlap(database, NAME, run.run_id, [moved])
+    assert sorted(found["uri"].to_pylist()) == [uri(0), uri(1)]
+
+
+def test_new_label_columns_are_added_and_old_rows_have_none(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(1))
+    labels = published(run_dir, run, 0)
+    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    wider = output_schema((*COLUMNS, Column("toxic", "flag"), Column("stars", "integer")))
+    label_tables.ensure_labels(database, NAME, wider)
+    label_tables.ensure_labels(database, NAME, SCHEMA)
+    assert rows(database, "SELECT compound, toxic, stars FROM labels_valence") == [
+        (0.2023, None, None)
+    ]
+
+
+@pytest.mark.parametrize("name", ["compound", "Compound"])
+def test_a_column_of_another_type_is_refused_by_name(
+    database: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    """Names differ by case for Arrow, and not for DuckDB."""
+    with pytest.raises(RunError) as refused:
+        label_tables.ensure_labels(database, NAME, output_schema((Column(name, "text"),)))
+    assert str(refused.value) == (
+        f"table labels_valence: column {name} is DOUBLE, and VARCHAR in this run's outputs: "
+        "give the configuration another name"
+    )
+
+
+def test_a_column_that_differs_by_case_only_is_the_same(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    label_tables.ensure_labels(database, NAME, output_schema((Column("Compound", "number"),)))
+    names = [row[0] for row in rows(database, "DESCRIBE labels_valence")]
+    assert names == SCHEMA.names
+
+
+def test_the_labelled_uris_are_those_of_an_attached_database(tmp_path: Path) -> None:
+    path = tmp_path / "it's.duckdb"
+    run_dir, run = make_run(tmp_path, posts(2))
+    with duckdb_file.opened(path) as connection:
+        label_tables.ensure_labels(connection, NAME, SCHEMA)
+        labels = published(run_dir, run, 0)
+        label_tables.replace_shard(
+            connection, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+        )
+    with duckdb.connect() as planning:
+        duckdb_file.attach(planning, path, "had")
+        query = label_tables.labelled_uris(planning, NAME, "had")
+        assert query is not None
+        assert sorted(rows(planning, query)) == [(uri(0),), (uri(1),)]
+        assert label_tables.labelled_uris(planning, "other", "had") is None

@@ -1,0 +1,101 @@
+"""A task's sign of life: how it is written, read, and never in the way."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.run_files import heartbeat
+from pipeline.run_files.heartbeat import Heartbeat, HeartbeatWriter
+from pipeline.run_files.manifest import work_path
+from tests.pipeline import scripted_classifier, task_processes
+from tests.pipeline.conftest import fill
+from tests.pipeline.run_builders import make_run, order, posts
+
+
+def heart(folder: Path, *, rows: int = 0, trouble: str = "") -> HeartbeatWriter:
+    return HeartbeatWriter(
+        folder, attempt=3, posts=100, rows=rows, node="qnode7", trouble=lambda: trouble
+    )
+
+
+def read(folder: Path) -> Heartbeat:
+    found = heartbeat.read(folder, 3)
+    assert found is not None
+    return found
+
+
+def test_it_beats_when_a_life_starts(tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    heart(tmp_path / "00007", rows=40, trouble="x" * 300)
+    beat = read(tmp_path / "00007")
+    assert before <= beat.written_at <= datetime.now(UTC)
+    assert abs(beat.progress_at - beat.written_at) < timedelta(seconds=1)
+    assert beat == Heartbeat(
+        written_at=beat.written_at,
+        progress_at=beat.progress_at,
+        rows=40,
+        posts=100,
+        rate_per_minute=0.0,
+        last_error="x" * 200,
+        node="qnode7",
+    )
+    assert [path.name for path in (tmp_path / "00007").iterdir()] == ["0003.heartbeat.json"]
+
+
+def test_it_beats_every_fifteen_seconds_with_the_last_progress_and_the_recent_rate(
+    tmp_path: Path,
+) -> None:
+    one = heart(tmp_path, rows=40)
+    start = time.monotonic()
+    one.tick(start + 14, 50)
+    assert read(tmp_path).rows == 40
+    one.tick(start + 60, 50)
+    first = read(tmp_path)
+    assert (first.rows, first.rate_per_minute) == (50, pytest.approx(10, abs=0.1))
+    assert round((first.written_at - first.progress_at).total_seconds()) == 46
+    for beat in range(1, 41):
+        one.tick(start + 60 + 15 * beat, 50 + beat)
+    assert read(tmp_path).rate_per_minute == pytest.approx(4)
+
+
+def test_a_full_disk_does_not_end_a_task_for_a_heartbeats_sake(small_disk: Path) -> None:
+    one = heart(small_disk)
+    fill(small_disk, leaving=0)
+    one.beat(time.monotonic())
+    one.beat(time.monotonic())
+    assert [path.name for path in small_disk.glob("*beat*")] == ["0003.heartbeat.json"]
+
+
+def test_a_folder_that_cannot_be_made_does_not_end_it_either(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    heart(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"written_at": 3}', "\xff"])
+def test_what_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        heartbeat.path_of(tmp_path, 3).write_bytes(content.encode("latin-1"))
+    assert heartbeat.read(tmp_path, 3) is None
+
+
+def test_it_is_written_while_the_classifier_hangs_and_shows_no_key(tmp_path: Path) -> None:
+    site = scripted_classifier.install(tmp_path)
+    complaint = f"HTTP 503 for {scripted_classifier.KEY}"
+    classifier = scripted_classifier.options(tmp_path, answered=2, complaint=complaint)
+    run_dir, _ = make_run(tmp_path, posts(6), classifier=classifier)
+    program = (
+        "import sys; from pipeline.run_files import heartbeat; "
+        "from pipeline.worker import process as worker; heartbeat.HEARTBEAT_SECONDS = 0.5; "
+    )
+    task = task_processes.start(order(run_dir, attempt=3), site, program=program)
+    work = work_path(run_dir, 0)
+    task_processes.until(lambda: (beat := heartbeat.read(work, 3)) and beat.rows == 2, task)
+    first = read(work)
+    task_processes.until(lambda: read(work).written_at > first.written_at, task)
+    again = read(work)
+    assert (again.rows, again.progress_at.replace(microsecond=0)) != (0, None)
+    assert abs(again.progress_at - first.progress_at) < timedelta(milliseconds=50)
+    assert again.last_error == "HTTP 503 for [key]"
+    task_processes.kill(task)

@@ -1,0 +1,329 @@
+import errno
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.classifiers.base import TaskShare, create
+from pipeline.errors import Cause, TaskError
+from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
+from pipeline.run_files import output
+from pipeline.run_files.manifest import Manifest, output_path, raw_path, shard_path
+from pipeline.run_files.output import Verdict
+from tests.pipeline.run_builders import (
+    RUN_ID,
+    VALENCE,
+    answers_of,
+    make_run,
+    posts,
+    publish_shard,
+    read_shard,
+    uri,
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, Manifest]:
+    return make_run(tmp_path, posts(40), shards=2)
+
+
+def publish(
+    run: tuple[Path, Manifest],
+    answers: pa.Table,
+    *,
+    attempt: int = 1,
+    responses: Iterable[pa.Table] | None = None,
+) -> None:
+    """These answers of the valence classifier as shard 0's."""
+    run_dir, manifest = run
+    output.publish(
+        run_dir,
+        manifest,
+        0,
+        posts=read_shard(run_dir, 0),
+        answers=answers,
+        columns=create(VALENCE, TaskShare()).columns,
+        model="m",
+        attempt=attempt,
+        responses=responses,
+    )
+
+
+def verdicts(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, str | None]:
+    """The problem that a look at the footer and a whole reading find."""
+    verdict, table = output.read(run_dir, run, index)
+    assert (table is None) == (verdict.problem is not None)
+    return output.verify(run_dir, run, index).problem, verdict.problem
+
+
+def test_an_output_holds_the_shards_posts_their_labels_and_where_they_come_from(
+    run: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = run
+
+    def answer(at_uri: str) -> Answer:
+        if at_uri == uri(1):
+            return Answer(at_uri, reason="text_too_short")
+        return Answer(at_uri, {"compound": 0.5, "valence_label": "positive"})
+
+    publish_shard(run_dir, manifest, 0, answer=answer, attempt=3)
+    verdict, table = output.read(run_dir, manifest, 0)
+    assert verdict.verified
+    assert output.verify(run_dir, manifest, 0) == verdict
+    assert table is not None
+    classifier = create(VALENCE, TaskShare())
+    assert table.schema.equals(output_schema(classifier.columns))
+    first, second = table.slice(0, 2).to_pylist()
+    assert first == {
+        **posts(1)[0]._asdict(),
+        "was_successfully_labeled": True,
+        "reason": None,
+        "label_timestamp": datetime(2024, 6, 1, 12, 30),
+        "compound": 0.5,
+        "valence_label": "positive",
+        "run_id": RUN_ID,
+        "shard_index": 0,
+        "attempt": 3,
+        "model": classifier.model,
+        "config_hash": manifest.config_hash,
+    }
+    unlabelled = {
+        **posts(1, first=1)[0]._asdict(),
+        "was_successfully_labeled": False,
+        "reason": "text_too_short",
+        "compound": None,
+        "valence_label": None,
+    }
+    assert second == first | unlabelled
+
+
+def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    classifier = create(VALENCE, TaskShare())
+    table = read_shard(run_dir, 0)
+    uris = table["uri"].to_pylist()
+    number = {at_uri: float(i) for i, at_uri in enumerate(uris)}
+    answers = answers_of(
+        Random(1).sample(uris, len(uris)),
+        classifier.columns,
+        lambda at_uri: Answer(at_uri, {"compound": number[at_uri], "valence_label": at_uri}),
+    )
+    output.publish(
+        run_dir,
+        manifest,
+        0,
+        posts=table,
+        answers=answers,
+        columns=classifier.columns,
+        model="m",
+        attempt=1,
+    )
+    _, published = output.read(run_dir, manifest, 0)
+    assert published is not None
+    assert published["uri"].to_pylist() == published["valence_label"].to_pylist() == uris
+    assert published["compound"].to_pylist() == list(number.values())
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (range(19), "1 post of shard 0 without an answer, and 0 answers without a post"),
+        (range(21), "0 posts of shard 0 without an answer, and 1 answer without a post"),
+        (range(1, 21), "1 post of shard 0 without an answer, and 1 answer without a post"),
+        ([*range(20), 3], "0 posts of shard 0 without an answer, and 1 answer without a post"),
+        ([], "20 posts of shard 0 without an answer, and 0 answers without a post"),
+    ],
+)
+def test_answers_that_are_not_exactly_the_shards_are_not_published(
+    run: tuple[Path, Manifest], answered: list[int], said: str
+) -> None:
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    answers = answers_of(
+        [uri(i) for i in answered], columns, lambda at_uri: Answer(at_uri, reason="x")
+    )
+    with pytest.raises(TaskError) as refused:
+        publish(run, answers)
+    assert (refused.value.cause, str(refused.value)) == (Cause.CRASHED, said + ": not published")
+    assert output.verify(run_dir, manifest, 0) == Verdict()
+
+
+def of_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.Table]:
+    """As a checkpoint tells them, from parts of one row each."""
+    for row, response in enumerate(responses):
+        one = answers.slice(row, 1).select(["uri", "label_timestamp"])
+        yield one.append_column(RAW, pa.array([response], pa.string())).cast(RAW_SCHEMA)
+
+
+def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    uris = Random(1).sample(table["uri"].to_pylist(), 20)
+    answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
+    responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
+    publish(run, answers, responses=of_parts(answers, responses.values()))
+    verdict, published = output.read(run_dir, manifest, 0)
+    assert published is not None and verdict.publication is not None
+    assert RAW.name not in published.column_names
+    kept = pq.read_table(raw_path(run_dir, 0, verdict.publication))
+    assert kept.column_names == ["uri", "label_timestamp", "response"]
+    assert published["uri"].to_pylist() == table["uri"].to_pylist()
+    assert kept["uri"].to_pylist() == uris
+    assert (
+        dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
+    )
+    assert kept.schema.metadata == published.schema.metadata
+
+
+def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Manifest]) -> None:
+    """Which no single array of strings can hold: an error after all was paid for, each time."""
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    uris = table["uri"].to_pylist()[::-1]
+    answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
+    response = "x" * (2**31 // 19)
+    assert len(response) * len(uris) > 2**31
+    publish(run, answers, responses=of_parts(answers, [response] * 20))
+    verdict, published = output.read(run_dir, manifest, 0)
+    assert published is not None and verdict.publication is not None
+    assert published["uri"].to_pylist() == uris[::-1]
+    with pq.ParquetFile(raw_path(run_dir, 0, verdict.publication)) as kept:
+        assert kept.read(["uri"])["uri"].to_pylist() == uris
+        groups = (kept.read_row_group(row, [RAW.name])[RAW.name] for row in (0, 19))
+        assert [one.to_pylist() == [response] for one in groups] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "trouble", [None, FileNotFoundError("a part"), OSError(errno.ESTALE, "a part")]
+)
+def test_who_is_overtaken_while_it_writes_its_responses_leaves_no_trace(
+    run: tuple[Path, Manifest], trouble: OSError | None
+) -> None:
+    """And finds its parts cleared away then, or going: on NFS that is another error."""
+    run_dir, manifest = run
+    columns = create(VALENCE, TaskShare()).columns
+    table = read_shard(run_dir, 0)
+    answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
+
+    def responses(*, overtaken: bool) -> Iterator[pa.Table]:
+        yield from of_parts(answers, ["{}"])
+        if overtaken:
+            publish_shard(run_dir, manifest, 0, attempt=1)
+        if trouble:
+            raise trouble
+
+    if trouble:
+        with pytest.raises(OSError, match="a part"):
+            publish(run, answers, attempt=2, responses=responses(overtaken=False))
+        assert output.verify(run_dir, manifest, 0) == Verdict()
+    publish(run, answers, attempt=2, responses=responses(overtaken=True))
+    _, published = output.read(run_dir, manifest, 0)
+    assert published is not None
+    assert set(published["attempt"].to_pylist()) == {1}
+    assert list((run_dir / "raw").iterdir()) == []
+
+
+def test_no_file_is_no_problem_and_no_output(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    assert output.verify(run_dir, manifest, 0) == Verdict(publication=None, problem=None)
+    assert output.read(run_dir, manifest, 0) == (Verdict(), None)
+    assert not Verdict().verified
+
+
+def test_a_second_publisher_does_not_replace_the_first(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0, attempt=1)
+    first = output_path(run_dir, 0).read_bytes()
+    publish_shard(run_dir, manifest, 0, attempt=2)
+    assert output_path(run_dir, 0).read_bytes() == first
+
+
+def test_a_file_that_is_no_output_is_replaced_and_the_new_one_is_another_publication(
+    run: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0)
+    first = output.verify(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    path.write_bytes(path.read_bytes()[:500])
+    publish_shard(run_dir, manifest, 0)
+    second = output.verify(run_dir, manifest, 0)
+    assert first.verified
+    assert second.verified
+    assert first.publication != second.publication
+
+
+@pytest.mark.parametrize("kept", [0, 3, 8, 500, -1, -8])
+def test_a_cut_file_is_no_output(run: tuple[Path, Manifest], kept: int) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    path.write_bytes(path.read_bytes()[:kept])
+    for problem in verdicts(run_dir, manifest):
+        assert problem is not None
+        assert problem.startswith("it cannot be read: ")
+
+
+def test_another_shards_output_is_no_output(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 1)
+    output_path(run_dir, 1).rename(output_path(run_dir, 0))
+    said = "its receipt is not this shard's: hpc.shard_index is 1"
+    assert verdicts(run_dir, manifest) == (said, said)
+
+
+def test_another_runs_output_is_no_output(run: tuple[Path, Manifest], tmp_path: Path) -> None:
+    other_dir, other = make_run(tmp_path, posts(40), shards=2, run_id="20240602T000000-other-1")
+    publish_shard(other_dir, other, 0)
+    run_dir, manifest = run
+    output_path(run_dir, 0).parent.mkdir()
+    output_path(other_dir, 0).rename(output_path(run_dir, 0))
+    said = "its receipt is not this shard's: hpc.run_id is 20240602T000000-other-1"
+    assert verdicts(run_dir, manifest) == (said, said)
+
+
+def test_an_output_of_another_input_is_no_output(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0)
+    shards = (replace(manifest.shards[0], sha256="0" * 64), manifest.shards[1])
+    said = f"its receipt is not this shard's: hpc.input_sha256 is {manifest.shards[0].sha256}"
+    assert verdicts(run_dir, replace(manifest, shards=shards)) == (said, said)
+
+
+def test_a_parquet_file_without_a_receipt_is_no_output(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    path = output_path(run_dir, 0)
+    path.parent.mkdir()
+    path.write_bytes(shard_path(run_dir, 0).read_bytes())
+    said = "its receipt is not this shard's: hpc.run_id is missing"
+    assert verdicts(run_dir, manifest) == (said, said)
+
+
+def test_an_output_with_a_row_too_few_is_no_output(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    said = "it holds 19 rows, the shard 20 posts"
+    assert verdicts(run_dir, manifest) == (said, said)
+
+
+def test_an_output_of_other_columns_is_not_read(run: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = run
+    publish_shard(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    whole = pq.read_table(path)
+    for columns in (
+        whole.drop_columns(["reason"]),
+        whole.rename_columns({"attempt": "Attempt"}),
+        whole.set_column(0, "uri", pa.array([1] * 20)),
+    ):
+        pq.write_table(columns.replace_schema_metadata(whole.schema.metadata), path)
+        assert verdicts(run_dir, manifest) == (None, "its columns are not an output's")

@@ -1,0 +1,156 @@
+"""When a task may send, by a clock that the test moves: its pauses, and the slots of its share."""
+
+import math
+import threading
+from bisect import bisect_left
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.service.quota.leases import LeaseTerms, Permit
+from pipeline.service.quota.pace import Pace, Slots
+
+TERMS = LeaseTerms()
+
+
+class Clock(threading.Event):
+    """Time passes when somebody waits for it. `meanwhile` is called once, as a wait begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.meanwhile: Callable[[], None] | None = None
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            happens()
+        self.now += max(timeout, 0.0)
+        return self.is_set()
+
+
+def test_without_a_quota_nobody_waits() -> None:
+    clock = Clock()
+    pace = Pace(clock=clock)
+    assert all(pace.wait(clock) for _ in range(100))
+    assert clock.now == 1000.0
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    clock = Clock()
+    pace = Pace(clock=clock)
+    pace.pause(30)
+    pace.pause(1)
+    assert pace.wait(clock)
+    assert clock.now == 1030.0
+
+
+def test_a_pause_that_begins_while_one_is_waited_out_counts_too() -> None:
+    clock = Clock()
+    pace = Pace(clock=clock)
+    pace.pause(10)
+    clock.meanwhile = lambda: pace.pause(30)
+    assert pace.wait(clock)
+    assert clock.now == 1030.0
+
+
+def test_waiting_ends_when_the_task_ends() -> None:
+    clock = Clock()
+    clock.set()
+    assert not Pace(clock=clock).wait(clock)
+
+
+def permit(share: int, starts: float, *, ends: float = 1e9) -> Permit:
+    return Permit(share=share, count=1, starts=starts, ends=ends)
+
+
+def taken(slots: Slots, now: float, count: int) -> list[float]:
+    """When the next slots come, by a task that asks again as it is told to."""
+    found: list[float] = []
+    while len(found) < count:
+        wait = slots.take(now)
+        now += wait
+        if not wait:
+            found.append(round(now, 6))
+    return found
+
+
+def test_slots_are_evenly_spaced_after_one_interval_of_silence() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(61, 1000.0), 1000.0)
+    assert taken(slots, 1000.0, 3) == [1001.0, 1002.0, 1003.0]
+
+
+def test_when_the_share_changes_there_is_an_interval_of_each() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(61, 1000.0), 1000.0)
+    assert taken(slots, 1000.0, 1) == [1001.0]
+    slots.adopt(permit(122, 1001.5), 1001.5)
+    assert taken(slots, 1001.5, 2) == [1002.5, 1003.0]
+    slots.adopt(permit(122, 1003.1), 1003.1)
+    assert taken(slots, 1003.1, 1) == [1003.5]
+    slots.adopt(permit(61, 1003.6), 1003.6)
+    assert taken(slots, 1003.6, 2) == [1005.0, 1006.0]
+
+
+def test_a_little_time_is_caught_up_and_no_more() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(610, 1000.0), 1000.0)
+    assert taken(slots, 1000.65, 8) == [1000.65] * 6 + [1000.7, 1000.8]
+    assert taken(slots, 1100.05, 9) == [1100.05] * 8 + [1100.15]
+
+
+def test_nothing_is_sent_on_a_permit_that_has_ended() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(61, 1000.0, ends=1008.0), 1000.0)
+    assert slots.take(1008.0) == 0
+    assert slots.take(1008.1) == math.inf
+    slots.adopt(permit(61, 1020.0, ends=1028.0), 1020.0)
+    assert taken(slots, 1020.0, 1) == [1021.0]
+
+
+def test_a_task_without_a_share_waits_for_one() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(0, 1000.0), 1000.0)
+    assert slots.take(1001.0) == math.inf
+    slots.adopt(permit(61, 1003.0), 1003.0)
+    assert taken(slots, 1003.0, 1) == [1004.0]
+
+
+def test_no_slot_lies_in_a_pause_and_none_is_made_up_for() -> None:
+    slots = Slots(TERMS)
+    slots.adopt(permit(61, 1000.0), 1000.0)
+    slots.pause(1030.0)
+    slots.pause(1010.0)
+    assert taken(slots, 1001.0, 2) == [1030.0, 1031.0]
+
+
+def test_one_that_leaves_says_for_how_long_its_share_is_in_use() -> None:
+    slots = Slots(TERMS)
+    assert slots.end(1000.0) == 0.0
+    slots = Slots(TERMS)
+    slots.adopt(permit(61, 1000.0), 1000.0)
+    assert taken(slots, 1001.0, 1) == [1001.0]
+    assert slots.end(1001.4) == 0.6000000000000227
+    assert slots.take(1500.0) == math.inf
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60) | st.sampled_from([1000, 6000]), st.lists(st.floats(0, 200), max_size=8))
+def test_no_window_of_a_minute_holds_more_than_the_share(share: int, gaps: list[float]) -> None:
+    """Whatever the pauses between askers: time that was not used is not saved up."""
+    now = 1000.0
+    slots = Slots(TERMS)
+    slots.adopt(permit(share, now), now)
+    sent: list[float] = []
+    for gap in [0.0, *gaps]:
+        now += gap
+        sent += taken(slots, now, min(share + 3, 50))
+        now = sent[-1]
+    assert sent == sorted(sent)
+    assert max(bisect_left(sent, start + 60) - at for at, start in enumerate(sent)) <= share

@@ -1,0 +1,103 @@
+"""Tasks as processes of their own, as a node runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from pipeline.model import WorkOrder
+from pipeline.run_files.checkpoint import rows_by_attempt
+
+ROOT = Path(__file__).parents[2]
+
+
+SHORT_DRAIN = (
+    "import sys; from pipeline.worker import classifier_thread, process as worker; "
+    "classifier_thread.DRAIN_SECONDS = 0.5; "
+)
+
+
+def start(
+    order: WorkOrder,
+    *paths: Path,
+    short_drain: bool = False,
+    program: str | None = None,
+    **environment: str,
+) -> "subprocess.Popen[str]":
+    """`python -m pipeline.worker` for this order, with `paths` on the module path.
+
+    `program` comes before `worker.main`, which it must import; `short_drain` is one.
+    """
+    arguments: list[str] = []
+    for field, value in zip(fields(order), astuple(order), strict=True):
+        arguments += [f"--{field.name.replace('_', '-')}", str(value)]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
+    python_path = os.pathsep.join(map(str, (ROOT, *paths)))
+    program = SHORT_DRAIN if short_drain else program
+    called = ["-c", f"{program}worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
+    return subprocess.Popen(
+        [sys.executable, *called, *arguments],
+        env=inherited | {"PYTHONPATH": python_path} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(task: "subprocess.Popen[str]", *, within: float = 60.0) -> tuple[int, str, str]:
+    """Its exit code, stdout and stderr."""
+    try:
+        out, err = task.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        task.kill()
+        raise
+    return task.returncode, out, err
+
+
+def run(order: WorkOrder, *paths: Path, **environment: str) -> tuple[int, str, str]:
+    return finished(start(order, *paths, short_drain=False, **environment))
+
+
+def kill(task: "subprocess.Popen[str]") -> None:
+    task.kill()
+    assert finished(task)[0] == -signal.SIGKILL
+
+
+def until(
+    happened: Callable[[], object],
+    task: "subprocess.Popen[str] | None" = None,
+    *,
+    within: float = 60.0,
+) -> None:
+    """Waits for what must happen, and says so where it did not or where the task died before."""
+    deadline = time.monotonic() + within
+    while not happened():
+        assert task is None or task.poll() is None, finished(task)
+        if time.monotonic() > deadline:
+            if task:
+                task.kill()
+            raise AssertionError("it did not happen")
+        time.sleep(0.01)
+
+
+def rows_in(folder: Path) -> int:
+    """Rows in all of a shard's parts."""
+    return sum(rows_by_attempt(folder).values())
+
+
+def perspective(url: str, in_flight: int = 2) -> dict[str, object]:
+    """The frozen options of a classifier that asks a stand-in, whose key is in TEST_KEY."""
+    return {
+        "type": "perspective",
+        "base_url": url,
+        "attributes": ["TOXICITY"],
+        "languages": ["en"],
+        "requests_per_minute": None,  # no quota that a task would have to join
+        "max_in_flight": in_flight,
+        "timeout_seconds": 10.0,
+        "api_key_env": "TEST_KEY",
+    }

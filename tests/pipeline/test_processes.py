@@ -1,0 +1,85 @@
+"""What the kernel tells of processes, asked of real ones."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline import processes
+
+# Its child leaves the group, and has a name like the end of a line of /proc/…/stat.
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def family() -> Iterator[tuple[int, int]]:
+    with subprocess.Popen([sys.executable, "-c", FAMILY], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        yield parent.pid, child
+        os.kill(child, 9)
+        parent.kill()
+
+
+def test_descendants_are_found_in_whatever_group(family: tuple[int, int]) -> None:
+    parent, child = family
+    assert processes.descendants(os.getpid()) >= {parent, child}
+    assert processes.descendants(parent) == {child}
+    assert processes.descendants(child) == set()
+
+
+def test_what_has_ended_is_none(family: tuple[int, int]) -> None:
+    parent, _ = family
+    with subprocess.Popen(["true"]) as done:
+        os.waitid(os.P_PID, done.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+        assert done.pid not in processes.descendants(os.getpid())
+        assert parent in processes.descendants(os.getpid())
+
+
+def test_a_listener_of_ours_is_not_foreign(family: tuple[int, int]) -> None:
+    parent, _ = family
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not processes.foreign_listener(port, [os.getpid()])
+        assert not processes.foreign_listener(port, [parent, os.getpid()])
+        assert processes.foreign_listener(port, [parent])
+        assert processes.foreign_listener(port, [])
+    assert not processes.foreign_listener(port, [])
+
+
+def test_a_port_that_is_shared_has_a_foreign_listener() -> None:
+    """vLLM sets SO_REUSEPORT: two servers then have one port, and neither is told."""
+    program = (
+        "import socket, sys; s = socket.socket(); "
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); "
+        "s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); print(s.getsockname()[1], "
+        "flush=True); sys.stdin.read()"
+    )
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program, "0"], **options) as one:  # type: ignore[call-overload]
+        port = int(one.stdout.readline())
+        assert not processes.foreign_listener(port, [one.pid])
+        with subprocess.Popen([sys.executable, "-c", program, str(port)], **options) as other:  # type: ignore[call-overload]
+            assert int(other.stdout.readline()) == port
+            assert processes.foreign_listener(port, [one.pid])
+            assert not processes.foreign_listener(port, [one.pid, other.pid])
+            other.stdin.close()
+        one.stdin.close()
+
+
+def test_connections_are_no_listeners() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            assert not processes.foreign_listener(port, [os.getpid()])
+        assert not processes.foreign_listener(port, [os.getpid(), 2**22 + 1])
