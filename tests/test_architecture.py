@@ -155,7 +155,9 @@ def configuration_keys() -> set[str]:
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+    """The README and the pages that it leads to."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
 
 
 def test_the_readme_names_every_verb(readme: str) -> None:

@@ -1,4 +1,4 @@
-"""A model on this machine's GPU: `python -m pytest -m gpu`, where it has one (docs/testing.md)."""
+"""A model on this machine's GPU: `python -m pytest -m gpu` (docs/contributing/testing.md)."""
 
 import os
 from collections.abc import Iterator, Sequence

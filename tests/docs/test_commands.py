@@ -1,0 +1,113 @@
+"""Commands in the documentation name commands, options and configurations that exist."""
+
+import argparse
+import importlib
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hpc import cli
+from hpc.cli import VERBS
+from tests.docs import pages
+from tests.docs.pages import ROOT, read, verb_and_arguments
+
+SHARED_OPTIONS = {"-h", "--help", "--json", "--debug"}
+RUN_OPTIONS = {"--config", "--run-root"}
+ABOUT_A_RUN = VERBS.keys() - {"submit", "audit", "compare"}
+
+
+def parser(verb: str) -> argparse.ArgumentParser:
+    """Return what parses the arguments of a verb."""
+    made = argparse.ArgumentParser(prog=verb, exit_on_error=False)
+    importlib.import_module(f"hpc.{verb}").VERB.arguments(made)
+    made.add_argument("--json", action="store_true")
+    made.add_argument("--debug", action="store_true")
+    return made
+
+
+def options(verb: str) -> set[str]:
+    """Return the options of a verb."""
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", parser(verb).format_help(), re.MULTILINE)
+    return {*listed, "-h"}
+
+
+@pytest.mark.parametrize("page", pages.NAMES)
+def test_a_command_in_a_block_is_one_that_the_program_accepts(page: str) -> None:
+    for words in read(page).commands:
+        if found := verb_and_arguments(words):
+            verb, arguments = found
+            assert verb in VERBS, words
+            parser(verb).parse_args([word for word in arguments if word not in ("--help", "-h")])
+
+
+@pytest.mark.parametrize("page", pages.NAMES)
+def test_a_command_in_a_sentence_has_a_verb_and_options_that_exist(page: str) -> None:
+    for span in read(page).code_spans:
+        words = re.sub(r"^(python -m )?hpc[ .]", "", span).split()
+        if words and words[0] in VERBS and (span != words[0] or words[1:]):
+            named = {word for word in words[1:] if word.startswith("--")}
+            assert named <= options(words[0]) | SHARED_OPTIONS, span
+
+
+def test_a_command_names_files_of_this_project_that_exist() -> None:
+    missing = {
+        word
+        for page in pages.NAMES
+        for words in read(page).commands
+        for word in words
+        if re.match(r"(configs|slurm_templates|tests|\.ci)/", word) and not (ROOT / word).exists()
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_reference_lists_the_options_of_a_command(verb: str) -> None:
+    section = read("docs/reference/commands.md").text.split(f"\n## {verb}\n")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE))
+    shared = SHARED_OPTIONS | (RUN_OPTIONS if verb in ABOUT_A_RUN else set())
+    assert listed == options(verb) - shared
+
+
+def test_the_readme_and_the_reference_list_every_command() -> None:
+    readme = {row[0] for row in read("README.md").table("Commands")}
+    assert readme == {f"`hpc {verb}`" for verb in VERBS}
+    headings = re.findall(r"^## (\w+)$", read("docs/reference/commands.md").text, re.MULTILINE)
+    assert set(headings) == set(VERBS)
+
+
+COMPLETE = [
+    (page, block.title)
+    for page in pages.NAMES
+    for block in read(page).blocks
+    if block.language == "yaml" and block.title
+]
+
+
+@pytest.mark.parametrize(("page", "title"), [c for c in COMPLETE if c[1] != "wordcount.yaml"])
+def test_a_configuration_in_a_page_can_be_planned(
+    page: str, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine instead of a cluster, with a backlog of one post."""
+    for block in read(page).blocks:
+        if block.title:
+            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
+    for folder in ("configs", "slurm_templates"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    key = tmp_path / ".perspective_key"
+    key.touch(mode=0o600)
+    key.write_text("a-key-for-tests")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect("filtered_posts.db") as database:
+        database.execute(
+            "CREATE TABLE preprocessed_posts (uri TEXT, text TEXT, preprocessing_timestamp TEXT)"
+        )
+        database.execute(
+            "INSERT INTO preprocessed_posts VALUES ('a', 'Good morning', '2024-05-31-13:00:00')"
+        )
+    arguments = ["--config", title, "--set", "cluster.executor=local", "--dry-run"]
+    with pytest.raises(SystemExit) as end:
+        cli.main(importlib.import_module("hpc.submit").VERB, arguments)
+    assert end.value.code == 0

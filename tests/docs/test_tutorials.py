@@ -1,0 +1,162 @@
+"""What the documentation tells a reader to type, typed: the tutorial, the README, the examples."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.docs.pages import ROOT, Block, read
+
+# What a reader does once, and the tests' own environment has done already.
+INSTALLING = ("python3 -m venv", "source ", "pip install", "module load", "export ")
+
+
+class Reader:
+    """Someone who follows pages in a folder of their own, with the program installed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start in an empty folder, beside the project's configurations."""
+        self.folder = folder
+        (folder / "configs").symlink_to(ROOT / "configs")
+        self._env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(folder),
+        }
+
+    def save_files(self, blocks: list[Block]) -> None:
+        """Save the blocks that have a title under that name."""
+        for block in blocks:
+            if block.title:
+                path = self.folder / block.title
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+
+    def type(self, command: str) -> str:
+        """Type a command; return what it printed. It has to succeed."""
+        return self._run("bash", "-c", command)
+
+    def run_python(self, code: str) -> str:
+        """Run a block of Python; return what it printed."""
+        return self._run(sys.executable, "-c", code)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Query the database that the commands have made."""
+        with duckdb.connect(str(self.folder / "labels.duckdb"), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def follow(self, page: str) -> None:
+        """Do everything that a page says, from top to bottom."""
+        blocks = read(page).blocks
+        self.save_files(blocks)
+        for block in blocks:
+            if block.language == "console":
+                for line in block.text.splitlines():
+                    if line.startswith("$ ") and not line[2:].startswith(INSTALLING):
+                        self.type(line[2:])
+            elif block.language == "python" and not block.title:
+                self.run_python(block.text)
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, check=False,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+def test_the_tutorial_on_a_laptop_ends_with_labels_in_pandas(reader: Reader) -> None:
+    pytest.importorskip("pandas")
+    reader.follow("docs/tutorial/laptop.md")
+    rows = reader.query(
+        "SELECT uri, valence_label, reason FROM labels_my_valence ORDER BY preprocessing_timestamp"
+    )
+    assert rows == [
+        ("post-1", "positive", None),
+        ("post-2", "negative", None),
+        ("post-3", "neutral", None),
+        ("post-4", None, "text_too_short"),
+    ]
+    assert (reader.folder / "labels.parquet").is_file()
+
+
+def test_the_readme_reads_the_labels_of_its_quickstart(reader: Reader) -> None:
+    pytest.importorskip("pandas")
+    blocks = read("README.md").blocks
+    quickstart = next(block.text for block in blocks if block.language == "bash")
+    reader.type(quickstart.rpartition("&&")[2].replace(".venv/bin/", ""))
+    (code,) = (block.text for block in blocks if block.language == "python")
+    described = reader.run_python(code)
+    assert [line.split()[0] for line in described.splitlines()[2:5]] == [
+        "negative",
+        "neutral",
+        "positive",
+    ]
+    assert (reader.folder / "labels_valence.parquet").is_file()
+
+
+def test_the_example_of_a_classifier_labels_posts(reader: Reader) -> None:
+    page = "docs/reference/classifiers.md"
+    blocks = read(page).blocks
+    reader.save_files(blocks)
+    install_without_pip(reader.folder)
+    reader.follow(page)
+    rows = reader.query("SELECT count(*), bool_or(is_question), min(model) FROM labels_wordcount")
+    assert rows == [(100, True, "wordcount 1")]
+
+
+def install_without_pip(folder: Path) -> None:
+    """Make a package in a folder on Python's path known, with its entry points."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name']}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        line
+        for group, entries in project["entry-points"].items()
+        for line in [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+
+
+def test_the_query_in_the_reference_runs_on_a_database(reader: Reader) -> None:
+    reader.type("hpc submit --config configs/quickstart.yaml --limit 100")
+    (query,) = (b.text for b in read("docs/reference/tables.md").blocks if b.language == "sql")
+    first = "(SELECT min(preprocessing_timestamp) FROM labels_valence)"
+    rows = reader.query(
+        query.replace("'perspective'", "'valence'").replace(
+            "TIMESTAMP '2024-05-31 13:00:00'", first
+        )
+    )
+    assert [row[1:5] for row in rows] == [(0, "done", None, 1)]
+
+
+def test_the_reference_has_every_table_and_column_of_a_database(reader: Reader) -> None:
+    reader.type("hpc submit --config configs/quickstart.yaml --limit 100")
+    page = read("docs/reference/tables.md")
+    labels = {"compound", "valence_label"}
+    for table, heading in (
+        ("labels_valence", r"labels_\<name\>"),
+        ("runs", "runs"),
+        ("shards", "shards"),
+        ("attempts", "attempts"),
+        ("watermarks", "watermarks"),
+    ):
+        documented = {}
+        for names, kinds, *_ in page.table(heading):
+            if names.startswith("`"):
+                columns, types = names.replace("`", "").split(", "), kinds.split(", ")
+                each = types if len(types) > 1 else types * len(columns)
+                documented |= dict(zip(columns, each, strict=True))
+        described = {str(name): kind for name, kind, *_ in reader.query(f"DESCRIBE {table}")}
+        assert documented == {n: kind for n, kind in described.items() if n not in labels}
