@@ -3,13 +3,13 @@
 import re
 
 from hpc.audit import MEANING
-from hpc.model import State
-from hpc.plan import REMEDY
-from hpc.summary import EXIT_CODE
+from hpc.report.status_table import EXIT_CODE
+from hpc.run.model import State
+from hpc.run.plan import REMEDY
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from tests.docs.pages import read
-from tests.hpc.test_judge import STATE_OF_RULE
+from tests.hpc.run.test_judge import STATE_OF_RULE
 
 STATES = read("docs/reference/states.md")
 SHIPPED = ("perspective", "llm", "transformers", "valence")
