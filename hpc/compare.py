@@ -63,10 +63,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     database = _database(given)
     measures = _measures()
-    options = measures.Options(
+    options = measures.CompareOptions(
         threshold=given.threshold,
         bins=given.bins,
-        draws=measures.Draws(given.resamples, given.seed),
+        draws=measures.BootstrapDraws(given.resamples, given.seed),
     )
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
@@ -84,7 +84,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             for side, name in (("a", given.a), ("b", given.b))
         }
         connection.execute(f"DETACH {LABELS}")  # resampling may take long, and a gather waits
-        found = [measures.compare(overlap, at, options) for at in range(len(pairs))]
+        found = [measures.compare_labels(overlap, at, options) for at in range(len(pairs))]
     done = [one for one in found if isinstance(one, results.Comparison)]
     left = [one for one in found if isinstance(one, results.NotCompared)]
     document = {
