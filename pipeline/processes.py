@@ -1,89 +1,61 @@
-"""What the kernel tells of processes: who descends from whom, who listens, whom memory killed.
+"""Ask the system about processes: who descends from whom, who listens, who ran out of memory.
 
-Linux only, as Slurm's nodes are. A process that ends while it is looked at is simply not there.
+A process that ends during the look is left out. The count of out-of-memory kills needs Linux.
 """
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
-_LISTENS = "0A"
 
 
-def descendants(ancestor: int) -> set[int]:
-    """The processes below `ancestor` that have not ended; those that left its group too."""
-    children: dict[int, list[int]] = {}
-    ended: set[int] = set()
-    for path in PROC.glob("[0-9]*/stat"):
-        try:
-            # The name, in parentheses, may hold anything, blanks and parentheses too.
-            state, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
-        except (OSError, ValueError):
-            continue
-        pid = int(path.parent.name)
-        children.setdefault(int(parent), []).append(pid)
-        if state in "ZX":
-            ended.add(pid)
-    found: set[int] = set()
-    below = children.get(ancestor, [])
-    while below:
-        found.update(below)
-        below = [child for pid in below for child in children.get(pid, [])]
-    return found - ended
-
-
-def foreign_listener(port: int, ours: Iterable[int]) -> bool:
-    """Whether something listens on this TCP port that is certainly none of our processes.
-
-    Servers may share a port unawares: vLLM sets SO_REUSEPORT, and the kernel then deals out the
-    connections. False where a process of ours may not be looked into, as one of a container.
-    """
-    listening = {
-        fields[9]
-        for table in ("tcp", "tcp6")
-        for fields in _sockets(PROC / "net" / table)
-        if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port
-    }
-    held: set[str] = set()
-    for pid in ours:
-        try:
-            held |= _held_sockets(pid)
-        except PermissionError:
-            return False
-    return bool(listening - held)
-
-
-def _sockets(table: Path) -> list[list[str]]:
+def descendants(ancestor: int) -> list[psutil.Process]:
+    """Return the running processes below `ancestor`, also those that left its process group."""
     try:
-        return [line.split() for line in table.read_text().splitlines()[1:]]
-    except OSError:  # without IPv6
+        children = psutil.Process(ancestor).children(recursive=True)
+    except psutil.NoSuchProcess:
         return []
+    return [child for child in children if _has_not_ended(child)]
 
 
-def _held_sockets(pid: int) -> set[str]:
-    held = set()
+def _has_not_ended(process: psutil.Process) -> bool:
     try:
-        for link in (PROC / str(pid) / "fd").iterdir():
-            name = _target(link)
-            if name.startswith("socket:["):
-                held.add(name[len("socket:[") : -1])
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return held
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except FileNotFoundError:
-        return ""
+def has_foreign_listener(port: int, ours: Iterable[int]) -> bool:
+    """Tell whether a process that is certainly not one of `ours` listens on this TCP port.
+
+    Servers can share a port without noticing: vLLM sets SO_REUSEPORT, and the kernel then spreads
+    the connections. Return False where one of `ours` cannot be inspected, such as a container's.
+    """
+    pids = set(ours)
+    for pid in pids:
+        try:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).num_fds()
+        except psutil.AccessDenied:
+            return False
+    return any(
+        connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
+        and connection.pid not in pids
+        for connection in psutil.net_connections("tcp")
+    )
 
 
 def out_of_memory_kills() -> int:
-    """How many processes of this one's control group the kernel has killed for want of memory.
+    """Return how many processes of this control group the kernel has killed for lack of memory.
 
-    Slurm's limit kills one process, such as the server, and lets its task live.
+    Slurm's memory limit kills a single process, such as the server, and lets its task live. psutil
+    does not know control groups, so this reads the kernel's files.
     """
     try:
         lines = (PROC / "self" / "cgroup").read_text().splitlines()
@@ -93,13 +65,13 @@ def out_of_memory_kills() -> int:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
-            kills += _count(CGROUPS / f"memory{path}" / "memory.oom_control")
+            kills += _read_kills(CGROUPS / f"memory{path}" / "memory.oom_control")
         elif not controllers:
-            kills += _count(CGROUPS / path.lstrip("/") / "memory.events")
+            kills += _read_kills(CGROUPS / path.lstrip("/") / "memory.events")
     return kills
 
 
-def _count(path: Path) -> int:
+def _read_kills(path: Path) -> int:
     try:
         words = path.read_text().split()
     except OSError:

@@ -1,103 +1,107 @@
-"""Who holds a run's lock: noted in the lock's file, and checked before anybody is told to stop.
+"""Find the process that holds a run's lock, and ask it to stop.
 
-Local tasks inherit the lock's descriptor, so it can be held by tasks whose parent is dead, and
-process ids are used again. A note therefore counts on its own machine only if that very process
-lives and has the file open; where it does not, the tasks that have it open are the holders.
+The holder writes a note into the lock's file. Local tasks inherit the lock's file descriptor, so
+tasks whose parent is dead can hold it too, and the system reuses process ids. A note about this
+machine therefore counts only while that very process runs and has the file open. Otherwise the
+tasks that have the file open are the holders.
 """
 
 import contextlib
 import os
-import signal
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROCESSES = Path("/proc")
+import psutil
+
 TASK = "pipeline.worker"
 UNKNOWN = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class LockOwner:
-    """A process. `started` in clock ticks since the machine's start: with the pid it is one process
-    and no later one."""
+    """A process, on this machine or on another one."""
 
     pid: int
     host: str
     started: str
+    """When it started, in clock ticks since the machine's boot. Together with the pid, this tells
+    the process from a later one with the same pid, whatever happens to the clock."""
 
     def __str__(self) -> str:
         return f"pid {self.pid} on {self.host}"
 
     @property
     def is_here(self) -> bool:
+        """Tell whether the process is on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def command(self) -> str:
-        return " ".join(_words(self.pid))
+        """Return the command line; empty where the process has ended."""
+        try:
+            return " ".join(psutil.Process(self.pid).cmdline())
+        except psutil.Error:
+            return ""
 
 
 def write_owner(descriptor: int) -> None:
-    """Says in a lock's file that this process holds it. Synced, for readers on other machines; only
-    a note, so that a full disk is no reason not to go on."""
-    me = _process(os.getpid())
+    """Note in a lock's file that this process holds it.
+
+    The note is synced for readers on other machines. It is only a note: a full disk does not stop
+    the holder.
+    """
+    this = _identify(psutil.Process())
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{me.pid} {me.host} {me.started}\n".encode(), 0)
+        os.pwrite(descriptor, f"{this.pid} {this.host} {this.started}\n".encode(), 0)
         os.fsync(descriptor)
 
 
 def read_owner(lock: Path) -> LockOwner | None:
-    """Who holds a lock that is held: as noted, where that is not disproved. None: nobody knows."""
-    noted = _noted(lock)
+    """Return the noted holder of a lock that is held, or None where the note is missing or wrong.
+
+    A note about another machine cannot be checked, and is believed.
+    """
+    noted = _read_note(lock)
     return noted if noted and (not noted.is_here or still_owns(noted, lock)) else None
 
 
-def still_owns(one: LockOwner, lock: Path) -> bool:
-    """Whether this process of this machine lives and has the file open."""
-    return one == _process(one.pid) and _has_open(one.pid, lock)
+def still_owns(owner: LockOwner, lock: Path) -> bool:
+    """Tell whether this process of this machine still runs and has the file open."""
+    return _running(owner, lock) is not None
 
 
 def tasks_holding(lock: Path) -> list[LockOwner]:
-    """The tasks of this machine that hold a lock, whatever became of the one that began them."""
-    return [
-        _process(pid)
-        for path in PROCESSES.glob("[0-9]*")
-        if TASK in _words(pid := int(path.name)) and _has_open(pid, lock)
-    ]
+    """Return the tasks of this machine that hold a lock, even where their parent is dead."""
+    owners = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if TASK in process.cmdline() and _has_open(process, lock):
+                owners.append(_identify(process))
+    return owners
 
 
-def send_sigterm(one: LockOwner, lock: Path) -> bool:
-    """SIGTERM; False where it holds the lock no longer, and then nothing is sent to anybody."""
-    with _kept(one.pid) as descriptor:
-        if not still_owns(one, lock):
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            if descriptor is None:
-                os.kill(one.pid, signal.SIGTERM)
-            else:
-                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+def send_sigterm(owner: LockOwner, lock: Path) -> bool:
+    """Ask the owner to stop. Where it no longer holds the lock, return False and signal nobody."""
+    process = _running(owner, lock)
+    if process is None:
+        return False
+    # psutil compares the start time once more: a later process with this pid gets no signal.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
     return True
 
 
-@contextlib.contextmanager
-def _kept(pid: int) -> Iterator[int | None]:
-    """A descriptor that means this process and none that gets its pid later; None where there are
-    none: before Linux 5.3, as on RHEL 8."""
+def _running(owner: LockOwner, lock: Path) -> psutil.Process | None:
     try:
-        descriptor = os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        process = psutil.Process(owner.pid)
+        return process if _identify(process) == owner and _has_open(process, lock) else None
+    except psutil.Error:
+        return None
 
 
-def _noted(lock: Path) -> LockOwner | None:
+def _read_note(lock: Path) -> LockOwner | None:
     try:
         pid, host, started = lock.read_text(encoding="utf-8").split()
         return LockOwner(int(pid), host, started)
@@ -105,32 +109,26 @@ def _noted(lock: Path) -> LockOwner | None:
         return None
 
 
-def _process(pid: int) -> LockOwner:
+def _identify(process: psutil.Process) -> LockOwner:
     try:
-        # After the command, which may hold blanks and brackets: field 22 of proc(5).
-        fields = (PROCESSES / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2]
-        started = fields.split()[19]
-    except (OSError, IndexError):
+        seconds = process.create_time() - psutil.boot_time()
+        started = str(round(seconds * os.sysconf("SC_CLK_TCK")))
+    except psutil.Error:
         started = UNKNOWN
-    return LockOwner(pid, socket.gethostname(), started)
+    return LockOwner(process.pid, socket.gethostname(), started)
 
 
-def _words(pid: int) -> list[str]:
-    try:
-        line = (PROCESSES / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return []
-    return line.decode(errors="replace").rstrip("\0").split("\0")
+def _has_open(process: psutil.Process, lock: Path) -> bool:
+    """Tell whether a process has this very file open.
 
-
-def _has_open(pid: int, lock: Path) -> bool:
-    """False also for another user's process: /proc shows its files to nobody else."""
+    False also for another user's process, whose files the kernel does not show.
+    """
     try:
         wanted = lock.stat()
-        opened = list((PROCESSES / str(pid) / "fd").iterdir())
-    except OSError:
+        paths = [Path(file.path) for file in process.open_files()]
+    except (OSError, psutil.Error):
         return False
-    for path in opened:
+    for path in paths:
         with contextlib.suppress(OSError):
             if os.path.samestat(path.stat(), wanted):
                 return True

@@ -1,4 +1,4 @@
-"""What the kernel tells of processes, asked of real ones."""
+"""Ask the system about real processes."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import processes
 
-# Its child leaves the group, and has a name like the end of a line of /proc/…/stat.
+# The child leaves its parent's process group.
 FAMILY = """
 import subprocess, sys, time
 child = subprocess.Popen(
@@ -31,34 +31,42 @@ def family() -> Iterator[tuple[int, int]]:
         parent.kill()
 
 
-def test_descendants_are_found_in_whatever_group(family: tuple[int, int]) -> None:
+def descendants(ancestor: int) -> set[int]:
+    return {process.pid for process in processes.descendants(ancestor)}
+
+
+def test_descendants_are_found_in_any_process_group(family: tuple[int, int]) -> None:
     parent, child = family
-    assert processes.descendants(os.getpid()) >= {parent, child}
-    assert processes.descendants(parent) == {child}
-    assert processes.descendants(child) == set()
+    assert descendants(os.getpid()) >= {parent, child}
+    assert descendants(parent) == {child}
+    assert descendants(child) == set()
 
 
-def test_what_has_ended_is_none(family: tuple[int, int]) -> None:
+def test_a_process_that_has_ended_is_not_a_descendant(family: tuple[int, int]) -> None:
     parent, _ = family
     with subprocess.Popen(["true"]) as done:
         os.waitid(os.P_PID, done.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
-        assert done.pid not in processes.descendants(os.getpid())
-        assert parent in processes.descendants(os.getpid())
+        assert done.pid not in descendants(os.getpid())
+        assert parent in descendants(os.getpid())
+
+
+def test_a_process_that_does_not_exist_has_no_descendants() -> None:
+    assert descendants(2**22 + 1) == set()
 
 
 def test_a_listener_of_ours_is_not_foreign(family: tuple[int, int]) -> None:
     parent, _ = family
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert not processes.foreign_listener(port, [os.getpid()])
-        assert not processes.foreign_listener(port, [parent, os.getpid()])
-        assert processes.foreign_listener(port, [parent])
-        assert processes.foreign_listener(port, [])
-    assert not processes.foreign_listener(port, [])
+        assert not processes.has_foreign_listener(port, [os.getpid()])
+        assert not processes.has_foreign_listener(port, [parent, os.getpid()])
+        assert processes.has_foreign_listener(port, [parent])
+        assert processes.has_foreign_listener(port, [])
+    assert not processes.has_foreign_listener(port, [])
 
 
-def test_a_port_that_is_shared_has_a_foreign_listener() -> None:
-    """vLLM sets SO_REUSEPORT: two servers then have one port, and neither is told."""
+def test_a_port_that_is_shared_has_a_has_foreign_listener() -> None:
+    """vLLM sets SO_REUSEPORT: two servers then share one port, and neither notices."""
     program = (
         "import socket, sys; s = socket.socket(); "
         "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); "
@@ -68,18 +76,18 @@ def test_a_port_that_is_shared_has_a_foreign_listener() -> None:
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", program, "0"], **options) as one:  # type: ignore[call-overload]
         port = int(one.stdout.readline())
-        assert not processes.foreign_listener(port, [one.pid])
+        assert not processes.has_foreign_listener(port, [one.pid])
         with subprocess.Popen([sys.executable, "-c", program, str(port)], **options) as other:  # type: ignore[call-overload]
             assert int(other.stdout.readline()) == port
-            assert processes.foreign_listener(port, [one.pid])
-            assert not processes.foreign_listener(port, [one.pid, other.pid])
+            assert processes.has_foreign_listener(port, [one.pid])
+            assert not processes.has_foreign_listener(port, [one.pid, other.pid])
             other.stdin.close()
         one.stdin.close()
 
 
-def test_connections_are_no_listeners() -> None:
+def test_an_open_connection_is_not_a_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
-            assert not processes.foreign_listener(port, [os.getpid()])
-        assert not processes.foreign_listener(port, [os.getpid(), 2**22 + 1])
+            assert not processes.has_foreign_listener(port, [os.getpid()])
+        assert not processes.has_foreign_listener(port, [os.getpid(), 2**22 + 1])

@@ -1,4 +1,4 @@
-"""Who holds a lock: named where that is known, and nobody else is ever told to stop."""
+"""The holder of a lock is named where it is known, and no other process is asked to stop."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ Process = subprocess.Popen[str]
 
 
 def started(code: str, *arguments: object) -> Process:
-    """A process that has said its first word."""
+    """Return a process that has printed its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -44,7 +44,7 @@ def gone(process: Process) -> None:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Process]:
-    """A process that holds the lock of `tmp_path`."""
+    """Yield a process that holds the lock of `tmp_path`."""
     process = started(HOLDS, tmp_path)
     yield process
     gone(process)
@@ -52,14 +52,14 @@ def held(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def idle() -> Iterator[Process]:
-    """A process that has nothing to do with it."""
+    """Yield a process that has nothing to do with the lock."""
     process = started(IDLES)
     yield process
     gone(process)
 
 
 def started_at(pid: int) -> str:
-    """Field 22 of proc(5); no command of these tests holds a blank."""
+    """Return field 22 of proc(5); no command in these tests has a space in its name."""
     return Path(f"/proc/{pid}/stat").read_text().split()[21]
 
 
@@ -69,30 +69,30 @@ def note(folder: Path, pid: int, host: str = HERE, started: str | None = None) -
     return lock
 
 
-def test_a_lock_says_who_holds_it_and_so_does_the_refusal(tmp_path: Path, held: Process) -> None:
+def test_the_note_and_the_error_name_the_holder(tmp_path: Path, held: Process) -> None:
     lock = tmp_path / run_folder.LOCK
-    one = LockOwner(held.pid, HERE, started_at(held.pid))
-    assert lock.read_text() == f"{held.pid} {HERE} {one.started}\n"
-    assert lock_owner.read_owner(lock) == one
+    owner = LockOwner(held.pid, HERE, started_at(held.pid))
+    assert lock.read_text() == f"{held.pid} {HERE} {owner.started}\n"
+    assert lock_owner.read_owner(lock) == owner
     with pytest.raises(BusyError) as busy, run_folder.locked(tmp_path, "somebody is at it"):
         pass
     assert str(busy.value) == f"somebody is at it (pid {held.pid} on {HERE})"
 
 
-def test_a_longer_note_of_an_earlier_holder_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_new_note_replaces_a_longer_one_completely(tmp_path: Path) -> None:
     lock = note(tmp_path, 4194304, "a-host-of-a-much-longer-name.example.org", "1" * 30)
     with run_folder.locked(tmp_path, ""):
         assert lock.read_text() == f"{os.getpid()} {HERE} {started_at(os.getpid())}\n"
 
 
-def test_who_only_looks_leaves_the_note_as_it_is(tmp_path: Path) -> None:
+def test_a_lock_taken_without_a_note_keeps_the_old_note(tmp_path: Path) -> None:
     lock = note(tmp_path, 7, "n3", "9")
     with run_folder.locked(tmp_path, "", noted=False):
         pass
     assert lock.read_text() == "7 n3 9\n"
 
 
-def test_a_holder_that_is_killed_is_not_named_though_its_note_stays(
+def test_a_killed_holder_is_not_named_although_its_note_stays(
     tmp_path: Path, held: Process
 ) -> None:
     gone(held)
@@ -108,52 +108,46 @@ def test_a_holder_on_another_machine_is_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "4711", "a b c", "1 2 3 4", "\udcff 1 1"])
-def test_a_note_that_is_none_names_nobody(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_note_names_nobody(tmp_path: Path, text: str) -> None:
     lock = tmp_path / run_folder.LOCK
     lock.write_bytes(text.encode(errors="surrogateescape"))
     assert lock_owner.read_owner(lock) is None
 
 
-def test_a_process_that_has_the_file_not_open_is_not_told_to_stop(
+def test_a_process_without_the_file_open_is_not_asked_to_stop(
     tmp_path: Path, idle: Process
 ) -> None:
-    """It may have held the lock once, and be busy with something else now."""
+    """It may have held the lock once and do something else now."""
     lock = note(tmp_path, idle.pid)
-    one = LockOwner(idle.pid, HERE, started_at(idle.pid))
+    owner = LockOwner(idle.pid, HERE, started_at(idle.pid))
     assert lock_owner.read_owner(lock) is None
-    assert not lock_owner.send_sigterm(one, lock)
+    assert not lock_owner.send_sigterm(owner, lock)
     assert idle.poll() is None
 
 
-def test_a_process_that_got_the_pid_of_a_dead_holder_is_not_told_to_stop(
+def test_a_process_that_reuses_the_pid_of_a_dead_holder_is_not_asked_to_stop(
     tmp_path: Path, held: Process
 ) -> None:
-    """Even with the file open, as while it waits for the lock itself."""
+    """Not even with the file open, such as while it waits for the lock itself."""
     lock = note(tmp_path, held.pid, started="1")
     assert lock_owner.read_owner(lock) is None
     assert not lock_owner.send_sigterm(LockOwner(held.pid, HERE, "1"), lock)
     assert held.poll() is None
 
 
-@pytest.mark.parametrize("old_kernel", [False, True])
-def test_the_holder_is_told_to_stop(
-    tmp_path: Path, held: Process, old_kernel: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(pid: int) -> int:
-        raise OSError(38, "Function not implemented")
-
-    if old_kernel:
-        monkeypatch.setattr("hpc.run.lock_owner.os.pidfd_open", missing)
+def test_the_holder_is_asked_to_stop(tmp_path: Path, held: Process) -> None:
     lock = tmp_path / run_folder.LOCK
-    one = lock_owner.read_owner(lock)
-    assert one is not None
-    assert lock_owner.send_sigterm(one, lock)
+    owner = lock_owner.read_owner(lock)
+    assert owner is not None
+    assert lock_owner.send_sigterm(owner, lock)
     assert held.wait(30) == -signal.SIGTERM
-    assert not lock_owner.send_sigterm(one, lock)
+    assert not lock_owner.send_sigterm(owner, lock)
 
 
-def test_tasks_are_the_holders_that_are_tasks(tmp_path: Path, held: Process) -> None:
-    """By their command line, and because they have this lock open and no other."""
+def test_only_tasks_with_this_lock_open_are_its_holding_tasks(
+    tmp_path: Path, held: Process
+) -> None:
+    """Tasks are known by their command line."""
     lock, other = tmp_path / run_folder.LOCK, tmp_path / "other"
     task = "import sys; print('up', flush=True); sys.stdin.read() # pipeline.worker"
     for inherited in (lock, other):

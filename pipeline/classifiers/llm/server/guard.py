@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import psutil
+
 from pipeline import processes
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -92,10 +94,10 @@ class Guard:
         self._turn(0.0)
 
     def _signal_all(self, number: int) -> None:
-        """Its process group, and what has left that."""
-        for pid in processes.descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        """Signal every descendant, in whatever process group."""
+        for process in processes.descendants(os.getpid()):
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
 
     def _turn(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):

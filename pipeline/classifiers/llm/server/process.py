@@ -75,7 +75,8 @@ class ServerProcess:
         return bool(ready)
 
     def shares_port(self, port: int) -> bool:
-        return processes.foreign_listener(port, processes.descendants(self._guard.pid))
+        ours = (process.pid for process in processes.descendants(self._guard.pid))
+        return processes.has_foreign_listener(port, ours)
 
     def report(self) -> JsonObject:
         """The guard's, after the end; nothing where the guard was killed."""

@@ -203,7 +203,7 @@ def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, se
         lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task, within=240
     )
     (server,) = processes.alive_by_pid(model)
-    return task, server, proc.descendants(server)
+    return task, server, {process.pid for process in proc.descendants(server)}
 
 
 def engine_core(started: set[int]) -> int:

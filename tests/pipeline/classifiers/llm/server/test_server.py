@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
-from pipeline import processes
 from pipeline.classifiers.llm.server import options
 from pipeline.classifiers.llm.server import server as engines_module
 from pipeline.classifiers.llm.server.server import ModelServer
@@ -435,11 +435,8 @@ def test_two_tasks_never_take_the_same_port(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def guard_of(here: Path) -> int:
-    """The parent of the server that was started first."""
-    server = engines.starts(here)[0]["pid"]
-    return next(
-        pid for pid in processes.descendants(os.getpid()) if server in processes.descendants(pid)
-    )
+    """Return the pid of the parent of the server that was started first."""
+    return psutil.Process(engines.starts(here)[0]["pid"]).ppid()
 
 
 def test_signals_to_all_processes_of_a_step_are_the_tasks_to_heed(make: Make, here: Path) -> None:
