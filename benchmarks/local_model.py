@@ -1,21 +1,23 @@
-"""A local model's posts a second: ours, against transformers' own `pipeline` and the bare forward
-pass over the same tokens in the same batches, in one process, taking turns.
+"""Compare a local model's posts per second with transformers' `pipeline` and a bare forward pass.
+
+All three process the same tokens, the bare pass in the same batches as ours, in one process, in
+turns.
 
     python benchmarks/local_model.py [--posts N] [--layers 12] [--hidden 768] [--rounds 3]
         [--model FOLDER] [--device auto] [--dtype auto] [--max-tokens-per-batch N]
 
-Needs no network, and nothing installed but the extra `transformers` (where this repository is not,
-PYTHONPATH=. before it). 2,000 posts on cores, 40,000 on a GPU: some 130 batches there, as the last
-ones, for which there is little to choose from, should not weigh.
+Needs the extra `transformers` and no network. Set PYTHONPATH=. where the project is not installed.
+By default it labels 2,000 posts on a CPU and 40,000 on a GPU. On a GPU these are about 130 batches,
+so that the last, smaller batches carry little weight.
 
-Without --model, one with random weights in the shape of BERT (base, as toxic-bert, unless said
-otherwise): what a forward pass costs does not depend on what the weights are. The texts are random
-words, as long as posts are: half of them shorter than 35 tokens, a few of 300. Prints medians and
-ratios; a folder of its own under the system's temporary one.
+Without --model it makes a model with random weights in the shape of BERT (base by default, like
+toxic-bert), because the cost of a forward pass does not depend on the weights. The texts are random
+words with the lengths of posts: half are shorter than 35 tokens, a few have 300. It prints medians
+and ratios. All files are in a temporary folder.
 
-The bare pass has its tokens on the device beforehand, and nobody reads what it gives: ours makes
-the tokens and the answers as well. On a GPU, a core that waits for it is busy: the cores' time says
-nothing there.
+The bare pass finds its tokens on the device and discards its results. Our classifier also makes the
+tokens and the answers. A CPU core that waits for a GPU counts as busy, so the CPU time says nothing
+about runs on a GPU.
 """
 
 import argparse
@@ -65,21 +67,21 @@ def main() -> None:
     for option in ("--device", "--dtype"):
         parser.add_argument(option, default="auto")
     parser.add_argument("--max-tokens-per-batch", type=int)
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
-        folder = given.model or random_model(Path(name), given.layers, given.hidden)
-        measure(folder, given)
+        folder = options.model or random_model(Path(name), options.layers, options.hidden)
+        measure(folder, options)
 
 
-def measure(folder: Path, given: argparse.Namespace) -> None:
-    keys = {"model": str(folder), "device": given.device, "dtype": given.dtype}
-    keys["max_tokens_per_batch"] = given.max_tokens_per_batch
+def measure(folder: Path, options: argparse.Namespace) -> None:
+    keys = {"model": str(folder), "device": options.device, "dtype": options.dtype}
+    keys["max_tokens_per_batch"] = options.max_tokens_per_batch
     section = Section(keys, path="classifier", source="benchmark", folders=(Path(),))
     ours = TransformersClassifier(TransformersClassifier.freeze(section), TaskShare())
     device, dtype = ours.model_at_work.device, ours.model_at_work.dtype
-    count = given.posts or POSTS[device]
+    count = options.posts or POSTS[device]
     posts = [Post(f"at://{number}", text) for number, text in enumerate(texts(count))]
     planned = planned_batches(ours, posts)
     bare_model = AutoModelForSequenceClassification.from_pretrained(
@@ -101,16 +103,16 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
         "pipeline": lambda: plain([post.text for post in posts], truncation=True),
     }
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
-    for turn in range(given.rounds + 1):
+    for turn in range(options.rounds + 1):
         for name, step in steps.items():
             both = seconds(step, device)
-            if turn:  # the first is slower: memory is taken, kernels are chosen
+            if turn:  # skip the first: it allocates memory and chooses kernels
                 took[name].append(both)
     report(planned, took, len(posts))
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     print(f"  {machine(device)}; {dtype}, {torch.get_num_threads()} threads, {versions}")
     if len(planned_batches(ours, posts)) != len(planned):
-        raise SystemExit("memory lacked, so that ours had smaller batches: this compares nothing")
+        raise SystemExit("memory ran out and our batches shrank: the figures do not compare")
 
 
 def report(
@@ -120,10 +122,10 @@ def report(
     padded = sum(padded_tokens([len(ids) for ids in batch]) for batch in planned)
     print(f"{posts:,} posts, {tokens:,} tokens, {len(planned)} batches, "
           f"{padded / tokens - 1:.1%} padding")  # fmt: skip
-    wall = {name: statistics.median(one for one, _ in both) for name, both in took.items()}
-    core = {name: statistics.median(one for _, one in both) for name, both in took.items()}
+    wall = {name: statistics.median(s for s, _ in both) for name, both in took.items()}
+    core = {name: statistics.median(s for _, s in both) for name, both in took.items()}
     for name, both in took.items():
-        rates = [posts / one for one, _ in both]
+        rates = [posts / wall_s for wall_s, _ in both]
         print(f"  {name:<13} {posts / wall[name]:9.1f} posts/s ({min(rates):.1f} to "
               f"{max(rates):.1f}), {tokens / wall[name]:,.0f} tokens/s, "
               f"{1000 * core[name] / posts:.2f} ms of a core each")  # fmt: skip
@@ -133,7 +135,7 @@ def report(
 
 
 def planned_batches(ours: TransformersClassifier, posts: list[Post]) -> list[list[list[int]]]:
-    """Token ids of each post of each batch, as ours makes them."""
+    """Return the token ids of each post of each batch, as our classifier makes them."""
     return [[post.tokens.ids for post in batch] for batch in ours.batches(posts)]
 
 
@@ -151,7 +153,7 @@ def bare(model: Any, tensors: list[dict[str, torch.Tensor]]) -> None:
 
 
 def seconds(act: Callable[[], object], device: str) -> tuple[float, float]:
-    """By the clock, and of cores: on a machine that is shared, only the second is the program's."""
+    """Return wall-clock and CPU seconds. On a shared machine only the CPU time is the program's."""
     before = clocks(device)
     act()
     after = clocks(device)
@@ -159,14 +161,14 @@ def seconds(act: Callable[[], object], device: str) -> tuple[float, float]:
 
 
 def clocks(device: str) -> tuple[float, float]:
-    """When the device has done all that it was told."""
+    """Return both clocks once the device has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
 
 
 def random_model(folder: Path, layers: int, hidden: int) -> Path:
-    """Its vocabulary is as large as BERT's, and made of random words."""
+    """Save a model with random weights, and a vocabulary of random words as large as BERT's."""
     chance = random.Random(1)
     words = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
     while len(words) < VOCABULARY:

@@ -1,10 +1,10 @@
-"""What the login node does for a run, against DuckDB's bare statements on the same data, in one go.
+"""Compare the login node's work for a run with DuckDB's bare statements on the same data.
 
     python benchmarks/login_node.py [--posts 1000000] [--rows-per-shard 10000] [--rounds 3]
 
-Plans a Parquet backlog into shards (against a bare, sorted COPY to one Parquet file), judges the
-run (`status`), and gathers it (against a bare INSERT … SELECT of the same output files). Prints the
-median of the rounds and the ratio; a folder of its own under the system's temporary one.
+Plan a Parquet backlog into shards (reference: a bare, sorted COPY to one Parquet file), judge the
+run (`status`), and gather it (reference: a bare INSERT … SELECT of the same output files). Print
+the median of the rounds and the ratios. All files are in a temporary folder.
 """
 
 import argparse
@@ -35,16 +35,16 @@ classifier: {{type: valence}}
 cluster: {{executor: local}}
 storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 """
-# Plans and makes a run, and submits nothing.
+# Plans and creates a run, and submits nothing.
 PLAN = """
 import sys
 from pathlib import Path
 from hpc.planning.create_run import make_run
 from hpc.executors.slurm.client import Slurm
-from hpc.planning.run_spec import Scope, agree
-from pipeline import config
-settings = config.load(Path(sys.argv[1]))
-make_run(agree(settings, Slurm()), (Path.cwd(),), Scope(), "")
+from hpc.planning.run_spec import Selection, validate
+from pipeline.config import run_config
+config = run_config.load(Path(sys.argv[1]))
+make_run(validate(config, Slurm()), (Path.cwd(),), Selection(), "")
 """
 
 
@@ -53,14 +53,18 @@ def main() -> None:
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--rows-per-shard", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows: dict[str, list[float]] = {}
-    for _ in range(given.rounds):
+    for _ in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
-            for what, seconds in one_round(Path(name), given.posts, given.rows_per_shard).items():
+            for what, seconds in one_round(
+                Path(name), options.posts, options.rows_per_shard
+            ).items():
                 rows.setdefault(what, []).append(seconds)
     median = {what: statistics.median(times) for what, times in rows.items()}
-    print(f"{given.posts:,} posts in shards of {given.rows_per_shard:,}, {given.rounds} rounds")
+    print(
+        f"{options.posts:,} posts in shards of {options.rows_per_shard:,}, {options.rounds} rounds"
+    )
     for what, times in rows.items():
         print(f"  {what:<22} {median[what]:7.2f} s   ({min(times):.2f} to {max(times):.2f})")
     print(f"  planning / bare COPY   {median['plan'] / median['bare COPY']:7.1f}")
@@ -68,7 +72,7 @@ def main() -> None:
 
 
 def one_round(folder: Path, posts: int, rows: int) -> dict[str, float]:
-    """Seconds by what was done."""
+    """Return the seconds of each step by its name."""
     source = folder / "posts.parquet"
     duckdb.connect().execute(
         "COPY (SELECT format('at://did:plc:{:024d}/app.bsky.feed.post/{:013d}', i, i) AS uri, "
@@ -126,13 +130,13 @@ def bare_insert(run: Run, target: Path) -> None:
 
 
 def publish(run: Run, index: int) -> None:
-    """An output as a task makes it, with one label for all."""
+    """Publish an output as a task does, with the same label for every post."""
     classifier = create(run.manifest.classifier, TaskShare())
     posts = pq.read_table(manifest.shard_path(run.folder, index), partitioning=None)
     count = posts.num_rows
-    at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
+    labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
     answers = [posts["uri"], pa.repeat(True, count), pa.nulls(count, pa.string())]
-    answers += [pa.repeat(at, count), pa.repeat(0.5, count), pa.repeat("positive", count)]
+    answers += [pa.repeat(labeled_at, count), pa.repeat(0.5, count), pa.repeat("positive", count)]
     output.publish(
         run.folder,
         run.manifest,

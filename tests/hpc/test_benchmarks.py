@@ -1,4 +1,4 @@
-"""The benchmarks run: what nobody runs stops working unnoticed."""
+"""The benchmarks run. A script that no test runs breaks unnoticed."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_login_nodes_benchmark_measures_every_step() -> None:
+def test_the_login_node_benchmark_measures_every_step() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "login_node.py", "--posts", "400",
          "--rows-per-shard", "100", "--rounds", "1"],
@@ -21,7 +21,7 @@ def test_the_login_nodes_benchmark_measures_every_step() -> None:
         assert f"  {step}" in done.stdout
 
 
-def test_the_local_models_benchmark_measures_every_step() -> None:
+def test_the_local_model_benchmark_measures_every_step() -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("torch")
     done = subprocess.run(
