@@ -36,7 +36,11 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
         code, lines = describe_post(
-            settings, source, run_folder.named(settings.storage.run_root, settings.name), given.post
+            settings,
+            source,
+            run_folder.named(settings.storage.run_root, settings.name),
+            given.post,
+            lambda run: run_status.look(run, run_status.slurm_of(run), whole=True),
         )
         if not given.json:
             say("\n".join(lines))
@@ -92,7 +96,7 @@ def _files(settings: Config) -> Files:
     for run in run_folder.named(settings.storage.run_root, settings.name):
         known = dict(_gathered(settings, run))
         now = run_status.look(run, run_status.slurm_of(run))
-        for one, facts in zip(now.judged, now.observation.shards, strict=True):
+        for one, facts in zip(now.judgements, now.observation.shards, strict=True):
             if one.state is State.DONE:
                 same = known.get(one.index) == facts.output.publication
                 (gathered if same else not_gathered).append(output_path(run.folder, one.index))

@@ -6,11 +6,13 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
+from hpc.database.gather_outputs import is_gathered
 from hpc.executors.slurm.client import Slurm
 from hpc.reconcile.cancellation import Cancelled, cancel_jobs, stop_tasks
-from hpc.reconcile.run_status import RunStatus, Say, look, slurm_of
-from hpc.report.status_table import RunState, posts_done
-from hpc.run.model import Run, State
+from hpc.reconcile.run_status import look, slurm_of
+from hpc.report.next_step import describe_next_command, describe_next_step
+from hpc.run.model import Run, Say, State
+from hpc.run.run_state import RunState, RunStatus, posts_done
 from pipeline.text import counted
 
 
@@ -46,7 +48,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 
 def _end_here(run: Run, say: Say) -> None:
     """The local executor's tasks."""
-    before = Counter(one.state for one in look(run, None).judged)
+    before = Counter(one.state for one in look(run, None).judgements)
     if stop_tasks(run, say):
         ran, waited = before[State.RUNNING], before[State.QUEUED]
         say(f"cancelled on this machine: {counted(ran, 'task')} ran, {waited:,} waited")
@@ -80,13 +82,13 @@ def _end_in_slurm(run: Run, slurm: Slurm, say: Say) -> Cancelled:
 
 def _going_on(run: Run, now: RunStatus, ended: Cancelled) -> str:
     """What was just cancelled is not judged so before the grace time is over."""
-    open_states = {one.state for one in now.judged} - {State.DONE, State.PLANNED}
+    open_states = {one.state for one in now.judgements} - {State.DONE, State.PLANNED}
     if ended.arrays and open_states and now.state is not RunState.COMPLETE:
         grace = run.cluster["grace_seconds"]
         return f"go on, after {grace:g} s, with: python -m hpc.resubmit --force {run.folder}"
     if now.state is RunState.COMPLETE:
-        return now.what_next(run)
-    return f"go on with: {now.next_command(run)}"
+        return describe_next_step(now, is_gathered=is_gathered(run, now.observation))
+    return f"go on with: {describe_next_command(now)}"
 
 
 VERB = Verb(name="cancel", example="python -m hpc.cancel", arguments=arguments, act=act)

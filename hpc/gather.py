@@ -27,7 +27,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         gathered = gather_and_report(run, look(run, slurm, whole=True), say)
     if gathered.set_aside:  # the history once more, now that these shards are not done
         again = look(run, slurm, whole=True)
-        gather(run, again.observation, again.judged)
+        gather(run, again.observation, again.judgements)
     if not given.json:
         say(preview.text(run.manifest.database, run.manifest.name))
     document = {

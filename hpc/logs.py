@@ -5,10 +5,11 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
-from hpc.reconcile.run_status import RunStatus, look, slurm_of
+from hpc.reconcile.run_status import look, slurm_of
 from hpc.report import attempts
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import Run
+from hpc.run.run_state import RunStatus
 from pipeline.errors import InputError
 
 LINES = 20

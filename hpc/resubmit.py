@@ -6,10 +6,10 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
+from hpc.database.gather_outputs import is_gathered
 from hpc.executors.local import executor
 from hpc.reconcile import caretaker
 from hpc.reconcile.run_status import (
-    Say,
     arrays_for,
     describe_submission,
     look,
@@ -17,10 +17,11 @@ from hpc.reconcile.run_status import (
     slurm_of,
     submit_shards,
 )
+from hpc.report.next_step import describe_next_step
 from hpc.report.status_table import table
 from hpc.run import plan, run_folder, submissions
 from hpc.run.array_indices import parse_indices
-from hpc.run.model import ResourceRequest, Run, State, Submission
+from hpc.run.model import ResourceRequest, Run, Say, State, Submission
 from hpc.run.plan import resubmittable
 from pipeline.errors import InputError, RunError
 
@@ -50,7 +51,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         if slurm is not None and not given.dry_run:
             resume_submissions(run, slurm, say)
         now = look(run, slurm, lock_is_ours=True)
-        shards, refusal = resubmittable(now.judged, indices=wanted, force=given.force)
+        shards, refusal = resubmittable(now.judgements, indices=wanted, force=given.force)
         if refusal:
             raise RunError(refusal)
         stopped = plan.find_rejection(now.observation)
@@ -61,7 +62,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             )
         if not shards:
             say(f"no shard of run {run.run_id} is failed: nothing to submit again")
-            say(now.what_next(run))
+            say(describe_next_step(now, is_gathered=is_gathered(run, now.observation)))
         elif given.dry_run:
             plans = arrays_for(run, slurm, now, shards, override)
             for one in submissions.plan_intents(run, plans, now.observation.at, {}):
@@ -84,10 +85,10 @@ def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> 
         time.sleep(one.plan.delay_s)
         executor.run_array(run, one, lock, say)
     end = look(run, None, lock_is_ours=True)
-    say(table(run, end.observation, end.judged))
-    say(f"\n{end.what_next(run)}")
+    say(table(run, end.observation, end.judgements))
+    say(f"\n{describe_next_step(end, is_gathered=is_gathered(run, end.observation))}")
     shards = [shard for one in sent for shard in one.plan.shards]
-    return cli.FAILED if any(end.judged[at].state is not State.DONE for at in shards) else 0
+    return cli.FAILED if any(end.judgements[at].state is not State.DONE for at in shards) else 0
 
 
 def _indices(text: str | None) -> tuple[int, ...] | None:

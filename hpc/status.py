@@ -7,8 +7,11 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
+from hpc.database.gather_outputs import is_gathered
 from hpc.reconcile.run_status import look, slurm_of
 from hpc.report import status_table
+from hpc.report.next_step import describe_next_step
+from hpc.run.run_state import EXIT_CODE
 
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -25,14 +28,14 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         now = look(run, slurm)
         if not given.json:
             clear = CLEAR if given.watch and sys.stdout.isatty() else ""
-            say(clear + status_table.table(run, now.observation, now.judged))
-        if not (given.watch and now.is_going_on):
+            say(clear + status_table.table(run, now.observation, now.judgements))
+        if not (given.watch and now.is_under_way):
             break
         time.sleep(run.cluster["poll_seconds"])
-    document = status_table.document(run, now.observation, now.judged)
+    document = status_table.document(run, now.observation, now.judgements)
     if not given.json:
-        say(f"\n{now.what_next(run)}")
-    return status_table.EXIT_CODE[now.state], document
+        say(f"\n{describe_next_step(now, is_gathered=is_gathered(run, now.observation))}")
+    return EXIT_CODE[now.state], document
 
 
 VERB = Verb(name="status", example="python -m hpc.status --watch", arguments=arguments, act=act)

@@ -8,26 +8,20 @@ from typing import Any
 
 from hpc import cli
 from hpc.cli import Verb
-from hpc.database.gather_outputs import forget_run, register_run
+from hpc.database.gather_outputs import forget_run, is_gathered, register_run
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.planning import discard, estimate, resume
 from hpc.planning.create_run import RunDraft, dry_run, make_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.run_status import (
-    RunStatus,
-    Say,
-    look,
-    slurm_of,
-    submit_shards,
-    unsubmitted_shards,
-)
+from hpc.reconcile.run_status import look, slurm_of, submit_shards, unsubmitted_shards
 from hpc.report import preview, status_table
-from hpc.report.status_table import RunState
+from hpc.report.next_step import describe_next_step
 from hpc.run import run_folder, submissions
-from hpc.run.model import ResourceRequest, Run, ShardGroup
+from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import plan_arrays
+from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
 from pipeline.config import run_config
 from pipeline.errors import BusyError, InputError
 from pipeline.text import counted
@@ -115,10 +109,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             for one, lock in runs
         ]
     run = runs[-1][0] if runs else None
-    code = max((status_table.EXIT_CODE[end.state] for end in ends if end), default=0)
+    code = max((EXIT_CODE[end.state] for end in ends if end), default=0)
     if run is None and elsewhere and (given.wait or slurm is None):
         # Whoever waits for the labels, as a script does, has not got them yet.
-        code = status_table.EXIT_CODE[RunState.RUNNING]
+        code = EXIT_CODE[RunState.RUNNING]
         say(f"next: python -m hpc.status {elsewhere[-1].folder}")
     elif run is None and slurm is not None:
         found = _tell_unfinished(resume.unfinished(agreed, but=elsewhere), say)
@@ -126,8 +120,8 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     _tell_end(run, ends[-1] if ends else None, say)
     for (one, _), end in zip(runs[:-1], ends, strict=False):
         if end and end.state is not RunState.COMPLETE:  # why the exit code is what it is
-            say(f"\n{status_table.table(one, end.observation, end.judged)}")
-            say(f"\n{end.what_next(one)}")
+            say(f"\n{status_table.table(one, end.observation, end.judgements)}")
+            say(f"\n{describe_next_step(end, is_gathered=False)}")
     return code, _document(agreed, draft, run)
 
 
@@ -197,8 +191,8 @@ def _tell_unfinished(runs: list[Run], say: Say) -> int:
     ends = [(run, look(run, slurm_of(run))) for run in runs]
     for run, now in ends:
         say(f"run {run.folder} has posts of this name, and is {now.state}")
-        say(now.what_next(run))
-    return max((status_table.EXIT_CODE[now.state] for _, now in ends), default=0)
+        say(describe_next_step(now, is_gathered=is_gathered(run, now.observation)))
+    return max((EXIT_CODE[now.state] for _, now in ends), default=0)
 
 
 def _tell_end(run: Run | None, end: RunStatus | None, say: Say) -> None:
@@ -207,10 +201,10 @@ def _tell_end(run: Run | None, end: RunStatus | None, say: Say) -> None:
     if end is None:
         say(f"next: python -m hpc.supervise {run.folder}, or look: python -m hpc.status")
         return
-    say(status_table.table(run, end.observation, end.judged))
+    say(status_table.table(run, end.observation, end.judgements))
     say(preview.text(run.manifest.database, run.manifest.name))
     if end.state is not RunState.COMPLETE:
-        say(f"\n{end.what_next(run)}")
+        say(f"\n{describe_next_step(end, is_gathered=False)}")
 
 
 def _document(

@@ -9,8 +9,9 @@ from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import slurm_of
 from hpc.report import preview, status_table
-from hpc.report.status_table import RunState
+from hpc.report.next_step import describe_next_step
 from hpc.run import run_folder
+from hpc.run.run_state import EXIT_CODE, RunState
 from pipeline.errors import InputError
 
 
@@ -34,13 +35,13 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     else:
         end = caretaker.run_caretaker(run, slurm, given.caretaker, say)
     if not given.json:
-        say(status_table.table(run, end.observation, end.judged))
+        say(status_table.table(run, end.observation, end.judgements))
         say(preview.text(run.manifest.database, run.manifest.name))
         if end.state is not RunState.COMPLETE:
-            say(f"\n{end.what_next(run)}")
-    document = status_table.document(run, end.observation, end.judged)
+            say(f"\n{describe_next_step(end, is_gathered=False)}")
+    document = status_table.document(run, end.observation, end.judgements)
     # Of a caretaker that did its work Slurm should not say that it failed.
-    return 0 if given.caretaker is not None else status_table.EXIT_CODE[end.state], document
+    return 0 if given.caretaker is not None else EXIT_CODE[end.state], document
 
 
 VERB = Verb(

@@ -24,6 +24,7 @@ PURE = {
     *(f"hpc.run.{name}" for name in ("array_indices", "capacity", "judge", "model", "plan",
                                      "remedies")),
     *("hpc.executors.slurm.parse", "hpc.executors.slurm.states", "hpc.database.history_rows"),
+    *("hpc.run.next_step", "hpc.run.run_state"),
     *("hpc.report.status_table", "hpc.report.usage", "hpc.planning.estimate"),
     *(f"pipeline.analysis.{name}" for name in ("agreement", "bootstrap", "results")),
 }  # fmt: skip

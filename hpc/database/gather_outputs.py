@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
-from hpc.report.status_table import RunState
 from hpc.run import outputs, run_folder
 from hpc.run.model import Judgement, Observation, Run, State
+from hpc.run.run_state import RunState
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
@@ -165,14 +165,13 @@ def is_gathered(run: Run, observation: Observation) -> bool:
     """Whether the database has every shard as it is published now. False where the database cannot
     be read at this moment: `gather` says why."""
     database = Path(run.manifest.database)
-    if not database.exists():
+    if not all(shard.output.verified for shard in observation.shards) or not database.exists():
         return False
     try:
         with duckdb_file.opened(database, read_only=True, wait_s=0.0) as labels:
-            waiting = _not_gathered(labels, run, observation)
+            return not _not_gathered(labels, run, observation)
     except (RunError, OSError, duckdb.Error):
         return False
-    return not waiting and all(shard.output.verified for shard in observation.shards)
 
 
 def _not_gathered(

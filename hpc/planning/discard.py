@@ -21,10 +21,9 @@ import pyarrow.parquet as pq
 from hpc.executors.slurm.client import SlurmError
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile import run_status
-from hpc.reconcile.run_status import Say
 from hpc.run import plan, run_folder, submissions
 from hpc.run.judge import last_change
-from hpc.run.model import Judgement, Phase, Run, State
+from hpc.run.model import Judgement, Phase, Run, Say, State
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError
 from pipeline.model import TOO_SHORT, JsonObject
@@ -136,16 +135,16 @@ def _judged(run: Run, *, lock_is_ours: bool) -> _Fruitless | None:
         return None
     slurm = run_status.slurm_of(run)
     now = run_status.look(run, slurm, lock_is_ours=lock_is_ours)
-    if not now.observation.answered or any(one.state is State.UNKNOWN for one in now.judged):
+    if not now.observation.answered or any(one.state is State.UNKNOWN for one in now.judgements):
         return None
     refused = plan.find_rejection(now.observation) is not None
-    if not refused and not all(_needs_a_person(one) for one in now.judged):
+    if not refused and not all(_needs_a_person(one) for one in now.judgements):
         return None
     try:
         jobs = slurm.jobs(submissions.job_prefix(run)) if slurm else ()
     except SlurmError:
         return None
-    if any(one.state in (State.RUNNING, State.QUEUED) for one in now.judged) or any(
+    if any(one.state in (State.RUNNING, State.QUEUED) for one in now.judgements) or any(
         record.phase is not Phase.ENDED for _, _, record in jobs
     ):
         return _Fruitless(run=run, seconds=None)

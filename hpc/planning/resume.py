@@ -8,10 +8,10 @@ from hpc.database.gather_outputs import forget_run
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile import run_status
-from hpc.reconcile.run_status import RunStatus, Say, look, submit_shards, unsubmitted_shards
-from hpc.report.status_table import RunState
+from hpc.reconcile.run_status import look, submit_shards, unsubmitted_shards
 from hpc.run import outputs, plan, run_folder, submissions
-from hpc.run.model import Run
+from hpc.run.model import Run, Say
+from hpc.run.run_state import RunState, RunStatus
 from pipeline.database import duckdb_file, history
 from pipeline.errors import BusyError
 
@@ -59,7 +59,7 @@ def resume_runs(
 
 def needs_a_person(now: RunStatus) -> bool:
     """Whether nothing of it goes on by itself, or by `supervise`."""
-    if now.state is RunState.COMPLETE or now.is_going_on:
+    if now.state is RunState.COMPLETE or now.is_under_way:
         return False
     return now.state is RunState.BLOCKED or plan.find_rejection(now.observation) is not None
 

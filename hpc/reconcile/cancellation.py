@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from hpc.executors.local.executor import PATIENCE_S as KILL_WAIT_S
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.reconcile.caretaker import CARETAKER, UNDERSTUDY
-from hpc.reconcile.run_status import Say
 from hpc.run import lock_owner, run_folder, submissions
-from hpc.run.model import Phase, Run, TaskRecord
+from hpc.run.model import Phase, Run, Say, TaskRecord
 from pipeline.errors import BusyError, RunError
 
 PATIENCE_S = 120.0

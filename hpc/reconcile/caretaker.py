@@ -15,10 +15,11 @@ from pathlib import Path
 
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.run_status import RunStatus, Say, look
+from hpc.reconcile.run_status import look
 from hpc.run import plan, run_folder
-from hpc.run.model import Run
+from hpc.run.model import Run, Say
 from hpc.run.resources import caretaker_of, megabytes
+from hpc.run.run_state import RunStatus
 from hpc.run.submissions import job_prefix, read_submissions
 from pipeline import files
 from pipeline.errors import BusyError, InputError

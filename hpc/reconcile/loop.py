@@ -11,8 +11,6 @@ from dataclasses import replace
 from hpc.executors.local import executor
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.reconcile.run_status import (
-    RunStatus,
-    Say,
     gather_and_report,
     look,
     resume_submissions,
@@ -20,10 +18,10 @@ from hpc.reconcile.run_status import (
     submit_shards,
     unsubmitted_shards,
 )
-from hpc.report.status_table import posts_done
 from hpc.run import plan, submissions
-from hpc.run.model import Phase, Run, State
+from hpc.run.model import Phase, Run, Say, State
 from hpc.run.retry_policy import policy_of
+from hpc.run.run_state import RunStatus, posts_done
 from pipeline.errors import BusyError
 from pipeline.text import counted
 
@@ -57,11 +55,11 @@ def supervise(
         elif slurm:
             taken, trouble = _take_up(run, slurm, say)
             now = look(run, slurm, lock_is_ours=True) if taken else now
-        failed, _ = plan.resubmittable(now.judged)
+        failed, _ = plan.resubmittable(now.judgements)
         todo = [] if trouble or refusal else sorted({*failed, *unsubmitted_shards(now)})
         no_room = bool(slurm and todo) and _lacks_room(run, now, len(todo))
-        going_on = bool(todo or trouble) or now.is_going_on
-        done = sum(one.state is State.DONE for one in now.judged)
+        going_on = bool(todo or trouble) or now.is_under_way
+        done = sum(one.state is State.DONE for one in now.judgements)
         line = _progress(now, done, trouble, len(todo) if no_room else 0)
         if line != told:
             say(line)
@@ -103,7 +101,7 @@ def _sent(
     try:
         sent = submit_shards(run, slurm, todo, now, say)
     except SlurmError as error:
-        if for_good and not now.is_going_on and now.observation.answered:
+        if for_good and not now.is_under_way and now.observation.answered:
             raise
         say(f"not submitted yet: {error}")
         return False
@@ -127,7 +125,7 @@ def _restart(run: Run, slurm: Slurm, now: RunStatus, say: Say) -> None:
     if not policy_of(run.manifest.retry).restart_stalled:
         return
     by_number = {one.number: one for one in submissions.read_submissions(run)}
-    for judged, shard in zip(now.judged, now.observation.shards, strict=True):
+    for judged, shard in zip(now.judgements, now.observation.shards, strict=True):
         last = shard.attempts[-1] if shard.attempts else None
         if not judged.stalled or last is None or last.restarted or last.array_job_id is None:
             continue
@@ -167,11 +165,11 @@ def _lacks_room(run: Run, now: RunStatus, wanted: int) -> bool:
     """Whether these shards had better be submitted when there is room for them. Submitted now, they
     would wait for whole arrays to end: for the last of their tasks, which may hang for hours, and
     every later failure would queue up behind them, one after another."""
-    return now.is_going_on and bool(room_for(run, now, wanted).after_jobs)
+    return now.is_under_way and bool(room_for(run, now, wanted).after_jobs)
 
 
 def _progress(now: RunStatus, done: int, trouble: str | None, waiting: int) -> str:
-    shards = len(now.judged)
+    shards = len(now.judgements)
     posts = sum(map(posts_done, now.observation.shards))
     line = f"{done:,} of {counted(shards, 'shard')} done, {counted(posts, 'post')}"
     if waiting:

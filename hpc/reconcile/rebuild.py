@@ -69,7 +69,7 @@ def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> 
     done: list[Gathered] = []
     for one in runs:
         now = run_status.look(one, run_status.slurm_of(one), whole=True)
-        done.append(gather_outputs.gather(one, now.observation, now.judged, database=database))
+        done.append(gather_outputs.gather(one, now.observation, now.judgements, database=database))
         say(f"run {one.run_id}: {run_status.describe_gathered(done[-1])}")
     return Gathered(
         rows_before=0,

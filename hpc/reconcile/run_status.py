@@ -1,75 +1,32 @@
 """One look at a run, and the acts that several verbs share: to submit shards, to gather."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
-from hpc.database.gather_outputs import Gathered, gather, is_gathered
+from hpc.database.gather_outputs import Gathered, gather
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.reconcile.observe import observe
-from hpc.report.status_table import RunState, next_command, run_state
 from hpc.run import plan, submissions
 from hpc.run.array_indices import format_indices
 from hpc.run.capacity import Capacity, alive_tasks, capacity
 from hpc.run.judge import judge_all, why_ended
 from hpc.run.model import (
     ArrayPlan,
-    Judgement,
     Limits,
-    Observation,
     ResourceRequest,
     Run,
+    Say,
     State,
     Submission,
 )
 from hpc.run.remedies import explain_remedies, group_by_remedy, needs_limits
 from hpc.run.resources import first_request, resources_of
 from hpc.run.retry_policy import policy_of
+from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 from pipeline.text import counted
-
-Say = Callable[[str], None]
-
-_IF_CONFIGURED_WRONGLY = (
-    "if the configuration was wrong: mend it and submit again (a run without any answer is set "
-    "aside then, unless its name has labels or another run); this one goes on as it was "
-    "configured\n"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """A run as it is now."""
-
-    observation: Observation
-    judged: tuple[Judgement, ...]
-
-    @property
-    def state(self) -> RunState:
-        return run_state(self.judged)
-
-    def next_command(self, run: Run) -> str:
-        """What to type next. Of a run that was refused nothing but force goes on; one that Slurm
-        holds is alive to `resubmit --force`, and has to be ended first."""
-        blocked = [one for one in self.judged if one.state is State.BLOCKED]
-        if self.state is RunState.BLOCKED and all(one.is_held for one in blocked):
-            return f"python -m hpc.cancel {run.folder}"
-        if self.state is not RunState.COMPLETE and plan.find_rejection(self.observation):
-            return next_command(run, RunState.BLOCKED)
-        return next_command(run, self.state)
-
-    def what_next(self, run: Run) -> str:
-        """For a person: what to type next, or that there is nothing."""
-        if self.state is RunState.COMPLETE and is_gathered(run, self.observation):
-            return f"nothing is left to do: every post has its row in {run.manifest.database}"
-        refused = not self.is_going_on and plan.find_rejection(self.observation)
-        hint = refused and not any(one.output.verified for one in self.observation.shards)
-        return f"{_IF_CONFIGURED_WRONGLY if hint else ''}next: {self.next_command(run)}"
-
-    @property
-    def is_going_on(self) -> bool:
-        return self.state in (RunState.RUNNING, RunState.UNKNOWN)
 
 
 def slurm_of(run: Run) -> Slurm | None:
@@ -83,7 +40,7 @@ def look(
     observation = observe(run, slurm, whole=whole, lock_is_ours=lock_is_ours)
     grace = timedelta(seconds=run.cluster["grace_seconds"])
     judged = judge_all(observation, grace=grace, policy=policy_of(run.manifest.retry))
-    return RunStatus(observation, judged)
+    return RunStatus(run=run, observation=observation, judgements=judged)
 
 
 def arrays_for(
@@ -126,7 +83,7 @@ def room_for(run: Run, now: RunStatus, wanted: int) -> Capacity:
     """How many of `wanted` more tasks may start beside those that are alive."""
     return capacity(
         [one for one in submissions.read_submissions(run) if one.released_at],
-        alive_tasks(now.observation, now.judged),
+        alive_tasks(now.observation, now.judgements),
         wanted=wanted,
         max_parallel=run.cluster["max_parallel"],
         ends_to_come=plan.jobs_to_wait_for(now.observation),
@@ -147,7 +104,7 @@ def _usable(limits: Limits, exclude: str | None) -> Limits:
 
 
 def unsubmitted_shards(now: RunStatus) -> tuple[int, ...]:
-    return tuple(one.index for one in now.judged if one.state is State.PLANNED)
+    return tuple(one.index for one in now.judgements if one.state is State.PLANNED)
 
 
 def resume_submissions(run: Run, slurm: Slurm, say: Say) -> tuple[Submission, ...]:
@@ -183,7 +140,7 @@ def submit_shards(
         for shard in shards
     }
     plans = arrays_for(run, slurm, now, shards, override)
-    for line in explain_remedies(plans, now.judged):
+    for line in explain_remedies(plans, now.judgements):
         say(line)
     try:
         sent = submit.submit_arrays(run, slurm, plans, crashed, forced=forced)
@@ -241,7 +198,7 @@ def describe_submission(one: Submission) -> str:
 
 def gather_and_report(run: Run, now: RunStatus, say: Say) -> Gathered:
     """Gathers, and says what came of it."""
-    gathered = gather(run, now.observation, now.judged)
+    gathered = gather(run, now.observation, now.judgements)
     say(describe_gathered(gathered))
     for line in gathered.rejected:
         say(line)

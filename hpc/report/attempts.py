@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hpc.executors.local import executor
-from hpc.reconcile.run_status import RunStatus
 from hpc.report import terminal
 from hpc.report.terminal import one_line, printable
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
+from hpc.run.run_state import RunStatus
 from pipeline.run_files.manifest import log_path, server_log_path
 
 NEEDS_SOMEBODY = (State.FAILED, State.BLOCKED)
@@ -19,7 +19,7 @@ NEEDS_SOMEBODY = (State.FAILED, State.BLOCKED)
 def unfinished_shards(now: RunStatus) -> list[tuple[int, ...]]:
     """The shards that are failed or blocked, in groups that say the same."""
     groups: dict[tuple[object, ...], list[int]] = {}
-    for one, facts in zip(now.judged, now.observation.shards, strict=True):
+    for one, facts in zip(now.judgements, now.observation.shards, strict=True):
         if one.state in NEEDS_SOMEBODY:
             groups.setdefault(_what_happened(one, facts), []).append(one.index)
     return [tuple(group) for group in groups.values()]
@@ -41,7 +41,7 @@ def lines(
     run: Run, now: RunStatus, index: int, count: int, *, last_only: bool = False
 ) -> list[str]:
     """For a person. `count` lines at most of a traceback or a log; `last_only`: one attempt."""
-    judged, facts = now.judged[index], now.observation.shards[index]
+    judged, facts = now.judgements[index], now.observation.shards[index]
     cause = f" ({judged.cause})" if judged.cause else ""
     message = f": {one_line(judged.message)}" if judged.message else ""
     told = [f"shard {index}: {judged.state}{cause}{message}"]
@@ -60,7 +60,7 @@ def document(
     run: Run, now: RunStatus, index: int, count: int, *, last_only: bool = False
 ) -> dict[str, Any]:
     """For a program."""
-    judged, facts = now.judged[index], now.observation.shards[index]
+    judged, facts = now.judgements[index], now.observation.shards[index]
     chosen = facts.attempts[-1:] if last_only else facts.attempts
     return {
         "index": index,

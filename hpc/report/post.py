@@ -1,13 +1,14 @@
 """Why one post has no label, in words: which run, which shard, which attempts, what state."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
-from hpc.reconcile import run_status
 from hpc.run.judge import why_ended
 from hpc.run.model import Phase, Run
+from hpc.run.run_state import RunStatus
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
 from pipeline.config.run_config import Config
@@ -17,14 +18,18 @@ from pipeline.sql import file_list, quoted
 
 
 def describe_post(
-    settings: Config, source: Source, runs: list[Run], uri: str
+    settings: Config, source: Source, runs: list[Run], uri: str, look: Callable[[Run], RunStatus]
 ) -> tuple[int, list[str]]:
-    """0 and what its row says, or 1 and why there is none."""
+    """Return 0 and what the post's row says, or 1 and why there is no row.
+
+    Args:
+        look: observes and judges a run, with the attempts of shards that are done.
+    """
     is_there, lines = _in_backlog(source, uri)
     row, found = _row(settings, uri)
     lines += found
     for run, index in _shards_of(runs, uri):
-        lines += _in_shard(run, index)
+        lines += _in_shard(look(run), index)
     if not row and len(lines) == 2:
         submit = "python -m hpc.submit, with --backfill if it is old"
         missing = "submit takes what is in the backlog"
@@ -80,11 +85,10 @@ def _shards_of(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
     return found
 
 
-def _in_shard(run: Run, index: int) -> list[str]:
-    now = run_status.look(run, run_status.slurm_of(run), whole=True)
-    judged, facts = now.judged[index], now.observation.shards[index]
+def _in_shard(now: RunStatus, index: int) -> list[str]:
+    judged, facts = now.judgements[index], now.observation.shards[index]
     cause = f" ({judged.cause})" if judged.cause else ""
-    lines = [f"run {run.run_id} has it in shard {index}, which is {judged.state}{cause}"]
+    lines = [f"run {now.run.run_id} has it in shard {index}, which is {judged.state}{cause}"]
     lines += [f"  {judged.message}"] if judged.message else []
     for attempt in facts.attempts:
         job = f"task {attempt.task}, " if attempt.task else ""

@@ -1,56 +1,16 @@
-"""What a run amounts to: its state, its counts, as a table and as JSON. Pure."""
+"""A run as a table for people and as JSON for programs. Pure."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Any
 
 from hpc.report.usage import Usage, usage_line, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
+from hpc.run.model import Judgement, Observation, Run, State
+from hpc.run.run_state import RunState, posts_done, run_state
 from pipeline.text import counted
-
-
-class RunState(StrEnum):
-    COMPLETE = "complete"
-    RUNNING = "running"
-    UNKNOWN = "unknown"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-    PLANNED = "planned"
-
-
-EXIT_CODE: dict[RunState, int] = {
-    RunState.COMPLETE: 0,
-    RunState.RUNNING: 3,
-    RunState.UNKNOWN: 3,
-    RunState.BLOCKED: 1,
-    RunState.FAILED: 1,
-    RunState.PLANNED: 1,
-}
-
-# The first of these that some shard is in is the run's.
-_ORDER = (
-    (State.RUNNING, RunState.RUNNING),
-    (State.QUEUED, RunState.RUNNING),
-    (State.UNKNOWN, RunState.UNKNOWN),
-    (State.FAILED, RunState.FAILED),
-    (State.PLANNED, RunState.PLANNED),
-    (State.BLOCKED, RunState.BLOCKED),
-)
-
-
-def run_state(judged: Sequence[Judgement]) -> RunState:
-    """A run is under way as long as any of its shards is."""
-    states = {one.state for one in judged}
-    return next((told for state, told in _ORDER if state in states), RunState.COMPLETE)
-
-
-def posts_done(shard: ShardFacts) -> int:
-    """Posts that have their answer, published or in a checkpoint part."""
-    return shard.posts if shard.output.verified else shard.rows
 
 
 def document(run: Run, observation: Observation, judged: Sequence[Judgement]) -> dict[str, Any]:
@@ -183,19 +143,6 @@ def _troubles(observation: Observation, judged: Sequence[Judgement]) -> list[str
     most = sorted(found.values(), key=len, reverse=True)[:2]
     lines = [one[0] + (f" (and {len(one) - 1} more alike)" if one[1:] else "") for one in most]
     return ["", *lines] if lines else []
-
-
-def next_command(run: Run, state: RunState) -> str:
-    """What to type next."""
-    run_id = run.folder
-    return {
-        RunState.COMPLETE: f"python -m hpc.gather {run_id}",
-        RunState.RUNNING: f"python -m hpc.supervise {run_id}",
-        RunState.UNKNOWN: f"python -m hpc.status {run_id}",
-        RunState.BLOCKED: f"python -m hpc.resubmit --force {run_id}",
-        RunState.FAILED: f"python -m hpc.resubmit {run_id}",
-        RunState.PLANNED: f"python -m hpc.supervise {run_id}",
-    }[state]
 
 
 def _shortened(indices: str, longest: int = 60) -> str:

@@ -1,6 +1,6 @@
 """Runs, submissions and attempts as values. Their meaning is in `hpc.run.judge`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,9 @@ from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.output import Verdict
+
+# Shows one message to a person.
+Say = Callable[[str], None]
 
 
 class State(StrEnum):

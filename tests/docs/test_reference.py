@@ -3,9 +3,9 @@
 import re
 
 from hpc.audit import MEANING
-from hpc.report.status_table import EXIT_CODE
 from hpc.run.model import State
 from hpc.run.plan import REMEDY
+from hpc.run.run_state import EXIT_CODE
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from tests.docs.pages import read

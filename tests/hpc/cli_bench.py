@@ -105,7 +105,7 @@ class Bench:
         now = run_status.look(run_folder.load(self.runs()[-1]), None)
         return [
             (str(one.state), one.cause and str(one.cause), len(facts.attempts))
-            for one, facts in zip(now.judged, now.observation.shards, strict=True)
+            for one, facts in zip(now.judgements, now.observation.shards, strict=True)
         ]
 
     def runs(self) -> list[Path]:

@@ -129,7 +129,7 @@ class Lab:
 
     def gather(self, run: Run) -> None:
         now = run_status.look(run, None, lock_is_ours=True)
-        gather_outputs.gather(run, now.observation, now.judged)
+        gather_outputs.gather(run, now.observation, now.judgements)
 
     def finish(self, run: Run) -> None:
         self.publish(run)

@@ -26,7 +26,7 @@ OTHER = "20240602T120000-valence-89abcdef"
 
 def gather(run: Run) -> Gathered:
     now = run_status.look(run, None, whole=True)
-    return gather_outputs.gather(run, now.observation, now.judged)
+    return gather_outputs.gather(run, now.observation, now.judgements)
 
 
 def counted(before: int, added: int, after: int, **more: Any) -> Gathered:
@@ -142,7 +142,7 @@ def test_an_output_with_a_damaged_page_is_set_aside_and_its_shard_is_not_done(
     assert not path.exists()
     assert path.with_name("00000.parquet.damaged").exists()
     now = run_status.look(run, None)
-    assert [str(one.state) for one in now.judged] == ["planned", "done"]
+    assert [str(one.state) for one in now.judgements] == ["planned", "done"]
 
 
 def test_a_damaged_output_of_a_gathered_shard_takes_no_labels_away(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def uris_of(run: Run) -> list[list[str]]:
 
 def bring_in(run: Run) -> None:
     now = run_status.look(run, None)
-    gather(run, now.observation, now.judged)
+    gather(run, now.observation, now.judgements)
 
 
 def test_every_row_of_the_backlog_is_accounted_for(bench: Bench) -> None:

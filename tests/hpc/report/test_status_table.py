@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc.reconcile.run_status import RunStatus
 from hpc.report import status_table
-from hpc.report.status_table import EXIT_CODE, RunState, run_state
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from hpc.run.next_step import NextStep, next_command, next_step
+from hpc.run.run_state import EXIT_CODE, RunState, RunStatus, run_state
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict
@@ -39,6 +39,10 @@ def attempt(number: int, index: int, *, started_min_ago: float | None) -> Attemp
         number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=NOW,
         record=TaskRecord(phase=Phase.ACTIVE, slurm_state="RUNNING", started_at=started),
     )  # fmt: skip
+
+
+def status_of(run: Run, *judgements: Judgement) -> RunStatus:
+    return RunStatus(run=run, observation=observed(FACTS), judgements=judgements)
 
 
 def observed(facts: list[ShardFacts]) -> Observation:
@@ -273,24 +277,34 @@ def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -
         RunState.FAILED: 1,
         RunState.PLANNED: 1,
     }
-    assert {state: status_table.next_command(run, state) for state in RunState} == {
-        RunState.COMPLETE: f"python -m hpc.gather {run.folder}",
-        RunState.RUNNING: f"python -m hpc.supervise {run.folder}",
-        RunState.UNKNOWN: f"python -m hpc.status {run.folder}",
-        RunState.BLOCKED: f"python -m hpc.resubmit --force {run.folder}",
-        RunState.FAILED: f"python -m hpc.resubmit {run.folder}",
-        RunState.PLANNED: f"python -m hpc.supervise {run.folder}",
+    by_run_state = {whole: shard for shard, whole in PRECEDENCE}
+    steps = {
+        state: next_command(status_of(run, judgement(0, by_run_state[state]))) for state in RunState
     }
+    assert {state: (step.verb, step.options) for state, step in steps.items()} == {
+        RunState.COMPLETE: ("gather", ()),
+        RunState.RUNNING: ("supervise", ()),
+        RunState.UNKNOWN: ("status", ()),
+        RunState.BLOCKED: ("resubmit", ("--force",)),
+        RunState.FAILED: ("resubmit", ()),
+        RunState.PLANNED: ("supervise", ()),
+    }
+
+
+def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run: Run) -> None:
+    status = status_of(run, judgement(0, State.DONE))
+    assert next_step(status, is_gathered=False) == NextStep(verb="gather")
+    assert next_step(status, is_gathered=True) == NextStep(verb=None)
 
 
 def test_what_slurm_holds_is_cancelled_first_for_it_is_alive_to_resubmit(run: Run) -> None:
     held = replace(judgement(0, State.BLOCKED), rule=3)
     cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
     done = judgement(2, State.DONE)
-    cancel = f"python -m hpc.cancel {run.folder}"
-    assert RunStatus(observed(FACTS), (held, done)).next_command(run) == cancel
-    force = f"python -m hpc.resubmit --force {run.folder}"
-    assert RunStatus(observed(FACTS), (held, cancelled)).next_command(run) == force
+    assert next_command(status_of(run, held, done)) == NextStep(verb="cancel")
+    assert next_command(status_of(run, held, cancelled)) == NextStep(
+        verb="resubmit", options=("--force",)
+    )
 
 
 def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:

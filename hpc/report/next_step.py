@@ -1,0 +1,41 @@
+"""The next command, as a person types it."""
+
+import shlex
+
+from hpc.run.model import Run
+from hpc.run.next_step import NextStep, next_command, next_step
+from hpc.run.run_state import RunStatus
+
+_IF_CONFIGURED_WRONGLY = (
+    "if the configuration was wrong: mend it and submit again (a run without any answer is set "
+    "aside then, unless its name has labels or another run); this one goes on as it was "
+    "configured\n"
+)
+
+
+def command(verb: str, run: Run, *options: str) -> str:
+    """Return a command about a run, ready to be pasted into a shell."""
+    return f"python -m hpc.{' '.join([verb, *options, shlex.quote(str(run.folder))])}"
+
+
+def describe_next_command(status: RunStatus) -> str:
+    """Return the command to type next, whether or not anything is left to gather."""
+    return _command(status.run, next_command(status))
+
+
+def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
+    """Return what to do next, or that nothing is left to do.
+
+    Args:
+        status: the run as it is now.
+        is_gathered: whether the database has every shard as it is published now.
+    """
+    step = next_step(status, is_gathered=is_gathered)
+    if step.verb is None:
+        return f"nothing is left to do: every post has its row in {status.run.manifest.database}"
+    hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
+    return f"{hint}next: {_command(status.run, step)}"
+
+
+def _command(run: Run, step: NextStep) -> str:
+    return command(step.verb or "status", run, *step.options)
