@@ -26,6 +26,7 @@ from hpc.run.model import Run
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.run_files import manifest, output
 from pipeline.run_files.checkpoint import part_schema
+from pipeline.run_files.output import ShardLabels
 
 CONFIG = """\
 name: bench
@@ -141,11 +142,13 @@ def publish(run: Run, index: int) -> None:
         run.folder,
         run.manifest,
         index,
-        posts=posts,
-        answers=pa.table(answers, schema=part_schema(classifier.columns)),
-        columns=classifier.columns,
-        model=classifier.model,
-        attempt=1,
+        ShardLabels(
+            posts=posts,
+            answers=pa.table(answers, schema=part_schema(classifier.columns)),
+            columns=classifier.columns,
+            model=classifier.model,
+            attempt=1,
+        ),
     )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.model import COUNT, Column
+from pipeline.model import Column, ColumnKind
 
 
 def counted(columns: Iterable[Column]) -> tuple[str, ...]:
-    return tuple(column.name for column in columns if column.kind == COUNT)
+    return tuple(column.name for column in columns if column.kind == ColumnKind.COUNT)
 
 
 def summed(table: pa.Table, names: Iterable[str]) -> dict[str, int]:

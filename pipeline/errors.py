@@ -1,4 +1,4 @@
-"""The errors that cross a room, each with the exit code or the cause that it means."""
+"""Define the errors that cross modules, each with its exit code or its cause."""
 
 from enum import StrEnum
 
@@ -12,11 +12,11 @@ class RunError(Exception):
 
 
 class BusyError(RunError):
-    """Another process holds what is needed: nothing is wrong, later will do."""
+    """Another process holds what is needed. Nothing is wrong: try again later."""
 
 
 class Cause(StrEnum):
-    """Why a shard is not done. The remedy of each is in `hpc.run.plan`."""
+    """Why a shard is not done. `hpc.run.plan` maps each cause to its remedy."""
 
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
@@ -31,13 +31,7 @@ class Cause(StrEnum):
 
 
 class TaskError(Exception):
-    """Ends a task; its cause and message become the task's last words.
-
-    Args:
-        blames_post: the post in hand may be what ended the task, and may end the next one too.
-        stops_run: the other shards would fare no better, and should not be tried. Left out, it is
-            so exactly where the cause is `refused`.
-    """
+    """Ends a task; its cause and message become the task's last words."""
 
     def __init__(
         self,
@@ -47,6 +41,15 @@ class TaskError(Exception):
         blames_post: bool = False,
         stops_run: bool | None = None,
     ) -> None:
+        """Create the error.
+
+        Args:
+            cause: why the task ends.
+            message: what a person reads.
+            blames_post: the post in flight may have ended the task, and may end the next one too.
+            stops_run: the other shards would fail in the same way and should not be tried. By
+                default True exactly if the cause is `refused`.
+        """
         super().__init__(message)
         self.cause = cause
         self.blames_post = blames_post

@@ -1,12 +1,14 @@
-"""Posts, labels and runs as values; everything here is frozen and compares by content."""
+"""Define posts, answers, label columns and work orders: frozen values, compared by content."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
-# The reason of a post that is not worth asking about: nothing was paid for it.
+# The reason of a post that is too short to be sent: nothing was paid for it.
 TOO_SHORT = "text_too_short"
 
 LabelValue = str | float | int | bool | None
@@ -14,7 +16,7 @@ LabelValue = str | float | int | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One post to label. `uri` is the only identity; row order never is."""
+    """One post to label. `uri` is its only identity; row order never is."""
 
     uri: str
     text: str
@@ -22,47 +24,68 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one post: label values by column, or the reason why there are none.
-
-    `facts` are columns that hold either way, such as the tokens that were used; `raw` is the
-    service's response as it came, kept where the classifier's `keep_raw` says so.
-    """
+    """What a classifier found out about one post: labels, or the reason why there are none."""
 
     uri: str
     values: Mapping[str, LabelValue] | None = None
+    """The label values by column; None if the post could not be labelled."""
     reason: str | None = None
+    """Why the post could not be labelled; None if it was."""
     facts: Mapping[str, LabelValue] = field(default_factory=dict)
+    """Columns that hold a value either way, such as the tokens that were used."""
     raw: str | None = None
+    """The service's response, unchanged; kept if the classifier's `keep_raw` says so."""
+
+
+class ColumnKind(StrEnum):
+    """The type of a label column's values."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    INTEGER = "integer"
+    FLAG = "flag"
+    COUNT = "count"
+    """What an answer cost, such as tokens. May be missing; summed up for `status`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindTypes:
+    """How Python, Arrow and DuckDB hold the values of one kind of column."""
+
+    python: tuple[type, ...]
+    arrow: pa.DataType
+    duckdb: str
+    """The type's name as DuckDB's DESCRIBE prints it."""
+    limit: float = sys.float_info.max
+    """Absolute values must be below this."""
+
+
+KIND_TYPES = {
+    ColumnKind.TEXT: KindTypes(python=(str,), arrow=pa.string(), duckdb="VARCHAR"),
+    ColumnKind.NUMBER: KindTypes(python=(int, float), arrow=pa.float64(), duckdb="DOUBLE"),
+    ColumnKind.INTEGER: KindTypes(python=(int,), arrow=pa.int64(), duckdb="BIGINT", limit=2**63),
+    ColumnKind.FLAG: KindTypes(python=(bool,), arrow=pa.bool_(), duckdb="BOOLEAN"),
+    # Unsigned, so that a database can tell a cost from a label.
+    ColumnKind.COUNT: KindTypes(python=(int,), arrow=pa.uint32(), duckdb="UINTEGER", limit=2**32),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a classifier. `kind` is text, number, integer, flag or count.
-
-    A `fact` is no label: it holds without one, and is unknown in what a version of the classifier
-    wrote that did not know it yet. A count is one that says what an answer cost, such as tokens:
-    it may be left out where it is not known, and is summed up for `status`. Unsigned, by which a
-    database tells it from a label.
-    """
+    """One column that a classifier adds to an output."""
 
     name: str
-    kind: str
+    kind: ColumnKind
     fact: bool = False
+    """Whether the column is no label but holds a value without one too.
+
+    Parts that an older version of the classifier wrote may lack a fact; it is unknown there.
+    """
 
     def arrow(self) -> pa.Field:
-        return pa.field(self.name, _ARROW[self.kind])
+        """Return the column as a field of an Arrow schema."""
+        return pa.field(self.name, KIND_TYPES[self.kind].arrow)
 
-
-COUNT = "count"
-LARGEST_COUNT = 2**32 - 1
-
-_ARROW = {
-    "text": pa.string(),
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "flag": pa.bool_(),
-    COUNT: pa.uint32(),
-}
 
 UTC_TIMESTAMP = pa.timestamp("us")
 
@@ -81,7 +104,7 @@ ENVELOPE = [
     pa.field("label_timestamp", UTC_TIMESTAMP, nullable=False),
 ]
 
-# In checkpoint parts; published beside the output, never among the labels.
+# Responses are kept in checkpoint parts and published beside the output, never among the labels.
 RAW = pa.field("response", pa.string())
 RAW_SCHEMA = pa.schema([ENVELOPE[0], ENVELOPE[-1], RAW])  # uri, label_timestamp, response
 
@@ -93,21 +116,22 @@ PROVENANCE = [
     pa.field("config_hash", pa.string(), nullable=False),
 ]
 
-SUPERSEDED_AT = "superseded_at"  # of a row that was replaced, in `superseded_<name>`
+# When a row was replaced, in table `superseded_<name>`.
+SUPERSEDED_AT = "superseded_at"
 
-# What no label column may be called: two of one name in a part or a table are none that can be
-# read. In lower case, as DuckDB compares names.
+# The names that no label column may have: a part or a table with two columns of one name cannot
+# be read. In lower case, as DuckDB compares names.
 RESERVED = frozenset({*(field.name for field in (*ENVELOPE, *PROVENANCE, RAW)), SUPERSEDED_AT})
 
 
 def output_schema(columns: tuple[Column, ...]) -> pa.Schema:
-    """An output's columns: the lab's envelope, the classifier's labels, where they came from."""
+    """Return an output's columns: the lab's envelope, the labels, and their provenance."""
     return pa.schema([*ENVELOPE, *(column.arrow() for column in columns), *PROVENANCE])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One input file of a run. Timestamps are ISO 8601 text, UTC."""
+    """One input file of a run. Timestamps are ISO 8601 text in UTC."""
 
     index: int
     posts: int
@@ -118,30 +142,30 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkOrder:
-    """All that crosses to a node: strings and numbers.
-
-    `attempt` is the submission's number; `array_task_index` the shard's index within its array
-    (the same, unless the run needed more than one array). `crashed` lists the shard's earlier
-    attempts that crashed, as "1,3": the posts that they had in hand are suspects.
-    """
+    """All that a task is given on a node: strings and numbers."""
 
     run_dir: str
     shard_index: int
     array_task_index: int
+    """The shard's index within its array: `shard_index`, unless a run needs several arrays."""
     attempt: int
+    """The number of the submission."""
     parallel_tasks: int
+    """How many tasks of the run may be at work at once, this one included."""
     crashed: str = ""
+    """The shard's earlier attempts that crashed, such as "1,3": they name the suspects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """In an output's footer: what the output is the answer to. Equal receipts, same question."""
+    """Identifies, in an output's footer, the run, shard and input that the output answers."""
 
     run_id: str
     shard_index: int
     input_sha256: str
 
     def metadata(self) -> dict[str, str]:
+        """Return the receipt as keys and values of a Parquet footer."""
         return {
             "hpc.run_id": self.run_id,
             "hpc.shard_index": str(self.shard_index),

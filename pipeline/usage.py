@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.section import Section
-from pipeline.model import COUNT, LARGEST_COUNT, Column, JsonObject
+from pipeline.model import KIND_TYPES, Column, ColumnKind, JsonObject
 
 PROMPT, COMPLETION, CACHED = "llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens"
 # Cached: of the prompt tokens, those that the server had in its prefix cache. Commercial ones bill
 # them at a half to a tenth, and our prompts are made for that cache: the post comes last.
 _NAMES = (PROMPT, COMPLETION, CACHED)
-COLUMNS = tuple(Column(name, COUNT) for name in _NAMES)
+COLUMNS = tuple(Column(name, ColumnKind.COUNT) for name in _NAMES)
 # No context is that long: what is more is no count of one reply's tokens.
 _LARGEST_OF_A_REPLY = 100_000_000
 PRICES = ("prompt", "completion", "cached")
@@ -51,7 +51,8 @@ def summed(replies: Iterable[Tokens]) -> dict[str, int]:
     parts = list(replies)
     known = [name for name in _NAMES if parts and all(name in part for part in parts)]
     sums = {name: sum(part[name] for part in parts) for name in known}
-    return {name: total for name, total in sums.items() if total <= LARGEST_COUNT}
+    limit = KIND_TYPES[ColumnKind.COUNT].limit
+    return {name: total for name, total in sums.items() if total < limit}
 
 
 def share(tokens: Tokens, *, posts: int, nth: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import log_path, work_path
 from pipeline.run_files.output import Verdict
-from pipeline.worker.crash_journal import trials_by_attempt
+from pipeline.worker.crash_journal import solo_attempts_by_attempt
 
 ANSWERED = ".slurm-answered"
 
@@ -134,7 +134,7 @@ _NO_TRACE = _Trace({}, {})
 
 def _trace(run: Run, index: int) -> _Trace:
     folder = work_path(run.folder, index)
-    return _Trace(rows_by_attempt(folder), trials_by_attempt(folder))
+    return _Trace(rows_by_attempt(folder), solo_attempts_by_attempt(folder))
 
 
 def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | None:

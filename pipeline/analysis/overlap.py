@@ -7,17 +7,17 @@ from typing import Any
 import duckdb
 
 from pipeline.database.label_tables import labels_table
-from pipeline.model import ENVELOPE, PROVENANCE, Column
+from pipeline.model import ENVELOPE, PROVENANCE, Column, ColumnKind
 from pipeline.sql import literal, quoted
 
 # DuckDB's types of label columns; another package's classifier may have made narrower ones.
 _KINDS = {
-    **dict.fromkeys(("DOUBLE", "FLOAT"), "number"),
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), "integer"),
-    "BOOLEAN": "flag",
-    "VARCHAR": "text",
+    **dict.fromkeys(("DOUBLE", "FLOAT"), ColumnKind.NUMBER),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
+    "BOOLEAN": ColumnKind.FLAG,
+    "VARCHAR": ColumnKind.TEXT,
 }
-NUMBERS = ("number", "integer")
+NUMBERS = (ColumnKind.NUMBER, ColumnKind.INTEGER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.config.section import Section
-from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.model import Answer, Column, ColumnKind, JsonObject, Post
 
 # The thresholds that VADER's authors give for the compound score.
 POSITIVE, NEGATIVE = 0.05, -0.05
@@ -16,7 +16,7 @@ POSITIVE, NEGATIVE = 0.05, -0.05
 class Valence(Classifier):
     """`compound` in [-1, 1] and `valence_label` (positive | neutral | negative)."""
 
-    columns = (Column("compound", "number"), Column("valence_label", "text"))
+    columns = (Column("compound", ColumnKind.NUMBER), Column("valence_label", ColumnKind.TEXT))
 
     @classmethod
     def freeze(cls, section: Section) -> JsonObject:

@@ -37,6 +37,7 @@ class Heartbeat:
 
 
 def path_of(folder: Path, attempt: int) -> Path:
+    """Return the heartbeat file of an attempt in a shard's work folder."""
     return folder / f"{attempt:04d}{_ENDING}"
 
 
@@ -57,32 +58,35 @@ def read(folder: Path, attempt: int) -> Heartbeat | None:
 
 
 def clear(folder: Path) -> None:
-    """Removes those of a shard that is published; a life that still runs writes its own again."""
+    """Delete the heartbeats of a published shard; a task that still runs writes its own again."""
     for path in (*folder.glob(f"[0-9]*{_ENDING}"), *folder.glob(f".tmp-*{_ENDING}")):
         path.unlink(missing_ok=True)
 
 
 class HeartbeatWriter:
-    """Beats when told of the time, at most every HEARTBEAT_SECONDS.
-
-    Args:
-        rows: answered before this life.
-        trouble: what is going wrong at the moment, without any key.
-        spent: what all answers so far cost; asked at every beat.
-    """
+    """Writes the heartbeat of one task, at most every HEARTBEAT_SECONDS."""
 
     def __init__(
         self,
-        folder: Path,
+        path: Path,
         *,
-        attempt: int,
         posts: int,
         rows: int,
         node: str,
         trouble: Callable[[], str],
         spent: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        self._path = path_of(folder, attempt)
+        """Write the first heartbeat.
+
+        Args:
+            path: the attempt's file, `path_of`.
+            posts: how many posts the shard has.
+            rows: how many were answered before this process began.
+            node: the node's name.
+            trouble: returns what is going wrong at the moment, without any key; '' for nothing.
+            spent: returns what all answers so far cost; called at every beat.
+        """
+        self._path = path
         self._posts = posts
         self._rows = rows
         self._node = node
@@ -94,7 +98,12 @@ class HeartbeatWriter:
         self.beat(now)
 
     def tick(self, now: float, rows: int) -> None:
-        """`now` by the monotonic clock. Called for every answer, so nearly nothing."""
+        """Beat if it is time to; called for every answer, so it costs next to nothing.
+
+        Args:
+            now: seconds on the monotonic clock.
+            rows: how many posts are answered.
+        """
         if rows != self._rows:
             self._rows = rows
             self._progress = now
@@ -102,25 +111,28 @@ class HeartbeatWriter:
             self.beat(now)
 
     def beat(self, now: float) -> None:
+        """Write the heartbeat; `now` is in seconds on the monotonic clock."""
         self._due = now + HEARTBEAT_SECONDS
-        since, rows, before = self._beats[0]
+        since, rows_before, spent_before = self._beats[0]
         spent = self._spent()
         self._beats.append((now, self._rows, spent))
+        elapsed = now - since
         written_at = datetime.now(UTC)
         beat = Heartbeat(
             written_at=written_at,
             progress_at=written_at - timedelta(seconds=now - self._progress),
             rows=self._rows,
             posts=self._posts,
-            rate_per_minute=round(60 * (self._rows - rows) / (now - since), 1)
-            if now > since
+            rate_per_minute=round(60 * (self._rows - rows_before) / elapsed, 1)
+            if elapsed > 0
             else 0.0,
             last_error=self._trouble()[:LONGEST_ERROR],
             node=self._node,
             counts=spent,
-            counts_per_minute=cost_columns.per_minute(spent, before, now - since),
+            counts_per_minute=cost_columns.per_minute(spent, spent_before, elapsed),
         )
-        # Only a sign: a full disk or a cleared folder must not end a task that can still work.
+        # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task
+        # that can still work.
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with files.appearing_whole(self._path, sync=False) as temporary:

@@ -1,13 +1,13 @@
-"""Why a task died, in its own words: what Slurm's FAILED cannot tell."""
+"""Record why a task ended, in its own words: Slurm's FAILED does not say it."""
 
+import contextlib
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from pipeline import files, out_of_memory
 from pipeline.errors import Cause, InputError, TaskError
@@ -61,55 +61,67 @@ def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
     return None
 
 
-class LastWordsWriter:
-    """Around a task's work: writes the last words of an exception and ends the task with code 1.
+@contextlib.contextmanager
+def recorded(run_dir: Path, attempt: int, index: int, node: str) -> Iterator["LastWordsWriter"]:
+    """Record an exception of the block as the task's last words, and end the task with code 1.
 
-    The exception goes no further: submitit would print and pickle it, unredacted. What is not
-    an error (SystemExit, KeyboardInterrupt) leaves no words.
+    The exception itself goes no further, because submitit would print and pickle it unredacted.
+    SystemExit and KeyboardInterrupt are not errors: they leave no last words.
+
+    Raises:
+        SystemExit: with code 1, in place of the exception.
     """
+    writer = LastWordsWriter(path_of(run_dir, attempt, index), node)
+    # After a requeue of the same attempt, the last words of the former process no longer count.
+    writer.path.unlink(missing_ok=True)
+    try:
+        yield writer
+    except Exception as error:  # noqa: BLE001 - whatever ended the task is recorded
+        writer.write(error)
+        raise SystemExit(1) from None
 
-    def __init__(self, run_dir: Path, attempt: int, index: int, node: str) -> None:
-        self._path = path_of(run_dir, attempt, index)
+
+class LastWordsWriter:
+    """Writes the last words of one task. Set `redact` as soon as the key is known."""
+
+    def __init__(self, path: Path, node: str) -> None:
+        """Take the file to write and the node's name."""
+        self.path = path
         self._node = node
         self.redact: Callable[[str], str] = str
 
-    def __enter__(self) -> "LastWordsWriter":
-        # A requeued life of the same attempt must not be judged by its forerunner's words.
-        self._path.unlink(missing_ok=True)
-        return self
+    def write(self, error: Exception) -> None:
+        """Write the error to stderr and to the file, both without the key.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not isinstance(error, Exception):
-            return
-        shown = self._shown("".join(traceback.format_exception(error)))
+        A full disk is reported on stderr only.
+        """
+        shown = self._redacted("".join(traceback.format_exception(error)))
         print(shown, file=sys.stderr, flush=True)
         words = LastWords(
             cause=cause_of(error),
-            message=self._shown(str(error) or type(error).__name__),
+            message=self._redacted(str(error) or type(error).__name__),
             traceback=shown[-LONGEST_TRACEBACK:],
             node=self._node,
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
             stops_run=stops_run(error),
         )
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(self._path, asdict(words))
-        except OSError as full:
-            print(f"{self._path}: not written: {full}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(self.path, asdict(words))
+        except OSError as failure:
+            print(f"{self.path}: not written: {failure}", file=sys.stderr, flush=True)
 
-    def _shown(self, text: str) -> str:
-        """Without the key, and writable: half a surrogate pair, as of a path that is not UTF-8,
-        would end the writing of the words with an error that Python prints, unredacted."""
+    def _redacted(self, text: str) -> str:
+        """Return the text without the key and without half surrogate pairs.
+
+        A path that is not UTF-8 contains such halves. Writing one would raise an error, which
+        Python would print unredacted.
+        """
         return self.redact(text).encode(errors="backslashreplace").decode()
 
 
 def cause_of(error: Exception) -> Cause:
+    """Return why a task that ended with this error has failed."""
     if isinstance(error, TaskError):
         return error.cause
     if isinstance(error, InputError):
@@ -120,11 +132,12 @@ def cause_of(error: Exception) -> Cause:
 
 
 def stops_run(error: Exception) -> bool:
+    """Return whether the run's other shards would fail in the same way."""
     return error.stops_run if isinstance(error, TaskError) else isinstance(error, InputError)
 
 
 def blames_post(error: BaseException) -> bool:
-    """Whether a classifier that ended so may have been ended by the post it had in hand."""
+    """Return whether the post in flight may be why a classifier ended with this error."""
     if isinstance(error, TaskError):
         return error.blames_post
     # SystemExit and KeyboardInterrupt: a library that ends the process for one bad text.

@@ -46,20 +46,27 @@ class Manifest:
 
     @property
     def posts(self) -> int:
+        """The number of posts in all shards."""
         return sum(shard.posts for shard in self.shards)
 
     def receipt(self, index: int) -> Receipt:
+        """Return what a shard's output carries in its footer as proof."""
         shard = self.shards[index]
         return Receipt(run_id=self.run_id, shard_index=index, input_sha256=shard.sha256)
 
+    def part_metadata(self, index: int) -> dict[str, str]:
+        """Return what a shard's checkpoint parts carry: the receipt and the configuration."""
+        return {**self.receipt(index).metadata(), "hpc.config_hash": self.config_hash}
+
 
 def config_hash(classifier: JsonObject, min_text_length: int) -> str:
-    """16 hex digits over what decides a label; equal hashes, comparable labels."""
+    """Return 16 hex digits over what decides a label: equal hashes mean comparable labels."""
     what = json.dumps([classifier, min_text_length], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
 def write(run_dir: Path, manifest: Manifest) -> None:
+    """Write the manifest of a new run; it appears whole or not at all."""
     files.write_json(run_dir / FILE_NAME, asdict(manifest))
 
 
@@ -86,26 +93,30 @@ def read(run_dir: Path) -> Manifest:
 
 
 def shard_path(run_dir: Path, index: int) -> Path:
+    """Return the file of a shard's posts."""
     return run_dir / "shards" / f"{index:05d}.parquet"
 
 
 def output_path(run_dir: Path, index: int) -> Path:
+    """Return the file of a shard's published output."""
     return run_dir / "outputs" / f"{index:05d}.parquet"
 
 
 def raw_path(run_dir: Path, index: int, publication: str) -> Path:
-    """Of the service's responses; the publication is named in the output's footer."""
+    """Return the file of a shard's responses; the output's footer names the publication."""
     return run_dir / "raw" / f"{index:05d}-{publication}.parquet"
 
 
 def work_path(run_dir: Path, index: int) -> Path:
+    """Return the folder of a shard's checkpoint parts, journals and heartbeats."""
     return run_dir / "work" / f"{index:05d}"
 
 
 def log_path(run_dir: Path, attempt: int) -> Path:
+    """Return the folder of an attempt's logs and last words."""
     return run_dir / "logs" / f"{attempt:04d}"
 
 
 def server_log_path(run_dir: Path, attempt: int, index: int) -> Path:
-    """Of the server that a task starts for itself."""
+    """Return the log file of the server that a task starts for itself."""
     return log_path(run_dir, attempt) / f"{index:05d}_server.log"

@@ -1,4 +1,4 @@
-"""A classifier at work in a thread of its own, so that nothing it waits for delays a checkpoint."""
+"""Run a classifier in a thread of its own, so that nothing it waits for delays a checkpoint."""
 
 import threading
 import time
@@ -9,101 +9,151 @@ from typing import Protocol, overload
 from pipeline.classifiers.base import Classifier
 from pipeline.model import Answer, Post
 
-# Between SIGTERM and SIGKILL lies Slurm's KillWait, 30 s by default: answers that are on their
-# way are waited for that long less what the last part takes to write.
+# Slurm's KillWait, 30 s by default, lies between SIGTERM and SIGKILL. A stopping task waits this
+# long for answers that are under way, and has the rest of the time to write the last part.
 DRAIN_SECONDS = 15.0
 TICK_SECONDS = 0.5
-LOOK_SECONDS = 0.02
-MOST_WAITING = 10_000
+POLL_SECONDS = 0.02
+MAX_QUEUED = 10_000
 
 
-class Watch(Protocol):
-    """Told of each post and each answer in the classifier's own thread, as it passes. `answered`
-    should raise nothing: that would cost the answer, and those under way."""
+class PostObserver(Protocol):
+    """Watches the posts that a classifier takes and answers, from the classifier's thread."""
 
-    def handed_out(self, uri: str) -> None: ...
-    def answered(self, uri: str) -> None: ...
+    def handed_out(self, uri: str) -> None:
+        """Record that the classifier takes this post."""
+
+    def answered(self, uri: str) -> None:
+        """Record that the classifier has answered this post.
+
+        Must not raise: an error here would lose this answer and all that are under way.
+        """
 
 
-def answers(
-    classifier: Classifier, posts: list[Post], stopping: threading.Event, watch: Watch
+def stream_answers(
+    classifier: Classifier,
+    posts: list[Post],
+    stopping: threading.Event,
+    observer: PostObserver,
 ) -> Iterator[Answer | None]:
-    """The classifier's answers, and None whenever none came for a tick, so that a slow service
-    cannot hold up a checkpoint. After `stopping`, those that come within DRAIN_SECONDS."""
+    """Yield the classifier's answers as they come, and None whenever none came for a tick.
+
+    The ticks let the caller write a checkpoint while a slow service is silent. Once `stopping` is
+    set, only answers that come within DRAIN_SECONDS are yielded.
+
+    Raises:
+        BaseException: whatever the classifier raised, after the answers that it gave before.
+    """
     if not posts:
         return
-    arrived: deque[Answer | BaseException | None] = deque()
-    left, ended = threading.Event(), threading.Event()
+    thread = _ClassifierThread(classifier, posts, stopping, observer)
+    thread.start()
+    try:
+        yield from thread.answers()
+    finally:
+        thread.abandon()
 
-    def pump() -> None:
+
+class _ClassifierThread:
+    """One call of `classify` in a daemon thread, and the queue of its answers."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        posts: list[Post],
+        stopping: threading.Event,
+        observer: PostObserver,
+    ) -> None:
+        self._classifier = classifier
+        self._posts = _PostsUntilStopped(posts, stopping, observer)
+        self._stopping = stopping
+        self._observer = observer
+        # The classifier's end is the last item: None, or the error that it raised.
+        self._queue: deque[Answer | BaseException | None] = deque()
+        self._ended = threading.Event()
+        self._abandoned = threading.Event()
+        self._drain_until: float | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="classify", daemon=True).start()
+
+    def abandon(self) -> None:
+        """Let the thread end at its next answer: nobody reads the queue any more."""
+        self._abandoned.set()
+
+    def answers(self) -> Iterator[Answer | None]:
+        silent = 0.0
+        while not self._drain_is_over():
+            if self._queue:
+                silent = 0.0
+                item = self._queue.popleft()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                continue
+            # An answer does not wake this thread. If it did, the two threads would hand the
+            # interpreter to each other at every answer, which cost valence a third of its speed.
+            self._ended.wait(POLL_SECONDS)
+            silent += POLL_SECONDS
+            if silent >= TICK_SECONDS:
+                silent = 0.0
+                yield None
+
+    def _drain_is_over(self) -> bool:
+        """Also asked while answers come: a classifier that copied its posts never runs out."""
+        if not self._stopping.is_set():
+            return False
+        if self._drain_until is None:
+            self._drain_until = time.monotonic() + DRAIN_SECONDS
+        return time.monotonic() > self._drain_until
+
+    def _run(self) -> None:
         end: BaseException | None = None
         try:
-            for answer in classifier.classify(_UntilStopped(posts, stopping, watch)):
-                watch.answered(answer.uri)
-                while len(arrived) >= MOST_WAITING and not left.is_set():
-                    time.sleep(LOOK_SECONDS)
-                if left.is_set():
+            for answer in self._classifier.classify(self._posts):
+                self._observer.answered(answer.uri)
+                self._wait_for_room()
+                if self._abandoned.is_set():
                     return
-                arrived.append(answer)
-        except BaseException as error:  # noqa: BLE001 - handed to the task's own thread, raised there
+                self._queue.append(answer)
+        except BaseException as error:  # noqa: BLE001 - raised again in the task's own thread
             end = error
-        arrived.append(end)
-        ended.set()
+        self._queue.append(end)
+        self._ended.set()
 
-    threading.Thread(target=pump, name="classify", daemon=True).start()
-    drained_by: float | None = None
-    silent = 0.0
-    try:
-        while True:
-            # Also while answers come: a classifier that copied its posts never sees them run out.
-            if stopping.is_set():
-                drained_by = drained_by or time.monotonic() + DRAIN_SECONDS
-                if time.monotonic() > drained_by:
-                    return
-            if not arrived:
-                # Not woken by each answer: the threads would hand the interpreter to and fro at
-                # every one, which cost a third of the speed of valence.
-                ended.wait(LOOK_SECONDS)
-                silent += LOOK_SECONDS
-                if silent >= TICK_SECONDS:
-                    silent = 0.0
-                    yield None
-                continue
-            silent = 0.0
-            item = arrived.popleft()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        left.set()
+    def _wait_for_room(self) -> None:
+        while len(self._queue) >= MAX_QUEUED and not self._abandoned.is_set():
+            time.sleep(POLL_SECONDS)
 
 
-class _UntilStopped(Sequence[Post]):
-    """Posts that run out when the task is told to stop: a classifier then asks no more of them."""
+class _PostsUntilStopped(Sequence[Post]):
+    """Posts that run out when the task is to stop, so that the classifier asks about no more."""
 
-    def __init__(self, posts: list[Post], stopping: threading.Event, watch: Watch) -> None:
+    def __init__(
+        self, posts: list[Post], stopping: threading.Event, observer: PostObserver
+    ) -> None:
         self._posts = posts
         self._stopping = stopping
-        self._watch = watch
+        self._observer = observer
 
     def __len__(self) -> int:
         return len(self._posts)
 
     @overload
-    def __getitem__(self, at: int) -> Post: ...
+    def __getitem__(self, index: int) -> Post: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[Post]: ...
-    def __getitem__(self, at: int | slice) -> Post | Sequence[Post]:
-        taken = self._posts[at]
-        for post in [taken] if isinstance(taken, Post) else taken:
-            self._watch.handed_out(post.uri)
-        return taken
+    def __getitem__(self, index: slice) -> Sequence[Post]: ...
+    def __getitem__(self, index: int | slice) -> Post | Sequence[Post]:
+        selected = self._posts[index]
+        for post in [selected] if isinstance(selected, Post) else selected:
+            self._observer.handed_out(post.uri)
+        return selected
 
     def __iter__(self) -> Iterator[Post]:
         for post in self._posts:
             if self._stopping.is_set():
                 return
-            self._watch.handed_out(post.uri)
+            self._observer.handed_out(post.uri)
             yield post

@@ -1,11 +1,13 @@
-"""Which posts a task has in hand, written down as they are taken: a death shows who is to blame.
+"""Keep a journal of the posts in flight, so that a crash shows which post may have caused it.
 
-A post that is in hand when a task crashes is a suspect. The next attempt asks suspects one at a
-time, and one at which it crashes again, alone, is set aside by the attempt after that: else one
-post that kills its task would cost a shard all attempts, and with them all its other posts.
+A post that is in flight when a task crashes is a suspect. The next attempt asks about suspects
+one at a time, in a solo attempt each. If it crashes during a solo attempt, the attempt after that
+sets the post aside. Otherwise one post that kills its task would use up all attempts of a shard,
+and with them all its other posts.
 
-The journal is one byte a post, in the shard's order. It is written with pwrite: the kernel has it
-when SIGKILL comes, and a full disk is an error (of a memory map, it would be SIGBUS).
+The journal holds one byte per post, in the shard's order. It is written with pwrite: the kernel
+has the bytes when SIGKILL comes, and a full disk is an error (with a memory map it would be
+SIGBUS).
 """
 
 import contextlib
@@ -15,196 +17,228 @@ import sys
 import time
 import uuid
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.errors import Cause, TaskError
 
-WAITING, IN_HAND, ANSWERED = range(3)
-JOURNAL, TRIAL = ".in-hand", ".trial"
-# A classifier that takes posts this quickly has some written ahead, twice as many each time, and
-# answers are written with them: each write lets go of the interpreter, which for valence cost a
-# tenth of its speed. Posts that are suspected for it are asked alone, and cleared.
-AHEAD, QUICK_SECONDS = 16, 0.01
+WAITING, IN_FLIGHT, ANSWERED = range(3)
+# The suffixes are part of the run folder's format: attempts of an older version wrote them too.
+JOURNAL, SOLO_ATTEMPT = ".in-hand", ".trial"
+# When a classifier takes posts this quickly, the journal marks posts ahead, twice as many each
+# time, and records answers together with them. Each write releases the interpreter, which cost
+# valence a tenth of its speed. Posts that become suspects this way are asked alone, and cleared.
+MAX_AHEAD, QUICK_SECONDS = 16, 0.01
 
 
-def trials_by_attempt(folder: Path) -> dict[int, int]:
-    """How many posts each attempt was asking alone when it ended, by the names of its files."""
-    trials: dict[int, int] = {}
-    for attempt, _ in _trials(folder, "*"):
-        trials[attempt] = trials.get(attempt, 0) + 1
-    return trials
+def solo_attempts_by_attempt(folder: Path) -> dict[int, int]:
+    """Return how many solo attempts each attempt left unfinished in this work folder.
+
+    Reads file names only. An attempt without any is missing from the result.
+    """
+    counts: dict[int, int] = {}
+    for attempt, _ in _solo_attempts(folder, "*"):
+        counts[attempt] = counts.get(attempt, 0) + 1
+    return counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What crashed attempts left: by row, which of them had its post in hand; those that died
-    when they asked it alone."""
+class CrashEvidence:
+    """Which posts a shard's crashed attempts had in flight, by row in the shard."""
 
-    held: dict[int, set[int]] = field(default_factory=dict)
-    alone: frozenset[int] = frozenset()
+    suspects: dict[int, set[int]] = field(default_factory=dict)
+    """The attempts that crashed with this row in flight."""
+    died_alone: frozenset[int] = frozenset()
+    """The rows at which a task crashed during a solo attempt."""
 
-    def verdict(self, row: int) -> str:
-        *others, last = map(str, sorted(self.held[row]))
+    def reason(self, row: int) -> str:
+        """Return the reason that a post gets when it is set aside."""
+        *others, last = map(str, sorted(self.suspects[row]))
         which = f"attempts {', '.join(others)} and {last}" if others else f"attempt {last}"
         return f"poison: the task died at this post in {which}"
 
 
-def evidence(folder: Path, crashed: Iterable[int]) -> Evidence:
-    held: dict[int, set[int]] = {}
-    alone: set[int] = set()
+def read_evidence(folder: Path, crashed: Iterable[int]) -> CrashEvidence:
+    """Return what the crashed attempts left in a shard's work folder.
+
+    A journal that cannot be read is named on stderr and ignored.
+    """
+    suspects: dict[int, set[int]] = {}
+    died_alone: set[int] = set()
     for attempt in crashed:
-        rows: set[int] = set()
-        for path in folder.glob(f"{attempt:04d}-*{JOURNAL}"):
-            try:
-                states = path.read_bytes()
-            except OSError as error:
-                print(f"{path}: left out, it cannot be read: {error}", file=sys.stderr)
-                continue
-            rows.update(row for row, state in enumerate(states) if state == IN_HAND)
-        tried = {row for _, row in _trials(folder, f"{attempt:04d}")}
-        for row in rows | tried:
-            held.setdefault(row, set()).add(attempt)
-        alone |= tried
-    return Evidence(held=held, alone=frozenset(alone))
+        solo_rows = {row for _, row in _solo_attempts(folder, f"{attempt:04d}")}
+        for row in _rows_in_flight(folder, attempt) | solo_rows:
+            suspects.setdefault(row, set()).add(attempt)
+        died_alone |= solo_rows
+    return CrashEvidence(suspects=suspects, died_alone=frozenset(died_alone))
 
 
 def clear(folder: Path) -> None:
-    """Removes all journals and trials of a shard that is published. A life that still runs writes
-    on into a file without a name."""
-    for path in (*folder.glob(f"[0-9]*{JOURNAL}"), *folder.glob(f"[0-9]*{TRIAL}")):
+    """Delete the journals and solo attempts of a published shard.
+
+    A task of the shard that still runs goes on writing into a file without a name.
+    """
+    for path in (*folder.glob(f"[0-9]*{JOURNAL}"), *folder.glob(f"[0-9]*{SOLO_ATTEMPT}")):
         path.unlink(missing_ok=True)
 
 
-class CrashJournal:
-    """One life's journal, in a `with` around its work. It stays behind where the task dies without
-    leaving the block, or leaves it with `blamed` set; all other ends are nobody's fault.
+@contextlib.contextmanager
+def open_journal(folder: Path, *, attempt: int, uris: Sequence[str]) -> Iterator["CrashJournal"]:
+    """Yield a journal for the block and delete it at the end, unless a post is to blame.
+
+    It stays behind if the process dies within the block, or leaves it with `blamed` set.
 
     Args:
-        folder: the shard's work folder; made where missing.
-        uris: of the shard's posts, in its order.
+        folder: the shard's work folder; created if missing.
+        attempt: the attempt's number.
+        uris: the uris of the shard's posts, in the shard's order.
+
+    Raises:
+        TaskError: the journal cannot be written.
+    """
+    journal = CrashJournal(folder, attempt=attempt, uris=uris)
+    try:
+        yield journal
+    finally:
+        if not journal.blamed:
+            journal.delete()
+
+
+class CrashJournal:
+    """The journal of one process; `open_journal` creates and deletes it.
+
+    Set `solo` to begin solo attempts, and `blamed` if the post in flight may have ended the task.
     """
 
     def __init__(self, folder: Path, *, attempt: int, uris: Sequence[str]) -> None:
+        """Create the journal file. Raises TaskError if the disk is full."""
         self._prefix = folder / f"{attempt:04d}-"
         self._rows = {uri: row for row, uri in enumerate(uris)}
         self._path = Path(f"{self._prefix}{uuid.uuid4().hex[:8]}{JOURNAL}")
         self._states = bytearray([ANSWERED]) * len(uris)
-        self._first, self._last = len(uris), 0
-        self._handed_out = self._written = 0.0
+        self._first_unwritten, self._end_unwritten = len(uris), 0
+        self._handed_out_at = self._written_at = 0.0
         self._ahead = 1
-        self._trial: Path | None = None
-        self._fault: TaskError | None = None
-        self.alone = False
+        self._solo_path: Path | None = None
+        self._failure: TaskError | None = None
+        self.solo = False
         self.blamed = False
-        # Lives of the same attempt ended by a requeue, and no crash.
-        for suffix in (JOURNAL, TRIAL):
-            for left in folder.glob(f"{self._prefix.name}*{suffix}"):
-                left.unlink(missing_ok=True)
+        # Processes of the same attempt ended by a requeue, not by a crash.
+        for suffix in (JOURNAL, SOLO_ATTEMPT):
+            for former in folder.glob(f"{self._prefix.name}*{suffix}"):
+                former.unlink(missing_ok=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # All of it now: a disk that is full should stop the task before it has asked.
+            # At full size now: a full disk should stop the task before it has asked anything.
             self._path.write_bytes(bytes(len(uris)))
             self._file = os.open(self._path, os.O_WRONLY)
         except OSError as error:
-            raise self._trouble(error) from None
-        # Not closed before that: the classifier's thread may outlive the block, and the number of
-        # a closed file is soon another's.
+            raise self._task_error(error) from None
+        # Not closed earlier: the classifier's thread may outlive the task's work, and the number
+        # of a closed file soon belongs to another file.
         weakref.finalize(self, os.close, self._file)
 
-    def __enter__(self) -> "CrashJournal":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.blamed:
-            return
-        with contextlib.suppress(OSError):  # the task's end should be told, not this
+    def delete(self) -> None:
+        """Delete this journal's files, as far as the file system lets it."""
+        with contextlib.suppress(OSError):  # how the task ended matters more than this
             self._path.unlink(missing_ok=True)
-            if self._trial:
-                self._trial.unlink(missing_ok=True)
+            if self._solo_path:
+                self._solo_path.unlink(missing_ok=True)
 
     def will_be_asked(self, row: int) -> None:
-        """Among others: it may be written ahead."""
+        """Allow this row to be marked ahead of time: it is asked about together with others."""
         self._states[row] = WAITING
 
     def handed_out(self, uri: str) -> None:
-        """Before the classifier gets it. While `alone` is set, a file of its own says so.
+        """Record that the classifier takes this post, before it gets it.
 
-        Raises TaskError where that cannot be written, or what was answered before could not.
+        While `solo` is set, a file of its own records the solo attempt.
+
+        Raises:
+            TaskError: this cannot be written, or an earlier answer could not.
         """
-        if self._fault:
-            raise self._fault
+        if self._failure:
+            raise self._failure
         try:
             self._hand_out(self._rows[uri])
         except OSError as error:
-            raise self._trouble(error) from None
+            raise self._task_error(error) from None
 
     def answered(self, uri: str) -> None:
-        """Raises nothing: that would cost this answer and all that are under way, and they are paid
-        for. What fails here is raised before the next post is handed out; until then posts may be
-        suspected that were answered, but for those whose answers are kept."""
+        """Record that this post is answered.
+
+        Never raises: that would lose this answer and all that are under way, and they are paid
+        for. A failure is raised before the next post is handed out. Until then answered posts may
+        stay suspects, except those whose answers are in a checkpoint.
+        """
         row = self._rows.get(uri)
         if row is None:
             return
         self._states[row] = ANSWERED
-        if row < self._first:
-            self._first = row
-        if row >= self._last:
-            self._last = row + 1
+        if row < self._first_unwritten:
+            self._first_unwritten = row
+        if row >= self._end_unwritten:
+            self._end_unwritten = row + 1
         try:
-            if self._trial:
-                self._trial.unlink(missing_ok=True)
-                self._trial = None
-            if time.monotonic() - self._written >= QUICK_SECONDS:
+            if self._solo_path:
+                self._solo_path.unlink(missing_ok=True)
+                self._solo_path = None
+            if time.monotonic() - self._written_at >= QUICK_SECONDS:
                 self._write(row, row + 1)
         except OSError as error:
-            self._fault = self._trouble(error)
+            self._failure = self._task_error(error)
 
     def _hand_out(self, row: int) -> None:
-        if self.alone:
-            self._trial = Path(f"{self._prefix}{row:05d}{TRIAL}")
-            self._trial.touch()
-            self._states[row] = IN_HAND
+        if self.solo:
+            self._solo_path = Path(f"{self._prefix}{row:05d}{SOLO_ATTEMPT}")
+            self._solo_path.touch()
+            self._states[row] = IN_FLIGHT
             self._write(row, row + 1)
-        elif self._states[row] != IN_HAND:
+        elif self._states[row] != IN_FLIGHT:
             now = time.monotonic()
-            quick = now - self._handed_out < QUICK_SECONDS
-            self._ahead = min(2 * self._ahead, AHEAD) if quick else 1
-            self._handed_out = now
+            is_quick = now - self._handed_out_at < QUICK_SECONDS
+            self._ahead = min(2 * self._ahead, MAX_AHEAD) if is_quick else 1
+            self._handed_out_at = now
             end = row + self._ahead
             self._states[row:end] = self._states[row:end].replace(
-                bytes([WAITING]), bytes([IN_HAND])
+                bytes([WAITING]), bytes([IN_FLIGHT])
             )
             self._write(row, end)
 
     def _write(self, start: int, end: int) -> None:
-        """These rows, and those whose answers came since the last write."""
-        start, end = min(start, self._first), max(end, self._last)
-        self._first, self._last = len(self._states), 0
+        """Write these rows, and those that were answered since the last write."""
+        start, end = min(start, self._first_unwritten), max(end, self._end_unwritten)
+        self._first_unwritten, self._end_unwritten = len(self._states), 0
         try:
             os.pwrite(self._file, self._states[start:end], start)
         except OSError as error:
-            # On NFS, of a file that another life has removed: that shard needs no journal any more.
+            # On NFS: another task published the shard and deleted this file, so nobody needs it.
             if error.errno != errno.ESTALE:
                 raise
-        self._written = time.monotonic()
+        self._written_at = time.monotonic()
 
-    def _trouble(self, error: OSError) -> TaskError:
+    def _task_error(self, error: OSError) -> TaskError:
         return TaskError(Cause.CRASHED, f"{self._path}: {error.strerror}")
 
 
-def _trials(folder: Path, attempt: str) -> list[tuple[int, int]]:
-    """(attempt, row) of each trial that was not ended by an answer."""
-    found = []
-    for path in folder.glob(f"{attempt}-*{TRIAL}"):
-        first, _, row = path.stem.partition("-")
-        if first.isdecimal() and row.isdecimal():
-            found.append((int(first), int(row)))
-    return found
+def _rows_in_flight(folder: Path, attempt: int) -> set[int]:
+    rows: set[int] = set()
+    for path in folder.glob(f"{attempt:04d}-*{JOURNAL}"):
+        try:
+            states = path.read_bytes()
+        except OSError as error:
+            print(f"{path}: ignored, it cannot be read: {error}", file=sys.stderr)
+            continue
+        rows.update(row for row, state in enumerate(states) if state == IN_FLIGHT)
+    return rows
+
+
+def _solo_attempts(folder: Path, attempt: str) -> list[tuple[int, int]]:
+    """Return (attempt, row) of each solo attempt that no answer ended."""
+    pairs = []
+    for path in folder.glob(f"{attempt}-*{SOLO_ATTEMPT}"):
+        number, _, row = path.stem.partition("-")
+        if number.isdecimal() and row.isdecimal():
+            pairs.append((int(number), int(row)))
+    return pairs

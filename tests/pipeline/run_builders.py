@@ -16,6 +16,7 @@ from pipeline.model import SHARD_SCHEMA, Answer, Column, JsonObject, Shard, Work
 from pipeline.run_files import manifest, output
 from pipeline.run_files.checkpoint import part_schema
 from pipeline.run_files.manifest import Manifest
+from pipeline.run_files.output import ShardLabels
 
 RUN_ID = "20240601T120000-valence-0123abcd"
 VALENCE: JsonObject = {"type": "valence"}
@@ -148,11 +149,13 @@ def publish_shard(
         run_dir,
         run,
         index,
-        posts=table,
-        answers=answers_of(table["uri"].to_pylist(), classifier.columns, answer or _fine),
-        columns=classifier.columns,
-        model=classifier.model,
-        attempt=attempt,
+        ShardLabels(
+            posts=table,
+            answers=answers_of(table["uri"].to_pylist(), classifier.columns, answer or _fine),
+            columns=classifier.columns,
+            model=classifier.model,
+            attempt=attempt,
+        ),
     )
 
 

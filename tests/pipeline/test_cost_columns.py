@@ -16,7 +16,7 @@ from pipeline.run_files import heartbeat, output
 from pipeline.run_files.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import HeartbeatWriter
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import ShardLabels, Verdict
 from tests.pipeline import run_builders
 
 COLUMNS = (Column("mood", "text"), Column("tokens", "count"), Column("calls", "count"))
@@ -27,7 +27,11 @@ def life(
     folder: Path, *, attempt: int = 1, columns: tuple[Column, ...] = COLUMNS, keep_raw: bool = False
 ) -> Checkpoint:
     return Checkpoint(
-        folder, receipt=RECEIPT, question="q", columns=columns, attempt=attempt, keep_raw=keep_raw
+        folder,
+        metadata={**RECEIPT.metadata(), "hpc.config_hash": "q"},
+        columns=columns,
+        attempt=attempt,
+        keep_raw=keep_raw,
     )
 
 
@@ -69,7 +73,7 @@ def test_a_value_that_is_no_count_breaks_the_protocol(tmp_path: Path, value: Lab
         life(tmp_path).add(answer("a", tokens=value))
     assert broken.value.cause is Cause.REFUSED
     assert str(broken.value) == (
-        f"the classifier answered tokens = {value!r} for a: it breaks its own protocol"
+        f"the classifier answered tokens = {value!r} for a: this breaks the classifier protocol"
     )
 
 
@@ -117,7 +121,7 @@ def test_a_part_that_lacks_a_label_is_left_out_as_ever(
     new = life(tmp_path, attempt=2)
     new.load()
     assert new.answered().num_rows == 0
-    assert "left out, it has other label columns" in capsys.readouterr().err
+    assert "ignored, it has other label columns" in capsys.readouterr().err
 
 
 def published(
@@ -127,10 +131,14 @@ def published(
     one = life(folder / "parts", columns=columns)
     for post in run_builders.posts(3):
         one.add(answer(post.uri, **facts))
-    output.publish(
-        run_dir, run, 0, posts=run_builders.read_shard(run_dir, 0), answers=one.answered(),
-        columns=columns, model="m", attempt=1,
-    )  # fmt: skip
+    labels = ShardLabels(
+        posts=run_builders.read_shard(run_dir, 0),
+        answers=one.answered(),
+        columns=columns,
+        model="m",
+        attempt=1,
+    )
+    output.publish(run_dir, run, 0, labels)
     verdict, table = output.read(run_dir, run, 0)
     assert output.verify(run_dir, run, 0) == verdict
     assert table is not None and table.schema.equals(output_schema(columns))
@@ -166,8 +174,10 @@ def beat(folder: Path) -> tuple[dict[str, int], dict[str, float]]:
 
 def test_a_heartbeat_tells_the_sums_and_how_fast_they_grew_lately(tmp_path: Path) -> None:
     spent = {"tokens": 1000}
-    heart = HeartbeatWriter(tmp_path, attempt=3, posts=100, rows=40, node="n1", trouble=str,
-                  spent=lambda: dict(spent))  # fmt: skip
+    path = heartbeat.path_of(tmp_path, 3)
+    heart = HeartbeatWriter(
+        path, posts=100, rows=40, node="n1", trouble=str, spent=lambda: dict(spent)
+    )
     assert beat(tmp_path)[0] == {"tokens": 1000}
     start = time.monotonic()
     spent["tokens"] = 1600

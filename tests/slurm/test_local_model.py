@@ -59,7 +59,7 @@ def test_a_killed_task_goes_on_from_its_parts_and_no_post_is_lost(bench: Bench) 
     end = bench.document("supervise")
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)
     logs = "".join(path.read_text() for path in sorted(run_dir.glob("logs/0002/*_log.out")))
-    found = re.search(rf"shard 0: {POSTS} posts, (\d+) of them from checkpoints", logs)
+    found = re.search(rf"shard 0: {POSTS} posts, (\d+) already answered", logs)
     assert found
     assert 0 < int(found[1]) < POSTS
     rows = labelled(bench)

@@ -88,7 +88,7 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     running = bench.hpc("logs", run, 0).stdout
     assert f"shard 0: running: task {job}_0 is RUNNING\n\nattempt 1: task {job}_0 on " in running
     assert "\n  Slurm: RUNNING" in running
-    assert "\n  | shard 0: 100 posts, 0 of them from checkpoints\n" in running
+    assert "\n  | shard 0: 100 posts, 0 already answered\n" in running
     waiting = bench.hpc("logs", "--run", run, 1).stdout
     assert re.search(r"\n  Slurm: PENDING, .*reason JobArrayTaskLimit\n", waiting), waiting
     assert waiting.endswith(f"\n  no log to read: {logs}/{job}_1_0_log.out\n")
@@ -100,7 +100,7 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
     # What ran and what never started have not ended alike.
     assert "the same" not in bench.hpc("logs", "--failed").stdout
-    stopped = "told to stop; shard 0 goes on from its checkpoint parts next time"
+    stopped = "stopping on request; the next attempt resumes shard 0"
     assert stopped in ended["tail"]
     assert never == {
         "attempt": 1, "task": f"{job}_1", "slurm_state": "CANCELLED by 0", "exit_code": "0:0",

@@ -193,7 +193,7 @@ def test_a_task_that_is_told_its_time_is_nearly_up_leaves_and_gets_more(bench: B
     bench.document("submit", "--config", config)
     wait_for(lambda: bench.states() == {0: ("failed", "timeout")}, 120, "it left in time")
     told = bench.hpc("status").stdout
-    assert "shard 0: told that the time limit is near: 0 of 10 posts are kept" in told
+    assert "shard 0: stopped before the time limit; 0 of 10 posts saved" in told
     plan = bench.hpc("resubmit", "--dry-run").stdout
     assert "(timeout: 2 min after 1, for what is left)" in plan
     (bench.scripts / "go").touch()

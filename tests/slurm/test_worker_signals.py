@@ -122,7 +122,7 @@ def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twic
     wait_for(lambda: site.state(job) == "COMPLETED", 30, "the task has ended")
     assert site.restarts(job) == 1
     assert "Requeued job" in log(site, job)
-    assert "10 posts, 6 of them from checkpoints" in log(site, job)
+    assert "10 posts, 6 already answered" in log(site, job)
     assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
 
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.section import Section
-from pipeline.model import RESERVED, Column, JsonObject, LabelValue
+from pipeline.model import RESERVED, Column, ColumnKind, JsonObject, LabelValue
 from pipeline.usage import COLUMNS
 
-_KINDS = {"choice": "text", "bool": "flag", "number": "number", "text": "text"}
+_KINDS = {
+    "choice": ColumnKind.TEXT,
+    "bool": ColumnKind.FLAG,
+    "number": ColumnKind.NUMBER,
+    "text": ColumnKind.TEXT,
+}
 MODEL_COLUMN = "llm_model_name"
 _RESERVED = RESERVED | {MODEL_COLUMN, *(column.name for column in COLUMNS)}
 

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.classifiers.llm.labels import Label
 from pipeline.classifiers.llm.logprobs import Token, between, places, texts_of
 from pipeline.config.section import Section
-from pipeline.model import Column, JsonObject, LabelValue
+from pipeline.model import Column, ColumnKind, JsonObject, LabelValue
 
 # A share that is known less exactly than this is not given: listed tokens may have become this
 # label or another one, or this label is listed alone, and others may be in what is not listed.
@@ -29,9 +29,9 @@ def columns(declared: Sequence[Label]) -> tuple[Column, ...]:
     found: list[Column] = []
     for label in declared:
         if label.type in ("bool", "choice"):
-            found.append(Column(f"{label.name}_prob", "number"))
+            found.append(Column(f"{label.name}_prob", ColumnKind.NUMBER))
         if label.type == "choice":
-            found.append(Column(f"{label.name}_probs", "text"))
+            found.append(Column(f"{label.name}_probs", ColumnKind.TEXT))
     return tuple(found)
 
 

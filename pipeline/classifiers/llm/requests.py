@@ -11,7 +11,7 @@ from pipeline.classifiers.llm.output_modes import (
     constraint,
     logprobs,
 )
-from pipeline.model import Column, JsonObject, LabelValue, Post
+from pipeline.model import Column, ColumnKind, JsonObject, LabelValue, Post
 from pipeline.service.http_reply import Reply
 
 # What a server honours is asked with this, not with a post: that one may be too long or refused.
@@ -57,7 +57,7 @@ class PromptBuilder:
         self.columns = (
             *(label.column for label in self._declared),
             *(probabilities.columns(self._declared) if self._scored else ()),
-            Column(labels.MODEL_COLUMN, "text"),
+            Column(labels.MODEL_COLUMN, ColumnKind.TEXT),
         )
         self.wish = ProbeRequest(
             server=server,

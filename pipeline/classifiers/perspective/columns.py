@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.model import Column
+from pipeline.model import Column, ColumnKind
 
 # Of each attribute.
 ATTRIBUTES = {
@@ -39,7 +39,7 @@ def spans_column(attribute: str) -> str:
 
 def columns(attributes: Sequence[str], *, spans: bool) -> tuple[Column, ...]:
     return (
-        *(Column(ATTRIBUTES[name], "number") for name in attributes),
-        *(Column(spans_column(name), "text") for name in attributes if spans),
-        Column(DROPPED, "text", fact=True),
+        *(Column(ATTRIBUTES[name], ColumnKind.NUMBER) for name in attributes),
+        *(Column(spans_column(name), ColumnKind.TEXT) for name in attributes if spans),
+        Column(DROPPED, ColumnKind.TEXT, fact=True),
     )

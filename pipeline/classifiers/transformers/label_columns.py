@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.classifiers.transformers.model_folder import BadModel, Description, shown
 from pipeline.config.section import Section
-from pipeline.model import RESERVED, Column, LabelValue
+from pipeline.model import RESERVED, Column, ColumnKind, LabelValue
 
 MOST_PROBABLE, TRUNCATED = "label", "was_truncated"
 _RESERVED = RESERVED | {MOST_PROBABLE, TRUNCATED}
@@ -25,9 +25,9 @@ class LabelColumns:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        probabilities = (Column(name, "number") for _, name in self.chosen)
-        label = () if self.description.multi_label else (Column(MOST_PROBABLE, "text"),)
-        return (*probabilities, *label, Column(TRUNCATED, "flag"))
+        probabilities = (Column(name, ColumnKind.NUMBER) for _, name in self.chosen)
+        label = () if self.description.multi_label else (Column(MOST_PROBABLE, ColumnKind.TEXT),)
+        return (*probabilities, *label, Column(TRUNCATED, ColumnKind.FLAG))
 
     def values(self, probabilities: Sequence[float]) -> dict[str, LabelValue]:
         """Of two labels that are as probable, the first in the model's order is the label."""

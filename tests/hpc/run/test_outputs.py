@@ -11,7 +11,7 @@ from hpc.run.model import Run
 from pipeline.model import Answer, Column
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import ShardLabels, Verdict
 from tests.pipeline import run_builders
 
 
@@ -27,14 +27,18 @@ def run(tmp_path: Path) -> Run:
 def publish_counted(run: Run, index: int, tokens: int) -> None:
     """An output of which every answer cost so many tokens."""
     columns = (Column("mood", "text"), Column("tokens", "count"))
-    output.publish(
-        run.folder, run.manifest, index, posts=run_builders.read_shard(run.folder, index),
+    labels = ShardLabels(
+        posts=run_builders.read_shard(run.folder, index),
         answers=run_builders.answers_of(
             [run_builders.uri(number) for number in range(10 * index, 10 * index + 10)],
-            columns, lambda at: Answer(at, {"mood": "fine", "tokens": tokens}),
+            columns,
+            lambda uri: Answer(uri, {"mood": "fine", "tokens": tokens}),
         ),
-        columns=columns, model="m", attempt=1,
-    )  # fmt: skip
+        columns=columns,
+        model="m",
+        attempt=1,
+    )
+    output.publish(run.folder, run.manifest, index, labels)
 
 
 def verified(run: Run) -> list[bool]:

@@ -57,7 +57,7 @@ def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
         "attempt 1: local process, submitted WHEN\n"
         "  process: killed by SIGKILL, exit code -9\n"
         f"  the end of {ended}/logs/0001/00002.log:\n"
-        "  | shard 2: 2 posts, 0 of them from checkpoints\n"
+        "  | shard 2: 2 posts, 0 already answered\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
@@ -107,7 +107,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
         "traceback": None,
         "log": f"{ended}/logs/0001/00002.log",
         "server_log": None,
-        "tail": ["shard 2: 2 posts, 0 of them from checkpoints"],
+        "tail": ["shard 2: 2 posts, 0 already answered"],
     }
     words = {"cause": "refused", "message": "no more of this one"}
     assert document == {
@@ -146,7 +146,7 @@ def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
     assert said_here(here("logs", 0)) == (
         f"{head}exit code 0\n"
         f"  the end of {ended}/logs/0001/00000.log:\n"
-        "  | shard 0: 2 posts, 0 of them from checkpoints\n"
+        "  | shard 0: 2 posts, 0 already answered\n"
         "  | shard 0: published\n"
     )
     log = ended / "logs" / "0001" / "00000.log"

@@ -32,15 +32,14 @@ def life(
     *,
     attempt: int = 1,
     receipt: Receipt = RECEIPT,
-    question: str = "q",
+    config_hash: str = "q",
     columns: tuple[Column, ...] = COLUMNS,
     keep_raw: bool = False,
 ) -> Checkpoint:
     ticks = itertools.count()
     return Checkpoint(
         folder,
-        receipt=receipt,
-        question=question,
+        metadata={**receipt.metadata(), "hpc.config_hash": config_hash},
         columns=columns,
         attempt=attempt,
         keep_raw=keep_raw,
@@ -137,7 +136,7 @@ def test_the_first_answer_wins(tmp_path: Path) -> None:
         {"receipt": Receipt(run_id="other", shard_index=0, input_sha256="a" * 64)},
         {"receipt": Receipt(run_id="r", shard_index=1, input_sha256="a" * 64)},
         {"receipt": Receipt(run_id="r", shard_index=0, input_sha256="b" * 64)},
-        {"question": "another"},
+        {"config_hash": "another"},
     ],
 )
 def test_a_part_that_answers_another_question_is_left_out_and_named(
@@ -148,7 +147,10 @@ def test_a_part_that_answers_another_question_is_left_out_and_named(
     one = life(tmp_path, **other)  # type: ignore[arg-type]
     one.load()
     assert answered(one) == {}
-    assert capsys.readouterr().err == f"{part}: left out, it is of another run or input\n"
+    assert (
+        capsys.readouterr().err
+        == f"{part}: ignored, it belongs to another run, input or configuration\n"
+    )
 
 
 def test_a_part_of_other_label_columns_is_left_out_and_named(
@@ -160,7 +162,7 @@ def test_a_part_of_other_label_columns_is_left_out_and_named(
     one = life(tmp_path, columns=COLUMNS[:2])
     one.load()
     assert one.answered().num_rows == 0
-    assert capsys.readouterr().err == f"{part}: left out, it has other label columns\n"
+    assert capsys.readouterr().err == f"{part}: ignored, it has other label columns\n"
 
 
 def test_a_part_without_metadata_is_left_out(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_cut_part_is_left_out_and_named_and_the_others_count(
     one = life(tmp_path, attempt=3)
     one.load()
     assert answered(one) == {"u2": "attempt 2"}
-    assert capsys.readouterr().err.startswith(f"{part}: left out, it cannot be read: ")
+    assert capsys.readouterr().err.startswith(f"{part}: ignored, it cannot be read: ")
 
 
 def test_a_damaged_byte_costs_the_part_and_never_changes_an_answer(
@@ -198,7 +200,7 @@ def test_a_damaged_byte_costs_the_part_and_never_changes_an_answer(
         one = life(tmp_path)
         one.load()
         table = one.answered()
-        named = capsys.readouterr().err.startswith(f"{part}: left out, it ")
+        named = capsys.readouterr().err.startswith(f"{part}: ignored, it ")
         assert table.num_rows == (0 if named else 50)
         assert named or table.equals(whole.answered())
 

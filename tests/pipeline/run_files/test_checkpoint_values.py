@@ -36,7 +36,7 @@ def test_a_value_that_its_column_does_not_declare_is_refused(
         one.add(Answer("u2", VALUES | {name: value}))
     assert refused.value.cause is Cause.REFUSED
     assert str(refused.value) == (
-        f"the classifier answered {name} = {value!r} for u2: it breaks its own protocol"
+        f"the classifier answered {name} = {value!r} for u2: this breaks the classifier protocol"
     )
     one.flush()
     assert answered(one) == {"u1": "left"}
@@ -57,7 +57,7 @@ def test_an_answer_of_other_columns_is_refused(tmp_path: Path) -> None:
     assert refused.value.cause is Cause.REFUSED
     assert str(refused.value) == (
         "the classifier declares the columns score, stars, toxic, side but answered score, mood "
-        "for u1: it breaks its own protocol"
+        "for u1: this breaks the classifier protocol"
     )
 
 
@@ -66,7 +66,8 @@ def test_an_answer_without_label_and_reason_is_refused(tmp_path: Path, reason: s
     with pytest.raises(TaskError) as refused:
         life(tmp_path).add(Answer("u1", reason=reason))
     assert str(refused.value) == (
-        "the classifier gave neither a label nor a reason for u1: it breaks its own protocol"
+        "the classifier gave neither a label nor a reason for u1: "
+        "this breaks the classifier protocol"
     )
 
 
@@ -105,5 +106,5 @@ def test_the_next_life_has_the_responses_that_are_to_be_kept(tmp_path: Path, kee
 
 
 def test_a_response_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="a raw response that is no text for u1"):
+    with pytest.raises(TaskError, match="a raw response that is not valid text for u1"):
         life(tmp_path, keep_raw=True).add(Answer("u1", VALUES, raw="\ud83d"))

@@ -16,7 +16,11 @@ from tests.pipeline.run_builders import make_run, order, posts
 
 def heart(folder: Path, *, rows: int = 0, trouble: str = "") -> HeartbeatWriter:
     return HeartbeatWriter(
-        folder, attempt=3, posts=100, rows=rows, node="qnode7", trouble=lambda: trouble
+        heartbeat.path_of(folder, 3),
+        posts=100,
+        rows=rows,
+        node="qnode7",
+        trouble=lambda: trouble,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import Cause, InputError, RunError, TaskError
 from pipeline.run_files import last_words
-from pipeline.run_files.last_words import LastWords, LastWordsWriter
+from pipeline.run_files.last_words import LastWords
 from tests.pipeline.conftest import fill
 
 KEY = "AIzaSy-very-secret"
@@ -24,7 +24,7 @@ class AcceleratorError(RuntimeError):
 
 def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> object:
     """Ends a task with this error; returns the exit code."""
-    with pytest.raises(SystemExit) as end, LastWordsWriter(run_dir, 2, 7, "qnode7") as dying:
+    with pytest.raises(SystemExit) as end, last_words.recorded(run_dir, 2, 7, "qnode7") as dying:
         if key:
             dying.redact = lambda text: text.replace(key, "[key]")
         raise error
@@ -129,7 +129,7 @@ def test_the_key_is_taken_out_of_message_traceback_and_log(
 
 def test_the_error_itself_goes_no_further(tmp_path: Path) -> None:
     """submitit would print and pickle it, with the key."""
-    with pytest.raises(SystemExit) as end, LastWordsWriter(tmp_path, 2, 7, "n"):
+    with pytest.raises(SystemExit) as end, last_words.recorded(tmp_path, 2, 7, "n"):
         raise ValueError(KEY)
     assert end.value.__cause__ is None
     assert end.value.__suppress_context__
@@ -137,20 +137,20 @@ def test_the_error_itself_goes_no_further(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [SystemExit(143), KeyboardInterrupt()])
 def test_what_is_no_error_leaves_no_words(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), LastWordsWriter(tmp_path, 2, 7, "n"):
+    with pytest.raises(type(error)), last_words.recorded(tmp_path, 2, 7, "n"):
         raise error
     assert last_words.read(tmp_path, 2, 7) is None
 
 
 def test_a_task_that_ends_well_leaves_no_words(tmp_path: Path) -> None:
-    with LastWordsWriter(tmp_path, 2, 7, "n"):
+    with last_words.recorded(tmp_path, 2, 7, "n"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_life_of_an_attempt_takes_its_forerunners_words_away(tmp_path: Path) -> None:
     die(tmp_path, ValueError("first life"))
-    with LastWordsWriter(tmp_path, 2, 7, "n"):
+    with last_words.recorded(tmp_path, 2, 7, "n"):
         assert last_words.read(tmp_path, 2, 7) is None
 
 
@@ -203,7 +203,7 @@ def test_words_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> Non
 
 
 def words_of(run_dir: Path, index: int, error: Exception) -> None:
-    with pytest.raises(SystemExit), LastWordsWriter(run_dir, 2, index, "n"):
+    with pytest.raises(SystemExit), last_words.recorded(run_dir, 2, index, "n"):
         raise error
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import Cause, TaskError
 from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
 from pipeline.run_files import output
 from pipeline.run_files.manifest import Manifest, output_path, raw_path, shard_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import ShardLabels, Verdict
 from tests.pipeline.run_builders import (
     RUN_ID,
     VALENCE,
@@ -45,12 +45,14 @@ def publish(
         run_dir,
         manifest,
         0,
-        posts=read_shard(run_dir, 0),
-        answers=answers,
-        columns=create(VALENCE, TaskShare()).columns,
-        model="m",
-        attempt=attempt,
-        responses=responses,
+        ShardLabels(
+            posts=read_shard(run_dir, 0),
+            answers=answers,
+            columns=create(VALENCE, TaskShare()).columns,
+            model="m",
+            attempt=attempt,
+            responses=responses,
+        ),
     )
 
 
@@ -117,11 +119,7 @@ def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifes
         run_dir,
         manifest,
         0,
-        posts=table,
-        answers=answers,
-        columns=classifier.columns,
-        model="m",
-        attempt=1,
+        ShardLabels(posts=table, answers=answers, columns=classifier.columns, model="m", attempt=1),
     )
     _, published = output.read(run_dir, manifest, 0)
     assert published is not None
@@ -132,11 +130,11 @@ def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifes
 @pytest.mark.parametrize(
     ("answered", "said"),
     [
-        (range(19), "1 post of shard 0 without an answer, and 0 answers without a post"),
-        (range(21), "0 posts of shard 0 without an answer, and 1 answer without a post"),
-        (range(1, 21), "1 post of shard 0 without an answer, and 1 answer without a post"),
-        ([*range(20), 3], "0 posts of shard 0 without an answer, and 1 answer without a post"),
-        ([], "20 posts of shard 0 without an answer, and 0 answers without a post"),
+        (range(19), "1 post without an answer, 0 answers without a post"),
+        (range(21), "0 posts without an answer, 1 answer without a post"),
+        (range(1, 21), "1 post without an answer, 1 answer without a post"),
+        ([*range(20), 3], "0 posts without an answer, 1 answer without a post"),
+        ([], "20 posts without an answer, 0 answers without a post"),
     ],
 )
 def test_answers_that_are_not_exactly_the_shards_are_not_published(
@@ -149,7 +147,10 @@ def test_answers_that_are_not_exactly_the_shards_are_not_published(
     )
     with pytest.raises(TaskError) as refused:
         publish(run, answers)
-    assert (refused.value.cause, str(refused.value)) == (Cause.CRASHED, said + ": not published")
+    assert (refused.value.cause, str(refused.value)) == (
+        Cause.CRASHED,
+        f"shard 0 was not published: {said}",
+    )
     assert output.verify(run_dir, manifest, 0) == Verdict()
 
 
@@ -311,7 +312,7 @@ def test_an_output_with_a_row_too_few_is_no_output(run: tuple[Path, Manifest]) -
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     pq.write_table(pq.read_table(path).slice(1), path)
-    said = "it holds 19 rows, the shard 20 posts"
+    said = "it holds 19 rows, but the shard 20 posts"
     assert verdicts(run_dir, manifest) == (said, said)
 
 
@@ -326,4 +327,4 @@ def test_an_output_of_other_columns_is_not_read(run: tuple[Path, Manifest]) -> N
         whole.set_column(0, "uri", pa.array([1] * 20)),
     ):
         pq.write_table(columns.replace_schema_metadata(whole.schema.metadata), path)
-        assert verdicts(run_dir, manifest) == (None, "its columns are not an output's")
+        assert verdicts(run_dir, manifest) == (None, "it does not have an output's columns")

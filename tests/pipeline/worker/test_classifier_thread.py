@@ -36,7 +36,7 @@ class Unwatched:
 def answers(
     doing: Callable[[Sequence[Post]], Iterator[Answer]], stopping: threading.Event | None = None
 ) -> Iterator[Answer | None]:
-    return classifier_thread.answers(
+    return classifier_thread.stream_answers(
         Doing(doing), POSTS, stopping or threading.Event(), Unwatched()
     )
 
@@ -65,7 +65,10 @@ def test_without_posts_a_classifier_is_not_started() -> None:
     def never(posts: Sequence[Post]) -> Iterator[Answer]:
         raise AssertionError
 
-    assert list(classifier_thread.answers(Doing(never), [], threading.Event(), Unwatched())) == []
+    assert (
+        list(classifier_thread.stream_answers(Doing(never), [], threading.Event(), Unwatched()))
+        == []
+    )
 
 
 def test_a_tick_passes_while_the_classifier_is_silent() -> None:
@@ -168,5 +171,5 @@ def test_a_task_that_leaves_ends_the_classifiers_thread() -> None:
 def test_more_answers_than_fit_in_the_queue_all_come() -> None:
     posts = [Post(f"u{number}", "hello") for number in range(25_000)]
     doing = Doing(lambda given: map(answer, given))
-    found = list(classifier_thread.answers(doing, posts, threading.Event(), Unwatched()))
+    found = list(classifier_thread.stream_answers(doing, posts, threading.Event(), Unwatched()))
     assert [item.uri for item in found if item] == [post.uri for post in posts]

@@ -96,7 +96,7 @@ def live(patch: pytest.MonkeyPatch, run_dir: Path, attempt: int, crashed: str, o
     with patch.context() as patched:
         patched.setattr(process, "create", lambda *_: one)
         unless_dead(patched, Checkpoint, "flush")
-        unless_dead(patched, CrashJournal, "__exit__")
+        unless_dead(patched, CrashJournal, "delete")
         patched.setattr(one, "classify", classify)
         try:
             process.run_task(given_order)

@@ -61,9 +61,9 @@ def test_a_post_at_which_a_task_dies_twice_is_set_aside_and_all_others_are_label
     run_dir, run = run_of(tmp_path, 20, seconds=0.02, deadly={uri(7): how})
     work = work_path(run_dir, 0)
     assert live(run_dir, 1, site) == code
-    assert crash_journal.trials_by_attempt(work) == {}
+    assert crash_journal.solo_attempts_by_attempt(work) == {}
     assert live(run_dir, 2, site, crashed="1") == code
-    assert crash_journal.trials_by_attempt(work) == {2: 1}
+    assert crash_journal.solo_attempts_by_attempt(work) == {2: 1}
     assert task_processes.rows_in(work) == 19, "all others were asked before the suspect"
     assert live(run_dir, 3, site, crashed="1,2") == 0
     assert labels(run_dir, run) == all_but(20, {7: f"{POISON}1 and 2"})
@@ -76,7 +76,7 @@ def test_a_suspect_that_is_harmless_is_labelled(tmp_path: Path, site: Path) -> N
     deadly = {uri(5): "kill"}
     run_dir, run = run_of(tmp_path, 12, at_once=4, seconds=0.1, deadly=deadly)
     assert live(run_dir, 1, site) == -signal.SIGKILL
-    held = crash_journal.evidence(work_path(run_dir, 0), [1]).held
+    held = crash_journal.read_evidence(work_path(run_dir, 0), [1]).suspects
     assert {5} < held.keys() <= set(range(4, 12))
     assert live(run_dir, 2, site, crashed="1") == -signal.SIGKILL
     assert live(run_dir, 3, site, crashed="1,2") == 0
@@ -112,7 +112,8 @@ def test_attempts_that_did_not_crash_are_no_evidence(tmp_path: Path, site: Path)
     )
     task_processes.kill(task)
     (work / "0001-00004.trial").touch()
-    assert set(crash_journal.evidence(work, [1]).held) >= {3, 4}, "crashes would be evidence"
+    suspects = crash_journal.read_evidence(work, [1]).suspects
+    assert suspects.keys() >= {3, 4}, "if attempt 1 had crashed"
     code, out, _ = task_processes.run(order(run_dir, attempt=2), site)
     assert (code, "after crashes" in out) == (0, False)
     assert labels(run_dir, run) == all_but(6, {})
@@ -134,7 +135,7 @@ def test_a_requeued_life_knows_no_suspects_of_its_own_attempt(tmp_path: Path, si
     gate.unlink()
     second = task_processes.start(order(run_dir), site)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(3)] == 2, second)
-    assert crash_journal.trials_by_attempt(work) == {}
+    assert crash_journal.solo_attempts_by_attempt(work) == {}
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.touch()
     assert task_processes.finished(second)[0] == 0
@@ -147,7 +148,7 @@ def test_a_death_that_is_not_the_posts_blames_none(tmp_path: Path, site: Path, h
     work = work_path(run_dir, 0)
     for attempt in (1, 2, 3):
         assert live(run_dir, attempt, site, crashed="1,2"[: max(0, 2 * attempt - 3)]) == 1
-        assert crash_journal.evidence(work, [attempt]).held == {}
+        assert crash_journal.read_evidence(work, [attempt]).suspects == {}
     assert list(work.glob("*.trial")) == []
 
 
@@ -205,7 +206,7 @@ def test_a_post_whose_answer_is_kept_is_no_suspect_whatever_a_journal_says(
     task_processes.kill(task)
     for path in work.glob("*.in-hand"):
         path.unlink()
-    (work / left).write_bytes(bytes([0, crash_journal.IN_HAND, 0, 0, 0, 0]))
+    (work / left).write_bytes(bytes([0, crash_journal.IN_FLIGHT, 0, 0, 0, 0]))
     code, out, _ = task_processes.run(replace(order(run_dir, attempt=2), crashed="1"), site)
     assert (code, "0 posts set aside" in out) == (0, left.endswith(".in-hand"))
     assert labels(run_dir, run) == all_but(6, {})

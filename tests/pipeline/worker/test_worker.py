@@ -12,7 +12,6 @@ import pytest
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
 from pipeline.run_files import last_words, output
-from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest, shard_path, work_path
 from pipeline.worker.process import run_task
 from tests.pipeline import scripted_classifier, task_processes
@@ -62,9 +61,7 @@ def test_a_task_publishes_its_shard_and_leaves_no_parts(
     assert labels(run_dir, run) == {post.uri: (post.text, None) for post in posts(6)}
     assert task_processes.rows_in(work_path(run_dir, 0)) == 0
     assert last_words.read(run_dir, 1, 0) is None
-    assert capsys.readouterr().out == (
-        "shard 0: 6 posts, 0 of them from checkpoints\nshard 0: published\n"
-    )
+    assert capsys.readouterr().out == ("shard 0: 6 posts, 0 already answered\nshard 0: published\n")
 
 
 def test_a_shard_that_has_its_output_is_not_asked_again(
@@ -74,7 +71,7 @@ def test_a_shard_that_has_its_output_is_not_asked_again(
     run_task(order(run_dir))
     capsys.readouterr()
     run_task(order(run_dir, attempt=2))
-    assert capsys.readouterr().out == "shard 0 has its output already: nothing to do\n"
+    assert capsys.readouterr().out == "shard 0 is already published: nothing to do\n"
     assert set(scripted_classifier.asked(tmp_path).values()) == {1}
 
 
@@ -110,7 +107,7 @@ def test_the_shortest_text_that_is_sent_is_the_runs(tmp_path: Path) -> None:
     assert scripted_classifier.asked(tmp_path) == {uri(2): 1}
 
 
-PROTOCOL = "it breaks its own protocol"
+PROTOCOL = "this breaks the classifier protocol"
 
 
 @pytest.mark.parametrize(
@@ -119,15 +116,15 @@ PROTOCOL = "it breaks its own protocol"
         (
             "unknown",
             Cause.REFUSED,
-            "the classifier answered for 'at://nobody', which was not asked or was answered "
-            f"before: {PROTOCOL}",
+            "the classifier answered for 'at://nobody', which does not wait for an answer: "
+            f"{PROTOCOL}",
             2,
         ),
         (
             "twice",
             Cause.REFUSED,
-            f"the classifier answered for {uri(2)!r}, which was not asked or was answered "
-            f"before: {PROTOCOL}",
+            f"the classifier answered for {uri(2)!r}, which does not wait for an answer: "
+            f"{PROTOCOL}",
             3,
         ),
         (
@@ -175,7 +172,7 @@ def test_an_order_for_another_array_task_is_refused(
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
     assert death(order(run_dir)) == (
         Cause.REFUSED,
-        "array task 7 was given the order of array task 0",
+        "array task 7 received the order of array task 0",
     )
     assert output.verify(run_dir, run, 0) == output.Verdict()
     run_task(replace(order(run_dir), array_task_index=7))
@@ -189,8 +186,8 @@ def test_a_shard_file_that_is_not_the_planned_one_is_refused(tmp_path: Path) -> 
     path.write_bytes(shard_path(tmp_path / "other" / "runs" / other.run_id, 0).read_bytes())
     assert death(order(run_dir)) == (
         Cause.REFUSED,
-        f"{path} is not the file that was planned: sha256 {other.shards[0].sha256}, "
-        f"in the manifest {run.shards[0].sha256}",
+        f"{path} has changed since the run was planned: its sha256 is {other.shards[0].sha256}, "
+        f"the manifest has {run.shards[0].sha256}",
     )
     assert scripted_classifier.asked(tmp_path) == {}
 
@@ -222,7 +219,7 @@ def test_a_task_that_starts_after_another_shard_was_refused_asks_nothing(tmp_pat
     run_dir, _ = make_run(
         tmp_path, posts(8), shards=4, classifier=scripted_classifier.options(tmp_path)
     )
-    with pytest.raises(SystemExit), LastWordsWriter(run_dir, 1, 3, "qnode1"):
+    with pytest.raises(SystemExit), last_words.recorded(run_dir, 1, 3, "qnode1"):
         raise TaskError(Cause.REFUSED, "HTTP 403: check the API key")
     message = "stopped at once: shard 3 was refused: HTTP 403: check the API key"
     assert death(order(run_dir, 0)) == (Cause.REFUSED, message)

@@ -12,6 +12,7 @@ from pipeline.errors import Cause
 from pipeline.model import Answer
 from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import Manifest, work_path
+from pipeline.run_files.output import ShardLabels
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import answers_of, make_run, order, posts, read_shard, uri
 from tests.servers.perspective import Fault, PerspectiveServer
@@ -41,7 +42,7 @@ def test_a_valence_shard_is_labelled_by_a_process_of_its_own(tmp_path: Path) -> 
     code, out, err = task_processes.run(order(run_dir))
     assert (code, out, err) == (
         0,
-        "shard 0: 3 posts, 0 of them from checkpoints\nshard 0: published\n",
+        "shard 0: 3 posts, 0 already answered\nshard 0: published\n",
         "",
     )
     _, table = output.read(run_dir, run, 0)
@@ -68,7 +69,7 @@ def test_a_killed_task_goes_on_from_its_parts_and_asks_nothing_again(
     code, out, _ = task_processes.run(order(run_dir), site)
     assert (code, out) == (
         0,
-        "shard 0: 10 posts, 6 of them from checkpoints\nshard 0: published\n",
+        "shard 0: 10 posts, 6 already answered\nshard 0: published\n",
     )
     assert scripted_classifier.asked(tmp_path) == Counter(
         {uri(i): 2 if i in (6, 7) else 1 for i in range(10)}
@@ -88,8 +89,8 @@ def test_a_task_told_to_stop_keeps_all_answers_and_ends_with_143(
     asked = len(scripted_classifier.asked(tmp_path))
     assert (code, err) == (143, "")
     assert out == (
-        "shard 0: 200 posts, 0 of them from checkpoints\n"
-        "told to stop; shard 0 goes on from its checkpoint parts next time\n"
+        "shard 0: 200 posts, 0 already answered\n"
+        "stopping on request; the next attempt resumes shard 0\n"
     )
     assert 5 <= asked < 200
     assert task_processes.rows_in(work_path(run_dir, 0)) == asked
@@ -120,17 +121,19 @@ def test_a_slower_task_leaves_when_another_has_published(tmp_path: Path, site: P
         run_dir,
         run,
         0,
-        posts=read_shard(run_dir, 0),
-        answers=answers_of(uris, columns, lambda at_uri: Answer(at_uri, {"mood": "quick"})),
-        columns=columns,
-        model="quicker",
-        attempt=2,
+        ShardLabels(
+            posts=read_shard(run_dir, 0),
+            answers=answers_of(uris, columns, lambda at_uri: Answer(at_uri, {"mood": "quick"})),
+            columns=columns,
+            model="quicker",
+            attempt=2,
+        ),
     )
     gate.touch()
     code, out, _ = task_processes.finished(slow)
     assert (code, out) == (
         0,
-        "shard 0: 4 posts, 0 of them from checkpoints\n"
+        "shard 0: 4 posts, 0 already answered\n"
         "another attempt has published this shard: leaving\n"
         "shard 0: published\n",
     )
@@ -175,7 +178,7 @@ def test_a_task_told_to_stop_does_not_wait_for_a_service_that_hangs(tmp_path: Pa
         task.send_signal(signal.SIGTERM)
         code, out, err = task_processes.finished(task, within=20)
     assert (code, err) == (143, "")
-    assert out.endswith("told to stop; shard 0 goes on from its checkpoint parts next time\n")
+    assert out.endswith("stopping on request; the next attempt resumes shard 0\n")
     assert task_processes.rows_in(work_path(run_dir, 0)) == 1
 
 

@@ -11,6 +11,7 @@ from pipeline.errors import Cause
 from pipeline.model import Answer
 from pipeline.run_files import heartbeat, last_words, output
 from pipeline.run_files.manifest import Manifest, work_path
+from pipeline.run_files.output import ShardLabels
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import answers_of, make_run, order, posts, read_shard, uri
 from tests.servers.perspective import Fault, PerspectiveServer
@@ -29,7 +30,7 @@ def handler(number, frame):
 signal.signal(signal.SIGUSR2, handler)
 real, worker.run_process = worker.run_process, lambda order: real(order, requeue={requeue})
 """
-CONTINUES = "told to stop; shard 0 goes on from its checkpoint parts next time\n"
+CONTINUES = "stopping on request; the next attempt resumes shard 0\n"
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_task_warned_of_its_time_limit_keeps_what_it_has_and_says_so(
     assert code == 1
     assert 5 <= kept == len(scripted_classifier.asked(tmp_path)) < 1500
     assert out.endswith(CONTINUES)
-    message = f"told that the time limit is near: {kept:,} of 1,500 posts are kept"
+    message = f"stopped before the time limit; {kept:,} of 1,500 posts saved"
     assert words(run_dir) == (Cause.TIMEOUT, message)
     assert message in err
     assert output.verify(run_dir, run, 0) == output.Verdict()
@@ -113,7 +114,7 @@ def test_a_handler_that_does_not_requeue_leaves_it_to_the_last_words(
     assert "handled SIGUSR2" in out
     assert words(run_dir) == (
         Cause.TIMEOUT,
-        "told that the time limit is near: 6 of 9 posts are kept; "
+        "stopped before the time limit; 6 of 9 posts saved; "
         "Job not requeued because: timed-out too many times.",
     )
 
@@ -123,7 +124,7 @@ def test_without_requeues_the_handler_is_not_asked(tmp_path: Path, site: Path) -
     how = program("sys.exit(-1)", requeue=False)
     code, out, _ = warned(run_dir, tmp_path, site, at=6, program=how)
     assert (code, "handled" in out) == (1, False)
-    message = "told that the time limit is near: 6 of 9 posts are kept"
+    message = "stopped before the time limit; 6 of 9 posts saved"
     assert words(run_dir) == (Cause.TIMEOUT, message)
 
 
@@ -176,11 +177,13 @@ def test_a_shard_published_meanwhile_is_left_without_waiting_for_a_service_that_
             run_dir,
             run,
             0,
-            posts=read_shard(run_dir, 0),
-            answers=answers_of([uri(i) for i in range(30)], columns, labelled),
-            columns=columns,
-            model="quicker",
-            attempt=2,
+            ShardLabels(
+                posts=read_shard(run_dir, 0),
+                answers=answers_of([uri(i) for i in range(30)], columns, labelled),
+                columns=columns,
+                model="quicker",
+                attempt=2,
+            ),
         )
         code, out, err = task_processes.finished(task, within=20)
     assert (code, err) == (0, "")

@@ -423,7 +423,7 @@ def test_after_a_crash_the_group_that_was_in_hand_is_asked_one_by_one(tmp_path: 
             lambda: server.requests == 2 and task_processes.rows_in(work) == 5, first
         )
         task_processes.kill(first)
-        held = crash_journal.evidence(work, [1]).held.keys()
+        held = crash_journal.read_evidence(work, [1]).suspects.keys()
         assert held >= {5, 6, 7, 8, 9}  # and some that were written ahead
         assert not held & {0, 1, 2, 3, 4}
         hangs = False

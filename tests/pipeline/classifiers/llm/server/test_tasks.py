@@ -105,7 +105,7 @@ def test_a_post_that_kills_the_server_is_found_and_set_aside(tmp_path: Path, her
             "the server, started again, ended with exit code 0: an illegal memory access was "
             "encountered",
         )
-    assert crash_journal.trials_by_attempt(manifest.work_path(run_dir, 0)) == {2: 1}
+    assert crash_journal.solo_attempts_by_attempt(manifest.work_path(run_dir, 0)) == {2: 1}
     code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
     assert (code, err) == (0, "")
     found = reasons(run_dir, run)
@@ -149,7 +149,7 @@ def test_a_task_that_is_told_to_stop_while_its_server_starts(
     task_processes.until(lambda: engines.starts(here), task)
     task.send_signal(signalled)
     code, out, _ = task_processes.finished(task)
-    assert out.endswith("told to stop; shard 0 goes on from its checkpoint parts next time\n")
+    assert out.endswith("stopping on request; the next attempt resumes shard 0\n")
     if signalled is signal.SIGTERM:
         assert code == 143
         assert last_words.read(run_dir, 1, 0) is None
@@ -173,7 +173,7 @@ def test_a_task_that_is_told_to_stop_at_work_keeps_what_it_has(tmp_path: Path, h
     code, out, _ = task_processes.run(order(run_dir, attempt=2))
     assert (code, out.splitlines()[0]) == (
         0,
-        f"shard 0: 3000 posts, {kept} of them from checkpoints",
+        f"shard 0: 3,000 posts, {kept} already answered",
     )
     assert reasons(run_dir, run) == [None] * 3000
 
