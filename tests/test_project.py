@@ -24,6 +24,19 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert version(PROJECT["name"]) == pipeline.__version__
 
 
+def test_the_map_of_the_folders_has_every_package() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+/`) \|", contributing, re.MULTILINE)
+    mapped = {folder.strip("/") for row in rows for folder in re.findall(r"`([^`]+)`", row)}
+    assert {folder for folder in mapped if not (ROOT / folder).is_dir()} == set()
+    packages = [
+        path.parent.relative_to(ROOT).as_posix()
+        for room in ("hpc", "pipeline")
+        for path in (ROOT / room).glob("*/__init__.py")
+    ]
+    assert [name for name in packages if not any(m.startswith(name) for m in mapped)] == []
+
+
 def test_the_lock_pins_everything_that_the_tests_install() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if not line.startswith("#")]
