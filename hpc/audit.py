@@ -11,12 +11,11 @@ from hpc import cli
 from hpc.cli import Verb
 from hpc.reconcile import run_status
 from hpc.report.post import describe_post
-from hpc.run import run_folder
+from hpc.run import run_config, run_folder
 from hpc.run.model import Run, State
+from hpc.run.run_config import Config
 from pipeline.backlog import select, sources
 from pipeline.backlog.sources import Source
-from pipeline.config import run_config
-from pipeline.config.run_config import Config
 from pipeline.database import backlog_audit as comparing
 from pipeline.database import duckdb_file, history
 from pipeline.database.backlog_audit import PLACES, Audit, Files

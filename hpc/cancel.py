@@ -84,7 +84,7 @@ def _going_on(run: Run, now: RunStatus, ended: Cancelled) -> str:
     """What was just cancelled is not judged so before the grace time is over."""
     open_states = {one.state for one in now.judgements} - {State.DONE, State.PLANNED}
     if ended.arrays and open_states and now.state is not RunState.COMPLETE:
-        grace = run.cluster["grace_seconds"]
+        grace = run.cluster.grace_seconds
         return f"go on, after {grace:g} s, with: python -m hpc.resubmit --force {run.folder}"
     if now.state is RunState.COMPLETE:
         return describe_next_step(now, is_gathered=is_gathered(run, now.observation))

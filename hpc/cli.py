@@ -20,9 +20,8 @@ from typing import Any, NoReturn
 
 import duckdb
 
-from hpc.run import run_folder
+from hpc.run import run_config, run_folder
 from hpc.run.model import Run
-from pipeline.config import run_config
 from pipeline.errors import InputError, RunError
 
 VERBS = {
@@ -186,7 +185,7 @@ def root_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_run(given: argparse.Namespace) -> Run:
     """Raises InputError where there is no such run."""
     if given.config:
-        root = run_config.load(given.config).storage.run_root
+        root = run_config.load_storage(given.config).run_root
     else:
         root = (given.run_root or Path("runs")).expanduser().absolute()
     return run_folder.find(root, given.run)

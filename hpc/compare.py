@@ -12,10 +12,10 @@ import duckdb
 
 from hpc import cli
 from hpc.cli import Verb
+from hpc.run import run_config
 from pipeline.analysis import results
 from pipeline.analysis.overlap import Overlap, Pair, columns, labelled
 from pipeline.backlog import select
-from pipeline.config import run_config
 from pipeline.database import duckdb_file, label_tables
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
@@ -116,7 +116,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 
 def _database(given: argparse.Namespace) -> Path:
     if given.config:
-        database = run_config.load(given.config).storage.database
+        database = run_config.load_storage(given.config).database
     else:
         database = (given.database or Path("labels.duckdb")).expanduser().absolute()
     if not database.is_file():

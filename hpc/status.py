@@ -31,7 +31,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             say(clear + status_table.table(run, now.observation, now.judgements))
         if not (given.watch and now.is_under_way):
             break
-        time.sleep(run.cluster["poll_seconds"])
+        time.sleep(run.cluster.poll_seconds)
     document = status_table.document(run, now.observation, now.judgements)
     if not given.json:
         say(f"\n{describe_next_step(now, is_gathered=is_gathered(run, now.observation))}")

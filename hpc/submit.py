@@ -18,11 +18,10 @@ from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import look, slurm_of, submit_shards, unsubmitted_shards
 from hpc.report import preview, status_table
 from hpc.report.next_step import describe_next_step
-from hpc.run import run_folder, submissions
+from hpc.run import run_config, run_folder, submissions
 from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import plan_arrays
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
-from pipeline.config import run_config
 from pipeline.errors import BusyError, InputError
 from pipeline.text import counted
 
@@ -173,7 +172,7 @@ def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> 
     planned = plan_arrays(
         [ShardGroup(shards=tuple(range(sizes.count)), ask=ResourceRequest())],
         array_size=agreed.array_size,
-        max_parallel=agreed.cluster["max_parallel"],
+        max_parallel=agreed.config.cluster.max_parallel,
     )
     at_once, largest = planned[0].parallel_tasks, sizes.rows + bool(sizes.larger)
     say(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpc.cli import VERBS
+from hpc.run.run_config import ConfigurationFile
+from pipeline.config.keys import is_section, keys_of, not_null, unwrapped
 from pipeline.config.section import Section
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +33,7 @@ PURE = {
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
             "re", "typing", "pathlib", "numpy"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
-PURE_FUNCTIONS = {"hpc.run.resources.resources_of", "pipeline.text.counted"}
+PURE_FUNCTIONS = {"pipeline.text.counted"}
 # Each outside program and package has one door.
 DOORS = {
     "submitit": {"hpc.executors.slurm.submitit_executor", "pipeline.worker.submitit_task"},
@@ -138,10 +140,11 @@ def test_no_folder_holds_more_modules_than_a_reader_can_scan() -> None:
 
 
 def configuration_keys() -> set[str]:
-    """What any `Section` is asked for by name, in any room."""
+    """Return the declared keys, and what a classifier's `Section` is asked for by name."""
+    declared = _declared_keys(ConfigurationFile)
     readers = {name for name in vars(Section) if not name.startswith("_")}
     readers -= {"error", "key_path", "done"}
-    return {
+    return declared | {
         node.args[0].value
         for tree in TREES.values()
         for node in ast.walk(tree)
@@ -152,6 +155,14 @@ def configuration_keys() -> set[str]:
         and isinstance(node.args[0], ast.Constant)
         and isinstance(node.args[0].value, str)
     }
+
+
+def _declared_keys(section: type) -> set[str]:
+    keys = set()
+    for name, key in keys_of(section).items():
+        inner = unwrapped(not_null(key.annotation))
+        keys |= {name, *(_declared_keys(inner) if is_section(inner) else ())}
+    return keys
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hpc.planning.exclusions import find_exclusions, labelled_by
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.model import Run
-from hpc.run.run_folder import PLANNING
+from hpc.run.run_folder import PLANNING, typed_run
 from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
 from pipeline.backlog.scan import day_before
@@ -103,7 +103,7 @@ def make_run(
         files.write_text(folder / "README", README)
         manifest.write(folder, made)
         folder.rename(root / run_id)
-        return Run(root / run_id, made), draft
+        return typed_run(root / run_id, made), draft
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -124,8 +124,8 @@ def _manifest(
         min_text_length=config.backlog.min_text_length,
         checkpoint_rows=config.checkpoint.rows,
         checkpoint_seconds=config.checkpoint.seconds,
-        retry=agreed.retry,
-        cluster=agreed.cluster,
+        retry=agreed.config.retry.to_json(),
+        cluster=agreed.config.cluster.to_json(),
         array_size=agreed.array_size,
         shards=frozen,
         commit=git_commit(),

@@ -6,9 +6,8 @@ passes over nobody; and only runs whose classifier has answered for no post: not
 paid for.
 """
 
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +23,8 @@ from hpc.reconcile import run_status
 from hpc.run import plan, run_folder, submissions
 from hpc.run.judge import last_change
 from hpc.run.model import Judgement, Phase, Run, Say, State
+from hpc.run.resources import Cluster
+from hpc.run.retry_policy import RetryPolicy
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError
 from pipeline.model import TOO_SHORT, JsonObject
@@ -101,20 +102,27 @@ def _told(run: Run, agreed: RunSpec) -> str:
 def _changed(run: Run, agreed: RunSpec) -> list[str]:
     """The keys that differ, of those that may have been at fault."""
     made, backlog = run.manifest, agreed.config.backlog
-    before = _keys(made.classifier, made.cluster, made.retry, made.min_text_length)
-    now = _keys(agreed.classifier, agreed.cluster, agreed.retry, backlog.min_text_length)
+    before = _keys(made.classifier, run.cluster, run.retry, made.min_text_length)
+    now = _keys(
+        agreed.classifier, agreed.config.cluster, agreed.config.retry, backlog.min_text_length
+    )
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
 def _keys(
-    classifier: JsonObject, cluster: JsonObject, retry: JsonObject, min_text_length: int
-) -> JsonObject:
-    resources = {key: value for key, value in cluster.items() if key != "resources"}
-    resources |= cluster["resources"]  # which a configuration has beside the others
-    sections = {"classifier": classifier, "cluster": resources, "retry": retry,
-                "backlog": {"min_text_length": min_text_length}}  # fmt: skip
-    as_kept = json.loads(json.dumps(sections))  # as a manifest has them: lists, no tuples
-    return {f"{name}.{key}": value for name, keys in as_kept.items() for key, value in keys.items()}
+    classifier: JsonObject, cluster: Cluster, retry: RetryPolicy, min_text_length: int
+) -> dict[str, object]:
+    resources = {key: value for key, value in cluster.to_json().items() if key != "resources"}
+    resources |= cluster.resources.to_json()  # which a configuration has beside the others
+    sections: dict[str, Mapping[str, object]] = {
+        "classifier": classifier,
+        "cluster": resources,
+        "retry": retry.to_json(),
+        "backlog": {"min_text_length": min_text_length},
+    }
+    return {
+        f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()
+    }
 
 
 def _fruitless(runs: list[Run], *, lock_is_ours: bool = False) -> list[_Fruitless]:
@@ -149,7 +157,7 @@ def _judged(run: Run, *, lock_is_ours: bool) -> _Fruitless | None:
     ):
         return _Fruitless(run=run, seconds=None)
     ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
-    grace = timedelta(seconds=run.cluster["grace_seconds"])
+    grace = timedelta(seconds=run.cluster.grace_seconds)
     wait = max(grace - (now.observation.at - max(ends)), timedelta())
     return _Fruitless(run=run, seconds=math.ceil(wait.total_seconds()))
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hpc.planning.fingerprint import LabelSpec, reject_other_fingerprint
 from hpc.run import run_folder
 from hpc.run.model import Run
-from pipeline.config.run_config import Config
+from hpc.run.run_config import Config
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError
 from pipeline.model import Column

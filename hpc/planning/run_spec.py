@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from hpc.executors.slurm.client import Slurm
 from hpc.planning.fingerprint import LabelSpec
-from hpc.run import resources, retry_policy
+from hpc.run.resources import ExecutorName
+from hpc.run.run_config import Config
 from pipeline.backlog import shards
 from pipeline.classifiers import base
-from pipeline.config.run_config import Config
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import JsonObject
 
@@ -21,8 +21,6 @@ class RunSpec:
 
     config: Config
     classifier: JsonObject
-    cluster: JsonObject
-    retry: JsonObject
     array_size: int
 
     @property
@@ -35,7 +33,7 @@ class RunSpec:
 
     @property
     def is_local(self) -> bool:
-        return bool(self.cluster["executor"] == "local")
+        return self.config.cluster.executor is ExecutorName.LOCAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +69,9 @@ def validate(config: Config, slurm: Slurm) -> RunSpec:
     Raises InputError for what is wrong in the configuration, RunError where Slurm is not there.
     """
     classifier = base.freeze(config.classifier)
-    frozen = resources.freeze(config.cluster)
-    local = frozen["executor"] == "local"
+    is_local = config.cluster.executor is ExecutorName.LOCAL
     return RunSpec(
         config=config,
         classifier=classifier,
-        cluster=frozen,
-        retry=retry_policy.freeze(config.retry),
-        array_size=LOCAL_ARRAY_SIZE if local else slurm.array_size(),
+        array_size=LOCAL_ARRAY_SIZE if is_local else slurm.array_size(),
     )

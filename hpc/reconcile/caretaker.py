@@ -18,7 +18,7 @@ from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import look
 from hpc.run import plan, run_folder
 from hpc.run.model import Run, Say
-from hpc.run.resources import caretaker_of, megabytes
+from hpc.run.resources import megabytes
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import job_prefix, read_submissions
 from pipeline import files
@@ -121,7 +121,7 @@ def _submit(
 ) -> int:
     logs = _logs(run)
     logs.mkdir(parents=True, exist_ok=True)
-    given = caretaker_of(run.cluster)
+    given = run.cluster.caretaker
     options = {
         "job-name": job_prefix(run) + role,
         "output": f"{logs}/%j.log",

@@ -20,7 +20,6 @@ from hpc.reconcile.run_status import (
 )
 from hpc.run import plan, submissions
 from hpc.run.model import Phase, Run, Say, State
-from hpc.run.retry_policy import policy_of
 from hpc.run.run_state import RunStatus, posts_done
 from pipeline.errors import BusyError
 from pipeline.text import counted
@@ -83,7 +82,7 @@ def supervise(
             after = look(run, slurm, lock_is_ours=True)
             if once or (hand_over and hand_over(after)):
                 return after
-        time.sleep(run.cluster["poll_seconds"])
+        time.sleep(run.cluster.poll_seconds)
 
 
 def _sent(
@@ -122,7 +121,7 @@ def _stop(slurm: Slurm, now: RunStatus, refusal: plan.Rejection, say: Say) -> No
 
 def _restart(run: Run, slurm: Slurm, now: RunStatus, say: Say) -> None:
     """Puts tasks that stand still back into the queue, where configured; once an attempt."""
-    if not policy_of(run.manifest.retry).restart_stalled:
+    if not run.retry.restart_stalled:
         return
     by_number = {one.number: one for one in submissions.read_submissions(run)}
     for judged, shard in zip(now.judgements, now.observation.shards, strict=True):

@@ -22,8 +22,7 @@ from hpc.run.model import (
     Submission,
 )
 from hpc.run.remedies import explain_remedies, group_by_remedy, needs_limits
-from hpc.run.resources import first_request, resources_of
-from hpc.run.retry_policy import policy_of
+from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 from pipeline.text import counted
@@ -38,8 +37,8 @@ def look(
 ) -> RunStatus:
     """Observes and judges. The switches are those of `observe`."""
     observation = observe(run, slurm, whole=whole, lock_is_ours=lock_is_ours)
-    grace = timedelta(seconds=run.cluster["grace_seconds"])
-    judged = judge_all(observation, grace=grace, policy=policy_of(run.manifest.retry))
+    grace = timedelta(seconds=run.cluster.grace_seconds)
+    judged = judge_all(observation, grace=grace, policy=run.retry)
     return RunStatus(run=run, observation=observation, judgements=judged)
 
 
@@ -59,13 +58,11 @@ def arrays_for(
     if not shards:
         return ()
     facts = [now.observation.shards[shard] for shard in shards]
-    resources = resources_of(run.cluster)
+    resources = run.cluster.resources
     limits = Limits()
     if slurm is not None and needs_limits(facts):
         limits = _usable(slurm.limits(resources.partition), resources.exclude)
-    wanted = group_by_remedy(
-        facts, base=first_request(resources), policy=policy_of(run.manifest.retry), limits=limits
-    )
+    wanted = group_by_remedy(facts, base=first_request(resources), policy=run.retry, limits=limits)
     if override:
         wanted = tuple(replace(one, ask=_overridden(one.ask, override)) for one in wanted)
     room = room_for(run, now, len(shards))
@@ -85,7 +82,7 @@ def room_for(run: Run, now: RunStatus, wanted: int) -> Capacity:
         [one for one in submissions.read_submissions(run) if one.released_at],
         alive_tasks(now.observation, now.judgements),
         wanted=wanted,
-        max_parallel=run.cluster["max_parallel"],
+        max_parallel=run.cluster.max_parallel,
         ends_to_come=plan.jobs_to_wait_for(now.observation),
     )
 

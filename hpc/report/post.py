@@ -8,10 +8,10 @@ import duckdb
 
 from hpc.run.judge import why_ended
 from hpc.run.model import Phase, Run
+from hpc.run.run_config import Config
 from hpc.run.run_state import RunStatus
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
-from pipeline.config.run_config import Config
 from pipeline.database import duckdb_file, label_tables
 from pipeline.run_files.manifest import shard_path
 from pipeline.sql import file_list, quoted

@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
-from pipeline.model import JsonObject
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
@@ -41,22 +42,20 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder and its manifest."""
+    """A run's folder, its manifest, and of that the sections `cluster` and `retry`, typed."""
 
     folder: Path
     manifest: Manifest
+    cluster: Cluster
+    retry: RetryPolicy
 
     @property
     def run_id(self) -> str:
         return self.manifest.run_id
 
     @property
-    def cluster(self) -> JsonObject:
-        return self.manifest.cluster
-
-    @property
     def is_local(self) -> bool:
-        return bool(self.manifest.cluster["executor"] == "local")
+        return self.cluster.executor is ExecutorName.LOCAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,19 +1,34 @@
-"""The configuration's `cluster:` section: a template for the cluster, overruled key by key."""
+"""The configuration's `cluster:` section: a template for the cluster, overridden key by key."""
 
 import math
 import os
 import sys
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
-from hpc.run.model import ResourceRequest
+from msgspec import field
+
 from pipeline.config import strict_yaml
-from pipeline.config.section import Section
+from pipeline.config.check import Problems, check
+from pipeline.config.input_files import InputFiles
+from pipeline.config.keys import (
+    Duration,
+    DurationOrZero,
+    Positive,
+    PositiveNumber,
+    Section,
+    Text,
+    Wrong,
+    key,
+)
 from pipeline.config.strict_yaml import InvalidYaml
-from pipeline.model import JsonObject
 
-DEFAULT_MAX_PARALLEL = 8
-_OURS = frozenset({"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"})
+_SUBMISSIONS_OWN = frozenset(
+    {"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"}
+)
 # Each of these makes srun start several copies of one task, all of which label the same posts.
 _COPIES = frozenset(
     {"nodes", "N", "ntasks", "n", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket"}
@@ -22,141 +37,245 @@ _COPIES = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """What one task asks Slurm for; None leaves it to the partition's default."""
+class _Defaults:
+    """`max_parallel` None: as many as there are CPUs."""
 
-    partition: str | None = None
-    account: str | None = None
-    time_min: int = 60
-    mem_gb: float | None = None
-    cpus: int = 1
-    gres: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    exclude: str | None = None
-    python: str = ""
-    setup: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
+    max_parallel: int | None
+    grace_seconds: float
+    poll_seconds: float
 
 
-def freeze(section: Section) -> JsonObject:
-    """JSON values for the manifest: executor, max_parallel, grace_seconds, poll_seconds, resources.
+SLURM_DEFAULTS = _Defaults(max_parallel=8, grace_seconds=120.0, poll_seconds=30.0)
+# On this machine neither accounting nor files lag.
+LOCAL_DEFAULTS = _Defaults(max_parallel=None, grace_seconds=0.0, poll_seconds=0.2)
 
-    Raises InputError for an unknown key, and for a template that is missing or wrong.
-    """
-    executor = section.choice("executor", ("slurm", "local"))
-    template = _template(section)
-    resources = _resources(section, template)
-    local = executor == "local"
-    frozen: JsonObject = {
-        "executor": executor,
-        "max_parallel": section.integer(
-            "max_parallel", (os.cpu_count() or 1) if local else DEFAULT_MAX_PARALLEL, least=1
+
+def _by_executor(slurm: float, local: float) -> str:
+    return f"{slurm:g}; with `executor: local` {local:g}"
+
+
+SbatchValue = str | int | float | bool | None
+
+
+class ExecutorName(StrEnum):
+    """Where the tasks of a run are executed."""
+
+    SLURM = "slurm"
+    LOCAL = "local"
+
+
+class Resources(Section, frozen=True, kw_only=True):
+    """What one task requests from Slurm; None leaves it to the partition's default."""
+
+    partition: Annotated[
+        Text | None, key("Partition of the tasks, as sbatch takes it.", default="Slurm's")
+    ] = None
+    account: Annotated[
+        Text | None, key("Account that pays, as sbatch takes it.", default="Slurm's")
+    ] = None
+    time_min: Annotated[Positive, key("Time limit of one task.", unit="minutes")] = 60
+    mem_gb: Annotated[
+        PositiveNumber | None, key("Memory of one task.", unit="GiB", default="Slurm's")
+    ] = None
+    cpus: Annotated[Positive, key("CPUs of one task.")] = 1
+    gres: Annotated[
+        Text | None,
+        key(
+            'Generic resources of one task, such as "gpu:1", as sbatch takes them.', default="none"
         ),
-        # How long accounting and file systems may lag; here nothing does.
-        "grace_seconds": section.time("grace_seconds", 0.0 if local else 120.0, above=-1),
-        "poll_seconds": section.time("poll_seconds", 0.2 if local else 30.0),
-        "resources": asdict(resources),
-        "caretaker": asdict(_caretaker(section, template, resources)),
-    }
-    section.done()
-    template.done()
-    return frozen
+    ] = None
+    qos: Annotated[
+        Text | None, key("Quality of service, as sbatch takes it.", default="Slurm's")
+    ] = None
+    constraint: Annotated[
+        Text | None, key("Features that a node must have, as sbatch takes them.", default="none")
+    ] = None
+    exclude: Annotated[
+        Text | None, key("Nodes to stay away from, as sbatch takes them.", default="none")
+    ] = None
+    python: Annotated[
+        Text, key("Python interpreter on the node.", default="the one that submits")
+    ] = field(default_factory=lambda: sys.executable)
+    setup: Annotated[
+        tuple[str, ...],
+        key("Shell lines that run before the task starts, such as `module load …`."),
+    ] = ()
+    extra: Annotated[
+        Mapping[str, SbatchValue],
+        key("Further sbatch options by their long names, such as `{mail-type: END}`."),
+    ] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Reject options that the submission sets itself, in either spelling of their names."""
+        for name in self.extra:
+            option = name.replace("_", "-")
+            if option in _SUBMISSIONS_OWN:
+                raise Wrong("extra", f"--{option} is set by the submission")
+            if option in _COPIES:
+                dashes = "-" if len(option) == 1 else "--"
+                raise Wrong(
+                    "extra",
+                    f"{dashes}{option} is not allowed: a shard is one process, and further copies "
+                    "would pay for its posts again (max_parallel runs more shards at a time, "
+                    "cpus gives a task more CPUs)",
+                )
 
 
-def first_request(resources: Resources) -> ResourceRequest:
-    """What a first attempt asks for."""
-    return ResourceRequest(mem_gb=resources.mem_gb, time_min=resources.time_min)
+class CaretakerResources(Section, frozen=True, kw_only=True):
+    """What the job of `submit --caretaker` requests: where the tasks run, but little."""
+
+    partition: Annotated[Text | None, key("Its partition.", default="the tasks'")] = None
+    account: Annotated[Text | None, key("Its account.", default="the tasks'")] = None
+    qos: Annotated[Text | None, key("Its quality of service.", default="the tasks'")] = None
+    time_min: Annotated[
+        Positive, key("Time limit of one such job; the next one follows it.", unit="minutes")
+    ] = 60
+    mem_gb: Annotated[PositiveNumber, key("Its memory.", unit="GiB")] = 2.0
 
 
-def apply_request(resources: Resources, ask: ResourceRequest) -> Resources:
-    """The configured resources, as one attempt asks for them."""
-    exclude = ",".join([*([resources.exclude] if resources.exclude else []), *ask.exclude])
-    return replace(resources, mem_gb=ask.mem_gb, time_min=ask.time_min, exclude=exclude or None)
+class ClusterTemplate(Resources, frozen=True, kw_only=True):
+    """A file in `slurm_templates/`: what the tasks of one cluster, or one partition, request."""
+
+    caretaker: Annotated[
+        CaretakerResources, key("Resources of the job of `submit --caretaker`.")
+    ] = CaretakerResources()
 
 
-def megabytes(gigabytes: float | None) -> str | None:
-    """As --mem has it; no more than was meant, which may be all that a node has, and never 0, which
-    means just that."""
-    return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"
+class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
+    """Where and with which resources tasks run. Every key of a template may also stand here, and
+    overrides the template's."""
+
+    executor: Annotated[
+        ExecutorName, key("`slurm` submits arrays; `local` runs the tasks on this machine.")
+    ]
+    template: Annotated[
+        Text | None,
+        key("A file with keys of this section, such as one in `slurm_templates/`.", default="none"),
+    ] = None
+    max_parallel: Annotated[
+        Positive | None,
+        key(
+            "Tasks at once, over all arrays of the run.",
+            default=f"{SLURM_DEFAULTS.max_parallel}; with `executor: local` the number of CPUs",
+        ),
+    ] = None
+    grace_seconds: Annotated[
+        DurationOrZero | None,
+        key(
+            "How long Slurm's accounting, and files that other nodes wrote, may take to appear "
+            "(NFS: up to 60 s).",
+            unit="seconds",
+            default=_by_executor(SLURM_DEFAULTS.grace_seconds, LOCAL_DEFAULTS.grace_seconds),
+        ),
+    ] = None
+    poll_seconds: Annotated[
+        Duration | None,
+        key(
+            "How often `supervise` and `status --watch` look at the run.",
+            unit="seconds",
+            default=_by_executor(SLURM_DEFAULTS.poll_seconds, LOCAL_DEFAULTS.poll_seconds),
+        ),
+    ] = None
 
 
-def resources_of(frozen: JsonObject) -> Resources:
-    return _thawed(frozen["resources"])
+class Cluster(Section, frozen=True, kw_only=True):
+    """The section as the manifest keeps it: the template merged, every default filled in."""
+
+    executor: ExecutorName
+    max_parallel: Positive
+    grace_seconds: DurationOrZero
+    poll_seconds: Duration
+    resources: Resources
+    caretaker: Resources
 
 
-def caretaker_of(frozen: JsonObject) -> Resources:
-    """What the job asks for that looks after a run (`submit --caretaker`)."""
-    return _thawed(frozen["caretaker"])
+def with_template(
+    values: object, *, source: str, folders: tuple[Path, ...], problems: Problems
+) -> ClusterSection | None:
+    """Return the section with the keys that only its template has; None where one is wrong.
 
-
-def _thawed(values: JsonObject) -> Resources:
-    return Resources(**{**values, "setup": tuple(values["setup"])})
-
-
-def _caretaker(section: Section, template: Section, tasks: Resources) -> Resources:
-    """Where the tasks run unless said otherwise, but one core and little memory."""
-    own, under = section.section("caretaker"), template.section("caretaker")
-    resources = Resources(
-        partition=own.text("partition", under.text("partition", tasks.partition)),
-        account=own.text("account", under.text("account", tasks.account)),
-        qos=own.text("qos", under.text("qos", tasks.qos)),
-        time_min=own.integer("time_min", under.integer("time_min", 60, least=1), least=1),
-        mem_gb=own.number("mem_gb", under.number("mem_gb", 2.0, above=0), above=0),
-        python=tasks.python,
-        setup=tasks.setup,
+    Args:
+        values: the section as the YAML has it; what is wrong in it is somebody else's to report.
+        source: the configuration's file.
+        folders: where to look for the template, in turn.
+        problems: gets what is wrong with the template.
+    """
+    if not isinstance(values, Mapping):
+        return None
+    below: Mapping[str, object] = {}
+    name = values.get("template")
+    if isinstance(name, str) and name.strip():
+        found = _read_template(name, source, folders, problems)
+        if found is None:
+            return None
+        below = found
+    return check(
+        ClusterSection,
+        _overridden(below, values),
+        source=source,
+        path="cluster",
+        problems=Problems(),
     )
-    own.done()
-    under.done()
-    return resources
 
 
-def _template(section: Section) -> Section:
-    """What the section overrules key by key; nothing, where it names no template."""
-    if not section.has("template"):
-        return Section({}, path="", source="", folders=())
-    path = section.input_file("template")
+def _read_template(
+    name: str, source: str, folders: tuple[Path, ...], problems: Problems
+) -> Mapping[str, object] | None:
+    inputs = InputFiles(source=source, path="cluster", folders=folders, problems=problems)
+    path = inputs.find("template", name)
+    if path is None:
+        return None
     try:
         values = strict_yaml.read(path.read_text(encoding="utf-8"))
     except (OSError, InvalidYaml, UnicodeDecodeError) as error:
-        raise section.error("template", f"{path} is not valid YAML: {error}") from None
-    return Section(values, path="", source=str(path), folders=section.folders)
+        inputs.report("template", f"{path} is not valid YAML: {error}")
+        return None
+    if check(ClusterTemplate, values, source=str(path), problems=problems) is None:
+        return None
+    return values or {}
 
 
-def _resources(section: Section, under: Section) -> Resources:
-    """Every key is read from both, so that an unknown one is refused in either."""
-    extra = {**_extra(under), **_extra(section)}
-    return Resources(
-        partition=section.text("partition", under.text("partition", None)),
-        account=section.text("account", under.text("account", None)),
-        time_min=section.integer("time_min", under.integer("time_min", 60, least=1), least=1),
-        mem_gb=section.number("mem_gb", under.number("mem_gb", None, above=0), above=0),
-        cpus=section.integer("cpus", under.integer("cpus", 1, least=1), least=1),
-        gres=section.text("gres", under.text("gres", None)),
-        qos=section.text("qos", under.text("qos", None)),
-        constraint=section.text("constraint", under.text("constraint", None)),
-        exclude=section.text("exclude", under.text("exclude", None)),
-        python=section.text("python", under.text("python", sys.executable)),
-        setup=tuple(section.texts("setup", under.texts("setup", []))),
-        extra=extra,
+def _overridden(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Return the template's mapping with the section's keys on top, key by key."""
+    merged = dict(below)
+    for name, value in above.items():
+        beneath = below.get(name)
+        if isinstance(value, Mapping) and isinstance(beneath, Mapping):
+            merged[name] = _overridden(beneath, value)
+        elif value is not None:
+            merged[name] = value
+    return merged
+
+
+def resolve(section: ClusterSection) -> Cluster:
+    """Return the section with every default filled in."""
+    is_local = section.executor is ExecutorName.LOCAL
+    defaults = LOCAL_DEFAULTS if is_local else SLURM_DEFAULTS
+    tasks = Resources(**{name: getattr(section, name) for name in Resources.__struct_fields__})
+    own = section.caretaker
+    return Cluster(
+        executor=section.executor,
+        max_parallel=section.max_parallel or defaults.max_parallel or os.cpu_count() or 1,
+        grace_seconds=_first(section.grace_seconds, defaults.grace_seconds),
+        poll_seconds=_first(section.poll_seconds, defaults.poll_seconds),
+        resources=tasks,
+        caretaker=Resources(
+            partition=own.partition or tasks.partition,
+            account=own.account or tasks.account,
+            qos=own.qos or tasks.qos,
+            time_min=own.time_min,
+            mem_gb=own.mem_gb,
+            python=tasks.python,
+            setup=tasks.setup,
+        ),
     )
 
 
-def _extra(section: Section) -> JsonObject:
-    """Further options of sbatch. submitit writes `job_name` as --job-name: both are ours."""
-    given = section.value("extra", {})
-    if not isinstance(given, dict):
-        raise section.error("extra", f"should be a mapping of sbatch's options, not {given!r}")
-    for key in given:
-        option = str(key).replace("_", "-")
-        if option in _OURS:
-            raise section.error("extra", f"--{option} is set by the submission")
-        if option in _COPIES:
-            dashes = "-" if len(option) == 1 else "--"
-            raise section.error(
-                "extra",
-                f"{dashes}{option} is not allowed: a shard is one process, and further copies would"
-                " pay for its posts again (max_parallel runs more shards at a time,"
-                " cpus gives a task more CPUs)",
-            )
-    return {str(key): value for key, value in given.items()}
+def _first(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def megabytes(gigabytes: float | None) -> str | None:
+    """Return `gigabytes` as --mem takes it: rounded down, because a node may have just that much,
+    and never 0, which would request all memory of the node."""
+    return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from hpc.run import lock_owner
 from hpc.run.model import Run
+from hpc.run.resources import Cluster
+from hpc.run.retry_policy import RetryPolicy
+from pipeline.config.check import Problems, check_record
 from pipeline.errors import BusyError, InputError
 from pipeline.run_files import manifest
+from pipeline.run_files.manifest import Manifest
 
 LOCK = ".lock"
 PLANNING = ".planning-"
@@ -63,7 +67,21 @@ def load(folder: Path) -> Run:
             f"{folder} holds run {made.run_id}: it is a copy, or was renamed; call it "
             f"{made.run_id} again, or move it out of the run root"
         )
-    return Run(folder, made)
+    return typed_run(folder, made)
+
+
+def typed_run(folder: Path, made: Manifest) -> Run:
+    """Return the run of a folder, with the sections of its manifest that this program uses typed.
+
+    Raises:
+        InputError: another version wrote them; the message names the manifest and each key.
+    """
+    source, problems = str(folder / manifest.FILE_NAME), Problems()
+    cluster = check_record(Cluster, made.cluster, source=source, path="cluster", problems=problems)
+    retry = check_record(RetryPolicy, made.retry, source=source, path="retry", problems=problems)
+    problems.raise_any()
+    assert cluster and retry
+    return Run(folder, made, cluster, retry)
 
 
 @contextlib.contextmanager

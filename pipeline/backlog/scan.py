@@ -127,7 +127,7 @@ class Scan:
             rows = self._connection.execute(
                 f"SELECT file_name FROM parquet_schema({file_list(paths)}) GROUP BY file_name "
                 "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
-                [self._source.backlog.columns["text"]],
+                [self._source.backlog.columns.text],
             ).fetchall()
             suspects = tuple(Path(row[0]) for row in rows)
         for path in suspects:
@@ -143,9 +143,9 @@ class Scan:
             f"decode({quoted(name)})" if types[name] == "BLOB" else quoted(name)
             for name in names.values()
         )
-        if types[names["preprocessing_timestamp"]] == "TIMESTAMP WITH TIME ZONE":
+        if types[names.preprocessing_timestamp] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
-        own, recent = self._conditions(types[names["preprocessing_timestamp"]])
+        own, recent = self._conditions(types[names.preprocessing_timestamp])
         if recent and self._source.kind in (Kind.PARQUET, Kind.DUCKDB):
             older = where_all([*own, f"NOT ({recent})"])
             self._before.append(f"SELECT count(*) FROM {table}{older}")
@@ -159,7 +159,7 @@ class Scan:
         """A person's own condition, and which rows may be recent enough, '' where all are. Rows
         without a readable timestamp may be: they are refused later, by name."""
         own = self._source.backlog.where
-        name = quoted(self._source.backlog.columns["preprocessing_timestamp"])
+        name = quoted(self._source.backlog.columns.preprocessing_timestamp)
         recent = ""
         if self._since and kind.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
             day = literal(f"{day_before(self._since):%Y-%m-%d}")

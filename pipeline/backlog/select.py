@@ -153,11 +153,11 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
         row, uri, raw = found
         if not uri:
             raise InputError(
-                f"{path}, row {row}: column {names['uri']!r} is null or empty{more}; "
+                f"{path}, row {row}: column {names.uri!r} is null or empty{more}; "
                 "every post needs a uri"
             )
         raise InputError(
-            f"{path}, row {row}: column {names['preprocessing_timestamp']!r} is {raw!r}, which is "
+            f"{path}, row {row}: column {names.preprocessing_timestamp!r} is {raw!r}, which is "
             f"no timestamp like 2024-05-31-13:00:00 or ISO 8601 (uri {uri}){more}"
         )
     raise InputError(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.config.run_config import Sharding
+from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from pipeline.model import SHARD_SCHEMA, Shard
 from pipeline.run_files.manifest import shard_path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.config.run_config import Backlog
+from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.text import did_you_mean
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ import yaml
 from hpc.reconcile import run_status
 from hpc.run import run_folder
 from hpc.run.model import Run
-from hpc.run.resources import Resources
-from pipeline.model import JsonObject
 from tests.pipeline import run_builders, scripted_classifier
 from tests.pipeline.backlog.source_files import json_lines_file
 from tests.pipeline.run_builders import SourcePost
@@ -151,13 +148,7 @@ def once(count: int) -> Counter[str]:
     return Counter(uris(count))
 
 
-LOCAL: JsonObject = {
-    "executor": "local",
-    "max_parallel": 2,
-    "grace_seconds": 0.0,
-    "poll_seconds": 0.01,
-    "resources": asdict(Resources(python=sys.executable)),
-}
+LOCAL = run_builders.LOCAL_CLUSTER
 
 
 def valence_run(folder: Path, count: int, *, shards: int = 2, **more: Any) -> Run:

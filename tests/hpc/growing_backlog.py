@@ -14,11 +14,10 @@ from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile import run_status
-from hpc.run import run_folder
+from hpc.run import run_config, run_folder
 from hpc.run.model import Run
+from hpc.run.run_config import Config
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.config import run_config
-from pipeline.config.run_config import Config
 from pipeline.config.section import Section
 from pipeline.model import Answer, Column, JsonObject, Post
 from pipeline.run_files.output import verify

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hpc.run import resources, retry_policy
+from hpc.run import run_config
+from hpc.run.run_config import Config
 from pipeline.backlog.sources import find
 from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
-from pipeline.config import run_config
-from pipeline.config.run_config import Config
 from pipeline.model import JsonObject
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -35,8 +34,6 @@ def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObj
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
     settings = run_config.load(path)
     options = base.freeze(settings.classifier)
-    resources.freeze(settings.cluster)
-    retry_policy.freeze(settings.retry)
     return settings, options
 
 

@@ -1,5 +1,6 @@
 """Small real runs for tests: real shard files, a real manifest, real outputs; nothing is mocked."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import __version__
 from pipeline.backlog import shards
 from pipeline.classifiers.base import TaskShare, create
-from pipeline.config.run_config import Sharding
+from pipeline.config.sections import Sharding
 from pipeline.model import SHARD_SCHEMA, Answer, Column, JsonObject, Shard, WorkOrder
 from pipeline.run_files import manifest, output
 from pipeline.run_files.checkpoint import part_schema
@@ -20,6 +21,28 @@ from pipeline.run_files.output import ShardLabels
 
 RUN_ID = "20240601T120000-valence-0123abcd"
 VALENCE: JsonObject = {"type": "valence"}
+RESOURCES: JsonObject = {
+    "partition": None,
+    "account": None,
+    "time_min": 60,
+    "mem_gb": None,
+    "cpus": 1,
+    "gres": None,
+    "qos": None,
+    "constraint": None,
+    "exclude": None,
+    "python": sys.executable,
+    "setup": [],
+    "extra": {},
+}
+LOCAL_CLUSTER: JsonObject = {
+    "executor": "local",
+    "max_parallel": 2,
+    "grace_seconds": 0.0,
+    "poll_seconds": 0.01,
+    "resources": RESOURCES,
+    "caretaker": RESOURCES,
+}
 FIRST_TIME = datetime(2024, 5, 31, 13, 0, 0)
 
 
@@ -82,7 +105,7 @@ def make_run(
         checkpoint_rows=checkpoint_rows,
         checkpoint_seconds=checkpoint_seconds,
         retry=retry or {},
-        cluster=cluster or {},
+        cluster=cluster or LOCAL_CLUSTER,
         array_size=array_size,
         shards=_frozen(run_dir, shard_table(rows), shards),
     )

@@ -13,8 +13,7 @@ from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.run import submissions
 from hpc.run.model import ArrayPlan, Run, Submission
-from hpc.run.resources import apply_request, resources_of
-from hpc.run.retry_policy import policy_of
+from hpc.run.resource_requests import apply_request
 from pipeline.run_files.manifest import log_path
 
 
@@ -112,6 +111,7 @@ def _release(run: Run, slurm: Slurm, one: Submission) -> Submission:
 
 
 def _executor(run: Run, one: Submission) -> WaitingArrayExecutor:
-    resources = apply_request(resources_of(run.cluster), one.plan.ask)
-    requeues = policy_of(run.manifest.retry).requeues
-    return WaitingArrayExecutor(log_path(run.folder, one.number), resources, requeues=requeues)
+    resources = apply_request(run.cluster.resources, one.plan.ask)
+    return WaitingArrayExecutor(
+        log_path(run.folder, one.number), resources, requeues=run.retry.requeues
+    )

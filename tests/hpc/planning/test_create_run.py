@@ -14,9 +14,9 @@ from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile import run_status
+from hpc.run import run_config
 from hpc.run.model import Run
 from pipeline.backlog.select import BacklogCounts
-from pipeline.config import run_config
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, uris
 from tests.pipeline import run_builders

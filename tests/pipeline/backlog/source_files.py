@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.backlog import select, sources
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.sources import Source
-from pipeline.config.run_config import SOURCE_COLUMNS, Backlog
+from pipeline.config.sections import SOURCE_COLUMNS, Backlog, SourceColumns
 
 Row = tuple[Any, Any, Any]
 Staged = tuple[str, str, datetime]
@@ -97,7 +97,7 @@ def configured(
     return Backlog(
         source=str(source),
         table=table,
-        columns={name: name for name in SOURCE_COLUMNS} | (columns or {}),
+        columns=SourceColumns(**(columns or {})),
         where=where,
         min_text_length=5,
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline import files
 from pipeline.backlog import select, shards
 from pipeline.backlog.shards import Sizes
-from pipeline.config.run_config import Sharding
+from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from pipeline.model import SHARD_SCHEMA, Shard
 from pipeline.run_files.manifest import shard_path

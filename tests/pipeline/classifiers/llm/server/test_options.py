@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from hpc.run.run_config import load
 from pipeline.classifiers import base
 from pipeline.classifiers.base import what_decides
 from pipeline.classifiers.llm.server import options
-from pipeline.config.run_config import load
 from pipeline.config.section import Section
 from pipeline.errors import InputError
 from tests.pipeline.classifiers.asking import section

@@ -1,0 +1,114 @@
+"""The configuration of a run: every section declared, checked at the edge, then trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from hpc.run import resources
+from hpc.run.resources import Cluster, ClusterSection
+from hpc.run.retry_policy import RetryPolicy
+from pipeline.config import yaml_file
+from pipeline.config.check import Problems, check
+from pipeline.config.keys import Section, expects, key, label_key
+from pipeline.config.section import Section as OptionsSection
+from pipeline.config.sections import (
+    Backlog,
+    CheckpointSettings,
+    Sharding,
+    Storage,
+    StorageSection,
+)
+
+TableName = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_]{0,40}$(?!\n)"),
+    expects("lower-case letters, digits and _ (it names a table)"),
+]
+
+
+class ConfigurationFile(Section, frozen=True, kw_only=True):
+    """A configuration: one classifier, one backlog, and where and how to run it."""
+
+    name: Annotated[TableName, key("Name of the labels: they land in the table `labels_<name>`.")]
+    backlog: Annotated[Backlog, key("Where the posts are, and which of them to label.")]
+    sharding: Annotated[Sharding, key("How posts are cut into shards.")] = Sharding()
+    classifier: Annotated[
+        Mapping[str, object], label_key("Which classifier labels the posts, with its options.")
+    ]
+    checkpoint: Annotated[CheckpointSettings, key("How often a task saves its answers.")] = (
+        CheckpointSettings()
+    )
+    cluster: Annotated[ClusterSection, key("Where and with which resources tasks run.")]
+    retry: Annotated[RetryPolicy, key("How far each remedy may go.")] = RetryPolicy()
+    storage: Annotated[StorageSection, key("Where runs and labels go.")] = StorageSection()
+
+
+class _OnlyStorage(Section, frozen=True, kw_only=True):
+    storage: StorageSection = StorageSection()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """One run's configuration: templates merged, defaults filled in, paths absolute.
+
+    `classifier` is checked and frozen by `hpc.planning.run_spec.validate`.
+    """
+
+    name: str
+    backlog: Backlog
+    sharding: Sharding
+    classifier: OptionsSection
+    checkpoint: CheckpointSettings
+    cluster: Cluster
+    retry: RetryPolicy
+    storage: Storage
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a YAML file, apply `a.b=value` overrides, and check every key.
+
+    Paths of inputs are tried from the file's folder, then from the working folder; outputs are
+    relative to the working folder.
+
+    Raises:
+        InputError: names the file and the key's path of everything that is wrong.
+    """
+    values = yaml_file.read_mapping(path, overrides)
+    folders = (path.parent.absolute(), Path.cwd())
+    problems = Problems()
+    file = check(ConfigurationFile, values, source=str(path), problems=problems)
+    cluster = resources.with_template(
+        values.get("cluster"), source=str(path), folders=folders, problems=problems
+    )
+    problems.raise_any()
+    assert file and cluster
+    return Config(
+        name=file.name,
+        backlog=file.backlog,
+        sharding=file.sharding,
+        classifier=OptionsSection(
+            file.classifier, path="classifier", source=str(path), folders=folders
+        ),
+        checkpoint=file.checkpoint,
+        cluster=resources.resolve(cluster),
+        retry=file.retry,
+        storage=file.storage.resolve(),
+    )
+
+
+def load_storage(path: Path) -> Storage:
+    """Read where a configuration's runs and labels are, and nothing else of it.
+
+    Raises:
+        InputError: the file cannot be read, or its section `storage` is wrong.
+    """
+    values = yaml_file.read_mapping(path)
+    problems = Problems()
+    storage = {name: value for name, value in values.items() if name == "storage"}
+    file = check(_OnlyStorage, storage, source=str(path), problems=problems)
+    problems.raise_any()
+    assert file
+    return file.storage.resolve()

@@ -1,0 +1,208 @@
+"""Check values out of a file against the declared keys, and report every problem at once."""
+
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import ValidationError
+
+from pipeline.config.expected import choices_of, expected
+from pipeline.config.keys import (
+    Key,
+    Wrong,
+    is_section,
+    keys_of,
+    members,
+    not_null,
+    unwrapped,
+)
+from pipeline.errors import InputError
+from pipeline.text import counted, did_you_mean, nearest
+
+T = TypeVar("T")
+
+_LONGEST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to correct: in which file, at which key ('' for the whole file), and what."""
+
+    source: str
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.path or 'the file'}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """Collects what is wrong in one or several files, so that a person corrects it in one go."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, source: str, path: str, text: str) -> None:
+        self.found.append(Problem(source, path, text))
+
+    def raise_any(self) -> None:
+        """Raise one InputError with all problems, if there are any."""
+        if len(self.found) == 1:
+            raise InputError(str(self.found[0]))
+        lines = []
+        for source in dict.fromkeys(problem.source for problem in self.found):
+            own = [problem for problem in self.found if problem.source == source]
+            lines.append(f"{source}: {counted(len(own), 'problem')}")
+            lines += [f"  {problem.path or 'the file'}: {problem.text}" for problem in own]
+        if lines:
+            raise InputError("\n".join(lines))
+
+
+def check(
+    cls: type[T], values: object, *, source: str, path: str = "", problems: Problems
+) -> T | None:
+    """Return a configuration's mapping as a typed value; None where something is wrong with it.
+
+    A key without a value (`key:`, `key: null`) has its default.
+
+    Args:
+        values: what the YAML holds; None for a mapping that is not there.
+        source: the file, as messages name it.
+        path: the key under which the mapping lies.
+        problems: gets all that is wrong.
+    """
+    walk = _Walk(source=source, problems=problems, of_a_person=True)
+    return walk.typed(cls, values, path)
+
+
+def check_record(
+    cls: type[T], values: object, *, source: str, path: str = "", problems: Problems
+) -> T | None:
+    """Return what another process of this program wrote, as a typed value: `null` is a value."""
+    walk = _Walk(source=source, problems=problems, of_a_person=False)
+    return walk.typed(cls, values, path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Walk:
+    """Goes through a mapping along the declared keys and cleans it for `msgspec.convert`."""
+
+    source: str
+    problems: Problems
+    of_a_person: bool
+
+    def typed(self, cls: type[T], values: object, path: str) -> T | None:
+        before = len(self.problems.found)
+        cleaned = self._section(cls, values, path)
+        if len(self.problems.found) > before:
+            return None
+        return msgspec.convert(cleaned, cls)
+
+    def _section(self, cls: type, values: object, path: str) -> object:
+        values = {} if values is None and self.of_a_person else values
+        if not isinstance(values, Mapping):
+            self._add(path, f"should be a mapping of keys, not {shown(values)}")
+            return values
+        keys = {
+            name: key
+            for name, key in keys_of(cls).items()
+            if not (key.facts.recorded and self.of_a_person)
+        }
+        before = len(self.problems.found)
+        unknown = [str(name) for name in values if name not in keys]
+        for name in unknown:
+            self._add(_join(path, name), f"unknown key{did_you_mean(name, list(keys))}")
+        misspelt = {nearest(name, list(keys)) for name in unknown}
+        cleaned: dict[str, object] = {}
+        for name, key in keys.items():
+            inner = not_null(key.annotation)
+            if name in values and not self._is_left_out(values[name], key):
+                cleaned[name] = self._value(key.annotation, values[name], _join(path, name), key)
+            elif key.required and self.of_a_person and is_section(unwrapped(inner)):
+                cleaned[name] = self._section(unwrapped(inner), None, _join(path, name))
+            elif key.required and name not in misspelt:
+                self._add(_join(path, name), "is missing")
+        if len(self.problems.found) == before:
+            self._check_rules(cls, cleaned, path)
+        return cleaned
+
+    def _value(self, annotation: Any, value: object, path: str, key: Key) -> object:
+        if value is None and type(None) in members(annotation):
+            return None
+        annotation = not_null(annotation)
+        inner = unwrapped(annotation)
+        if is_section(inner):
+            return self._section(inner, value, path)
+        before = len(self.problems.found)
+        origin, args = typing.get_origin(inner), typing.get_args(inner)
+        if origin in (tuple, list) and isinstance(value, list):
+            value = [
+                self._value(args[0], item, f"{path}[{index}]", key)
+                for index, item in enumerate(value)
+            ]
+        elif origin in (dict, Mapping) and isinstance(value, Mapping):
+            value = {
+                self._value(args[0], name, path, key): self._value(
+                    args[1], item, _join(path, str(name)), key
+                )
+                for name, item in value.items()
+            }
+        elif key.facts.number_as_text and _is_number(value):
+            return str(value)
+        if len(self.problems.found) == before:
+            self._check_leaf(annotation, value, path, key)
+        return value
+
+    def _check_leaf(self, annotation: Any, value: object, path: str, key: Key) -> None:
+        if isinstance(value, str) and not value.strip() and unwrapped(annotation) is str:
+            problem = "is empty: give it a value, or leave the key out"
+        else:
+            problem = _unexpected(annotation, value, key)
+        try:
+            msgspec.convert(value, annotation)
+            if isinstance(value, float) and not math.isfinite(value):
+                self._add(path, problem)
+        except ValidationError:
+            self._add(path, problem)
+
+    def _check_rules(self, cls: type, cleaned: dict[str, object], path: str) -> None:
+        try:
+            msgspec.convert(cleaned, cls)
+        except ValidationError as error:
+            wrong = error.__cause__
+            if isinstance(wrong, Wrong):
+                self._add(_join(path, wrong.key), wrong.problem)
+            else:
+                self._add(path, str(error))
+
+    def _is_left_out(self, value: object, key: Key) -> bool:
+        return value is None and self.of_a_person and not key.facts.null
+
+    def _add(self, path: str, text: str) -> None:
+        self.problems.add(self.source, path, text)
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _unexpected(annotation: Any, value: object, key: Key) -> str:
+    words = f"should be {expected(annotation)}"
+    if key.facts.secret:
+        return words
+    synonyms = dict(key.facts.synonyms)
+    meant = synonyms.get(str(value).lower(), str(value))
+    return f"{words}, not {shown(value)}{did_you_mean(meant, choices_of(annotation))}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,77 @@
+"""What a declared type accepts, in words, for messages and the reference page."""
+
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Literal
+
+from msgspec import Meta
+
+from pipeline.config.keys import expectation, members, metadata, unwrapped
+
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a mapping",
+    type(None): "null",
+}
+
+
+def expected(annotation: Any) -> str:
+    """Return, for example, "a whole number, 1 or more"; without null, which leaves a key out."""
+    if words := expectation(annotation):
+        return words
+    choices = [member for member in members(annotation) if member is not type(None)]
+    if choices:
+        return " or ".join(expected(member) for member in choices)
+    values = choices_of(annotation)
+    if values:
+        return f"one of {', '.join(values)}"
+    inner = unwrapped(annotation)
+    origin = typing.get_origin(inner)
+    if origin in (tuple, list):
+        return f"{_list_of(metadata(annotation))} {_plural(typing.get_args(inner)[0])}"
+    if origin in (dict, Mapping):
+        return "a mapping"
+    word = _WORDS.get(inner, "a mapping of keys")
+    return ", ".join([word, *ranges(annotation)])
+
+
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """Return the values of a `Literal` or an enum as text, nothing for any other type."""
+    inner = unwrapped(annotation)
+    if typing.get_origin(inner) is Literal:
+        return tuple(str(value) for value in typing.get_args(inner))
+    if isinstance(inner, type) and issubclass(inner, Enum):
+        return tuple(str(member.value) for member in inner)
+    return ()
+
+
+def ranges(annotation: Any) -> list[str]:
+    """Return the limits of a number in words, such as "1 or more"."""
+    words = []
+    for meta in metadata(annotation):
+        limits = (
+            (meta.ge, "{} or more"),
+            (meta.gt, "more than {}"),
+            (meta.le, "at most {}"),
+            (meta.lt, "less than {}"),
+        )
+        words += [text.format(f"{limit:,}") for limit, text in limits if limit is not None]
+    return words
+
+
+def _list_of(metas: tuple[Meta, ...]) -> str:
+    least = max((meta.min_length or 0 for meta in metas), default=0)
+    return f"a list of {least} or more" if least else "a list of"
+
+
+def _plural(item: Any) -> str:
+    choices = choices_of(item)
+    if choices:
+        return f"{', '.join(choices)}"
+    inner = [member for member in members(item) if member is not type(None)] or [item]
+    words = {str: "texts", int: "whole numbers", float: "numbers"}
+    return " or ".join(words.get(unwrapped(one), "mappings of keys") for one in inner)

@@ -1,0 +1,58 @@
+"""Files that a configuration names, such as a prompt: found, read, and reported where they fail."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.check import Problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputFiles:
+    """Finds the files that one section names, and collects what is wrong with its values.
+
+    Attributes:
+        source: the configuration's file, as messages name it.
+        path: the section's key, such as "classifier".
+        folders: where relative paths are tried, in turn.
+        problems: gets what is wrong.
+    """
+
+    source: str
+    path: str
+    folders: tuple[Path, ...]
+    problems: Problems
+
+    def report(self, key: str, problem: str) -> None:
+        """Add a problem with the value of a key."""
+        self.problems.add(self.source, f"{self.path}.{key}", problem)
+
+    def candidates(self, name: str) -> tuple[Path, ...]:
+        """Return where a path may lead, each place once."""
+        path = Path(name).expanduser()
+        return tuple(dict.fromkeys(folder / path for folder in self.folders))
+
+    def find(self, key: str, name: str) -> Path | None:
+        """Return the first file of that name; None, and a problem, where there is none."""
+        tried = self.candidates(name)
+        for path in tried:
+            if path.is_file():
+                return path
+        self.report(key, f"there is no file {' or '.join(map(str, tried))}")
+        return None
+
+    def text(self, key: str, name: str) -> str:
+        """Return the text of a UTF-8 file; '', and a problem, where there is none."""
+        path = self.find(key, name)
+        if path is None:
+            return ""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            self.report(key, f"{path} cannot be read: {error.strerror}")
+            return ""
+        except UnicodeDecodeError as error:
+            self.report(key, f"{path} is not UTF-8: {error}")
+            return ""
+        if not text.strip():
+            self.report(key, f"{path} is empty")
+        return text

@@ -1,0 +1,110 @@
+"""The sections of the configuration that say which posts, in which pieces, and where to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from msgspec.structs import force_setattr
+
+from pipeline.config.keys import (
+    Count,
+    Duration,
+    Positive,
+    Section,
+    Text,
+    Wrong,
+    key,
+    label_key,
+)
+
+SOURCE_COLUMNS = ("uri", "text", "preprocessing_timestamp")
+DEFAULT_ROWS_PER_SHARD = 10_000
+
+
+class SourceColumns(Section, frozen=True, kw_only=True):
+    """What the source calls the three columns. CSV files are comma-separated, `.tsv` files
+    tab-separated, with `"` as quotes."""
+
+    uri: Annotated[Text, key("Column that identifies a post.")] = "uri"
+    text: Annotated[Text, key("Column with the text of a post.")] = "text"
+    preprocessing_timestamp: Annotated[
+        Text,
+        key(
+            "Column with the time that decides the order of posts: `2024-05-31-13:00:00`, "
+            "ISO 8601, or a native type; UTC."
+        ),
+    ] = "preprocessing_timestamp"
+
+    def values(self) -> tuple[str, str, str]:
+        """Return the source's names of uri, text and preprocessing_timestamp."""
+        return self.uri, self.text, self.preprocessing_timestamp
+
+
+class Backlog(Section, frozen=True, kw_only=True):
+    """Where the posts are, and which of them to label."""
+
+    source: Annotated[
+        Text, key("A file, a folder or a glob: SQLite, DuckDB, Parquet, CSV or JSON Lines.")
+    ]
+    table: Annotated[Text | None, key("Table of a database.", default="the only one in it")] = None
+    columns: Annotated[SourceColumns, key("What the source calls its columns.")] = SourceColumns()
+    where: Annotated[
+        Text | None, key("A SQL condition on the rows of the source.", default="every row")
+    ] = None
+    min_text_length: Annotated[
+        Count,
+        label_key(
+            "Shorter texts (blanks and invisible characters stripped) are not classified and get "
+            "the reason `text_too_short`.",
+            unit="characters",
+        ),
+    ] = 5
+
+
+class Sharding(Section, frozen=True, kw_only=True):
+    """How posts are cut into shards. After the check, exactly one of the two keys is set."""
+
+    rows_per_shard: Annotated[
+        Positive | None,
+        key("Posts of one shard.", default=f"{DEFAULT_ROWS_PER_SHARD:,}, unless `shards` is given"),
+    ] = None
+    shards: Annotated[
+        Positive | None,
+        key("Number of shards, in place of `rows_per_shard`.", default="none"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Reject both keys at once, and fill in the default of none."""
+        if self.rows_per_shard and self.shards:
+            raise Wrong("shards", "give either rows_per_shard or shards, not both")
+        if not self.rows_per_shard and not self.shards:
+            force_setattr(self, "rows_per_shard", DEFAULT_ROWS_PER_SHARD)
+
+
+class CheckpointSettings(Section, frozen=True, kw_only=True):
+    """How often a task saves its answers: after so many rows or seconds, whichever comes first."""
+
+    rows: Annotated[Positive, key("Save after this many new answers.")] = 500
+    seconds: Annotated[Duration, key("Save after this long.", unit="seconds")] = 60.0
+
+
+class StorageSection(Section, frozen=True, kw_only=True):
+    """Where runs and labels go; relative to the working folder."""
+
+    run_root: Annotated[Text, key("Folder of the runs.")] = "runs"
+    database: Annotated[Text, key("DuckDB file of the labels.")] = "labels.duckdb"
+
+    def resolve(self) -> "Storage":
+        """Return absolute paths."""
+        return Storage(
+            run_root=Path(self.run_root).expanduser().absolute(),
+            database=Path(self.database).expanduser().absolute(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """Absolute paths of the folder of the runs and of the labels' DuckDB file."""
+
+    run_root: Path
+    database: Path

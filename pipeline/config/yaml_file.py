@@ -1,0 +1,50 @@
+"""The configuration's YAML as a mapping, with `--set a.b=value` applied, not yet checked."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import strict_yaml
+from pipeline.config.strict_yaml import InvalidYaml
+from pipeline.errors import InputError
+
+
+def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a YAML file and apply `a.b=value` overrides, whose values are YAML too.
+
+    Raises:
+        InputError: the file or an override is not a mapping of keys, or not valid YAML.
+    """
+    values = _read(path)
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = strict_yaml.read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the configuration {path} cannot be read: {error.strerror}") from None
+    except (InvalidYaml, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} should be a mapping of keys: see docs/reference/configuration.md")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    keys, equals, text = override.partition("=")
+    if not equals or not keys:
+        raise InputError(f"--set {override!r}: should look like sharding.shards=10")
+    *parents, last = keys.strip().split(".")
+    inner: Any = values
+    for parent in parents:
+        if isinstance(inner, dict) and inner.get(parent) is None:
+            inner[parent] = {}
+        inner = inner[parent] if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
+        raise InputError(f"--set {override!r}: {'.'.join(parents)} holds no keys")
+    try:
+        inner[last] = strict_yaml.read(text)
+    except InvalidYaml as error:
+        raise InputError(f"--set {override!r}: the value is not valid YAML: {error}") from None

@@ -1,0 +1,322 @@
+"""What a configuration's mistakes are answered with: the file, the key, what it should be."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.run import run_config
+from pipeline.errors import InputError
+
+SECTIONS: dict[str, Any] = {
+    "name": "v",
+    "backlog": {"source": "posts.csv"},
+    "classifier": {"type": "valence"},
+    "cluster": {"executor": "slurm"},
+}
+
+
+def rejection(folder: Path, sections: Mapping[str, Any] | str, *overrides: str) -> str:
+    """Return the message, without the file's name where it begins with it."""
+    text = sections if isinstance(sections, str) else json.dumps(sections)
+    path = folder / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as rejected:
+        run_config.load(path, overrides)
+    return str(rejected.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("name", 5, "name: should be lower-case letters, digits and _ (it names a table), not 5"),
+        ("shardings", {}, "shardings: unknown key (did you mean 'sharding'?)"),
+        ("backlog", None, "backlog.source: is missing"),
+        ("backlog", {"sources": "x"}, "backlog.sources: unknown key (did you mean 'source'?)"),
+        ("backlog", {"source": 5}, "backlog.source: should be text, not 5"),
+        (
+            "backlog",
+            {"source": " "},
+            "backlog.source: is empty: give it a value, or leave the key out",
+        ),
+        (
+            "backlog",
+            {"source": "x", "columns": {"url": "y"}},
+            "backlog.columns.url: unknown key (did you mean 'uri'?)",
+        ),
+        (
+            "backlog",
+            {"source": "x", "columns": {"text": 1}},
+            "backlog.columns.text: should be text, not 1",
+        ),
+        (
+            "backlog",
+            {"source": "x", "min_text_length": -1},
+            "backlog.min_text_length: should be a whole number, 0 or more, not -1",
+        ),
+        (
+            "sharding",
+            {"rows_per_shard": 5, "shards": 2},
+            "sharding.shards: give either rows_per_shard or shards, not both",
+        ),
+        ("sharding", 5, "sharding: should be a mapping of keys, not 5"),
+        (
+            "sharding",
+            {"shards": True},
+            "sharding.shards: should be a whole number, 1 or more, not True",
+        ),
+        (
+            "sharding",
+            {"shards": 1.5},
+            "sharding.shards: should be a whole number, 1 or more, not 1.5",
+        ),
+        (
+            "checkpoint",
+            {"seconds": 0},
+            "checkpoint.seconds: should be a number, more than 0, at most 10,000,000, not 0",
+        ),
+        ("storage", {"database": 5}, "storage.database: should be text, not 5"),
+        (
+            "retry",
+            {"attempts": 5},
+            "retry.attempts: unknown key (did you mean 'max_attempts'?)",
+        ),
+        (
+            "retry",
+            {"memory_factor": 0.5},
+            "retry.memory_factor: should be a number, 1 or more, not 0.5",
+        ),
+        (
+            "retry",
+            {"throttled_factor": 2},
+            "retry.throttled_factor: should be a number, more than 0, at most 1, not 2",
+        ),
+        (
+            "retry",
+            {"restart_stalled": 1},
+            "retry.restart_stalled: should be true or false, not 1",
+        ),
+        (
+            "retry",
+            {"max_mem_gb": float("inf")},
+            "retry.max_mem_gb: should be a number, more than 0, not inf",
+        ),
+        (
+            "retry",
+            {"max_mem_gb": 10**400},
+            f"retry.max_mem_gb: should be a number, more than 0, not 1{'0' * 199}…",
+        ),
+        (
+            "cluster",
+            {"executor": "slrum"},
+            "cluster.executor: should be one of slurm, local, not 'slrum' (did you mean 'slurm'?)",
+        ),
+        ("cluster", {"executor": None}, "cluster.executor: is missing"),
+        (
+            "cluster",
+            {"executor": "slurm", "partion": "short"},
+            "cluster.partion: unknown key (did you mean 'partition'?)",
+        ),
+        (
+            "cluster",
+            {"executor": "slurm", "mem_gb": "3G"},
+            "cluster.mem_gb: should be a number, more than 0, not '3G'",
+        ),
+        (
+            "cluster",
+            {"executor": "slurm", "setup": "module purge"},
+            "cluster.setup: should be a list of texts, not 'module purge'",
+        ),
+        (
+            "cluster",
+            {"executor": "slurm", "setup": ["module purge", 1]},
+            "cluster.setup[1]: should be text, not 1",
+        ),
+        (
+            "cluster",
+            {"executor": "slurm", "extra": ["exclusive"]},
+            "cluster.extra: should be a mapping, not ['exclusive']",
+        ),
+        (
+            "cluster",
+            {"executor": "slurm", "caretaker": {"memory": 4}},
+            "cluster.caretaker.memory: unknown key",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(
+    tmp_path: Path, section: str, values: object, message: str
+) -> None:
+    # YAML has infinity, which JSON has not.
+    text = json.dumps({**SECTIONS, section: values}).replace("Infinity", ".inf")
+    assert rejection(tmp_path, text) == message
+
+
+@pytest.mark.parametrize("name", ["Perspective", "2nd", "a-b", "a b", 'a"; DROP', "a" * 42, "v\n"])
+def test_a_name_must_do_for_a_table(tmp_path: Path, name: str) -> None:
+    assert rejection(tmp_path, {**SECTIONS, "name": name}) == (
+        f"name: should be lower-case letters, digits and _ (it names a table), not {name!r}"
+    )
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "klc.yaml").write_text("mem: 3\ncpus: 0\n")
+    sections = {
+        "nmae": "v",
+        "backlog": {"min_text_length": "5"},
+        "classifier": {"type": "valence"},
+        "cluster": {"executor": "slurm", "template": "klc.yaml", "time_min": 0},
+    }
+    assert rejection(tmp_path, sections).splitlines() == [
+        "4 problems",
+        "  nmae: unknown key (did you mean 'name'?)",
+        "  backlog.source: is missing",
+        "  backlog.min_text_length: should be a whole number, 0 or more, not '5'",
+        "  cluster.time_min: should be a whole number, 1 or more, not 0",
+        f"{tmp_path}/klc.yaml: 2 problems",
+        "  mem: unknown key (did you mean 'mem_gb'?)",
+        "  cpus: should be a whole number, 1 or more, not 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "option", ["array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"]
+)
+@pytest.mark.parametrize("with_underscores", [False, True])
+def test_an_option_that_the_submission_sets_is_rejected_in_a_template_too(
+    tmp_path: Path, option: str, with_underscores: bool
+) -> None:
+    written = option.replace("-", "_") if with_underscores else option
+    cluster = {"executor": "slurm", "extra": {written: "x"}}
+    assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}) == (
+        f"cluster.extra: --{option} is set by the submission"
+    )
+    (tmp_path / "klc.yaml").write_text(f"extra: {{{written}: x}}")
+    cluster = {"executor": "slurm", "template": "klc.yaml"}
+    assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}) == (
+        f"{tmp_path}/klc.yaml: extra: --{option} is set by the submission"
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["nodes", "N", "ntasks", "n", "ntasks_per_node", "ntasks-per-core", "ntasks-per-socket"],
+)
+def test_an_option_that_starts_copies_of_a_task_is_rejected(tmp_path: Path, option: str) -> None:
+    cluster = {"executor": "slurm", "extra": {option: 1}}
+    message = rejection(tmp_path, {**SECTIONS, "cluster": cluster})
+    dashes = "-" if len(option) == 1 else "--"
+    assert message.startswith(
+        f"cluster.extra: {dashes}{option.replace('_', '-')} is not allowed: a shard is one process"
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("accounts: kellogg", "accounts: unknown key (did you mean 'account'?)"),
+        ("ntasks: 4", "ntasks: unknown key"),
+        ("max_parallel: 2", "max_parallel: unknown key"),
+        ("mem_gb: lots", "mem_gb: should be a number, more than 0, not 'lots'"),
+        (
+            "- partition: short",
+            "the file: should be a mapping of keys, not [{'partition': 'short'}]",
+        ),
+    ],
+)
+def test_a_mistake_in_a_template_names_the_template(
+    tmp_path: Path, template: str, message: str
+) -> None:
+    (tmp_path / "klc.yaml").write_text(template)
+    cluster = {"executor": "slurm", "template": "klc.yaml"}
+    found = rejection(tmp_path, {**SECTIONS, "cluster": cluster})
+    assert found == f"{tmp_path}/klc.yaml: {message}"
+
+
+@pytest.mark.parametrize("template", [b"a: [", b"\xff\xfe partition", b"a: b: c"])
+def test_a_template_that_is_no_yaml_is_rejected_as_such(tmp_path: Path, template: bytes) -> None:
+    (tmp_path / "klc.yaml").write_bytes(template)
+    cluster = {"executor": "slurm", "template": "klc.yaml"}
+    assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}).startswith(
+        f"cluster.template: {tmp_path}/klc.yaml is not valid YAML: "
+    )
+
+
+def test_a_template_that_is_missing_is_reported_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    cluster = {"executor": "slurm", "template": "klc.yaml"}
+    assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}) == (
+        f"cluster.template: there is no file {tmp_path}/klc.yaml or {working}/klc.yaml"
+    )
+
+
+def test_a_file_that_is_missing_or_no_mapping_is_reported_by_name(tmp_path: Path) -> None:
+    missing = tmp_path / "no.yaml"
+    with pytest.raises(InputError) as rejected:
+        run_config.load(missing)
+    assert str(rejected.value) == (
+        f"the configuration {missing} cannot be read: No such file or directory"
+    )
+    assert rejection(tmp_path, "- a\n- b\n") == (
+        f"{tmp_path / 'run.yaml'} should be a mapping of keys: see docs/reference/configuration.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"name: [", b"name: \xff", b"name: \0", b"a: b: c", b"name: 2024-13-01"]
+)
+def test_a_file_that_is_no_yaml_is_reported_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as rejected:
+        run_config.load(path)
+    assert str(rejected.value).startswith(f"{path} is not valid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("classifier: {type: a}\nname: v\nclassifier: {type: b}\n",
+         "the key 'classifier' is there twice\n  in \"<unicode string>\", line 3, column 1"),
+        ("classifier:\n  labels: {toxic: a, 'toxic': b}\n",
+         "the key 'toxic' is there twice\n  in \"<unicode string>\", line 2, column 22"),
+        ('name: "\\ud83e"\n',
+         "half a character (\\ud800 to \\udfff)\n  in \"<unicode string>\", line 1, column 7"),
+    ],
+)  # fmt: skip
+def test_what_yaml_accepts_silently_and_nobody_means_is_rejected(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    assert rejection(tmp_path, text).startswith(f"{path} is not valid YAML: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("sharding.shards", "--set 'sharding.shards': should look like sharding.shards=10"),
+        ("=5", "--set '=5': should look like sharding.shards=10"),
+        ("name.first=5", "--set 'name.first=5': name holds no keys"),
+        ("sharding.shrads=5", "sharding.shrads: unknown key (did you mean 'shards'?)"),
+        (
+            "sharding.shards=many",
+            "sharding.shards: should be a whole number, 1 or more, not 'many'",
+        ),
+    ],
+)
+def test_an_override_is_checked_as_strictly_as_the_file(
+    tmp_path: Path, override: str, problem: str
+) -> None:
+    assert rejection(tmp_path, SECTIONS, override) == problem
+
+
+def test_an_override_that_is_no_yaml_is_rejected(tmp_path: Path) -> None:
+    assert rejection(tmp_path, SECTIONS, "name=[").startswith(
+        "--set 'name=[': the value is not valid YAML: "
+    )
