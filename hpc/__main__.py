@@ -1,4 +1,4 @@
-"""`python -m hpc`: lists the verbs."""
+"""Run `python -m hpc VERB …`, the same as `hpc VERB …`."""
 
 from hpc.cli import run_from_shell
 

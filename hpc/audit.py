@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.reconcile import run_status
 from hpc.report.post import describe_post
 from hpc.run import run_config, run_folder
 from hpc.run.model import Run, State
 from hpc.run.run_config import Config
+from hpc.verb import Verb
 from pipeline.backlog import select, sources
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit as comparing
@@ -189,7 +189,7 @@ def text(found: Audit, settings: Config, source: str, files: Files) -> str:
 
 VERB = Verb(
     name="audit",
-    example="python -m hpc.audit --config configs/quickstart.yaml",
+    example="hpc audit --config configs/quickstart.yaml",
     arguments=arguments,
     act=act,
 )

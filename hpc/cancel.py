@@ -5,7 +5,6 @@ from collections import Counter
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.slurm.client import Slurm
 from hpc.reconcile.cancellation import Cancelled, cancel_jobs, stop_tasks
@@ -13,6 +12,7 @@ from hpc.reconcile.run_status import look, slurm_of
 from hpc.report.next_step import describe_next_command, describe_next_step
 from hpc.run.model import Run, Say, State
 from hpc.run.run_state import RunState, RunStatus, posts_done
+from hpc.verb import Verb, chosen_run
 from pipeline.text import counted
 
 
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     slurm = slurm_of(run)
     ended = Cancelled()
     if slurm is None:
@@ -91,7 +91,7 @@ def _going_on(run: Run, now: RunStatus, ended: Cancelled) -> str:
     return f"go on with: {describe_next_command(now)}"
 
 
-VERB = Verb(name="cancel", example="python -m hpc.cancel", arguments=arguments, act=act)
+VERB = Verb(name="cancel", example="hpc cancel", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

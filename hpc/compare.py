@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.run import run_config
+from hpc.verb import Verb
 from pipeline.analysis import results
 from pipeline.analysis.overlap import Overlap, Pair, columns, labelled
 from pipeline.backlog import select
@@ -198,7 +198,7 @@ def _number(text: str) -> float:
 
 VERB = Verb(
     name="compare",
-    example="python -m hpc.compare perspective llm_toxicity --map prob_toxic=toxicity",
+    example="hpc compare perspective llm_toxicity --map prob_toxic=toxicity",
     arguments=arguments,
     act=act,
 )

@@ -4,11 +4,11 @@ import argparse
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.database.gather_outputs import gather
 from hpc.reconcile.rebuild import rebuild
 from hpc.reconcile.run_status import gather_and_report, look, slurm_of
 from hpc.report import preview
+from hpc.verb import Verb, chosen_run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     slurm = slurm_of(run)
     if given.rebuild:
         gathered = rebuild(run, say)
@@ -41,7 +41,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     return cli.FAILED if gathered.rejected else 0, document
 
 
-VERB = Verb(name="gather", example="python -m hpc.gather", arguments=arguments, act=act)
+VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

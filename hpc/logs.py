@@ -4,12 +4,12 @@ import argparse
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.reconcile.run_status import look, slurm_of
 from hpc.report import attempts
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
+from hpc.verb import Verb, chosen_run
 from pipeline.errors import InputError
 
 LINES = 20
@@ -17,7 +17,7 @@ LINES = 20
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "python -m hpc.logs [-h] [--failed] [--lines N] [--run RUN] "
+        "hpc logs [-h] [--failed] [--lines N] [--run RUN] "
         "[--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
     )
     parser.add_argument(
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     given.run, wanted = _chosen(given)
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     # The former attempts of a shard that is done are asked for only where it is wanted by name.
     now = look(run, slurm_of(run), whole=not given.failed)
     groups = attempts.unfinished_shards(now) if wanted is None else _each(run, wanted)
@@ -100,7 +100,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-VERB = Verb(name="logs", example="python -m hpc.logs 3,7-9", arguments=arguments, act=act)
+VERB = Verb(name="logs", example="hpc logs 3,7-9", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

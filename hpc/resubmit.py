@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.local import executor
 from hpc.reconcile import caretaker
@@ -23,6 +22,7 @@ from hpc.run import plan, run_folder, submissions
 from hpc.run.array_indices import parse_indices
 from hpc.run.model import ResourceRequest, Run, Say, State, Submission
 from hpc.run.plan import resubmittable
+from hpc.verb import Verb, chosen_run
 from pipeline.errors import InputError, RunError
 
 
@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     slurm = slurm_of(run)
     wanted = _indices(given.indices)
     override = ResourceRequest(mem_gb=given.mem_gb, time_min=given.time_min or 0)
@@ -100,9 +100,7 @@ def _indices(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--indices: {error}") from None
 
 
-VERB = Verb(
-    name="resubmit", example="python -m hpc.resubmit --dry-run", arguments=arguments, act=act
-)
+VERB = Verb(name="resubmit", example="hpc resubmit --dry-run", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.database.gather_outputs import is_gathered
 from hpc.reconcile.run_status import look, slurm_of
 from hpc.report import status_table
 from hpc.report.next_step import describe_next_step
 from hpc.run.run_state import EXIT_CODE
+from hpc.verb import Verb, chosen_run
 
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     slurm = slurm_of(run)
     while True:
         now = look(run, slurm)
@@ -38,7 +38,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     return EXIT_CODE[now.state], document
 
 
-VERB = Verb(name="status", example="python -m hpc.status --watch", arguments=arguments, act=act)
+VERB = Verb(name="status", example="hpc status --watch", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.planning import discard, estimate, resume
@@ -22,6 +21,7 @@ from hpc.run import run_config, run_folder, submissions
 from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import plan_arrays
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
+from hpc.verb import Verb
 from pipeline.errors import BusyError, InputError
 from pipeline.text import counted
 
@@ -233,7 +233,7 @@ def _given(path: Path, overrides: tuple[str, ...]) -> str:
 
 VERB = Verb(
     name="submit",
-    example="python -m hpc.submit --config configs/quickstart.yaml",
+    example="hpc submit --config configs/quickstart.yaml",
     arguments=arguments,
     act=act,
 )

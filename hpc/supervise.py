@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from hpc import cli
-from hpc.cli import Verb
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import slurm_of
@@ -12,6 +11,7 @@ from hpc.report import preview, status_table
 from hpc.report.next_step import describe_next_step
 from hpc.run import run_folder
 from hpc.run.run_state import EXIT_CODE, RunState
+from hpc.verb import Verb, chosen_run
 from pipeline.errors import InputError
 
 
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = cli.chosen_run(given)
+    run = chosen_run(given)
     slurm = slurm_of(run)
     if given.caretaker is None:
         with run_folder.lock_run(run) as lock:
@@ -44,9 +44,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     return 0 if given.caretaker is not None else EXIT_CODE[end.state], document
 
 
-VERB = Verb(
-    name="supervise", example="python -m hpc.supervise --once", arguments=arguments, act=act
-)
+VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -214,9 +214,8 @@ def test_a_full_disk_stops_a_run_which_goes_on_once_there_is_room(
     fill(disk, leaving=0)
     gate.touch()
     code, error = said(ended(driver))
-    assert (code, error) == (
-        1, "error: the disk or your quota is full; nothing is lost: make room, and go on\n"
-    )  # fmt: skip
+    assert code == 1
+    assert "the disk or your quota is full" in error
     assert tasks_of(disk) == {}
     assert said(bench.hpc("status", "--config", bench.path)) == (1, "")
     assert said(bench.submit())[0] == 1

@@ -1,22 +1,24 @@
-"""What every verb shares: how it is called, what --help says, how it ends."""
+"""The command line that all verbs share: help, version, completion, exit codes, the verb's name."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import pipeline
 from hpc.cli import VERBS
 from tests.hpc.cli_bench import Bench, Done, valence_run
 
-USAGE = "usage: python -m hpc.VERB [--help] …, or hpc VERB …\n\n"
-FIRST = "\nfirst: python -m hpc.submit --config configs/quickstart.yaml\n"
+# Modules that take long to import, and that `hpc --help` does not need.
+HEAVY = ("duckdb", "numpy", "pyarrow", "requests", "rich", "shtab", "yaml")
 
 
 def run(bench: Bench, *command: str) -> Done:
     return subprocess.run(
-        command, cwd=bench.folder, env=bench.env, capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL, timeout=60,
+        command, cwd=bench.folder, env={**bench.env, "COLUMNS": "100"}, capture_output=True,
+        text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
 
 
@@ -25,18 +27,68 @@ def module(bench: Bench, *arguments: str) -> Done:
 
 
 @pytest.mark.parametrize("asked", [[], ["-h"], ["--help"]])
-def test_without_a_verb_the_verbs_are_listed(bench: Bench, asked: list[str]) -> None:
+def test_help_lists_every_verb_the_exit_codes_and_a_first_command(
+    bench: Bench, asked: list[str]
+) -> None:
     done = module(bench, *asked)
     assert (done.returncode, done.stderr) == (0, "")
-    listed = "".join(f"  {verb:<10} {does}\n" for verb, does in VERBS.items())
-    assert done.stdout == USAGE + listed + FIRST
+    assert done.stdout.startswith("usage: hpc [-h] [--version] [--print-completion SHELL] VERB ...")
+    for verb, summary in VERBS.items():
+        assert f"\n    {verb:<20}{summary}\n" in done.stdout.replace(f"\n{' ' * 24}", " ")
+    assert "\nexit codes:\n  0    done\n" in done.stdout
+    assert done.stdout.endswith("\nfirst: hpc submit --config configs/quickstart.yaml\n")
 
 
-def test_an_unknown_verb_is_refused_with_the_list(bench: Bench) -> None:
-    done = module(bench, "submitt")
+@pytest.mark.parametrize(
+    ("name", "suggestion"), [("statsu", " (did you mean 'status'?)"), ("zzz", "")]
+)
+def test_an_unknown_verb_gets_the_nearest_one(bench: Bench, name: str, suggestion: str) -> None:
+    done = module(bench, name, "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: there is no verb 'submitt'\n\nusage: ")
-    assert done.stderr.endswith(FIRST)
+    assert done.stderr == (
+        f"error: unknown verb {name!r}{suggestion}; hpc --help lists the verbs\n"
+    )
+
+
+def test_the_version_is_that_of_the_package(bench: Bench) -> None:
+    done = module(bench, "--version")
+    assert (done.returncode, done.stdout) == (0, f"hpc {pipeline.__version__}\n")
+
+
+def test_bash_completes_verbs_options_and_files(bench: Bench) -> None:
+    """The script runs in a real bash, as in a person's shell."""
+    script = bench.folder / "completion.bash"
+    script.write_text(module(bench, "--print-completion", "bash").stdout)
+    (bench.folder / "mine.yaml").touch()
+
+    def completions(*words: str) -> set[str]:
+        typed = " ".join(f"'{word}'" for word in words)
+        done = run(
+            bench, "bash", "-c",
+            f"source {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; "
+            "_shtab_hpc; printf '%s\\n' \"${COMPREPLY[@]}\"",
+        )  # fmt: skip
+        return set(done.stdout.split())
+
+    assert completions("hpc", "su") == {"submit", "supervise"}
+    assert completions("hpc", "status", "--w") == {"--watch"}
+    assert "mine.yaml" in completions("hpc", "audit", "--config", "mi")
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh on this machine")
+def test_the_script_for_zsh_has_no_syntax_error(bench: Bench) -> None:
+    script = bench.folder / "_hpc"
+    script.write_text(module(bench, "--print-completion", "zsh").stdout)
+    assert run(bench, "zsh", "-n", str(script)).returncode == 0
+
+
+def test_help_imports_nothing_that_it_does_not_need(bench: Bench) -> None:
+    """Completion and help are used often: they should not wait for DuckDB and PyArrow."""
+    program = (
+        "import sys, hpc.cli; hpc.cli.build_parser().format_help(); "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert bench.python(program).stdout == "[]\n"
 
 
 def test_the_installed_script_is_the_same_program(bench: Bench) -> None:
@@ -52,14 +104,26 @@ def test_the_installed_script_is_the_same_program(bench: Bench) -> None:
 def test_every_verb_has_help_with_an_example_and_the_exit_codes(bench: Bench, verb: str) -> None:
     done = run(bench, sys.executable, "-m", f"hpc.{verb}", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: python -m hpc.{verb} [-h]")
-    assert f"\n{VERBS[verb].capitalize()}.\n" in done.stdout.replace("\n  ", " ")
-    assert f"\nexample:\n  python -m hpc.{verb}" in done.stdout
+    assert done.stdout.startswith(f"usage: hpc {verb} [-h]")
+    summary = f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}."
+    assert f"\n{summary}\n" in done.stdout
+    assert f"\nexample:\n  hpc {verb}" in done.stdout
     assert "--json" in done.stdout
     assert done.stdout.endswith(
-        "0 done; 1 something failed or needs a person; 2 usage, configuration or input is wrong; "
-        "3 the run\nis still under way; 130 interrupted.\n"
+        "exit codes:\n"
+        "  0    done\n"
+        "  1    something failed or needs your attention\n"
+        "  2    usage, configuration or input is wrong\n"
+        "  3    the run is still under way\n"
+        "  130  interrupted\n"
     )
+
+
+def test_help_does_not_depend_on_docstrings(bench: Bench) -> None:
+    """`python -OO` removes them."""
+    plain = run(bench, sys.executable, "-m", "hpc.status", "--help")
+    optimized = run(bench, sys.executable, "-OO", "-m", "hpc.status", "--help")
+    assert (optimized.returncode, optimized.stdout) == (0, plain.stdout)
 
 
 def test_wrong_usage_is_code_2(bench: Bench) -> None:
@@ -71,14 +135,14 @@ def test_wrong_usage_is_code_2(bench: Bench) -> None:
     assert done.stderr.endswith("the following arguments are required: --config\n")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error_with_a_traceback(bench: Bench) -> None:
+def test_a_reader_that_closes_the_pipe_early_causes_no_message(bench: Bench) -> None:
     valence_run(bench.folder, 4)
     command = f"{sys.executable} -m hpc.status | true; exit ${{PIPESTATUS[0]}}"
     done = run(bench, "bash", "-c", command)
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_without_run_or_root_a_verb_takes_the_newest_run_under_the_configurations_root(
+def test_without_a_run_a_verb_takes_the_newest_one_under_the_run_root(
     bench: Bench,
 ) -> None:
     older = valence_run(bench.folder, 4)
@@ -99,7 +163,7 @@ def test_without_run_or_root_a_verb_takes_the_newest_run_under_the_configuration
         (["--mem-gb", "-4"], "--mem-gb: should be a number above 0, not '-4'"),
     ],
 )
-def test_no_task_can_be_given_less_than_something(
+def test_resources_of_nothing_are_rejected(
     bench: Bench, arguments: list[str], problem: str
 ) -> None:
     done = module(bench, "resubmit", *arguments)

@@ -1,0 +1,120 @@
+"""Run a verb: print its messages, and turn its errors into messages and exit codes."""
+
+import argparse
+import errno
+import json
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import duckdb
+
+from hpc.cli import FAILED, INTERRUPTED, WRONG
+from hpc.run import run_config, run_folder
+from hpc.run.model import Run, Say
+from pipeline.errors import InputError, RunError
+
+Outcome = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """One command of the program."""
+
+    name: str
+    example: str
+    """A command line that a user can adapt."""
+    arguments: Callable[[argparse.ArgumentParser], None]
+    """Adds the verb's arguments to its parser."""
+    act: Callable[[argparse.Namespace, Say], Outcome]
+    """Does the work. Returns the exit code, and the document that --json prints."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do the work, print what it says, and return the exit code."""
+        stream = sys.stderr if options.json else sys.stdout
+
+        def say(line: str) -> None:
+            print(line, file=stream, flush=True)
+
+        try:
+            code, document = _interruptible(lambda: self.act(options, say))
+            if options.json:
+                print(json.dumps(document, ensure_ascii=False))
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader, such as `| head`, has seen enough
+            sys.stderr.close()
+            return FAILED
+        except KeyboardInterrupt:
+            return _complain(options, _describe_interruption(options), INTERRUPTED)
+        except InputError as error:
+            return _complain(options, str(error), WRONG)
+        except RunError as error:
+            return _complain(options, str(error), FAILED)
+        except OSError as error:
+            return _complain(options, _describe_system_error(error), FAILED)
+        except duckdb.Error as error:
+            return _complain(options, f"DuckDB: {error}", FAILED)
+        return code
+
+
+def chosen_run(options: argparse.Namespace) -> Run:
+    """Return the run that the arguments name. Raises InputError where there is no such run."""
+    if options.config:
+        root = run_config.load_storage(options.config).run_root
+    else:
+        root = (options.run_root or Path("runs")).expanduser().absolute()
+    return run_folder.find(root, options.run)
+
+
+def _complain(options: argparse.Namespace, message: str, code: int) -> int:
+    if options.debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _describe_interruption(options: argparse.Namespace) -> str:
+    # With --limit, the same command would label that many posts more, in a run of their own.
+    again = "hpc supervise" if getattr(options, "limit", None) else "the same command"
+    return (
+        "interrupted; nothing is lost, and jobs that were submitted to Slurm keep running. "
+        f"To resume, run {again}"
+    )
+
+
+def _describe_system_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{where}the disk or your quota is full. Nothing is lost: make room, then run the "
+            "same command again"
+        )
+    return f"{where}{error.strerror or error}"
+
+
+def _interruptible(act: Callable[[], Outcome]) -> Outcome:
+    """Raise KeyboardInterrupt on SIGTERM and Ctrl-C, also in the middle of a query.
+
+    DuckDB 2.0 turns what a signal handler raises into a RuntimeError of its own.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        return act()
+    except Exception as error:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from error
+        raise
