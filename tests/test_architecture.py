@@ -33,7 +33,11 @@ PURE = {
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
             "re", "typing", "pathlib", "numpy"}  # fmt: skip
 # Values of other rooms, beside their types, that the pure modules may use: pure as well.
-PURE_FUNCTIONS = {"pipeline.text.counted"}
+PURE_FUNCTIONS = {
+    "pipeline.text.counted",
+    "pipeline.text.format_duration",
+    "pipeline.text.estimated_duration",
+}
 # Each outside program and package has one door.
 DOORS = {
     "submitit": {"hpc.executors.slurm.submitit_executor", "pipeline.worker.submitit_task"},

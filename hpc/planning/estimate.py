@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 
-from hpc.report.status_table import duration
 from hpc.report.usage import cost_of, money
 from pipeline.model import JsonObject
-from pipeline.text import counted
+from pipeline.text import counted, estimated_duration
 from pipeline.usage import UsedTokens
 
 
@@ -56,8 +55,8 @@ def describe_estimate(told: CostEstimate) -> list[str]:
     if told.requests and told.requests_per_minute and told.minutes is not None:
         said.append(
             f"at {counted(told.requests_per_minute, 'request')} a minute, the quota gives "
-            f"{counted(told.requests, 'request')} in {duration(told.minutes * 60)}, if nothing "
-            "else uses it"
+            f"{counted(told.requests, 'request')} in "
+            f"{estimated_duration(told.minutes * 60)}, if nothing else uses it"
         )
     if told.cost is not None and told.currency:
         said.append(

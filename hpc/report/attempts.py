@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hpc.executors.local import executor
-from hpc.report import terminal
-from hpc.report.terminal import one_line, printable
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
 from hpc.run.run_state import RunStatus
+from pipeline import terminal
 from pipeline.run_files.manifest import log_path, server_log_path
+from pipeline.terminal import one_line, printable
+from pipeline.text import format_duration
 
 NEEDS_SOMEBODY = (State.FAILED, State.BLOCKED)
 
@@ -124,9 +125,9 @@ def _heading(attempt: Attempt, now: datetime) -> str:
         parts[0] += f" on {node}"
     parts.append(f"submitted {attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC")
     if record and record.phase is Phase.ACTIVE and record.started_at:
-        parts.append(f"running for {_duration((now - record.started_at).total_seconds())}")
+        parts.append(f"running for {format_duration((now - record.started_at).total_seconds())}")
     elif record and record.elapsed_s is not None and record.started_at:
-        parts.append(f"ran {_duration(record.elapsed_s)}")
+        parts.append(f"ran {format_duration(record.elapsed_s)}")
     return ", ".join(parts)
 
 
@@ -166,10 +167,3 @@ def _node(attempt: Attempt) -> str | None:
 
 def _quoted(found: Sequence[str]) -> Iterator[str]:
     yield from (f"  | {line}".rstrip() for line in found)
-
-
-def _duration(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole / 3600:.1f} h"

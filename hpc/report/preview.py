@@ -1,7 +1,6 @@
 """A first look at the labels: how many, which, and a few of them."""
 
 import json
-import re
 from pathlib import Path
 
 import duckdb
@@ -9,6 +8,7 @@ import duckdb
 from pipeline.database import duckdb_file, label_tables
 from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.sql import quoted
+from pipeline.terminal import one_line
 from pipeline.text import counted
 
 SHOWN_VALUES = 6
@@ -99,15 +99,9 @@ def _rows(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> 
     ).fetchall()
     lines = []
     for post, *values in rows:
-        lines.append(f"    {'  '.join(map(_shown, values)):<18}  {_flat(post, TEXT_WIDTH)}")
+        lines.append(f"    {'  '.join(map(_shown, values)):<18}  {one_line(post, TEXT_WIDTH)}")
     return lines
 
 
 def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else _flat(str(value), VALUE_WIDTH)
-
-
-def _flat(text: str, width: int) -> str:
-    """One line, without what a terminal would act on (newlines, escapes, changes of direction)."""
-    flat = "".join(c for c in re.sub(r"\s+", " ", text).strip() if c.isprintable())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
+    return f"{value:.3f}" if isinstance(value, float) else one_line(str(value), VALUE_WIDTH)

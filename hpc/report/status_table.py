@@ -10,7 +10,7 @@ from hpc.report.usage import Usage, usage_line, usage_of
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState, posts_done, run_state
-from pipeline.text import counted
+from pipeline.text import counted, estimated_duration
 
 
 def document(run: Run, observation: Observation, judged: Sequence[Judgement]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _progress(run: Run, observation: Observation, state: RunState) -> str:
     a_second = _rate(observation, done) if state is RunState.RUNNING and done != posts else 0.0
     if not a_second:
         return line
-    to_go = duration((posts - done) / a_second)
+    to_go = estimated_duration((posts - done) / a_second)
     return f"{line}, {a_second * 60:,.0f} a minute, {to_go} to go"
 
 
@@ -149,12 +149,3 @@ def _shortened(indices: str, longest: int = 60) -> str:
     if len(indices) <= longest:
         return indices
     return indices[:longest].rpartition(",")[0] + ",…"
-
-
-def duration(seconds: float) -> str:
-    """To the nearest: 27.8 h are about 28, and four days but an hour are not three."""
-    if seconds >= 4320 * 60:
-        return f"about {seconds / 86400:.0f} days"
-    if seconds >= 120 * 60:
-        return f"about {seconds / 3600:.0f} h"
-    return f"about {seconds / 60:.0f} min" if seconds >= 60 else "less than a minute"

@@ -9,6 +9,7 @@ from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, St
 from hpc.run.plan import Remedy, remedy
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
+from pipeline.text import format_duration
 
 
 def judge_all(
@@ -140,9 +141,8 @@ def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: R
 def _last_answer(observation: Observation) -> str:
     if observation.last_answer is None:
         return "no answer so far"
-    minutes = (observation.at - observation.last_answer).total_seconds() / 60
-    ago = f"{minutes:.0f} min ago" if minutes < 120 else f"{minutes / 60:.0f} h ago"
-    return f"last answer {ago}, {observation.last_answer:%Y-%m-%d %H:%M:%S} UTC"
+    ago = format_duration((observation.at - observation.last_answer).total_seconds())
+    return f"last answer {ago} ago, {observation.last_answer:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _name(attempt: Attempt) -> str:

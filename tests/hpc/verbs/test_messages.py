@@ -2,23 +2,12 @@
 
 import re
 
-import pytest
-
-from pipeline.text import counted
 from tests.hpc.cli_bench import Bench, said
 from tests.pipeline import run_builders
 
 SEVERAL_OF_ONE = re.compile(
     r"(?<![\d,.:])1 (more )?(posts|shards|tasks|rows|copies|arrays|labels)\b"
 )
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 copies"), (1, "1 copy"), (1000, "1,000 copies")]
-)
-def test_a_number_of_things(number: int, text: str) -> None:
-    assert counted(number, "copy", "copies") == text
-    assert counted(1, "post") + counted(2, "post") == "1 post2 posts"
 
 
 def test_of_one_post_every_verb_speaks_in_the_singular(bench: Bench) -> None:

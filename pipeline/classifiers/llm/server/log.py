@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import out_of_memory
+from pipeline.terminal import printable, read_tail
 
-BYTES = 64 * 1024
 LINES, LONGEST_LINE = 15, 300
 
 _PORT_TAKEN = re.compile(
@@ -23,7 +23,6 @@ _PREFIX = re.compile(r"^(\([^()]*pid=\d+\)\s*)?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d 
 # Where posts begin in a request that an engine logs: as chat.request quotes them, or within JSON. A
 # post is no word of the engine's, whatever it says, and belongs into no message.
 _POSTS = re.compile(r'\\*"posts?\\*": .*')
-_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,22 +37,12 @@ class LogEnd:
 
 
 def read(path: Path, start: int) -> LogEnd:
-    """Of what was written to `path` from byte `start` on, no more than the last 64 KiB."""
-    try:
-        with path.open("rb") as stream:
-            begin = max(start, stream.seek(0, 2) - BYTES)
-            stream.seek(begin)
-            data = stream.read(BYTES)
-    except OSError:
-        return LogEnd()
-    if begin > start and b"\n" in data:
-        data = data.partition(b"\n")[2]  # the rest of a line, which may be the rest of a post
-    return of_text(data.decode(errors="replace"))
+    """Read what was written to `path` from byte `start` on, at most the last 64 KiB."""
+    return of_text(read_tail(path, start) or "")
 
 
 def of_text(text: str) -> LogEnd:
-    shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    lines = [line for line in (_UNPRINTABLE.sub("", line).rstrip() for line in shown) if line]
+    lines = [line for line in map(str.rstrip, printable(text).split("\n")) if line]
     said = [_POSTS.sub("", _PREFIX.sub("", line)) for line in lines]
     memory = [line for line in said if out_of_memory.WORDS.search(line)]
     telling = memory[-1:] or _telling(said)

@@ -15,6 +15,7 @@ from pipeline.classifiers.llm.server import log
 from pipeline.classifiers.llm.server.guard import Log
 from pipeline.classifiers.llm.server.log import LogEnd
 from pipeline.model import Post
+from pipeline.terminal import TAIL_BYTES
 
 VLLM = "(EngineCore_DP0 pid=6940) ERROR 04-30 10:20:36 [core.py:396] "
 
@@ -147,14 +148,14 @@ def test_only_what_this_start_wrote_is_read(tmp_path: Path) -> None:
 
 def test_a_large_log_is_read_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_bytes(b"CUDA out of memory\n" + b"x" * log.BYTES + b"\nlast\n")
+    path.write_bytes(b"CUDA out of memory\n" + b"x" * TAIL_BYTES + b"\nlast\n")
     found = log.read(path, 0)
     assert (found.out_of_memory, found.telling) == (False, "last")
 
 
 def test_the_rest_of_a_line_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    post = b'INFO request: "post": "' + b"a" * log.BYTES + b' CUDA out of memory."\n'
+    post = b'INFO request: "post": "' + b"a" * TAIL_BYTES + b' CUDA out of memory."\n'
     path.write_bytes(post + b"ValueError: something else\n")
     found = log.read(path, 0)
     assert (found.out_of_memory, found.telling) == (False, "ValueError: something else")

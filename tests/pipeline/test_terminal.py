@@ -1,4 +1,4 @@
-"""The end of a log: little is read of it, and nothing in it steers the reader's terminal."""
+"""Text from others cannot control the terminal, and only the end of a log is read."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.report import terminal
+from pipeline import terminal
 
 
 @pytest.mark.parametrize(
@@ -20,21 +20,22 @@ from hpc.report import terminal
         ("a bell\x07, a \x00zero\x7f, C1 \x9b31m", "a bell, a zero, C1 31m"),
         ("10 %\r50 %\r100 %\r\nnext", "100 %\nnext"),
         ("evil \u202egnp.exe\u2066 x", "evil gnp.exe x"),
+        ("half \ud83e of a pair", "half  of a pair"),
         ("a tab\tand 🦋 and שלום‎ stay", "a tab\tand 🦋 and שלום‎ stay"),
     ],
 )
-def test_what_steers_a_terminal_is_taken_out(written: str, shown: str) -> None:
+def test_what_controls_a_terminal_is_removed(written: str, shown: str) -> None:
     assert terminal.printable(written) == shown
 
 
 @given(st.text(st.characters() | st.sampled_from("\x1b[]\\;m\r\n\x07")))
-def test_nothing_that_is_shown_controls_anything(text: str) -> None:
+def test_no_shown_character_controls_the_terminal(text: str) -> None:
     shown = terminal.printable(text)
     assert [c for c in shown if (ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) < 0xA0] == []
     assert "\n" not in terminal.one_line(text)
 
 
-def test_the_last_lines_are_shown_and_blank_ones_at_the_end_are_not() -> None:
+def test_blank_lines_at_the_end_are_not_shown() -> None:
     assert terminal.last_lines("one\n\ntwo \nthree\n \n\n", 3) == ["", "two", "three"]
     assert terminal.last_lines("one", 3) == ["one"]
     assert terminal.last_lines("\n \x1b[0m\n", 3) == []
@@ -45,7 +46,12 @@ def test_a_long_line_is_cut(tmp_path: Path) -> None:
     assert terminal.last_lines_of_file(tmp_path / "log", 2) == ["x" * 500 + "…", "y" * 500]
 
 
-def test_of_a_huge_file_only_the_end_is_read(tmp_path: Path) -> None:
+def test_one_line_has_the_width_that_is_asked_for() -> None:
+    assert terminal.one_line(" a\n b\tc ", longest=4) == "a b …"
+    assert terminal.one_line("a b", longest=3) == "a b"
+
+
+def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
     """A sparse terabyte: whoever read it from its beginning would still be reading."""
     with (tmp_path / "log").open("wb") as log:
         log.truncate(2**40)
@@ -54,28 +60,33 @@ def test_of_a_huge_file_only_the_end_is_read(tmp_path: Path) -> None:
     assert terminal.last_lines_of_file(tmp_path / "log", 2) == ["the last but one", "the last"]
 
 
-def test_a_line_and_a_character_that_are_cut_at_the_start_are_left_out(tmp_path: Path) -> None:
+def test_a_line_that_is_cut_at_its_start_is_left_out(tmp_path: Path) -> None:
     line = "🦋" * 30
     for more in range(4):
         (tmp_path / "log").write_text("x" * more + "\n" + f"{line}\n" * 2000)
         found = terminal.last_lines_of_file(tmp_path / "log", 5000)
         assert found is not None
         assert set(found) == {line}
-        assert len(found) == terminal.BYTES // len(f"{line}\n".encode())
+        assert len(found) == terminal.TAIL_BYTES // len(f"{line}\n".encode())
 
 
-def test_one_endless_line_is_shown_all_the_same(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"z" * (2 * terminal.BYTES))
+def test_a_single_line_is_shown_although_it_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"z" * (2 * terminal.TAIL_BYTES))
     assert terminal.last_lines_of_file(tmp_path / "log", 5) == ["z" * 500 + "…"]
 
 
-def test_rubbish_is_shown_as_replaced_characters(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"core\xff\xfe\x00\x01dumped\n")
     assert terminal.last_lines_of_file(tmp_path / "log", 5) == ["core��dumped"]
 
 
-def test_a_file_that_is_not_there_or_is_none_has_no_end(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_a_folder_has_no_lines(tmp_path: Path) -> None:
     assert terminal.last_lines_of_file(tmp_path / "log", 5) is None
     assert terminal.last_lines_of_file(tmp_path, 5) is None
     (tmp_path / "log").touch()
     assert terminal.last_lines_of_file(tmp_path / "log", 5) == []
+
+
+def test_a_tail_can_begin_at_a_byte(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("first life\nsecond life\n")
+    assert terminal.read_tail(tmp_path / "log", 11) == "second life\n"
