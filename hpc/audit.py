@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     settings = run_config.load(given.config, tuple(given.set))
-    source = sources.find(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
+    source = sources.find_source(settings.backlog, (given.config.parent.absolute(), Path.cwd()))
     if given.post:
         code, lines = describe_post(
             settings,
@@ -56,7 +56,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
 
 def compare(settings: Config, folder: Path) -> Audit:
     """Every post of a backlog that is looked for from `folder`."""
-    return _compared(settings, sources.find(settings.backlog, (folder,)), _files(settings))
+    return _compared(settings, sources.find_source(settings.backlog, (folder,)), _files(settings))
 
 
 def _compared(settings: Config, source: Source, files: Files) -> Audit:

@@ -151,11 +151,11 @@ def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> 
     outside = ""
     if scope.only_labelled_by:
         say("the watermark stays where it is: a plain submit goes on from there and takes the rest")
-        outside = f"{counts.outside:,} without a label under {scope.only_labelled_by}, "
+        outside = f"{counts.not_chosen:,} without a label under {scope.only_labelled_by}, "
     say(
         f"{draft.source}: {counted(counts.rows, 'row')}: {outside}"
         f"{counted(counts.duplicates, 'copy', 'copies')} of a uri, "
-        f"{counts.taken:,} labelled or in an unfinished run, {counts.left_out:,} left out by "
+        f"{counts.excluded:,} labelled or in an unfinished run, {counts.over_limit:,} left out by "
         f"--limit, {counts.posts:,} to label"
     )
     if counts.older:

@@ -21,7 +21,7 @@ from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
 from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts
-from pipeline.backlog.shards import Sizes
+from pipeline.backlog.shards import ShardSizes
 from pipeline.classifiers import base
 from pipeline.database import label_tables
 from pipeline.model import Shard
@@ -51,7 +51,7 @@ class RunDraft:
     source: str
     since: datetime | None
     counts: BacklogCounts
-    sizes: Sizes
+    sizes: ShardSizes
     unlabelled_before: int | None = None
     paid: UsedTokens | None = None
     note: str = ""
@@ -94,7 +94,7 @@ def make_run(
             # A reader that is not closed keeps the staging open, and where NFS removes an open
             # file it leaves another in its place, so that the folder cannot be removed.
             with select.oldest_first(connection, draft.counts, rows=10_000) as reader:
-                frozen = shards.write(folder, reader, draft.sizes)
+                frozen = shards.write_shards(folder, reader, draft.sizes)
         shutil.rmtree(staging)
         made = _manifest(agreed, run_id, now, frozen, scope)
         for name in ("outputs", "work", "logs", "submissions"):
@@ -138,7 +138,7 @@ def _manifest(
 def _staged(
     agreed: RunSpec, folders: tuple[Path, ...], folder: Path, scope: Selection
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
-    source = sources.find(agreed.config.backlog, folders)
+    source = sources.find_source(agreed.config.backlog, folders)
     with select.staging(folder) as connection:
         behind = find_exclusions(
             agreed.config,
@@ -151,20 +151,20 @@ def _staged(
         )
         since = None if scope.is_whole else behind.since
         other = scope.only_labelled_by
-        counts = select.stage(
+        counts = select.stage_posts(
             connection,
             source,
-            taken=behind.uris,
+            exclude=behind.uris,
             since=since,
             limit=scope.limit,
-            only=labelled_by(agreed.config, connection, other) if other else None,
+            choose_from=labelled_by(agreed.config, connection, other) if other else None,
         )
-        sizes = shards.sizes(counts.posts, agreed.config.sharding)
+        sizes = shards.shard_sizes(counts.posts, agreed.config.sharding)
         unlabelled = None
-        if since and counts.before is not None:
+        if since and counts.unread is not None:
             name = agreed.config.name
             rows = label_tables.count_before(connection, name, "labelled", day_before(since))
-            unlabelled = max(0, counts.before - rows)
+            unlabelled = max(0, counts.unread - rows)
         draft = RunDraft(
             source=str(source),
             since=since,

@@ -1,28 +1,24 @@
-"""A source as SQL: a streamed SELECT of uri, text and the raw timestamp, for each kind of file.
+"""Turn a source into SQL that yields the uri, the text and the raw timestamp of every post.
 
 Text formats are read with every column as text, and timestamps are parsed here, by one rule for
-all sources: a type guessed from the first rows fails on the ten-thousandth.
+all sources. A type guessed from the first rows would fail on the ten-thousandth.
 """
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
 
-import adbc_driver_sqlite.dbapi as sqlite
 import duckdb
-import pyarrow as pa
-from adbc_driver_manager import Error as SqliteError
 
-from pipeline.backlog.sources import DATABASES, Kind, Source, chosen_table, missing_column
-from pipeline.backlog.sqlite import cursor_of
+from pipeline.backlog.sources import DATABASES, Source, SourceKind, choose_table, missing_column
+from pipeline.backlog.sqlite import COLUMNS, SqliteStream
 from pipeline.errors import InputError
 from pipeline.sql import file_list, literal, quoted, where_all
 
-# `%Y-%m-%d-%H:%M:%S` is the lab's own; the cast reads ISO 8601, in a session whose time zone is
-# UTC. It goes by TIMESTAMPTZ: straight to TIMESTAMP, DuckDB 2.0 drops an offset [ran]. The guard is
-# against what DuckDB also takes for dates: 'infinity', 'epoch', years before Christ. The eleventh
-# character tells the spellings apart: the wrong reading, tried first, doubles the time.
+# `%Y-%m-%d-%H:%M:%S` is the lab's own format. The cast reads ISO 8601, in a session whose time
+# zone is UTC. It goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP drops an offset in
+# DuckDB 2.0 [ran]. The guard rejects what DuckDB takes for a date too: 'infinity', 'epoch', years
+# before Christ. The eleventh character tells the two formats apart: trying the wrong one first
+# doubles the time.
 TIMESTAMP = (
     "CASE WHEN regexp_matches({0}, '^[12][0-9]{{3}}-[^(]*$') THEN "
     "CASE WHEN {0}[11] = '-' THEN try_strptime({0}, '%Y-%m-%d-%H:%M:%S') ELSE coalesce("
@@ -30,21 +26,15 @@ TIMESTAMP = (
     "try_strptime({0}, '%Y-%m-%d-%H:%M:%S')) END END"
 )
 
-# Said, not guessed: DuckDB infers quotes from the first 20,480 rows, and posts without any, or
-# all in single quotes, make it read the later ones wrongly.
+# Stated, not guessed: DuckDB infers quotes from the first 20,480 rows. If these hold no quotes, or
+# only single ones, it reads the later ones wrongly.
 _CSV = (
     "header=true, all_varchar=true, union_by_name=true, quote='\"', escape='\"', comment='', skip=0"
 )
 
 
 class Scan:
-    """Reads one source on one DuckDB connection.
-
-    `rows_seen` counts what SQLite handed over, exactly, while its table may still grow; `failure`
-    is what ended that stream, which DuckDB wraps in a traceback. `since` (UTC) lets a source leave
-    out rows by what it knows of them (Parquet's statistics, an index): coarsely, up to a day older
-    ones still come.
-    """
+    """Reads one source on one DuckDB connection."""
 
     def __init__(
         self,
@@ -52,78 +42,105 @@ class Scan:
         source: Source,
         since: datetime | None = None,
     ) -> None:
+        """Prepare to read; nothing is opened yet.
+
+        Args:
+            connection: where the relation is used; its time zone must be UTC.
+            source: the files to read.
+            since: lets the source leave out older rows (UTC) that it can tell by Parquet's
+                statistics or an index. It does so coarsely: rows up to a day older still come.
+        """
         self._connection = connection
         self._source = source
         self._since = since
         self._names = 0
         self._attached: list[str] = []
         self._sql = ""
-        self._open: list[sqlite.Connection | sqlite.Cursor] = []
-        self._before: list[str] = []
-        self.rows_seen = 0
-        self.failure: InputError | None = None
+        self._streams: list[SqliteStream] = []
+        self._unread: list[str] = []
+
+    @property
+    def failure(self) -> InputError | None:
+        """The error that ended a SQLite stream; DuckDB wraps it in a traceback."""
+        return next((stream.failure for stream in self._streams if stream.failure), None)
 
     def close(self) -> None:
-        while self._open:
-            self._open.pop().close()
+        """Close and detach what the relation has opened."""
+        for stream in self._streams:
+            stream.close()
         while self._attached:
             self._connection.execute(f"DETACH {self._attached.pop()}")
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
-        """SQL that yields columns `uri`, `text`, `raw_timestamp`, all VARCHAR, each read once.
+        """Return SQL that yields columns `uri`, `text` and `raw_timestamp`, all VARCHAR.
 
-        Raises InputError where a table or column is missing, or a file cannot be read.
+        It can be read once.
+
+        Args:
+            files: some of the source's files; all of them by default.
+
+        Raises:
+            InputError: a table or a column is missing, or a file cannot be read.
         """
         paths = files or self._source.files
         if self._source.kind in DATABASES:
-            one = self._sqlite if self._source.kind is Kind.SQLITE else self._duckdb
-            self._sql = " UNION ALL ".join(one(path) for path in paths)
-        elif self._source.kind is Kind.JSON_LINES and not any(p.stat().st_size for p in paths):
+            read_table = self._sqlite if self._source.kind is SourceKind.SQLITE else self._duckdb
+            self._sql = " UNION ALL ".join(read_table(path) for path in paths)
+        elif self._source.kind is SourceKind.JSON_LINES and not any(
+            path.stat().st_size for path in paths
+        ):
             self._sql = "SELECT '' AS uri, '' AS text, '' AS raw_timestamp WHERE false"
         else:
-            self._refuse_files_without_text(paths)
+            self._reject_files_without_text(paths)
             self._sql = self._select(self._table_function(paths), str(paths[0]))
         return self._sql
 
     def count(self) -> int:
-        """Rows of the relation. For SQLite only after it was read."""
-        if self._source.kind is Kind.SQLITE:
-            return self.rows_seen
+        """Return the number of rows of the relation; for SQLite only once it has been read."""
+        if self._source.kind is SourceKind.SQLITE:
+            return sum(stream.rows_read for stream in self._streams)
         row = self._connection.execute(f"SELECT count(*) FROM ({self._sql})").fetchall()[0]
         return int(row[0])
 
-    def count_before(self) -> int | None:
-        """Rows of the source that the relation leaves out as older than `since`, where the source
-        can count them by their times alone; None where it would have to be read whole."""
-        if not self._before:
+    def count_unread(self) -> int | None:
+        """Return how many rows the relation leaves out as older than `since`.
+
+        None if the source cannot count them by their times alone and would have to be read whole.
+        """
+        if not self._unread:
             return None
-        counted = (self._connection.execute(one).fetchall()[0][0] for one in self._before)
-        return sum(map(int, counted))
+        counts = (self._connection.execute(query).fetchall()[0][0] for query in self._unread)
+        return sum(map(int, counts))
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
         names = file_list(paths)
         match self._source.kind:
-            case Kind.PARQUET:
+            case SourceKind.PARQUET:
                 return f"read_parquet({names}, union_by_name=true)"
-            case Kind.CSV:
+            case SourceKind.CSV:
                 tabs = ".tsv" in (suffix.lower() for suffix in paths[0].suffixes)
                 return f"read_csv({names}, {_CSV}, delim='{chr(9) if tabs else ','}')"
             case _:
                 # DuckDB guesses types from a sample; only the names are taken from it.
                 guessed = f"read_json({names}, format='newline_delimited')"
-                found = self._columns(guessed, str(paths[0]))
-                if tuple(found) == ("json",):
-                    raise InputError(f"backlog.source: {paths[0]}: no line of it is a JSON object")
-                columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in found)
+                types = self._column_types(guessed, str(paths[0]))
+                if tuple(types) == ("json",):
+                    raise InputError(
+                        f"backlog.source: {paths[0]}: none of its lines is a JSON object"
+                    )
+                columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
                 return f"read_json({names}, format='newline_delimited', columns={{{columns}}})"
 
-    def _refuse_files_without_text(self, paths: tuple[Path, ...]) -> None:
-        """Among others, such a file would give posts without a text, and they'd be labelled so. One
-        without a uri or a timestamp is refused by its rows."""
-        if len(paths) == 1 or self._source.kind is Kind.JSON_LINES:
+    def _reject_files_without_text(self, paths: tuple[Path, ...]) -> None:
+        """Raise InputError for a file without the text column among files that have it.
+
+        Its posts would have no text, and would be labelled as such. A file without a uri or a
+        timestamp is rejected by its rows.
+        """
+        if len(paths) == 1 or self._source.kind is SourceKind.JSON_LINES:
             return
         suspects = paths
-        if self._source.kind is Kind.PARQUET:
+        if self._source.kind is SourceKind.PARQUET:
             rows = self._connection.execute(
                 f"SELECT file_name FROM parquet_schema({file_list(paths)}) GROUP BY file_name "
                 "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
@@ -134,7 +151,7 @@ class Scan:
             self._select(self._table_function((path,)), str(path))
 
     def _select(self, table: str, where_from: str) -> str:
-        types = self._columns(table, where_from)
+        types = self._column_types(table, where_from)
         names = self._source.backlog.columns
         for name in names.values():
             if name not in types:
@@ -145,29 +162,36 @@ class Scan:
         )
         if types[names.preprocessing_timestamp] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
-        own, recent = self._conditions(types[names.preprocessing_timestamp])
-        if recent and self._source.kind in (Kind.PARQUET, Kind.DUCKDB):
-            older = where_all([*own, f"NOT ({recent})"])
-            self._before.append(f"SELECT count(*) FROM {table}{older}")
+        recent = self._recent(types[names.preprocessing_timestamp])
+        if recent and self._source.kind in (SourceKind.PARQUET, SourceKind.DUCKDB):
+            older = where_all([*self._own_condition(), f"NOT ({recent})"])
+            self._unread.append(f"SELECT count(*) FROM {table}{older}")
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
             f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
-            + where_all([*own, *recent_only(recent)])
+            + where_all(self._conditions(recent))
         )
 
-    def _conditions(self, kind: str) -> tuple[list[str], str]:
-        """A person's own condition, and which rows may be recent enough, '' where all are. Rows
-        without a readable timestamp may be: they are refused later, by name."""
-        own = self._source.backlog.where
-        name = quoted(self._source.backlog.columns.preprocessing_timestamp)
-        recent = ""
-        if self._since and kind.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
-            day = literal(f"{day_before(self._since):%Y-%m-%d}")
-            typed, empty = (day, f" OR {name} = ''") if kind == "VARCHAR" else (f"DATE {day}", "")
-            recent = f"{name} >= {typed}{empty} OR {name} IS NULL"
-        return [own] if own else [], recent
+    def _own_condition(self) -> list[str]:
+        return [self._source.backlog.where] if self._source.backlog.where else []
 
-    def _columns(self, table: str, where_from: str) -> dict[str, str]:
+    def _conditions(self, recent: str) -> list[str]:
+        return [*self._own_condition(), recent] if recent else self._own_condition()
+
+    def _recent(self, column_type: str) -> str:
+        """Return a condition for rows that may be recent enough; '' if all may be.
+
+        Rows without a readable timestamp may be: they are rejected later, by name.
+        """
+        if not self._since or not column_type.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
+            return ""
+        name = quoted(self._source.backlog.columns.preprocessing_timestamp)
+        day = literal(f"{day_before(self._since):%Y-%m-%d}")
+        if column_type == "VARCHAR":
+            return f"{name} >= {day} OR {name} = '' OR {name} IS NULL"
+        return f"{name} >= DATE {day} OR {name} IS NULL"
+
+    def _column_types(self, table: str, where_from: str) -> dict[str, str]:
         try:
             rows = self._connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
         except duckdb.Error as error:
@@ -184,45 +208,25 @@ class Scan:
         rows = self._connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_catalog = ?", [alias]
         ).fetchall()
-        table = chosen_table(self._source, path, tuple(row[0] for row in rows))
+        table = choose_table(self._source, path, tuple(row[0] for row in rows))
         return self._select(f"{alias}.{quoted(table)}", f"{path}, table {table}")
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        own, recent = self._conditions("VARCHAR")
-        try:
-            connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
-            self._open.append(connection)
-            cursor = cursor_of(connection, self._source, path, [*own, *recent_only(recent)])
-            self._open.append(cursor)
-            reader = cursor.fetch_record_batch()
-        except SqliteError as error:
-            raise InputError(f"backlog.source: {path}: {error}") from None
-        counted = pa.RecordBatchReader.from_batches(reader.schema, self._counting(reader, path))
-        self._connection.register(name, counted)
-        # Of an empty result the driver makes numbers.
-        columns = ("uri", "text", "raw_timestamp")
-        return f"SELECT {', '.join(f'CAST({c} AS VARCHAR) AS {c}' for c in columns)} FROM {name}"
+        stream = SqliteStream(self._source, path, self._conditions(self._recent("VARCHAR")))
+        self._streams.append(stream)
+        self._connection.register(name, stream.reader)
+        # The driver turns the columns of an empty result into numbers.
+        return f"SELECT {', '.join(f'CAST({c} AS VARCHAR) AS {c}' for c in COLUMNS)} FROM {name}"
 
     def _new_name(self) -> str:
         self._names += 1
         return f"source_{self._names}"
 
-    def _counting(self, reader: pa.RecordBatchReader, path: Path) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in reader:
-                self.rows_seen += batch.num_rows
-                yield batch
-        except (SqliteError, OSError, pa.ArrowException) as error:
-            self.failure = InputError(f"backlog.source: {path}: {str(error).strip()}")
-            raise self.failure from None
-
 
 def day_before(since: datetime) -> date:
-    """From when on rows may be of `since` or later: a text's or a native value's offset from UTC
-    may be as much as a day."""
+    """Return the first day on which rows of `since` (UTC) or later can be.
+
+    The offset of a text or of a native value from UTC may be as much as a day.
+    """
     return (since - timedelta(days=1)).date()
-
-
-def recent_only(recent: str) -> list[str]:
-    return [recent] if recent else []

@@ -1,8 +1,8 @@
-"""Which posts a run takes: those of the source that have no label and are in no unfinished run,
-oldest first, each uri once. DuckDB does the work, within a login node's share of memory.
+"""Select the posts that a run takes: unlabeled ones, oldest first, each uri once.
 
-The source is read once, into a staging database beside the run: a SQLite table may be growing
-while we read, and a second pass would see another backlog.
+DuckDB does the work, within a login node's share of memory. The source is read once, into a
+staging database beside the run. A SQLite table may grow while it is read, and a second pass would
+see another backlog.
 """
 
 from collections.abc import Iterator
@@ -26,27 +26,32 @@ THREADS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BacklogCounts:
-    """Where the rows went: `rows == posts + duplicates + taken + older + left_out + outside`.
+    """What became of the rows that were read.
 
-    `rows` were read, which may be fewer than the source has where it could be asked for those since
-    the watermark only; `older` ones are from before it, and have no label; `outside` ones are not
-    among those that were asked for. `before` counts the rows that were not even read, where that is
-    cheap.
+    `rows == posts + duplicates + excluded + older + over_limit + not_chosen`.
     """
 
     rows: int
+    """The rows that were read: those since the watermark, if the source could leave out others."""
     duplicates: int
-    taken: int
+    """Further copies of a uri."""
+    excluded: int
+    """Posts that have a label, or are in an unfinished run."""
     older: int = 0
-    left_out: int
+    """Unlabelled posts from before the watermark."""
+    over_limit: int
+    """Posts beyond the limit."""
     posts: int
-    before: int | None = None
-    outside: int = 0
+    """The posts to label."""
+    unread: int | None = None
+    """Rows that were not even read; None if counting them would be expensive."""
+    not_chosen: int = 0
+    """Posts that are not among those to choose from."""
 
 
 @contextmanager
 def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own in `folder`, which spills there instead of filling the memory."""
+    """Yield a DuckDB database in `folder` that spills there instead of filling the memory."""
     connection = duckdb.connect(str(folder / "staging.duckdb"))
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -59,58 +64,68 @@ def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def stage(
+def stage_posts(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
     *,
-    taken: str | None,
+    exclude: str | None,
     since: datetime | None = None,
     limit: int | None = None,
-    only: str | None = None,
+    choose_from: str | None = None,
 ) -> BacklogCounts:
-    """Makes table `staged` of the posts to label: those of `since` (UTC) and later, or all.
+    """Create table `staged` with the posts to label, and count what became of the others.
 
-    `taken` is SQL that yields uris to leave out, `only` SQL that yields those to choose from.
-    Raises InputError for a null uri or a timestamp that cannot be read, with source, row, value.
+    Args:
+        connection: a staging database.
+        source: the backlog.
+        exclude: SQL that yields the uris to leave out.
+        since: leave out older posts (UTC); None takes the whole backlog.
+        limit: count at most this many posts; `oldest_first` yields them.
+        choose_from: SQL that yields the uris to choose from; None chooses from all.
+
+    Raises:
+        InputError: a uri is null or a timestamp cannot be read; the message has source, row and
+            value.
+        OSError: the disk is full.
     """
-    anti_join = f" ANTI JOIN ({taken}) AS taken USING (uri)" if taken else ""
-    semi_join = f" SEMI JOIN ({only}) AS chosen USING (uri)" if only else ""
+    anti_join = f" ANTI JOIN ({exclude}) AS excluded USING (uri)" if exclude else ""
+    semi_join = f" SEMI JOIN ({choose_from}) AS chosen USING (uri)" if choose_from else ""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    with closing(Scan(connection, source, since)) as scan, _in_our_words(source, scan):
+    with closing(Scan(connection, source, since)) as scan, _readable_errors(source, scan):
         connection.execute(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
             f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})"
             + (semi_join or anti_join)
         ).fetchall()
-        rows, before = scan.count(), scan.count_before()
-    outside = 0
-    if only:  # taken out afterwards, to tell how many of the chosen ones are
-        outside = rows - _number(connection, "SELECT count(*) FROM staged")
-        if taken:
-            connection.execute(f"DELETE FROM staged WHERE uri IN ({taken})")
-    _refuse_bad_rows(connection, source, semi_join + anti_join)
+        rows, unread = scan.count(), scan.count_unread()
+    not_chosen = 0
+    if choose_from:  # excluded afterwards, to tell how many of the chosen ones are
+        not_chosen = rows - _number(connection, "SELECT count(*) FROM staged")
+        if exclude:
+            connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
+    _reject_bad_rows(connection, source, semi_join + anti_join)
     staged = _number(connection, "SELECT count(*) FROM staged")
     older = _drop_older(connection, since) if since else 0
-    with _in_our_words(source):
+    with _readable_errors(source):
         duplicates = _drop_duplicates(connection)
-    posts = staged - older - duplicates
-    chosen = posts if limit is None else min(posts, limit)
+    unlabelled = staged - older - duplicates
+    posts = unlabelled if limit is None else min(unlabelled, limit)
     return BacklogCounts(
         rows=rows,
         duplicates=duplicates,
-        taken=rows - outside - staged,
+        excluded=rows - not_chosen - staged,
         older=older,
-        left_out=posts - chosen,
-        posts=chosen,
-        before=before,
-        outside=outside,
+        over_limit=unlabelled - posts,
+        posts=posts,
+        unread=unread,
+        not_chosen=not_chosen,
     )
 
 
 def oldest_first(
     connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, rows: int
 ) -> pa.RecordBatchReader:
-    """The staged posts by (preprocessing_timestamp, uri), in batches of at most `rows`."""
+    """Return the staged posts by (preprocessing_timestamp, uri), in batches of at most `rows`."""
     return connection.sql(
         "SELECT uri, text, preprocessing_timestamp FROM staged "
         f"ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts}"
@@ -118,15 +133,15 @@ def oldest_first(
 
 
 def _drop_older(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
-    """The watermark's own second stays: other posts of it may not have been there then."""
+    """Keep the watermark's own second: not all of its posts may have been there then."""
     deleted = connection.execute("DELETE FROM staged WHERE preprocessing_timestamp < ?", [since])
     return int(deleted.fetchall()[0][0])
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
-    """Keeps the oldest copy of each uri (ties: the smaller text), wherever it stands in the source.
+    """Keep the oldest copy of each uri (in a tie the smaller text), wherever it is in the source.
 
-    Only the copies go through a window function; over all rows it costs twice the plan.
+    Only the copies go through a window function; over all rows it would double the time.
     """
     deleted = connection.execute(
         "DELETE FROM staged WHERE rowid IN (SELECT id FROM (SELECT staged.rowid AS id, "
@@ -140,25 +155,26 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
 _BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
 
 
-def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, joins: str) -> None:
+def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, joins: str) -> None:
     bad = _number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
     if not bad:
         return
     names = source.backlog.columns
     more = f" (and {counted(bad - 1, 'more row')} like it)" if bad > 1 else ""
     for path in source.files:
-        found = _first_bad_row(connection, source, path, joins)
-        if found is None:
+        bad_row = _first_bad_row(connection, source, path, joins)
+        if bad_row is None:
             continue
-        row, uri, raw = found
+        row, uri, raw_timestamp = bad_row
         if not uri:
             raise InputError(
                 f"{path}, row {row}: column {names.uri!r} is null or empty{more}; "
                 "every post needs a uri"
             )
         raise InputError(
-            f"{path}, row {row}: column {names.preprocessing_timestamp!r} is {raw!r}, which is "
-            f"no timestamp like 2024-05-31-13:00:00 or ISO 8601 (uri {uri}){more}"
+            f"{path}, row {row}: column {names.preprocessing_timestamp!r} is "
+            f"{raw_timestamp!r}, which is not a timestamp such as 2024-05-31-13:00:00 or ISO 8601 "
+            f"(uri {uri}){more}"
         )
     raise InputError(
         f"{source} changed while it was read: {counted(bad, 'row')} had no uri or timestamp"
@@ -168,9 +184,9 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
 def _first_bad_row(
     connection: duckdb.DuckDBPyConnection, source: Source, path: Path, joins: str
 ) -> tuple[int, str | None, str | None] | None:
-    """Row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
+    """Return row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     timestamp = TIMESTAMP.format("raw_timestamp")
-    with closing(Scan(connection, source)) as scan, _in_our_words(source, scan):
+    with closing(Scan(connection, source)) as scan, _readable_errors(source, scan):
         rows = connection.execute(
             "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
             f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
@@ -184,8 +200,8 @@ def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 @contextmanager
-def _in_our_words(source: Source, scan: Scan | None = None) -> Iterator[None]:
-    """A full disk or memory is no fault of the source; anything else names it."""
+def _readable_errors(source: Source, scan: Scan | None = None) -> Iterator[None]:
+    """Turn DuckDB's errors into OSError for a full disk or memory, or else into InputError."""
     try:
         yield
     except duckdb.Error as error:

@@ -1,4 +1,4 @@
-"""Finding a backlog's files and what they are, by content where a name says too little."""
+"""Find a backlog's files and tell what kind they are, by content if the name says too little."""
 
 import glob
 import os
@@ -12,7 +12,9 @@ from pipeline.errors import InputError
 from pipeline.text import did_you_mean
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
+    """The kinds of file that a backlog can be."""
+
     SQLITE = "SQLite"
     DUCKDB = "DuckDB"
     PARQUET = "Parquet"
@@ -20,15 +22,15 @@ class Kind(StrEnum):
     JSON_LINES = "JSON Lines"
 
 
-DATABASES = (Kind.SQLITE, Kind.DUCKDB)
+DATABASES = (SourceKind.SQLITE, SourceKind.DUCKDB)
 
 _BY_SUFFIX = {
-    ".parquet": Kind.PARQUET,
-    ".csv": Kind.CSV,
-    ".tsv": Kind.CSV,
-    ".jsonl": Kind.JSON_LINES,
-    ".ndjson": Kind.JSON_LINES,
-    ".json": Kind.JSON_LINES,
+    ".parquet": SourceKind.PARQUET,
+    ".csv": SourceKind.CSV,
+    ".tsv": SourceKind.CSV,
+    ".jsonl": SourceKind.JSON_LINES,
+    ".ndjson": SourceKind.JSON_LINES,
+    ".json": SourceKind.JSON_LINES,
 }
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 _COMPRESSED = (".gz", ".zst")
@@ -36,9 +38,9 @@ _COMPRESSED = (".gz", ".zst")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """The files of a backlog, all of one kind, in the order of their names."""
+    """The files of a backlog, all of one kind, sorted by name."""
 
-    kind: Kind
+    kind: SourceKind
     files: tuple[Path, ...]
     backlog: Backlog
 
@@ -48,10 +50,15 @@ class Source:
         return f"{self.backlog.source} ({len(self.files)} files)"
 
 
-def find(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
-    """Resolves `backlog.source` (a file, a folder or a glob) from each of `folders` in turn.
+def find_source(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
+    """Return the files that `backlog.source` names, looked for in each of `folders` in turn.
 
-    Raises InputError where nothing is there, where kinds are mixed, or where a kind is unknown.
+    Args:
+        backlog: its `source` is a file, a folder or a glob.
+        folders: the folders that a relative path may start from.
+
+    Raises:
+        InputError: nothing is there, the files are of several kinds, or a kind is unknown.
     """
     name = Path(backlog.source).expanduser()
     for folder in folders:
@@ -60,14 +67,15 @@ def find(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
             break
     else:
         tried = " or ".join(dict.fromkeys(str(folder / name) for folder in folders))
-        raise InputError(f"backlog.source: there is nothing at {tried}")
+        raise InputError(f"backlog.source: there is no file at {tried}")
     kinds = {path: _kind(path) for path in files}
     if len(set(kinds.values())) > 1:
         first, *rest = kinds.items()
         other = next(item for item in rest if item[1] is not first[1])
         raise InputError(
-            f"backlog.source: {backlog.source} mixes kinds: {first[0]} is {first[1]}, "
-            f"{other[0]} is {other[1]}; name one kind with a glob such as {name}/*.parquet"
+            f"backlog.source: {backlog.source} holds files of several kinds: {first[0]} is "
+            f"{first[1]}, {other[0]} is {other[1]}; choose one kind with a glob such as "
+            f"{name}/*.parquet"
         )
     return Source(kind=kinds[files[0]], files=files, backlog=backlog)
 
@@ -78,15 +86,17 @@ def _files(folder: Path, name: Path) -> tuple[Path, ...]:
         return (path,)
     if path.is_dir():
         inside = list(_walk(path))
-        posts = _sorted_files(found for found in inside if _suffix(found) in _BY_SUFFIX)
-        return posts or _sorted_files(f for f in inside if _suffix(f) in _DATABASE_SUFFIXES)
-    # Path.glob passes linked folders by before Python 3.13, and their posts would go unnoticed.
+        posts = _sorted_files(file for file in inside if _suffix(file) in _BY_SUFFIX)
+        return posts or _sorted_files(
+            file for file in inside if _suffix(file) in _DATABASE_SUFFIXES
+        )
+    # Path.glob does not enter linked folders before Python 3.13: their posts would be missed.
     globbed = glob.iglob(str(name), root_dir=folder, recursive=True)  # noqa: PTH207
-    return _sorted_files(folder / found for found in globbed if _is_visible(Path(found).name))
+    return _sorted_files(folder / match for match in globbed if _is_visible(Path(match).name))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below, through links too, each folder once: links may go round in circles."""
+    """Yield all files below, also through links; each folder once, as links may form a circle."""
     seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(filter(_is_visible, folders))
@@ -99,12 +109,12 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_visible(name: str) -> bool:
-    """Not a notebook's `.ipynb_checkpoints/`, Spark's `_temporary/`, or a file like them."""
+    """Return False for names such as `.ipynb_checkpoints` or Spark's `_temporary`."""
     return not name.startswith((".", "_"))
 
 
 def _sorted_files(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Each file once, however many links lead to it."""
+    """Return each file once, however many links lead to it."""
     files = {path.resolve(): path for path in sorted(paths, reverse=True) if path.is_file()}
     return tuple(sorted(files.values()))
 
@@ -114,20 +124,20 @@ def _suffix(path: Path) -> str:
     return suffix.lower()
 
 
-def _kind(path: Path) -> Kind:
+def _kind(path: Path) -> SourceKind:
     try:
         with path.open("rb") as stream:
             head = stream.read(16)
     except OSError as error:
         raise InputError(f"backlog.source: {path} cannot be read: {error.strerror}") from None
     if head.startswith(b"SQLite format 3\0"):
-        return Kind.SQLITE
+        return SourceKind.SQLITE
     if head[8:12] == b"DUCK":
-        return Kind.DUCKDB
+        return SourceKind.DUCKDB
     if head.startswith(b"PAR1"):
-        return Kind.PARQUET
+        return SourceKind.PARQUET
     kind = _BY_SUFFIX.get(_suffix(path))
-    if kind is None or kind is Kind.PARQUET:
+    if kind is None or kind is SourceKind.PARQUET:
         raise InputError(
             f"backlog.source: {path} is not a SQLite, DuckDB or Parquet file, and its name does "
             "not end in .csv, .tsv, .jsonl, .ndjson or .json"
@@ -135,19 +145,26 @@ def _kind(path: Path) -> Kind:
     return kind
 
 
-def chosen_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
-    """The configured table, or the only one there is."""
+def choose_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
+    """Return the configured table of a database, or its only one.
+
+    Raises:
+        InputError: the table is not there, or none is configured and there is not exactly one.
+    """
     wanted = source.backlog.table
     if wanted in tables:
         return str(wanted)
     if wanted is None and len(tables) == 1:
         return tables[0]
-    has = f"it has {', '.join(sorted(tables))}" if tables else "it has no table"
-    problem = f"has no table {wanted!r}; {has}" if wanted else f"needs a table's name; {has}"
-    raise InputError(f"backlog.table: {path} {problem}")
+    names = ", ".join(sorted(tables)) or "no table"
+    if wanted is None:
+        raise InputError(f"backlog.table: set this to a table of {path}; it has {names}")
+    near = did_you_mean(wanted, tables)
+    raise InputError(f"backlog.table: {path} has no table {wanted!r}{near}; it has {names}")
 
 
 def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
+    """Return the error for a configured column that a table lacks, with the nearest name."""
     near = did_you_mean(name, columns)
     return InputError(
         f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"

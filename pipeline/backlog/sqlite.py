@@ -1,40 +1,91 @@
-"""One SQLite table as a stream of Arrow batches, by the ADBC driver."""
+"""Stream one SQLite table as Arrow batches, by the ADBC driver."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import adbc_driver_sqlite.dbapi as sqlite
+import pyarrow as pa
+from adbc_driver_manager import Error as SqliteError
 
-from pipeline.backlog.sources import Source, chosen_table, missing_column
+from pipeline.backlog.sources import Source, choose_table, missing_column
+from pipeline.errors import InputError
 from pipeline.sql import literal, quoted, where_all
 
+COLUMNS = ("uri", "text", "raw_timestamp")
 
-def cursor_of(
-    connection: sqlite.Connection, source: Source, path: Path, conditions: Sequence[str]
-) -> sqlite.Cursor:
-    """Streams one SQLite table by ADBC (1M posts in 0.67 s; the standard library takes 2.57 s).
 
-    The cursor's reader lives as long as the cursor, no longer.
+class SqliteStream:
+    """One open table, as `reader`: columns `uri`, `text` and `raw_timestamp`, all of them text.
+
+    `rows_read` counts the rows that were handed over, exactly, also if the table grows meanwhile.
+    `failure` is the error that ended the stream; DuckDB wraps it in a traceback.
+
+    ADBC reads 1M posts in 0.67 s, the standard library's sqlite3 in 2.57 s.
     """
-    tables = _column_of(connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')")
-    table = chosen_table(source, path, tables)
-    columns = _column_of(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
+
+    def __init__(self, source: Source, path: Path, conditions: Sequence[str]) -> None:
+        """Open the table and begin the query.
+
+        Raises:
+            InputError: the file, the table or a column cannot be read.
+        """
+        self._path = path
+        self._open: list[sqlite.Connection | sqlite.Cursor] = []
+        self.rows_read = 0
+        self.failure: InputError | None = None
+        try:
+            connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
+            self._open.append(connection)
+            cursor = connection.cursor()
+            self._open.append(cursor)
+            cursor.execute(_query(connection, source, path, conditions))
+            batches = cursor.fetch_record_batch()
+        except SqliteError as error:
+            self.close()
+            raise InputError(f"backlog.source: {path}: {error}") from None
+        except InputError:
+            self.close()
+            raise
+        self.reader = pa.RecordBatchReader.from_batches(batches.schema, self._counted(batches))
+
+    def close(self) -> None:
+        """Close the table; the reader lives no longer."""
+        while self._open:
+            self._open.pop().close()
+
+    def _counted(self, batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                self.rows_read += batch.num_rows
+                yield batch
+        except (SqliteError, OSError, pa.ArrowException) as error:
+            self.failure = InputError(f"backlog.source: {self._path}: {str(error).strip()}")
+            raise self.failure from None
+
+
+def _query(
+    connection: sqlite.Connection, source: Source, path: Path, conditions: Sequence[str]
+) -> str:
+    tables = _first_column(
+        connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')"
+    )
+    table = choose_table(source, path, tables)
+    columns = _first_column(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
     names = source.backlog.columns
     for name in names.values():
         if name not in columns:
             raise missing_column(f"{path}, table {table}", name, columns)
-    # The driver fixes a column's type by its first 1,024 rows; a cast and no NULL keep it text.
+    # The driver fixes a column's type by its first 1,024 rows. A cast, and no NULL, keep it text.
     selected = ", ".join(
         f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"
-        for name, alias in zip(names.values(), ("uri", "text", "raw_timestamp"), strict=True)
+        for name, alias in zip(names.values(), COLUMNS, strict=True)
     )
-    cursor = connection.cursor()
-    cursor.execute(f"SELECT {selected} FROM {quoted(table)}{where_all(conditions)}")
-    return cursor
+    return f"SELECT {selected} FROM {quoted(table)}{where_all(conditions)}"
 
 
-def _column_of(connection: sqlite.Connection, query: str) -> tuple[str, ...]:
+def _first_column(connection: sqlite.Connection, query: str) -> tuple[str, ...]:
     with closing(connection.cursor()) as cursor:
         cursor.execute(query)
         return tuple(row[0] for row in cursor.fetchall())

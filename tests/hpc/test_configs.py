@@ -7,7 +7,7 @@ import pytest
 
 from hpc.run import run_config
 from hpc.run.run_config import Config
-from pipeline.backlog.sources import find
+from pipeline.backlog.sources import find_source
 from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
@@ -45,7 +45,7 @@ def prompts(path: Path) -> set[str]:
 def test_a_configuration_is_accepted_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, _ = frozen(path, monkeypatch)
     if "sample/" in settings.backlog.source:
-        assert find(settings.backlog, (path.parent,))
+        assert find_source(settings.backlog, (path.parent,))
 
 
 def test_each_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,8 +114,8 @@ def make_run(
 
 
 def _frozen(run_dir: Path, table: pa.Table, count: int) -> tuple[Shard, ...]:
-    plan = shards.sizes(table.num_rows, Sharding(rows_per_shard=None, shards=count))
-    return shards.write(run_dir, table.to_reader(), plan)
+    plan = shards.shard_sizes(table.num_rows, Sharding(rows_per_shard=None, shards=count))
+    return shards.write_shards(run_dir, table.to_reader(), plan)
 
 
 def order(run_dir: Path, index: int = 0, *, attempt: int = 1) -> WorkOrder:

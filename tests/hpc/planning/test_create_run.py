@@ -67,10 +67,10 @@ def test_every_row_of_the_backlog_is_accounted_for(bench: Bench) -> None:
     run, draft = plan(bench, 4)
     assert run is not None
     assert draft.source == str(bench.folder / "posts.jsonl")
-    assert draft.counts == BacklogCounts(rows=13, duplicates=3, taken=0, left_out=6, posts=4)
+    assert draft.counts == BacklogCounts(rows=13, duplicates=3, excluded=0, over_limit=6, posts=4)
     assert (run.manifest.posts, len(run.manifest.shards)) == (4, 2)
     _, rest = plan(bench)
-    assert rest.counts == BacklogCounts(rows=13, duplicates=2, taken=5, left_out=0, posts=6)
+    assert rest.counts == BacklogCounts(rows=13, duplicates=2, excluded=5, over_limit=0, posts=6)
 
 
 def test_a_runs_folder_holds_what_it_is_and_nothing_of_its_making(bench: Bench) -> None:
@@ -143,8 +143,8 @@ def test_posts_of_an_unfinished_run_are_taken_under_its_name_and_free_under_anot
         RunDraft(
             source=str(bench.folder / "posts.jsonl"),
             since=None,
-            counts=BacklogCounts(rows=8, duplicates=0, taken=8, left_out=0, posts=0),
-            sizes=create_run.shards.sizes(0, run_config.load(bench.path).sharding),
+            counts=BacklogCounts(rows=8, duplicates=0, excluded=8, over_limit=0, posts=0),
+            sizes=create_run.shards.shard_sizes(0, run_config.load(bench.path).sharding),
         ),
     )
     assert uris_of(made(bench, name="other")) == [uris(4), uris(4, first=4)]
@@ -159,12 +159,12 @@ def test_a_run_is_left_in_peace_by_gathering_halfway_and_deleting_it_afterwards(
     run_builders.publish_shard(run.folder, run.manifest, 0)
     bring_in(run)
     _, draft = plan(bench)
-    assert draft.counts == BacklogCounts(rows=6, duplicates=0, taken=6, left_out=0, posts=0)
+    assert draft.counts == BacklogCounts(rows=6, duplicates=0, excluded=6, over_limit=0, posts=0)
     run_builders.publish_shard(run.folder, run.manifest, 1)
     bring_in(run)
     subprocess.run(["rm", "-r", str(run.folder)], check=True)
     assert plan(bench)[1].counts == BacklogCounts(
-        rows=6, duplicates=0, taken=6, left_out=0, posts=0
+        rows=6, duplicates=0, excluded=6, over_limit=0, posts=0
     )
 
 
@@ -176,7 +176,7 @@ def test_without_its_database_a_runs_posts_are_still_taken(bench: Bench) -> None
     bring_in(run)
     (bench.folder / "labels.duckdb").unlink()
     assert plan(bench)[1].counts == BacklogCounts(
-        rows=6, duplicates=0, taken=6, left_out=0, posts=0
+        rows=6, duplicates=0, excluded=6, over_limit=0, posts=0
     )
 
 
@@ -191,7 +191,7 @@ def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench
     none, draft = plan(bench)
     assert (none, draft.since) == (None, rows[3].preprocessing_timestamp)
     assert draft.counts == BacklogCounts(
-        rows=4, duplicates=0, taken=2, older=2, left_out=0, posts=0
+        rows=4, duplicates=0, excluded=2, older=2, over_limit=0, posts=0
     )
     backfill, draft = plan(bench, backfill=True)
     assert backfill is not None

@@ -105,7 +105,7 @@ def test_a_file_that_is_no_configuration_is_refused(
 
 def test_a_backlog_that_is_not_there_is_refused(bench: Bench, here: Here) -> None:
     bench.config(backlog={"source": "nowhere.jsonl"})
-    nowhere = f"backlog.source: there is nothing at {bench.folder}/nowhere.jsonl"
+    nowhere = f"backlog.source: there is no file at {bench.folder}/nowhere.jsonl"
     assert said(here("submit", "--config", bench.path, "--dry-run")) == (2, f"error: {nowhere}\n")
     assert said(here("submit", "--config", bench.path)) == (2, f"error: {nowhere}\n")
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]

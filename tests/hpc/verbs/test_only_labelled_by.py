@@ -62,7 +62,7 @@ def test_only_posts_that_the_other_name_labelled_successfully_are_taken(lab: Lab
     run, draft = lab.submit(only_labelled_by=FIRST)
     assert taken_by(run) == uris(4, first=3)
     assert draft.counts == BacklogCounts(
-        rows=8, duplicates=0, taken=0, left_out=0, posts=4, outside=4
+        rows=8, duplicates=0, excluded=0, over_limit=0, posts=4, not_chosen=4
     )  # fmt: skip
     assert run and run.manifest.only_labelled_by == FIRST
 
@@ -73,7 +73,7 @@ def test_of_these_it_leaves_out_what_has_its_row_or_is_in_a_run(lab: Lab) -> Non
     second, draft = lab.submit(only_labelled_by=FIRST, limit=2)
     assert taken_by(second) == uris(2, first=4)
     assert draft.counts == BacklogCounts(
-        rows=8, duplicates=0, taken=1, left_out=1, posts=2, outside=4
+        rows=8, duplicates=0, excluded=1, over_limit=1, posts=2, not_chosen=4
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Real backlog files of every kind, and what staging makes of them."""
+"""Write real backlog files of every kind, and stage their posts."""
 
 import csv
 import gzip
@@ -14,11 +14,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pipeline.backlog import select, sources
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.sources import Source
 from pipeline.config.sections import SOURCE_COLUMNS, Backlog, SourceColumns
+from pipeline.errors import InputError
 
 Row = tuple[Any, Any, Any]
 Staged = tuple[str, str, datetime]
@@ -103,29 +105,45 @@ def configured(
     )
 
 
-def found(
+def find(
     source: Path | str,
     *,
     table: str | None = None,
     where: str | None = None,
     columns: dict[str, str] | None = None,
+    folders: tuple[Path, ...] = (),
 ) -> Source:
-    wanted = configured(source, table=table, where=where, columns=columns)
-    return sources.find(wanted, (Path.cwd(),))
+    """The source as a configuration finds it, from the working folder or from `folders`."""
+    backlog = configured(source, table=table, where=where, columns=columns)
+    return sources.find_source(backlog, folders or (Path.cwd(),))
 
 
-def staged(
-    source: Source, *, taken: Sequence[str] = (), limit: int | None = None
+def stage(
+    source: Source, *, exclude: Sequence[str] = (), limit: int | None = None
 ) -> tuple[BacklogCounts, list[Staged]]:
-    """What one planning takes of a source, in its order."""
+    """What a run would take of a source, in its order."""
     with (
         tempfile.TemporaryDirectory() as folder,
         select.staging(Path(folder)) as connection,
     ):
-        connection.execute("CREATE TABLE had (uri VARCHAR)")
-        if taken:
-            connection.execute("INSERT INTO had SELECT unnest(?)", [list(taken)])
-        anti_join = "SELECT uri FROM had" if taken else None
-        counts = select.stage(connection, source, taken=anti_join, limit=limit)
+        connection.execute("CREATE TABLE labelled (uri VARCHAR)")
+        if exclude:
+            connection.execute("INSERT INTO labelled SELECT unnest(?)", [list(exclude)])
+        excluded_uris = "SELECT uri FROM labelled" if exclude else None
+        counts = select.stage_posts(connection, source, exclude=excluded_uris, limit=limit)
         table = select.oldest_first(connection, counts, 1000).read_all()
     return counts, [tuple(row.values()) for row in table.to_pylist()]
+
+
+def rejection(
+    source: Path | str,
+    *,
+    table: str | None = None,
+    where: str | None = None,
+    columns: dict[str, str] | None = None,
+    exclude: Sequence[str] = (),
+) -> str:
+    """The message with which this source is rejected."""
+    with pytest.raises(InputError) as rejected:
+        stage(find(source, table=table, where=where, columns=columns), exclude=exclude)
+    return str(rejected.value)

@@ -1,4 +1,4 @@
-"""Every spelling of a time is one instant in UTC, or is refused."""
+"""Every notation of a time is read as one instant in UTC, or rejected."""
 
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,10 +15,10 @@ from tests.pipeline.backlog.source_files import (
     STAMP,
     WRITERS,
     duckdb_file,
-    found,
+    find,
     json_lines_file,
     parquet_file,
-    staged,
+    stage,
 )
 
 READABLE = {
@@ -39,11 +39,9 @@ READABLE = {
 
 
 @pytest.mark.parametrize("name", ["posts.db", "posts.csv", "posts.parquet", "posts.jsonl"])
-def test_timestamps_are_read_as_the_labs_own_or_as_iso_8601_in_utc(
-    tmp_path: Path, name: str
-) -> None:
+def test_timestamps_may_be_the_labs_own_or_iso_8601_in_utc(tmp_path: Path, name: str) -> None:
     rows = [(text, "hello", text) for text in READABLE]
-    _, posts = staged(found(WRITERS[name](tmp_path / name, rows)))
+    _, posts = stage(find(WRITERS[name](tmp_path / name, rows)))
     assert {uri: at for uri, _, at in posts} == READABLE
 
 
@@ -64,14 +62,10 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_a_timestamp_that_cannot_be_read_is_refused_with_its_row(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_timestamp_is_rejected_with_its_row(tmp_path: Path, text: str) -> None:
     path = json_lines_file(tmp_path / "posts.jsonl", [("u1", "a", STAMP), ("u2", "b", text)])
-    with pytest.raises(InputError) as refused:
-        staged(found(path))
-    assert str(refused.value) == (
-        f"{path}, row 2: column 'preprocessing_timestamp' is {text!r}, which is no timestamp like "
-        "2024-05-31-13:00:00 or ISO 8601 (uri u2)"
-    )
+    with pytest.raises(InputError, match=rf"^{path}, row 2: .* \(uri u2\)$"):
+        stage(find(path))
 
 
 @settings(deadline=None, max_examples=25)
@@ -81,7 +75,7 @@ def test_a_timestamp_that_cannot_be_read_is_refused_with_its_row(tmp_path: Path,
     ),
     st.integers(-14 * 60, 14 * 60),
 )
-def test_any_time_in_any_spelling_is_the_same_instant(
+def test_every_notation_of_a_time_is_the_same_instant(
     tmp_path_factory: pytest.TempPathFactory, times: list[datetime], offset: int
 ) -> None:
     zone = timezone(timedelta(minutes=offset))
@@ -98,7 +92,7 @@ def test_any_time_in_any_spelling_is_the_same_instant(
         for name, text in spelled.items():
             rows.append((f"{number}{name}", "hello", text))
             expected[f"{number}{name}"] = at.replace(microsecond=0) if name == "lab" else at
-    _, posts = staged(found(parquet_file(path, rows)))
+    _, posts = stage(find(parquet_file(path, rows)))
     assert {uri: at for uri, _, at in posts} == expected
 
 
@@ -114,11 +108,11 @@ def test_any_time_in_any_spelling_is_the_same_instant(
     ],
     ids=str,
 )
-def test_parquets_own_timestamps_are_instants(
+def test_parquets_own_timestamps_are_read_as_instants(
     tmp_path: Path, kind: pa.DataType, value: Any, expected: datetime
 ) -> None:
     path = parquet_file(tmp_path / "posts.parquet", [("u1", "hello", value)], stamp=kind)
-    assert staged(found(path))[1] == [("u1", "hello", expected)]
+    assert stage(find(path))[1] == [("u1", "hello", expected)]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +124,8 @@ def test_parquets_own_timestamps_are_instants(
         ("DATE", "2024-05-31", datetime(2024, 5, 31)),
     ],
 )
-def test_duckdbs_own_timestamps_are_instants(
+def test_duckdbs_own_timestamps_are_read_as_instants(
     tmp_path: Path, kind: str, value: str, expected: datetime
 ) -> None:
     path = duckdb_file(tmp_path / "posts.duckdb", [("u1", "hello", value)], stamp=kind)
-    assert staged(found(path))[1] == [("u1", "hello", expected)]
+    assert stage(find(path))[1] == [("u1", "hello", expected)]

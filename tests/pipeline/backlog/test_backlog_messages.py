@@ -1,0 +1,121 @@
+"""Every rejected backlog is reported with its file, the problem and the remedy."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.backlog import shards
+from pipeline.config.sections import Sharding
+from pipeline.errors import InputError
+from tests.pipeline.backlog.source_files import (
+    STAMP,
+    WRITERS,
+    csv_file,
+    duckdb_file,
+    find,
+    json_lines_file,
+    rejection,
+    sqlite_file,
+)
+
+POST = ("u1", "hello", STAMP)
+
+
+def test_a_missing_file_is_reported_with_every_place_that_was_searched(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    with pytest.raises(InputError) as rejected:
+        find("no.csv", folders=(first, second, first))
+    assert str(rejected.value) == (
+        f"backlog.source: there is no file at {first / 'no.csv'} or {second / 'no.csv'}"
+    )
+
+
+@pytest.mark.parametrize("name", ["posts.txt", "posts.parquet"])
+def test_an_unknown_file_is_reported_with_the_known_kinds(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("hello")
+    assert rejection(tmp_path / name) == (
+        f"backlog.source: {tmp_path / name} is not a SQLite, DuckDB or Parquet file, and its "
+        "name does not end in .csv, .tsv, .jsonl, .ndjson or .json"
+    )
+
+
+def test_files_of_several_kinds_are_reported_with_an_example_of_each(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", [POST])
+    json_lines_file(tmp_path / "b.jsonl", [POST])
+    assert rejection(tmp_path) == (
+        f"backlog.source: {tmp_path} holds files of several kinds: {tmp_path / 'a.csv'} is CSV, "
+        f"{tmp_path / 'b.jsonl'} is JSON Lines; choose one kind with a glob such as "
+        f"{tmp_path}/*.parquet"
+    )
+
+
+@pytest.mark.parametrize("name", ["posts.db", "posts.parquet", "posts.jsonl", "posts.csv"])
+def test_a_missing_column_is_reported_with_the_nearest_name(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](tmp_path / name, [POST])
+    place = f"{path}, table preprocessed_posts" if name == "posts.db" else str(path)
+    assert rejection(path, columns={"text": "texts"}) == (
+        f"backlog.columns: {place} has no column 'texts' (did you mean 'text'?); "
+        "it has uri, text, preprocessing_timestamp"
+    )
+
+
+def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) -> None:
+    path = sqlite_file(tmp_path / "posts.db", [POST])
+    assert rejection(path, table="preprocessed_post") == (
+        f"backlog.table: {path} has no table 'preprocessed_post' (did you mean "
+        "'preprocessed_posts'?); it has preprocessed_posts"
+    )
+    two = duckdb_file(tmp_path / "two.duckdb", [])
+    with duckdb.connect(str(two)) as connection:
+        connection.execute("CREATE TABLE labels (uri VARCHAR)")
+    assert rejection(two) == f"backlog.table: set this to a table of {two}; it has labels, posts"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"uri": "a", "te\n', "Malformed JSON"),
+        ('[{"uri": "a"}]\n', "none of its lines is a JSON object"),
+    ],
+)
+def test_a_file_that_is_not_json_lines_is_reported(
+    tmp_path: Path, content: str, problem: str
+) -> None:
+    path = tmp_path / "posts.json"
+    path.write_text(content)
+    message = rejection(path)
+    assert message.startswith(f"backlog.source: {path}: ")
+    assert problem in message
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_post_without_a_uri_is_reported_with_its_row(tmp_path: Path, name: str) -> None:
+    rows = [("u1", "a", STAMP), (None, "b", STAMP), ("", "c", STAMP)]
+    path = WRITERS[name](tmp_path / name, rows)
+    assert rejection(path) == (
+        f"{path}, row 2: column 'uri' is null or empty (and 1 more row like it); "
+        "every post needs a uri"
+    )
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_unreadable_timestamp_is_reported_with_its_file_and_row(
+    tmp_path: Path, name: str
+) -> None:
+    good = [("u1", "a", STAMP), ("u2", "b", STAMP)]
+    WRITERS[name](tmp_path / f"a-{name}", good)
+    bad = WRITERS[name](tmp_path / f"b-{name}", [*good, ("u3", "c", "soon"), ("u4", "c", "later")])
+    assert rejection(tmp_path / f"*{name}") == (
+        f"{bad}, row 3: column 'preprocessing_timestamp' is 'soon', which is not a timestamp such "
+        "as 2024-05-31-13:00:00 or ISO 8601 (uri u3) (and 1 more row like it)"
+    )
+
+
+def test_too_many_shards_are_reported_with_the_key_to_change() -> None:
+    with pytest.raises(InputError) as rejected:
+        shards.shard_sizes(100_001, Sharding(rows_per_shard=1, shards=None))
+    assert str(rejected.value) == (
+        "sharding: 100,001 posts would make 100,001 shards, and a run can have at most 100,000: "
+        "raise sharding.rows_per_shard"
+    )
