@@ -1,76 +1,114 @@
-"""Many requests in flight from one task, answers as they come."""
+"""Keep many requests in flight from one task and yield their results as they arrive."""
 
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pipeline.service.endpoint import Stopped
 
-# How soon those that wait for their turn hear that the task is told to stop.
-LOOK_SECONDS = 0.2
+# How often to check whether the task has been asked to stop.
+POLL_SECONDS = 0.2
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def in_flight(
-    posts: Iterable[Asked],
-    ask: Callable[[Asked, threading.Event], Told],
+def map_concurrently(
+    items: Iterable[Item],
+    send: Callable[[Item, threading.Event], Result],
     *,
     limit: int,
     stopping: threading.Event | None = None,
-    again: deque[Asked] | None = None,
-) -> Iterator[Told]:
-    """Yields the answers of `ask` for every post, or whatever else is asked about, at most `limit`
-    being asked at once.
+    requeued: deque[Item] | None = None,
+) -> Iterator[Result]:
+    """Yield `send(item, stop)` for every item, in the order in which the results arrive.
 
-    After the first exception, of `ask` or of `posts`, no new post is asked, what is in flight is
-    still yielded (it is paid for), and then the exception is raised. `ask` is given an event that
-    is set from then on: its waits should end with it, by Stopped.
+    After the first exception, from `send` or from `items`, no new item is sent. Results of items
+    already in flight are still yielded, because they have been paid for. Then the exception is
+    raised.
 
     Args:
-        stopping: set when the task is told to stop: then, too, nothing more is sent.
-        again: what `ask` puts there is asked before any other of `posts`.
+        items: taken one at a time, only when there is room to send one.
+        send: runs in a thread. Its second argument is set when no more results are wanted; its
+            waits should then end by raising Stopped.
+        limit: how many items may be in flight at once.
+        stopping: set when the task has been asked to stop. From then on nothing new is sent, and
+            Stopped is not a failure.
+        requeued: items that `send` puts here are sent before the next one of `items`.
     """
-    stop = threading.Event()
-    finished: queue.SimpleQueue[Future[Told]] = queue.SimpleQueue()
-    waiting = iter(posts)
-    asked = 0
-    failure: BaseException | None = None
-    pool = ThreadPoolExecutor(limit, thread_name_prefix="ask")
+    flight = _Flight(items, send, limit, requeued)
     try:
         while True:
             if stopping and stopping.is_set():
-                stop.set()
-            while not stop.is_set() and asked < limit:
-                try:
-                    post = again.popleft() if again else next(waiting, None)
-                except Exception as fault:  # noqa: BLE001 - raised below, after what was paid for
-                    failure = fault
-                    stop.set()
-                    break
-                if post is None:
-                    break
-                pool.submit(ask, post, stop).add_done_callback(finished.put)
-                asked += 1
-            if not asked:
+                flight.stop.set()
+            flight.fill()
+            if not flight.size:
                 break
-            try:
-                done = finished.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
+            finished = flight.next_finished()
+            if finished is None:
                 continue
-            asked -= 1
-            error = done.exception()
+            error = finished.exception()
             if error is None:
-                yield done.result()
+                yield finished.result()
             elif not (isinstance(error, Stopped) and stopping and stopping.is_set()):
-                failure = failure or error
-                stop.set()
+                flight.fail(error)
     finally:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-    if failure is not None:
-        raise failure
+        flight.abandon()
+    if flight.failure is not None:
+        raise flight.failure
+
+
+class _Flight(Generic[Item, Result]):
+    """Hold the requests in flight, the items still to send, and the first failure."""
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        send: Callable[[Item, threading.Event], Result],
+        limit: int,
+        requeued: deque[Item] | None,
+    ) -> None:
+        self.stop = threading.Event()
+        self.size = 0
+        self.failure: BaseException | None = None
+        self._items = iter(items)
+        self._send = send
+        self._requeued = deque[Item]() if requeued is None else requeued
+        self._finished: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
+        self._limit = limit
+        self._pool = ThreadPoolExecutor(limit, thread_name_prefix="request")
+
+    def fill(self) -> None:
+        """Send items until the limit is reached, none is left, or the flight has been stopped."""
+        while not self.stop.is_set() and self.size < self._limit:
+            try:
+                item = self._requeued.popleft() if self._requeued else next(self._items, None)
+            except Exception as error:  # noqa: BLE001 - raised after the paid results are yielded
+                self.fail(error)
+                return
+            if item is None:
+                return
+            self._pool.submit(self._send, item, self.stop).add_done_callback(self._finished.put)
+            self.size += 1
+
+    def next_finished(self) -> Future[Result] | None:
+        """Return a finished request, or None when none finishes within POLL_SECONDS."""
+        try:
+            finished = self._finished.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
+        self.size -= 1
+        return finished
+
+    def fail(self, error: BaseException) -> None:
+        """Record the first failure and send nothing more."""
+        self.failure = self.failure or error
+        self.stop.set()
+
+    def abandon(self) -> None:
+        """Tell the requests in flight that their results are no longer wanted."""
+        self.stop.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)

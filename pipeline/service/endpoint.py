@@ -1,15 +1,15 @@
-"""The only door to a classifier's HTTP service: one POST with its retries, never a verdict lost.
+"""POST JSON to a classifier's HTTP service, with retries: the only door to it.
 
-Retries what may pass (408, 409, 425, 429, 5xx, cut connections, bodies that are not JSON) and
-returns everything else for the classifier to judge. The key travels in a header: URLs end up in
-tracebacks and proxies' logs.
+Failures that may pass (408, 409, 425, 429, 5xx, lost connections, bodies that are not JSON) are
+retried; every other reply is returned for the classifier to judge. The key travels in a header,
+because URLs end up in tracebacks and in the logs of proxies.
 """
 
 import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,19 @@ from requests.adapters import HTTPAdapter
 from pipeline.config.secret import Secret
 from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
-from pipeline.service.http_reply import CUT, NOT_WHOLE, PASSING, TIMED_OUT, Reply, asked_wait, read
+from pipeline.service.http_reply import (
+    DISCONNECTED,
+    INCOMPLETE,
+    TIMED_OUT,
+    Reply,
+    no_reply,
+    parse_reply,
+    retry_after,
+)
 from pipeline.service.quota.pace import Pace
+from pipeline.text import counted
+
+CONNECT_TIMEOUT_SECONDS = 10.0
 
 
 def base_url(section: Section, *default: str) -> str:
@@ -38,161 +49,267 @@ def base_url(section: Section, *default: str) -> str:
 
 
 class Stopped(Exception):
-    """The task is ending; this post was not asked (again)."""
+    """The task is ending: this post was not sent, or not sent again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
-    """How often a request is sent again and how long 429 is waited out, in seconds."""
+class RequestPolicy:
+    """How often a request is sent, and how long to wait."""
 
-    tries: int = 6
-    first_wait: float = 1.0
-    longest_wait: float = 30.0
-    throttled_seconds: float = 600.0
-    timeout: float = 60.0
+    attempts: int = 6
+    """How often a request is sent before its failure counts."""
+
+    first_wait_s: float = 1.0
+    """Half the longest wait before the second attempt; it doubles with each further attempt."""
+
+    longest_wait_s: float = 30.0
+    """The longest wait between two attempts."""
+
+    throttled_s: float = 600.0
+    """How long HTTP 429 is waited out while no request gets through."""
+
+    timeout_s: float = 60.0
+    """How long the service may take to answer."""
+
+    until_quota_resets: Callable[[], float] | None = None
+    """Returns the seconds to wait after a 429 that names none. None: as after any failure."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """An HTTP service: where it is and how to authenticate."""
+
+    url: str
+    """Where to POST; only the path, such as /chat/completions, where there is a `server`."""
+
+    headers: Mapping[str, str]
+    """Sent with every request, the key among them."""
+
+    secret: Secret
+    """The key, to redact it from everything that is shown."""
+
+    connections: int
+    """How many connections to keep open."""
+
+    server: Callable[[threading.Event], str] | None = None
+    """Returns the base address of the task's own server, which changes with each start.
+
+    It waits while the server starts, and raises TaskError or Stopped.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return what messages call the service."""
+        return f"the task's server: {self.url}" if self.server else self.url
+
+    def address(self, stop: threading.Event) -> str:
+        """Return the URL to POST to. Raises TaskError or Stopped."""
+        return self.server(stop) + self.url if self.server else self.url
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyRules:
+    """What a service's replies mean, as only its classifier knows."""
+
+    probe: Callable[[Any], Any] | None = None
+    """Returns, for a payload, one of the same form that is answered whenever any payload is."""
+
+    answers: Callable[[Any, Reply], bool] = lambda payload, reply: True
+    """Whether an HTTP 200 reply answers this payload."""
+
+    is_complete: Callable[[Any], bool] = lambda body: True
+    """Whether the body of an HTTP 200 is an answer at all, and not a report of an outage."""
+
+    outage_advice: str = ""
+    """Appended to the message when the whole service fails."""
 
 
 class Endpoint:
-    """POSTs JSON to one URL from many threads, and tells what one post gets from what all get.
+    """Sends JSON to one service from many threads, and separates its outages from a post's fault.
 
-    `trouble` is what the last reply said if it was no success; '' otherwise.
-
-    Args:
-        url: where to; only its end, as /chat/completions, where there is a `server`.
-        probe: of a post's payload, one asked likewise that is answered whenever anything is.
-        is_answer: whether what came with HTTP 200 for a payload is one.
-        is_whole: whether such a body is an answer at all, and not the service's trouble.
-        outage: advice that goes with a fault of the whole service.
-        server: the address of the task's own server, waited for where it is starting (again):
-            another after each start. Raises TaskError or Stopped.
+    `trouble` is the last reply's summary unless that was a success; then it is ''.
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        headers: dict[str, str],
-        secret: Secret,
-        connections: int,
-        pace: Pace,
-        patience: Patience,
-        until_next_bucket: Callable[[], float] | None = None,
-        probe: Callable[[Any], Any] | None = None,
-        is_answer: Callable[[Any, Reply], bool] = lambda payload, reply: True,
-        is_whole: Callable[[Any], bool] = lambda body: True,
-        outage: str = "",
-        server: Callable[[threading.Event], str] | None = None,
+        self, service: Service, *, pace: Pace, policy: RequestPolicy, rules: ReplyRules
     ) -> None:
-        self.url = f"the task's server: {url}" if server else url
-        self._path = url
-        self._server = server
-        self._probe = probe
-        self._is_answer = is_answer
-        self._is_whole = is_whole
-        self._outage = outage
-        self._secret = secret
+        """Open no connection yet; `pace` says when each request may go out."""
+        self.url = service.name
+        self.trouble = ""
+        self._service = service
         self._pace = pace
-        self._patience = patience
-        self._until_next_bucket = until_next_bucket
-        self._answered, self.trouble = 0, ""
-        self._session = requests.Session()
-        self._session.headers.update(headers)
-        # A proxy's or netrc's credentials must not replace our header.
-        self._session.auth = lambda request: request
-        # Nor must a proxy be asked for what is on this machine.
-        self._session.trust_env = server is None
-        adapter = HTTPAdapter(pool_maxsize=connections, pool_connections=1)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._policy = policy
+        self._rules = rules
+        self._answered = 0
+        self._session = _session(service)
 
-    def post(self, payload: Any, stop: threading.Event, *, tries: int | None = None) -> Reply:
-        """The service's answer to `payload`.
+    def post(self, payload: Any, stop: threading.Event, *, attempts: int | None = None) -> Reply:
+        """Send `payload` until the service gives a definite reply, and return that reply.
 
-        A 500, a timeout or no JSON, again and again while others or the probe are answered, is this
-        post's own and is returned; else the service is at fault, and no post of it.
+        A failure that may pass is retried. If it lasts, the post is at fault when other posts or
+        the probe are answered meanwhile, and the service otherwise. A 429 is waited out and is no
+        attempt, because the service has not looked at the request.
 
-        Raises TaskError (crashed, throttled), or Stopped.
+        Args:
+            payload: the JSON body.
+            stop: set when the reply is no longer wanted.
+            attempts: how often to send it, instead of the policy's number. Then the last reply is
+                returned even if it may pass, and nobody is blamed.
+
+        Returns:
+            The reply, for the classifier to judge: a success, an error that does not pass, or a
+            failure (500, a timeout, no JSON) that is this post's own.
+
+        Raises:
+            TaskError: the service is at fault (crashed), or 429 lasts too long (throttled).
+            Stopped: `stop` was set first.
         """
-        answered_before, allowed = float("inf"), tries or self._patience.tries
-        throttled_since, answered_then = None, 0
-        throttled, sent, url = 0, 0, ""
+        limit = attempts or self._policy.attempts
+        delivery, throttling = _Delivery(), _Throttling()
         while True:
-            last_url, url = url, self._where(stop)
-            if url != last_url:
-                sent = 0  # tries of a server that died prove nothing about this request
+            delivery.send_to(self._service.address(stop))
             if not self._pace.wait(stop):
                 raise Stopped
-            reply, wait = self._send(url, payload)
-            self.trouble = "" if reply.status == 200 else reply.shown
+            reply, requested_wait_s = self._send(delivery.url, payload)
+            self.trouble = "" if reply.status == 200 else reply.summary
             if reply.status == 429 and not reply.is_final:
-                # As long as others get through it is only this one's turn that is late.
-                if throttled_since is None or self._answered > answered_then:
-                    throttled_since, answered_then = time.monotonic(), self._answered
-                if time.monotonic() - throttled_since > self._patience.throttled_seconds:
-                    raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.shown}")
-                throttled += 1  # no try of this request: the service has not looked at it
-                self._pace.pause(self._until_quota(wait, throttled))
+                self._wait_for_quota(throttling, reply, requested_wait_s)
                 continue
-            passing = reply.failed or reply.status in PASSING
-            if not passing and not reply.retry:
-                if reply.status == 200 and self._is_answer(payload, reply):
-                    self._answered += 1
+            if not (reply.may_pass or reply.retry):
+                self._count(payload, reply)
                 return reply
-            sent += 1
-            if sent >= allowed or reply.retry is False:
-                if tries or not passing:
+            delivery.attempts += 1
+            if delivery.attempts >= limit or reply.retry is False:
+                if attempts or not reply.may_pass:
                     return reply
-                if self._where(stop) != url:
-                    continue
-                others = self._answered > answered_before or self.answers_probe(payload, stop, 1)
-                if others and reply.status in (500, NOT_WHOLE, TIMED_OUT):
-                    return reply
-                # A gateway's 502 to 504 and a cut connection may be the post's as well, or passing
-                # trouble of the service: tried alone, in another life, it will tell.
-                fault = f"{self.url}: {reply.shown} ({sent} times){'' if others else self._outage}"
-                raise TaskError(Cause.CRASHED, fault, blames_post=others)
-            answered_before = self._answered  # sooner is no proof: an outage may have come since
-            if stop.wait(wait or self._backoff(sent)):
+                if self._service.address(stop) == delivery.url:
+                    return self._blame(payload, reply, delivery, stop)
+                continue  # the task's server has been started again
+            # Counted from the last wait on: answers before that may precede an outage.
+            delivery.answered_before = self._answered
+            if stop.wait(requested_wait_s or self._backoff_s(delivery.attempts)):
                 raise Stopped
 
-    def answers_probe(self, refused: Any, stop: threading.Event, tries: int | None = None) -> bool:
-        """Whether what `refused` just met is its post's own: others that were answered before
-        say nothing, as all that are in flight when a service ends saw some. Raises as `post`."""
-        if self._probe is None:
-            return False
-        payload = self._probe(refused)
-        reply = self.post(payload, stop, tries=tries)
-        return reply.status == 200 and self._is_answer(payload, reply)
+    def answers_probe(
+        self, payload: Any, stop: threading.Event, attempts: int | None = None
+    ) -> bool:
+        """Report whether the service answers the probe now, so that `payload` failed by itself.
 
-    def _where(self, stop: threading.Event) -> str:
-        return self._server(stop) + self._path if self._server else self._path
+        Answers that other posts got earlier prove nothing: when a service goes down, all requests
+        in flight have seen some.
+
+        Raises:
+            TaskError: as `post`.
+            Stopped: as `post`.
+        """
+        if self._rules.probe is None:
+            return False
+        probe = self._rules.probe(payload)
+        reply = self.post(probe, stop, attempts=attempts)
+        return reply.status == 200 and self._rules.answers(probe, reply)
+
+    def _count(self, payload: Any, reply: Reply) -> None:
+        if reply.status == 200 and self._rules.answers(payload, reply):
+            self._answered += 1
+
+    def _wait_for_quota(
+        self, throttling: "_Throttling", reply: Reply, requested_wait_s: float | None
+    ) -> None:
+        """Pause all requests of the key; raises TaskError when that has lasted too long."""
+        if throttling.seconds(self._answered) > self._policy.throttled_s:
+            raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.summary}")
+        throttling.replies += 1
+        if requested_wait_s:
+            self._pace.pause(requested_wait_s)
+        elif self._policy.until_quota_resets:
+            self._pace.pause(self._policy.until_quota_resets())
+        else:
+            self._pace.pause(self._backoff_s(throttling.replies))
+
+    def _blame(
+        self, payload: Any, reply: Reply, delivery: "_Delivery", stop: threading.Event
+    ) -> Reply:
+        """Return the reply of a post that fails while others succeed; else raise TaskError."""
+        others_succeed = self._answered > delivery.answered_before or self.answers_probe(
+            payload, stop, 1
+        )
+        if others_succeed and reply.status in (500, INCOMPLETE, TIMED_OUT):
+            return reply
+        # A gateway's 502 to 504 and a lost connection may be the post's fault or a passing outage.
+        # The next attempt of the task sends the post alone, which decides it.
+        advice = "" if others_succeed else self._rules.outage_advice
+        raise TaskError(
+            Cause.CRASHED,
+            f"{self.url}: {reply.summary} ({counted(delivery.attempts, 'attempt')}){advice}",
+            blames_post=others_succeed,
+        )
 
     def _send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
-        """The reply and how long the service asks to wait, if it does."""
+        """Return the reply, and how many seconds the service asks to wait, if it does."""
+        timeouts_s = (CONNECT_TIMEOUT_SECONDS, self._policy.timeout_s)
+        redact = self._service.secret.redact
         try:
             response = self._session.post(
-                url, json=payload, timeout=(10, self._patience.timeout), allow_redirects=False
+                url, json=payload, timeout=timeouts_s, allow_redirects=False
             )
         except requests.Timeout as error:
-            return self._no_reply(TIMED_OUT, error), None
-        except (requests.RequestException, ValueError) as error:  # of a Location that is no URL
-            return self._no_reply(CUT, error), None
-        # UTF-8, as JSON is: of a body without a charset requests guesses one, slowly and wrongly.
-        # And the key first: cut in the middle, it would not be found.
-        text = self._secret.redact(response.content.decode(errors="replace"))
-        reply = read(response.status_code, response.headers, text, is_whole=self._is_whole)
-        return reply, asked_wait(response.headers)
+            return no_reply(TIMED_OUT, redact(str(error))), None
+        except (requests.RequestException, ValueError) as error:  # a Location that is not a URL
+            return no_reply(DISCONNECTED, redact(str(error))), None
+        # JSON is UTF-8. For a body without a charset requests guesses one, slowly and wrongly.
+        # Redact before anything is cut off: half a key would not be recognized.
+        text = redact(response.content.decode(errors="replace"))
+        reply = parse_reply(
+            response.status_code, response.headers, text, is_complete=self._rules.is_complete
+        )
+        return reply, retry_after(response.headers)
 
-    def _no_reply(self, status: int, error: Exception) -> Reply:
-        return Reply(status=status, body=None, shown=self._secret.redact(str(error))[:300])
-
-    def _until_quota(self, asked: float | None, sent: int) -> float:
-        if asked:
-            return asked
-        if self._until_next_bucket:
-            return self._until_next_bucket()
-        return self._backoff(sent)
-
-    def _backoff(self, sent: int) -> float:
-        longest = min(self._patience.longest_wait, self._patience.first_wait * 2**sent)
+    def _backoff_s(self, attempts: int) -> float:
+        longest = min(self._policy.longest_wait_s, self._policy.first_wait_s * 2**attempts)
         return float(longest * random.uniform(0.5, 1.0))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Delivery:
+    """How far one payload has come."""
+
+    url: str = ""
+    attempts: int = 0
+    answered_before: float = float("inf")
+
+    def send_to(self, url: str) -> None:
+        """Count anew at another address: failures of a server that died prove nothing."""
+        if url != self.url:
+            self.url, self.attempts = url, 0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Throttling:
+    """How long one payload has been answered with 429 only."""
+
+    replies: int = 0
+    since: float | None = None
+    answered: int = 0
+
+    def seconds(self, answered: int) -> float:
+        """Return for how long no request has got through; `answered` counts those that did.
+
+        While others get through, this request is merely late.
+        """
+        now = time.monotonic()
+        if self.since is None or answered > self.answered:
+            self.since, self.answered = now, answered
+        return now - self.since
+
+
+def _session(service: Service) -> requests.Session:
+    session = requests.Session()
+    session.headers.update(service.headers)
+    # A proxy's or netrc's credentials must not replace our header.
+    session.auth = lambda request: request
+    # A proxy cannot reach a server on this machine.
+    session.trust_env = service.server is None
+    adapter = HTTPAdapter(pool_maxsize=service.connections, pool_connections=1)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session

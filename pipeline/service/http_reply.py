@@ -1,39 +1,65 @@
-"""What came back for one request, as far as any service is alike. Pure."""
+"""Parse the reply to one request, as far as all services agree on its form.
+
+Everything here is pure.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PASSING = frozenset({408, 409, 425})
-# In place of a status, where there is none, or none that tells.
-NOT_WHOLE, TIMED_OUT, CUT = 0, -1, -2
+# Client errors that may pass: request timeout, conflict, too early.
+TRANSIENT_CLIENT_ERRORS = frozenset({408, 409, 425})
+# Stand in for a status where there is none, or where the status says nothing.
+INCOMPLETE, TIMED_OUT, DISCONNECTED = 0, -1, -2
+
+LONGEST_WAIT_SECONDS = 300.0
+_SUMMARY_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A status and its JSON body. Status 0: a 200, but no JSON, or not whole. `text`: as it came,
-    but for the key; None where nothing came. `retry`: whether the service says to ask again."""
+    """What came back for one request."""
 
     status: int
+    """The HTTP status, or INCOMPLETE, TIMED_OUT or DISCONNECTED.
+
+    INCOMPLETE is an HTTP 200 whose body is not JSON or not an answer at all.
+    """
+
     body: Any
-    shown: str
+    """The parsed JSON body; None where there is none."""
+
+    summary: str
+    """The status and the beginning of the body, without the key, for messages."""
+
     text: str | None = None
+    """The body as it came, without the key; None where nothing came."""
+
     retry: bool | None = None
+    """Whether the service itself says to retry; None where it does not say."""
 
     @property
     def failed(self) -> bool:
-        """Whether it says nothing of the post: no JSON, nothing at all, or the service's fault."""
-        return self.status >= 500 or self.status <= NOT_WHOLE
+        """Report whether this says nothing about the post: the service failed or did not answer."""
+        return self.status >= 500 or self.status <= INCOMPLETE
+
+    @property
+    def may_pass(self) -> bool:
+        """Report whether the same request may succeed when it is sent again."""
+        return self.failed or self.status in TRANSIENT_CLIENT_ERRORS
 
     @property
     def reason(self) -> str:
-        """Why a post has no label, where its status is all that there is to say."""
+        """Return why a post has no label, where the status is all there is to say."""
         return f"http_{self.status}" if self.status > 0 else "no_answer"
 
     @property
     def is_final(self) -> bool:
-        """`insufficient_quota` comes as a 429 and never passes (OpenAI's error codes)."""
+        """Report whether waiting cannot help.
+
+        `insufficient_quota` comes as a 429 and never passes (OpenAI's error codes).
+        """
         error = self.body.get("error") if isinstance(self.body, dict) else None
         return self.retry is False or (
             isinstance(error, dict)
@@ -41,30 +67,41 @@ class Reply:
         )
 
 
-def read(
-    status: int, headers: Mapping[str, str], text: str, *, is_whole: Callable[[Any], bool]
+def parse_reply(
+    status: int, headers: Mapping[str, str], text: str, *, is_complete: Callable[[Any], bool]
 ) -> Reply:
-    """Of a response, the key taken out; `is_whole`: whether a body is an answer at all."""
-    shown = f"HTTP {status}: {text[:300]}"
-    # OpenAI's header, which overrules the status, as in its own clients; a 200 needs none.
-    said = None if status == 200 else headers.get("x-should-retry")
+    """Return the reply that an HTTP response stands for.
+
+    Args:
+        status: the HTTP status.
+        headers: the response's headers.
+        text: the body, without the key.
+        is_complete: whether the body of an HTTP 200 is an answer at all.
+    """
+    # OpenAI's header, which overrides the status in OpenAI's own clients. A 200 needs no advice.
+    advice = None if status == 200 else headers.get("x-should-retry")
     try:
         body, is_json = json.loads(text), True
-    except (ValueError, RecursionError):  # also of numbers too long, and nested too deep
+    except (ValueError, RecursionError):  # also numbers that are too long, or too deep a nesting
         body, is_json = None, False
     return Reply(
-        status=NOT_WHOLE if status == 200 and not (is_json and is_whole(body)) else status,
+        status=INCOMPLETE if status == 200 and not (is_json and is_complete(body)) else status,
         body=body,
-        shown=shown,
+        summary=f"HTTP {status}: {text[:_SUMMARY_CHARACTERS]}",
         text=text,
-        retry={"true": True, "false": False}.get(said or ""),
+        retry={"true": True, "false": False}.get(advice or ""),
     )
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """How long the service asks to wait, in seconds."""
-    for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+def no_reply(status: int, problem: str) -> Reply:
+    """Return the reply of a request that got none; `problem` must not contain the key."""
+    return Reply(status=status, body=None, summary=problem[:_SUMMARY_CHARACTERS])
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds the service asks to wait, at most 300; None where it does not say."""
+    for header, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(header, "")
         if value.replace(".", "", 1).isdecimal():
-            return min(float(value) / unit, 300.0)
+            return min(float(value) / per_second, LONGEST_WAIT_SECONDS)
     return None

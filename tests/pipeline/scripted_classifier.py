@@ -13,7 +13,7 @@ from pipeline.config.secret import Secret
 from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, Post
-from pipeline.service.concurrency import in_flight
+from pipeline.service.concurrency import map_concurrently
 
 KEY = "AIzaSy-very-secret"
 FOREVER = 3600.0
@@ -52,7 +52,7 @@ class Scripted(Classifier):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         if "at_once" in self._options:
-            yield from in_flight(posts, self._ask, limit=self._options["at_once"])
+            yield from map_concurrently(posts, self._ask, limit=self._options["at_once"])
             return
         script = getattr(self, self._options.get("script", "label"))
         for number, post in enumerate(posts):

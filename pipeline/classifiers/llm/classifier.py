@@ -21,8 +21,8 @@ from pipeline.config.secret import frozen_key_options, read_key
 from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
-from pipeline.service.concurrency import in_flight
-from pipeline.service.endpoint import Endpoint, Patience, Stopped
+from pipeline.service.concurrency import map_concurrently
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
 
@@ -85,15 +85,19 @@ class Llm(Classifier):
         # Not the key's alone: any key will do for many a server, and each has limits of its own.
         self._pace = pace_of(options, f"{options.get('base_url')} {key}")
         self._endpoint = Endpoint(
-            options.get("base_url", "") + "/chat/completions",
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            secret=self.secret,
-            connections=options["max_in_flight"],
+            Service(
+                url=options.get("base_url", "") + "/chat/completions",
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                secret=self.secret,
+                connections=options["max_in_flight"],
+                server=self._engine.address if self._engine else None,
+            ),
             pace=self._pace,
-            patience=Patience(timeout=options["timeout_seconds"]),
-            probe=lambda _: self._question.about(PROBE, self._found, nth=0),
-            is_whole=chat.is_completion,
-            server=self._engine.address if self._engine else None,
+            policy=RequestPolicy(timeout_s=options["timeout_seconds"]),
+            rules=ReplyRules(
+                probe=lambda _: self._question.about(PROBE, self._found, nth=0),
+                is_complete=chat.is_completion,
+            ),
         )
 
     @property
@@ -120,7 +124,9 @@ class Llm(Classifier):
         again: deque[Asking] = deque()
         ask = functools.partial(self._ask, again)
         limit = self._options["max_in_flight"]
-        for answers in in_flight(asked, ask, limit=limit, stopping=self._stopping, again=again):
+        for answers in map_concurrently(
+            asked, ask, limit=limit, stopping=self._stopping, requeued=again
+        ):
             yield from answers
 
     def _find(self) -> ServerCapabilities:
@@ -157,10 +163,10 @@ class Llm(Classifier):
         """Where the server takes no `max_tokens`, it is asked by the other name, and all from now
         on: also where nothing was to be found out before the first post, or a note is older."""
         found = self._found
-        reply = self._endpoint.post(ask(found), stop, tries=tries)
+        reply = self._endpoint.post(ask(found), stop, attempts=tries)
         if found.limit == chat.MAX_TOKENS == chat.unsupported(reply.body):
             self._found = dataclasses.replace(found, limit=chat.MAX_COMPLETION_TOKENS)
-            reply = self._endpoint.post(ask(self._found), stop, tries=tries)
+            reply = self._endpoint.post(ask(self._found), stop, attempts=tries)
         return reply
 
     def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
@@ -172,7 +178,7 @@ class Llm(Classifier):
         if reply.status != 200 and not self._refused_several:
             self._refused_several = True
             posts = f"{len(asked.posts)} posts in one prompt"
-            print(f"{posts}: {reply.shown}: such ones are asked about alone", flush=True)
+            print(f"{posts}: {reply.summary}: such ones are asked about alone", flush=True)
         values = self._question.values_of_several(reply, asked.posts)
         answers: list[Answer] = []
         for nth, post in enumerate(asked.posts):
@@ -237,12 +243,12 @@ class Llm(Classifier):
         # It is part of the question, and not dropped as if it were not.
         its_own = ": set classifier.temperature to null, and the model's own is used"
         advice = its_own if chat.unsupported(reply.body) == "temperature" else ""
-        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}{advice}")
+        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{advice}")
 
     def _refuse_fatal(self, reply: Reply) -> None:
         if reply.status in (401, 402, 403, 404, 410, 429):
             output_modes.forget(self._question.wish, self._notes)
             raise TaskError(
                 Cause.REFUSED,
-                f"{self._endpoint.url}: {reply.shown}: check classifier.base_url, model and key",
+                f"{self._endpoint.url}: {reply.summary}: check classifier.base_url, model and key",
             )

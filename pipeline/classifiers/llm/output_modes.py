@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.classifiers.llm import chat, labels
 from pipeline.model import JsonObject
-from pipeline.service.http_reply import PASSING, Reply
+from pipeline.service.http_reply import TRANSIENT_CLIENT_ERRORS, Reply
 
 # Strictest first; vLLM calls its own way structured_outputs since 0.12 (guided_json before).
 MODES = ("json_schema", "json_object", "structured_outputs", "none")
@@ -184,7 +184,7 @@ def _proof(declared: tuple[labels.Label, ...]) -> str:
 
 def _verdict(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
     if reply.status != 200:
-        return reply.shown
+        return reply.summary
     if ending := chat.ending(reply.body):
         return ending
     content = chat.content(reply.body) or ""
@@ -197,9 +197,9 @@ def _verdict(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
 
 
 def _without_logprobs(reply: Reply) -> str:
-    return "ignored: none in the reply" if reply.status == 200 else reply.shown
+    return "ignored: none in the reply" if reply.status == 200 else reply.summary
 
 
 def _is_firm(reply: Reply) -> bool:
     """A 500 is how llama.cpp's rejects what it can't; a gateway's errors and cuts may pass."""
-    return 0 < reply.status <= 500 and reply.status not in PASSING
+    return 0 < reply.status <= 500 and reply.status not in TRANSIENT_CLIENT_ERRORS

@@ -12,8 +12,8 @@ from pipeline.config.secret import frozen_key_options, read_key
 from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
-from pipeline.service.concurrency import in_flight
-from pipeline.service.endpoint import Endpoint, Patience, base_url
+from pipeline.service.concurrency import map_concurrently
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, base_url
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
@@ -86,17 +86,22 @@ class Perspective(Classifier):
         # The quota is the Google project's, and so the key's, wherever it is used.
         self._pace = pace_of(options, f"key {self.secret.reveal()}")
         self._endpoint = Endpoint(
-            options["base_url"] + PATH,
-            headers={"X-Goog-Api-Key": self.secret.reveal()},
-            secret=self.secret,
-            connections=self._limit,
+            Service(
+                url=options["base_url"] + PATH,
+                headers={"X-Goog-Api-Key": self.secret.reveal()},
+                secret=self.secret,
+                connections=self._limit,
+            ),
             pace=self._pace,
-            patience=Patience(timeout=options["timeout_seconds"]),
-            until_next_bucket=until_next_minute,
-            probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
-            is_answer=self._is_answer,
-            # When the service has ended, its name may lead nowhere; but that may pass as well.
-            outage=f"; is the service there? {ENDS}",
+            policy=RequestPolicy(
+                timeout_s=options["timeout_seconds"], until_quota_resets=until_next_minute
+            ),
+            rules=ReplyRules(
+                probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
+                answers=self._is_answer,
+                # When the service has ended, its name may not resolve; but that may pass as well.
+                outage_advice=f"; is the service still there? {ENDS}",
+            ),
         )
 
     @property
@@ -107,7 +112,7 @@ class Perspective(Classifier):
         self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        return in_flight(posts, self._ask, limit=self._limit, stopping=self._stopping)
+        return map_concurrently(posts, self._ask, limit=self._limit, stopping=self._stopping)
 
     def _ask(self, post: Post, stop: threading.Event) -> Answer:
         """All attributes in one request, which costs one; one more for each that is refused for its
@@ -142,11 +147,11 @@ class Perspective(Classifier):
                 reason = f"invalid_answer: {error}"
             else:
                 return self._row(post, asked, reply, values=values)
-            fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.shown}: {reason}")
+            fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
         else:
             refusal = reply_of.refusal(reply.body)
             advice = reply_of.advice(reply.status, refusal)
-            fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.shown}: {advice}")
+            fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
             if reply.status in FATAL or refusal.about_key:
                 raise fault
             if refusal.error_type in _ROW_ERRORS:

@@ -1,242 +1,162 @@
-"""One quota, many tasks: what a task may send, by what it has seen of the others' leases. Pure.
+"""Share one quota among many tasks, each of which sees only the others' leases.
 
 Every task that uses a key keeps one file, its **lease**, in a folder that all of them share. The
-file's name says all: `<id>.<beat>.<quota>.lease`. A **refresh** renames it to the next beat, then
-lists the folder; so one listing shows who lives, no file is ever opened, and an NFS client, which
-may keep a listing for a minute, reads anew because it has changed the folder itself. A task's
-**view** is the leases that it counts; with Q the smallest quota among them, n their number and r
-its own rank by id, its **share** is ceil((Q - r) / n) requests a minute: over one view these sum to
-Q, and a larger view never gives anybody a larger share.
+file's name says everything: `<id>.<beat>.<quota>.lease`. A **refresh** renames the file to the next
+beat and then lists the folder. One listing therefore shows which tasks are alive, and no file is
+ever opened. An NFS client, which may keep a listing for a minute, reads it anew because it has
+changed the folder itself. A task's **view** is the set of leases that it counts. With Q the
+smallest quota among them, n their number and r the task's own rank by id, its **share** is
+ceil((Q - r) / n) requests a minute. Over one view the shares sum to Q, and a larger view never
+gives any task a larger share.
 
-The safety argument. Outside are: others' changes are seen up to `delay` late; a process, or a call
-to the file system, may stand still for any time anywhere; the clocks of different nodes differ. So
-no two clocks are compared: all times are a task's own monotonic clock, and a lease is known to
-live by its beat having changed, not by a time stamp.
+The safety argument. We assume this about the world: a task may see another's change up to `delay`
+late; a process, or a call to the file system, may stall anywhere for any time; the clocks of
+different nodes differ. So no two clocks are ever compared. All times are on a task's own monotonic
+clock, and a lease counts as alive because its beat has changed, not because of a time stamp.
 
-1. *Whoever sends counts all who send.* A task sends only within `trust` of the start of its last
-   whole refresh, which it checks as each request goes out. One that joins sends nothing until
-   `delay + trust` after its lease was there: by then every refresh that is trusted began when the
-   lease was to be seen. It doesn't rename it meanwhile: a file that is renamed while a folder is
-   listed may be missed, one that stays is not.
-2. *Who is counted no longer sends no longer.* A lease is dead when a listing that began `lease`
-   after its beat was first seen shows it unchanged (or not at all: a rename may hide it from one
-   listing, not from ten). Its task has stopped by itself `trust` after that beat was written. One
-   that comes to, and has not renewed for nearly `lease - delay`, may be dead to others, and joins
-   anew. A task that leaves sends nothing more and then renames its lease to `….left`.
-3. *So the shares of those who send sum to Q at most, at every moment.* Requests are counted by
-   the minute, though, and a share is whole requests. A task's slots are `minute / share` apart, so
-   that any window of a minute holds at most `share` of them, no matter where it begins. Where the
-   share changes, the last slot and the next are one interval of the old share and one of the new
-   apart, as it were one of silence at the end of the old time and one at the start of the new:
-   then the slots in any part of a window are never more than the share's part of it. Others' new
-   times begin only after the silence of the old ones: a task that joins waits for the `longest`
-   interval that anybody may have, one that leaves writes into its name for how long its share is
-   still its own (`<id>.<milliseconds>.<quota>.left`), and a dead lease is long past it.
-4. *The service counts when requests arrive, not slots.* A request may go out up to `late` after
-   its slot and take its way's time; for both together `minute` is a second longer than a minute.
-   More is never caught up: unused slots are lost.
+1. *Whoever sends counts everybody who sends.* A task sends only within `trust` of the start of its
+   last complete refresh, and checks that as each request goes out. A task that joins sends nothing
+   until `delay + trust` after it has written its lease: by then every refresh that is still trusted
+   began when the lease was visible. Until then the task does not rename its lease, because a
+   listing may miss a file that is renamed meanwhile, but never one that stays.
+2. *Whoever is no longer counted no longer sends.* A lease is dead when a listing that began `lease`
+   after its beat was first seen shows it unchanged (or does not show it: a rename may hide it from
+   one listing, but not from ten). Its task has stopped by itself `trust` after writing that beat. A
+   task that wakes up and has not renewed its lease for nearly `lease - delay` may be dead to the
+   others, so it joins again. A task that leaves sends nothing more and then renames its lease to
+   `….left`.
+3. *So the shares of all tasks that send never sum to more than Q.* However, the service counts
+   requests by the minute, and a share is a whole number of requests. A task's slots are
+   `minute / share` apart, so that every window of a minute holds at most `share` of them, wherever
+   it begins. When the share changes, the next slot follows the last one by one interval of the old
+   share plus one of the new: one interval of silence at the end of the old period and one at the
+   start of the new. Any part of a window then never holds more slots than the share's part of it.
+   Other tasks' new periods begin only after the silence of the old ones. A task that joins waits
+   for the longest interval that any task may have. One that leaves writes into its file's name for
+   how long its share is still in use (`<id>.<milliseconds>.<quota>.left`). A dead lease is long
+   past that.
+4. *The service counts when requests arrive, not when their slots were.* A request may go out up to
+   `late` after its slot, and then it travels. For both together `minute` is a second longer than a
+   minute. A task never catches up on more than that: unused slots are lost.
 
-What is left open: a process that is stopped between its last look at the clock and the sending
-itself, some microseconds, sends that one request whenever it goes on.
+What remains open: a process that is stopped in the microseconds between its last look at the clock
+and the sending itself sends that one request whenever it continues.
+
+The values here and the state machine in `membership` are pure.
 """
 
-import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _NAME = re.compile(r"([A-Za-z0-9_-]+)\.([0-9]+)\.([0-9]+)\.(lease|left)")
-_OURS = re.compile(r".*\.(lease|left)")
-_NOT_SEEN = -1
+_LEASE_LIKE = re.compile(r".*\.(lease|left)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseTerms:
-    """What all tasks of a key agree on, in seconds.
-
-    Args:
-        refresh: between two refreshes of one task.
-        trust: how long a refresh may be relied on; at least `delay`.
-        delay: after which others' changes are surely seen.
-        lease: without a change for so long, a lease is dead.
-        late: how long after its slot a request may still go out.
-        minute: the time in which a share is spent; a minute, `late`, and what the way of a request
-            may take longer than that of another.
-    """
+    """The times, in seconds, that all tasks of a key agree on."""
 
     refresh: float = 3.0
+    """Between two refreshes of one task."""
+
     trust: float = 8.0
+    """How long a task may rely on a refresh; at least `delay`."""
+
     delay: float = 5.0
+    """After this time the others' changes are surely visible."""
+
     lease: float = 30.0
+    """A lease that has not changed for this long is dead."""
+
     late: float = 0.7
+    """How long after its slot a request may still go out."""
+
     minute: float = 61.0
+    """The time in which a share is used up.
+
+    It is a minute, plus `late`, plus the difference that requests may need to reach the service.
+    """
 
     @property
     def join(self) -> float:
+        """How long a task that joins only watches."""
         return self.delay + self.trust
 
     @property
     def lapse(self) -> float:
-        """Renewed later than this, a lease may be dead to others; a little less, since no two
-        clocks run alike."""
+        """A lease renewed later than this may be dead to others.
+
+        It is a little less than the time itself, since no two clocks run at the same speed.
+        """
         return 0.95 * (self.lease - self.delay)
 
 
-class NotALease(Exception):
-    """A name in the folder that looks like a lease's, and is none that this version reads."""
+class UnreadableLease(Exception):
+    """A file is named like a lease, but this version cannot read the name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A lease by its name. `number`: its beat, or, where it was `left`, milliseconds."""
+    """What the name of a lease's file says."""
 
     id: str
+    """Identifies the task; its rank is its place among the sorted ids."""
+
     number: int
+    """The beat. If the task has left: for how many milliseconds its share is still in use."""
+
     quota: int
+    """The requests a minute that the task was configured with."""
+
     left: bool = False
+    """Whether the task has left."""
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return f"{self.id}.{self.number}.{self.quota}.{'left' if self.left else 'lease'}"
 
 
-def parse(names: Iterable[str]) -> list[Lease]:
-    """The leases among the names; others' files are none of ours. Raises NotALease."""
-    found = []
+def parse_leases(names: Iterable[str]) -> list[Lease]:
+    """Return the leases among the files of a folder, ignoring all other files.
+
+    Raises:
+        UnreadableLease: a file may be a lease of another version.
+    """
+    leases = []
     for name in names:
         if match := _NAME.fullmatch(name):
             id_, number, quota, kind = match.groups()
-            found.append(Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left"))
-        elif _OURS.fullmatch(name):
-            raise NotALease(name)
-    return found
+            leases.append(Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left"))
+        elif _LEASE_LIKE.fullmatch(name):
+            raise UnreadableLease(name)
+    return leases
 
 
 def share(quota: int, rank: int, count: int) -> int:
-    """Whole requests a minute of the task of this rank, from 0; they sum to `quota`."""
+    """Return the requests a minute of the task with this rank, counted from 0.
+
+    The shares of all `count` tasks are whole numbers and sum to `quota`.
+    """
     return -((rank - quota) // count)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permit:
-    """What a refresh allows: `share` requests a minute, one task's of `count`, from `starts` until
-    `ends`. The files of `forgotten` leases tell nobody anything any more."""
+    """What a refresh allows a task."""
 
     share: int
+    """How many requests a minute the task may send."""
+
     count: int
+    """How many tasks share the quota."""
+
     starts: float
+    """When the permit begins, on the task's clock."""
+
     ends: float
-    forgotten: tuple[Lease, ...] = ()
+    """When the permit ends, on the task's clock."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    lease: Lease
-    since: float  # when the first listing that showed it so was over
-    is_dead: bool = False
-
-
-class Seat:
-    """What one task has seen of the others, and its own lease. Its caller does the writing and
-    listing and tells when: `began` is the start of a whole refresh."""
-
-    def __init__(self, me: str, quota: int, terms: LeaseTerms) -> None:
-        self.lease = Lease(id=me, number=0, quota=quota)
-        self._terms = terms
-        self._known: dict[str, _Sighting] = {}
-        self._joined_at = self._renewed = math.inf
-        self._is_in = False
-
-    def announced(self, lease: Lease, began: float, done: float) -> None:
-        """The lease was written, for the first time or anew."""
-        self.lease = lease
-        self._renewed = began
-        self._join(done)
-
-    def due(self, now: float) -> float:
-        """Seconds until the next refresh should begin."""
-        to_join = self._joined_at + self._terms.join - now
-        return min(self._terms.refresh, to_join) if to_join > 0 else self._terms.refresh
-
-    def renews(self, began: float) -> bool:
-        """Whether this refresh renews the lease, or only looks."""
-        return began >= self._joined_at + self._terms.join
-
-    def next_lease(self) -> Lease:
-        return replace(self.lease, number=self.lease.number + 1)
-
-    def renewed(self, lease: Lease, began: float, done: float) -> None:
-        """The lease was renamed."""
-        self.lease = lease
-        if done - self._renewed > self._terms.lapse:
-            self._join(done)
-        self._renewed = began
-
-    def looked(self, leases: Iterable[Lease], began: float, now: float) -> Permit | None:
-        """What the folder's listing shows; None where the task has to wait before it sends."""
-        self._see(leases, now)
-        others = [one for id_, one in self._known.items() if id_ != self.lease.id]
-        lowest = min([self.lease.quota, *(one.lease.quota for one in others)])
-        # Whoever sends counts no more than these: `_known` keeps what is gone for long enough.
-        longest = self._terms.minute / max(1, lowest // (len(others) + 1))
-        gone_after = max(self._terms.lease, self._terms.trust + longest)
-        self._bury(gone_after, began)
-        if not self.renews(began):
-            return None
-        starts = now if self._is_in else max(now, self._joined_at + self._terms.join + longest)
-        self._is_in = True
-        counted = [one.lease for one in self._known.values() if _is_counted(one, now)]
-        counted = [self.lease, *(one for one in counted if one.id != self.lease.id)]
-        ids = sorted(one.id for one in counted)
-        return Permit(
-            share=share(min(one.quota for one in counted), ids.index(self.lease.id), len(ids)),
-            count=len(ids),
-            starts=starts,
-            ends=began + self._terms.trust,
-            forgotten=self._forgotten(leases, 3 * gone_after, began),
-        )
-
-    def _join(self, now: float) -> None:
-        self._joined_at = now
-        self._is_in = False
-
-    def _see(self, leases: Iterable[Lease], now: float) -> None:
-        seen: dict[str, Lease] = {}
-        for lease in leases:
-            # A listing may show one that is being renamed under both names.
-            other = seen.get(lease.id, lease)
-            seen[lease.id] = max(lease, other, key=lambda one: (one.left, one.number))
-        for id_, lease in seen.items():
-            known = self._known.get(id_)
-            if known is None or known.lease != lease:
-                self._known[id_] = _Sighting(lease, now)
-        for id_ in self._known.keys() - seen.keys():
-            known = self._known[id_]
-            if known.lease.left or known.is_dead:
-                del self._known[id_]
-            elif known.lease.number != _NOT_SEEN:
-                self._known[id_] = _Sighting(replace(known.lease, number=_NOT_SEEN), now)
-
-    def _bury(self, gone_after: float, began: float) -> None:
-        for id_, one in self._known.items():
-            if not one.is_dead and not one.lease.left and began - one.since >= gone_after:
-                self._known[id_] = replace(one, is_dead=True)
-
-    def _forgotten(self, leases: Iterable[Lease], after: float, began: float) -> tuple[Lease, ...]:
-        """Of those that were listed. Of the task's own, all but the one that it holds: a rename
-        whose answer got lost may leave one."""
-        return tuple(
-            one
-            for one in leases
-            if one != self.lease and (one.id == self.lease.id or self._is_over(one, began - after))
-        )
-
-    def _is_over(self, lease: Lease, since: float) -> bool:
-        known = self._known[lease.id]
-        return (known.is_dead or known.lease.left) and known.since <= since
-
-
-def _is_counted(one: _Sighting, now: float) -> bool:
-    if one.lease.left:
-        return now < one.since + one.lease.number / 1000
-    return not one.is_dead
+    obsolete: tuple[Lease, ...] = ()
+    """Leases that no task needs any more: their files can be deleted."""

@@ -1,5 +1,7 @@
-"""When a task's next request may go out: evenly spaced slots, and the pauses that a service asks
-for."""
+"""Decide when a task's next request may go out.
+
+A task's slots are evenly spaced, and the service may ask for pauses.
+"""
 
 import math
 import random
@@ -11,26 +13,33 @@ from pipeline.service.quota.leases import LeaseTerms, Permit
 
 
 class Pace:
-    """Lets requests go as they come, but for the pauses: where there is no quota to keep.
-
-    `trouble` is why nothing may be sent at the moment; '' where something may.
-    """
-
-    trouble = ""
+    """Lets requests go out at once, except during pauses: there is no quota to keep."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without a pause; `clock` is monotonic, in seconds."""
         self._clock = clock
         self._lock = threading.Lock()
         self._paused_until = -math.inf
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing may be sent at the moment; '' where something may."""
+        return ""
+
     def pause(self, seconds: float) -> None:
-        """Nothing is sent within the next `seconds`: the service said that it has had enough."""
+        """Send nothing within the next `seconds`, because the service has asked for it."""
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def wait(self, stop: threading.Event) -> bool:
-        """Waits until a request may be sent; False when `stop` was set first. TaskError where it
-        never may."""
+        """Wait until a request may be sent, and return whether it may.
+
+        Returns:
+            False if `stop` was set first.
+
+        Raises:
+            TaskError: nothing may be sent any more.
+        """
         while True:
             if stop.wait(max(0.0, self._paused_until - self._clock())):
                 return False
@@ -38,22 +47,28 @@ class Pace:
                 return True
 
     def close(self) -> None:
-        """Nothing more is sent."""
+        """End: nothing more is sent."""
 
 
 class Slots:
-    """The moments at which one task may send, by its permits. Pure; times as of `Seat`."""
+    """The moments at which one task may send under its permits.
+
+    It is pure; the times are those of `Membership`.
+    """
 
     def __init__(self, terms: LeaseTerms) -> None:
+        """Begin without a permit: there is no slot."""
         self._terms = terms
         self._share = 0
         self._interval = math.inf
-        # One interval after the last slot that was taken.
+        # The next slot is one interval after the last one that was taken.
         self._next = self._ends = self._paused_until = -math.inf
 
     def adopt(self, permit: Permit, now: float) -> None:
-        """Goes on by a new permit. Where the share changes, or nothing might be sent for a while,
-        there is an interval of silence."""
+        """Continue under a new permit.
+
+        If the share changes, or if the last permit has ended, an interval of silence comes first.
+        """
         if permit.share != self._share or now > self._ends:
             self._share = permit.share
             if permit.share:
@@ -62,11 +77,16 @@ class Slots:
         self._ends = permit.ends
 
     def pause(self, until: float) -> None:
+        """Allow no slot before `until`."""
         self._paused_until = max(self._paused_until, until)
 
     def take(self, now: float) -> float:
-        """0 where a request may go out at once: its slot is taken. Else the seconds after which to
-        ask again, infinite where only a new permit can help."""
+        """Take the next slot if it has come.
+
+        Returns:
+            0 if the slot is taken: a request may go out at once. Otherwise the seconds after which
+            to ask again; infinity if only a new permit can help.
+        """
         if not self._share or now > self._ends:
             return math.inf
         slot = max(self._next, self._paused_until, now - self._terms.late)
@@ -76,11 +96,14 @@ class Slots:
         return 0.0
 
     def end(self, now: float) -> float:
-        """No slot any more; for how many seconds the last ones' share is still in use."""
+        """Allow no more slots, and return for how many seconds the share is still in use."""
         self._ends = -math.inf
         return max(0.0, self._next - now)
 
 
 def until_next_minute(now: float | None = None) -> float:
-    """Seconds to the next minute of the clock, and a little: tasks must not start it together."""
+    """Return the seconds until shortly after the next minute of the wall clock begins.
+
+    A random part keeps the tasks from all starting at once.
+    """
     return 60.0 - (time.time() if now is None else now) % 60.0 + random.uniform(0.1, 2.0)

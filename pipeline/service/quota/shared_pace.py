@@ -1,5 +1,8 @@
-"""The pace of one task among all that use a key: its lease kept alive by a thread, its requests let
-go by the share that this gives. The rules, and why they are safe, are those of leases.py."""
+"""Pace one task among all that use its key.
+
+A thread keeps the task's lease alive, and requests go out as its share allows. The rules, and why
+they are safe, are in `leases`.
+"""
 
 import math
 import os
@@ -14,17 +17,17 @@ from pathlib import Path
 from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
-from pipeline.service.quota import lease_folder
-from pipeline.service.quota.lease_folder import LeaseFolder
-from pipeline.service.quota.leases import Lease, LeaseTerms, NotALease, Permit, Seat, parse
+from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pause_until
+from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, UnreadableLease, parse_leases
+from pipeline.service.quota.membership import Membership
 from pipeline.service.quota.pace import Pace, Slots
 
 DEFAULT_FOLDER = "~/.hpc/quota"
-# Without its folder for so long, in which it sends nothing, a task gives up.
+# A task that cannot use its folder sends nothing, and gives up after this time.
 PATIENCE_SECONDS = 120.0
-# A service's minute begins by its own clock.
+# The service's minute begins by the service's own clock.
 _SKEW_SECONDS = 2.0
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 5.0
 
 
@@ -63,54 +66,82 @@ def pace_of(options: JsonObject, owner: str) -> Pace:
 
 
 class SharedPace(Pace):
-    """Takes its lease when something is first to be sent, `Terms.join` before that is."""
+    """Lets requests go out at the task's share of the quota.
+
+    The lease is taken when something is to be sent for the first time. The first request goes out
+    `LeaseTerms.join` after that.
+    """
 
     def __init__(
         self,
         folder: LeaseFolder,
-        per_minute: int,
+        requests_per_minute: int,
         terms: LeaseTerms,
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
+        """Write nothing yet.
+
+        Args:
+            folder: where the tasks of the key keep their leases.
+            requests_per_minute: the quota of all tasks together.
+            terms: the times that all tasks of the key agree on.
+            clock: monotonic, in seconds.
+            patience: for how many seconds the folder may fail before the task gives up.
+        """
         super().__init__(clock=clock)
-        self._folder = folder
-        self._quota = per_minute
+        self.folder = folder
+        self.requests_per_minute = requests_per_minute
         self._terms = terms
         self._patience = patience
-        self._seat = Seat(_new_id(), per_minute, terms)
+        self._membership = Membership(_new_id(), requests_per_minute, terms)
         self._slots = Slots(terms)
         self._permit: Permit | None = None
         self._failure: BaseException | None = None
-        self._complaint = ""
-        self._pause_to_tell = self._pause_known = 0.0
+        self._folder_problem = ""
+        self._pause_to_announce = self._announced_pause = 0.0
         self._turn = threading.Lock()
-        self._woken = threading.Event()
+        self._wake = threading.Event()
         self._closed = False
         self._keeper: threading.Thread | None = None
 
     @property
-    def trouble(self) -> str:  # type: ignore[override]
-        if self._complaint:
-            return self._complaint
-        permit = self._permit  # once: it is another thread's
+    def share(self) -> int | None:
+        """The requests a minute that this task may send; None while it has no permit."""
+        permit = self._permit  # read once: another thread replaces it
+        return permit.share if permit else None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing may be sent at the moment; '' where something may."""
+        if self._folder_problem:
+            return self._folder_problem
+        permit = self._permit  # read once: another thread replaces it
         if self._keeper and not permit:
-            return "waits until others leave it a share of the quota"
+            return "waiting for a share of the quota from the other tasks"
         if permit and not permit.share:
-            return f"no share: {permit.count} tasks for the quota"
+            return f"no share of the quota: {permit.count} tasks use it"
         return ""
 
     def pause(self, seconds: float) -> None:
-        """For all tasks of the key."""
+        """Pause all tasks of the key for `seconds`, because the service has asked for it."""
         seconds += _SKEW_SECONDS
         with self._lock:
             self._slots.pause(self._clock() + seconds)
-            self._pause_to_tell = max(self._pause_to_tell, time.time() + seconds)
-        self._woken.set()
+            self._pause_to_announce = max(self._pause_to_announce, time.time() + seconds)
+        self._wake.set()
 
     def wait(self, stop: threading.Event) -> bool:
-        with self._turn:  # one at a time: hundreds would wake at every slot
+        """Wait for a slot, and return whether a request may be sent.
+
+        Returns:
+            False if `stop` was set, or the pace closed, first.
+
+        Raises:
+            TaskError: the folder cannot be used.
+        """
+        with self._turn:  # one thread at a time: hundreds would wake up at every slot
             while not stop.is_set():
                 with self._lock:
                     if self._failure:
@@ -122,17 +153,17 @@ class SharedPace(Pace):
                     rest = self._slots.take(self._clock())
                 if not rest:
                     return True
-                stop.wait(min(rest, _LOOK_SECONDS, self._terms.refresh))
+                stop.wait(min(rest, _POLL_SECONDS, self._terms.refresh))
         return False
 
     def close(self) -> None:
-        """Gives the share back."""
+        """Give the share back to the other tasks."""
         with self._lock:
             self._closed = True
             keeper = self._keeper
-        self._woken.set()
+        self._wake.set()
         if keeper:
-            # A file system that hangs must not keep the task from ending: its lease dies by itself.
+            # A file system that hangs must not keep the task from ending. The lease then expires.
             keeper.join(_LEAVE_SECONDS)
 
     def _start(self) -> None:
@@ -142,88 +173,101 @@ class SharedPace(Pace):
     def _keep(self) -> None:
         try:
             self._refresh_until_closed()
-        except NotALease as error:
+        except UnreadableLease as error:
             self._failure = TaskError(
                 Cause.REFUSED,
-                f"{self._folder.path}/{error} is no lease that this version can read: remove it if "
-                "nothing else uses the key",
+                f"{self.folder.path}/{error} is not a lease that this version can read: delete it "
+                "if nothing else uses the key",
             )
-        except Exception as error:  # noqa: BLE001 - handed to those who wait, raised there
+        except Exception as error:  # noqa: BLE001 - raised in the threads that wait
             self._failure = error
 
     def _refresh_until_closed(self) -> None:
-        works = self._clock()
-        announced = False
+        last_success = self._clock()
+        has_lease = False
         due = 0.0
         while not self._closed:
             try:
                 if self._clock() >= due:
-                    announced = self._refresh(announced)
-                    due = self._clock() + self._seat.due(self._clock())
-                    self._complaint = ""
-                self._tell_pause()
-                works = self._clock()
+                    has_lease = self._refresh(has_lease)
+                    due = self._clock() + self._membership.seconds_to_refresh(self._clock())
+                    self._folder_problem = ""
+                self._announce_pause()
+                last_success = self._clock()
             except OSError as error:
-                why = error.strerror or error
-                self._complaint = f"{self._folder.path}: {why}: nothing is sent without a lease"
-                if self._clock() - works > self._patience:
-                    raise TaskError(Cause.CRASHED, self._complaint) from None
+                problem = error.strerror or error
+                self._folder_problem = (
+                    f"{self.folder.path}: {problem}: nothing is sent without a lease"
+                )
+                if self._clock() - last_success > self._patience:
+                    raise TaskError(Cause.CRASHED, self._folder_problem) from None
                 due = self._clock() + self._terms.refresh
-            self._woken.wait(max(0.0, due - self._clock()))
-            self._woken.clear()
-        if announced:
+            self._wake.wait(max(0.0, due - self._clock()))
+            self._wake.clear()
+        if has_lease:
             self._leave()
 
-    def _refresh(self, announced: bool) -> bool:
-        """Whether there is a lease now."""
+    def _refresh(self, has_lease: bool) -> bool:
+        """Renew the lease, list the others, and return whether there is a lease now."""
         began = self._clock()
-        new = self._seat.next_lease()
-        if not announced:
-            self._folder.write(new)
-            self._seat.announced(new, began, self._clock())
-        elif self._seat.renews(began):
+        lease = self._membership.next_lease()
+        if not has_lease:
+            self.folder.write(lease)
+            self._membership.lease_written(lease, began, self._clock())
+        elif self._membership.should_renew(began):
             try:
-                self._folder.rename(self._seat.lease, new)
-            except FileNotFoundError:  # somebody has cleared the folder
+                self.folder.rename(self._membership.lease, lease)
+            except FileNotFoundError:  # somebody has emptied the folder
                 return False
-            self._seat.renewed(new, began, self._clock())
-        names = self._folder.names()
-        permit = self._seat.looked(parse(names), began, self._clock())
+            self._membership.lease_renamed(lease, began, self._clock())
+        names = self.folder.names()
+        permit = self._membership.permit(parse_leases(names), began, self._clock())
+        self._adopt(permit, names)
+        return True
+
+    def _adopt(self, permit: Permit | None, names: list[str]) -> None:
+        """Continue under a new permit and the announced pauses; delete what is obsolete."""
         wall = time.time()
-        paused = lease_folder.pause_until(names, wall)
+        paused_until = pause_until(names, wall)
         with self._lock:
             now = self._clock()
             self._permit = permit
             if permit:
                 self._slots.adopt(permit, now)
-            self._slots.pause(now + paused - wall)
-            self._pause_known = max(self._pause_known, paused)
+            self._slots.pause(now + paused_until - wall)
+            self._announced_pause = max(self._announced_pause, paused_until)
         if permit:
-            self._folder.remove(one.name for one in permit.forgotten)
-        self._folder.remove(lease_folder.past_pauses(names, wall))
-        return True
+            self.folder.remove(lease.name for lease in permit.obsolete)
+        self.folder.remove(expired_pauses(names, wall))
 
-    def _tell_pause(self) -> None:
-        """Unless the others know of one that is nearly as long: all get their 429 at once."""
-        until = self._pause_to_tell
-        if until > self._pause_known + _SKEW_SECONDS:
-            self._folder.write_pause(until)
-            self._pause_known = until
+    def _announce_pause(self) -> None:
+        """Announce a pause, unless one that ends at nearly the same time is announced already.
+
+        All tasks of a key get their 429 at the same time.
+        """
+        until = self._pause_to_announce
+        if until > self._announced_pause + _SKEW_SECONDS:
+            self.folder.write_pause(until)
+            self._announced_pause = until
 
     def _leave(self) -> None:
         with self._lock:
-            hold = self._slots.end(self._clock())
-        mine = self._seat.lease
-        # 0 where that is over, as it mostly is: any more costs the others a whole refresh.
-        left = Lease(id=mine.id, number=math.ceil(hold * 1000), quota=mine.quota, left=True)
+            in_use_s = self._slots.end(self._clock())
+        lease = self._membership.lease
+        # Mostly 0, because the last interval is over: then the others get the share at their next
+        # refresh. A single millisecond would make them wait for one more.
+        left = Lease(id=lease.id, number=math.ceil(in_use_s * 1000), quota=lease.quota, left=True)
         try:
-            self._folder.rename(mine, left)
+            self.folder.rename(lease, left)
         except OSError:
-            return  # it dies by itself
+            return  # the lease expires by itself
 
 
 def _new_id() -> str:
-    """Begins with the time, so that a task that joins changes the others' ranks little, and says
-    who it is to a person who looks."""
+    """Return a new id for a task.
+
+    It begins with the time, so that a task that joins hardly changes the others' ranks. The node
+    and the process id are for a person who looks at the folder.
+    """
     node = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
     return f"{time.time():.0f}-{node}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

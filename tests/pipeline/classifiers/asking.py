@@ -8,12 +8,14 @@ from pipeline.classifiers.base import Classifier
 from pipeline.config.secret import Secret
 from pipeline.config.section import Section
 from pipeline.model import Answer, Post
-from pipeline.service.endpoint import Endpoint, Patience
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.quota.pace import Pace
 from tests.servers.http import LoopbackServer, Reply, Request
 
 KEY = "k3y-AIzaSyD-0123456789"
-QUICK = Patience(first_wait=0.001, longest_wait=0.002, timeout=5.0)
+QUICK = RequestPolicy(
+    first_wait_s=0.001, longest_wait_s=0.002, timeout_s=5.0, until_quota_resets=lambda: 0.001
+)
 
 
 class Scripted(LoopbackServer):
@@ -34,20 +36,21 @@ class Scripted(LoopbackServer):
 def endpoint(
     server: LoopbackServer,
     *,
-    patience: Patience = QUICK,
+    policy: RequestPolicy = QUICK,
     pace: Pace | None = None,
-    until_next_bucket: Callable[[], float] | None = lambda: 0.001,
     probe: Any = None,
 ) -> Endpoint:
+    """Return an endpoint that talks to `server` and may ask it `probe`."""
     return Endpoint(
-        server.url + "/ask",
-        headers={"X-Goog-Api-Key": KEY},
-        secret=Secret(KEY),
-        connections=4,
+        Service(
+            url=server.url + "/ask",
+            headers={"X-Goog-Api-Key": KEY},
+            secret=Secret(KEY),
+            connections=4,
+        ),
         pace=pace or Pace(),
-        patience=patience,
-        until_next_bucket=until_next_bucket,
-        probe=(lambda _: probe) if probe else None,
+        policy=policy,
+        rules=ReplyRules(probe=(lambda _: probe) if probe else None),
     )
 
 

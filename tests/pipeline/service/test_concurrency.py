@@ -1,6 +1,7 @@
-"""Many posts asked at once: nobody waits for the slowest, nothing paid for is lost."""
+"""Many requests in flight: a slow one delays no other, and no result that was paid for is lost."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.model import Answer, Post
-from pipeline.service.concurrency import in_flight
+from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Stopped
 
-PATIENCE_S = 10.0  # of a test that hangs because the code is wrong
+HANG_SECONDS = 10.0  # after which a test that hangs because the code is wrong fails
 
 
 def posts(count: int) -> list[Post]:
@@ -29,56 +30,56 @@ class Fault(Exception):
 
 @settings(deadline=None)
 @given(st.integers(0, 50), st.integers(1, 20))
-def test_every_post_is_answered_once(count: int, limit: int) -> None:
-    found = list(in_flight(posts(count), echo, limit=limit))
-    assert sorted(answer.uri for answer in found) == sorted(post.uri for post in posts(count))
-    assert all(answer.values == {"text": answer.uri[5:]} for answer in found)
+def test_every_post_has_exactly_one_result(count: int, limit: int) -> None:
+    answers = list(map_concurrently(posts(count), echo, limit=limit))
+    assert sorted(answer.uri for answer in answers) == sorted(post.uri for post in posts(count))
+    assert all(answer.values == {"text": answer.uri[5:]} for answer in answers)
 
 
-def test_hundreds_are_asked_at_the_same_time() -> None:
-    """Each waits until all 300 are in flight, which would never be with fewer at once."""
-    together = threading.Barrier(300, timeout=PATIENCE_S)
+def test_hundreds_of_requests_are_in_flight_at_the_same_time() -> None:
+    """Each waits until all 300 are in flight, which never happens with fewer at once."""
+    together = threading.Barrier(300, timeout=HANG_SECONDS)
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
+    def send(post: Post, stop: threading.Event) -> Answer:
         together.wait()
         return echo(post, stop)
 
-    assert len(list(in_flight(posts(600), ask, limit=300))) == 600
+    assert len(list(map_concurrently(posts(600), send, limit=300))) == 600
 
 
-def test_never_more_than_the_limit_are_asked_at_the_same_time() -> None:
-    lock, now, most = threading.Lock(), 0, 0
+def test_no_more_requests_than_the_limit_are_in_flight() -> None:
+    lock, current, highest = threading.Lock(), 0, 0
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
-        nonlocal now, most
+    def send(post: Post, stop: threading.Event) -> Answer:
+        nonlocal current, highest
         with lock:
-            now += 1
-            most = max(most, now)
+            current += 1
+            highest = max(highest, current)
         with lock:
-            now -= 1
+            current -= 1
         return echo(post, stop)
 
-    assert len(list(in_flight(posts(200), ask, limit=7))) == 200
-    assert most <= 7
+    assert len(list(map_concurrently(posts(200), send, limit=7))) == 200
+    assert highest <= 7
 
 
-def test_a_slow_post_does_not_hold_up_the_others() -> None:
-    """The first is answered only when the 99 others have come out."""
+def test_a_slow_request_does_not_delay_the_others() -> None:
+    """The first is answered only after the results of the 99 others have been yielded."""
     slow = threading.Event()
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
+    def send(post: Post, stop: threading.Event) -> Answer:
         if post.text == "0":
-            assert slow.wait(PATIENCE_S)
+            assert slow.wait(HANG_SECONDS)
         return echo(post, stop)
 
-    answers = in_flight(posts(100), ask, limit=2)
+    answers = map_concurrently(posts(100), send, limit=2)
     assert {answer.uri for answer in islice(answers, 99)} == {p.uri for p in posts(100)[1:]}
     slow.set()
     assert [answer.uri for answer in answers] == ["at://0"]
 
 
-def test_posts_are_taken_only_when_there_is_room_for_them() -> None:
-    """A task that is told to stop has its posts run out: none may be taken in advance."""
+def test_a_post_is_taken_only_when_there_is_room_to_send_it() -> None:
+    """A post that has been taken counts as in flight, so none may be taken in advance."""
     taken = 0
 
     class Counted(list[Post]):
@@ -88,123 +89,137 @@ def test_posts_are_taken_only_when_there_is_room_for_them() -> None:
                 taken += 1
                 yield post
 
-    answers = in_flight(Counted(posts(100)), echo, limit=4)
-    for come in range(1, 51):
+    answers = map_concurrently(Counted(posts(100)), echo, limit=4)
+    for yielded in range(1, 51):
         next(answers)
-        assert taken <= come + 4
+        assert taken <= yielded + 4
     answers.close()  # type: ignore[attr-defined]
 
 
-def test_after_a_fault_what_is_in_flight_is_still_yielded_and_nothing_new_is_asked() -> None:
-    """Three are in flight when the first fails: two more answers, paid for, then the fault."""
-    three = threading.Barrier(3, timeout=PATIENCE_S)
-    asked: list[str] = []
+def test_a_requeued_post_is_sent_before_the_next_new_one() -> None:
+    sent: list[str] = []
+    requeued: deque[Post] = deque()
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
-        asked.append(post.text)
+    def send(post: Post, stop: threading.Event) -> Answer:
+        sent.append(post.text)
+        if post.text == "0":
+            requeued.append(Post("at://again", "again"))
+        return echo(post, stop)
+
+    list(map_concurrently(posts(3), send, limit=1, requeued=requeued))
+    assert sent == ["0", "again", "1", "2"]
+
+
+def test_after_a_failure_paid_results_are_yielded_and_nothing_new_is_sent() -> None:
+    """Three are in flight when the first fails: two more results come, then the failure."""
+    three = threading.Barrier(3, timeout=HANG_SECONDS)
+    sent: list[str] = []
+
+    def send(post: Post, stop: threading.Event) -> Answer:
+        sent.append(post.text)
         three.wait()
         if post.text == "0":
             raise Fault("the service has gone")
-        assert stop.wait(PATIENCE_S)  # the others learn of it while they wait
+        assert stop.wait(HANG_SECONDS)  # the others learn of it while they wait
         return echo(post, stop)
 
-    answers = in_flight(posts(100), ask, limit=3)
+    answers = map_concurrently(posts(100), send, limit=3)
     assert sorted([next(answers).uri, next(answers).uri]) == ["at://1", "at://2"]
     with pytest.raises(Fault, match=r"^the service has gone$"):
         next(answers)
-    assert sorted(asked) == ["0", "1", "2"]
+    assert sorted(sent) == ["0", "1", "2"]
 
 
-def test_a_fault_of_the_posts_themselves_loses_no_answer_that_is_in_flight() -> None:
-    """Each post is noted before it is asked, and the disk may be full by the fifth."""
-    asked: list[str] = []
+def test_a_failure_to_take_the_next_post_loses_no_result_in_flight() -> None:
+    """Each post is recorded before it is sent, and the disk may be full at the fifth."""
+    sent: list[str] = []
 
-    def noted() -> Iterator[Post]:
+    def recorded() -> Iterator[Post]:
         yield from posts(4)
         raise Fault("No space left on device")
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
-        assert stop.wait(PATIENCE_S)
-        asked.append(post.uri)
+    def send(post: Post, stop: threading.Event) -> Answer:
+        assert stop.wait(HANG_SECONDS)
+        sent.append(post.uri)
         return echo(post, stop)
 
-    found: list[str] = []
+    yielded: list[str] = []
     with pytest.raises(Fault, match=r"^No space left on device$"):
-        for answer in in_flight(noted(), ask, limit=8):
-            found.append(answer.uri)
-    assert sorted(found) == sorted(asked) == ["at://0", "at://1", "at://2", "at://3"]
+        for answer in map_concurrently(recorded(), send, limit=8):
+            yielded.append(answer.uri)
+    assert sorted(yielded) == sorted(sent) == ["at://0", "at://1", "at://2", "at://3"]
 
 
-def test_the_first_of_several_faults_is_the_one_that_is_raised() -> None:
+def test_the_first_of_several_failures_is_raised() -> None:
     second = threading.Event()
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
+    def send(post: Post, stop: threading.Event) -> Answer:
         if post.text == "1":
-            assert stop.wait(PATIENCE_S)
+            assert stop.wait(HANG_SECONDS)
             second.set()
             raise Fault("ended because of the first")
         raise Fault("the first")
 
     with pytest.raises(Fault, match=r"^the first$"):
-        list(in_flight(posts(2), ask, limit=2))
+        list(map_concurrently(posts(2), send, limit=2))
     assert second.is_set()
 
 
-def test_an_asker_that_waits_is_told_when_nobody_wants_the_answers_any_more() -> None:
-    told, both = threading.Event(), threading.Barrier(2, timeout=PATIENCE_S)
+def test_a_waiting_request_stops_when_nobody_wants_the_results_any_more() -> None:
+    stopped, both = threading.Event(), threading.Barrier(2, timeout=HANG_SECONDS)
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
+    def send(post: Post, stop: threading.Event) -> Answer:
         both.wait()
         if post.text == "0":
             return echo(post, stop)
-        assert stop.wait(PATIENCE_S)
-        told.set()
+        assert stop.wait(HANG_SECONDS)
+        stopped.set()
         return echo(post, stop)
 
-    answers = in_flight(posts(2), ask, limit=2)
+    answers = map_concurrently(posts(2), send, limit=2)
     assert next(answers).uri == "at://0"
     answers.close()  # type: ignore[attr-defined]
-    assert told.wait(PATIENCE_S)
+    assert stopped.wait(HANG_SECONDS)
 
 
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 39)), st.integers(1, 10))
-def test_with_faults_anywhere_no_answer_is_lost_or_made_up(bad: set[int], limit: int) -> None:
+def test_failures_anywhere_neither_lose_nor_invent_a_result(failing: set[int], limit: int) -> None:
     answered: list[str] = []
     lock = threading.Lock()
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
-        if int(post.text) in bad:
+    def send(post: Post, stop: threading.Event) -> Answer:
+        if int(post.text) in failing:
             raise Fault(post.text)
         with lock:
             answered.append(post.uri)
         return echo(post, stop)
 
-    found: list[str] = []
+    yielded: list[str] = []
     try:
-        for answer in in_flight(posts(40), ask, limit=limit):
-            found.append(answer.uri)
+        for answer in map_concurrently(posts(40), send, limit=limit):
+            yielded.append(answer.uri)
     except Fault as fault:
-        assert int(str(fault)) in bad
+        assert int(str(fault)) in failing
     else:
-        assert not bad
-    assert sorted(found) == sorted(answered)
+        assert not failing
+    assert sorted(yielded) == sorted(answered)
 
 
-def test_a_task_that_is_told_to_stop_sends_nothing_more_and_takes_what_is_on_its_way() -> None:
-    """Two wait for their turn of a quota, one for its answer; 97 were not asked yet."""
+def test_a_task_that_is_stopped_sends_nothing_new_and_keeps_what_is_in_flight() -> None:
+    """Two wait for a slot of their quota, one waits for its reply, and 97 have not been sent."""
     stopping, sent = threading.Event(), threading.Event()
 
-    def ask(post: Post, stop: threading.Event) -> Answer:
+    def send(post: Post, stop: threading.Event) -> Answer:
         if post.text != "0":
-            assert stop.wait(PATIENCE_S)
+            assert stop.wait(HANG_SECONDS)
             raise Stopped
         sent.set()
-        assert stopping.wait(PATIENCE_S) and stop.wait(PATIENCE_S)
+        assert stopping.wait(HANG_SECONDS) and stop.wait(HANG_SECONDS)
         return echo(post, stop)
 
-    answers = in_flight(posts(100), ask, limit=3, stopping=stopping)
-    telling = threading.Thread(target=lambda: sent.wait(PATIENCE_S) and stopping.set())
-    telling.start()
+    answers = map_concurrently(posts(100), send, limit=3, stopping=stopping)
+    signal = threading.Thread(target=lambda: sent.wait(HANG_SECONDS) and stopping.set())
+    signal.start()
     assert [answer.uri for answer in answers] == ["at://0"]
-    telling.join()
+    signal.join()

@@ -1,6 +1,5 @@
-"""Requests to a server of the task's own: its address changes when it is started again."""
+"""Requests to the task's own server, whose address changes when it is restarted."""
 
-import threading
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
@@ -8,27 +7,30 @@ import pytest
 
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
-from pipeline.service.endpoint import Endpoint, Patience, Stopped
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
 from pipeline.service.quota.pace import Pace
 from tests.pipeline.classifiers.asking import Scripted
+from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import Reply
 
-GOOD = Reply(body={"ok": True})
 CUT = Reply(cut=True)
-TRIES = 3
-NEVER = threading.Event()
+ATTEMPTS = 3
 
 
 def endpoint(addresses: Iterator[str]) -> Endpoint:
     return Endpoint(
-        "/ask",
-        headers={},
-        secret=Secret(""),
-        connections=2,
+        Service(
+            url="/ask",
+            headers={},
+            secret=Secret(""),
+            connections=2,
+            server=lambda stop: next(addresses),
+        ),
         pace=Pace(),
-        patience=Patience(tries=TRIES, first_wait=0.001, longest_wait=0.001, timeout=5.0),
-        probe=lambda _: {"probe": True},
-        server=lambda stop: next(addresses),
+        policy=RequestPolicy(
+            attempts=ATTEMPTS, first_wait_s=0.001, longest_wait_s=0.001, timeout_s=5.0
+        ),
+        rules=ReplyRules(probe=lambda _: {"probe": True}),
     )
 
 
@@ -36,42 +38,42 @@ def always(reply: Reply) -> Callable[[int], Reply]:
     return lambda nth: reply
 
 
-def test_a_request_goes_to_where_the_server_is() -> None:
+def test_a_request_goes_to_the_servers_current_address() -> None:
     with Scripted(always(GOOD)) as server:
         reply = endpoint(repeat(f"{server.url}/v1")).post({}, NEVER)
     assert reply.status == 200
     assert [request.path for request in server.seen] == ["/v1/ask"]
 
 
-def test_tries_of_a_server_that_died_are_not_counted() -> None:
-    """It was cut off as often as is allowed but one, and then as often by the next."""
+def test_attempts_at_a_server_that_died_do_not_count() -> None:
+    """The first server cuts the connection twice, and the next one twice more."""
     with (
         Scripted(always(CUT)) as first,
-        Scripted(lambda nth: CUT if nth < TRIES else GOOD) as other,
+        Scripted(lambda nth: CUT if nth < ATTEMPTS else GOOD) as second,
     ):
-        addresses = chain(repeat(first.url, TRIES - 1), repeat(other.url))
+        addresses = chain(repeat(first.url, ATTEMPTS - 1), repeat(second.url))
         reply = endpoint(addresses).post({}, NEVER)
     assert reply.status == 200
-    assert (len(first.seen), len(other.seen)) == (TRIES - 1, TRIES)
+    assert (len(first.seen), len(second.seen)) == (ATTEMPTS - 1, ATTEMPTS)
 
 
-def test_a_server_that_died_at_the_last_try_is_waited_for() -> None:
-    with Scripted(always(CUT)) as first, Scripted(always(GOOD)) as other:
-        addresses = chain(repeat(first.url, TRIES), repeat(other.url))
+def test_a_server_that_died_at_the_last_attempt_is_waited_for() -> None:
+    with Scripted(always(CUT)) as first, Scripted(always(GOOD)) as second:
+        addresses = chain(repeat(first.url, ATTEMPTS), repeat(second.url))
         reply = endpoint(addresses).post({}, NEVER)
-    assert (reply.status, len(first.seen), len(other.seen)) == (200, TRIES, 1)
+    assert (reply.status, len(first.seen), len(second.seen)) == (200, ATTEMPTS, 1)
 
 
-def test_a_request_that_fails_alone_is_told_from_a_server_that_fails_by_the_probe() -> None:
+def test_the_post_is_at_fault_when_the_server_answers_the_probe() -> None:
     def answer(nth: int) -> Reply:
         return GOOD if b"probe" in server.seen[-1].body else Reply(status=500, body={})
 
     with Scripted(answer) as server:
         assert endpoint(repeat(server.url)).post({"q": "a post"}, NEVER).status == 500
-    assert len(server.seen) == TRIES + 1
+    assert len(server.seen) == ATTEMPTS + 1
 
 
-def test_a_server_that_lives_and_never_answers_is_at_fault() -> None:
+def test_a_server_that_is_alive_and_never_answers_is_at_fault() -> None:
     with Scripted(always(CUT)) as server, pytest.raises(TaskError) as raised:
         endpoint(repeat(server.url)).post({}, NEVER)
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
@@ -90,8 +92,10 @@ def test_a_server_that_will_not_come_back_ends_the_request(end: Exception) -> No
     assert len(server.seen) == 1
 
 
-def test_no_proxy_is_asked_for_what_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute nodes often reach the internet by one, which knows nothing of their loopback."""
+def test_a_server_on_this_machine_is_never_reached_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compute nodes often reach the internet through one, which cannot see their loopback."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -216,7 +216,8 @@ def test_a_post_whose_answer_is_kept_is_no_suspect_whatever_a_journal_says(
 QUICK = (
     "import sys; from pipeline.service import endpoint; "
     "from pipeline.worker import process as worker; "
-    "endpoint.Patience.__init__.__kwdefaults__.update(first_wait=0.01, longest_wait=0.01); "
+    "endpoint.RequestPolicy.__init__.__kwdefaults__.update("
+    "first_wait_s=0.01, longest_wait_s=0.01); "
 )
 
 

@@ -16,7 +16,7 @@ from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Column, LabelValue
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import KEY, answers, chain, posts, section
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -41,8 +41,8 @@ Make = Callable[..., Llm]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(llm, "Patience", quick)
+    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
+    monkeypatch.setattr(llm, "RequestPolicy", quick)
     monkeypatch.setenv("LLM_KEY", KEY)
 
 
@@ -306,7 +306,7 @@ def test_an_outage_that_is_told_by_a_200_is_no_posts_own(make: Make, body: Any, 
             list(asker.classify(posts("p", "q")))
     shown = f"HTTP 200: {json.dumps(body)}"
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
-    assert str(raised.value) == f"{server.base_url}/chat/completions: {shown} (6 times)"
+    assert str(raised.value) == f"{server.base_url}/chat/completions: {shown} (6 attempts)"
 
 
 REFUSED = "a request that is not taken"

@@ -17,7 +17,7 @@ from pipeline.classifiers.llm.classifier import Llm
 from pipeline.classifiers.llm.labels import freeze
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import KEY, answers, posts, section
 from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
@@ -31,8 +31,8 @@ Script = Callable[[dict[str, Any]], Reply]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(llm, "Patience", quick)
+    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
+    monkeypatch.setattr(llm, "RequestPolicy", quick)
     monkeypatch.setenv("LLM_KEY", KEY)
 
 
@@ -369,7 +369,7 @@ def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
     with OpenAIStub(lambda *_: Reply(status=503)) as server, pytest.raises(TaskError) as raised:
         list(asker(server).classify(posts("a")))
     assert raised.value.cause is Cause.CRASHED
-    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 times)"
+    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 attempts)"
 
 
 def test_where_all_that_is_bound_fails_the_server_is_at_fault_and_no_post() -> None:
@@ -377,4 +377,4 @@ def test_where_all_that_is_bound_fails_the_server_is_at_fault_and_no_post() -> N
     with OpenAIStub(llama_like) as server, pytest.raises(TaskError) as raised:
         list(asker(server, structured_output="json_schema").classify(posts("a", "b")))
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
-    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 500: {{}} (6 times)"
+    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 500: {{}} (6 attempts)"

@@ -19,7 +19,7 @@ from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Post
 from pipeline.run_files import manifest, output
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from pipeline.worker import crash_journal
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.asking import answers, posts, section
@@ -32,8 +32,8 @@ Spoil = Callable[[dict[str, Any]], Any]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(llm, "Patience", quick)
+    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
+    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def options(server: OpenAIStub, folder: Path, **values: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import answers, posts, section, verdicts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
@@ -25,8 +25,8 @@ GOOD = '{"civic": true}'
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(llm, "Patience", quick)
+    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
+    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def asker(server: OpenAIStub, folder: Path, **values: Any) -> Llm:

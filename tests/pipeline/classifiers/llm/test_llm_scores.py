@@ -14,7 +14,7 @@ from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import InputError
 from pipeline.model import Column
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import answers, posts, section
 from tests.servers.bound import instance
 from tests.servers.http import Reply
@@ -37,8 +37,8 @@ UNSCORED = {**PLAIN, "toxic_prob": None, "side_prob": None, "side_probs": None}
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(Patience, first_wait=0.0005, longest_wait=0.0005)
-    monkeypatch.setattr(llm, "Patience", quick)
+    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
+    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def frozen(folder: Path, base_url: str = "http://h", **values: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
-from pipeline.service.endpoint import Patience
+from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 
@@ -189,7 +189,7 @@ def test_429_is_waited_out_and_is_neither_an_answer_nor_a_score(
 def test_a_quota_that_never_comes_ends_the_task_as_throttled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(perspective, "Patience", lambda **_: Patience(throttled_seconds=0.0))
+    monkeypatch.setattr(perspective, "RequestPolicy", lambda **_: RequestPolicy(throttled_s=0.0))
     with PerspectiveServer(key=KEY, quota=0, clock=lambda: 0.0) as server:
         error = fault(server)
     assert error.cause is Cause.THROTTLED

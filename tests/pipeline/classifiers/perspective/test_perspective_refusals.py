@@ -175,7 +175,7 @@ def test_a_name_that_leads_nowhere_may_come_back_so_it_is_a_crash_with_advice() 
     assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
     assert str(fault).startswith(f"http://perspective.invalid{ANALYZE}: ")
     assert "Failed to resolve 'perspective.invalid'" in str(fault)
-    assert str(fault).endswith(f" (6 times); is the service there? {ENDS[1:-1]}")
+    assert str(fault).endswith(f" (6 attempts); is the service still there? {ENDS[1:-1]}")
 
 
 def test_a_server_that_is_not_up_is_a_crash_with_advice() -> None:
@@ -185,7 +185,7 @@ def test_a_server_that_is_not_up_is_a_crash_with_advice() -> None:
         verdicts(classifier(server.url), posts("one"))
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
     assert "Connection refused" in str(raised.value)
-    assert str(raised.value).endswith(f"is the service there? {ENDS[1:-1]}")
+    assert str(raised.value).endswith(f"is the service still there? {ENDS[1:-1]}")
 
 
 def test_a_gateways_trouble_with_one_post_blames_it_and_not_the_services_end() -> None:
@@ -196,5 +196,5 @@ def test_a_gateways_trouble_with_one_post_blames_it_and_not_the_services_end() -
     ):
         verdicts(classifier(server.url), posts("odd"))
     assert raised.value.blames_post
-    assert str(raised.value).endswith(" (6 times)")
+    assert str(raised.value).endswith(" (6 attempts)")
     assert server.paid_by_text == {PROBE: 1}

@@ -1,4 +1,4 @@
-"""When a task may send, by a clock that the test moves: its pauses, and the slots of its share."""
+"""When a task may send: its pauses and its slots, by a clock that the test moves."""
 
 import math
 import threading
@@ -15,7 +15,7 @@ TERMS = LeaseTerms()
 
 
 class Clock(threading.Event):
-    """Time passes when somebody waits for it. `meanwhile` is called once, as a wait begins."""
+    """A clock that moves on when somebody waits; `meanwhile` is called once, as a wait begins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,14 +27,14 @@ class Clock(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
-        happens, self.meanwhile = self.meanwhile, None
-        if happens:
-            happens()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
         self.now += max(timeout, 0.0)
         return self.is_set()
 
 
-def test_without_a_quota_nobody_waits() -> None:
+def test_a_request_without_a_quota_goes_out_at_once() -> None:
     clock = Clock()
     pace = Pace(clock=clock)
     assert all(pace.wait(clock) for _ in range(100))
@@ -50,7 +50,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert clock.now == 1030.0
 
 
-def test_a_pause_that_begins_while_one_is_waited_out_counts_too() -> None:
+def test_a_pause_that_begins_during_another_extends_it() -> None:
     clock = Clock()
     pace = Pace(clock=clock)
     pace.pause(10)
@@ -70,14 +70,14 @@ def permit(share: int, starts: float, *, ends: float = 1e9) -> Permit:
 
 
 def taken(slots: Slots, now: float, count: int) -> list[float]:
-    """When the next slots come, by a task that asks again as it is told to."""
-    found: list[float] = []
-    while len(found) < count:
+    """Return when a task takes its next slots if it asks again whenever `take` says to."""
+    times: list[float] = []
+    while len(times) < count:
         wait = slots.take(now)
         now += wait
         if not wait:
-            found.append(round(now, 6))
-    return found
+            times.append(round(now, 6))
+    return times
 
 
 def test_slots_are_evenly_spaced_after_one_interval_of_silence() -> None:
@@ -86,7 +86,7 @@ def test_slots_are_evenly_spaced_after_one_interval_of_silence() -> None:
     assert taken(slots, 1000.0, 3) == [1001.0, 1002.0, 1003.0]
 
 
-def test_when_the_share_changes_there_is_an_interval_of_each() -> None:
+def test_a_change_of_the_share_costs_one_interval_of_each() -> None:
     slots = Slots(TERMS)
     slots.adopt(permit(61, 1000.0), 1000.0)
     assert taken(slots, 1000.0, 1) == [1001.0]
@@ -98,14 +98,14 @@ def test_when_the_share_changes_there_is_an_interval_of_each() -> None:
     assert taken(slots, 1003.6, 2) == [1005.0, 1006.0]
 
 
-def test_a_little_time_is_caught_up_and_no_more() -> None:
+def test_a_task_catches_up_on_little_time_only() -> None:
     slots = Slots(TERMS)
     slots.adopt(permit(610, 1000.0), 1000.0)
     assert taken(slots, 1000.65, 8) == [1000.65] * 6 + [1000.7, 1000.8]
     assert taken(slots, 1100.05, 9) == [1100.05] * 8 + [1100.15]
 
 
-def test_nothing_is_sent_on_a_permit_that_has_ended() -> None:
+def test_a_permit_that_has_ended_allows_nothing() -> None:
     slots = Slots(TERMS)
     slots.adopt(permit(61, 1000.0, ends=1008.0), 1000.0)
     assert slots.take(1008.0) == 0
@@ -122,7 +122,7 @@ def test_a_task_without_a_share_waits_for_one() -> None:
     assert taken(slots, 1003.0, 1) == [1004.0]
 
 
-def test_no_slot_lies_in_a_pause_and_none_is_made_up_for() -> None:
+def test_no_slot_lies_in_a_pause_and_lost_slots_are_not_made_up_for() -> None:
     slots = Slots(TERMS)
     slots.adopt(permit(61, 1000.0), 1000.0)
     slots.pause(1030.0)
@@ -130,7 +130,7 @@ def test_no_slot_lies_in_a_pause_and_none_is_made_up_for() -> None:
     assert taken(slots, 1001.0, 2) == [1030.0, 1031.0]
 
 
-def test_one_that_leaves_says_for_how_long_its_share_is_in_use() -> None:
+def test_a_task_that_leaves_learns_for_how_long_its_share_is_in_use() -> None:
     slots = Slots(TERMS)
     assert slots.end(1000.0) == 0.0
     slots = Slots(TERMS)
@@ -143,7 +143,7 @@ def test_one_that_leaves_says_for_how_long_its_share_is_in_use() -> None:
 @settings(deadline=None)
 @given(st.integers(1, 60) | st.sampled_from([1000, 6000]), st.lists(st.floats(0, 200), max_size=8))
 def test_no_window_of_a_minute_holds_more_than_the_share(share: int, gaps: list[float]) -> None:
-    """Whatever the pauses between askers: time that was not used is not saved up."""
+    """Whatever the gaps between requests: unused time is not saved up."""
     now = 1000.0
     slots = Slots(TERMS)
     slots.adopt(permit(share, now), now)
@@ -153,4 +153,4 @@ def test_no_window_of_a_minute_holds_more_than_the_share(share: int, gaps: list[
         sent += taken(slots, now, min(share + 3, 50))
         now = sent[-1]
     assert sent == sorted(sent)
-    assert max(bisect_left(sent, start + 60) - at for at, start in enumerate(sent)) <= share
+    assert max(bisect_left(sent, start + 60) - index for index, start in enumerate(sent)) <= share

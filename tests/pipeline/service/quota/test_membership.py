@@ -1,0 +1,133 @@
+"""What one task may send, from the leases that it lists at given times."""
+
+from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
+from pipeline.service.quota.membership import Membership
+
+TERMS = LeaseTerms()
+
+
+def member(quota: int = 60) -> Membership:
+    """Return the task `me`: it has joined, was alone so far, and last refreshed at 120."""
+    membership = Membership("me", quota, TERMS)
+    membership.lease_written(membership.lease, 100.0, 101.0)
+    refresh(membership, 114.0)
+    refresh(membership, 120.0)
+    return membership
+
+
+def refresh(membership: Membership, began: float, *others: str) -> Permit | None:
+    """Refresh for a second; the listing shows the task's own lease and `others`."""
+    lease = membership.lease
+    if membership.should_renew(began):
+        lease = membership.next_lease()
+        membership.lease_renamed(lease, began, began + 0.5)
+    return membership.permit(parse_leases([lease.name, *others]), began, began + 1.0)
+
+
+def counted(permit: Permit | None) -> int:
+    """Return how many tasks the permit counts."""
+    assert permit
+    return permit.count
+
+
+def test_a_task_that_joins_only_watches_until_everybody_has_seen_its_lease() -> None:
+    """Its lease is written at 101, visible by 106, and seen by every sending task by 114.
+
+    Then it stays silent for one more interval of theirs, 61 / 30 seconds.
+    """
+    membership = Membership("me", 60, TERMS)
+    membership.lease_written(membership.lease, 100.0, 101.0)
+    assert not membership.should_renew(113.9)
+    assert membership.seconds_to_refresh(101.0) == 3.0
+    assert membership.seconds_to_refresh(112.0) == 2.0
+    assert refresh(membership, 113.9, "other.7.60.lease") is None
+    assert membership.lease == Lease(id="me", number=0, quota=60)
+    assert refresh(membership, 114.0, "other.11.60.lease") == Permit(
+        share=30, count=2, starts=114.0 + 61 / 30, ends=122.0
+    )
+    assert membership.lease == Lease(id="me", number=1, quota=60)
+    assert refresh(membership, 117.0, "other.12.60.lease") == Permit(
+        share=30, count=2, starts=118.0, ends=125.0
+    )
+
+
+def test_a_task_that_could_not_renew_for_long_joins_again() -> None:
+    in_time, late = member(), member()
+    assert refresh(in_time, 143.0)
+    assert refresh(late, 143.5) is None
+    assert refresh(late, 156.9) is None
+    # It was renewed at 144, and again at 157.
+    permit = refresh(late, 157.0)
+    assert permit and (permit.starts, late.lease.number) == (144.0 + 13 + 61 / 60, 4)
+
+
+def test_a_lease_that_does_not_change_is_dead_after_its_time() -> None:
+    membership = member()
+    assert counted(refresh(membership, 123.0, "other.7.60.lease")) == 2
+    assert counted(refresh(membership, 143.0, "other.7.60.lease")) == 2
+    assert counted(refresh(membership, 153.9, "other.7.60.lease")) == 2
+    assert counted(refresh(membership, 154.0, "other.7.60.lease")) == 1
+    assert counted(refresh(membership, 157.0, "other.8.60.lease")) == 2
+
+
+def test_a_dead_lease_whose_file_is_deleted_does_not_count_again() -> None:
+    membership = member()
+    for began in (123.0, 140.0, 154.0):
+        refresh(membership, began, "other.7.60.lease")
+    assert counted(refresh(membership, 157.0)) == 1
+
+
+def test_a_lease_that_one_listing_misses_still_counts() -> None:
+    """It may have been renamed while the folder was read."""
+    membership = member()
+    refresh(membership, 123.0, "other.7.60.lease")
+    assert counted(refresh(membership, 140.0)) == 2
+    assert counted(refresh(membership, 160.0)) == 2
+    assert counted(refresh(membership, 171.0)) == 1
+
+
+def test_a_task_that_stalled_forgets_what_it_knew_of_the_others() -> None:
+    membership = member()
+    refresh(membership, 123.0, "other.7.60.lease", "another.7.60.lease")
+    refresh(membership, 500.0, "other.99.60.lease")
+    assert counted(refresh(membership, 514.0, "other.99.60.lease")) == 3
+
+
+def test_a_task_that_left_counts_for_as_long_as_its_file_says() -> None:
+    membership = member()
+    refresh(membership, 123.0, "other.7.60.lease")
+    assert counted(refresh(membership, 126.0, "other.4000.60.left")) == 2
+    assert counted(refresh(membership, 129.0, "other.4000.60.left", "other.7.60.lease")) == 2
+    assert counted(refresh(membership, 132.0, "other.4000.60.left")) == 1
+    assert counted(refresh(membership, 135.0)) == 1
+
+
+def test_a_task_that_left_with_nothing_in_use_does_not_count_any_more() -> None:
+    membership = member()
+    refresh(membership, 123.0, "other.7.60.lease")
+    assert counted(refresh(membership, 126.0, "other.0.60.left")) == 1
+
+
+def test_only_leases_that_no_task_needs_any_more_are_obsolete() -> None:
+    membership = member()
+    names = ("dead.7.60.lease", "left.0.60.left", "me.0.60.lease")
+    first = refresh(membership, 123.0, *names)
+    assert first and [lease.name for lease in first.obsolete] == ["me.0.60.lease"]
+    names = names[:2]
+    for began in range(126, 214, 3):
+        permit = refresh(membership, began, *names, f"alive.{began}.60.lease")
+        assert permit and permit.obsolete == ()
+    permit = refresh(membership, 214.0, *names, "alive.1000.60.lease")
+    assert permit and [lease.name for lease in permit.obsolete] == list(names)
+
+
+def test_the_lowest_quota_that_counts_is_shared() -> None:
+    membership = member(quota=60)
+    permit = refresh(membership, 123.0, "other.7.20.lease", "third.0.10.left")
+    assert permit and (permit.share, permit.count) == (10, 2)
+
+
+def test_more_tasks_than_requests_a_minute_leave_some_without_a_share() -> None:
+    membership = member(quota=2)
+    permit = refresh(membership, 123.0, "a.1.2.lease", "b.1.2.lease")
+    assert permit and (permit.share, permit.count) == (0, 3)
