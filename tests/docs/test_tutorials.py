@@ -1,6 +1,8 @@
 """What the documentation tells a reader to type, typed: the tutorial, the README, the examples."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -183,3 +185,29 @@ def test_the_reference_has_every_table_and_column_of_a_database(labeled: Reader)
                 documented |= dict(zip(columns, each, strict=True))
         described = {str(name): kind for name, kind, *_ in labeled.query(f"DESCRIBE {table}")}
         assert documented == {n: kind for n, kind in described.items() if n not in labels}
+
+
+DOCUMENTS = {
+    "submit": "--config configs/quickstart.yaml --dry-run",
+    "status": "",
+    "resubmit": "--dry-run",
+    "gather": "",
+    "cancel": "",
+    "logs": "0",
+    "audit": "--config configs/quickstart.yaml",
+    "compare": "valence trial --resamples 10",
+}
+
+
+def test_the_reference_names_the_keys_of_every_json_document(labeled: Reader) -> None:
+    pytest.importorskip("scipy")
+    labeled.type("hpc submit --config configs/quickstart.yaml --set name=trial --limit 100")
+    page = read("docs/reference/commands.md").text
+    for verb, arguments in DOCUMENTS.items():
+        section = page.split(f"\n## {verb}\n")[1].split("\n## ")[0].partition("`--json`:")[2]
+        first_cells = re.findall(r"^\| (`.+?) \|", section.split("\n### ")[0], re.MULTILINE)
+        sentence = section.split("\n")[0].partition("; with")[0]
+        sentence = re.sub(r"`shards`, a list with one object per shard: .*", "`shards`", sentence)
+        documented = re.findall(r"`(\w+)`", " ".join(first_cells) or sentence)
+        document = json.loads(labeled.type(f"hpc {verb} {arguments} --json"))
+        assert set(documented) == document.keys(), verb
