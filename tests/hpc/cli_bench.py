@@ -1,4 +1,4 @@
-"""A user's working folder on one machine: a backlog, a configuration, the verbs as processes."""
+"""A user's working folder on one machine: a backlog, a configuration, and the verbs."""
 
 import json
 import os
@@ -15,19 +15,23 @@ import yaml
 from hpc.reconcile import run_status
 from hpc.run import run_folder
 from hpc.run.model import Run
+from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders, scripted_classifier
 from tests.pipeline.backlog.source_files import json_lines_file
 from tests.pipeline.run_builders import SourcePost
 
 ROOT = Path(__file__).parents[2]
 STAMP = "%Y-%m-%d-%H:%M:%S"
-Done = subprocess.CompletedProcess[str]
+CLASSIFIERS = """[pipeline.classifiers]
+scripted = tests.hpc.scripted_tasks:Told
+unpaced_perspective = tests.pipeline.classifiers.perspective.unpaced:UnpacedPerspective
+"""
 Process = subprocess.Popen[str]
 
 
 class Bench:
-    """`backlog` and `config` write what a user has; `hpc` and `start` run a verb there; `tell` says
-    what a shard's first lives do."""
+    """`backlog` and `config` write what a user has; `hpc` runs a verb there, in this process;
+    `start` and `hpc_process` start it as a process; `tell` says what a shard's first lives do."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,10 +39,14 @@ class Bench:
         self.words.mkdir()
         self.path = folder / "run.yaml"
         self.site = scripted_classifier.install(folder)
-        entry = "[pipeline.classifiers]\nscripted = tests.hpc.scripted_tasks:Told\n"
-        (self.site / "scripted-1.dist-info" / "entry_points.txt").write_text(entry)
+        entries = self.site / "scripted-1.dist-info" / "entry_points.txt"
+        entries.write_text(CLASSIFIERS)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of verbs, and so of their tasks."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
-        self.env = {**inherited, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, self.site)))}
+        return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, self.site)))}
 
     def backlog(self, rows: Sequence[SourcePost]) -> Path:
         given = [(post.uri, post.text, f"{post.preprocessing_timestamp:{STAMP}}") for post in rows]
@@ -85,7 +93,12 @@ class Bench:
         )
 
     def hpc(self, verb: str, *arguments: object, env: Mapping[str, str] | None = None) -> Done:
-        return ended(self.start(verb, *arguments, env=env))
+        every = {**self.env, **(env or {})}
+        return call_verb(verb, arguments, folder=self.folder, env=every, modules=self.site)
+
+    def hpc_process(self, verb: str, *arguments: object) -> Done:
+        """`hpc`, for what only a process of its own can show."""
+        return ended(self.start(verb, *arguments))
 
     def submit(self, *arguments: object) -> Done:
         return self.hpc("submit", "--config", self.path, *arguments)
@@ -135,8 +148,13 @@ def ended(process: Process, *, within: float = 60.0) -> Done:
 
 def said(done: Done) -> tuple[int, str]:
     """Exit code and stderr, which holds no traceback."""
+    return exit_code(done), done.stderr
+
+
+def exit_code(done: Done) -> int:
+    """Return the exit code of a verb that printed no traceback."""
     assert "Traceback" not in done.stderr + done.stdout, done
-    return done.returncode, done.stderr
+    return done.returncode
 
 
 def uris(count: int, first: int = 0) -> list[str]:

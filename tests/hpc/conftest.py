@@ -1,15 +1,12 @@
-"""A working folder, and verbs within this process for what they refuse: a process takes half a
-second to start."""
+"""A working folder, and the verbs in it."""
 
-import importlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hpc import cli
-from tests.hpc.cli_bench import Bench, Done
+from tests.hpc.cli_bench import Bench
+from tests.hpc.in_process import Done
 
 Here = Callable[..., Done]
 
@@ -20,22 +17,6 @@ def bench(tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def here(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Here]:
+def here(bench: Bench) -> Here:
     """`here(verb, *arguments)` in the working folder; what it printed and its exit code."""
-    monkeypatch.chdir(bench.folder)
-    monkeypatch.syspath_prepend(bench.site)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(verb: str, *arguments: object) -> Done:
-        given = list(map(str, arguments))
-        with pytest.raises(SystemExit) as end:
-            cli.main(importlib.import_module(f"hpc.{verb}").VERB, given)
-        out, err = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Done(given, end.value.code, out, err)
-
-    yield run
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return bench.hpc

@@ -1,4 +1,4 @@
-"""The verbs as a user types them, on a private cluster; a classifier that does as it is told."""
+"""A user's working folder on a private cluster: the verbs, and a scripted classifier."""
 
 import contextlib
 import json
@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
+from tests.hpc.in_process import Done, call_verb
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.programs import environment
 
+ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTED = '''
 import os, pathlib, signal, time
 from pipeline.classifiers.base import Classifier
@@ -91,8 +93,11 @@ class Bench:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted\nVersion: 1\n")
         (info / "entry_points.txt").write_text(
             "[pipeline.classifiers]\nscripted = scripted:Scripted\n"
+            "unpaced_perspective = "
+            "tests.pipeline.classifiers.perspective.unpaced:UnpacedPerspective\n"
         )
-        self.env = environment() | cluster.env | {"PYTHONPATH": str(self._plugins)}
+        python_path = f"{self._plugins}{os.pathsep}{ROOT}"
+        self.env = environment() | cluster.env | {"PYTHONPATH": python_path}
 
     def config(self, source: pathlib.Path, **sections: Mapping[str, Any]) -> pathlib.Path:
         """A configuration for the scripted classifier, sections overruled key by key."""
@@ -107,7 +112,7 @@ class Bench:
                 "time_min": 5,
                 "mem_gb": 0.4,
                 "max_parallel": 4,
-                "grace_seconds": 8,
+                "grace_seconds": 2,
                 "poll_seconds": 0.5,
             },
         }
@@ -128,13 +133,17 @@ class Bench:
             uri for path in self.scripts.glob("asked-*") for uri in path.read_text().splitlines()
         ]
 
-    def hpc(
-        self, verb: str, *arguments: object, env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def hpc(self, verb: str, *arguments: object, env: Mapping[str, str] | None = None) -> Done:
+        """Run a verb in this process. Given `env`, it is a process with that on top of its
+        environment: a `shim` may kill it."""
+        if env is None:
+            return call_verb(
+                verb, arguments, folder=self.folder, env=self.env, modules=self._plugins
+            )
         return subprocess.run(
             [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
             cwd=self.folder,
-            env={**self.env, **(env or {})},
+            env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

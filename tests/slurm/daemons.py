@@ -19,7 +19,7 @@ FIRST_PORT = 10_000
 SLOWNESS = 3
 
 
-def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float = 0.1) -> T:
+def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float = 0.2) -> T:
     """The first true answer of `predicate`; it is asked once at least.
 
     Raises:

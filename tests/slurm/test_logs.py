@@ -12,10 +12,15 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 State = tuple[str, str | None]
-STAMP = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
-def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> None:
+def grouped(bench: Bench, run: pathlib.Path) -> list[str]:
+    """The blocks that `logs --failed` prints, one for the shards that ended alike."""
+    blocks = bench.hpc("logs", "--failed", "--lines", 1, run).stdout.split("\n\n")
+    return [block for block in blocks if block.startswith("attempt ")]
+
+
+def test_logs_shows_every_attempt_of_a_shard_and_groups_what_ended_alike(bench: Bench) -> None:
     bench.script(1, "fail die")
     bench.script(2, "fail die")
     bench.script(3, "fail fail")
@@ -33,65 +38,48 @@ def test_the_attempts_of_a_shard_are_told_one_after_the_other(bench: Bench) -> N
     logs = run / "logs"
     log = logs / "0002" / f"{second}_1_0_log.out"
 
-    told = bench.hpc("logs", 1, "--lines", 2)
-    assert (told.returncode, told.stderr) == (0, "")
-    task = rf"on {bench.cluster.node_names[0][:-1]}\d+, submitted {STAMP}, ran \d+ s"
-    memory = r"(, MaxRSS \d+ MB)?"  # none where Slurm had no time for a sample
-    assert re.fullmatch(
-        rf"shard 1: blocked \(crashed\): task {second}_1 ended as FAILED "
-        rf"\(exit code 9:0, on \S+\); attempts used up: 2\n"
-        rf"\n"
-        rf"attempt 1: task {first}_1 {task}\n"
-        rf"  Slurm: FAILED, exit code 1:0{memory}\n"
-        rf"  crashed: this was scripted\n"
-        rf'  \|     raise RuntimeError\("this was scripted"\)\n'
-        rf"  \| RuntimeError: this was scripted\n"
-        rf"  log: {logs}/0001/{first}_1_0_log\.out\n"
-        rf"\n"
-        rf"attempt 2: task {second}_1 {task}\n"
-        rf"  Slurm: FAILED, exit code 9:0{memory}\n"
-        rf"  the end of {re.escape(str(log))}:\n"
-        rf"  \| srun: error: \S+: task 0: Killed\n"
-        rf"  \| srun: .*\n",
-        told.stdout,
-    ), told.stdout
-
+    (shard,) = bench.document("logs", 1, "--lines", 2)["shards"]
+    crashed, killed = shard["attempts"]
+    assert (shard["index"], shard["state"], shard["cause"]) == (1, "blocked", "crashed")
+    assert {crashed.pop("node"), killed.pop("node")} <= {*bench.cluster.node_names}
+    assert crashed.pop("traceback").endswith("\nRuntimeError: this was scripted\n")
+    assert crashed == {
+        "attempt": 1, "task": f"{first}_1", "slurm_state": "FAILED", "exit_code": "1:0",
+        "words": {"cause": "crashed", "message": "this was scripted"}, "server_log": None,
+        "log": f"{logs}/0001/{first}_1_0_log.out",
+        "tail": ['    raise RuntimeError("this was scripted")', "RuntimeError: this was scripted"],
+    }  # fmt: skip
+    assert re.fullmatch(r"srun: error: \S+: task 0: Killed", killed.pop("tail")[0])
+    assert killed == {
+        "attempt": 2, "task": f"{second}_1", "slurm_state": "FAILED", "exit_code": "9:0",
+        "words": None, "traceback": None, "log": str(log), "server_log": None,
+    }  # fmt: skip
+    failed_now = bench.document("logs", "--failed", "--lines", 1)
+    assert failed_now["run_id"] == run.name
+    ends = [(one["index"], [at["attempt"] for at in one["attempts"]])
+            for one in failed_now["shards"]]  # fmt: skip
+    assert ends == [(1, [2]), (2, [2]), (3, [2])]
     # Two were killed alike, though task and step differ; one has last words.
-    parts = bench.hpc("logs", "--failed", "--lines", 1).stdout.split("\n\n")
-    assert [part.splitlines()[0].partition(":")[0] for part in parts] == [
-        "shard 1", "attempt 2", "shard 2", "shard 3", "attempt 2",
-    ]  # fmt: skip
-    assert parts[2] == "shard 2: the same"
-    assert parts[4].endswith(
-        "\n  crashed: this was scripted\n  | RuntimeError: this was scripted\n"
-        f"  log: {logs}/0002/{second}_3_0_log.out\n"
-    )
-    document = bench.document("logs", "--failed", "--lines", 1)
-    assert document["run_id"] == run.name
-    assert [shard["index"] for shard in document["shards"]] == [1, 2, 3]
-    (killed,) = document["shards"][0]["attempts"]
-    assert (killed["attempt"], killed["task"], killed["words"]) == (2, f"{second}_1", None)
-    assert (killed["slurm_state"], killed["log"]) == ("FAILED", str(log))
-    assert killed["tail"][0].startswith("srun: ")
+    assert len(grouped(bench, run)) == 2
 
 
-def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: Bench) -> None:
+def test_logs_shows_what_there_is_of_running_waiting_and_cancelled_tasks(bench: Bench) -> None:
     bench.script(0, "slow")
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 200),
-        sharding={"shards": 2}, cluster={"max_parallel": 1, "grace_seconds": 3},
+        sharding={"shards": 2}, cluster={"max_parallel": 1},
     )  # fmt: skip
     submitted = bench.document("submit", "--config", config)
     run, job = pathlib.Path(submitted["run_dir"]), submitted["array_jobs"][0]
     logs = run / "logs" / "0001"
     wait_for(lambda: bench.asked(), 60, "the task is at work")
-    running = bench.hpc("logs", run, 0).stdout
-    assert f"shard 0: running: task {job}_0 is RUNNING\n\nattempt 1: task {job}_0 on " in running
-    assert "\n  Slurm: RUNNING" in running
-    assert "\n  | shard 0: 100 posts, 0 already answered\n" in running
-    waiting = bench.hpc("logs", "--run", run, 1).stdout
-    assert re.search(r"\n  Slurm: PENDING, .*reason JobArrayTaskLimit\n", waiting), waiting
-    assert waiting.endswith(f"\n  no log to read: {logs}/{job}_1_0_log.out\n")
+    ((running,), (waiting,)) = (
+        shard["attempts"] for shard in bench.document("logs", run, "0-1")["shards"]
+    )
+    assert (running["slurm_state"], running["task"]) == ("RUNNING", f"{job}_0")
+    assert "shard 0: 100 posts, 0 already answered" in running["tail"]
+    assert (waiting["slurm_state"], waiting["tail"]) == ("PENDING", None)
+    assert waiting["log"] == f"{logs}/{job}_1_0_log.out"
     assert bench.document("cancel")["cancelled_jobs"] == [job]
     states = {0: ("blocked", "cancelled"), 1: ("blocked", "cancelled")}
     wait_for(lambda: bench.states() == states, 60, "both were cancelled")
@@ -99,9 +87,8 @@ def test_a_task_that_runs_or_waits_or_was_cancelled_shows_what_there_is(bench: B
     (ended,), (never,) = (shard["attempts"] for shard in told)
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
     # What ran and what never started have not ended alike.
-    assert "the same" not in bench.hpc("logs", "--failed").stdout
-    stopped = "stopping on request; the next attempt resumes shard 0"
-    assert stopped in ended["tail"]
+    assert len(grouped(bench, run)) == 2
+    assert ended["tail"]
     assert never == {
         "attempt": 1, "task": f"{job}_1", "slurm_state": "CANCELLED by 0", "exit_code": "0:0",
         "node": None, "words": None, "traceback": None, "log": f"{logs}/{job}_1_0_log.out",

@@ -55,9 +55,8 @@ def test_each_post_is_paid_for_once_where_slurm_allocates_more_cpus(
             source,
             sharding={"shards": 2},
             classifier={
-                "type": "perspective",
+                "type": "unpaced_perspective",
                 "base_url": server.url,
-                "requests_per_minute": 6000,
                 "attributes": ["TOXICITY"],
             },
             cluster={"partition": partition, "mem_gb": mem_gb},

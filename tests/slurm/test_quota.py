@@ -15,8 +15,8 @@ from tests.slurm.commands import Bench
 pytestmark = pytest.mark.slurm
 
 KEY = "AIza-distinctive-key-4711"
-QUOTA = 6000
-SIZES = (600, 1800, 6000, 9000)  # of two shards each
+QUOTA = 1500
+SIZES = (150, 450, 1500, 2250)  # of two shards each
 
 
 def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench) -> None:
@@ -33,7 +33,7 @@ def use_one_quota_up(bench: Bench) -> None:
         all_send = time.time() + LeaseTerms().join + 2 * LeaseTerms().refresh
         wait_for(lambda: server.paid > 0, 60, "the first has joined")
         first = time.time()
-        nearly = sum(SIZES) - 200
+        nearly = sum(SIZES) - 50
         wait_for(lambda: server.paid > nearly, 400, "nearly all posts have been sent")
         last = time.time()
         for run in runs:

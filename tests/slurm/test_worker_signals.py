@@ -113,7 +113,7 @@ def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twic
     requeueing: SlurmCluster, at: pathlib.Path
 ) -> None:
     site = Site(requeueing, at)
-    job = site.submit(Resources(time_min=2, mem_gb=0.4, python=PYTHON), requeues=1)
+    job = site.submit(Resources(time_min=1, mem_gb=0.4, python=PYTHON), requeues=1)
     wait_for(site.hangs, 60, "the first life hangs at the seventh post")
     site.goes_on_at_once(job)
     assert site.kept == 6

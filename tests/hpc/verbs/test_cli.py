@@ -9,7 +9,8 @@ import pytest
 
 import pipeline
 from hpc.cli import VERBS
-from tests.hpc.cli_bench import Bench, Done, valence_run
+from tests.hpc.cli_bench import Bench, valence_run
+from tests.hpc.in_process import Done
 
 # Modules that take long to import, and that `hpc --help` does not need.
 HEAVY = ("duckdb", "numpy", "pyarrow", "requests", "rich", "shtab", "yaml")
@@ -166,6 +167,6 @@ def test_without_a_run_a_verb_takes_the_newest_one_under_the_run_root(
 def test_resources_of_nothing_are_rejected(
     bench: Bench, arguments: list[str], problem: str
 ) -> None:
-    done = module(bench, "resubmit", *arguments)
+    done = bench.hpc("resubmit", *arguments)
     assert done.returncode == 2
     assert done.stderr.endswith(f"error: argument {problem}\n")

@@ -11,9 +11,10 @@ import pytest
 
 from hpc.cli import VERBS
 from pipeline.model import Answer
-from tests.hpc.cli_bench import Bench, Done, said
+from tests.hpc.cli_bench import Bench, said
 from tests.hpc.conftest import Here
 from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders
 
 OF_A = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.9, 5: 0.8, 6: 0.7, 7: 0.6, 8: None}
@@ -175,12 +176,13 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Here) -
 
 
 def test_options_are_heeded_and_the_same_seed_gives_the_same_document(
-    folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+    folder: Path, bench: Bench
 ) -> None:
-    monkeypatch.chdir(folder)
-
     def found(*more: object) -> Any:
-        return document(here("compare", "perspective", "llm", "--resamples", 50, "--json", *more))
+        arguments = ("perspective", "llm", "--resamples", 50, "--json", *more)
+        return document(
+            call_verb("compare", arguments, folder=folder, env=bench.env, modules=bench.site)
+        )
 
     plain = found()
     assert found("--database", "labels.duckdb") == plain
@@ -308,7 +310,7 @@ def test_without_scipy_or_scikit_learn_it_says_what_to_install(
     missing = f"raise ModuleNotFoundError(name={package!r})"
     (bench.site / f"{package}.py").write_text(missing)
     database = folder / "labels.duckdb"
-    assert said(bench.hpc("compare", "perspective", "llm", "--database", database)) == (
+    assert said(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
         1,
         f"error: comparing needs scipy and scikit-learn, and {package} is not here: "
         "python -m pip install scipy scikit-learn\n",

@@ -1,7 +1,8 @@
-"""logs on one machine: what matters of every attempt, the newest last."""
+"""What `logs` prints: every attempt of a shard, the newest last. The module of its words."""
 
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -22,9 +23,10 @@ def said_here(done: Done) -> str:
     return STAMP.sub("WHEN\n", done.stdout)
 
 
-@pytest.fixture
-def ended(bench: Bench) -> Path:
-    """Shard 0 is done, 1 and 3 failed alike, 2 was killed and then refused."""
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that `blocked_run` is a copy of."""
+    bench = Bench(tmp_path_factory.mktemp("original"))
     bench.config(posts=8, sharding={"shards": 4}, retry={"max_attempts": 2})
     for shard, words in {1: "fail fail", 2: "die sulk", 3: "fail fail"}.items():
         bench.tell(shard, words)
@@ -33,7 +35,13 @@ def ended(bench: Bench) -> Path:
     return run
 
 
-def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
+@pytest.fixture
+def blocked_run(bench: Bench, original: Path) -> Path:
+    """A run whose shard 0 is done, 1 and 3 failed alike, 2 was killed and then refused."""
+    return Path(shutil.copytree(original, bench.folder / "runs" / original.name))
+
+
+def test_every_attempt_is_told_the_newest_last(blocked_run: Path, here: Here) -> None:
     done = here("logs", "1-2", "--lines", 2)
     assert said_here(done) == (
         "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
@@ -43,20 +51,20 @@ def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
         "  crashed: this was scripted\n"
         '  |     raise RuntimeError("this was scripted")\n'
         "  | RuntimeError: this was scripted\n"
-        f"  log: {ended}/logs/0001/00001.log\n"
+        f"  log: {blocked_run}/logs/0001/00001.log\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         '  |     raise RuntimeError("this was scripted")\n'
         "  | RuntimeError: this was scripted\n"
-        f"  log: {ended}/logs/0002/00001.log\n"
+        f"  log: {blocked_run}/logs/0002/00001.log\n"
         "\n"
         "shard 2: blocked (refused): no more of this one\n"
         "\n"
         "attempt 1: local process, submitted WHEN\n"
         "  process: killed by SIGKILL, exit code -9\n"
-        f"  the end of {ended}/logs/0001/00002.log:\n"
+        f"  the end of {blocked_run}/logs/0001/00002.log:\n"
         "  | shard 2: 2 posts, 0 already answered\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
@@ -64,11 +72,13 @@ def test_every_attempt_is_told_the_newest_last(ended: Path, here: Here) -> None:
         "  refused: no more of this one\n"
         '  |     raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)\n'
         "  | pipeline.errors.TaskError: no more of this one\n"
-        f"  log: {ended}/logs/0002/00002.log\n"
+        f"  log: {blocked_run}/logs/0002/00002.log\n"
     )
 
 
-def test_failed_shows_the_last_attempt_and_what_is_alike_once(ended: Path, here: Here) -> None:
+def test_failed_shows_the_last_attempt_and_what_is_alike_once(
+    blocked_run: Path, here: Here
+) -> None:
     assert said_here(here("logs", "--failed", "--lines", 1)) == (
         "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
         "\n"
@@ -76,7 +86,7 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(ended: Path, here:
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         "  | RuntimeError: this was scripted\n"
-        f"  log: {ended}/logs/0002/00001.log\n"
+        f"  log: {blocked_run}/logs/0002/00001.log\n"
         "\n"
         "shard 3: the same\n"
         "\n"
@@ -86,11 +96,11 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(ended: Path, here:
         "  process: failed, exit code 1\n"
         "  refused: no more of this one\n"
         "  | pipeline.errors.TaskError: no more of this one\n"
-        f"  log: {ended}/logs/0002/00002.log\n"
+        f"  log: {blocked_run}/logs/0002/00002.log\n"
     )
 
 
-def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
+def test_what_a_program_reads_of_it(blocked_run: Path, here: Here) -> None:
     done = here("logs", 2, "--lines", 1, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
@@ -105,13 +115,13 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
         "node": None,
         "words": None,
         "traceback": None,
-        "log": f"{ended}/logs/0001/00002.log",
+        "log": f"{blocked_run}/logs/0001/00002.log",
         "server_log": None,
         "tail": ["shard 2: 2 posts, 0 already answered"],
     }
     words = {"cause": "refused", "message": "no more of this one"}
     assert document == {
-        "run_id": ended.name,
+        "run_id": blocked_run.name,
         "shards": [
             {
                 "index": 2,
@@ -126,7 +136,7 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
                         "exit_code": "1",
                         "node": HERE,
                         "words": words,
-                        "log": f"{ended}/logs/0002/00002.log",
+                        "log": f"{blocked_run}/logs/0002/00002.log",
                         "server_log": None,
                         "tail": ["pipeline.errors.TaskError: no more of this one"],
                     },
@@ -140,16 +150,16 @@ def test_what_a_program_reads_of_it(ended: Path, here: Here) -> None:
 
 
 def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
-    ended: Path, here: Here
+    blocked_run: Path, here: Here
 ) -> None:
     head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
     assert said_here(here("logs", 0)) == (
         f"{head}exit code 0\n"
-        f"  the end of {ended}/logs/0001/00000.log:\n"
+        f"  the end of {blocked_run}/logs/0001/00000.log:\n"
         "  | shard 0: 2 posts, 0 already answered\n"
         "  | shard 0: published\n"
     )
-    log = ended / "logs" / "0001" / "00000.log"
+    log = blocked_run / "logs" / "0001" / "00000.log"
     log.write_text("")
     assert said_here(here("logs", 0)) == f"{head}exit code 0\n  nothing in its log: {log}\n"
     log.unlink()
@@ -179,15 +189,15 @@ def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(
     )
 
 
-def test_what_a_task_wrote_does_not_steer_the_terminal(ended: Path, here: Here) -> None:
-    words = path_of(ended, 2, 1)
+def test_what_a_task_wrote_does_not_steer_the_terminal(blocked_run: Path, here: Here) -> None:
+    words = path_of(blocked_run, 2, 1)
     values = json.loads(words.read_text())
     evil = "\x1b[2Jall\nis \u202ewell\x07"
     files.write_json(words, {**values, "message": evil, "traceback": f"{evil}\n"})
     told = said_here(here("logs", 1, "--lines", 1))
     assert told.startswith("shard 1: blocked (crashed): all is well; attempts used up: 2\n")
     assert told.endswith(
-        f"  crashed: all is well\n  | is well\n  log: {ended}/logs/0002/00001.log\n"
+        f"  crashed: all is well\n  | is well\n  log: {blocked_run}/logs/0002/00001.log\n"
     )
     (shard,) = json.loads(here("logs", 1, "--json").stdout)["shards"]
     assert shard["attempts"][1]["words"]["message"] == "all\nis well"

@@ -1,8 +1,23 @@
-"""Whatever a verb prints, one of a thing is one thing."""
+"""The words that verbs print about a run: the only module that asserts them.
 
+Other families have a module each: configurations in `tests/hpc/run/test_config_messages`, errors
+in `test_endings` and `test_bad_input`, the command line in `test_cli`, `logs` in `test_logs`,
+`audit` in `test_audit`, `compare` in `test_compare`, the status table in `tests/hpc/report`.
+"""
+
+import os
 import re
+import socket
+import sys
+from pathlib import Path
 
-from tests.hpc.cli_bench import Bench, said
+import pytest
+
+from hpc.run import run_folder
+from pipeline.run_files.manifest import output_path
+from tests.hpc.cli_bench import Bench, ended, exit_code, said, valence_run
+from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.processes import started, tasks_of
 from tests.pipeline import run_builders
 
 SEVERAL_OF_ONE = re.compile(
@@ -10,7 +25,7 @@ SEVERAL_OF_ONE = re.compile(
 )
 
 
-def test_of_one_post_every_verb_speaks_in_the_singular(bench: Bench) -> None:
+def test_every_verb_uses_the_singular_for_one_post(bench: Bench) -> None:
     bench.config(sharding={"shards": 1}, cluster={"max_parallel": 1})
     bench.backlog([*run_builders.posts(1), *run_builders.posts(1)])
     plan = bench.submit("--dry-run")
@@ -19,13 +34,237 @@ def test_of_one_post_every_verb_speaks_in_the_singular(bench: Bench) -> None:
         "0 left out by --limit, 1 to label",
         "1 shard of 1 post at most, 1 array, 1 task at once",
     ]
-    told = [plan, bench.submit()]
-    told += [bench.hpc(verb) for verb in ("status", "cancel", "gather", "supervise", "resubmit")]
-    told.append(bench.hpc("audit", "--config", bench.path))
+    printed = [plan, bench.submit()]
+    printed += [bench.hpc(verb) for verb in ("status", "cancel", "gather", "supervise", "resubmit")]
+    printed.append(bench.hpc("audit", "--config", bench.path))
     (run,) = bench.runs()
-    for done in told:
+    for done in printed:
         assert said(done) == (0, "")
         assert not SEVERAL_OF_ONE.search(done.stdout), done.stdout
     assert not SEVERAL_OF_ONE.search((run / "logs/0001/00000.log").read_text())
-    assert "gathered 1 shard: 0 rows before, 1 added, 1 after\n" in told[1].stdout
-    assert "1 of 1 shard done, 1 post\n" in told[1].stdout
+    assert "gathered 1 shard: 0 rows before, 1 added, 1 after\n" in printed[1].stdout
+    assert "1 of 1 shard done, 1 post\n" in printed[1].stdout
+
+
+def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
+    bench.config(posts=6, sharding={"shards": 3}, retry={"max_attempts": 2})
+    bench.tell(1, "fail fail")
+    submit = bench.submit()
+    (run,) = bench.runs()
+    table = (
+        f"run {run.name}: blocked\n"
+        "\n"
+        "  STATE    CAUSE    SHARDS  INDICES\n"
+        "  done                   2  0,2\n"
+        "  blocked  crashed       1  1\n"
+        "\n"
+        "4 of 6 posts done (66 %)\n"
+        "\n"
+        "  shard 1: this was scripted; attempts used up: 2\n"
+    )
+    assert said(submit) == (1, "")
+    progress = re.compile(r"^\d of 3 shards done, \d posts\n", re.MULTILINE)  # by the clock
+    assert progress.search(submit.stdout)
+    assert progress.sub("", submit.stdout).startswith(
+        f"{bench.folder}/posts.jsonl: 6 rows: 0 copies of a uri, 0 labelled or in an unfinished "
+        "run, 0 left out by --limit, 6 to label\n"
+        "3 shards of 2 posts at most, 1 array, 2 tasks at once\n"
+        f"run {run}\n"
+        "attempt 1: 3 shards on this machine, indices 0-2, 2 at once\n"
+        "gathered 2 shards: 0 rows before, 4 added, 4 after\n"
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted\n"
+        "attempt 2: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
+        "gathered 0 shards: 4 rows before, 0 added, 4 after\n"
+        f"{table}"
+        f"{bench.folder}/labels.duckdb, table labels_test:\n"
+        "  4 posts: 4 labelled\n"
+    ), submit.stdout
+    assert submit.stdout.endswith(f"\nnext: python -m hpc.resubmit --force {run}\n")
+    assert bench.hpc("status").stdout == f"{table}\nnext: python -m hpc.resubmit --force {run}\n"
+    assert bench.hpc("resubmit").stdout == (
+        f"no shard of run {run.name} is failed: nothing to submit again\n"
+        f"next: python -m hpc.resubmit --force {run}\n"
+    )
+    assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
+        "would submit attempt 3: 1 shard, index 1, 1 at once (crashed: the same again)\n"
+    )
+    assert bench.hpc("resubmit", "--force").stdout == (
+        "trying 1 shard again, crashed: the same again; shard 1: this was scripted; attempts used "
+        "up: 2\n"
+        "attempt 3: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
+        f"run {run.name}: complete\n"
+        "\n"
+        "  STATE  CAUSE  SHARDS  INDICES\n"
+        "  done               3  0-2\n"
+        "\n"
+        "6 of 6 posts done (100 %)\n"
+        "\n"
+        f"next: python -m hpc.gather {run}\n"
+    )
+    assert bench.hpc("gather").returncode == 0
+    assert bench.submit().stdout.endswith("nothing to label under the name test\n")
+
+
+def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: Bench) -> None:
+    run = valence_run(bench.folder, 4)
+    run_builders.publish_shard(run.folder, run.manifest, 0)
+    assert bench.hpc("gather").returncode == 0
+    assert bench.hpc("status").stdout.splitlines()[-1] == (
+        f"next: python -m hpc.supervise {run.folder}"
+    )
+    run_builders.publish_shard(run.folder, run.manifest, 1)
+    gather = f"next: python -m hpc.gather {run.folder}"
+    nothing = f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb"
+    assert bench.hpc("status").stdout.splitlines()[-1] == gather
+    assert bench.hpc("gather").returncode == 0
+    assert bench.hpc("status").stdout.splitlines()[-1] == nothing
+    assert bench.hpc("resubmit").stdout.splitlines()[-1] == nothing
+    # An output that was made again since is one that the database does not have.
+    output_path(run.folder, 1).unlink()
+    run_builders.publish_shard(run.folder, run.manifest, 1, attempt=2)
+    assert bench.hpc("status").stdout.splitlines()[-1] == gather
+
+
+@pytest.mark.parametrize(
+    ("indices", "code", "message"),
+    [
+        ("0", 1, "shard 0 is done: delete outputs/00000.parquet to have it done again"),
+        ("5", 1, "there is no shard 5: this run's shards are 0-1"),
+        ("1", 1, "shard 1 is planned (not submitted yet)"),
+        ("x", 2, "--indices: 'x' is no list of indices like 3,7-9"),
+        ("3-1", 2, "--indices: '3-1': 3-1 is no range of indices"),
+        ("", 2, "--indices: '' is no list of indices like 3,7-9"),
+    ],
+)
+def test_resubmit_says_why_it_rejects_a_shard(
+    bench: Bench, indices: str, code: int, message: str
+) -> None:
+    run = valence_run(bench.folder, 4)
+    run_builders.publish_shard(run.folder, run.manifest, 0)
+    assert said(bench.hpc("resubmit", "--indices", indices)) == (code, f"error: {message}\n")
+
+
+def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench: Bench) -> None:
+    bench.config(posts=60, sharding={"shards": 3}, classifier={"seconds": 0.3})
+    driver = started(bench, 2)
+    (run,) = bench.runs()
+    cancelled = bench.hpc("cancel")
+    interrupted = ended(driver)
+    kept = bench.document("status", code=1)["posts_done"]
+    assert said(cancelled) == (0, "")
+    assert cancelled.stdout == (
+        f"told to stop: pid {driver.pid} "
+        f"({sys.executable} -m hpc.submit --config {bench.path})\n"
+        "cancelled on this machine: 2 tasks ran, 1 waited\n"
+        f"kept: 0 of 3 shards done (0 posts), {kept} posts in checkpoint parts\n"
+        f"go on with: python -m hpc.resubmit {run}\n"
+    )
+    assert exit_code(interrupted) == 130
+    assert (
+        "telling 2 tasks to stop, which takes up to 30 s: what is answered is kept; Ctrl-C again "
+        "leaves at once, and the rest stops by itself\n"
+    ) in interrupted.stdout
+    shards = bench.document("status", code=1)["shards"]
+    assert shards[2]["message"] == "attempt 1 ended as never started"
+    bench.hurry()
+    assert (
+        f"run {run} was left unfinished: going on with it, as it was configured then\n"
+    ) in bench.submit().stdout
+
+
+def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> None:
+    run = valence_run(bench.folder, 4)
+    nothing = f"no task of run {run.run_id} is alive: nothing to cancel\n"
+    assert bench.hpc("cancel").stdout == (
+        f"{nothing}"
+        "kept: 0 of 2 shards done (0 posts), 0 posts in checkpoint parts\n"
+        f"go on with: python -m hpc.supervise {run.folder}\n"
+    )
+    for shard in (0, 1):
+        run_builders.publish_shard(run.folder, run.manifest, shard)
+    assert bench.hpc("gather").returncode == 0
+    assert bench.hpc("cancel").stdout == (
+        f"{nothing}"
+        "kept: 2 of 2 shards done (4 posts), 0 posts in checkpoint parts\n"
+        f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb\n"
+    )
+
+
+def test_cancel_says_where_to_type_it_if_another_machine_runs_the_tasks(bench: Bench) -> None:
+    run = valence_run(bench.folder, 4)
+    with run_folder.locked(run.folder, "", noted=False):
+        (run.folder / run_folder.LOCK).write_text("4711 login2 99\n")
+        assert said(bench.hpc("cancel")) == (
+            1,
+            f"error: run {run.run_id} is worked on by pid 4711 on login2: type there: "
+            f"python -m hpc.cancel {run.folder}\n",
+        )
+
+
+def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> None:
+    bench.config(posts=60, sharding={"shards": 1}, classifier={"seconds": 0.3})
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    driver.kill()
+    ended(driver)
+    locked = (
+        f"run {run.name} is in the hands of another process (submit, resubmit or supervise, or "
+        "tasks of the local executor): wait for it, or end it\n"
+    )
+    for verb in ("supervise", "resubmit"):
+        assert said(bench.hpc(verb)) == (1, f"error: {locked}")
+    submitted = bench.submit()
+    assert said(submitted) == (3, "")
+    assert submitted.stdout.startswith(locked)
+    assert submitted.stdout.endswith(
+        f"nothing to label under the name test\nnext: python -m hpc.status {run}\n"
+    )
+    (task,) = tasks_of(bench.folder)
+    cancelled = bench.hpc("cancel").stdout.splitlines()
+    assert cancelled[0].startswith(f"told to stop: pid {task} (")
+    assert cancelled[1] == "cancelled on this machine: 1 task ran, 0 waited"
+
+
+def test_a_second_submit_is_told_who_plans(bench: Bench) -> None:
+    bench.config(posts=6)
+    root = bench.folder / "runs"
+    with run_folder.locked(root, "nobody else is here"):
+        assert said(bench.submit()) == (
+            1,
+            f"error: another submit is planning under {root}: wait for it "
+            f"(pid {os.getpid()} on {socket.gethostname()})\n",
+        )
+
+
+def test_a_superseded_run_stays_unfinished(bench: Bench) -> None:
+    bench.config(posts=4, retry={"max_attempts": 1})
+    bench.tell(1, "fail")
+    assert exit_code(bench.submit()) == 1
+    (old,) = bench.runs()
+    bench.config(classifier={"seconds": 0.001})
+    stays = f"run {old} was left unfinished, and stays so: "
+    assert stays in bench.submit("--supersede").stdout
+
+
+def test_a_plan_counts_the_posts_without_a_label_under_the_other_name(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    storage = {
+        "run_root": str(tmp_path / "runs"), "database": str(tmp_path / "labels.duckdb"),
+    }  # fmt: skip
+    valence = {"type": "valence"}
+    four = f"uri > '{run_builders.uri(4)}'"
+    lab.bench.config(name="other", classifier=valence, backlog={"where": four}, storage=storage)
+    lab.arrive(*(post(number, number) for number in range(1, 9)))
+    run, _ = lab.submit()
+    assert run
+    lab.finish(run)
+    lab.bench.config(classifier=valence, storage=storage)
+    plan = lab.bench.submit("--only-labelled-by", "other", "--dry-run")
+    assert said(plan) == (0, "")
+    assert plan.stdout == (
+        "dry run: nothing is submitted, nothing is written\n"
+        "the watermark stays where it is: a plain submit goes on from there and takes the rest\n"
+        f"{tmp_path}/posts.jsonl: 8 rows: 4 without a label under other, 0 copies of "
+        "a uri, 0 labelled or in an unfinished run, 0 left out by --limit, 4 to label\n"
+        "2 shards of 2 posts at most, 1 array, 2 tasks at once\n"
+    )

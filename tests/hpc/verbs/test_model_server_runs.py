@@ -4,8 +4,6 @@ from pathlib import Path
 
 from hpc.run.model import State
 from tests.hpc.cli_bench import Bench, said
-from tests.hpc.conftest import Here
-from tests.hpc.verbs.test_logs import HERE, said_here
 from tests.pipeline.classifiers.llm.server import engines
 from tests.servers.engine_program import OUT_OF_MEMORY
 
@@ -36,28 +34,16 @@ def test_two_tasks_at_once_with_a_server_each(bench: Bench) -> None:
     assert engines.alive(bench.folder / "engine") == []
 
 
-def test_logs_shows_what_the_server_said_last_and_what_is_alike_once(
-    bench: Bench, here: Here
-) -> None:
-    configured(bench, *["memory"] * 9, retry={"max_attempts": 1})
+def test_logs_shows_the_end_of_the_servers_log(bench: Bench) -> None:
+    configured(bench, *["memory"] * 9, sharding={"shards": 1}, retry={"max_attempts": 1})
     assert said(bench.submit()) == (1, "")
     (run,) = bench.runs()
-    message = (
-        f"the server ended with exit code 1 while it started: {OUT_OF_MEMORY} (the GPU's memory: a "
-        "smaller model, context or batch, or a larger GPU)"
-    )
-    assert said_here(here("logs", "--failed", "--lines", 4)) == (
-        f"shard 0: {State.BLOCKED} (out_of_memory): {message}; attempts used up: 1\n"
-        "\n"
-        f"attempt 1: local process on {HERE}, submitted WHEN\n"
-        "  process: failed, exit code 1\n"
-        f"  out_of_memory: {message}\n"
-        f"  | the end of {run}/logs/0001/00000_server.log:\n"
-        "  | | this start: memory\n"
-        f"  | | {OUT_OF_MEMORY}\n"
-        "  | | RuntimeError: Engine core failed\n"
-        f"  log: {run}/logs/0001/00000.log\n"
-        f"  its server's log: {run}/logs/0001/00000_server.log\n"
-        "\n"
-        "shard 1: the same\n"
-    )
+    (shard,) = bench.document("logs", "--failed", "--lines", 3)["shards"]
+    (attempt,) = shard["attempts"]
+    assert (shard["state"], shard["cause"]) == (State.BLOCKED, "out_of_memory")
+    assert OUT_OF_MEMORY in attempt["words"]["message"]
+    assert attempt["log"] == f"{run}/logs/0001/00000.log"
+    assert attempt["server_log"] == f"{run}/logs/0001/00000_server.log"
+    assert attempt["tail"] == [
+        "| this start: memory", f"| {OUT_OF_MEMORY}", "| RuntimeError: Engine core failed",
+    ]  # fmt: skip
