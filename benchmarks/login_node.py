@@ -40,12 +40,12 @@ storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 PLAN = """
 import sys
 from pathlib import Path
-from hpc.planning.create_run import make_run
+from hpc.planning.create_run import create_run
 from hpc.executors.slurm.client import Slurm
 from hpc.planning.run_spec import Selection, validate
 from pipeline.config import run_config
 config = run_config.load(Path(sys.argv[1]))
-make_run(validate(config, Slurm()), (Path.cwd(),), Selection(), "")
+create_run(validate(config, Slurm()), Selection(), (Path.cwd(),), "")
 """
 
 

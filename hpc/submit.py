@@ -10,7 +10,7 @@ from hpc import cli
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.planning import discard, estimate, resume
-from hpc.planning.create_run import RunDraft, dry_run, make_run
+from hpc.planning.create_run import RunDraft, create_run, draft_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
@@ -78,7 +78,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     if given.dry_run:
         say("dry run: nothing is submitted, nothing is written")
         scope = replace(scope, without=discard.find_discardable(agreed, say))
-        draft = dry_run(agreed, folders, scope)
+        draft = draft_run(agreed, scope, folders)
         _tell_plan(agreed, draft, scope, say)
         return 0, _document(agreed, draft, None, dry_run=True)
     slurm = None if agreed.is_local else Slurm()
@@ -89,7 +89,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
             discard.discard_runs(agreed, say)
             taken, elsewhere = resume.resume_runs(agreed, slurm, held, say)
-            run, draft = make_run(agreed, folders, scope, _given(given.config, overrides))
+            run, draft = create_run(agreed, scope, folders, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:
                 runs = taken
@@ -144,8 +144,8 @@ def _register(run: Run, say: Say) -> None:
 
 def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> None:
     counts, sizes = draft.counts, draft.sizes
-    if draft.note:
-        say(draft.note)
+    for note in draft.notes:
+        say(note)
     if draft.since:
         say(f"posts preprocessed since the watermark, {draft.since:%Y-%m-%d %H:%M:%S}")
     outside = ""

@@ -1,8 +1,7 @@
-"""Published outputs into DuckDB: one transaction a shard, any number of times, and counts that add
-up."""
+"""Copy published outputs into DuckDB: one transaction per shard, safe to repeat, counts checked."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,23 +18,28 @@ from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 
-# Outputs are looked for in the labels' table so many rows at a time: one pass for many shards.
+# One pass over the labels' table looks for the posts of this many output rows at a time.
 BATCH_ROWS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gathered:
-    """`rows_before + rows_added == rows_after`, checked; the rows of a redone shard replace its
-    former ones and add nothing. `rejected` holds a line an output that was left out; `set_aside`
-    counts those that are no output any more."""
+    """What one gathering did. `rows_before + rows_added == rows_after` has been checked.
+
+    The rows of a shard that was labelled again replace its former ones and add nothing.
+    """
 
     rows_before: int
     rows_added: int
     rows_after: int
     unlabelable: int
+    """Gathered rows without a label."""
     already_present: int
+    """Posts that another run has labelled already; their rows stay."""
     rejected: tuple[str, ...]
+    """A message for each output or run that was left out."""
     set_aside: int
+    """How many damaged outputs were renamed, so that their shards are labelled again."""
     shards: int
 
 
@@ -46,73 +50,94 @@ class _Output:
     labels: pa.Table
 
 
+@dataclass(kw_only=True, slots=True)
+class _Progress:
+    """Counts while outputs are gathered."""
+
+    added: int = 0
+    unlabelable: int = 0
+    already_present: int = 0
+    shards: int = 0
+    set_aside: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
 def gather(
     run: Run,
     observation: Observation,
-    judged: Sequence[Judgement],
+    judgements: Sequence[Judgement],
     *,
     database: Path | None = None,
 ) -> Gathered:
-    """Brings in what is published and not there yet, and the run's history as it is now known; into
-    the run's database, or another.
+    """Copy the outputs that are not in the database yet, and bring the run's history up to date.
 
-    Raises BusyError where another process keeps the database, RunError where the counts do not
-    add up or a column's type has changed.
+    Args:
+        run: the run to gather.
+        observation: what its folder and its executor say.
+        judgements: what follows for each shard.
+        database: another database than the run's.
+
+    Raises:
+        BusyError: another process holds the database.
+        RunError: the counts do not add up, or a column's type has changed.
     """
     name = run.manifest.name
     path = database or Path(run.manifest.database)
-    with duckdb_file.opened(path) as opened:
-        todo = _not_gathered(opened, run, observation)
-        rejected = [
+    progress = _Progress()
+    with duckdb_file.opened(path) as connection:
+        progress.rejected += [
             f"{_path(run, shard.index)}: left out: {shard.output.problem}"
             for shard in observation.shards
             if shard.output.problem
         ]
-        before = label_tables.count(opened, name)
-        added = unlabelable = present = shards = 0
-        for batch in _batches(_read(run, todo, rejected)):
-            for one, removed, inserted in _bring_in(opened, run, batch):
-                added += inserted - removed
-                present += one.labels.num_rows - inserted
-                unlabelable += pc.sum(pc.invert(one.labels["was_successfully_labeled"])).as_py()
-                shards += 1
-        after = label_tables.count(opened, name)
-        if before + added != after:
+        before = label_tables.count(connection, name)
+        shards = [index for index, _ in _not_gathered(connection, run, observation)]
+        for batch in _batches(_read_outputs(run, shards, progress)):
+            _insert(connection, run, batch, progress)
+        after = label_tables.count(connection, name)
+        if before + progress.added != after:
             raise RunError(
-                f"{path}: {before} rows before, {added} added, but {after} after: "
+                f"{path}: {before} rows before, {progress.added} added, but {after} after: "
                 "something else wrote to it meanwhile; gather again and compare"
             )
-        rejected += _register_others(opened, run)
-        _write_history(opened, run, observation, judged)
+        progress.rejected += _register_others(connection, run)
+        _write_history(connection, run, observation, judgements)
     return Gathered(
         rows_before=before,
-        rows_added=added,
+        rows_added=progress.added,
         rows_after=after,
-        unlabelable=unlabelable,
-        already_present=present,
-        rejected=tuple(rejected),
-        set_aside=sum("set aside" in line for line in rejected),
-        shards=shards,
+        unlabelable=progress.unlabelable,
+        already_present=progress.already_present,
+        rejected=tuple(progress.rejected),
+        set_aside=progress.set_aside,
+        shards=progress.shards,
     )
 
 
-def _read(run: Run, todo: list[tuple[int, str]], rejected: list[str]) -> Iterator[_Output]:
-    """The outputs, every page verified. A damaged one is set aside: its shard is to be redone."""
-    for index, _ in todo:
+def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[_Output]:
+    """Yield the outputs, with every page verified.
+
+    A damaged output is renamed, so that its shard is labelled again.
+    """
+    for index in shards:
         verdict, labels = output.read(run.folder, run.manifest, index)
         if labels is not None and verdict.publication:
             yield _Output(index, verdict.publication, labels)
         elif verdict.problem and output.verify(run.folder, run.manifest, index).verified:
-            aside = outputs.quarantine(run, index)
-            rejected.append(f"{_path(run, index)}: {verdict.problem}: set aside as {aside.name}")
+            renamed = outputs.quarantine(run, index)
+            progress.set_aside += 1
+            progress.rejected.append(
+                f"{_path(run, index)}: {verdict.problem}: set aside as {renamed.name}"
+            )
         else:
-            rejected.append(f"{_path(run, index)}: left out: {verdict.problem or 'it is gone'}")
+            problem = verdict.problem or "it does not exist any more"
+            progress.rejected.append(f"{_path(run, index)}: left out: {problem}")
 
 
-def _batches(found: Iterator[_Output]) -> Iterator[list[_Output]]:
+def _batches(gathered: Iterable[_Output]) -> Iterator[list[_Output]]:
     batch: list[_Output] = []
-    for one in found:
-        batch.append(one)
+    for shard_output in gathered:
+        batch.append(shard_output)
         if sum(each.labels.num_rows for each in batch) >= BATCH_ROWS:
             yield batch
             batch = []
@@ -120,50 +145,56 @@ def _batches(found: Iterator[_Output]) -> Iterator[list[_Output]]:
         yield batch
 
 
-def _bring_in(
-    database: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output]
-) -> Iterator[tuple[_Output, int, int]]:
+def _insert(
+    connection: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output], progress: _Progress
+) -> None:
     name = run.manifest.name
-    # All of them: a run that was under way while its program was updated has two kinds.
-    for schema in dict.fromkeys(one.labels.schema.remove_metadata() for one in batch):
-        label_tables.ensure_labels(database, name, schema)
+    # Each schema: a run that was under way while its program was updated has two of them.
+    for schema in dict.fromkeys(each.labels.schema.remove_metadata() for each in batch):
+        label_tables.ensure_labels(connection, name, schema)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
-    labels = [one.labels for one in batch]
-    present = label_tables.overlap(database, name, run.run_id, labels, outdated=outdated)
-    for one in batch:
-        row = shard_row(run, one.index, one.publication, datetime.now(UTC))
+    labels = [each.labels for each in batch]
+    present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
+    for each in batch:
+        row = shard_row(run, each.index, each.publication, datetime.now(UTC))
         removed, inserted = label_tables.replace_shard(
-            database, name, one.labels, shard=row, present=present, outdated=outdated
+            connection, name, each.labels, shard=row, present=present, outdated=outdated
         )
-        yield one, removed, inserted
+        unlabelable = pc.sum(pc.invert(each.labels["was_successfully_labeled"])).as_py()
+        progress.added += inserted - removed
+        progress.already_present += each.labels.num_rows - inserted
+        progress.unlabelable += unlabelable
+        progress.shards += 1
 
 
 def _write_history(
-    database: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection,
     run: Run,
     observation: Observation,
-    judged: Sequence[Judgement],
+    judgements: Sequence[Judgement],
 ) -> None:
-    known = history.gathered_shards(database, run.run_id)
+    known = history.gathered_shards(connection, run.run_id)
     history.replace_history(
-        database,
-        run=run_row(run, judged),
+        connection,
+        run=run_row(run, judgements),
         shards=[
             {
-                **shard_row(run, one.index, *known.get(one.index, (None, None))),
-                "state": str(one.state),
-                "cause": str(one.cause) if one.cause else None,
-                "attempts": len(facts.attempts),
+                **shard_row(run, judgement.index, *known.get(judgement.index, (None, None))),
+                "state": str(judgement.state),
+                "cause": str(judgement.cause) if judgement.cause else None,
+                "attempts": len(shard.attempts),
             }
-            for one, facts in zip(judged, observation.shards, strict=True)
+            for judgement, shard in zip(judgements, observation.shards, strict=True)
         ],
         attempts=attempt_rows(run, observation),
     )
 
 
 def is_gathered(run: Run, observation: Observation) -> bool:
-    """Whether the database has every shard as it is published now. False where the database cannot
-    be read at this moment: `gather` says why."""
+    """Return whether the database has every shard as it is published now.
+
+    False if the database cannot be read at this moment; `gather` reports why.
+    """
     database = Path(run.manifest.database)
     if not all(shard.output.verified for shard in observation.shards) or not database.exists():
         return False
@@ -177,7 +208,7 @@ def is_gathered(run: Run, observation: Observation) -> bool:
 def _not_gathered(
     database: duckdb.DuckDBPyConnection, run: Run, observation: Observation
 ) -> list[tuple[int, str]]:
-    """The shards that the database has not as they are published now, with the publications."""
+    """Return index and publication of each output that the database does not have."""
     known = history.gathered_shards(database, run.run_id)
     return [
         (shard.index, shard.output.publication)
@@ -187,16 +218,17 @@ def _not_gathered(
 
 
 def register_run(run: Run) -> None:
-    """Makes a run that was just planned known to the database, so that it holds the watermark back.
+    """Record a new run in the database, so that its posts hold the watermark back.
 
-    Raises BusyError where another process keeps the database; the next `gather` does it then.
+    Raises:
+        BusyError: another process holds the database; the next `gather` records the run then.
     """
     with duckdb_file.opened(Path(run.manifest.database)) as database:
         _register(database, run)
 
 
 def forget_run(run: Run) -> None:
-    """Removes a run in which nothing was paid for, also from the database."""
+    """Delete a run in which nothing was paid for, also from the database."""
     run_folder.remove(run.folder)
     database = Path(run.manifest.database)
     if database.exists():
@@ -205,13 +237,13 @@ def forget_run(run: Run) -> None:
 
 
 def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]:
-    """The runs beside this one; a line for each that cannot be read."""
+    """Record the other runs of the run root; return a message for each that cannot be read."""
     unreadable = []
     for folder in run_folder.all_runs(run.folder.parent):
         try:
             other = run_folder.load(folder)
         except InputError as error:
-            unreadable.append(f"{error}: its posts do not hold the watermark back")
+            unreadable.append(f"{error}: its posts cannot hold the watermark back")
             continue
         if other.manifest.database == run.manifest.database and other.run_id != run.run_id:
             _register(database, other)

@@ -1,4 +1,4 @@
-"""Runs, shards and attempts as rows of the database. Pure."""
+"""Turn a run, its shards and its attempts into rows of the database. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,8 @@ from pipeline.errors import Cause
 Row = dict[str, Any]
 
 
-def run_row(run: Run, judged: Sequence[Judgement]) -> Row:
+def run_row(run: Run, judgements: Sequence[Judgement]) -> Row:
+    """Return a run's row of table `runs`. Times are UTC."""
     manifest = run.manifest
     return {
         "run_id": manifest.run_id,
@@ -21,7 +22,7 @@ def run_row(run: Run, judged: Sequence[Judgement]) -> Row:
         "run_dir": str(run.folder),
         "posts": manifest.posts,
         "shards": len(manifest.shards),
-        "state": str(run_state(judged)),
+        "state": str(run_state(judgements)),
         "config_hash": manifest.config_hash,
         "version": manifest.version,
         "only_labelled_by": manifest.only_labelled_by or None,
@@ -29,7 +30,16 @@ def run_row(run: Run, judged: Sequence[Judgement]) -> Row:
 
 
 def shard_row(run: Run, index: int, publication: str | None, gathered_at: datetime | None) -> Row:
-    """A shard whose output was gathered, unless the caller knows better."""
+    """Return a shard's row of table `shards`, as of a shard that is done.
+
+    The caller replaces state, cause and attempts if it knows more.
+
+    Args:
+        run: the shard's run.
+        index: the shard's index.
+        publication: the publication that was gathered; None if none was.
+        gathered_at: when it was gathered (UTC); None if it was not.
+    """
     shard = run.manifest.shards[index]
     return {
         "run_id": run.run_id,
@@ -46,23 +56,22 @@ def shard_row(run: Run, index: int, publication: str | None, gathered_at: dateti
 
 
 def attempt_rows(run: Run, observation: Observation) -> list[Row]:
-    return [
-        {
-            **_attempt_row(attempt, published=shard.output.verified and attempt is last),
-            "run_id": run.run_id,
-            "shard_index": shard.index,
-        }
-        for shard in observation.shards
-        for last in shard.attempts[-1:]
-        for attempt in shard.attempts
-    ]
+    """Return the rows of table `attempts` for every attempt of a run."""
+    rows = []
+    for shard in observation.shards:
+        for attempt in shard.attempts:
+            is_last = attempt is shard.attempts[-1]
+            row = _attempt_row(attempt, has_published=is_last and shard.output.verified)
+            rows.append({**row, "run_id": run.run_id, "shard_index": shard.index})
+    return rows
 
 
-def _attempt_row(attempt: Attempt, *, published: bool) -> Row:
+def _attempt_row(attempt: Attempt, *, has_published: bool) -> Row:
     record = attempt.record
     cause = why_ended(attempt)[0] if attempt.phase is Phase.ENDED else None
-    # "Completed" says no more than that: where the output is there, nothing is wrong with it.
-    if published and cause is Cause.NO_OUTPUT:
+    # Slurm's "completed" alone does not tell whether there is an output. Where there is one,
+    # nothing went wrong.
+    if has_published and cause is Cause.NO_OUTPUT:
         cause = None
     return {
         "attempt": attempt.number,

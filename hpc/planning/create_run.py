@@ -1,5 +1,8 @@
-"""From a configuration to a frozen run: which posts, in which shards. The caller holds the run
-root's lock; a death leaves a `.planning-` folder, which the next planning clears away."""
+"""Create a run: select its posts and freeze them, with the configuration, in the run's folder.
+
+The caller holds the run root's lock. A process that dies leaves a `.planning-` folder, which the
+next planning deletes.
+"""
 
 import shutil
 import tempfile
@@ -12,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from hpc.planning.exclusions import find_exclusions, labelled_by
+from hpc.planning.exclusions import LABELS, find_exclusions, uris_labelled_under
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.model import Run
@@ -22,7 +25,6 @@ from pipeline.backlog import select, shards, sources
 from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.shards import ShardSizes
-from pipeline.classifiers import base
 from pipeline.database import label_tables
 from pipeline.model import Shard
 from pipeline.run_files import manifest
@@ -30,88 +32,103 @@ from pipeline.run_files.manifest import Manifest
 from pipeline.usage import UsedTokens
 
 README = """\
-One run of batch classification. manifest.json says what it is; shards/ holds its posts, outputs/
-what became of them, logs/ and submissions/ how it went: keep these. work/ holds checkpoint parts
-of shards that are not done, notes/ what its tasks told one another, raw/ the service's responses
-where they are kept, named as the `hpc.publication` in their output's footer. Once
-`python -m hpc.gather` has brought everything into the database, the whole folder may be deleted
-(raw/ with it, which the database has not); to have one shard done again, delete its file in
-outputs/.
+This folder is one run of a batch classification.
+
+manifest.json says what the run is. shards/ holds its posts, outputs/ their labels, logs/ and
+submissions/ how it went: keep these. work/ holds checkpoint parts of shards that are not done,
+notes/ what the run's tasks share with each other. raw/ holds the service's responses, if the
+configuration keeps them; the footer of each output names its file (`hpc.publication`).
+
+To have one shard labelled again, delete its file in outputs/ and run `hpc supervise`. Once
+`hpc gather` has copied all labels into the database, the whole folder may be deleted. Keep raw/ if
+you need the responses: the database does not hold them.
 """
+POSTS_PER_BATCH = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunDraft:
-    """How many posts a run would take, and in which shards. `since` is the watermark (UTC) from
-    which on it looked; None: the whole backlog. `unlabelled_before` counts the rows from before
-    that (to a day) that are more than there are labels: copies, or posts that came late. `paid` is
-    what posts of the same question have used, where that has a price. `note`: what was asked for
-    and is not there."""
+    """How many posts a run would take, and in which shards."""
 
     source: str
     since: datetime | None
+    """The watermark (UTC) that the run starts from; None for the whole backlog."""
     counts: BacklogCounts
     sizes: ShardSizes
     unlabelled_before: int | None = None
+    """How many more rows than labels there are from before the watermark (to a day).
+
+    These are duplicates, or posts that came late. None if counting them would be expensive.
+    """
     paid: UsedTokens | None = None
-    note: str = ""
+    """The tokens that posts with comparable labels have used, if tokens have a price."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: something that was asked for does not exist."""
 
 
-def dry_run(agreed: RunSpec, folders: tuple[Path, ...], scope: Selection) -> RunDraft:
-    """What `make_run` would take; leaves nothing behind."""
+def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) -> RunDraft:
+    """Return what `create_run` would take; leave nothing behind.
+
+    Raises:
+        InputError: the source or the name does not fit, as for `create_run`.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        _staged(agreed, folders, Path(name), scope) as (draft, _),
+        _staged(spec, selection, folders, Path(name)) as (draft, _),
     ):
         return draft
 
 
-def make_run(
-    agreed: RunSpec, folders: tuple[Path, ...], scope: Selection, given: str
+def create_run(
+    spec: RunSpec, selection: Selection, folders: tuple[Path, ...], config_text: str
 ) -> tuple[Run | None, RunDraft]:
-    """Freezes the posts that have no label and are in no unfinished run of the same name.
-
-    No run where there are none. Raises InputError for the source, OSError where the disk is full;
-    then nothing is left behind.
+    """Freeze the selected posts as a new run. Without any there is no run.
 
     Args:
-        given: the configuration's text, kept in the run's folder.
+        spec: the run's configuration.
+        selection: which posts to take.
+        folders: where a relative source may start from.
+        config_text: the configuration as it was given, kept in the run's folder.
+
+    Raises:
+        InputError: the source cannot be read, or the name's labels do not fit.
+        OSError: the disk is full. Nothing is left behind.
     """
-    root = agreed.config.storage.run_root
+    root = spec.config.storage.run_root
     root.mkdir(parents=True, exist_ok=True)
     for abandoned in root.glob(f"{PLANNING}*"):
         shutil.rmtree(abandoned)
     now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%S}-{agreed.config.name}-{uuid.uuid4().hex[:8]}"
+    run_id = f"{now:%Y%m%dT%H%M%S}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
     folder = root / f"{PLANNING}{run_id}"
     folder.mkdir()
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with _staged(agreed, folders, staging, scope) as (draft, connection):
+        with _staged(spec, selection, folders, staging) as (draft, connection):
             if not draft.counts.posts:
                 return None, draft
-            # A reader that is not closed keeps the staging open, and where NFS removes an open
-            # file it leaves another in its place, so that the folder cannot be removed.
-            with select.oldest_first(connection, draft.counts, rows=10_000) as reader:
+            # A reader that is not closed keeps the staging database open. NFS replaces an open
+            # file that is deleted by another one, and then the folder cannot be deleted.
+            with select.oldest_first(connection, draft.counts, POSTS_PER_BATCH) as reader:
                 frozen = shards.write_shards(folder, reader, draft.sizes)
         shutil.rmtree(staging)
-        made = _manifest(agreed, run_id, now, frozen, scope)
+        run_manifest = _manifest(spec, selection, run_id, now, frozen)
         for name in ("outputs", "work", "logs", "submissions"):
             (folder / name).mkdir()
-        files.write_text(folder / "config.yaml", given)
+        files.write_text(folder / "config.yaml", config_text)
         files.write_text(folder / "README", README)
-        manifest.write(folder, made)
+        manifest.write(folder, run_manifest)
         folder.rename(root / run_id)
-        return typed_run(root / run_id, made), draft
+        return typed_run(root / run_id, run_manifest), draft
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _manifest(
-    agreed: RunSpec, run_id: str, now: datetime, frozen: tuple[Shard, ...], scope: Selection
+    spec: RunSpec, selection: Selection, run_id: str, now: datetime, frozen: tuple[Shard, ...]
 ) -> Manifest:
-    config = agreed.config
+    config = spec.config
     return Manifest(
         format=manifest.FORMAT,
         run_id=run_id,
@@ -119,65 +136,64 @@ def _manifest(
         created_at=now.replace(tzinfo=None).isoformat(timespec="seconds"),
         version=__version__,
         database=str(config.storage.database),
-        classifier=agreed.classifier,
-        config_hash=agreed.question.hash,
+        classifier=spec.classifier,
+        config_hash=spec.label_spec.hash,
         min_text_length=config.backlog.min_text_length,
         checkpoint_rows=config.checkpoint.rows,
         checkpoint_seconds=config.checkpoint.seconds,
-        retry=agreed.config.retry.to_json(),
-        cluster=agreed.config.cluster.to_json(),
-        array_size=agreed.array_size,
+        retry=spec.config.retry.to_json(),
+        cluster=spec.config.cluster.to_json(),
+        array_size=spec.array_size,
         shards=frozen,
         commit=git_commit(),
-        replaces=scope.replaces,
-        only_labelled_by=scope.only_labelled_by or "",
+        replaces=selection.replaces,
+        only_labelled_by=selection.only_labelled_by or "",
     )
 
 
 @contextmanager
 def _staged(
-    agreed: RunSpec, folders: tuple[Path, ...], folder: Path, scope: Selection
+    spec: RunSpec, selection: Selection, folders: tuple[Path, ...], folder: Path
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
-    source = sources.find_source(agreed.config.backlog, folders)
+    """Yield a draft, and the staging database in `folder` with its posts."""
+    source = sources.find_source(spec.config.backlog, folders)
     with select.staging(folder) as connection:
-        behind = find_exclusions(
-            agreed.config,
-            connection,
-            agreed.question,
-            replaces=scope.replaces,
-            retry_reason=scope.retry_reason,
-            without=scope.without,
-            columns=base.declared(agreed.classifier),
-        )
-        since = None if scope.is_whole else behind.since
-        other = scope.only_labelled_by
+        exclusions = find_exclusions(spec, selection, connection)
+        since = None if selection.is_whole else exclusions.watermark
+        other = selection.only_labelled_by
         counts = select.stage_posts(
             connection,
             source,
-            exclude=behind.uris,
+            exclude=exclusions.uris,
             since=since,
-            limit=scope.limit,
-            choose_from=labelled_by(agreed.config, connection, other) if other else None,
+            limit=selection.limit,
+            choose_from=uris_labelled_under(other, spec, connection) if other else None,
         )
-        sizes = shards.shard_sizes(counts.posts, agreed.config.sharding)
-        unlabelled = None
-        if since and counts.unread is not None:
-            name = agreed.config.name
-            rows = label_tables.count_before(connection, name, "labelled", day_before(since))
-            unlabelled = max(0, counts.unread - rows)
         draft = RunDraft(
             source=str(source),
             since=since,
             counts=counts,
-            sizes=sizes,
-            unlabelled_before=unlabelled,
-            paid=_paid(agreed, connection),
-            note=behind.note,
+            sizes=shards.shard_sizes(counts.posts, spec.config.sharding),
+            unlabelled_before=_unlabelled_before(spec, since, counts, connection),
+            paid=_paid(spec, connection),
+            notes=exclusions.notes,
         )
         yield draft, connection
 
 
-def _paid(agreed: RunSpec, connection: duckdb.DuckDBPyConnection) -> UsedTokens | None:
-    if not agreed.classifier.get("price"):
+def _unlabelled_before(
+    spec: RunSpec,
+    since: datetime | None,
+    counts: BacklogCounts,
+    connection: duckdb.DuckDBPyConnection,
+) -> int | None:
+    if since is None or counts.unread is None:
         return None
-    return label_tables.paid(connection, agreed.config.name, "labelled", agreed.question.hash)
+    rows = label_tables.count_before(connection, spec.config.name, LABELS, day_before(since))
+    return max(0, counts.unread - rows)
+
+
+def _paid(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> UsedTokens | None:
+    if not spec.classifier.get("price"):
+        return None
+    return label_tables.paid(connection, spec.config.name, LABELS, spec.label_spec.hash)

@@ -1,152 +1,208 @@
-"""What a name has behind it: the posts that a new run leaves out, and since when it looks for
-others; and what another name has labelled."""
+"""Find the posts that a new run leaves out: labelled ones, and those of unfinished runs."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from hpc.planning.fingerprint import LabelSpec, reject_other_fingerprint
+from hpc.planning.fingerprint import reject_other_fingerprint
+from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run import run_folder
 from hpc.run.model import Run
-from hpc.run.run_config import Config
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError
-from pipeline.model import Column
 from pipeline.run_files import manifest
 from pipeline.sql import file_list
 from pipeline.text import did_you_mean
 
+# The labels' database on the planning connection.
+LABELS = "labelled"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exclusions:
-    """`uris` is SQL that yields the posts that have a row, or are in a shard that is not gathered
-    yet; None where there are none. `since` is the watermark (UTC); None: from the beginning. `note`
-    is for the user: what was asked for and is not there."""
+    """Which posts a new run leaves out, and from when on it looks for others."""
 
     uris: str | None
-    since: datetime | None
-    note: str = ""
+    """SQL that yields the uris to leave out; None if there are none."""
+    watermark: datetime | None
+    """Every post planned up to this time (UTC) has a row; None if nothing is certain."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: something that was asked for does not exist."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gathered:
+    """What the labels' database knows about the name's runs."""
+
+    shards: dict[str, set[int]]
+    """The gathered shards of each run, by run id."""
+    watermark: datetime | None
+
+    def missing_from(self, run: Run) -> list[int]:
+        gathered = self.shards.get(run.run_id, set())
+        return [shard.index for shard in run.manifest.shards if shard.index not in gathered]
 
 
 def find_exclusions(
-    config: Config,
-    connection: duckdb.DuckDBPyConnection,
-    question: LabelSpec,
-    *,
-    replaces: str = "",
-    retry_reason: str | None = None,
-    without: frozenset[str] = frozenset(),
-    columns: tuple[Column, ...] = (),
+    spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
 ) -> Exclusions:
-    """Looks into the run root and the database, which stays attached to the planning connection.
+    """Look into the run root and the labels' database, which stays attached to `connection`.
 
     Args:
-        replaces: which rows do not count, because the run is to replace them.
-        retry_reason: of the unlabelable ones, only those of this reason.
-        without: ids of runs that are as good as gone.
-        columns: the new labels', which have to fit the name's table.
+        spec: the new run's configuration.
+        selection: which posts are wanted.
+        connection: the planning database; it gets the labels' one attached as LABELS.
 
-    Raises InputError where the name's labels answer another question, unless they are to be
-    superseded, or where that reason is one misspelt, or the table has a column of another type.
+    Raises:
+        InputError: the name's labels were made with another configuration and are not to be
+            superseded, its table has a column of another type, or the reason to retry is
+            misspelled.
+        BusyError: another process holds the database.
     """
-    database, parts, note = config.storage.database, [], ""
-    gathered: dict[str, set[int]] = {}
-    since = None
-    named = run_folder.named(config.storage.run_root, config.name)
-    named = [run for run in named if run.run_id not in without]
-    there = database.exists()
-    with duckdb_file.opened(database, read_only=True) if there else nullcontext() as labels:
-        if replaces == supersede.OTHER_CONFIG:
-            named = [run for run in named if run.manifest.config_hash == question.hash]
-        else:
-            recorded = history.newest_labelled_run(labels, config.name) if labels else None
-            reject_other_fingerprint(question, config.name, named, recorded)
-        if labels:
-            gathered = {
-                run.run_id: set(history.gathered_shards(labels, run.run_id)) for run in named
-            }
-            since = history.watermark(labels, config.name, _first_waiting(named, gathered))
-    if there:
-        duckdb_file.attach(connection, database, "labelled")
-    if retry_reason:
-        known = supersede.reasons(connection, config.name, "labelled") if there else []
-        note = _unknown(retry_reason, known, config.name)
-    if there:
-        _refuse_other_types(connection, config.name, columns)
-        outdated = supersede.outdated(replaces, question.hash, reason=retry_reason)
-        labelled = label_tables.labelled_uris(
-            connection, config.name, "labelled", outdated=outdated
-        )
-        parts += [labelled] if labelled else []
-    waiting = [
-        manifest.shard_path(run.folder, index) for run in named for index in _waiting(run, gathered)
-    ]
-    if waiting:
-        parts.append(f"SELECT uri FROM read_parquet({file_list(waiting)})")
-    return Exclusions(" UNION ALL ".join(parts) or None, since, note)
+    runs = _runs_that_count(spec, selection)
+    gathered = _read_database(spec, selection, runs)
+    database = spec.config.storage.database
+    has_labels = database.exists()
+    if has_labels:
+        duckdb_file.attach(connection, database, LABELS)
+    notes = _check_retry_reason(spec, selection, connection, has_labels=has_labels)
+    queries = []
+    if has_labels:
+        _reject_other_types(spec, connection)
+        queries.append(_labelled_uris(spec, selection, connection))
+    queries.append(_uris_in_shards([
+        manifest.shard_path(run.folder, index)
+        for run in runs
+        for index in gathered.missing_from(run)
+    ]))  # fmt: skip
+    return Exclusions(
+        uris=" UNION ALL ".join(filter(None, queries)) or None,
+        watermark=gathered.watermark,
+        notes=notes,
+    )
 
 
-def labelled_by(config: Config, connection: duckdb.DuckDBPyConnection, other: str) -> str:
-    """SQL that yields the posts that another name has labelled, in the database that `taken` has
-    attached. Raises InputError where there is no such name in it."""
-    database = config.storage.database
-    if other == config.name:
-        raise InputError(f"--only-labelled-by {other}: that is this configuration's own name")
+def uris_labelled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> str:
+    """Return SQL that yields the posts that another name has labelled.
+
+    Args:
+        name: the other name.
+        spec: the new run's configuration.
+        connection: the planning database, after `find_exclusions`.
+
+    Raises:
+        InputError: there are no labels of that name.
+    """
+    database = spec.config.storage.database
+    if name == spec.config.name:
+        raise InputError(f"--only-labelled-by {name}: this is the configuration's own name")
     if not database.exists():
-        raise InputError(f"--only-labelled-by {other}: there is no database {database} yet")
-    uris = label_tables.successful_uris(connection, other, "labelled")
+        raise InputError(f"--only-labelled-by {name}: there is no database {database} yet")
+    uris = label_tables.successful_uris(connection, name, LABELS)
     if uris is None:
-        there = ", ".join(label_tables.names(connection, "labelled")) or "none"
+        names = label_tables.names(connection, LABELS)
         raise InputError(
-            f"--only-labelled-by {other}: {database} has no labels of that name; it has: {there}"
+            f"--only-labelled-by {name}: {database} has no labels of that name"
+            f"{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}"
         )
     return uris
 
 
-def _unknown(reason: str, known: list[str], name: str) -> str:
-    """Misspelt, it would take what is new and late, and nothing of what was meant. But who asks for
-    the same reason each night may ask before a post has it: '' where one ever had."""
-    if reason in known:
-        return ""
-    hint = did_you_mean(reason, known)
-    note = (
-        f"--retry-unlabelable {reason}: no post under the name {name} has that reason{hint}; "
-        f"there are: {', '.join(known) or 'none'}"
-    )
-    if hint:
-        raise InputError(note)
-    return note
+def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:
+    runs = [
+        run
+        for run in run_folder.named(spec.config.storage.run_root, spec.config.name)
+        if run.run_id not in selection.without
+    ]
+    if selection.supersede:
+        return [run for run in runs if run.manifest.config_hash == spec.label_spec.hash]
+    return runs
 
 
-def _refuse_other_types(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...]
-) -> None:
-    """Gathered, they would be refused when all is paid for."""
-    schema = pa.schema(column.arrow() for column in columns)
-    if other := label_tables.of_another_type(connection, name, "labelled", schema):
-        column, had, kind = other
-        raise InputError(
-            f"table {label_tables.labels_table(name)}: column {column} is {had}, and would be "
-            f"{kind} by this configuration: give it a new name"
+def _read_database(spec: RunSpec, selection: Selection, runs: list[Run]) -> _Gathered:
+    config = spec.config
+    database = config.storage.database
+    with (
+        duckdb_file.opened(database, read_only=True) if database.exists() else nullcontext()
+    ) as labels:
+        if not selection.supersede:
+            newest = history.newest_labelled_run(labels, config.name) if labels else None
+            reject_other_fingerprint(spec.label_spec, config.name, runs, newest)
+        if labels is None:
+            return _Gathered(shards={}, watermark=None)
+        shards = {run.run_id: set(history.gathered_shards(labels, run.run_id)) for run in runs}
+        gathered = _Gathered(shards=shards, watermark=None)
+        # The database may not know of a run yet, and its own watermark would then be too late.
+        oldest_missing = _oldest_missing(runs, gathered)
+        return _Gathered(
+            shards=shards, watermark=history.watermark(labels, config.name, oldest_missing)
         )
 
 
-def _waiting(run: Run, gathered: dict[str, set[int]]) -> list[int]:
-    have = gathered.get(run.run_id, set())
-    return [shard.index for shard in run.manifest.shards if shard.index not in have]
-
-
-def _first_waiting(named: list[Run], gathered: dict[str, set[int]]) -> datetime | None:
-    """The time of the oldest post in a shard that is not gathered. The database may not have heard
-    of that run yet, and its own watermark be too late."""
-    return min(
-        (
-            datetime.fromisoformat(run.manifest.shards[index].min_preprocessing_timestamp)
-            for run in named
-            for index in _waiting(run, gathered)
-        ),
-        default=None,
+def _oldest_missing(runs: list[Run], gathered: _Gathered) -> datetime | None:
+    """Return the time of the oldest post in a shard that is not gathered."""
+    times = (
+        datetime.fromisoformat(run.manifest.shards[index].min_preprocessing_timestamp)
+        for run in runs
+        for index in gathered.missing_from(run)
     )
+    return min(times, default=None)
+
+
+def _labelled_uris(
+    spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
+) -> str | None:
+    outdated = supersede.outdated(
+        selection.replaces, spec.label_spec.hash, reason=selection.retry_reason
+    )
+    return label_tables.labelled_uris(connection, spec.config.name, LABELS, outdated=outdated)
+
+
+def _uris_in_shards(shard_files: list[Path]) -> str | None:
+    if not shard_files:
+        return None
+    return f"SELECT uri FROM read_parquet({file_list(shard_files)})"
+
+
+def _check_retry_reason(
+    spec: RunSpec,
+    selection: Selection,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    has_labels: bool,
+) -> tuple[str, ...]:
+    """Return a note if no post ever had the reason to retry, or reject it as misspelled.
+
+    With a misspelled reason the run would take new and late posts, and none of those that were
+    meant. Who retries the same reason every night, however, may do so before any post has it.
+    """
+    reason, name = selection.retry_reason, spec.config.name
+    if not reason:
+        return ()
+    known = supersede.reasons(connection, name, LABELS) if has_labels else []
+    if reason in known:
+        return ()
+    suggestion = did_you_mean(reason, known)
+    note = (
+        f"--retry-unlabelable {reason}: no post under the name {name} has that reason{suggestion}; "
+        f"there are: {', '.join(known) or 'none'}"
+    )
+    if suggestion:
+        raise InputError(note)
+    return (note,)
+
+
+def _reject_other_types(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> None:
+    """Reject columns that gathering would reject once everything is paid for."""
+    name = spec.config.name
+    schema = pa.schema(column.arrow() for column in spec.columns)
+    if other := label_tables.of_another_type(connection, name, LABELS, schema):
+        column, existing, wanted = other
+        raise InputError(
+            f"table {label_tables.labels_table(name)}: column {column} is {existing}, but this "
+            f"configuration's labels are {wanted}: give it a new name"
+        )

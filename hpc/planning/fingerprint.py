@@ -1,4 +1,4 @@
-"""One name, one question: labels that would not compare are refused under the same name."""
+"""Bind a name to one labelling setup: labels of another setup are rejected under the same name."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,53 +13,67 @@ from pipeline.run_files import manifest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelSpec:
-    """What decides a label: the same question, comparable labels."""
+    """The part of a configuration that decides a post's label."""
 
     classifier: JsonObject
+    """The classifier's options, except those that change no label."""
     min_text_length: int
 
     @property
     def hash(self) -> str:
+        """16 hex digits: equal hashes mean comparable labels."""
         return manifest.config_hash(self.classifier, self.min_text_length)
+
+    @classmethod
+    def of_run(cls, run: Run) -> "LabelSpec":
+        """Return what decided the labels of an existing run."""
+        return cls(
+            classifier=base.what_decides(run.manifest.classifier),
+            min_text_length=run.manifest.min_text_length,
+        )
+
+    def differing_keys(self, other: "LabelSpec") -> list[str]:
+        """Return the names of the keys that differ, sorted."""
+        mine = {**self.classifier, "min_text_length": self.min_text_length}
+        theirs = {**other.classifier, "min_text_length": other.min_text_length}
+        return sorted(
+            key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)
+        )
 
 
 def reject_other_fingerprint(
-    question: LabelSpec, name: str, named: list[Run], recorded: LabelledRun | None
+    label_spec: LabelSpec, name: str, runs: list[Run], newest: LabelledRun | None
 ) -> None:
-    """Raises InputError where the name's labels answer another question.
+    """Reject a configuration if the name's labels were made with another one.
 
-    By the newest run: once labels are superseded, theirs is the name's question.
+    The newest run decides: once labels are superseded, its setup is the name's.
 
     Args:
-        named: the runs of the name whose folders are there, oldest first.
-        recorded: the newest that the database knows of; its folder may be gone.
+        label_spec: what decides the labels of the new run.
+        name: the name of the labels.
+        runs: the name's runs whose folders exist, oldest first.
+        newest: the newest run with labels that the database knows; its folder may be gone.
+
+    Raises:
+        InputError: the labels would not be comparable.
     """
-    last = named[-1] if named else None
-    if recorded and (not last or _made_at(last) < recorded.created_at):
-        known = next((run for run in named if run.run_id == recorded.run_id), None)
-        asked, run_id = recorded.config_hash, recorded.run_id
+    last = runs[-1] if runs else None
+    if newest and (
+        not last or datetime.fromisoformat(last.manifest.created_at) < newest.created_at
+    ):
+        run = next((run for run in runs if run.run_id == newest.run_id), None)
+        config_hash, run_id = newest.config_hash, newest.run_id
     elif last:
-        known, asked, run_id = last, last.manifest.config_hash, last.run_id
+        run, config_hash, run_id = last, last.manifest.config_hash, last.run_id
     else:
         return
-    if asked == question.hash:
+    if config_hash == label_spec.hash:
         return
-    keys = _differing(known, question) if known else []
-    delete = f"; or delete {known.folder}, if nothing in it is worth keeping" if known else ""
+    keys = LabelSpec.of_run(run).differing_keys(label_spec) if run else []
+    delete = f"; or delete {run.folder} if nothing in it is worth keeping" if run else ""
     raise InputError(
-        f"the labels under the name {name} were made with another configuration "
-        f"(run {run_id} differs in {', '.join(keys) or 'its making'}): give it a new name, or "
+        f"the labels under the name {name} were made with another configuration (run {run_id} "
+        f"differs in {', '.join(keys) or 'its code or options'}): give this one a new name; or run "
         "submit --supersede, which labels those posts again and keeps the old rows in table "
         f"superseded_{name}{delete}"
     )
-
-
-def _made_at(run: Run) -> datetime:
-    return datetime.fromisoformat(run.manifest.created_at)
-
-
-def _differing(run: Run, question: LabelSpec) -> list[str]:
-    before = {**base.what_decides(run.manifest.classifier)}
-    before["min_text_length"] = run.manifest.min_text_length
-    now = {**question.classifier, "min_text_length": question.min_text_length}
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))

@@ -1,23 +1,26 @@
-"""Which code makes a run: the project's version and, in a checkout, its git commit."""
+"""Identify the code that creates a run, by the git commit of its checkout."""
 
 import subprocess
 from pathlib import Path
 
 
 def git_commit() -> str:
-    """The checkout's commit, `+` after it where files have changed since; empty where there is no
-    git or no checkout."""
+    """Return the checkout's commit, with `+` if files have changed since.
+
+    Empty if there is no git or no checkout.
+    """
     folder = Path(__file__).parent
     head = _git(folder, "rev-parse", "HEAD")
-    tracked = head and _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
-    if not head or not tracked:
+    is_tracked = head and _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
+    if not head or not is_tracked:
         return ""
-    return head + ("+" if _git(folder, "status", "--porcelain", "--", ".", "../pipeline") else "")
+    changes = _git(folder, "status", "--porcelain", "--", "..", "../../pipeline")
+    return head + ("+" if changes else "")
 
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -26,4 +29,4 @@ def _git(folder: Path, *arguments: str) -> str:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -34,7 +34,7 @@ def resume_runs(
             continue
         if not (_is_unfinished(run) if slurm is None else _is_half_begun(run)):
             continue
-        if run.manifest.config_hash != agreed.question.hash:
+        if run.manifest.config_hash != agreed.label_spec.hash:
             say(
                 f"run {run.folder} was left unfinished, and stays so: its labels answer the "
                 "question of another configuration (python -m hpc.supervise goes on with it)"

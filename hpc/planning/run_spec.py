@@ -1,4 +1,4 @@
-"""What a submission agrees to: a configuration checked and frozen, and which posts it is for."""
+"""Specify a new run: a validated configuration, and which posts it is for."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from hpc.run.run_config import Config
 from pipeline.backlog import shards
 from pipeline.classifiers import base
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
-from pipeline.model import JsonObject
+from pipeline.model import Column, JsonObject
 
 # The local executor has no limit on an array's index; one array holds any run.
 LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
@@ -17,56 +17,69 @@ LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSpec:
-    """A configuration checked and frozen: what the run's manifest will say beside its shards."""
+    """A validated configuration: all of a new run's manifest except its shards."""
 
     config: Config
     classifier: JsonObject
+    """The classifier's options as the manifest keeps them."""
     array_size: int
+    """How many indices one array may hold on this cluster."""
 
     @property
-    def question(self) -> LabelSpec:
-        """What decides a label, as far as the configuration does."""
+    def label_spec(self) -> LabelSpec:
+        """What decides a label."""
         return LabelSpec(
             classifier=base.what_decides(self.classifier),
             min_text_length=self.config.backlog.min_text_length,
         )
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The label columns, as far as they are known before a task runs."""
+        return base.declared(self.classifier)
+
+    @property
     def is_local(self) -> bool:
+        """Whether the tasks run on this machine."""
         return self.config.cluster.executor is ExecutorName.LOCAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which of the posts without a label: those since the watermark, or (`backfill`) all of them;
-    of these the oldest `limit`. `supersede` adds those whose label another configuration gave,
-    `retry_reason` those that could not be labelled for that reason. `only_labelled_by` keeps those
-    that have a label under another name, of whatever age. Runs of these ids do not count
-    (`without`)."""
+    """Which posts a new run takes. By default: all without a label since the watermark."""
 
     backfill: bool = False
+    """Also take posts from before the watermark."""
     limit: int | None = None
+    """Take the oldest posts only, at most this many."""
     supersede: bool = False
+    """Also take posts that another configuration labelled under this name."""
     retry_reason: str | None = None
+    """Also take posts that could not be labelled for this reason."""
     only_labelled_by: str | None = None
+    """Take only posts that have a label under this other name, whatever their age."""
     without: frozenset[str] = frozenset()
+    """Ids of runs that do not count, because they are about to be discarded."""
 
     @property
     def replaces(self) -> str:
+        """Which rows of the database the run's labels replace; '' for none."""
         if self.supersede:
             return OTHER_CONFIG
         return UNLABELABLE if self.retry_reason else ""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the backlog is looked at from its beginning."""
+        """Whether the run looks at the backlog from its beginning."""
         return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
 def validate(config: Config, slurm: Slurm) -> RunSpec:
-    """Checks all that can be checked before anything is read or spent.
+    """Check all that can be checked before anything is read or spent.
 
-    Raises InputError for what is wrong in the configuration, RunError where Slurm is not there.
+    Raises:
+        InputError: the configuration is wrong.
+        RunError: Slurm does not answer.
     """
     classifier = base.freeze(config.classifier)
     is_local = config.cluster.executor is ExecutorName.LOCAL

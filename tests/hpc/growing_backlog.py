@@ -111,7 +111,7 @@ class Lab:
 
     def submit(self, **scope: object) -> tuple[Run | None, RunDraft]:
         agreed = validate(run_config.load(self.bench.path), Slurm())
-        made, draft = create_run.make_run(agreed, (self.bench.folder,), Selection(**scope), "")  # type: ignore[arg-type]
+        made, draft = create_run.create_run(agreed, Selection(**scope), (self.bench.folder,), "")  # type: ignore[arg-type]
         if made:
             gather_outputs.register_run(made)
         return made, draft

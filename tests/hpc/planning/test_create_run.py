@@ -1,81 +1,42 @@
-"""From a backlog to a frozen run: every post once."""
+"""A new run takes every unlabelled post of its backlog once."""
 
 import random
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hpc.database.gather_outputs import gather
 from hpc.executors.slurm.client import Slurm
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
-from hpc.planning.run_spec import RunSpec, Selection, validate
-from hpc.reconcile import run_status
+from hpc.planning.run_spec import Selection, validate
 from hpc.run import run_config
-from hpc.run.model import Run
 from pipeline.backlog.select import BacklogCounts
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, uris
+from tests.hpc.planning.run_plans import created, gather_run, plan_run, spec_of, uris_of
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import posts
 
-VALENCE = {"type": "valence"}
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.chdir(tmp_path)
-    return Bench(tmp_path)
-
-
-def agreed(bench: Bench, **sections: Any) -> RunSpec:
-    bench.config(**{"classifier": VALENCE, **sections})
-    return validate(run_config.load(bench.path), Slurm())
-
-
-def plan(
-    bench: Bench, limit: int | None = None, *, backfill: bool = False, **sections: Any
-) -> tuple[Run | None, RunDraft]:
-    scope = Selection(backfill=backfill, limit=limit)
-    return create_run.make_run(agreed(bench, **sections), (bench.folder,), scope, "name: test\n")
-
-
-def made(bench: Bench, limit: int | None = None, **sections: Any) -> Run:
-    run, draft = plan(bench, limit, **sections)
-    assert run is not None, draft
-    return run
-
-
-def uris_of(run: Run) -> list[list[str]]:
-    return [
-        run_builders.read_shard(run.folder, shard.index)["uri"].to_pylist()
-        for shard in run.manifest.shards
-    ]
-
-
-def bring_in(run: Run) -> None:
-    now = run_status.look(run, None)
-    gather(run, now.observation, now.judgements)
+pytestmark = pytest.mark.usefixtures("in_working_folder")
 
 
 def test_every_row_of_the_backlog_is_accounted_for(bench: Bench) -> None:
     rows = posts(10)
     bench.backlog([*rows, rows[3]._replace(text="a later copy"), rows[9], rows[9]])
-    run, draft = plan(bench, 4)
+    run, draft = plan_run(bench, 4)
     assert run is not None
     assert draft.source == str(bench.folder / "posts.jsonl")
     assert draft.counts == BacklogCounts(rows=13, duplicates=3, excluded=0, over_limit=6, posts=4)
     assert (run.manifest.posts, len(run.manifest.shards)) == (4, 2)
-    _, rest = plan(bench)
+    _, rest = plan_run(bench)
     assert rest.counts == BacklogCounts(rows=13, duplicates=2, excluded=5, over_limit=0, posts=6)
 
 
-def test_a_runs_folder_holds_what_it_is_and_nothing_of_its_making(bench: Bench) -> None:
+def test_a_runs_folder_holds_nothing_of_how_it_was_created(bench: Bench) -> None:
     bench.backlog(posts(4))
-    run = made(bench)
+    run = created(bench)
     assert sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*")) == [
         "README",
         "config.yaml",
@@ -93,10 +54,10 @@ def test_a_runs_folder_holds_what_it_is_and_nothing_of_its_making(bench: Bench) 
     assert run.manifest.database == str(bench.folder / "labels.duckdb")
 
 
-def test_nothing_is_open_that_planning_removes(
+def test_planning_deletes_no_file_that_is_open(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NFS leaves another file in its place, and a folder that holds one cannot be removed."""
+    """NFS replaces an open file that is deleted, and a folder that holds one cannot be deleted."""
     removed = []
 
     def rmtree(folder: Path, **how: bool) -> None:
@@ -109,36 +70,36 @@ def test_nothing_is_open_that_planning_removes(
     real = shutil.rmtree
     monkeypatch.setattr(shutil, "rmtree", rmtree)
     bench.backlog(posts(300))
-    made(bench)
+    created(bench)
     assert removed[0] == "staging"
 
 
-def test_a_limit_takes_the_oldest(bench: Bench) -> None:
+def test_a_limit_selects_the_oldest_posts(bench: Bench) -> None:
     rows = posts(20)
     random.Random(3).shuffle(rows)
     bench.backlog(rows)
-    assert uris_of(made(bench, 5)) == [uris(3), uris(2, first=3)]
-    assert uris_of(made(bench, 5)) == [uris(3, first=5), uris(2, first=8)]
+    assert uris_of(created(bench, 5)) == [uris(3), uris(2, first=3)]
+    assert uris_of(created(bench, 5)) == [uris(3, first=5), uris(2, first=8)]
 
 
-def test_a_backlog_in_another_order_makes_the_same_shards(bench: Bench) -> None:
+def test_a_backlog_in_another_order_gives_the_same_shards(bench: Bench) -> None:
     rows = [*posts(50), *(post._replace(text="copy") for post in posts(5))]
     bench.backlog(rows)
-    first = made(bench).manifest.shards
+    first = created(bench).manifest.shards
     random.Random(1).shuffle(rows)
     bench.backlog(rows)
-    second = made(bench, name="other").manifest.shards
+    second = created(bench, name="other").manifest.shards
     assert first == second
 
 
-def test_posts_of_an_unfinished_run_are_taken_under_its_name_and_free_under_another(
+def test_posts_of_an_unfinished_run_are_excluded_under_its_name_only(
     bench: Bench,
 ) -> None:
     bench.backlog(posts(6))
-    made(bench)
+    created(bench)
     bench.backlog(posts(8))
-    assert uris_of(made(bench)) == [uris(1, first=6), uris(1, first=7)]
-    assert plan(bench) == (
+    assert uris_of(created(bench)) == [uris(1, first=6), uris(1, first=7)]
+    assert plan_run(bench) == (
         None,
         RunDraft(
             source=str(bench.folder / "posts.jsonl"),
@@ -147,35 +108,35 @@ def test_posts_of_an_unfinished_run_are_taken_under_its_name_and_free_under_anot
             sizes=create_run.shards.shard_sizes(0, run_config.load(bench.path).sharding),
         ),
     )
-    assert uris_of(made(bench, name="other")) == [uris(4), uris(4, first=4)]
+    assert uris_of(created(bench, name="other")) == [uris(4), uris(4, first=4)]
 
 
-def test_a_run_is_left_in_peace_by_gathering_halfway_and_deleting_it_afterwards(
+def test_posts_stay_excluded_while_their_run_is_gathered_and_deleted(
     bench: Bench,
 ) -> None:
-    """A gathered shard is known by its labels, one that is not by its posts: neither twice."""
+    """A gathered shard is known by its labels, another one by its posts; neither is taken twice."""
     bench.backlog(posts(6))
-    run = made(bench)
+    run = created(bench)
     run_builders.publish_shard(run.folder, run.manifest, 0)
-    bring_in(run)
-    _, draft = plan(bench)
+    gather_run(run)
+    _, draft = plan_run(bench)
     assert draft.counts == BacklogCounts(rows=6, duplicates=0, excluded=6, over_limit=0, posts=0)
     run_builders.publish_shard(run.folder, run.manifest, 1)
-    bring_in(run)
+    gather_run(run)
     subprocess.run(["rm", "-r", str(run.folder)], check=True)
-    assert plan(bench)[1].counts == BacklogCounts(
+    assert plan_run(bench)[1].counts == BacklogCounts(
         rows=6, duplicates=0, excluded=6, over_limit=0, posts=0
     )
 
 
-def test_without_its_database_a_runs_posts_are_still_taken(bench: Bench) -> None:
+def test_posts_of_a_run_stay_excluded_when_its_database_is_lost(bench: Bench) -> None:
     bench.backlog(posts(6))
-    run = made(bench)
+    run = created(bench)
     for index in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, index)
-    bring_in(run)
+    gather_run(run)
     (bench.folder / "labels.duckdb").unlink()
-    assert plan(bench)[1].counts == BacklogCounts(
+    assert plan_run(bench)[1].counts == BacklogCounts(
         rows=6, duplicates=0, excluded=6, over_limit=0, posts=0
     )
 
@@ -183,25 +144,25 @@ def test_without_its_database_a_runs_posts_are_still_taken(bench: Bench) -> None
 def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench) -> None:
     rows = posts(4)
     bench.backlog(rows[2:])
-    run = made(bench)
+    run = created(bench)
     for index in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, index)
-    bring_in(run)
+    gather_run(run)
     bench.backlog(rows)
-    none, draft = plan(bench)
+    none, draft = plan_run(bench)
     assert (none, draft.since) == (None, rows[3].preprocessing_timestamp)
     assert draft.counts == BacklogCounts(
         rows=4, duplicates=0, excluded=2, older=2, over_limit=0, posts=0
     )
-    backfill, draft = plan(bench, backfill=True)
+    backfill, draft = plan_run(bench, backfill=True)
     assert backfill is not None
     assert (uris_of(backfill), draft.since) == ([uris(1), uris(1, first=1)], None)
 
 
 def test_a_dry_run_and_the_run_say_the_same(bench: Bench) -> None:
     bench.backlog([*posts(11), posts(1)[0]])
-    dry = create_run.dry_run(agreed(bench), (bench.folder,), Selection(limit=7))
-    assert plan(bench, 7)[1] == dry
+    dry = create_run.draft_run(spec_of(bench), Selection(limit=7), (bench.folder,))
+    assert plan_run(bench, 7)[1] == dry
 
 
 def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +171,8 @@ def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.Monk
     elsewhere.mkdir()
     bench.config(posts=4)
     monkeypatch.chdir(elsewhere)
-    settings = validate(run_config.load(bench.path, ("classifier={type: valence}",)), Slurm())
-    run, _ = create_run.make_run(settings, (bench.folder, elsewhere), Selection(), "")
+    spec = validate(run_config.load(bench.path, ("classifier={type: valence}",)), Slurm())
+    run, _ = create_run.create_run(spec, Selection(), (bench.folder, elsewhere), "")
     assert run is not None
     assert run.folder.parent == elsewhere / "runs"
     assert output_path(run.folder, 0).parent.is_dir()

