@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .engine import EngineServer
+from .real_server import RealServer
 
 STARTUP_S = 240.0  # vLLM: 25 s on an idle machine
 # Where `.ci/test-engines` installs them.
@@ -39,18 +39,18 @@ def vllm_in_a_task(model: Path) -> dict[str, Any]:
     return {"command": vllm_command(model), "env": VLLM_ENV}
 
 
-def vllm(model: Path, *arguments: str) -> EngineServer:
-    return EngineServer([*vllm_command(model), *arguments], startup=STARTUP_S, env=VLLM_ENV)
+def vllm(model: Path, *arguments: str) -> RealServer:
+    return RealServer([*vllm_command(model), *arguments], startup=STARTUP_S, env=VLLM_ENV)
 
 
-def transformers_serve(model: Path) -> EngineServer:
+def transformers_serve(model: Path) -> RealServer:
     """It serves whatever model a request names, unless it is told one."""
     command = [program("transformers"), "serve", str(model), "--host", "127.0.0.1"]
-    return EngineServer([*command, "--port", "{port}"], startup=STARTUP_S, env=OFFLINE)
+    return RealServer([*command, "--port", "{port}"], startup=STARTUP_S, env=OFFLINE)
 
 
-def llama_server(model: Path) -> EngineServer:
+def llama_server(model: Path) -> RealServer:
     """llama.cpp's own, of a model file of its own format."""
     command = [program("llama-server"), "--model", str(model), "--alias", "tiny"]
     command += ["--host", "127.0.0.1", "--port", "{port}", "--ctx-size", "16384", "--parallel", "4"]
-    return EngineServer([*command, "--threads", "1"], startup=STARTUP_S)
+    return RealServer([*command, "--threads", "1"], startup=STARTUP_S)

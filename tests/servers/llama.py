@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .engine import EngineServer
+from .real_server import RealServer
 
 STARTUP_S = 60.0  # 2 to 3 s on an idle machine, most of it imports
 
 
-class LlamaServer(EngineServer):
+class LlamaServer(RealServer):
     """`arguments` are further ones of its command line, such as `"--logits_all", "true"`."""
 
     def __init__(self, model: Path, *arguments: str, context: int = 4096) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from hpc.run.model import State
 from tests.hpc.cli_bench import Bench, said
-from tests.pipeline.classifiers.llm.server import engines
-from tests.servers.engine_program import OUT_OF_MEMORY
+from tests.pipeline.classifiers.llm.server import started_servers
+from tests.servers.misbehaving_server import OUT_OF_MEMORY
 
 
 def configured(bench: Bench, *words: str, **sections: object) -> Path:
@@ -16,7 +16,7 @@ def configured(bench: Bench, *words: str, **sections: object) -> Path:
         "prompt": "prompt.txt",
         "labels": [{"name": "civic", "type": "bool"}],
         "structured_output": "none",
-        "server": engines.program(bench.folder / "engine", *words),
+        "server": started_servers.program(bench.folder / "server", *words),
     }
     return bench.config(posts=8, classifier=classifier, **sections)
 
@@ -25,13 +25,13 @@ def test_two_tasks_at_once_with_a_server_each(bench: Bench) -> None:
     configured(bench)
     assert said(bench.submit()) == (0, "")
     (run,) = bench.runs()
-    assert len({start["port"] for start in engines.starts(bench.folder / "engine")}) == 2
+    assert len({start["port"] for start in started_servers.starts(bench.folder / "server")}) == 2
     assert bench.query("SELECT count(*), count(civic) FROM labels_test") == [(8, 8)]
     assert sorted(path.name for path in (run / "logs" / "0001").glob("*_server.log")) == [
         "00000_server.log",
         "00001_server.log",
     ]
-    assert engines.alive(bench.folder / "engine") == []
+    assert started_servers.alive(bench.folder / "server") == []
 
 
 def test_logs_shows_the_end_of_the_servers_log(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Whether a server that was started serves by now: its own page of health says so."""
+"""Ask a server's health page whether the server is ready."""
 
 from http.client import HTTPConnection, HTTPException
 
@@ -8,17 +8,20 @@ from pipeline.config.secret import Secret
 TIMEOUT_SECONDS = 2.0
 
 
-def look(host: str, port: int, options: ServerOptions, secret: Secret) -> tuple[bool, str]:
-    """And what it says, without the key. Asked directly: a proxy knows nothing of loopback."""
+def check_health(host: str, port: int, options: ServerOptions, secret: Secret) -> tuple[bool, str]:
+    """Return whether the server is ready, and what the page said, without the key.
+
+    The server is asked directly: a proxy cannot reach this machine's loopback.
+    """
     key = secret.reveal()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    said = ""
+    finding = ""
     for path in options.ready:
-        status, words = _get(host, port, path, headers)
-        said = f"GET {path}: {words}"
+        status, outcome = _get(host, port, path, headers)
+        finding = f"GET {path}: {outcome}"
         if status != 404:
-            return status == 200, said
-    return False, said
+            return status == 200, finding
+    return False, finding
 
 
 def _get(host: str, port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What the log of a server that ended says: why, and what a person should see of it."""
+"""Find in the log of a server that ended why it did, and what a person should see of it."""
 
 import re
 from dataclasses import dataclass
@@ -12,53 +12,60 @@ LINES, LONGEST_LINE = 15, 300
 _PORT_TAKEN = re.compile(
     r"address already in use|EADDRINUSE|couldn't bind HTTP server socket", re.IGNORECASE
 )
-_TELLING = re.compile(r"error|exception|fatal|failed|cannot|unable|no such", re.IGNORECASE)
+_ERROR = re.compile(r"error|exception|fatal|failed|cannot|unable|no such", re.IGNORECASE)
 # The end of a Python traceback.
 _RAISED = re.compile(r"[\w.]*(Error|Exception): ")
-# vLLM's processes end one after the other, each with a traceback; the first one's says why.
-_SAYS_ABOVE = re.compile(r"\broot cause\b", re.IGNORECASE)
-_SAYS_NOTHING = re.compile(r"For further information visit")  # pydantic's
-# vLLM's "(EngineCore pid=4711) ERROR 11-27 14:00:00 [core.py:123] ": not the same in two logs.
+# vLLM's processes end one after the other, each with a traceback. Only the first names the cause.
+_POINTS_ABOVE = re.compile(r"\broot cause\b", re.IGNORECASE)
+_UNINFORMATIVE = re.compile(r"For further information visit")  # pydantic
+# vLLM's "(EngineCore pid=4711) ERROR 11-27 14:00:00 [core.py:123] ", which differs in every log.
 _PREFIX = re.compile(r"^(\([^()]*pid=\d+\)\s*)?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\])?\s*)?")
-# Where posts begin in a request that an engine logs: as chat.request quotes them, or within JSON. A
-# post is no word of the engine's, whatever it says, and belongs into no message.
+# Where the posts begin in a request that the server logs: as `chat.request` quotes them, or within
+# JSON. Whatever a post says is not the server's own error, and must not appear in a message.
 _POSTS = re.compile(r'\\*"posts?\\*": .*')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogEnd:
-    """The end of what a server wrote in one life. `telling` is the line that says most; '' where
-    there is none. `lines` are the last ones."""
+    """What the end of a server's log says, from one start to its end."""
 
-    telling: str = ""
+    error_line: str = ""
+    """The line that names the cause; without one, the last line; '' for an empty log."""
+
     lines: tuple[str, ...] = ()
+    """The last lines."""
+
     out_of_memory: bool = False
+    """Whether the server says that it has too little GPU memory."""
+
     port_taken: bool = False
+    """Whether the server says that another process has its port."""
 
 
-def read(path: Path, start: int) -> LogEnd:
+def read_log_end(path: Path, start: int) -> LogEnd:
     """Read what was written to `path` from byte `start` on, at most the last 64 KiB."""
-    return of_text(read_tail(path, start) or "")
+    return parse_log_end(read_tail(path, start) or "")
 
 
-def of_text(text: str) -> LogEnd:
+def parse_log_end(text: str) -> LogEnd:
+    """Return what the end of a log says."""
     lines = [line for line in map(str.rstrip, printable(text).split("\n")) if line]
-    said = [_POSTS.sub("", _PREFIX.sub("", line)) for line in lines]
-    memory = [line for line in said if out_of_memory.WORDS.search(line)]
-    telling = memory[-1:] or _telling(said)
+    own = [_POSTS.sub("", _PREFIX.sub("", line)) for line in lines]
+    memory = [line for line in own if out_of_memory.WORDS.search(line)]
+    error_line = memory[-1:] or _error_line(own)
     return LogEnd(
-        telling=telling[0].strip()[:LONGEST_LINE] if telling else "",
+        error_line=error_line[0].strip()[:LONGEST_LINE] if error_line else "",
         lines=tuple(line[:LONGEST_LINE] for line in lines[-LINES:]),
         out_of_memory=bool(memory),
-        port_taken=any(_PORT_TAKEN.search(line) for line in said),
+        port_taken=any(_PORT_TAKEN.search(line) for line in own),
     )
 
 
-def _telling(said: list[str]) -> list[str]:
-    last = said[-LINES:]
-    if any(_SAYS_ABOVE.search(line) for line in last):
-        raised = [line for line in said if _RAISED.match(line) and not _SAYS_ABOVE.search(line)]
+def _error_line(lines: list[str]) -> list[str]:
+    last = lines[-LINES:]
+    if any(_POINTS_ABOVE.search(line) for line in last):
+        raised = [line for line in lines if _RAISED.match(line) and not _POINTS_ABOVE.search(line)]
         if raised:
             return raised[-1:]
-    errors = [line for line in last if _TELLING.search(line) and not _SAYS_NOTHING.search(line)]
+    errors = [line for line in last if _ERROR.search(line) and not _UNINFORMATIVE.search(line)]
     return errors[-1:] or last[-1:]

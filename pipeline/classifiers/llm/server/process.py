@@ -1,4 +1,4 @@
-"""One start of a server: a port of its own, a folder of its own, a guard around it."""
+"""Start a server once, with its own port, its own scratch folder and a guard around it."""
 
 import contextlib
 import errno
@@ -21,10 +21,10 @@ from pipeline.config.secret import Secret
 from pipeline.model import JsonObject
 
 HOST = "127.0.0.1"
-# The guard's own patience with a server that ignores SIGTERM, and some.
+# The guard's own patience with a server that ignores SIGTERM, and a little more.
 END_SECONDS = 15.0
-# By default shared by the tasks of a user, on a shared file system too, where engines that compile
-# at the same time break one another's files (vllm#24601).
+# By default these caches are shared by all tasks of a user, on a shared file system too. Servers
+# that compile at the same time break one another's files there (vllm#24601).
 CACHES = {
     "VLLM_CACHE_ROOT": "vllm",
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
@@ -33,14 +33,18 @@ CACHES = {
 
 
 class Ports:
-    """Free ports that no two tasks of this program take on one node, even before their servers
-    bind them: a name in the network's own namespace holds each, and goes with the process."""
+    """Reserves free ports, so that no two tasks of this program on one node use the same one.
+
+    A port is reserved even before the server binds it: a socket in the network namespace's abstract
+    name space holds it, and disappears with the process.
+    """
 
     def __init__(self) -> None:
+        """Reserve nothing yet."""
         self._held: list[socket.socket] = []
 
     def take(self) -> int:
-        """Never the same one twice."""
+        """Reserve and return a port, never the same one twice."""
         while True:
             with socket.create_server((HOST, 0)) as free:
                 port: int = free.getsockname()[1]
@@ -56,48 +60,63 @@ class Ports:
             return port
 
     def close(self) -> None:
+        """Release all ports."""
         for name in self._held:
             name.close()
 
 
 class ServerProcess:
-    """A server at work, in a `with`: it and all that it has started have ended after the block."""
+    """A running server."""
 
     def __init__(self, guard: "subprocess.Popen[bytes]", *, log_start: int) -> None:
+        """Watch a server through its guard; its log begins at byte `log_start`."""
         self._guard = guard
-        self._kills = processes.out_of_memory_kills()
+        self._kills_before = processes.out_of_memory_kills()
         self.log_start = log_start
 
-    def ended(self, within: float) -> bool:
-        """Whether it ends by itself within so many seconds."""
+    def has_ended(self, within: float) -> bool:
+        """Wait up to `within` seconds, and report whether the server has ended by itself."""
         assert self._guard.stdout
         ready, _, _ = select.select([self._guard.stdout], [], [], within)
         return bool(ready)
 
     def shares_port(self, port: int) -> bool:
+        """Report whether a process other than the server and its children listens there."""
         ours = (process.pid for process in processes.descendants(self._guard.pid))
         return processes.has_foreign_listener(port, ours)
 
     def report(self) -> JsonObject:
-        """The guard's, after the end; nothing where the guard was killed."""
+        """Return the guard's report of the end; it is empty where the guard was killed."""
         assert self._guard.stdout
         with self._guard.stdout as stream, contextlib.suppress(ValueError):
-            found: Any = json.loads(stream.read())
-            return found if isinstance(found, dict) else {}
+            report: Any = json.loads(stream.read())
+            return report if isinstance(report, dict) else {}
         return {}
 
     def memory_kill(self) -> bool:
-        return processes.out_of_memory_kills() > self._kills
+        """Report whether the kernel has killed a process of the task since the server started."""
+        return processes.out_of_memory_kills() > self._kills_before
 
 
 @contextlib.contextmanager
-def started(
+def start_server(
     options: ServerOptions, port: int, log: Path, secret: Secret
 ) -> Iterator[ServerProcess]:
+    """Start a server. After the block, it and everything that it has started have ended.
+
+    Args:
+        options: the command and its environment.
+        port: the port that it should listen on.
+        log: the file that its output is appended to.
+        secret: the key to keep out of the log.
+
+    Raises:
+        OSError: the guard cannot be started, or the log cannot be written.
+    """
     scratch = tempfile.mkdtemp(prefix="server-")
     try:
         order = _order(options, port, log, secret, scratch)
-        start = _headed(log, secret.redact(" ".join(order["command"])))
+        log_start = _write_heading(log, secret.redact(" ".join(order["command"])))
         guard = subprocess.Popen(
             [sys.executable, "-m", "pipeline.classifiers.llm.server.guard"],
             stdin=subprocess.PIPE,
@@ -105,20 +124,20 @@ def started(
             start_new_session=True,
         )
     except OSError:
-        shutil.rmtree(scratch, ignore_errors=True)  # the guard's to remove, once it runs
+        shutil.rmtree(scratch, ignore_errors=True)  # the guard removes it, once it runs
         raise
     assert guard.stdin
     try:
         with contextlib.suppress(BrokenPipeError):
             guard.stdin.write(json.dumps(order).encode() + b"\n")
             guard.stdin.flush()
-        yield ServerProcess(guard, log_start=start)
+        yield ServerProcess(guard, log_start=log_start)
     finally:
         with contextlib.suppress(BrokenPipeError):
             guard.stdin.close()
         try:
             guard.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:  # there is a process that the kernel cannot end
+        except subprocess.TimeoutExpired:  # a process that the kernel cannot end
             guard.kill()
 
 
@@ -127,18 +146,18 @@ def _order(
 ) -> JsonObject:
     values = {"port": str(port), "host": HOST, "scratch": scratch}
     caches = {name: f"{scratch}/{folder}" for name, folder in CACHES.items()}
-    given = {name: options.filled(value, **values) for name, value in options.env.items()}
+    env = {name: options.filled(value, **values) for name, value in options.env.items()}
     return {
         "command": [options.filled(word, **values) for word in options.command],
-        "env": {**caches, **os.environ, **given},
+        "env": {**caches, **os.environ, **env},
         "log": str(log),
         "key": secret.kept_out,
         "scratch": scratch,
     }
 
 
-def _headed(log: Path, command: str) -> int:
-    """Begins a start's part of the log; returns where that is."""
+def _write_heading(log: Path, command: str) -> int:
+    """Begin the log of one start, and return the byte at which it begins."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         stream.write(f"== {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {command}\n".encode())

@@ -1,6 +1,7 @@
-"""The server of one task: started when it is first asked for, again once if it dies, ended with it.
+"""Run the model server of one task.
 
-A thread watches over it; requests ask for its address, and wait while it has none.
+The server is started when it is first needed, restarted once if it dies, and ended with the task. A
+thread watches over it. Requests ask for its address, and wait while it has none.
 """
 
 import threading
@@ -8,9 +9,10 @@ import time
 from pathlib import Path
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.llm.server import log, process
-from pipeline.classifiers.llm.server.failure import ServerFailure, of_report
-from pipeline.classifiers.llm.server.health import look
+from pipeline.classifiers.llm.server import process
+from pipeline.classifiers.llm.server.failure import ServerFailure, failure_from_report
+from pipeline.classifiers.llm.server.health import check_health
+from pipeline.classifiers.llm.server.log import read_log_end
 from pipeline.classifiers.llm.server.options import ServerOptions, thaw
 from pipeline.classifiers.llm.server.process import HOST, Ports, ServerProcess
 from pipeline.config.secret import Secret
@@ -20,21 +22,24 @@ from pipeline.run_files.last_words import cause_of
 from pipeline.service.endpoint import Stopped
 
 RESTARTS, PORTS = 1, 5
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
 class ModelServer:
-    """Its process is the child of a guard (pipeline/engine/guard.py), its address a free port of
-    loopback.
-
-    Args:
-        log: the file that its output is appended to.
-        stopping: set when the task is told to stop: no server is started, or waited for, then.
-    """
+    """A server on a free port of loopback; its process is the child of a guard (`guard`)."""
 
     def __init__(
         self, options: ServerOptions, *, log: Path, secret: Secret, stopping: threading.Event
     ) -> None:
+        """Start nothing yet.
+
+        Args:
+            options: the command and how to run it.
+            log: the file that the server's output is appended to.
+            secret: the key that the server demands; it is kept out of the log and the messages.
+            stopping: set when the task has been asked to stop. From then on no server is started,
+                and none is waited for.
+        """
         self._options = options
         self._log = log
         self._secret = secret
@@ -44,18 +49,22 @@ class ModelServer:
         self._keeper: threading.Thread | None = None
         self._address = ""
         self._failure: TaskError | None = None
-        self._doing = ""
+        self._activity = ""
 
     @property
     def trouble(self) -> str:
-        """Why there is no answer at the moment; '' while it serves."""
-        return "" if self._address else self._doing
+        """Return why the server does not answer at the moment; '' while it does."""
+        return "" if self._address else self._activity
 
     def address(self, stop: threading.Event) -> str:
-        """Such as http://127.0.0.1:34567/v1, another one after each start; waits until it is ready.
+        """Wait until the server is ready, and return its address.
 
-        Raises TaskError where there will be none any more; Stopped after `stop`, and where the task
-        is told to stop before the server is there.
+        Returns:
+            The base URL, such as http://127.0.0.1:34567/v1. It changes with each start.
+
+        Raises:
+            TaskError: the server will not be ready any more.
+            Stopped: `stop` was set, or the task was asked to stop before the server was ready.
         """
         with self._lock:
             if self._keeper is None:
@@ -67,12 +76,12 @@ class ModelServer:
             if self._leaving():
                 raise Stopped
             if self._failure:
-                raise _again(self._failure)
-            if stop.wait(LOOK_SECONDS):
+                raise _copy(self._failure)
+            if stop.wait(POLL_SECONDS):
                 raise Stopped
 
     def close(self) -> None:
-        """Ends the server, with its process group and whatever else it has started."""
+        """End the server, with everything that it has started."""
         with self._lock:
             self._closed.set()
             keeper = self._keeper
@@ -80,7 +89,7 @@ class ModelServer:
             keeper.join(process.END_SECONDS + 5)
 
     def _leaving(self) -> bool:
-        """Not while it serves: what is in flight when the task is told to stop is paid for."""
+        """Report whether to end. A server that serves is kept: requests in flight are paid for."""
         return self._closed.is_set() or (self._stopping.is_set() and not self._address)
 
     def _keep(self) -> None:
@@ -90,8 +99,8 @@ class ModelServer:
         except TaskError as error:
             self._failure = error
         except Exception as error:  # noqa: BLE001 - handed to those who wait for the address
-            # Such as a full disk. Raised as it is where a post is asked, it would be taken for that
-            # post's doing, and after two attempts the post set aside.
+            # A full disk, for example. Raised unchanged where a post is sent, it would be blamed on
+            # that post, which would get no label after two attempts.
             self._failure = _not_started(error)
         finally:
             ports.close()
@@ -99,62 +108,68 @@ class ModelServer:
     def _keep_alive(self, ports: Ports) -> None:
         restarts, more_ports = RESTARTS, PORTS
         while not self._leaving():
-            death = self._live(ports.take())
-            if death is None or self._leaving():
+            failure = self._run_once(ports.take())
+            if failure is None or self._leaving():
                 return
-            if death.port_taken and more_ports:
+            if failure.port_taken and more_ports:
                 more_ports -= 1
-            elif death.may_pass and restarts:
+            elif failure.may_pass and restarts:
                 restarts -= 1
             else:
-                raise death.as_error(self._secret, self._log, again=restarts < RESTARTS)
-            self._doing = f"the server {death.what}: it is started again"
-            print(self._doing, flush=True)
+                raise failure.to_error(self._secret, self._log, restarted=restarts < RESTARTS)
+            self._activity = f"the server {failure.event}; restarting it"
+            print(self._activity, flush=True)
 
-    def _live(self, port: int) -> ServerFailure | None:
-        """From a start to the death; None where the task ends first."""
-        with process.started(self._options, port, self._log, self._secret) as server:
+    def _run_once(self, port: int) -> ServerFailure | None:
+        """Run the server until it fails, and return how; None if the task ends first."""
+        with process.start_server(self._options, port, self._log, self._secret) as server:
             try:
-                death = self._until_ready(server, port)
-                if death or self._leaving():
-                    return death
-                while not server.ended(LOOK_SECONDS):
+                failure = self._wait_until_ready(server, port)
+                if failure or self._leaving():
+                    return failure
+                while not server.has_ended(POLL_SECONDS):
                     if self._leaving():
                         return None
             finally:
                 served, self._address = bool(self._address), ""
-        return of_report(
+        return failure_from_report(
             server.report(),
             program=self._options.command[0],
-            log=log.read(self._log, server.log_start),
+            log=read_log_end(self._log, server.log_start),
             served=served,
             memory_kill=server.memory_kill(),
         )
 
-    def _until_ready(self, server: ServerProcess, port: int) -> ServerFailure | None:
-        """A death that is not the process's; None otherwise, with the address where it serves."""
+    def _wait_until_ready(self, server: ServerProcess, port: int) -> ServerFailure | None:
+        """Wait until the server is ready, and publish its address.
+
+        Returns:
+            A failure of a server whose process lives on. None if it is ready, if its process has
+            ended, or if the task ends.
+        """
         began = time.monotonic()
-        last = "no answer yet"
-        while not server.ended(LOOK_SECONDS) and not self._leaving():
-            is_ready, last = look(HOST, port, self._options, self._secret)
+        finding = "no answer yet"
+        while not server.has_ended(POLL_SECONDS) and not self._leaving():
+            is_ready, finding = check_health(HOST, port, self._options, self._secret)
             waited = time.monotonic() - began
-            self._doing = f"the server is starting, {waited:.0f} s by now; {last}"
+            self._activity = f"the server has been starting for {waited:.0f} s; {finding}"
             if is_ready and server.shares_port(port):
-                # It did not bind, or shares the port unawares: the answers may be another's.
-                what = "does not have its port to itself: not it or its children alone listen there"
-                return ServerFailure(what=what, port_taken=True)
+                # It did not bind the port, or shares it unknowingly: another server may answer.
+                return ServerFailure(event="shares its port with another process", port_taken=True)
             if is_ready:
                 print(f"the server is ready after {waited:.0f} s", flush=True)
-                self._doing = "the server has ended"  # what there is to say when it serves no more
+                self._activity = (
+                    "the server has ended"  # shown as soon as it has no address any more
+                )
                 self._address = f"http://{HOST}:{port}{self._options.base_path}"
                 return None
             if waited > self._options.ready_seconds:
-                what = (
-                    f"was not ready after {self._options.ready_seconds:g} s ({last}): see "
+                event = (
+                    f"was not ready after {self._options.ready_seconds:g} s ({finding}): see "
                     "classifier.server.ready and ready_seconds"
                 )
                 return ServerFailure(
-                    what=what, log=log.read(self._log, server.log_start), hangs=True
+                    event=event, log=read_log_end(self._log, server.log_start), was_never_ready=True
                 )
         return None
 
@@ -173,8 +188,8 @@ def _not_started(error: Exception) -> TaskError:
     return failure
 
 
-def _again(error: TaskError) -> TaskError:
-    """Raised in many threads, each of which would add its own lines to the traceback."""
+def _copy(error: TaskError) -> TaskError:
+    """Return a copy to raise: many threads would all add lines to the traceback of one error."""
     copy = TaskError(
         error.cause, str(error), blames_post=error.blames_post, stops_run=error.stops_run
     )

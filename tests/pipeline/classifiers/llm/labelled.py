@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.classifiers.base import freeze
 from pipeline.model import Answer, JsonObject
 from tests.pipeline.classifiers.asking import section
-from tests.servers.engine import EngineServer
+from tests.servers.real_server import RealServer
 
 CHOICES = ["left", "right", "moderate", "unclear", None]
 LABELS = [
@@ -23,7 +23,7 @@ TOO_LONG = "word " * 3000
 
 
 def options(
-    server: EngineServer | None, folder: Path, /, *, system: str = "You label posts.", **values: Any
+    server: RealServer | None, folder: Path, /, *, system: str = "You label posts.", **values: Any
 ) -> JsonObject:
     """The frozen options of one who asks `server`, or, without it, one in `values`."""
     (folder / "prompt.txt").write_text(system)

@@ -34,9 +34,9 @@ from tests.pipeline.classifiers.llm.labelled import (
     assert_nonsense,
     note_of,
 )
-from tests.pipeline.classifiers.llm.server import engines as processes
+from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers import engines, gguf_model, tiny_llm
-from tests.servers.engine import EngineServer
+from tests.servers.real_server import RealServer
 
 pytestmark = pytest.mark.engines
 
@@ -52,37 +52,37 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def vllm(model: Path) -> Iterator[EngineServer]:
+def vllm(model: Path) -> Iterator[RealServer]:
     with engines.vllm(model, "--enable-prompt-tokens-details") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(model: Path) -> Iterator[EngineServer]:
+def transformers_serve(model: Path) -> Iterator[RealServer]:
     with engines.transformers_serve(model) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineServer]:
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     file = gguf_model.write_model(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
     with engines.llama_server(file) as running:
         yield running
 
 
 @pytest.fixture(params=["vllm", "llama_server"])
-def binding(request: pytest.FixtureRequest) -> EngineServer:
+def binding(request: pytest.FixtureRequest) -> RealServer:
     """Each engine that binds answers by a schema."""
     found = request.getfixturevalue(request.param)
-    assert isinstance(found, EngineServer)
+    assert isinstance(found, RealServer)
     return found
 
 
-def options(server: EngineServer | None, folder: Path, /, **values: Any) -> JsonObject:
+def options(server: RealServer | None, folder: Path, /, **values: Any) -> JsonObject:
     return labelled.options(server, folder, **{"max_tokens": MAX_TOKENS, **values})
 
 
-def test_every_post_has_valid_labels_or_a_reason(binding: EngineServer, tmp_path: Path) -> None:
+def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     asker = Llm(options(binding, tmp_path), TaskShare(notes=notes))
     found = answers(asker, posts(TOO_LONG, *TEXTS))
@@ -93,12 +93,12 @@ def test_every_post_has_valid_labels_or_a_reason(binding: EngineServer, tmp_path
     assert note_of(notes)["said"] == {"json_schema": "honoured"}
 
 
-def test_vllms_own_way_labels_every_post(vllm: EngineServer, tmp_path: Path) -> None:
+def test_vllms_own_way_labels_every_post(vllm: RealServer, tmp_path: Path) -> None:
     asker = Llm(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
     assert_labelled(answers(asker, posts(*TEXTS)))
 
 
-def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: EngineServer) -> None:
+def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> None:
     """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
     wish = ProbeRequest(
         server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS)
@@ -117,7 +117,7 @@ def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: EngineServer) -> 
 
 
 def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
-    binding: EngineServer, tmp_path: Path
+    binding: RealServer, tmp_path: Path
 ) -> None:
     unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
     found = answers(Llm(unbound, TaskShare()), posts(*TEXTS))
@@ -125,7 +125,7 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
 
 
 def test_transformers_serve_binds_nothing_and_that_is_noticed(
-    transformers_serve: EngineServer, model: Path, tmp_path: Path
+    transformers_serve: RealServer, model: Path, tmp_path: Path
 ) -> None:
     """200 to what it ignores, 422 to what it does not know, logprobs to nobody."""
     notes = tmp_path / "notes"
@@ -139,7 +139,7 @@ def test_transformers_serve_binds_nothing_and_that_is_noticed(
     assert note["said"]["top_logprobs 20"] == "ignored: none in the reply"
 
 
-def test_probabilities_are_those_of_its_own_tokens(binding: EngineServer, tmp_path: Path) -> None:
+def test_probabilities_are_those_of_its_own_tokens(binding: RealServer, tmp_path: Path) -> None:
     """One token a letter: a bool's share is that of its first one. vLLM's are after the grammar's
     mask, llama-server's before it; the shares of what lies on labels are the same thing."""
     asker = Llm(
@@ -164,7 +164,7 @@ def test_probabilities_are_those_of_its_own_tokens(binding: EngineServer, tmp_pa
 
 
 def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
-    binding: EngineServer, tmp_path: Path
+    binding: RealServer, tmp_path: Path
 ) -> None:
     frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
     found = answers(Llm(frozen, TaskShare()), posts(*TEXTS))
@@ -173,7 +173,7 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
     assert len(kept_with_another) == 4  # of two requests for six posts
 
 
-def test_what_was_used_is_told_with_what_was_cached(vllm: EngineServer, tmp_path: Path) -> None:
+def test_what_was_used_is_told_with_what_was_cached(vllm: RealServer, tmp_path: Path) -> None:
     """The fixed instructions come first, so that all posts' prompts begin with what is cached."""
     asker = Llm(
         options(vllm, tmp_path, system="You label posts. " * 100, max_in_flight=1), TaskShare()
@@ -202,7 +202,7 @@ def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, se
     task_processes.until(
         lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task, within=240
     )
-    (server,) = processes.alive_by_pid(model)
+    (server,) = started_servers.alive_by_pid(model)
     return task, server, {process.pid for process in proc.descendants(server)}
 
 
@@ -230,7 +230,7 @@ def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
     assert table["was_successfully_labeled"].to_pylist() == [True] * 2000
     assert out.count("the server is ready after") == 2
     assert not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()]
-    assert processes.alive(of_its_own) == []
+    assert started_servers.alive(of_its_own) == []
 
 
 def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
@@ -256,5 +256,5 @@ def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
         task_processes.start(run_builders.order(run_dir)), within=240
     )
     assert code != 0
-    assert "ended with exit code 1 while it started: safetensors" in out + err
+    assert "ended with exit code 1 while starting: safetensors" in out + err
     assert "SafetensorError: Error while deserializing header" in out + err

@@ -33,7 +33,7 @@ from tests.pipeline.classifiers.llm.labelled import (
     assert_nonsense,
     options,
 )
-from tests.pipeline.classifiers.llm.server import engines
+from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
 
@@ -243,5 +243,5 @@ def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Pat
     assert table["was_successfully_labeled"].to_pylist() == [True] * 6
     log = manifest.server_log_path(run_dir, 1, 0).read_text()
     assert log.count("POST /v1/chat/completions HTTP/1.1") >= 6
-    (left,) = engines.alive(server.model)
+    (left,) = started_servers.alive(server.model)
     assert str(server.port) in left

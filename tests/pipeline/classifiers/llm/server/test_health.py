@@ -1,11 +1,11 @@
-"""When a server counts as ready, and what is told of one that is not."""
+"""When a server counts as ready, and what is reported until then."""
 
 import socket
 from dataclasses import replace
 
 import pytest
 
-from pipeline.classifiers.llm.server.health import look
+from pipeline.classifiers.llm.server.health import check_health
 from pipeline.classifiers.llm.server.options import ServerOptions
 from pipeline.config.secret import NO_KEY, Secret
 from tests.servers.http import LoopbackServer, Reply, Request
@@ -22,7 +22,7 @@ DEFAULT = ServerOptions(
 
 
 class Pages(LoopbackServer):
-    """Answers each path with its status, 404 where it has none; keeps the requests."""
+    """Answers each path with its status, else with 404; records the requests."""
 
     def __init__(self, **pages: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Pages(LoopbackServer):
 
 
 @pytest.mark.parametrize(
-    ("pages", "ready", "said"),
+    ("pages", "ready", "finding"),
     [
         ({"health": 200}, True, "GET /health: HTTP 200"),
         ({"health": 503, "models": 200}, False, "GET /health: HTTP 503"),  # llama.cpp, SGLang
@@ -44,36 +44,36 @@ class Pages(LoopbackServer):
         ({}, False, "GET /v1/models: HTTP 404"),
     ],
 )
-def test_the_first_page_that_is_there_decides(
-    pages: dict[str, int], ready: bool, said: str
+def test_the_first_page_that_exists_decides(
+    pages: dict[str, int], ready: bool, finding: str
 ) -> None:
     with Pages(**pages) as server:
-        assert look(HOST, server.port, DEFAULT, NO_KEY) == (ready, said)
+        assert check_health(HOST, server.port, DEFAULT, NO_KEY) == (ready, finding)
 
 
-def test_a_page_that_is_named_is_the_only_one() -> None:
+def test_a_configured_page_is_the_only_one_asked() -> None:
     with Pages(models=200) as server:
         named = replace(DEFAULT, ready=("/ping",))
-        assert look(HOST, server.port, named, NO_KEY) == (False, "GET /ping: HTTP 404")
+        assert check_health(HOST, server.port, named, NO_KEY) == (False, "GET /ping: HTTP 404")
     assert [request.path for request in server.seen] == ["/ping"]
 
 
-def test_the_key_is_sent_where_there_is_one() -> None:
+def test_the_key_is_sent_if_there_is_one() -> None:
     with Pages(health=200) as server:
-        look(HOST, server.port, DEFAULT, Secret("sk-4711"))
-        look(HOST, server.port, DEFAULT, NO_KEY)
+        check_health(HOST, server.port, DEFAULT, Secret("sk-4711"))
+        check_health(HOST, server.port, DEFAULT, NO_KEY)
     sent = [request.headers.get("Authorization") for request in server.seen]
     assert sent == ["Bearer sk-4711", None]
 
 
-def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with Pages(health=200) as server:
-        assert look(HOST, server.port, DEFAULT, NO_KEY)[0]
+        assert check_health(HOST, server.port, DEFAULT, NO_KEY)[0]
 
 
-def test_nobody_there_and_nobody_who_speaks_http() -> None:
+def test_a_port_without_an_http_server_is_not_ready() -> None:
     with socket.create_server((HOST, 0)) as server:
         port = server.getsockname()[1]
-        assert look(HOST, port, DEFAULT, NO_KEY) == (False, "GET /health: no answer")
-    assert look(HOST, port, DEFAULT, NO_KEY) == (False, "GET /health: no connection")
+        assert check_health(HOST, port, DEFAULT, NO_KEY) == (False, "GET /health: no answer")
+    assert check_health(HOST, port, DEFAULT, NO_KEY) == (False, "GET /health: no connection")

@@ -12,7 +12,7 @@ from pipeline.classifiers.llm.server import options
 from pipeline.config.section import Section
 from pipeline.errors import InputError
 from tests.pipeline.classifiers.asking import section
-from tests.pipeline.classifiers.llm.server.engines import ROOT
+from tests.pipeline.classifiers.llm.server.started_servers import ROOT
 
 COMMAND = ["vllm", "serve", "{model}", "--port", "{port}"]
 

@@ -1,4 +1,4 @@
-"""A server in a task, as a whole: the worker's process, its shard, its output, its last words."""
+"""A task with its own server, as a whole: its process, its shard, its output, its last words."""
 
 import os
 import signal
@@ -16,23 +16,18 @@ from pipeline.run_files.manifest import Manifest
 from pipeline.worker import crash_journal
 from tests.pipeline import task_processes
 from tests.pipeline.classifiers.asking import section
-from tests.pipeline.classifiers.llm.server import engines
+from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.run_builders import SourcePost, make_run, order, posts
-from tests.servers.engine_program import DEADLY, OUT_OF_MEMORY
+from tests.servers.misbehaving_server import DEADLY, OUT_OF_MEMORY
 
 LABELS = [{"name": "civic", "type": "bool"}]
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    return tmp_path / "engine"
 
 
 def make(
     folder: Path, *words: str, rows: list[SourcePost] | None = None, **server: Any
 ) -> tuple[Path, Manifest]:
     (folder / "prompt.txt").write_text("Is it civic?")
-    program = engines.program(folder / "engine", *words)
+    program = started_servers.program(folder / "server", *words)
     values = {"type": "llm", "model": "stub", "prompt": "prompt.txt", "labels": LABELS,
               "structured_output": "none", "max_in_flight": 4,
               "server": {**program, **server}}  # fmt: skip
@@ -49,49 +44,51 @@ def words_of(run_dir: Path, attempt: int = 1) -> LastWords:
 def reasons(run_dir: Path, run: Manifest) -> list[str | None]:
     verdict, table = output.read(run_dir, run, 0)
     assert table is not None, verdict
-    found: list[str | None] = table["reason"].to_pylist()
-    return found
+    reasons: list[str | None] = table["reason"].to_pylist()
+    return reasons
 
 
-def test_a_shard_is_labelled_by_a_server_of_its_own_and_none_is_left(
-    tmp_path: Path, here: Path
+def test_a_task_labels_its_shard_with_its_own_server_and_leaves_no_process(
+    tmp_path: Path, folder: Path
 ) -> None:
     run_dir, run = make(tmp_path)
     code, out, err = task_processes.run(order(run_dir))
     assert (code, err) == (0, "")
     assert "the server is ready after" in out
     assert reasons(run_dir, run) == [None] * 40
-    assert len(engines.starts(here)) == 1
-    assert engines.alive(here) == []
+    assert len(started_servers.starts(folder)) == 1
+    assert started_servers.alive(folder) == []
     assert "this start: serve" in manifest.server_log_path(run_dir, 1, 0).read_text()
 
 
-def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, here: Path) -> None:
-    """All that is left are texts that are too short."""
+def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, folder: Path) -> None:
+    """All remaining texts are too short."""
     rows = [post._replace(text="x") for post in posts(3)]
     run_dir, run = make(tmp_path, rows=rows)
     code, _, err = task_processes.run(order(run_dir))
     assert (code, err) == (0, "")
     assert reasons(run_dir, run) == ["text_too_short"] * 3
-    assert engines.starts(here) == []
+    assert started_servers.starts(folder) == []
 
 
-def test_a_server_that_is_killed_is_started_again_and_no_post_is_lost(
-    tmp_path: Path, here: Path
+def test_a_server_that_is_killed_is_restarted_and_no_post_is_lost(
+    tmp_path: Path, folder: Path
 ) -> None:
     run_dir, run = make(tmp_path, rows=posts(3000))
     task = task_processes.start(order(run_dir))
     task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
-    os.kill(engines.starts(here)[0]["pid"], signal.SIGKILL)
+    os.kill(started_servers.starts(folder)[0]["pid"], signal.SIGKILL)
     code, out, err = task_processes.finished(task)
     assert (code, err) == (0, "")
-    assert "the server was killed by SIGKILL: it is started again" in out
+    assert "the server was killed by SIGKILL; restarting it" in out
     assert reasons(run_dir, run) == [None] * 3000
-    assert len(engines.starts(here)) == 2
-    assert engines.alive(here) == []
+    assert len(started_servers.starts(folder)) == 2
+    assert started_servers.alive(folder) == []
 
 
-def test_a_post_that_kills_the_server_is_found_and_set_aside(tmp_path: Path, here: Path) -> None:
+def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
+    tmp_path: Path, folder: Path
+) -> None:
     rows = posts(20)
     rows[7] = rows[7]._replace(text=f"a {DEADLY} post")
     run_dir, run = make(tmp_path, rows=rows)
@@ -102,19 +99,18 @@ def test_a_post_that_kills_the_server_is_found_and_set_aside(tmp_path: Path, her
         words = words_of(run_dir, attempt)
         assert (words.cause, words.message) == (
             Cause.CRASHED,
-            "the server, started again, ended with exit code 0: an illegal memory access was "
-            "encountered",
+            "the restarted server ended with exit code 0: an illegal memory access was encountered",
         )
     assert crash_journal.solo_attempts_by_attempt(manifest.work_path(run_dir, 0)) == {2: 1}
     code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
     assert (code, err) == (0, "")
-    found = reasons(run_dir, run)
-    assert found.pop(7) == "poison: the task died at this post in attempts 1 and 2"
-    assert found == [None] * 19
-    assert engines.alive(here) == []
+    by_post = reasons(run_dir, run)
+    assert by_post.pop(7) == "poison: the task died at this post in attempts 1 and 2"
+    assert by_post == [None] * 19
+    assert started_servers.alive(folder) == []
 
 
-def test_out_of_gpu_memory_is_the_tasks_cause(tmp_path: Path, here: Path) -> None:
+def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(tmp_path: Path, folder: Path) -> None:
     run_dir, _ = make(tmp_path, "memory")
     code, _, err = task_processes.run(order(run_dir))
     words = words_of(run_dir)
@@ -124,10 +120,10 @@ def test_out_of_gpu_memory_is_the_tasks_cause(tmp_path: Path, here: Path) -> Non
     end = f"the end of {log}:\n| this start: memory\n| {OUT_OF_MEMORY}\n| RuntimeError: Engine"
     assert end in err
     assert end in words.traceback
-    assert engines.alive(here) == []
+    assert started_servers.alive(folder) == []
 
 
-def test_a_program_that_is_not_there_refuses_the_run(tmp_path: Path) -> None:
+def test_a_program_that_does_not_exist_stops_the_run(tmp_path: Path) -> None:
     run_dir, _ = make(tmp_path, command=["vlllm", "--port", "{port}"])
     assert task_processes.run(order(run_dir))[0] == 1
     words = words_of(run_dir)
@@ -136,17 +132,17 @@ def test_a_program_that_is_not_there_refuses_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_task_that_is_told_to_stop_while_its_server_starts(
-    tmp_path: Path, here: Path, signalled: signal.Signals
+def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
+    tmp_path: Path, folder: Path, signalled: signal.Signals
 ) -> None:
-    """Nothing is on its way that would be worth to wait for."""
+    """No request is in flight that would be worth waiting for."""
     run_dir, _ = make(tmp_path, "never")
     patient = (
         "import sys; from pipeline.worker import classifier_thread, process as worker; "
         "classifier_thread.DRAIN_SECONDS = 3600.0; "
     )
     task = task_processes.start(order(run_dir), program=patient)
-    task_processes.until(lambda: engines.starts(here), task)
+    task_processes.until(lambda: started_servers.starts(folder), task)
     task.send_signal(signalled)
     code, out, _ = task_processes.finished(task)
     assert out.endswith("stopping on request; the next attempt resumes shard 0\n")
@@ -156,10 +152,10 @@ def test_a_task_that_is_told_to_stop_while_its_server_starts(
     else:
         words = words_of(run_dir)
         assert (words.cause, code) == (Cause.TIMEOUT, 1)
-    assert engines.alive(here) == []
+    assert started_servers.alive(folder) == []
 
 
-def test_a_task_that_is_told_to_stop_at_work_keeps_what_it_has(tmp_path: Path, here: Path) -> None:
+def test_a_task_that_is_stopped_at_work_keeps_its_answers(tmp_path: Path, folder: Path) -> None:
     run_dir, run = make(tmp_path, rows=posts(3000))
     work = manifest.work_path(run_dir, 0)
     task = task_processes.start(order(run_dir))
@@ -167,7 +163,7 @@ def test_a_task_that_is_told_to_stop_at_work_keeps_what_it_has(tmp_path: Path, h
     task.terminate()
     code, _, err = task_processes.finished(task)
     assert (code, err) == (143, "")
-    assert engines.alive(here) == []
+    assert started_servers.alive(folder) == []
     kept = task_processes.rows_in(work)
     assert 0 < kept < 3000
     code, out, _ = task_processes.run(order(run_dir, attempt=2))
@@ -179,23 +175,25 @@ def test_a_task_that_is_told_to_stop_at_work_keeps_what_it_has(tmp_path: Path, h
 
 
 @pytest.mark.parametrize("word", ["never", "fork", "stubborn"])
-def test_nothing_is_left_of_a_task_that_is_killed(tmp_path: Path, here: Path, word: str) -> None:
-    """While its server starts, and when it serves; no time is given to it."""
+def test_no_process_and_no_scratch_folder_is_left_of_a_task_that_is_killed(
+    tmp_path: Path, folder: Path, word: str
+) -> None:
+    """SIGKILL gives it no time, neither while its server starts nor while it serves."""
     run_dir, _ = make(tmp_path, word, rows=posts(3000))
     task = task_processes.start(order(run_dir))
     if word == "never":
-        task_processes.until(lambda: engines.starts(here), task)
+        task_processes.until(lambda: started_servers.starts(folder), task)
     else:
         task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
-    scratch = Path(engines.starts(here)[0]["env"]["VLLM_CACHE_ROOT"]).parent
+    scratch = Path(started_servers.starts(folder)[0]["env"]["VLLM_CACHE_ROOT"]).parent
     assert scratch.is_dir()
     task_processes.kill(task)
-    task_processes.until(lambda: engines.alive(here) == [])
+    task_processes.until(lambda: started_servers.alive(folder) == [])
     task_processes.until(lambda: not scratch.exists())
 
 
-def test_a_sign_of_life_says_that_the_server_is_starting(
-    tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_heartbeat_says_that_the_server_is_starting(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir, _ = make(tmp_path, "never")
     often = (
@@ -204,21 +202,21 @@ def test_a_sign_of_life_says_that_the_server_is_starting(
     )
     task = task_processes.start(order(run_dir), program=often)
 
-    def said() -> str:
+    def last_error() -> str:
         beat = heartbeat.read(manifest.work_path(run_dir, 0), 1)
         return beat.last_error if beat else ""
 
-    task_processes.until(lambda: "GET /health: HTTP 503" in said(), task)
-    assert said().startswith("the server is starting, ")
+    task_processes.until(lambda: "GET /health: HTTP 503" in last_error(), task)
+    assert last_error().startswith("the server has been starting for ")
     task.terminate()
     assert task_processes.finished(task)[0] == 143
 
 
-def test_a_key_is_demanded_and_sent_and_kept_nowhere(tmp_path: Path, here: Path) -> None:
-    """The server has the task's environment; its log goes through the guard."""
+def test_the_key_is_sent_and_stored_nowhere(tmp_path: Path, folder: Path) -> None:
+    """The server has the task's environment. Its log goes through the guard, which redacts it."""
     key = "sk-distinctive-4711"
     shell = 'echo "my key is $SERVER_KEY"; exec "$0" "$@"'
-    program = engines.program(here)
+    program = started_servers.program(folder)
     run_dir, run = make(tmp_path, command=["sh", "-c", shell, *program["command"]])
     options = {**run.classifier, "api_key_env": "SERVER_KEY"}
     manifest.write(run_dir, replace(run, classifier=options))

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import Cause
 from pipeline.run_files import last_words, manifest
-from tests.pipeline.classifiers.llm.server import engines
+from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.task_processes import rows_in
 from tests.servers import engines as real_engines
 from tests.servers import tiny_llm
@@ -85,14 +85,14 @@ def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
     run = submitted(bench, 2000, classifier(bench, llama(model)), extra={"nodelist": node})
     both = [manifest.work_path(run, index) for index in range(2)]
     wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
-    servers = engines.alive_by_pid(model)
+    servers = started_servers.alive_by_pid(model)
     ports = {words[words.index("--port") + 1] for words in servers.values()}
     assert len(ports) == len(servers) == 2
     os.kill(min(servers), signal.SIGKILL)
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == [(True, 2000, 2000)]
     assert nodes(bench) == {node}
-    assert engines.alive(model) == []
+    assert started_servers.alive(model) == []
     logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
     assert sorted(log.count("\n== ") + log.startswith("== ") for log in logs) == [1, 2]
     status = bench.document("status")
@@ -107,19 +107,19 @@ def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
     run = submitted(bench, 4000, classifier(bench, llama(model)))
     both = [manifest.work_path(run, index) for index in range(2)]
     wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
-    assert len(engines.alive(model)) == 2
+    assert len(started_servers.alive(model)) == 2
     if how == "cancel":
         assert bench.hpc("cancel").returncode == 0
     else:
         array = bench.document("status", code=3)["shards"][0]["array_job_id"]
         bench.cluster.run("scancel", "--signal=KILL", str(array))
-    wait_for(lambda: engines.alive(model) == [], 60, "no server is left")
+    wait_for(lambda: started_servers.alive(model) == [], 60, "no server is left")
     assert all(rows_in(work) for work in both)
 
 
 def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None:
     """The kernel kills the server alone; the task says why, and the next attempt has more."""
-    server = engines.program(bench.folder / "engine", *["hog"] * 9)
+    server = started_servers.program(bench.folder / "server", *["hog"] * 9)
     run = submitted(
         bench, 20, classifier(bench, server, structured_output="none"), mem_gb=0.4, max_parallel=1
     )
@@ -132,7 +132,7 @@ def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None
     assert said
     assert (said.cause, "this start: hog" in said.message) == (Cause.OUT_OF_MEMORY, True)
     assert bench.hpc("cancel").returncode == 0
-    wait_for(lambda: engines.alive(bench.folder / "engine") == [], 60, "no server is left")
+    wait_for(lambda: started_servers.alive(bench.folder / "server") == [], 60, "no server is left")
 
 
 @pytest.mark.engines
@@ -144,7 +144,7 @@ def test_each_task_has_a_vllm_of_its_own(bench: Bench) -> None:
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == [(True, 400, 400)]
     assert len(nodes(bench)) == 2
-    assert engines.alive(model) == []
+    assert started_servers.alive(model) == []
     (note,) = (run / "notes").iterdir()
     found = json.loads(note.read_text())
     assert (found["mode"], found["top_logprobs"]) == ("json_schema", 20)

@@ -1,6 +1,6 @@
-"""An engine that misbehaves on demand, as a program: `python -m tests.servers.engine_program`.
+"""Serve a model, or misbehave on demand: `python -m tests.servers.misbehaving_server`.
 
-It is what vLLM and its kin are to a task: a command that serves on a port, or does not.
+To a task it is what vLLM is: a command that serves on a port, or does not.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ OUT_OF_MEMORY = (
 )
 
 
-class Engine(OpenAIStub):
-    """`health`: the status of /health."""
+class MisbehavingServer(OpenAIStub):
+    """Answers every post, except a deadly one; `health` is the status of /health."""
 
     def __init__(self, port: int, *, health: int, after_s: float = 0.0) -> None:
         super().__init__(self.label, port=port)
@@ -47,29 +47,47 @@ class Engine(OpenAIStub):
     def label(self, body: dict[str, Any], nth: int) -> Reply:
         if DEADLY in body["messages"][-1]["content"]:
             print("an illegal memory access was encountered", flush=True)
-            os._exit(0)  # as vLLM does when its engine dies (vllm#48966)
+            os._exit(0)  # as vLLM does when its engine core dies (vllm#48966)
         return completion(ANSWER)
 
 
 def main() -> None:
-    """The next word of `folder/script` says what this start does; without one, it serves."""
+    """Do what the next word of `folder/script` says; without a word, serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    given, rest = parser.parse_known_args()
-    script = given.folder / "script"
+    options, rest = parser.parse_known_args()
+    script = options.folder / "script"
     words = script.read_text().split() if script.exists() else []
     script.write_text(" ".join(words[1:]))
-    with (given.folder / "starts").open("a") as starts:
-        seen = {"pid": os.getpid(), "port": given.port, "rest": rest, "env": dict(os.environ),
-                "ignored": [one.name for one in STEP_SIGNALS
-                            if signal.getsignal(one) is signal.SIG_IGN]}  # fmt: skip
+    with (options.folder / "starts").open("a") as starts:
+        seen = {"pid": os.getpid(), "port": options.port, "rest": rest, "env": dict(os.environ),
+                "ignored": [number.name for number in STEP_SIGNALS
+                            if signal.getsignal(number) is signal.SIG_IGN]}  # fmt: skip
         starts.write(json.dumps(seen) + "\n")
-    act(words[0] if words else "serve", given)
+    act(words[0] if words else "serve", options)
 
 
-def act(word: str, given: argparse.Namespace) -> None:
+def act(word: str, options: argparse.Namespace) -> None:
+    """Do what the word says, then serve."""
     print(f"this start: {word}", flush=True)
+    fail(word)
+    burden(word, options)
+    if word == "silent":
+        time.sleep(600)  # alive, and does not listen
+    if word == "polite":
+        try:
+            socket.create_server(("127.0.0.1", options.port)).close()
+        except OSError:
+            time.sleep(600)
+    health = {"never": 503, "no-health": 404}.get(word, 200)
+    after_s = 2.0 if word == "slow" else 0.0
+    with MisbehavingServer(options.port, health=health, after_s=after_s):
+        time.sleep(600)
+
+
+def fail(word: str) -> None:
+    """End at once, as a server does that cannot start."""
     match word:
         case "die":
             print("ValueError: unknown architecture", file=sys.stderr, flush=True)
@@ -80,31 +98,26 @@ def act(word: str, given: argparse.Namespace) -> None:
         case "bind":
             print("ERROR: [Errno 98] error while attempting to bind: address already in use")
             sys.exit(1)
+
+
+def burden(word: str, options: argparse.Namespace) -> None:
+    """Use memory, start children, or ignore SIGTERM."""
+    match word:
         case "hog":
             hog = bytearray(2000 << 20)
             print(f"{len(hog)} bytes were there")
         case "fork":
-            # One in its group, one that has left it.
-            for own in (False, True):
+            # One child in this process group, and one that has left it.
+            for start_new_session in (False, True):
                 subprocess.Popen(
-                    [sys.executable, "-c", "import time; time.sleep(600)", str(given.folder)],
-                    start_new_session=own,
+                    [sys.executable, "-c", "import time; time.sleep(600)", str(options.folder)],
+                    start_new_session=start_new_session,
                 )
         case "stubborn-child":
             ignores = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
-            subprocess.Popen([sys.executable, "-c", ignores, str(given.folder)])
+            subprocess.Popen([sys.executable, "-c", ignores, str(options.folder)])
         case "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        case "silent":
-            time.sleep(600)  # alive, and does not listen
-        case "polite":
-            try:
-                socket.create_server(("127.0.0.1", given.port)).close()
-            except OSError:
-                time.sleep(600)
-    health = {"never": 503, "no-health": 404}.get(word, 200)
-    with Engine(given.port, health=health, after_s=2.0 if word == "slow" else 0.0):
-        time.sleep(600)
 
 
 if __name__ == "__main__":

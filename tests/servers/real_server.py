@@ -17,7 +17,7 @@ import requests
 PORT_ATTEMPTS = 3
 
 
-class EngineServer:
+class RealServer:
     """`command`, whose `{port}` is a free port of 127.0.0.1, from `start()` to `stop()`.
 
     `startup`: how many seconds it may take until it is ready.

@@ -1,0 +1,52 @@
+"""A model server for a test: it does as the test says, and must leave no process behind."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.classifiers.llm.server import options
+from pipeline.classifiers.llm.server.server import ModelServer
+from pipeline.config.secret import NO_KEY, Secret
+from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.llm.server import started_servers
+from tests.pipeline.classifiers.llm.server.started_servers import MakeServer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder in which the misbehaving program records its starts."""
+    return tmp_path / "server"
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, folder: Path) -> Iterator[MakeServer]:
+    """Return what makes a server whose starts do as the words say, one by one."""
+    servers: list[ModelServer] = []
+
+    def make(
+        *words: str,
+        key: Secret = NO_KEY,
+        stopping: threading.Event | None = None,
+        **keys: Any,
+    ) -> ModelServer:
+        program = started_servers.program(folder, *words)
+        program["env"] |= keys.pop("env", {})
+        configured = section(
+            {"server": {**program, "ready_seconds": 60, **keys}, "model": "a/model"}, tmp_path
+        )
+        frozen = json.loads(json.dumps(options.freeze(configured)))
+        thawed = options.thaw({**frozen, "model": "a/model"})
+        assert thawed
+        log = tmp_path / "logs" / "server.log"
+        server = ModelServer(thawed, log=log, secret=key, stopping=stopping or threading.Event())
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.close()
+    assert started_servers.alive(folder) == []
