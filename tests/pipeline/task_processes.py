@@ -1,6 +1,7 @@
 """Tasks as processes of their own, as a node runs them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,13 @@ def until(
                 task.kill()
             raise AssertionError("it did not happen")
         time.sleep(0.01)
+
+
+def already_answered(log: str) -> int:
+    """How many posts a task found answered when it began, by its log."""
+    match = re.search(r"posts?, (\d+) already answered$", log, re.MULTILINE)
+    assert match, log
+    return int(match[1])
 
 
 def rows_in(folder: Path) -> int:

@@ -1,6 +1,5 @@
-"""Whatever deaths a shard's attempts die: one row a post, and only deadly posts are set aside."""
+"""However a shard's attempts die, every post gets one row and only deadly posts are set aside."""
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,16 +20,19 @@ from pipeline.worker import process
 from pipeline.worker.crash_journal import CrashJournal
 from tests.pipeline.run_builders import make_run, order, posts, uri
 
+pytestmark = pytest.mark.usefixtures("_restored_signals")
 COUNT = 12
 
 
 class Killed(BaseException):
-    """In the place of SIGKILL: from here on nothing is written or removed any more."""
+    """Stands for SIGKILL: from here on nothing is written or deleted."""
 
 
 class Doomed(Classifier):
-    """Takes `in_flight` posts at once. Dies at deadly ones, as `deaths` says, and ends when it was
-    asked `ends_at` posts, by an end that no post is to blame for."""
+    """Takes `in_flight` posts at once and dies at deadly ones, as `deaths` says.
+
+    Having been asked about `ends_at` posts, it ends in a way that no post is to blame for.
+    """
 
     columns = (Column("mood", "text"),)
     model = "doomed"
@@ -49,13 +51,13 @@ class Doomed(Classifier):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         waiting = iter(posts)
-        hands: list[Post] = []
+        taken: list[Post] = []
         while True:
-            while len(hands) < self.in_flight and (post := next(waiting, None)):
-                hands.append(post)
-            if not hands:
+            while len(taken) < self.in_flight and (post := next(waiting, None)):
+                taken.append(post)
+            if not taken:
                 return
-            post = hands.pop()
+            post = taken.pop()
             self.asked += 1
             if self.end and self.asked == self.ends_at:
                 raise self.end
@@ -64,20 +66,14 @@ class Doomed(Classifier):
             yield Answer(post.uri, {"mood": post.text})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def as_it_was() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def live(patch: pytest.MonkeyPatch, run_dir: Path, attempt: int, crashed: str, one: Doomed) -> bool:
-    """One attempt; True where it ended well. Killed, it leaves all as it is at that moment."""
-    given_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
+def run_attempt(
+    patch: pytest.MonkeyPatch, run_dir: Path, attempt: int, crashed: str, classifier: Doomed
+) -> bool:
+    """Run one attempt; return whether it succeeded. If killed, it leaves all as it is then."""
+    work_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
     dead = [False]
 
-    def unless_dead(patched: pytest.MonkeyPatch, kind: type, name: str) -> None:
+    def only_while_alive(patched: pytest.MonkeyPatch, kind: type, name: str) -> None:
         real = getattr(kind, name)
 
         def method(self: Any, *arguments: Any) -> Any:
@@ -86,27 +82,27 @@ def live(patch: pytest.MonkeyPatch, run_dir: Path, attempt: int, crashed: str, o
 
         patched.setattr(kind, name, method)
 
-    def classify(given_posts: Sequence[Post]) -> Iterator[Answer]:
+    def classify(posts_to_label: Sequence[Post]) -> Iterator[Answer]:
         try:
-            yield from Doomed.classify(one, given_posts)
+            yield from Doomed.classify(classifier, posts_to_label)
         except Killed:
             dead[0] = True
             raise
 
     with patch.context() as patched:
-        patched.setattr(process, "create", lambda *_: one)
-        unless_dead(patched, Checkpoint, "flush")
-        unless_dead(patched, CrashJournal, "delete")
-        patched.setattr(one, "classify", classify)
+        patched.setattr(process, "create", lambda *_: classifier)
+        only_while_alive(patched, Checkpoint, "flush")
+        only_while_alive(patched, CrashJournal, "delete")
+        patched.setattr(classifier, "classify", classify)
         try:
-            process.run_task(given_order)
+            process.run_task(work_order)
         except (SystemExit, Killed):
             return False
         return True
 
 
-OWN = TaskError(Cause.CRASHED, "HTTP 500 (6 times)", blames_post=True)
-DEATHS = st.sampled_from([Killed(), RuntimeError("deadly"), OWN])
+POSTS_OWN_FAULT = TaskError(Cause.CRASHED, "HTTP 500 (6 times)", blames_post=True)
+DEATHS = st.sampled_from([Killed(), RuntimeError("deadly"), POSTS_OWN_FAULT])
 ENDS = st.sampled_from(
     [
         ("crashed", TaskError(Cause.CRASHED, "the service is down")),
@@ -123,7 +119,7 @@ ENDS = st.sampled_from(
     rows=st.sampled_from([1, 3, 100]),
     ends=st.lists(st.tuples(ENDS, st.integers(1, COUNT)), max_size=4),
 )
-def test_every_post_ends_with_one_row_and_only_the_deadly_ones_are_set_aside(
+def test_every_post_gets_one_row_and_only_deadly_ones_are_set_aside(
     tmp_path_factory: pytest.TempPathFactory,
     deadly: dict[int, BaseException],
     in_flight: int,
@@ -140,11 +136,11 @@ def test_every_post_ends_with_one_row_and_only_the_deadly_ones_are_set_aside(
             attempt += 1
             assert attempt <= most
             end, at = ends[attempt - 1] if attempt <= len(ends) else (None, 0)
-            one = Doomed(deaths, in_flight, end[1] if end else None, at)
+            classifier = Doomed(deaths, in_flight, end[1] if end else None, at)
             was = ",".join(map(str, crashed))
-            if live(patch, run_dir, attempt, was, one):
+            if run_attempt(patch, run_dir, attempt, was, classifier):
                 break
-            ended_so = end is not None and one.asked == at
+            ended_so = end is not None and classifier.asked == at
             if not ended_so or (end and end[0] == "crashed"):
                 crashed.append(attempt)
     _, table = output.read(run_dir, run, 0)

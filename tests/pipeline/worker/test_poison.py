@@ -1,53 +1,27 @@
-"""Posts that kill their task are set aside after two deaths, they only; all others are labelled."""
+"""Posts that kill their task twice are set aside, and all other posts are labelled."""
 
 import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.run_files import last_words, output
-from pipeline.run_files.manifest import Manifest, work_path
+from pipeline.run_files import last_words
+from pipeline.run_files.manifest import work_path
 from pipeline.worker import crash_journal
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import make_run, order, posts, uri
+from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, scripted_run
 from tests.servers.perspective import Fault, PerspectiveServer
 
-TEXTS = {post.uri: post.text for post in posts(60)}
 POISON = "poison: the task died at this post in attempts "
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return scripted_classifier.install(tmp_path)
-
-
-def run_of(folder: Path, count: int, *, rows: int = 3, **options: Any) -> tuple[Path, Manifest]:
-    classifier = scripted_classifier.options(folder, **options)
-    return make_run(folder, posts(count), classifier=classifier, checkpoint_rows=rows)
-
-
-def labels(run_dir: Path, run: Manifest, column: str = "mood") -> dict[str, tuple[Any, str | None]]:
-    """Label and reason by uri, of a verified output."""
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict
-    columns = (table[name].to_pylist() for name in ("uri", column, "reason"))
-    return {at_uri: (label, reason) for at_uri, label, reason in zip(*columns, strict=True)}
-
-
-def all_but(count: int, poison: dict[int, str]) -> dict[str, tuple[Any, str | None]]:
-    """Every post's text as its label, but for the rows that have a reason."""
-    return {
-        uri(i): (None, poison[i]) if i in poison else (TEXTS[uri(i)], None) for i in range(count)
-    }
-
-
-def live(run_dir: Path, attempt: int, site: Path, *, crashed: str = "", **env: str) -> int:
-    """One attempt; its exit code."""
-    given = replace(order(run_dir, attempt=attempt), crashed=crashed)
-    code, _, _ = task_processes.run(given, site, **env)
+def run_attempt(run_dir: Path, attempt: int, site: Path, *, crashed: str = "", **env: str) -> int:
+    """Run one attempt; return its exit code."""
+    work_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
+    code, _, _ = task_processes.run(work_order, site, **env)
     return code
 
 
@@ -55,55 +29,55 @@ CRASHES = [("kill", -signal.SIGKILL), ("exit", 9), ("raise", 1), ("own", 1)]
 
 
 @pytest.mark.parametrize(("how", "code"), CRASHES)
-def test_a_post_at_which_a_task_dies_twice_is_set_aside_and_all_others_are_labelled(
+def test_a_post_that_kills_its_task_twice_is_set_aside(
     tmp_path: Path, site: Path, how: str, code: int
 ) -> None:
-    run_dir, run = run_of(tmp_path, 20, seconds=0.02, deadly={uri(7): how})
+    run_dir, run = scripted_run(tmp_path, 20, rows=3, seconds=0.02, deadly={uri(7): how})
     work = work_path(run_dir, 0)
-    assert live(run_dir, 1, site) == code
+    assert run_attempt(run_dir, 1, site) == code
     assert crash_journal.solo_attempts_by_attempt(work) == {}
-    assert live(run_dir, 2, site, crashed="1") == code
+    assert run_attempt(run_dir, 2, site, crashed="1") == code
     assert crash_journal.solo_attempts_by_attempt(work) == {2: 1}
-    assert task_processes.rows_in(work) == 19, "all others were asked before the suspect"
-    assert live(run_dir, 3, site, crashed="1,2") == 0
-    assert labels(run_dir, run) == all_but(20, {7: f"{POISON}1 and 2"})
+    assert task_processes.rows_in(work) == 19, "all others are asked before the suspect"
+    assert run_attempt(run_dir, 3, site, crashed="1,2") == 0
+    assert labels_and_reasons(run_dir, run) == own_texts(20, {7: f"{POISON}1 and 2"})
     assert list(work.iterdir()) == []
     assert scripted_classifier.asked(tmp_path)[uri(7)] == 2
 
 
-def test_a_suspect_that_is_harmless_is_labelled(tmp_path: Path, site: Path) -> None:
-    """Four are in flight when the sixth kills; the next life asks them alone, the sixth last."""
+def test_a_harmless_suspect_is_labelled(tmp_path: Path, site: Path) -> None:
+    """Four posts are in flight when the sixth one kills the task; all are asked alone next."""
     deadly = {uri(5): "kill"}
-    run_dir, run = run_of(tmp_path, 12, at_once=4, seconds=0.1, deadly=deadly)
-    assert live(run_dir, 1, site) == -signal.SIGKILL
-    held = crash_journal.read_evidence(work_path(run_dir, 0), [1]).suspects
-    assert {5} < held.keys() <= set(range(4, 12))
-    assert live(run_dir, 2, site, crashed="1") == -signal.SIGKILL
-    assert live(run_dir, 3, site, crashed="1,2") == 0
-    assert labels(run_dir, run) == all_but(12, {5: f"{POISON}1 and 2"})
+    run_dir, run = scripted_run(tmp_path, 12, rows=3, at_once=4, seconds=0.1, deadly=deadly)
+    assert run_attempt(run_dir, 1, site) == -signal.SIGKILL
+    suspects = crash_journal.read_evidence(work_path(run_dir, 0), [1]).suspects
+    assert {5} < suspects.keys() <= set(range(4, 12))
+    assert run_attempt(run_dir, 2, site, crashed="1") == -signal.SIGKILL
+    assert run_attempt(run_dir, 3, site, crashed="1,2") == 0
+    assert labels_and_reasons(run_dir, run) == own_texts(12, {5: f"{POISON}1 and 2"})
 
 
-def test_several_deadly_posts_cost_a_life_each(tmp_path: Path, site: Path) -> None:
+def test_several_deadly_posts_cost_one_more_attempt_each(tmp_path: Path, site: Path) -> None:
     deadly = {uri(2): "kill", uri(9): "raise", uri(17): "exit"}
-    run_dir, run = run_of(tmp_path, 20, at_once=20, seconds=0.2, deadly=deadly)
+    run_dir, run = scripted_run(tmp_path, 20, rows=3, at_once=20, seconds=0.2, deadly=deadly)
     crashed = ""
     codes = []
     for attempt in range(1, 9):
-        codes.append(live(run_dir, attempt, site, crashed=crashed))
+        codes.append(run_attempt(run_dir, attempt, site, crashed=crashed))
         if not codes[-1]:
             break
         crashed = ",".join(filter(None, (crashed, str(attempt))))
     assert len(codes) == 5
-    found = labels(run_dir, run)
-    reasons = {at: reason for at, (_, reason) in found.items() if reason}
+    rows = labels_and_reasons(run_dir, run)
+    reasons = {at_uri: reason for at_uri, (_, reason) in rows.items() if reason}
     assert reasons.keys() == deadly.keys()
     assert all(reason.startswith("poison: ") for reason in reasons.values())
-    assert len(found) == 20
+    assert len(rows) == 20
 
 
-def test_attempts_that_did_not_crash_are_no_evidence(tmp_path: Path, site: Path) -> None:
-    """Preempted or lost with their node, with a post in hand that is harmless."""
-    run_dir, run = run_of(tmp_path, 6, answered=3)
+def test_attempts_that_did_not_crash_name_no_suspects(tmp_path: Path, site: Path) -> None:
+    """They were preempted or lost with their node while a harmless post was in flight."""
+    run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3)
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), site)
     task_processes.until(
@@ -116,13 +90,13 @@ def test_attempts_that_did_not_crash_are_no_evidence(tmp_path: Path, site: Path)
     assert suspects.keys() >= {3, 4}, "if attempt 1 had crashed"
     code, out, _ = task_processes.run(order(run_dir, attempt=2), site)
     assert (code, "after crashes" in out) == (0, False)
-    assert labels(run_dir, run) == all_but(6, {})
+    assert labels_and_reasons(run_dir, run) == own_texts(6)
 
 
-def test_a_requeued_life_knows_no_suspects_of_its_own_attempt(tmp_path: Path, site: Path) -> None:
+def test_a_requeued_attempt_does_not_suspect_its_own_posts(tmp_path: Path, site: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
-    run_dir, run = run_of(tmp_path, 6, answered=3, gate=str(gate))
+    run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3, gate=str(gate))
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), site)
     task_processes.until(
@@ -139,22 +113,24 @@ def test_a_requeued_life_knows_no_suspects_of_its_own_attempt(tmp_path: Path, si
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.touch()
     assert task_processes.finished(second)[0] == 0
-    assert labels(run_dir, run) == all_but(6, {})
+    assert labels_and_reasons(run_dir, run) == own_texts(6)
 
 
 @pytest.mark.parametrize("how", ["service", "memory"])
-def test_a_death_that_is_not_the_posts_blames_none(tmp_path: Path, site: Path, how: str) -> None:
-    run_dir, _ = run_of(tmp_path, 6, deadly={uri(3): how})
+def test_a_failure_of_the_service_or_of_memory_blames_no_post(
+    tmp_path: Path, site: Path, how: str
+) -> None:
+    run_dir, _ = scripted_run(tmp_path, 6, rows=3, deadly={uri(3): how})
     work = work_path(run_dir, 0)
     for attempt in (1, 2, 3):
-        assert live(run_dir, attempt, site, crashed="1,2"[: max(0, 2 * attempt - 3)]) == 1
+        assert run_attempt(run_dir, attempt, site, crashed="1,2"[: max(0, 2 * attempt - 3)]) == 1
         assert crash_journal.read_evidence(work, [attempt]).suspects == {}
     assert list(work.glob("*.trial")) == []
 
 
 def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path) -> None:
-    """The posts in hand at that moment can't help it."""
-    run_dir, _ = run_of(tmp_path, 6, rows=1, seconds=0.05)
+    """The posts in flight at that moment did not cause the error."""
+    run_dir, _ = scripted_run(tmp_path, 6, rows=1, seconds=0.05)
     program = (
         "import sys; from pipeline.worker import process as worker; "
         "from pipeline.run_files.checkpoint import Checkpoint; "
@@ -169,9 +145,9 @@ def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
-def test_a_journal_that_fails_loses_no_answer_that_is_paid_for(tmp_path: Path, site: Path) -> None:
-    """It can't be written any more when the first answer comes, and three others are under way."""
-    run_dir, run = run_of(tmp_path, 12, at_once=4, seconds=0.1, rows=100)
+def test_a_journal_that_cannot_be_written_loses_no_answer(tmp_path: Path, site: Path) -> None:
+    """The disk is full when the first answer comes, and three others are under way."""
+    run_dir, run = scripted_run(tmp_path, 12, rows=100, at_once=4, seconds=0.1)
     program = (
         "import os, sys; from pipeline.worker import process as worker; "
         "from pipeline.worker.crash_journal import CrashJournal; "
@@ -186,17 +162,17 @@ def test_a_journal_that_fails_loses_no_answer_that_is_paid_for(tmp_path: Path, s
     assert (code, words.message.endswith(".in-hand: No space left on device")) == (1, True)
     paid = scripted_classifier.asked(tmp_path)
     assert task_processes.rows_in(work_path(run_dir, 0)) == paid.total() == 4
-    assert live(run_dir, 2, site, crashed="1") == 0
-    assert labels(run_dir, run) == all_but(12, {})
+    assert run_attempt(run_dir, 2, site, crashed="1") == 0
+    assert labels_and_reasons(run_dir, run) == own_texts(12)
     assert scripted_classifier.asked(tmp_path).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("left", ["0001-aaaaaaaa.in-hand", "0001-00001.trial"])
-def test_a_post_whose_answer_is_kept_is_no_suspect_whatever_a_journal_says(
+def test_a_post_with_a_saved_answer_is_never_a_suspect(
     tmp_path: Path, site: Path, left: str
 ) -> None:
-    """The journal may not have got the answer that the checkpoint got."""
-    run_dir, run = run_of(tmp_path, 6, rows=1, answered=3)
+    """The journal may lack an answer that the checkpoint has."""
+    run_dir, run = scripted_run(tmp_path, 6, rows=1, answered=3)
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), site)
     task_processes.until(
@@ -209,7 +185,7 @@ def test_a_post_whose_answer_is_kept_is_no_suspect_whatever_a_journal_says(
     (work / left).write_bytes(bytes([0, crash_journal.IN_FLIGHT, 0, 0, 0, 0]))
     code, out, _ = task_processes.run(replace(order(run_dir, attempt=2), crashed="1"), site)
     assert (code, "0 posts set aside" in out) == (0, left.endswith(".in-hand"))
-    assert labels(run_dir, run) == all_but(6, {})
+    assert labels_and_reasons(run_dir, run) == own_texts(6)
     assert scripted_classifier.asked(tmp_path)[uri(1)] == 1
 
 
@@ -221,8 +197,8 @@ QUICK = (
 )
 
 
-def test_a_post_that_always_gets_a_500_alone_at_the_end_gets_its_reason(tmp_path: Path) -> None:
-    """While others are answered a 500 is the post's own; the last one has the probe beside it."""
+def test_a_post_that_alone_gets_a_500_gets_a_reason(tmp_path: Path) -> None:
+    """While others are answered, a 500 is the post's own; a probe stands in for the last post."""
 
     def fault(text: str, nth: int) -> Fault | None:
         return Fault(status=500) if text == "what a fine day 3" else None
@@ -236,12 +212,12 @@ def test_a_post_that_always_gets_a_500_alone_at_the_end_gets_its_reason(tmp_path
         )
         task = task_processes.start(order(run_dir), program=QUICK, TEST_KEY=server.key)
         assert task_processes.finished(task)[0] == 0
-    found = labels(run_dir, run, "prob_toxic")
-    reasons = {at: reason for at, (_, reason) in found.items() if reason}
+    rows = labels_and_reasons(run_dir, run, "prob_toxic")
+    reasons = {at_uri: reason for at_uri, (_, reason) in rows.items() if reason}
     assert reasons == {uri(3): "http_500"}
 
 
-def test_in_an_outage_no_post_is_set_aside_however_many_attempts_die(tmp_path: Path) -> None:
+def test_no_post_is_set_aside_during_an_outage(tmp_path: Path) -> None:
     with PerspectiveServer(faults=lambda text, nth: Fault(status=500)) as server:
         run_dir, run = make_run(
             tmp_path,
@@ -250,24 +226,24 @@ def test_in_an_outage_no_post_is_set_aside_however_many_attempts_die(tmp_path: P
             checkpoint_rows=1,
         )
         for attempt, crashed in ((1, ""), (2, "1"), (3, "1,2")):
-            given = replace(order(run_dir, attempt=attempt), crashed=crashed)
-            task = task_processes.start(given, program=QUICK, TEST_KEY=server.key)
+            work_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
+            task = task_processes.start(work_order, program=QUICK, TEST_KEY=server.key)
             assert task_processes.finished(task)[0] == 1
         server.faults = None
-        given = replace(order(run_dir, attempt=4), crashed="1,2,3")
+        work_order = replace(order(run_dir, attempt=4), crashed="1,2,3")
         assert (
             task_processes.finished(
-                task_processes.start(given, program=QUICK, TEST_KEY=server.key)
+                task_processes.start(work_order, program=QUICK, TEST_KEY=server.key)
             )[0]
             == 0
         )
-    assert not any(reason for _, reason in labels(run_dir, run, "prob_toxic").values())
+    assert not any(reason for _, reason in labels_and_reasons(run_dir, run, "prob_toxic").values())
 
 
-def test_two_lives_at_once_do_not_harm_each_other(tmp_path: Path, site: Path) -> None:
-    """The quicker one publishes and removes the slower one's files while that is at work."""
+def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, site: Path) -> None:
+    """The quicker one publishes and deletes the slower one's files while it still runs."""
     gate = tmp_path / "gate"
-    run_dir, run = run_of(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
+    run_dir, run = scripted_run(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
     work = work_path(run_dir, 0)
     slow = task_processes.start(order(run_dir), site)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, slow)
@@ -281,6 +257,6 @@ def test_two_lives_at_once_do_not_harm_each_other(tmp_path: Path, site: Path) ->
     code, out, err = task_processes.finished(slow)
     assert (code, err) == (0, "")
     assert out.endswith("shard 0: published\n")
-    assert labels(run_dir, run) == all_but(30, {})
+    assert labels_and_reasons(run_dir, run) == own_texts(30)
     assert list(work.iterdir()) == []
     assert Counter(path.name for path in (run_dir / "outputs").iterdir()) == {"00000.parquet": 1}

@@ -1,4 +1,4 @@
-"""Perspective in a task of its own process: its rows, the responses behind them, its end."""
+"""A task with Perspective publishes its rows, and the responses behind them."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def holding(folder: Path, secret: str) -> list[Path]:
     return [path for path in files if secret.encode() in path.read_bytes()]
 
 
-def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: Path) -> None:
+def test_every_row_has_its_response_and_no_file_contains_the_key(tmp_path: Path) -> None:
     empty, large = "what a fine day 1", "what a fine day 2"
     rows = posts(6)
     rows[3] = rows[3]._replace(text="hm")
@@ -81,7 +81,7 @@ def test_every_row_has_its_response_beside_it_and_no_file_has_the_key(tmp_path: 
     assert KEY not in f"{labels}{responses}"  # what is compressed in the files
 
 
-def test_the_responses_of_a_life_that_was_killed_are_kept_like_its_labels(tmp_path: Path) -> None:
+def test_the_responses_of_a_killed_attempt_are_kept_like_its_labels(tmp_path: Path) -> None:
     with PerspectiveServer(key=KEY, latency_s=0.2) as server:
         run_dir, run = make_run(
             tmp_path, posts(40), classifier=classifier(server), checkpoint_rows=1
@@ -99,7 +99,7 @@ def test_the_responses_of_a_life_that_was_killed_are_kept_like_its_labels(tmp_pa
     ]
 
 
-def test_without_keep_raw_there_are_none(tmp_path: Path) -> None:
+def test_without_keep_raw_no_responses_are_kept(tmp_path: Path) -> None:
     with PerspectiveServer(key=KEY) as server:
         options = classifier(server, keep_raw=False)
         run_dir, run = make_run(tmp_path, posts(3), classifier=options)
@@ -108,7 +108,7 @@ def test_without_keep_raw_there_are_none(tmp_path: Path) -> None:
     assert not (run_dir / "raw").exists()
 
 
-def test_the_services_end_stops_the_whole_run_with_advice_and_no_shard_asks_again(
+def test_the_end_of_the_service_stops_the_whole_run(
     tmp_path: Path,
 ) -> None:
     with PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=410, body="gone")) as server:
