@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective import reply as reply_of
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
-from pipeline.classifiers.perspective.languages import Support
+from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
 from pipeline.config.secret import frozen_key_options, read_key
 from pipeline.config.section import Section
@@ -80,7 +80,7 @@ class Perspective(Classifier):
         self._limit: int = options["max_in_flight"]
         self._stopping = share.stopping
         self.columns = self.declared(options)
-        self._support = Support(self._attributes, self._languages)
+        self._support = SupportedAttributes(self._attributes, self._languages)
         self.model = f"perspective v1alpha1 at {options['base_url']}"
         self.secret = read_key(options)
         # The quota is the Google project's, and so the key's, wherever it is used.
@@ -119,15 +119,15 @@ class Perspective(Classifier):
         language, since that refusal is the whole request's."""
         if len(post.text.encode()) > MOST_BYTES:
             return Answer(post.uri, reason="comment_too_long")
-        asked, reply = self._support.to_ask(), None
+        asked, reply = self._support.to_request(), None
         while asked:
             reply = self._endpoint.post(self._request(post, asked), stop)
-            refusal = reply_of.refusal(reply.body)
+            refusal = reply_of.parse_rejection(reply.body)
             is_language = reply.status == 400 and refusal.error_type == NOT_SUPPORTED
             if not is_language or refusal.attribute not in asked:
                 return self._answer(post, asked, reply, stop)
             asked = self._support.after(refusal, asked)
-        if not self._support.to_ask():
+        if not self._support.to_request():
             raise TaskError(
                 Cause.REFUSED,
                 f"{self._endpoint.url} has none of classifier.attributes in "
@@ -149,7 +149,7 @@ class Perspective(Classifier):
                 return self._row(post, asked, reply, values=values)
             fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
         else:
-            refusal = reply_of.refusal(reply.body)
+            refusal = reply_of.parse_rejection(reply.body)
             advice = reply_of.advice(reply.status, refusal)
             fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
             if reply.status in FATAL or refusal.about_key:
@@ -178,7 +178,7 @@ class Perspective(Classifier):
         }
 
     def _values(self, request: JsonObject, reply: Reply) -> dict[str, LabelValue]:
-        token = reply_of.token(reply.body)
+        token = reply_of.client_token(reply.body)
         if token != request["clientToken"]:
             raise TaskError(
                 Cause.CRASHED,

@@ -1,10 +1,10 @@
-"""The columns of what the Perspective API says: the lab's, and beside them what is ours."""
+"""Name the columns of the Perspective API's scores: the lab's own, and a few beside them."""
 
 from collections.abc import Sequence
 
 from pipeline.model import Column, ColumnKind
 
-# Of each attribute.
+# The lab's column for each attribute.
 ATTRIBUTES = {
     "TOXICITY": "prob_toxic",
     "SEVERE_TOXICITY": "prob_severe_toxic",
@@ -29,15 +29,17 @@ ATTRIBUTES = {
     "SPAM": "prob_spam",
 }
 
-# Names those attributes that the service does not have in the language of the post.
+# Holds the attributes that the service does not have in the language of the post.
 DROPPED = "attributes_not_supported"
 
 
 def spans_column(attribute: str) -> str:
+    """Return the column of an attribute's scores of parts of the text."""
     return f"{ATTRIBUTES[attribute]}_spans"
 
 
 def columns(attributes: Sequence[str], *, spans: bool) -> tuple[Column, ...]:
+    """Return the columns for these attributes, with `spans` for parts of the text too."""
     return (
         *(Column(ATTRIBUTES[name], ColumnKind.NUMBER) for name in attributes),
         *(Column(spans_column(name), ColumnKind.TEXT) for name in attributes if spans),

@@ -27,7 +27,7 @@ from pipeline.model import Answer, JsonObject, Post
 
 if TYPE_CHECKING:
     from pipeline.classifiers.transformers.loading import Loaded
-    from pipeline.classifiers.transformers.sequence_model import Started, Tokens
+    from pipeline.classifiers.transformers.sequence_model import PendingScores, Tokens
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # A GPU wants much work at once; a core's caches do not.
@@ -54,7 +54,7 @@ class _Read:
         return len(self.tokens.ids)
 
 
-_UnderWay: TypeAlias = tuple[list[_Read], "Started"]
+_UnderWay: TypeAlias = tuple[list[_Read], "PendingScores"]
 
 
 class TransformersClassifier(Classifier):
@@ -101,7 +101,7 @@ class TransformersClassifier(Classifier):
         """All of `posts`, as they are computed."""
         return batching.batches(
             self._tokenised(posts),
-            most_tokens=lambda: self._most_tokens,
+            max_tokens=lambda: self._most_tokens,
             pool_tokens=lambda: POOL_BATCHES * self._most_tokens,
         )
 
@@ -125,7 +125,7 @@ class TransformersClassifier(Classifier):
             tokeniser.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, chunk: list[Post]) -> list[_Read]:
-        tokens = self.model_at_work.tokenise([post.text for post in chunk])
+        tokens = self.model_at_work.tokenize([post.text for post in chunk])
         return [_Read(post.uri, one) for post, one in zip(chunk, tokens, strict=True)]
 
     def _started(self, batch: list[_Read]) -> Iterator[_UnderWay]:
@@ -156,10 +156,10 @@ class TransformersClassifier(Classifier):
             "or a smaller classifier.max_length or dtype",
         )
 
-    def _answers(self, batch: list[_Read], started: "Started") -> Iterator[Answer]:
+    def _answers(self, batch: list[_Read], started: "PendingScores") -> Iterator[Answer]:
         for post, found in zip(batch, self.model_at_work.probabilities(started), strict=True):
             facts = {TRUNCATED: post.tokens.truncated}
-            if post.tokens.nothing:
+            if post.tokens.empty:
                 yield Answer(post.uri, reason="no_tokens", facts=facts)
             elif found is None:
                 yield Answer(post.uri, reason="invalid_answer", facts=facts)

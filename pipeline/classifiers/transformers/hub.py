@@ -1,4 +1,4 @@
-"""The only door to the Hugging Face hub: a model's files at one commit, as a folder."""
+"""Fetch a model's files at one commit from the Hugging Face hub: the only door to it."""
 
 from pathlib import Path
 
@@ -16,28 +16,32 @@ from pipeline.errors import Cause, TaskError
 
 
 def fetch(name: str, commit: str) -> Path:
-    """From the cache where it is whole there, which asks nobody: 200 tasks that start at once would
-    be 200 questions. Else downloaded, without what is a program (pickles, code).
+    """Return the folder of a model.
 
-    Raises TaskError: refused where there is no such model, commit or permission; crashed, which
-    is tried again, where the hub does not answer.
+    A model that is complete in the cache is not downloaded, and nobody is asked: 200 tasks that
+    start at once would send 200 requests. Files that contain programs (pickles, code) are never
+    downloaded.
+
+    Raises:
+        TaskError: there is no such model, commit or permission (refused), or the hub does not
+            answer (crashed, which is retried).
     """
     try:
         return _cached(name, commit) or _download(name, commit, local_files_only=False)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise TaskError(
             Cause.REFUSED,
-            f"the hub has no model {name} at {commit}, or does not show it without a token (hf "
-            f"auth login): {_first_line(error)}",
+            f"the hub has no model {name} at {commit}, or hides it from requests without a token "
+            f"(hf auth login): {_first_line(error)}",
         ) from None
-    # httpx's HTTPError, of its answers and of the way there: a proxy's error, and before version 2
-    # a refused connection too, come as they are.
+    # HTTPError is httpx's, for replies and for connections. huggingface_hub does not wrap a proxy's
+    # error, nor, before version 2, a refused connection.
     except (LocalEntryNotFoundError, EntryNotFoundError, HTTPError) as error:
         raise TaskError(
             Cause.CRASHED,
-            f"{name} cannot be fetched from the hub: {_first_line(error)}; where compute nodes "
-            f"have no internet: hf download {name} --revision {commit} on the login node, and "
-            "HF_HOME, in cluster.setup too, on a file system that the nodes see",
+            f"{name} cannot be downloaded from the hub: {_first_line(error)}. If compute nodes "
+            f"have no internet, run hf download {name} --revision {commit} on the login node, with "
+            "HF_HOME (in cluster.setup too) on a file system that the nodes see",
         ) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.classifiers.transformers import device, hub, label_columns
 from pipeline.classifiers.transformers.label_columns import LabelColumns
 from pipeline.classifiers.transformers.model_folder import BadModel, describe, fingerprint
-from pipeline.classifiers.transformers.self_test import try_out
+from pipeline.classifiers.transformers.self_test import self_test
 from pipeline.classifiers.transformers.sequence_model import LoadOptions, SequenceModel
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
@@ -36,7 +36,7 @@ def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: in
         labels = label_columns.of(description, options["labels"])
         wish = _wish(options, environment, parallel_tasks)
         model = SequenceModel(folder, wish, multi_label=description.multi_label)
-        try_out(model, len(description.labels))
+        self_test(model, len(description.labels))
     except BadModel as bad:
         raise TaskError(Cause.REFUSED, f"the model {name} cannot be used: {bad}") from bad
     return Loaded(

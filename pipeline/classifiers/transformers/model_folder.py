@@ -1,4 +1,4 @@
-"""A saved sequence classifier as its files tell: read without torch, which login nodes may lack."""
+"""Check and describe a saved sequence classifier without torch, which login nodes may not have."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from pathlib import Path
 from pipeline import files
 from pipeline.model import JsonObject
 
-# What decides a label. Weights as safetensors only: a pickle (pytorch_model.bin) is a program,
-# which runs when it is loaded.
+# The files that decide a label. Weights must be safetensors: a pickle (pytorch_model.bin) is a
+# program that runs when it is loaded.
 DECIDING = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 _WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -22,24 +22,31 @@ _MULTI, _SINGLE, _REGRESSION = (
 
 
 class BadModel(Exception):
-    """What makes a folder no sequence classifier that can be used; the folder is not named."""
+    """Why a folder is not a usable sequence classifier; the message does not name the folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """`labels` in the order of the logits; `multi_label`: each is a question of its own (sigmoid),
-    or they exclude one another (softmax)."""
+    """What the labels of a model are."""
 
     labels: tuple[str, ...]
+    """Their names, in the order of the logits."""
+
     multi_label: bool
+    """Whether a post may have several of them (sigmoid), or exactly one (softmax)."""
 
 
 def describe(folder: Path, multi_label: bool | None = None) -> Description:
-    """Checks that all files are there. Raises BadModel, and OSError where one cannot be read.
+    """Check that all files are there, and return the model's labels.
 
     Args:
-        multi_label: overrules what `config.json` says. Where that says nothing, one label is a
-            question of its own and several exclude one another, as transformers' pipeline has it.
+        folder: the folder that `save_pretrained` wrote.
+        multi_label: overrides what `config.json` says. If that says nothing either, a single label
+            is multi-label and several exclude one another, as in transformers' pipeline.
+
+    Raises:
+        BadModel: the folder is not a usable sequence classifier.
+        OSError: a file cannot be read.
     """
     config = _json(folder / "config.json")
     _check_weights(folder)
@@ -49,21 +56,26 @@ def describe(folder: Path, multi_label: bool | None = None) -> Description:
     if multi_label is None:
         if kind == _REGRESSION:
             raise BadModel(
-                "its config.json says that it is a regression: what it gives is no probability"
+                "its config.json says that it is a regression: its outputs are not probabilities"
             )
         if kind not in (None, _MULTI, _SINGLE):
-            raise BadModel(f"its config.json has the problem_type {kind!r}, which is unknown")
+            raise BadModel(f"its config.json has the unknown problem_type {kind!r}")
         multi_label = kind == _MULTI or (kind is None and len(labels) == 1)
     if len(labels) == 1 and not multi_label:
-        raise BadModel("it has one label, which without an alternative is always sure (1.0)")
+        raise BadModel(
+            "it has a single label, whose probability is always 1.0 without an alternative"
+        )
     return Description(labels=labels, multi_label=multi_label)
 
 
 def fingerprint(folder: Path) -> str:
-    """64 hex digits over the files that decide a label, their names included.
+    """Return 64 hex digits over the names and contents of the files that decide a label.
 
-    Of the weights too, every byte: two stages of one training have the same configuration, and a
+    Every byte of the weights counts: two stages of one training have the same configuration, and a
     head that was trained alone differs in the last kilobyte only. A gigabyte takes a second or two.
+
+    Raises:
+        OSError: a file cannot be read.
     """
     digest = hashlib.sha256()
     names = {path.name for pattern in DECIDING for path in folder.glob(pattern)}
@@ -85,23 +97,23 @@ def _check_weights(folder: Path) -> None:
         return
     raise BadModel(
         f"it has no {_WEIGHTS}; weights that are a pickle (pytorch_model.bin) can run any program "
-        "and are never loaded: save_pretrained writes the others"
+        "and are never loaded: save the model with save_pretrained, which writes safetensors"
     )
 
 
 def _check_tokenizer(folder: Path) -> None:
-    """Without its files, transformers 5 makes a tokenizer that knows no word, and says nothing."""
+    """Check its files: without them, transformers 5 silently makes a tokenizer without words."""
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
         raise BadModel(f"it has no tokenizer ({', '.join(_TOKENIZERS[:-1])} or a *.model)")
 
 
 def _labels(config: JsonObject) -> tuple[str, ...]:
-    """Two of the names that transformers itself gives are not written by its save_pretrained."""
-    given = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-    if not isinstance(given, dict) or not given:
+    """Read the labels. Transformers does not write its two default names to config.json."""
+    id2label = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+    if not isinstance(id2label, dict) or not id2label:
         raise BadModel("its config.json names no labels (id2label)")
     try:
-        labels = [str(given[str(number)]) for number in range(len(given))]
+        labels = [str(id2label[str(number)]) for number in range(len(id2label))]
     except KeyError as missing:
         raise BadModel(f"id2label in its config.json has no number {missing.args[0]}") from None
     if len(set(labels)) < len(labels):
@@ -122,6 +134,6 @@ def _json(path: Path) -> JsonObject:
 
 
 def shown(labels: Sequence[str]) -> str:
-    """For messages: some models have a thousand."""
+    """Return the labels for a message, at most 20 of them: some models have a thousand."""
     listed = ", ".join(labels[:20])
     return listed + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
-from pipeline.classifiers.perspective.languages import Support
-from pipeline.classifiers.perspective.reply import RejectedRequest, refusal
+from pipeline.classifiers.perspective.languages import SupportedAttributes
+from pipeline.classifiers.perspective.reply import RejectedRequest, parse_rejection
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
 from tests.pipeline.classifiers.asking import KEY, answers, posts, section
@@ -223,14 +223,14 @@ refusals = st.builds(
 def test_what_is_asked_is_all_but_what_was_refused_for_just_these_languages(
     attributes: list[str], configured: frozenset[str], told: list[RejectedRequest]
 ) -> None:
-    support = Support(attributes, sorted(configured))
+    support = SupportedAttributes(attributes, sorted(configured))
     for one in told:
         left = support.after(one, attributes)
         assert one.attribute not in left
         lost = {o.attribute for o in told if o.languages == one.languages} | {one.attribute}
         assert set(attributes) - lost <= set(left)
     refused_for_it = {o.attribute for o in told if configured and o.languages == configured}
-    assert support.to_ask() == [name for name in attributes if name not in refused_for_it]
+    assert support.to_request() == [name for name in attributes if name not in refused_for_it]
 
 
 @pytest.mark.parametrize(
@@ -244,4 +244,4 @@ def test_what_is_asked_is_all_but_what_was_refused_for_just_these_languages(
     ],
 )
 def test_the_languages_are_those_of_the_services_words(said: str, understood: set[str]) -> None:
-    assert refusal({"error": {"message": said}}).languages == understood
+    assert parse_rejection({"error": {"message": said}}).languages == understood

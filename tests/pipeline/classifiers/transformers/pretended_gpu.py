@@ -1,10 +1,9 @@
-"""A GPU without one: torch's fake tensors, which have a device, a type and a shape, and no numbers.
+"""Pretend a GPU with torch's fake tensors, which have a device, a type and a shape, but no numbers.
 
-They are torch's own, made to follow a program without running it. An operation on tensors of two
-devices is an error as on a real GPU, and what comes of one has the type that it has there. What is
-added here is what a torch that is built for CPUs alone cannot do even so: find out which GPU "cuda"
-means, take a part of a tensor or make it contiguous, pin memory, make events. Where the program
-reads numbers, all are 0.5 or true.
+Torch has them to follow a program without running it. As on a real GPU, an operation on tensors of
+two devices is an error, and its result has the right type. This module adds what a torch that is
+built for CPUs cannot do even with them: know which GPU "cuda" means, index a tensor or make it
+contiguous, pin memory, make events. When the program reads numbers, all of them are 0.5 or true.
 """
 
 import contextlib
@@ -18,20 +17,22 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 
-from pipeline.classifiers.transformers import device as machine
-from pipeline.classifiers.transformers import sequence_model
+from pipeline.classifiers.transformers import device, sequence_model
 
 GPU = torch.device("cuda:0")
 
 
 class PretendedGpu(TorchFunctionMode):
-    """`told` is what the program had the device do, in turn: "to the GPU", "sigmoid in float32",
-    "to the CPU", "mark", "wait", "read"; a copy that is waited for is "to the GPU at once".
-    `fits` is how many posts' scores its memory holds."""
+    """Records what a program has the device do.
+
+    `operations` are "to the GPU", "sigmoid in float32", "to the CPU", "mark", "wait" and "read", in
+    their order; a copy that is waited for is "to the GPU at once". `fits` is how many posts' scores
+    its memory holds.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.operations: list[str] = []
         self.fits = 1_000_000
 
     def __torch_function__(
@@ -40,31 +41,31 @@ class PretendedGpu(TorchFunctionMode):
         kwargs = kwargs or {}
         match getattr(func, "__name__", ""):
             case "to":
-                args = tuple(GPU if is_the_gpu(one) else one for one in args)
+                args = tuple(GPU if is_the_gpu(arg) else arg for arg in args)
                 self._note_copy(args, kwargs.get("non_blocking", False))
             case "pin_memory":
                 pinned = args[0].clone()
                 pinned.is_pinned_here = True
                 return pinned
             case "__getitem__" if args[0].is_cuda:
-                on_cpu = _pytree.tree_map_only(torch.Tensor, lambda one: one.cpu(), args[1])
+                on_cpu = _pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.cpu(), args[1])
                 return args[0].cpu()[on_cpu].to(GPU)
             case "contiguous":
                 return args[0].clone(memory_format=torch.contiguous_format)
             case "sigmoid" | "softmax" as name if args[0].is_cuda:
                 if len(args[0]) > self.fits:
                     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
-                self.told.append(f"{name} in {str(args[0].dtype).removeprefix('torch.')}")
+                self.operations.append(f"{name} in {str(args[0].dtype).removeprefix('torch.')}")
         return func(*args, **kwargs)
 
     def _note_copy(self, args: Any, non_blocking: bool) -> None:
         tensor, *wanted = args
         if GPU in wanted and not tensor.is_cuda and not isinstance(tensor, torch.nn.Parameter):
-            # A copy from memory that may be swapped out is waited for, whatever was asked.
-            lets_go = non_blocking and hasattr(tensor, "is_pinned_here")
-            self.told.append("to the GPU" if lets_go else "to the GPU at once")
+            # A copy from memory that may be swapped out always blocks.
+            is_asynchronous = non_blocking and hasattr(tensor, "is_pinned_here")
+            self.operations.append("to the GPU" if is_asynchronous else "to the GPU at once")
         elif "cpu" in wanted and tensor.is_cuda:
-            self.told.append("to the CPU" if non_blocking else "to the CPU at once")
+            self.operations.append("to the CPU" if non_blocking else "to the CPU at once")
 
 
 def is_the_gpu(value: Any) -> bool:
@@ -73,7 +74,7 @@ def is_the_gpu(value: Any) -> bool:
 
 @contextlib.contextmanager
 def pretended_gpu(patch: pytest.MonkeyPatch, *, bfloat16: bool = True) -> Iterator[PretendedGpu]:
-    """Models that are made in this block see a GPU, an H100 unless it has no `bfloat16`."""
+    """Let models made in this block see a GPU: an H100, or without `bfloat16` an older one."""
     gpu = PretendedGpu()
 
     class Event:
@@ -81,22 +82,22 @@ def pretended_gpu(patch: pytest.MonkeyPatch, *, bfloat16: bool = True) -> Iterat
             assert blocking, "waiting for it takes a whole core"
 
         def record(self) -> None:
-            gpu.told.append("mark")
+            gpu.operations.append("mark")
 
         def synchronize(self) -> None:
-            gpu.told.append("wait")
+            gpu.operations.append("wait")
 
     def read(tensor: Any) -> Any:
-        gpu.told.append("read from the GPU" if tensor.is_cuda else "read")
+        gpu.operations.append("read from the GPU" if tensor.is_cuda else "read")
         return filled(tensor.shape, True if tensor.dtype is torch.bool else 0.5)
 
-    def device(asked: str, **told: Any) -> str:
-        return machine.device(asked, **told | {"sees_gpu": True})
+    def choose_device(configured: str, **facts: Any) -> str:
+        return device.choose_device(configured, **facts | {"sees_gpu": True})
 
-    found = SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=85_017_624_576)
-    patch.setattr(sequence_model, "device", device)
+    properties = SimpleNamespace(name="NVIDIA H100 80GB HBM3", total_memory=85_017_624_576)
+    patch.setattr(sequence_model, "choose_device", choose_device)
     patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
-    patch.setattr(torch.cuda, "get_device_properties", {0: found}.__getitem__)
+    patch.setattr(torch.cuda, "get_device_properties", {0: properties}.__getitem__)
     patch.setattr(torch.cuda, "Event", Event)
     patch.setattr(FakeTensor, "tolist", read)
     # A model's weights are read in threads of transformers' own, where they are real ones.

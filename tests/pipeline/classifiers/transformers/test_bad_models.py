@@ -86,7 +86,7 @@ def half_sharded(folder: Path) -> None:
 
 PICKLE = (
     "it has no model.safetensors; weights that are a pickle (pytorch_model.bin) can run any "
-    "program and are never loaded: save_pretrained writes the others"
+    "program and are never loaded: save the model with save_pretrained, which writes safetensors"
 )
 
 
@@ -115,15 +115,15 @@ PICKLE = (
         ),
         (
             configuration(problem_type="regression"),
-            "its config.json says that it is a regression: what it gives is no probability",
+            "its config.json says that it is a regression: its outputs are not probabilities",
         ),
         (
             configuration(problem_type="ranking"),
-            "its config.json has the problem_type 'ranking', which is unknown",
+            "its config.json has the unknown problem_type 'ranking'",
         ),
         (
             configuration(problem_type=SINGLE, id2label={"0": "toxic"}),
-            "it has one label, which without an alternative is always sure (1.0)",
+            "it has a single label, whose probability is always 1.0 without an alternative",
         ),
         (
             configuration(id2label={"0": "hate speech", "1": "Hate-Speech"}),
@@ -256,7 +256,7 @@ def test_a_model_without_a_trained_head_is_refused(folder: Path) -> None:
     config = tiny_model.model().config
     AutoModel.from_config(config).save_pretrained(folder)
     assert refused_there(folder) == (
-        "it is no trained classifier: it has no weights for classifier.bias, classifier.weight"
+        "it is not a trained classifier: it has no weights for classifier.bias, classifier.weight"
     )
 
 
@@ -287,7 +287,7 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
     with torch.no_grad():
         broken.classifier.bias[3] = float("nan")
     broken.save_pretrained(folder)
-    assert refused_there(folder) == "what it gives in float32 is no number (NaN)"
+    assert refused_there(folder) == "its scores in float32 are not finite (NaN)"
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
@@ -296,11 +296,11 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     ).save_pretrained(folder)
     count = len(tiny_model.VOCABULARY)
     assert refused_there(folder) == (
-        f"its tokenizer has {count + 2} tokens and the model {count}: they are not of one model"
+        f"its tokenizer has {count + 2} tokens and the model {count}: they do not belong together"
     )
     tiny_model.tokenizer(positions=64, words=tiny_model.SPECIAL).save_pretrained(folder)
     assert refused_there(folder) == (
-        f"its tokenizer has 5 tokens and the model {count}: they are not of one model"
+        f"its tokenizer has 5 tokens and the model {count}: they do not belong together"
     )
 
 
@@ -314,10 +314,10 @@ def test_padding_that_would_change_the_labels_is_refused(tmp_path: Path) -> None
     folder = tiny_model.save(tmp_path / "model", kind="gpt2", pad_token_id=1)
     problem = refused_there(folder)
     assert problem.startswith("a longer post in the same batch changes its probabilities by 0.")
-    assert problem.endswith(": its padding token or side is wrong")
+    assert problem.endswith(": its padding token or padding side is wrong")
 
 
 def test_more_tokens_than_the_model_reads_are_refused(folder: Path) -> None:
     assert refused_there(folder, max_length=65) == (
-        "it reads 64 tokens at most: classifier.max_length is more"
+        "it reads at most 64 tokens: lower classifier.max_length"
     )

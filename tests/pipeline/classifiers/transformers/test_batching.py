@@ -36,7 +36,7 @@ class Source:
 
 def made(lengths: list[int], most: int, pool: int) -> list[list[Item]]:
     given = iter(Source(lengths))
-    return list(batches(given, most_tokens=lambda: most, pool_tokens=lambda: pool))
+    return list(batches(given, max_tokens=lambda: most, pool_tokens=lambda: pool))
 
 
 def cost(batch: list[Item]) -> int:
@@ -80,7 +80,7 @@ def test_a_batch_costs_no_more_than_allowed_unless_it_is_one_post(
 def test_no_more_is_taken_than_the_pool_holds(lengths: list[int], most: int, pool: int) -> None:
     source = Source(lengths)
     given = 0
-    for batch in batches(iter(source), most_tokens=lambda: most, pool_tokens=lambda: pool):
+    for batch in batches(iter(source), max_tokens=lambda: most, pool_tokens=lambda: pool):
         assert source.taken - given < pool + max(lengths)
         given += sum(item.length for item in batch)
 
@@ -104,9 +104,7 @@ def test_of_posts_as_long_as_posts_are_a_twentieth_is_padding() -> None:
 
 def test_a_limit_that_falls_on_the_way_holds_from_the_next_batch_on() -> None:
     limit = [100]
-    found = batches(
-        iter(Source([10] * 30)), most_tokens=lambda: limit[0], pool_tokens=lambda: 1_000
-    )
+    found = batches(iter(Source([10] * 30)), max_tokens=lambda: limit[0], pool_tokens=lambda: 1_000)
     assert len(next(found)) == 10
     limit[0] = 45
     assert [len(batch) for batch in found] == [4, 4, 4, 4, 4]

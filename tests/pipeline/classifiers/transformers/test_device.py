@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.classifiers.transformers.device import device, threads
+from pipeline.classifiers.transformers.device import choose_device, threads
 from pipeline.errors import Cause, TaskError
 
 IN_SLURM = {"SLURM_JOB_ID": "4711"}
@@ -25,7 +25,7 @@ NOT_GIVEN = [
 def chosen(
     asked: str, environment: dict[str, str], *, sees: bool = True, built: bool = True
 ) -> str:
-    return device(asked, sees_gpu=sees, built_for_gpu=built, environment=environment)
+    return choose_device(asked, sees_gpu=sees, built_for_gpu=built, environment=environment)
 
 
 @pytest.mark.parametrize("given", GIVEN)
@@ -67,7 +67,7 @@ def test_a_gpu_that_fails_is_the_nodes_fault_and_another_node_is_tried() -> None
         Cause.NODE,
         False,
         "Slurm gave this task a GPU (SLURM_JOB_GPUS=0), but torch sees none: the GPU or its driver "
-        "fails on this node, or the driver is too old for this torch (nvidia-smi tells)",
+        "fails on this node, or the driver is too old for this torch (run nvidia-smi there)",
     )
 
 
@@ -75,7 +75,7 @@ def test_a_gpu_that_is_wanted_and_was_not_asked_for_is_refused() -> None:
     assert fault("cuda", IN_SLURM, built=True) == (
         Cause.REFUSED,
         True,
-        "classifier.device is cuda, but there is none: ask for one in cluster.gres (gpu:1)",
+        "classifier.device is cuda, but there is no GPU: request one in cluster.gres (gpu:1)",
     )
     assert fault("cuda", {}, built=False)[0] is Cause.REFUSED
 

@@ -117,8 +117,8 @@ def test_a_model_that_the_hub_does_not_have_is_refused(
         cause, message = fetched(hub, tmp_path / "home", name=name, commit=commit)
     assert cause == "refused"
     assert message.startswith(
-        f"the hub has no model {name} at {commit}, or does not show it without a token (hf auth "
-        "login): "
+        f"the hub has no model {name} at {commit}, or hides it from requests without a token "
+        "(hf auth login): "
     )
 
 
@@ -134,7 +134,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_again_by_the_next_attempt(
     if not by_proxy:
         cause, message = fetched(hub, tmp_path / "home")
     assert cause == "crashed"
-    assert message.startswith(f"{NAME} cannot be fetched from the hub: ")
+    assert message.startswith(f"{NAME} cannot be downloaded from the hub: ")
     assert f"hf download {NAME} --revision {COMMIT} on the login node" in message
 
 

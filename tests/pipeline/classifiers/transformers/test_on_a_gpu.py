@@ -111,12 +111,12 @@ def test_the_next_batch_is_begun_before_an_answer_is_read_and_not_waited_for(
     with pretended_gpu(monkeypatch) as gpu:
         classifier = made(folder, max_tokens_per_batch=5)
         network: Any = classifier.model_at_work._model
-        network.register_forward_hook(lambda *_: gpu.told.append("pass"))
-        gpu.told.clear()
+        network.register_forward_hook(lambda *_: gpu.operations.append("pass"))
+        gpu.operations.clear()
         list(classifier.classify(posts("a fine day", "the fine table", "what a day")))
     begin = ["to the GPU"] * 2 + ["pass", f"{function} in float32"] + ["to the CPU"] * 2 + ["mark"]
     read = ["wait", "read", "read"]
-    assert gpu.told == [*begin, *begin, *read, *begin, *read, *read]
+    assert gpu.operations == [*begin, *begin, *read, *begin, *read, *read]
 
 
 def test_a_gpus_batches_are_large(toxic: Path, gpu: PretendedGpu) -> None:
@@ -187,8 +187,8 @@ def test_an_error_that_shows_up_when_an_answer_is_waited_for_ends_the_task(
         raise broken
 
     monkeypatch.setattr(torch.cuda.Event, "synchronize", fail)
-    gpu.told.clear()
+    gpu.operations.clear()
     with pytest.raises(torch.AcceleratorError) as ended:
         list(classifier.classify(posts("a fine day", "the fine table", "what a day")))
     assert ended.value is broken
-    assert [what for what, _ in groupby(gpu.told) if what == "mark"] == ["mark", "mark"]
+    assert [what for what, _ in groupby(gpu.operations) if what == "mark"] == ["mark", "mark"]

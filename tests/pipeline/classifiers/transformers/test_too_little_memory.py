@@ -173,7 +173,7 @@ def test_memory_that_lacks_while_a_model_is_loaded_is_no_fault_of_the_model(
 ) -> None:
     """As a refusal it would stop the whole run."""
     monkeypatch.setattr(
-        "pipeline.classifiers.transformers.sequence_model.AutoModelForSequenceClassification"
+        "pipeline.classifiers.transformers.pretrained.AutoModelForSequenceClassification"
         ".from_pretrained",
         lambda *_, **__: torch.empty(2**60, dtype=torch.uint8),
     )
@@ -188,10 +188,10 @@ from pathlib import Path
 from pipeline.worker import process as worker
 from pipeline.classifiers.transformers import loading
 
-try_out = loading.try_out
+self_test = loading.self_test
 
 def then_limited(model, labels):
-    try_out(model, labels)
+    self_test(model, labels)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + {more} * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -202,7 +202,7 @@ def then_limited(model, labels):
         return started
     model.start = told
 
-loading.try_out = then_limited
+loading.self_test = then_limited
 """
 
 

@@ -405,17 +405,17 @@ def test_the_next_posts_tokens_are_made_while_a_batch_is_computed(
     monkeypatch.setattr(local_model, "CHUNK", 4)
     classifier = made(toxic, max_tokens_per_batch=8)
     model, done = classifier.model_at_work, threading.Event()
-    tokenise, chunks = model.tokenise, 0
+    tokenize, chunks = model.tokenize, 0
 
     def counting(texts: Sequence[str]) -> Any:
         nonlocal chunks
-        tokens = tokenise(texts)
+        tokens = tokenize(texts)
         chunks += 1
         if chunks == 6:
             done.set()
         return tokens
 
-    monkeypatch.setattr(model, "tokenise", counting)
+    monkeypatch.setattr(model, "tokenize", counting)
     model._model.register_forward_pre_hook(lambda *_: None if done.wait(60) else 1 / 0)
     texts = [f"what a fine day {number % 10}" for number in range(40)]
     assert len(list(classifier.classify(posts(*texts)))) == 40
