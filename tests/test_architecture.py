@@ -50,8 +50,11 @@ DOORS = {
     "fcntl": {"hpc.run.run_folder"},
     "scipy": {"pipeline.analysis.statistics"},
     "sklearn": {"pipeline.analysis.statistics"},
-    "torch": {"pipeline.classifiers.transformers.sequence_model"},
-    "transformers": {"pipeline.classifiers.transformers.sequence_model"},
+    "torch": {
+        "pipeline.classifiers.transformers.pretrained",
+        "pipeline.classifiers.transformers.sequence_model",
+    },
+    "transformers": {"pipeline.classifiers.transformers.pretrained"},
     "huggingface_hub": {"pipeline.classifiers.transformers.hub"},
     "numpy": {
         "pipeline.analysis.agreement",

@@ -1,4 +1,4 @@
-"""Load a saved model and its tokenizer with transformers, and reject an unreliable one."""
+"""Load a saved model and its tokenizer, and reject an unreliable one: the door to transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging
 
 from pipeline import out_of_memory
 from pipeline.classifiers.transformers.model_folder import BadModel
@@ -21,6 +22,7 @@ def load_pretrained(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         BadModel: transformers cannot load it, or it was never trained to classify.
         OSError: a file cannot be read.
     """
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

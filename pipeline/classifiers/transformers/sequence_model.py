@@ -1,4 +1,4 @@
-"""Run a sequence classifier on its device: the only door to torch and transformers.
+"""Run a sequence classifier on its device.
 
 The same posts in the same batches on the same kind of device get the same probabilities. In other
 batches these differ by rounding: about 1e-7 in float32, up to 0.01 in bfloat16.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers.utils import logging
 
 from pipeline import out_of_memory
 from pipeline.classifiers.transformers.device import choose_device
@@ -98,7 +97,6 @@ class SequenceModel:
         self.dtype = self._dtype(options.dtype)
         self._multi_label = multi_label
         self._set_threads(options.threads)
-        logging.disable_progress_bar()
         self._tokenizer, self._model = load_pretrained(folder, _DTYPES[self.dtype])
         check_tokenizer(self._tokenizer, self._model)
         self._backend = self._tokenizer.backend_tokenizer
