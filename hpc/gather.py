@@ -29,7 +29,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         again = look(run, slurm, whole=True)
         gather(run, again.observation, again.judgements)
     if not given.json:
-        say(preview.text(run.manifest.database, run.manifest.name))
+        say(preview.describe_labels(run.manifest.database, run.manifest.name))
     document = {
         "rows_before": gathered.rows_before,
         "rows_added": gathered.rows_added,

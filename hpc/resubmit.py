@@ -16,11 +16,12 @@ from hpc.reconcile.run_status import (
     slurm_of,
     submit_shards,
 )
+from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
-from hpc.report.status_table import table
+from hpc.report.run_summary import show_status
 from hpc.run import plan, run_folder, submissions
 from hpc.run.array_indices import parse_indices
-from hpc.run.model import ResourceRequest, Run, Say, State, Submission
+from hpc.run.model import ResourceRequest, Run, State, Submission
 from hpc.run.plan import resubmittable
 from hpc.verb import Verb, chosen_run
 from pipeline.errors import InputError, RunError
@@ -42,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be submitted")
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     run = chosen_run(given)
     slurm = slurm_of(run)
     wanted = _indices(given.indices)
@@ -79,14 +80,13 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     return code, {"run_id": run.run_id, "shards": list(shards), "array_jobs": jobs}
 
 
-def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Say) -> int:
+def _to_the_end(run: Run, sent: tuple[Submission, ...], lock: int, say: Printer) -> int:
     """Runs local tasks, and says what became of them."""
     for one in sent:
         time.sleep(one.plan.delay_s)
         executor.run_array(run, one, lock, say)
     end = look(run, None, lock_is_ours=True)
-    say(table(run, end.observation, end.judgements))
-    say(f"\n{describe_next_step(end, is_gathered=is_gathered(run, end.observation))}")
+    show_status(end, say, is_gathered=is_gathered(run, end.observation))
     shards = [shard for one in sent for shard in one.plan.shards]
     return cli.FAILED if any(end.judgements[at].state is not State.DONE for at in shards) else 0
 

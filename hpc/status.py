@@ -1,41 +1,50 @@
-"""`python -m hpc.status`: every shard in one state with one cause."""
+"""Run `hpc status`: every shard in one state with one cause."""
 
 import argparse
-import sys
 import time
-from typing import Any
 
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
 from hpc.reconcile.run_status import look, slurm_of
-from hpc.report import status_table
-from hpc.report.next_step import describe_next_step
-from hpc.run.run_state import EXIT_CODE
-from hpc.verb import Verb, chosen_run
-
-CLEAR = "\x1b[H\x1b[2J"
+from hpc.report.blocks import Block
+from hpc.report.console import Printer
+from hpc.report.run_summary import show_status
+from hpc.report.status_table import describe_status, document
+from hpc.run.model import Run
+from hpc.run.run_state import EXIT_CODE, RunStatus
+from hpc.verb import Outcome, Verb, chosen_run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `hpc status`."""
     cli.run_arguments(parser)
-    parser.add_argument("--watch", action="store_true", help="show it again until the run ends")
+    parser.add_argument(
+        "--watch", action="store_true", help="keep the table up to date until the run ends"
+    )
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    run = chosen_run(given)
-    slurm = slurm_of(run)
-    while True:
-        now = look(run, slurm)
-        if not given.json:
-            clear = CLEAR if given.watch and sys.stdout.isatty() else ""
-            say(clear + status_table.table(run, now.observation, now.judgements))
-        if not (given.watch and now.is_under_way):
-            break
-        time.sleep(run.cluster.poll_seconds)
-    document = status_table.document(run, now.observation, now.judgements)
-    if not given.json:
-        say(f"\n{describe_next_step(now, is_gathered=is_gathered(run, now.observation))}")
-    return EXIT_CODE[now.state], document
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Show a run, once or until it ends."""
+    run = chosen_run(options)
+    status = _watch(run, options, printer) if options.watch else look(run, slurm_of(run))
+    if not options.json:
+        show_status(status, printer, is_gathered=is_gathered(run, status.observation))
+    return EXIT_CODE[status.state], document(status)
+
+
+def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:
+    """Look until the run ends, and return the last look; show all others."""
+    slurm, seconds = slurm_of(run), run.cluster.poll_seconds
+    if options.json:
+        while (status := look(run, slurm)).is_under_way:
+            time.sleep(seconds)
+        return status
+
+    def look_and_describe() -> tuple[RunStatus, list[Block], bool]:
+        status = look(run, slurm)
+        return status, describe_status(status), status.is_under_way
+
+    return printer.watch(look_and_describe, seconds)
 
 
 VERB = Verb(name="status", example="hpc status --watch", arguments=arguments, act=act)

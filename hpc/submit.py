@@ -15,8 +15,9 @@ from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import look, slurm_of, submit_shards, unsubmitted_shards
-from hpc.report import preview, status_table
+from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
+from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_config, run_folder, submissions
 from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import plan_arrays
@@ -63,7 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=cli.at_least(1), help="the oldest N posts only")
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     overrides = tuple(given.set)
     settings = run_config.load(given.config, overrides)
     agreed = validate(settings, Slurm())
@@ -117,10 +118,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         found = _tell_unfinished(resume.unfinished(agreed, but=elsewhere), say)
         code = max(code, found) if given.wait else code
     _tell_end(run, ends[-1] if ends else None, say)
-    for (one, _), end in zip(runs[:-1], ends, strict=False):
+    for end in ends[:-1]:
         if end and end.state is not RunState.COMPLETE:  # why the exit code is what it is
-            say(f"\n{status_table.table(one, end.observation, end.judgements)}")
-            say(f"\n{describe_next_step(end, is_gathered=False)}")
+            say("")
+            show_status(end, say, is_gathered=False)
     return code, _document(agreed, draft, run)
 
 
@@ -194,16 +195,13 @@ def _tell_unfinished(runs: list[Run], say: Say) -> int:
     return max((EXIT_CODE[now.state] for _, now in ends), default=0)
 
 
-def _tell_end(run: Run | None, end: RunStatus | None, say: Say) -> None:
+def _tell_end(run: Run | None, end: RunStatus | None, say: Printer) -> None:
     if run is None:
         return
     if end is None:
         say(f"next: python -m hpc.supervise {run.folder}, or look: python -m hpc.status")
         return
-    say(status_table.table(run, end.observation, end.judgements))
-    say(preview.text(run.manifest.database, run.manifest.name))
-    if end.state is not RunState.COMPLETE:
-        say(f"\n{describe_next_step(end, is_gathered=False)}")
+    show_result(end, say)
 
 
 def _document(

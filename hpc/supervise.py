@@ -7,10 +7,11 @@ from hpc import cli
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.run_status import slurm_of
-from hpc.report import preview, status_table
-from hpc.report.next_step import describe_next_step
+from hpc.report.console import Printer
+from hpc.report.run_summary import show_result
+from hpc.report.status_table import document
 from hpc.run import run_folder
-from hpc.run.run_state import EXIT_CODE, RunState
+from hpc.run.run_state import EXIT_CODE
 from hpc.verb import Verb, chosen_run
 from pipeline.errors import InputError
 
@@ -24,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     run = chosen_run(given)
     slurm = slurm_of(run)
     if given.caretaker is None:
@@ -35,13 +36,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     else:
         end = caretaker.run_caretaker(run, slurm, given.caretaker, say)
     if not given.json:
-        say(status_table.table(run, end.observation, end.judgements))
-        say(preview.text(run.manifest.database, run.manifest.name))
-        if end.state is not RunState.COMPLETE:
-            say(f"\n{describe_next_step(end, is_gathered=False)}")
-    document = status_table.document(run, end.observation, end.judgements)
+        show_result(end, say)
     # Of a caretaker that did its work Slurm should not say that it failed.
-    return 0 if given.caretaker is not None else EXIT_CODE[end.state], document
+    return 0 if given.caretaker is not None else EXIT_CODE[end.state], document(end)
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 import duckdb
 
 from hpc.cli import FAILED, INTERRUPTED, WRONG
+from hpc.report.console import Printer
 from hpc.run import run_config, run_folder
-from hpc.run.model import Run, Say
+from hpc.run.model import Run
 from pipeline.errors import InputError, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -32,18 +33,14 @@ class Verb:
     """A command line that a user can adapt."""
     arguments: Callable[[argparse.ArgumentParser], None]
     """Adds the verb's arguments to its parser."""
-    act: Callable[[argparse.Namespace, Say], Outcome]
+    act: Callable[[argparse.Namespace, Printer], Outcome]
     """Does the work. Returns the exit code, and the document that --json prints."""
 
     def run(self, options: argparse.Namespace) -> int:
         """Do the work, print what it says, and return the exit code."""
-        stream = sys.stderr if options.json else sys.stdout
-
-        def say(line: str) -> None:
-            print(line, file=stream, flush=True)
-
+        printer = Printer(sys.stderr if options.json else sys.stdout)
         try:
-            code, document = _interruptible(lambda: self.act(options, say))
+            code, document = _interruptible(lambda: self.act(options, printer))
             if options.json:
                 print(json.dumps(document, ensure_ascii=False))
             sys.stdout.flush()

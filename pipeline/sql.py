@@ -1,24 +1,65 @@
-"""Names, texts and conditions as SQL."""
+"""Configure a DuckDB session, read single numbers, and write names and texts as SQL."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+import duckdb
+
+# A login node's share: the program must not take more of the memory that everybody there uses.
+MEMORY_LIMIT = "1GB"
+THREADS = 2
+
+
+def configure_session(
+    connection: duckdb.DuckDBPyConnection, *, temp_directory: Path | None = None
+) -> None:
+    """Apply the settings that every session has: a login node's memory and cores, UTC.
+
+    Args:
+        connection: the session.
+        temp_directory: where DuckDB writes what does not fit into memory.
+    """
+    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET threads = {THREADS}")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    if temp_directory:
+        connection.execute(f"SET temp_directory = {literal(str(temp_directory))}")
+
+
+def fetch_number(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
+) -> int:
+    """Return the whole number that a query yields in its first row and column."""
+    return int(connection.execute(query, parameters).fetchall()[0][0])
 
 
 def quoted(name: str) -> str:
+    """Return a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
+    """Return a text as a SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def file_list(paths: Iterable[Path]) -> str:
-    """A SQL list of these very files: DuckDB takes posts[1].csv for a glob, for posts1.csv."""
+    """Return a SQL list of exactly these files.
+
+    DuckDB takes `posts[1].csv` for a pattern that matches `posts1.csv`, so patterns are escaped.
+    """
     exact = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
     return f"[{', '.join(map(literal, exact))}]"
 
 
 def where_all(conditions: Sequence[str]) -> str:
-    """A WHERE clause of all of them; a person's own may end in a comment, so each has its line."""
-    return " WHERE " + " AND ".join(f"({one}\n)" for one in conditions) if conditions else ""
+    """Return a WHERE clause that requires all conditions; empty where there are none.
+
+    A condition that a person wrote may end in a comment, so each has a line of its own.
+    """
+    joined = " AND ".join(f"({condition}\n)" for condition in conditions)
+    return f" WHERE {joined}" if conditions else ""

@@ -27,7 +27,8 @@ PURE = {
                                      "remedies")),
     *("hpc.executors.slurm.parse", "hpc.executors.slurm.states", "hpc.database.history_rows"),
     *("hpc.run.next_step", "hpc.run.run_state"),
-    *("hpc.report.status_table", "hpc.report.usage", "hpc.planning.estimate"),
+    *(f"hpc.report.{name}" for name in ("backlog_audit", "blocks", "status_table", "usage")),
+    "hpc.planning.estimate",
     *(f"pipeline.analysis.{name}" for name in ("agreement", "bootstrap", "results")),
 }  # fmt: skip
 HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",

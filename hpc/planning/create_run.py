@@ -196,4 +196,4 @@ def _unlabelled_before(
 def _paid(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> UsedTokens | None:
     if not spec.classifier.get("price"):
         return None
-    return label_tables.paid(connection, spec.config.name, LABELS, spec.label_spec.hash)
+    return label_tables.read_used_tokens(connection, spec.config.name, LABELS, spec.label_spec.hash)

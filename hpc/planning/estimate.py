@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from hpc.report.usage import cost_of, money
+from hpc.report.usage import cost_of, format_money
 from pipeline.model import JsonObject
 from pipeline.text import counted, estimated_duration
 from pipeline.usage import UsedTokens
@@ -60,7 +60,7 @@ def describe_estimate(told: CostEstimate) -> list[str]:
         )
     if told.cost is not None and told.currency:
         said.append(
-            f"about {money(told.cost, told.currency)}, at the tokens that "
+            f"about {format_money(told.cost, told.currency)}, at the tokens that "
             f"{counted(told.known_posts, 'post')} of this configuration took before"
         )
     return said

@@ -13,6 +13,7 @@ from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.database import duckdb_file, history, label_tables, supersede
+from pipeline.database.watermark import read_watermark
 from pipeline.errors import InputError
 from pipeline.run_files import manifest
 from pipeline.sql import file_list
@@ -139,7 +140,7 @@ def _read_database(spec: RunSpec, selection: Selection, runs: list[Run]) -> _Gat
         # The database may not know of a run yet, and its own watermark would then be too late.
         oldest_missing = _oldest_missing(runs, gathered)
         return _Gathered(
-            shards=shards, watermark=history.watermark(labels, config.name, oldest_missing)
+            shards=shards, watermark=read_watermark(labels, config.name, oldest_missing)
         )
 
 
@@ -200,7 +201,7 @@ def _reject_other_types(spec: RunSpec, connection: duckdb.DuckDBPyConnection) ->
     """Reject columns that gathering would reject once everything is paid for."""
     name = spec.config.name
     schema = pa.schema(column.arrow() for column in spec.columns)
-    if other := label_tables.of_another_type(connection, name, LABELS, schema):
+    if other := label_tables.find_type_conflict(connection, name, LABELS, schema):
         column, existing, wanted = other
         raise InputError(
             f"table {label_tables.labels_table(name)}: column {column} is {existing}, but this "

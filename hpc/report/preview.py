@@ -20,7 +20,7 @@ TEXT_WIDTH = 56
 VALUE_WIDTH = 24
 
 
-def text(database: str, name: str) -> str:
+def describe_labels(database: str, name: str) -> str:
     """A few lines about table `labels_<name>`. Raises BusyError where the database is in use."""
     none = f"{database}: no labels under the name {name} yet"
     if not Path(database).exists():

@@ -1,4 +1,4 @@
-"""A run as a table for people and as JSON for programs. Pure."""
+"""Describe a run for people, and as the JSON document for programs. Pure."""
 
 import re
 from collections import Counter
@@ -6,85 +6,122 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hpc.report.usage import Usage, usage_line, usage_of
+from hpc.report.blocks import Bar, Block, Line, Table, Tone
+from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, Run, State
-from hpc.run.run_state import RunState, posts_done, run_state
+from hpc.run.model import Judgement, Observation, State
+from hpc.run.run_state import RunState, RunStatus, posts_done
 from pipeline.text import counted, estimated_duration
 
+TONES = {
+    State.DONE: Tone.GOOD,
+    State.PLANNED: Tone.PLAIN,
+    State.BLOCKED: Tone.BAD,
+    State.RUNNING: Tone.ACTIVE,
+    State.QUEUED: Tone.PENDING,
+    State.UNKNOWN: Tone.PENDING,
+    State.FAILED: Tone.BAD,
+}
+RUN_TONES = {
+    RunState.COMPLETE: Tone.GOOD,
+    RunState.RUNNING: Tone.ACTIVE,
+    RunState.UNKNOWN: Tone.PENDING,
+    RunState.BLOCKED: Tone.BAD,
+    RunState.FAILED: Tone.BAD,
+    RunState.PLANNED: Tone.PLAIN,
+}
+MOST_INDICES_SHOWN = 60
+"""Characters."""
+MOST_MESSAGES = 3
+MOST_TROUBLES = 2
 
-def document(run: Run, observation: Observation, judged: Sequence[Judgement]) -> dict[str, Any]:
-    """What `status --json` prints. `usage` is null while no answer has told what it cost."""
-    used = _usage(run, observation)
+
+def describe_status(status: RunStatus) -> list[Block]:
+    """Return a row for each state and cause, the progress, the cost, and what is wrong."""
+    state = status.state  # once: it goes through all shards
+    return [
+        Line(f"run {status.run.run_id}: {state}", RUN_TONES[state]),
+        Line(""),
+        _states(status.judgements),
+        Line(""),
+        Bar(status.posts_done, status.run.manifest.posts),
+        Line(_progress(status, state)),
+        *_cost(status, state),
+        *_messages(status.judgements),
+        *_troubles(status.observation, status.judgements),
+    ]
+
+
+def document(status: RunStatus) -> dict[str, Any]:
+    """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
+    usage = _usage(status)
     return {
-        "run_id": run.run_id,
-        "run_dir": str(run.folder),
-        "state": str(run_state(judged)),
-        "posts": run.manifest.posts,
-        "posts_done": sum(map(posts_done, observation.shards)),
-        "usage": asdict(used) if used else None,
+        "run_id": status.run.run_id,
+        "run_dir": str(status.run.folder),
+        "state": str(status.state),
+        "posts": status.run.manifest.posts,
+        "posts_done": status.posts_done,
+        "usage": asdict(usage) if usage else None,
         "shards": [
             {
-                "index": one.index,
-                "state": str(one.state),
-                "cause": str(one.cause) if one.cause else None,
+                "index": judgement.index,
+                "state": str(judgement.state),
+                "cause": str(judgement.cause) if judgement.cause else None,
                 "posts": facts.posts,
                 "posts_done": posts_done(facts),
                 "attempts": len(facts.attempts),
                 "array_job_id": facts.attempts[-1].array_job_id if facts.attempts else None,
                 "array_task_index": facts.attempts[-1].array_task_index if facts.attempts else None,
-                "message": one.message,
-                "stalled": one.stalled,
+                "message": judgement.message,
+                "stalled": judgement.stalled,
             }
-            for one, facts in zip(judged, observation.shards, strict=True)
+            for judgement, facts in zip(status.judgements, status.observation.shards, strict=True)
         ],
     }
 
 
-def table(run: Run, observation: Observation, judged: Sequence[Judgement]) -> str:
-    """A line for each state and cause, then what a person needs to know, then the next command."""
-    whole = run_state(judged)
-    groups: dict[tuple[State, str], list[Judgement]] = {}
-    for one in judged:
-        groups.setdefault((one.state, str(one.cause or "")), []).append(one)
-    rows = [("STATE", "CAUSE", "SHARDS", "INDICES")]
-    for state in State:
-        for (found, cause), shards in groups.items():
-            if found is state:
-                indices = _shortened(format_indices(one.index for one in shards))
-                rows.append((str(state), cause, f"{len(shards):,}", indices))
-    widths = [max(len(row[at]) for row in rows) for at in range(3)]
-    lines = [
-        f"run {run.run_id}: {whole}",
-        "",
-        *(
-            f"  {state:<{widths[0]}}  {cause:<{widths[1]}}  {count:>{widths[2]}}  {indices}"
-            for state, cause, count, indices in rows
+def _states(judgements: Sequence[Judgement]) -> Table:
+    groups: dict[tuple[State, str], list[int]] = {}
+    for judgement in judgements:
+        key = (judgement.state, str(judgement.cause or ""))
+        groups.setdefault(key, []).append(judgement.index)
+    # In the order of the rules; causes in the order of their first shard.
+    ordered = sorted(groups, key=lambda key: list(State).index(key[0]))
+    return Table(
+        header=("STATE", "CAUSE", "SHARDS", "INDICES"),
+        rows=tuple(
+            (
+                str(state),
+                cause,
+                f"{len(groups[state, cause]):,}",
+                _shorten_indices(format_indices(groups[state, cause])),
+            )
+            for state, cause in ordered
         ),
-        "",
-        _progress(run, observation, whole),
-        *_cost(run, observation, whole),
-        *_messages(judged),
-        *_troubles(observation, judged),
-    ]
-    return "\n".join(lines)
+        right_aligned=frozenset({2}),
+        tones=tuple(TONES[state] for state, _ in ordered),
+    )
 
 
-def _progress(run: Run, observation: Observation, state: RunState) -> str:
-    """With rate and time to go only while something runs: a blocked run gets nowhere by itself."""
-    done, posts = sum(map(posts_done, observation.shards)), run.manifest.posts
-    line = f"{done:,} of {counted(posts, 'post')} done ({_percent(done, posts)})"
-    a_second = _rate(observation, done) if state is RunState.RUNNING and done != posts else 0.0
-    if not a_second:
+def _progress(status: RunStatus, state: RunState) -> str:
+    """Return the posts done, and while something runs, the rate and the time to go."""
+    done, posts = status.posts_done, status.run.manifest.posts
+    # Rounded down: not 100 % before the last post.
+    line = f"{done:,} of {counted(posts, 'post')} done ({done * 100 // posts} %)"
+    is_running = state is RunState.RUNNING and done != posts
+    per_second = _posts_per_second(status.observation, done) if is_running else 0.0
+    if not per_second:
         return line
-    to_go = estimated_duration((posts - done) / a_second)
-    return f"{line}, {a_second * 60:,.0f} a minute, {to_go} to go"
+    to_go = estimated_duration((posts - done) / per_second)
+    return f"{line}, {per_second * 60:,.0f} posts/min, {to_go} to go"
 
 
-def _rate(observation: Observation, done: int) -> float:
-    """Posts a second, as the running tasks say of themselves; where they say nothing yet, the mean
-    so far. 0 where nobody can tell: texts that are too short are done before the first answer, for
-    which a server may have to start."""
+def _posts_per_second(observation: Observation, done: int) -> float:
+    """Return the rate that the running tasks report, or else the mean so far.
+
+    0 while it is not known: posts with too little text are done before the first answer, and a
+    server may have to start before that.
+    """
     starts = [
         attempt.record.started_at
         for shard in observation.shards
@@ -94,58 +131,68 @@ def _rate(observation: Observation, done: int) -> float:
     seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
     if not done or seconds < 1:
         return 0.0
-    beats = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
-    if any(beats):
-        return sum(beats) / 60
-    answered = not beats or any(shard.output.verified for shard in observation.shards)
-    return done / seconds if answered else 0.0
+    rates = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
+    if any(rates):
+        return sum(rates) / 60
+    has_answers = not rates or any(shard.output.verified for shard in observation.shards)
+    return done / seconds if has_answers else 0.0
 
 
-def _cost(run: Run, observation: Observation, state: RunState) -> list[str]:
-    used = _usage(run, observation)
-    return [usage_line(used, complete=state is RunState.COMPLETE)] if used else []
+def _cost(status: RunStatus, state: RunState) -> list[Block]:
+    usage = _usage(status)
+    return [Line(describe_usage(usage, complete=state is RunState.COMPLETE))] if usage else []
 
 
-def _usage(run: Run, observation: Observation) -> Usage | None:
+def _usage(status: RunStatus) -> Usage | None:
+    manifest = status.run.manifest
     return usage_of(
-        observation.shards, posts=run.manifest.posts, price=run.manifest.classifier.get("price")
+        status.observation.shards, posts=manifest.posts, price=manifest.classifier.get("price")
     )
 
 
-def _percent(part: int, whole: int) -> str:
-    """Never 100 % before the last one."""
-    return f"{part * 100 // whole} %"
-
-
-def _messages(judged: Sequence[Judgement]) -> list[str]:
-    """The most frequent message of each state that is not simply going well."""
-    lines: list[str] = []
+def _messages(judgements: Sequence[Judgement]) -> list[Block]:
+    """Return the most frequent messages of each state in which something is wrong."""
+    lines: list[Block] = []
     for state in (State.FAILED, State.BLOCKED, State.UNKNOWN, State.RUNNING):
-        shards = [one for one in judged if one.state is state]
-        if state is State.RUNNING:
-            shards = [one for one in shards if one.stalled]
-        for text, count in Counter(one.message for one in shards).most_common(3):
-            first = next(one for one in shards if one.message == text)
-            more = f" (and {count - 1} more alike)" if count > 1 else ""
-            lines.append(f"  shard {first.index}: {text}{more}")
-    return ["", *lines] if lines else []
+        shards = [
+            judgement
+            for judgement in judgements
+            if judgement.state is state and (state is not State.RUNNING or judgement.stalled)
+        ]
+        first_shard: dict[str, int] = {}
+        for judgement in shards:
+            first_shard.setdefault(judgement.message, judgement.index)
+        messages = Counter(judgement.message for judgement in shards)
+        lines += [
+            Line(f"  shard {first_shard[message]}: {message}{_more_shards(count - 1)}")
+            for message, count in messages.most_common(MOST_MESSAGES)
+        ]
+    return [Line(""), *lines] if lines else []
 
 
-def _troubles(observation: Observation, judged: Sequence[Judgement]) -> list[str]:
-    """What running tasks wait for, or their service complains of; alike but for numbers, once."""
-    at_work = {one.index for one in judged if one.state is State.RUNNING and not one.stalled}
-    found: dict[str, list[str]] = {}
+def _troubles(observation: Observation, judgements: Sequence[Judgement]) -> list[Block]:
+    """Return what running tasks wait for or complain of; messages that differ by numbers once."""
+    running = {
+        judgement.index
+        for judgement in judgements
+        if judgement.state is State.RUNNING and not judgement.stalled
+    }
+    groups: dict[str, list[str]] = {}
     for shard in observation.shards:
-        said = shard.heartbeat.last_error if shard.heartbeat else ""
-        if said and shard.index in at_work:
-            alike = found.setdefault(re.sub(r"\d+", "#", said), [])
-            alike.append(f"  shard {shard.index}, at work: {said}")
-    most = sorted(found.values(), key=len, reverse=True)[:2]
-    lines = [one[0] + (f" (and {len(one) - 1} more alike)" if one[1:] else "") for one in most]
-    return ["", *lines] if lines else []
+        error = shard.heartbeat.last_error if shard.heartbeat else ""
+        if error and shard.index in running:
+            without_numbers = re.sub(r"\d+", "#", error)
+            groups.setdefault(without_numbers, []).append(f"shard {shard.index}, running: {error}")
+    largest = sorted(groups.values(), key=len, reverse=True)[:MOST_TROUBLES]
+    lines = [Line(f"  {group[0]}{_more_shards(len(group) - 1)}") for group in largest]
+    return [Line(""), *lines] if lines else []
 
 
-def _shortened(indices: str, longest: int = 60) -> str:
-    if len(indices) <= longest:
+def _more_shards(count: int) -> str:
+    return f" (and {counted(count, 'more shard')})" if count else ""
+
+
+def _shorten_indices(indices: str) -> str:
+    if len(indices) <= MOST_INDICES_SHOWN:
         return indices
-    return indices[:longest].rpartition(",")[0] + ",…"
+    return indices[:MOST_INDICES_SHOWN].rpartition(",")[0] + ",…"

@@ -1,10 +1,11 @@
-"""What a run's answers have cost so far, and will in all: tokens, and money where a price is
-configured. Pure.
+"""Sum what a run's answers have cost so far, and estimate what all will cost. Pure.
 
-What is summed is kept, in outputs and in checkpoint parts. What a task paid for and lost, because
-it was killed between two parts, nobody has counted.
+The cost is in tokens, and in money where a price is configured. The sums come from outputs and
+checkpoint parts. What a task paid for and lost, because it was killed between two parts, is not
+counted.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,33 +18,36 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """None: unknown. `cached_tokens` are some of the prompt's; the rate, of prompt and completion
-    together, is that of the running tasks' last minutes; `cost_estimate` is that of all posts."""
+    """What a run's answers have cost so far. None where it is not known."""
 
     prompt_tokens: int | None
     cached_tokens: int | None
+    """Those of the prompt tokens that the server had in its cache."""
     completion_tokens: int | None
     tokens_per_second: float | None
+    """Prompt and completion tokens in the last minutes of the running tasks."""
     cost: float | None
     cost_estimate: float | None
+    """The cost of all posts of the run."""
     currency: str | None
 
 
 def usage_of(
     shards: Sequence[ShardFacts], *, posts: int, price: Mapping[str, Any] | None
 ) -> Usage | None:
-    """Of a run of so many posts; None while no answer has told what it cost.
+    """Return the usage of a run, or None until an answer reports what it cost.
 
     Args:
-        price: as `pipeline.usage.freeze_price` gives it.
+        shards: all shards of the run.
+        posts: how many posts the run has.
+        price: money for a million tokens, as the configuration has it.
     """
     rows = 0
-    sums: dict[str, int] = {}
+    sums: Counter[str] = Counter()
     for shard in shards:
-        answered, counts = _of(shard)
+        answered, counts = _counts_of(shard)
         rows += answered if counts else 0
-        for name, count in counts.items():
-            sums[name] = sums.get(name, 0) + count
+        sums.update(counts)
     if not sums:
         return None
     cost = cost_of(sums, price)
@@ -58,26 +62,29 @@ def usage_of(
     )
 
 
-def usage_line(used: Usage, *, complete: bool) -> str:
-    """One line; money in all only where there is more to come."""
+def describe_usage(usage: Usage, *, complete: bool) -> str:
+    """Return one line. The total cost is estimated only where the run is not complete."""
     counts = [
         f"{count:,} {kind}"
-        for kind, count in (("prompt", used.prompt_tokens), ("completion", used.completion_tokens))
+        for kind, count in (
+            ("prompt", usage.prompt_tokens),
+            ("completion", usage.completion_tokens),
+        )
         if count is not None
     ]
-    said = [f"{' and '.join(counts)} tokens"] if counts else []
-    if used.tokens_per_second:
-        said.append(f"{used.tokens_per_second:,.0f} tokens/s")
-    if used.cost is not None and used.currency:
-        now = money(used.cost, used.currency)
-        said.append(now if complete else f"{now} so far")
-        if used.cost_estimate is not None and not complete:
-            said.append(f"about {money(used.cost_estimate, used.currency)} in all")
-    return ", ".join(said)
+    parts = [f"{' and '.join(counts)} tokens"] if counts else []
+    if usage.tokens_per_second:
+        parts.append(f"{usage.tokens_per_second:,.0f} tokens/s")
+    if usage.cost is not None and usage.currency:
+        so_far = format_money(usage.cost, usage.currency)
+        parts.append(so_far if complete else f"{so_far} so far")
+        if usage.cost_estimate is not None and not complete:
+            parts.append(f"about {format_money(usage.cost_estimate, usage.currency)} in all")
+    return ", ".join(parts)
 
 
-def _of(shard: ShardFacts) -> tuple[int, Mapping[str, int]]:
-    """How many answers of a shard were counted, and what they cost."""
+def _counts_of(shard: ShardFacts) -> tuple[int, Mapping[str, int]]:
+    """Return how many answers of a shard were counted, and what they cost together."""
     if shard.output.verified:
         return shard.posts, shard.output.counts
     beat = shard.heartbeat or shard.left_behind
@@ -94,7 +101,10 @@ def _rate(shards: Sequence[ShardFacts]) -> float | None:
 
 
 def cost_of(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | None:
-    """Where it is not known how many prompt tokens were cached, none was: rather too much."""
+    """Return what tokens cost, or None where there is no price or no count.
+
+    Where the number of cached tokens is not known, it is taken as 0, which gives the higher cost.
+    """
     if price is None or PROMPT not in sums or COMPLETION not in sums:
         return None
     cached = sums.get(CACHED, 0)
@@ -105,7 +115,7 @@ def cost_of(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float |
     ) / MILLION  # fmt: skip
 
 
-def money(amount: float, currency: str) -> str:
-    """In cents, or where it is less than one, in hundredths of them."""
+def format_money(amount: float, currency: str) -> str:
+    """Return an amount rounded to cents, or to hundredths of a cent where it is below one cent."""
     shown = f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.4f}"
     return f"${shown}" if currency == "USD" else f"{shown} {currency}"

@@ -12,7 +12,7 @@ import duckdb
 from pipeline.backlog.sources import DATABASES, Source, SourceKind, choose_table, missing_column
 from pipeline.backlog.sqlite import COLUMNS, SqliteStream
 from pipeline.errors import InputError
-from pipeline.sql import file_list, literal, quoted, where_all
+from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own format. The cast reads ISO 8601, in a session whose time
 # zone is UTC. It goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP drops an offset in
@@ -99,8 +99,7 @@ class Scan:
         """Return the number of rows of the relation; for SQLite only once it has been read."""
         if self._source.kind is SourceKind.SQLITE:
             return sum(stream.rows_read for stream in self._streams)
-        row = self._connection.execute(f"SELECT count(*) FROM ({self._sql})").fetchall()[0]
-        return int(row[0])
+        return fetch_number(self._connection, f"SELECT count(*) FROM ({self._sql})")
 
     def count_unread(self) -> int | None:
         """Return how many rows the relation leaves out as older than `since`.
@@ -109,8 +108,7 @@ class Scan:
         """
         if not self._unread:
             return None
-        counts = (self._connection.execute(query).fetchall()[0][0] for query in self._unread)
-        return sum(map(int, counts))
+        return sum(fetch_number(self._connection, query) for query in self._unread)
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
         names = file_list(paths)

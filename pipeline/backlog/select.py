@@ -17,11 +17,8 @@ import pyarrow as pa
 from pipeline.backlog.scan import TIMESTAMP, Scan
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.sql import literal
+from pipeline.sql import configure_session, fetch_number
 from pipeline.text import counted
-
-MEMORY_LIMIT = "1GB"
-THREADS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,11 +51,7 @@ def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a DuckDB database in `folder` that spills there instead of filling the memory."""
     connection = duckdb.connect(str(folder / "staging.duckdb"))
     try:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"SET threads = {THREADS}")
-        connection.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
+        configure_session(connection, temp_directory=folder / "spill")
         yield connection
     finally:
         connection.close()
@@ -100,11 +93,11 @@ def stage_posts(
         rows, unread = scan.count(), scan.count_unread()
     not_chosen = 0
     if choose_from:  # excluded afterwards, to tell how many of the chosen ones are
-        not_chosen = rows - _number(connection, "SELECT count(*) FROM staged")
+        not_chosen = rows - fetch_number(connection, "SELECT count(*) FROM staged")
         if exclude:
             connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
     _reject_bad_rows(connection, source, semi_join + anti_join)
-    staged = _number(connection, "SELECT count(*) FROM staged")
+    staged = fetch_number(connection, "SELECT count(*) FROM staged")
     older = _drop_older(connection, since) if since else 0
     with _readable_errors(source):
         duplicates = _drop_duplicates(connection)
@@ -156,7 +149,7 @@ _BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
 
 
 def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, joins: str) -> None:
-    bad = _number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
+    bad = fetch_number(connection, f"SELECT count(*) FROM staged WHERE {_BAD}")
     if not bad:
         return
     names = source.backlog.columns
@@ -193,10 +186,6 @@ def _first_bad_row(
             f"FROM ({scan.relation((path,))})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
         ).fetchall()
     return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])
 
 
 @contextmanager

@@ -1,12 +1,13 @@
-"""Where every post of a backlog is: the backlog, the database's rows and the runs' files, compared.
+"""Find every post of a backlog: compare it with the database's rows and the runs' files.
 
-DuckDB does the comparing, on files: a row of the database counts because it is there, and an output
-because its posts are in it, whatever any record says.
+DuckDB compares the files themselves: a row of the database counts because it exists, and an output
+because its posts are in it, whatever a record says.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
@@ -14,60 +15,69 @@ import duckdb
 from pipeline.backlog.scan import TIMESTAMP, Scan
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
-from pipeline.sql import file_list, quoted
+from pipeline.sql import fetch_number, file_list, quoted
 
-# The first that holds is a post's; together they are all posts of the backlog.
-PLACES = (
-    "labelled",
-    "unlabelable",
-    "not_gathered",
-    "in_flight",
-    "failed",
-    "blocked",
-    "lost",
-    "late",
-    "new",
-)
+
+class Place(StrEnum):
+    """Where a post of the backlog is. A post is in the first of these that holds."""
+
+    LABELLED = "labelled"
+    UNLABELABLE = "unlabelable"
+    NOT_GATHERED = "not_gathered"
+    IN_FLIGHT = "in_flight"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    LOST = "lost"
+    LATE = "late"
+    NEW = "new"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
-    """The Parquet files of a name's runs: outputs that verify and were gathered, those that were
-    not yet, and the inputs of shards that are not done, by what became of them."""
+    """The Parquet files of a name's runs."""
 
     gathered: tuple[Path, ...]
+    """Outputs that verify and were gathered."""
     not_gathered: tuple[Path, ...]
-    waiting: Mapping[str, tuple[Path, ...]]
+    """Outputs that verify and were not gathered yet."""
+    waiting: Mapping[Place, tuple[Path, ...]]
+    """The inputs of shards that are not done, by IN_FLIGHT, FAILED and BLOCKED."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """Posts of the backlog by place, all and by day (`days`: day, then a count a place).
-
-    `expected` is the sum of all places. `lost` posts are in an output that was gathered, and have
-    no row; `late` ones are from before the watermark and in no run. `copies` counts rows of the
-    backlog beyond the first of a uri, `unreadable` those without a uri or timestamp; `duplicates`
-    rows of the database beyond the first; `foreign` its rows of posts that the backlog has not;
-    `unproven` its rows that no output holds; `differing` those that an output holds otherwise,
-    and `edited` where: "run, shard".
-    """
+    """Where every post of a backlog is, and what is wrong with the database's rows."""
 
     rows: int
+    """Rows of the backlog."""
     copies: int
+    """Rows of the backlog beyond the first one of a uri."""
     unreadable: int
+    """Rows of the backlog without a uri or a timestamp."""
     expected: int
-    places: dict[str, int]
+    """Posts of the backlog: the sum over all places."""
+    places: dict[Place, int]
+    """Posts by place. Lost ones are in an output that was gathered, and have no row; late ones are
+    older than the watermark, and in no run."""
     reasons: dict[str, int]
+    """Unlabelable posts by reason, the most frequent first."""
     duplicates: int
+    """Rows of the database beyond the first one of a uri."""
     foreign: int
+    """Rows of the database for posts that the backlog does not have."""
     unproven: int
+    """Rows of the database that no output holds."""
     differing: int
+    """Rows of the database that differ from the output they came from."""
     edited: tuple[str, ...]
-    days: tuple[tuple[str, dict[str, int]], ...]
+    """The shards of these rows, as `run R, shard 3`."""
+    days: tuple[tuple[str, dict[Place, int]], ...]
+    """Posts by place for every day, in order."""
 
     @property
     def is_whole(self) -> bool:
-        missing = self.places["lost"] + self.places["late"] + self.unreadable
+        """Tell whether no post is lost, late or unreadable, and no row is duplicate or edited."""
+        missing = self.places[Place.LOST] + self.places[Place.LATE] + self.unreadable
         return not (missing or self.duplicates or self.differing)
 
 
@@ -79,42 +89,55 @@ def audit(
     name: str,
     files: Files,
 ) -> Audit:
-    """Compares on a planning connection (`backlog.staging`). Raises InputError for the source."""
+    """Compare a backlog with a name's database and files.
+
+    Args:
+        connection: a staging connection, as `pipeline.backlog.select.staging` makes it.
+        source: the backlog.
+        database: the DuckDB file, which may not exist yet.
+        name: of the labels.
+        files: of the name's runs.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
     _load(connection, source, database, name, files)
     connection.execute(
         "CREATE TABLE placed AS SELECT uri, day, CASE "
-        "WHEN labelled THEN 'labelled' WHEN labelled IS NOT NULL THEN 'unlabelable' "
-        "WHEN uri IN (FROM not_gathered) THEN 'not_gathered' "
+        f"WHEN labelled THEN '{Place.LABELLED}' "
+        f"WHEN labelled IS NOT NULL THEN '{Place.UNLABELABLE}' "
+        f"WHEN uri IN (FROM not_gathered) THEN '{Place.NOT_GATHERED}' "
         + "".join(f"WHEN uri IN (FROM {place}) THEN '{place}' " for place in files.waiting)
-        + "WHEN uri IN (FROM gathered) THEN 'lost' "
-        "WHEN moment < (SELECT watermark FROM mark) THEN 'late' ELSE 'new' END AS place "
-        "FROM expected LEFT JOIN had USING (uri)"
+        + f"WHEN uri IN (FROM gathered) THEN '{Place.LOST}' "
+        f"WHEN moment < (SELECT watermark FROM mark) THEN '{Place.LATE}' "
+        f"ELSE '{Place.NEW}' END AS place "
+        "FROM expected LEFT JOIN labelled_posts USING (uri)"
     )
-    places = dict.fromkeys(PLACES, 0) | _counts(
-        connection, "SELECT place, count(*) FROM placed GROUP BY 1"
-    )
+    counts = _counts(connection, "SELECT place, count(*) FROM placed GROUP BY 1")
     differing = _differing(connection, name, files.gathered)
     return Audit(
-        rows=_number(connection, "SELECT count(*) FROM backlog"),
-        copies=_number(
+        rows=fetch_number(connection, "SELECT count(*) FROM backlog"),
+        copies=fetch_number(
             connection, "SELECT count(*) - count(DISTINCT uri) FROM backlog WHERE uri <> ''"
         ),
-        unreadable=_number(
+        unreadable=fetch_number(
             connection,
             "SELECT count(*) FROM backlog WHERE uri IS NULL OR uri = '' OR moment IS NULL",
         ),
-        expected=_number(connection, "SELECT count(*) FROM expected"),
-        places=places,
+        expected=fetch_number(connection, "SELECT count(*) FROM expected"),
+        places={place: counts.get(place, 0) for place in Place},
         reasons=_counts(
             connection,
-            "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM had "
+            "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labelled_posts "
             "WHERE NOT labelled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
-        duplicates=_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
-        foreign=_number(connection, "SELECT count(*) FROM had ANTI JOIN expected USING (uri)"),
-        unproven=_number(
+        duplicates=fetch_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
+        foreign=fetch_number(
+            connection, "SELECT count(*) FROM labelled_posts ANTI JOIN expected USING (uri)"
+        ),
+        unproven=fetch_number(
             connection,
-            "SELECT count(*) FROM had "
+            "SELECT count(*) FROM labelled_posts "
             "WHERE uri NOT IN (FROM gathered) AND uri NOT IN (FROM not_gathered)",
         ),
         differing=sum(differing.values()),
@@ -152,8 +175,8 @@ def _load(
                 "INSERT INTO mark SELECT watermark FROM labelled.watermarks WHERE name = ?", [name]
             )
     connection.execute(
-        "CREATE TABLE had AS SELECT uri, bool_or(labelled) AS labelled, min(reason) AS reason "
-        "FROM labels GROUP BY uri"
+        "CREATE TABLE labelled_posts AS "
+        "SELECT uri, bool_or(labelled) AS labelled, min(reason) AS reason FROM labels GROUP BY uri"
     )
     _uris(connection, "gathered", files.gathered)
     _uris(connection, "not_gathered", files.not_gathered)
@@ -164,23 +187,26 @@ def _load(
 def _differing(
     connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]
 ) -> dict[str, int]:
-    """Rows that are not, column by column, what the output that they came from says; how many, by
-    output."""
+    """Count the rows that differ in any column from the output that they came from, by shard."""
     if not outputs or not label_tables.labelled_uris(connection, name, "labelled"):
         return {}
     table = f"labelled.{quoted(label_tables.labels_table(name))}"
     published = f"read_parquet({file_list(outputs)}, union_by_name=true)"
-    here, there = (
-        {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {one}").fetchall()}
-        for one in (table, published)
+    shared = _column_names(connection, table) & _column_names(connection, published)
+    differ = " OR ".join(
+        f"l.{quoted(column)} IS DISTINCT FROM o.{quoted(column)}" for column in shared
     )
-    unlike = " OR ".join(f"l.{quoted(c)} IS DISTINCT FROM o.{quoted(c)}" for c in here & there)
     return _counts(
         connection,
         f"SELECT 'run ' || run_id || ', shard ' || shard_index, count(*) FROM {table} AS l "
-        f"JOIN {published} AS o USING (uri, run_id, shard_index) WHERE {unlike} "
+        f"JOIN {published} AS o USING (uri, run_id, shard_index) WHERE {differ} "
         "GROUP BY run_id, shard_index ORDER BY run_id, shard_index",
     )
+
+
+def _column_names(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+    return {row[0] for row in rows}
 
 
 def _uris(connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path]) -> None:
@@ -191,19 +217,15 @@ def _uris(connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Pat
         )
 
 
-def _days(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, dict[str, int]], ...]:
+def _days(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, dict[Place, int]], ...]:
     rows = connection.execute(
         "SELECT day, place, count(*) FROM placed GROUP BY ALL ORDER BY day"
     ).fetchall()
-    days: dict[str, dict[str, int]] = {}
+    days: dict[str, dict[Place, int]] = {}
     for day, place, count in rows:
-        days.setdefault(day, dict.fromkeys(PLACES, 0))[place] = count
+        days.setdefault(day, dict.fromkeys(Place, 0))[Place(place)] = count
     return tuple(days.items())
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, int]:
     return dict(connection.execute(query).fetchall())
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])

@@ -1,4 +1,7 @@
-"""The gathered labels: one table a name, one row a uri, one transaction a shard."""
+"""Read and write the gathered labels.
+
+Each name has a table with one row for each uri. Each shard is gathered in one transaction.
+"""
 
 from collections.abc import Sequence
 from datetime import date
@@ -9,38 +12,50 @@ import pyarrow as pa
 from pipeline.database import supersede
 from pipeline.database.duckdb_file import has_table, insert_rows, transaction
 from pipeline.errors import RunError
-from pipeline.sql import quoted
+from pipeline.sql import fetch_number, quoted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
 
 
 def labels_table(name: str) -> str:
+    """Return the name of the table that holds a name's labels."""
     return f"labels_{name}"
 
 
 def labelled_uris(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, *, outdated: str | None = None
 ) -> str | None:
-    """SQL of the uris that have a row under `name` in an attached database, but for `outdated` ones
-    (a condition); None: no such table."""
-    found = connection.execute(
+    """Return SQL that yields the uris with a row under a name in an attached database.
+
+    Args:
+        connection: which the database is attached to.
+        name: of the labels.
+        catalog: the alias of the attached database.
+        outdated: a condition on rows to leave out.
+
+    Returns:
+        The SQL, or None where the name has no table.
+    """
+    tables = connection.execute(
         "SELECT 1 FROM information_schema.tables WHERE table_catalog = ? AND table_name = ?",
         [catalog, labels_table(name)],
     ).fetchall()
-    if not found:
+    if not tables:
         return None
     current = f" WHERE NOT ({outdated})" if outdated else ""
     return f"SELECT uri FROM {quoted(catalog)}.{quoted(labels_table(name))}{current}"
 
 
 def successful_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
-    """SQL of the uris that are labelled under `name` in an attached database; None: no such
-    table."""
+    """Return SQL that yields the uris labelled under a name in an attached database.
+
+    None where the name has no table.
+    """
     uris = labelled_uris(connection, name, catalog)
     return f"{uris} WHERE was_successfully_labeled" if uris else None
 
 
 def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:
-    """The names that have labels in an attached database."""
+    """Return the names that have labels in an attached database."""
     rows = connection.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? "
         "AND starts_with(table_name, ?) ORDER BY 1",
@@ -50,23 +65,26 @@ def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:
 
 
 def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str, day: date) -> int:
-    """Rows under `name` of posts from before a day, in an attached database."""
+    """Count a name's rows of posts from before a day, in an attached database."""
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
     query = f"SELECT count(*) FROM {table} WHERE preprocessing_timestamp < ?"
-    return int(connection.execute(query, [day]).fetchall()[0][0])
+    return fetch_number(connection, query, [day])
 
 
-def paid(
+def read_used_tokens(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, config_hash: str
 ) -> UsedTokens | None:
-    """What the posts of one question have used, in an attached database; None where no row says.
-    Rows that do not say are left out, and with them posts that needed no asking."""
-    found = connection.execute(
+    """Return the tokens that a name's posts have used under one labelling setup.
+
+    Rows without token counts are left out, such as those of posts that were never sent to the
+    model. Return None where no row has any.
+    """
+    columns = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_catalog = ? "
         "AND table_name = ?",
         [catalog, labels_table(name)],
     ).fetchall()
-    if not {(PROMPT,), (COMPLETION,), (CACHED,)} <= set(found):
+    if not {(PROMPT,), (COMPLETION,), (CACHED,)} <= set(columns):
         return None
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
     posts, *sums = connection.execute(
@@ -76,14 +94,14 @@ def paid(
     ).fetchall()[0]
     if not posts:
         return None
-    told = dict(zip((PROMPT, COMPLETION, CACHED), sums, strict=True))
-    return UsedTokens(posts, {column: int(total or 0) for column, total in told.items()})
+    totals = dict(zip((PROMPT, COMPLETION, CACHED), sums, strict=True))
+    return UsedTokens(posts, {column: int(total or 0) for column, total in totals.items()})
 
 
 def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
-    """Makes the labels' table, or adds the label columns that it does not have yet.
+    """Create a name's table, or add the label columns that it does not have yet.
 
-    Raises RunError where a column is there with another type.
+    Raises RunError where a column exists with another type.
     """
     table = quoted(labels_table(name))
     wanted = _columns_of(connection, schema)
@@ -91,35 +109,36 @@ def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.S
         f"CREATE TABLE IF NOT EXISTS {table} "
         f"({', '.join(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
     )
-    present = _present(connection, table)
-    if other := _of_another_type(present, wanted):
-        column, had, kind = other
+    present = _types_by_name(connection, table)
+    if conflict := _find_conflict(present, wanted):
+        column, old, new = conflict
         raise RunError(
-            f"table {labels_table(name)}: column {column} is {had}, and {kind} in this run's "
-            "outputs: give the configuration another name"
+            f"table {labels_table(name)}: column {column} is {old}, but {new} in this run's "
+            "outputs. Give the configuration another name"
         )
     for column, kind in wanted.items():
         if column.lower() not in present:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
 
 
-def of_another_type(
+def find_type_conflict(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, schema: pa.Schema
 ) -> tuple[str, str, str] | None:
-    """A column of `schema`, the type that the name's table in an attached database has of it, and
-    the one that it should have; None where all fit. What `ensure_labels` would refuse."""
+    """Return a column that `ensure_labels` would reject, its type in the database and in `schema`.
+
+    None where all columns fit, or where the name has no table in the attached database.
+    """
     if labelled_uris(connection, name, catalog) is None:
         return None
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
-    return _of_another_type(_present(connection, table), _columns_of(connection, schema))
+    return _find_conflict(_types_by_name(connection, table), _columns_of(connection, schema))
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Rows under `name` now; 0 where nothing was ever gathered under it."""
+    """Count a name's rows; 0 where nothing was ever gathered under it."""
     if not has_table(connection, labels_table(name)):
         return 0
-    table = quoted(labels_table(name))
-    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+    return fetch_number(connection, f"SELECT count(*) FROM {quoted(labels_table(name))}")
 
 
 def overlap(
@@ -130,22 +149,29 @@ def overlap(
     *,
     outdated: str | None = None,
 ) -> pa.Table:
-    """The uris of these outputs that have a row from elsewhere: mostly none, one pass for all.
+    """Return the uris of these outputs that have a row from another shard; usually none.
 
-    An anti-join a shard would read the whole table as often as there are shards. `outdated` is a
-    condition on rows that do not count, because they are to be replaced.
+    One pass serves all outputs: an anti-join for each shard would read the whole table as many
+    times as there are shards.
+
+    Args:
+        connection: the database.
+        name: of the labels.
+        run_id: the run that the outputs come from.
+        tables: verified outputs.
+        outdated: a condition on rows that do not count, because they will be replaced.
     """
     current = f" AND NOT ({outdated})" if outdated else ""
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     connection.register("new_uris", uris)
-    found = connection.sql(
+    present = connection.sql(
         f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
         "ON old.uri = new_uris.uri "
         "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
         params=[run_id],
     ).to_arrow_table()
     connection.unregister("new_uris")
-    return found
+    return present
 
 
 def replace_shard(
@@ -157,10 +183,20 @@ def replace_shard(
     present: pa.Table,
     outdated: str | None = None,
 ) -> tuple[int, int]:
-    """One transaction: the shard's labels and its row in `shards`. Returns (removed, inserted).
+    """Write a shard's labels and its row in `shards`, in one transaction.
 
-    `labels` is a verified output; `present` the uris to leave as they are; a redone shard's
-    former labels are replaced, and so are `outdated` rows of its posts.
+    Earlier labels of a shard that was redone are replaced, and so are outdated rows of its posts.
+
+    Args:
+        connection: the database.
+        name: of the labels.
+        labels: a verified output.
+        shard: the row for `shards`.
+        present: uris whose rows stay as they are.
+        outdated: a condition on rows to replace.
+
+    Returns:
+        How many rows were removed, and how many were inserted.
     """
     table = quoted(labels_table(name))
     key = [shard["run_id"], shard["shard_index"]]
@@ -168,16 +204,21 @@ def replace_shard(
     connection.register("present", present)
     try:
         with transaction(connection):
-            was = "WHERE run_id = ? AND shard_index = ?"
-            former = connection.execute(f"DELETE FROM shards {was} RETURNING gathered_at", key)
-            # Only a shard that was gathered has rows: no look through the labels for the others.
-            redone = any(at is not None for (at,) in former.fetchall())
-            removed = _changed(connection, f"DELETE FROM {table} {was}", key) if redone else 0
+            this_shard = "WHERE run_id = ? AND shard_index = ?"
+            deleted = connection.execute(
+                f"DELETE FROM shards {this_shard} RETURNING gathered_at", key
+            ).fetchall()
+            # Only a shard that was gathered has rows: the labels need not be searched for others.
+            was_gathered = any(gathered_at is not None for (gathered_at,) in deleted)
+            removed = 0
+            if was_gathered:
+                removed += fetch_number(connection, f"DELETE FROM {table} {this_shard}", key)
             if outdated:
                 removed += supersede.move(connection, name, outdated, key)
-            others = " ANTI JOIN present USING (uri)" * bool(present.num_rows)
-            new = f"SELECT * FROM output{others}"
-            inserted = _changed(connection, f"INSERT INTO {table} BY NAME {new}")
+            new = "ANTI JOIN present USING (uri)" if present.num_rows else ""
+            inserted = fetch_number(
+                connection, f"INSERT INTO {table} BY NAME SELECT * FROM output {new}"
+            )
             insert_rows(connection, "shards", [shard])
     finally:
         connection.unregister("output")
@@ -185,24 +226,16 @@ def replace_shard(
     return removed, inserted
 
 
-def _changed(
-    connection: duckdb.DuckDBPyConnection, statement: str, values: list[object] | None = None
-) -> int:
-    return int(connection.execute(statement, values or []).fetchall()[0][0])
-
-
-def _of_another_type(
-    present: dict[str, str], wanted: dict[str, str]
-) -> tuple[str, str, str] | None:
-    for column, kind in wanted.items():
-        had = present.get(column.lower(), kind)
-        if had != kind:
-            return column, had, kind
+def _find_conflict(present: dict[str, str], wanted: dict[str, str]) -> tuple[str, str, str] | None:
+    for column, new in wanted.items():
+        old = present.get(column.lower(), new)
+        if old != new:
+            return column, old, new
     return None
 
 
-def _present(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    """Types by name, in lower case: DuckDB's names differ by more than that."""
+def _types_by_name(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """Return the columns' types by name, in lower case: DuckDB's names do not differ by case."""
     rows = connection.execute(f"DESCRIBE {table}").fetchall()
     return {row[0].lower(): row[1] for row in rows}
 

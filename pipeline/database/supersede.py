@@ -1,55 +1,70 @@
-"""Rows that a later run replaces: kept, with where they came from, in `superseded_<name>`."""
+"""Move rows that a later run replaces into `superseded_<name>`, with where they came from."""
 
 import duckdb
 
 from pipeline.model import SUPERSEDED_AT
-from pipeline.sql import literal, quoted
+from pipeline.sql import fetch_number, literal, quoted
 
 OTHER_CONFIG, UNLABELABLE = "other_config", "unlabelable"
-# Of a reason, what is the same for every post: invalid_answer, and not what the answer was.
+# The part of a reason that is the same for every post: invalid_answer, without the answer itself.
 _KIND = "regexp_extract(reason, '^[^:]*')"
 
 
 def outdated(replaces: str, config_hash: str, *, reason: str | None = None) -> str | None:
-    """Which rows a run replaces, as a condition on the labels' table; None: it adds only.
+    """Return SQL, a condition on the labels' table, for the rows that a run replaces.
 
     Args:
-        reason: of the unlabelable ones, only those of this reason.
+        replaces: OTHER_CONFIG, UNLABELABLE, or empty for a run that only adds rows.
+        config_hash: of the run's labelling setup.
+        reason: with UNLABELABLE, replace only rows with this reason.
+
+    Returns:
+        The condition, or None for a run that replaces nothing.
     """
-    alike = f" AND {_KIND} = {literal(reason)}" if reason else ""
+    same_reason = f" AND {_KIND} = {literal(reason)}" if reason else ""
     return {
         OTHER_CONFIG: f"config_hash <> {literal(config_hash)}",
-        UNLABELABLE: f"NOT was_successfully_labeled{alike}",
+        UNLABELABLE: f"NOT was_successfully_labeled{same_reason}",
     }.get(replaces)
 
 
 def reasons(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> list[str]:
-    """Why posts under `name` had no label, in an attached database: also those that have one by
-    now, so that who asks for the same reason each night is not told that there is none."""
+    """Return the reasons why posts of a name have no label, or had none, in an attached database.
+
+    Reasons of posts that have a label by now are included, so that a command that retries the same
+    reason every night does not fail when no post is left.
+    """
     rows = connection.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? "
         "AND table_name IN (?, ?)",
         [catalog, f"labels_{name}", f"superseded_{name}"],
     ).fetchall()
-    found: set[str] = set()
+    reasons_seen: set[str] = set()
     for (table,) in rows:
-        reason = f"SELECT DISTINCT {_KIND} FROM {quoted(catalog)}.{quoted(table)}"
-        had = connection.execute(f"{reason} WHERE NOT was_successfully_labeled").fetchall()
-        found.update(one for (one,) in had)
-    return sorted(found)
+        distinct = connection.execute(
+            f"SELECT DISTINCT {_KIND} FROM {quoted(catalog)}.{quoted(table)} "
+            "WHERE NOT was_successfully_labeled"
+        )
+        reasons_seen.update(reason for (reason,) in distinct.fetchall())
+    return sorted(reasons_seen)
 
 
 def move(
-    connection: duckdb.DuckDBPyConnection, name: str, condition: str, own: list[object]
+    connection: duckdb.DuckDBPyConnection, name: str, condition: str, shard: list[object]
 ) -> int:
-    """Within a transaction: takes the outdated rows of view `output`'s posts out of the labels.
-    Returns how many.
+    """Move the outdated rows of view `output`'s posts out of the labels, within a transaction.
 
     Args:
-        own: run id and shard index, whose rows are not meant.
+        connection: the database.
+        name: of the labels.
+        condition: which rows are outdated, as `outdated` returns it.
+        shard: run id and shard index, whose own rows stay.
+
+    Returns:
+        How many rows were moved.
     """
     table, history = quoted(f"labels_{name}"), quoted(f"superseded_{name}")
-    which = (
+    outdated_rows = (
         f"FROM {table} WHERE uri IN (SELECT uri FROM output) AND {condition} "
         "AND NOT (run_id = ? AND shard_index = ?)"
     )
@@ -57,11 +72,13 @@ def move(
         f"CREATE TABLE IF NOT EXISTS {history} AS "
         f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM {table} LIMIT 0"
     )
-    has = {row[0] for row in connection.execute(f"DESCRIBE {history}").fetchall()}
+    present = {row[0] for row in connection.execute(f"DESCRIBE {history}").fetchall()}
     for column, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
-        if column not in has:
+        if column not in present:
             connection.execute(f"ALTER TABLE {history} ADD COLUMN {quoted(column)} {kind}")
     connection.execute(
-        f"INSERT INTO {history} BY NAME SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} {which}", own
+        f"INSERT INTO {history} BY NAME "
+        f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} {outdated_rows}",
+        shard,
     )
-    return int(connection.execute(f"DELETE {which}", own).fetchall()[0][0])
+    return fetch_number(connection, f"DELETE {outdated_rows}", shard)

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hpc import audit
 from hpc.reconcile.rebuild import rebuild
+from pipeline.backlog import sources
+from pipeline.database.backlog_audit import Audit
 from pipeline.run_files.manifest import output_path
 from tests.hpc.growing_backlog import Lab, post
 from tests.pipeline import run_builders
@@ -99,9 +101,14 @@ class Arrivals(RuleBasedStateMachine):
         ]
         assert behind == []
 
+    def audit(self) -> Audit:
+        config, runs = self.lab.settings(), self.lab.runs()
+        source = sources.find_source(config.backlog, (self.lab.bench.folder,))
+        return audit.audit_backlog(config, source, audit.collect_files(config, runs))
+
     @invariant()
     def the_audit_places_every_post(self) -> None:
-        found = audit.compare(self.lab.settings(), self.lab.bench.folder)
+        found = self.audit()
         assert sum(found.places.values()) == found.expected == len(self.lab.posts)
         assert found.duplicates == found.foreign == found.unproven - self._unproven() == 0
 
@@ -131,7 +138,7 @@ class Arrivals(RuleBasedStateMachine):
         # A task that dies of an exception writes what it has first; kill -9, which may cost up to a
         # checkpoint, is in tests/pipeline/test_worker_processes.py.
         assert paid.total() == len(posts) + self.redone
-        assert audit.compare(self.lab.settings(), self.lab.bench.folder).is_whole
+        assert self.audit().is_whole
 
 
 TestArrivals = Arrivals.TestCase

@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> str:
 
 def test_columns_of_json_are_no_categories(database: str) -> None:
     """Each value is there once: nobody learns anything from six of them, cut in the middle."""
-    look = preview.text(database, "test").splitlines()
+    look = preview.describe_labels(database, "test").splitlines()
     assert look[1:5] == [
         "  4 posts: 4 labelled",
         "  ideology: left 2, right 2",
@@ -45,4 +45,7 @@ def test_columns_of_json_are_no_categories(database: str) -> None:
 def test_what_looks_like_json_now_and_then_is_shown(database: str) -> None:
     with duckdb.connect(database) as labels:
         labels.execute("UPDATE labels_test SET ideology = ? WHERE uri = 'at://0'", [json.dumps([])])
-    assert "  ideology: right 2, [] 1, left 1" in preview.text(database, "test").splitlines()
+    assert (
+        "  ideology: right 2, [] 1, left 1"
+        in preview.describe_labels(database, "test").splitlines()
+    )

@@ -1,4 +1,4 @@
-"""A run in words and as a document, for made-up judgements."""
+"""The report on a run, and its document, for made-up judgements."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc.report import status_table
+from hpc.report.console import plain_text
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 from hpc.run.next_step import NextStep, next_command, next_step
@@ -45,6 +46,12 @@ def status_of(run: Run, *judgements: Judgement) -> RunStatus:
     return RunStatus(run=run, observation=observed(FACTS), judgements=judgements)
 
 
+def table(run: Run, facts: list[ShardFacts], judgements: Sequence[Judgement]) -> str:
+    """Return a run's report as plain text."""
+    status = RunStatus(run=run, observation=observed(facts), judgements=tuple(judgements))
+    return plain_text(status_table.describe_status(status))
+
+
 def observed(facts: list[ShardFacts]) -> Observation:
     return Observation(at=NOW, shards=tuple(facts), answered=True, last_answer=NOW)
 
@@ -76,8 +83,8 @@ FACTS = [
 ]
 
 
-def test_a_table_says_states_causes_progress_and_what_is_wrong(run: Run) -> None:
-    assert status_table.table(run, observed(FACTS), JUDGED) == (
+def test_the_report_has_states_causes_progress_and_messages(run: Run) -> None:
+    assert table(run, FACTS, JUDGED) == (
         "run 20240601T120000-valence-0123abcd: running\n"
         "\n"
         "  STATE    CAUSE    SHARDS  INDICES\n"
@@ -88,18 +95,18 @@ def test_a_table_says_states_causes_progress_and_what_is_wrong(run: Run) -> None
         "  running                1  2\n"
         "  failed   timeout       2  3-4\n"
         "\n"
-        "600 of 2,000 posts done (30 %), 60 a minute, about 23 min to go\n"
+        "600 of 2,000 posts done (30 %), 60 posts/min, about 23 min to go\n"
         "\n"
-        "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more alike)\n"
+        "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more shard)\n"
         "  shard 5: HTTP 403: check the API key\n"
         "  shard 6: Slurm holds task 4001_6"
     )
 
 
-def test_a_run_without_news_is_a_short_table(run: Run) -> None:
+def test_a_planned_run_has_a_short_report(run: Run) -> None:
     planned = [judgement(index, State.PLANNED) for index in range(8)]
     facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]
-    assert status_table.table(run, observed(facts), planned) == (
+    assert table(run, facts, planned) == (
         "run 20240601T120000-valence-0123abcd: planned\n"
         "\n"
         "  STATE    CAUSE  SHARDS  INDICES\n"
@@ -118,8 +125,7 @@ def progress(
             attempts=(attempt(1, 0, started_min_ago=started_min_ago),),
         )
     ]  # fmt: skip
-    table = status_table.table(run, observed(facts), [judgement(0, state)])
-    return table.splitlines()[5]
+    return table(run, facts, [judgement(0, state)]).splitlines()[5]
 
 
 @pytest.mark.parametrize(
@@ -128,24 +134,26 @@ def progress(
         (0, 10, "0 of 2,000 posts done (0 %)"),
         (1000, None, "1,000 of 2,000 posts done (50 %)"),
         (1000, 0, "1,000 of 2,000 posts done (50 %)"),
-        (1999, 10, "1,999 of 2,000 posts done (99 %), 200 a minute, less than a minute to go"),
-        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 a minute, about 119 min to go"),
-        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 a minute, about 2 h to go"),
+        (1999, 10, "1,999 of 2,000 posts done (99 %), 200 posts/min, less than a minute to go"),
+        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 119 min to go"),
+        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 2 h to go"),
         (2000, 10, "2,000 of 2,000 posts done (100 %)"),
     ],
 )
-def test_progress_in_words(run: Run, rows: int, started_min_ago: float | None, line: str) -> None:
+def test_progress_has_a_rate_and_a_time_to_go_where_they_are_known(
+    run: Run, rows: int, started_min_ago: float | None, line: str
+) -> None:
     assert progress(run, rows, started_min_ago) == line
 
 
 @pytest.mark.parametrize("state", [State.BLOCKED, State.FAILED, State.PLANNED, State.UNKNOWN])
-def test_a_run_that_gets_nowhere_by_itself_has_no_time_to_go(run: Run, state: State) -> None:
+def test_a_run_that_is_not_running_has_no_time_to_go(run: Run, state: State) -> None:
     assert progress(run, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
 
 
-def test_a_long_list_of_indices_is_cut_between_two_of_them(run: Run) -> None:
+def test_a_long_list_of_indices_is_cut_between_two_indices(run: Run) -> None:
     judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
-    row = status_table.table(run, observed(FACTS), judged).splitlines()[3]
+    row = table(run, FACTS, judged).splitlines()[3]
     assert row == (
         "  done             100  0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,…"
     )
@@ -154,51 +162,53 @@ def test_a_long_list_of_indices_is_cut_between_two_of_them(run: Run) -> None:
 def test_the_three_most_frequent_messages_of_a_state_are_shown(run: Run) -> None:
     texts = ["a", "b", "b", "c", "c", "c", "d", "d"]
     judged = [judgement(i, State.FAILED, Cause.CRASHED, text) for i, text in enumerate(texts)]
-    assert status_table.table(run, observed(FACTS), judged).splitlines()[7:] == [
-        "  shard 3: c (and 2 more alike)",
-        "  shard 1: b (and 1 more alike)",
-        "  shard 6: d (and 1 more alike)",
+    assert table(run, FACTS, judged).splitlines()[7:] == [
+        "  shard 3: c (and 2 more shards)",
+        "  shard 1: b (and 1 more shard)",
+        "  shard 6: d (and 1 more shard)",
     ]
 
 
-def test_the_rate_is_what_the_running_tasks_say_of_themselves(run: Run) -> None:
+def test_the_rate_is_what_the_running_tasks_report(run: Run) -> None:
     def beat(rate: float) -> Heartbeat:
         return Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250,
                          rate_per_minute=rate, last_error="", node="n1")  # fmt: skip
 
     facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
-    line = status_table.table(run, observed(facts), judged).splitlines()[5]
-    assert line == "200 of 2,000 posts done (10 %), 140 a minute, about 13 min to go"
+    line = table(run, facts, judged).splitlines()[5]
+    assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go"
 
 
-def test_before_the_first_answer_nobody_knows_how_long_it_takes(run: Run) -> None:
-    """Texts that are too short were done at once, while the server starts."""
+def test_there_is_no_time_to_go_before_the_first_answer(run: Run) -> None:
+    """Posts with too little text are done at once, while the server starts."""
     waits = Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250, rate_per_minute=0.0,
                       last_error="the server is starting", node="n1")  # fmt: skip
     facts = [replace(FACTS[2], index=0, heartbeat=waits), replace(FACTS[3], index=1)]
     judged = [judgement(0, State.RUNNING), judgement(1, State.QUEUED)]
-    line = status_table.table(run, observed(facts), judged).splitlines()[6]
+    line = table(run, facts, judged).splitlines()[6]
     assert line == "100 of 2,000 posts done (5 %)"
     # A shard that is done has had its answers: from then on there is a mean, also between beats.
     facts[1] = replace(FACTS[0], index=1)
     judged[1] = judgement(1, State.DONE)
-    line = status_table.table(run, observed(facts), judged).splitlines()[6]
-    assert line == "350 of 2,000 posts done (17 %), 35 a minute, about 47 min to go"
+    line = table(run, facts, judged).splitlines()[6]
+    assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go"
 
 
-def test_of_what_runs_only_a_task_that_stands_still_is_told(run: Run) -> None:
+def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(run: Run) -> None:
     judged = [
         judgement(0, State.RUNNING, message="it runs"),
         replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
     ]
-    lines = status_table.table(run, observed(FACTS[2:4]), judged).splitlines()
+    lines = table(run, FACTS[2:4], judged).splitlines()
     assert lines[-1] == "  shard 1: it stands still"
     assert not any("it runs" in line for line in lines)
 
 
 def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
-    document = status_table.document(run, observed(FACTS), JUDGED)
+    document = status_table.document(
+        RunStatus(run=run, observation=observed(FACTS), judgements=tuple(JUDGED))
+    )
     assert {key: value for key, value in document.items() if key != "shards"} == {
         "run_id": "20240601T120000-valence-0123abcd",
         "run_dir": str(run.folder),
@@ -234,19 +244,9 @@ def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
     assert [shard["posts_done"] for shard in document["shards"]] == [250, 250, 100, *[0] * 5]
 
 
-def test_a_table_looks_through_the_shards_for_the_runs_state_once(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There may be 10,000 of them."""
-    looked: list[int] = []
-
-    def counting(judged: Sequence[Judgement]) -> RunState:
-        looked.append(len(judged))
-        return run_state(judged)
-
-    monkeypatch.setattr(status_table, "run_state", counting)
-    status_table.table(run, observed(FACTS), JUDGED)
-    assert looked == [8]
+def test_every_state_has_its_color() -> None:
+    assert set(status_table.TONES) == set(State)
+    assert set(status_table.RUN_TONES) == set(RunState)
 
 
 PRECEDENCE = [
@@ -260,7 +260,7 @@ PRECEDENCE = [
 ]
 
 
-def test_a_run_is_in_the_state_of_its_shard_that_comes_first_in_this_order() -> None:
+def test_a_run_has_the_first_state_in_this_order_that_a_shard_has() -> None:
     assert {state for state, _ in PRECEDENCE} == set(State)
     for one, other in itertools.combinations_with_replacement(range(len(PRECEDENCE)), 2):
         judged = [judgement(0, PRECEDENCE[other][0]), judgement(1, PRECEDENCE[one][0])]
@@ -297,7 +297,7 @@ def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run: Run) -> None
     assert next_step(status, is_gathered=True) == NextStep(verb=None)
 
 
-def test_what_slurm_holds_is_cancelled_first_for_it_is_alive_to_resubmit(run: Run) -> None:
+def test_tasks_that_slurm_holds_are_cancelled_before_a_resubmit(run: Run) -> None:
     held = replace(judgement(0, State.BLOCKED), rule=3)
     cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
     done = judgement(2, State.DONE)
@@ -307,7 +307,7 @@ def test_what_slurm_holds_is_cancelled_first_for_it_is_alive_to_resubmit(run: Ru
     )
 
 
-def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:
+def test_similar_troubles_of_running_tasks_are_shown_once(run: Run) -> None:
     def beat(trouble: str) -> Heartbeat:
         return Heartbeat(written_at=NOW, progress_at=NOW, rows=0, posts=250,
                          rate_per_minute=0.0, last_error=trouble, node="n1")  # fmt: skip
@@ -316,7 +316,7 @@ def test_what_running_tasks_wait_for_is_told_alike_ones_once(run: Run) -> None:
     facts = [replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
     states = [State.RUNNING, State.RUNNING, State.RUNNING, State.DONE]
     judged = [judgement(i, state) for i, state in enumerate(states)]
-    assert status_table.table(run, observed(facts), judged).splitlines()[-2:] == [
+    assert table(run, facts, judged).splitlines()[-2:] == [
         "",
-        "  shard 0, at work: the server is starting, 42 s by now (and 1 more alike)",
+        "  shard 0, running: the server is starting, 42 s by now (and 1 more shard)",
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.report.usage import Usage, usage_line, usage_of
+from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.model import ShardFacts
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict
@@ -133,4 +133,4 @@ def test_in_words(values: dict[str, Any], complete: bool, line: str) -> None:
         "tokens_per_second": 3210.4, "cost": 1.23, "cost_estimate": 4.56, "currency": "USD",
         **values,
     })  # fmt: skip
-    assert usage_line(used, complete=complete) == line
+    assert describe_usage(used, complete=complete) == line

@@ -6,8 +6,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from hpc import audit, cli
-from hpc.audit import PLACES
+from hpc.audit import PLACE
+from hpc.report.backlog_audit import NOTES, TONES
+from hpc.run.model import State
+from pipeline.database.backlog_audit import Place
 from tests.hpc.cli_bench import said
 from tests.hpc.growing_backlog import Lab, post
 from tests.pipeline import run_builders
@@ -23,11 +25,11 @@ def lab(tmp_path: Path) -> Lab:
 def places(lab: Lab, code: int) -> dict[str, int]:
     """The places that have posts; they always add up to the backlog."""
     found = lab.bench.document("audit", "--config", lab.bench.path, code=code)
-    assert list(found["places"]) == list(PLACES)
+    assert list(found["places"]) == list(Place)
     assert sum(found["places"].values()) == found["expected"]
     assert found["whole"] is (code == 0)
     for _, counts in found["days"]:
-        assert list(counts) == list(PLACES)
+        assert list(counts) == list(Place)
     assert sum(sum(counts.values()) for _, counts in found["days"]) == found["expected"]
     return {place: count for place, count in found["places"].items() if count}
 
@@ -73,7 +75,7 @@ def test_a_late_post_in_no_run_is_missing_until_it_is_backfilled(lab: Lab) -> No
     assert places(lab, 0) == {"labelled": 10}
 
 
-def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> None:
+def test_duplicate_foreign_and_unproven_rows_are_counted(lab: Lab) -> None:
     run, _ = lab.submit()
     assert run
     lab.finish(run)
@@ -90,7 +92,7 @@ def test_rows_twice_of_strangers_or_without_an_output_are_counted(lab: Lab) -> N
     assert found["runs_gone"] == [run.run_id]
 
 
-def test_posts_of_a_run_whose_folder_was_deleted_are_taken_by_the_next(lab: Lab) -> None:
+def test_the_next_run_labels_posts_of_a_run_whose_folder_was_deleted(lab: Lab) -> None:
     run, _ = lab.submit()
     assert run
     lab.publish(run, 0)
@@ -111,9 +113,11 @@ def test_a_row_or_an_output_that_was_edited_is_counted(lab: Lab) -> None:
     found = lab.bench.document("audit", "--config", lab.bench.path, code=1)
     assert (found["differing"], found["duplicates"], found["unproven"]) == (1, 0, 0)
     assert found["edited"] == [f"run {run.run_id}, shard 0"]
+    printed = lab.bench.hpc("audit", "--config", lab.bench.path).stdout
+    assert f"    run {run.run_id}, shard 0: the rows or the output were edited; " in printed
 
 
-def test_a_row_of_the_backlog_that_no_run_can_take_is_counted(lab: Lab) -> None:
+def test_an_unreadable_row_of_the_backlog_is_counted(lab: Lab) -> None:
     path = lab.bench.folder / "posts.jsonl"
     with path.open("a") as lines:
         lines.write('{"uri": null, "text": "x", "preprocessing_timestamp": "2024-05-31"}\n')
@@ -128,28 +132,28 @@ def test_copies_in_the_backlog_are_one_post(lab: Lab) -> None:
     assert (found["rows"], found["copies"], found["expected"]) == (10, 2, 8)
 
 
-def test_what_is_printed_names_the_day_and_the_next_command(lab: Lab) -> None:
+def test_the_report_names_the_day_and_the_next_command(lab: Lab) -> None:
     run, _ = lab.submit()
     assert run
     lab.finish(run)
     lab.arrive(post(20, 2))
     done = lab.bench.hpc("audit", "--config", lab.bench.path)
     assert done.stdout.splitlines() == [
-        f"{lab.bench.folder}/posts.jsonl: 9 rows, 0 copies of a uri, "
+        f"{lab.bench.folder}/posts.jsonl: 9 rows, 0 duplicates, "
         "9 posts expected under the name test",
         "",
-        "  labelled                8",
-        "  late                    1  older than the watermark, in no run: submit --backfill",
-        "  sum                     9",
+        "  labelled  8",
+        "  late      1  older than the watermark, and in no run: hpc submit --backfill",
+        "  sum       9",
         "",
-        "days that are not whole:",
+        "days with unlabelled posts:",
         "  2024-05-31  labelled 8, late 1",
         "",
-        "posts are missing, or counts are wrong",
+        "needs attention: 1 late post in no run",
     ]
 
 
-def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) -> None:
+def test_the_description_of_a_post_names_run_shard_attempt_and_reason(lab: Lab) -> None:
     lab.bench.config(posts=4, retry={"max_attempts": 1})
     lab.bench.tell(1, "fail")
     assert lab.bench.submit().returncode == 1
@@ -164,8 +168,8 @@ def test_the_story_of_a_post_says_which_run_shard_and_attempt_and_why(lab: Lab) 
     assert run not in "".join(stranger)
 
 
-def test_keys_are_overruled_as_for_submit(lab: Lab) -> None:
-    """Who submitted with --set could not ask about what he had submitted."""
+def test_keys_can_be_overridden_as_for_submit(lab: Lab) -> None:
+    """Without --set, a run that was submitted with it could not be audited."""
     given = ("--config", lab.bench.path, "--set", "name=other")
     lab.bench.config(posts=4)
     assert lab.bench.hpc("submit", *given).returncode == 0
@@ -173,6 +177,20 @@ def test_keys_are_overruled_as_for_submit(lab: Lab) -> None:
     assert lab.bench.document("audit", "--config", lab.bench.path)["places"]["new"] == 4
 
 
-def test_every_place_has_its_words() -> None:
-    assert set(audit.MEANING) == set(PLACES)
-    assert "audit" in cli.VERBS
+def test_the_report_names_the_run_that_a_command_is_about(lab: Lab) -> None:
+    """Without it, the command would be about the newest run, perhaps of another name."""
+    lab.bench.config(posts=4, cluster={"max_parallel": 1})  # a rejection stops the other shard too
+    lab.bench.tell(1, "refuse")
+    assert lab.bench.submit().returncode == 1
+    (run,) = lab.bench.runs()
+    assert lab.bench.submit("--set", "name=other").returncode == 0
+    printed = lab.bench.hpc("audit", "--config", lab.bench.path).stdout.splitlines()
+    assert f"  blocked   2  in a shard that needs your attention: hpc status {run}" in printed
+
+
+def test_every_place_has_its_note_and_its_color() -> None:
+    assert set(NOTES) == set(TONES) == set(Place)
+
+
+def test_every_state_but_done_says_where_the_posts_are() -> None:
+    assert set(PLACE) == set(State) - {State.DONE}

@@ -189,7 +189,7 @@ cli.main(submit.VERB, sys.argv[1:])
         ("executor.run_array", ("failed", "preempted", 1)),
         ("executor._record_end", ("failed", "lost", 1)),
         ("run_status.gather", ("done", None, 1)),
-        ("preview.text", ("done", None, 1)),
+        ("preview.describe_labels", ("done", None, 1)),
     ],
 )
 def test_a_submit_that_dies_at_any_step_is_followed_by_another(

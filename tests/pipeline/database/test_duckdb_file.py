@@ -109,7 +109,7 @@ def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
     words = f'Could not write file "{path}.wal": {os.strerror(number)}'
     with pytest.raises(OSError, match=os.strerror(number)) as gathering, duckdb_file.opened(path):
         raise duckdb.IOException(words)
-    monkeypatch.setattr(duckdb_file, "_TABLES", f"SELECT error('{words}');")
+    monkeypatch.setattr(duckdb_file, "CREATE_TABLES", f"SELECT error('{words}');")
     with pytest.raises(OSError, match=os.strerror(number)) as opening, duckdb_file.opened(path):
         pass
     for told in (gathering.value, opening.value):

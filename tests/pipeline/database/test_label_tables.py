@@ -204,8 +204,8 @@ def test_a_column_of_another_type_is_refused_by_name(
     with pytest.raises(RunError) as refused:
         label_tables.ensure_labels(database, NAME, output_schema((Column(name, "text"),)))
     assert str(refused.value) == (
-        f"table labels_valence: column {name} is DOUBLE, and VARCHAR in this run's outputs: "
-        "give the configuration another name"
+        f"table labels_valence: column {name} is DOUBLE, but VARCHAR in this run's outputs. "
+        "Give the configuration another name"
     )
 
 

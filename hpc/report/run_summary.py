@@ -1,0 +1,23 @@
+"""Show a run at the end of a verb: its state, its labels, the next command."""
+
+from hpc.report import preview
+from hpc.report.blocks import Line
+from hpc.report.console import Printer
+from hpc.report.next_step import describe_next_step
+from hpc.report.status_table import describe_status
+from hpc.run.run_state import RunState, RunStatus
+
+
+def show_status(status: RunStatus, printer: Printer, *, is_gathered: bool) -> None:
+    """Show a run's state and the next command."""
+    printer.show(*describe_status(status), Line(""))
+    printer(describe_next_step(status, is_gathered=is_gathered))
+
+
+def show_result(status: RunStatus, printer: Printer) -> None:
+    """Show how a run ended, its labels so far, and the next command where one is needed."""
+    printer.show(*describe_status(status))
+    manifest = status.run.manifest
+    printer(preview.describe_labels(manifest.database, manifest.name))
+    if status.state is not RunState.COMPLETE:
+        printer(f"\n{describe_next_step(status, is_gathered=False)}")

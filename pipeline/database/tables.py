@@ -1,0 +1,25 @@
+"""Define the tables of the database that do not depend on a classifier."""
+
+from pipeline.database.watermark import watermarks_query
+
+HISTORY_TABLES = frozenset({"runs", "shards", "attempts"})
+
+# The columns that a later version added come last, also in a new database.
+CREATE_TABLES = f"""
+CREATE TABLE IF NOT EXISTS runs (
+    run_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+    run_dir VARCHAR NOT NULL, posts BIGINT NOT NULL, shards INTEGER NOT NULL,
+    state VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, version VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (
+    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, posts BIGINT NOT NULL,
+    min_preprocessing_timestamp TIMESTAMP NOT NULL, max_preprocessing_timestamp TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL, cause VARCHAR, attempts INTEGER NOT NULL, gathered_at TIMESTAMP,
+    publication VARCHAR);
+CREATE TABLE IF NOT EXISTS attempts (
+    run_id VARCHAR NOT NULL, shard_index INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    array_job_id BIGINT, array_task_index INTEGER NOT NULL, slurm_state VARCHAR, cause VARCHAR,
+    exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
+    node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS only_labelled_by VARCHAR;
+CREATE OR REPLACE VIEW watermarks AS {watermarks_query()};
+"""
