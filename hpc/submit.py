@@ -25,6 +25,7 @@ from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
 from hpc.verb import Verb
 from pipeline.errors import BusyError, InputError
 from pipeline.text import counted
+from pipeline.usage import cost_options
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +182,7 @@ def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> 
         f"{counted(len(planned), 'array')}, {counted(at_once, 'task')} at once"
     )
     for line in estimate.describe_estimate(
-        estimate.estimate_cost(agreed.classifier, counts.posts, draft.paid)
+        estimate.estimate_cost(cost_options(agreed.classifier), counts.posts, draft.paid)
     ):
         say(line)
 
@@ -208,7 +209,7 @@ def _document(
     agreed: RunSpec, draft: RunDraft, run: Run | None, *, dry_run: bool = False
 ) -> dict[str, Any]:
     posts = run.manifest.posts if run else draft.counts.posts
-    told = estimate.estimate_cost(agreed.classifier, posts, draft.paid)
+    told = estimate.estimate_cost(cost_options(agreed.classifier), posts, draft.paid)
     return {
         "run_id": run.run_id if run else None,
         "run_dir": str(run.folder) if run else None,

@@ -5,10 +5,14 @@ A server may report nothing, and what it reports may be nonsense: unknown then, 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pipeline.config.section import Section
-from pipeline.model import KIND_TYPES, Column, ColumnKind, JsonObject
+import msgspec
+from msgspec import Meta, Struct, ValidationError
+from msgspec.structs import force_setattr
+
+from pipeline.config.keys import Section, expects, key
+from pipeline.model import KIND_TYPES, Column, ColumnKind
 
 PROMPT, COMPLETION, CACHED = "llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens"
 # Cached: of the prompt tokens, those that the server had in its prefix cache. Commercial ones bill
@@ -17,9 +21,46 @@ _NAMES = (PROMPT, COMPLETION, CACHED)
 COLUMNS = tuple(Column(name, ColumnKind.COUNT) for name in _NAMES)
 # No context is that long: what is more is no count of one reply's tokens.
 _LARGEST_OF_A_REPLY = 100_000_000
-PRICES = ("prompt", "completion", "cached")
+
+Amount = Annotated[float, Meta(ge=0)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}$(?!\n)"), expects("three letters")]
 
 Tokens = Mapping[str, int]
+
+
+class Price(Section, frozen=True, kw_only=True):
+    """What a million tokens cost. After the check, `cached` is set and `currency` in capitals."""
+
+    prompt: Annotated[Amount, key("Price of a million prompt tokens.")]
+    completion: Annotated[Amount, key("Price of a million completion tokens.")]
+    cached: Annotated[
+        Amount | None,
+        key("Price of a million prompt tokens that the server had cached.", default="`prompt`"),
+    ] = None
+    currency: Annotated[Currency, key("Currency of the prices.")] = "USD"
+
+    def __post_init__(self) -> None:
+        """Fill in what a server without a discount for cached tokens bills for them."""
+        if self.cached is None:
+            force_setattr(self, "cached", self.prompt)
+        force_setattr(self, "currency", self.currency.upper())
+
+
+class CostOptions(Struct, frozen=True, kw_only=True):
+    """What any classifier's options may say about the cost of its answers."""
+
+    price: Price | None = None
+    requests_per_minute: int | None = None
+    posts_per_prompt: int = 1
+
+
+def cost_options(classifier: Mapping[str, object]) -> CostOptions:
+    """Return what frozen options say about cost; nothing where another package means other things
+    by these keys."""
+    try:
+        return msgspec.convert(classifier, CostOptions)
+    except ValidationError:
+        return CostOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +101,6 @@ def share(tokens: Tokens, *, posts: int, nth: int) -> dict[str, int]:
     used: as equal as whole numbers are, the first ones have what is left over, and together they
     are exactly what was used."""
     return {name: total // posts + (nth < total % posts) for name, total in tokens.items()}
-
-
-def freeze_price(section: Section) -> JsonObject | None:
-    """The key `price`: money for a million tokens; None: not given. Raises InputError."""
-    if not section.has("price"):
-        return None
-    price = section.section("price")
-    frozen: JsonObject = {
-        "prompt": price.number("prompt"),
-        "completion": price.number("completion"),
-    }
-    # As a server without a discount for them bills it.
-    frozen["cached"] = price.number("cached", frozen["prompt"])
-    for name in PRICES:
-        if frozen[name] < 0:
-            raise price.error(name, f"should be 0 or more, not {frozen[name]!r}")
-    frozen["currency"] = price.text("currency", "USD")
-    if not frozen["currency"].isalpha() or len(frozen["currency"]) != 3:
-        raise price.error("currency", f"should be three letters, not {frozen['currency']!r}")
-    frozen["currency"] = frozen["currency"].upper()
-    price.done()
-    return frozen
 
 
 def _count(value: Any) -> int | None:

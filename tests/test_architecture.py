@@ -10,8 +10,8 @@ import pytest
 
 from hpc.cli import VERBS
 from hpc.run.run_config import ConfigurationFile
-from pipeline.config.keys import is_section, keys_of, not_null, unwrapped
-from pipeline.config.section import Section
+from pipeline.classifiers import base
+from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[1]
 ROOMS = {
@@ -21,6 +21,7 @@ ROOMS = {
 }
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in ROOMS.items()}
 MOST_MODULES = 20
+SHIPPED = ("llm", "perspective", "transformers", "valence")
 
 PURE = {
     *(f"hpc.run.{name}" for name in ("array_indices", "capacity", "judge", "model", "plan",
@@ -38,6 +39,7 @@ PURE_FUNCTIONS = {
     "pipeline.text.counted",
     "pipeline.text.format_duration",
     "pipeline.text.estimated_duration",
+    "pipeline.usage.cost_options",
 }
 # Each outside program and package has one door.
 DOORS = {
@@ -147,29 +149,12 @@ def test_no_folder_holds_more_modules_than_a_reader_can_scan() -> None:
     assert {folder.relative_to(ROOT): n for folder, n in crowded.items()} == {}
 
 
-def configuration_keys() -> set[str]:
-    """Return the declared keys, and what a classifier's `Section` is asked for by name."""
-    declared = _declared_keys(ConfigurationFile)
-    readers = {name for name in vars(Section) if not name.startswith("_")}
-    readers -= {"error", "key_path", "done"}
-    return declared | {
-        node.args[0].value
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in readers
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    }
-
-
-def _declared_keys(section: type) -> set[str]:
+def configuration_keys(section: type[Section] = ConfigurationFile) -> set[str]:
+    """Return every key that a section and the sections in it declare."""
     keys = set()
     for name, key in keys_of(section).items():
-        inner = unwrapped(not_null(key.annotation))
-        keys |= {name, *(_declared_keys(inner) if is_section(inner) else ())}
+        inner = section_in(key.annotation)
+        keys |= {name, *(configuration_keys(inner) if inner else ())}
     return keys
 
 
@@ -186,6 +171,7 @@ def test_the_readme_names_every_verb(readme: str) -> None:
 
 
 def test_the_readme_names_every_configuration_key(readme: str) -> None:
-    keys = configuration_keys()
+    classifiers = (base.load(kind).options_type for kind in SHIPPED)
+    keys = configuration_keys().union(*map(configuration_keys, classifiers))
     assert {"name", "source", "rows_per_shard", "template", "requests_per_minute"} <= keys
     assert {key for key in keys if not re.search(rf"\b{key}\b", readme)} == set()

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass, replace
 
 from hpc.report.usage import cost_of, format_money
-from pipeline.model import JsonObject
 from pipeline.text import counted, estimated_duration
-from pipeline.usage import UsedTokens
+from pipeline.usage import CostOptions, UsedTokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,28 +22,28 @@ class CostEstimate:
     known_posts: int = 0
 
 
-def estimate_cost(classifier: JsonObject, posts: int, paid: UsedTokens | None) -> CostEstimate:
+def estimate_cost(options: CostOptions, posts: int, paid: UsedTokens | None) -> CostEstimate:
     """For so many posts.
 
     Args:
-        classifier: its frozen options; those of another package's are read alike.
+        options: what the classifier's options say about cost.
         paid: what posts of the same question have used before.
     """
     told = CostEstimate()
-    per_minute = classifier.get("requests_per_minute")
-    if isinstance(per_minute, int) and per_minute > 0:
-        requests = math.ceil(posts / classifier.get("posts_per_prompt", 1))
+    per_minute = options.requests_per_minute
+    if per_minute is not None and per_minute > 0:
+        requests = math.ceil(posts / options.posts_per_prompt)
         told = CostEstimate(
             requests=requests, requests_per_minute=per_minute, minutes=requests / per_minute
         )
-    price = classifier.get("price")
+    price = options.price
     cost = cost_of(paid.sums, price) if paid else None
     if paid is None or price is None or cost is None:
         return told
     return replace(
         told,
         cost=cost / paid.posts * posts,
-        currency=price["currency"],
+        currency=price.currency,
         known_posts=paid.posts,
     )
 

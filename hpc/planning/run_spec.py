@@ -8,6 +8,7 @@ from hpc.run.resources import ExecutorName
 from hpc.run.run_config import Config
 from pipeline.backlog import shards
 from pipeline.classifiers import base
+from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
 
@@ -22,6 +23,8 @@ class RunSpec:
     config: Config
     classifier: JsonObject
     """The classifier's options as the manifest keeps them."""
+    columns: tuple[Column, ...]
+    """The label columns, as far as they are known before a task runs."""
     array_size: int
     """How many indices one array may hold on this cluster."""
 
@@ -32,11 +35,6 @@ class RunSpec:
             classifier=base.what_decides(self.classifier),
             min_text_length=self.config.backlog.min_text_length,
         )
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The label columns, as far as they are known before a task runs."""
-        return base.declared(self.classifier)
 
     @property
     def is_local(self) -> bool:
@@ -81,10 +79,13 @@ def validate(config: Config, slurm: Slurm) -> RunSpec:
         InputError: the configuration is wrong.
         RunError: Slurm does not answer.
     """
-    classifier = base.freeze(config.classifier)
+    problems = Problems()
+    classifier = config.classifier.freeze(problems)
+    problems.raise_any()
     is_local = config.cluster.executor is ExecutorName.LOCAL
     return RunSpec(
         config=config,
-        classifier=classifier,
+        classifier=classifier.to_json(),
+        columns=classifier.columns,
         array_size=LOCAL_ARRAY_SIZE if is_local else slurm.array_size(),
     )

@@ -12,6 +12,7 @@ from hpc.run.array_indices import format_indices
 from hpc.run.model import Judgement, Observation, State
 from hpc.run.run_state import RunState, RunStatus, posts_done
 from pipeline.text import counted, estimated_duration
+from pipeline.usage import cost_options
 
 TONES = {
     State.DONE: Tone.GOOD,
@@ -146,7 +147,9 @@ def _cost(status: RunStatus, state: RunState) -> list[Block]:
 def _usage(status: RunStatus) -> Usage | None:
     manifest = status.run.manifest
     return usage_of(
-        status.observation.shards, posts=manifest.posts, price=manifest.classifier.get("price")
+        status.observation.shards,
+        posts=manifest.posts,
+        price=cost_options(manifest.classifier).price,
     )
 
 

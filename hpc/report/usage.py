@@ -8,10 +8,9 @@ counted.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hpc.run.model import ShardFacts
-from pipeline.usage import CACHED, COMPLETION, PROMPT
+from pipeline.usage import CACHED, COMPLETION, PROMPT, Price
 
 MILLION = 1_000_000
 
@@ -32,15 +31,13 @@ class Usage:
     currency: str | None
 
 
-def usage_of(
-    shards: Sequence[ShardFacts], *, posts: int, price: Mapping[str, Any] | None
-) -> Usage | None:
+def usage_of(shards: Sequence[ShardFacts], *, posts: int, price: Price | None) -> Usage | None:
     """Return the usage of a run, or None until an answer reports what it cost.
 
     Args:
         shards: all shards of the run.
         posts: how many posts the run has.
-        price: money for a million tokens, as the configuration has it.
+        price: of tokens; None: not known.
     """
     rows = 0
     sums: Counter[str] = Counter()
@@ -58,7 +55,7 @@ def usage_of(
         tokens_per_second=_rate(shards),
         cost=cost,
         cost_estimate=None if cost is None or not rows else cost / rows * posts,
-        currency=price["currency"] if price else None,
+        currency=price.currency if price else None,
     )
 
 
@@ -100,7 +97,7 @@ def _rate(shards: Sequence[ShardFacts]) -> float | None:
     return round(sum(rates) / 60, 1) if rates else None
 
 
-def cost_of(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float | None:
+def cost_of(sums: Mapping[str, int], price: Price | None) -> float | None:
     """Return what tokens cost, or None where there is no price or no count.
 
     Where the number of cached tokens is not known, it is taken as 0, which gives the higher cost.
@@ -109,9 +106,9 @@ def cost_of(sums: Mapping[str, int], price: Mapping[str, Any] | None) -> float |
         return None
     cached = sums.get(CACHED, 0)
     return float(
-        (sums[PROMPT] - cached) * price["prompt"]
-        + cached * price["cached"]
-        + sums[COMPLETION] * price["completion"]
+        (sums[PROMPT] - cached) * price.prompt
+        + cached * (price.prompt if price.cached is None else price.cached)
+        + sums[COMPLETION] * price.completion
     ) / MILLION  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from msgspec import Meta
 from hpc.run import resources
 from hpc.run.resources import Cluster, ClusterSection
 from hpc.run.retry_policy import RetryPolicy
+from pipeline.classifiers.base import ConfiguredClassifier, check_classifier
 from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section, expects, key, label_key
-from pipeline.config.section import Section as OptionsSection
 from pipeline.config.sections import (
     Backlog,
     CheckpointSettings,
@@ -54,13 +54,13 @@ class _OnlyStorage(Section, frozen=True, kw_only=True):
 class Config:
     """One run's configuration: templates merged, defaults filled in, paths absolute.
 
-    `classifier` is checked and frozen by `hpc.planning.run_spec.validate`.
+    `hpc.planning.run_spec.validate` reads the files that `classifier` names.
     """
 
     name: str
     backlog: Backlog
     sharding: Sharding
-    classifier: OptionsSection
+    classifier: ConfiguredClassifier
     checkpoint: CheckpointSettings
     cluster: Cluster
     retry: RetryPolicy
@@ -80,18 +80,21 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     folders = (path.parent.absolute(), Path.cwd())
     problems = Problems()
     file = check(ConfigurationFile, values, source=str(path), problems=problems)
+    classifier = check_classifier(
+        values.get("classifier"), source=str(path), folders=folders, problems=problems
+    )
     cluster = resources.with_template(
         values.get("cluster"), source=str(path), folders=folders, problems=problems
     )
+    if problems.found and classifier:
+        classifier.freeze(problems)  # reports what is wrong with its files and API key
     problems.raise_any()
-    assert file and cluster
+    assert file and classifier and cluster
     return Config(
         name=file.name,
         backlog=file.backlog,
         sharding=file.sharding,
-        classifier=OptionsSection(
-            file.classifier, path="classifier", source=str(path), folders=folders
-        ),
+        classifier=classifier,
         checkpoint=file.checkpoint,
         cluster=resources.resolve(cluster),
         retry=file.retry,

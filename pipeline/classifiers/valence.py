@@ -2,27 +2,41 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from typing import Annotated
 
+from msgspec.structs import replace
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.config.section import Section
-from pipeline.model import Answer, Column, ColumnKind, JsonObject, Post
+from pipeline.classifiers.options import Options
+from pipeline.config.input_files import InputFiles
+from pipeline.config.keys import label_key
+from pipeline.model import Answer, Column, ColumnKind, Post
 
 # The thresholds that VADER's authors give for the compound score.
 POSITIVE, NEGATIVE = 0.05, -0.05
 
 
-class Valence(Classifier):
+class ValenceOptions(Options, frozen=True, kw_only=True):
+    """Valence by VADER: no API key, no network, no GPU."""
+
+    version: Annotated[
+        str, label_key("The installed version of VADER, which the run records.", recorded=True)
+    ] = ""
+
+
+class Valence(Classifier[ValenceOptions]):
     """`compound` in [-1, 1] and `valence_label` (positive | neutral | negative)."""
 
     columns = (Column("compound", ColumnKind.NUMBER), Column("valence_label", ColumnKind.TEXT))
 
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return {"version": version("vaderSentiment")}
+    options_type = ValenceOptions
 
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+    @classmethod
+    def freeze(cls, options: ValenceOptions, inputs: InputFiles) -> ValenceOptions:
+        return replace(options, version=version("vaderSentiment"))
+
+    def __init__(self, options: ValenceOptions, share: TaskShare) -> None:
         self.model = f"vaderSentiment {version('vaderSentiment')}"
         self._analyzer = SentimentIntensityAnalyzer()
 

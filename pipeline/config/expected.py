@@ -3,11 +3,11 @@
 import typing
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Meta
 
-from pipeline.config.keys import expectation, members, metadata, unwrapped
+from pipeline.config.keys import choices, expectation, members, metadata, not_null, unwrapped
 
 _WORDS: Mapping[Any, str] = {
     str: "text",
@@ -23,16 +23,16 @@ def expected(annotation: Any) -> str:
     """Return, for example, "a whole number, 1 or more"; without null, which leaves a key out."""
     if words := expectation(annotation):
         return words
-    choices = [member for member in members(annotation) if member is not type(None)]
-    if choices:
-        return " or ".join(expected(member) for member in choices)
+    alternatives = [member for member in members(annotation) if member is not type(None)]
+    if alternatives:
+        return " or ".join(expected(member) for member in alternatives)
     values = choices_of(annotation)
     if values:
         return f"one of {', '.join(values)}"
     inner = unwrapped(annotation)
     origin = typing.get_origin(inner)
     if origin in (tuple, list):
-        return f"{_list_of(metadata(annotation))} {_plural(typing.get_args(inner)[0])}"
+        return f"a list of {_how_many(metadata(annotation))}{_plural(typing.get_args(inner)[0])}"
     if origin in (dict, Mapping):
         return "a mapping"
     word = _WORDS.get(inner, "a mapping of keys")
@@ -40,13 +40,11 @@ def expected(annotation: Any) -> str:
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:
-    """Return the values of a `Literal` or an enum as text, nothing for any other type."""
+    """Return the values of an enum or of `one_of` as text, nothing for any other type."""
     inner = unwrapped(annotation)
-    if typing.get_origin(inner) is Literal:
-        return tuple(str(value) for value in typing.get_args(inner))
     if isinstance(inner, type) and issubclass(inner, Enum):
         return tuple(str(member.value) for member in inner)
-    return ()
+    return choices(annotation)
 
 
 def ranges(annotation: Any) -> list[str]:
@@ -63,15 +61,14 @@ def ranges(annotation: Any) -> list[str]:
     return words
 
 
-def _list_of(metas: tuple[Meta, ...]) -> str:
+def _how_many(metas: tuple[Meta, ...]) -> str:
     least = max((meta.min_length or 0 for meta in metas), default=0)
-    return f"a list of {least} or more" if least else "a list of"
+    return f"{least} or more " if least else ""
 
 
 def _plural(item: Any) -> str:
-    choices = choices_of(item)
-    if choices:
-        return f"{', '.join(choices)}"
-    inner = [member for member in members(item) if member is not type(None)] or [item]
+    item = not_null(item)
+    if values := choices_of(item):
+        return f"of {', '.join(values)}"
     words = {str: "texts", int: "whole numbers", float: "numbers"}
-    return " or ".join(words.get(unwrapped(one), "mappings of keys") for one in inner)
+    return words.get(unwrapped(item), "mappings of keys")

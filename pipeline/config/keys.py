@@ -5,9 +5,10 @@ The checks (`check`), the typed values, the JSON Schema (`schema`) and the refer
 """
 
 import dataclasses
+import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -19,7 +20,7 @@ from msgspec import NODEFAULT, Meta, Struct
 # Some months in seconds. Python's own waits end with an OverflowError past 10**10.
 LONGEST_TIME = 10_000_000
 
-_FACTS, _EXPECTS = "facts", "expects"
+_FACTS, _EXPECTS, _CHOICES = "facts", "expects", "choices"
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +112,16 @@ def expects(words: str) -> Meta:
     return Meta(extra={_EXPECTS: words})
 
 
+def one_of(names: Iterable[str]) -> Meta:
+    """Accept these texts and no other."""
+    choices = tuple(names)
+    return Meta(
+        pattern=rf"^({'|'.join(map(re.escape, choices))})$(?!\n)",
+        extra={_CHOICES: choices},
+        extra_json_schema={"enum": list(choices)},
+    )
+
+
 def _declared(description: str, facts: Facts) -> Meta:
     shown = [description]
     if facts.unit:
@@ -191,6 +202,14 @@ def expectation(annotation: Any) -> str:
     return words
 
 
+def choices(annotation: Any) -> tuple[str, ...]:
+    """Return the texts of `one_of`, nothing where it is not used."""
+    found: tuple[str, ...] = ()
+    for meta in metadata(annotation):
+        found = (meta.extra or {}).get(_CHOICES, found)
+    return found
+
+
 def unwrapped(annotation: Any) -> Any:
     """Return the type without what is annotated."""
     while typing.get_origin(annotation) is Annotated:
@@ -209,6 +228,14 @@ def not_null(annotation: Any) -> Any:
     """Return the one other member of `X | None` as it is annotated, any other type unchanged."""
     others = [member for member in members(annotation) if member is not type(None)]
     return not_null(others[0]) if len(others) == 1 else annotation
+
+
+def section_in(annotation: Any) -> type | None:
+    """Return the section that a key holds, alone or in a list; None for any other key."""
+    inner = unwrapped(not_null(annotation))
+    if typing.get_origin(inner) in (tuple, list):
+        inner = unwrapped(not_null(typing.get_args(inner)[0]))
+    return inner if is_section(inner) else None
 
 
 def is_section(kind: Any) -> bool:

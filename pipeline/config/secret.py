@@ -1,10 +1,9 @@
 """API keys: read from a variable or a private file, sent in a header, shown nowhere."""
 
 import os
-import re
 from pathlib import Path
 
-from pipeline.config.section import Section
+from pipeline.config.input_files import InputFiles
 from pipeline.errors import InputError
 
 _SHOWN = "[key]"
@@ -40,42 +39,40 @@ class Secret:
 NO_KEY = Secret("")
 
 
-def frozen_key_options(section: Section, *, default_env: str | None) -> dict[str, str]:
-    """Where the key will be found, checked now so that no task starts without it.
+def find_key(
+    *, env: str | None, file: str | None, default_env: str | None, inputs: InputFiles
+) -> tuple[str | None, str | None]:
+    """Return where tasks will find the API key: a variable's name, or a file's absolute path.
 
-    Returns the names only, never the key: they are written to the run's folder.
+    Only these are written to the run's folder, never the key. What is wrong is reported now, so
+    that no task starts without its key.
+
+    Args:
+        env: the key `api_key_env`.
+        file: the key `api_key_file`.
+        default_env: the variable that is used when neither is given; None: no key is needed.
+        inputs: gets what is wrong.
     """
-    name = section.text("api_key_env", None)
-    file = section.text("api_key_file", None)
-    if name and file:
-        raise section.error("api_key_file", "give either api_key_env or api_key_file, not both")
-    # In capitals, since many a key is a word of letters, digits and _ too; and not shown.
-    if name and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
-        raise section.error(
-            "api_key_env",
-            "should be the name of an environment variable, in capitals, never the key itself",
-        )
-    if file:
-        options = {"api_key_file": str(Path(file).expanduser().absolute())}
-    elif name or default_env:
-        options = {"api_key_env": name or str(default_env)}
-    else:
-        return {}
+    if env and file:
+        inputs.report("api_key_file", "give either api_key_env or api_key_file, not both")
+        return env, file
+    found_env = None if file else env or default_env
+    found_file = str(Path(file).expanduser().absolute()) if file else None
     try:
-        read_key(options)
+        read_key(found_env, found_file)
     except InputError as error:
-        key = "api_key_file" if file else "api_key_env"
-        raise section.error(key, str(error)) from None
-    return options
+        inputs.report("api_key_file" if file else "api_key_env", str(error))
+    return found_env, found_file
 
 
-def read_key(options: dict[str, str]) -> Secret:
-    """The key that `frozen_key_options` pointed at; `NO_KEY` where none was configured.
+def read_key(env: str | None, file: str | None) -> Secret:
+    """Return the API key that a variable or a file holds; `NO_KEY` where neither is named.
 
-    Raises InputError where it is not set, or its file can be read by others.
+    Raises:
+        InputError: it is not set, or others can read its file.
     """
-    if "api_key_file" in options:
-        path = Path(options["api_key_file"])
+    if file:
+        path = Path(file)
         try:
             if path.stat().st_mode & 0o077:
                 raise InputError(f"{path} can be read by others: chmod 600 {path}")
@@ -85,9 +82,8 @@ def read_key(options: dict[str, str]) -> Secret:
         except UnicodeDecodeError:
             value = "\ufffd"
         return _sendable(value, f"the key file {path}")
-    if "api_key_env" in options:
-        name = options["api_key_env"]
-        return _sendable(os.environ.get(name, "").strip(), f"the environment variable {name}")
+    if env:
+        return _sendable(os.environ.get(env, "").strip(), f"the environment variable {env}")
     return NO_KEY
 
 

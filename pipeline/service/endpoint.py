@@ -6,7 +6,6 @@ because URLs end up in tracebacks and in the logs of proxies.
 """
 
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from pipeline.config.secret import Secret
-from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.service.http_reply import (
     DISCONNECTED,
@@ -32,20 +30,6 @@ from pipeline.service.quota.pace import Pace
 from pipeline.text import counted
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-
-
-def base_url(section: Section, *default: str) -> str:
-    """The key `base_url`, without a slash at its end. Raises InputError where it is no URL."""
-    url: str = section.text("base_url", *default).rstrip("/")
-    if re.search(r"[@?#]", url):
-        raise section.error(
-            "base_url",
-            "should hold no user, password or ?query (the run's folder keeps it): a key belongs "
-            "into api_key_env or api_key_file",
-        )
-    if not re.match(r"https?://[^/\s]", url):
-        raise section.error("base_url", f"should begin with http:// or https://, not {url!r}")
-    return url
 
 
 class Stopped(Exception):

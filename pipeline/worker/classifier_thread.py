@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
 from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.options import Options
 from pipeline.model import Answer, Post
 
 # Slurm's KillWait, 30 s by default, lies between SIGTERM and SIGKILL. A stopping task waits this
@@ -31,7 +32,7 @@ class PostObserver(Protocol):
 
 
 def stream_answers(
-    classifier: Classifier,
+    classifier: Classifier[Options],
     posts: list[Post],
     stopping: threading.Event,
     observer: PostObserver,
@@ -59,7 +60,7 @@ class _ClassifierThread:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Classifier[Options],
         posts: list[Post],
         stopping: threading.Event,
         observer: PostObserver,

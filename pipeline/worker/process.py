@@ -69,6 +69,7 @@ def _label(
 ) -> tuple[TaskOutcome, int]:
     """Return how the work ended, and how many posts have an answer on the disk."""
     run_dir = Path(order.run_dir)
+    source = str(run_dir / manifest.FILE_NAME)
     share = TaskShare(
         parallel_tasks=order.parallel_tasks,
         notes=run_dir / "notes",
@@ -76,7 +77,9 @@ def _label(
         stopping=signals.stopping,
     )
     with contextlib.ExitStack() as resources:
-        classifier = resources.enter_context(contextlib.closing(create(run.classifier, share)))
+        classifier = resources.enter_context(
+            contextlib.closing(create(run.classifier, share, source=source))
+        )
         words.redact = classifier.secret.redact
         task = Task(order, run, classifier, signals.stopping, node, resources.close)
         return task.label(), task.kept

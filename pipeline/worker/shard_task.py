@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.classifiers.base import KEEP_RAW, Classifier
+from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.run_files import heartbeat, manifest, output
@@ -45,7 +46,7 @@ class Task:
         self,
         order: WorkOrder,
         run: Manifest,
-        classifier: Classifier,
+        classifier: Classifier[Options],
         stopping: threading.Event,
         node: str,
         done_asking: Callable[[], None] = lambda: None,
@@ -68,7 +69,7 @@ class Task:
         self._node = node
         self._done_asking = done_asking
         self._folder = manifest.work_path(self._run_dir, order.shard_index)
-        self._keep_raw = run.classifier.get(KEEP_RAW, False)
+        self._keep_raw = run.classifier.get("keep_raw", False)
         self._checkpoint = Checkpoint(
             self._folder,
             metadata=run.part_metadata(order.shard_index),

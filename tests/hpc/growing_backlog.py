@@ -18,8 +18,8 @@ from hpc.run import run_config, run_folder
 from hpc.run.model import Run
 from hpc.run.run_config import Config
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.config.section import Section
-from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.classifiers.options import Options
+from pipeline.model import Answer, Column, Post
 from pipeline.run_files.output import verify
 from pipeline.worker.process import run_task
 from tests.hpc.cli_bench import Bench
@@ -34,18 +34,22 @@ def post(number: int, hour: int) -> SourcePost:
     return SourcePost(run_builders.uri(number), f"post number {number}", FIRST_TIME + hour * HOUR)
 
 
-class Paying(Classifier):
+class PayingOptions(Options, frozen=True, kw_only=True):
+    """`folder`: of the files that the classifier reads and writes."""
+
+    folder: str
+
+
+class Paying(Classifier[PayingOptions]):
     """Notes in a file what it was asked, and dies after so many answers if file `dies` says so."""
 
     columns = (Column("length", "integer"),)
     model = "paying 1"
 
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return {"folder": section.text("folder")}
+    options_type = PayingOptions
 
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
-        self._folder = Path(options["folder"])
+    def __init__(self, options: PayingOptions, share: TaskShare) -> None:
+        self._folder = Path(options.folder)
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         dies = (self._folder / "dies").read_text()

@@ -6,25 +6,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
-from pipeline.model import Answer, JsonObject, Post
+from pipeline.model import Answer, Post
 from tests.pipeline.scripted_classifier import Scripted
-
-KEYS = ("log", "words", "script", "seconds", "gate", "answered")
 
 
 class Told(Scripted):
-    """Beside the keys of `Scripted`: `words`, a folder where file <shard index> holds what the
-    shard's next lives do once the gate is open, one word a life, before they go on as the script
-    says."""
-
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return {key: section.value(key) for key in KEYS if section.has(key)}
+    """Does what the next word of its shard's file says, once the gate is open, one word a life,
+    before it goes on as the script says."""
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        folder = Path(self._options["words"])
+        folder = Path(self._options.words)
         _append(folder / "alive", "+")
         try:
             self._live(folder / sys.argv[sys.argv.index("--shard-index") + 1])

@@ -8,9 +8,9 @@ import pytest
 from hpc.run import run_config
 from hpc.run.run_config import Config
 from pipeline.backlog.sources import find_source
-from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
+from pipeline.config.check import Problems
 from pipeline.model import JsonObject
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -33,7 +33,9 @@ def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObj
     """As on the login node of somebody who has the keys."""
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
     settings = run_config.load(path)
-    options = base.freeze(settings.classifier)
+    problems = Problems()
+    options = settings.classifier.freeze(problems).to_json()
+    problems.raise_any()
     return settings, options
 
 

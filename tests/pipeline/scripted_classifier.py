@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from msgspec import field
+
 from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.options import Options
 from pipeline.config.secret import Secret
-from pipeline.config.section import Section
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, Post
 from pipeline.service.concurrency import map_concurrently
@@ -20,46 +22,60 @@ FOREVER = 3600.0
 HURRY = "hurry"
 
 
-class Scripted(Classifier):
-    """Options: `log`, a file of one line a post asked; `script`, a method's name; `seconds` that a
-    post takes, unless a file HURRY lies beside the log; `gate`, a file without which nothing is
+class ScriptedOptions(Options, frozen=True, kw_only=True):
+    """`log`, a file of one line a post asked; `script`, a method's name; `seconds` that a post
+    takes, unless a file HURRY lies beside the log; `gate`, a file without which nothing is
     answered; `answered`, after which it hangs; `deadly`, how the task dies at which uri;
     `at_once`, how many are in flight; `complaint`, of its service; `closed`, a file that gets a
-    line when the task leaves, with how many rows are in parts by then."""
+    line when the task leaves, with how many rows are in parts by then; `words`, a folder where
+    file <shard index> holds what the shard's next lives do (tests.hpc.scripted_tasks)."""
+
+    log: str
+    script: str = "label"
+    seconds: float = 0.0
+    gate: str | None = None
+    answered: int | None = None
+    deadly: Mapping[str, str] = field(default_factory=dict)
+    at_once: int | None = None
+    complaint: str = ""
+    closed: str | None = None
+    words: str = ""
+
+
+class Scripted(Classifier[ScriptedOptions]):
+    """Does what its options say."""
+
+    options_type = ScriptedOptions
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
     secret = Secret(KEY)
 
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return {}
-
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+    def __init__(self, options: ScriptedOptions, share: TaskShare) -> None:
         self._options = options
-        self._log = os.open(options["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     @property
     def trouble(self) -> str:
-        return str(self._options.get("complaint", ""))
+        return self._options.complaint
 
     def close(self) -> None:
-        if "closed" in self._options:
-            work = Path(self._options["log"]).parent.glob("**/work/00000/*.parquet")
+        if self._options.closed is not None:
+            work = Path(self._options.log).parent.glob("**/work/00000/*.parquet")
             rows = sum(int(path.stem.rpartition("-")[2]) for path in work)
-            with Path(self._options["closed"]).open("a") as file:
+            with Path(self._options.closed).open("a") as file:
                 file.write(f"closed:{rows}\n")
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        if "at_once" in self._options:
-            yield from map_concurrently(posts, self._ask, limit=self._options["at_once"])
+        if self._options.at_once is not None:
+            yield from map_concurrently(posts, self._ask, limit=self._options.at_once)
             return
-        script = getattr(self, self._options.get("script", "label"))
+        script = getattr(self, self._options.script)
         for number, post in enumerate(posts):
             os.write(self._log, f"{post.uri}\n".encode())
             self._take_time()
             self.await_gate()
-            if number == self._options.get("answered"):
+            if number == self._options.answered:
                 time.sleep(FOREVER)
             self._die(post)
             yield from script(number, post)
@@ -71,17 +87,17 @@ class Scripted(Classifier):
         return Answer(post.uri, {"mood": post.text})
 
     def await_gate(self) -> None:
-        while "gate" in self._options and not Path(self._options["gate"]).exists():
+        while self._options.gate is not None and not Path(self._options.gate).exists():
             time.sleep(0.01)
 
     def _take_time(self) -> None:
-        end = time.monotonic() + self._options.get("seconds", 0.0)
-        hurry = Path(self._options["log"]).with_name(HURRY)
+        end = time.monotonic() + self._options.seconds
+        hurry = Path(self._options.log).with_name(HURRY)
         while (left := end - time.monotonic()) > 0 and not hurry.exists():
             time.sleep(min(left, 0.01))
 
     def _die(self, post: Post) -> None:
-        match self._options.get("deadly", {}).get(post.uri):
+        match self._options.deadly.get(post.uri):
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "exit":

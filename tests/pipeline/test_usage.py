@@ -1,16 +1,15 @@
 """What a reply says it used, and what a token costs."""
 
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import usage
-from pipeline.config.section import Section
-from pipeline.errors import InputError
 from pipeline.model import KIND_TYPES, ColumnKind
+from pipeline.usage import CostOptions, Price
 
 PROMPT, COMPLETION, CACHED = "llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens"
 COUNTS = st.integers(0, 100_000_000)
@@ -102,41 +101,26 @@ def test_no_post_has_a_larger_share_of_the_cached_tokens_than_of_the_prompt(
     assert all(share[CACHED] <= share[PROMPT] for share in shares)
 
 
-def price(values: Any) -> Any:
-    section = Section(
-        {"price": values}, path="classifier", source="run.yaml", folders=(Path(),)
-    )  # fmt: skip
-    return usage.freeze_price(section)
-
-
-def test_a_price_is_money_for_a_million_tokens() -> None:
-    assert price(None) is None
-    assert price({"prompt": 0.15, "completion": 0.6}) == {
-        "prompt": 0.15, "completion": 0.6, "cached": 0.15, "currency": "USD",
-    }  # fmt: skip
-    assert price({"prompt": 2, "completion": 8, "cached": 0, "currency": "eur"}) == {
-        "prompt": 2.0, "completion": 8.0, "cached": 0.0, "currency": "EUR",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
-        ({"prompt": 1}, "price.completion: is missing"),
-        ({"prompt": -1, "completion": 1}, "price.prompt: should be 0 or more, not -1.0"),
-        ({"prompt": 1, "completion": float("inf")},
-         "price.completion: should be a number, not inf"),
-        ({"prompt": "1", "completion": 1}, "price.prompt: should be a number, not '1'"),
-        ({"prompt": 1, "completion": 1, "cached": -0.5},
-         "price.cached: should be 0 or more, not -0.5"),
-        ({"prompt": 1, "completion": 1, "currency": "$"},
-         "price.currency: should be three letters, not '$'"),
-        ({"prompt": 1, "completion": 1, "output": 1},
-         "price.output: is not a key that anything reads"),
-        (0.15, "price: should be a mapping of keys, not 0.15"),
+        (
+            {"prompt": 0.15, "completion": 0.6},
+            Price(prompt=0.15, completion=0.6, cached=0.15, currency="USD"),
+        ),
+        (
+            {"prompt": 2, "completion": 8, "cached": 0, "currency": "eur"},
+            Price(prompt=2.0, completion=8.0, cached=0.0, currency="EUR"),
+        ),
     ],
-)  # fmt: skip
-def test_a_price_that_cannot_be_meant_is_refused(values: Any, said: str) -> None:
-    with pytest.raises(InputError) as refused:
-        price(values)
-    assert str(refused.value) == f"run.yaml: classifier.{said}"
+)
+def test_a_price_is_money_for_a_million_tokens(values: dict[str, Any], expected: Price) -> None:
+    assert msgspec.convert(values, Price) == expected
+
+
+def test_any_classifiers_options_may_say_what_its_requests_cost() -> None:
+    ours = {"type": "llm", "price": {"prompt": 1, "completion": 2}, "requests_per_minute": 60}
+    assert usage.cost_options(ours) == CostOptions(
+        price=Price(prompt=1.0, completion=2.0), requests_per_minute=60, posts_per_prompt=1
+    )
+    assert usage.cost_options({"type": "theirs", "price": "cheap"}) == CostOptions()

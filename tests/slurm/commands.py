@@ -19,20 +19,22 @@ ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTED = '''
 import os, pathlib, signal, time
 from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
 
-class Scripted(Classifier):
+class ScriptedOptions(Options, frozen=True, kw_only=True):
+    script: str
+
+class Scripted(Classifier[ScriptedOptions]):
     """The next word of file <array index> says what happens; afterwards labels by length."""
     columns = (Column("length", "integer"),)
     model = "scripted"
 
-    @classmethod
-    def freeze(cls, section):
-        return {"script": section.text("script")}
+    options_type = ScriptedOptions
 
     def __init__(self, options, share):
-        self.folder = pathlib.Path(options["script"])
+        self.folder = pathlib.Path(options.script)
 
     def classify(self, posts):
         deadly = self.folder / "deadly"

@@ -10,90 +10,81 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from pipeline import usage
-from pipeline.classifiers.base import KEEP_RAW, Classifier, TaskShare
-from pipeline.classifiers.llm import chat, labels, multi_post, output_modes, probabilities
-from pipeline.classifiers.llm.output_modes import AUTO, MODES, UNBOUND, ServerCapabilities
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.llm import chat, labels, multi_post, output_modes
+from pipeline.classifiers.llm.options import LlmOptions
+from pipeline.classifiers.llm.output_modes import UNBOUND, ServerCapabilities
 from pipeline.classifiers.llm.requests import PROBE, Asking, BilledReply, PromptBuilder
-from pipeline.classifiers.llm.server import options as server_options
 from pipeline.classifiers.llm.server import server
-from pipeline.config.secret import frozen_key_options, read_key
-from pipeline.config.section import Section
+from pipeline.config.input_files import InputFiles
+from pipeline.config.secret import find_key, read_key
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
 from pipeline.service.http_reply import Reply
-from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
+from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
 
 # Statuses that are one post's, unless whoever asks gets them.
 _SUSPECT = (400, 413, 422)
 
 
-class Llm(Classifier):
+class Llm(Classifier[LlmOptions]):
     """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
 
-    # The address too: a server of one's own has another in every job.
-    operational = frozenset(
-        {
-            *("base_url", "requests_per_minute", "quota_folder", "max_in_flight"),
-            *("timeout_seconds", "api_key_env", "api_key_file", "price"),
-            server_options.OPERATIONAL,
-        }
-    )
+    options_type = LlmOptions
 
     @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        prompt = section.input_text("prompt")
-        declared = labels.freeze(section)
-        return {
-            **server_options.freeze(section),
-            "model": section.text("model"),
-            "prompt": prompt,
-            "labels": declared,
-            **probabilities.freeze(section, labels.thaw(declared)),
-            "structured_output": section.choice("structured_output", (AUTO, *MODES), AUTO),
-            "temperature": (
-                None if section.is_null("temperature") else section.number("temperature", 0.0)
-            ),
-            "max_tokens": section.integer("max_tokens", 256, least=1),
-            **multi_post.freeze(section),
-            "answer_tries": section.integer("answer_tries", 3, least=1),
-            "max_in_flight": section.integer("max_in_flight", 32, least=1),
-            **frozen_quota_options(section, None),
-            "timeout_seconds": section.time("timeout_seconds", 120.0),
-            "price": usage.freeze_price(section),
-            **frozen_key_options(section, default_env=None),
-        }
+    def freeze(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:
+        env, file = find_key(
+            env=options.api_key_env, file=options.api_key_file, default_env=None, inputs=inputs
+        )
+        quota_folder = options.quota_folder
+        if options.requests_per_minute is not None:
+            quota_folder = find_quota_folder(quota_folder, inputs)
+        return replace(
+            options,
+            prompt=inputs.text("prompt", options.prompt),
+            quota_folder=quota_folder,
+            api_key_env=env,
+            api_key_file=file,
+        )
 
     @classmethod
-    def declared(cls, options: JsonObject) -> tuple[Column, ...]:
-        return (*PromptBuilder(options, server="").columns, *usage.COLUMNS)
+    def declared(cls, options: LlmOptions) -> tuple[Column, ...]:
+        return (*PromptBuilder(options).columns, *usage.COLUMNS)
 
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+    def __init__(self, options: LlmOptions, share: TaskShare) -> None:
         self._options = options
         self._notes = share.notes
         self._stopping = share.stopping
-        self._question = PromptBuilder(options, server=server_options.name(options))
+        self._question = PromptBuilder(options)
         self._found, self._is_found = ServerCapabilities(mode=UNBOUND), False
         self._refused_several = False
         self.columns = self.declared(options)
-        self.model = options["model"]
-        self.secret = read_key(options)
+        self.model = options.model
+        self.secret = read_key(options.api_key_env, options.api_key_file)
         key = self.secret.reveal()
-        self._engine = server.of_task(options, share, self.secret)
+        self._engine = server.of_task(options.server, options.model, share, self.secret)
         # Not the key's alone: any key will do for many a server, and each has limits of its own.
-        self._pace = pace_of(options, f"{options.get('base_url')} {key}")
+        self._pace = pace_of(
+            options.requests_per_minute,
+            options.quota_folder,
+            owner=f"{options.base_url} {key}",
+        )
         self._endpoint = Endpoint(
             Service(
-                url=options.get("base_url", "") + "/chat/completions",
+                url=(options.base_url or "") + "/chat/completions",
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 secret=self.secret,
-                connections=options["max_in_flight"],
+                connections=options.max_in_flight,
                 server=self._engine.address if self._engine else None,
             ),
             pace=self._pace,
-            policy=RequestPolicy(timeout_s=options["timeout_seconds"]),
+            policy=RequestPolicy(timeout_s=options.timeout_seconds),
             rules=ReplyRules(
                 probe=lambda _: self._question.about(PROBE, self._found, nth=0),
                 is_complete=chat.is_completion,
@@ -123,7 +114,7 @@ class Llm(Classifier):
         asked = (Asking(posts=group) for group in multi_post.groups(posts, self._question.most))
         again: deque[Asking] = deque()
         ask = functools.partial(self._ask, again)
-        limit = self._options["max_in_flight"]
+        limit = self._options.max_in_flight
         for answers in map_concurrently(
             asked, ask, limit=limit, stopping=self._stopping, requeued=again
         ):
@@ -192,7 +183,7 @@ class Llm(Classifier):
 
     def _ask_one(self, post: Post, paid: list[BilledReply], stop: threading.Event) -> Answer:
         reason = "invalid_answer"
-        for nth in range(self._options["answer_tries"]):
+        for nth in range(self._options.answer_tries):
             reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
             paid.append(BilledReply(reply=reply))
             if reply.status != 200:
@@ -218,7 +209,7 @@ class Llm(Classifier):
         """`paid`: all that was asked for this post; the last reply decided. `kept_with`: the uri of
         the post that the reply is kept with; None: this one."""
         raw = None
-        if self._options.get(KEEP_RAW):
+        if self._options.keep_raw:
             raw = json.dumps({"response_of": kept_with}) if kept_with else paid[-1].reply.text
         # An error in HTTP costs nothing; what is no answer at all may have cost anything.
         facts = usage.summed(

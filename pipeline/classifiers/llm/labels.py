@@ -3,10 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pipeline.config.section import Section
+from pipeline.config.keys import Positive, Section, Text, Wrong, expects, label_key, one_of
 from pipeline.model import RESERVED, Column, ColumnKind, JsonObject, LabelValue
 from pipeline.usage import COLUMNS
 
@@ -16,6 +15,7 @@ _KINDS = {
     "number": ColumnKind.NUMBER,
     "text": ColumnKind.TEXT,
 }
+DEFAULT_MAX_LENGTH = 200
 MODEL_COLUMN = "llm_model_name"
 _RESERVED = RESERVED | {MODEL_COLUMN, *(column.name for column in COLUMNS)}
 
@@ -24,17 +24,60 @@ class InvalidAnswer(Exception):
     """A model's answer that is not one of the declared labels; never a label itself."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """One declared label. `choices` may hold None: "does not apply" is a label too."""
+class Label(Section, frozen=True, kw_only=True):
+    """One label that the model answers with, in a column of its name. A choice may be null, for
+    "does not apply"."""
 
-    name: str
-    type: str
-    description: str = ""
-    choices: tuple[str | None, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    max_length: int = 200
+    name: Annotated[Text, label_key("Name of the label's column, in lower case.")]
+    type: Annotated[Annotated[str, one_of(_KINDS)], label_key("Kind of the label's values.")]
+    description: Annotated[str, label_key("What the label means; the prompt tells the model.")] = ""
+    choices: Annotated[
+        tuple[Annotated[str, expects("text (quote it)")] | None, ...],
+        label_key("Values of a label of type `choice`, two or more."),
+    ] = ()
+    minimum: Annotated[
+        float | None, label_key("Least value of a label of type `number`.", default="none")
+    ] = None
+    maximum: Annotated[
+        float | None, label_key("Greatest value of a label of type `number`.", default="none")
+    ] = None
+    max_length: Annotated[
+        Positive,
+        label_key("Greatest length of a label of type `text`.", unit="characters"),
+    ] = DEFAULT_MAX_LENGTH
+
+    def __post_init__(self) -> None:
+        """Reject a name that cannot be a column, and keys that this type of label has not."""
+        name = self.name
+        if not name.isidentifier() or name.lower() != name or name in _RESERVED:
+            raise Wrong("name", f"should be a lower-case column name of its own, not {name!r}")
+        others = {
+            "choices": ("choice", self.choices != ()),
+            "minimum": ("number", self.minimum is not None),
+            "maximum": ("number", self.maximum is not None),
+            "max_length": ("text", self.max_length != DEFAULT_MAX_LENGTH),
+        }
+        for key_name, (kind, is_given) in others.items():
+            if is_given and self.type != kind:
+                raise Wrong(key_name, f"only a label of type {kind} has it, not {self.type}")
+        if self.type == "choice":
+            self._check_choices()
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise Wrong("maximum", f"should be {self.minimum:g} or more, not {self.maximum:g}")
+
+    def _check_choices(self) -> None:
+        if len(self.choices) < 2:
+            raise Wrong("choices", f"should be a list of 2 or more, not {list(self.choices)!r}")
+        for choice in self.choices:
+            if self.choices.count(choice) > 1:
+                raise Wrong("choices", f"{choice!r} is there twice")
+
+    def to_json(self) -> dict[str, object]:
+        """Return the keys that this type of label has."""
+        values = super().to_json()
+        own = {"choice": ("choices",), "number": ("minimum", "maximum"), "text": ("max_length",)}
+        kept = ("name", "type", "description", *own.get(self.type, ()))
+        return {name: values[name] for name in kept}
 
     @property
     def column(self) -> Column:
@@ -82,48 +125,6 @@ class Label:
     def _can_be_stored(self, answer: str) -> bool:
         halves = any("\ud800" <= character <= "\udfff" for character in answer)  # of an emoji
         return len(answer) <= self.max_length and not halves
-
-
-def freeze(section: Section) -> list[JsonObject]:
-    """The declared labels as JSON values. Raises InputError with the key's path."""
-    frozen = [_freeze_one(one) for one in section.sections("labels")]
-    names = [label["name"] for label in frozen]
-    for name in names:
-        if names.count(name) > 1:
-            raise section.error("labels", f"{name!r} is declared twice")
-    return frozen
-
-
-def _freeze_one(section: Section) -> JsonObject:
-    name = section.text("name")
-    if not name.isidentifier() or name.lower() != name or name in _RESERVED:
-        raise section.error("name", f"should be a lower-case column name of its own, not {name!r}")
-    kind = section.choice("type", tuple(_KINDS))
-    frozen: JsonObject = {"name": name, "type": kind}
-    frozen["description"] = section.text("description", "", may_be_empty=True)
-    if kind == "choice":
-        choices = section.value("choices")
-        if not isinstance(choices, list) or len(choices) < 2:
-            raise section.error("choices", f"should be a list of two or more, not {choices!r}")
-        for choice in choices:
-            if choice is not None and not isinstance(choice, str):
-                raise section.error("choices", f"{choice!r} is no text: quote it")
-            if choices.count(choice) > 1:
-                raise section.error("choices", f"{choice!r} is there twice")
-        frozen["choices"] = choices
-    if kind == "number":
-        frozen["minimum"] = section.number("minimum", None)
-        frozen["maximum"] = section.number("maximum", None)
-        if None not in (low := frozen["minimum"], high := frozen["maximum"]) and low > high:
-            raise section.error("maximum", f"should be {low:g} or more, not {high:g}")
-    if kind == "text":
-        frozen["max_length"] = section.integer("max_length", 200, least=1)
-    section.done()
-    return frozen
-
-
-def thaw(frozen: list[JsonObject]) -> tuple[Label, ...]:
-    return tuple(Label(**{**label, "choices": tuple(label.get("choices", ()))}) for label in frozen)
 
 
 def schema(labels: tuple[Label, ...]) -> JsonObject:

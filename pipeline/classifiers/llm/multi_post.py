@@ -13,24 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.classifiers.llm import labels
 from pipeline.classifiers.llm.labels import Label
-from pipeline.config.section import Section
 from pipeline.model import JsonObject, LabelValue, Post
 
-# The lab's own small test: accuracy .98 with 20 posts in a prompt, .64 with 25, .31 with 30.
-MOST = 20
 # No vowels, no l, 0, 1: no words, and nothing that is easily copied wrong.
 _LETTERS, _SIGNS = "bcdfghjkmnpqrstvwxz", "bcdfghjkmnpqrstvwxz23456789"
 _ID_LENGTH = 4
-
-
-def freeze(section: Section) -> JsonObject:
-    """The key `posts_per_prompt`, where it is more than one. Raises InputError."""
-    size: int = section.integer("posts_per_prompt", 1, least=1)
-    if size > MOST:
-        raise section.error(
-            "posts_per_prompt", f"should be {MOST} at most, not {size}: with more, labels go wrong"
-        )
-    return {"posts_per_prompt": size} if size > 1 else {}
 
 
 def groups(posts: Iterable[Post], size: int) -> Iterator[tuple[Post, ...]]:

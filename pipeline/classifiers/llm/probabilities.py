@@ -14,8 +14,8 @@ from typing import Any
 
 from pipeline.classifiers.llm.labels import Label
 from pipeline.classifiers.llm.logprobs import Token, between, places, texts_of
-from pipeline.config.section import Section
-from pipeline.model import Column, ColumnKind, JsonObject, LabelValue
+from pipeline.config.keys import Wrong
+from pipeline.model import Column, ColumnKind, LabelValue
 
 # A share that is known less exactly than this is not given: listed tokens may have become this
 # label or another one, or this label is listed alone, and others may be in what is not listed.
@@ -35,19 +35,20 @@ def columns(declared: Sequence[Label]) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def freeze(section: Section, declared: Sequence[Label]) -> JsonObject:
-    """Without `scores`, nothing: then `top_logprobs` is a key that nothing reads."""
-    if not section.boolean("scores", False):
-        return {}
+def check_scores(declared: Sequence[Label]) -> None:
+    """Check that labels can have scores.
+
+    Raises:
+        Wrong: none can, or two columns would have one name.
+    """
     scored = [column.name for column in columns(declared)]
     if not scored:
-        raise section.error("scores", "no label is of type bool or choice: only those have scores")
+        raise Wrong("scores", "no label is of type bool or choice: only those have scores")
     for label in declared:
         if label.name in scored:
-            raise section.error("labels", f"{label.name!r} is the column of a label's score, too")
+            raise Wrong("labels", f"{label.name!r} is the column of a label's score, too")
         if {None, "null"} <= set(label.choices):
-            raise section.error("labels", f"{label.name}: null and 'null' have one score")
-    return {"scores": True, "top_logprobs": section.integer("top_logprobs", 20, least=2)}
+            raise Wrong("labels", f"{label.name}: null and 'null' have one score")
 
 
 def read(

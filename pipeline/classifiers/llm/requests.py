@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classifiers.llm import chat, labels, multi_post, probabilities
+from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import (
     PROOF_TOKENS,
     ProbeRequest,
@@ -45,12 +46,12 @@ class PromptBuilder:
     name; `wish` is what is to be found out of the server.
     """
 
-    def __init__(self, options: JsonObject, *, server: str) -> None:
+    def __init__(self, options: LlmOptions) -> None:
         self._options = options
-        self._declared = labels.thaw(options["labels"])
-        self._scored = bool(options.get("scores"))
-        self.most = int(options.get("posts_per_prompt", 1))
-        prompt = options["prompt"].rstrip() + "\n\n"
+        self._declared = options.labels
+        self._scored = options.scores
+        self.most = options.posts_per_prompt
+        prompt = options.prompt.rstrip() + "\n\n"
         self._of_one = prompt + labels.instructions(self._declared)
         self._of_several = prompt + multi_post.instructions(self._declared)
         self._ids = multi_post.ids(self.most, known_by=self._of_several)
@@ -60,10 +61,10 @@ class PromptBuilder:
             Column(labels.MODEL_COLUMN, ColumnKind.TEXT),
         )
         self.wish = ProbeRequest(
-            server=server,
-            model=options["model"],
-            mode=options["structured_output"],
-            top_logprobs=options.get("top_logprobs", 0),
+            server=options.server_name,
+            model=options.model,
+            mode=options.structured_output,
+            top_logprobs=options.top_logprobs or 0,
             declared=self._declared,
         )
 
@@ -84,11 +85,11 @@ class PromptBuilder:
         by_id = dict(zip(self._ids, posts, strict=False))
         return {
             **chat.request(
-                model=self._options["model"],
+                model=self._options.model,
                 system=self._of_several,
                 asked=multi_post.asked(by_id),
-                temperature=self._options["temperature"],
-                max_tokens=self._options["max_tokens"] * len(posts),
+                temperature=self._options.temperature,
+                max_tokens=self._options.max_tokens * len(posts),
                 limit=found.limit,
             ),
             **constraint(found.mode, multi_post.schema(list(by_id), self._declared)),
@@ -118,17 +119,17 @@ class PromptBuilder:
         }
 
     def _request(self, post: Post, found: ServerCapabilities, nth: int) -> JsonObject:
-        temperature = self._options["temperature"]
+        temperature = self._options.temperature
         # The same question at temperature 0 gets the same invalid answer. At 1 it does not, and
         # there are models that take no other, or no more.
         if temperature is not None and temperature < 1:
             temperature = min(1.0, temperature + 0.3 * nth)
         return chat.request(
-            model=self._options["model"],
+            model=self._options.model,
             system=self._of_one,
             asked={"post": post.text},
             temperature=temperature,
-            max_tokens=self._options["max_tokens"],
+            max_tokens=self._options.max_tokens,
             limit=found.limit,
         )
 
@@ -144,5 +145,5 @@ class PromptBuilder:
         if self._scored:
             said = chat.logprobs(reply.body)
             shares = probabilities.read(said, content, self._declared, values, within=within)
-        model = chat.served_model(reply.body) or self._options["model"]
+        model = chat.served_model(reply.body) or self._options.model
         return {**values, **shares, labels.MODEL_COLUMN: model}

@@ -3,20 +3,23 @@
 import threading
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective import reply as reply_of
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import SupportedAttributes
+from pipeline.classifiers.perspective.options import API_KEY_ENV, PerspectiveOptions
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
-from pipeline.config.secret import frozen_key_options, read_key
-from pipeline.config.section import Section
+from pipeline.config.input_files import InputFiles
+from pipeline.config.secret import find_key, read_key
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, base_url
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
-from pipeline.service.quota.shared_pace import frozen_quota_options, pace_of
+from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
 
 PATH = "/v1alpha1/comments:analyze"
 
@@ -37,64 +40,55 @@ _SUSPECT = {
 _PROBE = Post("probe", "The sun is out today.")
 
 
-class Perspective(Classifier):
+class Perspective(Classifier[PerspectiveOptions]):
     """One probability a requested attribute, in the lab's columns.
 
     An attribute that a post's language has no model for is null, and named in the column DROPPED.
     """
 
-    operational = frozenset(
-        {
-            *("requests_per_minute", "quota_folder", "max_in_flight", "timeout_seconds"),
-            *("api_key_env", "api_key_file"),
-        }
-    )
+    options_type = PerspectiveOptions
 
     @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        attributes = section.texts("attributes", ["TOXICITY"])
-        if not attributes or len(set(attributes)) < len(attributes):
-            raise section.error("attributes", "should name at least one attribute, each once")
-        for name in attributes:
-            if name not in ATTRIBUTES:
-                raise section.error("attributes", f"{name!r} is none of {', '.join(ATTRIBUTES)}")
-        return {
-            "base_url": base_url(section, "https://commentanalyzer.googleapis.com"),
-            "attributes": attributes,
-            "languages": section.texts("languages", ["en"]),
-            **frozen_quota_options(section, 60),
-            "max_in_flight": section.integer("max_in_flight", 64, least=1),
-            "timeout_seconds": section.time("timeout_seconds", 30.0),
-            **({"span_scores": True} if section.boolean("span_scores", False) else {}),
-            **frozen_key_options(section, default_env="PERSPECTIVE_API_KEY"),
-        }
+    def freeze(cls, options: PerspectiveOptions, inputs: InputFiles) -> PerspectiveOptions:
+        env, file = find_key(
+            env=options.api_key_env,
+            file=options.api_key_file,
+            default_env=API_KEY_ENV,
+            inputs=inputs,
+        )
+        quota_folder = find_quota_folder(options.quota_folder, inputs)
+        return replace(options, quota_folder=quota_folder, api_key_env=env, api_key_file=file)
 
     @classmethod
-    def declared(cls, options: JsonObject) -> tuple[Column, ...]:
-        return columns(options["attributes"], spans=options.get("span_scores", False))
+    def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:
+        return columns(options.attributes, spans=options.span_scores)
 
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
-        self._attributes: list[str] = options["attributes"]
-        self._languages: list[str] = options["languages"]
-        self._spans: bool = options.get("span_scores", False)
-        self._limit: int = options["max_in_flight"]
+    def __init__(self, options: PerspectiveOptions, share: TaskShare) -> None:
+        self._attributes = list(options.attributes)
+        self._languages = list(options.languages)
+        self._spans = options.span_scores
+        self._limit = options.max_in_flight
         self._stopping = share.stopping
         self.columns = self.declared(options)
         self._support = SupportedAttributes(self._attributes, self._languages)
-        self.model = f"perspective v1alpha1 at {options['base_url']}"
-        self.secret = read_key(options)
+        self.model = f"perspective v1alpha1 at {options.base_url}"
+        self.secret = read_key(options.api_key_env, options.api_key_file)
         # The quota is the Google project's, and so the key's, wherever it is used.
-        self._pace = pace_of(options, f"key {self.secret.reveal()}")
+        self._pace = pace_of(
+            options.requests_per_minute,
+            options.quota_folder,
+            owner=f"key {self.secret.reveal()}",
+        )
         self._endpoint = Endpoint(
             Service(
-                url=options["base_url"] + PATH,
+                url=options.base_url + PATH,
                 headers={"X-Goog-Api-Key": self.secret.reveal()},
                 secret=self.secret,
                 connections=self._limit,
             ),
             pace=self._pace,
             policy=RequestPolicy(
-                timeout_s=options["timeout_seconds"], until_quota_resets=until_next_minute
+                timeout_s=options.timeout_seconds, until_quota_resets=until_next_minute
             ),
             rules=ReplyRules(
                 probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),

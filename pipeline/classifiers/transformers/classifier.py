@@ -16,22 +16,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec.structs import replace
+
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.transformers import batching, label_columns, model_folder
-from pipeline.classifiers.transformers.device import DEVICES
 from pipeline.classifiers.transformers.label_columns import TRUNCATED
 from pipeline.classifiers.transformers.model_folder import BadModel
-from pipeline.config.section import Section
+from pipeline.classifiers.transformers.options import MOST_TOKENS, TransformersOptions
+from pipeline.config.input_files import InputFiles
 from pipeline.errors import Cause, TaskError
-from pipeline.model import Answer, JsonObject, Post
+from pipeline.model import Answer, Post
 
 if TYPE_CHECKING:
     from pipeline.classifiers.transformers.loading import Loaded
     from pipeline.classifiers.transformers.sequence_model import PendingScores, Tokens
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-# A GPU wants much work at once; a core's caches do not.
-MOST_TOKENS = {"cuda": 16_384, "cpu": 2_048}
 # So many batches' tokens are held to be sorted by length, which leaves some 5 % of padding
 # (benchmarks/local_model.md). More would be less, but what is held is in hand: after a crash, each
 # of these posts is asked alone.
@@ -57,34 +56,36 @@ class _Read:
 _UnderWay: TypeAlias = tuple[list[_Read], "PendingScores"]
 
 
-class TransformersClassifier(Classifier):
+class TransformersClassifier(Classifier[TransformersOptions]):
     """One probability a label of the model, `label` where they exclude one another, and whether the
     post was longer than the model reads."""
 
-    # Where a model's files are does not say which model it is: `revision` does.
-    operational = frozenset({"model", "device", "max_tokens_per_batch"})
+    options_type = TransformersOptions
 
     @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        labels = label_columns.freeze(section)
-        multi_label = section.boolean("multi_label", None)
-        return {
-            **_identity(section, labels, multi_label),
-            "labels": labels,
-            "multi_label": multi_label,
-            "max_length": section.integer("max_length", None, least=8),
-            "dtype": section.choice("dtype", DTYPES, "auto"),
-            "device": section.choice("device", DEVICES, "auto", other_words={"gpu": "cuda"}),
-            "max_tokens_per_batch": section.integer("max_tokens_per_batch", None, least=1),
-        }
+    def freeze(cls, options: TransformersOptions, inputs: InputFiles) -> TransformersOptions:
+        if options.revision is not None:
+            _check_hub(options.model, options.revision, inputs)
+            return options
+        tried = inputs.candidates(options.model)
+        folder = next(filter(Path.is_dir, tried), None)
+        if folder is None:
+            inputs.report(
+                "model",
+                f"there is no folder {' or '.join(map(str, tried))}; for a model of the hub, "
+                "classifier.revision says which commit",
+            )
+            return options
+        fingerprint = _fingerprint(folder, options, inputs)
+        return replace(options, model=str(folder), revision=fingerprint)
 
-    def __init__(self, options: JsonObject, share: TaskShare) -> None:
+    def __init__(self, options: TransformersOptions, share: TaskShare) -> None:
         loaded = _load(options, share)
         self.model_at_work = loaded.model
         self._labels = loaded.labels
         self.columns = loaded.labels.columns
         self.model = loaded.name
-        given = options["max_tokens_per_batch"]
+        given = options.max_tokens_per_batch
         self._most_tokens: int = given or MOST_TOKENS[loaded.model.device]
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
@@ -167,40 +168,32 @@ class TransformersClassifier(Classifier):
                 yield Answer(post.uri, self._labels.values(found), facts=facts)
 
 
-def _identity(section: Section, labels: dict[str, str], multi_label: bool | None) -> JsonObject:
-    """`model` and `revision`: the hub's name and commit, or a folder and its files' hash."""
-    name = section.text("model")
-    revision = section.text("revision", None)
-    if revision is not None:
-        if not _HUB_NAME.fullmatch(name):
-            raise section.error(
-                "model", f"should be a name on the hub, where a revision is given, not {name!r}"
-            )
-        if not _COMMIT.fullmatch(revision):
-            raise section.error(
-                "revision",
-                "should be a commit of 40 hex digits, which stays what it is, not "
-                f"{revision!r} (git ls-remote https://huggingface.co/{name} HEAD tells the newest)",
-            )
-        return {"model": name, "revision": revision}
-    tried = [folder / Path(name).expanduser() for folder in section.folders]
-    folder = next(filter(Path.is_dir, tried), None)
-    if folder is None:
-        raise section.error(
-            "model",
-            f"there is no folder {' or '.join(map(str, dict.fromkeys(tried)))}; for a model of the "
-            f"hub, {section.key_path('revision')} says which commit",
+def _check_hub(name: str, revision: str, inputs: InputFiles) -> None:
+    if not _HUB_NAME.fullmatch(name):
+        inputs.report(
+            "model", f"should be a name on the hub, where a revision is given, not {name!r}"
         )
+    if not _COMMIT.fullmatch(revision):
+        inputs.report(
+            "revision",
+            "should be a commit of 40 hex digits, which stays what it is, not "
+            f"{revision!r} (git ls-remote https://huggingface.co/{name} HEAD tells the newest)",
+        )
+
+
+def _fingerprint(folder: Path, options: TransformersOptions, inputs: InputFiles) -> str | None:
+    """Return the hash of the folder's files; None, and a problem, where it cannot be used."""
     try:
-        label_columns.of(model_folder.describe(folder, multi_label), labels)
-        return {"model": str(folder), "revision": f"sha256:{model_folder.fingerprint(folder)}"}
+        label_columns.of(model_folder.describe(folder, options.multi_label), options.labels)
+        return f"sha256:{model_folder.fingerprint(folder)}"
     except BadModel as bad:
-        raise section.error("model", f"{folder} cannot be used: {bad}") from None
+        inputs.report("model", f"{folder} cannot be used: {bad}")
     except OSError as error:
-        raise section.error("model", f"{error.filename}: {error.strerror}") from None
+        inputs.report("model", f"{error.filename}: {error.strerror}")
+    return None
 
 
-def _load(options: JsonObject, share: TaskShare) -> "Loaded":
+def _load(options: TransformersOptions, share: TaskShare) -> "Loaded":
     try:
         loading = import_module("pipeline.classifiers.transformers.loading")
     except ImportError as error:

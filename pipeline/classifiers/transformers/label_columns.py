@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classifiers.transformers.model_folder import BadModel, Description, shown
-from pipeline.config.section import Section
+from pipeline.config.keys import Wrong
 from pipeline.model import RESERVED, Column, ColumnKind, LabelValue
 
 MOST_PROBABLE, TRUNCATED = "label", "was_truncated"
@@ -38,24 +38,21 @@ class LabelColumns:
         return values
 
 
-def freeze(section: Section) -> dict[str, str]:
-    """`labels`: column by label. Raises InputError with the key's path."""
-    given = section.value("labels", {})
-    if not isinstance(given, Mapping):
-        raise section.error("labels", f"should map a label of the model to a column, not {given!r}")
-    for label, column in given.items():
-        if not isinstance(label, str) or not isinstance(column, str):
-            raise section.error("labels", f"{label!r}: {column!r} should be two texts: quote them")
+def check_columns(labels: Mapping[str, str]) -> None:
+    """Check the key `labels`, column by label.
+
+    Raises:
+        Wrong: a column has no name of its own.
+    """
+    columns = list(labels.values())
+    for label, column in labels.items():
         if not re.fullmatch(r"[a-z_][a-z0-9_]*", column) or column in _RESERVED:
-            raise section.error(
-                "labels", f"{label!r} should map to a lower-case column name of its own, "
-                f"not {column!r}"
-            )  # fmt: skip
-    columns = list(given.values())
-    for column in columns:
+            raise Wrong(
+                "labels",
+                f"{label!r} should map to a lower-case column name of its own, not {column!r}",
+            )
         if columns.count(column) > 1:
-            raise section.error("labels", f"{column!r} is the column of two labels")
-    return dict(given)
+            raise Wrong("labels", f"{column!r} is the column of two labels")
 
 
 def of(description: Description, mapping: Mapping[str, str]) -> LabelColumns:

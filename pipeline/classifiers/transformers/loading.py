@@ -8,10 +8,10 @@ from pathlib import Path
 from pipeline.classifiers.transformers import device, hub, label_columns
 from pipeline.classifiers.transformers.label_columns import LabelColumns
 from pipeline.classifiers.transformers.model_folder import BadModel, describe, fingerprint
+from pipeline.classifiers.transformers.options import TransformersOptions
 from pipeline.classifiers.transformers.self_test import self_test
 from pipeline.classifiers.transformers.sequence_model import LoadOptions, SequenceModel
 from pipeline.errors import Cause, TaskError
-from pipeline.model import JsonObject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,16 +24,18 @@ class Loaded:
     name: str
 
 
-def load(options: JsonObject, environment: Mapping[str, str], parallel_tasks: int) -> Loaded:
+def load(
+    options: TransformersOptions, environment: Mapping[str, str], parallel_tasks: int
+) -> Loaded:
     """Raises TaskError with what to do; OSError where a file cannot be read."""
-    name, revision = options["model"], options["revision"]
+    name, revision = options.model, options.revision or ""
     local = revision.startswith("sha256:")
     folder = Path(name) if local else hub.fetch(name, revision)
     try:
         if local:
             _check_files(folder, revision)
-        description = describe(folder, options["multi_label"])
-        labels = label_columns.of(description, options["labels"])
+        description = describe(folder, options.multi_label)
+        labels = label_columns.of(description, options.labels)
         wish = _wish(options, environment, parallel_tasks)
         model = SequenceModel(folder, wish, multi_label=description.multi_label)
         self_test(model, len(description.labels))
@@ -55,11 +57,13 @@ def _check_files(folder: Path, planned: str) -> None:
         )
 
 
-def _wish(options: JsonObject, environment: Mapping[str, str], parallel_tasks: int) -> LoadOptions:
+def _wish(
+    options: TransformersOptions, environment: Mapping[str, str], parallel_tasks: int
+) -> LoadOptions:
     usable = len(os.sched_getaffinity(0))
     return LoadOptions(
-        device=options["device"],
-        dtype=options["dtype"],
-        max_length=options["max_length"],
+        device=options.device,
+        dtype=options.dtype,
+        max_length=options.max_length,
         threads=device.threads(environment, usable=usable, parallel_tasks=parallel_tasks),
     )

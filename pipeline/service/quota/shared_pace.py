@@ -14,15 +14,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config.section import Section
+from pipeline.config.input_files import InputFiles
 from pipeline.errors import Cause, TaskError
-from pipeline.model import JsonObject
 from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pause_until
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, UnreadableLease, parse_leases
 from pipeline.service.quota.membership import Membership
 from pipeline.service.quota.pace import Pace, Slots
 
-DEFAULT_FOLDER = "~/.hpc/quota"
 # A task that cannot use its folder sends nothing, and gives up after this time.
 PATIENCE_SECONDS = 120.0
 # The service's minute begins by the service's own clock.
@@ -31,38 +29,38 @@ _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 5.0
 
 
-def frozen_quota_options(section: Section, default: int | None) -> JsonObject:
-    """How much may be sent, and the folder by which that is shared, absolute, so that it is the
-    same one on every node; nothing is made in it yet."""
-    per_minute = section.integer("requests_per_minute", default, least=1)
-    given = section.text("quota_folder", DEFAULT_FOLDER)
-    if per_minute is None:
-        return {"requests_per_minute": None}
+def find_quota_folder(name: str, inputs: InputFiles) -> str:
+    """Return the absolute path of the quota folder, the same on every node; nothing is made yet.
+
+    Args:
+        name: the key `quota_folder`.
+        inputs: gets what is wrong with it.
+    """
     try:
-        folder = Path(given).expanduser().absolute()
-        above = next(one for one in (folder, *folder.parents) if one.exists())
+        folder = Path(name).expanduser().absolute()
+        above = next(parent for parent in (folder, *folder.parents) if parent.exists())
     except (OSError, RuntimeError) as error:  # no home is known
-        raise section.error("quota_folder", str(error)) from None
+        inputs.report("quota_folder", str(error))
+        return name
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise section.error(
+        inputs.report(
             "quota_folder",
             f"{above} is no folder that you may write to: name one that all nodes share",
         )
-    return {"requests_per_minute": per_minute, "quota_folder": str(folder)}
+    return str(folder)
 
 
-def pace_of(options: JsonObject, owner: str) -> Pace:
-    """By what `frozen_quota_options` returned.
+def pace_of(per_minute: int | None, folder: str, *, owner: str) -> Pace:
+    """Return the pace of a task's requests.
 
     Args:
-        owner: whose quota it is; the key may be in it, only a hash is written.
+        per_minute: how many requests all tasks together may send; None: no limit.
+        folder: the folder through which they share that, absolute.
+        owner: whose quota it is; an API key may be in it, because only a hash is written.
     """
-    per_minute = options["requests_per_minute"]
     if per_minute is None:
         return Pace()
-    # Runs from before there were leases name no folder, and may name part of a request.
-    folder = Path(options.get("quota_folder", DEFAULT_FOLDER)).expanduser()
-    return SharedPace(LeaseFolder(folder, owner), max(1, int(per_minute)), LeaseTerms())
+    return SharedPace(LeaseFolder(Path(folder).expanduser(), owner), per_minute, LeaseTerms())
 
 
 class SharedPace(Pace):

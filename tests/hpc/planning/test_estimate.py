@@ -7,7 +7,7 @@ import pytest
 from hpc.planning import estimate
 from hpc.planning.estimate import CostEstimate
 from pipeline.model import JsonObject
-from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
+from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens, cost_options
 from tests.hpc.cli_bench import Bench, said
 from tests.hpc.conftest import Here
 
@@ -31,7 +31,9 @@ PAID = UsedTokens(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
     ],
 )  # fmt: skip
 def test_the_time_that_the_quota_needs(posts: int, classifier: JsonObject, said: str) -> None:
-    assert estimate.describe_estimate(estimate.estimate_cost(classifier, posts, None)) == [said]
+    assert estimate.describe_estimate(
+        estimate.estimate_cost(cost_options(classifier), posts, None)
+    ) == [said]
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,12 @@ def test_the_time_that_the_quota_needs(posts: int, classifier: JsonObject, said:
     ids=["no service", "neither", "nobody has told"],
 )
 def test_of_what_is_not_known_nothing_is_said(classifier: JsonObject) -> None:
-    assert estimate.estimate_cost(classifier, 100, None) == CostEstimate()
+    assert estimate.estimate_cost(cost_options(classifier), 100, None) == CostEstimate()
     assert estimate.describe_estimate(CostEstimate()) == []
 
 
 def test_the_cost_is_that_of_posts_that_were_paid_for() -> None:
-    told = estimate.estimate_cost({"price": PRICE}, 1000, PAID)
+    told = estimate.estimate_cost(cost_options({"price": PRICE}), 1000, PAID)
     assert told == CostEstimate(cost=pytest.approx(11.0), currency="USD", known_posts=10)
     assert estimate.describe_estimate(told) == [
         "about $11.00, at the tokens that 10 posts of this configuration took before"

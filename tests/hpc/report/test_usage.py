@@ -11,9 +11,10 @@ from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.model import ShardFacts
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict
+from pipeline.usage import Price
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-PRICE = {"prompt": 0.15, "completion": 0.6, "cached": 0.075, "currency": "USD"}
+PRICE = Price(prompt=0.15, completion=0.6, cached=0.075)
 
 
 def tokens(prompt: int, completion: int, cached: int | None = None) -> dict[str, int]:

@@ -1,13 +1,17 @@
 """Classifiers and endpoints as the tests use them: real sockets, and waits of milliseconds."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pipeline.classifiers.base import Classifier
+import msgspec
+
+from pipeline.classifiers.base import Classifier, FrozenClassifier, check_classifier
+from pipeline.classifiers.llm.labels import Label
+from pipeline.config.check import Problems
 from pipeline.config.secret import Secret
-from pipeline.config.section import Section
-from pipeline.model import Answer, Post
+from pipeline.model import Answer, JsonObject, Post
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.quota.pace import Pace
 from tests.servers.http import LoopbackServer, Reply, Request
@@ -54,8 +58,31 @@ def endpoint(
     )
 
 
-def section(values: dict[str, Any], folder: Path = Path()) -> Section:
-    return Section(values, path="classifier", source="run.yaml", folders=(folder,))
+def configured(values: Mapping[str, Any], folder: Path = Path()) -> FrozenClassifier:
+    """Check and freeze a section `classifier`. Raises InputError with all that is wrong."""
+    problems = Problems()
+    found = check_classifier(values, source="run.yaml", folders=(folder,), problems=problems)
+    problems.raise_any()
+    assert found
+    frozen = found.freeze(problems)
+    problems.raise_any()
+    return frozen
+
+
+def frozen_options(values: Mapping[str, Any], folder: Path = Path()) -> JsonObject:
+    """Return what the manifest keeps of a section `classifier`, through JSON."""
+    values = configured(values, folder).to_json()
+    return cast(JsonObject, json.loads(json.dumps(values)))
+
+
+def labels_of(declared: Sequence[Mapping[str, Any]]) -> tuple[Label, ...]:
+    """Return declared labels as a run's manifest has them."""
+    return msgspec.convert(declared, tuple[Label, ...])
+
+
+def options_of(kind: str, values: Mapping[str, Any], folder: Path = Path()) -> Any:
+    """Return the frozen options of a classifier of this type with these keys."""
+    return configured({"type": kind, **values}, folder).options
 
 
 def posts(*texts: str) -> list[Post]:

@@ -13,5 +13,5 @@ from pipeline.service.quota.pace import Pace
 def _no_quota() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (llm, perspective):
-            patch.setattr(module, "pace_of", lambda *_: Pace())
+            patch.setattr(module, "pace_of", lambda *_, owner: Pace())
         yield

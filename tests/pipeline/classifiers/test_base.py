@@ -12,21 +12,24 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
 from pipeline.model import Answer, Column, Post
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import configured, frozen_options
 
 MODULE = """
+from typing import Annotated
 from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.options import Options
+from pipeline.config.keys import label_key
 from pipeline.model import Answer, Column
 
-class Shouting(Classifier):
-    columns = (Column("shouts", "flag"),)
+class ShoutingOptions(Options, frozen=True, kw_only=True):
+    mark: Annotated[str, label_key("What a post that shouts holds.")] = "!"
 
-    @classmethod
-    def freeze(cls, section):
-        return {"mark": section.text("mark", "!")}
+class Shouting(Classifier[ShoutingOptions]):
+    columns = (Column("shouts", "flag"),)
+    options_type = ShoutingOptions
 
     def __init__(self, options, share):
-        self._mark = options["mark"]
+        self._mark = options.mark
         self.model = f"shouting, one of {share.parallel_tasks}"
 
     def classify(self, posts):
@@ -54,7 +57,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("installed")
 def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
-    options = base.freeze(section({"type": "shouting", "mark": "?"}))
+    options = frozen_options({"type": "shouting", "mark": "?"})
     assert options == {"type": "shouting", "mark": "?"}
     classifier = base.create(options, TaskShare(parallel_tasks=3))
     assert classifier.model == "shouting, one of 3"
@@ -66,33 +69,33 @@ def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
 
 def test_our_own_are_found_the_same_way() -> None:
     assert base.load("valence") is Valence
-    assert base.freeze(section({"type": "valence"})) == {
+    assert frozen_options({"type": "valence"}) == {
         "type": "valence",
         "version": version("vaderSentiment"),
     }
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_key_that_the_classifier_does_not_read_is_refused() -> None:
-    with pytest.raises(InputError) as refused:
-        base.freeze(section({"type": "shouting", "makr": "?"}))
-    assert str(refused.value) == (
-        "run.yaml: classifier.makr: is not a key that anything reads (did you mean 'mark'?)"
-    )
+def test_its_keys_are_checked_as_ours_are() -> None:
+    with pytest.raises(InputError, match=r"classifier\.makr: unknown key"):
+        frozen_options({"type": "shouting", "makr": "?"})
+
+
+@pytest.mark.usefixtures("installed")
+def test_options_of_another_version_are_reported_with_the_file() -> None:
+    with pytest.raises(InputError) as rejected:
+        base.create({"type": "shouting", "volume": 11}, TaskShare(), source="run/manifest.json")
+    assert str(rejected.value) == "run/manifest.json: classifier.volume: unknown key"
 
 
 @pytest.mark.usefixtures("installed")
 def test_columns_are_told_on_the_login_node_where_the_class_has_them() -> None:
-    assert base.declared({"type": "shouting"}) == (Column("shouts", "flag"),)
-    assert base.declared({"type": "transformers"}) == ()
+    of_hub = {"type": "transformers", "model": "a/b", "revision": "0" * 40}
+    assert configured({"type": "shouting"}).columns == (Column("shouts", "flag"),)
+    assert configured(of_hub).columns == ()
 
 
-def test_an_unknown_type_is_refused_with_the_nearest_known() -> None:
-    with pytest.raises(InputError) as refused:
-        base.freeze(section({"type": "valance"}))
-    message = str(refused.value)
-    assert message.startswith("run.yaml: classifier.type: should be one of ")
-    assert message.endswith(", not 'valance' (did you mean 'valence'?)")
+def test_a_type_that_is_no_longer_installed_is_reported() -> None:
     with pytest.raises(InputError, match=r"^classifier\.type: there is no 'gone'; installed: "):
         base.create({"type": "gone"}, TaskShare())
 
@@ -146,7 +149,16 @@ def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.usefixtures("installed")
+def test_what_changes_labels_is_declared_with_the_key() -> None:
+    loud, kept = (
+        frozen_options({"type": "shouting", **keys}) for keys in ({"mark": "?"}, {"keep_raw": True})
+    )
+    assert base.what_decides(loud) == {"type": "shouting", "mark": "?"}
+    assert base.what_decides(kept) == {"type": "shouting", "mark": "!"}
+
+
 def test_whether_responses_are_kept_is_frozen_and_changes_no_question() -> None:
-    kept = base.freeze(section({"type": "valence", "keep_raw": True}))
+    kept = frozen_options({"type": "valence", "keep_raw": True})
     assert kept["keep_raw"] is True
-    assert base.what_decides(kept) == base.what_decides(base.freeze(section({"type": "valence"})))
+    assert base.what_decides(kept) == base.what_decides(frozen_options({"type": "valence"}))

@@ -2,17 +2,15 @@
 
 from importlib.metadata import version
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.valence import Valence
-from pipeline.errors import InputError
+from pipeline.classifiers.valence import Valence, ValenceOptions
 from pipeline.model import Answer, Column, Post
-from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, options_of, posts
 
-VALENCE = Valence({}, TaskShare())
+VALENCE = Valence(ValenceOptions(), TaskShare())
 
 
 def test_examples_with_the_compound_score_of_vader() -> None:
@@ -48,11 +46,5 @@ def test_its_columns_and_what_labelled() -> None:
     assert VALENCE.model.startswith("vaderSentiment 3.")
 
 
-def test_it_has_no_keys_of_its_own() -> None:
-    given_one = section({"type": "valence", "threshold": 0.1})
-    assert Valence.freeze(given_one) == {"version": version("vaderSentiment")}
-    given_one.choice("type", ("valence",))
-    with pytest.raises(InputError) as refused:
-        given_one.done()
-    message = "run.yaml: classifier.threshold: is not a key that anything reads"
-    assert str(refused.value) == message
+def test_the_installed_version_is_frozen() -> None:
+    assert options_of("valence", {}).version == version("vaderSentiment")

@@ -4,30 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.secret import NO_KEY, Secret, frozen_key_options, read_key
-from pipeline.config.section import Section
+from pipeline.config.check import Problems
+from pipeline.config.input_files import InputFiles
+from pipeline.config.secret import NO_KEY, Secret, find_key, read_key
 from pipeline.errors import InputError
 
 KEY = "AIzaSy-very-secret"
 
 
-def frozen(values: dict[str, str], default_env: str | None = None) -> dict[str, str]:
-    section = Section(values, path="classifier", source="run.yaml", folders=())
-    options = frozen_key_options(section, default_env=default_env)
-    section.done()
-    return options
+def found(
+    env: str | None = None, file: str | None = None, default_env: str | None = None
+) -> tuple[str | None, str | None]:
+    problems = Problems()
+    inputs = InputFiles(source="run.yaml", path="classifier", folders=(), problems=problems)
+    source = find_key(env=env, file=file, default_env=default_env, inputs=inputs)
+    assert problems.found == []
+    return source
 
 
-def refusal(values: dict[str, str], default_env: str | None = None) -> str:
-    with pytest.raises(InputError) as refused:
-        frozen(values, default_env)
-    return str(refused.value)
-
-
-def key_file(folder: Path, content: bytes = KEY.encode(), mode: int = 0o600) -> Path:
+def key_file(folder: Path, content: bytes) -> Path:
     path = folder / "key"
     path.write_bytes(content)
-    path.chmod(mode)
+    path.chmod(0o600)
     return path
 
 
@@ -61,77 +59,28 @@ def test_a_word_that_stands_for_no_key_is_left_in_what_others_say(word: str) -> 
 
 def test_only_the_name_of_a_variable_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", f" {KEY}\n")
-    options = frozen({"api_key_env": "MY_KEY"})
-    assert options == {"api_key_env": "MY_KEY"}
-    assert read_key(options).reveal() == KEY
-    assert frozen({}, default_env="MY_KEY") == {"api_key_env": "MY_KEY"}
+    assert found(env="MY_KEY") == found(default_env="MY_KEY") == ("MY_KEY", None)
+    assert read_key("MY_KEY", None).reveal() == KEY
 
 
 def test_only_the_path_of_a_file_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = key_file(tmp_path, KEY.encode() + b"\n")
     monkeypatch.chdir(tmp_path)
-    options = frozen({"api_key_file": "key"}, default_env="UNUSED")
-    assert options == {"api_key_file": str(path)}
-    assert read_key(options).reveal() == KEY
+    assert found(file="key", default_env="UNUSED") == (None, str(path))
+    assert read_key(None, str(path)).reveal() == KEY
 
 
 def test_without_any_key_there_is_none() -> None:
-    assert frozen({}) == {}
-    assert read_key({}) is NO_KEY
+    assert found() == (None, None)
+    assert read_key(None, None) is NO_KEY
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_variable_that_is_not_set_is_refused_before_anything_starts(
+def test_a_variable_that_is_not_set_on_the_node_is_reported(
     monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("MY_KEY", value)
-    problem = (
-        "the environment variable MY_KEY is not set: "
-        "set it to the API key (export, or a mode-600 file)"
-    )
-    assert refusal({"api_key_env": "MY_KEY"}) == f"run.yaml: classifier.api_key_env: {problem}"
-    with pytest.raises(InputError) as refused:
-        read_key({"api_key_env": "MY_KEY"})
-    assert str(refused.value) == problem
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o601])
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    path = key_file(tmp_path, mode=mode)
-    assert refusal({"api_key_file": str(path)}) == (
-        f"run.yaml: classifier.api_key_file: {path} can be read by others: chmod 600 {path}"
-    )
-
-
-@pytest.mark.parametrize("content", [KEY.encode() + b"\xff", b"two words", "schlüssel".encode()])
-def test_what_no_header_can_carry_is_refused_and_not_shown(tmp_path: Path, content: bytes) -> None:
-    path = key_file(tmp_path, content)
-    assert refusal({"api_key_file": str(path)}) == (
-        f"run.yaml: classifier.api_key_file: the key file {path} holds characters that no HTTP "
-        "header can carry"
-    )
-
-
-def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "no"
-    assert refusal({"api_key_file": str(path)}) == (
-        f"run.yaml: classifier.api_key_file: the key file {path} cannot be read: "
-        "No such file or directory"
-    )
-
-
-def test_the_key_itself_in_the_configuration_is_refused_and_not_shown() -> None:
-    for key in (KEY, "AIzaSy_a_key_of_letters_and_digits_4711"):
-        assert refusal({"api_key_env": key}) == (
-            "run.yaml: classifier.api_key_env: should be the name of an environment variable, "
-            "in capitals, never the key itself"
-        )
-
-
-def test_a_variable_and_a_file_at_once_are_refused(tmp_path: Path) -> None:
-    values = {"api_key_env": "MY_KEY", "api_key_file": str(key_file(tmp_path))}
-    assert refusal(values) == (
-        "run.yaml: classifier.api_key_file: give either api_key_env or api_key_file, not both"
-    )
+    with pytest.raises(InputError, match="MY_KEY is not set"):
+        read_key("MY_KEY", None)

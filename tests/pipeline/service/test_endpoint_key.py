@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import InputError, TaskError
-from pipeline.service.endpoint import base_url
-from tests.pipeline.classifiers.asking import KEY, Scripted, chain, endpoint, section
+from pipeline.errors import TaskError
+from tests.pipeline.classifiers.asking import KEY, Scripted, chain, endpoint
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import LoopbackServer, Reply
 
@@ -50,24 +49,6 @@ def test_a_netrc_does_not_replace_our_header(
     with Scripted(lambda nth: GOOD) as server:
         endpoint(server).post({}, NEVER)
     assert server.seen[0].headers.get("Authorization") is None
-
-
-@pytest.mark.parametrize("url", ["https://h", "http://127.0.0.1:8000/v1", "https://h/v1/"])
-def test_only_the_last_slash_of_a_base_url_is_removed(url: str) -> None:
-    assert base_url(section({"base_url": url})) == url.rstrip("/")
-    assert base_url(section({}), "https://default") == "https://default"
-
-
-@pytest.mark.parametrize(
-    "url", ["localhost:8000/v1", "h", "ftp://h", "https://", "https:// h", "/"]
-)
-def test_a_base_url_that_is_not_http_is_rejected(url: str) -> None:
-    with pytest.raises(InputError) as raised:
-        base_url(section({"base_url": url}))
-    assert str(raised.value) == (
-        "run.yaml: classifier.base_url: should begin with http:// or https://, "
-        f"not {url.rstrip('/')!r}"
-    )
 
 
 def test_a_key_that_the_service_echoes_is_redacted_from_the_body() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.classifiers.base import Classifier
-from pipeline.config.section import Section
+from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.worker import classifier_thread
@@ -17,14 +17,10 @@ POSTS = [Post(f"u{number}", "hello") for number in range(50)]
 
 
 @dataclass
-class FunctionClassifier(Classifier):
+class FunctionClassifier(Classifier[Options]):
     """A classifier that calls a function of the test."""
 
     classify_as: Callable[[Sequence[Post]], Iterator[Answer]]
-
-    @classmethod
-    def freeze(cls, section: Section) -> dict[str, object]:
-        return {}
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         return self.classify_as(posts)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import Classifier
-from pipeline.config.section import Section
+from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
-from pipeline.model import Answer, Column, JsonObject, Post
+from pipeline.model import Answer, Column, Post
 from pipeline.run_files import output
 from pipeline.run_files.checkpoint import Checkpoint
 from pipeline.run_files.manifest import work_path
@@ -28,7 +28,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: from here on nothing is written or deleted."""
 
 
-class Doomed(Classifier):
+class Doomed(Classifier[Options]):
     """Takes `in_flight` posts at once and dies at deadly ones, as `deaths` says.
 
     Having been asked about `ends_at` posts, it ends in a way that no post is to blame for.
@@ -36,10 +36,6 @@ class Doomed(Classifier):
 
     columns = (Column("mood", "text"),)
     model = "doomed"
-
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return {}
 
     def __init__(
         self, deaths: dict[str, BaseException], in_flight: int, end: BaseException | None, at: int

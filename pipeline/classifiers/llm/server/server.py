@@ -13,11 +13,10 @@ from pipeline.classifiers.llm.server import process
 from pipeline.classifiers.llm.server.failure import ServerFailure, failure_from_report
 from pipeline.classifiers.llm.server.health import check_health
 from pipeline.classifiers.llm.server.log import read_log_end
-from pipeline.classifiers.llm.server.options import ServerOptions, thaw
+from pipeline.classifiers.llm.server.options import Server, ServerOptions, server_options
 from pipeline.classifiers.llm.server.process import HOST, Ports, ServerProcess
 from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
-from pipeline.model import JsonObject
 from pipeline.run_files.last_words import cause_of
 from pipeline.service.endpoint import Stopped
 
@@ -174,12 +173,14 @@ class ModelServer:
         return None
 
 
-def of_task(options: JsonObject, share: TaskShare, secret: Secret) -> ModelServer | None:
-    """None where the configuration names a server that is somewhere else."""
-    thawed = thaw(options)
-    if thawed is None:
+def of_task(
+    configured: Server | None, model: str, share: TaskShare, secret: Secret
+) -> ModelServer | None:
+    """Return the server that a task starts; None where the configuration names one elsewhere."""
+    if configured is None:
         return None
-    return ModelServer(thawed, log=share.server_log, secret=secret, stopping=share.stopping)
+    options = server_options(configured, model=model)
+    return ModelServer(options, log=share.server_log, secret=secret, stopping=share.stopping)
 
 
 def _not_started(error: Exception) -> TaskError:

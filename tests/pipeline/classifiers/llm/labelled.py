@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.classifiers.base import freeze
 from pipeline.model import Answer, JsonObject
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import frozen_options
 from tests.servers.real_server import RealServer
 
 CHOICES = ["left", "right", "moderate", "unclear", None]
@@ -30,7 +29,7 @@ def options(
     given = {"type": "llm", "base_url": server and server.base_url, "model": "tiny",
              "prompt": "prompt.txt", "labels": LABELS, "max_tokens": 100, "max_in_flight": 4,
              **values}  # fmt: skip
-    return freeze(section(given, folder))
+    return frozen_options(given, folder)
 
 
 def note_of(notes: Path) -> Any:

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.classifiers.llm import labels
 from pipeline.classifiers.llm.labels import InvalidAnswer, Label
-from pipeline.errors import InputError
-from pipeline.model import ENVELOPE, PROVENANCE, Column, output_schema
-from tests.pipeline.classifiers.asking import section
+from pipeline.model import Column, output_schema
+from tests.pipeline.classifiers.asking import labels_of
 
 DECLARED: list[dict[str, Any]] = [
     {"name": "is_sociopolitical", "type": "bool", "description": "about politics or society"},
@@ -20,7 +19,7 @@ DECLARED: list[dict[str, Any]] = [
     {"name": "anger", "type": "number", "minimum": 0, "maximum": 1},
     {"name": "topic", "type": "text", "max_length": 20},
 ]
-LABELS = labels.thaw(json.loads(json.dumps(labels.freeze(section({"labels": DECLARED})))))
+LABELS = labels_of(DECLARED)
 VALID: dict[str, Any] = {
     "is_sociopolitical": True,
     "ideology": None,
@@ -166,59 +165,6 @@ def test_every_value_of_a_label_is_taken(
     assert labels.read_answer(json.dumps(values), LABELS) == values
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(f.name for f in (*ENVELOPE, *PROVENANCE)),
-        *("llm_model_name", "llm_prompt_tokens", "response", "superseded_at"),
-    ],
-)
-def test_a_label_cannot_have_the_name_of_another_column(name: str) -> None:
-    """An output with two columns of one name can be written, and never read; a label `response` is
-    taken for what `keep_raw` keeps, after all posts are paid for."""
-    with pytest.raises(InputError) as refused:
-        labels.freeze(section({"labels": [{"name": name, "type": "bool"}]}))
-    assert str(refused.value) == (
-        "run.yaml: classifier.labels[0].name: should be a lower-case column name of its own, "
-        f"not {name!r}"
-    )
-
-
 def test_the_columns_of_an_output_are_all_different() -> None:
     names = output_schema(tuple(label.column for label in LABELS)).names
     assert len(set(names)) == len(names)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"name": "Two Words"}, "name: should be a lower-case column name of its own, not "
-         "'Two Words'"),
-        ({"type": "boolean"}, "type: should be one of choice, bool, number, text, not 'boolean' "
-         "(did you mean 'bool'?)"),
-        ({"type": "choice"}, "choices: is missing"),
-        ({"type": "choice", "choices": ["left"]},
-         "choices: should be a list of two or more, not ['left']"),
-        ({"type": "choice", "choices": [True, False]}, "choices: True is no text: quote it"),
-        ({"type": "choice", "choices": ["a", "b", "a"]}, "choices: 'a' is there twice"),
-        ({"type": "number", "minimum": 2, "maximum": 1}, "maximum: should be 2 or more, not 1"),
-        ({"type": "text", "max_length": 0},
-         "max_length: should be a whole number, 1 or more, not 0"),
-        ({"minimum": 0}, "minimum: is not a key that anything reads"),
-    ],
-)  # fmt: skip
-def test_a_declaration_that_is_wrong_is_refused_with_its_path(
-    changed: dict[str, Any], message: str
-) -> None:
-    wrong = {"name": "toxic", "type": "bool", **changed}
-    with pytest.raises(InputError) as refused:
-        labels.freeze(section({"labels": [DECLARED[0], wrong]}))
-    assert str(refused.value) == f"run.yaml: classifier.labels[1].{message}"
-
-
-def test_a_label_is_declared_once() -> None:
-    with pytest.raises(InputError) as refused:
-        labels.freeze(section({"labels": [DECLARED[0], DECLARED[0]]}))
-    assert str(refused.value) == (
-        "run.yaml: classifier.labels: 'is_sociopolitical' is declared twice"
-    )

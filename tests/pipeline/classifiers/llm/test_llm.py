@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import Classifier, TaskShare, create
 from pipeline.classifiers.llm import classifier as llm
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.errors import Cause, InputError, TaskError
+from pipeline.classifiers.options import Options
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, LabelValue
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import KEY, answers, chain, posts, section
+from tests.pipeline.classifiers.asking import KEY, answers, chain, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -36,7 +36,7 @@ SCHEMA = {
     "required": ["civic", "ideology"],
     "additionalProperties": False,
 }
-Make = Callable[..., Llm]
+Make = Callable[..., Classifier[Options]]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(tmp_path: Path) -> Make:
     (tmp_path / "prompt.txt").write_text("You label posts. {not} a %s template.\n\n")
 
-    def make_one(server: OpenAIStub, **values: Any) -> Llm:
+    def make_one(server: OpenAIStub, **values: Any) -> Classifier[Options]:
         given_values = {
             "base_url": server.base_url + "/",
             "model": "tiny",
@@ -59,9 +59,9 @@ def make(tmp_path: Path) -> Make:
             "structured_output": "none",
             **values,
         }
-        options = Llm.freeze(section(given_values, tmp_path))
-        assert KEY not in json.dumps(options)
-        return Llm(json.loads(json.dumps(options)), TaskShare())
+        frozen = frozen_options({"type": "llm", **given_values}, tmp_path)
+        assert KEY not in json.dumps(frozen)
+        return create(frozen, TaskShare())
 
     return make_one
 
@@ -335,15 +335,12 @@ def test_what_no_post_would_survive_ends_the_task(make: Make, name: str, mode: s
     assert server.requests <= (4 if status in (400, 422) else 2)
 
 
-def test_the_prompt_is_frozen_whole_and_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_the_prompt_is_frozen_whole(tmp_path: Path) -> None:
     values = {"base_url": "http://h", "model": "m", "prompt": "p.txt", "labels": LABELS}
-    with pytest.raises(InputError) as refused:
-        Llm.freeze(section(values, tmp_path))
-    assert str(refused.value) == (f"run.yaml: classifier.prompt: there is no file {tmp_path}/p.txt")
     (tmp_path / "p.txt").write_text("Label é.")
-    options = Llm.freeze(section(values, tmp_path))
-    assert (options["prompt"], options["structured_output"]) == ("Label é.", "auto")
-    assert "api_key_env" not in options
+    frozen = frozen_options({"type": "llm", **values}, tmp_path)
+    assert (frozen["prompt"], frozen["structured_output"]) == ("Label é.", "auto")
+    assert "api_key_env" not in frozen
 
 
 def test_it_passes_on_what_its_server_complains_of(make: Make) -> None:

@@ -15,16 +15,14 @@ import pytest
 import requests
 
 from pipeline import processes as proc
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.classifiers.llm.labels import thaw
 from pipeline.classifiers.llm.output_modes import ProbeRequest, find
 from pipeline.model import JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, posts
+from tests.pipeline.classifiers.asking import answers, labels_of, posts
 from tests.pipeline.classifiers.llm import labelled
 from tests.pipeline.classifiers.llm.labelled import (
     LABELS,
@@ -84,7 +82,7 @@ def options(server: RealServer | None, folder: Path, /, **values: Any) -> JsonOb
 
 def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    asker = Llm(options(binding, tmp_path), TaskShare(notes=notes))
+    asker = create(options(binding, tmp_path), TaskShare(notes=notes))
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     too_long = found.pop(TOO_LONG)
     assert (too_long.values, too_long.reason) == (None, "context_length_exceeded")
@@ -94,14 +92,14 @@ def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: 
 
 
 def test_vllms_own_way_labels_every_post(vllm: RealServer, tmp_path: Path) -> None:
-    asker = Llm(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
+    asker = create(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
     assert_labelled(answers(asker, posts(*TEXTS)))
 
 
 def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> None:
     """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
     wish = ProbeRequest(
-        server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS)
+        server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
 
     def ask(fields: JsonObject) -> Reply:
@@ -120,7 +118,7 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
     binding: RealServer, tmp_path: Path
 ) -> None:
     unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
-    found = answers(Llm(unbound, TaskShare()), posts(*TEXTS))
+    found = answers(create(unbound, TaskShare()), posts(*TEXTS))
     assert_nonsense(found)
 
 
@@ -130,7 +128,7 @@ def test_transformers_serve_binds_nothing_and_that_is_noticed(
     """200 to what it ignores, 422 to what it does not know, logprobs to nobody."""
     notes = tmp_path / "notes"
     given = {"model": str(model), "answer_tries": 1, "scores": True}
-    asker = Llm(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
+    asker = create(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
     found = answers(asker, posts(*TEXTS[:2]))
     assert {answer.values for answer in found.values()} == {None}
     note = note_of(notes)
@@ -142,7 +140,7 @@ def test_transformers_serve_binds_nothing_and_that_is_noticed(
 def test_probabilities_are_those_of_its_own_tokens(binding: RealServer, tmp_path: Path) -> None:
     """One token a letter: a bool's share is that of its first one. vLLM's are after the grammar's
     mask, llama-server's before it; the shares of what lies on labels are the same thing."""
-    asker = Llm(
+    asker = create(
         options(binding, tmp_path, scores=True, top_logprobs=EVERY_TOKEN, keep_raw=True),
         TaskShare(),
     )
@@ -167,7 +165,7 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
     binding: RealServer, tmp_path: Path
 ) -> None:
     frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
-    found = answers(Llm(frozen, TaskShare()), posts(*TEXTS))
+    found = answers(create(frozen, TaskShare()), posts(*TEXTS))
     assert_labelled(found)
     kept_with_another = [a for a in found.values() if "response_of" in json.loads(str(a.raw))]
     assert len(kept_with_another) == 4  # of two requests for six posts
@@ -175,7 +173,7 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
 
 def test_what_was_used_is_told_with_what_was_cached(vllm: RealServer, tmp_path: Path) -> None:
     """The fixed instructions come first, so that all posts' prompts begin with what is cached."""
-    asker = Llm(
+    asker = create(
         options(vllm, tmp_path, system="You label posts. " * 100, max_in_flight=1), TaskShare()
     )
     facts = [answer.facts for answer in answers(asker, posts(*TEXTS)).values()]

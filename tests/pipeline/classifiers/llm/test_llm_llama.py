@@ -14,16 +14,14 @@ import requests
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.classifiers.llm.labels import thaw
 from pipeline.classifiers.llm.output_modes import ProbeRequest, find
 from pipeline.model import Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, posts
+from tests.pipeline.classifiers.asking import answers, labels_of, posts
 from tests.pipeline.classifiers.llm.labelled import (
     CHOICES,
     LABELS,
@@ -48,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
 
 
 def test_every_post_has_valid_labels_or_a_reason(server: LlamaServer, tmp_path: Path) -> None:
-    asker = Llm(options(server, tmp_path), TaskShare())
+    asker = create(options(server, tmp_path), TaskShare())
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     assert found.pop(TOO_LONG) == Answer("at://0", reason="context_length_exceeded")
     assert_labelled(found)
@@ -58,7 +56,7 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
     server: LlamaServer, tmp_path: Path
 ) -> None:
     unbound = options(server, tmp_path, structured_output="none", answer_tries=2)
-    found = answers(Llm(unbound, TaskShare()), posts(*TEXTS))
+    found = answers(create(unbound, TaskShare()), posts(*TEXTS))
     assert_nonsense(found)
 
 
@@ -67,13 +65,13 @@ def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
 ) -> None:
     """Random weights: 12 hexadecimal digits that stand in the schema are not said by chance."""
     notes = tmp_path / "notes"
-    answers(Llm(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    answers(create(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
     (note,) = notes.iterdir()
     found = json.loads(note.read_text())
     assert (found["mode"], found["said"]["json_object"]) == ("json_object", "honoured")
     assert found["said"]["json_schema"].startswith("HTTP 500: ")
     note.write_text(note.read_text().replace('"mode": "json_object"', '"mode": "none"'))
-    unbound = answers(Llm(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    unbound = answers(create(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
     assert unbound["Vote!"].values is None  # it believed the note
 
 
@@ -81,7 +79,7 @@ def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
     server: LlamaServer, tmp_path: Path
 ) -> None:
     wish = ProbeRequest(
-        server="llama", model="tiny", mode="auto", top_logprobs=0, declared=thaw(LABELS)
+        server="llama", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
 
     def ask(fields: JsonObject) -> Reply:
@@ -137,7 +135,7 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
         max_in_flight=1,
     )  # fmt: skip
     asked = posts(*TEXTS, TOO_LONG, "a", "b")
-    found = answers(Llm(frozen, TaskShare()), asked)
+    found = answers(create(frozen, TaskShare()), asked)
     assert found[TOO_LONG].reason == "context_length_exceeded"
     labelled = [answer for answer in found.values() if answer.values]
     assert len(labelled) == 8
@@ -168,7 +166,7 @@ def test_probabilities_are_the_models_own_over_the_labels(
     """Its tokens are single characters: a bool's share is that of its first letter."""
     frozen = options(server, tmp_path, scores=True, top_logprobs=VOCABULARY, keep_raw=True)
     notes = tmp_path / "notes"
-    found = answers(Llm(frozen, TaskShare(notes=notes)), posts(*TEXTS[:5]))
+    found = answers(create(frozen, TaskShare(notes=notes)), posts(*TEXTS[:5]))
     for answer in found.values():
         assert answer.values is not None
         said = json.loads(str(answer.raw))["choices"][0]
@@ -199,7 +197,7 @@ def test_probabilities_are_the_models_own_over_the_labels(
 def test_a_label_among_twenty_tokens_of_a_model_that_knows_nothing_is_mostly_unknown(
     server: LlamaServer, tmp_path: Path
 ) -> None:
-    found = answers(Llm(options(server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5]))
+    found = answers(create(options(server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5]))
     shares = [dict(answer.values or {})["is_sociopolitical_prob"] for answer in found.values()]
     assert None in shares
     assert all(share is None or 0 < float(share) < 1 for share in shares)  # type: ignore[arg-type]
@@ -210,7 +208,7 @@ def test_where_it_gives_no_logprobs_there_are_labels_without_probabilities(
 ) -> None:
     """With --logits_all false it answers 500 to whoever asks for them."""
     notes = tmp_path / "notes"
-    asker = Llm(options(mute, tmp_path, scores=True), TaskShare(notes=notes))
+    asker = create(options(mute, tmp_path, scores=True), TaskShare(notes=notes))
     answer = answers(asker, posts("Vote!"))["Vote!"]
     assert answer.reason is None
     values = dict(answer.values or {})

@@ -11,19 +11,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import Classifier, TaskShare, create
 from pipeline.classifiers.llm import classifier as llm
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.classifiers.llm.labels import freeze
+from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import KEY, answers, posts, section
+from tests.pipeline.classifiers.asking import KEY, answers, posts
 from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
-LABELS = freeze(section({"labels": [{"name": "civic", "type": "bool"}]}))
+LABELS = [{"name": "civic", "type": "bool"}]
 VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
 QUESTION = "The sun is out today."
 Script = Callable[[dict[str, Any]], Reply]
@@ -36,13 +35,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_KEY", KEY)
 
 
-def asker(server: OpenAIStub, notes: Path | None = None, **options: Any) -> Llm:
+def asker(server: OpenAIStub, notes: Path | None = None, **options: Any) -> Classifier[Options]:
     frozen = {
-        "base_url": server.base_url, "model": "tiny", "prompt": "Label.", "labels": LABELS,
+        "type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "Label.",
+        "labels": LABELS,
         "structured_output": "auto", "temperature": 0.0, "max_tokens": 50, "answer_tries": 1,
         "max_in_flight": 4, "requests_per_minute": None, "timeout_seconds": 5.0, **options,
     }  # fmt: skip
-    return Llm(frozen, TaskShare(notes=notes))
+    return create(frozen, TaskShare(notes=notes))
 
 
 def is_probe(body: dict[str, Any]) -> bool:
@@ -127,7 +127,7 @@ def test_the_word_that_proves_it_stands_nowhere_but_in_the_schema() -> None:
 def test_a_grammar_that_knows_no_limits_of_numbers_binds_all_the_same() -> None:
     """What is out of range is asked again, and a reason in the end; without the schema it would
     be no better."""
-    declared = freeze(section({"labels": [{"name": "anger", "type": "number", "maximum": 1}]}))
+    declared = [{"name": "anger", "type": "number", "maximum": 1}]
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if mode_of(body) == "none":
@@ -192,7 +192,7 @@ def test_a_note_says_to_a_person_what_was_asked_and_answered(tmp_path: Path) -> 
 
 OTHERS: list[dict[str, Any]] = [
     {"model": "other"},
-    {"labels": freeze(section({"labels": [{"name": "toxic", "type": "bool"}]}))},
+    {"labels": [{"name": "toxic", "type": "bool"}]},
 ]
 
 

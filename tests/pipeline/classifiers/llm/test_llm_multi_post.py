@@ -12,17 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.base import TaskShare, freeze
+from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm import multi_post
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.errors import Cause, InputError, TaskError
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.run_files import manifest, output
 from pipeline.service.endpoint import RequestPolicy
 from pipeline.worker import crash_journal
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -38,14 +37,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def options(server: OpenAIStub, folder: Path, **values: Any) -> dict[str, Any]:
     (folder / "prompt.txt").write_text("You label posts. {not} a %s template.")
-    return freeze(
-        section(
-            {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
+    return frozen_options({"type": "llm", "base_url": server.base_url, "model": "tiny",
+             "prompt": "prompt.txt",
              "labels": LABELS, "structured_output": "json_schema", "posts_per_prompt": 5,
              "max_tokens": 10, **values},
-            folder,
-        )
-    )  # fmt: skip
+            folder,)  # fmt: skip
 
 
 def asked(body: dict[str, Any]) -> Any:
@@ -85,7 +81,7 @@ def civic(found: dict[str, Answer]) -> dict[str, Any]:
 
 def test_what_is_sent(tmp_path: Path) -> None:
     with OpenAIStub(served) as server:
-        one = Llm(options(server, tmp_path), TaskShare())
+        one = create(options(server, tmp_path), TaskShare())
         found = answers(one, posts("yes 🦋", "no"))
     assert civic(found) == {"yes 🦋": True, "no": False}
     (body,) = server.bodies
@@ -115,7 +111,7 @@ def test_what_is_sent(tmp_path: Path) -> None:
 
 def test_a_post_that_is_left_over_is_asked_as_if_alone(tmp_path: Path) -> None:
     with OpenAIStub(served) as server:
-        found = answers(Llm(options(server, tmp_path), TaskShare()), posts(*TEXTS, "yes 5"))
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS, "yes 5"))
     assert civic(found) == {text: truth(text) for text in (*TEXTS, "yes 5")}
     assert sorted(len(asked(body).get("posts", [1])) for body in server.bodies) == [1, 5]
     assert {"post": "yes 5"} in [asked(body) for body in server.bodies]
@@ -175,7 +171,7 @@ def test_a_post_without_valid_labels_of_its_own_is_asked_alone_and_no_other(
         return reply(spoil(right(body)) if is_group(body) else right(body))
 
     with OpenAIStub(answer) as server:
-        found = answers(Llm(options(server, tmp_path), TaskShare()), posts(*TEXTS))
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS))
     assert civic(found) == {text: truth(text) for text in TEXTS}
     assert [asked(body) for body in server.bodies[1:]] == [{"post": "no 1"}]
 
@@ -207,7 +203,7 @@ def test_where_nothing_of_an_answer_can_be_used_each_is_asked_alone(
         return spoil(right(body)) if is_group(body) else reply(right(body))
 
     with OpenAIStub(answer) as server:
-        found = answers(Llm(options(server, tmp_path), TaskShare()), posts(*TEXTS))
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS))
     assert civic(found) == {text: truth(text) for text in TEXTS}
     alone = [asked(body)["post"] for body in server.bodies if not is_group(body)]
     assert sorted(text for text in alone if "sun" not in text) == sorted(TEXTS)
@@ -222,7 +218,7 @@ def test_that_a_server_refuses_several_is_told_once(
         return reply(right(body))
 
     with OpenAIStub(answer) as server:
-        answers(Llm(options(server, tmp_path, max_in_flight=1), TaskShare()), posts(*TEXTS * 3))
+        answers(create(options(server, tmp_path, max_in_flight=1), TaskShare()), posts(*TEXTS * 3))
     (told,) = capsys.readouterr().out.splitlines()
     assert told.startswith("5 posts in one prompt: HTTP 400: ")
     assert told.endswith(": such ones are asked about alone")
@@ -237,7 +233,7 @@ def test_what_is_left_alone_has_its_own_reason(tmp_path: Path) -> None:
         return Reply(status=400, body=error("long", "context_length_exceeded"))
 
     with OpenAIStub(answer) as server:
-        asker = Llm(options(server, tmp_path, answer_tries=2), TaskShare())
+        asker = create(options(server, tmp_path, answer_tries=2), TaskShare())
         found = answers(asker, posts(*TEXTS))
     assert {text: answer.reason for text, answer in found.items()} == {
         "yes 0": None,
@@ -256,7 +252,7 @@ def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Pa
 
     with OpenAIStub(answer) as server:
         frozen = options(server, tmp_path, keep_raw=True)
-        found = list(Llm(frozen, TaskShare()).classify(posts(*TEXTS)))
+        found = list(create(frozen, TaskShare()).classify(posts(*TEXTS)))
         group, alone = (json.dumps(answer(body, 0).body) for body in server.bodies)
     assert {one.uri: json.loads(one.raw or "") for one in found} == {
         "at://0": json.loads(alone),
@@ -273,7 +269,7 @@ def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Pa
 def test_what_no_post_would_survive_ends_the_task(tmp_path: Path, status: int) -> None:
     fatal = Reply(status=status, body=error("no", "insufficient_quota"))
     with OpenAIStub(lambda *_: fatal) as server:
-        asker = Llm(options(server, tmp_path), TaskShare())
+        asker = create(options(server, tmp_path), TaskShare())
         with pytest.raises(TaskError) as raised:
             list(asker.classify(posts(*TEXTS)))
     assert (raised.value.cause, server.requests) == (Cause.REFUSED, 1)
@@ -293,7 +289,7 @@ HOSTILE = (
 def test_no_text_of_a_post_leaves_its_quotes_or_its_id(tmp_path: Path, texts: list[str]) -> None:
     with OpenAIStub(served) as server:
         group = [Post(f"at://{number}", text) for number, text in enumerate(texts)]
-        found = list(Llm(options(server, tmp_path), TaskShare()).classify(group))
+        found = list(create(options(server, tmp_path), TaskShare()).classify(group))
     assert {one.uri: (one.values or {})["civic"] for one in found} == {
         post.uri: truth(post.text) for post in group
     }
@@ -337,7 +333,7 @@ def test_however_an_answer_is_damaged_no_post_has_anothers_label(
 
     texts = [f"{'yes' if one else 'no'} {number}" for number, one in enumerate(wanted)]
     with OpenAIStub(answer) as server:
-        found = answers(Llm(options(server, tmp_path), TaskShare()), posts(*texts))
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*texts))
     assert civic(found) == {text: truth(text) for text in texts}
 
 
@@ -366,7 +362,7 @@ def test_a_post_of_several_has_its_own_probabilities(tmp_path: Path) -> None:
         return answer(body, nth) if is_group(body) else completion("", logprobs={"content": [1]})
 
     with OpenAIStub(answer_all) as server:
-        asker = Llm(options(server, tmp_path, scores=True), TaskShare())
+        asker = create(options(server, tmp_path, scores=True), TaskShare())
         found = answers(asker, posts(*TEXTS))
     shares = {text: (answer.values or {})["civic_prob"] for text, answer in found.items()}
     assert shares == {text: pytest.approx(0.8 if truth(text) else 0.1) for text in TEXTS}
@@ -387,20 +383,10 @@ def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
         return reply(right(body))
 
     with OpenAIStub(answer) as server:
-        asker = Llm(options(server, tmp_path, max_in_flight=1), TaskShare())
+        asker = create(options(server, tmp_path, max_in_flight=1), TaskShare())
         found = list(asker.classify(Noted(posts(*map(str, range(22))))))
     assert len(found) == 22
     assert left == [5, 10, 15, 20, 22]
-
-
-@pytest.mark.parametrize(("size", "problem"), [
-    (21, "should be 20 at most, not 21: with more, labels go wrong"),
-    (0, "should be a whole number, 1 or more, not 0"),
-])  # fmt: skip
-def test_more_than_twenty_are_refused(tmp_path: Path, size: int, problem: str) -> None:
-    with OpenAIStub(served) as server, pytest.raises(InputError) as refused:
-        options(server, tmp_path, posts_per_prompt=size)
-    assert str(refused.value) == f"run.yaml: classifier.posts_per_prompt: {problem}"
 
 
 def test_after_a_crash_the_group_that_was_in_hand_is_asked_one_by_one(tmp_path: Path) -> None:

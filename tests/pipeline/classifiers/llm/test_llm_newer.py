@@ -13,7 +13,7 @@ from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import answers, posts, section, verdicts
+from tests.pipeline.classifiers.asking import answers, options_of, posts, verdicts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error, newer_model
@@ -33,7 +33,7 @@ def asker(server: OpenAIStub, folder: Path, **values: Any) -> Llm:
     (folder / "prompt.txt").write_text("Label.")
     given = {"base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt", "labels": CIVIC,
              "temperature": 1, "max_tokens": 50, "max_in_flight": 1, **values}  # fmt: skip
-    return Llm(Llm.freeze(section(given, folder)), TaskShare(notes=folder / "notes"))
+    return Llm(options_of("llm", given, folder), TaskShare(notes=folder / "notes"))
 
 
 def served(body: dict[str, Any], nth: int = 0) -> Reply:

@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from pipeline import usage
-from pipeline.classifiers.base import TaskShare, freeze
+from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import classifier as llm
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.errors import InputError
 from pipeline.model import Column
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, frozen_options, posts
 from tests.servers.bound import instance
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -43,13 +41,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frozen(folder: Path, base_url: str = "http://h", **values: Any) -> dict[str, Any]:
     (folder / "prompt.txt").write_text("You label posts.")
-    return freeze(
-        section(
-            {"type": "llm", "base_url": base_url, "model": "tiny", "prompt": "prompt.txt",
+    return frozen_options({"type": "llm", "base_url": base_url, "model": "tiny",
+             "prompt": "prompt.txt",
              "labels": LABELS, "structured_output": "json_schema", "scores": True, **values},
-            folder,
-        )
-    )  # fmt: skip
+            folder,)  # fmt: skip
 
 
 def logprobs(*tokens: tuple[str, dict[str, float]]) -> dict[str, Any]:
@@ -100,7 +95,7 @@ def knows_none(body: dict[str, Any]) -> Reply:
 
 def test_a_label_has_its_probabilities_beside_it(tmp_path: Path) -> None:
     with OpenAIStub(lambda body, _: telling(body)) as server:
-        one = Llm(frozen(tmp_path, server.base_url), TaskShare())
+        one = create(frozen(tmp_path, server.base_url), TaskShare())
         (answer,) = one.classify(posts("a"))
     assert answer.values == SCORED
     assert one.columns == (
@@ -134,7 +129,7 @@ def test_what_a_server_permits_is_found_out_once_and_told(
     with OpenAIStub(lambda body, _: answer(body)) as server:
         options = frozen(tmp_path, server.base_url)
         for _ in range(2):
-            one = Llm(options, TaskShare(notes=tmp_path / "notes"))
+            one = create(options, TaskShare(notes=tmp_path / "notes"))
             found = answers(one, posts("a", "b"))
             assert [answer.values for answer in found.values()] == [expected] * 2
     assert [body.get("top_logprobs", 0) for body in server.bodies[-4:]] == [top] * 4
@@ -152,38 +147,16 @@ def test_one_answer_without_its_logprobs_is_a_label_without_a_probability(tmp_pa
         return silent(body) if "quiet" in body["messages"][1]["content"] else telling(body)
 
     with OpenAIStub(answer) as server:
-        found = answers(Llm(frozen(tmp_path, server.base_url), TaskShare()), posts("quiet", "b"))
+        found = answers(create(frozen(tmp_path, server.base_url), TaskShare()), posts("quiet", "b"))
     assert found["quiet"].values == UNSCORED
     assert found["b"].values == SCORED
 
 
 def test_without_scores_no_logprobs_are_asked_for(tmp_path: Path) -> None:
     with OpenAIStub(lambda body, _: telling(body)) as server:
-        one = Llm(frozen(tmp_path, server.base_url, scores=False), TaskShare())
+        one = create(frozen(tmp_path, server.base_url, scores=False), TaskShare())
         (answer,) = one.classify(posts("a"))
     assert answer.values == PLAIN
     assert [("logprobs" in body, "top_logprobs" in body) for body in server.bodies] == [
         (False, False)
     ]
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"labels": [LABELS[2]]},
-         "scores: no label is of type bool or choice: only those have scores"),
-        ({"labels": [LABELS[0], {"name": "toxic_prob", "type": "number"}]},
-         "labels: 'toxic_prob' is the column of a label's score, too"),
-        ({"labels": [{"name": "a", "type": "choice", "choices": ["null", None]}]},
-         "labels: a: null and 'null' have one score"),
-        ({"top_logprobs": 1}, "top_logprobs: should be a whole number, 2 or more, not 1"),
-        ({"scores": False, "top_logprobs": 5},
-         "top_logprobs: is not a key that anything reads"),
-    ],
-)  # fmt: skip
-def test_scores_that_cannot_be_are_refused(
-    tmp_path: Path, changed: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InputError) as refused:
-        frozen(tmp_path, **changed)
-    assert str(refused.value).split(" (did")[0] == f"run.yaml: classifier.{message}"

@@ -11,14 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifiers import base
-from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.errors import InputError
+from pipeline.classifiers.base import TaskShare, create
 from pipeline.model import JsonObject
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.manifest import config_hash, output_path, work_path
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -34,14 +32,14 @@ def frozen(server: OpenAIStub, folder: Path, **values: Any) -> JsonObject:
     given = {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
              "labels": [{"name": "civic", "type": "bool"}], "structured_output": "none",
              **values}  # fmt: skip
-    options: JsonObject = json.loads(json.dumps(base.freeze(section(given, folder))))
+    options: JsonObject = json.loads(json.dumps(frozen_options(given, folder)))
     return options
 
 
 def facts(answer: Answering, folder: Path, **values: Any) -> tuple[Any, str | None, Any]:
     """Values, reason and facts of the answer for one post."""
     with OpenAIStub(answer) as server:
-        asker = Llm(frozen(server, folder, **values), TaskShare())
+        asker = create(frozen(server, folder, **values), TaskShare())
         found = answers(asker, posts("a post"))["a post"]
     return found.values and found.values["civic"], found.reason, dict(found.facts)
 
@@ -122,7 +120,7 @@ def test_posts_of_one_prompt_cost_together_what_the_server_reported(
         return completion(json.dumps(said), usage=usage)
 
     with OpenAIStub(answer) as server:
-        asker = Llm(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
+        asker = create(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
         found = answers(asker, posts(*texts))
     assert [len(answer.facts) for answer in found.values()] == [2] * len(texts)
     for which, name in enumerate(("llm_prompt_tokens", "llm_completion_tokens")):
@@ -138,15 +136,6 @@ def test_a_price_changes_no_label_and_so_no_question(tmp_path: Path) -> None:
     assert paid["price"] == {"prompt": 1.0, "completion": 2.0, "cached": 1.0, "currency": "USD"}
     hashes = {config_hash(base.what_decides(options), 5) for options in (free, paid)}
     assert len(hashes) == 1
-
-
-def test_no_label_may_have_the_name_of_a_count(tmp_path: Path) -> None:
-    with OpenAIStub(lambda body, nth: completion(GOOD)) as server, pytest.raises(InputError) as no:
-        frozen(server, tmp_path, labels=[{"name": "llm_prompt_tokens", "type": "number"}])
-    assert str(no.value) == (
-        "run.yaml: classifier.labels[0].name: should be a lower-case column name of its own, "
-        "not 'llm_prompt_tokens'"
-    )
 
 
 def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(

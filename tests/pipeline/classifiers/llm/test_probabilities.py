@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.llm.labels import thaw
 from pipeline.classifiers.llm.probabilities import BLUR, columns, read
 from pipeline.model import Column, LabelValue
+from tests.pipeline.classifiers.asking import labels_of
 
-BOOL = thaw([{"name": "toxic", "type": "bool"}])
+BOOL = labels_of([{"name": "toxic", "type": "bool"}])
 CHOICES: list[str | None] = ["left", "lean", "moderate", "more", None]
-CHOICE = thaw([{"name": "side", "type": "choice", "choices": CHOICES}])
+CHOICE = labels_of([{"name": "side", "type": "choice", "choices": CHOICES}])
 
 
 def token(said: str | bytes, probability: float, **others: float) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def side(*said: Any, value: str | None = "left") -> tuple[Any, dict[str, Any] | 
 
 
 def test_the_columns_of_each_type() -> None:
-    declared = thaw(
+    declared = labels_of(
         [
             {"name": "toxic", "type": "bool"},
             {"name": "side", "type": "choice", "choices": ["a", "b"]},
@@ -66,7 +66,7 @@ def test_the_columns_of_each_type() -> None:
 
 
 def test_an_empty_choice_is_not_null() -> None:
-    declared = thaw([{"name": "side", "type": "choice", "choices": ["", None]}])
+    declared = labels_of([{"name": "side", "type": "choice", "choices": ["", None]}])
     said = [*plain('{"side":'), token('""', 0.6, null=0.2), *plain("}")]
     found = read(said, '{"side":""}', declared, {"side": ""})
     assert json.loads(str(found["side_probs"])) == {"": 0.75, "null": 0.25}
@@ -176,7 +176,7 @@ def test_what_two_labels_could_go_on_with_is_theirs_and_no_third_ones() -> None:
 
 def test_a_label_ends_where_its_quote_does() -> None:
     """`left` and `leftmost` are told apart by the quote."""
-    (label,) = thaw([{"name": "side", "type": "choice", "choices": ["left", "leftmost"]}])
+    (label,) = labels_of([{"name": "side", "type": "choice", "choices": ["left", "leftmost"]}])
     said = [*plain('{"side":', ' "', "left"), listed('"}', {'"}': 0.3, "most": 0.6, "ish": 0.1})]
     found = read(said, '{"side": "left"}', (label,), {"side": "left"})
     assert found["side_prob"] == pytest.approx(1 / 3)
@@ -204,7 +204,7 @@ def test_a_fence_around_the_answer_does_not_matter() -> None:
 @pytest.mark.parametrize("with_bytes", [True, False])
 def test_a_character_may_be_cut_in_two(with_bytes: bool) -> None:
     """Where the server gives the bytes, they are counted; where it doesn't, nothing is guessed."""
-    declared = thaw([{"name": "topic", "type": "text"}, {"name": "toxic", "type": "bool"}])
+    declared = labels_of([{"name": "topic", "type": "text"}, {"name": "toxic", "type": "bool"}])
     butterfly = "🦋".encode()
     said = [
         *plain('{"topic": "'), token(butterfly[:2], 1.0), token(butterfly[2:], 1.0),
@@ -218,7 +218,7 @@ def test_a_character_may_be_cut_in_two(with_bytes: bool) -> None:
 
 
 def test_a_label_named_in_another_labels_text_is_not_taken_for_it() -> None:
-    declared = thaw([{"name": "topic", "type": "text"}, {"name": "toxic", "type": "bool"}])
+    declared = labels_of([{"name": "topic", "type": "text"}, {"name": "toxic", "type": "bool"}])
     topic = '"toxic": true, {"toxic": true}'
     opening = json.dumps({"topic": topic})[:-1]
     said = [*plain(opening, ', "toxic": '), token("false", 0.6, true=0.3), *plain("}")]

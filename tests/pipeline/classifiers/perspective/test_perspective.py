@@ -15,7 +15,7 @@ from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
+from tests.pipeline.classifiers.asking import KEY, frozen_options, options_of, posts, verdicts
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 
 TEXTS = ("what a fine day", "🦋 مرحبا\nzero\u200bwidth", 'quoted "text" </s> {x} %s', "same", "ok")
@@ -23,10 +23,8 @@ TEXTS = ("what a fine day", "🦋 مرحبا\nzero\u200bwidth", 'quoted "text" <
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
     given = {"base_url": server.url, "requests_per_minute": 10**9, **values}
-    options = Perspective.freeze(section(given))
-    through_json = json.loads(json.dumps(options))
-    assert KEY not in json.dumps(options)
-    return Perspective(through_json, TaskShare())
+    assert KEY not in json.dumps(frozen_options({"type": "perspective", **given}))
+    return Perspective(options_of("perspective", given), TaskShare())
 
 
 def scores(text: str, *attributes: str) -> Mapping[str, float]:

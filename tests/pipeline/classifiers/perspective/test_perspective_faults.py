@@ -13,16 +13,23 @@ from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
-from pipeline.errors import Cause, InputError, TaskError
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import KEY, chain, posts, section, verdicts
+from tests.pipeline.classifiers.asking import (
+    KEY,
+    chain,
+    frozen_options,
+    options_of,
+    posts,
+    verdicts,
+)
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 from tests.servers.perspective_answers import analyze
 
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
     given_values = {"base_url": server.url, "requests_per_minute": 10**9, **values}
-    return Perspective(Perspective.freeze(section(given_values)), TaskShare())
+    return Perspective(options_of("perspective", given_values), TaskShare())
 
 
 def body(value: Any, token: str = "at://0", name: str = "TOXICITY") -> dict[str, Any]:
@@ -257,7 +264,8 @@ def test_of_a_post_that_was_asked_again_the_last_response_is_kept() -> None:
 
 
 def test_the_defaults() -> None:
-    assert Perspective.freeze(section({})) == {
+    assert frozen_options({"type": "perspective"}) == {
+        "type": "perspective",
         "base_url": "https://commentanalyzer.googleapis.com",
         "attributes": ["TOXICITY"],
         "languages": ["en"],
@@ -273,42 +281,10 @@ def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("other-key\n")
     file.chmod(0o600)
-    options = Perspective.freeze(section({"api_key_file": str(file)}))
-    assert options["api_key_file"] == str(file)
-    assert "api_key_env" not in options
+    options = options_of("perspective", {"api_key_file": str(file)})
+    assert (options.api_key_file, options.api_key_env) == (str(file), None)
     assert Perspective(options, TaskShare()).secret.reveal() == "other-key"
     assert "other-key" not in repr(vars(Perspective(options, TaskShare())))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"attributes": []}, "attributes: should name at least one attribute, each once"),
-        ({"attributes": ["SPAM", "SPAM"]},
-         "attributes: should name at least one attribute, each once"),
-        ({"attributes": "TOXICITY"}, "attributes: should be a list of texts, not 'TOXICITY'"),
-        ({"requests_per_minute": 0},
-          "requests_per_minute: should be a whole number, 1 or more, not 0"),
-         ({"span_scores": "yes"}, "span_scores: should be true or false, not 'yes'"),
-        ({"max_in_flight": 0}, "max_in_flight: should be a whole number, 1 or more, not 0"),
-        ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
-        ({"api_key_env": "NOT_SET_ANYWHERE"},
-         "api_key_env: the environment variable NOT_SET_ANYWHERE is not set: set it to the API key "
-         "(export, or a mode-600 file)"),
-        ({"api_key_env": "AIza-the-key-itself"},
-         "api_key_env: should be the name of an environment variable, in capitals, never the key "
-         "itself"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_is_refused_with_its_path(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as refused:
-        Perspective.freeze(section(values))
-    assert str(refused.value) == f"run.yaml: classifier.{message}"
-
-
-def test_an_attribute_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InputError, match=r"attributes: 'TOXIC' is none of TOXICITY, SEVERE_"):
-        Perspective.freeze(section({"attributes": ["TOXIC"]}))
 
 
 def test_it_passes_on_what_its_service_complains_of() -> None:

@@ -16,7 +16,7 @@ from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.reply import RejectedRequest, parse_rejection
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import KEY, answers, posts, section
+from tests.pipeline.classifiers.asking import KEY, answers, options_of, posts
 from tests.servers.perspective import Fault, PerspectiveServer, score
 from tests.servers.perspective_answers import PRODUCTION, ServiceError, detect_language
 
@@ -32,7 +32,7 @@ def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
         "max_in_flight": 1,
         **values,
     }
-    return Perspective(Perspective.freeze(section(given_values)), TaskShare())
+    return Perspective(options_of("perspective", given_values), TaskShare())
 
 
 def row(answer: Answer) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import KEY, Scripted, chain, posts, section, verdicts
+from tests.pipeline.classifiers.asking import KEY, Scripted, chain, options_of, posts, verdicts
 from tests.servers import perspective_answers as google
 from tests.servers.http import LoopbackServer, Reply
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer
@@ -24,7 +24,7 @@ TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 
 def classifier(base_url: str, **values: Any) -> Perspective:
     given = {"base_url": base_url, "requests_per_minute": 10**9, **values}
-    return Perspective(Perspective.freeze(section(given)), TaskShare())
+    return Perspective(options_of("perspective", given), TaskShare())
 
 
 def error(code: int, message: str, *details: dict[str, Any]) -> Reply:

@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare, what_decides
 from pipeline.classifiers.perspective.classifier import Perspective
+from pipeline.classifiers.perspective.options import PerspectiveOptions
 from pipeline.classifiers.perspective.reply import InvalidReply, spans
 from pipeline.model import Answer, Column
-from tests.pipeline.classifiers.asking import KEY, posts, section, verdicts
+from tests.pipeline.classifiers.asking import KEY, frozen_options, options_of, posts, verdicts
 from tests.servers.perspective import Fault, PerspectiveServer, score
 
 TEXT = "🦋 You fool! Sorry, I like you.\nNo, I do."  # 41 UTF-16 units
 
 
-def options(**values: Any) -> dict[str, Any]:
+def options(**values: Any) -> PerspectiveOptions:
     given_values = {"requests_per_minute": 10**9, "span_scores": True, **values}
-    return Perspective.freeze(section(given_values))
+    return options_of("perspective", given_values)
 
 
 def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
@@ -61,7 +62,9 @@ def test_without_the_key_none_are_asked_for_and_the_question_stays_what_it_was()
         assert server.last_request is not None
         assert "spanAnnotations" not in json.loads(server.last_request.body)
     assert [column.name for column in asker.columns] == ["prob_toxic", "attributes_not_supported"]
-    plain, asked = ({"type": "perspective", **options(span_scores=on)} for on in (False, True))
+    plain, asked = (
+        frozen_options({"type": "perspective", "span_scores": on}) for on in (False, True)
+    )
     assert "span_scores" not in plain
     assert what_decides(asked) == {**what_decides(plain), "span_scores": True}
 

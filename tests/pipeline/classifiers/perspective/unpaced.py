@@ -1,7 +1,8 @@
 """Perspective without a quota, for tests that are not about one."""
 
-from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.config.section import Section
+
+from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.model import JsonObject
 
 

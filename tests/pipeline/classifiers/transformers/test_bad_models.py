@@ -12,7 +12,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.errors import Cause, InputError, TaskError
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import frozen_options, options_of
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
@@ -35,15 +35,13 @@ def folder(tmp_path: Path) -> Path:
 def refused_here(folder: Path, **keys: Any) -> str:
     """On the login node: the message, without where."""
     with pytest.raises(InputError) as refused:
-        TransformersClassifier.freeze(section({"model": str(folder), **keys}))
+        options_of("transformers", {"model": str(folder), **keys})
     return str(refused.value).replace(str(folder), "FOLDER")
 
 
 def refused_there(folder: Path, **keys: Any) -> str:
     """By the task: the message, without where."""
-    options = TransformersClassifier.freeze(
-        section({"model": str(folder), "dtype": "float32", **keys})
-    )
+    options = options_of("transformers", {"model": str(folder), "dtype": "float32", **keys})
     with pytest.raises(TaskError) as refused:
         TransformersClassifier(options, TaskShare(parallel_tasks=1_000))
     assert refused.value.cause is Cause.REFUSED
@@ -156,90 +154,16 @@ def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(fold
     """save_pretrained leaves them out."""
     edit(folder / "config.json", id2label=None, label2id=None)
     keys = {"model": str(folder), "labels": {"LABEL_1": "prob_toxic"}}
-    assert TransformersClassifier.freeze(section(keys))["labels"] == {"LABEL_1": "prob_toxic"}
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        (
-            {"labels": ["toxic"]},
-            "labels: should map a label of the model to a column, not ['toxic']",
-        ),
-        ({"labels": {"toxic": 1}}, "labels: 'toxic': 1 should be two texts: quote them"),
-        (
-            {"labels": {"toxic": "uri"}},
-            "labels: 'toxic' should map to a lower-case column name of its own, not 'uri'",
-        ),
-        (
-            {"labels": {"toxic": "label"}},
-            "labels: 'toxic' should map to a lower-case column name of its own, not 'label'",
-        ),
-        (
-            {"labels": {"toxic": "response"}},
-            "labels: 'toxic' should map to a lower-case column name of its own, not 'response'",
-        ),
-        (
-            {"labels": {"toxic": "Prob"}},
-            "labels: 'toxic' should map to a lower-case column name of its own, not 'Prob'",
-        ),
-        ({"labels": {"toxic": "p", "threat": "p"}}, "labels: 'p' is the column of two labels"),
-        ({"max_length": 4}, "max_length: should be a whole number, 8 or more, not 4"),
-        (
-            {"dtype": "bf16"},
-            "dtype: should be one of auto, float32, bfloat16, float16, not 'bf16' "
-            "(did you mean 'bfloat16'?)",
-        ),
-        (
-            {"device": "gpu"},
-            "device: should be one of auto, cpu, cuda, not 'gpu' (did you mean 'cuda'?)",
-        ),
-        ({"multi_label": "yes"}, "multi_label: should be true or false, not 'yes'"),
-        (
-            {"max_tokens_per_batch": 0},
-            "max_tokens_per_batch: should be a whole number, 1 or more, not 0",
-        ),
-    ],
-)
-def test_keys_that_cannot_work_are_refused(
-    folder: Path, keys: dict[str, Any], message: str
-) -> None:
-    assert refused_here(folder, **keys) == f"run.yaml: classifier.{message}"
+    assert options_of("transformers", keys).labels == {"LABEL_1": "prob_toxic"}
 
 
 COMMIT = "4d6c22e74ba2fdd26bc4f7238f50766b045a0d94"
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({}, "model: is missing"),
-        (
-            {"model": "unitary/toxic-bert"},
-            "model: there is no folder unitary/toxic-bert; for a model of the hub, "
-            "classifier.revision says which commit",
-        ),
-        (
-            {"model": "unitary/toxic-bert", "revision": "main"},
-            "revision: should be a commit of 40 hex digits, which stays what it is, not 'main' "
-            "(git ls-remote https://huggingface.co/unitary/toxic-bert HEAD tells the newest)",
-        ),
-        (
-            {"model": "/models/toxic-bert", "revision": COMMIT},
-            "model: should be a name on the hub, where a revision is given, not "
-            "'/models/toxic-bert'",
-        ),
-    ],
-)
-def test_a_model_is_a_folder_or_one_commit_on_the_hub(keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as refused:
-        TransformersClassifier.freeze(section(keys))
-    assert str(refused.value) == f"run.yaml: classifier.{message}"
-
-
 def test_a_commit_on_the_hub_is_frozen_without_asking_anybody() -> None:
     keys = {"model": "unitary/toxic-bert", "revision": COMMIT, "labels": {"toxic": "prob_toxic"}}
-    assert TransformersClassifier.freeze(section(keys)) == {
+    assert frozen_options({"type": "transformers", **keys}) == {
+        "type": "transformers",
         "model": "unitary/toxic-bert",
         "revision": COMMIT,
         "labels": {"toxic": "prob_toxic"},

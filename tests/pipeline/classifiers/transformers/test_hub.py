@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifiers import base
 from pipeline.classifiers.transformers.model_folder import BadModel, describe
 from pipeline.run_files import last_words, output
 from tests.pipeline import task_processes
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import frozen_options
 from tests.pipeline.run_builders import make_run, order, posts
 from tests.servers.hub import COMMIT, HubServer
 
@@ -68,7 +67,7 @@ def test_a_model_of_the_hub_labels_and_is_named_with_its_commit(
     tmp_path: Path, folder: Path
 ) -> None:
     of_hub = {"type": "transformers", "model": NAME, "revision": COMMIT}
-    frozen = base.freeze(section(of_hub | {"dtype": "float32"}))
+    frozen = frozen_options(of_hub | {"dtype": "float32"})
     run_dir, run = make_run(tmp_path, posts(5), classifier=frozen)
     with HubServer(NAME, folder) as hub:
         one_thread = replace(order(run_dir), parallel_tasks=1_000)

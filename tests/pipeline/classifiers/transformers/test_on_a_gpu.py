@@ -13,7 +13,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import MOST_TOKENS, TransformersClassifier
 from pipeline.errors import Cause, TaskError
-from tests.pipeline.classifiers.asking import posts, section
+from tests.pipeline.classifiers.asking import options_of, posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
@@ -44,7 +44,7 @@ def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(folder: Path, **keys: Any) -> TransformersClassifier:
-    options = TransformersClassifier.freeze(section({"model": str(folder), **keys}))
+    options = options_of("transformers", {"model": str(folder), **keys})
     return TransformersClassifier(options, TaskShare(parallel_tasks=1_000))
 
 

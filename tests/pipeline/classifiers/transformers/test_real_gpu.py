@@ -13,7 +13,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Post
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import options_of
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
@@ -37,7 +37,7 @@ MIB = 2**20
 
 def made(folder: Path, **keys: Any) -> TransformersClassifier:
     return TransformersClassifier(
-        TransformersClassifier.freeze(section({"model": str(folder), **keys})), TaskShare()
+        options_of("transformers", {"model": str(folder), **keys}), TaskShare()
     )
 
 

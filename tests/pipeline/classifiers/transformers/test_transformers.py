@@ -19,7 +19,7 @@ from pipeline.model import Answer, Column, JsonObject, Post
 from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import work_path
 from tests.pipeline import task_processes
-from tests.pipeline.classifiers.asking import answers, posts, section
+from tests.pipeline.classifiers.asking import answers, frozen_options, options_of, posts
 from tests.pipeline.run_builders import make_run, order
 from tests.pipeline.run_builders import posts as source_posts
 
@@ -61,9 +61,7 @@ def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(folder: Path, **keys: Any) -> TransformersClassifier:
     """On a GPU, where the machine has one; its own choice would be half the precision."""
-    options = TransformersClassifier.freeze(
-        section({"model": str(folder), "dtype": "float32", **keys})
-    )
+    options = options_of("transformers", {"model": str(folder), "dtype": "float32", **keys})
     return TransformersClassifier(options, ONE_THREAD)
 
 
@@ -434,7 +432,7 @@ def test_no_posts_are_no_answers(toxic: Path) -> None:
 
 def options(folder: Path, **keys: Any) -> JsonObject:
     own = {"type": "transformers", "model": str(folder), "dtype": "float32"}
-    return base.freeze(section(own | keys))
+    return frozen_options(own | keys)
 
 
 def test_it_computes_on_the_cores_that_slurm_gave(

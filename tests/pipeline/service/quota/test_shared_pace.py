@@ -8,21 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.classifiers.llm.classifier import Llm
-from pipeline.classifiers.perspective.classifier import Perspective
-from pipeline.config.section import Section
-from pipeline.errors import Cause, InputError, TaskError
+from pipeline.classifiers.base import Classifier, TaskShare, create, what_decides
+from pipeline.classifiers.options import Options
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Post
 from pipeline.service.quota import shared_pace
 from pipeline.service.quota.lease_folder import LeaseFolder
 from pipeline.service.quota.leases import Lease, LeaseTerms
 from pipeline.service.quota.pace import Pace
-from pipeline.service.quota.shared_pace import SharedPace, frozen_quota_options, pace_of
+from pipeline.service.quota.shared_pace import SharedPace, pace_of
+from tests.pipeline.classifiers.asking import frozen_options, options_of
 from tests.servers.openai_stub import OpenAIStub, completion
 from tests.servers.perspective import PerspectiveServer
 
@@ -251,62 +249,28 @@ def test_waiting_ends_when_the_task_ends(folder: LeaseFolder) -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
-def section(tmp_path: Path, values: dict[str, Any]) -> Section:
-    return Section(values, path="classifier", source="run.yaml", folders=(tmp_path,))
-
-
 def test_the_folder_of_the_quota_is_made_absolute_but_not_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert frozen_quota_options(section(tmp_path, {}), 60) == {
-        "requests_per_minute": 60,
-        "quota_folder": f"{tmp_path}/.hpc/quota",
-    }
-    given = section(tmp_path, {"quota_folder": "lab/quota", "requests_per_minute": 6000})
-    assert frozen_quota_options(given, 60) == {
-        "requests_per_minute": 6000,
-        "quota_folder": f"{tmp_path}/lab/quota",
-    }
-    assert frozen_quota_options(section(tmp_path, {}), None) == {"requests_per_minute": None}
+    monkeypatch.setenv("A_KEY", "k")
+    key = {"api_key_env": "A_KEY"}
+    assert options_of("perspective", key).quota_folder == f"{tmp_path}/.hpc/quota"
+    given = options_of("perspective", {**key, "quota_folder": "lab/quota"})
+    assert given.quota_folder == f"{tmp_path}/lab/quota"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_rejected_on_the_login_node(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    given = section(tmp_path, {"quota_folder": str(tmp_path / "file" / "quota")})
-    with pytest.raises(InputError) as refused:
-        frozen_quota_options(given, 60)
-    assert str(refused.value) == (
-        f"run.yaml: classifier.quota_folder: {tmp_path}/file is no folder that you may write to: "
-        "name one that all nodes share"
-    )
-
-
 def test_each_owner_has_a_quota_of_its_own(tmp_path: Path) -> None:
-    options = {"requests_per_minute": 600, "quota_folder": str(tmp_path)}
-
     def folder_of(owner: str) -> Path:
-        pace = pace_of(options, owner)
+        pace = pace_of(600, str(tmp_path), owner=owner)
         assert isinstance(pace, SharedPace)
         return pace.folder.path
 
     assert folder_of("a") == folder_of("a") != folder_of("b")
-    assert type(pace_of({"requests_per_minute": None}, "a")) is Pace
+    assert type(pace_of(None, str(tmp_path), owner="a")) is Pace
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_from_before_there_were_leases_shares_the_quota_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Its options name no folder and may contain half a request."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for per_minute, rounded in ((60.0, 60), (90.5, 90), (0.5, 1)):
-        pace = pace_of({"requests_per_minute": per_minute}, "a")
-        assert isinstance(pace, SharedPace)
-        assert (pace.requests_per_minute, type(pace.requests_per_minute)) == (rounded, int)
-        assert pace.folder.path.parent == tmp_path / ".hpc" / "quota"
 
 
 @pytest.fixture
@@ -314,7 +278,7 @@ def _quick_terms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_pace, "LeaseTerms", lambda: QUICK)
 
 
-def classify_once(classifier: Classifier) -> None:
+def classify_once(classifier: Classifier[Options]) -> None:
     assert len(list(classifier.classify([Post("at://1", "A post.")]))) == 1
 
 
@@ -330,8 +294,8 @@ def test_a_perspective_key_has_one_quota_whatever_server_it_is_used_at(
                 "requests_per_minute": 6000,
                 "quota_folder": str(tmp_path / "quota"),
             }
-            options = Perspective.freeze(section(tmp_path, values))
-            classifier = Perspective(options, TaskShare())
+            frozen = frozen_options({"type": "perspective", **values}, tmp_path)
+            classifier = create(frozen, TaskShare())
             classify_once(classifier)
             classifier.close()
     folder = LeaseFolder(tmp_path / "quota", f"key {KEY}")
@@ -360,7 +324,8 @@ def test_each_server_of_a_language_model_has_a_quota_of_its_own(
                 "requests_per_minute": 6000,
                 "quota_folder": str(tmp_path / "quota"),
             }
-            classifier = Llm(Llm.freeze(section(tmp_path, values)), TaskShare())
+            frozen = frozen_options({"type": "llm", **values}, tmp_path)
+            classifier = create(frozen, TaskShare())
             folder = LeaseFolder(tmp_path / "quota", f"{server.base_url} EMPTY")
             classify_once(classifier)
             assert len(names(folder, ".6000.lease")) == 1
@@ -369,6 +334,7 @@ def test_each_server_of_a_language_model_has_a_quota_of_its_own(
     assert len(list((tmp_path / "quota").iterdir())) == 2
 
 
-@pytest.mark.parametrize("classifier", [Perspective, Llm])
-def test_the_quota_changes_no_label(classifier: type[Classifier]) -> None:
-    assert {"requests_per_minute", "quota_folder"} <= classifier.operational
+def test_the_quota_changes_no_label() -> None:
+    options = {"requests_per_minute": 60, "quota_folder": "/quota"}
+    for kind in ("perspective", "llm"):
+        assert what_decides({"type": kind, **options}) == {"type": kind}

@@ -1,17 +1,16 @@
 """A model server for a test: it does as the test says, and must leave no process behind."""
 
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.classifiers.llm.server import options
 from pipeline.classifiers.llm.server.server import ModelServer
 from pipeline.config.secret import NO_KEY, Secret
-from tests.pipeline.classifiers.asking import section
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.classifiers.llm.server.started_servers import MakeServer
 
@@ -35,14 +34,10 @@ def make_server(tmp_path: Path, folder: Path) -> Iterator[MakeServer]:
     ) -> ModelServer:
         program = started_servers.program(folder, *words)
         program["env"] |= keys.pop("env", {})
-        configured = section(
-            {"server": {**program, "ready_seconds": 60, **keys}, "model": "a/model"}, tmp_path
-        )
-        frozen = json.loads(json.dumps(options.freeze(configured)))
-        thawed = options.thaw({**frozen, "model": "a/model"})
-        assert thawed
+        configured = msgspec.convert({**program, "ready_seconds": 60, **keys}, options.Server)
+        started = options.server_options(configured, model="a/model")
         log = tmp_path / "logs" / "server.log"
-        server = ModelServer(thawed, log=log, secret=key, stopping=stopping or threading.Event())
+        server = ModelServer(started, log=log, secret=key, stopping=stopping or threading.Event())
         servers.append(server)
         return server
 

@@ -39,7 +39,7 @@ def test_placeholders_of_the_command_are_filled_in_and_other_braces_stay(
     make_server: MakeServer, folder: Path
 ) -> None:
     own = ['{"a": {}}', '{"backend":"xgrammar"}', "{{other}}", "${OTHER}"]
-    tuning = ["{model}", "{host}:{port}", *own, "{scratch}/x", 0.9]
+    tuning = ["{model}", "{host}:{port}", *own, "{scratch}/x", "0.9"]
     make_server(tuning=tuning, env={"CACHE": "{scratch}/c"}).address(NEVER)
     (start,) = starts(folder)
     model, address, *braces, scratch, number = start["rest"]

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import freeze
 from pipeline.errors import Cause
 from pipeline.run_files import heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
 from pipeline.worker import crash_journal
 from tests.pipeline import task_processes
-from tests.pipeline.classifiers.asking import section
+from tests.pipeline.classifiers.asking import frozen_options
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.run_builders import SourcePost, make_run, order, posts
 from tests.servers.misbehaving_server import DEADLY, OUT_OF_MEMORY
@@ -31,7 +30,7 @@ def make(
     values = {"type": "llm", "model": "stub", "prompt": "prompt.txt", "labels": LABELS,
               "structured_output": "none", "max_in_flight": 4,
               "server": {**program, **server}}  # fmt: skip
-    options = freeze(section(values, folder))
+    options = frozen_options(values, folder)
     return make_run(folder, rows or posts(40), classifier=options, checkpoint_rows=5)
 
 

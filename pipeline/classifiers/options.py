@@ -1,0 +1,88 @@
+"""What classifiers' options have in common: keys, checks, and their form in a run's manifest."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from msgspec import Meta
+
+from pipeline.config.check import Problems, check_record
+from pipeline.config.keys import Section, Text, Wrong, expects, key
+
+DEFAULT_QUOTA_FOLDER = "~/.hpc/quota"
+
+EnvironmentVariable = Annotated[
+    str,
+    # In capitals, since many an API key is a word of letters, digits and _ too.
+    Meta(pattern=r"^[A-Z_][A-Z0-9_]*$(?!\n)"),
+    expects("the name of an environment variable, in capitals, never the key itself"),
+]
+ApiKeyFile = Annotated[
+    Text | None,
+    key(
+        "File that holds the API key and that only you can read (mode 600).",
+        default="none",
+        omit_default=True,
+    ),
+]
+QuotaFolder = Annotated[
+    Text,
+    key(
+        "Folder through which tasks share the quota: one that all nodes see and, for an API key "
+        "that several people use, one in which all of them may write.",
+        omit_default=True,
+    ),
+]
+
+
+class Options(Section, frozen=True, kw_only=True):
+    """A classifier's options: its keys in the configuration, checked and with files inlined.
+
+    A subclass (`class MyOptions(Options, frozen=True, kw_only=True)`) adds keys of its own.
+    """
+
+    keep_raw: Annotated[
+        bool,
+        key(
+            "Keep each response of the service as it came, one Parquet file per shard in the run's "
+            "`raw/` (`uri`, `label_timestamp`, `response`).",
+            omit_default=True,
+        ),
+    ] = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return what the manifest keeps, the classifier's own keys first."""
+        values = super().to_json()
+        shared = {name: values.pop(name) for name in Options.__struct_fields__ if name in values}
+        return values | shared
+
+    @classmethod
+    def from_manifest(cls, values: Mapping[str, object], *, source: str) -> Self:
+        """Return the options that `to_json` wrote.
+
+        Raises:
+            InputError: another version wrote them; the message names `source` and each key.
+        """
+        problems = Problems()
+        options = check_record(cls, values, source=source, path="classifier", problems=problems)
+        problems.raise_any()
+        assert options
+        return options
+
+
+def without_slash(base_url: str) -> str:
+    """Return an address without a slash at its end.
+
+    Raises:
+        Wrong: it is no address, or holds what a run's folder must not keep.
+    """
+    url = base_url.rstrip("/")
+    if re.search(r"[@?#]", url):
+        raise Wrong(
+            "base_url",
+            "should hold no user, password or ?query, because the run's folder keeps it: an API "
+            "key belongs in api_key_env or api_key_file",
+        )
+    if not re.match(r"https?://[^/\s]", url):
+        raise Wrong("base_url", f"should begin with http:// or https://, not {url!r}")
+    return url

@@ -1,0 +1,37 @@
+"""Read JSON that another process of this program wrote, perhaps another version of it."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import DecodeError, ValidationError
+
+from pipeline.config.check import Problems, check_record
+from pipeline.config.keys import Section
+from pipeline.errors import InputError
+
+T = TypeVar("T", bound=Section)
+
+
+def read_record(path: Path, record: type[T]) -> T:
+    """Return a file's content as a typed value.
+
+    Raises:
+        OSError: the file cannot be read.
+        InputError: it is not JSON, or not such a record; the message names the file and, for each
+            key that is unknown, missing or mistyped, the key.
+    """
+    return parse_record(path.read_bytes(), record, source=str(path))
+
+
+def parse_record(content: bytes, record: type[T], *, source: str) -> T:
+    """Return JSON as a typed value; `source` names it in the InputError that is raised."""
+    try:
+        return msgspec.json.decode(content, type=record)
+    except ValidationError as error:
+        problems = Problems()
+        check_record(record, msgspec.json.decode(content), source=source, problems=problems)
+        problems.raise_any()
+        raise InputError(f"{source} is damaged: {error}") from None
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{source} is damaged: it is not JSON ({error})") from None

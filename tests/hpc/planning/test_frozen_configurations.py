@@ -1,0 +1,72 @@
+"""A configuration is frozen today as it was on 2026-11-29: labels made before and after compare.
+
+recorded.json has, for each configuration, what the manifest of commit 6f9faab kept of it. An entry
+may be added, and none may be changed: equal configurations must have an equal `config_hash`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.executors.slurm.client import Slurm
+from hpc.planning.run_spec import RunSpec, validate
+from hpc.run import run_config
+from pipeline.classifiers import valence
+
+ROOT = Path(__file__).parents[3]
+RECORDED: dict[str, Any] = json.loads((ROOT / "tests/data/frozen/recorded.json").read_text())
+
+
+class NoSlurm(Slurm):
+    """A cluster that allows arrays of any size."""
+
+    def array_size(self) -> int:
+        return 1000
+
+
+@pytest.fixture
+def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the recorded values say of the machine that they were made on; returns its home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
+    monkeypatch.setattr(sys, "executable", "/envs/classify/bin/python")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(valence, "version", lambda package: "3.3.2")
+    return tmp_path
+
+
+def frozen(path: Path) -> RunSpec:
+    return validate(run_config.load(path), NoSlurm())
+
+
+def as_json(values: Mapping[str, object]) -> str:
+    """Return the text of a manifest: the order of the keys and the form of numbers count."""
+    return json.dumps(values, ensure_ascii=False)
+
+
+def test_every_configuration_of_the_project_is_recorded() -> None:
+    shipped = {f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
+    assert shipped <= RECORDED.keys()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_configuration_is_frozen_byte_for_byte_as_before(
+    name: str, recorded_machine: Path
+) -> None:
+    spec, config = frozen(ROOT / name), run_config.load(ROOT / name)
+    now = {
+        "name": config.name,
+        "classifier": spec.classifier,
+        "config_hash": spec.label_spec.hash,
+        "min_text_length": config.backlog.min_text_length,
+        "checkpoint_rows": config.checkpoint.rows,
+        "checkpoint_seconds": config.checkpoint.seconds,
+        "retry": config.retry.to_json(),
+        "cluster": config.cluster.to_json(),
+    }
+    assert as_json(now).replace(str(recorded_machine), "HOME") == as_json(RECORDED[name])
