@@ -1,5 +1,4 @@
-"""The engines that people serve models with, where `.ci/test-engines` has installed them: vLLM for
-CPUs, transformers serve, llama-server."""
+"""Run the engines of `.ci/test-engines`: vLLM for CPUs, transformers serve, llama-server."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ VLLM_ENV = OFFLINE | {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB
 
 
 def program(name: str) -> str:
+    """Return the path of a program of the engines; skip the test if they are not installed."""
     folder = os.environ.get(FOLDER)
     if not folder:
         pytest.skip("needs real engines: bash .ci/test-engines")
@@ -26,7 +26,7 @@ def program(name: str) -> str:
 
 
 def vllm_command(model: Path) -> list[str]:
-    """Without blanks between JSON's signs: random weights would go on with them for ever."""
+    """Return vLLM's command, without blanks in JSON: random weights would never stop writing them."""
     command = [program("python"), "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(model), "--served-model-name", "tiny", "--dtype", "float32"]
     command += ["--host", "127.0.0.1", "--port", "{port}", "--enforce-eager"]
@@ -35,22 +35,23 @@ def vllm_command(model: Path) -> list[str]:
 
 
 def vllm_in_a_task(model: Path) -> dict[str, Any]:
-    """`classifier.server` of one for each task."""
+    """Return `classifier.server` with vLLM for each task."""
     return {"command": vllm_command(model), "env": VLLM_ENV}
 
 
 def vllm(model: Path, *arguments: str) -> RealServer:
+    """Return a vLLM server."""
     return RealServer([*vllm_command(model), *arguments], startup=STARTUP_S, env=VLLM_ENV)
 
 
 def transformers_serve(model: Path) -> RealServer:
-    """It serves whatever model a request names, unless it is told one."""
+    """Return a server of transformers. Without a model it would serve any that a request names."""
     command = [program("transformers"), "serve", str(model), "--host", "127.0.0.1"]
     return RealServer([*command, "--port", "{port}"], startup=STARTUP_S, env=OFFLINE)
 
 
 def llama_server(model: Path) -> RealServer:
-    """llama.cpp's own, of a model file of its own format."""
+    """Return llama.cpp's own server, of a GGUF file."""
     command = [program("llama-server"), "--model", str(model), "--alias", "tiny"]
     command += ["--host", "127.0.0.1", "--port", "{port}", "--ctx-size", "16384", "--parallel", "4"]
     return RealServer([*command, "--threads", "1"], startup=STARTUP_S)

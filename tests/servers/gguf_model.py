@@ -1,7 +1,7 @@
-"""A llama model of half a megabyte with random weights, for a real server without a download.
+"""Write a llama model of half a megabyte with random weights, for a real server without a download.
 
-It says nothing sensible, and that is the use of it: whatever shape its answers have comes from the
-server's grammar and not from the model's goodwill. The seed makes the file the same, byte by byte.
+It says nothing sensible, and that is its use: any structure in its answers comes from the server's
+grammar. The seed makes the file the same, byte by byte.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def write_model(path: Path, *, seed: int = 0) -> Path:
 
 
 def _vocabulary() -> tuple[list[str], list[int]]:
-    """A SentencePiece vocabulary: one token a printable ASCII character, one a byte.
+    """Return a SentencePiece vocabulary: a token for each printable ASCII character and each byte.
 
-    The byte tokens are what lets any text through, emoji and right-to-left too. SentencePiece
+    The byte tokens let any text through, including emoji and right-to-left text. SentencePiece
     writes a space as U+2581.
     """
     special = [("<unk>", gguf.TokenType.UNKNOWN)]

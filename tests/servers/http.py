@@ -1,8 +1,8 @@
-"""What the stand-ins share: an HTTP/1.1 server on loopback that answers from one function.
+"""Serve HTTP/1.1 on loopback from one function, as the base of all stand-ins.
 
-The tests talk to a real socket, so that time-outs, cut connections and keep-alive are the real
-thing and not what a mock believes them to be. Standard library only: the tests of a compute node's
-code must run where nothing but the code's own dependencies is installed.
+The tests talk to a real socket, so that timeouts, cut connections and keep-alive are real. It needs
+only the standard library: the tests of a compute node's code must run where nothing but the code's
+own dependencies is installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Body = dict[str, Any] | list[Any] | str | bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request as it came in; header names are matched whatever their case."""
+    """One request as it came in; the case of header names does not matter."""
 
     method: str
     path: str
@@ -35,10 +35,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One answer; a dict or list is sent as JSON, text and bytes as they are.
+    """One reply; a dict or list is sent as JSON, text and bytes as they are.
 
-    `cut` ends the connection instead of answering: before the first byte, or, where there is a
-    body, after half of it, under a Content-Length that promises all of it.
+    `cut` ends the connection instead of answering: before the first byte, or, if there is a body,
+    after half of it, under a Content-Length that promises all of it.
     """
 
     status: int = 200
@@ -48,7 +48,7 @@ class Reply:
     cut: bool = False
 
     def encoded(self) -> bytes:
-        """The body's bytes. Not ASCII-escaped, so that clients meet real UTF-8."""
+        """Return the body's bytes, not ASCII-escaped, so that clients receive real UTF-8."""
         if isinstance(self.body, bytes):
             return self.body
         if isinstance(self.body, str):
@@ -57,10 +57,10 @@ class Reply:
 
 
 class LoopbackServer:
-    """A server on 127.0.0.1 which answers every request with `respond`.
+    """A server on 127.0.0.1 that answers every request with `respond`.
 
-    Port 0 takes a free one and keeps it, so `stop()` and `start()` are an outage of one address.
-    `respond` runs in one thread a connection, many at once.
+    Port 0 becomes a free port that the server keeps, so `stop()` and `start()` are an outage of one
+    address. `respond` runs in one thread per connection, many at once.
     """
 
     def __init__(self, *, port: int = 0) -> None:
@@ -73,6 +73,7 @@ class LoopbackServer:
         self._server: _Server | None = None
 
     def respond(self, request: Request) -> Reply:
+        """Return the reply to a request."""
         raise NotImplementedError
 
     @property
@@ -92,7 +93,7 @@ class LoopbackServer:
         return self
 
     def stop(self) -> None:
-        """End at once, open connections and delayed answers too; twice does no harm."""
+        """End at once, with open connections and delayed replies. Doing so twice does no harm."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -112,7 +113,7 @@ class LoopbackServer:
             raise RuntimeError("the stand-in itself crashed while answering") from self.crashes[0]
 
     def answer(self, request: Request) -> Reply:
-        """`respond`, after its delay, which ends early when the server is stopped."""
+        """Call `respond`, then wait for its delay, which ends early when the server is stopped."""
         with self.lock:
             self._in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
@@ -152,14 +153,14 @@ class _Server(ThreadingHTTPServer):
                 self._connections.discard(request)
 
     def close_connections(self) -> None:
-        """Wake the threads that wait on a kept-alive connection; each then closes its own."""
+        """Wake the threads that wait on a kept-alive connection; each then closes it."""
         with self.stand_in.lock:
             self._closed = True
             for connection in self._connections:
                 _hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what some tests are about; anything else is our defect."""
+        """Record an error of the stand-in itself; a client that went away is not one."""
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
             self.stand_in.crashes.append(error)
@@ -210,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = _serve  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent: the test says what went wrong, and stderr is the code's under test."""
+        """Write nothing: stderr belongs to the code under test."""
 
 
 def _hang_up(connection: socket.socket) -> None:

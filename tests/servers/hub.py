@@ -1,4 +1,4 @@
-"""A Hugging Face hub of one model at one commit, as far as a download asks it."""
+"""Stand in for the Hugging Face hub: one model at one commit, as far as a download needs it."""
 
 import hashlib
 from pathlib import Path
@@ -9,11 +9,10 @@ COMMIT = "4d6c22e74ba2fdd26bc4f7238f50766b045a0d94"
 
 
 class HubServer(LoopbackServer):
-    """Serves the files of `folder` as model `name`; keeps which were downloaded, and counts
-    the questions.
+    """Serves the files of `folder` as model `name`, and records requests and downloads.
 
-    Another commit and another model are refused with the codes by which the hub's own library
-    tells them apart.
+    Another commit and another model get the codes by which the hub's own library distinguishes
+    them.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -21,18 +20,18 @@ class HubServer(LoopbackServer):
         self.name = name
         self.folder = folder
         self.downloaded: list[str] = []
-        self.asked = 0
+        self.requests = 0
 
     def respond(self, request: Request) -> Reply:
         with self.lock:
-            self.asked += 1
+            self.requests += 1
         tree, files = f"/api/models/{self.name}/tree/", f"/{self.name}/resolve/"
-        for before in (tree, files):
-            if request.path.startswith(before):
-                commit, _, name = request.path.removeprefix(before).partition("/")
+        for prefix in (tree, files):
+            if request.path.startswith(prefix):
+                commit, _, name = request.path.removeprefix(prefix).partition("/")
                 if commit != COMMIT:
                     return Reply(status=404, headers={"X-Error-Code": "RevisionNotFound"})
-                return self._tree() if before == tree else self._file(request, name)
+                return self._tree() if prefix == tree else self._file(request, name)
         return Reply(status=401, headers={"X-Error-Code": "RepoNotFound"})
 
     def _tree(self) -> Reply:

@@ -1,4 +1,4 @@
-"""llama-cpp-python's server: seconds to start, any model file of llama.cpp's."""
+"""Run llama-cpp-python's server, which starts within seconds with any GGUF file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STARTUP_S = 60.0  # 2 to 3 s on an idle machine, most of it imports
 
 
 class LlamaServer(RealServer):
-    """`arguments` are further ones of its command line, such as `"--logits_all", "true"`."""
+    """llama-cpp-python's server, with `arguments` such as `"--logits_all", "true"` if need be."""
 
     def __init__(self, model: Path, *arguments: str, context: int = 4096) -> None:
         self.model = model

@@ -1,6 +1,6 @@
-"""A scriptable OpenAI-compatible server, for the error paths that a real one won't show on demand.
+"""Script an OpenAI-compatible server, for errors that a real one does not show on demand.
 
-What a model does with a prompt is tested on a real server (`llama.py`), never here.
+What a model does with a prompt is tested with a real server (`llama`), never here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Answer = Callable[[dict[str, Any], int], Reply]
 
 
 class OpenAIStub(LoopbackServer):
-    """POST /v1/chat/completions is answered by `answer(request as JSON, its number, from 1)`.
+    """Answers POST /v1/chat/completions with `answer(request as JSON, its number from 1)`.
 
-    Keeps `requests` (how many), `bodies` and `authorizations` (the header, None where absent) in
-    the order of arrival, and `by_status` (0: connection cut). `GET /v1/models` lists `models`; a
-    `key` makes every other one a 401.
+    It records the number of `requests`, their `bodies` and `authorizations` (the header; None
+    without one) in the order of arrival, and counts the replies `by_status` (0: connection cut).
+    `GET /v1/models` lists `models`. With a `key`, any other key gets a 401.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class OpenAIStub(LoopbackServer):
 
     @property
     def base_url(self) -> str:
-        """What a client's configuration calls `base_url`: with /v1, as vLLM prints it."""
+        """Return what a client's configuration calls `base_url`: with /v1, as vLLM prints it."""
         return f"{self.url}/v1"
 
     @property
@@ -69,8 +69,11 @@ class OpenAIStub(LoopbackServer):
 def completion(
     content: str | None, *, finish_reason: str = "stop", usage: Any = None, **choice: Any
 ) -> Reply:
-    """A chat completion that says `content`; `choice` adds fields beside it, such as logprobs.
-    Without `usage` it does not report any, as a server need not."""
+    """Return a chat completion that says `content`.
+
+    `choice` adds fields beside it, such as logprobs. Without `usage` it reports none, as a server
+    may.
+    """
     message = {"role": "assistant", "content": content}
     return Reply(
         body={
@@ -91,7 +94,7 @@ def error(
     *,
     param: str | None = None,
 ) -> dict[str, Any]:
-    """OpenAI's error body, which vLLM and llama.cpp give too."""
+    """Return OpenAI's error body, which vLLM and llama.cpp use too."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -102,54 +105,81 @@ def newer_model(
     keywords: Sequence[str] = (),
     logprobs: bool = True,
 ) -> Answer:
-    """What OpenAI's newer models refuse, in its words, before `answer` sees the request.
+    """Return an `answer` that first rejects what OpenAI's newer models reject, in their words.
 
-    Without `temperature` that field is refused whatever its value, as by o3-mini (chatblade#100),
-    else all but 1, as by gpt-5 (llmcomp#69). `keywords` are those that no strict schema may have.
-    Without `logprobs` they are forbidden, as by o4-mini (deepeval#2184).
+    Args:
+        answer: answers what is not rejected.
+        temperature: whether a temperature of 1 is accepted, as by gpt-5 (llmcomp#69). If not, the
+            field is rejected whatever its value, as by o3-mini (chatblade#100).
+        keywords: the JSON schema keywords that a strict schema may not have.
+        logprobs: whether logprobs are allowed; they are not by o4-mini (deepeval#2184).
     """
 
-    def refused(field: str, message: str, code: str | None) -> Reply:
-        return Reply(status=400, body=error(message, code, param=field))
-
-    def unsupported(field: str, hint: str = "") -> Reply:
-        message = f"Unsupported parameter: '{field}' is not supported with this model.{hint}"
-        return refused(field, message, "unsupported_parameter")
-
     def checked(body: dict[str, Any], nth: int) -> Reply:
-        if "max_tokens" in body:
-            return unsupported("max_tokens", " Use 'max_completion_tokens' instead.")
-        if "temperature" in body and not temperature:
-            return unsupported("temperature")
-        if (given := body.get("temperature", 1)) != 1:
-            message = (
-                f"Unsupported value: 'temperature' does not support {given:g} with this model. "
-                "Only the default (1) value is supported."
-            )
-            return refused("temperature", message, "unsupported_value")
-        if "logprobs" in body and not logprobs:
-            message = "You are not allowed to request logprobs from this model"
-            return Reply(status=403, body=error(message, None))
-        if "structured_outputs" in body:
-            message = "Unknown parameter: 'structured_outputs'."
-            return refused("structured_outputs", message, "unknown_parameter")
-        bound = body.get("response_format", {})
-        if "schema" in bound:
-            message = "Unknown parameter: 'response_format.schema'."
-            return refused("response_format.schema", message, "unknown_parameter")
-        for name, label in _properties(bound).items():
-            for keyword in sorted(label.keys() & set(keywords)):
-                message = (
-                    "Invalid schema for response_format 'labels': In context=('properties', "
-                    f"'{name}'), '{keyword}' is not permitted."
-                )
-                return refused("response_format", message, None)
-        return answer(body, nth)
+        rejections = (
+            _reject_token_limit(body),
+            _reject_temperature(body, allowed=temperature),
+            None if logprobs else _reject_logprobs(body),
+            _reject_other_servers_fields(body),
+            _reject_keywords(body, set(keywords)),
+        )
+        return next(filter(None, rejections), None) or answer(body, nth)
 
     return checked
 
 
-def _properties(response_format: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    schema = response_format.get("json_schema", {}).get("schema", {})
-    found: dict[str, dict[str, Any]] = schema.get("properties", {})
-    return found
+def _rejected(field: str, message: str, code: str | None) -> Reply:
+    return Reply(status=400, body=error(message, code, param=field))
+
+
+def _unsupported(field: str, hint: str = "") -> Reply:
+    message = f"Unsupported parameter: '{field}' is not supported with this model.{hint}"
+    return _rejected(field, message, "unsupported_parameter")
+
+
+def _reject_token_limit(body: dict[str, Any]) -> Reply | None:
+    if "max_tokens" in body:
+        return _unsupported("max_tokens", " Use 'max_completion_tokens' instead.")
+    return None
+
+
+def _reject_temperature(body: dict[str, Any], *, allowed: bool) -> Reply | None:
+    if "temperature" in body and not allowed:
+        return _unsupported("temperature")
+    value = body.get("temperature", 1)
+    if value == 1:
+        return None
+    message = (
+        f"Unsupported value: 'temperature' does not support {value:g} with this model. "
+        "Only the default (1) value is supported."
+    )
+    return _rejected("temperature", message, "unsupported_value")
+
+
+def _reject_logprobs(body: dict[str, Any]) -> Reply | None:
+    if "logprobs" not in body:
+        return None
+    message = "You are not allowed to request logprobs from this model"
+    return Reply(status=403, body=error(message, None))
+
+
+def _reject_other_servers_fields(body: dict[str, Any]) -> Reply | None:
+    if "structured_outputs" in body:
+        message = "Unknown parameter: 'structured_outputs'."
+        return _rejected("structured_outputs", message, "unknown_parameter")
+    if "schema" in body.get("response_format", {}):
+        message = "Unknown parameter: 'response_format.schema'."
+        return _rejected("response_format.schema", message, "unknown_parameter")
+    return None
+
+
+def _reject_keywords(body: dict[str, Any], keywords: set[str]) -> Reply | None:
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    for name, label in schema.get("properties", {}).items():
+        for keyword in sorted(label.keys() & keywords):
+            message = (
+                "Invalid schema for response_format 'labels': In context=('properties', "
+                f"'{name}'), '{keyword}' is not permitted."
+            )
+            return _rejected("response_format", message, None)
+    return None

@@ -1,7 +1,7 @@
-"""A stand-in for the Perspective API: its answers, its refusals, its quota, its failures.
+"""Stand in for the Perspective API: its key, its quota, its counters and its failures.
 
-The real one costs quota, has given out no new keys since February 2026 and ends with that year.
-What it says is in `perspective_answers.py`; this is the service: key, quota, counters, faults.
+The real service has given out no new keys since February 2026 and ends with that year. What it
+says is in `perspective_answers`.
 
     python -m tests.servers.perspective --key K [--port 0] [--quota 60] [--latency 0.1]
 """
@@ -38,11 +38,11 @@ ANALYZE = "/v1alpha1/comments:analyze"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """What happens to one request in place of the service's own answer.
+    """What happens to one request instead of the service's own answer.
 
-    Only what is given changes: `Fault(delay_s=3)` is the right answer, late; `invalid_json` the
-    right answer, half of it; a `status` without a body has Google's error body. `cut_connection`
-    is before the first byte, or half way through `body` where one is given.
+    Only the given fields change it. `Fault(delay_s=3)` is the right answer, but late, and
+    `invalid_json` is half of the right answer. A `status` without a body gets Google's error body.
+    `cut_connection` cuts before the first byte, or half way through `body` if there is one.
     """
 
     status: int | None = None
@@ -56,14 +56,19 @@ class Fault:
 class PerspectiveServer(LoopbackServer):
     """The service behind one key, for one Google project.
 
-    quota: requests a calendar minute, None for no limit. Whatever has a right key and finds room
-    in the minute is counted against it, a 400 or a fault too; a 429 is not.
-    unsupported: (attribute, language) pairs refused beside those which the service lacks itself.
-    faults: asked with (text, how many times this text has been admitted, from 1).
-    clock: seconds since the epoch; a test moves it to the next minute without waiting.
+    It counts the `requests` to the method, the replies `by_status` (0: connection cut), the
+    complete answers with scores (`paid`, `paid_by_text`) and the requests that each minute's quota
+    was spent on (`admitted_by_minute`).
 
-    Counters: `requests` to the method; `by_status` (0: connection cut); `paid` and `paid_by_text`,
-    whole answers with scores; `admitted_by_minute`, what each minute's quota was spent on.
+    Args:
+        key: the only valid key.
+        quota: requests per calendar minute; None for no limit. Every request with a valid key that
+            finds room in the minute counts, even if it gets a 400 or a fault; a 429 does not.
+        latency_s: how long an answer takes.
+        faults: called with the text and how often it has been admitted, from 1.
+        unsupported: (attribute, language) pairs to reject beside those that the service itself
+            does not support.
+        clock: returns seconds since 1970; a test moves it to the next minute without waiting.
     """
 
     def __init__(
@@ -75,9 +80,8 @@ class PerspectiveServer(LoopbackServer):
         faults: Callable[[str, int], Fault | None] | None = None,
         unsupported: Iterable[tuple[str, str]] = (),
         clock: Callable[[], float] = time.time,
-        port: int = 0,
     ) -> None:
-        super().__init__(port=port)
+        super().__init__()
         self.key, self.quota, self.latency_s = key, quota, latency_s
         self.faults, self.unsupported, self.clock = faults, frozenset(unsupported), clock
         self.requests = self.paid = 0
@@ -88,7 +92,7 @@ class PerspectiveServer(LoopbackServer):
         self._seen: Counter[str] = Counter()
 
     def stats(self) -> dict[str, Any]:
-        """The counters at one moment, as `GET /_stats` gives them."""
+        """Return the counters at one moment, as `GET /_stats` does."""
         with self.lock:
             names = ("requests", "paid", "peak_in_flight", "by_status", "admitted_by_minute")
             counts = {name: getattr(self, name) for name in names}
@@ -105,8 +109,8 @@ class PerspectiveServer(LoopbackServer):
         try:
             self._admit(request)
             reply, text = self._serve(request)
-        except ServiceError as refusal:
-            reply = refusal.reply
+        except ServiceError as rejection:
+            reply = rejection.reply
         with self.lock:
             self.requests += 1
             self.last_request = request
@@ -117,7 +121,7 @@ class PerspectiveServer(LoopbackServer):
         return reply
 
     def _admit(self, request: Request) -> None:
-        """Key, then quota: both are checked before the service itself sees anything."""
+        """Check the key, then the quota, before the service itself sees anything."""
         key = request.headers.get("X-Goog-Api-Key") or request.query.get("key")
         if not key:
             raise key_missing()
@@ -130,7 +134,7 @@ class PerspectiveServer(LoopbackServer):
             self.admitted_by_minute[minute] += 1
 
     def _serve(self, request: Request) -> tuple[Reply, str | None]:
-        """The answer, and the text where that answer is worth its price."""
+        """Return the answer, and the text if that answer has scores."""
         text = _text(request.body)
         with self.lock:
             self._seen[text] += 1
@@ -147,8 +151,8 @@ class PerspectiveServer(LoopbackServer):
             try:
                 reply = Reply(body=analyze(request.body, self.unsupported))
                 paid = text
-            except ServiceError as refusal:
-                reply = refusal.reply
+            except ServiceError as rejection:
+                reply = rejection.reply
         if fault.invalid_json:
             whole = reply.encoded()
             reply, paid = replace(reply, body=whole[: len(whole) // 2]), None
@@ -157,7 +161,7 @@ class PerspectiveServer(LoopbackServer):
 
 
 def _text(raw: bytes) -> str:
-    """The text a fault is chosen by; "" where the body has none."""
+    """Return the text by which a fault is chosen; "" if the body has none."""
     try:
         return str(json.loads(raw)["comment"]["text"])
     except (ValueError, TypeError, KeyError):
@@ -180,9 +184,9 @@ def main(argv: list[str] | None = None) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    with PerspectiveServer(
-        key=options.key, quota=options.quota, latency_s=options.latency, port=options.port
-    ) as server:
+    stand_in = PerspectiveServer(key=options.key, quota=options.quota, latency_s=options.latency)
+    stand_in.port = options.port
+    with stand_in as server:
         if options.port_file:
             unfinished = options.port_file.with_name(options.port_file.name + ".tmp")
             unfinished.write_text(f"{server.port}\n")

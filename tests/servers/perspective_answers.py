@@ -1,4 +1,4 @@
-"""What the Perspective API answers to one request body: pure functions, no socket, no quota.
+"""Answer one request body as the Perspective API does: pure functions, no socket, no quota.
 
 The bodies follow what the service's clients have reported: conversationai/perspectiveapi
 `2-api/limits.md`, mlcommons/modelgauge#169 (429), vivet/GoogleApi#375 (wrong key).
@@ -41,7 +41,7 @@ STATUS_NAMES = {
 
 
 class ServiceError(Exception):
-    """An error answer of the service: its HTTP status and its JSON."""
+    """An error reply of the service: its HTTP status and its JSON."""
 
     def __init__(self, code: int, message: str, *details: dict[str, Any]) -> None:
         super().__init__(message)
@@ -53,70 +53,108 @@ class ServiceError(Exception):
 
 
 def score(text: str, attribute: str) -> float:
-    """The score in [0, 1) given here: any text's differs from any other's, so a mix-up shows.
+    """Return a score in [0, 1) that differs for every text, so that a mix-up shows.
 
-    The same text always has the same: duplicates and retries can be compared bit by bit.
+    It is always the same for the same text, so that duplicates and retries can be compared.
     """
     digest = hashlib.sha256(f"{attribute}\0{text}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def spans(text: str, attribute: str) -> list[tuple[int, int, float]]:
-    """One (begin, end, score) a sentence, which is as finely as the service looks (2-api/methods.md
-    there): UTF-16 code units, `end` exclusive (SpanScore in the service's own schema)."""
+    """Return (begin, end, score) for each sentence.
+
+    The service looks no finer than that (2-api/methods.md there). Offsets are UTF-16 code units,
+    `end` exclusive (SpanScore in the service's own schema).
+    """
 
     def units(upto: int) -> int:
         return len(text[:upto].encode("utf-16-le")) // 2
 
     sentences = re.finditer(r"\S.*?(?:(?<=[.!?])(?=\s)|$)", text, re.MULTILINE)
-    return [(units(one.start()), units(one.end()), score(one[0], attribute)) for one in sentences]
+    return [
+        (units(match.start()), units(match.end()), score(match[0], attribute))
+        for match in sentences
+    ]
 
 
 def detect_language(text: str) -> str:
-    """A wrong one, as the service does to short English posts (atom/biohazard-alert#11, #20)."""
+    """Return a wrong language, as the service does for short posts (biohazard-alert#11, #20)."""
     return ("it", "th", "om")[int(score(text, "language") * 3)]
 
 
 def analyze(raw: bytes, unsupported: frozenset[tuple[str, str]]) -> dict[str, Any]:
-    """The service's answer to one request body; a `ServiceError` where it gives none."""
+    """Return the service's answer to one request body.
+
+    Args:
+        raw: the request body.
+        unsupported: (attribute, language) pairs to reject.
+
+    Raises:
+        ServiceError: the service rejects the request.
+    """
     request = _parsed(raw)
     text, names = request["comment"]["text"], list(request["requestedAttributes"])
+    _check_text(text)
+    for name in names:
+        if name not in ATTRIBUTES:
+            raise _comment_error("INVALID_REQUEST", f"Unknown requested attribute: {name}")
+    languages = request.get("languages")
+    if not languages and not any(map(str.isalpha, text)):
+        raise _comment_error("LANGUAGE_DETECTION_FAILED", "Unable to detect language")
+    detected = detect_language(text)
+    _check_languages(names, languages, detected, unsupported)
+    answer: dict[str, Any] = {
+        # A map, not in the order of the request: clients that read it by position fail.
+        "attributeScores": {
+            name: _attribute_scores(text, name, spans_too=bool(request.get("spanAnnotations")))
+            for name in sorted(names, reverse=True)
+        },
+        "languages": languages,
+        "detectedLanguages": [detected],
+    }
+    return answer | {key: request[key] for key in ("clientToken",) if key in request}
+
+
+def _check_text(text: str) -> None:
     if not text.strip():
         raise _comment_error("COMMENT_EMPTY", "Comment must be non-empty.")
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise _comment_error("COMMENT_TOO_LONG", "Comment text too long.")
-    for name in names:
-        if name not in ATTRIBUTES:
-            raise _comment_error("INVALID_REQUEST", f"Unknown requested attribute: {name}")
-    detected, languages = detect_language(text), request.get("languages")
-    if not languages and not any(map(str.isalpha, text)):
-        raise _comment_error("LANGUAGE_DETECTION_FAILED", "Unable to detect language")
+
+
+def _check_languages(
+    names: list[str],
+    languages: list[str] | None,
+    detected: str,
+    unsupported: frozenset[tuple[str, str]],
+) -> None:
     for name in names:
         for language in languages or [detected]:
             known = language in (LANGUAGES if name in PRODUCTION else {"en"})
-            # A detected language never does: a client has to send its own, always.
+            # A detected language is never supported: a client must always send its own.
             if not languages or not known or (name, language) in unsupported:
-                asked = ", ".join(languages or [detected])
+                requested = ", ".join(languages or [detected])
                 raise _comment_error(
                     "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
-                    f"Attribute {name} does not support request languages: {asked}",
+                    f"Attribute {name} does not support request languages: {requested}",
                     languageNotSupportedByAttributeError={
                         "detectedLanguages": [detected],
                         "attribute": name,
                     },
                 )
-    answer: dict[str, Any] = {"attributeScores": {}}
-    # Not in the order asked: attributeScores is a map, and clients that read it by position fail.
-    for name in sorted(names, reverse=True):
-        value = {"value": score(text, name), "type": "PROBABILITY"}
-        answer["attributeScores"][name] = {"summaryScore": value}
-        if request.get("spanAnnotations"):
-            answer["attributeScores"][name]["spanScores"] = [
-                {"begin": begin, "end": end, "score": {"value": value, "type": "PROBABILITY"}}
-                for begin, end, value in spans(text, name)
-            ]
-    answer |= {"languages": languages, "detectedLanguages": [detected]}
-    return answer | {key: request[key] for key in ("clientToken",) if key in request}
+
+
+def _attribute_scores(text: str, attribute: str, *, spans_too: bool) -> dict[str, Any]:
+    scores: dict[str, Any] = {
+        "summaryScore": {"value": score(text, attribute), "type": "PROBABILITY"}
+    }
+    if spans_too:
+        scores["spanScores"] = [
+            {"begin": begin, "end": end, "score": {"value": value, "type": "PROBABILITY"}}
+            for begin, end, value in spans(text, attribute)
+        ]
+    return scores
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
@@ -145,7 +183,7 @@ def _comment_error(kind: str, message: str, **more: Any) -> ServiceError:
 
 
 def key_missing() -> ServiceError:
-    """No key at all: 403, where a wrong one is 400."""
+    """Return the error for a request without a key: 403, where a wrong key gets 400."""
     return ServiceError(
         403,
         "Method doesn't allow unregistered callers (callers without established identity). "
@@ -154,12 +192,13 @@ def key_missing() -> ServiceError:
 
 
 def key_invalid() -> ServiceError:
+    """Return the error for a wrong key."""
     message = "API key not valid. Please pass a valid API key."
     return ServiceError(400, message, _error_info("API_KEY_INVALID", {}))
 
 
 def service_disabled() -> ServiceError:
-    """Not enabled for the key's project, as when Google has taken a service away."""
+    """Return the error for a project without the service, as after Google has ended it."""
     return ServiceError(
         403,
         "Perspective Comment Analyzer API has not been used in project 123456789012 before or it "
@@ -170,7 +209,7 @@ def service_disabled() -> ServiceError:
 
 
 def quota_exceeded(quota: int) -> ServiceError:
-    """Nothing in it says when to come back; the quota is the next calendar minute's."""
+    """Return the error for a spent quota, which does not say that each minute has a new one."""
     limit = {
         "quota_limit_value": str(quota),
         "quota_limit": "AnalyzeRequestsPerMinutePerProject",

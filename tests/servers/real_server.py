@@ -1,4 +1,4 @@
-"""Real OpenAI-compatible servers that need no GPU, each a process of its own."""
+"""Run real OpenAI-compatible servers that need no GPU, each as a process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PORT_ATTEMPTS = 3
 
 
 class RealServer:
-    """`command`, whose `{port}` is a free port of 127.0.0.1, from `start()` to `stop()`.
+    """Runs `command` from `start()` to `stop()`; `{port}` in it is a free port of 127.0.0.1.
 
-    `startup`: how many seconds it may take until it is ready.
+    `startup` is how many seconds it may take until it is ready.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class RealServer:
 
     @property
     def base_url(self) -> str:
-        """What a client's configuration calls `base_url`: with /v1."""
+        """Return what a client's configuration calls `base_url`: with /v1."""
         return f"{self.url}/v1"
 
     def start(self) -> Self:
-        """Return once it serves its model; the error of a failed start ends with its log."""
+        """Return when it serves its model. The error of a failed start ends with its log."""
         for attempt in range(1, PORT_ATTEMPTS + 1):
             try:
                 self._launch()
@@ -58,7 +58,7 @@ class RealServer:
         raise AssertionError("unreachable")
 
     def stop(self) -> None:
-        """End this server's process and no other; twice does no harm."""
+        """End the server's process. Doing so twice does no harm."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -80,7 +80,7 @@ class RealServer:
         self.stop()
 
     def log(self, last_bytes: int = 3000) -> str:
-        """The end of what the server has printed so far."""
+        """Return the end of what the server has printed so far."""
         if self._log is None:
             return ""
         # By its name: a position shared with the server's own writing would move under it.
@@ -89,7 +89,7 @@ class RealServer:
     def _launch(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self._log = tempfile.NamedTemporaryFile(prefix="engine-", suffix=".log")  # noqa: SIM115
+        self._log = tempfile.NamedTemporaryFile(prefix="server-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
             [word.replace("{port}", str(self.port)) for word in self.command],
             env=os.environ | self.env,
@@ -103,7 +103,7 @@ class RealServer:
         deadline = time.monotonic() + self.startup
         while time.monotonic() < deadline:
             try:
-                # The wait between two questions, which ends at once if the process does.
+                # Waits between two requests; ends at once if the process does.
                 code = self._process.wait(timeout=0.05)
             except subprocess.TimeoutExpired:
                 if self._answers():
@@ -113,7 +113,7 @@ class RealServer:
         raise self._failure(f"does not answer after {self.startup:g} s")
 
     def _answers(self) -> bool:
-        """llama-cpp-python has no /health; transformers serve lists no models without a cache."""
+        """Ask both pages: llama-cpp-python has no /health, transformers serve may have no models."""
         try:
             for path in ("/health", "/v1/models"):
                 if requests.get(self.url + path, timeout=2).status_code == 200:
@@ -122,7 +122,7 @@ class RealServer:
             pass
         return False
 
-    def _failure(self, what: str) -> RuntimeError:
+    def _failure(self, event: str) -> RuntimeError:
         log = self.log()
         self.stop()
-        return RuntimeError(f"{' '.join(self.command)} {what}; its log ends with:\n{log}")
+        return RuntimeError(f"{' '.join(self.command)} {event}; its log ends with:\n{log}")

@@ -1,4 +1,4 @@
-"""What the real server does and does not do: the facts which the LLM classifier is built on."""
+"""What llama-cpp-python's server does and does not do: facts that the LLM classifier relies on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(server: LlamaServer, content: str, **more: Any) -> requests.Response:
 
 
 @pytest.mark.parametrize("post", POSTS)
-def test_json_object_with_a_schema_binds_even_a_random_model(
+def test_json_object_with_a_schema_constrains_even_a_random_model(
     server: LlamaServer, post: str
 ) -> None:
     response = ask(server, post, response_format={"type": "json_object", "schema": SCHEMA})
@@ -57,19 +57,19 @@ def test_json_object_with_a_schema_binds_even_a_random_model(
     assert answer["ideology"] in LABELS
 
 
-def test_without_a_schema_it_talks_nonsense(server: LlamaServer) -> None:
+def test_without_a_schema_the_model_writes_no_json(server: LlamaServer) -> None:
     content = ask(server, "Vote!").json()["choices"][0]["message"]["content"]
     with pytest.raises(json.JSONDecodeError):
         json.loads(content)
 
 
-def test_json_schema_is_a_500_here_though_it_is_valid(server: LlamaServer) -> None:
+def test_a_valid_json_schema_request_gets_a_500(server: LlamaServer) -> None:
     schema = {"name": "labels", "schema": SCHEMA}
     response = ask(server, "x", response_format={"type": "json_schema", "json_schema": schema})
     assert response.status_code == 500
 
 
-def test_too_long_a_prompt_is_a_400_with_a_code(server: LlamaServer) -> None:
+def test_a_prompt_that_is_too_long_gets_a_400_with_a_code(server: LlamaServer) -> None:
     response = ask(server, "word " * 2000)
     assert (response.status_code, response.json()["error"]["code"]) == (
         400,
@@ -77,11 +77,11 @@ def test_too_long_a_prompt_is_a_400_with_a_code(server: LlamaServer) -> None:
     )
 
 
-def test_there_is_no_health_page(server: LlamaServer) -> None:
+def test_the_server_has_no_health_page(server: LlamaServer) -> None:
     assert requests.get(f"{server.url}/health", timeout=10).status_code == 404
 
 
-def test_the_model_is_the_same_byte_by_byte(tmp_path: Path) -> None:
+def test_the_model_file_is_always_the_same(tmp_path: Path) -> None:
     first, second = write_model(tmp_path / "a.gguf"), write_model(tmp_path / "b.gguf")
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size < 1_000_000

@@ -1,4 +1,4 @@
-"""The stand-in has to be wrong just where the service is, or the client's tests prove nothing."""
+"""The stand-in fails where the real service does, or else the client's tests prove nothing."""
 
 from __future__ import annotations
 
@@ -44,14 +44,16 @@ def ask(
 
 
 def error(response: requests.Response) -> dict[str, Any]:
-    found: dict[str, Any] = response.json()["error"]
-    assert found["code"] == response.status_code
-    return found
+    body: dict[str, Any] = response.json()["error"]
+    assert body["code"] == response.status_code
+    return body
 
 
-def test_scores_come_by_name_and_not_in_the_order_asked(server: PerspectiveServer) -> None:
-    asked: dict[str, Any] = {"RESPECT_EXPERIMENTAL": {}, "TOXICITY": {}}
-    response = ask(server, "Grüße 🦋", requestedAttributes=asked, clientToken="at://x/y")
+def test_scores_have_names_and_are_not_in_the_order_of_the_request(
+    server: PerspectiveServer,
+) -> None:
+    attributes: dict[str, Any] = {"RESPECT_EXPERIMENTAL": {}, "TOXICITY": {}}
+    response = ask(server, "Grüße 🦋", requestedAttributes=attributes, clientToken="at://x/y")
 
     def summary(attribute: str) -> dict[str, Any]:
         value = {"value": score("Grüße 🦋", attribute), "type": "PROBABILITY"}
@@ -67,7 +69,7 @@ def test_scores_come_by_name_and_not_in_the_order_asked(server: PerspectiveServe
     assert list(answer["attributeScores"]) == ["TOXICITY", "RESPECT_EXPERIMENTAL"]
 
 
-def test_spans_come_only_when_asked_for_one_a_sentence_in_utf_16_units(
+def test_spans_are_given_on_request_one_per_sentence_in_utf_16_units(
     server: PerspectiveServer,
 ) -> None:
     scores = ask(server, "🦋 Hi. You?\nThere", spanAnnotations=True).json()["attributeScores"]
@@ -86,7 +88,7 @@ def test_spans_come_only_when_asked_for_one_a_sentence_in_utf_16_units(
     assert "spanScores" not in ask(server, "Hi").json()["attributeScores"]["TOXICITY"]
 
 
-def test_a_score_depends_on_text_and_attribute_and_stays_the_same_for_ever() -> None:
+def test_a_score_depends_only_on_text_and_attribute() -> None:
     assert score("Hello", "TOXICITY") == 0.8566392944553822
     values = {score(text, name) for text in "ab" for name in ("TOXICITY", "INSULT")}
     assert len(values) == 4
@@ -122,7 +124,7 @@ def test_a_missing_key_is_403_and_a_wrong_one_400(server: PerspectiveServer) -> 
         ({"requestedAttributes": {}}, "NO_REQUESTED_ATTRIBUTES", "Missing requested_attributes"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_by_an_error_type(
+def test_a_request_that_cannot_be_scored_is_rejected_with_an_error_type(
     server: PerspectiveServer, changes: dict[str, Any], kind: str, message: str
 ) -> None:
     assert error(ask(server, **changes)) == {
@@ -150,24 +152,24 @@ def test_one_attribute_without_the_language_fails_the_whole_request(
     }
 
 
-def test_a_pair_of_attribute_and_language_can_be_taken_away() -> None:
+def test_a_test_can_make_an_attribute_unsupported_in_a_language() -> None:
     with PerspectiveServer(key="K", unsupported=[("TOXICITY", "en")]) as server:
         message = "Attribute TOXICITY does not support request languages: en"
         assert error(ask(server))["message"] == message
 
 
-def test_the_quota_is_the_calendar_minutes_and_a_429_names_no_time_to_come_back() -> None:
+def test_the_quota_is_per_calendar_minute_and_a_429_does_not_say_when_to_retry() -> None:
     now = 119.0
     with PerspectiveServer(key="K", quota=2, clock=lambda: now) as server:
         first = [ask(server).status_code, ask(server, " ").status_code]
-        refused = ask(server)
+        rejected = ask(server)
         now = 120.0
         after = ask(server)
 
-    assert (first, refused.status_code, after.status_code) == ([200, 400], 429, 200)
-    assert "Retry-After" not in refused.headers
-    info = error(refused)["details"][0]
-    assert (error(refused)["status"], info["reason"]) == (
+    assert (first, rejected.status_code, after.status_code) == ([200, 400], 429, 200)
+    assert "Retry-After" not in rejected.headers
+    info = error(rejected)["details"][0]
+    assert (error(rejected)["status"], info["reason"]) == (
         "RESOURCE_EXHAUSTED",
         "RATE_LIMIT_EXCEEDED",
     )
@@ -191,7 +193,7 @@ def test_a_quota_is_exact_under_many_connections_at_once() -> None:
         assert requests.get(f"{server.url}/_stats", timeout=10).json() == server.stats()
 
 
-def test_faults_are_chosen_by_the_text_and_by_how_often_it_came() -> None:
+def test_a_fault_depends_on_the_text_and_how_often_it_came() -> None:
     def faults(text: str, nth: int) -> Fault | None:
         return {
             ("busy", 1): Fault(status=503, headers={"Retry-After": "1"}),
@@ -216,7 +218,7 @@ def test_faults_are_chosen_by_the_text_and_by_how_often_it_came() -> None:
         assert server.paid_by_text == {"ended": 1, "cut": 1}
 
 
-def test_stopping_ends_a_late_answer_and_starting_again_keeps_the_address() -> None:
+def test_a_stop_ends_a_late_answer_and_a_restart_keeps_the_address() -> None:
     arrived = threading.Event()
 
     def faults(_: str, nth: int) -> Fault | None:
@@ -246,7 +248,7 @@ def test_a_defect_of_the_stand_in_fails_the_test_and_not_the_client(
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_other_processes_reach_it_by_its_command(tmp_path: Path) -> None:
+def test_the_stand_in_can_run_as_a_process(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     command = [sys.executable, "-m", "tests.servers.perspective", "--key", "K", "--quota", "1"]
     process = subprocess.Popen(

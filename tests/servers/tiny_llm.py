@@ -1,7 +1,7 @@
-"""A Llama with random weights in Hugging Face's format, which vLLM, SGLang and transformers serve.
+"""Write a Llama with random weights in Hugging Face's format, for vLLM, SGLang and transformers.
 
-Like the one of `gguf_model`, it says nothing sensible: any order in its answers is the grammar's.
-One token a byte, so that every text goes in and every label is said letter by letter.
+Like the model of `gguf_model`, it says nothing sensible: any structure in its answers comes from
+the grammar. Each byte is a token, so every text can be read and every label is spelled out.
 """
 
 from __future__ import annotations

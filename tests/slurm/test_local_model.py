@@ -37,7 +37,7 @@ def worker(run_dir: pathlib.Path) -> int | None:
 
 
 def test_a_killed_task_goes_on_from_its_parts_and_no_post_is_lost(bench: Bench) -> None:
-    folder = tiny_model.save(bench.folder / "model", hidden=256, layers=4)
+    folder = tiny_model.save(bench.folder / "model", size=(256, 4))
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", POSTS),
         sharding={"shards": 1},

@@ -89,9 +89,9 @@ def test_what_a_model_consists_of_is_downloaded_once_and_no_program_with_it(
         assert what == "fetched"
         assert sorted(path.name for path in Path(where).iterdir()) == MODEL
         assert sorted(hub.downloaded) == MODEL
-        asked = hub.asked
+        asked = hub.requests
         assert fetched(hub, home) == ("fetched", where)
-        assert hub.asked == asked
+        assert hub.requests == asked
 
 
 def test_a_cache_that_is_not_whole_is_completed(tmp_path: Path, folder: Path) -> None:

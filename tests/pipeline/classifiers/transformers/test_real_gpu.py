@@ -98,7 +98,7 @@ def test_its_own_choice_is_half_the_precision(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_its_memory_lacks_room_for_is_halved(tmp_path: Path) -> None:
-    folder = tiny_model.save(tmp_path, hidden=256)
+    folder = tiny_model.save(tmp_path, size=(256, 2))
     asked = posts(8_000)
     classifier = made(folder, dtype="float32", max_tokens_per_batch=2**20)
     with little_memory():
@@ -109,7 +109,7 @@ def test_a_batch_that_its_memory_lacks_room_for_is_halved(tmp_path: Path) -> Non
 
 
 def test_one_post_that_its_memory_lacks_room_for_ends_the_task(tmp_path: Path) -> None:
-    folder = tiny_model.save(tmp_path, hidden=512, positions=8_192)
+    folder = tiny_model.save(tmp_path, size=(512, 2), positions=8_192)
     classifier = made(folder, dtype="float32")
     with little_memory(), pytest.raises(TaskError) as ended:
         list(classifier.classify([Post("at://0", "what " * 8_000)]))

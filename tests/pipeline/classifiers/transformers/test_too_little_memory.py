@@ -209,7 +209,9 @@ loading.self_test = then_limited
 def test_a_task_whose_memory_is_limited_labels_its_shard_in_smaller_batches(tmp_path: Path) -> None:
     """What is large in this model is so large that nothing small ever lacks memory: 64 KiB a token,
     twice, of which 24,000 tokens are too much, and 6,000 are not."""
-    folder = tiny_model.save(tmp_path / "model", positions=512, layers=1, intermediate_size=16_384)
+    folder = tiny_model.save(
+        tmp_path / "model", positions=512, size=(32, 1), intermediate_size=16_384
+    )
     rows = [row._replace(text=f"a fine {row.text} " * 60) for row in source_posts(60)]
     run_dir, run = make_run(
         tmp_path, rows, classifier=options(folder, device="cpu", max_tokens_per_batch=10**6)

@@ -1,6 +1,6 @@
-"""Sequence classifiers with random weights, saved by transformers itself: real files, in a moment.
+"""Save sequence classifiers with random weights: real files of transformers, made in a moment.
 
-Nothing here was trained or downloaded: the vocabulary is letters and some words of our own.
+Nothing here was trained or downloaded. The vocabulary is letters and a few words.
 """
 
 import string
@@ -22,7 +22,7 @@ MULTI, SINGLE = "multi_label_classification", "single_label_classification"
 
 
 def tokenizer(*, positions: int, words: Sequence[str] = VOCABULARY, **options: Any) -> Any:
-    """WordPiece; with 0 positions it does not say how many tokens its model can take."""
+    """Return a WordPiece tokenizer; with 0 positions it does not say what its model can read."""
     vocabulary = {word: number for number, word in enumerate(words)}
     backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.Lowercase()
@@ -45,13 +45,16 @@ def model(
     labels: Sequence[str] = TOXIC,
     problem_type: str | None = MULTI,
     positions: int = 64,
-    hidden: int = 32,
-    layers: int = 2,
+    size: tuple[int, int] = (32, 2),
     seed: int = 1,
     **config: Any,
 ) -> Any:
-    """Weights so large that posts differ in their probabilities."""
+    """Return a model whose weights are so large that posts differ in their probabilities.
+
+    `size` is the width of its layers and their number.
+    """
     torch.manual_seed(seed)
+    hidden, layers = size
     sizes: dict[str, Any] = {
         "bert": {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": 4,
                  "intermediate_size": 4 * hidden},
@@ -60,7 +63,7 @@ def model(
         "distilbert": {"dim": hidden, "n_layers": layers, "n_heads": 4, "hidden_dim": 4 * hidden},
         "gpt2": {"n_embd": hidden, "n_layer": layers, "n_head": 4},
     }[kind]  # fmt: skip
-    chosen = AutoConfig.for_model(
+    configuration = AutoConfig.for_model(
         kind,
         **{
             "vocab_size": len(VOCABULARY),
@@ -74,11 +77,11 @@ def model(
         | sizes
         | config,
     )
-    return AutoModelForSequenceClassification.from_config(chosen).eval()
+    return AutoModelForSequenceClassification.from_config(configuration).eval()
 
 
 def save(folder: Path, *, positions: int = 64, **options: Any) -> Path:
-    """A model (`model`'s options) and its tokenizer in a folder of their own."""
+    """Save a model (with the options of `model`) and its tokenizer, and return the folder."""
     # RoBERTa's first positions, up to its padding token's number (0 here), are never a token's.
     offset = 1 if options.get("kind") == "roberta" else 0
     model(positions=positions + offset, **options).save_pretrained(folder)
@@ -87,14 +90,16 @@ def save(folder: Path, *, positions: int = 64, **options: Any) -> Path:
 
 
 def plain(folder: Path, texts: Sequence[str], *, softmax: bool = False) -> list[list[float]]:
-    """Probabilities as transformers' documentation computes them: one text at a time, float32."""
+    """Return probabilities as the documentation of transformers computes them, text by text."""
     reader = PreTrainedTokenizerFast.from_pretrained(folder)
-    judge = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    found = []
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32
+    ).eval()
+    probabilities = []
     for text in texts:
         inputs = reader(text, truncation=True, return_tensors="pt")
         inputs.pop("token_type_ids", None)
         with torch.inference_mode():
-            logits = judge(**inputs).logits[0]
-        found.append((logits.softmax(0) if softmax else logits.sigmoid()).tolist())
-    return found
+            logits = classifier(**inputs).logits[0]
+        probabilities.append((logits.softmax(0) if softmax else logits.sigmoid()).tolist())
+    return probabilities
