@@ -26,7 +26,7 @@ def program(name: str) -> str:
 
 
 def vllm_command(model: Path) -> list[str]:
-    """Return vLLM's command, without blanks in JSON: random weights would never stop writing them."""
+    """Return its command. JSON has no blanks: random weights would never stop writing them."""
     command = [program("python"), "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(model), "--served-model-name", "tiny", "--dtype", "float32"]
     command += ["--host", "127.0.0.1", "--port", "{port}", "--enforce-eager"]

@@ -113,7 +113,7 @@ class RealServer:
         raise self._failure(f"does not answer after {self.startup:g} s")
 
     def _answers(self) -> bool:
-        """Ask both pages: llama-cpp-python has no /health, transformers serve may have no models."""
+        """Ask both pages: llama-cpp-python has no /health, transformers may list no models."""
         try:
             for path in ("/health", "/v1/models"):
                 if requests.get(self.url + path, timeout=2).status_code == 200:
