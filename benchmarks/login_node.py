@@ -41,11 +41,10 @@ PLAN = """
 import sys
 from pathlib import Path
 from hpc.planning.create_run import create_run
-from hpc.executors.slurm.client import Slurm
 from hpc.planning.run_spec import Selection, validate
 from pipeline.config import run_config
 config = run_config.load(Path(sys.argv[1]))
-create_run(validate(config, Slurm()), Selection(), (Path.cwd(),), "")
+create_run(validate(config), Selection(), (Path.cwd(),), "")
 """
 
 

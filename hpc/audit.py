@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hpc import cli
-from hpc.reconcile import run_status
+from hpc.executors.factory import executor_of
+from hpc.reconcile.look import look
 from hpc.report.backlog_audit import describe_audit
 from hpc.report.console import Printer
 from hpc.report.post import describe_post
@@ -78,7 +79,7 @@ def collect_files(config: Config, runs: list[Run]) -> Files:
     waiting: dict[Place, list[Path]] = {place: [] for place in PLACE.values()}
     for run in runs:
         publications = dict(_gathered_publications(config, run))
-        status = run_status.look(run, run_status.slurm_of(run))
+        status = look(run, executor_of(run))
         for judgement, facts in zip(status.judgements, status.observation.shards, strict=True):
             index = judgement.index
             if judgement.state is not State.DONE:
@@ -95,7 +96,7 @@ def collect_files(config: Config, runs: list[Run]) -> Files:
 
 
 def _look_back(run: Run) -> RunStatus:
-    return run_status.look(run, run_status.slurm_of(run), whole=True)
+    return look(run, executor_of(run), include_done=True)
 
 
 def _deleted_runs(config: Config, runs: list[Run]) -> dict[str, str]:

@@ -1,17 +1,18 @@
-"""`python -m hpc.gather`: published outputs into DuckDB."""
+"""`hpc gather`: copy finished labels into the database."""
 
 import argparse
 from typing import Any
 
 from hpc import cli
-from hpc.database.gather_outputs import gather
+from hpc.executors.factory import executor_of
+from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
-from hpc.reconcile.run_status import gather_and_report, look, slurm_of
 from hpc.report import preview
 from hpc.verb import Verb, chosen_run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
     cli.run_arguments(parser)
     parser.add_argument(
         "--rebuild", action="store_true", help="make the whole database again from the run folders"
@@ -19,15 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+    """Gather, show a preview of the labels, and return the counts."""
     run = chosen_run(given)
-    slurm = slurm_of(run)
-    if given.rebuild:
-        gathered = rebuild(run, say)
-    else:
-        gathered = gather_and_report(run, look(run, slurm, whole=True), say)
-    if gathered.set_aside:  # the history once more, now that these shards are not done
-        again = look(run, slurm, whole=True)
-        gather(run, again.observation, again.judgements)
+    gathered = rebuild(run, say) if given.rebuild else gather_run(run, executor_of(run), say)
     if not given.json:
         say(preview.describe_labels(run.manifest.database, run.manifest.name))
     document = {

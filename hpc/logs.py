@@ -4,7 +4,9 @@ import argparse
 from typing import Any
 
 from hpc import cli
-from hpc.reconcile.run_status import look, slurm_of
+from hpc.executors.base import Executor
+from hpc.executors.factory import executor_of
+from hpc.reconcile.look import look
 from hpc.report import attempts
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import Run
@@ -38,27 +40,33 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     given.run, wanted = _chosen(given)
     run = chosen_run(given)
     # The former attempts of a shard that is done are asked for only where it is wanted by name.
-    now = look(run, slurm_of(run), whole=not given.failed)
+    executor = executor_of(run)
+    now = look(run, executor, include_done=not given.failed)
     groups = attempts.unfinished_shards(now) if wanted is None else _each(run, wanted)
     if not given.json:
-        _tell(run, now, groups, given, say)
+        _tell(executor, now, groups, given, say)
         return 0, {}
     shards = sorted(index for group in groups for index in group)
     told = [
-        attempts.document(run, now, index, given.lines, last_only=given.failed) for index in shards
+        attempts.document(now, executor, index, given.lines, last_only=given.failed)
+        for index in shards
     ]
     return 0, {"run_id": run.run_id, "shards": told}
 
 
 def _tell(
-    run: Run, now: RunStatus, groups: list[tuple[int, ...]], given: argparse.Namespace, say: Any
+    executor: Executor,
+    now: RunStatus,
+    groups: list[tuple[int, ...]],
+    given: argparse.Namespace,
+    say: Any,
 ) -> None:
     if not groups:
-        say(f"no shard of run {run.run_id} is failed or blocked")
+        say(f"no shard of run {now.run.run_id} is failed or blocked")
     for at, group in enumerate(groups):
         if at:
             say("")
-        for line in attempts.lines(run, now, group[0], given.lines, last_only=given.failed):
+        for line in attempts.lines(now, executor, group[0], given.lines, last_only=given.failed):
             say(line)
         if group[1:]:
             say(f"\n{attempts.group_identical(group)}")

@@ -5,7 +5,8 @@ import time
 
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
-from hpc.reconcile.run_status import look, slurm_of
+from hpc.executors.factory import executor_of
+from hpc.reconcile.look import look
 from hpc.report.blocks import Block
 from hpc.report.console import Printer
 from hpc.report.run_summary import show_status
@@ -26,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show a run, once or until it ends."""
     run = chosen_run(options)
-    status = _watch(run, options, printer) if options.watch else look(run, slurm_of(run))
+    status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))
     return EXIT_CODE[status.state], document(status)
@@ -34,14 +35,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
-    slurm, seconds = slurm_of(run), run.cluster.poll_seconds
+    executor, seconds = executor_of(run), run.cluster.poll_seconds
     if options.json:
-        while (status := look(run, slurm)).is_under_way:
+        while (status := look(run, executor)).is_under_way:
             time.sleep(seconds)
         return status
 
     def look_and_describe() -> tuple[RunStatus, list[Block], bool]:
-        status = look(run, slurm)
+        status = look(run, executor)
         return status, describe_status(status), status.is_under_way
 
     return printer.watch(look_and_describe, seconds)

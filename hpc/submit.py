@@ -8,22 +8,26 @@ from typing import Any
 
 from hpc import cli
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.factory import create_executor, executor_of
 from hpc.planning import discard, estimate, resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile import caretaker
+from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.run_status import look, slurm_of, submit_shards, unsubmitted_shards
+from hpc.reconcile.submit import submit_shards
 from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
 from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_config, run_folder, submissions
+from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
-from hpc.run.plan import plan_arrays
+from hpc.run.plan import ShardSelection
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
+from hpc.run.selection import planned_shards
 from hpc.verb import Verb
-from pipeline.errors import BusyError, InputError
+from pipeline.errors import BusyError
 from pipeline.text import counted
 from pipeline.usage import cost_options
 
@@ -68,7 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     overrides = tuple(given.set)
     settings = run_config.load(given.config, overrides)
-    agreed = validate(settings, Slurm())
+    agreed = validate(settings)
     folders = (given.config.parent.absolute(), Path.cwd())
     scope = Selection(
         backfill=given.backfill,
@@ -83,14 +87,15 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
         draft = draft_run(agreed, scope, folders)
         _tell_plan(agreed, draft, scope, say)
         return 0, _document(agreed, draft, None, dry_run=True)
-    slurm = None if agreed.is_local else Slurm()
-    if given.caretaker and slurm is None:
-        raise InputError("--caretaker: a run of the local executor needs none")
+    executor = create_executor(agreed.executor)
+    if given.caretaker:
+        executor.caretaker_jobs()  # rejects an executor that needs none
+    to_the_end = given.wait or not executor.runs_in_background
     root = settings.storage.run_root
     with ExitStack() as held:
         with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
             discard.discard_runs(agreed, say)
-            taken, elsewhere = resume.resume_runs(agreed, slurm, held, say)
+            taken, elsewhere = resume.resume_runs(agreed, executor, held, say)
             run, draft = create_run(agreed, scope, folders, _given(given.config, overrides))
             _tell_plan(agreed, draft, scope, say)
             if run is None:
@@ -98,24 +103,21 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
             else:
                 say(f"run {run.folder}")
                 lock = held.enter_context(run_folder.lock_run(run))
-                if slurm is not None:
-                    _submit(run, slurm, say)
+                if executor.runs_in_background:
+                    _submit(run, executor, say)
                 _register(run, say)
                 runs = [*taken, (run, lock)]
-            if given.caretaker and slurm is not None:
+            if given.caretaker:
                 for one, _ in runs:
-                    caretaker.submit_caretaker(one, slurm, say)
-        ends = [
-            supervise(one, slurm, lock, say) if given.wait or slurm is None else None
-            for one, lock in runs
-        ]
+                    caretaker.submit_caretaker(one, executor, say)
+        ends = [supervise(one, executor, lock, say) if to_the_end else None for one, lock in runs]
     run = runs[-1][0] if runs else None
     code = max((EXIT_CODE[end.state] for end in ends if end), default=0)
-    if run is None and elsewhere and (given.wait or slurm is None):
+    if run is None and elsewhere and to_the_end:
         # Whoever waits for the labels, as a script does, has not got them yet.
         code = EXIT_CODE[RunState.RUNNING]
         say(f"next: python -m hpc.status {elsewhere[-1].folder}")
-    elif run is None and slurm is not None:
+    elif run is None and executor.runs_in_background:
         found = _tell_unfinished(resume.unfinished(agreed, but=elsewhere), say)
         code = max(code, found) if given.wait else code
     _tell_end(run, ends[-1] if ends else None, say)
@@ -126,12 +128,13 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     return code, _document(agreed, draft, run)
 
 
-def _submit(run: Run, slurm: Slurm, say: Say) -> None:
+def _submit(run: Run, executor: Executor, say: Say) -> None:
     """All or nothing: where sbatch refuses, the run goes too, and its posts wait for the next."""
-    now = look(run, slurm)
+    now = look(run, executor)
+    selection = ShardSelection(shards=planned_shards(now.judgements))
     try:
-        submit_shards(run, slurm, unsubmitted_shards(now), now, say)
-    except (SlurmError, OSError):
+        submit_shards(now, executor, selection, say)
+    except (ExecutorError, OSError):
         if not submissions.read_submissions(run):
             forget_run(run)
         raise
@@ -189,7 +192,7 @@ def _tell_plan(agreed: RunSpec, draft: RunDraft, scope: Selection, say: Say) -> 
 
 def _tell_unfinished(runs: list[Run], say: Say) -> int:
     """Where the posts are for which nothing was left to label; the exit code of those runs."""
-    ends = [(run, look(run, slurm_of(run))) for run in runs]
+    ends = [(run, look(run, executor_of(run))) for run in runs]
     for run, now in ends:
         say(f"run {run.folder} has posts of this name, and is {now.state}")
         say(describe_next_step(now, is_gathered=is_gathered(run, now.observation)))

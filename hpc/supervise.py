@@ -1,22 +1,21 @@
-"""`python -m hpc.supervise`: drives a run to its end; may be killed and started again anywhere."""
+"""Run `hpc supervise`: drive a run to its end. It may be killed and started again at any time."""
 
 import argparse
-from typing import Any
 
 from hpc import cli
+from hpc.executors.factory import executor_of
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.run_status import slurm_of
 from hpc.report.console import Printer
 from hpc.report.run_summary import show_result
 from hpc.report.status_table import document
 from hpc.run import run_folder
 from hpc.run.run_state import EXIT_CODE
-from hpc.verb import Verb, chosen_run
-from pipeline.errors import InputError
+from hpc.verb import Outcome, Verb, chosen_run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `hpc supervise`."""
     cli.run_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="one round, for cron")
@@ -25,20 +24,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
-    run = chosen_run(given)
-    slurm = slurm_of(run)
-    if given.caretaker is None:
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Supervise a run, and show how it is in the end."""
+    run = chosen_run(options)
+    executor = executor_of(run)
+    if options.caretaker is None:
         with run_folder.lock_run(run) as lock:
-            end = supervise(run, slurm, lock, say, once=given.once)
-    elif slurm is None:
-        raise InputError(f"run {run.run_id} is of the local executor: it needs no caretaker")
+            end = supervise(run, executor, lock, printer, once=options.once)
     else:
-        end = caretaker.run_caretaker(run, slurm, given.caretaker, say)
-    if not given.json:
-        show_result(end, say)
-    # Of a caretaker that did its work Slurm should not say that it failed.
-    return 0 if given.caretaker is not None else EXIT_CODE[end.state], document(end)
+        end = caretaker.run_caretaker(run, executor, options.caretaker, printer)
+    if not options.json:
+        show_result(end, printer)
+    # Slurm should not report a caretaker as failed that did its work.
+    return 0 if options.caretaker is not None else EXIT_CODE[end.state], document(end)
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

@@ -24,8 +24,8 @@ MOST_MODULES = 20
 SHIPPED = ("llm", "perspective", "transformers", "valence")
 
 PURE = {
-    *(f"hpc.run.{name}" for name in ("array_indices", "capacity", "judge", "model", "plan",
-                                     "remedies")),
+    *(f"hpc.run.{name}" for name in ("array_indices", "array_plan", "causes", "judge", "model",
+                                     "remedies", "selection")),
     *("hpc.executors.slurm.parse", "hpc.executors.slurm.states", "hpc.database.history_rows"),
     *("hpc.run.next_step", "hpc.run.run_state"),
     *(f"hpc.report.{name}" for name in ("backlog_audit", "blocks", "status_table", "usage")),
@@ -45,7 +45,7 @@ PURE_FUNCTIONS = {
 DOORS = {
     "submitit": {"hpc.executors.slurm.submitit_executor", "pipeline.worker.submitit_task"},
     "subprocess": {
-        *("hpc.executors.slurm.client", "hpc.executors.local.executor", "hpc.planning.provenance"),
+        *("hpc.executors.slurm.client", "hpc.executors.local.tasks", "hpc.planning.provenance"),
         *("pipeline.classifiers.llm.server.guard", "pipeline.classifiers.llm.server.process"),
     },
     "requests": {"pipeline.service.endpoint"},

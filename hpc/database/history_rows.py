@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hpc.run.judge import why_ended
+from hpc.run.causes import why_ended
 from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, State
 from hpc.run.run_state import run_state
 from pipeline.errors import Cause

@@ -17,14 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hpc.executors.slurm.client import SlurmError
+from hpc.executors.base import ExecutorError
+from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
-from hpc.reconcile import run_status
-from hpc.run import plan, run_folder, submissions
-from hpc.run.judge import last_change
-from hpc.run.model import Judgement, Phase, Run, Say, State
+from hpc.reconcile.look import look
+from hpc.run import run_folder, submissions
+from hpc.run.model import Judgement, Run, Say, State
 from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
+from hpc.run.selection import find_rejection
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError
 from pipeline.model import TOO_SHORT, JsonObject
@@ -141,22 +142,20 @@ def _judged(run: Run, *, lock_is_ours: bool) -> _Fruitless | None:
     sent = submissions.read_submissions(run)
     if not sent or not all(one.released_at for one in sent) or any(_answers(run.folder)):
         return None
-    slurm = run_status.slurm_of(run)
-    now = run_status.look(run, slurm, lock_is_ours=lock_is_ours)
+    executor = executor_of(run)
+    now = look(run, executor, lock_is_ours=lock_is_ours)
     if not now.observation.answered or any(one.state is State.UNKNOWN for one in now.judgements):
         return None
-    refused = plan.find_rejection(now.observation) is not None
+    refused = find_rejection(now.observation) is not None
     if not refused and not all(_needs_a_person(one) for one in now.judgements):
         return None
     try:
-        jobs = slurm.jobs(submissions.job_prefix(run)) if slurm else ()
-    except SlurmError:
+        has_live_jobs = executor.has_live_jobs(run)
+    except ExecutorError:
         return None
-    if any(one.state in (State.RUNNING, State.QUEUED) for one in now.judgements) or any(
-        record.phase is not Phase.ENDED for _, _, record in jobs
-    ):
+    if has_live_jobs or any(one.state in (State.RUNNING, State.QUEUED) for one in now.judgements):
         return _Fruitless(run=run, seconds=None)
-    ends = [last_change(one) for shard in now.observation.shards for one in shard.attempts]
+    ends = [one.last_change for shard in now.observation.shards for one in shard.attempts]
     grace = timedelta(seconds=run.cluster.grace_seconds)
     wait = max(grace - (now.observation.at - max(ends)), timedelta())
     return _Fruitless(run=run, seconds=math.ceil(wait.total_seconds()))

@@ -5,23 +5,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.base import Executor, ExecutorError
 from hpc.planning.run_spec import RunSpec
-from hpc.reconcile import run_status
-from hpc.reconcile.run_status import look, submit_shards, unsubmitted_shards
-from hpc.run import outputs, plan, run_folder, submissions
+from hpc.reconcile.look import look
+from hpc.reconcile.submit import resume_submissions, submit_shards
+from hpc.run import outputs, run_folder, submissions
 from hpc.run.model import Run, Say
+from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
+from hpc.run.selection import find_rejection, planned_shards
 from pipeline.database import duckdb_file, history
 from pipeline.errors import BusyError
 
 
 def resume_runs(
-    agreed: RunSpec, slurm: Slurm | None, held: ExitStack, say: Say
+    agreed: RunSpec, executor: Executor, held: ExitStack, say: Say
 ) -> tuple[list[tuple[Run, int]], list[Run]]:
     """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
     which are entered into `held`, and those that somebody else holds, which are in good hands, and
-    said to be. Without a Slurm: the local runs that were interrupted.
+    said to be. Where tasks end with their process: the runs that were interrupted.
 
     One that was never submitted, and that sbatch refuses now, is removed: its posts go into the
     next. One of another question is left as it is: its labels would be paid for and not wanted.
@@ -30,9 +32,9 @@ def resume_runs(
     taken: list[tuple[Run, int]] = []
     elsewhere: list[Run] = []
     for run in run_folder.named(settings.storage.run_root, settings.name):
-        if run.is_local != (slurm is None):
+        if run.executor != executor.name:
             continue
-        if not (_is_unfinished(run) if slurm is None else _is_half_begun(run)):
+        if not (_is_half_begun(run) if executor.runs_in_background else _is_unfinished(run)):
             continue
         if run.manifest.config_hash != agreed.label_spec.hash:
             say(
@@ -46,13 +48,14 @@ def resume_runs(
             say(str(error))
             elsewhere.append(run)
             continue
-        if slurm is None and needs_a_person(look(run, None, lock_is_ours=True)):
+        drive = not executor.runs_in_background
+        if drive and needs_a_person(look(run, executor, lock_is_ours=True)):
             say(f"run {run.folder} waits for a person, and its posts with it: see at the end")
         else:
             say(
                 f"run {run.folder} was left unfinished: going on with it, as it was configured then"
             )
-        if slurm is None or _submitted(run, slurm, say):
+        if drive or _submitted(run, executor, say):
             taken.append((run, lock))
     return taken, elsewhere
 
@@ -61,7 +64,7 @@ def needs_a_person(now: RunStatus) -> bool:
     """Whether nothing of it goes on by itself, or by `supervise`."""
     if now.state is RunState.COMPLETE or now.is_under_way:
         return False
-    return now.state is RunState.BLOCKED or plan.find_rejection(now.observation) is not None
+    return now.state is RunState.BLOCKED or find_rejection(now.observation) is not None
 
 
 def unfinished(agreed: RunSpec, *, but: Sequence[Run]) -> list[Run]:
@@ -82,13 +85,14 @@ def array_jobs(run: Run | None) -> list[int]:
     ]
 
 
-def _submitted(run: Run, slurm: Slurm, say: Say) -> bool:
+def _submitted(run: Run, executor: Executor, say: Say) -> bool:
     try:
-        run_status.resume_submissions(run, slurm, say)
-        now = look(run, slurm)
-        if rest := unsubmitted_shards(now):
-            submit_shards(run, slurm, rest, now, say)
-    except SlurmError as error:
+        now = look(run, executor)
+        if resume_submissions(run, executor, now.observation.submissions, say):
+            now = look(run, executor)
+        if rest := planned_shards(now.judgements):
+            submit_shards(now, executor, ShardSelection(shards=rest), say)
+    except ExecutorError as error:
         if submissions.read_submissions(run):
             raise
         say(f"{error}\nnothing of that run was ever submitted: it is removed, its posts are free")

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.factory import create_executor
 from hpc.planning.fingerprint import LabelSpec
 from hpc.run.resources import ExecutorName
 from hpc.run.run_config import Config
-from pipeline.backlog import shards
 from pipeline.classifiers import base
 from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
-
-# The local executor has no limit on an array's index; one array holds any run.
-LOCAL_ARRAY_SIZE = shards.MAX_SHARDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +33,9 @@ class RunSpec:
         )
 
     @property
-    def is_local(self) -> bool:
-        """Whether the tasks run on this machine."""
-        return self.config.cluster.executor is ExecutorName.LOCAL
+    def executor(self) -> ExecutorName:
+        """Which executor runs the tasks."""
+        return self.config.cluster.executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +68,7 @@ class Selection:
         return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
-def validate(config: Config, slurm: Slurm) -> RunSpec:
+def validate(config: Config) -> RunSpec:
     """Check all that can be checked before anything is read or spent.
 
     Raises:
@@ -82,10 +78,9 @@ def validate(config: Config, slurm: Slurm) -> RunSpec:
     problems = Problems()
     classifier = config.classifier.freeze(problems)
     problems.raise_any()
-    is_local = config.cluster.executor is ExecutorName.LOCAL
     return RunSpec(
         config=config,
         classifier=classifier.to_json(),
         columns=classifier.columns,
-        array_size=LOCAL_ARRAY_SIZE if is_local else slurm.array_size(),
+        array_size=create_executor(config.cluster.executor).array_size(),
     )

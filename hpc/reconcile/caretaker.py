@@ -1,158 +1,123 @@
-"""A run that looks after itself: a tiny Slurm job that starts when the arrays have ended, gathers,
-submits again, and leaves the next such job behind. No process stays on the login node.
+"""A run that looks after itself, with no process on the login node.
 
-Each caretaker is submitted together with an understudy, which starts only if it fails
-(`afternotok`) and does the same. So from the first moment on there is one in the queue that nothing
-has kept from starting, and whatever a caretaker was about to do when it died, the next one derives
-anew.
+A caretaker is a tiny job that starts when the arrays have ended. It gathers, resubmits, and leaves
+the next caretaker behind. Each caretaker is submitted together with an understudy, which starts
+only if the caretaker fails and does the same. So there is always one in the queue, and whatever a
+caretaker was about to do when it died, the next one derives anew.
 """
 
-import os
-import shlex
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.base import CaretakerJobs, CaretakerRole, Executor, ExecutorError
+from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.run_status import look
-from hpc.run import plan, run_folder
+from hpc.report.next_step import command
+from hpc.run import run_folder
 from hpc.run.model import Run, Say
-from hpc.run.resources import megabytes
 from hpc.run.run_state import RunStatus
-from hpc.run.submissions import job_prefix, read_submissions
-from pipeline import files
+from hpc.run.selection import jobs_to_wait_for
+from hpc.run.submissions import read_submissions
 from pipeline.errors import BusyError, InputError
-from pipeline.run_files.manifest import log_path
 
-CARETAKER, UNDERSTUDY = "caretaker", "understudy"
-# After failures one after another, the next waits so many minutes; then a person has to look.
+# How long the next caretaker waits after each failure in a row; then a person is needed.
 PAUSES_MIN = (1, 5, 15, 60, 240)
 BUSY_PAUSE_S = 600
 
 
-def submit_caretaker(run: Run, slurm: Slurm, say: Say) -> None:
-    """A caretaker for all arrays that the run has; says so, or why there is none: they go on."""
-    jobs = [str(one.array_job_id) for one in read_submissions(run) if one.array_job_id is not None]
+def submit_caretaker(run: Run, executor: Executor, say: Say) -> None:
+    """Submit a caretaker for all arrays of the run, and say so, or why there is none.
+
+    Raises:
+        InputError: a run of this executor needs no caretaker.
+    """
+    jobs = executor.caretaker_jobs()
+    recorded = read_submissions(run)
+    arrays = [str(array.array_job_id) for array in recorded if array.array_job_id is not None]
     try:
-        job = _hire(run, slurm, after=jobs)
-    except SlurmError as error:
-        say(f"no caretaker: {error}\nthe arrays go on: python -m hpc.supervise {run.folder}")
+        job = _submit_pair(run, jobs, after=arrays)
+    except ExecutorError as error:
+        say(f"no caretaker: {error}\nthe arrays go on: {command('supervise', run)}")
     else:
         say(f"caretaker: job {job} gathers and submits again when they have ended")
 
 
-def run_caretaker(run: Run, slurm: Slurm, failures: int, say: Say) -> RunStatus:
-    """What the job does; its last look at the run. Raises whatever kept it from doing it: its
-    understudy follows then.
+def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunStatus:
+    """Do the work of a caretaker's job, and return its last look at the run.
+
+    Whatever this raises starts the understudy.
 
     Args:
-        failures: how many caretakers failed one after another before this one.
+        run: the run to look after.
+        executor: what runs its tasks.
+        failures: how many caretakers in a row failed before this one.
+        say: shows a message.
+
+    Raises:
+        InputError: this process is no caretaker's job.
     """
-    own = int(os.environ.get("SLURM_JOB_ID", "0"))
-    if not own:
+    jobs = executor.caretaker_jobs()
+    own = jobs.own_job()
+    if own is None:
         raise InputError("--caretaker is for the job that submit --caretaker submits")
     if failures:
-        # An understudy that has come on needs one of its own.
-        _submit_understudy(run, slurm, own, failures)
+        # An understudy that has started needs an understudy of its own.
+        _submit_understudy(run, jobs, own, failures)
     try:
         with run_folder.lock_run(run) as lock:
-            over = partial(_hand_over, run, slurm, own, say)
-            return supervise(run, slurm, lock, say, hand_over=over)
+            hand_over = partial(_hand_over, run, jobs, own, say)
+            return supervise(run, executor, lock, say, hand_over=hand_over)
     except BusyError as error:
-        if not _is_followed(run, slurm, own):
+        if not _has_successor(run, jobs, own):
             say(f"{error}\nlooking again in {BUSY_PAUSE_S // 60} min")
-            _hire(run, slurm, delay_s=BUSY_PAUSE_S)
-        return look(run, slurm)
+            _submit_pair(run, jobs, delay_s=BUSY_PAUSE_S)
+        return look(run, executor)
 
 
-def _hire(run: Run, slurm: Slurm, *, after: Sequence[str] = (), delay_s: int = 0) -> int:
-    """Submits a caretaker and its understudy; the caretaker's job id. Raises SlurmError with
-    sbatch's own words; then neither is there."""
-    dependency = "afterany:" + ":".join(after) if after else ""
-    job = _submit(run, slurm, CARETAKER, dependency=dependency, delay_s=delay_s)
+def _submit_pair(
+    run: Run, jobs: CaretakerJobs, *, after: Sequence[str] = (), delay_s: int = 0
+) -> int:
+    """Submit a caretaker and its understudy, and return the caretaker's job id.
+
+    Raises:
+        ExecutorError: one of them was refused; then neither is submitted.
+    """
+    job = jobs.submit(run, CaretakerRole.CARETAKER, after=after, delay_s=delay_s)
     try:
-        _submit_understudy(run, slurm, job, 0)
-    except SlurmError:
-        slurm.cancel([job])
+        _submit_understudy(run, jobs, job, 0)
+    except ExecutorError:
+        jobs.cancel(job)
         raise
     return job
 
 
-def _hand_over(run: Run, slurm: Slurm, own: int, say: Say, now: RunStatus) -> bool:
-    """While nothing of the run is in the queue there is nothing to wait for but time."""
-    alive = plan.jobs_to_wait_for(now.observation)
-    if not alive:
-        return False
-    if _is_followed(run, slurm, own):
-        say("another caretaker of this run waits already: it goes on")
-    else:
-        job = _hire(run, slurm, after=alive)
-        say(f"job {job} goes on when {', '.join(alive)} have ended")
-    return True
-
-
-def _is_followed(run: Run, slurm: Slurm, own: int) -> bool:
-    """Whether a caretaker waits that will look after this one. One that runs may be about to leave
-    for the same reason, and is no successor."""
-    return bool(slurm.jobs_named(job_prefix(run) + CARETAKER, waiting=True) - {own})
-
-
-def _submit_understudy(run: Run, slurm: Slurm, job: int, failures: int) -> None:
+def _submit_understudy(run: Run, jobs: CaretakerJobs, job: int, failures: int) -> None:
     if failures < len(PAUSES_MIN):
-        _submit(
+        jobs.submit(
             run,
-            slurm,
-            UNDERSTUDY,
-            dependency=f"afternotok:{job}",
+            CaretakerRole.UNDERSTUDY,
             failures=failures + 1,
+            if_fails=job,
             delay_s=PAUSES_MIN[failures] * 60,
         )
 
 
-def _submit(
-    run: Run,
-    slurm: Slurm,
-    role: str,
-    *,
-    dependency: str = "",
-    failures: int = 0,
-    delay_s: int = 0,
-) -> int:
-    logs = _logs(run)
-    logs.mkdir(parents=True, exist_ok=True)
-    given = run.cluster.caretaker
-    options = {
-        "job-name": job_prefix(run) + role,
-        "output": f"{logs}/%j.log",
-        "open-mode": "append",
-        "partition": given.partition,
-        "account": given.account,
-        "qos": given.qos,
-        "time": given.time_min,
-        "mem": megabytes(given.mem_gb),
-        "nodes": 1,
-        "ntasks": 1,
-        "cpus-per-task": 1,
-        "requeue": "",
-        "dependency": dependency or None,
-        # An understudy whose caretaker did its work goes away by itself.
-        "kill-on-invalid-dep": "yes",
-        "begin": f"now+{delay_s}" if delay_s else None,
-    }
-    lines = [
-        f"#SBATCH --{name}={value}" if value != "" else f"#SBATCH --{name}"
-        for name, value in options.items()
-        if value is not None
-    ]
-    command = shlex.join(
-        [given.python, "-m", "hpc.supervise", str(run.folder), "--caretaker", str(failures)]
-    )
-    text = "\n".join(["#!/bin/bash", *lines, *given.setup, f"exec {command}", ""])
-    script = logs / f"{role}.sh"
-    files.write_text(script, text)
-    return slurm.submit(script)
+def _hand_over(run: Run, jobs: CaretakerJobs, own: int, say: Say, status: RunStatus) -> bool:
+    """Leave the run to the next caretaker, unless no array is left to wait for."""
+    alive = jobs_to_wait_for(status.observation)
+    if not alive:
+        return False
+    if _has_successor(run, jobs, own):
+        say("another caretaker of this run waits already: it goes on")
+    else:
+        job = _submit_pair(run, jobs, after=alive)
+        say(f"job {job} goes on when {', '.join(alive)} have ended")
+    return True
 
 
-def _logs(run: Run) -> Path:
-    return log_path(run.folder, 0).with_name("caretaker")
+def _has_successor(run: Run, jobs: CaretakerJobs, own: int) -> bool:
+    """Tell whether a caretaker is pending that will look after this one.
+
+    One that runs may be about to leave for the same reason, so it does not count.
+    """
+    return bool(jobs.pending(run, CaretakerRole.CARETAKER) - {own})

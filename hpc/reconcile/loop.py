@@ -1,177 +1,213 @@
-"""Observe, judge, plan, act, until a run is complete or needs a person.
+"""Observe, judge, plan and act, until a run is complete or needs a person.
 
-Everything is derived anew in every round, so a process that dies between any two steps is simply
-followed by another one.
+Everything is derived anew in every round, so another process can take over from one that dies
+between any two steps.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpc.executors.local import executor
-from hpc.executors.slurm.client import Slurm, SlurmError
-from hpc.reconcile.run_status import (
-    gather_and_report,
-    look,
-    resume_submissions,
-    room_for,
-    submit_shards,
-    unsubmitted_shards,
-)
-from hpc.run import plan, submissions
+from hpc.executors.base import Executor, ExecutorError
+from hpc.reconcile.gather import gather_and_report
+from hpc.reconcile.look import look
+from hpc.reconcile.submit import resume_submissions, submit_shards
+from hpc.run import submissions
 from hpc.run.model import Phase, Run, Say, State
-from hpc.run.run_state import RunStatus, posts_done
+from hpc.run.plan import ShardSelection, room_for
+from hpc.run.run_state import RunStatus
+from hpc.run.selection import (
+    Rejection,
+    find_rejection,
+    jobs_in_phase,
+    planned_shards,
+    resubmittable,
+)
 from pipeline.errors import BusyError
 from pipeline.text import counted
 
-# How often an sbatch may be refused, with nothing else going on, before a person is needed.
+# How often a submission may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
 
 
 def supervise(
     run: Run,
-    slurm: Slurm | None,
+    executor: Executor,
     lock: int,
     say: Say,
     *,
     once: bool = False,
     hand_over: Callable[[RunStatus], bool] | None = None,
 ) -> RunStatus:
-    """Takes up, gathers and submits again until the run is complete or needs a person.
+    """Resume, gather and resubmit until the run is complete or needs a person.
 
     Args:
+        run: the run to supervise.
+        executor: what runs its tasks.
         lock: file descriptor of the run's lock, held by the caller.
-        once: one round only, for cron; a run of the local executor goes to its end all the same.
-        hand_over: asked after each round whether somebody else goes on from here.
+        say: shows a message.
+        once: stop after one round, for cron. A run whose tasks end with this process goes to its
+            end all the same.
+        hand_over: asked after each round whether somebody else takes over from here.
+
+    Raises:
+        ExecutorError: a submission was refused and nothing else is under way.
     """
-    told, gathered, refused = "", 0, 0
+    supervision = _Supervision(run, executor, lock, say, once=once)
     while True:
-        now = look(run, slurm, lock_is_ours=True)
-        refusal = plan.find_rejection(now.observation)
-        trouble = None
-        if slurm and refusal:
-            _stop(slurm, now, refusal, say)
-        elif slurm:
-            taken, trouble = _take_up(run, slurm, say)
-            now = look(run, slurm, lock_is_ours=True) if taken else now
-        failed, _ = plan.resubmittable(now.judgements)
-        todo = [] if trouble or refusal else sorted({*failed, *unsubmitted_shards(now)})
-        no_room = bool(slurm and todo) and _lacks_room(run, now, len(todo))
-        going_on = bool(todo or trouble) or now.is_under_way
-        done = sum(one.state is State.DONE for one in now.judgements)
-        line = _progress(now, done, trouble, len(todo) if no_room else 0)
-        if line != told:
-            say(line)
-            told = line
-        if not going_on:
-            last = look(run, slurm, whole=True, lock_is_ours=True)
-            if gather_and_report(run, last, say).set_aside:
-                continue
-            return last
-        if done != gathered and _bring_in_for_now(run, now, say):
-            gathered = done
-        if slurm:
-            _restart(run, slurm, now, say)
-        if todo and not no_room:
-            for_good = once or refused == PATIENT_ROUNDS
-            sent = _sent(run, slurm, todo, now, lock, say, for_good=for_good)
-            refused = 0 if sent else refused + 1
-            if sent and slurm is None:
-                continue
-        if once or hand_over:
-            after = look(run, slurm, lock_is_ours=True)
-            if once or (hand_over and hand_over(after)):
+        end = supervision.do_round(hand_over)
+        if end is not None:
+            return end
+
+
+class _Supervision:
+    """What one supervising process remembers from round to round."""
+
+    def __init__(self, run: Run, executor: Executor, lock: int, say: Say, *, once: bool) -> None:
+        self._run = run
+        self._executor = executor
+        self._lock = lock
+        self._say = say
+        self._once = once
+        self._last_line = ""
+        self._gathered_shards = 0
+        self._refusals = 0
+
+    def do_round(self, hand_over: Callable[[RunStatus], bool] | None) -> RunStatus | None:
+        """Do one round; return the run's status if it was the last one."""
+        status, rejection, trouble = self._resume_or_stop()
+        todo: list[int] = []
+        if not (trouble or rejection):
+            failed, _ = resubmittable(status.judgements)
+            todo = sorted({*failed, *planned_shards(status.judgements)})
+        no_room = bool(todo) and _lacks_room(status, len(todo))
+        self._report_progress(status, trouble, len(todo) if no_room else 0)
+        if not (todo or trouble or status.is_under_way):
+            return self._finish()
+        self._gather_for_now(status)
+        self._requeue_stalled(status)
+        if todo and not no_room and self._submit(status, todo):
+            return None
+        if self._once or hand_over:
+            after = self._look()
+            if self._once or (hand_over and hand_over(after)):
                 return after
-        time.sleep(run.cluster.poll_seconds)
+        time.sleep(self._run.cluster.poll_seconds)
+        return None
 
+    def _look(self) -> RunStatus:
+        return look(self._run, self._executor, lock_is_ours=True)
 
-def _sent(
-    run: Run,
-    slurm: Slurm | None,
-    todo: list[int],
-    now: RunStatus,
-    lock: int,
-    say: Say,
-    *,
-    for_good: bool,
-) -> bool:
-    """Submits; False where Slurm refuses while others of the run's tasks go on, or not `for_good`
-    (a limit of submitted jobs, a controller that restarts): then there is another time."""
-    try:
-        sent = submit_shards(run, slurm, todo, now, say)
-    except SlurmError as error:
-        if for_good and not now.is_under_way and now.observation.answered:
-            raise
-        say(f"not submitted yet: {error}")
-        return False
-    if slurm is None:
-        for one in sent:
-            time.sleep(one.plan.delay_s)
-            executor.run_array(run, one, lock, say)
-    return True
+    def _resume_or_stop(self) -> tuple[RunStatus, Rejection | None, str | None]:
+        """Finish interrupted submissions; of a rejected run, cancel what is pending.
 
-
-def _stop(slurm: Slurm, now: RunStatus, refusal: plan.Rejection, say: Say) -> None:
-    """What has not started would only be refused as well."""
-    jobs = plan.jobs_in_phase(now.observation, Phase.WAITING)
-    if jobs:
-        say(f"shard {refusal.shard} was refused: {refusal.message}\ntaking back what waits")
-        slurm.cancel_waiting(jobs)
-
-
-def _restart(run: Run, slurm: Slurm, now: RunStatus, say: Say) -> None:
-    """Puts tasks that stand still back into the queue, where configured; once an attempt."""
-    if not run.retry.restart_stalled:
-        return
-    by_number = {one.number: one for one in submissions.read_submissions(run)}
-    for judged, shard in zip(now.judgements, now.observation.shards, strict=True):
-        last = shard.attempts[-1] if shard.attempts else None
-        if not judged.stalled or last is None or last.restarted or last.array_job_id is None:
-            continue
-        # Recorded first: one that is put back again and again would never be looked at.
-        one = by_number[last.number]
-        restarted = (*one.restarted, last.array_task_index)
-        by_number[last.number] = submissions.write_submission(
-            run, replace(one, restarted=restarted)
-        )
-        say(f"shard {judged.index}: {judged.message}: putting it back into the queue")
+        Returns:
+            The run as it is then, why it was rejected, and what kept submissions from being
+            finished. They stay for the next round.
+        """
+        status = self._look()
+        rejection = find_rejection(status.observation)
+        if rejection:
+            self._stop(status, rejection)
+            return status, rejection, None
         try:
-            slurm.requeue(last.array_job_id, last.array_task_index)
-        except SlurmError as error:
-            say(f"shard {judged.index} was not put back: {error}")
+            recorded = status.observation.submissions
+            resumed = resume_submissions(self._run, self._executor, recorded, self._say)
+        except ExecutorError as error:
+            return status, None, error.words
+        return self._look() if resumed else status, None, None
+
+    def _stop(self, status: RunStatus, rejection: Rejection) -> None:
+        """Cancel what has not started: the service would only reject it as well."""
+        jobs = jobs_in_phase(status.observation, Phase.WAITING)
+        if jobs:
+            self._say(
+                f"shard {rejection.shard} was refused: {rejection.message}\ntaking back what waits"
+            )
+            self._executor.cancel_pending(jobs)
+
+    def _finish(self) -> RunStatus | None:
+        """Gather for the last time. Not the end if an output turns out to be damaged."""
+        last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
+        return None if gather_and_report(last, self._say).set_aside else last
+
+    def _gather_for_now(self, status: RunStatus) -> None:
+        """Gather what is new, or leave it for another round if the database is in use."""
+        done = sum(judgement.state is State.DONE for judgement in status.judgements)
+        if done == self._gathered_shards:
+            return
+        try:
+            gather_and_report(status, self._say)
+        except BusyError as error:
+            self._say(f"not gathered yet: {error}")
+        else:
+            self._gathered_shards = done
+
+    def _requeue_stalled(self, status: RunStatus) -> None:
+        """Requeue stalled tasks once per attempt, if the configuration says so."""
+        if not self._run.retry.restart_stalled:
+            return
+        recorded = {one.number: one for one in status.observation.submissions}
+        for judgement, shard in zip(status.judgements, status.observation.shards, strict=True):
+            last = shard.attempts[-1] if shard.attempts else None
+            if not judgement.stalled or last is None or last.restarted or last.task is None:
+                continue
+            # Recorded first: nobody would ever look at a task that is requeued again and again.
+            submission = recorded[last.number]
+            recorded[last.number] = submissions.write_submission(
+                self._run,
+                replace(submission, restarted=(*submission.restarted, last.array_task_index)),
+            )
+            self._say(
+                f"shard {judgement.index}: {judgement.message}: putting it back into the queue"
+            )
+            try:
+                self._executor.requeue(last)
+            except ExecutorError as error:
+                self._say(f"shard {judgement.index} was not put back: {error}")
+
+    def _submit(self, status: RunStatus, todo: Sequence[int]) -> bool:
+        """Submit shards, and run them to their end if nothing else does; tell whether they ended.
+
+        A refusal is no error as long as other tasks of the run are under way, or for some rounds:
+        a limit of submitted jobs and a controller that restarts go away.
+        """
+        selection = ShardSelection(shards=tuple(todo))
+        try:
+            sent = submit_shards(status, self._executor, selection, self._say)
+        except ExecutorError as error:
+            is_last_try = self._once or self._refusals == PATIENT_ROUNDS
+            if is_last_try and not status.is_under_way and status.observation.answered:
+                raise
+            self._say(f"not submitted yet: {error}")
+            self._refusals += 1
+            return False
+        self._refusals = 0
+        return self._executor.run_to_end(self._run, sent, self._lock, self._say)
+
+    def _report_progress(self, status: RunStatus, trouble: str | None, waiting: int) -> None:
+        line = _progress(status, trouble, waiting)
+        if line != self._last_line:
+            self._say(line)
+            self._last_line = line
 
 
-def _bring_in_for_now(run: Run, now: RunStatus, say: Say) -> bool:
-    """False where the database is in use: there will be another time."""
-    try:
-        gather_and_report(run, now, say)
-    except BusyError as error:
-        say(f"not gathered yet: {error}")
-        return False
-    return True
+def _lacks_room(status: RunStatus, wanted: int) -> bool:
+    """Tell whether these shards had better be submitted when there is room for them.
+
+    Submitted now, they would wait for whole arrays to end. The last task of one may hang for hours,
+    and every later failure would queue up behind them, one after another.
+    """
+    return status.is_under_way and bool(room_for(status, wanted).after_jobs)
 
 
-def _take_up(run: Run, slurm: Slurm, say: Say) -> tuple[bool, str | None]:
-    """Whether anything was taken up, and Slurm's words where it could not be asked: what was begun
-    stays for the next round."""
-    try:
-        return bool(resume_submissions(run, slurm, say)), None
-    except SlurmError as error:
-        return False, error.words
-
-
-def _lacks_room(run: Run, now: RunStatus, wanted: int) -> bool:
-    """Whether these shards had better be submitted when there is room for them. Submitted now, they
-    would wait for whole arrays to end: for the last of their tasks, which may hang for hours, and
-    every later failure would queue up behind them, one after another."""
-    return now.is_under_way and bool(room_for(run, now, wanted).after_jobs)
-
-
-def _progress(now: RunStatus, done: int, trouble: str | None, waiting: int) -> str:
-    shards = len(now.judgements)
-    posts = sum(map(posts_done, now.observation.shards))
-    line = f"{done:,} of {counted(shards, 'shard')} done, {counted(posts, 'post')}"
+def _progress(status: RunStatus, trouble: str | None, waiting: int) -> str:
+    done = sum(judgement.state is State.DONE for judgement in status.judgements)
+    line = (
+        f"{done:,} of {counted(len(status.judgements), 'shard')} done, "
+        f"{counted(status.posts_done, 'post')}"
+    )
     if waiting:
         line += f"; {waiting:,} to be submitted when a task has ended"
-    trouble = trouble or now.observation.trouble
+    trouble = trouble or status.observation.trouble
     return f"{line}; Slurm does not answer: {trouble}" if trouble else line

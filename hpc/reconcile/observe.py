@@ -4,17 +4,16 @@ Slurm is asked before the outputs are looked at for good: a task seen to have en
 by then, or never will.
 """
 
-import contextlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.local import executor
-from hpc.executors.slurm import query
-from hpc.executors.slurm.client import Slurm
-from hpc.run import outputs, run_folder, submissions
+from hpc.executors.base import Executor
 from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
-from pipeline import files
+from hpc.run.outputs import OutputFolder
+from hpc.run.remedies import needs_limits
+from hpc.run.submissions import read_submissions
 from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.heartbeat import Heartbeat
@@ -23,43 +22,53 @@ from pipeline.run_files.manifest import log_path, work_path
 from pipeline.run_files.output import Verdict
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
 
-ANSWERED = ".slurm-answered"
-
 
 def observe(
-    run: Run, slurm: Slurm | None, *, whole: bool = False, lock_is_ours: bool = False
+    run: Run, executor: Executor, *, include_done: bool = False, lock_is_ours: bool = False
 ) -> Observation:
-    """Looks at folder and Slurm.
+    """Return what the run's folder and its executor show at this moment.
 
     Args:
-        slurm: None for a run of the local executor.
-        whole: also ask for the attempts of shards that are done, for the history.
-        lock_is_ours: the caller holds the run's lock, and so no task of the local executor lives.
+        run: the run to look at.
+        executor: what runs its tasks.
+        include_done: whether to ask for the attempts of shards that are done, for the history.
+        lock_is_ours: whether the caller holds the run's lock.
     """
-    released = [one for one in submissions.read_submissions(run) if one.released_at]
-    verdicts = outputs.verify_outputs(run)
+    submissions = read_submissions(run)
+    released = [submission for submission in submissions if submission.released_at]
+    outputs = OutputFolder(run)
+    verdicts = outputs.verify()
     asked = [
-        one
-        for one in released
-        if whole or not all(verdicts[shard].verified for shard in one.plan.shards)
+        submission
+        for submission in released
+        if include_done or not all(verdicts[shard].verified for shard in submission.plan.shards)
     ]
     now = datetime.now(UTC)
-    if slurm is None:
-        in_use = not lock_is_ours and run_folder.is_locked(run)
-        found, trouble = executor.records(run, asked, in_use=in_use), None
-    else:
-        found, trouble = query.query_tasks(slurm, asked)
-        if asked and trouble is None:
-            _remember_answer(run.folder, now)
+    query = executor.query(run, asked, lock_is_ours=lock_is_ours)
     if asked:
-        verdicts = outputs.verify_outputs(run)
+        verdicts = outputs.verify()
+    outputs.remember()
     return Observation(
         at=now,
-        shards=_facts(run, released, verdicts, found, whole),
-        answered=trouble is None,
-        last_answer=_last_answer(run.folder),
-        trouble=trouble,
+        shards=_facts(run, released, verdicts, query.records, include_done),
+        answered=query.trouble is None,
+        last_answer=query.last_answer,
+        trouble=query.trouble,
+        submissions=submissions,
     )
+
+
+def with_limits(
+    observation: Observation, run: Run, executor: Executor, shards: Sequence[int]
+) -> Observation:
+    """Return the observation with the limits that the remedies of these shards need, if any do.
+
+    Raises:
+        ExecutorError: the limits are needed, and the executor does not answer.
+    """
+    if observation.limits or not needs_limits([observation.shards[shard] for shard in shards]):
+        return observation
+    return replace(observation, limits=executor.limits(run))
 
 
 def _facts(
@@ -67,7 +76,7 @@ def _facts(
     released: list[Submission],
     verdicts: tuple[Verdict, ...],
     found: Records,
-    whole: bool,
+    include_done: bool,
 ) -> tuple[ShardFacts, ...]:
     worked_on = _names(run.folder / "work")
     traces = {
@@ -82,7 +91,7 @@ def _facts(
             at = one.plan.offset + index
             words: LastWords | None = None
             if last_words.path_of(run.folder, one.number, at).name in spoken and (
-                whole or not verdicts[at].verified
+                include_done or not verdicts[at].verified
             ):
                 words = last_words.read(run.folder, one.number, at)
             assert one.released_at
@@ -156,15 +165,3 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return frozenset()
-
-
-def _remember_answer(folder: Path, at: datetime) -> None:
-    with contextlib.suppress(OSError):  # only a memory, as in `outputs`
-        files.write_text(folder / ANSWERED, at.isoformat())
-
-
-def _last_answer(folder: Path) -> datetime | None:
-    try:
-        return datetime.fromisoformat((folder / ANSWERED).read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
-        return None

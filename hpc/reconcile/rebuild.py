@@ -7,7 +7,9 @@ from pathlib import Path
 
 from hpc.database import gather_outputs
 from hpc.database.gather_outputs import Gathered
-from hpc.reconcile import run_status
+from hpc.executors.factory import executor_of
+from hpc.reconcile.look import look
+from hpc.report.gathered import describe_gathered
 from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.database import duckdb_file, history
@@ -68,9 +70,9 @@ def _refuse_to_lose(database: Path, runs: list[Run]) -> None:
 def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> Gathered:
     done: list[Gathered] = []
     for one in runs:
-        now = run_status.look(one, run_status.slurm_of(one), whole=True)
+        now = look(one, executor_of(one), include_done=True)
         done.append(gather_outputs.gather(one, now.observation, now.judgements, database=database))
-        say(f"run {one.run_id}: {run_status.describe_gathered(done[-1])}")
+        say(f"run {one.run_id}: {describe_gathered(done[-1])}")
     return Gathered(
         rows_before=0,
         rows_added=sum(one.rows_added for one in done),

@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hpc.executors.local import executor
+from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from pipeline import terminal
-from pipeline.run_files.manifest import log_path, server_log_path
+from pipeline.run_files.manifest import server_log_path
 from pipeline.terminal import one_line, printable
 from pipeline.text import format_duration
 
@@ -39,7 +39,7 @@ def _what_happened(one: Judgement, facts: ShardFacts) -> tuple[object, ...]:
 
 
 def lines(
-    run: Run, now: RunStatus, index: int, count: int, *, last_only: bool = False
+    now: RunStatus, executor: Executor, index: int, count: int, *, last_only: bool = False
 ) -> list[str]:
     """For a person. `count` lines at most of a traceback or a log; `last_only`: one attempt."""
     judged, facts = now.judgements[index], now.observation.shards[index]
@@ -47,7 +47,7 @@ def lines(
     message = f": {one_line(judged.message)}" if judged.message else ""
     told = [f"shard {index}: {judged.state}{cause}{message}"]
     for attempt in facts.attempts[-1:] if last_only else facts.attempts:
-        told += ["", *_of_attempt(run, now, index, attempt, count)]
+        told += ["", *_of_attempt(now, executor, index, attempt, count)]
     return told
 
 
@@ -58,7 +58,7 @@ def group_identical(group: Sequence[int]) -> str:
 
 
 def document(
-    run: Run, now: RunStatus, index: int, count: int, *, last_only: bool = False
+    now: RunStatus, executor: Executor, index: int, count: int, *, last_only: bool = False
 ) -> dict[str, Any]:
     """For a program."""
     judged, facts = now.judgements[index], now.observation.shards[index]
@@ -67,12 +67,14 @@ def document(
         "index": index,
         "state": str(judged.state),
         "cause": str(judged.cause) if judged.cause else None,
-        "attempts": [_document(run, index, attempt, count) for attempt in chosen],
+        "attempts": [_document(now.run, executor, index, attempt, count) for attempt in chosen],
     }
 
 
-def _document(run: Run, index: int, attempt: Attempt, count: int) -> dict[str, Any]:
-    record, words, log = attempt.record, attempt.words, log_of(run, index, attempt)
+def _document(
+    run: Run, executor: Executor, index: int, attempt: Attempt, count: int
+) -> dict[str, Any]:
+    record, words, log = attempt.record, attempt.words, executor.log_file(run, index, attempt)
     return {
         "attempt": attempt.number,
         "task": attempt.task,
@@ -90,16 +92,16 @@ def _document(run: Run, index: int, attempt: Attempt, count: int) -> dict[str, A
 
 
 def _of_attempt(
-    run: Run, now: RunStatus, index: int, attempt: Attempt, count: int
+    now: RunStatus, executor: Executor, index: int, attempt: Attempt, count: int
 ) -> Iterator[str]:
     yield _heading(attempt, now.observation.at)
-    yield f"  {_record(run, now, attempt)}"
-    log = log_of(run, index, attempt)
+    yield f"  {_record(now, attempt)}"
+    log = executor.log_file(now.run, index, attempt)
     if attempt.words:
         yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
         yield from _quoted(terminal.last_lines(attempt.words.traceback, count))
         yield f"  log: {log}"
-        yield from _server(run, index, attempt)
+        yield from _server(now.run, index, attempt)
         return
     found = terminal.last_lines_of_file(log, count) if log else None
     if found is None:
@@ -109,7 +111,7 @@ def _of_attempt(
     else:
         yield f"  the end of {log}:"
         yield from _quoted(found)
-    yield from _server(run, index, attempt)
+    yield from _server(now.run, index, attempt)
 
 
 def _server(run: Run, index: int, attempt: Attempt) -> Iterator[str]:
@@ -131,9 +133,9 @@ def _heading(attempt: Attempt, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _record(run: Run, now: RunStatus, attempt: Attempt) -> str:
+def _record(now: RunStatus, attempt: Attempt) -> str:
     record = attempt.record
-    who = "process" if run.is_local else "Slurm"
+    who = "Slurm" if attempt.task else "process"
     if record is None:
         trouble = now.observation.trouble
         return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record of it"
@@ -143,14 +145,6 @@ def _record(run: Run, now: RunStatus, attempt: Attempt) -> str:
     parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb else []
     parts += [f"reason {record.reason}"] if record.reason else []
     return f"{who}: {', '.join(parts)}"
-
-
-def log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
-    """Where a task's stdout and stderr go; the batch script's too (submitit 1.5.4)."""
-    folder = log_path(run.folder, attempt.number)
-    if run.is_local:
-        return executor.log_file(folder, index)
-    return folder / f"{attempt.task}_0_log.out" if attempt.task else None
 
 
 def server_log_of(run: Run, index: int, attempt: Attempt) -> Path | None:

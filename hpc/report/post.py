@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from hpc.run.judge import why_ended
+from hpc.run.causes import why_ended
 from hpc.run.model import Phase, Run
 from hpc.run.run_config import Config
 from hpc.run.run_state import RunStatus

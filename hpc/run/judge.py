@@ -5,8 +5,8 @@ The rules carry the numbers that the documentation gives them.
 
 from datetime import datetime, timedelta
 
+from hpc.run.causes import Remedy, remedy, task_name, why_ended
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State
-from hpc.run.plan import Remedy, remedy
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.text import format_duration
@@ -44,27 +44,31 @@ def judge(
     if held := _in_phase(shard, Phase.HELD):
         why = held.record.reason if held.record and held.record.reason else "held"
         return verdict(
-            3, State.BLOCKED, f"Slurm holds {_name(held)} ({why}): scontrol release, or cancel it"
+            3,
+            State.BLOCKED,
+            f"Slurm holds {task_name(held)} ({why}): scontrol release, or cancel it",
         )
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
         still = _standing_still(shard, active, observation.at, policy)
-        message = f"{_name(active)} is {active.record.slurm_state}{still}"
+        message = f"{task_name(active)} is {active.record.slurm_state}{still}"
         return verdict(4, State.RUNNING, message, stalled=bool(still))
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
-        return verdict(5, State.QUEUED, f"{_name(waiting)} is {waiting.record.slurm_state}{why}")
+        return verdict(
+            5, State.QUEUED, f"{task_name(waiting)} is {waiting.record.slurm_state}{why}"
+        )
     last = shard.attempts[-1]
     unknown = last.phase is Phase.UNKNOWN
     if unknown and not observation.answered:
         when = _last_answer(observation)
         return verdict(6, State.UNKNOWN, f"Slurm does not answer ({when}): {observation.trouble}")
     refused = last.words and remedy(last.words.cause) is Remedy.ASK
-    if observation.at - last_change(last) < grace and not refused:
+    if observation.at - last.last_change < grace and not refused:
         what = "was submitted" if unknown else "ended"
         return verdict(
-            7, State.QUEUED, f"{_name(last)} {what} just now; its news may still be on the way"
+            7, State.QUEUED, f"{task_name(last)} {what} just now; its news may still be on the way"
         )
     cause, message = why_ended(last)
     if shard.output.problem:
@@ -98,28 +102,8 @@ def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:
     return len(causes) - excused - min(2 * poisoned, crashes)
 
 
-def why_ended(attempt: Attempt) -> tuple[Cause, str]:
-    """Of an attempt that is over: the task's own last words if any, else Slurm's state."""
-    if attempt.words:
-        return attempt.words.cause, attempt.words.message
-    record = attempt.record
-    if record is None or record.cause is None:
-        return Cause.LOST, f"there is no record of {_name(attempt)} anywhere"
-    shown = f"{_name(attempt)} ended as {record.slurm_state}"
-    details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
-    details += [f"on {record.node}"] if record.node else []
-    return record.cause, f"{shown} ({', '.join(details)})" if details else shown
-
-
 def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
     return next((a for a in reversed(shard.attempts) if a.phase is phase), None)
-
-
-def last_change(attempt: Attempt) -> datetime:
-    """When the attempt was last known to change."""
-    if attempt.record and attempt.record.ended_at:
-        return attempt.record.ended_at
-    return attempt.submitted_at
 
 
 def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:
@@ -143,7 +127,3 @@ def _last_answer(observation: Observation) -> str:
         return "no answer so far"
     ago = format_duration((observation.at - observation.last_answer).total_seconds())
     return f"last answer {ago} ago, {observation.last_answer:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _name(attempt: Attempt) -> str:
-    return f"task {attempt.task}" if attempt.task else f"attempt {attempt.number}"

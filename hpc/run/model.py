@@ -1,7 +1,7 @@
 """Runs, submissions and attempts as values. Their meaning is in `hpc.run.judge`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -54,8 +54,9 @@ class Run:
         return self.manifest.run_id
 
     @property
-    def is_local(self) -> bool:
-        return self.cluster.executor is ExecutorName.LOCAL
+    def executor(self) -> ExecutorName:
+        """Return which executor the run was planned for."""
+        return self.cluster.executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +76,12 @@ class Limits:
     mem_gb: float | None = None
     time_min: int | None = None
     nodes: frozenset[str] | None = None
+
+    def without_nodes(self, excluded: str | None) -> "Limits":
+        """Return the limits without these nodes, a comma list. A pattern in it leaves too many."""
+        if self.nodes is None or not excluded:
+            return self
+        return replace(self, nodes=self.nodes - set(excluded.split(",")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +197,13 @@ class Attempt:
             return self.record.phase
         return Phase.ENDED if self.words else Phase.UNKNOWN
 
+    @property
+    def last_change(self) -> datetime:
+        """Return when the attempt is last known to have changed (UTC)."""
+        if self.record and self.record.ended_at:
+            return self.record.ended_at
+        return self.submitted_at
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardFacts:
@@ -215,6 +229,13 @@ class Observation:
     answered: bool
     last_answer: datetime | None
     trouble: str | None = None
+    submissions: tuple[Submission, ...] = ()
+    limits: Limits | None = None
+
+    @property
+    def released(self) -> tuple[Submission, ...]:
+        """Return the submissions that may have run."""
+        return tuple(submission for submission in self.submissions if submission.released_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

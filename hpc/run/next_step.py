@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpc.run.model import State
-from hpc.run.plan import find_rejection
 from hpc.run.run_state import RunState, RunStatus
+from hpc.run.selection import find_rejection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

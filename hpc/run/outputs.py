@@ -20,27 +20,52 @@ from pipeline.run_files.output import Verdict
 MEMORY = ".seen-outputs.json"
 
 _Stamp = list[int]  # size, time of change, inode
-_Seen = dict[str, tuple[_Stamp, Verdict]]
+_Known = dict[str, tuple[_Stamp, Verdict]]
+
+
+class OutputFolder:
+    """The outputs of a run during one look at it.
+
+    The memory is read once. `verify` may be called again, since tasks publish while we look; each
+    call opens only the outputs that did not verify before, or have changed. `remember` keeps what
+    was verified.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._names = {
+            output_path(run.folder, shard.index).name: shard.index for shard in run.manifest.shards
+        }
+        self._remembered = _remembered(run.folder)
+        self._known = self._remembered
+
+    def verify(self) -> tuple[Verdict, ...]:
+        """Return one verdict per shard, in the order of the shards."""
+        verdicts = [Verdict()] * len(self._names)
+        known: _Known = {}
+        for name, stamp in _stamps(self._run.folder / "outputs", self._names):
+            index = self._names[name]
+            before, verdict = self._known.get(name, (None, Verdict()))
+            if before != stamp:
+                verdict = output.verify(self._run.folder, self._run.manifest, index)
+            verdicts[index] = verdict
+            if verdict.verified:
+                known[name] = stamp, verdict
+        self._known = known
+        return tuple(verdicts)
+
+    def remember(self) -> None:
+        """Write down which outputs verify, for the next look."""
+        if self._known != self._remembered:
+            _remember(self._run.folder, self._known)
 
 
 def verify_outputs(run: Run) -> tuple[Verdict, ...]:
-    """One verdict a shard, in the order of the shards."""
-    shards = run.manifest.shards
-    remembered = _remembered(run.folder)
-    names = {output_path(run.folder, shard.index).name: shard.index for shard in shards}
-    verdicts = [Verdict()] * len(shards)
-    seen: _Seen = {}
-    for name, stamp in _stamps(run.folder / "outputs", names):
-        index = names[name]
-        before, verdict = remembered.get(name, (None, Verdict()))
-        if before != stamp:
-            verdict = output.verify(run.folder, run.manifest, index)
-        verdicts[index] = verdict
-        if verdict.verified:
-            seen[name] = stamp, verdict
-    if seen != remembered:
-        _remember(run.folder, seen)
-    return tuple(verdicts)
+    """Return one verdict per shard, in the order of the shards."""
+    folder = OutputFolder(run)
+    verdicts = folder.verify()
+    folder.remember()
+    return verdicts
 
 
 def quarantine(run: Run, index: int) -> Path:
@@ -69,7 +94,7 @@ def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, _Stamp]]
             yield entry.name, [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
-def _remembered(folder: Path) -> _Seen:
+def _remembered(folder: Path) -> _Known:
     try:
         values = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -84,8 +109,8 @@ def _remembered(folder: Path) -> _Seen:
     }
 
 
-def _remember(folder: Path, seen: _Seen) -> None:
-    values = {name: [*stamp, one.publication, one.counts] for name, (stamp, one) in seen.items()}
+def _remember(folder: Path, known: _Known) -> None:
+    values = {name: [*stamp, one.publication, one.counts] for name, (stamp, one) in known.items()}
     # Only a memory: a reader without the right to write, or a full disk, does without.
     with contextlib.suppress(OSError):
         files.write_text(folder / MEMORY, json.dumps(values, separators=(",", ":")))

@@ -5,24 +5,19 @@ cause. Shards that ask for the same form a group, and a group is submitted toget
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hpc.run.judge import why_ended
+from hpc.run.causes import Remedy, remedy, why_ended
 from hpc.run.model import (
-    ArrayPlan,
     Attempt,
-    Judgement,
     Limits,
     ResourceRequest,
     ShardFacts,
     ShardGroup,
 )
-from hpc.run.plan import Remedy, remedy
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
-from pipeline.text import counted
 
 _NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME, Remedy.ELSEWHERE})
 # What one attempt asks for, how often its shard was throttled, and why, in words.
@@ -57,22 +52,6 @@ def group_by_remedy(
         )
         for (ask, throttled, why), indices in found.items()
     )
-
-
-def explain_remedies(plans: Sequence[ArrayPlan], judged: Sequence[Judgement]) -> list[str]:
-    """A line for all shards that are tried again for the same reason: how many, why, what is
-    changed, and what most of them said."""
-    again: dict[str, list[Judgement]] = {}
-    for one in plans:
-        if one.why:
-            again.setdefault(one.why, []).extend(judged[shard] for shard in one.shards)
-    lines = []
-    for why, shards in again.items():
-        message = Counter(one.message for one in shards).most_common(1)[0][0]
-        first = next(one.index for one in shards if one.message == message)
-        said = f"; shard {first}: {' '.join(message.split())}" if message else ""
-        lines.append(f"trying {counted(len(shards), 'shard')} again, {why}{said}")
-    return lines
 
 
 def _next(

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from pipeline import files
 from pipeline.errors import InputError
-from pipeline.model import JsonObject
+from pipeline.model import JsonObject, WorkOrder
 from pipeline.run_files import manifest
 
 
@@ -36,24 +36,29 @@ def withdraw_submission(run: Run, submission: Submission) -> None:
     shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
 
 
-def next_number(run: Run) -> int:
-    """The number of the next submission, and so of the next attempt."""
-    return max((one.number for one in read_submissions(run)), default=0) + 1
+def next_number(recorded: Iterable[Submission]) -> int:
+    """Return the number of the next submission, and so of the next attempt."""
+    return max((submission.number for submission in recorded), default=0) + 1
 
 
 def plan_intents(
     run: Run,
-    plans: tuple[ArrayPlan, ...],
+    plans: Sequence[ArrayPlan],
     now: datetime,
-    crashed: Mapping[int, tuple[int, ...]],
     *,
+    recorded: Iterable[Submission] = (),
+    crashed: Mapping[int, tuple[int, ...]] | None = None,
     forced: bool = False,
 ) -> list[Submission]:
-    """Submissions as they are before anything is submitted.
+    """Return submissions as they are before anything is submitted.
 
     Args:
+        run: the run to submit.
+        plans: one array each.
+        now: the time of the intent (UTC).
+        recorded: every submission that the run has, for the number of the next one.
         crashed: the attempts that ended as crashed, by shard.
-        forced: a person has looked, and goes on by force.
+        forced: whether a person has looked at the run and resumes it by force.
     """
     return [
         Submission(
@@ -62,19 +67,31 @@ def plan_intents(
             plan=plan,
             intended_at=now,
             crashed={
-                index: crashed[plan.offset + index]
+                index: attempts
                 for index in plan.indices
-                if crashed.get(plan.offset + index)
+                if (attempts := (crashed or {}).get(plan.offset + index))
             },
             forced=forced,
         )
-        for number, plan in enumerate(plans, start=next_number(run))
+        for number, plan in enumerate(plans, start=next_number(recorded))
     ]
 
 
 def job_prefix(run: Run) -> str:
     """What the names of a run's jobs begin with, and those of no other run."""
     return f"hpc-{run.run_id}-"
+
+
+def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
+    """Return what the task of one array index is told."""
+    return WorkOrder(
+        run_dir=str(run_dir),
+        shard_index=submission.plan.offset + index,
+        array_task_index=index,
+        attempt=submission.number,
+        parallel_tasks=submission.plan.parallel_tasks,
+        crashed=",".join(map(str, submission.crashed.get(index, ()))),
+    )
 
 
 def _document(submission: Submission) -> JsonObject:

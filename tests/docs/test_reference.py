@@ -3,8 +3,8 @@
 import re
 
 from hpc.report.backlog_audit import NOTES
+from hpc.run.causes import REMEDY
 from hpc.run.model import State
-from hpc.run.plan import REMEDY
 from hpc.run.run_state import EXIT_CODE
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.columns import ATTRIBUTES

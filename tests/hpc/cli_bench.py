@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 import yaml
 
-from hpc.reconcile import run_status
+from hpc.executors.local.executor import LocalExecutor
+from hpc.reconcile.look import look
 from hpc.run import run_folder
 from hpc.run.model import Run
 from tests.hpc.in_process import Done, call_verb
@@ -112,7 +113,7 @@ class Bench:
 
     def states(self) -> list[tuple[str, str | None, int]]:
         """State, cause and attempts of every shard of the newest run."""
-        now = run_status.look(run_folder.load(self.runs()[-1]), None)
+        now = look(run_folder.load(self.runs()[-1]), LocalExecutor())
         return [
             (str(one.state), one.cause and str(one.cause), len(facts.attempts))
             for one, facts in zip(now.judgements, now.observation.shards, strict=True)

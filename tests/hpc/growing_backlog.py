@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 
 from hpc.database import gather_outputs
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.local.executor import LocalExecutor
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
-from hpc.reconcile import run_status
+from hpc.reconcile.look import look
 from hpc.run import run_config, run_folder
 from hpc.run.model import Run
 from hpc.run.run_config import Config
@@ -114,7 +114,7 @@ class Lab:
         self.bench.backlog(self.posts)
 
     def submit(self, **scope: object) -> tuple[Run | None, RunDraft]:
-        agreed = validate(run_config.load(self.bench.path), Slurm())
+        agreed = validate(run_config.load(self.bench.path))
         made, draft = create_run.create_run(agreed, Selection(**scope), (self.bench.folder,), "")  # type: ignore[arg-type]
         if made:
             gather_outputs.register_run(made)
@@ -131,7 +131,7 @@ class Lab:
                 run_builders.publish_shard(run.folder, run.manifest, index)
 
     def gather(self, run: Run) -> None:
-        now = run_status.look(run, None, lock_is_ours=True)
+        now = look(run, LocalExecutor(), lock_is_ours=True)
         gather_outputs.gather(run, now.observation, now.judgements)
 
     def finish(self, run: Run) -> None:

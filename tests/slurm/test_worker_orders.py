@@ -10,9 +10,10 @@ import pytest
 from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
-from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor, work_order
+from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.run.model import ArrayPlan, Submission
 from hpc.run.resources import Resources
+from hpc.run.submissions import work_order
 from pipeline.model import WorkOrder
 from pipeline.run_files import last_words
 from pipeline.worker import submitit_task

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import parse
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Limits, TaskRecord
@@ -22,14 +23,14 @@ _BEFORE = timedelta(days=1)  # clocks of two machines, and sacct's window, never
 _ACCOUNTING_OFF = "accounting storage is disabled"
 
 
-class SlurmError(RunError):
+class SlurmError(ExecutorError):
     """A command of Slurm's failed. `words` is what it said itself."""
 
     def __init__(self, command: Sequence[str], code: str, stdout: str, stderr: str) -> None:
-        self.words = stderr.strip() or stdout.strip() or code
         super().__init__(
             f"{shlex.join(command)} failed: {code}"
-            + "".join(f"\n  {line}" for line in (stdout + stderr).strip().splitlines())
+            + "".join(f"\n  {line}" for line in (stdout + stderr).strip().splitlines()),
+            words=stderr.strip() or stdout.strip() or code,
         )
 
 

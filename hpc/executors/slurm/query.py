@@ -1,6 +1,7 @@
 """What Slurm's two voices say of a run's tasks, as one: the controller knows how far each is now,
 accounting what became of those that have ended."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hpc.executors.slurm.client import Slurm, SlurmError
@@ -12,7 +13,7 @@ from pipeline.errors import Cause
 _PUT_BACK = (Cause.NODE, Cause.PREEMPTED)
 
 
-def query_tasks(slurm: Slurm, asked: list[Submission]) -> tuple[Records, str | None]:
+def query_tasks(slurm: Slurm, asked: Sequence[Submission]) -> tuple[Records, str | None]:
     """One squeue and one sacct call; what either said, and what kept one of them from answering.
 
     The controller is asked first: a task that ends between the two is then seen by accounting.

@@ -1,117 +1,113 @@
-"""Handing arrays to Slurm, all or none, and taking up what a submitter that died had begun.
+"""Submit arrays to Slurm, all or none, and finish what an interrupted process had begun.
 
-Intents are written first, each with a job name of its own; every array is then submitted to wait,
-its tasks' orders are laid where the tasks look for them, and only then are the arrays released. A
-death at any point leaves intents, or arrays that wait and have run nothing: the name finds them.
+Each intent is written before, with a job name of its own. Every array is then submitted on hold,
+its tasks' orders are written where the tasks look for them, and only then are the arrays released.
+A death at any point leaves intents, or arrays on hold that have run nothing; their names find them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run import submissions
-from hpc.run.model import ArrayPlan, Run, Submission
+from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
+from hpc.run.submissions import withdraw_submission, write_submission
 from pipeline.run_files.manifest import log_path
 
 
 def submit_arrays(
-    run: Run,
-    slurm: Slurm | None,
-    plans: tuple[ArrayPlan, ...],
-    crashed: Mapping[int, tuple[int, ...]],
-    *,
-    forced: bool = False,
+    run: Run, slurm: Slurm, intents: Sequence[Submission], recorded: Sequence[Submission]
 ) -> tuple[Submission, ...]:
-    """Submits arrays; the caller holds the run's lock. Without a Slurm only records them.
+    """Submit arrays and return their records. The caller holds the run's lock.
 
     Args:
-        crashed: the attempts that ended as crashed, by shard.
-        forced: a person has looked, and goes on by force.
+        run: the run of the submissions.
+        slurm: the cluster.
+        intents: records that are written already; a job id in one means that sbatch took it.
+        recorded: the other submissions of the run, for dependencies on them.
 
-    Raises SlurmError with sbatch's own words; then nothing of `plans` is submitted or recorded.
+    Raises:
+        SlurmError: with sbatch's own words; then none of `intents` is submitted or recorded.
     """
-    now = datetime.now(UTC)
-    written: list[Submission] = []
+    jobs = {submission.number: submission.array_job_id for submission in (*recorded, *intents)}
+    on_hold: list[Submission] = []
     try:
-        for intent in submissions.plan_intents(run, plans, now, crashed, forced=forced):
-            written.append(submissions.write_submission(run, intent))
-    except OSError:
-        _withdraw(run, written)
+        for intent in intents:
+            submission = intent
+            if intent.array_job_id is None:
+                before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
+                after = tuple(str(job) for job in before if job is not None)
+                job = _executor(run, intent).submit_waiting(slurm, intent, after)
+                submission = write_submission(run, replace(intent, array_job_id=job))
+                jobs[intent.number] = job
+            on_hold.append(submission)
+        for submission in on_hold:
+            _executor(run, submission).write_orders(submission, run.folder)
+    except (SlurmError, OSError):
+        _cancel(slurm, intents)
+        _withdraw(run, intents)
         raise
-    if slurm is None:
-        return tuple(
-            submissions.write_submission(run, replace(one, released_at=now)) for one in written
-        )
-    return _submit(run, slurm, written)
+    return tuple(_release(run, slurm, submission) for submission in on_hold)
 
 
-def resume_submissions(run: Run, slurm: Slurm) -> tuple[Submission, ...]:
-    """Finishes the submissions that a submitter that died had begun, and returns them.
+def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+    """Finish the submissions that were not released, and return them.
 
-    Raises SlurmError as `send` does.
+    Args:
+        run: the run of the submissions.
+        slurm: the cluster.
+        recorded: every submission of the run.
+
+    Raises:
+        SlurmError: as `submit_arrays` does.
     """
     begun = []
-    known = submissions.read_submissions(run)
-    for one in known:
-        if one.released_at:
+    for intent in recorded:
+        if intent.released_at:
             continue
-        if one.array_job_id is None and (job := slurm.job_named(one.job_name)):
-            one = submissions.write_submission(run, replace(one, array_job_id=job))
-        later = {shard for other in known if other.number > one.number and other.released_at
-                 for shard in other.plan.shards}  # fmt: skip
-        if later & set(one.plan.shards):
+        submission = intent
+        if intent.array_job_id is None and (job := slurm.job_named(intent.job_name)):
+            submission = write_submission(run, replace(intent, array_job_id=job))
+        if set(submission.plan.shards) & _submitted_after(submission, recorded):
             # Somebody has submitted these shards since: two attempts at once would pay twice.
-            _cancel(run, slurm, [one])
-            _withdraw(run, [one])
+            _cancel(slurm, [submission])
+            _withdraw(run, [submission])
             continue
-        begun.append(one)
-    return _submit(run, slurm, begun) if begun else ()
+        begun.append(submission)
+    return submit_arrays(run, slurm, begun, recorded) if begun else ()
 
 
-def _submit(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> tuple[Submission, ...]:
-    jobs = {one.number: one.array_job_id for one in submissions.read_submissions(run)}
-    waiting: list[Submission] = []
-    try:
-        for one in begun:
-            if one.array_job_id is None:
-                before = (jobs.get(one.plan.after), *one.plan.after_jobs)
-                after = tuple(str(job) for job in before if job is not None)
-                job = _executor(run, one).submit_waiting(slurm, one, after)
-                one = submissions.write_submission(run, replace(one, array_job_id=job))
-                jobs[one.number] = job
-            waiting.append(one)
-        for one in waiting:
-            _executor(run, one).write_orders(one, run.folder)
-    except (SlurmError, OSError):
-        _cancel(run, slurm, begun)
-        _withdraw(run, begun)
-        raise
-    return tuple(_release(run, slurm, one) for one in waiting)
+def _submitted_after(submission: Submission, recorded: Sequence[Submission]) -> set[int]:
+    return {
+        shard
+        for other in recorded
+        if other.number > submission.number and other.released_at
+        for shard in other.plan.shards
+    }
 
 
-def _cancel(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> None:
-    """Takes back the arrays that wait; one whose sbatch ran out of time may be there as well."""
-    for one in begun:
-        job = slurm.job_named(one.job_name)
+def _cancel(slurm: Slurm, begun: Sequence[Submission]) -> None:
+    """Cancel the arrays on hold. One whose sbatch ran out of time may be there as well."""
+    for submission in begun:
+        job = slurm.job_named(submission.job_name)
         slurm.cancel([job] if job else [])
 
 
 def _withdraw(run: Run, begun: Sequence[Submission]) -> None:
-    for one in begun:
-        submissions.withdraw_submission(run, one)
+    for submission in begun:
+        withdraw_submission(run, submission)
 
 
-def _release(run: Run, slurm: Slurm, one: Submission) -> Submission:
-    assert one.array_job_id is not None
-    slurm.release(one.array_job_id, one.plan.delay_s)
-    return submissions.write_submission(run, replace(one, released_at=datetime.now(UTC)))
+def _release(run: Run, slurm: Slurm, submission: Submission) -> Submission:
+    assert submission.array_job_id is not None
+    slurm.release(submission.array_job_id, submission.plan.delay_s)
+    return write_submission(run, replace(submission, released_at=datetime.now(UTC)))
 
 
-def _executor(run: Run, one: Submission) -> WaitingArrayExecutor:
-    resources = apply_request(run.cluster.resources, one.plan.ask)
-    return WaitingArrayExecutor(
-        log_path(run.folder, one.number), resources, requeues=run.retry.requeues
-    )
+def _executor(run: Run, submission: Submission) -> WaitingArrayExecutor:
+    resources = apply_request(run.cluster.resources, submission.plan.ask)
+    requeues = run.retry.requeues
+    folder = log_path(run.folder, submission.number)
+    return WaitingArrayExecutor(folder, resources, requeues=requeues)

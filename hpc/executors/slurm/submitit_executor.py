@@ -17,8 +17,8 @@ from hpc.executors.slurm.client import Slurm
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Submission
 from hpc.run.resources import Resources, megabytes
+from hpc.run.submissions import work_order
 from pipeline import files
-from pipeline.model import WorkOrder
 from pipeline.run_files import last_words
 from pipeline.worker.submitit_task import ShardTask
 
@@ -77,17 +77,6 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             temporary = paths.submitted_pickle.with_name(f".tmp-{paths.submitted_pickle.name}")
             order.dump(temporary)
             temporary.replace(paths.submitted_pickle)
-
-
-def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
-    return WorkOrder(
-        run_dir=str(run_dir),
-        shard_index=submission.plan.offset + index,
-        array_task_index=index,
-        attempt=submission.number,
-        parallel_tasks=submission.plan.parallel_tasks,
-        crashed=",".join(map(str, submission.crashed.get(index, ()))),
-    )
 
 
 def _parameters(

@@ -12,7 +12,8 @@ import pytest
 
 from hpc.database import gather_outputs
 from hpc.database.gather_outputs import Gathered
-from hpc.reconcile import run_status
+from hpc.executors.local.executor import LocalExecutor
+from hpc.reconcile.look import look
 from hpc.run.model import Run
 from pipeline.errors import BusyError, RunError
 from pipeline.model import Answer
@@ -25,7 +26,7 @@ OTHER = "20240602T120000-valence-89abcdef"
 
 
 def gather(run: Run) -> Gathered:
-    now = run_status.look(run, None, whole=True)
+    now = look(run, LocalExecutor(), include_done=True)
     return gather_outputs.gather(run, now.observation, now.judgements)
 
 
@@ -141,7 +142,7 @@ def test_an_output_with_a_damaged_page_is_set_aside_and_its_shard_is_not_done(
     assert gathered == counted(0, 3, 3, rejected=(line,), set_aside=1)
     assert not path.exists()
     assert path.with_name("00000.parquet.damaged").exists()
-    now = run_status.look(run, None)
+    now = look(run, LocalExecutor())
     assert [str(one.state) for one in now.judgements] == ["planned", "done"]
 
 
@@ -198,11 +199,11 @@ def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
         assert str(holder.pid) in str(raised.value)
         # Only a line of `status` hangs on this: it is not worth waiting for.
         monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 600.0)
-        assert not gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+        assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
     finally:
         holder.communicate()
     assert gather(run) == counted(0, 4, 4)
-    assert gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+    assert gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
 
 
 def test_a_database_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         gather(run)
     assert str(raised.value).startswith(f"the database {database} cannot be opened: ")
-    assert not gather_outputs.is_gathered(run, run_status.look(run, None).observation)
+    assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
     assert database.read_text() == "dear diary\n" * 1000
 
 

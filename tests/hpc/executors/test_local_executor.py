@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.local import executor
-from hpc.executors.slurm import submit
+from hpc.executors.local import tasks
+from hpc.executors.local.executor import LocalExecutor, read_records
 from hpc.run import run_folder
 from hpc.run.model import Phase, Run, Submission, TaskRecord
+from hpc.run.submissions import plan_intents
 from pipeline.errors import Cause
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.processes import tasks_of
@@ -20,7 +21,8 @@ STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def sent(run: Run, shards: int) -> Submission:
     plans = arrays(range(shards), array_size=1001, max_parallel=2)
-    (one,) = submit.submit_arrays(run, None, plans, {})
+    intents = plan_intents(run, plans, STARTED)
+    (one,) = LocalExecutor().submit(run, intents, ())
     return one
 
 
@@ -69,7 +71,7 @@ def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> N
     one = sent(run, 8)
     for shard, (code, told_to_stop) in enumerate(ENDED):
         recorded(run, shard, code, told_to_stop)
-    assert executor.records(run, [one], in_use=in_use) == {
+    assert read_records(run, [one], in_use=in_use) == {
         (1, shard): record for shard, record in enumerate(ENDED.values())
     }
 
@@ -78,11 +80,11 @@ def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Pa
     run = valence_run(tmp_path, 4)
     one = sent(run, 2)
     recorded(run, 0, None)
-    assert executor.records(run, [one], in_use=True) == {
+    assert read_records(run, [one], in_use=True) == {
         (1, 0): TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=STARTED),
         (1, 1): TaskRecord(phase=Phase.WAITING, slurm_state="waiting"),
     }
-    assert executor.records(run, [one], in_use=False) == {
+    assert read_records(run, [one], in_use=False) == {
         (1, 1): TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED),
     }
 
@@ -92,8 +94,8 @@ def test_a_task_that_was_told_to_stop_and_ended_unseen_is_not_to_blame(tmp_path:
     run = valence_run(tmp_path, 4)
     one = sent(run, 2)
     recorded(run, 0, None, told_to_stop=True)
-    assert executor.records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
-    assert executor.records(run, [one], in_use=False)[1, 0] == TaskRecord(
+    assert read_records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
+    assert read_records(run, [one], in_use=False)[1, 0] == TaskRecord(
         phase=Phase.ENDED, slurm_state="told to stop", cause=Cause.PREEMPTED, started_at=STARTED
     )
 
@@ -108,7 +110,7 @@ def test_a_task_whose_start_cannot_be_recorded_does_not_start(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpc.executors.local.executor.files.write_json", full)
+    monkeypatch.setattr("hpc.executors.local.task_record.files.write_json", full)
     with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
-        executor.run_array(run, one, lock)
+        tasks.run_array(run, one, lock, print)
     assert tasks_of(tmp_path) == {}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.executors.slurm.states import MEANING, SlurmState, meaning
+from hpc.run.causes import REMEDY
 from hpc.run.model import Phase
-from hpc.run.plan import REMEDY
 from pipeline.errors import Cause
 
 ENDED = {

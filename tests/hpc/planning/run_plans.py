@@ -3,11 +3,11 @@
 from typing import Any
 
 from hpc.database.gather_outputs import gather
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.local.executor import LocalExecutor
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection, validate
-from hpc.reconcile import run_status
+from hpc.reconcile.look import look
 from hpc.run import run_config
 from hpc.run.model import Run
 from tests.hpc.cli_bench import Bench
@@ -19,7 +19,7 @@ VALENCE = {"type": "valence"}
 def spec_of(bench: Bench, **sections: Any) -> RunSpec:
     """The validated configuration of this working folder."""
     bench.config(**{"classifier": VALENCE, **sections})
-    return validate(run_config.load(bench.path), Slurm())
+    return validate(run_config.load(bench.path))
 
 
 def plan_run(
@@ -47,5 +47,5 @@ def uris_of(run: Run) -> list[list[str]]:
 
 
 def gather_run(run: Run) -> None:
-    now = run_status.look(run, None)
+    now = look(run, LocalExecutor())
     gather(run, now.observation, now.judgements)

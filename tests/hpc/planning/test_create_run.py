@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.slurm.client import Slurm
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
@@ -171,7 +170,7 @@ def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.Monk
     elsewhere.mkdir()
     bench.config(posts=4)
     monkeypatch.chdir(elsewhere)
-    spec = validate(run_config.load(bench.path, ("classifier={type: valence}",)), Slurm())
+    spec = validate(run_config.load(bench.path, ("classifier={type: valence}",)))
     run, _ = create_run.create_run(spec, Selection(), (bench.folder, elsewhere), "")
     assert run is not None
     assert run.folder.parent == elsewhere / "runs"

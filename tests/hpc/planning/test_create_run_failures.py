@@ -38,7 +38,7 @@ from pipeline.backlog import select, shards
 from hpc.run import run_config
 from pipeline.run_files import manifest
 {module}.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
-spec = run_spec.validate(run_config.load(pathlib.Path("run.yaml")), Slurm())
+spec = run_spec.validate(run_config.load(pathlib.Path("run.yaml")))
 create_run.create_run(spec, run_spec.Selection(), (pathlib.Path.cwd(),), "")
 """
 

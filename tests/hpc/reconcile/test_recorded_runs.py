@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.reconcile.observe import observe
 from hpc.run import run_folder, submissions
 from hpc.run.judge import judge_all
@@ -108,7 +109,7 @@ def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[Told]]
                 released_at=submitted,
             ),
         )
-    shards = judge_all(observe(run, slurm), grace=LONG_AGO, policy=RetryPolicy())
+    shards = judge_all(observe(run, SlurmExecutor(slurm)), grace=LONG_AGO, policy=RetryPolicy())
     told = iter([(one.rule, str(one.state), one.cause and str(one.cause)) for one in shards])
     return [[next(told) for _ in range(size)] for size in sizes]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.reconcile.observe import observe
 from hpc.run import run_folder, submissions
 from hpc.run.judge import judge_all
@@ -42,7 +43,7 @@ def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> N
 
 
 def states(run: Run, patience_s: float = 60.0) -> tuple[list[State], str | None]:
-    seen = observe(run, Slurm(patience_s))
+    seen = observe(run, SlurmExecutor(Slurm(patience_s)))
     judged = judge_all(seen, grace=datetime.min - datetime.min, policy=RetryPolicy())
     return [one.state for one in judged], seen.trouble
 
@@ -61,15 +62,15 @@ def test_a_state_that_slurm_never_had_before_is_taken_for_alive(
     rows = f"{JOB}_0|TELEPORTING|N/A|n1|None\\n{JOB}_1|PENDING|N/A||Priority"
     programs(tmp_path, monkeypatch, squeue=f"printf '{rows}\\n'", sacct="true")
     assert states(run) == ([State.RUNNING, State.QUEUED], None)
-    assert observe(run, Slurm()).shards[0].attempts[0].phase is Phase.ACTIVE
+    assert observe(run, SlurmExecutor(Slurm())).shards[0].attempts[0].phase is Phase.ACTIVE
 
 
 def test_the_last_answer_is_remembered_with_its_time(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs(tmp_path, monkeypatch, squeue="true", sacct="true")
-    first = observe(run, Slurm())
+    first = observe(run, SlurmExecutor(Slurm()))
     programs(tmp_path, monkeypatch, squeue="exit 1", sacct="echo no connection >&2; exit 1")
-    later = observe(run, Slurm())
+    later = observe(run, SlurmExecutor(Slurm()))
     assert (later.answered, later.last_answer) == (False, first.last_answer)
     assert later.trouble == "exit code 1; no connection"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.run.capacity import Capacity, alive_tasks, capacity
+from hpc.run.array_plan import Capacity, alive_tasks, capacity
 from hpc.run.model import (  # fmt: skip
     ArrayPlan,
     Attempt,

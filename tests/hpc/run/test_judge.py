@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc.executors.slurm.states import MEANING, SlurmState
-from hpc.run.judge import counted_attempts, judge, judge_all, why_ended
+from hpc.run.causes import REMEDY, Remedy, why_ended
+from hpc.run.judge import counted_attempts, judge, judge_all
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
-from hpc.run.plan import REMEDY, Remedy
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.run import plan as planning
+from hpc.run.array_plan import plan_arrays
 from hpc.run.model import (
     ArrayPlan,
     Attempt,
@@ -22,7 +22,7 @@ from hpc.run.model import (
     State,
     TaskRecord,
 )
-from hpc.run.plan import Rejection, find_rejection, jobs_to_wait_for, resubmittable
+from hpc.run.selection import Rejection, find_rejection, jobs_to_wait_for, resubmittable
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
@@ -30,7 +30,7 @@ from pipeline.run_files.output import Verdict
 
 def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
     """Of one group."""
-    return planning.plan_arrays([ShardGroup(shards=tuple(shards), ask=ResourceRequest())], **more)
+    return plan_arrays([ShardGroup(shards=tuple(shards), ask=ResourceRequest())], **more)
 
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -153,7 +153,7 @@ def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
         shards=(3, 7), ask=ResourceRequest(mem_gb=8.0), why="out_of_memory: 8 GB after 4"
     )
     same = ShardGroup(shards=(0, 1, 2, 4, 5, 6), ask=ResourceRequest(mem_gb=4.0))
-    planned = planning.plan_arrays([more, same], array_size=1001, max_parallel=4)
+    planned = plan_arrays([more, same], array_size=1001, max_parallel=4)
     assert planned == (
         ArrayPlan(
             offset=0, indices=(3, 7), throttle=1, parallel_tasks=4, ask=more.ask, why=more.why
@@ -167,7 +167,7 @@ def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, time
     slow = ShardGroup(
         shards=tuple(range(shards)), ask=ResourceRequest(), delay_s=600, slowdown=0.5**times
     )
-    (plan,) = planning.plan_arrays([slow], array_size=1001, max_parallel=8)
+    (plan,) = plan_arrays([slow], array_size=1001, max_parallel=8)
     assert plan.throttle == max(1, int(shards * 0.5**times))
     assert plan.delay_s == 600
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.executors.slurm.parse import parse_sinfo_limits
-from hpc.run.judge import why_ended
+from hpc.report.submissions import describe_retries
+from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model import (
     ArrayPlan,
     Attempt,
@@ -20,8 +21,7 @@ from hpc.run.model import (
     ShardGroup,
     State,
 )
-from hpc.run.plan import REMEDY, Remedy
-from hpc.run.remedies import explain_remedies, group_by_remedy, needs_limits
+from hpc.run.remedies import group_by_remedy, needs_limits
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.output import Verdict
@@ -200,7 +200,7 @@ def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
     memory = "out_of_memory: 8 GB after 4"
     # One group may be two arrays, and a first attempt needs no reason.
     plans = [plan(memory, 1, 2), plan(memory, 0, offset=3), plan("node: not on n1", 4), plan("", 0)]
-    assert explain_remedies(plans, judged) == [
+    assert describe_retries(plans, judged) == [
         "trying 3 shards again, out_of_memory: 8 GB after 4; shard 2: no more",
         "trying 1 shard again, node: not on n1; shard 4: n1 is gone",
     ]

@@ -82,7 +82,7 @@ def test_a_record_can_be_read_by_a_person(run: Run) -> None:
     plan = replace(
         PLAN, ask=ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1",)), why="node: not on n1"
     )
-    (intent,) = submissions.plan_intents(run, (plan,), NOW, {1004: (1, 2), 1005: (1,)})
+    (intent,) = submissions.plan_intents(run, (plan,), NOW, crashed={1004: (1, 2), 1005: (1,)})
     intent = replace(intent, number=2, array_job_id=4711, released_at=NOW, restarted=(7,))
     submissions.write_submission(run, intent)
     assert json.loads((run.folder / "submissions" / "0002.json").read_text()) == {
@@ -109,9 +109,10 @@ def test_a_record_can_be_read_by_a_person(run: Run) -> None:
 
 
 def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> None:
-    (earlier,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    (earlier,) = submissions.plan_intents(run, (PLAN,), NOW)
     submissions.write_submission(run, replace(earlier, number=8))
-    made = submissions.plan_intents(run, (PLAN, PLAN, PLAN), NOW, {})
+    recorded = submissions.read_submissions(run)
+    made = submissions.plan_intents(run, (PLAN, PLAN, PLAN), NOW, recorded=recorded)
     assert [one.number for one in made] == [9, 10, 11]
     assert len({one.job_name for one in made}) == 3
     for one in reversed(made):
@@ -120,7 +121,7 @@ def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> Non
 
 
 def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run: Run) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
     submissions.write_submission(run, one)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
         (run.folder / "submissions" / name).write_text("{")
@@ -138,7 +139,7 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run:
     ],
 )
 def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
     submissions.write_submission(run, one)
     path = run.folder / "submissions" / "0001.json"
     if isinstance(damage, dict):
@@ -151,7 +152,7 @@ def test_a_damaged_record_is_said_to_be_one(run: Run, damage: Any, why: str) -> 
 
 
 def test_a_withdrawn_submission_leaves_nothing(run: Run) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW, {})
+    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
     submissions.write_submission(run, one)
     logs = run.folder / "logs" / "0001"
     logs.mkdir(parents=True)

@@ -171,8 +171,8 @@ def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench
 DYING = """
 import os, signal, sys
 from hpc import cli, submit
-from hpc.executors.local import executor
-from hpc.reconcile import run_status
+from hpc.executors.local import task_record, tasks
+from hpc.reconcile import gather
 from hpc.report import preview
 from hpc.run import run_folder, submissions
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
@@ -186,9 +186,9 @@ cli.main(submit.VERB, sys.argv[1:])
     [
         ("run_folder.lock_run", ("planned", None, 0)),
         ("submissions.write_submission", ("planned", None, 0)),
-        ("executor.run_array", ("failed", "preempted", 1)),
-        ("executor._record_end", ("failed", "lost", 1)),
-        ("run_status.gather", ("done", None, 1)),
+        ("tasks.run_array", ("failed", "preempted", 1)),
+        ("task_record.record_end", ("failed", "lost", 1)),
+        ("gather.gather", ("done", None, 1)),
         ("preview.describe_labels", ("done", None, 1)),
     ],
 )
@@ -196,14 +196,14 @@ def test_a_submit_that_dies_at_any_step_is_followed_by_another(
     bench: Bench, where: str, state: Any
 ) -> None:
     bench.config(posts=6, sharding={"shards": 1})
-    if where == "run_status.gather":  # what others have gathered is in the database already
+    if where == "gather.gather":  # what others have gathered is in the database already
         with duckdb_file.opened(bench.folder / "labels.duckdb"):
             pass
     dead = bench.python(DYING.format(where=where), "--config", bench.path)
     assert dead.returncode == -signal.SIGKILL
     (run,) = bench.runs()
     until_free(run)
-    if where != "executor._record_end":  # by then its task may have published
+    if where != "task_record.record_end":  # by then its task may have published
         assert bench.states() == [state]
     assert said(bench.submit()) == (0, "")
     assert bench.runs() == [run]

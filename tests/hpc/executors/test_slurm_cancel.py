@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hpc.executors.slurm import cancel as cancellation
 from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
-from hpc.reconcile import cancellation
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
 from hpc.run.model import ArrayPlan, Run, TaskRecord
@@ -51,7 +52,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("hpc.reconcile.cancellation.PAUSE_S", 0.001)
+    monkeypatch.setattr("hpc.executors.slurm.cancel.PAUSE_S", 0.001)
     yield
 
 
@@ -70,7 +71,7 @@ def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run: Run) -> No
     ended = cancellation.cancel_jobs(run, queue, nothing)
     assert queue.cancelled == [(4712, ARRAY + CARETAKER), (4711, ARRAY)]
     assert (ended.jobs, ended.arrays, ended.caretakers) == ([4711, 4712], [4711], {4712})
-    assert (ended.ran(), ended.waited(), ended.left) == (1, 2, {})
+    assert (ended.running(), ended.pending(), ended.left) == (1, 2, {})
 
 
 def test_what_is_submitted_meanwhile_is_ended_too(run: Run) -> None:
@@ -78,7 +79,7 @@ def test_what_is_submitted_meanwhile_is_ended_too(run: Run) -> None:
     queue = Queue("", ARRAY, COMPLETING + later, "")
     ended = cancellation.cancel_jobs(run, queue, nothing)
     assert [job for job, _ in queue.cancelled] == [4711, 4720]
-    assert (ended.arrays, ended.ran(), ended.waited()) == ([4711, 4720], 1, 6)
+    assert (ended.arrays, ended.running(), ended.pending()) == ([4711, 4720], 1, 6)
 
 
 def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run: Run) -> None:
@@ -88,7 +89,7 @@ def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run: Run) -> None:
         "4711_0|CANCELLED|2026-11-24T12:00:00|n1|None|@0001\n"
     )
     queue = Queue(others)
-    assert cancellation.cancel_jobs(run, queue, nothing) == cancellation.Cancelled()
+    assert cancellation.cancel_jobs(run, queue, nothing) == cancellation.CanceledJobs()
     assert queue.cancelled == []
 
 
@@ -121,7 +122,7 @@ def test_the_verb_says_what_has_not_ended_and_fails(
         bench.folder, run_builders.posts(4), shards=4, cluster=cluster
     )
     queue = Queue("", ARRAY + CARETAKER, COMPLETING)
-    monkeypatch.setattr("hpc.cancel.slurm_of", lambda run: queue)
+    monkeypatch.setattr("hpc.cancel.executor_of", lambda run: SlurmExecutor(queue))
     monkeypatch.setattr(cancellation.cancel_jobs, "__kwdefaults__", {"patience_s": 0.05})
     failed = here("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
@@ -153,7 +154,7 @@ def test_a_refusal_counts_the_second_time(run: Run) -> None:
 
 def test_without_the_lock_the_records_stay_as_they_are(run: Run) -> None:
     plan = ArrayPlan(offset=0, indices=(0, 1, 2, 3), throttle=2, parallel_tasks=2)
-    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC), {})
+    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC))
     submissions.write_submission(run, intent)
     said: list[str] = []
     with run_folder.lock_run(run):
@@ -172,7 +173,7 @@ def test_without_the_lock_the_records_stay_as_they_are(run: Run) -> None:
 
 def test_an_unreleased_array_that_is_ended_counts_as_submitted(run: Run) -> None:
     plan = ArrayPlan(offset=0, indices=(1, 2, 3), throttle=1, parallel_tasks=1)
-    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC), {})
+    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC))
     submissions.write_submission(run, intent)
     assert cancellation.cancel_jobs(run, Queue("", ARRAY, ""), nothing).withdrawn == ()
     (one,) = submissions.read_submissions(run)

@@ -1,0 +1,194 @@
+"""What the rest of `hpc` may ask of whatever runs the tasks of a run.
+
+Slurm and the local machine implement the same protocol. No other code asks which one it has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission
+from hpc.run.resources import ExecutorName
+from pipeline.errors import RunError
+
+
+class ExecutorError(RunError):
+    """The executor refused a request or did not answer.
+
+    Args:
+        message: all that a person needs to know of the request and the answer.
+        words: the answer alone.
+    """
+
+    def __init__(self, message: str, words: str) -> None:
+        super().__init__(message)
+        self.words = words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskQuery:
+    """What an executor knows of the tasks of some submissions."""
+
+    records: Records
+    """The tasks that it knows, by submission number and array index."""
+    trouble: str | None = None
+    """What kept the executor from answering in full; None if nothing did."""
+    last_answer: datetime | None = None
+    """When it last answered in full (UTC); None if it never did, or never fails to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancellation:
+    """What `Executor.cancel` ended."""
+
+    jobs: tuple[int, ...] = ()
+    """Job ids of everything that was alive, caretakers included."""
+    arrays: tuple[int, ...] = ()
+    """Job ids of the arrays that were alive."""
+    is_complete: bool = True
+    """Whether everything has ended by now."""
+
+
+class CaretakerRole(StrEnum):
+    """The two jobs that look after a run between its arrays."""
+
+    CARETAKER = "caretaker"
+    UNDERSTUDY = "understudy"
+
+
+class CaretakerJobs(Protocol):
+    """The jobs that look after a run, which an executor runs beside the tasks."""
+
+    def own_job(self) -> int | None:
+        """Return the id of the job that this process is; None outside a job."""
+
+    def submit(
+        self,
+        run: Run,
+        role: CaretakerRole,
+        *,
+        failures: int = 0,
+        after: Sequence[str] = (),
+        if_fails: int | None = None,
+        delay_s: int = 0,
+    ) -> int:
+        """Submit a job that supervises the run, and return its id.
+
+        Args:
+            failures: how many caretakers in a row failed before this one.
+            after: jobs or tasks that have to end first, however they end.
+            if_fails: the job after whose failure this one starts; if that job succeeds, this one
+                is removed.
+            delay_s: how long the job waits before it starts, in seconds.
+
+        Raises:
+            ExecutorError: the executor refused the job.
+        """
+
+    def pending(self, run: Run, role: CaretakerRole) -> frozenset[int]:
+        """Return the ids of the jobs with this role that have not started yet."""
+
+    def cancel(self, job: int) -> None:
+        """End a job."""
+
+
+class Executor(Protocol):
+    """Runs the tasks of a run.
+
+    Every method raises ExecutorError if the executor refuses or does not answer, unless it says
+    otherwise.
+    """
+
+    @property
+    def name(self) -> ExecutorName:
+        """Return the value of `cluster.executor` that selects this executor."""
+
+    @property
+    def runs_in_background(self) -> bool:
+        """Tell whether tasks run without this process. If not, they end with `run_to_end`."""
+
+    def array_size(self) -> int:
+        """Return the number of array indices, which begin at 0."""
+
+    def query(
+        self, run: Run, submissions: Sequence[Submission], *, lock_is_ours: bool
+    ) -> TaskQuery:
+        """Return what is known of the tasks of released submissions.
+
+        A missing answer is a value here, not an error.
+
+        Args:
+            run: the run of the submissions.
+            submissions: the submissions to ask about; nothing is asked if there are none.
+            lock_is_ours: whether the caller holds the run's lock.
+        """
+
+    def has_live_jobs(self, run: Run) -> bool:
+        """Tell whether any job of the run is pending or running, recorded or not."""
+
+    def limits(self, run: Run) -> Limits:
+        """Return how far the resources of the run's tasks can grow."""
+
+    def submit(
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+    ) -> tuple[Submission, ...]:
+        """Submit arrays, all or none, and return their records.
+
+        The caller holds the run's lock.
+
+        Args:
+            run: the run of the submissions.
+            intents: records that are written already and name no job yet.
+            recorded: every submission that the run had before.
+
+        Raises:
+            ExecutorError: the executor refused an array. None of `intents` is recorded then.
+        """
+
+    def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+        """Finish the submissions that an interrupted process had begun, and return them.
+
+        The caller holds the run's lock.
+
+        Args:
+            run: the run of the submissions.
+            recorded: every submission of the run.
+        """
+
+    def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
+        """Run the tasks of submissions to their end, if nothing else does.
+
+        Args:
+            run: the run of the submissions.
+            submissions: what `submit` returned.
+            lock: file descriptor of the run's lock.
+            say: shows a message.
+
+        Returns:
+            True once the tasks have ended; False where they run in the background.
+        """
+
+    def requeue(self, attempt: Attempt) -> None:
+        """End a running task and start it again later, under the same id and attempt."""
+
+    def cancel_pending(self, jobs: Sequence[int]) -> None:
+        """Cancel the tasks of these arrays that have not started."""
+
+    def cancel(self, run: Run, say: Say) -> Cancellation:
+        """End everything of the run that is alive, and report it.
+
+        Works with or without the run's lock.
+        """
+
+    def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
+        """Return where a task's stdout and stderr go; None if its job is unknown."""
+
+    def caretaker_jobs(self) -> CaretakerJobs:
+        """Return the jobs that can look after a run.
+
+        Raises:
+            InputError: the tasks do not run in the background, so a run needs no caretaker.
+        """

@@ -1,0 +1,50 @@
+"""Stop the process that runs a local run's tasks, or tasks that it left behind."""
+
+import time
+
+from hpc.executors.local.tasks import KILL_WAIT_S
+from hpc.run import lock_owner, run_folder
+from hpc.run.model import Run, Say
+from pipeline.errors import RunError
+
+# A stopped task may take until SIGKILL, and its parent as long again.
+PATIENCE_S = 2 * KILL_WAIT_S
+
+
+def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
+    """Ask the process that runs the tasks to stop, and wait until it has.
+
+    That process stops its tasks in good order. Tasks whose parent is dead are asked themselves.
+
+    Returns:
+        Whether any process held the run.
+
+    Raises:
+        RunError: the holder is on another machine, cannot be found, or does not end in time.
+    """
+    lock = run.folder / run_folder.LOCK
+    deadline = time.monotonic() + patience_s
+    stopped: set[lock_owner.LockOwner] = set()
+    looks = 0
+    while run_folder.is_locked(run):
+        looks += 1
+        holder = lock_owner.read_owner(lock)
+        if holder and not holder.is_here:
+            raise RunError(
+                f"run {run.run_id} is worked on by {holder}: type there: "
+                f"python -m hpc.cancel {run.folder}"
+            )
+        for owner in [holder] if holder else lock_owner.tasks_holding(lock):
+            command = owner.command
+            if owner not in stopped and lock_owner.send_sigterm(owner, lock):
+                say(f"told to stop: pid {owner.pid} ({command})")
+                stopped.add(owner)
+        if not stopped and looks > 2:
+            raise RunError(
+                f"run {run.run_id} is in the hands of a process that cannot be found, or be told "
+                f"to stop, from here: on another machine, or another user's ({lock})"
+            )
+        if time.monotonic() > deadline:
+            pids = ", ".join(str(owner.pid) for owner in stopped)
+            raise RunError(f"pid {pids} was told to stop and still holds run {run.run_id}")
+    return bool(stopped)

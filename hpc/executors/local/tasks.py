@@ -1,0 +1,101 @@
+"""Run an array's tasks as processes of this machine.
+
+Each task inherits the run's lock. As long as one of them lives, however its parent died, nobody
+submits the run's shards again.
+"""
+
+import contextlib
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from hpc.executors.local import task_record
+from hpc.run.model import Run, Say, Submission
+from hpc.run.submissions import work_order
+from pipeline.model import WorkOrder
+from pipeline.run_files.manifest import log_path
+from pipeline.text import counted
+
+TICK_S = 0.05
+KILL_WAIT_S = 30.0  # between SIGTERM and SIGKILL, as Slurm's KillWait
+
+
+def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
+    """Run an array's tasks, in the order of their indices, until all have ended.
+
+    If interrupted, ask the running tasks to stop, say so, and wait: they keep what they have. If
+    interrupted again, leave at once: the tasks stop by themselves, and hold the lock until then.
+
+    Args:
+        run: the run of the submission.
+        submission: the array.
+        lock: file descriptor of the run's lock.
+        say: shows a message.
+    """
+    log_path(run.folder, submission.number).mkdir(parents=True, exist_ok=True)
+    pending = list(submission.plan.indices)
+    alive: dict[int, subprocess.Popen[bytes]] = {}
+    try:
+        while pending or alive:
+            while pending and len(alive) < submission.plan.throttle:
+                index = pending.pop(0)
+                alive[index] = _start(work_order(submission, index, run.folder), lock)
+            ended = [index for index, process in alive.items() if process.poll() is not None]
+            for index in ended:
+                order = work_order(submission, index, run.folder)
+                task_record.record_end(order, alive.pop(index).returncode)
+            if not ended:
+                time.sleep(TICK_S)
+    finally:
+        _stop_all(run, submission, alive, say)
+
+
+def log_file(run: Run, shard: int, attempt: int) -> Path:
+    """Return where a task's stdout and stderr go."""
+    return log_path(run.folder, attempt) / f"{shard:05d}.log"
+
+
+def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pipeline.worker"]
+    for name, value in asdict(order).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    # First: nobody would ever stop a task that runs without a record.
+    task_record.record_start(order)
+    folder = log_path(Path(order.run_dir), order.attempt)
+    with (folder / f"{order.shard_index:05d}.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the parent, which then stops its tasks in good order.
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+
+
+def _stop_all(
+    run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]], say: Say
+) -> None:
+    if not alive:
+        return
+    for process in alive.values():
+        process.terminate()
+    with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
+        say(
+            f"telling {counted(len(alive), 'task')} to stop, which takes up to {KILL_WAIT_S:.0f} "
+            "s: what is answered is kept; Ctrl-C again leaves at once, and the rest stops by itself"
+        )
+    for index in alive:
+        task_record.record_stop_request(work_order(submission, index, run.folder))
+    deadline = time.monotonic() + KILL_WAIT_S
+    for index, process in alive.items():
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        order = work_order(submission, index, run.folder)
+        task_record.record_end(order, process.returncode, stop_requested=True)

@@ -1,0 +1,198 @@
+"""Cancel the jobs of a run in Slurm.
+
+Jobs are looked for again until none is left: Slurm takes its time (KillWait), and another process
+may be submitting. The caretakers go first, because they would submit again.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from hpc.executors.base import Cancellation, CaretakerRole
+from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.run import run_folder, submissions
+from hpc.run.model import Phase, Run, Say, TaskRecord
+from pipeline.errors import BusyError
+from pipeline.text import counted
+
+PATIENCE_S = 120.0
+PAUSE_S = 1.0
+COMPLETING = "COMPLETING"
+# A task by the array's job id and its index; the index is None for a job that is no array.
+Task = tuple[int, int | None]
+
+
+@dataclass(slots=True)
+class CanceledJobs:
+    """The jobs that were found alive, as they were first seen."""
+
+    tasks: dict[Task, TaskRecord] = field(default_factory=dict)
+    """Every task that was alive, caretakers included."""
+    caretakers: set[int] = field(default_factory=set)
+    """Job ids of the caretakers among them."""
+    left: dict[Task, TaskRecord] = field(default_factory=dict)
+    """The tasks that have not ended yet."""
+    withdrawn: tuple[int, ...] = ()
+    """Shards whose submission was recorded and never reached Slurm."""
+
+    @property
+    def jobs(self) -> list[int]:
+        """Return the ids of all jobs, in order."""
+        return sorted({job for job, _ in self.tasks})
+
+    @property
+    def arrays(self) -> list[int]:
+        """Return the ids of the arrays, in order."""
+        return [job for job in self.jobs if job not in self.caretakers]
+
+    def running(self) -> int:
+        """Count the array tasks that were running."""
+        return sum(
+            record.phase is Phase.ACTIVE
+            for (job, _), record in self.tasks.items()
+            if job not in self.caretakers
+        )
+
+    def pending(self) -> int:
+        """Count the array tasks that were alive and not running."""
+        return sum(job not in self.caretakers for job, _ in self.tasks) - self.running()
+
+
+def cancel_and_report(run: Run, slurm: Slurm, say: Say) -> Cancellation:
+    """Cancel every job of the run and say what was canceled.
+
+    Raises:
+        SlurmError: Slurm refused twice, or did not answer.
+    """
+    canceled = cancel_jobs(run, slurm, say)
+    for line in describe_canceled(run, canceled):
+        say(line)
+    return Cancellation(
+        jobs=tuple(canceled.jobs), arrays=tuple(canceled.arrays), is_complete=not canceled.left
+    )
+
+
+def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
+    """Return a line for each kind of job that was canceled, or that is still alive."""
+    lines = []
+    if not canceled.tasks:
+        lines.append(f"no job of run {run.run_id} waits or runs: nothing to cancel")
+    lines += [f"cancelled the caretaker (job {job})" for job in sorted(canceled.caretakers)]
+    if canceled.arrays:
+        lines.append(
+            f"cancelled {counted(len(canceled.arrays), 'array')} "
+            f"({', '.join(map(str, canceled.arrays))}): "
+            f"{counted(canceled.running(), 'task')} ran, {canceled.pending():,} waited"
+        )
+    for (job, index), record in canceled.left.items():
+        task = f"job {job}" if index is None else f"task {job}_{index}"
+        where = f" on {record.node}" if record.node else ""
+        lines.append(f"not ended yet: {task} is {record.slurm_state}{where}: cancel again, later")
+    if canceled.withdrawn:
+        lines.append(
+            f"{counted(len(canceled.withdrawn), 'shard')} never came to Slurm and stay planned: "
+            f"supervise submits them, and so does the next submit under {run.manifest.name}"
+        )
+    return lines
+
+
+def cancel_jobs(
+    run: Run, slurm: Slurm, say: Say, *, patience_s: float = PATIENCE_S
+) -> CanceledJobs:
+    """Cancel every job of the run, and say who holds the run's lock if somebody does.
+
+    Raises:
+        SlurmError: Slurm refused twice, or did not answer.
+    """
+    search = _Search(run, slurm, patience_s)
+    search.cancel_until_gone(_is_caretaker)
+    try:
+        with run_folder.lock_run(run):
+            search.cancel_until_gone(_is_any)
+            search.settle_records()
+    except BusyError as error:
+        say(
+            f"{error}\nits jobs are ended all the same; a supervise there may submit others: end it"
+        )
+        search.cancel_until_gone(_is_any)
+        time.sleep(PAUSE_S)  # for an sbatch that was under way
+        search.cancel_until_gone(_is_any)
+    return search.canceled
+
+
+# Choose jobs by the end of their names, which follows the run's prefix.
+def _is_caretaker(suffix: str) -> bool:
+    return suffix in set(CaretakerRole)
+
+
+def _is_any(suffix: str) -> bool:
+    return True
+
+
+class _Search:
+    def __init__(self, run: Run, slurm: Slurm, patience_s: float) -> None:
+        self._run = run
+        self._slurm = slurm
+        self._patience_s = patience_s
+        self._prefix = submissions.job_prefix(run)
+        self._jobs_by_name: dict[str, int] = {}
+        self._refused: set[int] = set()
+        self.canceled = CanceledJobs()
+
+    def cancel_until_gone(self, is_chosen: Callable[[str], bool]) -> None:
+        """Cancel the chosen jobs until none is alive, or patience ends."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            self.canceled.left = alive = self._alive(is_chosen)
+            if not alive or time.monotonic() > deadline:
+                return
+            # A completing task has its SIGTERM; a second one might end its last flush.
+            jobs = {job for (job, _), record in alive.items() if record.slurm_state != COMPLETING}
+            for job in sorted(jobs):
+                self._cancel(job)
+            time.sleep(PAUSE_S)
+
+    def settle_records(self) -> None:
+        """Leave no record that a later command would resume as if nobody had canceled.
+
+        An array that was not released yet counts as submitted (and canceled). A submission that
+        never reached Slurm is withdrawn. The caller holds the run's lock.
+        """
+        withdrawn: list[int] = []
+        for submission in submissions.read_submissions(self._run):
+            if submission.released_at:
+                continue
+            job = submission.array_job_id or self._jobs_by_name.get(submission.job_name)
+            if job is None:
+                submissions.withdraw_submission(self._run, submission)
+                withdrawn += submission.plan.shards
+            else:
+                submissions.write_submission(
+                    self._run,
+                    replace(submission, array_job_id=job, released_at=datetime.now(UTC)),
+                )
+        self.canceled.withdrawn = tuple(withdrawn)
+
+    def _alive(self, is_chosen: Callable[[str], bool]) -> dict[Task, TaskRecord]:
+        alive: dict[Task, TaskRecord] = {}
+        for name, identity, record in self._slurm.jobs(self._prefix):
+            suffix = name.removeprefix(self._prefix)
+            if record.phase is Phase.ENDED or not is_chosen(suffix):
+                continue
+            self._jobs_by_name[name] = identity.job
+            if _is_caretaker(suffix):
+                self.canceled.caretakers.add(identity.job)
+            indices: Sequence[int | None] = identity.indices or (None,)
+            alive.update({(identity.job, index): record for index in indices})
+        self.canceled.tasks = {**alive, **self.canceled.tasks}
+        return alive
+
+    def _cancel(self, job: int) -> None:
+        """Cancel a job; only a second refusal counts, as it may just have ended by itself."""
+        try:
+            self._slurm.cancel([job])
+        except SlurmError:
+            if job in self._refused:
+                raise
+            self._refused.add(job)

@@ -1,0 +1,106 @@
+"""Slurm as an executor."""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc.executors.base import Cancellation, TaskQuery
+from hpc.executors.slurm import submit
+from hpc.executors.slurm.cancel import cancel_and_report
+from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.query import query_tasks
+from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission
+from hpc.run.resources import ExecutorName
+from hpc.run.submissions import job_prefix
+from pipeline import files
+from pipeline.run_files.manifest import log_path
+
+# When Slurm last answered in full, in the run's folder.
+ANSWERED = ".slurm-answered"
+
+
+class SlurmExecutor:
+    """Runs each submission as a job array."""
+
+    name = ExecutorName.SLURM
+    runs_in_background = True
+
+    def __init__(self, slurm: Slurm) -> None:
+        self._slurm = slurm
+
+    def array_size(self) -> int:
+        """Return Slurm's MaxArraySize."""
+        return self._slurm.array_size()
+
+    def query(
+        self, run: Run, submissions: Sequence[Submission], *, lock_is_ours: bool
+    ) -> TaskQuery:
+        """Ask squeue and sacct once each, and remember when both answered."""
+        now = datetime.now(UTC)
+        records, trouble = query_tasks(self._slurm, submissions)
+        if submissions and trouble is None:
+            _remember_answer(run.folder, now)
+        return TaskQuery(records=records, trouble=trouble, last_answer=_last_answer(run.folder))
+
+    def has_live_jobs(self, run: Run) -> bool:
+        """Ask squeue for jobs by the prefix of their names."""
+        jobs = self._slurm.jobs(job_prefix(run))
+        return any(record.phase is not Phase.ENDED for _, _, record in jobs)
+
+    def limits(self, run: Run) -> Limits:
+        """Return the partition's limits, without the nodes that the configuration excludes."""
+        resources = run.cluster.resources
+        limits = self._slurm.limits(resources.partition)
+        return limits.without_nodes(resources.exclude)
+
+    def submit(
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+    ) -> tuple[Submission, ...]:
+        """Submit the arrays on hold, write their tasks' orders, and release them."""
+        return submit.submit_arrays(run, self._slurm, intents, recorded)
+
+    def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+        """Find the arrays of unfinished submissions by their names, and finish them."""
+        return submit.resume_arrays(run, self._slurm, recorded)
+
+    def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
+        """Leave the tasks to Slurm."""
+        return False
+
+    def requeue(self, attempt: Attempt) -> None:
+        """Put a running task back into the queue."""
+        if attempt.array_job_id is not None:
+            self._slurm.requeue(attempt.array_job_id, attempt.array_task_index)
+
+    def cancel_pending(self, jobs: Sequence[int]) -> None:
+        """Cancel the pending tasks of arrays."""
+        self._slurm.cancel_waiting(jobs)
+
+    def cancel(self, run: Run, say: Say) -> Cancellation:
+        """Cancel the caretakers first, then every other job, until none is alive."""
+        return cancel_and_report(run, self._slurm, say)
+
+    def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
+        """Return submitit's log, which holds the batch script's output too (submitit 1.5.4)."""
+        if attempt.task is None:
+            return None
+        return log_path(run.folder, attempt.number) / f"{attempt.task}_0_log.out"
+
+    def caretaker_jobs(self) -> SlurmCaretakerJobs:
+        """Return the caretakers as small Slurm jobs."""
+        return SlurmCaretakerJobs(self._slurm)
+
+
+def _remember_answer(folder: Path, answered_at: datetime) -> None:
+    # Losing it costs only the time in a message: a reader without write access does without.
+    with contextlib.suppress(OSError):
+        files.write_text(folder / ANSWERED, answered_at.isoformat())
+
+
+def _last_answer(folder: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat((folder / ANSWERED).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return None
