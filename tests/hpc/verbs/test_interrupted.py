@@ -173,8 +173,9 @@ import os, signal, sys
 from hpc import cli, submit
 from hpc.executors.local import task_record, tasks
 from hpc.reconcile import gather
+from hpc.reconcile import submit as submitting
 from hpc.report import preview
-from hpc.run import run_folder, submissions
+from hpc.run import run_folder
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 {where} = die
 cli.main(submit.VERB, sys.argv[1:])
@@ -185,7 +186,7 @@ cli.main(submit.VERB, sys.argv[1:])
     ("where", "state"),
     [
         ("run_folder.lock_run", ("planned", None, 0)),
-        ("submissions.write_submission", ("planned", None, 0)),
+        ("submitting.write_intents", ("planned", None, 0)),
         ("tasks.run_array", ("failed", "preempted", 1)),
         ("task_record.record_end", ("failed", "lost", 1)),
         ("gather.gather", ("done", None, 1)),
