@@ -35,7 +35,7 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
                 f"python -m hpc.cancel {run.folder}"
             )
         for owner in [holder] if holder else lock_owner.tasks_holding(lock):
-            command = owner.command
+            command = owner.command.strip()
             if owner not in stopped and lock_owner.send_sigterm(owner, lock):
                 say(f"told to stop: pid {owner.pid} ({command})")
                 stopped.add(owner)
