@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpc import cli
 from hpc.executors.factory import executor_of
+from hpc.exit_codes import FAILED
 from hpc.reconcile.look import look
 from hpc.report.backlog_audit import describe_audit
 from hpc.report.console import Printer
@@ -58,7 +59,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         for run_id, folder in gone.items():
             printer(f"the database has run {run_id}, but its folder {folder} is gone")
     document = {"whole": audit.is_whole, **asdict(audit), "runs_gone": list(gone)}
-    return (0 if audit.is_whole else cli.FAILED), document
+    return (0 if audit.is_whole else FAILED), document
 
 
 def audit_backlog(config: Config, source: Source, files: Files) -> Audit:

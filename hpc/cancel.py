@@ -7,6 +7,7 @@ from hpc import cli
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.base import Cancellation
 from hpc.executors.factory import executor_of
+from hpc.exit_codes import FAILED
 from hpc.reconcile.look import look
 from hpc.report.next_step import command, describe_next_command, describe_next_step
 from hpc.run.model import State
@@ -34,7 +35,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         f"{counted(now.posts_done - published, 'post')} in checkpoint parts"
     )
     say(_how_to_resume(now, cancellation))
-    return 0 if cancellation.is_complete else cli.FAILED, {
+    return 0 if cancellation.is_complete else FAILED, {
         "run_id": run.run_id,
         "cancelled_jobs": list(cancellation.jobs),
         "shards_done": len(done),

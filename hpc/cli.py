@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
+from hpc.exit_codes import WRONG
 from pipeline.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ VERBS = {
     "audit": "show where every post of a backlog is; with --post, why one has no label",
     "compare": "show how far two classifiers agree on the posts that both labelled",
 }
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
 SHELLS = ("bash", "zsh", "tcsh")
 
 _EXIT_CODES = """exit codes:

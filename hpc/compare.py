@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from hpc import cli
+from hpc.exit_codes import FAILED
 from hpc.run import run_config
 from hpc.verb import Verb
 from pipeline.analysis import results
@@ -107,10 +108,10 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
             "\nnothing in common: python -m hpc.submit --config FILE --only-labelled-by "
             f"{given.a}, with the configuration of {given.b}, labels the same posts"
         )
-        return cli.FAILED, document
+        return FAILED, document
     if not any(one.posts for one in done):
         say("\nnone of these can be compared: say which columns can, --map a=b")
-        return cli.FAILED, document
+        return FAILED, document
     return 0, document
 
 

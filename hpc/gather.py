@@ -5,6 +5,7 @@ from typing import Any
 
 from hpc import cli
 from hpc.executors.factory import executor_of
+from hpc.exit_codes import FAILED
 from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
 from hpc.report import preview
@@ -33,7 +34,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         "already_present": gathered.already_present,
         "rejected_outputs": list(gathered.rejected),
     }
-    return cli.FAILED if gathered.rejected else 0, document
+    return FAILED if gathered.rejected else 0, document
 
 
 VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import duckdb
 
-from hpc.cli import FAILED, INTERRUPTED, WRONG
+from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
 from hpc.run import run_config, run_folder
 from hpc.run.model import Run

@@ -12,6 +12,9 @@ import psutil
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
+# What asking about a process raises once it has ended.
+ProcessError = psutil.Error
+
 
 def descendants(ancestor: int) -> list[psutil.Process]:
     """Return the running processes below `ancestor`, also those that left its process group."""

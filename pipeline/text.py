@@ -1,4 +1,4 @@
-"""Write numbers, durations and suggestions into sentences."""
+"""Write numbers, durations and suggestions into sentences. Pure."""
 
 import difflib
 from collections.abc import Sequence

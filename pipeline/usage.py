@@ -1,6 +1,6 @@
 """What an LLM's answers cost in tokens, as the server reports it, and what a token costs.
 
-A server may report nothing, and what it reports may be nonsense: unknown then, never 0.
+A server may report nothing, and what it reports may be nonsense: unknown then, never 0. Pure.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,10 @@
-"""The arrows between the rooms, read off the source, and that the README knows what exists."""
+"""The rules of the architecture, read off the source: who may import whom."""
 
 import ast
 import re
-from collections import Counter
-from collections.abc import Iterator
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,124 +15,146 @@ from pipeline.classifiers import base
 from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {
-    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
-    for room in ("hpc", "pipeline")
-    for path in sorted((ROOT / room).rglob("*.py"))
+PACKAGES = ("hpc", "pipeline")
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): (
+        path
+    )
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
 }
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in ROOMS.items()}
-MOST_MODULES = 20
-SHIPPED = ("llm", "perspective", "transformers", "valence")
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+VERB_MODULES = {f"hpc.{verb}" for verb in VERBS}
+MOST_MODULES_IN_A_FOLDER = 20
 
-PURE = {
-    *(f"hpc.run.{name}" for name in ("array_indices", "array_plan", "causes", "judge", "model",
-                                     "remedies", "selection")),
-    *("hpc.executors.slurm.parse", "hpc.executors.slurm.states", "hpc.database.history_rows"),
-    *("hpc.run.next_step", "hpc.run.run_state"),
-    *(f"hpc.report.{name}" for name in ("backlog_audit", "blocks", "status_table", "usage")),
-    "hpc.planning.estimate",
-    *(f"pipeline.analysis.{name}" for name in ("agreement", "bootstrap", "results")),
-}  # fmt: skip
-HARMLESS = {"collections", "dataclasses", "datetime", "enum", "fractions", "itertools", "math",
-            "re", "typing", "pathlib", "numpy"}  # fmt: skip
-# Values of other rooms, beside their types, that the pure modules may use: pure as well.
-PURE_FUNCTIONS = {
-    "pipeline.text.counted",
-    "pipeline.text.format_duration",
-    "pipeline.text.estimated_duration",
-    "pipeline.usage.cost_options",
-}
-# Each outside program and package has one door.
-DOORS = {
-    "submitit": {"hpc.executors.slurm.submitit_executor", "pipeline.worker.submitit_task"},
-    "subprocess": {
-        *("hpc.executors.slurm.client", "hpc.executors.local.tasks", "hpc.planning.provenance"),
-        *("pipeline.classifiers.llm.server.guard", "pipeline.classifiers.llm.server.process"),
-    },
-    "requests": {"pipeline.service.endpoint"},
-    "yaml": {"pipeline.config.strict_yaml"},
-    "fcntl": {"hpc.run.run_folder"},
-    "scipy": {"pipeline.analysis.statistics"},
-    "sklearn": {"pipeline.analysis.statistics"},
-    "torch": {
-        "pipeline.classifiers.transformers.pretrained",
-        "pipeline.classifiers.transformers.sequence_model",
-    },
-    "transformers": {"pipeline.classifiers.transformers.pretrained"},
-    "huggingface_hub": {"pipeline.classifiers.transformers.hub"},
-    "numpy": {
-        "pipeline.analysis.agreement",
-        "pipeline.analysis.bootstrap",
-        "pipeline.analysis.statistics",
-        "pipeline.analysis.measures",
-        "pipeline.analysis.calibration",
-    },
-}
+# These decide what happens to a run, so each of them has to say that it is pure.
+DECIDING = ("judge", "causes", "remedies", "array_plan", "selection", "plan")
+# What a pure module may use of the standard library, and of it only what does no I/O.
+HARMLESS = {"__future__", "collections", "dataclasses", "datetime", "enum", "fractions"}
+HARMLESS |= {"difflib", "itertools", "math", "msgspec", "numpy", "pathlib", "re", "typing"}
+DOES_IO = {"Path", "input", "open", "print"}
+# The values that all of the project is written in; every other package has one home.
+EVERYWHERE = {"duckdb", "msgspec", "numpy", "pyarrow"}
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(module, name) of every import; `import x` has no name."""
+    """Yield (module, name) of every import; `import x` has no name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module and not node.level
+            assert node.module and not node.level, "imports are absolute"
             yield from ((node.module, alias.name) for alias in node.names)
 
 
-def modules(tree: ast.AST) -> set[str]:
-    """Every module that may be meant: `from hpc import cli` means hpc.cli."""
-    found = list(imports(tree))
-    return {module for module, _ in found} | {f"{module}.{name}" for module, name in found}
+def imported_modules(name: str) -> set[str]:
+    """Return the project's modules that a module imports: `from hpc import cli` means hpc.cli."""
+    found = set()
+    for module, attribute in imports(TREES[name]):
+        inner = f"{module}.{attribute}"
+        found.add(inner if inner in MODULES else module)
+    return {module for module in found if module.split(".")[0] in PACKAGES} - {name}
 
 
-def test_there_are_modules_to_look_at() -> None:
-    assert ROOMS.keys() >= PURE
-    assert {"hpc.cli", "pipeline.worker.process", "pipeline.classifiers.base"} <= ROOMS.keys()
+def part_of(module: str) -> str:
+    """Return the part of the project that a module belongs to: `hpc.run`, or a module beside it."""
+    return ".".join(module.split(".")[:2])
 
 
-@pytest.mark.parametrize("name", [name for name in ROOMS if name.startswith("pipeline")])
+def is_pure(name: str) -> bool:
+    return bool(re.search(r"\bPure\.", ast.get_docstring(TREES[name]) or ""))
+
+
+def find_circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """Return the nodes of one circle in the order of its arrows; empty where there is none."""
+    done: set[str] = set()
+
+    def walk(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for target in sorted(arrows.get(node, ())):
+            if circle := walk(target, [*path, node]):
+                return circle
+        done.add(node)
+        return []
+
+    return next((circle for node in sorted(arrows) if (circle := walk(node, []))), [])
+
+
+def test_the_rules_look_at_the_whole_project() -> None:
+    assert {"hpc.cli", "hpc.run.judge", "pipeline.worker.process"} <= MODULES.keys()
+    assert MODULES.keys() >= VERB_MODULES
+
+
+def test_a_circle_is_found() -> None:
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert find_circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] == "pipeline"])
 def test_what_runs_on_a_node_knows_nothing_of_the_login_node(name: str) -> None:
-    assert {at for at in modules(TREES[name]) if at.split(".")[0] in ("hpc", "tests")} == set()
+    roots = {module.split(".")[0] for module, _ in imports(TREES[name])}
+    assert roots & {"hpc", "tests"} == set()
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_verbs_know_nothing_of_one_another(verb: str) -> None:
-    others = {f"hpc.{other}" for other in VERBS if other != verb}
-    assert modules(TREES[f"hpc.{verb}"]) & others == set()
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_imports_a_verb(name: str) -> None:
+    assert imported_modules(name) & VERB_MODULES == set()
 
 
-@pytest.mark.parametrize("name", [f"hpc.{verb}" for verb in VERBS])
-def test_nothing_but_the_shell_knows_a_verb(name: str) -> None:
-    assert {other for other, tree in TREES.items() if name in modules(tree)} == set()
+@pytest.mark.parametrize("name", [f"hpc.run.{name}" for name in DECIDING])
+def test_what_decides_about_a_run_says_that_it_is_pure(name: str) -> None:
+    assert is_pure(name)
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
-def test_what_is_pure_uses_values_and_types_only(name: str) -> None:
-    for module, used in imports(TREES[name]):
-        if module.split(".")[0] in ("hpc", "pipeline"):
-            assert used, f"{name} imports the whole of {module}"
-            is_type = used[0].isupper()
-            known = module in PURE or f"{module}.{used}" in PURE_FUNCTIONS
-            assert is_type or known, f"{name} imports {used} of {module}"
+@pytest.mark.parametrize("name", [name for name in MODULES if is_pure(name)])
+def test_what_is_pure_uses_values_types_and_pure_functions_only(name: str) -> None:
+    for module, attribute in imports(TREES[name]):
+        if module.split(".")[0] in PACKAGES:
+            assert attribute, f"{name} imports the whole of {module}"
+            is_type_or_constant = attribute[0].isupper()
+            assert is_type_or_constant or is_pure(module), f"{name} imports {attribute} of {module}"
         else:
             assert module.split(".")[0] in HARMLESS, f"{name} imports {module}"
-            assert module != "pathlib" or used == "Path"
+            assert module != "pathlib" or attribute == "Path"
     calls = {node.func.id for node in ast.walk(TREES[name])
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
-    assert calls & {"open", "print", "input", "Path"} == set()
+    assert calls & DOES_IO == set()
 
 
-@pytest.mark.parametrize("package", DOORS)
-def test_each_outside_program_has_its_door(package: str) -> None:
-    users = {
-        name for name, tree in TREES.items()
-        if any(module.split(".")[0] == package for module, _ in imports(tree))
-    }  # fmt: skip
-    assert users == DOORS[package]
+def test_modules_import_one_another_in_no_circle() -> None:
+    assert find_circle({name: imported_modules(name) for name in MODULES}) == []
 
 
-@pytest.mark.parametrize("name", ROOMS)
+def test_parts_import_one_another_in_no_circle() -> None:
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for name in MODULES:
+        parts = {part_of(module) for module in imported_modules(name)}
+        arrows[part_of(name)] |= parts - {part_of(name)}
+    assert find_circle(arrows) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_outside_package_is_used_in_one_folder(package: str) -> None:
+    """A folder may be a package's home for either side: the login node, or what runs on a node."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for name, path in MODULES.items():
+        for module, _ in imports(TREES[name]):
+            outside = module.split(".")[0]
+            is_ours = outside in PACKAGES or outside in EVERYWHERE
+            if name.split(".")[0] == package and not is_ours:
+                users[outside].add(path.parent.relative_to(ROOT).as_posix())
+    scattered = {
+        outside: folders
+        for outside, folders in users.items()
+        if len(folders) > 1 and (outside == "fcntl" or outside not in sys.stdlib_module_names)
+    }
+    assert scattered == {}
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_nothing_is_imported_inside_a_function(name: str) -> None:
     inside = [
         statement.lineno
@@ -144,9 +167,10 @@ def test_nothing_is_imported_inside_a_function(name: str) -> None:
 
 
 def test_no_folder_holds_more_modules_than_a_reader_can_scan() -> None:
-    folders = Counter(path.parent for path in ROOMS.values())
-    crowded = {folder: count for folder, count in folders.items() if count > MOST_MODULES}
-    assert {folder.relative_to(ROOT): n for folder, n in crowded.items()} == {}
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    folders = Counter(path.parent for path in paths if path.name != "__init__.py")
+    crowded = {folder: n for folder, n in folders.items() if n > MOST_MODULES_IN_A_FOLDER}
+    assert {str(folder.relative_to(ROOT)): count for folder, count in crowded.items()} == {}
 
 
 def configuration_keys(section: type[Section] = ConfigurationFile) -> set[str]:

@@ -100,6 +100,11 @@ def plan_arrays(
     )
 
 
+def next_number(recorded: Iterable[Submission]) -> int:
+    """Return the number of the next submission, and so of the next attempt."""
+    return max((submission.number for submission in recorded), default=0) + 1
+
+
 def _blocks(shards: Iterable[int], array_size: int) -> list[tuple[int, tuple[int, ...]]]:
     """(offset, array indices) of each array that these shards need."""
     found: dict[int, list[int]] = {}

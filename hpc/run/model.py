@@ -1,4 +1,4 @@
-"""Runs, submissions and attempts as values. Their meaning is in `hpc.run.judge`."""
+"""Runs, submissions and attempts as values. Their meaning is in `hpc.run.judge`. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from hpc.run.array_plan import Capacity, alive_tasks, capacity, plan_arrays
+from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
 from hpc.run.model import ArrayPlan, Limits, ResourceRequest
 from hpc.run.remedies import group_by_remedy
 from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
-from hpc.run.submissions import next_number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.run.array_indices import format_indices, parse_indices
+from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from pipeline import files
 from pipeline.errors import InputError
@@ -34,11 +35,6 @@ def withdraw_submission(run: Run, submission: Submission) -> None:
     """Forgets a submission of which no task can have run."""
     (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
     shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
-
-
-def next_number(recorded: Iterable[Submission]) -> int:
-    """Return the number of the next submission, and so of the next attempt."""
-    return max((submission.number for submission in recorded), default=0) + 1
 
 
 def plan_intents(

@@ -21,8 +21,6 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-import psutil
-
 from pipeline import processes
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -102,7 +100,7 @@ class Guard:
     def _signal_all(self, number: int) -> None:
         """Signal every descendant, in whatever process group."""
         for process in processes.descendants(os.getpid()):
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(processes.ProcessError):
                 process.send_signal(number)
 
     def _poll(self, seconds: float) -> None:
