@@ -1,0 +1,117 @@
+"""One look at a run, and what is read for it."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.reconcile.look import look
+from hpc.reconcile.resubmit import Request, resubmit
+from hpc.run import run_folder
+from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
+from hpc.run.submissions import write_submission
+from pipeline.run_files import heartbeat
+from pipeline.run_files.heartbeat import HeartbeatWriter
+from pipeline.run_files.manifest import work_path
+from tests.hpc.file_reads import counted_reads
+from tests.pipeline import run_builders
+
+LONG_AGO = datetime(2026, 11, 25, tzinfo=UTC)
+EVERYTHING = Request(
+    indices=None, override=ResourceRequest(time_min=0), force=False, caretaker=False, dry_run=False
+)
+# The tasks of both arrays: one done, one failed twice, one running.
+SACCT = """4711_0|COMPLETED|0:0|2026-11-25T00:00:00|2026-11-25T00:00:00|2026-11-25T00:01:00|60||n1|
+4711_1|FAILED|1:0|2026-11-25T00:00:00|2026-11-25T00:00:00|2026-11-25T00:01:00|60||n1|
+4711_2|RUNNING|0:0|2026-11-25T00:00:00|2026-11-25T00:00:00|Unknown|60||n1|
+4712_1|FAILED|1:0|2026-11-25T00:00:00|2026-11-25T00:00:00|2026-11-25T00:01:00|60||n1|"""
+PROGRAMS = {
+    "squeue": "true",
+    "sacct": f"cat <<END\n{SACCT}\nEND",
+    "sbatch": "echo 4713",
+    "scontrol": "true",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Three shards in two submissions: the second one is another attempt of shard 1."""
+    cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm", "grace_seconds": 3600.0}
+    posts = run_builders.posts(6)
+    folder, manifest = run_builders.make_run(tmp_path, posts, shards=3, cluster=cluster)
+    run_builders.publish_shard(folder, manifest, 0)
+    run = run_folder.load(folder)
+    for number, indices in ((1, (0, 1, 2)), (2, (1,))):
+        plan = ArrayPlan(offset=0, indices=indices, throttle=3, parallel_tasks=3)
+        write_submission(
+            run,
+            Submission(
+                number=number,
+                job_name=f"job {number}",
+                plan=plan,
+                intended_at=LONG_AGO,
+                array_job_id=4710 + number,
+                released_at=LONG_AGO + timedelta(minutes=number),
+            ),
+        )
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, lines in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return run
+
+
+def slurm() -> SlurmExecutor:
+    return SlurmExecutor(Slurm())
+
+
+def test_a_look_opens_each_file_of_the_run_once(run: Run) -> None:
+    work = work_path(run.folder, 2)
+    work.mkdir(parents=True)
+    HeartbeatWriter(heartbeat.path_of(work, 1), posts=2, rows=1, node="n1", trouble=str, spent=dict)
+    look(run, slurm())
+    with counted_reads(run.folder) as reads:
+        status = look(run, slurm())
+    assert [shard.state for shard in status.judgements] == [
+        State.DONE, State.FAILED, State.RUNNING,
+    ]  # fmt: skip
+    read = {"submissions/0001.json", "submissions/0002.json", "work/00002/0001.heartbeat.json"}
+    assert {name: reads[name] for name in read} == dict.fromkeys(read, 1)
+    assert {name: count for name, count in reads.items() if count > 1} == {}
+
+
+def test_resubmitting_a_shard_reads_each_submission_once(run: Run) -> None:
+    with run_folder.lock_run(run) as lock, counted_reads(run.folder / "submissions") as reads:
+        outcome = resubmit(run, slurm(), EVERYTHING, lock, lambda line: None)
+    assert [sent.array_job_id for sent in outcome.sent] == [4713]
+    assert reads == {"0001.json": 1, "0002.json": 1}
+
+
+def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(run: Run) -> None:
+    plan = ArrayPlan(offset=0, indices=(1,), throttle=1, parallel_tasks=1)
+    intent = Submission(number=3, job_name="job 3", plan=plan, intended_at=LONG_AGO)
+    write_submission(run, intent)
+    said: list[str] = []
+    with run_folder.lock_run(run) as lock:
+        outcome = resubmit(run, slurm(), EVERYTHING, lock, said.append)
+    assert outcome.sent == ()
+    record = json.loads((run.folder / "submissions" / "0003.json").read_text())
+    assert (record["array_job_id"], record["released_at"] is None) == (4713, False)
+    assert replace(intent, array_job_id=4713).plan == plan
+
+
+def test_a_dry_run_writes_nothing(run: Run) -> None:
+    before = sorted((run.folder / "submissions").iterdir())
+    said: list[str] = []
+    with run_folder.lock_run(run) as lock:
+        request = replace(EVERYTHING, dry_run=True)
+        outcome = resubmit(run, slurm(), request, lock, said.append)
+    assert (outcome.shards, outcome.sent, len(said)) == ((1,), (), 1)
+    assert sorted((run.folder / "submissions").iterdir()) == before
