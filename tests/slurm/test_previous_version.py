@@ -1,0 +1,56 @@
+"""An array that version 6f9faab submitted starts after the update."""
+
+import pathlib
+import pickletools
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
+from hpc.run.model import ArrayPlan, Submission
+from hpc.run.resources import Resources
+from pipeline.run_files import output
+from pipeline.run_files.manifest import log_path
+from pipeline.worker.submitit_task import ShardTask
+from tests.pipeline import run_builders
+from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.programs import environment
+
+pytestmark = pytest.mark.slurm
+
+
+def names_in(pickle: pathlib.Path) -> set[str]:
+    """Return every string of a pickle; modules and classes are among them."""
+    return {str(argument) for _, argument, _ in pickletools.genops(pickle.read_bytes())}
+
+
+def test_an_order_that_names_the_former_module_of_its_task_is_carried_out(
+    cluster: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (environment() | cluster.env).items():
+        monkeypatch.setenv(name, value)
+    run_dir, manifest = run_builders.make_run(tmp_path, run_builders.posts(6), shards=2)
+    plan = ArrayPlan(offset=0, indices=(0, 1), throttle=2, parallel_tasks=2)
+    intent = Submission(number=1, job_name="old", plan=plan, intended_at=datetime.now(UTC))
+    resources = Resources(time_min=5, mem_gb=0.4, python=shlex.quote(sys.executable))
+    executor = WaitingArrayExecutor(log_path(run_dir, 1), resources)
+    job = executor.submit_waiting(Slurm(), intent, ())
+    # The class was defined there, and its pickles say so.
+    monkeypatch.setattr(ShardTask, "__module__", "hpc.executors")
+    executor.write_orders(replace(intent, array_job_id=job), run_dir)
+    monkeypatch.undo()
+    pickled = names_in(log_path(run_dir, 1) / f"{job}_1_submitted.pkl")
+    assert {"hpc.executors", "ShardTask", "pipeline.model", "WorkOrder"} <= pickled
+    assert "pipeline.worker.submitit_task" not in pickled
+    for name, value in (environment() | cluster.env).items():
+        monkeypatch.setenv(name, value)
+    Slurm().release(job)
+    wait_for(
+        lambda: all(output.verify(run_dir, manifest, shard).verified for shard in (0, 1)),
+        90,
+        "both shards are published",
+    )
