@@ -39,15 +39,13 @@ def test_an_order_that_names_the_former_module_of_its_task_is_carried_out(
     resources = Resources(time_min=5, mem_gb=0.4, python=shlex.quote(sys.executable))
     executor = WaitingArrayExecutor(log_path(run_dir, 1), resources)
     job = executor.submit_waiting(Slurm(), intent, ())
-    # The class was defined there, and its pickles say so.
-    monkeypatch.setattr(ShardTask, "__module__", "hpc.executors")
-    executor.write_orders(replace(intent, array_job_id=job), run_dir)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        # The class was defined there, and its pickles say so.
+        patch.setattr(ShardTask, "__module__", "hpc.executors")
+        executor.write_orders(replace(intent, array_job_id=job), run_dir)
     pickled = names_in(log_path(run_dir, 1) / f"{job}_1_submitted.pkl")
     assert {"hpc.executors", "ShardTask", "pipeline.model", "WorkOrder"} <= pickled
     assert "pipeline.worker.submitit_task" not in pickled
-    for name, value in (environment() | cluster.env).items():
-        monkeypatch.setenv(name, value)
     Slurm().release(job)
     wait_for(
         lambda: all(output.verify(run_dir, manifest, shard).verified for shard in (0, 1)),
