@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hpc.reconcile.cancellation import stop_tasks
 
+from hpc.executors.local.stop import stop_tasks
 from hpc.run import run_folder
 from pipeline.errors import RunError
 from pipeline.run_files.manifest import work_path
