@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from hpc import cli
+from hpc.exit_codes import INTERRUPTED
 
 PATIENCE_S = 300
 CHANGED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -50,7 +51,7 @@ def call_verb(
         pytest.raises(SystemExit) as end,
     ):
         cli.main(importlib.import_module(f"hpc.{verb}").VERB, words)
-    if end.value.code == cli.INTERRUPTED:  # Ctrl-C of whoever runs the tests
+    if end.value.code == INTERRUPTED:  # Ctrl-C of whoever runs the tests
         raise KeyboardInterrupt
     assert isinstance(end.value.code, int)
     return Done([verb, *words], end.value.code, out.getvalue(), err.getvalue())
