@@ -43,7 +43,7 @@ class SlurmCaretakerJobs:
             dependency = "afterany:" + ":".join(after)
         elif if_fails is not None:
             dependency = f"afternotok:{if_fails}"
-        logs = log_path(run.folder, 0).with_name(CaretakerRole.CARETAKER)
+        logs = log_path(run.folder, 0).with_name(str(CaretakerRole.CARETAKER))
         logs.mkdir(parents=True, exist_ok=True)
         resources = run.cluster.caretaker
         options = {
