@@ -26,12 +26,14 @@ MODULES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 VERB_MODULES = {f"hpc.{verb}" for verb in VERBS}
 MOST_MODULES_IN_A_FOLDER = 20
+SHIPPED = ("perspective", "llm", "transformers", "valence")
 
 # These decide what happens to a run, so each of them has to say that it is pure.
 DECIDING = ("judge", "causes", "remedies", "array_plan", "selection", "plan")
 # What a pure module may use of the standard library, and of it only what does no I/O.
 HARMLESS = {"__future__", "collections", "dataclasses", "datetime", "enum", "fractions"}
-HARMLESS |= {"difflib", "itertools", "math", "msgspec", "numpy", "pathlib", "re", "typing"}
+HARMLESS |= {"difflib", "functools", "itertools", "math", "msgspec", "numpy", "pathlib", "re"}
+HARMLESS |= {"types", "typing"}
 DOES_IO = {"Path", "input", "open", "print"}
 # The values that all of the project is written in; every other package has one home.
 EVERYWHERE = {"duckdb", "msgspec", "numpy", "pyarrow"}

@@ -1,7 +1,7 @@
 """How a key is declared: once, in a class, with its type, default, range, unit and one sentence.
 
 The checks (`check`), the typed values, the JSON Schema (`schema`) and the reference page
-(`reference`) all come from these declarations.
+(`reference`) all come from these declarations. Pure.
 """
 
 import dataclasses
