@@ -33,7 +33,7 @@ class TaskShare:
     """What a task has in common with others.
 
     `parallel_tasks`: how many of its run may be at work at once, this one included. `notes`: the
-    folder where tasks of a run leave notes for one another, such as what a server honours; it may
+    folder where tasks of a run leave notes for one another, such as what a server honors; it may
     not exist yet. None: nowhere. `server_log`: what a server that the task starts for itself
     writes. `stopping` is set when the task is told to stop.
     """

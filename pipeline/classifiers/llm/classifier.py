@@ -1,6 +1,6 @@
 """Any OpenAI-compatible chat endpoint: a post or a few a request, each answer validated here.
 
-What a server honours is found out once (structured.py), and nothing that it says is trusted.
+What a server honors is found out once (structured.py), and nothing that it says is trusted.
 """
 
 import dataclasses
@@ -129,7 +129,7 @@ class Llm(Classifier[LlmOptions]):
 
     def _ask_the_server(self) -> ServerCapabilities:
         """The unconstrained question comes first, with all patience: a server that is still
-        starting must not be taken for one that honours nothing."""
+        starting must not be taken for one that honors nothing."""
         stop = self._stopping
         first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
         if first.status != 200:
