@@ -1,0 +1,42 @@
+"""Why a job waits, and whether it will ever start."""
+
+import pytest
+
+from hpc.executors.slurm.reasons import OUTLOOK, Outlook, advice, outlook
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("Priority", Outlook.STARTS),
+        ("JobArrayTaskLimit", Outlook.STARTS),
+        ("QOSMaxJobsPerUserLimit", Outlook.STARTS),
+        ("AssocGrpCPUMinutesLimit", Outlook.BUDGET),
+        ("ReqNodeNotAvail,_UnavailableNodes:n3", Outlook.SITE),
+        ("ReqNodeNotAvail, UnavailableNodes:n[1-3]", Outlook.SITE),
+        ("JobHeldUser", Outlook.HELD),
+        ("launch failed requeued held", Outlook.HELD),
+        ("job_requeued_in_held_state", Outlook.HELD),
+        ("PartitionTimeLimit", Outlook.NEVER),
+        ("QOSMaxCpuPerJobLimit", Outlook.NEVER),
+        ("QOSMaxMemoryPerJob", Outlook.NEVER),
+        ("QOSMaxGRESPerNode", Outlook.NEVER),
+        ("AssocMaxGRESMinutesPerJob", Outlook.NEVER),
+        ("AccountNotAllowed", Outlook.NEVER),
+        ("ReservationDeleted", Outlook.NEVER),
+        ("(PartitionConfig)", Outlook.NEVER),
+    ],
+)
+def test_a_reason_says_what_will_become_of_the_job(reason: str, expected: Outlook) -> None:
+    assert outlook(reason) is expected
+
+
+@pytest.mark.parametrize("reason", ["", "None", "AReasonOfSlurm99", "Job's site plugin says wait"])
+def test_a_job_with_an_unknown_reason_counts_as_one_that_starts(reason: str) -> None:
+    assert outlook(reason) is Outlook.STARTS
+
+
+@pytest.mark.parametrize("reason", sorted(OUTLOOK))
+def test_whoever_has_to_act_gets_advice(reason: str) -> None:
+    needs_none = outlook(reason) in (Outlook.STARTS, Outlook.ENDED)
+    assert (advice(reason) == "") == needs_none
