@@ -154,6 +154,7 @@ class TaskRecord:
     req_mem_gb: float | None = None
     node: str | None = None
     reason: str | None = None
+    advice: str = ""
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -78,7 +78,7 @@ class SlurmCaretakerJobs:
         script = logs / f"{role}.sh"
         text = "\n".join(["#!/bin/bash", *lines, *resources.setup, f"exec {command}", ""])
         files.write_text(script, text)
-        return self._slurm.submit(script)
+        return self._slurm.submit(script, job_prefix(run) + role)
 
     def pending(self, run: Run, role: CaretakerRole) -> frozenset[int]:
         """Return the ids of the jobs with this role that have not started yet."""

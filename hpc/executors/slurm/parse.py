@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.states import meaning
 from hpc.run.array_indices import TaskId, parse_task_id
 from hpc.run.model import Limits, Phase, TaskRecord
@@ -15,6 +16,7 @@ SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 SINFO_FORMAT = "%P|%l|%m|%N"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 _OOM_SIGNAL = ":125"
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
 _GB = 2.0**30
@@ -95,6 +97,7 @@ def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
         cause=cause,
         node=_node(nodes),
         reason=None if reason in ("", "None") else reason,
+        advice=advice(reason) if phase is not Phase.ENDED else "",
         ended_at=_time(end) if phase is Phase.ENDED else None,
     )
 
@@ -138,6 +141,31 @@ def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:
         identity = parse_task_id(first)
         if identity is not None and len(rest) == columns - 1:
             yield identity, rest
+
+
+def job_id_of_sbatch(printed: str) -> int | None:
+    """Return the job id in what `sbatch --parsable` printed; None if there is none, or several.
+
+    The answer is `4711` or `4711;cluster`. Wrappers of sites print banners before or after it, in
+    color, or the sentence of sbatch without --parsable.
+    """
+    lines = [_ANSI.sub("", line).strip() for line in printed.splitlines()]
+    answers = [re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?", line)
+               for line in lines]  # fmt: skip
+    jobs = {int(answer[1]) for answer in answers if answer}
+    return jobs.pop() if len(jobs) == 1 else None
+
+
+def begin_of_pending(shown: str) -> datetime | None:
+    """Return when the pending part of a job begins, from `scontrol --oneliner show job`.
+
+    Returns None if nothing of it is pending, or Slurm does not say.
+    """
+    for line in shown.splitlines():
+        fields = dict(field.partition("=")[::2] for field in line.split())
+        if fields.get("JobState") == "PENDING":
+            return _time(fields.get("StartTime", ""))
+    return None
 
 
 def _with_step(task: TaskRecord, state: str, exit_code: str, max_rss: str) -> TaskRecord:

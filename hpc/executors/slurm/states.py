@@ -5,6 +5,7 @@ Source: sacct(1) and squeue(1), JOB STATE CODES, Slurm 22.05 to 25.05.
 
 from enum import StrEnum
 
+from hpc.executors.slurm.reasons import Outlook, outlook
 from hpc.run.model import Phase
 from pipeline.errors import Cause
 
@@ -76,15 +77,6 @@ MEANING: dict[SlurmState, Meaning] = {
     SlurmState.UPDATE_DB: (Phase.ACTIVE, None),
 }
 
-# A held job is PENDING to squeue; only its reason tells. The texts with spaces are those of
-# slurmctld's state_desc ("job requeued in held state", "launch failed requeued held", …).
-_HELD_REASONS = (
-    *("JobHeld", "JobHoldMaxRequeue", "requeued held", "requeued in held state"),
-    # As it was asked for it can never run: it waits for a person too.
-    *("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "DependencyNeverSatisfied"),
-    *("MaxWallDurationPerJobLimit", "MaxMemPerLimit", "InvalidQOS", "InvalidAccount"),
-)
-
 
 def meaning(shown: str, reason: str = "") -> Meaning:
     """Of a state as sacct or squeue shows it ("CANCELLED by 1001", a cut "CANCELLED+").
@@ -98,11 +90,8 @@ def meaning(shown: str, reason: str = "") -> Meaning:
         state = longer[0] if len(longer) == 1 else None
     if state is None:
         return Phase.ACTIVE, None
-    if state is SlurmState.PENDING and _is_hold(reason):
+    # A held job is PENDING to squeue; only its reason tells. One that can never start as it was
+    # submitted needs a person too.
+    if state is SlurmState.PENDING and outlook(reason) in (Outlook.HELD, Outlook.NEVER):
         return Phase.HELD, None
     return MEANING[state]
-
-
-def _is_hold(reason: str) -> bool:
-    words = reason.replace("_", " ")  # as scontrol prints them
-    return any(held in words for held in _HELD_REASONS)

@@ -61,7 +61,7 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         script = self.folder / "sbatch.sh"
         text = self._make_submission_file_text(self._submitit_command_str, submission.job_name)
         files.write_text(script, text)
-        return slurm.submit(script)
+        return slurm.submit(script, submission.job_name)
 
     def write_orders(self, submission: Submission, run_dir: Path) -> None:
         """Each task's order where submitit looks for it. May be done again."""

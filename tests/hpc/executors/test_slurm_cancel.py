@@ -148,7 +148,7 @@ def test_a_refusal_counts_the_second_time(run: Run) -> None:
     queue.refuses = 9
     with pytest.raises(SlurmError) as refused:
         cancellation.cancel_jobs(run, queue, nothing)
-    assert str(refused.value) == "scancel 4711 failed: exit code 1\n  Access denied"
+    assert str(refused.value) == "scancel 4711 failed: exit code 1\n  stderr: Access denied"
     assert len(queue.cancelled) == 2
 
 
