@@ -1,14 +1,17 @@
 """The reference pages say what the code does: states, causes, exit codes, keys, columns."""
 
 import re
+from collections.abc import Iterator
 
 from hpc.report.backlog_audit import NOTES
 from hpc.run.causes import REMEDY
 from hpc.run.model import State
+from hpc.run.run_config import ConfigurationFile
 from hpc.run.run_state import EXIT_CODE
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
-from pipeline.config.keys import keys_of
+from pipeline.config.keys import Section, keys_of, section_in
+from tests.docs import pages
 from tests.docs.pages import read
 from tests.hpc.run.test_judge import STATE_OF_RULE
 
@@ -50,6 +53,27 @@ def test_the_page_on_configuring_says_which_edits_leave_labels_comparable() -> N
         }
         for kind in SHIPPED
     }
+
+
+def key_paths(section: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield the path of every key that a section and the sections in it declare."""
+    for name, declared in keys_of(section).items():
+        yield f"{prefix}{name}"
+        if inner := section_in(declared.annotation):
+            yield from key_paths(inner, f"{prefix}{name}.")
+
+
+def test_a_key_in_a_sentence_or_in_a_command_exists() -> None:
+    known = {*key_paths(ConfigurationFile), "classifier.type"}
+    for kind in SHIPPED:
+        known |= set(key_paths(base.load(kind).options_type, "classifier."))
+    sections = "|".join(sorted(keys_of(ConfigurationFile)))
+    for name in pages.NAMES:
+        page = read(name)
+        settings = [word for words in page.commands for word in words if "=" in word]
+        for text in (*page.code_spans, *settings):
+            path = re.match(rf"(?:{sections})(?:\.\w+)+", text)
+            assert not path or path[0] in known, f"{name}: {text}"
 
 
 def test_every_attribute_of_perspective_is_listed_with_its_column() -> None:
