@@ -29,7 +29,7 @@ from pipeline.database import label_tables
 from pipeline.model import Shard
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
-from pipeline.usage import UsedTokens, cost_options
+from pipeline.usage import UsedTokens
 
 README = """\
 This folder is one run of a batch classification.
@@ -194,6 +194,6 @@ def _unlabelled_before(
 
 
 def _paid(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> UsedTokens | None:
-    if not cost_options(spec.classifier).price:
+    if not spec.cost_options.price:
         return None
     return label_tables.read_used_tokens(connection, spec.config.name, LABELS, spec.label_spec.hash)

@@ -1,178 +1,128 @@
-"""Runs that came to nothing because their configuration was wrong: once it is another, the next
-`submit` sets them aside, and their posts are free.
+"""Move runs aside that labelled nothing because their configuration was wrong.
 
-Only under a name that has no label and no other run, so that its watermark is at the beginning and
-passes over nobody; and only runs whose classifier has answered for no post: nothing in them was
-paid for.
+Once the configuration is another, the next `submit` moves such a run to `set-aside/` and takes its
+posts. It does so only if no post was ever answered, so nothing was paid for, and only if the name
+has no label and no other run: then its watermark is at the beginning and passes over no post.
 """
 
 import math
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hpc.executors.base import ExecutorError
 from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
-from hpc.run import run_folder, submissions
-from hpc.run.model import Judgement, Run, Say, State
-from hpc.run.resources import Cluster
-from hpc.run.retry_policy import RetryPolicy
+from hpc.report.next_step import command
+from hpc.run import run_folder
+from hpc.run.model import Run, Say, State
+from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError
-from pipeline.model import TOO_SHORT, JsonObject
+from pipeline.run_files import checkpoint
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Fruitless:
-    """`seconds`: so long may a file still show that says otherwise; None: tasks may be at work."""
+def discard_runs(spec: RunSpec, say: Say) -> None:
+    """Move the name's runs aside if they labelled nothing. The caller holds the run root's lock.
 
-    run: Run
-    seconds: int | None
-
-    @property
-    def when(self) -> str:
-        if self.seconds is None:
-            return f" once its tasks have ended (python -m hpc.cancel {self.run.folder} ends them)"
-        return f" in {self.seconds} s, when no more of its files can show" if self.seconds else ""
-
-
-def discard_runs(agreed: RunSpec, say: Say) -> None:
-    """The caller holds the run root's lock.
-
-    Raises BusyError where a run came to nothing and it is too early to be sure: planned now, new
-    posts would be a run that keeps the other from being set aside.
+    Raises:
+        BusyError: it is too early to be sure. If new posts became a run now, the old run could not
+            be moved aside any more.
     """
-    runs = _candidates(agreed)
-    with ExitStack() as held:
+    candidates = _candidates(spec)
+    with ExitStack() as locks:
         try:
-            for run in runs:
-                held.enter_context(run_folder.lock_run(run))
+            for run in candidates:
+                locks.enter_context(run_folder.lock_run(run))
         except BusyError:
             return
-        fruitless = _fruitless(runs, lock_is_ours=True)
-        for one in fruitless:
-            if one.seconds != 0:
-                raise BusyError(f"{_told(one.run, agreed)}: submit sets it aside{one.when}")
-        database = agreed.config.storage.database
-        for run in (one.run for one in fruitless):
-            if database.exists():  # first: what is there of a run would hold the watermark back
+        useless = _useless_runs(candidates, lock_is_ours=True)
+        for status, too_early in useless:
+            if too_early:
+                raise BusyError(f"{_problem(spec, status)}; {too_early}. Run submit again then")
+        for status, _ in useless:
+            database = spec.config.storage.database
+            if database.exists():  # first: the run would hold the watermark back
                 with duckdb_file.opened(database) as labels:
-                    history.delete_run(labels, run.run_id)
-            kept = run_folder.move_to_set_aside(run.folder)
-            say(f"{_told(run, agreed)}: set aside, with its logs, as {kept}")
+                    history.delete_run(labels, status.run.run_id)
+            new_folder = run_folder.move_to_set_aside(status.run.folder)
+            say(f"{_problem(spec, status)}; moved, with its logs, to {new_folder}")
 
 
-def find_discardable(agreed: RunSpec, say: Say) -> frozenset[str]:
-    """The ids of the runs that a submit would set aside."""
-    runs = _candidates(agreed)
-    fruitless = [] if any(map(run_folder.is_locked, runs)) else _fruitless(runs)
-    for one in fruitless:
-        say(f"{_told(one.run, agreed)}: it would be set aside{one.when}")
-    return frozenset(one.run.run_id for one in fruitless)
+def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
+    """Return the ids of the runs that a submit would move aside, and report them."""
+    candidates = _candidates(spec)
+    if any(run_folder.is_locked(run) for run in candidates):
+        return frozenset()
+    useless = _useless_runs(candidates, lock_is_ours=False)
+    for status, too_early in useless:
+        say(f"{_problem(spec, status)}; {too_early or 'submit would move it aside'}")
+    return frozenset(status.run.run_id for status, _ in useless)
 
 
-def _candidates(agreed: RunSpec) -> list[Run]:
-    """All runs of the name, where each has another configuration and nothing is labelled."""
-    config = agreed.config
+def _problem(spec: RunSpec, status: RunStatus) -> str:
+    keys = ", ".join(spec.differing_keys(status.run))
+    return f"run {status.run.run_id} labelled nothing and used another configuration ({keys})"
+
+
+def _candidates(spec: RunSpec) -> list[Run]:
+    """Return all runs of the name, if all have another configuration and it has no label."""
+    config = spec.config
     runs = run_folder.named(config.storage.run_root, config.name)
-    if not all(_changed(run, agreed) for run in runs):
+    if not runs or not all(spec.differing_keys(run) for run in runs):
         return []
-    if runs and config.storage.database.exists():
+    if config.storage.database.exists():
         with duckdb_file.opened(config.storage.database, read_only=True) as labels:
-            if history.newest_labelled_run(labels, config.name) or label_tables.count(
-                labels, config.name
-            ):
+            newest = history.newest_labelled_run(labels, config.name)
+            if newest or label_tables.count(labels, config.name):
                 return []
     return runs
 
 
-def _told(run: Run, agreed: RunSpec) -> str:
-    changed = ", ".join(_changed(run, agreed))
-    return f"run {run.run_id} came to nothing, and had another configuration ({changed})"
+def _useless_runs(runs: list[Run], *, lock_is_ours: bool) -> list[tuple[RunStatus, str]]:
+    """Return all runs, each with why it is too early to discard it ('' if it is not).
 
-
-def _changed(run: Run, agreed: RunSpec) -> list[str]:
-    """The keys that differ, of those that may have been at fault."""
-    made, backlog = run.manifest, agreed.config.backlog
-    before = _keys(made.classifier, run.cluster, run.retry, made.min_text_length)
-    now = _keys(
-        agreed.classifier, agreed.config.cluster, agreed.config.retry, backlog.min_text_length
-    )
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-
-
-def _keys(
-    classifier: JsonObject, cluster: Cluster, retry: RetryPolicy, min_text_length: int
-) -> dict[str, object]:
-    resources = {key: value for key, value in cluster.to_json().items() if key != "resources"}
-    resources |= cluster.resources.to_json()  # which a configuration has beside the others
-    sections: dict[str, Mapping[str, object]] = {
-        "classifier": classifier,
-        "cluster": resources,
-        "retry": retry.to_json(),
-        "backlog": {"min_text_length": min_text_length},
-    }
-    return {
-        f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()
-    }
-
-
-def _fruitless(runs: list[Run], *, lock_is_ours: bool = False) -> list[_Fruitless]:
-    """None of them, where one did not come to nothing."""
-    judged = []
+    Empty if one of them may have labelled a post, or may still do so without a person.
+    """
+    useless = []
     for run in runs:
-        one = _judged(run, lock_is_ours=lock_is_ours)
-        if one is None:
+        executor = executor_of(run)
+        status = look(run, executor, lock_is_ours=lock_is_ours)
+        if not _needs_a_person(status) or _has_answers(run):
             return []
-        judged.append(one)
-    return judged
-
-
-def _judged(run: Run, *, lock_is_ours: bool) -> _Fruitless | None:
-    """None, unless no post was answered and nothing more goes on without a person."""
-    sent = submissions.read_submissions(run)
-    if not sent or not all(one.released_at for one in sent) or any(_answers(run.folder)):
-        return None
-    executor = executor_of(run)
-    now = look(run, executor, lock_is_ours=lock_is_ours)
-    if not now.observation.answered or any(one.state is State.UNKNOWN for one in now.judgements):
-        return None
-    refused = find_rejection(now.observation) is not None
-    if not refused and not all(_needs_a_person(one) for one in now.judgements):
-        return None
-    try:
-        has_live_jobs = executor.has_live_jobs(run)
-    except ExecutorError:
-        return None
-    if has_live_jobs or any(one.state in (State.RUNNING, State.QUEUED) for one in now.judgements):
-        return _Fruitless(run=run, seconds=None)
-    ends = [one.last_change for shard in now.observation.shards for one in shard.attempts]
-    grace = timedelta(seconds=run.cluster.grace_seconds)
-    wait = max(grace - (now.observation.at - max(ends)), timedelta())
-    return _Fruitless(run=run, seconds=math.ceil(wait.total_seconds()))
-
-
-def _needs_a_person(one: Judgement) -> bool:
-    return one.state is State.BLOCKED and one.rule == 8
-
-
-def _answers(folder: Path) -> Iterator[bool]:
-    """Of every file that may hold a post's answer, whether it holds one that was asked for."""
-    for name in ("outputs", "raw"):
-        yield from (True for _ in (folder / name).glob("*"))
-    for part in (folder / "work").rglob("*.parquet"):
         try:
-            reasons = pq.read_table(part, columns=["reason"], partitioning=None)["reason"]
-        except (OSError, pa.ArrowInvalid):
-            yield True  # who knows
-        else:
-            yield not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py()
+            is_alive = executor.has_live_jobs(run)
+        except ExecutorError:
+            return []
+        useless.append((status, _too_early(status, is_alive=is_alive)))
+    return useless
+
+
+def _needs_a_person(status: RunStatus) -> bool:
+    observation, judgements = status.observation, status.judgements
+    submissions = observation.submissions
+    if not submissions or not all(submission.released_at for submission in submissions):
+        return False
+    if not observation.answered or any(shard.state is State.UNKNOWN for shard in judgements):
+        return False
+    return find_rejection(observation) is not None or all(
+        shard.state is State.BLOCKED and shard.rule == 8 for shard in judgements
+    )
+
+
+def _has_answers(run: Run) -> bool:
+    published = [path for name in ("outputs", "raw") for path in (run.folder / name).glob("*")]
+    return bool(published) or checkpoint.holds_answers(run.folder / "work")
+
+
+def _too_early(status: RunStatus, *, is_alive: bool) -> str:
+    """Return why the run cannot be discarded yet: a shared file system shows files late."""
+    if is_alive or any(each.state in (State.RUNNING, State.QUEUED) for each in status.judgements):
+        cancel = command("cancel", status.run)
+        return f"it can be replaced once its tasks have ended (to end them: {cancel})"
+    observation = status.observation
+    ends = [attempt.last_change for shard in observation.shards for attempt in shard.attempts]
+    grace = timedelta(seconds=status.run.cluster.grace_seconds)
+    seconds = math.ceil((grace - (observation.at - max(ends))).total_seconds())
+    return f"it can be replaced in {seconds} s" if seconds > 0 else ""

@@ -1,4 +1,4 @@
-"""What a run will take of a quota and of money, as far as it can be told before it begins. Pure."""
+"""Estimate what a run will take of a quota and of money before it begins. Pure."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,56 +10,59 @@ from pipeline.usage import CostOptions, UsedTokens
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostEstimate:
-    """None: nobody can know. `requests` as if each were answered at the first try; `minutes` that
-    the quota needs for them, with nobody else using it; `cost`, in `currency`, at the tokens that
-    `known_posts` posts of the same question took."""
+    """What labelling some posts will take; None where nobody can know."""
 
     requests: int | None = None
+    """Requests, if each is answered at the first try."""
     requests_per_minute: int | None = None
     minutes: float | None = None
+    """Minutes that the quota needs for the requests, if nothing else uses it."""
     cost: float | None = None
+    """Money in `currency`, judging by the tokens of `known_posts` posts."""
     currency: str | None = None
     known_posts: int = 0
 
 
 def estimate_cost(options: CostOptions, posts: int, paid: UsedTokens | None) -> CostEstimate:
-    """For so many posts.
+    """Estimate what a number of posts will take.
 
     Args:
         options: what the classifier's options say about cost.
-        paid: what posts of the same question have used before.
+        posts: how many posts are to be labelled.
+        paid: the tokens that posts with comparable labels have used; None if unknown.
     """
-    told = CostEstimate()
+    estimate = CostEstimate()
     per_minute = options.requests_per_minute
     if per_minute is not None and per_minute > 0:
         requests = math.ceil(posts / options.posts_per_prompt)
-        told = CostEstimate(
+        estimate = CostEstimate(
             requests=requests, requests_per_minute=per_minute, minutes=requests / per_minute
         )
     price = options.price
     cost = cost_of(paid.sums, price) if paid else None
     if paid is None or price is None or cost is None:
-        return told
+        return estimate
     return replace(
-        told,
+        estimate,
         cost=cost / paid.posts * posts,
         currency=price.currency,
         known_posts=paid.posts,
     )
 
 
-def describe_estimate(told: CostEstimate) -> list[str]:
-    """For a person; nothing of what is not known."""
-    said = []
-    if told.requests and told.requests_per_minute and told.minutes is not None:
-        said.append(
-            f"at {counted(told.requests_per_minute, 'request')} a minute, the quota gives "
-            f"{counted(told.requests, 'request')} in "
-            f"{estimated_duration(told.minutes * 60)}, if nothing else uses it"
+def describe_estimate(estimate: CostEstimate) -> list[str]:
+    """Return a line for each thing that is known."""
+    lines = []
+    if estimate.requests and estimate.requests_per_minute and estimate.minutes is not None:
+        take = "takes" if estimate.requests == 1 else "take"
+        lines.append(
+            f"at {estimate.requests_per_minute:,} requests/min, "
+            f"{counted(estimate.requests, 'request')} {take} "
+            f"{estimated_duration(estimate.minutes * 60)} (if nothing else uses the quota)"
         )
-    if told.cost is not None and told.currency:
-        said.append(
-            f"about {format_money(told.cost, told.currency)}, at the tokens that "
-            f"{counted(told.known_posts, 'post')} of this configuration took before"
+    if estimate.cost is not None and estimate.currency:
+        lines.append(
+            f"about {format_money(estimate.cost, estimate.currency)}, judging by the tokens of "
+            f"{counted(estimate.known_posts, 'post')} with this configuration"
         )
-    return said
+    return lines

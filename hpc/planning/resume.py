@@ -1,7 +1,7 @@
-"""Runs of a name that a submitter left behind half begun: the next `submit` goes on with them."""
+"""Resume the runs of a name that an interrupted submit left unfinished."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
@@ -9,106 +9,129 @@ from hpc.executors.base import Executor, ExecutorError
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.reconcile.submit import resume_submissions, submit_shards
-from hpc.run import outputs, run_folder, submissions
+from hpc.report.next_step import command
+from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection, planned_shards
+from hpc.run.submissions import read_submissions
 from pipeline.database import duckdb_file, history
 from pipeline.errors import BusyError
 
 
-def resume_runs(
-    agreed: RunSpec, executor: Executor, held: ExitStack, say: Say
-) -> tuple[list[tuple[Run, int]], list[Run]]:
-    """Submits what was planned and never submitted; the runs, with the descriptors of their locks,
-    which are entered into `held`, and those that somebody else holds, which are in good hands, and
-    said to be. Where tasks end with their process: the runs that were interrupted.
+@dataclass(frozen=True, slots=True)
+class LockedRun:
+    """A run whose lock this process holds, with the lock's file descriptor."""
 
-    One that was never submitted, and that sbatch refuses now, is removed: its posts go into the
-    next. One of another question is left as it is: its labels would be paid for and not wanted.
+    run: Run
+    lock: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResumedRuns:
+    """What became of the unfinished runs of a name."""
+
+    resumed: tuple[LockedRun, ...]
+    busy: tuple[Run, ...]
+    """Runs that another process works on."""
+
+
+def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -> ResumedRuns:
+    """Submit the shards of the name's runs that were planned and never submitted.
+
+    If the executor's tasks end with this process, the interrupted runs are resumed too. A run that
+    was never submitted, and that the executor refuses now, is deleted: the next run takes its
+    posts. A run with another labelling setup stays as it is, as nobody wants its labels now.
+
+    Args:
+        spec: the configuration of this submit.
+        executor: what runs the tasks.
+        locks: keeps the locks of the resumed runs.
+        say: shows a message.
+
+    Raises:
+        ExecutorError: a partly submitted run cannot be submitted further.
     """
-    settings = agreed.config
-    taken: list[tuple[Run, int]] = []
-    elsewhere: list[Run] = []
-    for run in run_folder.named(settings.storage.run_root, settings.name):
-        if run.executor != executor.name:
-            continue
-        if not (_is_half_begun(run) if executor.runs_in_background else _is_unfinished(run)):
-            continue
-        if run.manifest.config_hash != agreed.label_spec.hash:
+    resumed: list[LockedRun] = []
+    busy: list[Run] = []
+    for run in _runs_to_resume(spec, executor):
+        if run.manifest.config_hash != spec.label_spec.hash:
             say(
-                f"run {run.folder} was left unfinished, and stays so: its labels answer the "
-                "question of another configuration (python -m hpc.supervise goes on with it)"
+                f"run {run.folder} is unfinished and stays as it is, because its labels would be "
+                f"those of another configuration; to resume it: {command('supervise', run)}"
             )
             continue
         try:
-            lock = held.enter_context(run_folder.lock_run(run))
+            lock = locks.enter_context(run_folder.lock_run(run))
         except BusyError as error:
             say(str(error))
-            elsewhere.append(run)
+            busy.append(run)
             continue
-        drive = not executor.runs_in_background
-        if drive and needs_a_person(look(run, executor, lock_is_ours=True)):
-            say(f"run {run.folder} waits for a person, and its posts with it: see at the end")
-        else:
-            say(
-                f"run {run.folder} was left unfinished: going on with it, as it was configured then"
-            )
-        if drive or _submitted(run, executor, say):
-            taken.append((run, lock))
-    return taken, elsewhere
+        if _resume(run, executor, say):
+            resumed.append(LockedRun(run, lock))
+    return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy))
 
 
-def needs_a_person(now: RunStatus) -> bool:
-    """Whether nothing of it goes on by itself, or by `supervise`."""
-    if now.state is RunState.COMPLETE or now.is_under_way:
+def needs_a_person(status: RunStatus) -> bool:
+    """Return whether neither the run's tasks nor `supervise` can continue the run."""
+    if status.state is RunState.COMPLETE or status.is_under_way:
         return False
-    return now.state is RunState.BLOCKED or find_rejection(now.observation) is not None
+    return status.state is RunState.BLOCKED or find_rejection(status.observation) is not None
 
 
-def unfinished(agreed: RunSpec, *, but: Sequence[Run]) -> list[Run]:
-    """Runs of the name that still hold posts back."""
-    named = run_folder.named(agreed.config.storage.run_root, agreed.config.name)
-    known = {run.run_id for run in but}
-    return [run for run in named if run.run_id not in known and _is_unfinished(run)]
+def find_unfinished(spec: RunSpec) -> list[Run]:
+    """Return the runs of the name that still hold posts, oldest first."""
+    named = run_folder.named(spec.config.storage.run_root, spec.config.name)
+    return [run for run in named if _is_unfinished(run)]
 
 
-def array_jobs(run: Run | None) -> list[int]:
-    """The job ids of a run's arrays."""
-    if run is None:
-        return []
-    return [
-        one.array_job_id
-        for one in submissions.read_submissions(run)
-        if one.array_job_id is not None
-    ]
+def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:
+    is_to_resume = _is_partly_submitted if executor.runs_in_background else _is_unfinished
+    named = run_folder.named(spec.config.storage.run_root, spec.config.name)
+    return [run for run in named if run.executor == executor.name and is_to_resume(run)]
 
 
-def _submitted(run: Run, executor: Executor, say: Say) -> bool:
+def _resume(run: Run, executor: Executor, say: Say) -> bool:
+    """Resume a locked run; return whether it still exists."""
+    resuming = f"resuming the unfinished run {run.folder} with its original configuration"
+    if executor.runs_in_background:
+        say(resuming)
+        return _submit_rest(run, executor, say)
+    # The caller supervises the run, which submits and runs its tasks.
+    is_blocked = needs_a_person(look(run, executor, lock_is_ours=True))
+    say(f"run {run.folder} is blocked and still holds its posts; see below" if is_blocked
+        else resuming)  # fmt: skip
+    return True
+
+
+def _submit_rest(run: Run, executor: Executor, say: Say) -> bool:
+    """Submit what was never submitted; return whether the run still exists."""
     try:
-        now = look(run, executor)
-        if resume_submissions(run, executor, now.observation.submissions, say):
-            now = look(run, executor)
-        if rest := planned_shards(now.judgements):
-            submit_shards(now, executor, ShardSelection(shards=rest), say)
+        status = look(run, executor)
+        if resume_submissions(run, executor, status.observation.submissions, say):
+            status = look(run, executor)
+        if rest := planned_shards(status.judgements):
+            submit_shards(status, executor, ShardSelection(shards=rest), say)
     except ExecutorError as error:
-        if submissions.read_submissions(run):
+        if read_submissions(run):
             raise
-        say(f"{error}\nnothing of that run was ever submitted: it is removed, its posts are free")
+        say(f"{error}\nnothing of this run was ever submitted: it is deleted, its posts are free")
         forget_run(run)
         return False
     return True
 
 
-def _is_half_begun(run: Run) -> bool:
-    sent = submissions.read_submissions(run)
-    named = {shard for one in sent for shard in one.plan.shards}
-    return any(one.released_at is None for one in sent) or len(named) < len(run.manifest.shards)
+def _is_partly_submitted(run: Run) -> bool:
+    recorded = read_submissions(run)
+    submitted = {shard for submission in recorded for shard in submission.plan.shards}
+    return any(submission.released_at is None for submission in recorded) or len(submitted) < len(
+        run.manifest.shards
+    )
 
 
 def _is_unfinished(run: Run) -> bool:
-    """Also one that died between its last output and the database."""
+    """Return whether an output is missing, or one that was published is not gathered."""
     if not all(verdict.verified for verdict in outputs.verify_outputs(run)):
         return True
     database = Path(run.manifest.database)

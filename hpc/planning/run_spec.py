@@ -1,15 +1,20 @@
 """Specify a new run: a validated configuration, and which posts it is for."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc.executors.factory import create_executor
 from hpc.planning.fingerprint import LabelSpec
-from hpc.run.resources import ExecutorName
+from hpc.run.model import Run
+from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.retry_policy import RetryPolicy
 from hpc.run.run_config import Config
 from pipeline.classifiers import base
 from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
+from pipeline.usage import CostOptions, cost_options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +38,52 @@ class RunSpec:
         )
 
     @property
+    def cost_options(self) -> CostOptions:
+        """What the classifier's options say about cost."""
+        return cost_options(self.classifier)
+
+    @property
     def executor(self) -> ExecutorName:
         """Which executor runs the tasks."""
         return self.config.cluster.executor
+
+    def differing_keys(self, run: Run) -> list[str]:
+        """Return the keys that a run was given other values for, sorted.
+
+        Only keys that may be why a run fails: where runs and labels go is not compared.
+        """
+        manifest, config = run.manifest, self.config
+        theirs = _settings(manifest.classifier, run.cluster, run.retry, manifest.min_text_length)
+        mine = _settings(
+            self.classifier, config.cluster, config.retry, config.backlog.min_text_length
+        )
+        return sorted(
+            key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)
+        )
+
+
+def _settings(
+    classifier: JsonObject, cluster: Cluster, retry: RetryPolicy, min_text_length: int
+) -> dict[str, object]:
+    """Return values by the path of their key."""
+    sections = {
+        "classifier": classifier,
+        "cluster": cluster.to_json(),
+        "retry": retry.to_json(),
+        "backlog": {"min_text_length": min_text_length},
+    }
+    # As JSON, like a manifest: with lists instead of tuples.
+    return dict(_flattened(json.loads(json.dumps(sections))))
+
+
+def _flattened(values: JsonObject, path: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            yield path + key, value
+        elif key == "resources":  # a configuration has these beside the other keys
+            yield from _flattened(value, path)
+        else:
+            yield from _flattened(value, f"{path}{key}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import cost_columns, files
-from pipeline.model import ENVELOPE, RAW, RAW_SCHEMA, SHARD_SCHEMA, Answer, Column
+from pipeline.model import ENVELOPE, RAW, RAW_SCHEMA, SHARD_SCHEMA, TOO_SHORT, Answer, Column
 from pipeline.run_files.answer_row import AnswerRows
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
@@ -41,6 +41,22 @@ def rows_by_attempt(folder: Path) -> dict[int, int]:
             attempt = int(match[1])
             rows[attempt] = rows.get(attempt, 0) + int(match[2])
     return rows
+
+
+def holds_answers(folder: Path) -> bool:
+    """Return whether any part below a folder holds an answer that was asked for.
+
+    Texts that are too short are answered without asking. A part that cannot be read counts as
+    holding answers.
+    """
+    for part in folder.rglob("*.parquet"):
+        try:
+            reasons = pq.read_table(part, columns=["reason"], partitioning=None)["reason"]
+        except (OSError, pa.ArrowInvalid):
+            return True
+        if not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py():
+            return True
+    return False
 
 
 class Checkpoint:

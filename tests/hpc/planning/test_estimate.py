@@ -1,11 +1,10 @@
-"""What a run will take, told before it begins, as far as anybody can know."""
+"""The time and the money that a run will take are estimated, as far as anybody can know."""
 
 import json
 
 import pytest
 
-from hpc.planning import estimate
-from hpc.planning.estimate import CostEstimate
+from hpc.planning.estimate import CostEstimate, describe_estimate, estimate_cost
 from pipeline.model import JsonObject
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens, cost_options
 from tests.hpc.cli_bench import Bench, said
@@ -16,60 +15,46 @@ PAID = UsedTokens(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
 
 
 @pytest.mark.parametrize(
-    ("posts", "classifier", "said"),
+    ("posts", "classifier", "requests", "minutes"),
     [
-        (100_000, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "100,000 requests in about 28 h, if nothing else uses it"),
-        (50_000_000, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "50,000,000 requests in about 579 days, if nothing else uses it"),
-        (95 * 3600, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "342,000 requests in about 4 days, if nothing else uses it"),
-        (41, {"requests_per_minute": 1, "posts_per_prompt": 20}, "at 1 request a minute, the quota "
-         "gives 3 requests in about 3 min, if nothing else uses it"),
-        (1, {"requests_per_minute": 60}, "at 60 requests a minute, the quota gives "
-         "1 request in less than a minute, if nothing else uses it"),
+        (100_000, {"requests_per_minute": 60}, 100_000, 100_000 / 60),
+        (41, {"requests_per_minute": 1, "posts_per_prompt": 20}, 3, 3.0),
+        (1, {"requests_per_minute": 60}, 1, 1 / 60),
     ],
-)  # fmt: skip
-def test_the_time_that_the_quota_needs(posts: int, classifier: JsonObject, said: str) -> None:
-    assert estimate.describe_estimate(
-        estimate.estimate_cost(cost_options(classifier), posts, None)
-    ) == [said]
+)
+def test_the_quota_decides_how_long_the_requests_take(
+    posts: int, classifier: JsonObject, requests: int, minutes: float
+) -> None:
+    assert estimate_cost(cost_options(classifier), posts, None) == CostEstimate(
+        requests=requests, requests_per_minute=classifier["requests_per_minute"], minutes=minutes
+    )
 
 
 @pytest.mark.parametrize(
     "classifier",
     [{}, {"requests_per_minute": None, "price": None}, {"price": PRICE}],
-    ids=["no service", "neither", "nobody has told"],
+    ids=["no service", "neither quota nor price", "no posts with known tokens"],
 )
-def test_of_what_is_not_known_nothing_is_said(classifier: JsonObject) -> None:
-    assert estimate.estimate_cost(cost_options(classifier), 100, None) == CostEstimate()
-    assert estimate.describe_estimate(CostEstimate()) == []
+def test_an_unknown_cost_is_not_mentioned(classifier: JsonObject) -> None:
+    assert estimate_cost(cost_options(classifier), 100, None) == CostEstimate()
+    assert describe_estimate(CostEstimate()) == []
 
 
-def test_the_cost_is_that_of_posts_that_were_paid_for() -> None:
-    told = estimate.estimate_cost(cost_options({"price": PRICE}), 1000, PAID)
-    assert told == CostEstimate(cost=pytest.approx(11.0), currency="USD", known_posts=10)
-    assert estimate.describe_estimate(told) == [
-        "about $11.00, at the tokens that 10 posts of this configuration took before"
-    ]
+def test_the_cost_follows_from_the_tokens_of_earlier_posts() -> None:
+    assert estimate_cost(cost_options({"price": PRICE}), 1000, PAID) == CostEstimate(
+        cost=pytest.approx(11.0), currency="USD", known_posts=10
+    )
 
 
-def test_a_dry_run_says_that_it_is_one_and_how_long_the_quota_needs(
+def test_a_dry_run_estimates_the_time_and_changes_nothing(
     bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
     bench.config(posts=90, classifier={"type": "perspective", "requests_per_minute": 30})
     before = bench.listing()
-    done = here("submit", "--config", bench.path, "--dry-run")
-    assert said(done) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "dry run: nothing is submitted, nothing is written"
-    assert lines[-1] == (
-        "at 30 requests a minute, the quota gives 90 requests in about 3 min, "
-        "if nothing else uses it"
-    )
-    document = json.loads(here("submit", "--config", bench.path, "--dry-run", "--json").stdout)
-    assert document == {
+    done = here("submit", "--config", bench.path, "--dry-run", "--json")
+    assert said(done)[0] == 0
+    assert json.loads(done.stdout) == {
         "run_id": None, "run_dir": None, "posts": 90, "shards": 2, "array_jobs": [],
         "dry_run": True, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
         "currency": None,

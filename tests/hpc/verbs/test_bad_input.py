@@ -112,15 +112,10 @@ def test_a_backlog_that_is_not_there_is_refused(bench: Bench, here: Here) -> Non
 
 
 def test_an_empty_backlog_is_nothing_to_label(bench: Bench, here: Here) -> None:
-    source = source_files.sqlite_file(bench.folder / "posts.db", [])
+    source_files.sqlite_file(bench.folder / "posts.db", [])
     bench.config(backlog={"source": "posts.db"})
     done = here("submit", "--config", bench.path)
     assert said(done) == (0, "")
-    assert done.stdout == (
-        f"{source}: 0 rows: 0 copies of a uri, 0 labelled or in an unfinished run, "
-        "0 left out by --limit, 0 to label\n"
-        "nothing to label under the name test\n"
-    )
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
     assert bench.document("submit", "--config", bench.path) == {
         "run_id": None, "run_dir": None, "posts": 0, "shards": 0, "array_jobs": [],

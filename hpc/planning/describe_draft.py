@@ -1,0 +1,71 @@
+"""Describe in words what a run would take, before it is created. Pure."""
+
+from hpc.planning.create_run import RunDraft
+from hpc.planning.estimate import describe_estimate, estimate_cost
+from hpc.planning.run_spec import RunSpec, Selection
+from hpc.run.array_plan import plan_arrays
+from hpc.run.model import ResourceRequest, ShardGroup
+from pipeline.backlog.select import BacklogCounts
+from pipeline.text import counted
+
+
+def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list[str]:
+    """Return lines on the posts, the shards, and what they will cost."""
+    lines = list(draft.notes)
+    if draft.since:
+        lines.append(f"posts since the watermark, {draft.since:%Y-%m-%d %H:%M:%S} UTC")
+    if selection.only_labelled_by:
+        lines.append("the watermark does not move: a later plain submit labels the remaining posts")
+    lines.append(f"{draft.source}: {_describe_counts(selection, draft.counts)}")
+    lines += _describe_late_posts(draft)
+    if not draft.counts.posts:
+        return [*lines, f"nothing to label under the name {spec.config.name}"]
+    estimate = estimate_cost(spec.cost_options, draft.counts.posts, draft.paid)
+    return [*lines, _describe_shards(spec, draft), *describe_estimate(estimate)]
+
+
+def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
+    parts = [f"{counts.posts:,} to label"]
+    if counts.excluded:
+        parts.append(f"{counts.excluded:,} already labelled or in an unfinished run")
+    if counts.duplicates:
+        parts.append(counted(counts.duplicates, "duplicate"))
+    if counts.older:
+        parts.append(f"{counts.older:,} older")
+    if counts.over_limit:
+        parts.append(f"{counts.over_limit:,} beyond --limit")
+    if counts.not_chosen:
+        parts.append(f"{counts.not_chosen:,} without a label under {selection.only_labelled_by}")
+    return f"{counted(counts.rows, 'post')}: {', '.join(parts)}"
+
+
+def _describe_late_posts(draft: RunDraft) -> list[str]:
+    lines = []
+    if draft.counts.older:
+        have = "has" if draft.counts.older == 1 else "have"
+        lines.append(
+            f"{counted(draft.counts.older, 'post')} from before the watermark {have} no label: "
+            "submit --backfill labels late posts"
+        )
+    if draft.unlabelled_before:
+        have = "has" if draft.unlabelled_before == 1 else "have"
+        lines.append(
+            f"{counted(draft.unlabelled_before, 'older row')} {have} no label (duplicates or late "
+            "posts): hpc audit lists them, submit --backfill labels late posts"
+        )
+    return lines
+
+
+def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
+    sizes = draft.sizes
+    arrays = plan_arrays(
+        [ShardGroup(shards=tuple(range(sizes.count)), ask=ResourceRequest())],
+        array_size=spec.array_size,
+        max_parallel=spec.config.cluster.max_parallel,
+    )
+    up_to = "up to " if sizes.larger else ""
+    job_arrays = "one job array" if len(arrays) == 1 else f"{len(arrays):,} job arrays"
+    return (
+        f"{counted(sizes.count, 'shard')} of {up_to}{counted(sizes.largest, 'post')}, "
+        f"{job_arrays}, up to {counted(arrays[0].parallel_tasks, 'task')} at a time"
+    )

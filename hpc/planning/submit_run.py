@@ -1,0 +1,189 @@
+"""Submit the unlabelled posts of a backlog: discard, resume, create, submit, and maybe supervise.
+
+The whole start happens under the run root's lock, so that two submits never take the same posts.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpc.database.gather_outputs import forget_run, is_gathered, register_run
+from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.factory import create_executor, executor_of
+from hpc.planning import resume
+from hpc.planning.create_run import RunDraft, create_run, draft_run
+from hpc.planning.describe_draft import describe_draft
+from hpc.planning.discard import discard_runs, find_discardable
+from hpc.planning.resume import LockedRun
+from hpc.planning.run_spec import RunSpec, Selection
+from hpc.reconcile.caretaker import submit_caretaker
+from hpc.reconcile.look import look
+from hpc.reconcile.loop import supervise
+from hpc.reconcile.submit import submit_shards
+from hpc.report.console import Printer
+from hpc.report.next_step import command, describe_next_step
+from hpc.report.run_summary import show_result, show_status
+from hpc.run import run_folder
+from hpc.run.model import Run, Say
+from hpc.run.plan import ShardSelection
+from hpc.run.run_state import EXIT_CODE, RunState
+from hpc.run.selection import planned_shards
+from hpc.run.submissions import read_submissions
+from pipeline.errors import BusyError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitRequest:
+    """What a user asked `hpc submit` to do."""
+
+    spec: RunSpec
+    selection: Selection
+    folders: tuple[Path, ...]
+    """Where a relative source may start from."""
+    config_text: str
+    """The configuration as it was given, kept in the run's folder."""
+    wait: bool = False
+    """Supervise the runs until they end."""
+    caretaker: bool = False
+    """Submit a job that supervises each run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitResult:
+    """What a submit did."""
+
+    draft: RunDraft
+    run: Run | None
+    """The new run, or without one the newest run that was resumed; None if there is neither."""
+    exit_code: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Started:
+    draft: RunDraft
+    runs: tuple[LockedRun, ...]
+    """The resumed runs, then the new one."""
+    busy: tuple[Run, ...]
+    """Unfinished runs of the name that another process works on."""
+
+
+def preview_run(request: SubmitRequest, printer: Printer) -> RunDraft:
+    """Return and describe what a submit would take; change nothing.
+
+    Raises:
+        InputError: the source cannot be read, or the name's labels do not fit.
+    """
+    printer("dry run: nothing is submitted or written")
+    discardable = find_discardable(request.spec, printer)
+    selection = replace(request.selection, without=discardable)
+    draft = draft_run(request.spec, selection, request.folders)
+    _say_lines(describe_draft(request.spec, selection, draft), printer)
+    return draft
+
+
+def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
+    """Submit the selected posts as a new run, and resume the unfinished runs of the name.
+
+    Runs are supervised to their end if the request says so, or if their tasks end with this
+    process.
+
+    Raises:
+        InputError: the source or the name does not fit, or a caretaker is not possible.
+        BusyError: another submit is planning, or it is too early to discard a run.
+        ExecutorError: the executor refused the new run; nothing of it is left.
+    """
+    executor = create_executor(request.spec.executor)
+    if request.caretaker:
+        executor.caretaker_jobs()  # raises InputError if this executor's runs need none
+    with ExitStack() as locks:
+        started = _start(request, executor, locks, printer)
+        ends = [
+            supervise(locked.run, executor, locked.lock, printer)
+            for locked in started.runs
+            if _goes_to_end(request, executor)
+        ]
+    if not started.runs:
+        code = _report_no_run(request, started, executor, printer)
+        return SubmitResult(draft=started.draft, run=None, exit_code=code)
+    run = started.runs[-1].run
+    if not ends:
+        printer(f"next: {command('supervise', run)} (or look: hpc status)")
+        return SubmitResult(draft=started.draft, run=run, exit_code=0)
+    show_result(ends[-1], printer)
+    for end in ends[:-1]:
+        if end.state is not RunState.COMPLETE:  # explains the exit code
+            printer("")
+            show_status(end, printer, is_gathered=False)
+    code = max(EXIT_CODE[end.state] for end in ends)
+    return SubmitResult(draft=started.draft, run=run, exit_code=code)
+
+
+def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:
+    return request.wait or not executor.runs_in_background
+
+
+def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Say) -> _Started:
+    """Discard, resume and create runs under the run root's lock; keep the runs' locks."""
+    spec = request.spec
+    root = spec.config.storage.run_root
+    with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
+        discard_runs(spec, say)
+        resumed = resume.resume_runs(spec, executor, locks, say)
+        run, draft = create_run(spec, request.selection, request.folders, request.config_text)
+        _say_lines(describe_draft(spec, request.selection, draft), say)
+        runs = resumed.resumed
+        if run is not None:
+            say(f"run {run.folder}")
+            lock = locks.enter_context(run_folder.lock_run(run))
+            if executor.runs_in_background:
+                _submit_or_forget(run, executor, say)
+            _register(run, say)
+            runs = (*runs, LockedRun(run, lock))
+        if request.caretaker:
+            for locked in runs:
+                submit_caretaker(locked.run, executor, say)
+    return _Started(draft=draft, runs=runs, busy=resumed.busy)
+
+
+def _submit_or_forget(run: Run, executor: Executor, say: Say) -> None:
+    """Submit a new run; if the executor refuses, delete it, so that its posts are free again."""
+    status = look(run, executor)
+    selection = ShardSelection(shards=planned_shards(status.judgements))
+    try:
+        submit_shards(status, executor, selection, say)
+    except (ExecutorError, OSError):
+        if not read_submissions(run):
+            forget_run(run)
+        raise
+
+
+def _register(run: Run, say: Say) -> None:
+    try:
+        register_run(run)
+    except BusyError as error:
+        say(f"the run is not in the database yet, gather will add it: {error}")
+
+
+def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor, say: Say) -> int:
+    """Say where the name's posts are if there is nothing to submit; return the exit code."""
+    if started.busy and _goes_to_end(request, executor):
+        # Someone who waits for the labels, such as a script, does not have them yet.
+        say(f"next: {command('status', started.busy[-1])}")
+        return EXIT_CODE[RunState.RUNNING]
+    if not executor.runs_in_background:
+        return 0
+    busy = {run.run_id for run in started.busy}
+    code = 0
+    for run in resume.find_unfinished(request.spec):
+        if run.run_id in busy:
+            continue
+        status = look(run, executor_of(run))
+        say(f"posts of this name are in run {run.folder}, which is {status.state}")
+        say(describe_next_step(status, is_gathered=is_gathered(run, status.observation)))
+        code = max(code, EXIT_CODE[status.state])
+    return code if request.wait else 0
+
+
+def _say_lines(lines: list[str], say: Say) -> None:
+    for line in lines:
+        say(line)

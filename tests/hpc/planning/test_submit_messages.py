@@ -1,0 +1,189 @@
+"""What submit prints about its plan, and about other runs of the name."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.planning.create_run import RunDraft
+from hpc.planning.describe_draft import describe_draft
+from hpc.planning.estimate import CostEstimate, describe_estimate
+from hpc.planning.run_spec import Selection
+from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.shards import ShardSizes
+from tests.hpc.cli_bench import Bench, ended, exit_code, said
+from tests.hpc.conftest import Here
+from tests.hpc.planning.run_plans import spec_of
+from tests.hpc.processes import started
+
+pytestmark = pytest.mark.usefixtures("in_working_folder")
+
+
+def draft_of(sizes: ShardSizes | None = None, **counts: int) -> RunDraft:
+    """A plan of the source posts.db in which these counts are not 0."""
+    return RunDraft(
+        source="posts.db",
+        since=None,
+        counts=BacklogCounts(
+            **{"rows": 0, "duplicates": 0, "excluded": 0, "over_limit": 0, "posts": 0, **counts}
+        ),
+        sizes=sizes or ShardSizes(count=0, rows=0, larger=0),
+    )
+
+
+def plan_lines(
+    bench: Bench, draft: RunDraft, selection: Selection | None = None, **cluster: Any
+) -> list[str]:
+    spec = spec_of(bench, cluster=cluster)
+    return describe_draft(spec, selection or Selection(), draft)
+
+
+def test_a_plan_of_many_posts(bench: Bench) -> None:
+    draft = draft_of(ShardSizes(count=8, rows=2_499, larger=8), rows=20_000, posts=20_000)
+    assert plan_lines(bench, draft, max_parallel=200) == [
+        "posts.db: 20,000 posts: 20,000 to label",
+        "8 shards of up to 2,500 posts, one job array, up to 8 tasks at a time",
+    ]
+
+
+def test_a_plan_of_one_post(bench: Bench) -> None:
+    draft = draft_of(ShardSizes(count=1, rows=1, larger=0), rows=2, posts=1, duplicates=1)
+    assert plan_lines(bench, draft) == [
+        "posts.db: 2 posts: 1 to label, 1 duplicate",
+        "1 shard of 1 post, one job array, up to 1 task at a time",
+    ]
+
+
+def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
+    selection = Selection(limit=4, only_labelled_by="perspective")
+    draft = draft_of(
+        ShardSizes(count=2, rows=2, larger=0),
+        rows=2_000, posts=4, excluded=1_000, duplicates=3, over_limit=900, not_chosen=93,
+    )  # fmt: skip
+    assert plan_lines(bench, draft, selection) == [
+        "the watermark does not move: a later plain submit labels the remaining posts",
+        "posts.db: 2,000 posts: 4 to label, 1,000 already labelled or in an unfinished run, "
+        "3 duplicates, 900 beyond --limit, 93 without a label under perspective",
+        "2 shards of 2 posts, one job array, up to 2 tasks at a time",
+    ]
+
+
+def test_a_plan_reports_late_posts(bench: Bench) -> None:
+    draft = draft_of(rows=43, excluded=3, older=40)
+    watermark = datetime(2024, 5, 31, 13)
+    assert plan_lines(bench, replace(draft, since=watermark, unlabelled_before=1)) == [
+        "posts since the watermark, 2024-05-31 13:00:00 UTC",
+        "posts.db: 43 posts: 0 to label, 3 already labelled or in an unfinished run, 40 older",
+        "40 posts from before the watermark have no label: submit --backfill labels late posts",
+        "1 older row has no label (duplicates or late posts): hpc audit lists them, "
+        "submit --backfill labels late posts",
+        "nothing to label under the name test",
+    ]
+
+
+def test_a_plan_of_an_empty_backlog(bench: Bench) -> None:
+    assert plan_lines(bench, draft_of()) == [
+        "posts.db: 0 posts: 0 to label",
+        "nothing to label under the name test",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "line"),
+    [
+        (
+            CostEstimate(requests=100_000, requests_per_minute=60, minutes=100_000 / 60),
+            "at 60 requests/min, 100,000 requests take about 28 h (if nothing else uses the quota)",
+        ),
+        (
+            CostEstimate(requests=1, requests_per_minute=60, minutes=1 / 60),
+            "at 60 requests/min, 1 request takes less than a minute (if nothing else uses the "
+            "quota)",
+        ),
+        (
+            CostEstimate(cost=11.0, currency="USD", known_posts=10),
+            "about $11.00, judging by the tokens of 10 posts with this configuration",
+        ),
+    ],
+)
+def test_an_estimate(estimate: CostEstimate, line: str) -> None:
+    assert describe_estimate(estimate) == [line]
+
+
+def test_a_dry_run_says_that_it_is_one(bench: Bench, here: Here) -> None:
+    bench.config(posts=4, classifier={"type": "valence"})
+    dry = here("submit", "--config", bench.path, "--dry-run")
+    assert said(dry) == (0, "")
+    assert dry.stdout.splitlines()[0] == "dry run: nothing is submitted or written"
+
+
+def test_submit_resumes_an_unfinished_run(bench: Bench) -> None:
+    bench.config(posts=4, sharding={"shards": 1}, classifier={"seconds": 0.3})
+    driver = started(bench, 1)
+    (run,) = bench.runs()
+    driver.terminate()
+    ended(driver)
+    bench.hurry()
+    assert bench.submit().stdout.splitlines()[0] == (
+        f"resuming the unfinished run {run} with its original configuration"
+    )
+
+
+def test_submit_leaves_an_unfinished_run_with_another_setup(bench: Bench) -> None:
+    bench.config(posts=4, retry={"max_attempts": 1})
+    bench.tell(1, "fail")
+    assert exit_code(bench.submit()) == 1
+    (run,) = bench.runs()
+    bench.config(classifier={"seconds": 0.001})
+    assert (
+        bench.submit("--supersede")
+        .stdout.splitlines()[0]
+        .startswith(
+            f"run {run} is unfinished and stays as it is, because its labels would be those of "
+            "another configuration; to resume it: "
+        )
+    )
+
+
+def test_submit_says_that_an_unfinished_run_is_blocked(bench: Bench, rejected: Path) -> None:
+    lines = bench.submit().stdout.splitlines()
+    assert lines[0] == f"run {rejected} is blocked and still holds its posts; see below"
+
+
+@pytest.fixture
+def rejected(bench: Bench) -> Path:
+    """A run that the service rejected before it labelled a post."""
+    bench.config(posts=4)
+    bench.tell(0, "refuse")
+    bench.tell(1, "refuse")
+    assert exit_code(bench.submit()) == 1
+    (run,) = bench.runs()
+    return run
+
+
+def test_submit_moves_a_useless_run_aside(bench: Bench, here: Here, rejected: Path) -> None:
+    bench.config(cluster={"max_parallel": 1})
+    problem = (
+        f"run {rejected.name} labelled nothing and used another configuration "
+        "(cluster.max_parallel)"
+    )
+    dry = here("submit", "--config", bench.path, "--dry-run")
+    assert dry.stdout.splitlines()[1] == f"{problem}; submit would move it aside"
+    aside = bench.folder / "runs" / "set-aside" / rejected.name
+    assert bench.submit().stdout.splitlines()[0] == f"{problem}; moved, with its logs, to {aside}"
+
+
+def test_submit_says_how_long_it_waits_for_late_files(bench: Bench, here: Here) -> None:
+    bench.config(posts=4, cluster={"grace_seconds": 600.0})
+    bench.tell(0, "refuse")
+    bench.tell(1, "refuse")
+    assert exit_code(bench.submit()) == 1
+    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
+    code, error = said(here("submit", "--config", bench.path))
+    assert code == 1
+    assert re.search(r"; it can be replaced in (600|5\d\d) s\. Run submit again then\n$", error), (
+        error
+    )
