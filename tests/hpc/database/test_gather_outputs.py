@@ -1,4 +1,4 @@
-"""Gathering: any number of times, every row accounted for, nothing of another run."""
+"""Gathering accounts for every row, can be repeated, and ignores what belongs to other runs."""
 
 import shutil
 import subprocess
@@ -50,7 +50,7 @@ def publish(run: Run, index: int, answer: Any = None, attempt: int = 1) -> None:
 
 
 def labels(run: Run) -> dict[str, tuple[str, str, int]]:
-    """By uri: the label, the run and the attempt."""
+    """Label, run and attempt by uri."""
     rows = query(
         run, "SELECT uri, coalesce(valence_label, reason), run_id, attempt FROM labels_valence"
     )
@@ -63,7 +63,7 @@ def query(run: Run, sql: str) -> list[tuple[Any, ...]]:
 
 
 def damage(path: Path) -> None:
-    """Flips a byte of the first page's data, behind its checksum; the footer stays good."""
+    """Flip a byte of the first page's data; the footer stays intact."""
     column = pq.ParquetFile(path).metadata.row_group(0).column(0)
     start = column.dictionary_page_offset or column.data_page_offset
     content = bytearray(path.read_bytes())
@@ -71,7 +71,7 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_what_is_published_is_gathered_and_gathering_again_adds_nothing(tmp_path: Path) -> None:
+def test_gathering_again_adds_nothing(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)
     assert gather(run) == counted(0, 4, 4)
@@ -86,7 +86,7 @@ def test_what_is_published_is_gathered_and_gathering_again_adds_nothing(tmp_path
     }
 
 
-def test_a_redone_shard_replaces_its_rows_and_no_others(tmp_path: Path) -> None:
+def test_a_shard_that_was_labelled_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)
     publish(run, 1)
@@ -100,7 +100,7 @@ def test_a_redone_shard_replaces_its_rows_and_no_others(tmp_path: Path) -> None:
     }
 
 
-def test_rows_that_went_away_come_back_with_a_redone_shard(tmp_path: Path) -> None:
+def test_lost_rows_come_back_when_their_shard_is_labelled_again(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)
     gather(run)
@@ -112,7 +112,7 @@ def test_rows_that_went_away_come_back_with_a_redone_shard(tmp_path: Path) -> No
     assert gather(run) == counted(3, 1, 4)
 
 
-def test_posts_that_another_run_has_labelled_are_left_as_they_are(tmp_path: Path) -> None:
+def test_posts_that_another_run_has_labelled_keep_their_rows(tmp_path: Path) -> None:
     first = valence_run(tmp_path, 4, shards=1)
     publish(first, 0)
     gather(first)
@@ -127,7 +127,7 @@ def test_posts_that_another_run_has_labelled_are_left_as_they_are(tmp_path: Path
     assert gather(second) == counted(6, 0, 6, shards=0)
 
 
-def test_an_output_with_a_damaged_page_is_set_aside_and_its_shard_is_not_done(
+def test_an_output_with_a_damaged_page_is_renamed_and_its_shard_is_not_done(
     tmp_path: Path,
 ) -> None:
     run = valence_run(tmp_path, 7)
@@ -146,7 +146,7 @@ def test_an_output_with_a_damaged_page_is_set_aside_and_its_shard_is_not_done(
     assert [str(one.state) for one in now.judgements] == ["planned", "done"]
 
 
-def test_a_damaged_output_of_a_gathered_shard_takes_no_labels_away(tmp_path: Path) -> None:
+def test_a_damaged_output_of_a_gathered_shard_removes_no_labels(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 4, shards=1)
     publish(run, 0)
     gather(run)
@@ -154,7 +154,7 @@ def test_a_damaged_output_of_a_gathered_shard_takes_no_labels_away(tmp_path: Pat
     assert gather(run) == counted(4, 0, 4, shards=0)
 
 
-def test_an_output_of_another_run_or_shard_is_named_and_left_where_it_is(tmp_path: Path) -> None:
+def test_an_output_of_another_run_or_shard_is_reported_and_left_in_place(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     other = valence_run(tmp_path, 7, run_id=OTHER)
     publish(other, 0)
@@ -178,7 +178,7 @@ HOLDER = (
 )
 
 
-def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
+def test_a_busy_database_is_reported_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 0.3)
@@ -197,7 +197,7 @@ def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
             f"the database {run.manifest.database} is in use by another process: "
         )
         assert str(holder.pid) in str(raised.value)
-        # Only a line of `status` hangs on this: it is not worth waiting for.
+        # `status` asks this for one line only, which is not worth waiting for.
         monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 600.0)
         assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
     finally:
@@ -206,7 +206,7 @@ def test_a_database_in_use_is_said_to_be_and_nothing_is_lost(
     assert gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
 
 
-def test_a_database_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 4, shards=1)
     publish(run, 0)
     with duckdb.connect(run.manifest.database) as database:
@@ -219,7 +219,7 @@ def test_a_database_made_by_something_else_is_left_alone(tmp_path: Path) -> None
     assert query(run, "SELECT table_name FROM duckdb_tables()") == [("runs",)]
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 4, shards=1)
     publish(run, 0)
     database = Path(run.manifest.database)
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert database.read_text() == "dear diary\n" * 1000
 
 
-def test_a_column_of_another_type_is_named(tmp_path: Path) -> None:
+def test_a_column_of_another_type_is_rejected(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 4, shards=1)
     publish(run, 0)
     gather(run)

@@ -1,4 +1,4 @@
-"""The record of runs, shards and attempts in the database: what the lab asked for."""
+"""The database records runs, shards and attempts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,11 +17,11 @@ def second(number: int) -> datetime:
 
 
 def is_recent(moment: datetime) -> bool:
-    """Stored without a time zone, in UTC."""
+    """Whether a time, stored in UTC without a time zone, is a few minutes old at most."""
     return abs(datetime.now(UTC).replace(tzinfo=None) - moment) < timedelta(minutes=5)
 
 
-def test_a_run_its_shards_and_every_attempt_are_recorded(bench: Bench) -> None:
+def test_a_run_its_shards_and_all_attempts_are_recorded(bench: Bench) -> None:
     bench.config(posts=5)
     bench.tell(1, "fail die")
     assert said(bench.submit()) == (0, "")
@@ -57,7 +57,7 @@ def test_a_run_its_shards_and_every_attempt_are_recorded(bench: Bench) -> None:
     assert is_recent(gathered_at)
 
 
-def test_the_watermark_waits_for_a_shard_that_has_no_labels(bench: Bench, here: Here) -> None:
+def test_a_shard_without_labels_holds_the_watermark_back(bench: Bench, here: Here) -> None:
     bench.config(posts=9, sharding={"shards": 3}, retry={"max_attempts": 1})
     bench.tell(1, "fail")
     assert said(bench.submit())[0] == 1
@@ -74,7 +74,7 @@ def test_the_watermark_waits_for_a_shard_that_has_no_labels(bench: Bench, here: 
     assert bench.query("SELECT watermark FROM watermarks") == [(second(8),)]
 
 
-def test_what_gathering_sets_aside_is_not_called_done_and_supervise_has_it_done_again(
+def test_supervise_labels_a_shard_again_whose_output_gathering_renamed(
     bench: Bench,
 ) -> None:
     run = valence_run(bench.folder, 5)
@@ -94,7 +94,7 @@ def test_what_gathering_sets_aside_is_not_called_done_and_supervise_has_it_done_
     assert bench.query(states) == [("done", 1), ("done", 0)]
 
 
-def test_supervise_itself_finds_a_damaged_output_and_has_it_done_again(bench: Bench) -> None:
+def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Bench) -> None:
     run = valence_run(bench.folder, 5)
     for index in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, index)

@@ -1,4 +1,4 @@
-"""What a run takes: from the watermark on, everything once, and nothing behind it unseen."""
+"""A run takes every post since the watermark once, and the watermark passes over no post."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def test_a_run_takes_what_came_since_the_watermark_its_own_second_included(lab: Lab) -> None:
+def test_a_run_takes_posts_from_the_second_of_the_watermark_on(lab: Lab) -> None:
     lab.arrive(post(1, 10), post(2, 20))
     first, _ = lab.submit()
     assert first
@@ -32,7 +32,7 @@ def test_a_run_takes_what_came_since_the_watermark_its_own_second_included(lab: 
     assert (draft.since, third.manifest.posts) == (None, 1)
 
 
-def test_a_shard_in_the_middle_that_is_not_done_holds_the_watermark_back(lab: Lab) -> None:
+def test_an_unfinished_shard_holds_the_watermark_back(lab: Lab) -> None:
     lab.arrive(*(post(number, number) for number in range(1, 7)))
     run, _ = lab.submit()
     assert run
@@ -44,7 +44,7 @@ def test_a_shard_in_the_middle_that_is_not_done_holds_the_watermark_back(lab: La
     assert lab.watermark() == FIRST_TIME + 6 * HOUR
 
 
-def test_of_posts_of_one_second_in_two_shards_none_passes_before_the_other(lab: Lab) -> None:
+def test_the_watermark_waits_for_all_shards_with_posts_of_one_second(lab: Lab) -> None:
     lab.arrive(post(1, 10), post(2, 10))
     run, _ = lab.submit()
     assert run
@@ -53,7 +53,7 @@ def test_of_posts_of_one_second_in_two_shards_none_passes_before_the_other(lab: 
     assert lab.watermark() is None
 
 
-def test_a_run_that_is_only_planned_holds_the_watermark_back(lab: Lab) -> None:
+def test_a_planned_run_holds_the_watermark_back(lab: Lab) -> None:
     lab.arrive(post(1, 10))
     planned, _ = lab.submit()
     lab.arrive(post(2, 20))
@@ -68,7 +68,9 @@ def test_a_run_that_is_only_planned_holds_the_watermark_back(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("name", ["posts.db", "posts.parquet"])
-def test_a_source_that_knows_its_times_is_not_read_from_the_beginning(lab: Lab, name: str) -> None:
+def test_a_source_with_statistics_or_an_index_is_read_from_the_watermark_on(
+    lab: Lab, name: str
+) -> None:
     write = {"posts.db": sqlite_file, "posts.parquet": parquet_file}[name]
     rows: list[Row] = [(run_builders.uri(n), f"post {n}", f"2024-0{m}-01-10:00:00") for n, m in
                        enumerate((1, 2, 3, 4))]  # fmt: skip
@@ -90,5 +92,5 @@ def test_a_source_that_knows_its_times_is_not_read_from_the_beginning(lab: Lab, 
     second, draft = lab.submit()
     assert second
     assert (draft.counts.rows, draft.counts.posts) == (2, 1)
-    # Parquet counts by the column of times alone; SQLite would read the table.
+    # Parquet counts by the column of times alone; SQLite would have to read the table.
     assert draft.unlabelled_before == (1 if name == "posts.parquet" else None)

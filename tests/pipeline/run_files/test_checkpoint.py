@@ -1,3 +1,5 @@
+"""A task keeps its answers in parts, and the next attempt reads them."""
+
 import itertools
 import re
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ VALUES: dict[str, LabelValue] = {"score": 0.5, "stars": 3, "toxic": True, "side"
 LABELLED_AT = datetime(2024, 6, 1)
 
 
-def life(
+def new_checkpoint(
     folder: Path,
     *,
     attempt: int = 1,
@@ -48,28 +50,29 @@ def life(
 
 
 def labelled(folder: Path, *uris: str, attempt: int = 1) -> Checkpoint:
-    """A life that has written one part with these answers."""
-    one = life(folder, attempt=attempt)
+    """A checkpoint that has written saved part with these answers."""
+    checkpoint = new_checkpoint(folder, attempt=attempt)
     for at_uri in uris:
-        one.add(Answer(at_uri, VALUES | {"side": f"attempt {attempt}"}))
-    one.flush()
-    return one
+        checkpoint.add(Answer(at_uri, VALUES | {"side": f"attempt {attempt}"}))
+    checkpoint.flush()
+    return checkpoint
 
 
-def answered(one: Checkpoint) -> dict[str, str]:
-    table = one.answered()
+def side_by_uri(checkpoint: Checkpoint) -> dict[str, str]:
+    """The value of column `side` in every answer."""
+    table = checkpoint.answered()
     return dict(zip(table["uri"].to_pylist(), table["side"].to_pylist(), strict=True))
 
 
-def test_answers_survive_a_death_as_they_were_given(tmp_path: Path) -> None:
-    first = life(tmp_path)
+def test_flushed_answers_survive_the_end_of_a_process_unchanged(tmp_path: Path) -> None:
+    first = new_checkpoint(tmp_path)
     first.add(Answer("u1", VALUES))
     first.add(Answer("u2", reason="text_too_short"))
     first.flush()
     first.add(Answer("u3", dict.fromkeys(VALUES)))
     first.flush()
     first.add(Answer("lost", VALUES))
-    second = life(tmp_path)
+    second = new_checkpoint(tmp_path)
     second.load()
     unlabelled = dict.fromkeys(VALUES)
     assert second.answered().to_pylist() == [
@@ -90,27 +93,27 @@ def test_answers_survive_a_death_as_they_were_given(tmp_path: Path) -> None:
     ]
 
 
-def test_without_parts_nothing_is_answered(tmp_path: Path) -> None:
-    one = life(tmp_path / "none")
-    one.load()
-    one.flush()
-    assert one.answered().num_rows == 0
+def test_a_checkpoint_without_parts_has_no_answers(tmp_path: Path) -> None:
+    saved = new_checkpoint(tmp_path / "none")
+    saved.load()
+    saved.flush()
+    assert saved.answered().num_rows == 0
     assert not (tmp_path / "none").exists()
 
 
-def test_a_part_is_named_by_attempt_life_number_and_rows(tmp_path: Path) -> None:
-    one = labelled(tmp_path, "u1", "u2", attempt=7)
-    assert one.pending == 0
-    one.add(Answer("u3", VALUES))
-    assert one.pending == 1
-    one.flush()
+def test_a_parts_name_tells_attempt_process_number_and_rows(tmp_path: Path) -> None:
+    saved = labelled(tmp_path, "u1", "u2", attempt=7)
+    assert saved.pending == 0
+    saved.add(Answer("u3", VALUES))
+    assert saved.pending == 1
+    saved.flush()
     names = sorted(path.name for path in tmp_path.iterdir())
-    lives = [re.fullmatch(r"0007-(\w{8})-0000(\d)-(\d)\.parquet", name) for name in names]
-    assert [match.groups()[1:] for match in lives if match] == [("0", "2"), ("1", "1")]
-    assert len({match[1] for match in lives if match}) == 1
+    matches = [re.fullmatch(r"0007-(\w{8})-0000(\d)-(\d)\.parquet", name) for name in names]
+    assert [match.groups()[1:] for match in matches if match] == [("0", "2"), ("1", "1")]
+    assert len({match[1] for match in matches if match}) == 1
 
 
-def test_progress_is_read_off_the_names(tmp_path: Path) -> None:
+def test_rows_are_counted_by_the_names_of_the_parts(tmp_path: Path) -> None:
     assert task_processes.rows_in(tmp_path / "none") == 0
     labelled(tmp_path, "u1", "u2")
     labelled(tmp_path, "u3", attempt=2)
@@ -121,13 +124,13 @@ def test_progress_is_read_off_the_names(tmp_path: Path) -> None:
     assert checkpoint.rows_by_attempt(tmp_path / "none") == {}
 
 
-def test_the_first_answer_wins(tmp_path: Path) -> None:
+def test_the_first_answer_about_a_post_counts(tmp_path: Path) -> None:
     labelled(tmp_path, "u1", "u2", attempt=1)
     labelled(tmp_path, "u2", "u3", attempt=2)
-    one = life(tmp_path, attempt=3)
-    one.load()
-    one.add(Answer("u3", VALUES | {"side": "attempt 3"}))
-    assert answered(one) == {"u1": "attempt 1", "u2": "attempt 1", "u3": "attempt 2"}
+    saved = new_checkpoint(tmp_path, attempt=3)
+    saved.load()
+    saved.add(Answer("u3", VALUES | {"side": "attempt 3"}))
+    assert side_by_uri(saved) == {"u1": "attempt 1", "u2": "attempt 1", "u3": "attempt 2"}
 
 
 @pytest.mark.parametrize(
@@ -139,98 +142,98 @@ def test_the_first_answer_wins(tmp_path: Path) -> None:
         {"config_hash": "another"},
     ],
 )
-def test_a_part_that_answers_another_question_is_left_out_and_named(
+def test_a_part_of_another_run_input_or_configuration_is_reported_and_ignored(
     tmp_path: Path, other: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled(tmp_path, "u1")
     (part,) = tmp_path.iterdir()
-    one = life(tmp_path, **other)  # type: ignore[arg-type]
-    one.load()
-    assert answered(one) == {}
+    saved = new_checkpoint(tmp_path, **other)  # type: ignore[arg-type]
+    saved.load()
+    assert side_by_uri(saved) == {}
     assert (
         capsys.readouterr().err
         == f"{part}: ignored, it belongs to another run, input or configuration\n"
     )
 
 
-def test_a_part_of_other_label_columns_is_left_out_and_named(
+def test_a_part_with_other_label_columns_is_reported_and_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The classifier's package was updated between two attempts."""
     labelled(tmp_path, "u1")
     (part,) = tmp_path.iterdir()
-    one = life(tmp_path, columns=COLUMNS[:2])
-    one.load()
-    assert one.answered().num_rows == 0
+    saved = new_checkpoint(tmp_path, columns=COLUMNS[:2])
+    saved.load()
+    assert saved.answered().num_rows == 0
     assert capsys.readouterr().err == f"{part}: ignored, it has other label columns\n"
 
 
-def test_a_part_without_metadata_is_left_out(tmp_path: Path) -> None:
+def test_a_part_without_metadata_is_ignored(tmp_path: Path) -> None:
     pq.write_table(pa.table({"uri": ["u1"]}), tmp_path / "0001-a-0-1.parquet")
-    one = life(tmp_path)
-    one.load()
-    assert one.answered().num_rows == 0
+    saved = new_checkpoint(tmp_path)
+    saved.load()
+    assert saved.answered().num_rows == 0
 
 
 @pytest.mark.parametrize("kept", [0, 3, 300, -1])
-def test_a_cut_part_is_left_out_and_named_and_the_others_count(
+def test_a_truncated_part_is_reported_and_the_others_count(
     tmp_path: Path, kept: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled(tmp_path, "u1", attempt=1)
     (part,) = tmp_path.iterdir()
     labelled(tmp_path, "u2", attempt=2)
     part.write_bytes(part.read_bytes()[:kept])
-    one = life(tmp_path, attempt=3)
-    one.load()
-    assert answered(one) == {"u2": "attempt 2"}
+    saved = new_checkpoint(tmp_path, attempt=3)
+    saved.load()
+    assert side_by_uri(saved) == {"u2": "attempt 2"}
     assert capsys.readouterr().err.startswith(f"{part}: ignored, it cannot be read: ")
 
 
-def test_a_damaged_byte_costs_the_part_and_never_changes_an_answer(
+def test_a_damaged_byte_may_lose_the_part_but_never_changes_an_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled(tmp_path, *(f"u{number}" for number in range(50)))
     (part,) = tmp_path.iterdir()
     good = part.read_bytes()
-    whole = life(tmp_path)
+    whole = new_checkpoint(tmp_path)
     whole.load()
     random = Random(0)
     for at in random.sample(range(len(good)), 500):
         part.write_bytes(good[:at] + bytes([good[at] ^ random.randrange(1, 256)]) + good[at + 1 :])
-        one = life(tmp_path)
-        one.load()
-        table = one.answered()
+        saved = new_checkpoint(tmp_path)
+        saved.load()
+        table = saved.answered()
         named = capsys.readouterr().err.startswith(f"{part}: ignored, it ")
         assert table.num_rows == (0 if named else 50)
         assert named or table.equals(whole.answered())
 
 
-def test_discard_removes_what_this_life_read_or_wrote_and_nothing_else(tmp_path: Path) -> None:
+def test_discard_deletes_only_parts_that_this_process_read_or_wrote(tmp_path: Path) -> None:
     labelled(tmp_path, "u1", attempt=1)
-    one = life(tmp_path, attempt=2)
-    one.load()
-    one.add(Answer("u2", VALUES))
-    one.flush()
+    saved = new_checkpoint(tmp_path, attempt=2)
+    saved.load()
+    saved.add(Answer("u2", VALUES))
+    saved.flush()
     labelled(tmp_path, "u3", attempt=3)
-    one.discard()
-    one.discard()
+    saved.discard()
+    saved.discard()
     (left,) = tmp_path.iterdir()
     assert left.name.startswith("0003-")
 
 
-def test_a_folder_that_was_cleared_away_is_made_again(tmp_path: Path) -> None:
+def test_a_deleted_folder_is_created_again(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "00000"
-    one = labelled(folder, "u1")
-    one.discard()
+    saved = labelled(folder, "u1")
+    saved.discard()
     folder.rmdir()
-    one.add(Answer("u2", VALUES))
-    one.flush()
+    saved.add(Answer("u2", VALUES))
+    saved.flush()
     assert task_processes.rows_in(folder) == 1
 
 
 @pytest.fixture
 def measured() -> Iterator[pa.MemoryPool]:
-    """A pool that no other test takes from: its `max_memory()` is what this one's tables took."""
+    """A memory pool of this test alone: its `max_memory()` is what the test's tables took."""
     before = pa.default_memory_pool()
     pool = pa.system_memory_pool()
     assert before.backend_name != pool.backend_name
@@ -239,72 +242,74 @@ def measured() -> Iterator[pa.MemoryPool]:
     pa.set_memory_pool(before)
 
 
-def test_no_more_responses_are_in_memory_than_are_in_a_part(
+def test_memory_holds_the_responses_of_one_part_at_most(
     tmp_path: Path, measured: pa.MemoryPool
 ) -> None:
-    """Those of a whole shard may be more than a task's memory, and than a `string` array holds."""
+    """Those of a whole shard may exceed a task's memory, or what a `string` array can hold."""
     response = "x" * 100_000
     for attempt in (1, 2):
-        one = life(tmp_path, attempt=attempt, columns=(Column("tokens", "count"),), keep_raw=True)
-        one.load()
+        saved = new_checkpoint(
+            tmp_path, attempt=attempt, columns=(Column("tokens", "count"),), keep_raw=True
+        )
+        saved.load()
         for number in range(100):
             if number % 10 == 0:
-                one.flush()
+                saved.flush()
             uri = f"u{attempt}-{number}"
-            one.add(Answer(uri, reason="x", facts={"tokens": 3}, raw=response))
-        one.flush()
-        assert one.counts() == {"tokens": 300 * attempt}
-        assert one.answered().num_rows == 100 * attempt
-    assert sum(part.num_rows for part in one.responses()) == 200
+            saved.add(Answer(uri, reason="x", facts={"tokens": 3}, raw=response))
+        saved.flush()
+        assert saved.counts() == {"tokens": 300 * attempt}
+        assert saved.answered().num_rows == 100 * attempt
+    assert sum(part.num_rows for part in saved.responses()) == 200
     assert measured.max_memory() < 60 * len(response)
 
 
-def test_each_post_has_the_response_of_the_answer_that_counts(tmp_path: Path) -> None:
-    """Two lives at once may ask for the same post."""
-    lives = [life(tmp_path, attempt=attempt, keep_raw=True) for attempt in (1, 2)]
-    for one, side in zip(lives, ("left", "right"), strict=True):
+def test_every_post_has_the_response_of_the_answer_that_counts(tmp_path: Path) -> None:
+    """Two tasks at once may ask about the same post."""
+    both = [new_checkpoint(tmp_path, attempt=attempt, keep_raw=True) for attempt in (1, 2)]
+    for saved, side in zip(both, ("left", "right"), strict=True):
         for uri in ("a", "b") if side == "left" else ("b", "c"):
-            one.add(Answer(uri, VALUES | {"side": side}, raw=f"{side} of {uri}"))
-        one.flush()
-    last = life(tmp_path, attempt=3, keep_raw=True)
+            saved.add(Answer(uri, VALUES | {"side": side}, raw=f"{side} of {uri}"))
+        saved.flush()
+    last = new_checkpoint(tmp_path, attempt=3, keep_raw=True)
     last.load()
     last.add(Answer("c", VALUES | {"side": "late"}, raw="late of c"))
     last.add(Answer("d", reason="too short"))
-    assert answered(last) == {"a": "left", "b": "left", "c": "right", "d": None}
-    told = pa.concat_tables(last.responses())
-    assert told.schema == RAW_SCHEMA
-    assert told.select(["uri", "response"]).to_pylist() == [
+    assert side_by_uri(last) == {"a": "left", "b": "left", "c": "right", "d": None}
+    responses = pa.concat_tables(last.responses())
+    assert responses.schema == RAW_SCHEMA
+    assert responses.select(["uri", "response"]).to_pylist() == [
         {"uri": "a", "response": "left of a"},
         {"uri": "b", "response": "left of b"},
         {"uri": "c", "response": "right of c"},
         {"uri": "d", "response": None},
     ]
-    assert told["label_timestamp"].equals(last.answered()["label_timestamp"])
+    assert responses["label_timestamp"].equals(last.answered()["label_timestamp"])
 
 
-def test_a_full_disk_keeps_the_answers_for_the_next_flush(small_disk: Path) -> None:
+def test_answers_stay_in_memory_when_the_disk_is_full(small_disk: Path) -> None:
     folder = small_disk / "00000"
     folder.mkdir()
-    one = life(folder)
+    saved = new_checkpoint(folder)
     for number in range(2000):
-        one.add(Answer(f"u{number}", VALUES | {"side": str(number**9)}))
+        saved.add(Answer(f"u{number}", VALUES | {"side": str(number**9)}))
     fill(small_disk, leaving=8192)
     with pytest.raises(OSError, match="No space left"):
-        one.flush()
-    assert (list(folder.iterdir()), one.pending) == ([], 2000)
+        saved.flush()
+    assert (list(folder.iterdir()), saved.pending) == ([], 2000)
     (small_disk / "filler").unlink()
-    one.flush()
-    assert (task_processes.rows_in(folder), one.pending) == (2000, 0)
+    saved.flush()
+    assert (task_processes.rows_in(folder), saved.pending) == (2000, 0)
 
 
 def test_a_part_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = life(tmp_path)
-    one.add(Answer("u1", VALUES))
+    saved = new_checkpoint(tmp_path)
+    saved.add(Answer("u1", VALUES))
 
     def killed(path: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(files, "_sync", killed)
     with pytest.raises(KeyboardInterrupt):
-        one.flush()
+        saved.flush()
     assert list(tmp_path.iterdir()) == []

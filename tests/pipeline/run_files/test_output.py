@@ -1,3 +1,5 @@
+"""An output appears whole, and only a verified one counts."""
+
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -39,7 +41,7 @@ def publish(
     attempt: int = 1,
     responses: Iterable[pa.Table] | None = None,
 ) -> None:
-    """These answers of the valence classifier as shard 0's."""
+    """Publish these answers of the valence classifier as shard 0's output."""
     run_dir, manifest = run
     output.publish(
         run_dir,
@@ -56,14 +58,14 @@ def publish(
     )
 
 
-def verdicts(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, str | None]:
-    """The problem that a look at the footer and a whole reading find."""
+def problems(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, str | None]:
+    """The problem that `verify` finds in the footer, and the one that `read` finds."""
     verdict, table = output.read(run_dir, run, index)
     assert (table is None) == (verdict.problem is not None)
     return output.verify(run_dir, run, index).problem, verdict.problem
 
 
-def test_an_output_holds_the_shards_posts_their_labels_and_where_they_come_from(
+def test_an_output_holds_posts_labels_and_provenance(
     run: tuple[Path, Manifest],
 ) -> None:
     run_dir, manifest = run
@@ -104,7 +106,7 @@ def test_an_output_holds_the_shards_posts_their_labels_and_where_they_come_from(
     assert second == first | unlabelled
 
 
-def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifest]) -> None:
+def test_answers_in_any_order_are_joined_by_uri(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     classifier = create(VALENCE, TaskShare())
     table = read_shard(run_dir, 0)
@@ -128,7 +130,7 @@ def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifes
 
 
 @pytest.mark.parametrize(
-    ("answered", "said"),
+    ("answered", "problem"),
     [
         (range(19), "1 post without an answer, 0 answers without a post"),
         (range(21), "0 posts without an answer, 1 answer without a post"),
@@ -137,38 +139,38 @@ def test_answers_are_joined_by_uri_whatever_their_order(run: tuple[Path, Manifes
         ([], "20 posts without an answer, 0 answers without a post"),
     ],
 )
-def test_answers_that_are_not_exactly_the_shards_are_not_published(
-    run: tuple[Path, Manifest], answered: list[int], said: str
+def test_missing_or_surplus_answers_are_not_published(
+    run: tuple[Path, Manifest], answered: list[int], problem: str
 ) -> None:
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     answers = answers_of(
         [uri(i) for i in answered], columns, lambda at_uri: Answer(at_uri, reason="x")
     )
-    with pytest.raises(TaskError) as refused:
+    with pytest.raises(TaskError) as rejected:
         publish(run, answers)
-    assert (refused.value.cause, str(refused.value)) == (
+    assert (rejected.value.cause, str(rejected.value)) == (
         Cause.CRASHED,
-        f"shard 0 was not published: {said}",
+        f"shard 0 was not published: {problem}",
     )
     assert output.verify(run_dir, manifest, 0) == Verdict()
 
 
-def of_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.Table]:
-    """As a checkpoint tells them, from parts of one row each."""
+def in_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.Table]:
+    """Responses as a checkpoint yields them, from parts of one row each."""
     for row, response in enumerate(responses):
         one = answers.slice(row, 1).select(["uri", "label_timestamp"])
         yield one.append_column(RAW, pa.array([response], pa.string())).cast(RAW_SCHEMA)
 
 
-def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Manifest]) -> None:
+def test_responses_are_published_beside_their_output(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     uris = Random(1).sample(table["uri"].to_pylist(), 20)
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
-    publish(run, answers, responses=of_parts(answers, responses.values()))
+    publish(run, answers, responses=in_parts(answers, responses.values()))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert RAW.name not in published.column_names
@@ -183,7 +185,7 @@ def test_responses_lie_beside_the_output_that_they_belong_to(run: tuple[Path, Ma
 
 
 def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Manifest]) -> None:
-    """Which no single array of strings can hold: an error after all was paid for, each time."""
+    """No array of strings can hold that much: it failed after everything had been paid for."""
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
@@ -191,7 +193,7 @@ def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Man
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     response = "x" * (2**31 // 19)
     assert len(response) * len(uris) > 2**31
-    publish(run, answers, responses=of_parts(answers, [response] * 20))
+    publish(run, answers, responses=in_parts(answers, [response] * 20))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert published["uri"].to_pylist() == uris[::-1]
@@ -204,17 +206,17 @@ def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Man
 @pytest.mark.parametrize(
     "trouble", [None, FileNotFoundError("a part"), OSError(errno.ESTALE, "a part")]
 )
-def test_who_is_overtaken_while_it_writes_its_responses_leaves_no_trace(
+def test_a_task_that_is_overtaken_while_writing_responses_leaves_no_trace(
     run: tuple[Path, Manifest], trouble: OSError | None
 ) -> None:
-    """And finds its parts cleared away then, or going: on NFS that is another error."""
+    """Its parts are deleted then, or are being deleted, which is another error on NFS."""
     run_dir, manifest = run
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
 
     def responses(*, overtaken: bool) -> Iterator[pa.Table]:
-        yield from of_parts(answers, ["{}"])
+        yield from in_parts(answers, ["{}"])
         if overtaken:
             publish_shard(run_dir, manifest, 0, attempt=1)
         if trouble:
@@ -231,7 +233,7 @@ def test_who_is_overtaken_while_it_writes_its_responses_leaves_no_trace(
     assert list((run_dir / "raw").iterdir()) == []
 
 
-def test_no_file_is_no_problem_and_no_output(run: tuple[Path, Manifest]) -> None:
+def test_a_missing_file_is_neither_an_output_nor_a_problem(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     assert output.verify(run_dir, manifest, 0) == Verdict(publication=None, problem=None)
     assert output.read(run_dir, manifest, 0) == (Verdict(), None)
@@ -246,7 +248,7 @@ def test_a_second_publisher_does_not_replace_the_first(run: tuple[Path, Manifest
     assert output_path(run_dir, 0).read_bytes() == first
 
 
-def test_a_file_that_is_no_output_is_replaced_and_the_new_one_is_another_publication(
+def test_a_damaged_output_is_replaced_by_another_publication(
     run: tuple[Path, Manifest],
 ) -> None:
     run_dir, manifest = run
@@ -262,61 +264,63 @@ def test_a_file_that_is_no_output_is_replaced_and_the_new_one_is_another_publica
 
 
 @pytest.mark.parametrize("kept", [0, 3, 8, 500, -1, -8])
-def test_a_cut_file_is_no_output(run: tuple[Path, Manifest], kept: int) -> None:
+def test_a_truncated_file_is_not_an_output(run: tuple[Path, Manifest], kept: int) -> None:
     run_dir, manifest = run
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     path.write_bytes(path.read_bytes()[:kept])
-    for problem in verdicts(run_dir, manifest):
+    for problem in problems(run_dir, manifest):
         assert problem is not None
         assert problem.startswith("it cannot be read: ")
 
 
-def test_another_shards_output_is_no_output(run: tuple[Path, Manifest]) -> None:
+def test_the_output_of_another_shard_is_not_an_output(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     publish_shard(run_dir, manifest, 1)
     output_path(run_dir, 1).rename(output_path(run_dir, 0))
-    said = "its receipt is not this shard's: hpc.shard_index is 1"
-    assert verdicts(run_dir, manifest) == (said, said)
+    problem = "its receipt is not this shard's: hpc.shard_index is 1"
+    assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_another_runs_output_is_no_output(run: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_the_output_of_another_run_is_not_an_output(
+    run: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     other_dir, other = make_run(tmp_path, posts(40), shards=2, run_id="20240602T000000-other-1")
     publish_shard(other_dir, other, 0)
     run_dir, manifest = run
     output_path(run_dir, 0).parent.mkdir()
     output_path(other_dir, 0).rename(output_path(run_dir, 0))
-    said = "its receipt is not this shard's: hpc.run_id is 20240602T000000-other-1"
-    assert verdicts(run_dir, manifest) == (said, said)
+    problem = "its receipt is not this shard's: hpc.run_id is 20240602T000000-other-1"
+    assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_an_output_of_another_input_is_no_output(run: tuple[Path, Manifest]) -> None:
+def test_the_output_of_another_input_is_not_an_output(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     publish_shard(run_dir, manifest, 0)
     shards = (replace(manifest.shards[0], sha256="0" * 64), manifest.shards[1])
-    said = f"its receipt is not this shard's: hpc.input_sha256 is {manifest.shards[0].sha256}"
-    assert verdicts(run_dir, replace(manifest, shards=shards)) == (said, said)
+    problem = f"its receipt is not this shard's: hpc.input_sha256 is {manifest.shards[0].sha256}"
+    assert problems(run_dir, replace(manifest, shards=shards)) == (problem, problem)
 
 
-def test_a_parquet_file_without_a_receipt_is_no_output(run: tuple[Path, Manifest]) -> None:
+def test_a_parquet_file_without_a_receipt_is_not_an_output(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     path = output_path(run_dir, 0)
     path.parent.mkdir()
     path.write_bytes(shard_path(run_dir, 0).read_bytes())
-    said = "its receipt is not this shard's: hpc.run_id is missing"
-    assert verdicts(run_dir, manifest) == (said, said)
+    problem = "its receipt is not this shard's: hpc.run_id is missing"
+    assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_an_output_with_a_row_too_few_is_no_output(run: tuple[Path, Manifest]) -> None:
+def test_an_output_with_a_missing_row_is_not_an_output(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     pq.write_table(pq.read_table(path).slice(1), path)
-    said = "it holds 19 rows, but the shard 20 posts"
-    assert verdicts(run_dir, manifest) == (said, said)
+    problem = "it holds 19 rows, but the shard 20 posts"
+    assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_an_output_of_other_columns_is_not_read(run: tuple[Path, Manifest]) -> None:
+def test_an_output_with_other_columns_is_not_read(run: tuple[Path, Manifest]) -> None:
     run_dir, manifest = run
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
@@ -327,4 +331,4 @@ def test_an_output_of_other_columns_is_not_read(run: tuple[Path, Manifest]) -> N
         whole.set_column(0, "uri", pa.array([1] * 20)),
     ):
         pq.write_table(columns.replace_schema_metadata(whole.schema.metadata), path)
-        assert verdicts(run_dir, manifest) == (None, "it does not have an output's columns")
+        assert problems(run_dir, manifest) == (None, "it does not have an output's columns")

@@ -1,4 +1,4 @@
-"""Outputs that a disk or a network has changed."""
+"""An output that a disk or a network has changed is recognized."""
 
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ def run(tmp_path: Path) -> tuple[Path, Manifest]:
 
 
 def test_a_damaged_page_is_found_when_the_output_is_read(run: tuple[Path, Manifest]) -> None:
-    """The footer may be whole: only the pages' checksums tell."""
+    """The footer may be intact, so that only the pages' checksums show the damage."""
     run_dir, manifest = run
     path = output_path(run_dir, 0)
     good = path.read_bytes()
@@ -35,7 +35,7 @@ def test_a_damaged_page_is_found_when_the_output_is_read(run: tuple[Path, Manife
     assert verdict.problem.startswith("it cannot be read: ")
 
 
-def test_any_damaged_byte_gives_a_verdict_and_never_another_posts_label(
+def test_a_damaged_byte_never_gives_a_post_another_label(
     run: tuple[Path, Manifest],
 ) -> None:
     run_dir, manifest = run
