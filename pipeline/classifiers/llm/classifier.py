@@ -1,44 +1,40 @@
-"""Any OpenAI-compatible chat endpoint: a post or a few a request, each answer validated here.
+"""Label posts with a language model behind any OpenAI-compatible chat endpoint.
 
-What a server honors is found out once (structured.py), and nothing that it says is trusted.
+A request holds one post or a few. Every answer is validated here, because nothing that a model says
+is trusted.
 """
 
-import dataclasses
 import functools
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from pipeline import usage
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.classifiers.llm import chat, labels, multi_post, output_modes
+from pipeline.classifiers.llm import chat, multi_post
+from pipeline.classifiers.llm.chat_service import ChatService
+from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
-from pipeline.classifiers.llm.output_modes import UNBOUND, ServerCapabilities
-from pipeline.classifiers.llm.requests import PROBE, Asking, BilledReply, PromptBuilder
-from pipeline.classifiers.llm.server import server
+from pipeline.classifiers.llm.requests import BilledReply, PostGroup, PromptBuilder
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import find_key, read_key
-from pipeline.errors import Cause, TaskError
-from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.model import Answer, Column, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
-from pipeline.service.http_reply import Reply
-from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
-
-# Statuses that are one post's, unless whoever asks gets them.
-_SUSPECT = (400, 413, 422)
+from pipeline.service.endpoint import Stopped
+from pipeline.service.quota.shared_pace import find_quota_folder
 
 
 class Llm(Classifier[LlmOptions]):
-    """The labels declared in the configuration, `llm_model_name`, and the tokens that were used."""
+    """Gives the declared labels, `llm_model_name`, and the tokens that were used."""
 
     options_type = LlmOptions
 
     @classmethod
     def freeze(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:
+        """Read the prompt, and find the API key and the quota folder."""
         env, file = find_key(
             env=options.api_key_env, file=options.api_key_file, default_env=None, inputs=inputs
         )
@@ -55,191 +51,127 @@ class Llm(Classifier[LlmOptions]):
 
     @classmethod
     def declared(cls, options: LlmOptions) -> tuple[Column, ...]:
+        """Return the columns of the labels and of the tokens."""
         return (*PromptBuilder(options).columns, *usage.COLUMNS)
 
     def __init__(self, options: LlmOptions, share: TaskShare) -> None:
+        """Read the API key; send nothing yet."""
         self._options = options
-        self._notes = share.notes
         self._stopping = share.stopping
-        self._question = PromptBuilder(options)
-        self._found, self._is_found = ServerCapabilities(mode=UNBOUND), False
-        self._refused_several = False
+        self._prompts = PromptBuilder(options)
+        self._multi_post_failed = False
         self.columns = self.declared(options)
         self.model = options.model
         self.secret = read_key(options.api_key_env, options.api_key_file)
-        key = self.secret.reveal()
-        self._engine = server.of_task(options.server, options.model, share, self.secret)
-        # Not the key's alone: any key will do for many a server, and each has limits of its own.
-        self._pace = pace_of(
-            options.requests_per_minute,
-            options.quota_folder,
-            owner=f"{options.base_url} {key}",
-        )
-        self._endpoint = Endpoint(
-            Service(
-                url=(options.base_url or "") + "/chat/completions",
-                headers={"Authorization": f"Bearer {key}"} if key else {},
-                secret=self.secret,
-                connections=options.max_in_flight,
-                server=self._engine.address if self._engine else None,
-            ),
-            pace=self._pace,
-            policy=RequestPolicy(timeout_s=options.timeout_seconds),
-            rules=ReplyRules(
-                probe=lambda _: self._question.about(PROBE, self._found, nth=0),
-                is_complete=chat.is_completion,
-            ),
-        )
+        self._service = ChatService(options, share, self.secret, self._prompts)
 
     @property
     def trouble(self) -> str:
-        return (
-            (self._engine and self._engine.trouble) or self._pace.trouble or self._endpoint.trouble
-        )
+        """What is wrong with the service at the moment; '' if nothing is."""
+        return self._service.trouble
 
     def close(self) -> None:
-        self._pace.close()
-        if self._engine:
-            self._engine.close()
+        """Give the share of the quota back, and end the task's own server."""
+        self._service.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        """Yield one answer per post, as described by the base class."""
         try:
             yield from self._classify(posts)
-        except Stopped:  # told to stop before the first post was asked
+        except Stopped:  # the task was asked to stop before the first post was sent
             return
 
     def _classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        if posts and not self._is_found:
-            self._found, self._is_found = self._find(), True
-        asked = (Asking(posts=group) for group in multi_post.groups(posts, self._question.most))
-        again: deque[Asking] = deque()
-        ask = functools.partial(self._ask, again)
-        limit = self._options.max_in_flight
+        if posts:
+            self._service.detect_capabilities()
+        groups = (
+            PostGroup(posts=group)
+            for group in multi_post.group_posts(posts, self._prompts.posts_per_prompt)
+        )
+        requeued: deque[PostGroup] = deque()
         for answers in map_concurrently(
-            asked, ask, limit=limit, stopping=self._stopping, requeued=again
+            groups,
+            functools.partial(self._send, requeued),
+            limit=self._options.max_in_flight,
+            stopping=self._stopping,
+            requeued=requeued,
         ):
             yield from answers
 
-    def _find(self) -> ServerCapabilities:
-        wish = self._question.wish
-        found = output_modes.found(wish, self._notes, self._ask_the_server)
-        if wish.top_logprobs and not found.top_logprobs:
-            print(f"{wish.server} gives no logprobs: no label has a probability", flush=True)
-        return found
+    def _send(
+        self, requeued: deque[PostGroup], group: PostGroup, stop: threading.Event
+    ) -> list[Answer]:
+        """Return the answers for those posts of a group that have one, and requeue the others.
 
-    def _ask_the_server(self) -> ServerCapabilities:
-        """The unconstrained question comes first, with all patience: a server that is still
-        starting must not be taken for one that honors nothing."""
-        stop = self._stopping
-        first = self._post(functools.partial(self._question.about, PROBE, nth=0), stop)
-        if first.status != 200:
-            self._row_reason(first, stop)
-
-        def ask(fields: JsonObject) -> Reply:
-            reply = self._post(lambda found: self._question.proof(found, fields), stop, tries=2)
-            # About these fields, as OpenAI's on logprobs, where it is none without them.
-            if reply.status != 403 or not self._endpoint.answers_probe(None, stop):
-                self._refuse_fatal(reply)
-            return reply
-
-        found = output_modes.find(self._question.wish, ask)
-        return dataclasses.replace(found, limit=self._found.limit)
-
-    def _post(
-        self,
-        ask: Callable[[ServerCapabilities], JsonObject],
-        stop: threading.Event,
-        tries: int | None = None,
-    ) -> Reply:
-        """Where the server takes no `max_tokens`, it is asked by the other name, and all from now
-        on: also where nothing was to be found out before the first post, or a note is older."""
-        found = self._found
-        reply = self._endpoint.post(ask(found), stop, attempts=tries)
-        if found.limit == chat.MAX_TOKENS == chat.unsupported(reply.body):
-            self._found = dataclasses.replace(found, limit=chat.MAX_COMPLETION_TOKENS)
-            reply = self._endpoint.post(ask(self._found), stop, attempts=tries)
-        return reply
-
-    def _ask(self, again: deque[Asking], asked: Asking, stop: threading.Event) -> list[Answer]:
-        """Answers for those posts that have one; the others are put into `again`, one by one."""
-        if len(asked.posts) == 1:
-            return [self._ask_one(asked.posts[0], list(asked.paid), stop)]
-        reply = self._post(functools.partial(self._question.about_several, asked.posts), stop)
-        self._refuse_fatal(reply)
-        if reply.status != 200 and not self._refused_several:
-            self._refused_several = True
-            posts = f"{len(asked.posts)} posts in one prompt"
-            print(f"{posts}: {reply.summary}: such ones are asked about alone", flush=True)
-        values = self._question.values_of_several(reply, asked.posts)
+        Requeued posts are sent one by one.
+        """
+        if len(group.posts) == 1:
+            return [self._send_single(group.posts[0], list(group.earlier), stop)]
+        reply = self._service.post(functools.partial(self._prompts.multi, group.posts), stop)
+        self._service.check_access(reply)
+        if reply.status != 200 and not self._multi_post_failed:
+            self._multi_post_failed = True
+            print(
+                f"{len(group.posts)} posts in one prompt: {reply.summary}: falling back to one "
+                "post per prompt",
+                flush=True,
+            )
+        values = self._prompts.values_by_position(reply, group.posts)
         answers: list[Answer] = []
-        for nth, post in enumerate(asked.posts):
-            paid = BilledReply(reply=reply, posts=len(asked.posts), nth=nth)
-            if nth in values:
+        for position, post in enumerate(group.posts):
+            billed = BilledReply(reply=reply, posts=len(group.posts), position=position)
+            if position in values:
                 kept_with = answers[0].uri if answers else None
-                answers.append(self._answer(post, [paid], values=values[nth], kept_with=kept_with))
+                answers.append(
+                    self._answer(post, [billed], values=values[position], kept_with=kept_with)
+                )
             else:
-                again.append(Asking(posts=(post,), paid=(paid,)))
+                requeued.append(PostGroup(posts=(post,), earlier=(billed,)))
         return answers
 
-    def _ask_one(self, post: Post, paid: list[BilledReply], stop: threading.Event) -> Answer:
+    def _send_single(self, post: Post, billed: list[BilledReply], stop: threading.Event) -> Answer:
+        """Send one post until its answer is valid, at most `answer_tries` times."""
         reason = "invalid_answer"
-        for nth in range(self._options.answer_tries):
-            reply = self._post(functools.partial(self._question.about, post, nth=nth), stop)
-            paid.append(BilledReply(reply=reply))
+        for attempt in range(self._options.answer_tries):
+            build = functools.partial(self._prompts.single, post, attempt=attempt)
+            reply = self._service.post(build, stop)
+            billed.append(BilledReply(reply=reply))
             if reply.status != 200:
-                return self._answer(post, paid, reason=self._row_reason(reply, stop))
-            ending = chat.ending(reply.body)
-            if ending:
-                return self._answer(post, paid, reason=ending)
+                failure = self._service.failure_reason(reply, stop)
+                return self._answer(post, billed, reason=failure)
+            if no_label := chat.no_label_reason(reply.body):
+                return self._answer(post, billed, reason=no_label)
             try:
-                return self._answer(post, paid, values=self._question.values(reply))
-            except labels.InvalidAnswer as error:
+                return self._answer(post, billed, values=self._prompts.values(reply))
+            except InvalidAnswer as error:
                 reason = f"invalid_answer: {error}"
-        return self._answer(post, paid, reason=reason)
+        return self._answer(post, billed, reason=reason)
 
     def _answer(
         self,
         post: Post,
-        paid: Sequence[BilledReply],
+        billed: Sequence[BilledReply],
         *,
         values: Mapping[str, LabelValue] | None = None,
         reason: str | None = None,
         kept_with: str | None = None,
     ) -> Answer:
-        """`paid`: all that was asked for this post; the last reply decided. `kept_with`: the uri of
-        the post that the reply is kept with; None: this one."""
+        """Return a post's answer with what it cost.
+
+        Args:
+            post: the post.
+            billed: all replies about this post; the last one decided.
+            values: its label values, if it has a label.
+            reason: why it has none.
+            kept_with: the uri of the post with which the response is kept; None for this one.
+        """
         raw = None
         if self._options.keep_raw:
-            raw = json.dumps({"response_of": kept_with}) if kept_with else paid[-1].reply.text
-        # An error in HTTP costs nothing; what is no answer at all may have cost anything.
-        facts = usage.summed(
-            usage.share(usage.used(one.reply.body), posts=one.posts, nth=one.nth)
-            for one in paid
-            if one.reply.status <= 200
+            raw = json.dumps({"response_of": kept_with}) if kept_with else billed[-1].reply.text
+        # An HTTP error costs nothing. A failure without an answer may have cost anything.
+        tokens = usage.summed(
+            usage.share(usage.used(part.reply.body), posts=part.posts, nth=part.position)
+            for part in billed
+            if part.reply.status <= 200
         )
-        return Answer(post.uri, values, reason, facts, raw)
-
-    def _row_reason(self, reply: Reply, stop: threading.Event) -> str:
-        """Why this post has no label; raises where no post would get one."""
-        self._refuse_fatal(reply)
-        code = self.secret.redact(chat.error_code(reply.body))
-        if code in chat.ROW_CODES:
-            return code
-        if reply.failed:
-            return reply.reason
-        if reply.status in _SUSPECT and self._endpoint.answers_probe(None, stop):
-            # Without the server's words, which may be the post's.
-            return reply.reason + (f": {code}" if chat.is_word(code) else "")
-        output_modes.forget(self._question.wish, self._notes)
-        # It is part of the question, and not dropped as if it were not.
-        its_own = ": set classifier.temperature to null, and the model's own is used"
-        advice = its_own if chat.unsupported(reply.body) == "temperature" else ""
-        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{advice}")
-
-    def _refuse_fatal(self, reply: Reply) -> None:
-        if reply.status in (401, 402, 403, 404, 410, 429):
-            output_modes.forget(self._question.wish, self._notes)
-            raise TaskError(
-                Cause.REFUSED,
-                f"{self._endpoint.url}: {reply.summary}: check classifier.base_url, model and key",
-            )
+        return Answer(post.uri, values, reason, tokens, raw)

@@ -1,4 +1,4 @@
-"""Labels declared once in the configuration: schema, validation and columns come from here."""
+"""Declare labels once: their JSON schema, the validation of answers and their columns."""
 
 import json
 import math
@@ -21,12 +21,14 @@ _RESERVED = RESERVED | {MODEL_COLUMN, *(column.name for column in COLUMNS)}
 
 
 class InvalidAnswer(Exception):
-    """A model's answer that is not one of the declared labels; never a label itself."""
+    """A model's answer that is not one of the declared labels."""
 
 
 class Label(Section, frozen=True, kw_only=True):
-    """One label that the model answers with, in a column of its name. A choice may be null, for
-    "does not apply"."""
+    """One label that the model answers with, in a column of its name.
+
+    A choice may be null, for "does not apply".
+    """
 
     name: Annotated[Text, label_key("Name of the label's column, in lower case.")]
     type: Annotated[Annotated[str, one_of(_KINDS)], label_key("Kind of the label's values.")]
@@ -81,27 +83,37 @@ class Label(Section, frozen=True, kw_only=True):
 
     @property
     def column(self) -> Column:
+        """The column that the label's values go to."""
         return Column(self.name, _KINDS[self.type])
 
     def schema(self) -> JsonObject:
+        """Return the JSON schema of the label's values."""
         match self.type:
             case "choice":
-                # Of each its type, as OpenAI asks for; a list of types loses llama.cpp the enum.
-                said = {"type": "string", "enum": [one for one in self.choices if one is not None]}
-                return {"anyOf": [said, {"type": "null"}]} if None in self.choices else said
+                # OpenAI wants one type per alternative. With a list of types, llama.cpp ignores the
+                # enum.
+                texts = [choice for choice in self.choices if choice is not None]
+                text = {"type": "string", "enum": texts}
+                return {"anyOf": [text, {"type": "null"}]} if None in self.choices else text
             case "bool":
                 return {"type": "boolean"}
             case "number":
                 limits = {"minimum": self.minimum, "maximum": self.maximum}
-                return {"type": "number", **{k: v for k, v in limits.items() if v is not None}}
+                given = {name: limit for name, limit in limits.items() if limit is not None}
+                return {"type": "number", **given}
             case _:
                 return {"type": "string", "maxLength": self.max_length}
 
-    def described(self) -> JsonObject:
+    def values_for_prompt(self) -> JsonObject:
+        """Return what the prompt says about the label's values."""
         return {"enum": list(self.choices)} if self.type == "choice" else self.schema()
 
-    def value(self, answer: Any) -> LabelValue:
-        """`answer` if it is a value of this label; raises InvalidAnswer otherwise."""
+    def validate(self, answer: Any) -> LabelValue:
+        """Return `answer` if it is a value of this label.
+
+        Raises:
+            InvalidAnswer: it is not.
+        """
         match self.type:
             case "choice" if answer in self.choices and not isinstance(answer, bool | int | float):
                 return answer  # type: ignore[no-any-return]
@@ -115,7 +127,7 @@ class Label(Section, frozen=True, kw_only=True):
 
     def _in_range(self, answer: float) -> bool:
         try:
-            finite = math.isfinite(answer)  # JSON as Python reads it has NaN, 1e999 and 10**400
+            finite = math.isfinite(answer)  # Python's JSON has NaN, 1e999 and 10**400
         except OverflowError:
             return False
         low = self.minimum is None or answer >= self.minimum
@@ -123,12 +135,13 @@ class Label(Section, frozen=True, kw_only=True):
         return finite and low and high and not isinstance(answer, bool)
 
     def _can_be_stored(self, answer: str) -> bool:
-        halves = any("\ud800" <= character <= "\udfff" for character in answer)  # of an emoji
-        return len(answer) <= self.max_length and not halves
+        # Half an emoji is valid JSON, but no file can hold it.
+        has_surrogate = any("\ud800" <= character <= "\udfff" for character in answer)
+        return len(answer) <= self.max_length and not has_surrogate
 
 
 def schema(labels: tuple[Label, ...]) -> JsonObject:
-    """JSON schema of an answer: an object with every label and nothing else."""
+    """Return the JSON schema of an answer: an object with every label and nothing else."""
     return {
         "type": "object",
         "properties": {label.name: label.schema() for label in labels},
@@ -138,30 +151,39 @@ def schema(labels: tuple[Label, ...]) -> JsonObject:
 
 
 def instructions(labels: tuple[Label, ...]) -> str:
-    """The prompt's last part: what an answer must look like, for servers without constraints."""
+    """Return the end of the prompt: what an answer must look like, for any server."""
     opening = "Answer with one JSON object and nothing else. Its keys:\n"
-    return opening + described(labels)
+    return opening + describe(labels)
 
 
-def described(labels: tuple[Label, ...]) -> str:
-    """A line a label: its key, its values, what it means."""
+def describe(labels: tuple[Label, ...]) -> str:
+    """Return one line per label: its key, its values and what it means."""
     return "\n".join(
-        f"- {json.dumps(label.name)}: {json.dumps(label.described(), ensure_ascii=False)}"
+        f"- {json.dumps(label.name)}: {json.dumps(label.values_for_prompt(), ensure_ascii=False)}"
         + (f" ({label.description})" if label.description else "")
         for label in labels
     )
 
 
 def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue]:
-    """Label values out of a model's words. Raises InvalidAnswer; never guesses."""
-    return values_of(read_object(content), labels, content)
+    """Return the label values of a model's answer, without ever guessing.
+
+    Raises:
+        InvalidAnswer: the answer is not the JSON object that was asked for.
+    """
+    return label_values(read_object(content), labels, content)
 
 
 def read_object(content: str) -> Mapping[str, Any]:
-    """The JSON object that a model said, and nothing else; a key that it gave twice has a value
-    that no label takes. Raises InvalidAnswer."""
+    """Return the JSON object that a model's answer consists of.
+
+    A key that it gives twice has a value that no label accepts.
+
+    Raises:
+        InvalidAnswer: the answer is not a JSON object.
+    """
     try:
-        answer = json.loads(unfenced(content), object_pairs_hook=_once_each)
+        answer = json.loads(without_fence(content), object_pairs_hook=_mark_duplicates)
     except (ValueError, RecursionError):
         raise InvalidAnswer(f"not JSON: {content[:80]!r}") from None
     if not isinstance(answer, dict):
@@ -169,32 +191,42 @@ def read_object(content: str) -> Mapping[str, Any]:
     return answer
 
 
-def values_of(
+def label_values(
     answer: Mapping[str, Any], labels: tuple[Label, ...], content: str
 ) -> dict[str, LabelValue]:
-    """The label values of an object. Raises InvalidAnswer; `content` is shown in its message."""
+    """Return the label values of an object.
+
+    Args:
+        answer: the object.
+        labels: the declared labels.
+        content: the model's whole answer, for the message.
+
+    Raises:
+        InvalidAnswer: a label is missing, or its value is not valid.
+    """
     missing = [label.name for label in labels if label.name not in answer]
     if missing:
         raise InvalidAnswer(f"without {', '.join(missing)}: {content[:80]!r}")
-    return {label.name: label.value(answer[label.name]) for label in labels}
+    return {label.name: label.validate(answer[label.name]) for label in labels}
 
 
-def unfenced(content: str) -> str:
+def without_fence(content: str) -> str:
+    """Return an answer without the Markdown fence that models like to put around JSON."""
     text = content.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text.strip("`").removeprefix("json")
     return text
 
 
-class _GivenTwice:
-    """The value of a key that stands twice in an object: which one was meant is not guessed."""
+class _Duplicate:
+    """The value of a key that an object has twice: which of the two was meant is not guessed."""
 
     def __str__(self) -> str:
         return "given twice"
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _mark_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for name, value in pairs:
-        answer[name] = _GivenTwice() if name in answer else value
+        answer[name] = _Duplicate() if name in answer else value
     return answer

@@ -1,8 +1,9 @@
-"""What a server binds its answers by: asked once a server, proved, and noted for the other tasks.
+"""Detect how a server can be made to answer by a JSON schema, once per server and run.
 
-Servers ignore constraints that they don't know with HTTP 200, and reject valid ones with 500; and
-a model may obey though nothing binds it. So each way is asked for a word that stands nowhere but
-in the schema: only a server that enforces the schema can answer with it.
+Servers ignore constraints that they do not know with HTTP 200, and reject valid ones with 500. A
+model may also obey although nothing forces it to. So each mode is probed with a word that is only
+in the schema: only a server that enforces the schema can answer with it. The result is recorded in
+a note for the other tasks of the run.
 """
 
 import hashlib
@@ -17,23 +18,23 @@ from pipeline.classifiers.llm import chat, labels
 from pipeline.model import JsonObject
 from pipeline.service.http_reply import TRANSIENT_CLIENT_ERRORS, Reply
 
-# Strictest first; vLLM calls its own way structured_outputs since 0.12 (guided_json before).
+# Strictest first. vLLM has called its own mode structured_outputs since 0.12 (guided_json before).
 MODES = ("json_schema", "json_object", "structured_outputs", "none")
-AUTO, UNBOUND = "auto", "none"
-HONOURED = "honoured"
-# No label's name: those are identifiers.
+AUTO, UNCONSTRAINED = "auto", "none"
+HONORED = "honoured"  # as the notes of runs record it
+# Not a possible label name, because label names are identifiers.
 _PROOF = "proof-word"
-# For the proof, beside what a label's answer may take.
+# Tokens for the proof, beside those that the labels may take.
 PROOF_TOKENS = 64
-# What servers permit at most if not what was asked for: OpenAI's and vLLM's 20, others' 5.
+# The limits of servers that do not permit the requested number: OpenAI's and vLLM's, then others'.
 _FEWER_LOGPROBS = (20, 5)
 
-# The reply to the probe, asked with these further fields.
-Ask = Callable[[JsonObject], Reply]
+SendProbe = Callable[[JsonObject], Reply]
+"""Sends the probe with these further fields."""
 
 
 def constraint(mode: str, schema: JsonObject) -> JsonObject:
-    """What a request says beside its messages, so that the answer is of `schema`."""
+    """Return the fields of a request that make the server answer by `schema`."""
     match mode:
         case "json_schema":
             named = {"name": "labels", "strict": True, "schema": schema}
@@ -46,122 +47,175 @@ def constraint(mode: str, schema: JsonObject) -> JsonObject:
             return {}
 
 
-def logprobs(top: int) -> JsonObject:
+def logprobs_fields(top: int) -> JsonObject:
+    """Return the fields of a request for `top` alternatives per token; 0 requests none."""
     return {"logprobs": True, "top_logprobs": top} if top else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerCapabilities:
-    """How a server is asked. `top_logprobs` is how many it gives a token, 0 where none are wanted
-    or given; `limit` what it calls `max_tokens`; `said` what it answered to each way; `firm`
-    whether nothing of it may have been passing trouble."""
+    """What a server supports, and so how requests are written."""
 
     mode: str
+    """One of MODES: the strictest that the server enforces."""
+
     top_logprobs: int = 0
-    limit: str = chat.MAX_TOKENS
-    said: dict[str, str] = field(default_factory=dict)
-    firm: bool = True
+    """How many alternatives per token it gives; 0 if none are wanted or given."""
+
+    token_limit_field: str = chat.MAX_TOKENS
+    """The field in which it accepts the limit of an answer's tokens."""
+
+    findings: dict[str, str] = field(default_factory=dict)
+    """What it answered to each probe."""
+
+    is_definite: bool = True
+    """Whether every answer was definite, and none a passing failure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeRequest:
-    """What is to be found out, of which server. `server` names it, the same in every task and job
-    of a run: an address that is another in each says nothing to the next task."""
+    """What to detect about which server."""
 
     server: str
+    """Names the server, in the same way in every task and job of a run.
+
+    An address that differs in each task would say nothing to the next one.
+    """
+
     model: str
+    """The model's name."""
+
     mode: str
+    """The configured mode: one of MODES, or AUTO to detect it."""
+
     top_logprobs: int
+    """How many alternatives per token are wanted."""
+
     declared: tuple[labels.Label, ...]
+    """The labels whose schema the server should enforce."""
 
     @property
-    def open(self) -> bool:
+    def is_needed(self) -> bool:
+        """Whether anything has to be detected."""
         return self.mode == AUTO or self.top_logprobs > 0
 
-    def note(self, folder: Path) -> Path:
-        """The file where the answer is kept: another server, model or wish has another."""
+    def note_path(self, folder: Path) -> Path:
+        """Return the file of the result, which differs for another server, model or request."""
         parts = [self.server, self.model, self.mode, self.top_logprobs]
-        known_by = json.dumps([*parts, labels.schema(self.declared)])
-        digest = hashlib.sha256(known_by.encode()).hexdigest()[:12]
+        identity = json.dumps([*parts, labels.schema(self.declared)])
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         return folder / f"structured-output-{digest}.json"
 
 
-def found(
-    wish: ProbeRequest, notes: Path | None, ask_the_server: Callable[[], ServerCapabilities]
+def detect_capabilities(
+    request: ProbeRequest, notes: Path | None, probe: Callable[[], ServerCapabilities]
 ) -> ServerCapabilities:
-    """As configured, as another task has noted it in `notes`, or as the server answers."""
-    if not wish.open:
-        return ServerCapabilities(mode=wish.mode)
-    note = wish.note(notes) if notes else None
+    """Return what a server supports: as configured, as another task has noted, or as it answers.
+
+    Args:
+        request: what to detect.
+        notes: the folder of the run's notes; None if there is none.
+        probe: asks the server.
+    """
+    if not request.is_needed:
+        return ServerCapabilities(mode=request.mode)
+    note = request.note_path(notes) if notes else None
     if note and (noted := read_note(note)):
         return noted
-    answered = ask_the_server()
-    if note and answered.firm:
+    detected = probe()
+    if note and detected.is_definite:
         try:
-            write_note(note, wish, answered)
+            write_note(note, request, detected)
         except OSError as error:
-            print(f"{note}: not written, the next task asks anew: {error}", flush=True)
-    return answered
+            print(f"{note}: cannot be written, so the next task probes again: {error}", flush=True)
+    return detected
 
 
-def forget(wish: ProbeRequest, notes: Path | None) -> None:
-    """What the server no longer stands by: the next attempt asks it anew."""
-    if notes and wish.open:
-        wish.note(notes).unlink(missing_ok=True)
+def forget_capabilities(request: ProbeRequest, notes: Path | None) -> None:
+    """Delete the note of a server that behaves differently now, so that it is probed again."""
+    if notes and request.is_needed:
+        request.note_path(notes).unlink(missing_ok=True)
 
 
-def find(wish: ProbeRequest, ask: Ask) -> ServerCapabilities:
-    said: dict[str, str] = {}
-    firm = True
-    mode, top = wish.mode, 0
-    if wish.mode == AUTO:
-        mode, schema = UNBOUND, _proof_schema(wish.declared)
-        for way in MODES[:-1]:
-            reply = ask(constraint(way, schema))
-            firm &= _is_firm(reply)
-            said[way] = _verdict(reply, wish.declared)
-            if said[way] == HONOURED:
-                mode = way
-                break
-    if wish.top_logprobs:
-        bound = constraint(mode, labels.schema(wish.declared))
-        for number in (wish.top_logprobs, *(n for n in _FEWER_LOGPROBS if n < wish.top_logprobs)):
-            reply = ask({**bound, **logprobs(number)})
-            firm &= _is_firm(reply)
-            given = reply.status == 200 and bool(chat.logprobs(reply.body))
-            said[f"top_logprobs {number}"] = HONOURED if given else _without_logprobs(reply)
-            if given or reply.status == 200:
-                top = number if given else 0
-                break
-    return ServerCapabilities(mode=mode, top_logprobs=top, said=said, firm=firm)
+def probe_server(request: ProbeRequest, send: SendProbe) -> ServerCapabilities:
+    """Probe a server, from the strictest mode down and from the most logprobs down."""
+    mode, findings, is_definite = request.mode, dict[str, str](), True
+    if request.mode == AUTO:
+        mode, findings, is_definite = _probe_modes(request, send)
+    if not request.top_logprobs:
+        return ServerCapabilities(mode=mode, findings=findings, is_definite=is_definite)
+    top_logprobs, logprobs_findings, logprobs_definite = _probe_logprobs(request, mode, send)
+    return ServerCapabilities(
+        mode=mode,
+        top_logprobs=top_logprobs,
+        findings=findings | logprobs_findings,
+        is_definite=is_definite and logprobs_definite,
+    )
+
+
+def _probe_modes(request: ProbeRequest, send: SendProbe) -> tuple[str, dict[str, str], bool]:
+    """Return the strictest mode that the server enforces, the findings, and if all are definite."""
+    findings: dict[str, str] = {}
+    is_definite, schema = True, _proof_schema(request.declared)
+    for mode in MODES[:-1]:
+        reply = send(constraint(mode, schema))
+        is_definite &= _is_definite(reply)
+        findings[mode] = _finding(reply, request.declared)
+        if findings[mode] == HONORED:
+            return mode, findings, is_definite
+    return UNCONSTRAINED, findings, is_definite
+
+
+def _probe_logprobs(
+    request: ProbeRequest, mode: str, send: SendProbe
+) -> tuple[int, dict[str, str], bool]:
+    """Return how many logprobs the server gives, the findings, and if all are definite."""
+    findings: dict[str, str] = {}
+    is_definite = True
+    constrained = constraint(mode, labels.schema(request.declared))
+    wanted = request.top_logprobs
+    for number in (wanted, *(fewer for fewer in _FEWER_LOGPROBS if fewer < wanted)):
+        reply = send({**constrained, **logprobs_fields(number)})
+        is_definite &= _is_definite(reply)
+        has_logprobs = reply.status == 200 and bool(chat.token_logprobs(reply.body))
+        finding = HONORED if has_logprobs else _without_logprobs(reply)
+        findings[f"top_logprobs {number}"] = finding
+        if reply.status == 200:
+            return number if has_logprobs else 0, findings, is_definite
+    return 0, findings, is_definite
 
 
 def read_note(path: Path) -> ServerCapabilities | None:
-    """What another task has found; None where there is no note, or one that cannot be used."""
+    """Return what another task has detected; None without a usable note."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-        mode, top = note["mode"], note["top_logprobs"]
-        limit = note.get("token_limit", chat.MAX_TOKENS)
+        mode, top_logprobs = note["mode"], note["top_logprobs"]
+        token_limit_field = note.get("token_limit", chat.MAX_TOKENS)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if mode not in MODES or limit not in (chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS):
+    if mode not in MODES:
         return None
-    if isinstance(top, bool) or not isinstance(top, int) or top < 0:
+    if token_limit_field not in (chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS):
         return None
-    return ServerCapabilities(mode=mode, top_logprobs=top, limit=limit)
+    if isinstance(top_logprobs, bool) or not isinstance(top_logprobs, int) or top_logprobs < 0:
+        return None
+    return ServerCapabilities(
+        mode=mode, top_logprobs=top_logprobs, token_limit_field=token_limit_field
+    )
 
 
-def write_note(path: Path, wish: ProbeRequest, found: ServerCapabilities) -> None:
-    """Two tasks that found out at the same time write the same, each the whole of it."""
+def write_note(path: Path, request: ProbeRequest, detected: ServerCapabilities) -> None:
+    """Record what was detected. Tasks that do so at the same time each write a whole note."""
     path.parent.mkdir(exist_ok=True)
+    is_default_limit = detected.token_limit_field == chat.MAX_TOKENS
     document = {
-        "server": wish.server,
-        "model": wish.model,
+        "server": request.server,
+        "model": request.model,
         "found_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "mode": found.mode,
-        "top_logprobs": found.top_logprobs,
-        **({} if found.limit == chat.MAX_TOKENS else {"token_limit": found.limit}),
-        "said": found.said,
+        "mode": detected.mode,
+        "top_logprobs": detected.top_logprobs,
+        **({} if is_default_limit else {"token_limit": detected.token_limit_field}),
+        "said": detected.findings,
     }
     files.write_json(path, document)
 
@@ -177,29 +231,33 @@ def _proof_schema(declared: tuple[labels.Label, ...]) -> JsonObject:
 
 
 def _proof(declared: tuple[labels.Label, ...]) -> str:
-    """Nothing that a model would say, and the same each time: servers cache compiled schemas."""
-    words = json.dumps(["proof", labels.schema(declared)])
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
+    """Return a word that no model would say. It is always the same: servers cache schemas."""
+    identity = json.dumps(["proof", labels.schema(declared)])
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _verdict(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
+def _finding(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
     if reply.status != 200:
         return reply.summary
-    if ending := chat.ending(reply.body):
-        return ending
+    if reason := chat.no_label_reason(reply.body):
+        return reason
     content = chat.content(reply.body) or ""
     try:
-        # The labels' values are not looked at: not every grammar knows a number's limits.
+        # The labels' values do not matter: not every grammar knows the limits of a number.
         proof = labels.read_object(content).get(_PROOF)
     except labels.InvalidAnswer as error:
         return f"ignored: {error}"
-    return HONOURED if proof == _proof(declared) else "ignored: the answer is of another schema"
+    return HONORED if proof == _proof(declared) else "ignored: the answer is of another schema"
 
 
 def _without_logprobs(reply: Reply) -> str:
     return "ignored: none in the reply" if reply.status == 200 else reply.summary
 
 
-def _is_firm(reply: Reply) -> bool:
-    """A 500 is how llama.cpp's rejects what it can't; a gateway's errors and cuts may pass."""
+def _is_definite(reply: Reply) -> bool:
+    """Report whether a reply cannot be a passing failure.
+
+    llama.cpp rejects what it does not support with a 500; the errors of a gateway and lost
+    connections may pass.
+    """
     return 0 < reply.status <= 500 and reply.status not in TRANSIENT_CLIENT_ERRORS

@@ -1,11 +1,12 @@
-"""How probable each value of a label was, by the logprobs of the tokens that said the answer.
+"""Compute how probable each value of a label was, from the logprobs of the answer's tokens.
 
-A logprob is a token's, and a label is told from the others by some token of its value: by the
-first one (`true`, `false`) or by a later one (`"mod` | `erate`, `"mod` | `ern`). Up to there the
-path's probability is multiplied; there, and on the way, each listed token that only one label can
-go on with adds to that label, however the text is cut into tokens (`"left`, ` "left`, `"le`). What
-two labels could go on with is theirs together; a blank alone says nothing of any. The shares are
-of what lies on labels: the distribution may be the one before the grammar's mask.
+A logprob belongs to a token, and some token of a value distinguishes it from the other values: the
+first one (`true`, `false`) or a later one (`"mod` | `erate`, `"mod` | `ern`). The probabilities of
+the tokens before it are multiplied. At that token, and on the way to it, each listed alternative
+that only one value can continue with adds to that value, however the text is split into tokens
+(`"left`, ` "left`, `"le`). An alternative that two values could continue with belongs to both of
+them; a blank says nothing. The shares are relative to the probability on all values, because the
+server may report the distribution before its grammar masks it.
 """
 
 import json
@@ -13,26 +14,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.classifiers.llm.labels import Label
-from pipeline.classifiers.llm.logprobs import Token, between, places, texts_of
+from pipeline.classifiers.llm.logprobs import Token, locate_values, token_bytes, tokens_between
 from pipeline.config.keys import Wrong
 from pipeline.model import Column, ColumnKind, LabelValue
 
-# A share that is known less exactly than this is not given: listed tokens may have become this
-# label or another one, or this label is listed alone, and others may be in what is not listed.
+# A share that is less certain than this is not given. A listed token may belong to this value or to
+# another one, or only this value is listed and the others may be among the tokens that are not.
 BLUR = 0.01
 _BLANK = b" \t\r\n"
 
 
-def columns(declared: Sequence[Label]) -> tuple[Column, ...]:
-    """`<bool>_prob`: of true. `<choice>_prob`: of the value that was chosen; `<choice>_probs`: of
-    every value, as JSON text. Numbers and short texts have none."""
-    found: list[Column] = []
+def probability_columns(declared: Sequence[Label]) -> tuple[Column, ...]:
+    """Return the columns for the probabilities of labels.
+
+    They are `<bool>_prob` (of true), `<choice>_prob` (of the chosen value) and `<choice>_probs` (of
+    every value, as JSON text). Numbers and texts have none.
+    """
+    columns: list[Column] = []
     for label in declared:
         if label.type in ("bool", "choice"):
-            found.append(Column(f"{label.name}_prob", ColumnKind.NUMBER))
+            columns.append(Column(f"{label.name}_prob", ColumnKind.NUMBER))
         if label.type == "choice":
-            found.append(Column(f"{label.name}_probs", ColumnKind.TEXT))
-    return tuple(found)
+            columns.append(Column(f"{label.name}_probs", ColumnKind.TEXT))
+    return tuple(columns)
 
 
 def check_scores(declared: Sequence[Label]) -> None:
@@ -41,7 +45,7 @@ def check_scores(declared: Sequence[Label]) -> None:
     Raises:
         Wrong: none can, or two columns would have one name.
     """
-    scored = [column.name for column in columns(declared)]
+    scored = [column.name for column in probability_columns(declared)]
     if not scored:
         raise Wrong("scores", "no label is of type bool or choice: only those have scores")
     for label in declared:
@@ -51,95 +55,112 @@ def check_scores(declared: Sequence[Label]) -> None:
             raise Wrong("labels", f"{label.name}: null and 'null' have one score")
 
 
-def read(
-    said: Sequence[Any],
+def read_probabilities(
+    tokens: Sequence[Any],
     content: str,
     declared: Sequence[Label],
     values: Mapping[str, LabelValue],
     *,
     within: tuple[str, ...] = (),
 ) -> dict[str, LabelValue]:
-    """The values of `columns(declared)`, null where the reply does not tell.
+    """Return the values of `probability_columns(declared)`, null where the reply does not say.
 
     Args:
-        said: the reply's tokens with their alternatives, as they came.
+        tokens: the reply's tokens with their alternatives, as they came.
         content: the valid answer that they make up.
+        declared: the declared labels.
         values: that answer's label values.
         within: the keys under which the answer's object lies.
     """
-    found: dict[str, LabelValue] = {column.name: None for column in columns(declared)}
-    texts = texts_of(said)
-    where = places(texts, content, depth=len(within) + 1)
+    probabilities: dict[str, LabelValue] = {
+        column.name: None for column in probability_columns(declared)
+    }
+    texts = token_bytes(tokens)
+    spans = locate_values(texts, content, depth=len(within) + 1)
     for label in declared:
-        place = where.get((*within, label.name))
-        if place is None or label.type not in ("bool", "choice"):
+        span = spans.get((*within, label.name))
+        if span is None or label.type not in ("bool", "choice"):
             continue
-        start, end = place
-        of = shares(between(said, texts, start, end), start, _forms(label))
+        start, end = span
+        inside = tokens_between(tokens, texts, start, end)
+        shares = value_shares(inside, start, _spellings(label))
+        name = f"{label.name}_prob"
         if label.type == "bool":
-            found[f"{label.name}_prob"] = 1 - of[False] if False in of else of.get(True)
+            probabilities[name] = 1 - shares[False] if False in shares else shares.get(True)
             continue
-        found[f"{label.name}_prob"] = of.get(values[label.name])
-        if of:
-            each = {"null" if one is None else one: _rounded(of.get(one)) for one in label.choices}
-            found[f"{label.name}_probs"] = json.dumps(each, ensure_ascii=False)
-    return found
+        probabilities[name] = shares.get(values[label.name])
+        if shares:
+            by_choice = {
+                "null" if choice is None else choice: _rounded(shares.get(choice))
+                for choice in label.choices
+            }
+            probabilities[f"{label.name}_probs"] = json.dumps(by_choice, ensure_ascii=False)
+    return probabilities
 
 
-def shares(
-    tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
+def value_shares(
+    tokens: Sequence[Token], start: int, spellings: Mapping[LabelValue, Sequence[bytes]]
 ) -> dict[LabelValue, float]:
-    """Each label's part of the probability that lies on labels; without those that are not listed,
-    or that no listed token tells from the others.
+    """Return each value's part of the probability that lies on values.
+
+    Values that are not listed, or that no listed token distinguishes, are left out.
 
     Args:
-        tokens: those that the chosen value is in.
-        start: where it begins, in bytes.
-        forms: the ways to write each label as JSON.
+        tokens: the tokens that contain the chosen value.
+        start: the byte at which the value begins.
+        spellings: the ways to write each value as JSON.
     """
-    masses, unlisted = _masses(tokens, start, forms)
-    whole = sum(masses.values())
-    found: dict[LabelValue, float] = {}
-    for value in forms:
+    masses, unlisted = _masses(tokens, start, spellings)
+    total = sum(masses.values())
+    shares: dict[LabelValue, float] = {}
+    for value in spellings:
         own = masses.get(frozenset({value}), 0.0)
-        blur = sum(mass for may, mass in masses.items() if value in may and len(may) > 1)
-        if all(value in may for may in masses):
+        blur = sum(
+            mass for possible, mass in masses.items() if value in possible and len(possible) > 1
+        )
+        if all(value in possible for possible in masses):
             blur += unlisted
-        if own and blur <= BLUR * whole:
-            found[value] = own / whole
-    return found
+        if own and blur <= BLUR * total:
+            shares[value] = own / total
+    return shares
 
 
 def _masses(
-    tokens: Sequence[Token], start: int, forms: Mapping[LabelValue, Sequence[bytes]]
+    tokens: Sequence[Token], start: int, spellings: Mapping[LabelValue, Sequence[bytes]]
 ) -> tuple[dict[frozenset[LabelValue], float], float]:
-    """The probability of each set of labels that listed tokens could have become, and of all that
-    is not listed."""
+    """Return the probability of each set of values that listed tokens could lead to.
+
+    The second result is the probability of everything that is not listed.
+    """
     masses: dict[frozenset[LabelValue], float] = {}
     unlisted, weight, written = 0.0, 1.0, b""
     for token in tokens:
-        lead = token.said[: max(0, start - token.start)]
-        on_path = _may_become(token.said, lead, written, forms)
-        for text, probability in token.listed.items():
-            may = _may_become(text, lead, written, forms)
-            if may and not (text == token.said and len(may) > 1):
-                masses[may] = masses.get(may, 0.0) + weight * probability
-        unlisted += weight * max(0.0, 1.0 - sum(token.listed.values()))
+        lead = token.text[: max(0, start - token.start)]
+        on_path = _possible_values(token.text, lead, written, spellings)
+        for text, probability in token.alternatives.items():
+            possible = _possible_values(text, lead, written, spellings)
+            if possible and not (text == token.text and len(possible) > 1):
+                masses[possible] = masses.get(possible, 0.0) + weight * probability
+        unlisted += weight * max(0.0, 1.0 - sum(token.alternatives.values()))
         if len(on_path) == 1:
             return masses, unlisted
-        if not on_path or token.said not in token.listed:
+        if not on_path or token.text not in token.alternatives:
             break
-        weight *= token.listed[token.said]
-        written += token.said[len(lead) :]
+        weight *= token.alternatives[token.text]
+        written += token.text[len(lead) :]
     return {}, 0.0
 
 
-def _may_become(
-    text: bytes, lead: bytes, written: bytes, forms: Mapping[LabelValue, Sequence[bytes]]
+def _possible_values(
+    text: bytes, lead: bytes, written: bytes, spellings: Mapping[LabelValue, Sequence[bytes]]
 ) -> frozenset[LabelValue]:
-    """The labels whose value may go on with `text`, after `written` of it.
+    """Return the values that `text` may continue after `written`.
 
-    `lead` is what the token on the path says before the value begins; blanks there may differ.
+    Args:
+        text: the token.
+        lead: what the chosen token says before the value begins; blanks there may differ.
+        written: the part of the value that comes before this token.
+        spellings: the ways to write each value as JSON.
     """
     if not written:
         before = lead.rstrip(_BLANK)
@@ -150,20 +171,20 @@ def _may_become(
         return frozenset()
     return frozenset(
         value
-        for value, ways in forms.items()
-        if any(way.startswith(written) and _goes_on(way[len(written) :], text) for way in ways)
+        for value, ways in spellings.items()
+        if any(way.startswith(written) and _continues(way[len(written) :], text) for way in ways)
     )
 
 
-def _goes_on(rest: bytes, text: bytes) -> bool:
-    """Whether `text` is the beginning of `rest`, or all of it and then JSON's next sign."""
+def _continues(rest: bytes, text: bytes) -> bool:
+    """Report whether `text` begins `rest`, or is all of it and then JSON's next sign."""
     if rest.startswith(text):
         return True
     after = text[len(rest) :].lstrip(_BLANK)
     return text.startswith(rest) and after[:1] in (b"", b",", b"}")
 
 
-def _forms(label: Label) -> dict[LabelValue, tuple[bytes, ...]]:
+def _spellings(label: Label) -> dict[LabelValue, tuple[bytes, ...]]:
     values: tuple[LabelValue, ...] = (True, False) if label.type == "bool" else label.choices
     return {
         value: tuple({json.dumps(value, ensure_ascii=ascii).encode() for ascii in (False, True)})

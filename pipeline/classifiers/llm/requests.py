@@ -1,21 +1,22 @@
-"""What a model is asked about one post or several, and what its reply says of each."""
+"""Build the requests about posts, and read the label values of the replies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.classifiers.llm import chat, labels, multi_post, probabilities
+from pipeline.classifiers.llm import chat, labels, multi_post
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import (
     PROOF_TOKENS,
     ProbeRequest,
     ServerCapabilities,
     constraint,
-    logprobs,
+    logprobs_fields,
 )
+from pipeline.classifiers.llm.probabilities import probability_columns, read_probabilities
 from pipeline.model import Column, ColumnKind, JsonObject, LabelValue, Post
 from pipeline.service.http_reply import Reply
 
-# What a server honours is asked with this, not with a post: that one may be too long or refused.
+# The server is probed with this and not with a post, which may be too long or refused.
 PROBE = Post("", "The sun is out today.")
 
 Values = dict[str, LabelValue]
@@ -23,44 +24,53 @@ Values = dict[str, LabelValue]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BilledReply:
-    """A reply, and how many posts share what it cost; the one that it is kept for is the `nth` of
-    them, from 0."""
+    """A reply, and which part of its cost one post bears."""
 
     reply: Reply
+    """The reply."""
+
     posts: int = 1
-    nth: int = 0
+    """How many posts share its cost."""
+
+    position: int = 0
+    """The place of this post among them, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asking:
-    """What goes into one request, and what was paid for its only post before."""
+class PostGroup:
+    """The posts of one request."""
 
     posts: tuple[Post, ...]
-    paid: tuple[BilledReply, ...] = ()
+    """The posts; a single one is sent alone."""
+
+    earlier: tuple[BilledReply, ...] = ()
+    """The replies that its only post has been billed for before."""
 
 
 class PromptBuilder:
-    """The labels of one configuration, as requests and replies.
+    """Writes the requests for one configuration, and reads the replies.
 
-    `columns` are those of the labels, of their probabilities where they are wanted, and the model's
-    name; `wish` is what is to be found out of the server.
+    `columns` are those of the labels, of their probabilities if they are wanted, and of the model's
+    name. `probe_request` is what to detect about the server. `posts_per_prompt` is how many posts
+    share a request at most.
     """
 
     def __init__(self, options: LlmOptions) -> None:
+        """Prepare the prompts."""
         self._options = options
         self._declared = options.labels
-        self._scored = options.scores
-        self.most = options.posts_per_prompt
+        self._scores = options.scores
+        self.posts_per_prompt = options.posts_per_prompt
         prompt = options.prompt.rstrip() + "\n\n"
-        self._of_one = prompt + labels.instructions(self._declared)
-        self._of_several = prompt + multi_post.instructions(self._declared)
-        self._ids = multi_post.ids(self.most, known_by=self._of_several)
+        self._prompt = prompt + labels.instructions(self._declared)
+        self._multi_post_prompt = prompt + multi_post.instructions(self._declared)
+        self._ids = multi_post.make_ids(self.posts_per_prompt, prompt=self._multi_post_prompt)
         self.columns = (
             *(label.column for label in self._declared),
-            *(probabilities.columns(self._declared) if self._scored else ()),
+            *(probability_columns(self._declared) if self._scores else ()),
             Column(labels.MODEL_COLUMN, ColumnKind.TEXT),
         )
-        self.wish = ProbeRequest(
+        self.probe_request = ProbeRequest(
             server=options.server_name,
             model=options.model,
             mode=options.structured_output,
@@ -68,69 +78,86 @@ class PromptBuilder:
             declared=self._declared,
         )
 
-    def proof(self, found: ServerCapabilities, fields: JsonObject) -> JsonObject:
-        """The probe, bound by `fields`, with room for the word that proves it."""
-        request = self._request(PROBE, found, 0)
-        return {**request, found.limit: request[found.limit] + PROOF_TOKENS, **fields}
+    def probe(self, capabilities: ServerCapabilities, fields: JsonObject) -> JsonObject:
+        """Return the probe with further `fields`, and with room for the word that proves them."""
+        request = self._request(PROBE, capabilities, attempt=0)
+        limit_field = capabilities.token_limit_field
+        return {**request, limit_field: request[limit_field] + PROOF_TOKENS, **fields}
 
-    def about(self, post: Post, found: ServerCapabilities, *, nth: int) -> JsonObject:
+    def single(
+        self, post: Post, capabilities: ServerCapabilities, *, attempt: int = 0
+    ) -> JsonObject:
+        """Return the request about one post.
+
+        Args:
+            post: the post.
+            capabilities: what the server supports.
+            attempt: how many answers about this post were invalid before.
+        """
         return {
-            **self._request(post, found, nth),
-            **constraint(found.mode, labels.schema(self._declared)),
-            **logprobs(found.top_logprobs),
+            **self._request(post, capabilities, attempt),
+            **constraint(capabilities.mode, labels.schema(self._declared)),
+            **logprobs_fields(capabilities.top_logprobs),
         }
 
-    def about_several(self, posts: Sequence[Post], found: ServerCapabilities) -> JsonObject:
-        """As many tokens as so many single answers may take."""
+    def multi(self, posts: Sequence[Post], capabilities: ServerCapabilities) -> JsonObject:
+        """Return the request about several posts, with the tokens of as many single answers."""
         by_id = dict(zip(self._ids, posts, strict=False))
         return {
             **chat.request(
                 model=self._options.model,
-                system=self._of_several,
-                asked=multi_post.asked(by_id),
+                system=self._multi_post_prompt,
+                user=multi_post.user_content(by_id),
                 temperature=self._options.temperature,
                 max_tokens=self._options.max_tokens * len(posts),
-                limit=found.limit,
+                token_limit_field=capabilities.token_limit_field,
             ),
-            **constraint(found.mode, multi_post.schema(list(by_id), self._declared)),
-            **logprobs(found.top_logprobs),
+            **constraint(capabilities.mode, multi_post.schema(list(by_id), self._declared)),
+            **logprobs_fields(capabilities.top_logprobs),
         }
 
     def values(self, reply: Reply) -> Values:
-        """Raises InvalidAnswer."""
+        """Return the column values of a reply about one post.
+
+        Raises:
+            InvalidAnswer: the answer is not one of the declared labels.
+        """
         content = chat.content(reply.body)
         if content is None:
             raise labels.InvalidAnswer("no content")
         return self._all_columns(reply, content, labels.read_answer(content, self._declared))
 
-    def values_of_several(self, reply: Reply, posts: Sequence[Post]) -> dict[int, Values]:
-        """By place in `posts`; without those that have to be asked about alone."""
+    def values_by_position(self, reply: Reply, posts: Sequence[Post]) -> dict[int, Values]:
+        """Return the column values of a reply about several posts, by position in `posts`.
+
+        Posts without valid values, which must be sent alone, are left out.
+        """
         content = chat.content(reply.body)
-        if reply.status != 200 or chat.ending(reply.body) or content is None:
+        if reply.status != 200 or chat.no_label_reason(reply.body) or content is None:
             return {}
-        names = self._ids[: len(posts)]
+        ids = self._ids[: len(posts)]
         try:
-            read = multi_post.read(content, names, self._declared)
+            answers = multi_post.read_answers(content, ids, self._declared)
         except labels.InvalidAnswer:
             return {}
         return {
-            names.index(name): self._all_columns(reply, content, values, within=(name,))
-            for name, values in read.items()
+            ids.index(id_): self._all_columns(reply, content, values, within=(id_,))
+            for id_, values in answers.items()
         }
 
-    def _request(self, post: Post, found: ServerCapabilities, nth: int) -> JsonObject:
+    def _request(self, post: Post, capabilities: ServerCapabilities, attempt: int) -> JsonObject:
         temperature = self._options.temperature
-        # The same question at temperature 0 gets the same invalid answer. At 1 it does not, and
-        # there are models that take no other, or no more.
+        # At temperature 0 the same request gets the same invalid answer. Above 1 is never needed,
+        # and some models accept no other temperature than 1, or none above it.
         if temperature is not None and temperature < 1:
-            temperature = min(1.0, temperature + 0.3 * nth)
+            temperature = min(1.0, temperature + 0.3 * attempt)
         return chat.request(
             model=self._options.model,
-            system=self._of_one,
-            asked={"post": post.text},
+            system=self._prompt,
+            user={"post": post.text},
             temperature=temperature,
             max_tokens=self._options.max_tokens,
-            limit=found.limit,
+            token_limit_field=capabilities.token_limit_field,
         )
 
     def _all_columns(
@@ -141,9 +168,11 @@ class PromptBuilder:
         *,
         within: tuple[str, ...] = (),
     ) -> Values:
-        shares: Mapping[str, LabelValue] = {}
-        if self._scored:
-            said = chat.logprobs(reply.body)
-            shares = probabilities.read(said, content, self._declared, values, within=within)
+        probabilities: Mapping[str, LabelValue] = {}
+        if self._scores:
+            tokens = chat.token_logprobs(reply.body)
+            probabilities = read_probabilities(
+                tokens, content, self._declared, values, within=within
+            )
         model = chat.served_model(reply.body) or self._options.model
-        return {**values, **shares, labels.MODEL_COLUMN: model}
+        return {**values, **probabilities, labels.MODEL_COLUMN: model}

@@ -1,6 +1,5 @@
 """The LLM classifier against a scripted server: what is sent, believed, and fatal."""
 
-import functools
 import json
 import threading
 from collections.abc import Callable
@@ -12,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import Classifier, TaskShare, create
-from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, LabelValue
-from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import KEY, answers, chain, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 LABELS = [
     {"name": "civic", "type": "bool"},
@@ -40,9 +39,7 @@ Make = Callable[..., Classifier[Options]]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(llm, "RequestPolicy", quick)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_KEY", KEY)
 
 

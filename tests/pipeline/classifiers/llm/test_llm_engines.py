@@ -17,7 +17,7 @@ import requests
 from pipeline import processes as proc
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
-from pipeline.classifiers.llm.output_modes import ProbeRequest, find
+from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
 from pipeline.model import JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
@@ -104,14 +104,14 @@ def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> No
 
     def ask(fields: JsonObject) -> Reply:
         kept = {} if fields.get("response_format", {}).get("type") == "json_schema" else fields
-        body = chat.request(model="tiny", system="", asked={}, temperature=0, max_tokens=150)
+        body = chat.request(model="tiny", system="", user={}, temperature=0, max_tokens=150)
         response = requests.post(f"{vllm.base_url}/chat/completions", json=body | kept, timeout=60)
         return Reply(status=response.status_code, body=response.json(), shown="")
 
-    found = find(wish, ask)
-    assert found.mode == "structured_outputs"
-    assert found.said.pop("structured_outputs") == "honoured"
-    assert set(found.said) == {"json_schema", "json_object"}
+    detected = probe_server(wish, ask)
+    assert detected.mode == "structured_outputs"
+    assert detected.findings.pop("structured_outputs") == "honoured"
+    assert set(detected.findings) == {"json_schema", "json_object"}
 
 
 def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(

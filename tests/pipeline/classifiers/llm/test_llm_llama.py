@@ -16,7 +16,7 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip ins
 
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
-from pipeline.classifiers.llm.output_modes import ProbeRequest, find
+from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
 from pipeline.model import Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
@@ -84,15 +84,15 @@ def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
 
     def ask(fields: JsonObject) -> Reply:
         kept = {} if "response_format" in fields else fields
-        body = chat.request(model="tiny", system="", asked={}, temperature=0, max_tokens=50)
+        body = chat.request(model="tiny", system="", user={}, temperature=0, max_tokens=50)
         response = requests.post(
             f"{server.base_url}/chat/completions", json=body | kept, timeout=60
         )
         return Reply(status=response.status_code, body=response.json(), shown="")
 
-    found = find(wish, ask)
-    assert found.mode == "none"
-    assert set(found.said) == {"json_schema", "json_object", "structured_outputs"}
+    detected = probe_server(wish, ask)
+    assert detected.mode == "none"
+    assert set(detected.findings) == {"json_schema", "json_object", "structured_outputs"}
 
 
 def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What a server honours is proved once a server, noted, and a busy or starting one waited for."""
 
-import functools
 import json
 import threading
 from collections import Counter
@@ -12,15 +11,15 @@ from typing import Any
 import pytest
 
 from pipeline.classifiers.base import Classifier, TaskShare, create
-from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import KEY, answers, posts
 from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 LABELS = [{"name": "civic", "type": "bool"}]
 VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
@@ -29,9 +28,7 @@ Script = Callable[[dict[str, Any]], Reply]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(llm, "RequestPolicy", quick)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_KEY", KEY)
 
 
@@ -250,7 +247,7 @@ def test_a_note_that_cannot_be_written_costs_the_others_a_question_and_no_post(
     with OpenAIStub(llama_like) as server:
         found = answers(asker(server, tmp_path / "notes"), posts("a"))
     assert found == {"a": Answer("at://0", VALUES)}
-    assert "not written, the next task asks anew: " in capsys.readouterr().out
+    assert "cannot be written, so the next task probes again: " in capsys.readouterr().out
 
 
 def test_no_note_holds_the_key(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Several posts in one prompt: joined by id, and alone whatever does not fit."""
 
 import dataclasses
-import functools
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -13,26 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifiers.base import TaskShare, create
-from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm import multi_post
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.run_files import manifest, output
-from pipeline.service.endpoint import RequestPolicy
 from pipeline.worker import crash_journal
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.asking import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 LABELS: list[dict[str, Any]] = [{"name": "civic", "type": "bool"}]
 Spoil = Callable[[dict[str, Any]], Any]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def options(server: OpenAIStub, folder: Path, **values: Any) -> dict[str, Any]:
@@ -118,12 +111,12 @@ def test_a_post_that_is_left_over_is_asked_as_if_alone(tmp_path: Path) -> None:
 
 
 def test_the_ids_mean_nothing_and_are_a_configurations_own() -> None:
-    ids = multi_post.ids(20, known_by="a prompt")
+    ids = multi_post.make_ids(20, prompt="a prompt")
     assert len(set(ids)) == 20
     assert all(len(one) == 4 and one.isalnum() and one[0].isalpha() for one in ids)
-    assert multi_post.ids(20, known_by="a prompt") == ids
-    assert multi_post.ids(3, known_by="a prompt") == ids[:3]
-    assert not set(ids) & set(multi_post.ids(20, known_by="another prompt"))
+    assert multi_post.make_ids(20, prompt="a prompt") == ids
+    assert multi_post.make_ids(3, prompt="a prompt") == ids[:3]
+    assert not set(ids) & set(multi_post.make_ids(20, prompt="another prompt"))
 
 
 def keys(answer: dict[str, Any]) -> list[str]:
@@ -221,7 +214,7 @@ def test_that_a_server_refuses_several_is_told_once(
         answers(create(options(server, tmp_path, max_in_flight=1), TaskShare()), posts(*TEXTS * 3))
     (told,) = capsys.readouterr().out.splitlines()
     assert told.startswith("5 posts in one prompt: HTTP 400: ")
-    assert told.endswith(": such ones are asked about alone")
+    assert told.endswith(": falling back to one post per prompt")
 
 
 def test_what_is_left_alone_has_its_own_reason(tmp_path: Path) -> None:
@@ -296,7 +289,9 @@ def test_no_text_of_a_post_leaves_its_quotes_or_its_id(tmp_path: Path, texts: li
     (body,) = server.bodies
     assert [one["post"] for one in asked(body)["posts"]] == texts
     names = [one["id"] for one in asked(body)["posts"]]
-    assert names == list(multi_post.ids(5, known_by=body["messages"][0]["content"]))[: len(texts)]
+    assert (
+        names == list(multi_post.make_ids(5, prompt=body["messages"][0]["content"]))[: len(texts)]
+    )
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
 
 

@@ -1,6 +1,5 @@
 """OpenAI's newer models, which refuse what others must have: found out, or told what to set."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,25 +7,19 @@ from typing import Any
 import pytest
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.llm import classifier as llm
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import answers, options_of, posts, verdicts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error, newer_model
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 CIVIC: list[dict[str, Any]] = [{"name": "civic", "type": "bool"}]
 VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
 GOOD = '{"civic": true}'
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def asker(server: OpenAIStub, folder: Path, **values: Any) -> Llm:
@@ -121,7 +114,7 @@ def test_the_newer_name_is_not_tried_where_the_number_is_refused(tmp_path: Path)
     assert limits(server) == [{"max_tokens": 50}] * server.requests
 
 
-ADVICE = ": set classifier.temperature to null, and the model's own is used"
+ADVICE = ": set classifier.temperature to null to use the model's own"
 
 
 @pytest.mark.parametrize("mode", ["auto", "json_schema"])

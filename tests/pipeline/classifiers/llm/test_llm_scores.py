@@ -1,6 +1,5 @@
 """`scores: true`: probabilities where the server gives logprobs, null where it does not."""
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,13 @@ import pytest
 
 from pipeline import usage
 from pipeline.classifiers.base import TaskShare, create
-from pipeline.classifiers.llm import classifier as llm
 from pipeline.model import Column
-from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.asking import answers, frozen_options, posts
 from tests.servers.bound import instance
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 LABELS: list[dict[str, Any]] = [
     {"name": "toxic", "type": "bool"},
@@ -31,12 +30,6 @@ SCORED = {
     "side_probs": '{"left": 0.8, "right": 0.2, "null": null}',
 }
 UNSCORED = {**PLAIN, "toxic_prob": None, "side_prob": None, "side_probs": None}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(llm, "RequestPolicy", quick)
 
 
 def frozen(folder: Path, base_url: str = "http://h", **values: Any) -> dict[str, Any]:

@@ -157,8 +157,8 @@ def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
         program = (
             "import functools, sys; from pipeline.run_files import heartbeat; "
             "from pipeline.service import endpoint; from pipeline.worker import process as worker; "
-            "from pipeline.classifiers.llm import classifier as llm; "
-            "llm.RequestPolicy = functools.partial("
+            "from pipeline.classifiers.llm import chat_service; "
+            "chat_service.RequestPolicy = functools.partial("
             "endpoint.RequestPolicy, first_wait_s=3600, longest_wait_s=3600); "
             "heartbeat.HEARTBEAT_SECONDS = 0.1; "
         )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.llm.probabilities import BLUR, columns, read
+from pipeline.classifiers.llm.probabilities import BLUR, probability_columns, read_probabilities
 from pipeline.model import Column, LabelValue
 from tests.pipeline.classifiers.asking import labels_of
 
@@ -39,12 +39,12 @@ def plain(*texts: str) -> list[dict[str, Any]]:
 
 def toxic(*said: Any, value: bool = True) -> dict[str, LabelValue]:
     content = b"".join(bytes(one["bytes"]) for one in said).decode()
-    return read(said, content, BOOL, {"toxic": value})
+    return read_probabilities(said, content, BOOL, {"toxic": value})
 
 
 def side(*said: Any, value: str | None = "left") -> tuple[Any, dict[str, Any] | None]:
     content = b"".join(bytes(one["bytes"]) for one in said).decode()
-    found = read(said, content, CHOICE, {"side": value})
+    found = read_probabilities(said, content, CHOICE, {"side": value})
     each = found["side_probs"]
     return found["side_prob"], json.loads(each) if isinstance(each, str) else None
 
@@ -58,7 +58,7 @@ def test_the_columns_of_each_type() -> None:
             {"name": "topic", "type": "text"},
         ]
     )
-    assert columns(declared) == (
+    assert probability_columns(declared) == (
         Column("toxic_prob", "number"),
         Column("side_prob", "number"),
         Column("side_probs", "text"),
@@ -68,7 +68,7 @@ def test_the_columns_of_each_type() -> None:
 def test_an_empty_choice_is_not_null() -> None:
     declared = labels_of([{"name": "side", "type": "choice", "choices": ["", None]}])
     said = [*plain('{"side":'), token('""', 0.6, null=0.2), *plain("}")]
-    found = read(said, '{"side":""}', declared, {"side": ""})
+    found = read_probabilities(said, '{"side":""}', declared, {"side": ""})
     assert json.loads(str(found["side_probs"])) == {"": 0.75, "null": 0.25}
 
 
@@ -178,7 +178,7 @@ def test_a_label_ends_where_its_quote_does() -> None:
     """`left` and `leftmost` are told apart by the quote."""
     (label,) = labels_of([{"name": "side", "type": "choice", "choices": ["left", "leftmost"]}])
     said = [*plain('{"side":', ' "', "left"), listed('"}', {'"}': 0.3, "most": 0.6, "ish": 0.1})]
-    found = read(said, '{"side": "left"}', (label,), {"side": "left"})
+    found = read_probabilities(said, '{"side": "left"}', (label,), {"side": "left"})
     assert found["side_prob"] == pytest.approx(1 / 3)
 
 
@@ -191,13 +191,15 @@ def test_a_literal_ends_where_json_goes_on() -> None:
 def test_what_a_model_thinks_before_it_answers_is_not_its_answer() -> None:
     thought = [*plain('<think>{"toxic":'), token("true", 0.9, false=0.1), *plain("}</think>")]
     answer = [*plain('{"toxic":'), token("true", 0.3, false=0.6), *plain("}")]
-    found = read([*thought, *answer, *plain("<|end|>")], '{"toxic":true}', BOOL, {"toxic": True})
+    found = read_probabilities(
+        [*thought, *answer, *plain("<|end|>")], '{"toxic":true}', BOOL, {"toxic": True}
+    )
     assert found == {"toxic_prob": pytest.approx(1 / 3)}
 
 
 def test_a_fence_around_the_answer_does_not_matter() -> None:
     said = [*plain("```json\n", '{"toxic": '), token("true", 0.3, false=0.6), *plain("}\n```")]
-    found = read(said, '```json\n{"toxic": true}\n```', BOOL, {"toxic": True})
+    found = read_probabilities(said, '```json\n{"toxic": true}\n```', BOOL, {"toxic": True})
     assert found == {"toxic_prob": pytest.approx(1 / 3)}
 
 
@@ -213,7 +215,7 @@ def test_a_character_may_be_cut_in_two(with_bytes: bool) -> None:
     if not with_bytes:
         said = [{**one, "bytes": None} for one in said]
     values: dict[str, LabelValue] = {"topic": "🦋", "toxic": True}
-    found = read(said, '{"topic": "🦋", "toxic": true}', declared, values)
+    found = read_probabilities(said, '{"topic": "🦋", "toxic": true}', declared, values)
     assert found == {"toxic_prob": pytest.approx(1 / 3) if with_bytes else None}
 
 
@@ -223,7 +225,7 @@ def test_a_label_named_in_another_labels_text_is_not_taken_for_it() -> None:
     opening = json.dumps({"topic": topic})[:-1]
     said = [*plain(opening, ', "toxic": '), token("false", 0.6, true=0.3), *plain("}")]
     content = json.dumps({"topic": topic, "toxic": False})
-    assert read(said, content, declared, {"topic": topic, "toxic": False}) == {
+    assert read_probabilities(said, content, declared, {"topic": topic, "toxic": False}) == {
         "toxic_prob": pytest.approx(1 / 3)
     }
 
@@ -235,7 +237,7 @@ def test_a_post_of_several_is_found_under_its_id() -> None:
     ]  # fmt: skip
     content = '{"a7": {"toxic": true}, "k3": {"toxic": true}}'
     for within, expected in (("a7", 0.9), ("k3", 0.2)):
-        found = read(said, content, BOOL, {"toxic": True}, within=(within,))
+        found = read_probabilities(said, content, BOOL, {"toxic": True}, within=(within,))
         assert found == {"toxic_prob": pytest.approx(expected)}
 
 
@@ -258,11 +260,11 @@ ODD_TOKENS: list[Any] = [
 @pytest.mark.parametrize("odd", ODD_TOKENS, ids=repr)
 def test_tokens_of_any_other_shape_tell_nothing(odd: Any) -> None:
     said = [*plain('{"toxic":'), odd, *plain("}")]
-    assert read(said, '{"toxic":true}', BOOL, {"toxic": True}) == {"toxic_prob": None}
+    assert read_probabilities(said, '{"toxic":true}', BOOL, {"toxic": True}) == {"toxic_prob": None}
 
 
 def test_no_tokens_tell_nothing() -> None:
-    assert read([], '{"toxic":true}', BOOL, {"toxic": True}) == {"toxic_prob": None}
+    assert read_probabilities([], '{"toxic":true}', BOOL, {"toxic": True}) == {"toxic_prob": None}
 
 
 # A model that is known: each label's probability, and every way to cut it into tokens alike.
@@ -323,7 +325,9 @@ def test_with_all_tokens_listed_a_share_is_the_models_own(data: st.DataObject) -
         if junk:
             options["junk"] = junk
         said.append(listed(path[step], options))
-    found = read([*said, *plain("}")], '{"side":' + "".join(path) + "}", CHOICE, {"side": chosen})
+    found = read_probabilities(
+        [*said, *plain("}")], '{"side":' + "".join(path) + "}", CHOICE, {"side": chosen}
+    )
 
     each = json.loads(str(found["side_probs"])) if found["side_probs"] else {}
     for choice, share in [(chosen, found["side_prob"]), *((c, each.get(c or "null"))
@@ -346,5 +350,7 @@ def test_whatever_is_listed_a_probability_is_one_or_there_is_none(
     top = [{"token": text, "logprob": logprob} for text, logprob in options.items()]
     chosen = {"token": blank + "true", "logprob": -1.5, "top_logprobs": top}
     said = [*plain('{"toxic":'), chosen, *plain("}")]
-    share = read(said, '{"toxic":' + blank + "true}", BOOL, {"toxic": True})["toxic_prob"]
+    share = read_probabilities(said, '{"toxic":' + blank + "true}", BOOL, {"toxic": True})[
+        "toxic_prob"
+    ]
     assert share is None or 0 <= float(share) <= 1

@@ -65,8 +65,8 @@ def test_a_post_in_a_logged_request_is_not_the_servers_own_error(
 ) -> None:
     """vLLM logs requests with --enable-log-requests, llama-server with --verbose."""
     post = Post("at://1", text)
-    asked = multi_post.asked({"id": post}) if several else {"post": text}
-    body = chat.request(model="m", system="Label.", asked=asked, temperature=0, max_tokens=9)
+    asked = multi_post.user_content({"id": post}) if several else {"post": text}
+    body = chat.request(model="m", system="Label.", user=asked, temperature=0, max_tokens=9)
     request = (
         f"INFO 11-27 14:00:00 [logger.py:39] request: {logged(body['messages'][1]['content'])}"
     )

@@ -1,0 +1,183 @@
+"""Talk to the model's server: detect what it supports, send requests, and judge its failures."""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable
+
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.llm import chat, output_modes
+from pipeline.classifiers.llm.options import LlmOptions
+from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
+from pipeline.classifiers.llm.requests import PROBE, PromptBuilder
+from pipeline.classifiers.llm.server import server
+from pipeline.config.secret import Secret
+from pipeline.errors import Cause, TaskError
+from pipeline.model import JsonObject
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
+from pipeline.service.http_reply import Reply
+from pipeline.service.quota.shared_pace import pace_of
+
+# With these statuses the server rejects every request: the key, the address or the model is wrong.
+_REJECTS_ALL = (401, 402, 403, 404, 410, 429)
+# These are one post's, unless the probe gets them too.
+_MAYBE_THE_POSTS = (400, 413, 422)
+
+BuildRequest = Callable[[ServerCapabilities], JsonObject]
+"""Returns the request for a server with these capabilities."""
+
+
+class ChatService:
+    """The server of one task's model, for many threads."""
+
+    def __init__(
+        self, options: LlmOptions, share: TaskShare, secret: Secret, prompts: PromptBuilder
+    ) -> None:
+        """Send nothing yet, and start no server.
+
+        Args:
+            options: the classifier's options.
+            share: what the task has in common with others.
+            secret: the API key.
+            prompts: builds the probe.
+        """
+        self._prompts = prompts
+        self._secret = secret
+        self._notes = share.notes
+        self._stopping = share.stopping
+        self._capabilities = ServerCapabilities(mode=UNCONSTRAINED)
+        self._is_detected = False
+        key = secret.reveal()
+        self._server = server.of_task(options.server, options.model, share, secret)
+        # The key alone does not identify a quota: many servers accept any key, and each has its
+        # own limits.
+        self._pace = pace_of(
+            options.requests_per_minute,
+            options.quota_folder,
+            owner=f"{options.base_url} {key}",
+        )
+        self._endpoint = Endpoint(
+            Service(
+                url=(options.base_url or "") + "/chat/completions",
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                secret=secret,
+                connections=options.max_in_flight,
+                server=self._server.address if self._server else None,
+            ),
+            pace=self._pace,
+            policy=RequestPolicy(timeout_s=options.timeout_seconds),
+            rules=ReplyRules(
+                probe=lambda _: prompts.single(PROBE, self._capabilities),
+                is_complete=chat.is_completion,
+            ),
+        )
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong at the moment, without the key; '' if nothing is."""
+        server_trouble = self._server.trouble if self._server else ""
+        return server_trouble or self._pace.trouble or self._endpoint.trouble
+
+    def close(self) -> None:
+        """Give the share of the quota back, and end the task's own server."""
+        self._pace.close()
+        if self._server:
+            self._server.close()
+
+    def detect_capabilities(self) -> None:
+        """Detect what the server supports, at the first call.
+
+        Raises:
+            TaskError: the server rejects every request, or does not answer.
+            Stopped: the task was asked to stop first.
+        """
+        if self._is_detected:
+            return
+        request = self._prompts.probe_request
+        detected = output_modes.detect_capabilities(request, self._notes, self._probe)
+        if request.top_logprobs and not detected.top_logprobs:
+            print(f"{request.server} gives no logprobs: no label has a probability", flush=True)
+        self._capabilities, self._is_detected = detected, True
+
+    def post(
+        self, build: BuildRequest, stop: threading.Event, attempts: int | None = None
+    ) -> Reply:
+        """Send a request, and return the reply.
+
+        A server that does not accept `max_tokens` gets the other field, now and from then on. This
+        is detected here, because there may be no probe, and notes of earlier versions do not say.
+
+        Args:
+            build: returns the request.
+            stop: set when the reply is no longer wanted.
+            attempts: how often to send it, as in `Endpoint.post`.
+
+        Raises:
+            TaskError: as `Endpoint.post`.
+            Stopped: as `Endpoint.post`.
+        """
+        capabilities = self._capabilities
+        reply = self._endpoint.post(build(capabilities), stop, attempts=attempts)
+        rejected_field = chat.unsupported_field(reply.body)
+        if capabilities.token_limit_field == chat.MAX_TOKENS == rejected_field:
+            self._capabilities = dataclasses.replace(
+                capabilities, token_limit_field=chat.MAX_COMPLETION_TOKENS
+            )
+            reply = self._endpoint.post(build(self._capabilities), stop, attempts=attempts)
+        return reply
+
+    def check_access(self, reply: Reply) -> None:
+        """Raise TaskError if the server rejects every request."""
+        if reply.status in _REJECTS_ALL:
+            output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+            raise TaskError(
+                Cause.REFUSED,
+                f"{self._endpoint.url}: {reply.summary}: check classifier.base_url, model and key",
+            )
+
+    def failure_reason(self, reply: Reply, stop: threading.Event) -> str:
+        """Return why a post has no label after a reply other than 200.
+
+        Raises:
+            TaskError: no post would get a label.
+            Stopped: `stop` was set first.
+        """
+        self.check_access(reply)
+        code = self._secret.redact(chat.error_code(reply.body))
+        if code in chat.POST_ERROR_CODES:
+            return code
+        if reply.failed:
+            return reply.reason
+        if reply.status in _MAYBE_THE_POSTS and self._endpoint.answers_probe(None, stop):
+            # Without the server's message, which may quote the post.
+            return reply.reason + (f": {code}" if chat.is_error_name(code) else "")
+        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        # The temperature changes labels, so it is not dropped silently.
+        advice = (
+            ": set classifier.temperature to null to use the model's own"
+            if chat.unsupported_field(reply.body) == "temperature"
+            else ""
+        )
+        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{advice}")
+
+    def _probe(self) -> ServerCapabilities:
+        """Ask the server, first without constraints and with all attempts.
+
+        A server that is still starting must not be mistaken for one that supports nothing.
+        """
+        stop = self._stopping
+        reply = self.post(functools.partial(self._prompts.single, PROBE), stop)
+        if reply.status != 200:
+            self.failure_reason(reply, stop)
+
+        def send(fields: JsonObject) -> Reply:
+            reply = self.post(
+                lambda capabilities: self._prompts.probe(capabilities, fields), stop, attempts=2
+            )
+            # A 403 may be about these fields alone, such as OpenAI's on logprobs.
+            if reply.status != 403 or not self._endpoint.answers_probe(None, stop):
+                self.check_access(reply)
+            return reply
+
+        detected = output_modes.probe_server(self._prompts.probe_request, send)
+        return dataclasses.replace(detected, token_limit_field=self._capabilities.token_limit_field)
