@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from hpc.run.sbatch_options import objection
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
 from pipeline.config.input_files import InputFiles
@@ -25,15 +26,6 @@ from pipeline.config.keys import (
     key,
 )
 from pipeline.config.strict_yaml import InvalidYaml
-
-_SUBMISSIONS_OWN = frozenset(
-    {"array", "begin", "hold", "job-name", "output", "error", "dependency", "signal"}
-)
-# Each of these makes srun start several copies of one task, all of which label the same posts.
-_COPIES = frozenset(
-    {"nodes", "N", "ntasks", "n", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket"}
-    | {"ntasks-per-gpu", "tasks-per-node"}
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +69,15 @@ class Resources(Section, frozen=True, kw_only=True):
     mem_gb: Annotated[
         PositiveNumber | None, key("Memory of one task.", unit="GiB", default="Slurm's")
     ] = None
+    mem_per_cpu: Annotated[
+        PositiveNumber | None,
+        key(
+            "Memory of each CPU of a task, for sites that want it instead of `mem_gb`.",
+            unit="GiB",
+            default="Slurm's",
+            omit_default=True,
+        ),
+    ] = None
     cpus: Annotated[Positive, key("CPUs of one task.")] = 1
     gres: Annotated[
         Text | None,
@@ -105,20 +106,10 @@ class Resources(Section, frozen=True, kw_only=True):
         key("Further sbatch options by their long names, such as `{mail-type: END}`."),
     ] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Reject options that the submission sets itself, in either spelling of their names."""
-        for name in self.extra:
-            option = name.replace("_", "-")
-            if option in _SUBMISSIONS_OWN:
-                raise Wrong("extra", f"--{option} is set by the submission")
-            if option in _COPIES:
-                dashes = "-" if len(option) == 1 else "--"
-                raise Wrong(
-                    "extra",
-                    f"{dashes}{option} is not allowed: a shard is one process, and further copies "
-                    "would pay for its posts again (max_parallel runs more shards at a time, "
-                    "cpus gives a task more CPUs)",
-                )
+    @property
+    def task_mem_gb(self) -> float | None:
+        """Return the memory of one task in GiB, however it is configured; None: Slurm's default."""
+        return self.mem_gb if self.mem_per_cpu is None else self.mem_per_cpu * self.cpus
 
 
 class CaretakerResources(Section, frozen=True, kw_only=True):
@@ -139,6 +130,16 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
     caretaker: Annotated[
         CaretakerResources, key("Resources of the job of `submit --caretaker`.")
     ] = CaretakerResources()
+
+    def __post_init__(self) -> None:
+        """Reject sbatch options that fight our own, and memory that is given twice.
+
+        Only here: the manifest of a run that an older version made may hold such options.
+        """
+        if problem := objection(self.extra):
+            raise Wrong("extra", problem)
+        if self.mem_gb is not None and self.mem_per_cpu is not None:
+            raise Wrong("mem_per_cpu", "give either mem_gb or mem_per_cpu, not both")
 
 
 class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
@@ -264,7 +265,8 @@ def resolve(section: ClusterSection) -> Cluster:
             account=own.account or tasks.account,
             qos=own.qos or tasks.qos,
             time_min=own.time_min,
-            mem_gb=own.mem_gb,
+            mem_gb=own.mem_gb if tasks.mem_per_cpu is None else None,
+            mem_per_cpu=None if tasks.mem_per_cpu is None else own.mem_gb,
             python=tasks.python,
             setup=tasks.setup,
         ),

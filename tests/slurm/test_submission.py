@@ -32,7 +32,7 @@ def jobs_in_queue(bench: Bench) -> set[str]:
         ({"partition": "nowhere"}, "invalid partition specified: nowhere"),
         ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
         ({"mem_gb": 4000}, "Requested node configuration is not available"),
-        ({"extra": {"qos": "golden"}}, "Invalid qos specification"),
+        ({"qos": "golden"}, "Invalid qos specification"),
     ],
 )
 def test_a_refusal_is_passed_on_in_sbatchs_words_and_nothing_is_left(

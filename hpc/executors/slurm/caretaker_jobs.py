@@ -55,6 +55,7 @@ class SlurmCaretakerJobs:
             "qos": resources.qos,
             "time": resources.time_min,
             "mem": megabytes(resources.mem_gb),
+            "mem-per-cpu": megabytes(resources.mem_per_cpu),
             "nodes": 1,
             "ntasks": 1,
             "cpus-per-task": 1,

@@ -89,6 +89,7 @@ def _parameters(
         "account": resources.account,
         "time": resources.time_min,
         "mem": megabytes(resources.mem_gb),
+        "mem_per_cpu": megabytes(resources.mem_per_cpu),
         "cpus_per_task": resources.cpus,
         "gres": resources.gres,
         "qos": resources.qos,

@@ -22,13 +22,6 @@ ROOT = Path(__file__).parents[3]
 RECORDED: dict[str, Any] = json.loads((ROOT / "tests/data/frozen/recorded.json").read_text())
 
 
-class NoSlurm(Slurm):
-    """A cluster that allows arrays of any size."""
-
-    def array_size(self) -> int:
-        return 1000
-
-
 @pytest.fixture
 def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the recorded values say of the machine that they were made on; returns its home."""
@@ -36,12 +29,13 @@ def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
     monkeypatch.setattr(sys, "executable", "/envs/classify/bin/python")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(Slurm, "array_size", lambda _: 1000)
     monkeypatch.setattr(valence, "version", lambda package: "3.3.2")
     return tmp_path
 
 
 def frozen(path: Path) -> RunSpec:
-    return validate(run_config.load(path), NoSlurm())
+    return validate(run_config.load(path))
 
 
 def as_json(values: Mapping[str, object]) -> str:

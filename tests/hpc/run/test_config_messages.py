@@ -201,15 +201,35 @@ def test_an_option_that_the_submission_sets_is_rejected_in_a_template_too(
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["nodes", "N", "ntasks", "n", "ntasks_per_node", "ntasks-per-core", "ntasks-per-socket"],
+    ("option", "problem"),
+    [
+        ("nodes", "--nodes is not allowed: a shard is one process, and further copies would pay"),
+        ("N", "-N (--nodes) is not allowed: a shard is one process, and further copies would pay"),
+        ("ntasks_per_node", "--ntasks-per-node is not allowed: a shard is one process"),
+        ("ntasks-per-n", "--ntasks-per-node is not allowed: a shard is one process"),
+        ("partition", "--partition has a key of its own: partition"),
+        ("p", "-p (--partition) has a key of its own: partition"),
+        ("t", "-t (--time) has a key of its own: time_min"),
+        ("mem", "--mem has a key of its own: mem_gb"),
+        ("mem_per_cpu", "--mem-per-cpu has a key of its own: mem_per_cpu"),
+        ("cpus-per-task", "--cpus-per-task has a key of its own: cpus"),
+        ("clusters", "--clusters is not allowed: every command about a run goes to the cluster"),
+        ("export", "--export is not allowed: a task needs the environment that submits it"),
+        ("O", "-O is not allowed: give the long name of the option"),
+    ],
 )
-def test_an_option_that_starts_copies_of_a_task_is_rejected(tmp_path: Path, option: str) -> None:
+def test_an_option_that_fights_our_own_is_rejected(
+    tmp_path: Path, option: str, problem: str
+) -> None:
     cluster = {"executor": "slurm", "extra": {option: 1}}
     message = rejection(tmp_path, {**SECTIONS, "cluster": cluster})
-    dashes = "-" if len(option) == 1 else "--"
-    assert message.startswith(
-        f"cluster.extra: {dashes}{option.replace('_', '-')} is not allowed: a shard is one process"
+    assert message.startswith(f"cluster.extra: {problem}")
+
+
+def test_memory_is_given_once(tmp_path: Path) -> None:
+    cluster = {"executor": "slurm", "mem_gb": 4, "mem_per_cpu": 2}
+    assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}) == (
+        "cluster.mem_per_cpu: give either mem_gb or mem_per_cpu, not both"
     )
 
 
