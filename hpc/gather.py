@@ -9,6 +9,7 @@ from hpc.exit_codes import FAILED
 from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
 from hpc.report import preview
+from hpc.report.console import Printer
 from hpc.verb import Verb, chosen_run
 
 
@@ -20,12 +21,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
+def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     """Gather, show a preview of the labels, and return the counts."""
     run = chosen_run(given)
     gathered = rebuild(run, say) if given.rebuild else gather_run(run, executor_of(run), say)
     if not given.json:
-        say(preview.describe_labels(run.manifest.database, run.manifest.name))
+        say.show(*preview.describe_labels(run.manifest.database, run.manifest.name))
     document = {
         "rows_before": gathered.rows_before,
         "rows_added": gathered.rows_added,

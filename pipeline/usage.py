@@ -1,6 +1,6 @@
-"""What an LLM's answers cost in tokens, as the server reports it, and what a token costs.
+"""Count what answers cost: the columns of kind `count`, and an LLM's tokens and their price.
 
-A server may report nothing, and what it reports may be nonsense: unknown then, never 0. Pure.
+A server may report no usage, or nonsense: the cost is unknown then, never 0. Pure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,13 @@ from msgspec.structs import force_setattr
 from pipeline.config.keys import Section, expects, key
 from pipeline.model import KIND_TYPES, Column, ColumnKind
 
-PROMPT, COMPLETION, CACHED = "llm_prompt_tokens", "llm_completion_tokens", "llm_cached_tokens"
-# Cached: of the prompt tokens, those that the server had in its prefix cache. Commercial ones bill
-# them at a half to a tenth, and our prompts are made for that cache: the post comes last.
-_NAMES = (PROMPT, COMPLETION, CACHED)
-COLUMNS = tuple(Column(name, ColumnKind.COUNT) for name in _NAMES)
-# No context is that long: what is more is no count of one reply's tokens.
+PROMPT, COMPLETION = "llm_prompt_tokens", "llm_completion_tokens"
+# The prompt tokens that the server had in its prefix cache. Commercial servers charge a tenth to a
+# half for them, and our prompts are written for that cache: the post comes last.
+CACHED = "llm_cached_tokens"
+TOKENS = (PROMPT, COMPLETION, CACHED)
+COLUMNS = tuple(Column(name, ColumnKind.COUNT) for name in TOKENS)
+# No context is that long: a larger number does not count the tokens of one reply.
 _LARGEST_OF_A_REPLY = 100_000_000
 
 Amount = Annotated[float, Meta(ge=0)]
@@ -55,8 +56,10 @@ class CostOptions(Struct, frozen=True, kw_only=True):
 
 
 def cost_options(classifier: Mapping[str, object]) -> CostOptions:
-    """Return what frozen options say about cost; nothing where another package means other things
-    by these keys."""
+    """Return what frozen options say about cost.
+
+    Nothing where a classifier of another package uses these keys for something else.
+    """
     try:
         return msgspec.convert(classifier, CostOptions)
     except ValidationError:
@@ -65,42 +68,86 @@ def cost_options(classifier: Mapping[str, object]) -> CostOptions:
 
 @dataclass(frozen=True, slots=True)
 class UsedTokens:
-    """What so many posts have used together, by column."""
+    """The tokens that several posts have used together."""
 
     posts: int
     sums: Tokens
+    """By column."""
 
 
-def used(body: Any) -> dict[str, int]:
-    """By column, out of one reply's `usage` (OpenAI's form); what is missing or no count is left
-    out. vLLM and SGLang report cached tokens only where they are started to do so."""
+def reply_tokens(body: Any) -> dict[str, int]:
+    """Return the tokens of one reply by column, from its `usage` in OpenAI's format.
+
+    What is missing or is not a count is left out. vLLM and SGLang report cached tokens only if they
+    were started with the option for it.
+    """
     usage = _mapping(_mapping(body).get("usage"))
-    found = {
+    counts = {
         PROMPT: _count(usage.get("prompt_tokens")),
         COMPLETION: _count(usage.get("completion_tokens")),
         CACHED: _count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
     }
-    tokens = {name: value for name, value in found.items() if value is not None}
+    tokens = {name: value for name, value in counts.items() if value is not None}
     if tokens.get(CACHED, 0) > tokens.get(PROMPT, 0):
         del tokens[CACHED]
     return tokens
 
 
-def summed(replies: Iterable[Tokens]) -> dict[str, int]:
-    """Those of all replies that were paid for one answer. A sum of which a part is unknown is
-    unknown, and none at all cost nobody knows what."""
+def sum_tokens(replies: Iterable[Tokens]) -> dict[str, int]:
+    """Sum the tokens of all replies that were paid for one answer, by column.
+
+    A sum is left out where one of its parts is unknown, and all are where there was no reply.
+    """
     parts = list(replies)
-    known = [name for name in _NAMES if parts and all(name in part for part in parts)]
+    known = [name for name in TOKENS if parts and all(name in part for part in parts)]
     sums = {name: sum(part[name] for part in parts) for name in known}
     limit = KIND_TYPES[ColumnKind.COUNT].limit
     return {name: total for name, total in sums.items() if total < limit}
 
 
-def share(tokens: Tokens, *, posts: int, nth: int) -> dict[str, int]:
-    """The part that one of several posts, the nth from 0, has in what a prompt with all of them
-    used: as equal as whole numbers are, the first ones have what is left over, and together they
-    are exactly what was used."""
+def share_of_tokens(tokens: Tokens, *, posts: int, nth: int) -> dict[str, int]:
+    """Return the share of one post in the tokens of a prompt with several posts.
+
+    Shares are equal, but for a remainder that the first posts bear; together they are exact.
+
+    Args:
+        tokens: of the whole prompt.
+        posts: how many posts it held.
+        nth: which of them, from 0.
+    """
     return {name: total // posts + (nth < total % posts) for name, total in tokens.items()}
+
+
+def count_columns(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Return the names of the columns that count what an answer cost; they are no labels."""
+    return tuple(column.name for column in columns if column.kind == ColumnKind.COUNT)
+
+
+def rates_per_minute(
+    now: Mapping[str, int], before: Mapping[str, int], seconds: float
+) -> dict[str, float]:
+    """Return how fast sums have grown in a number of seconds; empty where that is 0."""
+    if seconds <= 0:
+        return {}
+    return {name: round(60 * (now[name] - before.get(name, 0)) / seconds, 1) for name in now}
+
+
+def read_counts(values: Any) -> dict[str, int]:
+    """Read sums from JSON that another process wrote; what is not a count is left out."""
+    return {name: value for name, value in _numbers(values, int).items() if value >= 0}
+
+
+def read_rates(values: Any) -> dict[str, float]:
+    """Read rates from JSON that another process wrote; what is not a number is left out."""
+    return {name: float(value) for name, value in _numbers(values, int | float).items()}
+
+
+def _numbers(values: Any, kind: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in _mapping(values).items()
+        if isinstance(value, kind) and not isinstance(value, bool)
+    }
 
 
 def _count(value: Any) -> int | None:

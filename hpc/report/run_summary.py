@@ -16,8 +16,9 @@ def show_status(status: RunStatus, printer: Printer, *, is_gathered: bool) -> No
 
 def show_result(status: RunStatus, printer: Printer) -> None:
     """Show how a run ended, its labels so far, and the next command where one is needed."""
-    printer.show(*describe_status(status))
     manifest = status.run.manifest
-    printer(preview.describe_labels(manifest.database, manifest.name))
+    printer.show(
+        *describe_status(status), *preview.describe_labels(manifest.database, manifest.name)
+    )
     if status.state is not RunState.COMPLETE:
         printer(f"\n{describe_next_step(status, is_gathered=False)}")

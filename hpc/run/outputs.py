@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from hpc.run.model import Run
-from pipeline import cost_columns, files
+from pipeline import files, usage
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
@@ -102,7 +102,7 @@ def _remembered(folder: Path) -> _Known:
     if not isinstance(values, dict):
         return {}
     return {
-        name: (one[:3], Verdict(publication=str(one[3]), counts=cost_columns.read(one[4])))
+        name: (one[:3], Verdict(publication=str(one[3]), counts=usage.read_counts(one[4])))
         for name, one in values.items()
         # An older version's four say nothing of the cost: looked at once more.
         if isinstance(one, list) and len(one) == 5

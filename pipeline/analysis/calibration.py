@@ -1,52 +1,58 @@
-"""The calibration of scores for a label: of the posts with about this score, what share has it."""
+"""Compute how well scores are calibrated: which share of the posts with a score has the label."""
 
 import numpy as np
 
 from pipeline.analysis import bootstrap, statistics
 from pipeline.analysis.agreement import Array, ratio
-from pipeline.analysis.bootstrap import BootstrapDraws, Flags
+from pipeline.analysis.bootstrap import Flags
+from pipeline.analysis.options import CompareOptions
 from pipeline.analysis.results import Bin, Curve
 
 BINS = 10
 
 
 def are_shares(numbers: Array) -> bool:
-    """Whether they may be probabilities."""
+    """Tell whether numbers may be probabilities: all between 0 and 1."""
     return bool(numbers.min() >= 0 and numbers.max() <= 1)
 
 
-def curve(
-    side: str, scores: Array, positive: Flags, label: str, strategy: str, draws: BootstrapDraws
+def calibration_curves(
+    side: str, scores: Array, positive: Flags, label: str, options: CompareOptions
 ) -> tuple[Curve, ...]:
-    """By bins of scores; none where these are no shares.
+    """Return the curve of scores for a label; none where the scores are not between 0 and 1.
 
-    scikit-learn tells neither how many posts a bin has nor where it ends: its edges are made again
-    here. For the intervals the bins stay as they are, and the posts in them are drawn.
+    scikit-learn returns neither the edges of the bins nor how many posts they hold, so the edges
+    are computed again here. The intervals keep the bins, and resample the posts in them.
 
     Args:
-        side: whose scores they are; label: what a positive post is called.
-        strategy: bins of the same width (`uniform`), or of as many posts (`quantile`).
+        side: whose scores they are, `a` or `b`.
+        scores: of the posts.
+        positive: which posts have the label.
+        label: the label in words.
+        options: the kind of bins, and how often to resample.
     """
     if not are_shares(scores):
         return ()
-    shares, means = statistics.calibration(positive, scores, bins=BINS, strategy=strategy)
+    shares, means = statistics.calibration(positive, scores, bins=BINS, strategy=options.bins)
     edges = np.linspace(0, 1, BINS + 1)
-    if strategy == "quantile":
+    if options.bins == "quantile":
         edges = np.percentile(scores, edges * 100)
     where = np.searchsorted(edges[1:-1], scores)
     cells = np.bincount(2 * where + positive, minlength=2 * BINS)
     table = cells.reshape(BINS, 2).astype(np.float64)
-    drawn = bootstrap.of_table(table, {"share": _shares}, draws)["share"]
+    resampled = bootstrap.resample_table(table, {"share": _shares}, options.draws)["share"]
     bins = tuple(
         Bin(
-            low=float(edges[at]),
-            high=float(edges[at + 1]),
-            posts=int(table[at].sum()),
+            low=float(edges[number]),
+            high=float(edges[number + 1]),
+            posts=int(table[number].sum()),
             mean_score=float(mean),
             share_positive=float(share),
-            interval=bootstrap.interval(drawn[:, at])[0],
+            interval=bootstrap.percentile_interval(resampled[:, number])[0],
         )
-        for at, mean, share in zip(np.flatnonzero(table.sum(axis=1)), means, shares, strict=True)
+        for number, mean, share in zip(
+            np.flatnonzero(table.sum(axis=1)), means, shares, strict=True
+        )
     )
     return (Curve(score=side, label=label, bins=bins),)
 

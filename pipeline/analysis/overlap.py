@@ -1,4 +1,4 @@
-"""The posts that two names both labelled, and the values that they gave, column beside column."""
+"""Read the posts that two names both labelled, with the values of pairs of their columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 import duckdb
 
 from pipeline.database.label_tables import labels_table
-from pipeline.model import ENVELOPE, PROVENANCE, Column, ColumnKind
-from pipeline.sql import literal, quoted
+from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, Column, ColumnKind
+from pipeline.sql import fetch_number, literal, quoted
 
-# DuckDB's types of label columns; another package's classifier may have made narrower ones.
-_KINDS = {
-    **dict.fromkeys(("DOUBLE", "FLOAT"), ColumnKind.NUMBER),
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
-    "BOOLEAN": ColumnKind.FLAG,
-    "VARCHAR": ColumnKind.TEXT,
-}
 NUMBERS = (ColumnKind.NUMBER, ColumnKind.INTEGER)
+# The kinds of label columns by DuckDB's types; a cost is no label. Classifiers of other packages
+# may have written narrower types.
+_KINDS = {
+    "FLOAT": ColumnKind.NUMBER,
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER"), ColumnKind.INTEGER),
+    **{types.duckdb: kind for kind, types in KIND_TYPES.items() if kind is not ColumnKind.COUNT},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +28,51 @@ class Pair:
     b: Column
 
     @property
-    def kinds(self) -> tuple[str, str]:
+    def kinds(self) -> tuple[ColumnKind, ColumnKind]:
+        """Return the kinds of both columns."""
         return self.a.kind, self.b.kind
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many posts have a value in both columns, and how many have none in A's, in B's."""
+    """How many of the posts that both labelled have a value in a pair of columns."""
 
     both: int
+    """Posts with a value in both columns."""
     without_a: int
+    """Posts without a value in A's column."""
     without_b: int
+    """Posts without a value in B's column."""
 
 
-def columns(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> dict[str, Column]:
-    """The label columns of a name in an attached database, by their names; those of other types,
-    such as counts of what an answer cost, are left out."""
-    ours = {field.name for field in (*ENVELOPE, *PROVENANCE)}
+def label_columns(
+    connection: duckdb.DuckDBPyConnection, name: str, catalog: str
+) -> dict[str, Column]:
+    """Return the label columns of a name in an attached database, by name.
+
+    Columns of other types are left out, such as those that count what an answer cost.
+    """
+    envelope = {field.name for field in (*ENVELOPE, *PROVENANCE)}
     rows = connection.execute(f"DESCRIBE {_table(name, catalog)}").fetchall()
     return {
         row[0]: Column(row[0], _KINDS[row[1]])
         for row in rows
-        if row[0] not in ours and row[1] in _KINDS
+        if row[0] not in envelope and row[1] in _KINDS
     }
 
 
-def labelled(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> int:
-    """Posts that are labelled under a name in an attached database."""
+def count_labelled(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> int:
+    """Count the posts that are labelled under a name in an attached database."""
     query = f"SELECT count(*) FROM {_table(name, catalog)} WHERE was_successfully_labeled"
-    return int(connection.execute(query).fetchall()[0][0])
+    return fetch_number(connection, query)
 
 
 class Overlap:
-    """The values of pairs of columns, on the posts that both names labelled.
+    """The values of pairs of columns, for the posts that both names labelled.
 
-    Joined once, into a table of the connection's own: the attached database may be let go then.
-    What is no finite number is no value. Pairs are asked for by their place in `pairs`.
+    They are joined once, into a table of the connection's own, so that the attached database can
+    be detached then. A number that is not finite counts as no value. Methods take the number of a
+    pair in `pairs`.
     """
 
     def __init__(
@@ -73,12 +82,13 @@ class Overlap:
         catalog: str,
         pairs: list[Pair],
     ) -> None:
+        """Join the posts of two names in an attached database."""
         self._connection = connection
         self.pairs = pairs
         values = "".join(
-            f", {_value(one, side)} AS {side}{at}"
-            for at, pair in enumerate(pairs)
-            for side, one in (("a", pair.a), ("b", pair.b))
+            f", {_value(column, side)} AS {side}{number}"
+            for number, pair in enumerate(pairs)
+            for side, column in (("a", pair.a), ("b", pair.b))
         )
         a, b = (_table(name, catalog) for name in names)
         connection.execute(
@@ -89,45 +99,51 @@ class Overlap:
         self.posts = self._number("count(*)")
 
     def models(self, side: str) -> dict[str, int]:
-        """Which models A's or B's labels are from, and of how many posts."""
+        """Count the posts by the model that A's or B's labels come from."""
         return dict(self._rows(f"SELECT model_{side}, count(*) FROM overlap GROUP BY 1 ORDER BY 1"))
 
-    def presence(self, at: int) -> Presence:
+    def presence(self, number: int) -> Presence:
+        """Count the posts that have a value in either column of a pair."""
         return Presence(
-            both=self._number(f"count(*) FILTER (a{at} IS NOT NULL AND b{at} IS NOT NULL)"),
-            without_a=self._number(f"count(*) FILTER (a{at} IS NULL)"),
-            without_b=self._number(f"count(*) FILTER (b{at} IS NULL)"),
+            both=self._number(f"count(*) FILTER (a{number} IS NOT NULL AND b{number} IS NOT NULL)"),
+            without_a=self._number(f"count(*) FILTER (a{number} IS NULL)"),
+            without_b=self._number(f"count(*) FILTER (b{number} IS NULL)"),
         )
 
-    def categories(self, at: int, side: str) -> list[str]:
-        """The different values, as text, in order."""
+    def categories(self, number: int, side: str) -> list[str]:
+        """Return the distinct values of one side of a pair, as text, in order."""
         rows = self._rows(
-            f"SELECT DISTINCT {side}{at}::VARCHAR FROM overlap {_both(at)} ORDER BY 1"
+            f"SELECT DISTINCT {side}{number}::VARCHAR FROM overlap {_both(number)} ORDER BY 1"
         )
         return [row[0] for row in rows]
 
-    def crossed(self, at: int) -> list[tuple[str, str, int]]:
-        """A's value, B's, and how many posts have them: both as text."""
+    def cross_tabulate(self, number: int) -> list[tuple[str, str, int]]:
+        """Return A's value, B's value, both as text, and how many posts have them."""
         return self._rows(
-            f"SELECT a{at}::VARCHAR, b{at}::VARCHAR, count(*) FROM overlap {_both(at)} GROUP BY ALL"
+            f"SELECT a{number}::VARCHAR, b{number}::VARCHAR, count(*) FROM overlap "
+            f"{_both(number)} GROUP BY ALL"
         )
 
-    def arrays(self, at: int, categories: Mapping[str, list[str]]) -> tuple[Any, Any]:
-        """Both columns as numpy arrays, in no order: numbers, or of a side with `categories` which
-        of them it is."""
+    def arrays(self, number: int, categories: Mapping[str, list[str]]) -> tuple[Any, Any]:
+        """Return both columns of a pair as numpy arrays, in no particular order.
+
+        Args:
+            number: the number of the pair.
+            categories: by side; the array of such a side has the number of each post's category.
+        """
         sides = [
-            f"list_position([{', '.join(map(literal, categories[side]))}], {side}{at}::VARCHAR) - 1"
+            _category_number(f"{side}{number}", categories[side])
             if side in categories
-            else f"{side}{at}"
+            else f"{side}{number}"
             for side in ("a", "b")
         ]
-        found = self._connection.execute(
-            f"SELECT {sides[0]} AS a, {sides[1]} AS b FROM overlap {_both(at)}"
+        arrays = self._connection.execute(
+            f"SELECT {sides[0]} AS a, {sides[1]} AS b FROM overlap {_both(number)}"
         ).fetchnumpy()
-        return found["a"], found["b"]
+        return arrays["a"], arrays["b"]
 
     def _number(self, what: str) -> int:
-        return int(self._rows(f"SELECT {what} FROM overlap")[0][0])
+        return fetch_number(self._connection, f"SELECT {what} FROM overlap")
 
     def _rows(self, query: str) -> list[Any]:
         return self._connection.execute(query).fetchall()
@@ -144,5 +160,9 @@ def _value(column: Column, side: str) -> str:
     return name
 
 
-def _both(at: int) -> str:
-    return f"WHERE a{at} IS NOT NULL AND b{at} IS NOT NULL"
+def _category_number(column: str, categories: list[str]) -> str:
+    return f"list_position([{', '.join(map(literal, categories))}], {column}::VARCHAR) - 1"
+
+
+def _both(number: int) -> str:
+    return f"WHERE a{number} IS NOT NULL AND b{number} IS NOT NULL"

@@ -1,8 +1,8 @@
-"""The door to scipy and scikit-learn: the measures that they have. They are an extra (`compare`)
-and take a second to import, so only `hpc.compare` asks for them, when it runs.
+"""Call scipy and scikit-learn for the measures that they have.
 
-All are asked only where they are defined. Krippendorff's alpha is in neither:
-`pipeline.analysis.agreement`.
+They are an optional extra (`compare`) and take a second to import, so only a running `hpc compare`
+imports this module. Each measure is called only where it is defined. Neither package has
+Krippendorff's alpha, which is in `pipeline.analysis.agreement`.
 """
 
 import warnings
@@ -17,32 +17,36 @@ from pipeline.analysis.bootstrap import Flags
 
 
 def pearson(a: Array, b: Array) -> float:
+    """Return Pearson's correlation of two columns of numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
         return float(stats.pearsonr(a, b).statistic)
 
 
 def spearman(a: Array, b: Array) -> float:
+    """Return Spearman's rank correlation of two columns of numbers."""
     return float(stats.spearmanr(a, b).statistic)
 
 
 def agreement(table: Array) -> float:
-    """The accuracy of either for the other, of a table of counts."""
+    """Return the share of posts in which A and B agree, from a table of counts."""
     rows, columns = np.nonzero(table)
     return float(accuracy_score(rows, columns, sample_weight=table[rows, columns]))
 
 
 def kappa(table: Array) -> float:
+    """Return Cohen's kappa of a table of counts."""
     rows, columns = np.nonzero(table)
     return float(cohen_kappa_score(rows, columns, sample_weight=table[rows, columns]))
 
 
 def auc(positive: Flags, scores: Array) -> float:
+    """Return the area under the ROC curve of scores for a label."""
     return float(roc_auc_score(positive, scores))
 
 
 def calibration(positive: Flags, scores: Array, *, bins: int, strategy: str) -> tuple[Array, Array]:
-    """The share of positive ones and the mean score, by bin of scores that has posts."""
+    """Return the share of positive posts and the mean score for each bin that has posts."""
     shares, means = calibration_curve(
         positive.astype(int), scores, pos_label=1, n_bins=bins, strategy=strategy
     )

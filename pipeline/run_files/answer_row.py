@@ -5,9 +5,13 @@ other answers of the part would be lost with it.
 """
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 
-from pipeline import cost_columns
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import usage
 from pipeline.errors import Cause, TaskError
 from pipeline.model import KIND_TYPES, RAW, Answer, Column, ColumnKind, LabelValue
 
@@ -18,7 +22,7 @@ class AnswerRows:
     def __init__(self, columns: tuple[Column, ...], *, keep_raw: bool) -> None:
         """Take the classifier's columns; with `keep_raw` rows hold the responses too."""
         self._kinds = {column.name: column.kind for column in columns}
-        self._optional = set(cost_columns.counted(columns))
+        self._optional = set(usage.count_columns(columns))
         self._keep_raw = keep_raw
 
     def build(self, answer: Answer, labeled_at: datetime) -> dict[str, object]:
@@ -86,6 +90,12 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def sum_columns(rows: pa.Table, names: Iterable[str]) -> dict[str, int]:
+    """Sum these columns of counts; one without any value is left out, as it is not known."""
+    sums = {name: pc.sum(rows[name]).as_py() for name in names}
+    return {name: total for name, total in sums.items() if total is not None}
 
 
 def _broken(what: str) -> TaskError:

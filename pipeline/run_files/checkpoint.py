@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import cost_columns, files
+from pipeline import files, usage
 from pipeline.model import ENVELOPE, RAW, RAW_SCHEMA, SHARD_SCHEMA, TOO_SHORT, Answer, Column
-from pipeline.run_files.answer_row import AnswerRows
+from pipeline.run_files.answer_row import AnswerRows, sum_columns
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
 
@@ -87,7 +87,7 @@ class Checkpoint:
         self._schema = part_schema(columns, keep_raw=keep_raw)
         self._answers = part_schema(columns)
         self._rows = AnswerRows(columns, keep_raw=keep_raw)
-        self._counted = cost_columns.counted(columns)
+        self._counted = usage.count_columns(columns)
         self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
         self._prefix = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
@@ -145,7 +145,7 @@ class Checkpoint:
         if not self._counted:
             return {}
         columns = [self._schema.field(name) for name in ("uri", *self._counted)]
-        return cost_columns.summed(self._answered(pa.schema(columns)), self._counted)
+        return sum_columns(self._answered(pa.schema(columns)), self._counted)
 
     def add(self, answer: Answer) -> None:
         """Keep an answer in memory.

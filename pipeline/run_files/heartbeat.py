@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline import cost_columns, files
+from pipeline import files, usage
 
 HEARTBEAT_SECONDS = 15.0
 LONGEST_ERROR = 200
@@ -47,8 +47,8 @@ def read(folder: Path, attempt: int) -> Heartbeat | None:
         values = json.loads(path_of(folder, attempt).read_text(encoding="utf-8"))
         times = {key: datetime.fromisoformat(values[key]) for key in ("written_at", "progress_at")}
         sums = {
-            "counts": cost_columns.read(values.get("counts")),
-            "counts_per_minute": cost_columns.read_rates(values.get("counts_per_minute")),
+            "counts": usage.read_counts(values.get("counts")),
+            "counts_per_minute": usage.read_rates(values.get("counts_per_minute")),
         }
         # A newer version's file may say more; a supervisor that was started before reads it too.
         known = {key: values[key] for key in values if key in Heartbeat.__dataclass_fields__}
@@ -129,7 +129,7 @@ class HeartbeatWriter:
             last_error=self._trouble()[:LONGEST_ERROR],
             node=self._node,
             counts=spent,
-            counts_per_minute=cost_columns.per_minute(spent, spent_before, elapsed),
+            counts_per_minute=usage.rates_per_minute(spent, spent_before, elapsed),
         )
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task
         # that can still work.

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import cost_columns, files
+from pipeline import files, usage
 from pipeline.errors import Cause, TaskError
 from pipeline.model import ENVELOPE, PROVENANCE, RAW_SCHEMA, SHARD_SCHEMA, Column, output_schema
+from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
 from pipeline.text import counted
 
@@ -111,8 +112,8 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
         "hpc.attempt": str(labels.attempt),
         "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if costs := cost_columns.counted(labels.columns):
-        footer[USAGE] = json.dumps(cost_columns.summed(answered, costs))
+    if costs := usage.count_columns(labels.columns):
+        footer[USAGE] = json.dumps(sum_columns(answered, costs))
     if labels.responses is not None:
         raw = raw_path(run_dir, index, publication)
         failure = _write_responses(raw, footer, labels.responses)
@@ -202,6 +203,6 @@ def _judge(
 def _usage(text: str | None) -> dict[str, int]:
     """Return the costs, or {} if they are damaged: an output counts for its rows alone."""
     try:
-        return cost_columns.read(json.loads(text or "{}"))
+        return usage.read_counts(json.loads(text or "{}"))
     except (ValueError, RecursionError):
         return {}

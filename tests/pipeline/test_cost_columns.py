@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cost_columns
+from pipeline import usage
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, LabelValue, Receipt, output_schema
 from pipeline.run_files import heartbeat, output
@@ -222,5 +222,5 @@ def test_a_heartbeat_of_another_version_is_read_as_far_as_it_goes(
 
 
 def test_growth_is_told_by_the_minute_and_not_of_no_time() -> None:
-    assert cost_columns.per_minute({"a": 30, "b": 4}, {"a": 10}, 40) == {"a": 30.0, "b": 6.0}
-    assert cost_columns.per_minute({"a": 30}, {"a": 10}, 0) == {}
+    assert usage.rates_per_minute({"a": 30, "b": 4}, {"a": 10}, 40) == {"a": 30.0, "b": 6.0}
+    assert usage.rates_per_minute({"a": 30}, {"a": 10}, 0) == {}

@@ -53,11 +53,11 @@ def body(prompt: Any, completion: Any, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_count_is_unknown_and_never_nothing(said: Any, meant: dict[str, int]) -> None:
-    assert usage.used(said) == meant
+    assert usage.reply_tokens(said) == meant
 
 
 def summed(*bodies: Any) -> dict[str, int]:
-    return usage.summed(map(usage.used, bodies))
+    return usage.sum_tokens(map(usage.reply_tokens, bodies))
 
 
 def test_an_answers_tokens_are_those_of_all_replies_that_it_took() -> None:
@@ -83,7 +83,7 @@ def test_a_sum_that_no_column_holds_is_unknown() -> None:
 def test_what_posts_of_one_prompt_used_is_shared_out_to_the_last_token(
     used: dict[str, int], posts: int
 ) -> None:
-    shares = [usage.share(used, posts=posts, nth=nth) for nth in range(posts)]
+    shares = [usage.share_of_tokens(used, posts=posts, nth=nth) for nth in range(posts)]
     assert {name: sum(share[name] for share in shares) for name in used} == used
     for name in used:
         each = [share[name] for share in shares]
@@ -97,7 +97,7 @@ def test_no_post_has_a_larger_share_of_the_cached_tokens_than_of_the_prompt(
 ) -> None:
     cached = data.draw(st.integers(0, prompt))
     whole = {PROMPT: prompt, CACHED: cached}
-    shares = [usage.share(whole, posts=posts, nth=nth) for nth in range(posts)]
+    shares = [usage.share_of_tokens(whole, posts=posts, nth=nth) for nth in range(posts)]
     assert all(share[CACHED] <= share[PROMPT] for share in shares)
 
 

@@ -169,8 +169,10 @@ class Llm(Classifier[LlmOptions]):
         if self._options.keep_raw:
             raw = json.dumps({"response_of": kept_with}) if kept_with else billed[-1].reply.text
         # An HTTP error costs nothing. A failure without an answer may have cost anything.
-        tokens = usage.summed(
-            usage.share(usage.used(part.reply.body), posts=part.posts, nth=part.position)
+        tokens = usage.sum_tokens(
+            usage.share_of_tokens(
+                usage.reply_tokens(part.reply.body), posts=part.posts, nth=part.position
+            )
             for part in billed
             if part.reply.status <= 200
         )

@@ -119,43 +119,45 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
     assert score["measures"]["kappa"] == category["measures"]["kappa"]
 
 
-def test_the_table_can_be_read(folder: Path, compare: Here) -> None:
+def test_the_report_is_readable(folder: Path, compare: Here) -> None:
     done = compare("perspective", "llm")
     assert said(done) == (0, "")
-    told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition("\n\n  of B's scores")
+    told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
+        "\n\n  share of posts with A"
+    )
     assert told == TABLE.format(database=folder / "labels.duckdb").rstrip("\n")
     assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
 
 
 TABLE = """\
-{database}: 6 posts labelled by both
-  A perspective: 7 labelled; of both: vaderSentiment 3.3.2 6
-  B llm: 8 labelled; of both: vaderSentiment 3.3.2 6
-  in brackets: 95% intervals, percentiles of 50 bootstrap resamples of the posts, seed 0
+{database}: 6 posts labelled by both names
+  A perspective: 7 posts labelled; models of the shared posts: vaderSentiment 3.3.2 6
+  B llm: 8 posts labelled; models of the shared posts: vaderSentiment 3.3.2 6
+  in brackets: 95% percentile intervals of 50 bootstrap resamples of the posts, seed 0
 
 A compound (number), B compound (number): 6 posts
-  Pearson's r                                      0.624  [..]
-  Spearman's rho                                   0.812  [..]
-  mean of A - B                                    0.050  [..]
-  Krippendorff's alpha, interval                   0.639  [..]
-  at 0.5 or more: agreement                        0.667  [..]
-  at 0.5 or more: Cohen's kappa                    0.250  [..]
-  at 0.5 or more: Krippendorff's alpha, nominal    0.312  [..]
-  AUC of A's score for B's label                   0.875  not defined in 4 of 50 resamples
-  AUC of B's score for A's label                   0.750  not defined in 5 of 50 resamples
+  Pearson's r                                          0.624  [..]
+  Spearman's rho                                       0.812  [..]
+  mean of A - B                                        0.050  [..]
+  Krippendorff's alpha, interval                       0.639  [..]
+  agreement, positive from 0.5 on                      0.667  [..]
+  Cohen's kappa, positive from 0.5 on                  0.250  [..]
+  Krippendorff's alpha, nominal, positive from 0.5 on  0.312  [..]
+  AUC of A's score for B's label                       0.875  not defined in 4 of 50 resamples
+  AUC of B's score for A's label                       0.750  not defined in 5 of 50 resamples
 
     posts     B < 0.5  B >= 0.5
     A < 0.5         1         1
     A >= 0.5        1         3
 
-  of A's scores, the share with B >= 0.5:
-    score          posts   mean  share  95%
-    0.100 - 0.200      1  0.200  0.000    -
-    0.200 - 0.300      1  0.300  1.000    -
-    0.500 - 0.600      1  0.600  0.000    -
-    0.600 - 0.700      1  0.700  1.000    -
-    0.700 - 0.800      1  0.800  1.000    -
-    0.800 - 0.900      1  0.900  1.000    -
+  share of posts with B >= 0.5, by A's score:
+    score          posts   mean  share  95% interval
+    0.100 - 0.200      1  0.200  0.000  -
+    0.200 - 0.300      1  0.300  1.000  -
+    0.500 - 0.600      1  0.600  0.000  -
+    0.600 - 0.700      1  0.700  1.000  -
+    0.700 - 0.800      1  0.800  1.000  -
+    0.800 - 0.900      1  0.900  1.000  -
 """
 
 
@@ -175,7 +177,7 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Here) -
     ]
 
 
-def test_options_are_heeded_and_the_same_seed_gives_the_same_document(
+def test_options_count_and_the_same_seed_gives_the_same_document(
     folder: Path, bench: Bench
 ) -> None:
     def found(*more: object) -> Any:
@@ -204,16 +206,17 @@ def test_free_text_is_named_and_left_out(copy: Path, compare: Here) -> None:
     done = compare("perspective", "llm", "--database", copy)
     assert said(done) == (0, "")
     assert done.stdout.endswith(
-        "\nA valence_label, B valence_label: not compared: A's has 62 different values: free text\n"
+        "\nA valence_label, B valence_label: not compared, because A has 62 different values, so "
+        "it is free text\n"
     )
 
 
-def test_with_nothing_in_common_it_says_how_to_get_some(compare: Here) -> None:
+def test_without_common_posts_it_says_how_to_label_some(compare: Here) -> None:
     done = compare("perspective", "elsewhere", "--json")
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "nothing in common: python -m hpc.submit --config FILE --only-labelled-by perspective, "
-        "with the configuration of elsewhere, labels the same posts\n"
+        "\nno post has a label of both names. To label the same posts under elsewhere: hpc submit "
+        "--config FILE --only-labelled-by perspective\n"
     )
     found = json.loads(done.stdout)
     assert (found["posts"], [one["posts"] for one in found["comparisons"]]) == (0, [0, 0])
@@ -239,7 +242,9 @@ def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
     done = compare("perspective", "llm", "--database", copy, "--json")
     code, told = said(done)
     assert (code, json.loads(done.stdout)["posts"] >= 6) == (1, True)
-    assert told.endswith("\nnone of these can be compared: say which columns can, --map a=b\n")
+    assert told.endswith(
+        "\nnone of these columns can be compared; pair other columns with --map a=b\n"
+    )
 
 
 HAS = "it has: elsewhere, llm, perspective"
@@ -255,9 +260,9 @@ COLUMNS = "it has: compound, valence_label"
         (["perspective", "llm", "--map", "compound=toxic"],
          f"--map compound=toxic: llm has no column 'toxic'; {COLUMNS}"),
         (["perspective", "llm", "--map", "compound"],
-         "--map compound: should be a=b, a column of A and one of B"),
+         "--map compound: should be a=b, a column of A and a column of B"),
         (["perspective", "llm", "--database", "no.duckdb"],
-         "no.duckdb: name it by --config or --database"),
+         "no.duckdb; name one with --config or --database"),
         (["perspective", "llm", "--threshold", "nan"], "should be a number, not 'nan'"),
         (["perspective", "llm", "--seed", "-1"], "should be a whole number, 0 or more, not '-1'"),
         (["perspective"], "the following arguments are required: NAME_B"),
@@ -274,30 +279,32 @@ def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: He
     given = ("perspective", "llm", "--database", copy)
     assert said(compare(*given)) == (
         2,
-        "error: no label of perspective (compound, valence_label) has the name of one of llm "
-        "(toxicity): say which belong together, --map a=b\n",
+        "error: perspective (compound, valence_label) and llm (toxicity) have no label column of "
+        "the same name; pair their columns with --map a=b\n",
     )
     found = document(compare(*given, "--map", "compound=toxicity", "--json"))
     assert [one["posts"] for one in found["comparisons"]] == [6]
 
 
-def test_what_tells_of_the_answer_is_no_label_to_agree_on(copy: Path, compare: Here) -> None:
-    """Two questions to LLMs have the models' names in common, and nothing else."""
+def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
+    copy: Path, compare: Here
+) -> None:
+    """Two LLM setups may have only the column with the model's name in common."""
     for name, column in (("perspective", "toxic"), ("llm", "civic")):
         change(copy, f"ALTER TABLE labels_{name} RENAME compound TO {column}")
         change(copy, f"ALTER TABLE labels_{name} RENAME valence_label TO llm_model_name")
     alone = compare("perspective", "llm", "--database", copy)
     assert said(alone) == (
         2,
-        "error: no label of perspective (toxic) has the name of one of llm (civic): say which "
-        "belong together, --map a=b\n",
+        "error: perspective (toxic) and llm (civic) have no label column of the same name; pair "
+        "their columns with --map a=b\n",
     )
     both = ("--map", "toxic=civic", "--map", "llm_model_name=llm_model_name")
     found = document(compare("perspective", "llm", "--database", copy, *both, "--json"))
     assert [one["a"] for one in found["comparisons"]] == ["toxic", "llm_model_name"]
 
 
-def test_what_is_no_database_is_refused(compare: Here, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(compare: Here, tmp_path: Path) -> None:
     (tmp_path / "labels.duckdb").write_text("not a database")
     code, told = said(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
     assert (code, "cannot be opened" in told) == (1, True)
@@ -312,7 +319,7 @@ def test_without_scipy_or_scikit_learn_it_says_what_to_install(
     database = folder / "labels.duckdb"
     assert said(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
         1,
-        f"error: comparing needs scipy and scikit-learn, and {package} is not here: "
+        f"error: compare needs extra packages, and {package} is not installed. Install them with: "
         "python -m pip install scipy scikit-learn\n",
     )
     assert bench.hpc("compare", "--help").returncode == 0

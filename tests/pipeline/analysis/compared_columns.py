@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pipeline.analysis import measures
 from pipeline.analysis.agreement import Array
-from pipeline.analysis.bootstrap import BootstrapDraws
-from pipeline.analysis.overlap import Overlap, Pair, columns
+from pipeline.analysis.options import BootstrapDraws, CompareOptions
+from pipeline.analysis.overlap import Overlap, Pair, label_columns
 from pipeline.analysis.results import Comparison, Estimate, NotCompared
 
 SMALL = BootstrapDraws(200, 0)
@@ -28,12 +28,11 @@ def compared(a: Sequence[Any], b: Sequence[Any], **options: Any) -> Comparison |
                 "SELECT *, true AS was_successfully_labeled, 'one' AS model FROM given"
             )
         pair = Pair(
-            columns(connection, "a", "memory")["a"], columns(connection, "b", "memory")["b"]
+            label_columns(connection, "a", "memory")["a"],
+            label_columns(connection, "b", "memory")["b"],
         )
         overlap = Overlap(connection, ("a", "b"), "memory", [pair])
-        return measures.compare_labels(
-            overlap, 0, measures.CompareOptions(**{"draws": SMALL, **options})
-        )
+        return measures.compare_labels(overlap, 0, CompareOptions(**{"draws": SMALL, **options}))
 
 
 def comparison(a: Sequence[Any], b: Sequence[Any], **options: Any) -> Comparison:

@@ -13,7 +13,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from pipeline.analysis import agreement, bootstrap
 from pipeline.analysis.agreement import Array
-from pipeline.analysis.bootstrap import BootstrapDraws
+from pipeline.analysis.options import BootstrapDraws
 from tests.pipeline.analysis.compared_columns import comparison, correlated, values
 
 
@@ -62,8 +62,12 @@ THREE_OBSERVERS = """\
 )
 def test_alpha_is_what_was_published(observers: str, level: str, published: float) -> None:
     matrix, known = coincidences(observers)
-    distance = agreement.nominal(known.size) if level == "nominal" else agreement.interval(known)
-    assert round(float(agreement.alpha(matrix, distance)), 3) == published
+    distance = (
+        agreement.nominal_distance(known.size)
+        if level == "nominal"
+        else agreement.interval_distance(known)
+    )
+    assert round(float(agreement.krippendorff_alpha(matrix, distance)), 3) == published
 
 
 def test_two_observers_published_alpha_comes_out_of_the_comparison() -> None:
@@ -88,14 +92,16 @@ def test_alpha_by_sums_is_alpha_with_every_number_a_category(
     assume(known.size > 1 and np.ptp(known) > 1e-3)
     table = np.zeros((known.size, known.size))
     np.add.at(table, tuple(codes.reshape(2, -1)), 1)
-    by_pairs = agreement.alpha(agreement.coincidences(table), agreement.interval(known))
+    by_pairs = agreement.krippendorff_alpha(
+        agreement.coincidences(table), agreement.interval_distance(known)
+    )
     assert agreement.alpha_of_numbers(a, b) == pytest.approx(float(by_pairs), abs=1e-6)
 
 
 @given(several=st.lists(tables, min_size=1, max_size=4))
 def test_a_stack_of_tables_gives_what_scikit_learn_gives_of_each(several: list[Array]) -> None:
     assume(all(np.count_nonzero(table) > 1 for table in several))
-    found = agreement.kappa(np.stack(several))
+    found = agreement.cohen_kappa(np.stack(several))
     for kappa, table in zip(found, several, strict=True):
         rows, cols = np.nonzero(table)
         expected = cohen_kappa_score(rows, cols, sample_weight=table[rows, cols])
@@ -105,7 +111,7 @@ def test_a_stack_of_tables_gives_what_scikit_learn_gives_of_each(several: list[A
 def drawn(a: Array, b: Array, draws: BootstrapDraws) -> list[tuple[Array, Array]]:
     """The very posts that the bootstrap draws."""
     order = np.lexsort((b, a))
-    generator = draws.generator()
+    generator = np.random.default_rng(draws.seed)
     taken = [generator.integers(a.size, size=a.size) for _ in range(draws.resamples)]
     return [(a[order][one], b[order][one]) for one in taken]
 
@@ -117,8 +123,8 @@ def test_each_resample_has_the_measures_that_scipy_and_scikit_learn_take_of_its_
 ) -> None:
     a, b = np.array(pairs).T
     draws = BootstrapDraws(5, seed)
-    found = bootstrap.of_numbers(a, b, (a >= 0.5, b >= 0.5), draws)
-    scores = bootstrap.of_scores(a, [b >= 0.5], draws)[0]
+    found = bootstrap.resample_numbers(a, b, (a >= 0.5, b >= 0.5), draws)
+    scores = bootstrap.resample_scores(a, [b >= 0.5], draws)[0]
     for at, (x, y) in enumerate(drawn(a, b, draws)):
         assert found["mean_difference"][at] == pytest.approx(np.mean(x - y), abs=1e-9)
         if np.ptp(x) and np.ptp(y):
@@ -137,7 +143,7 @@ def test_each_resample_has_the_measures_that_scipy_and_scikit_learn_take_of_its_
             assert found["auc_b_for_a"][at] == pytest.approx(roc_auc_score(x >= 0.5, y))
     # Posts of one score and one call are drawn in the same order by either.
     order = np.lexsort((b >= 0.5, a))
-    generator = draws.generator()
+    generator = np.random.default_rng(draws.seed)
     for value in scores:
         one = order[generator.integers(a.size, size=a.size)]
         called = b[one] >= 0.5

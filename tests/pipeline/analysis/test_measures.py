@@ -13,7 +13,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from pipeline.analysis import agreement, measures
-from pipeline.analysis.bootstrap import BootstrapDraws
+from pipeline.analysis.options import BootstrapDraws
 from pipeline.analysis.results import Comparison, Confusion, Estimate, NotCompared
 from tests.pipeline.analysis.compared_columns import (
     compared,
@@ -130,8 +130,8 @@ NEVER = "not defined in 200 of 200 resamples"
             [0.2, 0.2, 0.2],
             [0.1, 0.6, 0.9],
             {
-                "pearson": "A: the same number in every post",
-                "spearman": "A: the same number in every post",
+                "pearson": "A is constant",
+                "spearman": "A is constant",
                 "auc_b_for_a": "no post is A >= 0.5",
             },
         ),
@@ -139,11 +139,11 @@ NEVER = "not defined in 200 of 200 resamples"
             [0.7, 0.7],
             [0.7, 0.7],
             {
-                "pearson": "A and B: the same number in every post",
-                "spearman": "A and B: the same number in every post",
+                "pearson": "A and B are constant",
+                "spearman": "A and B are constant",
                 "alpha_interval": "all numbers are the same",
-                "kappa": "A and B have one and the same value in every post",
-                "alpha_nominal": "A and B have one and the same value in every post",
+                "kappa": "A and B have the same single value in every post",
+                "alpha_nominal": "A and B have the same single value in every post",
                 "auc_a_for_b": "every post is B >= 0.5",
                 "auc_b_for_a": "every post is A >= 0.5",
             },
@@ -152,8 +152,8 @@ NEVER = "not defined in 200 of 200 resamples"
             ["x", "x"],
             ["x", "x"],
             {
-                "kappa": "A and B have one and the same value in every post",
-                "alpha_nominal": "A and B have one and the same value in every post",
+                "kappa": "A and B have the same single value in every post",
+                "alpha_nominal": "A and B have the same single value in every post",
             },
         ),
         (
@@ -163,8 +163,8 @@ NEVER = "not defined in 200 of 200 resamples"
         ),
         ([0.1, 0.2], [False, False], {
             "auc_a_for_b": "no post is B true",
-            "kappa": "A and B have one and the same value in every post",
-            "alpha_nominal": "A and B have one and the same value in every post",
+            "kappa": "A and B have the same single value in every post",
+            "alpha_nominal": "A and B have the same single value in every post",
         }),
         ([None, 0.2], [0.3, None], dict.fromkeys(measures.NUMBER_MEASURES, NONE.reason)),
         ([None, "x"], ["x", None], dict.fromkeys(measures.TABLE_MEASURES, NONE.reason)),
@@ -184,7 +184,7 @@ def test_what_is_not_defined_says_why(a: list[Any], b: list[Any], expected: dict
 
 def test_one_post_has_values_and_no_intervals() -> None:
     found = comparison([0.2], [0.6])
-    assert found.measures["agreement"] == Estimate(value=0.0, reason="one post has no interval")
+    assert found.measures["agreement"] == Estimate(value=0.0, reason="one post gives no interval")
     assert found.measures["mean_difference"].interval is None
     assert found.calibration == ()
 
@@ -206,6 +206,6 @@ def test_numbers_of_which_no_square_can_be_taken_have_no_correlation_by_it(scale
 def test_free_text_is_not_compared() -> None:
     words = [f"because of {number}" for number in range(51)]
     assert compared(words, ["left"] * 51) == NotCompared(
-        "a", "b", "A's has 51 different values: free text"
+        "a", "b", "A has 51 different values, so it is free text"
     )
     assert isinstance(compared(words[:50], ["left"] * 50), Comparison)

@@ -1,0 +1,110 @@
+"""Describe how far two columns agree. Pure."""
+
+from hpc.report.blocks import Block, Line, Table
+from pipeline.analysis.results import (
+    CONFIDENCE,
+    Comparison,
+    Confusion,
+    Curve,
+    Estimate,
+    Interval,
+    NotCompared,
+)
+from pipeline.text import counted
+
+MEASURES = {
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's rho",
+    "mean_difference": "mean of A - B",
+    "alpha_interval": "Krippendorff's alpha, interval",
+    "agreement": "agreement",
+    "kappa": "Cohen's kappa",
+    "alpha_nominal": "Krippendorff's alpha, nominal",
+    "auc_a_for_b": "AUC of A's score for B's label",
+    "auc_b_for_a": "AUC of B's score for A's label",
+}
+# For numbers, these compare only on which side of the threshold they are.
+_AT_THRESHOLD = ("agreement", "kappa", "alpha_nominal")
+
+
+def describe_comparison(comparison: Comparison) -> list[Block]:
+    """Return the measures, the confusion table and the calibration curves of two columns."""
+    kind_a, kind_b = comparison.kinds
+    blocks: list[Block] = [
+        Line(
+            f"A {comparison.a} ({kind_a}), B {comparison.b} ({kind_b}): "
+            f"{counted(comparison.posts, 'post')}{_missing(comparison)}"
+        ),
+        Table(
+            rows=tuple(
+                (_name(measure, comparison.threshold), *_values(estimate))
+                for measure, estimate in comparison.measures.items()
+            ),
+            right_aligned=frozenset({1}),
+        ),
+    ]
+    if comparison.confusion:
+        blocks += [Line(""), _confusion(comparison.confusion)]
+    for curve in comparison.calibration:
+        title = f"  share of posts with {curve.label}, by {curve.score.upper()}'s score:"
+        blocks += [Line(""), Line(title), _bins(curve)]
+    return blocks
+
+
+def describe_rejection(pair: NotCompared) -> list[Block]:
+    """Return why two columns are not compared."""
+    return [Line(f"A {pair.a}, B {pair.b}: not compared, because {pair.reason}")]
+
+
+def _missing(comparison: Comparison) -> str:
+    if not (comparison.without_a or comparison.without_b):
+        return ""
+    return f" ({comparison.without_a:,} without a value in A, {comparison.without_b:,} in B)"
+
+
+def _name(measure: str, threshold: float | None) -> str:
+    kind, _, category = measure.partition(": ")
+    name = f"{MEASURES[kind]} {category}".rstrip()
+    if threshold is None or kind not in _AT_THRESHOLD:
+        return name
+    return f"{name}, positive from {threshold:g} on"
+
+
+def _values(estimate: Estimate) -> tuple[str, str]:
+    value = "-" if estimate.value is None else f"{estimate.value:.3f}"
+    interval = _interval(estimate.interval) if estimate.interval else ""
+    return value, " ".join(filter(None, (interval, estimate.reason)))
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _confusion(confusion: Confusion) -> Table:
+    return Table(
+        header=("posts", *(f"B {name}" for name in confusion.b)),
+        rows=tuple(
+            (f"A {name}", *(f"{count:,}" for count in counts))
+            for name, counts in zip(confusion.a, confusion.counts, strict=True)
+        ),
+        right_aligned=frozenset(range(1, len(confusion.b) + 1)),
+        indent=4,
+    )
+
+
+def _bins(curve: Curve) -> Table:
+    return Table(
+        header=("score", "posts", "mean", "share", f"{CONFIDENCE:.0%} interval"),
+        rows=tuple(
+            (
+                f"{bin_.low:.3f} - {bin_.high:.3f}",
+                f"{bin_.posts:,}",
+                f"{bin_.mean_score:.3f}",
+                f"{bin_.share_positive:.3f}",
+                _interval(bin_.interval) if bin_.interval else "-",
+            )
+            for bin_ in curve.bins
+        ),
+        right_aligned=frozenset({1, 2, 3}),
+        indent=4,
+    )
