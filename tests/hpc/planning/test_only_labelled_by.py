@@ -1,4 +1,4 @@
-"""A second classifier labels what another one has labelled, and nothing is forgotten for it."""
+"""With --only-labelled-by a run labels only what another name has labelled, and no post is lost."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.hpc.growing_backlog import HOUR, Lab, post
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME
 
-FIRST = "perspective"
+OTHER = "perspective"
 
 
 def configure(lab: Lab, name: str = "test", **backlog: object) -> None:
@@ -31,7 +31,7 @@ def configure(lab: Lab, name: str = "test", **backlog: object) -> None:
     )
 
 
-def refuse_2(at_uri: str) -> Answer:
+def all_but_post_2(at_uri: str) -> Answer:
     if at_uri == run_builders.uri(2):
         return Answer(at_uri, reason="refused: it would not")
     return Answer(at_uri, {"compound": 0.5, "valence_label": "positive"})
@@ -39,74 +39,75 @@ def refuse_2(at_uri: str) -> Answer:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """Of posts 1 to 8, one an hour, another name has labelled 3 to 6 and could not label 2."""
-    made = Lab(tmp_path)
-    configure(made, FIRST, where=f"uri BETWEEN '{run_builders.uri(2)}' AND '{run_builders.uri(6)}'")
-    made.arrive(*(post(number, number) for number in range(1, 9)))
-    run, _ = made.submit()
+    """Another name has labelled posts 3 to 6 of 8, one per hour, and could not label post 2."""
+    lab = Lab(tmp_path)
+    configure(lab, OTHER, where=f"uri BETWEEN '{run_builders.uri(2)}' AND '{run_builders.uri(6)}'")
+    lab.arrive(*(post(number, number) for number in range(1, 9)))
+    run, _ = lab.submit()
     assert run
     for shard in run.manifest.shards:
-        run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=refuse_2)
-    made.gather(run)
-    configure(made)
-    return made
+        run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=all_but_post_2)
+    lab.gather(run)
+    configure(lab)
+    return lab
 
 
-def taken_by(run: Run | None) -> list[str]:
+def uris_of(run: Run | None) -> list[str]:
+    """The uris of all posts of a run, oldest first."""
     assert run
     shards = (run_builders.read_shard(run.folder, shard.index) for shard in run.manifest.shards)
     return [uri for shard in shards for uri in shard["uri"].to_pylist()]
 
 
-def test_only_posts_that_the_other_name_labelled_successfully_are_taken(lab: Lab) -> None:
-    run, draft = lab.submit(only_labelled_by=FIRST)
-    assert taken_by(run) == uris(4, first=3)
+def test_a_run_takes_only_posts_that_the_other_name_labelled_successfully(lab: Lab) -> None:
+    run, draft = lab.submit(only_labelled_by=OTHER)
+    assert uris_of(run) == uris(4, first=3)
     assert draft.counts == BacklogCounts(
         rows=8, duplicates=0, excluded=0, over_limit=0, posts=4, not_chosen=4
     )  # fmt: skip
-    assert run and run.manifest.only_labelled_by == FIRST
+    assert run and run.manifest.only_labelled_by == OTHER
 
 
-def test_of_these_it_leaves_out_what_has_its_row_or_is_in_a_run(lab: Lab) -> None:
-    first, _ = lab.submit(only_labelled_by=FIRST, limit=1)
-    assert taken_by(first) == uris(1, first=3)
-    second, draft = lab.submit(only_labelled_by=FIRST, limit=2)
-    assert taken_by(second) == uris(2, first=4)
+def test_labelled_posts_and_posts_of_unfinished_runs_are_excluded(lab: Lab) -> None:
+    first, _ = lab.submit(only_labelled_by=OTHER, limit=1)
+    assert uris_of(first) == uris(1, first=3)
+    second, draft = lab.submit(only_labelled_by=OTHER, limit=2)
+    assert uris_of(second) == uris(2, first=4)
     assert draft.counts == BacklogCounts(
         rows=8, duplicates=0, excluded=1, over_limit=1, posts=2, not_chosen=4
     )  # fmt: skip
 
 
-def test_a_plain_submit_afterwards_takes_all_the_others_older_ones_too(lab: Lab) -> None:
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
+def test_a_later_plain_submit_takes_all_other_posts_including_older_ones(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
     assert chosen
     lab.finish(chosen)
     assert lab.watermark() is None
     rest, draft = lab.submit()
     assert draft.since is None
-    assert taken_by(rest) == [*uris(2, first=1), *uris(2, first=7)]
+    assert uris_of(rest) == [*uris(2, first=1), *uris(2, first=7)]
     assert rest
     lab.finish(rest)
     assert lab.watermark() == FIRST_TIME + 8 * HOUR
     assert lab.labelled() == dict.fromkeys(uris(8, first=1), 1)
 
 
-def test_the_watermark_of_plain_runs_stays_where_it_was(lab: Lab) -> None:
+def test_the_watermark_of_plain_runs_does_not_move(lab: Lab) -> None:
     plain, _ = lab.submit(limit=2)
     assert plain
     lab.finish(plain)
     assert lab.watermark() == FIRST_TIME + 2 * HOUR
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
     assert chosen
     lab.finish(chosen)
     assert lab.watermark() == FIRST_TIME + 2 * HOUR
     rest, draft = lab.submit()
     assert draft.since == FIRST_TIME + 2 * HOUR
-    assert taken_by(rest) == uris(2, first=7)
+    assert uris_of(rest) == uris(2, first=7)
 
 
-def test_while_it_is_not_gathered_it_holds_the_watermark_back_like_any_run(lab: Lab) -> None:
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
+def test_the_run_holds_the_watermark_back_until_it_is_gathered(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
     rest, _ = lab.submit()
     assert chosen and rest
     lab.finish(rest)
@@ -115,47 +116,47 @@ def test_while_it_is_not_gathered_it_holds_the_watermark_back_like_any_run(lab: 
     assert lab.watermark() == FIRST_TIME + 8 * HOUR
 
 
-def test_posts_from_before_the_watermark_are_taken_without_asking_for_a_backfill(lab: Lab) -> None:
+def test_posts_from_before_the_watermark_need_no_backfill(lab: Lab) -> None:
     plain, _ = lab.submit(backfill=True)
     assert plain
     lab.finish(plain)
     lab.arrive(post(20, 1))
-    configure(lab, FIRST, where=f"uri = '{run_builders.uri(20)}'")
+    configure(lab, OTHER, where=f"uri = '{run_builders.uri(20)}'")
     other, _ = lab.submit(backfill=True)
     assert other
     lab.finish(other)
     configure(lab)
     assert lab.submit()[0] is None
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
-    assert taken_by(chosen) == uris(1, first=20)
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
+    assert uris_of(chosen) == uris(1, first=20)
 
 
-def test_with_supersede_only_their_labels_are_made_again(lab: Lab) -> None:
+def test_supersede_labels_only_these_posts_again(lab: Lab) -> None:
     plain, _ = lab.submit()
     assert plain
     lab.finish(plain)
     configure(lab, min_text_length=2)
-    again, _ = lab.submit(supersede=True, only_labelled_by=FIRST)
-    assert taken_by(again) == uris(4, first=3)
+    again, _ = lab.submit(supersede=True, only_labelled_by=OTHER)
+    assert uris_of(again) == uris(4, first=3)
     assert again
     lab.finish(again)
     assert lab.labelled() == dict.fromkeys(uris(8, first=1), 1)
     assert lab.query("SELECT count(*) FROM superseded_test") == [(4,)]
 
 
-def test_a_rebuilt_database_knows_which_runs_chose_their_posts(lab: Lab) -> None:
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
+def test_a_rebuilt_database_still_knows_which_runs_chose_their_posts(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
     assert chosen
     lab.finish(chosen)
     assert lab.bench.hpc("gather", chosen.folder, "--rebuild").returncode == 0
     assert lab.query("SELECT name, only_labelled_by FROM runs ORDER BY name") == [
-        (FIRST, None),
-        ("test", FIRST),
+        (OTHER, None),
+        ("test", OTHER),
     ]
     assert lab.watermark() is None
 
 
-def test_a_database_from_before_there_were_such_runs_has_its_watermark(lab: Lab) -> None:
+def test_an_older_database_without_such_runs_keeps_its_watermark(lab: Lab) -> None:
     plain, _ = lab.submit(limit=2)
     assert plain
     lab.finish(plain)
@@ -168,8 +169,8 @@ def test_a_database_from_before_there_were_such_runs_has_its_watermark(lab: Lab)
     assert lab.watermark() == FIRST_TIME + 8 * HOUR
 
 
-def test_the_audit_calls_what_it_left_out_new_and_not_late(lab: Lab) -> None:
-    chosen, _ = lab.submit(only_labelled_by=FIRST)
+def test_the_audit_reports_the_other_posts_as_new_and_not_late(lab: Lab) -> None:
+    chosen, _ = lab.submit(only_labelled_by=OTHER)
     assert chosen
     lab.finish(chosen)
     found = lab.bench.document("audit", "--config", lab.bench.path)
@@ -186,7 +187,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, max_size=6))
-def test_whatever_was_chosen_before_plain_submits_forget_no_post(
+def test_plain_submits_label_every_post_whatever_was_chosen_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int | None]]
 ) -> None:
     lab = Lab(tmp_path_factory.mktemp("lab"))
@@ -199,7 +200,7 @@ def test_whatever_was_chosen_before_plain_submits_forget_no_post(
             lab.arrive(*(post(number, number) for number in range(first, first + value)))
         elif step == "choose":
             label_elsewhere(lab, value)
-            chosen, _ = lab.submit(only_labelled_by=FIRST)
+            chosen, _ = lab.submit(only_labelled_by=OTHER)
             if chosen and value % 2:
                 lab.finish(chosen)
         else:
@@ -213,9 +214,9 @@ def test_whatever_was_chosen_before_plain_submits_forget_no_post(
 
 
 def label_elsewhere(lab: Lab, number: int) -> None:
-    """Whatever gave it, there is a label of this post under the other name."""
+    """Insert a label of this post under the other name."""
     with duckdb_file.opened(lab.bench.folder / "labels.duckdb") as database:
-        table = label_tables.labels_table(FIRST)
+        table = label_tables.labels_table(OTHER)
         database.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (uri VARCHAR, was_successfully_labeled BOOLEAN)"
         )
@@ -232,21 +233,21 @@ def test_a_name_that_cannot_be_meant_is_rejected(lab: Lab, other: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--only-labelled-by", "--retry-unlabelable"])
-def test_an_empty_name_does_not_mean_all_posts(lab: Lab, option: str) -> None:
-    """As of a variable that is not set: the whole backlog would be paid for."""
+def test_an_empty_name_is_rejected(lab: Lab, option: str) -> None:
+    """With an unset shell variable the whole backlog would be paid for."""
     assert exit_code(lab.bench.submit(option, "")) == 2
     assert len(lab.runs()) == 1
 
 
-def test_without_a_database_there_is_no_other_name(tmp_path: Path) -> None:
+def test_a_name_is_rejected_without_a_database(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.arrive(post(1, 1))
     with pytest.raises(InputError):
-        lab.submit(only_labelled_by=FIRST)
+        lab.submit(only_labelled_by=OTHER)
     assert lab.runs() == []
 
 
-def test_a_row_that_cannot_be_read_is_refused_only_where_it_is_chosen(lab: Lab) -> None:
+def test_an_unreadable_row_is_rejected_only_if_it_is_chosen(lab: Lab) -> None:
     lines = (lab.bench.folder / "posts.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     for number in (0, 3):  # post 1, which nobody labelled, and post 4
@@ -254,13 +255,13 @@ def test_a_row_that_cannot_be_read_is_refused_only_where_it_is_chosen(lab: Lab) 
     path = lab.bench.folder / "posts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match=r"row 4: .* is 'yesterday'"):
-        lab.submit(only_labelled_by=FIRST)
+        lab.submit(only_labelled_by=OTHER)
     rows[3]["preprocessing_timestamp"] = "2024-05-31-17:00:00"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert taken_by(lab.submit(only_labelled_by=FIRST)[0]) == uris(4, first=3)
+    assert uris_of(lab.submit(only_labelled_by=OTHER)[0]) == uris(4, first=3)
 
 
 def test_a_dry_run_counts_the_posts_that_the_other_name_labelled(lab: Lab) -> None:
     config = ("--config", lab.bench.path)
-    dry = lab.bench.document("submit", *config, "--only-labelled-by", FIRST, "--dry-run")
+    dry = lab.bench.document("submit", *config, "--only-labelled-by", OTHER, "--dry-run")
     assert (dry["posts"], dry["shards"], len(lab.runs())) == (4, 2, 1)
