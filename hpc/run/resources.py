@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import field
+from msgspec.structs import replace
 
 from hpc.run.sbatch_options import objection
+from hpc.run.slurm_time import parse_slurm_time
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
 from pipeline.config.input_files import InputFiles
@@ -127,6 +129,14 @@ class CaretakerResources(Section, frozen=True, kw_only=True):
 class ClusterTemplate(Resources, frozen=True, kw_only=True):
     """A file in `slurm_templates/`: what the tasks of one cluster, or one partition, request."""
 
+    time: Annotated[
+        Text | None,
+        key(
+            "Time limit of one task in Slurm's notation, instead of `time_min`.",
+            default="none",
+            number_as_text=True,
+        ),
+    ] = None
     caretaker: Annotated[
         CaretakerResources, key("Resources of the job of `submit --caretaker`.")
     ] = CaretakerResources()
@@ -140,6 +150,11 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
             raise Wrong("extra", problem)
         if self.mem_gb is not None and self.mem_per_cpu is not None:
             raise Wrong("mem_per_cpu", "give either mem_gb or mem_per_cpu, not both")
+        if self.time is not None:
+            try:
+                parse_slurm_time(self.time)
+            except ValueError as error:
+                raise Wrong("time", str(error)) from None
 
 
 class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
@@ -236,9 +251,16 @@ def _read_template(
     return values or {}
 
 
+# Keys that say the same in different units: one in the configuration overrides either.
+_ALTERNATIVES = (("time", "time_min"), ("mem_gb", "mem_per_cpu"))
+
+
 def _overridden(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     """Return the template's mapping with the section's keys on top, key by key."""
     merged = dict(below)
+    for alternatives in _ALTERNATIVES:
+        if any(above.get(name) is not None for name in alternatives):
+            merged = {name: value for name, value in merged.items() if name not in alternatives}
     for name, value in above.items():
         beneath = below.get(name)
         if isinstance(value, Mapping) and isinstance(beneath, Mapping):
@@ -253,6 +275,8 @@ def resolve(section: ClusterSection) -> Cluster:
     is_local = section.executor is ExecutorName.LOCAL
     defaults = LOCAL_DEFAULTS if is_local else SLURM_DEFAULTS
     tasks = Resources(**{name: getattr(section, name) for name in Resources.__struct_fields__})
+    if section.time is not None:
+        tasks = replace(tasks, time_min=parse_slurm_time(section.time))
     own = section.caretaker
     return Cluster(
         executor=section.executor,

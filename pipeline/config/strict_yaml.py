@@ -1,5 +1,6 @@
-"""YAML, read strictly: what PyYAML takes in silence, and nobody means, is refused with its line."""
+"""Read YAML strictly: reject, with its line, what PyYAML accepts silently and nobody means."""
 
+import re
 from typing import Any
 
 import yaml
@@ -9,18 +10,43 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 _MERGE = "tag:yaml.org,2002:merge"
 
 
+# PyYAML reads numbers as YAML 1.1 does, where 4:00:00 is 14,400, a number of base 60. Everybody who
+# writes a time means a time.
+_NUMBERS = {
+    "tag:yaml.org,2002:int": re.compile(
+        r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*)\Z"
+    ),
+    "tag:yaml.org,2002:float": re.compile(
+        r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    ),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what SafeLoader reads, but numbers of base 60 as text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute
+        first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 class InvalidYaml(Exception):
-    """The message says what, and in which line."""
+    """Text that is not YAML; the message says what is wrong, and in which line."""
 
 
 def read(text: str) -> Any:
-    """The document's values; None where there is none. Raises BadYaml.
+    """Return the document's values; None if there is no document.
 
-    A key that stands twice in one mapping is refused: PyYAML takes the last one, and what a run
-    then labels by is not what its reader sees first.
+    A key that occurs twice in a mapping is rejected. PyYAML takes the last one, so a run would not
+    label by what its reader sees first.
+
+    Raises:
+        InvalidYaml: the text is not YAML, or says something twice.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         document = loader.get_single_node()
         if document is None:
             return None
@@ -32,7 +58,7 @@ def read(text: str) -> Any:
 
 
 def _check(node: Node, seen: set[int]) -> None:
-    """Every node once: an alias may lead back."""
+    """Check every node once: an alias may lead back."""
     if id(node) in seen:
         return
     seen.add(id(node))
