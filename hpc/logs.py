@@ -97,7 +97,7 @@ def _each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     count = len(run.manifest.shards)
     if outside := [index for index in wanted if index >= count]:
         raise InputError(
-            f"there is no shard {format_indices(outside)}: this run's shards are 0-{count - 1}"
+            f"there is no shard {format_indices(outside)}: this run has shards 0-{count - 1}"
         )
     return [(index,) for index in wanted]
 

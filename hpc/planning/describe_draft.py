@@ -59,7 +59,7 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
 def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
     sizes = draft.sizes
     arrays = plan_arrays(
-        [ShardGroup(shards=tuple(range(sizes.count)), ask=ResourceRequest())],
+        [ShardGroup(shards=tuple(range(sizes.count)), request=ResourceRequest())],
         array_size=spec.array_size,
         max_parallel=spec.config.cluster.max_parallel,
     )

@@ -124,5 +124,5 @@ def _too_early(status: RunStatus, *, is_alive: bool) -> str:
     observation = status.observation
     ends = [attempt.last_change for shard in observation.shards for attempt in shard.attempts]
     grace = timedelta(seconds=status.run.cluster.grace_seconds)
-    seconds = math.ceil((grace - (observation.at - max(ends))).total_seconds())
+    seconds = math.ceil((grace - (observation.observed_at - max(ends))).total_seconds())
     return f"it can be replaced in {seconds} s" if seconds > 0 else ""

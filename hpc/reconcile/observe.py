@@ -1,11 +1,11 @@
-"""All that can be known of a run at one moment: its folder first and last, Slurm in between.
+"""All that can be known of a run at one moment: its folder first and last, its executor in between.
 
-Slurm is asked before the outputs are looked at for good: a task seen to have ended has published
-by then, or never will.
+The executor is asked before the outputs are looked at for good: a task that is seen to have ended
+has published by then, or never will.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts,
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import read_submissions
+from pipeline.model import Shard
 from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import log_path, work_path
 from pipeline.run_files.output import Verdict
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
@@ -48,9 +48,14 @@ def observe(
     if asked:
         verdicts = outputs.verify()
     outputs.remember()
+    traces = _read_traces(run, verdicts)
+    attempts = _attempts(run, released, query.records, traces, verdicts, include_done)
     return Observation(
-        at=now,
-        shards=_facts(run, released, verdicts, query.records, include_done),
+        observed_at=now,
+        shards=tuple(
+            _shard_facts(run, shard, verdict, attempts.get(shard.index, []), traces)
+            for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+        ),
         answered=query.trouble is None,
         last_answer=query.last_answer,
         trouble=query.trouble,
@@ -71,92 +76,108 @@ def with_limits(
     return replace(observation, limits=executor.limits(run))
 
 
-def _facts(
-    run: Run,
-    released: list[Submission],
-    verdicts: tuple[Verdict, ...],
-    found: Records,
-    include_done: bool,
-) -> tuple[ShardFacts, ...]:
-    worked_on = _names(run.folder / "work")
-    traces = {
-        shard.index: _trace(run, shard.index)
-        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
-        if not verdict.verified and f"{shard.index:05d}" in worked_on
-    }
-    attempts: dict[int, list[Attempt]] = {}
-    for one in released:
-        spoken = _names(log_path(run.folder, one.number))
-        for index in one.plan.indices:
-            at = one.plan.offset + index
-            words: LastWords | None = None
-            if last_words.path_of(run.folder, one.number, at).name in spoken and (
-                include_done or not verdicts[at].verified
-            ):
-                words = last_words.read(run.folder, one.number, at)
-            assert one.released_at
-            trace = traces.get(at, _NO_TRACE)
-            attempts.setdefault(at, []).append(
-                Attempt(
-                    number=one.number,
-                    array_job_id=one.array_job_id,
-                    array_task_index=index,
-                    submitted_at=one.released_at,
-                    record=found.get((one.number, index)),
-                    words=words,
-                    ask=one.plan.ask,
-                    rows=trace.rows.get(one.number, 0),
-                    trials=trace.trials.get(one.number, 0),
-                    restarted=index in one.restarted,
-                    forced=one.forced,
-                )
-            )
-    facts = []
-    for shard, verdict in zip(run.manifest.shards, verdicts, strict=True):
-        own = attempts.get(shard.index, [])
-        trace = traces.get(shard.index, _NO_TRACE)
-        beat = _heartbeat(run, shard.index, own)
-        facts.append(
-            ShardFacts(
-                index=shard.index,
-                posts=shard.posts,
-                output=verdict,
-                attempts=tuple(own),
-                rows=min(sum(trace.rows.values()), shard.posts),
-                heartbeat=beat,
-                left_behind=None if beat else _left_behind(run, shard.index, trace),
-            )
-        )
-    return tuple(facts)
-
-
 @dataclass(frozen=True, slots=True)
 class _Trace:
     """What a shard's attempts left in its work folder, by their numbers."""
 
-    rows: dict[int, int]
-    trials: dict[int, int]
+    rows: Mapping[int, int] = field(default_factory=dict)
+    """Rows in checkpoint parts."""
+    solo_attempts: Mapping[int, int] = field(default_factory=dict)
+    """Posts at which the attempt died while it had nothing else in hand."""
 
 
-_NO_TRACE = _Trace({}, {})
+_NO_TRACE = _Trace()
 
 
-def _trace(run: Run, index: int) -> _Trace:
-    folder = work_path(run.folder, index)
-    return _Trace(rows_by_attempt(folder), solo_attempts_by_attempt(folder))
+def _read_traces(run: Run, verdicts: Sequence[Verdict]) -> dict[int, _Trace]:
+    """Return the traces of shards that are not done, by the shard's index."""
+    folders = _names(run.folder / "work")
+    unfinished = [
+        shard.index
+        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+        if not verdict.verified and f"{shard.index:05d}" in folders
+    ]
+    traces = {}
+    for index in unfinished:
+        folder = work_path(run.folder, index)
+        traces[index] = _Trace(rows_by_attempt(folder), solo_attempts_by_attempt(folder))
+    return traces
 
 
-def _heartbeat(run: Run, index: int, attempts: list[Attempt]) -> Heartbeat | None:
-    """Only of a task that runs: no more files are opened than that."""
-    if not attempts or attempts[-1].phase is not Phase.ACTIVE:
-        return None
-    return heartbeat.read(work_path(run.folder, index), attempts[-1].number)
+def _attempts(
+    run: Run,
+    released: Sequence[Submission],
+    records: Records,
+    traces: Mapping[int, _Trace],
+    verdicts: Sequence[Verdict],
+    include_done: bool,
+) -> dict[int, list[Attempt]]:
+    """Return the attempts of each shard, oldest first, by the shard's index."""
+    attempts: dict[int, list[Attempt]] = {}
+    for submission in released:
+        assert submission.released_at
+        number = submission.number
+        files = _names(log_path(run.folder, number))
+        for index in submission.plan.indices:
+            shard = submission.plan.offset + index
+            spoke = last_words.path_of(run.folder, number, shard).name in files
+            is_wanted = include_done or not verdicts[shard].verified
+            trace = traces.get(shard, _NO_TRACE)
+            attempts.setdefault(shard, []).append(
+                Attempt(
+                    number=number,
+                    array_job_id=submission.array_job_id,
+                    array_task_index=index,
+                    submitted_at=submission.released_at,
+                    record=records.get((number, index)),
+                    words=last_words.read(run.folder, number, shard)
+                    if spoke and is_wanted
+                    else None,
+                    request=submission.plan.request,
+                    rows=trace.rows.get(number, 0),
+                    solo_attempts=trace.solo_attempts.get(number, 0),
+                    restarted=index in submission.restarted,
+                    forced=submission.forced,
+                )
+            )
+    return attempts
 
 
-def _left_behind(run: Run, index: int, trace: _Trace) -> Heartbeat | None:
-    """Of the newest attempt that kept rows and left one: what is paid for stays counted while a
-    shard waits for its next attempt."""
-    beats = (heartbeat.read(work_path(run.folder, index), n) for n in sorted(trace.rows)[::-1])
+def _shard_facts(
+    run: Run,
+    shard: Shard,
+    verdict: Verdict,
+    attempts: Sequence[Attempt],
+    traces: Mapping[int, _Trace],
+) -> ShardFacts:
+    trace = traces.get(shard.index, _NO_TRACE)
+    folder = work_path(run.folder, shard.index)
+    beat = left_behind = None
+    # Only of a task that is running: no more files are opened than that.
+    running = attempts[-1].number if attempts and attempts[-1].phase is Phase.ACTIVE else None
+    if running is not None:
+        beat = heartbeat.read(folder, running)
+    if beat is None:
+        left_behind = _newest_heartbeat(
+            folder, {number for number in trace.rows if number != running}
+        )
+    return ShardFacts(
+        index=shard.index,
+        posts=shard.posts,
+        output=verdict,
+        attempts=tuple(attempts),
+        rows=min(sum(trace.rows.values()), shard.posts),
+        heartbeat=beat,
+        left_behind=left_behind,
+    )
+
+
+def _newest_heartbeat(folder: Path, attempts: Collection[int]) -> Heartbeat | None:
+    """Return the heartbeat of the newest of these attempts that left one.
+
+    It has what the kept rows cost, which counts while the shard waits for its next attempt.
+    """
+    beats = (heartbeat.read(folder, number) for number in sorted(attempts, reverse=True))
     return next((beat for beat in beats if beat), None)
 
 

@@ -107,5 +107,5 @@ def _report_plan(
     plans = plan_submission(status, executor, selection)
     observation = status.observation
     recorded = observation.submissions
-    for intent in plan_intents(status.run, plans, observation.at, recorded=recorded):
+    for intent in plan_intents(status.run, plans, observation.observed_at, recorded=recorded):
         say(f"would submit {describe_submission(intent)}")

@@ -86,7 +86,7 @@ def _submit_by_group(
     first: ExecutorError,
     say: Say,
 ) -> tuple[Submission, ...]:
-    requests = list(dict.fromkeys(array.ask for array in plans))
+    requests = list(dict.fromkeys(array.request for array in plans))
     if len(requests) == 1:
         raise first
     sent: list[Submission] = []
@@ -96,7 +96,7 @@ def _submit_by_group(
         group = tuple(
             replace(array, after=0, after_jobs=(*array.after_jobs, *before))
             for array in plans
-            if array.ask == request
+            if array.request == request
         )
         recorded = (*status.observation.submissions, *sent)
         try:

@@ -94,7 +94,7 @@ def _document(
 def _of_attempt(
     now: RunStatus, executor: Executor, index: int, attempt: Attempt, count: int
 ) -> Iterator[str]:
-    yield _heading(attempt, now.observation.at)
+    yield _heading(attempt, now.observation.observed_at)
     yield f"  {_record(now, attempt)}"
     log = executor.log_file(now.run, index, attempt)
     if attempt.words:

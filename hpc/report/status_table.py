@@ -129,7 +129,7 @@ def _posts_per_second(observation: Observation, done: int) -> float:
         for attempt in shard.attempts
         if attempt.record and attempt.record.started_at
     ]
-    seconds = (observation.at - min(starts)).total_seconds() if starts else 0.0
+    seconds = (observation.observed_at - min(starts)).total_seconds() if starts else 0.0
     if not done or seconds < 1:
         return 0.0
     rates = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]

@@ -1,4 +1,4 @@
-"""Arrays from groups of shards, and how many of their tasks may run at once. Pure."""
+"""Arrays from groups of shards, and how many of their tasks may run at a time. Pure."""
 
 import math
 from collections import Counter
@@ -15,27 +15,29 @@ from hpc.run.model import (
     Submission,
 )
 
-# Not the held ones: they run when a person lets them, and nothing is to wait for that.
+# Held tasks are left out: they run when a person releases them, and nothing should wait for that.
 _MAYBE_ALIVE = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
-_GOING_ON = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.BLOCKED})
+_UNDER_WAY = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.BLOCKED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """`tasks` may start now, or, where `after_jobs` names arrays, once those have ended;
-    `parallel_tasks` of the run are then at work at once."""
+    """How many more tasks of a run may start, so that `max_parallel` holds."""
 
     tasks: int
+    """How many may start."""
     parallel_tasks: int
+    """How many of the run's tasks run at a time from then on."""
     after_jobs: tuple[str, ...] = ()
+    """Arrays or tasks that have to end first; none if the tasks may start now."""
 
 
-def alive_tasks(observation: Observation, judged: Sequence[Judgement]) -> Counter[int]:
-    """How many tasks of each submission, by its number, are alive or may be."""
+def alive_tasks(observation: Observation, judgements: Sequence[Judgement]) -> Counter[int]:
+    """Count the tasks of each submission, by its number, that are or may be alive."""
     return Counter(
         attempt.number
-        for shard, judgement in zip(observation.shards, judged, strict=True)
-        if judgement.state in _GOING_ON and judgement.cause is None
+        for shard, judgement in zip(observation.shards, judgements, strict=True)
+        if judgement.state in _UNDER_WAY and judgement.cause is None
         for attempt in shard.attempts
         if attempt.phase in _MAYBE_ALIVE
     )
@@ -49,12 +51,21 @@ def capacity(
     max_parallel: int,
     ends_to_come: tuple[str, ...] = (),
 ) -> Capacity:
-    """Room for `wanted` more tasks: an array that is alive keeps its width, or what is left of it.
-    Where no room is left they wait for `ends_to_come`."""
-    taken = sum(min(one.plan.throttle, alive[one.number]) for one in submissions)
-    room = min(max_parallel - taken, wanted)
+    """Return the room for more tasks. An array that is alive keeps its throttle, or what is left.
+
+    Args:
+        submissions: the released submissions of the run.
+        alive: how many tasks of each are alive, by number.
+        wanted: how many more tasks there are to start.
+        max_parallel: how many tasks of the run may run at a time.
+        ends_to_come: what the tasks have to wait for if there is no room now.
+    """
+    used = sum(
+        min(submission.plan.throttle, alive[submission.number]) for submission in submissions
+    )
+    room = min(max_parallel - used, wanted)
     if room >= 1:
-        return Capacity(tasks=room, parallel_tasks=taken + room)
+        return Capacity(tasks=room, parallel_tasks=used + room)
     tasks = min(wanted, max_parallel)
     return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=ends_to_come)
 
@@ -68,35 +79,43 @@ def plan_arrays(
     tasks_at_once: int | None = None,
     first_number: int = 1,
 ) -> tuple[ArrayPlan, ...]:
-    """The arrays that submit these shards, each at its own index, at most `max_parallel` at once.
+    """Return the arrays that submit these shards, each shard at its own index.
 
-    A shard's array index is its index modulo `array_size` (Slurm's MaxArraySize caps the index,
-    not the count), the same on every attempt. The throttle is shared out between the arrays; where
-    there are more arrays than `max_parallel`, they form that many chains, each one task wide.
+    A shard's array index is its index modulo `array_size`, the same on every attempt: Slurm's
+    MaxArraySize limits the index, not the count. The arrays share `max_parallel`. If there are
+    more arrays than that, they form that many chains, each one task wide.
 
     Args:
-        tasks_at_once: of the whole run, where others of its tasks are alive already.
+        groups: the shards, by what they request.
+        array_size: how many array indices there are; they begin at 0.
+        max_parallel: how many of these tasks may run at a time.
+        after_jobs: arrays or tasks that have to end first.
+        tasks_at_once: how many of the run's tasks run at a time, if others are alive already.
         first_number: the number that the first array's submission will have.
     """
     blocks = [(group, *block) for group in groups for block in _blocks(group.shards, array_size)]
     if not blocks:
         return ()
-    count = len(blocks)
-    widths = _shares([len(indices) for _, _, indices in blocks], max_parallel)
-    at_once = tasks_at_once or min(max_parallel, sum(len(indices) for _, _, indices in blocks))
+    sizes = [len(indices) for _, _, indices in blocks]
+    widths = _share_out(sizes, max_parallel)
+    are_chained = len(blocks) > max_parallel
     return tuple(
         ArrayPlan(
             offset=offset,
             indices=indices,
-            throttle=_slower(width, group.slowdown),
-            parallel_tasks=at_once,
-            after=first_number + at - max_parallel if count > max_parallel <= at else 0,
+            throttle=max(1, math.floor(width * group.slowdown)),
+            parallel_tasks=tasks_at_once or min(max_parallel, sum(sizes)),
+            after=first_number + position - max_parallel
+            if are_chained and position >= max_parallel
+            else 0,
             after_jobs=after_jobs,
-            ask=group.ask,
+            request=group.request,
             delay_s=group.delay_s,
             why=group.why,
         )
-        for at, ((group, offset, indices), width) in enumerate(zip(blocks, widths, strict=True))
+        for position, ((group, offset, indices), width) in enumerate(
+            zip(blocks, widths, strict=True)
+        )
     )
 
 
@@ -106,24 +125,22 @@ def next_number(recorded: Iterable[Submission]) -> int:
 
 
 def _blocks(shards: Iterable[int], array_size: int) -> list[tuple[int, tuple[int, ...]]]:
-    """(offset, array indices) of each array that these shards need."""
-    found: dict[int, list[int]] = {}
+    """Return (offset, array indices) of each array that these shards need."""
+    blocks: dict[int, list[int]] = {}
     for shard in sorted(set(shards)):
-        found.setdefault(shard // array_size, []).append(shard % array_size)
-    return [(block * array_size, tuple(indices)) for block, indices in found.items()]
+        blocks.setdefault(shard // array_size, []).append(shard % array_size)
+    return [(block * array_size, tuple(indices)) for block, indices in blocks.items()]
 
 
-def _slower(width: int, slowdown: float) -> int:
-    return max(1, math.floor(width * slowdown))
+def _share_out(sizes: Sequence[int], total: int) -> list[int]:
+    """Return a width for each array, from 1 to its size; together at most `total` if possible.
 
-
-def _shares(sizes: Sequence[int], total: int) -> list[int]:
-    """Widths of at least 1 and at most the size, that sum to at most `total` where that is
-    possible: each further one to the array with the most tasks a slot."""
+    Each further slot goes to the array with the most tasks per slot.
+    """
     widths = [1] * len(sizes)
     for _ in range(total - len(sizes)):
-        at = max(range(len(sizes)), key=lambda i: (sizes[i] / widths[i], -i))
-        if widths[at] >= sizes[at]:
+        widest = max(range(len(sizes)), key=lambda array: (sizes[array] / widths[array], -array))
+        if widths[widest] >= sizes[widest]:
             break
-        widths[at] += 1
+        widths[widest] += 1
     return widths

@@ -36,17 +36,26 @@ def remedy(cause: Cause) -> Remedy:
     return REMEDY[cause]
 
 
+def cause_of(attempt: Attempt) -> Cause:
+    """Return why an attempt that is over ended."""
+    return why_ended(attempt)[0]
+
+
 def why_ended(attempt: Attempt) -> tuple[Cause, str]:
-    """Of an attempt that is over: the task's own last words if any, else Slurm's state."""
+    """Return why an attempt that is over ended, and the same in words.
+
+    The task's own last words count if there are any, else the executor's record.
+    """
     if attempt.words:
         return attempt.words.cause, attempt.words.message
     record = attempt.record
     if record is None or record.cause is None:
-        return Cause.LOST, f"there is no record of {task_name(attempt)} anywhere"
-    shown = f"{task_name(attempt)} ended as {record.slurm_state}"
+        keeper = "Slurm has" if attempt.task else "there is"
+        return Cause.LOST, f"{keeper} no record of {task_name(attempt)}"
+    message = f"{task_name(attempt)} ended as {record.slurm_state}"
     details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
     details += [f"on {record.node}"] if record.node else []
-    return record.cause, f"{shown} ({', '.join(details)})" if details else shown
+    return record.cause, f"{message} ({', '.join(details)})" if details else message
 
 
 def task_name(attempt: Attempt) -> str:

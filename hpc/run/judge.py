@@ -3,9 +3,11 @@
 The rules carry the numbers that the documentation gives them.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
-from hpc.run.causes import Remedy, remedy, task_name, why_ended
+from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
@@ -15,6 +17,7 @@ from pipeline.text import format_duration
 def judge_all(
     observation: Observation, *, grace: timedelta, policy: RetryPolicy
 ) -> tuple[Judgement, ...]:
+    """Judge every shard. The arguments are those of `judge`."""
     return tuple(
         judge(shard, observation, grace=grace, policy=policy) for shard in observation.shards
     )
@@ -23,97 +26,112 @@ def judge_all(
 def judge(
     shard: ShardFacts, observation: Observation, *, grace: timedelta, policy: RetryPolicy
 ) -> Judgement:
-    """One shard in one state with one cause.
+    """Put a shard into one state with one cause.
 
     Args:
-        grace: for how long accounting and the file system may lag behind what happened.
-        policy: how many attempts are made, and for how long a task may stand still.
+        shard: what was observed of the shard.
+        observation: what was observed of the run.
+        grace: how long accounting and the file system may lag behind what happened.
+        policy: how many attempts are made, and for how long a task may make no progress.
     """
-
-    def verdict(
-        rule: int, state: State, message: str, cause: Cause | None = None, stalled: bool = False
-    ) -> Judgement:
-        return Judgement(
-            index=shard.index, state=state, rule=rule, cause=cause, message=message, stalled=stalled
-        )
-
+    verdict = partial(Judgement, index=shard.index)
     if shard.output.verified:
-        return verdict(1, State.DONE, "")
+        return verdict(rule=1, state=State.DONE)
     if not shard.attempts:
-        return verdict(2, State.PLANNED, "not submitted yet")
+        return verdict(rule=2, state=State.PLANNED, message="not submitted yet")
+    alive = _judge_alive(shard, observation, policy, verdict)
+    return alive or _judge_ended(shard, observation, grace, policy, verdict)
+
+
+def _judge_alive(
+    shard: ShardFacts,
+    observation: Observation,
+    policy: RetryPolicy,
+    verdict: Callable[..., Judgement],
+) -> Judgement | None:
+    """Apply rules 3 to 5: some attempt is held, active or pending."""
     if held := _in_phase(shard, Phase.HELD):
         why = held.record.reason if held.record and held.record.reason else "held"
-        return verdict(
-            3,
-            State.BLOCKED,
-            f"Slurm holds {task_name(held)} ({why}): scontrol release, or cancel it",
-        )
+        message = f"Slurm holds {task_name(held)} ({why}): scontrol release, or cancel it"
+        return verdict(rule=3, state=State.BLOCKED, message=message)
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
-        still = _standing_still(shard, active, observation.at, policy)
-        message = f"{task_name(active)} is {active.record.slurm_state}{still}"
-        return verdict(4, State.RUNNING, message, stalled=bool(still))
+        stall = _describe_stall(shard, active, observation.observed_at, policy)
+        message = f"{task_name(active)} is {active.record.slurm_state}{stall}"
+        return verdict(rule=4, state=State.RUNNING, message=message, stalled=bool(stall))
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
-        return verdict(
-            5, State.QUEUED, f"{task_name(waiting)} is {waiting.record.slurm_state}{why}"
-        )
+        message = f"{task_name(waiting)} is {waiting.record.slurm_state}{why}"
+        return verdict(rule=5, state=State.QUEUED, message=message)
+    return None
+
+
+def _judge_ended(
+    shard: ShardFacts,
+    observation: Observation,
+    grace: timedelta,
+    policy: RetryPolicy,
+    verdict: Callable[..., Judgement],
+) -> Judgement:
+    """Apply rules 6 to 9: no attempt is known to be alive."""
     last = shard.attempts[-1]
-    unknown = last.phase is Phase.UNKNOWN
-    if unknown and not observation.answered:
-        when = _last_answer(observation)
-        return verdict(6, State.UNKNOWN, f"Slurm does not answer ({when}): {observation.trouble}")
-    refused = last.words and remedy(last.words.cause) is Remedy.ASK
-    if observation.at - last.last_change < grace and not refused:
-        what = "was submitted" if unknown else "ended"
-        return verdict(
-            7, State.QUEUED, f"{task_name(last)} {what} just now; its news may still be on the way"
-        )
+    is_unknown = last.phase is Phase.UNKNOWN
+    if is_unknown and not observation.answered:
+        message = f"Slurm does not answer ({_last_answer(observation)}): {observation.trouble}"
+        return verdict(rule=6, state=State.UNKNOWN, message=message)
+    needs_a_person = last.words is not None and remedy(last.words.cause) is Remedy.ASK
+    age = observation.observed_at - last.last_change
+    if age < grace and not needs_a_person:
+        what = "was submitted" if is_unknown else "has ended"
+        rest = format_duration((grace - age).total_seconds())
+        message = f"{task_name(last)} {what}; waiting up to {rest} for its result to appear"
+        return verdict(rule=7, state=State.QUEUED, message=message)
     cause, message = why_ended(last)
     if shard.output.problem:
-        message = f"{message}; the output does not count: {shard.output.problem}"
+        message = f"{message}; its output was rejected: {shard.output.problem}"
     if remedy(cause) is Remedy.ASK:
-        return verdict(8, State.BLOCKED, message, cause)
-    counted = counted_attempts(shard, policy)
-    if counted >= policy.max_attempts:
-        return verdict(8, State.BLOCKED, f"{message}; attempts used up: {counted}", cause)
-    return verdict(9, State.FAILED, message, cause)
+        return verdict(rule=8, state=State.BLOCKED, message=message, cause=cause)
+    count = counted_attempts(shard, policy)
+    if count >= policy.max_attempts:
+        message = f"{message}; no attempts left ({count} of {policy.max_attempts})"
+        return verdict(rule=8, state=State.BLOCKED, message=message, cause=cause)
+    return verdict(rule=9, state=State.FAILED, message=message, cause=cause)
 
 
 def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:
-    """How many of the attempts count towards `max_attempts`.
+    """Count the attempts that count towards `max_attempts`.
 
-    Preempted ones do not, nor those that a person ended or has to look at, nor those that ran out
-    of time but kept new rows: each brings the shard nearer to its end. Nor do those that died at a
-    post alone, up to `max_poison`, and as many before them that brought it under suspicion: the
-    post is set aside then.
+    These do not count: attempts that were preempted, that a person ended or has to look at, and
+    those that ran out of time but kept new rows, since each brings the shard nearer to its end.
+
+    Nor do attempts that died at a post which they had alone, up to `max_poison` of them, and as
+    many crashes before them that made the post a suspect: the post is skipped from then on.
     """
-    causes = [(why_ended(attempt)[0], attempt) for attempt in shard.attempts]
+    causes = [(cause_of(attempt), attempt) for attempt in shard.attempts]
     excused = sum(
         cause is Cause.PREEMPTED
         or remedy(cause) is Remedy.ASK
         or (cause is Cause.TIMEOUT and attempt.rows > 0)
         for cause, attempt in causes
     )
-    trials = sum(cause is Cause.CRASHED and attempt.trials > 0 for cause, attempt in causes)
-    crashes = sum(cause is Cause.CRASHED for cause, _ in causes)
-    poisoned = min(trials, policy.max_poison)
-    return len(causes) - excused - min(2 * poisoned, crashes)
+    crashes = [attempt for cause, attempt in causes if cause is Cause.CRASHED]
+    poisoned = min(sum(attempt.solo_attempts > 0 for attempt in crashes), policy.max_poison)
+    return len(causes) - excused - min(2 * poisoned, len(crashes))
 
 
 def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
     return next((a for a in reversed(shard.attempts) if a.phase is phase), None)
 
 
-def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:
-    """'' unless the attempt is at work and has not got anywhere for longer than it should."""
+def _describe_stall(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:
+    """Return how long a running attempt has made no progress; empty if that is no stall."""
     beat, started = shard.heartbeat, active.record.started_at if active.record else None
-    # Of a life that began after the last beat there is no news yet.
-    since = max((at for at in (started, beat.progress_at if beat else None) if at), default=None)
-    running = active.record is not None and active.record.slurm_state.upper() == "RUNNING"
-    # A suspended or completing task stands still by right.
-    if since is None or not running or active is not shard.attempts[-1]:
+    # A process that started after the last heartbeat has sent none of its own yet.
+    since = max((t for t in (started, beat.progress_at if beat else None) if t), default=None)
+    is_running = active.record is not None and active.record.slurm_state.upper() == "RUNNING"
+    # A suspended or completing task makes no progress, and rightly so.
+    if since is None or not is_running or active is not shard.attempts[-1]:
         return ""
     minutes = (now - since).total_seconds() / 60
     if minutes < policy.stall_minutes:
@@ -125,5 +143,5 @@ def _standing_still(shard: ShardFacts, active: Attempt, now: datetime, policy: R
 def _last_answer(observation: Observation) -> str:
     if observation.last_answer is None:
         return "no answer so far"
-    ago = format_duration((observation.at - observation.last_answer).total_seconds())
+    ago = format_duration((observation.observed_at - observation.last_answer).total_seconds())
     return f"last answer {ago} ago, {observation.last_answer:%Y-%m-%d %H:%M:%S} UTC"

@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far one attempt is, as Slurm (or the local executor) tells."""
+    """How far one attempt has come, as its executor reports it."""
 
     HELD = "held"
     ACTIVE = "active"
@@ -42,15 +42,18 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, its manifest, and of that the sections `cluster` and `retry`, typed."""
+    """A run's folder and its manifest."""
 
     folder: Path
     manifest: Manifest
     cluster: Cluster
+    """The manifest's section `cluster`, typed."""
     retry: RetryPolicy
+    """The manifest's section `retry`, typed."""
 
     @property
     def run_id(self) -> str:
+        """Return the run's id, which is also the name of its folder."""
         return self.manifest.run_id
 
     @property
@@ -61,21 +64,26 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResourceRequest:
-    """What a task asks Slurm for, as far as that may change from attempt to attempt: GiB (None: the
-    partition's default), minutes, nodes to stay away from."""
+    """What a task requests, as far as that may change from attempt to attempt."""
 
     mem_gb: float | None = None
+    """Memory in GiB; None for the partition's default."""
     time_min: int = 60
+    """Time limit in minutes."""
     exclude: tuple[str, ...] = ()
+    """Nodes that the task must not run on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How far a partition lets a task grow; None where it does not say. `nodes` by their names."""
+    """How far a task's resources can grow; None where the executor does not say."""
 
     mem_gb: float | None = None
+    """Memory of the largest node in GiB."""
     time_min: int | None = None
+    """The longest time limit in minutes."""
     nodes: frozenset[str] | None = None
+    """Names of the nodes that a task can run on."""
 
     def without_nodes(self, excluded: str | None) -> "Limits":
         """Return the limits without these nodes, a comma list. A pattern in it leaves too many."""
@@ -86,78 +94,108 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardGroup:
-    """Shards that are submitted alike: no sooner than in `delay_s`, at `slowdown` of the speed that
-    the others have, and `why`, in words, '' on a first attempt."""
+    """Shards whose next attempts request the same."""
 
     shards: tuple[int, ...]
-    ask: ResourceRequest
+    """Indices of the shards."""
+    request: ResourceRequest
+    """What each of their tasks requests."""
     delay_s: int = 0
+    """How long they wait before they start, in seconds."""
     slowdown: float = 1.0
+    """Factor on the number of tasks at a time, at most 1."""
     why: str = ""
+    """Cause and remedy in words; empty for first attempts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayPlan:
-    """One array to submit. Shard index = `offset` + array index.
-
-    `throttle` is the array's %K; `parallel_tasks` how many of the run are at work at once, others'
-    included; `after` numbers the submission that must end first, 0 for none; `after_jobs` holds
-    array job ids of earlier submissions that must. `ask`, `delay_s` and `why` are the group's.
-    """
+    """One array to submit. Shard index = `offset` + array index."""
 
     offset: int
+    """The shard index of array index 0."""
     indices: tuple[int, ...]
+    """The array indices."""
     throttle: int
+    """How many of the array's tasks run at a time (Slurm's `%K`)."""
     parallel_tasks: int
+    """How many of the run's tasks run at a time, those of other arrays included."""
     after: int = 0
+    """Number of the submission that has to end first; 0 for none."""
     after_jobs: tuple[str, ...] = ()
-    ask: ResourceRequest = ResourceRequest()
+    """Arrays or tasks of earlier submissions that have to end first, by their job ids."""
+    request: ResourceRequest = ResourceRequest()
+    """What each task requests."""
     delay_s: int = 0
+    """How long the array waits before it starts, in seconds."""
     why: str = ""
+    """Cause and remedy in words; empty for first attempts."""
 
     @property
     def shards(self) -> tuple[int, ...]:
+        """Return the indices of the shards."""
         return tuple(self.offset + index for index in self.indices)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """One sbatch. Its number is the attempt's number of every shard that it names.
+    """One sbatch, and the record of it.
 
-    The record is written before sbatch (the intent), again with the job id once sbatch took it,
-    to wait, and again when the array was released. Only a released submission may have run.
-    `crashed` names, for an array index, the attempts of its shard that ended as crashed before;
-    `restarted` the array indices that were put back into the queue because they stood still.
+    The record is written before sbatch (the intent), again with the job id once sbatch has taken
+    the array on hold, and again when the array is released. Only a released submission may have
+    run.
     """
 
     number: int
+    """Number of this submission, and of the attempt of every shard in it."""
     job_name: str
+    """A name that no other job has, by which the array is found after a crash."""
     plan: ArrayPlan
+    """What is submitted."""
     intended_at: datetime
+    """When the intent was written (UTC)."""
     array_job_id: int | None = None
+    """Slurm's id of the array; None before sbatch, and for the local executor."""
     released_at: datetime | None = None
+    """When the array was released (UTC); None before that."""
     crashed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """By array index, the former attempts of the shard that crashed."""
     forced: bool = False
+    """Whether a person submitted it by force."""
     restarted: tuple[int, ...] = ()
+    """Array indices that were requeued because their tasks stalled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRecord:
-    """What Slurm (or the local executor) says of one task of an attempt. Times are UTC."""
+    """What an executor reports of one task. Times are UTC."""
 
     phase: Phase
+    """How far the task has come."""
     slurm_state: str
+    """The executor's own word for that."""
     cause: Cause | None = None
+    """Why the task ended, as far as the executor knows; None before that."""
     exit_code: str | None = None
+    """Exit code, as the executor prints it."""
     elapsed_s: int | None = None
+    """How long the task has run, in seconds."""
     max_rss_mb: float | None = None
+    """Peak memory in MiB."""
     req_mem_gb: float | None = None
+    """Requested memory in GiB."""
     node: str | None = None
+    """The node that the task runs or ran on."""
     reason: str | None = None
+    """Why the task is pending."""
     advice: str = ""
+    """What a person can do about that."""
     submitted_at: datetime | None = None
+    """When the task was submitted."""
     started_at: datetime | None = None
+    """When the task started."""
     ended_at: datetime | None = None
+    """When the task ended."""
 
 
 # By a submission's number and an array index.
@@ -166,34 +204,41 @@ Records = dict[tuple[int, int], TaskRecord]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One released submission of a shard; `record` None: nobody has a record of it.
-
-    `rows` counts the rows that it kept in checkpoint parts; `trials` the posts at which it died
-    while it had nothing else in hand; `restarted`: it was put back because it stood still;
-    `forced`: a person submitted it by force.
-    """
+    """One released submission of a shard."""
 
     number: int
+    """The number of the submission."""
     array_job_id: int | None
+    """Slurm's id of the array; None for the local executor."""
     array_task_index: int
+    """The shard's index in the array."""
     submitted_at: datetime
+    """When the array was released (UTC)."""
     record: TaskRecord | None = None
+    """What the executor reports; None if it has no record of the task."""
     words: LastWords | None = None
-    ask: ResourceRequest = ResourceRequest()
+    """What the task said when it ended."""
+    request: ResourceRequest = ResourceRequest()
+    """What the task requested."""
     rows: int = 0
-    trials: int = 0
+    """Rows that the task kept in checkpoint parts."""
+    solo_attempts: int = 0
+    """Posts at which the task died while it had nothing else in hand."""
     restarted: bool = False
+    """Whether the task was requeued because it stalled."""
     forced: bool = False
+    """Whether a person submitted it by force."""
 
     @property
     def task(self) -> str | None:
-        """As Slurm names it, `4711_3`; None of the local executor's."""
+        """Return Slurm's name of the task, such as `4711_3`; None for the local executor."""
         if self.array_job_id is None:
             return None
         return f"{self.array_job_id}_{self.array_task_index}"
 
     @property
     def phase(self) -> Phase:
+        """Return how far the attempt has come; last words show that it has ended."""
         if self.record:
             return self.record.phase
         return Phase.ENDED if self.words else Phase.UNKNOWN
@@ -208,30 +253,42 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardFacts:
-    """All that was observed of one shard. `rows` counts the rows in its checkpoint parts;
-    `heartbeat` is the last one of its last attempt, where that may be running; `left_behind`, where
-    there is none of that, the newest of an attempt that kept rows: what those cost."""
+    """All that was observed of one shard."""
 
     index: int
+    """The shard's index."""
     posts: int
+    """How many posts it has."""
     output: Verdict
+    """Whether its published output verifies."""
     attempts: tuple[Attempt, ...] = ()
+    """Its attempts, oldest first."""
     rows: int = 0
+    """Rows in its checkpoint parts."""
     heartbeat: Heartbeat | None = None
+    """The last heartbeat of its last attempt, if that may be running."""
     left_behind: Heartbeat | None = None
+    """Without one, the newest heartbeat of an attempt that kept rows: it has what those cost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """A run at one moment. `trouble` holds what Slurm said where it did not answer."""
+    """A run at one moment."""
 
-    at: datetime
+    observed_at: datetime
+    """When the executor was asked (UTC)."""
     shards: tuple[ShardFacts, ...]
+    """The shards, in the order of their indices."""
     answered: bool
+    """Whether the executor answered in full."""
     last_answer: datetime | None
+    """When it last did (UTC)."""
     trouble: str | None = None
+    """What the executor said if it did not answer in full."""
     submissions: tuple[Submission, ...] = ()
+    """Every recorded submission, in the order of their numbers."""
     limits: Limits | None = None
+    """How far resources can grow; None if nothing needs to know."""
 
     @property
     def released(self) -> tuple[Submission, ...]:
@@ -241,19 +298,22 @@ class Observation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """A shard in one state with one cause. `rule` numbers the first rule that matched.
-
-    `stalled`: it runs, and has made no progress for longer than it should.
-    """
+    """A shard in one state with one cause."""
 
     index: int
+    """The shard's index."""
     state: State
+    """Its state."""
     rule: int
+    """The number of the first rule that matched."""
     cause: Cause | None = None
+    """Why it is not done; None while that is open."""
     message: str = ""
+    """The same in words."""
     stalled: bool = False
+    """Whether it is running and has made no progress for longer than it should."""
 
     @property
     def is_held(self) -> bool:
-        """Whether Slurm holds a task of it, which so is alive and never starts by itself."""
+        """Tell whether Slurm holds a task of it, which is alive and never starts by itself."""
         return self.state is State.BLOCKED and self.rule == 3

@@ -40,7 +40,10 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
     )
     room = room_for(status, len(selection.shards))
     return plan_arrays(
-        [replace(group, ask=_overridden(group.ask, selection.override)) for group in groups],
+        [
+            replace(group, request=_overridden(group.request, selection.override))
+            for group in groups
+        ],
         array_size=run.manifest.array_size,
         max_parallel=room.tasks,
         after_jobs=room.after_jobs,

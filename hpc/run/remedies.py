@@ -1,56 +1,51 @@
-"""What each shard asks for on its next attempt, by the cause of its last. Pure.
+"""What each shard requests on its next attempt, by the cause of its last. Pure.
 
-Peers rerun what failed with the same resources, or grow them by the number of attempts whatever the
-cause. Shards that ask for the same form a group, and a group is submitted together.
+Other tools rerun what failed with the same resources, or grow them by the number of attempts
+whatever the cause. Shards that request the same form a group, and a group is submitted together.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hpc.run.causes import Remedy, remedy, why_ended
-from hpc.run.model import (
-    Attempt,
-    Limits,
-    ResourceRequest,
-    ShardFacts,
-    ShardGroup,
-)
+from hpc.run.causes import Remedy, cause_of, remedy
+from hpc.run.model import Attempt, Limits, ResourceRequest, ShardFacts, ShardGroup
 from hpc.run.retry_policy import RetryPolicy
-from pipeline.errors import Cause
 
 _NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME, Remedy.ELSEWHERE})
-# What one attempt asks for, how often its shard was throttled, and why, in words.
+# What an attempt requests, how often its shard was throttled, and why, in words.
 _Next = tuple[ResourceRequest, int, str]
 
 
 def needs_limits(shards: Iterable[ShardFacts]) -> bool:
-    """Whether the cluster has to be asked how far resources can grow."""
+    """Tell whether a remedy needs to know how far resources can grow."""
     return any(shard.attempts and _remedy(shard.attempts[-1]) in _NEEDS_LIMITS for shard in shards)
 
 
 def group_by_remedy(
     shards: Sequence[ShardFacts], *, base: ResourceRequest, policy: RetryPolicy, limits: Limits
 ) -> tuple[ShardGroup, ...]:
-    """The shards to submit, grouped by what they ask for.
+    """Return the shards to submit, grouped by what they request.
 
     Args:
-        base: what the configuration asks for: a first attempt.
-        limits: of the cluster; not needed unless `needs_limits`.
+        shards: the shards to submit.
+        base: what the configuration requests: a first attempt.
+        policy: how far each remedy may go.
+        limits: how far the executor lets resources grow; not used unless `needs_limits`.
     """
-    avoided = _avoided(shards, policy, limits)
-    found: dict[_Next, list[int]] = {}
+    avoided = _nodes_to_avoid(shards, policy, limits)
+    groups: dict[_Next, list[int]] = {}
     for shard in shards:
-        found.setdefault(_next(shard, base, policy, limits, avoided), []).append(shard.index)
+        groups.setdefault(_next(shard, base, policy, limits, avoided), []).append(shard.index)
     return tuple(
         ShardGroup(
             shards=tuple(indices),
-            ask=ask,
-            delay_s=round(policy.throttled_minutes * 60) if throttled else 0,
-            slowdown=policy.throttled_factor**throttled,
+            request=request,
+            delay_s=round(policy.throttled_minutes * 60) if times_throttled else 0,
+            slowdown=policy.throttled_factor**times_throttled,
             why=why,
         )
-        for (ask, throttled, why), indices in found.items()
+        for (request, times_throttled, why), indices in groups.items()
     )
 
 
@@ -64,66 +59,70 @@ def _next(
     if not shard.attempts:
         return base, 0, ""
     last = shard.attempts[-1]
-    cause = _cause(last)
+    cause = cause_of(last)
     match remedy(cause):
         case Remedy.MORE_MEMORY:
-            ask, how = _more_memory(last, policy, limits)
+            request, change = _more_memory(last, policy, limits)
         case Remedy.MORE_TIME:
-            ask, how = _more_time(last, policy, limits)
+            request, change = _more_time(last, policy, limits)
         case Remedy.ELSEWHERE:
-            ask = replace(last.ask, exclude=avoided)
-            how = f"not on {','.join(avoided)}" if avoided else "the same; no other node is left"
+            request = replace(last.request, exclude=avoided)
+            nodes = ",".join(avoided)
+            change = f"not on {nodes}" if avoided else "same settings; no other node is left"
         case Remedy.LATER:
-            throttled = sum(_cause(attempt) is cause for attempt in shard.attempts)
-            how = f"in {policy.throttled_minutes:g} min, fewer at once"
-            return last.ask, throttled, f"{cause}: {how}"
+            times_throttled = sum(cause_of(attempt) is cause for attempt in shard.attempts)
+            change = f"in {policy.throttled_minutes:g} min, fewer at a time"
+            return last.request, times_throttled, f"{cause}: {change}"
         case _:
-            ask, how = last.ask, "the same again"
-    return ask, 0, f"{cause}: {how}"
+            request, change = last.request, "same settings"
+    return request, 0, f"{cause}: {change}"
 
 
 def _more_memory(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[ResourceRequest, str]:
-    """A partition's default, where the configuration asks for none, is what accounting says."""
-    had = last.ask.mem_gb or (last.record.req_mem_gb if last.record else None)
-    if had is None:
-        return last.ask, "the same again: nobody knows how much it had; set cluster.mem_gb"
+    """Grow the memory. If the configuration requests none, accounting has the default."""
+    before = last.request.mem_gb or (last.record.req_mem_gb if last.record else None)
+    if before is None:
+        return last.request, "same settings: its memory request is unknown; set cluster.mem_gb"
     most = policy.max_mem_gb or limits.mem_gb
-    wanted = min(had * policy.memory_factor, most or math.inf)
-    if wanted <= had:
-        return replace(last.ask, mem_gb=had), f"{had:.4g} GB again, the most there is"
-    capped = ", the most there is" if wanted == most else ""
-    return replace(last.ask, mem_gb=wanted), f"{wanted:.4g} GB after {had:.4g}{capped}"
+    after = min(before * policy.memory_factor, most or math.inf)
+    if after <= before:
+        return replace(last.request, mem_gb=before), f"{before:.4g} GB again (the maximum)"
+    capped = " (the maximum)" if after == most else ""
+    request = replace(last.request, mem_gb=after)
+    return request, f"memory {before:.4g} → {after:.4g} GB{capped}"
 
 
 def _more_time(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[ResourceRequest, str]:
-    had, most = last.ask.time_min, policy.max_time_min or limits.time_min
-    wanted = math.ceil(min(had * policy.time_factor, most or math.inf))
-    if wanted <= had:
-        return last.ask, f"{had} min again, the most there is, for what is left"
-    capped = ", the most there is" if wanted == most else ""
-    return replace(last.ask, time_min=wanted), f"{wanted} min after {had}{capped}, for what is left"
+    before, most = last.request.time_min, policy.max_time_min or limits.time_min
+    after = math.ceil(min(before * policy.time_factor, most or math.inf))
+    if after <= before:
+        return last.request, f"{before} min again (the maximum) for the remaining posts"
+    capped = " (the maximum)" if after == most else ""
+    request = replace(last.request, time_min=after)
+    return request, f"time limit {before} → {after} min{capped} for the remaining posts"
 
 
-def _avoided(shards: Sequence[ShardFacts], policy: RetryPolicy, limits: Limits) -> tuple[str, ...]:
-    """The nodes on which these shards' attempts were lost, the newest losses first where there are
-    too many; together, so that they stay one array. Never all nodes of the partition."""
+def _nodes_to_avoid(
+    shards: Sequence[ShardFacts], policy: RetryPolicy, limits: Limits
+) -> tuple[str, ...]:
+    """Return the nodes on which attempts of these shards were lost, for all shards together.
+
+    One list keeps the shards in one array. If there are too many nodes, the newest losses count,
+    and never all nodes of the partition.
+    """
     lost = {
         attempt.record.node: attempt.number
         for shard in shards
         for attempt in shard.attempts
         if attempt.record and attempt.record.node and _remedy(attempt) is Remedy.ELSEWHERE
     }
-    newest = sorted(lost, key=lambda node: (-lost[node], node))
-    room = policy.max_excluded_nodes
+    newest_first = sorted(lost, key=lambda node: (-lost[node], node))
+    most = policy.max_excluded_nodes
     if limits.nodes is not None:
-        newest = [node for node in newest if node in limits.nodes]
-        room = min(room, len(limits.nodes) - 1)
-    return tuple(sorted(newest[: max(room, 0)]))
-
-
-def _cause(attempt: Attempt) -> Cause:
-    return why_ended(attempt)[0]
+        newest_first = [node for node in newest_first if node in limits.nodes]
+        most = min(most, len(limits.nodes) - 1)
+    return tuple(sorted(newest_first[: max(most, 0)]))
 
 
 def _remedy(attempt: Attempt) -> Remedy:
-    return remedy(_cause(attempt))
+    return remedy(cause_of(attempt))

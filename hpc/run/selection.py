@@ -6,56 +6,66 @@ from dataclasses import dataclass
 from hpc.run.model import Judgement, Observation, Phase, State
 
 _ALIVE = frozenset({State.RUNNING, State.QUEUED})
+_MAY_RUN = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a whole run stands still: what one of its shards was told. Once somebody has looked and
-    submitted by force, it does no longer."""
+    """Why a whole run is stopped. A person resumes it by force."""
 
     shard: int
+    """The shard whose task was rejected."""
     message: str
+    """What the task said."""
 
 
 def find_rejection(observation: Observation) -> Rejection | None:
-    """The newest refusal (of a key, a model, …) that stops the whole run; None once something was
-    submitted by force after it. By the attempts' numbers: clocks differ from node to node."""
-    attempts = [one for shard in observation.shards for one in shard.attempts]
-    forced = max((one.number for one in attempts if one.forced), default=0)
-    refused = [
+    """Return the newest rejection (of a key, a model, …) that stops the whole run.
+
+    None once something was submitted by force after it. The numbers of the attempts decide what
+    came after what, because clocks differ from node to node.
+    """
+    attempts = [attempt for shard in observation.shards for attempt in shard.attempts]
+    last_forced = max((attempt.number for attempt in attempts if attempt.forced), default=0)
+    rejected = [
         (shard.attempts[-1].number, shard.index, shard.attempts[-1].words.message)
         for shard in observation.shards
         if shard.attempts and not shard.output.verified
         if shard.attempts[-1].words and shard.attempts[-1].words.stops_run
     ]
-    if not refused:
+    if not rejected:
         return None
-    number, index, message = max(refused)
-    return Rejection(index, message) if number >= forced else None
+    number, index, message = max(rejected)
+    return Rejection(index, message) if number >= last_forced else None
 
 
 def jobs_to_wait_for(observation: Observation) -> tuple[str, ...]:
-    """What a job that is to start after all of the run that is alive has to wait for: arrays, as
-    `4711`; of one in which a task is held, which ends for nobody, the others, as `4711_3`."""
+    """Return what a job has to wait for that starts after everything of the run that is alive.
+
+    That is arrays, such as `4711`. An array with a held task never ends by itself, so its other
+    tasks are named instead, such as `4711_3`.
+    """
     alive: dict[int, list[int]] = {}
-    held: set[int] = set()
+    with_held_task: set[int] = set()
     for shard in observation.shards:
-        for one in shard.attempts:
-            if one.array_job_id is None:
+        for attempt in shard.attempts:
+            if attempt.array_job_id is None:
                 continue
-            if one.phase is Phase.HELD:
-                held.add(one.array_job_id)
-            elif one.phase in (Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN):
-                alive.setdefault(one.array_job_id, []).append(one.array_task_index)
-    return tuple(
-        name
-        for job, indices in sorted(alive.items())
-        for name in ([f"{job}_{i}" for i in sorted(indices)] if job in held else [str(job)])
-    )
+            if attempt.phase is Phase.HELD:
+                with_held_task.add(attempt.array_job_id)
+            elif attempt.phase in _MAY_RUN:
+                alive.setdefault(attempt.array_job_id, []).append(attempt.array_task_index)
+    names: list[str] = []
+    for job, indices in sorted(alive.items()):
+        if job in with_held_task:
+            names += [f"{job}_{index}" for index in sorted(indices)]
+        else:
+            names.append(str(job))
+    return tuple(names)
 
 
 def jobs_in_phase(observation: Observation, *phases: Phase) -> tuple[int, ...]:
-    """Job ids of the arrays that have tasks in one of these phases."""
+    """Return the job ids of the arrays that have tasks in one of these phases."""
     jobs = {
         attempt.array_job_id
         for shard in observation.shards
@@ -65,22 +75,30 @@ def jobs_in_phase(observation: Observation, *phases: Phase) -> tuple[int, ...]:
     return tuple(sorted(jobs))
 
 
-def resubmittable(
-    judged: Sequence[Judgement], *, indices: Sequence[int] | None = None, force: bool = False
-) -> tuple[tuple[int, ...], str | None]:
-    """The shards that `resubmit` takes, and why not, where some that were named cannot be.
+def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
+    """Return the shards that were never submitted."""
+    return tuple(judgement.index for judgement in judgements if judgement.state is State.PLANNED)
 
-    Without `indices`: every failed shard, with `force` also the blocked ones that have ended.
+
+def resubmittable(
+    judgements: Sequence[Judgement], *, indices: Sequence[int] | None = None, force: bool = False
+) -> tuple[tuple[int, ...], str | None]:
+    """Return the shards to resubmit, and why not if one that was named cannot be.
+
+    Args:
+        judgements: one per shard, in the order of their indices.
+        indices: the shards that a person named; None for every failed one.
+        force: whether to take the blocked shards that have ended too.
     """
-    wanted = {State.FAILED} | ({State.BLOCKED} if force else set())
-    takes = {j.index for j in judged if j.state in wanted and j.rule > 3}
+    states = {State.FAILED} | ({State.BLOCKED} if force else set())
+    candidates = {shard.index for shard in judgements if shard.state in states and shard.rule > 3}
     if indices is None:
-        return tuple(sorted(takes)), None
+        return tuple(sorted(candidates)), None
     for index in indices:
-        if index >= len(judged):
-            return (), f"there is no shard {index}: this run's shards are 0-{len(judged) - 1}"
-        if index not in takes:
-            shard = judged[index]
+        if index >= len(judgements):
+            return (), f"there is no shard {index}: this run has shards 0-{len(judgements) - 1}"
+        if index not in candidates:
+            shard = judgements[index]
             return (), f"shard {index} is {shard.state}{_hint(shard)}"
     return tuple(sorted(set(indices))), None
 
@@ -89,12 +107,7 @@ def _hint(shard: Judgement) -> str:
     if shard.state in _ALIVE or shard.is_held:
         return f": an earlier attempt is still alive ({shard.message})"
     if shard.state is State.BLOCKED:
-        return f" ({shard.message}): --force submits it all the same"
+        return f" ({shard.message}): add --force to resubmit it"
     if shard.state is State.DONE:
-        return f": delete outputs/{shard.index:05d}.parquet to have it done again"
+        return f": delete outputs/{shard.index:05d}.parquet to label it again"
     return f" ({shard.message})"
-
-
-def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
-    """Return the shards that were never submitted."""
-    return tuple(judgement.index for judgement in judgements if judgement.state is State.PLANNED)

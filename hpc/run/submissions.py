@@ -105,9 +105,9 @@ def _document(submission: Submission) -> JsonObject:
         "parallel_tasks": plan.parallel_tasks,
         "after": plan.after,
         "after_jobs": list(plan.after_jobs),
-        "mem_gb": plan.ask.mem_gb,
-        "time_min": plan.ask.time_min,
-        "exclude": list(plan.ask.exclude),
+        "mem_gb": plan.request.mem_gb,
+        "time_min": plan.request.time_min,
+        "exclude": list(plan.request.exclude),
         "delay_s": plan.delay_s,
         "crashed": {str(index): list(numbers) for index, numbers in submission.crashed.items()},
         "forced": submission.forced,
@@ -144,7 +144,7 @@ def _plan(values: dict[str, Any]) -> ArrayPlan:
         parallel_tasks=values["parallel_tasks"],
         after=values["after"],
         after_jobs=tuple(values["after_jobs"]),
-        ask=ResourceRequest(
+        request=ResourceRequest(
             mem_gb=values["mem_gb"],
             time_min=values["time_min"],
             exclude=tuple(values["exclude"]),

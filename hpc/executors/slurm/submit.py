@@ -107,7 +107,7 @@ def _release(run: Run, slurm: Slurm, submission: Submission) -> Submission:
 
 
 def _executor(run: Run, submission: Submission) -> WaitingArrayExecutor:
-    resources = apply_request(run.cluster.resources, submission.plan.ask)
+    resources = apply_request(run.cluster.resources, submission.plan.request)
     requeues = run.retry.requeues
     folder = log_path(run.folder, submission.number)
     return WaitingArrayExecutor(folder, resources, requeues=requeues)

@@ -31,6 +31,7 @@ def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.setattr(Slurm, "array_size", lambda _: 1000)
     monkeypatch.setattr(valence, "version", lambda package: "3.3.2")
+    monkeypatch.setattr(Slurm, "array_size", lambda slurm: 1000)
     return tmp_path
 
 

@@ -53,7 +53,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
     status = RunStatus(
         run=run,
-        observation=Observation(at=NOW, shards=(shard,), answered=True, last_answer=NOW),
+        observation=Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW),
         judgements=(
             Judgement(index=0, state=State.QUEUED, rule=5, cause=None, message="it waits"),
         ),

@@ -53,7 +53,7 @@ def table(run: Run, facts: list[ShardFacts], judgements: Sequence[Judgement]) ->
 
 
 def observed(facts: list[ShardFacts]) -> Observation:
-    return Observation(at=NOW, shards=tuple(facts), answered=True, last_answer=NOW)
+    return Observation(observed_at=NOW, shards=tuple(facts), answered=True, last_answer=NOW)
 
 
 JUDGED = [

@@ -188,7 +188,7 @@ def test_what_may_be_alive_counts_as_alive_and_what_has_ended_does_not() -> None
         (State.PLANNED, {}, []),
     ]
     observation = Observation(
-        at=NOW,
+        observed_at=NOW,
         shards=tuple(shard(at, *attempts) for at, (_, _, attempts) in enumerate(cases)),
         answered=True,
         last_answer=None,

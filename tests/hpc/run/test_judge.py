@@ -50,7 +50,11 @@ def judged(
     grace: timedelta = GRACE, **more: Any,
 ) -> Judgement:  # fmt: skip
     shard = ShardFacts(index=7, posts=10, output=output, attempts=attempts)
-    seen = {"at": NOW, "last_answer": None, "trouble": None if answered else "no route to host"}
+    seen = {
+        "observed_at": NOW,
+        "last_answer": None,
+        "trouble": None if answered else "no route to host",
+    }
     observation = Observation(shards=(shard,), answered=answered, **seen | more)
     return judge(shard, observation, grace=grace, policy=RetryPolicy(max_attempts=max_attempts))
 
@@ -102,10 +106,10 @@ def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
 
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
     new = attempt(submitted_at=NOW - timedelta(seconds=119))
-    message = "task 4001_7 was submitted just now; its news may still be on the way"
+    message = "task 4001_7 was submitted; waiting up to 1 s for its result to appear"
     assert judged(new) == verdict(7, message)
     ended = attempt(record=record("COMPLETED", ended_at=NOW - timedelta(seconds=119)))
-    message = "task 4001_7 ended just now; its news may still be on the way"
+    message = "task 4001_7 has ended; waiting up to 1 s for its result to appear"
     assert judged(ended) == verdict(7, message)
 
 
@@ -131,7 +135,7 @@ def test_rule_8_what_needs_a_person_is_blocked(cause: Cause) -> None:
 
 def test_rule_8_attempts_are_used_up() -> None:
     failed = [attempt(number, "TIMEOUT") for number in (1, 2, 3)]
-    message = "task 4003_7 ended as TIMEOUT; attempts used up: 3"
+    message = "task 4003_7 ended as TIMEOUT; no attempts left (3 of 3)"
     assert judged(*failed, max_attempts=3) == verdict(8, message, Cause.TIMEOUT)
     assert judged(*failed, max_attempts=4).rule == 9
 
@@ -151,19 +155,19 @@ def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
     went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
     assert judged(*went_on, max_attempts=1).rule == 9
     stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
-    message = "task 4100_7 ended as TIMEOUT; attempts used up: 1"
+    message = "task 4100_7 ended as TIMEOUT; no attempts left (1 of 1)"
     assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
 
 
 def test_rule_8_deaths_at_a_post_that_is_set_aside_are_not_counted_up_to_so_many() -> None:
     """Each such post takes two: one that brings it under suspicion, one at the post alone."""
-    pair = [attempt(1, "FAILED"), attempt(2, "FAILED", trials=1)]
+    pair = [attempt(1, "FAILED"), attempt(2, "FAILED", solo_attempts=1)]
     deaths = [replace(pair[n % 2], number=n + 1) for n in range(20)]
     shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=tuple(deaths))
     assert counted_attempts(shard, RetryPolicy(max_poison=10)) == 0
     assert counted_attempts(shard, RetryPolicy(max_poison=9)) == 2
     assert counted_attempts(shard, RetryPolicy(max_poison=0)) == 20
-    other = replace(shard, attempts=(attempt(1, "TIMEOUT", trials=1), attempt(2, "FAILED")))
+    other = replace(shard, attempts=(attempt(1, "TIMEOUT", solo_attempts=1), attempt(2, "FAILED")))
     assert counted_attempts(other, RetryPolicy()) == 2
 
 
@@ -182,7 +186,7 @@ def test_rule_4_a_task_that_stands_still_is_told_from_one_that_is_slow() -> None
         started_at = NOW - timedelta(minutes=started)
         one = attempt(1, record=record("RUNNING", started_at=started_at))
         shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(one,), heartbeat=since)
-        seen = Observation(at=NOW, shards=(shard,), answered=True, last_answer=None)
+        seen = Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=None)
         return judge(shard, seen, grace=GRACE, policy=RetryPolicy(stall_minutes=30))
 
     assert running(beat(29)) == verdict(4, "task 4001_7 is RUNNING")
@@ -204,16 +208,16 @@ def test_rule_9_says_what_ended_where_and_how() -> None:
 
 
 def test_rule_9_says_why_an_output_does_not_count() -> None:
-    message = "task 4001_7 ended as COMPLETED; the output does not count: it has 9 rows, not 10"
+    message = "task 4001_7 ended as COMPLETED; its output was rejected: it has 9 rows, not 10"
     done = judged(attempt(1, "COMPLETED"), output=Verdict(problem="it has 9 rows, not 10"))
     assert done == verdict(9, message, Cause.NO_OUTPUT)
 
 
 def test_rule_9_no_record_anywhere_is_lost() -> None:
-    message = "there is no record of task 4001_7 anywhere"
+    message = "Slurm has no record of task 4001_7"
     assert judged(attempt()) == verdict(9, message, Cause.LOST)
     local = judged(attempt(array_job_id=None))
-    assert local == verdict(9, "there is no record of attempt 1 anywhere", Cause.LOST)
+    assert local == verdict(9, "there is no record of attempt 1", Cause.LOST)
 
 
 def test_a_task_that_slurm_put_back_is_queued_whatever_its_former_life_said() -> None:
@@ -256,7 +260,7 @@ outputs = st.sampled_from([Verdict(), Verdict(problem="half a file"), Verdict(pu
 shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,
                    attempts=attempts)  # fmt: skip
 observations = st.builds(
-    Observation, at=st.just(NOW), shards=st.lists(shards, max_size=4).map(tuple),
+    Observation, observed_at=st.just(NOW), shards=st.lists(shards, max_size=4).map(tuple),
     answered=st.booleans(), last_answer=st.none() | times, trouble=st.none() | st.just("down"),
 )  # fmt: skip
 
@@ -287,7 +291,7 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
 def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
     seen: Observation, most: int, later: int
 ) -> None:
-    then = replace(seen, at=seen.at + timedelta(seconds=later))
+    then = replace(seen, observed_at=seen.observed_at + timedelta(seconds=later))
     before = judge_all(seen, grace=GRACE, policy=RetryPolicy(max_attempts=most))
     after = judge_all(then, grace=GRACE, policy=RetryPolicy(max_attempts=most))
     for old, new in zip(before, after, strict=True):

@@ -30,7 +30,7 @@ from pipeline.run_files.output import Verdict
 
 def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
     """Of one group."""
-    return plan_arrays([ShardGroup(shards=tuple(shards), ask=ResourceRequest())], **more)
+    return plan_arrays([ShardGroup(shards=tuple(shards), request=ResourceRequest())], **more)
 
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -150,22 +150,29 @@ def test_a_task_is_told_how_many_of_the_whole_run_are_at_work() -> None:
 
 def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
     more = ShardGroup(
-        shards=(3, 7), ask=ResourceRequest(mem_gb=8.0), why="out_of_memory: 8 GB after 4"
+        shards=(3, 7), request=ResourceRequest(mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
     )
-    same = ShardGroup(shards=(0, 1, 2, 4, 5, 6), ask=ResourceRequest(mem_gb=4.0))
+    same = ShardGroup(shards=(0, 1, 2, 4, 5, 6), request=ResourceRequest(mem_gb=4.0))
     planned = plan_arrays([more, same], array_size=1001, max_parallel=4)
     assert planned == (
         ArrayPlan(
-            offset=0, indices=(3, 7), throttle=1, parallel_tasks=4, ask=more.ask, why=more.why
+            offset=0,
+            indices=(3, 7),
+            throttle=1,
+            parallel_tasks=4,
+            request=more.request,
+            why=more.why,
         ),
-        ArrayPlan(offset=0, indices=same.shards, throttle=3, parallel_tasks=4, ask=same.ask),
+        ArrayPlan(
+            offset=0, indices=same.shards, throttle=3, parallel_tasks=4, request=same.request
+        ),
     )
 
 
 @pytest.mark.parametrize(("shards", "times"), [(8, 1), (8, 2), (8, 5), (1, 1), (1, 3), (3, 1)])
 def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, times: int) -> None:
     slow = ShardGroup(
-        shards=tuple(range(shards)), ask=ResourceRequest(), delay_s=600, slowdown=0.5**times
+        shards=tuple(range(shards)), request=ResourceRequest(), delay_s=600, slowdown=0.5**times
     )
     (plan,) = plan_arrays([slow], array_size=1001, max_parallel=8)
     assert plan.throttle == max(1, int(shards * 0.5**times))
@@ -206,14 +213,14 @@ def test_resubmit_takes_those_that_were_named_each_once() -> None:
 @pytest.mark.parametrize(
     ("index", "why"),
     [
-        (0, "shard 0 is done: delete outputs/00000.parquet to have it done again"),
+        (0, "shard 0 is done: delete outputs/00000.parquet to label it again"),
         (1, "shard 1 is planned (not submitted yet)"),
         (2, "shard 2 is blocked: an earlier attempt is still alive (Slurm holds task 4001_2)"),
         (3, "shard 3 is running: an earlier attempt is still alive (task 4001_3 is RUNNING)"),
         (4, "shard 4 is queued: an earlier attempt is still alive (task 4001_4 is PENDING)"),
         (5, "shard 5 is unknown (Slurm does not answer)"),
         (6, "shard 6 is queued: an earlier attempt is still alive (task 4001_6 ended just now)"),
-        (10, "there is no shard 10: this run's shards are 0-9"),
+        (10, "there is no shard 10: this run has shards 0-9"),
     ],
 )
 def test_what_may_be_alive_or_is_done_is_not_submitted_even_by_force(
@@ -223,7 +230,7 @@ def test_what_may_be_alive_or_is_done_is_not_submitted_even_by_force(
 
 
 def test_a_blocked_shard_says_how_to_submit_it_all_the_same() -> None:
-    why = "shard 7 is blocked (a bad key): --force submits it all the same"
+    why = "shard 7 is blocked (a bad key): add --force to resubmit it"
     assert resubmittable(JUDGED, indices=(7,)) == ((), why)
 
 
@@ -245,7 +252,7 @@ def seen(*shards: tuple[Attempt, ...]) -> Observation:
         ShardFacts(index=at, posts=1, output=Verdict(), attempts=attempts)
         for at, attempts in enumerate(shards)
     ]
-    return Observation(at=AT, shards=tuple(facts), answered=True, last_answer=None)
+    return Observation(observed_at=AT, shards=tuple(facts), answered=True, last_answer=None)
 
 
 def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:

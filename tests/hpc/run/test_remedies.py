@@ -36,11 +36,11 @@ STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.N
          Cause.CANCELLED: "CANCELLED"}  # fmt: skip
 
 
-def ended(cause: Cause, number: int = 1, ask: ResourceRequest = BASE, **more: Any) -> Attempt:
+def ended(cause: Cause, number: int = 1, request: ResourceRequest = BASE, **more: Any) -> Attempt:
     known = record(STATE[cause], **more) if cause in STATE else None
     said = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
     return Attempt(number=number, array_job_id=4711, array_task_index=7, submitted_at=AT,
-                   record=known, words=said, ask=ask)  # fmt: skip
+                   record=known, words=said, request=request)  # fmt: skip
 
 
 def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
@@ -57,7 +57,7 @@ def alone(*attempts: Attempt, limits: Limits = LIMITS, **policy: Any) -> ShardGr
 
 
 def test_a_first_attempt_gets_what_the_configuration_asks_for() -> None:
-    assert alone() == ShardGroup(shards=(7,), ask=BASE)
+    assert alone() == ShardGroup(shards=(7,), request=BASE)
 
 
 def test_every_cause_is_the_last_one_of_some_attempt_here() -> None:
@@ -67,48 +67,51 @@ def test_every_cause_is_the_last_one_of_some_attempt_here() -> None:
 
 def test_out_of_memory_gets_more_of_it_and_nothing_else() -> None:
     assert alone(ended(Cause.OUT_OF_MEMORY)) == ShardGroup(
-        shards=(7,), ask=replace(BASE, mem_gb=8.0), why="out_of_memory: 8 GB after 4"
+        shards=(7,), request=replace(BASE, mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
     )
-    assert alone(ended(Cause.OUT_OF_MEMORY), memory_factor=1.5).ask.mem_gb == 6.0
+    assert alone(ended(Cause.OUT_OF_MEMORY), memory_factor=1.5).request.mem_gb == 6.0
 
 
 def test_memory_ends_at_the_largest_node_or_where_the_configuration_says() -> None:
-    big = ended(Cause.OUT_OF_MEMORY, ask=replace(BASE, mem_gb=64.0))
+    big = ended(Cause.OUT_OF_MEMORY, request=replace(BASE, mem_gb=64.0))
     group = alone(big)
-    assert (group.ask.mem_gb, group.why) == (
+    assert (group.request.mem_gb, group.why) == (
         100.0,
-        "out_of_memory: 100 GB after 64, the most there is",
+        "out_of_memory: memory 64 → 100 GB (the maximum)",
     )
-    assert alone(big, max_mem_gb=80.0).ask.mem_gb == 80.0
-    most = alone(ended(Cause.OUT_OF_MEMORY, ask=group.ask))
-    assert (most.ask, most.why) == (group.ask, "out_of_memory: 100 GB again, the most there is")
-    assert alone(big, limits=Limits()).ask.mem_gb == 128.0
+    assert alone(big, max_mem_gb=80.0).request.mem_gb == 80.0
+    most = alone(ended(Cause.OUT_OF_MEMORY, request=group.request))
+    assert (most.request, most.why) == (
+        group.request,
+        "out_of_memory: 100 GB again (the maximum)",
+    )
+    assert alone(big, limits=Limits()).request.mem_gb == 128.0
 
 
 def test_memory_that_nobody_asked_for_grows_from_what_accounting_says() -> None:
     default = replace(BASE, mem_gb=None)
-    known = alone(ended(Cause.OUT_OF_MEMORY, ask=default, req_mem_gb=3.0))
-    assert (known.ask.mem_gb, known.why) == (6.0, "out_of_memory: 6 GB after 3")
-    unknown = alone(ended(Cause.OUT_OF_MEMORY, ask=default))
-    assert unknown.ask == default
-    assert unknown.why.endswith("the same again: nobody knows how much it had; set cluster.mem_gb")
+    known = alone(ended(Cause.OUT_OF_MEMORY, request=default, req_mem_gb=3.0))
+    assert (known.request.mem_gb, known.why) == (6.0, "out_of_memory: memory 3 → 6 GB")
+    unknown = alone(ended(Cause.OUT_OF_MEMORY, request=default))
+    assert unknown.request == default
+    assert unknown.why.endswith("same settings: its memory request is unknown; set cluster.mem_gb")
 
 
 def test_a_timeout_gets_more_time_up_to_the_partitions_limit() -> None:
     group = alone(ended(Cause.TIMEOUT))
     assert group == ShardGroup(
         shards=(7,),
-        ask=replace(BASE, time_min=120),
-        why="timeout: 120 min after 60, for what is left",
+        request=replace(BASE, time_min=120),
+        why="timeout: time limit 60 → 120 min for the remaining posts",
     )
-    capped = alone(ended(Cause.TIMEOUT, ask=replace(BASE, time_min=200)))
-    assert (capped.ask.time_min, capped.why) == (
+    capped = alone(ended(Cause.TIMEOUT, request=replace(BASE, time_min=200)))
+    assert (capped.request.time_min, capped.why) == (
         240,
-        "timeout: 240 min after 200, the most there is, for what is left",
+        "timeout: time limit 200 → 240 min (the maximum) for the remaining posts",
     )
-    assert alone(ended(Cause.TIMEOUT), max_time_min=90).ask.time_min == 90
-    again = alone(ended(Cause.TIMEOUT, ask=capped.ask))
-    assert again.why == "timeout: 240 min again, the most there is, for what is left"
+    assert alone(ended(Cause.TIMEOUT), max_time_min=90).request.time_min == 90
+    again = alone(ended(Cause.TIMEOUT, request=capped.request))
+    assert again.why == "timeout: 240 min again (the maximum) for the remaining posts"
 
 
 def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
@@ -116,7 +119,7 @@ def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
     two = shard(ended(Cause.NODE, node="n4"), index=5)
     assert given_to(one, two) == (
         ShardGroup(
-            shards=(3, 5), ask=replace(BASE, exclude=("n1", "n4")), why="node: not on n1,n4"
+            shards=(3, 5), request=replace(BASE, exclude=("n1", "n4")), why="node: not on n1,n4"
         ),
     )
 
@@ -124,23 +127,23 @@ def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
 def test_never_all_nodes_of_a_partition_are_left_out_and_the_newest_losses_first() -> None:
     lost = shard(*(ended(Cause.NODE, n, node=f"n{n}") for n in (1, 2, 3, 4)))
     (group,) = given_to(lost)
-    assert group.ask.exclude == ("n2", "n3", "n4")
+    assert group.request.exclude == ("n2", "n3", "n4")
     (few,) = given_to(lost, max_excluded_nodes=1)
-    assert few.ask.exclude == ("n4",)
+    assert few.request.exclude == ("n4",)
     (only,) = given_to(lost, limits=replace(LIMITS, nodes=frozenset({"n4"})))
-    assert (only.ask.exclude, only.why) == ((), "node: the same; no other node is left")
+    assert (only.request.exclude, only.why) == ((), "node: same settings; no other node is left")
 
 
 def test_a_lost_node_of_which_the_partition_knows_nothing_is_no_reason_to_leave_out_fewer() -> None:
     elsewhere = shard(*(ended(Cause.NODE, n, node=node) for n, node in enumerate(("x9", "n1"), 1)))
     (group,) = given_to(elsewhere, limits=replace(LIMITS, nodes=frozenset({"n1", "n2"})))
-    assert group.ask.exclude == ("n1",)
+    assert group.request.exclude == ("n1",)
 
 
 def test_throttled_goes_later_and_slower_each_time() -> None:
     first = alone(ended(Cause.THROTTLED))
-    assert (first.ask, first.delay_s, first.slowdown) == (BASE, 600, 0.5)
-    assert first.why == "throttled: in 10 min, fewer at once"
+    assert (first.request, first.delay_s, first.slowdown) == (BASE, 600, 0.5)
+    assert first.why == "throttled: in 10 min, fewer at a time"
     third = alone(*(ended(Cause.THROTTLED, number) for number in (1, 2, 3)))
     assert third.slowdown == 0.125
     other = alone(ended(Cause.THROTTLED), ended(Cause.CRASHED, 2))
@@ -150,15 +153,15 @@ def test_throttled_goes_later_and_slower_each_time() -> None:
 @pytest.mark.parametrize("cause", [c for c in Cause if REMEDY[c] in (Remedy.AGAIN, Remedy.ASK)])
 def test_the_same_again_keeps_what_the_last_attempt_had(cause: Cause) -> None:
     grown = ResourceRequest(mem_gb=16.0, time_min=180, exclude=("n2",))
-    assert alone(ended(cause, ask=grown)) == ShardGroup(
-        shards=(7,), ask=grown, why=f"{cause}: the same again"
+    assert alone(ended(cause, request=grown)) == ShardGroup(
+        shards=(7,), request=grown, why=f"{cause}: same settings"
     )
 
 
 def test_preemptions_never_make_a_task_larger() -> None:
     lives = [ended(Cause.OUT_OF_MEMORY)]
-    lives += [ended(Cause.PREEMPTED, n, ask=replace(BASE, mem_gb=8.0)) for n in range(2, 50)]
-    assert alone(*lives).ask.mem_gb == 8.0
+    lives += [ended(Cause.PREEMPTED, n, request=replace(BASE, mem_gb=8.0)) for n in range(2, 50)]
+    assert alone(*lives).request.mem_gb == 8.0
 
 
 def test_the_cluster_is_asked_only_where_something_may_grow() -> None:
@@ -175,17 +178,17 @@ def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[lis
     for index, history in enumerate(lives):
         attempts: list[Attempt] = []
         for number, cause in enumerate(history, 1):
-            asked = given_to(shard(*attempts))[0].ask
-            attempts.append(ended(cause, number, ask=asked, node=f"n{number}"))
+            asked = given_to(shard(*attempts))[0].request
+            attempts.append(ended(cause, number, request=asked, node=f"n{number}"))
         shards.append(shard(*attempts, index=index))
     made = given_to(*shards)
     assert sorted(one for group in made for one in group.shards) == list(range(len(lives)))
-    assert len({(g.ask, g.delay_s, g.slowdown, g.why) for g in made}) == len(made)
+    assert len({(g.request, g.delay_s, g.slowdown, g.why) for g in made}) == len(made)
     for group in made:
-        assert BASE.mem_gb and group.ask.mem_gb
-        assert BASE.mem_gb <= group.ask.mem_gb <= 100
-        assert BASE.time_min <= group.ask.time_min <= 240
-        assert len(group.ask.exclude) < 4
+        assert BASE.mem_gb and group.request.mem_gb
+        assert BASE.mem_gb <= group.request.mem_gb <= 100
+        assert BASE.time_min <= group.request.time_min <= 240
+        assert len(group.request.exclude) < 4
 
 
 def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
@@ -197,12 +200,12 @@ def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
         Judgement(index=index, state=State.FAILED, rule=9, message=message)
         for index, message in enumerate(messages)
     ]
-    memory = "out_of_memory: 8 GB after 4"
+    memory = "out_of_memory: memory 4 → 8 GB"
     # One group may be two arrays, and a first attempt needs no reason.
     plans = [plan(memory, 1, 2), plan(memory, 0, offset=3), plan("node: not on n1", 4), plan("", 0)]
     assert describe_retries(plans, judged) == [
-        "trying 3 shards again, out_of_memory: 8 GB after 4; shard 2: no more",
-        "trying 1 shard again, node: not on n1; shard 4: n1 is gone",
+        "retrying 3 shards, out_of_memory: memory 4 → 8 GB; shard 2: no more",
+        "retrying 1 shard, node: not on n1; shard 4: n1 is gone",
     ]
 
 

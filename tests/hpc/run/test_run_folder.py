@@ -31,7 +31,7 @@ plans = st.builds(
     after_jobs=st.lists(st.from_regex(r"[0-9]{1,8}(_[0-9]+)?", fullmatch=True), max_size=3).map(
         tuple
     ),
-    ask=st.builds(
+    request=st.builds(
         ResourceRequest,
         mem_gb=st.none() | st.floats(0.1, 4000),
         time_min=st.integers(1, 10_000),
@@ -80,7 +80,9 @@ def test_a_submission_is_read_as_it_was_recorded(run: Run, one: Submission) -> N
 
 def test_a_record_can_be_read_by_a_person(run: Run) -> None:
     plan = replace(
-        PLAN, ask=ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1",)), why="node: not on n1"
+        PLAN,
+        request=ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1",)),
+        why="node: not on n1",
     )
     (intent,) = submissions.plan_intents(run, (plan,), NOW, crashed={1004: (1, 2), 1005: (1,)})
     intent = replace(intent, number=2, array_job_id=4711, released_at=NOW, restarted=(7,))

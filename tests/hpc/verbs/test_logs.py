@@ -44,7 +44,7 @@ def blocked_run(bench: Bench, original: Path) -> Path:
 def test_every_attempt_is_told_the_newest_last(blocked_run: Path, here: Here) -> None:
     done = here("logs", "1-2", "--lines", 2)
     assert said_here(done) == (
-        "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
+        "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
         f"attempt 1: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
@@ -80,7 +80,7 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(
     blocked_run: Path, here: Here
 ) -> None:
     assert said_here(here("logs", "--failed", "--lines", 1)) == (
-        "shard 1: blocked (crashed): this was scripted; attempts used up: 2\n"
+        "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
@@ -195,7 +195,7 @@ def test_what_a_task_wrote_does_not_steer_the_terminal(blocked_run: Path, here: 
     evil = "\x1b[2Jall\nis \u202ewell\x07"
     files.write_json(words, {**values, "message": evil, "traceback": f"{evil}\n"})
     told = said_here(here("logs", 1, "--lines", 1))
-    assert told.startswith("shard 1: blocked (crashed): all is well; attempts used up: 2\n")
+    assert told.startswith("shard 1: blocked (crashed): all is well; no attempts left (2 of 2)\n")
     assert told.endswith(
         f"  crashed: all is well\n  | is well\n  log: {blocked_run}/logs/0002/00001.log\n"
     )
@@ -223,7 +223,7 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench, here: H
     assert json.loads(here("logs", older.run_id, "--failed", "--json").stdout)["run_id"] == (
         older.run_id
     )
-    assert said(here("logs", 1)) == (2, "error: there is no shard 1: this run's shards are 0-0\n")
+    assert said(here("logs", 1)) == (2, "error: there is no shard 1: this run has shards 0-0\n")
     assert said_here(here("logs", 0)) == "shard 0: planned: not submitted yet\n"
     newer.folder.rename(bench.folder / newer.run_id)
     assert said_here(here("logs", 1)) == second
@@ -236,7 +236,7 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench, here: H
     [
         ([], "which shards? python -m hpc.logs 7, or 3,7-9, or --failed"),
         (["x"], "INDEX: 'x' is no list of indices like 3,7-9"),
-        (["0,2-4"], "there is no shard 2-4: this run's shards are 0-1"),
+        (["0,2-4"], "there is no shard 2-4: this run has shards 0-1"),
         (["a", "b", "1"], "one run and one list of shards, please: python -m hpc.logs [RUN] "
          "3,7-9, not a b 1"),
         (["--run", "a", "b", "1"], "one run and one list of shards, please: "

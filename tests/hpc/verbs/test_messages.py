@@ -54,7 +54,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "\n"
         "4 of 6 posts done (66 %)\n"
         "\n"
-        "  shard 1: this was scripted; attempts used up: 2\n"
+        "  shard 1: this was scripted; no attempts left (2 of 2)\n"
     )
     assert said(submit) == (1, "")
     progress = re.compile(r"^\d of 3 shards done, \d posts\n", re.MULTILINE)  # by the clock
@@ -62,10 +62,10 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     assert f"run {run}\n" in submit.stdout
     _, after_the_plan = progress.sub("", submit.stdout).split(f"run {run}\n", 1)
     assert after_the_plan.startswith(
-        "attempt 1: 3 shards on this machine, indices 0-2, 2 at once\n"
+        "attempt 1: 3 shards on this machine, indices 0-2, up to 2 at a time\n"
         "gathered 2 shards: 0 rows before, 4 added, 4 after\n"
-        "trying 1 shard again, crashed: the same again; shard 1: this was scripted\n"
-        "attempt 2: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
+        "retrying 1 shard, crashed: same settings; shard 1: this was scripted\n"
+        "attempt 2: 1 shard on this machine, index 1, up to 1 at a time (crashed: same settings)\n"
         "gathered 0 shards: 4 rows before, 0 added, 4 after\n"
         f"{table}"
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
@@ -78,12 +78,12 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         f"next: python -m hpc.resubmit --force {run}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
-        "would submit attempt 3: 1 shard, index 1, 1 at once (crashed: the same again)\n"
+        "would submit attempt 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
     )
     assert bench.hpc("resubmit", "--force").stdout == (
-        "trying 1 shard again, crashed: the same again; shard 1: this was scripted; attempts used "
-        "up: 2\n"
-        "attempt 3: 1 shard on this machine, index 1, 1 at once (crashed: the same again)\n"
+        "retrying 1 shard, crashed: same settings; shard 1: this was scripted; no attempts "
+        "left (2 of 2)\n"
+        "attempt 3: 1 shard on this machine, index 1, up to 1 at a time (crashed: same settings)\n"
         f"run {run.name}: complete\n"
         "\n"
         "  STATE  CAUSE  SHARDS  INDICES\n"
@@ -120,8 +120,8 @@ def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: B
 @pytest.mark.parametrize(
     ("indices", "code", "message"),
     [
-        ("0", 1, "shard 0 is done: delete outputs/00000.parquet to have it done again"),
-        ("5", 1, "there is no shard 5: this run's shards are 0-1"),
+        ("0", 1, "shard 0 is done: delete outputs/00000.parquet to label it again"),
+        ("5", 1, "there is no shard 5: this run has shards 0-1"),
         ("1", 1, "shard 1 is planned (not submitted yet)"),
         ("x", 2, "--indices: 'x' is no list of indices like 3,7-9"),
         ("3-1", 2, "--indices: '3-1': 3-1 is no range of indices"),
