@@ -5,12 +5,13 @@ no installation and no systemd. Needs root (cgroups) and the programs that `miss
 names. The daemons are children of this process; whatever happens to it, they end with it.
 """
 
+import contextlib
 import functools
 import pathlib
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 from tests.slurm import conf, watchdog
@@ -28,8 +29,9 @@ class SlurmCluster:
     """Boots on `start()` or `with`; `stop()` leaves only configuration and logs, in `folder`.
 
     Partitions `normal` (default, 48 h), `short` (4 h) and `high`, whose jobs preempt those of
-    `normal` (`preempt_mode`: CANCEL or REQUEUE). Account `kellogg`; jobs run as root. Accounting
-    lags the controller by some three seconds, as Slurm's does: wait for it.
+    `normal` (`preempt_mode`: CANCEL or REQUEUE) and of `requeued` (REQUEUE). Account `kellogg`;
+    jobs run as root. Accounting lags the controller by some three seconds, as Slurm's does: wait
+    for it.
 
     Args:
         folder: for configuration, state and logs (`folder/log`); made where missing.
@@ -161,15 +163,23 @@ class SlurmCluster:
     def start_slurmctld(self) -> None:
         self._start("slurmctld", self._controller_answers, "the controller answers")
 
-    def turn_off_accounting(self) -> None:
-        """From now on sacct says that there is none, as on a cluster that never had it."""
+    @contextlib.contextmanager
+    def without_accounting(self) -> Iterator[None]:
+        """Meanwhile sacct says that there is none, as on a cluster that never had it."""
         self.stop_slurmctld()
         self.stop_slurmdbd()
-        lines = self._layout.slurm_conf.read_text().splitlines()
-        kept = [line for line in lines if not line.startswith("AccountingStorage")]
+        usual = self._layout.slurm_conf.read_text()
+        kept = [line for line in usual.splitlines() if not line.startswith("AccountingStorage")]
         kept += ["AccountingStorageType=accounting_storage/none", ""]
         self._layout.slurm_conf.write_text("\n".join(kept))
-        self.start_slurmctld()
+        try:
+            self.start_slurmctld()
+            yield
+        finally:
+            self.stop_slurmctld()
+            self._layout.slurm_conf.write_text(usual)
+            self.start_slurmdbd()
+            self.start_slurmctld()
 
     def restart_slurmctld(self) -> None:
         self.stop_slurmctld()

@@ -183,6 +183,7 @@ def slurm_conf(layout: Layout, machine: Machine) -> str:
     lines += [
         f"PartitionName=normal Nodes={nodes} Default=YES MaxTime=48:00:00 PriorityTier=1"
         f" PreemptMode={layout.preempt_mode}",
+        f"PartitionName=requeued Nodes={nodes} MaxTime=48:00:00 PriorityTier=1 PreemptMode=REQUEUE",
         f"PartitionName=short Nodes={nodes} MaxTime=04:00:00 PriorityTier=1 PreemptMode=OFF",
         f"PartitionName=high Nodes={nodes} MaxTime=48:00:00 PriorityTier=10 PreemptMode=OFF",
     ]

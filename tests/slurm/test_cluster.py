@@ -153,16 +153,13 @@ def test_a_cluster_ends_with_an_owner_that_is_killed(
     assert (folder / "log" / "watchdog.log").read_text() == ""
 
 
-def test_without_slurmdbd_sacct_fails_and_afterwards_nothing_is_lost(
-    lone_cluster: SlurmCluster,
-) -> None:
-    lone_cluster.start()
-    lone_cluster.stop_slurmdbd()
-    job = submit(lone_cluster, "--wrap", "true")
-    wait_for(lambda: state(lone_cluster, job) == "COMPLETED", 30, f"job {job} has run")
-    assert lone_cluster.call("sacct", "-j", job).returncode == 1
-    lone_cluster.start_slurmdbd()
-    wait_for(lambda: accounted(lone_cluster, job) == {job: "COMPLETED"}, 60, f"{job} is accounted")
+def test_without_slurmdbd_sacct_fails_and_afterwards_nothing_is_lost(cluster: SlurmCluster) -> None:
+    cluster.stop_slurmdbd()
+    job = submit(cluster, "--wrap", "true")
+    wait_for(lambda: state(cluster, job) == "COMPLETED", 30, f"job {job} has run")
+    assert cluster.call("sacct", "-j", job).returncode == 1
+    cluster.start_slurmdbd()
+    wait_for(lambda: accounted(cluster, job) == {job: "COMPLETED"}, 60, f"{job} is accounted")
 
 
 @pytest.mark.usefixtures("cluster")

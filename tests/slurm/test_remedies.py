@@ -1,7 +1,6 @@
 """Every cause on a real Slurm: what the next attempt was really given, as sacct shows it."""
 
 import pathlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.slurm import posts
-from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.cluster import wait_for
 from tests.slurm.commands import Bench
 
 pytestmark = pytest.mark.slurm
@@ -55,21 +54,21 @@ def test_out_of_memory_gets_more_memory_up_to_the_largest_node(bench: Bench) -> 
         wait_for(lambda got=got, memory=memory: got() == memory, 60, f"shard {index}: {memory}")  # type: ignore[misc]
 
 
-def test_a_node_that_was_lost_is_stayed_away_from(
-    tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=2) as own:
-        bench = Bench(own, tmp_path)
-        bench.script(0, "wait")
-        extra = {"nodelist": own.node_names[0], "no-requeue": True}
-        config = one_shard(bench, cluster={"extra": extra})
-        bench.document("submit", "--config", config)
-        wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
-        own.kill_slurmd(own.node_names[0])
+def test_a_node_that_was_lost_is_excluded_from_the_next_attempt(bench: Bench) -> None:
+    bench.script(0, "wait")
+    config = one_shard(bench, cluster={"extra": {"no-requeue": True}})
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+    node = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%N").strip()
+    bench.cluster.kill_slurmd(node)
+    try:
         wait_for(lambda: bench.states() == {0: ("failed", "node")}, 120, "its node is lost")
-        # Only planned: Slurm refuses an array whose required and excluded nodes overlap.
-        plan = bench.hpc("resubmit", "--dry-run").stdout
-        assert f"(node: not on {own.node_names[0]})" in plan
+        (again,) = bench.document("resubmit")["array_jobs"]
+        excluded = bench.cluster.run("squeue", "-h", "-t", "all", "-j", str(again), "-o", "%x")
+        assert excluded.strip() == node
+        assert bench.document("supervise")["state"] == "complete"
+    finally:
+        bench.cluster.start_slurmd(node)
 
 
 def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
@@ -154,24 +153,14 @@ def test_a_caretaker_that_dies_is_followed_by_its_understudy(bench: Bench) -> No
     assert bench.states() == {0: ("done", None)}
 
 
-@pytest.fixture
-def preempting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1) as own:
-        yield own
-
-
-def test_preempted_attempts_are_submitted_again_and_not_counted(
-    preempting: SlurmCluster, tmp_path: pathlib.Path
-) -> None:
-    bench = Bench(preempting, tmp_path)
+def test_preempted_attempts_are_resubmitted_and_not_counted(bench: Bench) -> None:
     bench.script(0, "wait")
     config = one_shard(bench, retry={"max_attempts": 1})
-    bench.document("submit", "--config", config)
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
     wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
-    high = preempting.run(
-        "sbatch", "--parsable", "-p", "high", "--exclusive", "-o", "/dev/null", "--wrap", "true"
-    )
-    assert high
+    node = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%N").strip()
+    urgent = ("-p", "high", "--exclusive", "-w", node, "-o", "/dev/null", "--wrap", "true")
+    bench.cluster.run("sbatch", *urgent)
     wait_for(lambda: bench.states() == {0: ("failed", "preempted")}, 90, "it was preempted")
     end = bench.document("supervise")
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)

@@ -5,7 +5,6 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,14 +23,6 @@ from tests.slurm.cluster import SlurmCluster, wait_for
 from tests.slurm.programs import environment
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture(scope="module")
-def requeueing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """One node, where what is preempted goes back into the queue."""
-    folder = tmp_path_factory.mktemp("slurm")
-    with SlurmCluster(folder, nodes=1, preempt_mode="REQUEUE") as booted:
-        yield booted
 
 
 class Site:
@@ -90,11 +81,11 @@ class Site:
 
 @pytest.fixture
 def at(
-    requeueing: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    cluster: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> pathlib.Path:
     """The folder of a user on that cluster, whose tasks know the scripted classifier."""
     plugins = scripted_classifier.install(tmp_path)
-    for name, value in (environment() | requeueing.env).items():
+    for name, value in (environment() | cluster.env).items():
         monkeypatch.setenv(name, value)
     root = pathlib.Path(__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{root}:{plugins}")
@@ -110,9 +101,9 @@ EACH_ONCE_BUT_THE_ONE_THAT_HUNG = Counter({uri(i): 2 if i == 6 else 1 for i in r
 
 
 def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twice(
-    requeueing: SlurmCluster, at: pathlib.Path
+    cluster: SlurmCluster, at: pathlib.Path
 ) -> None:
-    site = Site(requeueing, at)
+    site = Site(cluster, at)
     job = site.submit(Resources(time_min=1, mem_gb=0.4, python=PYTHON), requeues=1)
     wait_for(site.hangs, 60, "the first life hangs at the seventh post")
     site.goes_on_at_once(job)
@@ -127,21 +118,21 @@ def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twic
 
 
 def test_a_preempted_task_that_slurm_requeues_goes_on_from_its_parts(
-    requeueing: SlurmCluster, at: pathlib.Path
+    cluster: SlurmCluster, at: pathlib.Path
 ) -> None:
-    site = Site(requeueing, at)
-    job = site.submit(Resources(mem_gb=0.4, python=PYTHON))
+    site = Site(cluster, at)
+    # What is preempted in this partition goes back into the queue.
+    job = site.submit(Resources(partition="requeued", mem_gb=0.4, python=PYTHON))
     wait_for(site.hangs, 60, "the first life hangs at the seventh post")
-    urgent = requeueing.run(
-        "sbatch", "--parsable", "-p", "high", "--mem=4000", "-o", "/dev/null", "--wrap", "sleep 1"
-    ).strip()
+    node = cluster.run("squeue", "-h", "-j", f"{job}_0", "-o", "%N").strip()
+    urgent = ("-p", "high", "--mem=4000", "-w", node, "-o", "/dev/null", "--wrap", "sleep 1")
+    urgent_job = cluster.run("sbatch", "--parsable", *urgent).strip()
     site.goes_on_at_once(job)
     assert site.kept == 6
     wait_for(site.is_done, 60, "the second life has published")
     wait_for(lambda: site.state(job) == "COMPLETED", 30, "the task has ended")
     assert site.restarts(job) == 1
-    assert (
-        requeueing.run("squeue", "-h", "-t", "all", "-j", urgent, "-o", "%T").strip() != "PENDING"
-    )
+    left = cluster.run("squeue", "-h", "-t", "all", "-j", urgent_job, "-o", "%T").strip()
+    assert left != "PENDING"
     assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
     assert list(work_path(site.run_dir, 0).iterdir()) == []
