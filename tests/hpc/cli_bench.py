@@ -24,20 +24,23 @@ from tests.pipeline.run_builders import SourcePost
 ROOT = Path(__file__).parents[2]
 STAMP = "%Y-%m-%d-%H:%M:%S"
 CLASSIFIERS = """[pipeline.classifiers]
-scripted = tests.hpc.scripted_tasks:Told
+scripted = tests.hpc.scripted_tasks:ShardScripted
 unpaced_perspective = tests.pipeline.classifiers.perspective.unpaced:UnpacedPerspective
 """
 Process = subprocess.Popen[str]
 
 
 class Bench:
-    """`backlog` and `config` write what a user has; `hpc` runs a verb there, in this process;
-    `start` and `hpc_process` start it as a process; `tell` says what a shard's first lives do."""
+    """A folder with a backlog and a configuration, in which verbs are run.
+
+    `backlog` and `config` write the files; `hpc` runs a verb in this process, `start` and
+    `hpc_process` run it as a process; `script` says what the first attempts of a shard do.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.words = folder / "words"
-        self.words.mkdir()
+        self.shard_scripts = folder / "shard_scripts"
+        self.shard_scripts.mkdir()
         self.path = folder / "run.yaml"
         self.site = scripted_classifier.install(folder)
         entries = self.site / "scripted-1.dist-info" / "entry_points.txt"
@@ -54,15 +57,17 @@ class Bench:
         return json_lines_file(self.folder / "posts.jsonl", given)
 
     def config(self, posts: int | None = None, **sections: Any) -> Path:
-        """Two shards of the scripted classifier; sections are overruled key by key. With `posts`
-        also a backlog of so many."""
+        """Write a configuration: two shards of the scripted classifier, and other sections key by
+        key. With `posts`, also write a backlog of that many."""
         if posts is not None:
             self.backlog(run_builders.posts(posts))
         values: dict[str, Any] = {
             "name": "test",
             "backlog": {"source": "posts.jsonl"},
             "sharding": {"shards": 2},
-            "classifier": scripted_classifier.options(self.folder, words=str(self.words)),
+            "classifier": scripted_classifier.options(
+                self.folder, shard_scripts=str(self.shard_scripts)
+            ),
             "cluster": {"executor": "local", "max_parallel": 2},
         }
         for name, section in sections.items():
@@ -72,8 +77,9 @@ class Bench:
         self.path.write_text(yaml.safe_dump(values))
         return self.path
 
-    def tell(self, shard: int, words: str) -> None:
-        (self.words / str(shard)).write_text(words)
+    def script(self, shard: int, words: str) -> None:
+        """Write a word of `ShardScripted` for each of the shard's first attempts."""
+        (self.shard_scripts / str(shard)).write_text(words)
 
     def start(self, verb: str, *arguments: object, env: Mapping[str, str] | None = None) -> Process:
         return self._process(["-m", f"hpc.{verb}", *map(str, arguments)], env)
@@ -147,7 +153,7 @@ def ended(process: Process, *, within: float = 60.0) -> Done:
     return Done(process.args, process.returncode, out, err)
 
 
-def said(done: Done) -> tuple[int, str]:
+def outcome(done: Done) -> tuple[int, str]:
     """Exit code and stderr, which holds no traceback."""
     return exit_code(done), done.stderr
 

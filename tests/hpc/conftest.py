@@ -1,22 +1,19 @@
 """A working folder, and the verbs in it."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hpc.cli_bench import Bench
-from tests.hpc.in_process import Done
-
-Here = Callable[..., Done]
+from tests.hpc.processes import tasks_of
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-@pytest.fixture
-def here(bench: Bench) -> Here:
-    """`here(verb, *arguments)` in the working folder; what it printed and its exit code."""
-    return bench.hpc
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A user's working folder on this machine. Tasks that a test leaves behind are killed."""
+    yield Bench(tmp_path)
+    for task in tasks_of(tmp_path):
+        os.kill(task, signal.SIGKILL)

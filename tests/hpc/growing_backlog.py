@@ -41,7 +41,7 @@ class PayingOptions(Options, frozen=True, kw_only=True):
 
 
 class Paying(Classifier[PayingOptions]):
-    """Notes in a file what it was asked, and dies after so many answers if file `dies` says so."""
+    """Writes every post that it labels into file `paid`; fails after as many as `dies` says."""
 
     columns = (Column("length", "integer"),)
     model = "paying 1"
@@ -56,16 +56,17 @@ class Paying(Classifier[PayingOptions]):
         with (self._folder / "paid").open("a") as paid:
             for number, one in enumerate(posts):
                 if dies and number == int(dies):
-                    raise RuntimeError("dies as it was told")
+                    raise RuntimeError("this was scripted")
                 paid.write(f"{one.uri}\n")
                 paid.flush()
                 yield Answer(one.uri, {"length": len(one.text)})
 
 
-class Lab:
+class GrowingBacklog:
     """A backlog that grows, and the runs made of it, in this process.
 
-    paying: by a classifier whose tasks really run, may die, and note what they paid for.
+    Args:
+        paying: label with `Paying`, by tasks that run in this process; else, outputs are made up.
     """
 
     def __init__(self, folder: Path, *, paying: bool = False) -> None:

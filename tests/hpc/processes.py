@@ -27,8 +27,8 @@ def until(happened: Callable[[], object], what: str) -> None:
 
 
 def started(bench: Bench, tasks: int, *arguments: object) -> Process:
-    """A submit of which so many tasks are labelling."""
+    """Return a submit, as a process, once `tasks` of its tasks are labelling."""
     driver = bench.start("submit", "--config", bench.path, *arguments)
-    words = bench.words / "alive"
-    until(lambda: words.exists() and words.read_text().count("+") >= tasks, f"{tasks} tasks")
+    alive = bench.shard_scripts / "alive"
+    until(lambda: alive.exists() and alive.read_text().count("+") >= tasks, f"{tasks} tasks")
     return driver

@@ -1,4 +1,4 @@
-"""The scripted classifier as a configuration names it: its keys, and what its first lives do."""
+"""A classifier whose tasks fail, are refused or die, as the test has scripted for their shard."""
 
 import os
 import signal
@@ -11,20 +11,23 @@ from pipeline.model import Answer, Post
 from tests.pipeline.scripted_classifier import Scripted
 
 
-class Told(Scripted):
-    """Does what the next word of its shard's file says, once the gate is open, one word a life,
-    before it goes on as the script says."""
+class ShardScripted(Scripted):
+    """`Scripted`, with a file per shard index in the folder `shard_scripts`.
+
+    The file holds a word for each of the shard's first attempts: fail, refuse (stops the run),
+    refuse-shard, or die. The attempt does so once the gate is open; without a word, it labels.
+    """
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        folder = Path(self._options.words)
+        folder = Path(self._options.shard_scripts)
         _append(folder / "alive", "+")
         try:
-            self._live(folder / sys.argv[sys.argv.index("--shard-index") + 1])
+            self._act(folder / sys.argv[sys.argv.index("--shard-index") + 1])
             yield from super().classify(posts)
         finally:
             _append(folder / "alive", "-")
 
-    def _live(self, script: Path) -> None:
+    def _act(self, script: Path) -> None:
         words = script.read_text().split() if script.exists() else []
         script.write_text(" ".join(words[1:]))
         if words:
@@ -34,16 +37,16 @@ class Told(Scripted):
                 raise RuntimeError("this was scripted")
             case ["refuse"]:
                 raise TaskError(Cause.REFUSED, "the service wants no more of this")
-            case ["sulk"]:  # about this shard only
+            case ["refuse-shard"]:
                 raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def most_at_once(words: Path) -> int:
-    """How many tasks were ever labelling at the same time."""
+def most_at_once(shard_scripts: Path) -> int:
+    """Return how many tasks were ever labelling at the same time."""
     alive = most = 0
-    for sign in (words / "alive").read_text().split():
+    for sign in (shard_scripts / "alive").read_text().split():
         alive += 1 if sign == "+" else -1
         most = max(most, alive)
     return most

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
-from tests.hpc.cli_bench import ROOT, Bench, said
+from tests.hpc.cli_bench import ROOT, Bench, outcome
 from tests.pipeline import run_builders
 from tests.servers.perspective import PerspectiveServer, score
 
@@ -34,7 +34,7 @@ def test_one_request_a_post_gives_the_scores_of_all_attributes(
             "--set", "cluster={executor: local, max_parallel: 1}",
             env={"PERSPECTIVE_API_KEY": KEY},
         )  # fmt: skip
-        assert said(done) == (0, "")
+        assert outcome(done) == (0, "")
         assert (server.requests, server.paid) == (6, 6)
     columns = ", ".join(ATTRIBUTES[name] for name in attributes)
     assert bench.query(
@@ -62,7 +62,7 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
             "--set", "cluster={executor: local, max_parallel: 1}",
             env={"PERSPECTIVE_API_KEY": KEY},
         )  # fmt: skip
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     lines = done.stdout.splitlines()
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
     assert look[1] == "  6 posts: 6 labelled"

@@ -27,8 +27,8 @@ class ScriptedOptions(Options, frozen=True, kw_only=True):
     takes, unless a file HURRY lies beside the log; `gate`, a file without which nothing is
     answered; `answered`, after which it hangs; `deadly`, how the task dies at which uri;
     `at_once`, how many are in flight; `complaint`, of its service; `closed`, a file that gets a
-    line when the task leaves, with how many rows are in parts by then; `words`, a folder where
-    file <shard index> holds what the shard's next lives do (tests.hpc.scripted_tasks)."""
+    line when the task leaves, with how many rows are in parts by then; `shard_scripts`, a folder
+    whose file <shard index> says what the shard's next attempts do (tests.hpc.scripted_tasks)."""
 
     log: str
     script: str = "label"
@@ -39,7 +39,7 @@ class ScriptedOptions(Options, frozen=True, kw_only=True):
     at_once: int | None = None
     complaint: str = ""
     closed: str | None = None
-    words: str = ""
+    shard_scripts: str = ""
 
 
 class Scripted(Classifier[ScriptedOptions]):

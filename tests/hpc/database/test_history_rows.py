@@ -5,8 +5,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.run_files.manifest import output_path
-from tests.hpc.cli_bench import Bench, said, valence_run
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, outcome, valence_run
 from tests.hpc.database.test_gather_outputs import damage
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME
@@ -23,8 +22,8 @@ def is_recent(moment: datetime) -> bool:
 
 def test_a_run_its_shards_and_all_attempts_are_recorded(bench: Bench) -> None:
     bench.config(posts=5)
-    bench.tell(1, "fail die")
-    assert said(bench.submit()) == (0, "")
+    bench.script(1, "fail die")
+    assert outcome(bench.submit()) == (0, "")
     (run,) = bench.runs()
     (row,) = bench.query("SELECT * EXCLUDE (created_at, config_hash) FROM runs")
     assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None)
@@ -57,10 +56,10 @@ def test_a_run_its_shards_and_all_attempts_are_recorded(bench: Bench) -> None:
     assert is_recent(gathered_at)
 
 
-def test_a_shard_without_labels_holds_the_watermark_back(bench: Bench, here: Here) -> None:
+def test_a_shard_without_labels_holds_the_watermark_back(bench: Bench) -> None:
     bench.config(posts=9, sharding={"shards": 3}, retry={"max_attempts": 1})
-    bench.tell(1, "fail")
-    assert said(bench.submit())[0] == 1
+    bench.script(1, "fail")
+    assert outcome(bench.submit())[0] == 1
     assert bench.query("SELECT state, cause, attempts FROM shards ORDER BY shard_index") == [
         ("done", None, 1),
         ("blocked", "crashed", 1),
@@ -68,8 +67,8 @@ def test_a_shard_without_labels_holds_the_watermark_back(bench: Bench, here: Her
     ]
     assert bench.query("SELECT state FROM runs") == [("blocked",)]
     assert bench.query("SELECT watermark FROM watermarks") == [(second(2),)]
-    assert said(bench.hpc("resubmit", "--force"))[0] == 0
-    assert said(here("gather")) == (0, "")
+    assert outcome(bench.hpc("resubmit", "--force"))[0] == 0
+    assert outcome(bench.hpc("gather")) == (0, "")
     assert bench.query("SELECT state FROM runs") == [("complete",)]
     assert bench.query("SELECT watermark FROM watermarks") == [(second(8),)]
 
@@ -89,7 +88,7 @@ def test_supervise_labels_a_shard_again_whose_output_gathering_renamed(
     states = "SELECT state, attempts FROM shards ORDER BY shard_index"
     assert bench.query(states) == [("planned", 0), ("done", 0)]
     assert bench.query("SELECT state FROM runs") == [("planned",)]
-    assert said(bench.hpc("supervise")) == (0, "")
+    assert outcome(bench.hpc("supervise")) == (0, "")
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]
     assert bench.query(states) == [("done", 1), ("done", 0)]
 
@@ -100,7 +99,7 @@ def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Benc
         run_builders.publish_shard(run.folder, run.manifest, index)
     damage(output_path(run.folder, 1))
     done = bench.hpc("supervise", run.run_id)
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     assert f"{output_path(run.folder, 1)}: it cannot be read: " in done.stdout
     assert "attempt 1: 1 shard on this machine, index 1, up to 1 at a time\n" in done.stdout
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]

@@ -16,7 +16,6 @@ from hpc.run.array_indices import TaskId
 from hpc.run.model import ArrayPlan, Run, TaskRecord
 from pipeline.model import JsonObject
 from tests.hpc.cli_bench import LOCAL, Bench
-from tests.hpc.conftest import Here
 from tests.pipeline import run_builders
 
 PREFIX = f"hpc-{run_builders.RUN_ID}-"
@@ -115,7 +114,7 @@ def test_a_caretaker_that_does_not_end_saves_nothing_else(run: Run) -> None:
 
 
 def test_the_verb_says_what_has_not_ended_and_fails(
-    bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster: JsonObject = {**LOCAL, "executor": "slurm"}
     folder, _ = run_builders.make_run(
@@ -124,7 +123,7 @@ def test_the_verb_says_what_has_not_ended_and_fails(
     queue = Queue("", ARRAY + CARETAKER, COMPLETING)
     monkeypatch.setattr("hpc.cancel.executor_of", lambda run: SlurmExecutor(queue))
     monkeypatch.setattr(cancellation.cancel_jobs, "__kwdefaults__", {"patience_s": 0.05})
-    failed = here("cancel")
+    failed = bench.hpc("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
     assert failed.stdout == (
         "cancelled the caretaker (job 4712)\n"
@@ -133,7 +132,7 @@ def test_the_verb_says_what_has_not_ended_and_fails(
         "kept: 0 of 4 shards done (0 posts), 0 posts in checkpoint parts\n"
         f"go on with: python -m hpc.supervise {folder}\n"
     )
-    document = json.loads(here("cancel", "--json").stdout)
+    document = json.loads(bench.hpc("cancel", "--json").stdout)
     assert document == {
         "run_id": run_builders.RUN_ID, "cancelled_jobs": [4711], "shards_done": 0, "posts_kept": 0,
     }  # fmt: skip

@@ -10,8 +10,7 @@ import pytest
 
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
-from tests.hpc.cli_bench import Bench, once, said
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, once, outcome
 from tests.hpc.processes import started, until
 from tests.pipeline import run_builders
 from tests.pipeline.task_processes import rows_in
@@ -30,11 +29,11 @@ def rejected(bench: Bench) -> Path:
     """A run that the service rejected; one of its six posts is too short to be sent."""
     bench.config()
     bench.backlog([*run_builders.posts(5), run_builders.posts(1, first=5)[0]._replace(text="meh")])
-    bench.tell(0, "refuse")
-    bench.tell(1, "refuse")
-    assert said(bench.submit()) == (1, "")
+    bench.script(0, "refuse")
+    bench.script(1, "refuse")
+    assert outcome(bench.submit()) == (1, "")
     for shard in (0, 1):  # one of them may have been stopped before it used its word
-        bench.tell(shard, "")
+        bench.script(shard, "")
     (run,) = bench.runs()
     assert bench.asked() == {}
     return run
@@ -42,18 +41,18 @@ def rejected(bench: Bench) -> Path:
 
 @pytest.mark.parametrize(("changed", "key"), CHANGES)
 def test_a_run_without_labels_is_moved_aside_once_its_configuration_has_changed(
-    bench: Bench, here: Here, rejected: Path, changed: dict[str, Any], key: str
+    bench: Bench, rejected: Path, changed: dict[str, Any], key: str
 ) -> None:
     bench.config(**changed)
     before = bench.listing()
-    dry = here("submit", "--config", bench.path, "--dry-run")
-    assert said(dry) == (0, "")
+    dry = bench.hpc("submit", "--config", bench.path, "--dry-run")
+    assert outcome(dry) == (0, "")
     assert f" ({key}); " in dry.stdout.splitlines()[1]
-    document = json.loads(here("submit", "--config", bench.path, "--dry-run", "--json").stdout)
+    document = json.loads(bench.hpc("submit", "--config", bench.path, "--dry-run", "--json").stdout)
     assert document["posts"] == 6
     assert bench.listing() == before
     done = bench.submit()
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     aside = bench.folder / "runs" / "set-aside" / rejected.name
     (run,) = bench.runs()
     assert bench.asked() == once(5)
@@ -62,8 +61,8 @@ def test_a_run_without_labels_is_moved_aside_once_its_configuration_has_changed(
     assert bench.document("audit", "--config", bench.path)["whole"]
     # Its logs are kept, and nobody can resume it.
     assert list((aside / "logs" / "0001").glob("*.log"))
-    assert said(here("resubmit", "--force", aside))[0] == 2
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.hpc("resubmit", "--force", aside))[0] == 2
+    assert outcome(bench.submit()) == (0, "")
     assert bench.runs() == [run]
 
 
@@ -87,7 +86,7 @@ def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
     """A key that was fixed in the environment changes no configuration."""
     bench.backlog([*run_builders.posts(5), *run_builders.posts(4, first=20)])
     done = bench.submit()
-    assert said(done) == (1, "")
+    assert outcome(done) == (1, "")
     lines = done.stdout.splitlines()
     assert f"run {bench.runs()[1].name}: complete" in lines
     explanation = lines[lines.index(f"run {rejected.name}: blocked") :]
@@ -106,8 +105,8 @@ def test_a_run_with_an_answer_stays(bench: Bench) -> None:
     kept = sum(rows_in(work_path(run, shard)) for shard in (0, 1))
     assert kept == len(bench.asked()) > 0
     for shard in (0, 1):
-        bench.tell(shard, "refuse")
-    assert said(bench.submit()) == (1, "")
+        bench.script(shard, "refuse")
+    assert outcome(bench.submit()) == (1, "")
     bench.config(classifier={"seconds": 0.001})
     left_alone(bench, run)
     bench.config(classifier={"seconds": 0.3}, cluster={"max_parallel": 1})
@@ -127,13 +126,13 @@ def test_a_run_with_an_unreadable_part_stays(bench: Bench, rejected: Path) -> No
 def test_no_run_of_a_name_with_labels_is_moved_aside(bench: Bench, folder: str) -> None:
     """The name's watermark might pass over the posts."""
     bench.config(posts=2)
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     if folder == "is gone":
         shutil.rmtree(bench.runs()[0])
     bench.backlog(run_builders.posts(4))
-    bench.tell(0, "refuse")
-    bench.tell(1, "refuse")
-    assert said(bench.submit()) == (1, "")
+    bench.script(0, "refuse")
+    bench.script(1, "refuse")
+    assert outcome(bench.submit()) == (1, "")
     run = bench.runs()[-1]
     bench.config(cluster={"max_parallel": 1})
     left_alone(bench, run)
@@ -145,28 +144,26 @@ def test_a_run_that_another_process_holds_stays(bench: Bench, rejected: Path) ->
         left_alone(bench, rejected)
 
 
-def test_submit_waits_for_files_that_may_appear_late(bench: Bench, here: Here) -> None:
+def test_submit_waits_for_files_that_may_appear_late(bench: Bench) -> None:
     """A shared file system shows a node's files late: `grace_seconds`."""
     bench.config(posts=4, cluster={"grace_seconds": 600.0})
-    bench.tell(0, "refuse")
-    bench.tell(1, "refuse")
-    assert said(bench.submit()) == (1, "")
+    bench.script(0, "refuse")
+    bench.script(1, "refuse")
+    assert outcome(bench.submit()) == (1, "")
     (run,) = bench.runs()
     bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
-    assert said(here("submit", "--config", bench.path))[0] == 1
+    assert outcome(bench.hpc("submit", "--config", bench.path))[0] == 1
     assert bench.runs() == [run]
-    assert said(here("submit", "--config", bench.path, "--dry-run")) == (0, "")
+    assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (0, "")
 
 
-def test_submit_waits_while_tasks_of_a_rejected_run_may_be_running(
-    bench: Bench, here: Here
-) -> None:
+def test_submit_waits_while_tasks_of_a_rejected_run_may_be_running(bench: Bench) -> None:
     """If new posts became a run now, the rejected run could not be moved aside any more."""
     gate = bench.folder / "gate"
     gated = {"gate": str(gate)}
     bench.config(posts=4, cluster={"grace_seconds": 600.0}, classifier=gated)
-    bench.tell(0, "refuse")
-    bench.tell(1, "die")
+    bench.script(0, "refuse")
+    bench.script(1, "die")
     driver = started(bench, 2)  # a task that starts after the rejection is rejected too
     gate.touch()
     ended = [("blocked", "refused", 1), ("queued", None, 1)]
@@ -177,7 +174,7 @@ def test_submit_waits_while_tasks_of_a_rejected_run_may_be_running(
     assert bench.states() == ended
     bench.backlog(run_builders.posts(6))
     bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1}, classifier=gated)
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert (code, "once its tasks have ended" in error) == (1, True)
     assert bench.runs() == [run]
-    assert said(here("submit", "--config", bench.path, "--dry-run")) == (0, "")
+    assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (0, "")

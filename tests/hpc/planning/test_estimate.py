@@ -7,8 +7,7 @@ import pytest
 from hpc.planning.estimate import CostEstimate, describe_estimate, estimate_cost
 from pipeline.model import JsonObject
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens, cost_options
-from tests.hpc.cli_bench import Bench, said
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, outcome
 
 PRICE = {"prompt": 10.0, "completion": 100.0, "cached": 5.0, "currency": "USD"}
 PAID = UsedTokens(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
@@ -47,13 +46,13 @@ def test_the_cost_follows_from_the_tokens_of_earlier_posts() -> None:
 
 
 def test_a_dry_run_estimates_the_time_and_changes_nothing(
-    bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
     bench.config(posts=90, classifier={"type": "perspective", "requests_per_minute": 30})
     before = bench.listing()
-    done = here("submit", "--config", bench.path, "--dry-run", "--json")
-    assert said(done)[0] == 0
+    done = bench.hpc("submit", "--config", bench.path, "--dry-run", "--json")
+    assert outcome(done)[0] == 0
     assert json.loads(done.stdout) == {
         "run_id": None, "run_dir": None, "posts": 90, "shards": 2, "array_jobs": [],
         "dry_run": True, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,

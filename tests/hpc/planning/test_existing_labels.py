@@ -9,187 +9,207 @@ import pytest
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
-from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME, SourcePost
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def labelled_backlog(tmp_path: Path) -> GrowingBacklog:
     """Three posts with a row each: two labels, and one text that was too short."""
-    lab = Lab(tmp_path)
-    lab.arrive(post(1, 1), post(2, 2), SourcePost(run_builders.uri(3), "meh", FIRST_TIME))
-    run, _ = lab.submit()
+    labelled_backlog = GrowingBacklog(tmp_path)
+    labelled_backlog.arrive(
+        post(1, 1), post(2, 2), SourcePost(run_builders.uri(3), "meh", FIRST_TIME)
+    )
+    run, _ = labelled_backlog.submit()
     assert run
-    lab.bench.hpc("supervise", run.folder)
-    assert lab.labelled().total() == 3
-    return lab
+    labelled_backlog.bench.hpc("supervise", run.folder)
+    assert labelled_backlog.labelled().total() == 3
+    return labelled_backlog
 
 
-def configure(lab: Lab, **backlog: object) -> None:
-    folder = lab.bench.folder
-    lab.bench.config(
+def configure(labelled_backlog: GrowingBacklog, **backlog: object) -> None:
+    folder = labelled_backlog.bench.folder
+    labelled_backlog.bench.config(
         classifier={"type": "valence"},
         backlog=backlog,
         storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
     )
 
 
-def test_another_labelling_setup_under_the_same_name_is_rejected(lab: Lab) -> None:
-    configure(lab, min_text_length=2)
+def test_another_labelling_setup_under_the_same_name_is_rejected(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    configure(labelled_backlog, min_text_length=2)
     with pytest.raises(InputError):
-        lab.submit()
-    assert len(lab.runs()) == 1
+        labelled_backlog.submit()
+    assert len(labelled_backlog.runs()) == 1
 
 
-def test_a_deleted_run_without_labels_binds_nobody(lab: Lab) -> None:
+def test_a_deleted_run_without_labels_binds_nobody(labelled_backlog: GrowingBacklog) -> None:
     """For example, its server could not be started: its configuration binds nobody."""
-    configure(lab, min_text_length=2)
-    run, _ = lab.submit(supersede=True)
+    configure(labelled_backlog, min_text_length=2)
+    run, _ = labelled_backlog.submit(supersede=True)
     assert run
     shutil.rmtree(run.folder)
-    configure(lab)
-    lab.arrive(post(4, 4))
-    assert lab.submit()[0] is not None
+    configure(labelled_backlog)
+    labelled_backlog.arrive(post(4, 4))
+    assert labelled_backlog.submit()[0] is not None
 
 
-def test_another_setup_is_rejected_even_if_the_runs_were_deleted(lab: Lab) -> None:
-    run = lab.runs()[0]
+def test_another_setup_is_rejected_even_if_the_runs_were_deleted(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    run = labelled_backlog.runs()[0]
     shutil.rmtree(run.folder)
-    configure(lab, min_text_length=2)
+    configure(labelled_backlog, min_text_length=2)
     with pytest.raises(InputError, match=f"run {run.run_id} differs"):
-        lab.submit()
-    configure(lab)
-    assert lab.submit()[0] is None
+        labelled_backlog.submit()
+    configure(labelled_backlog)
+    assert labelled_backlog.submit()[0] is None
 
 
-def test_the_newest_setup_counts_even_if_its_folder_is_gone(lab: Lab) -> None:
-    configure(lab, min_text_length=2)
-    run, _ = lab.submit(supersede=True)
+def test_the_newest_setup_counts_even_if_its_folder_is_gone(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    configure(labelled_backlog, min_text_length=2)
+    run, _ = labelled_backlog.submit(supersede=True)
     assert run
-    lab.finish(run)
-    with duckdb.connect(str(lab.bench.folder / "labels.duckdb")) as database:
+    labelled_backlog.finish(run)
+    with duckdb.connect(str(labelled_backlog.bench.folder / "labels.duckdb")) as database:
         later = "created_at + INTERVAL 1 MINUTE"  # both were created within a second
         database.execute(f"UPDATE runs SET created_at = {later} WHERE run_id = ?", [run.run_id])
     shutil.rmtree(run.folder)
-    lab.arrive(post(4, 4))
-    assert lab.submit()[1].counts.posts == 1
-    configure(lab)
+    labelled_backlog.arrive(post(4, 4))
+    assert labelled_backlog.submit()[1].counts.posts == 1
+    configure(labelled_backlog)
     with pytest.raises(InputError):
-        lab.submit()
+        labelled_backlog.submit()
 
 
-def test_superseding_labels_the_posts_again_and_keeps_the_old_rows(lab: Lab) -> None:
-    configure(lab, min_text_length=2)
-    lab.arrive(post(4, 4))
-    run, draft = lab.submit(supersede=True)
+def test_superseding_labels_the_posts_again_and_keeps_the_old_rows(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    configure(labelled_backlog, min_text_length=2)
+    labelled_backlog.arrive(post(4, 4))
+    run, draft = labelled_backlog.submit(supersede=True)
     assert run
     assert (draft.since, draft.counts.posts) == (None, 4)
-    assert lab.bench.hpc("supervise", run.folder).returncode == 0
-    assert sorted(lab.labelled().elements()) == [run_builders.uri(n) for n in (1, 2, 3, 4)]
-    rows = lab.query("SELECT DISTINCT run_id FROM labels_test")
+    assert labelled_backlog.bench.hpc("supervise", run.folder).returncode == 0
+    assert sorted(labelled_backlog.labelled().elements()) == [
+        run_builders.uri(n) for n in (1, 2, 3, 4)
+    ]
+    rows = labelled_backlog.query("SELECT DISTINCT run_id FROM labels_test")
     assert rows == [(run.run_id,)]
-    old = lab.query("SELECT uri, run_id FROM superseded_test ORDER BY uri")
-    first = lab.runs()[0].run_id
+    old = labelled_backlog.query("SELECT uri, run_id FROM superseded_test ORDER BY uri")
+    first = labelled_backlog.runs()[0].run_id
     assert old == [(run_builders.uri(number), first) for number in (1, 2, 3)]
-    nothing, _ = lab.submit()
+    nothing, _ = labelled_backlog.submit()
     assert nothing is None
-    assert lab.bench.document("gather", run.folder)["rows_added"] == 0
+    assert labelled_backlog.bench.document("gather", run.folder)["rows_added"] == 0
 
 
 def test_labels_of_another_type_are_rejected_before_they_are_paid_for(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    labelled_backlog: GrowingBacklog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if they supersede the others: a column of the table has one type."""
-    configure(lab, min_text_length=2)
+    configure(labelled_backlog, min_text_length=2)
     changed = (Column("compound", "flag"), Column("valence_label", "text"))
     monkeypatch.setattr(Valence, "columns", changed)
     with pytest.raises(InputError):
-        lab.submit(supersede=True)
-    assert len(lab.runs()) == 1
+        labelled_backlog.submit(supersede=True)
+    assert len(labelled_backlog.runs()) == 1
     monkeypatch.setattr(Valence, "columns", (*changed[1:], Column("more", "flag")))
-    assert lab.submit(supersede=True)[0]
+    assert labelled_backlog.submit(supersede=True)[0]
 
 
-def test_superseding_in_pieces_continues_with_the_next_posts(lab: Lab) -> None:
-    configure(lab, min_text_length=2)
+def test_superseding_in_pieces_continues_with_the_next_posts(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    configure(labelled_backlog, min_text_length=2)
     for _ in range(3):
-        run, _ = lab.submit(supersede=True, limit=1)
+        run, _ = labelled_backlog.submit(supersede=True, limit=1)
         assert run
-        lab.finish(run)
-    nothing, _ = lab.submit(supersede=True)
+        labelled_backlog.finish(run)
+    nothing, _ = labelled_backlog.submit(supersede=True)
     assert nothing is None
-    assert lab.query("SELECT count(*) FROM superseded_test") == [(3,)]
+    assert labelled_backlog.query("SELECT count(*) FROM superseded_test") == [(3,)]
 
 
 def test_options_that_change_no_label_keep_the_setup(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    lab.arrive(post(1, 1))
+    labelled_backlog = GrowingBacklog(tmp_path)
+    labelled_backlog.arrive(post(1, 1))
 
     def perspective(**keys: object) -> None:
         key = tmp_path / "key"
         key.write_text("k")
         key.chmod(0o600)
-        lab.bench.config(
+        labelled_backlog.bench.config(
             classifier={"type": "perspective", "api_key_file": str(key), **keys},
             storage={"run_root": str(tmp_path / "runs"), "database": str(tmp_path / "l.duckdb")},
         )
 
     perspective(requests_per_minute=60)
-    assert lab.submit()[0]
+    assert labelled_backlog.submit()[0]
     perspective(requests_per_minute=6000, max_in_flight=8)
-    assert lab.submit()[0] is None
+    assert labelled_backlog.submit()[0] is None
     perspective(attributes=["INSULT"])
     with pytest.raises(InputError, match="differs in attributes"):
-        lab.submit()
+        labelled_backlog.submit()
 
 
-def test_unlabelable_posts_are_retried_only_by_their_reason(lab: Lab) -> None:
-    assert lab.submit(backfill=True)[0] is None
-    assert lab.submit(retry_reason="no_answer")[0] is None
-    run, _ = lab.submit(retry_reason="text_too_short")
+def test_unlabelable_posts_are_retried_only_by_their_reason(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    assert labelled_backlog.submit(backfill=True)[0] is None
+    assert labelled_backlog.submit(retry_reason="no_answer")[0] is None
+    run, _ = labelled_backlog.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
-    assert lab.submit(retry_reason="text_too_short")[0] is None
-    lab.finish(run)
-    assert lab.labelled().total() == 3
-    assert lab.query("SELECT count(*) FROM labels_test WHERE was_successfully_labeled") == [(3,)]
-    assert lab.query("SELECT uri, reason FROM superseded_test") == [
+    assert labelled_backlog.submit(retry_reason="text_too_short")[0] is None
+    labelled_backlog.finish(run)
+    assert labelled_backlog.labelled().total() == 3
+    assert labelled_backlog.query(
+        "SELECT count(*) FROM labels_test WHERE was_successfully_labeled"
+    ) == [(3,)]
+    assert labelled_backlog.query("SELECT uri, reason FROM superseded_test") == [
         (run_builders.uri(3), "text_too_short")
     ]
     # No post has the reason any more, but a nightly retry must still take new posts.
-    lab.arrive(post(4, 4))
-    run, _ = lab.submit(retry_reason="text_too_short")
+    labelled_backlog.arrive(post(4, 4))
+    run, _ = labelled_backlog.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
 
 
-def test_a_misspelled_reason_is_rejected(lab: Lab) -> None:
-    lab.arrive(post(4, 4))
+def test_a_misspelled_reason_is_rejected(labelled_backlog: GrowingBacklog) -> None:
+    labelled_backlog.arrive(post(4, 4))
     with pytest.raises(InputError):
-        lab.submit(retry_reason="text_to_short")
-    assert len(lab.runs()) == 1
+        labelled_backlog.submit(retry_reason="text_to_short")
+    assert len(labelled_backlog.runs()) == 1
 
 
-def test_a_reason_that_no_post_ever_had_is_noted_and_new_posts_are_taken(lab: Lab) -> None:
-    lab.arrive(post(4, 4))
-    run, draft = lab.submit(retry_reason="http_500")
+def test_a_reason_that_no_post_ever_had_is_noted_and_new_posts_are_taken(
+    labelled_backlog: GrowingBacklog,
+) -> None:
+    labelled_backlog.arrive(post(4, 4))
+    run, draft = labelled_backlog.submit(retry_reason="http_500")
     assert run
     assert (run.manifest.posts, len(draft.notes)) == (1, 1)
 
 
-def test_a_manifest_records_the_code_that_created_the_run(lab: Lab) -> None:
-    made = lab.runs()[0].manifest
+def test_a_manifest_records_the_code_that_created_the_run(labelled_backlog: GrowingBacklog) -> None:
+    made = labelled_backlog.runs()[0].manifest
     assert made.classifier["version"]
     assert made.version
     assert made.commit == "" or len(made.commit.rstrip("+")) == 40
 
 
 def test_the_database_of_another_program_is_rejected_before_planning(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    lab.arrive(post(1, 1))
+    labelled_backlog = GrowingBacklog(tmp_path)
+    labelled_backlog.arrive(post(1, 1))
     with duckdb.connect(str(tmp_path / "labels.duckdb")) as database:
         database.execute("CREATE TABLE posts (uri VARCHAR)")
     with pytest.raises(RunError):
-        lab.submit()
-    assert lab.runs() == []
+        labelled_backlog.submit()
+    assert labelled_backlog.runs() == []

@@ -9,103 +9,103 @@ import pytest
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column, ColumnKind
-from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.growing_backlog import GrowingBacklog, post
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def planned(tmp_path: Path) -> GrowingBacklog:
     """A labelled post under the name test, and a post without a row."""
-    lab = Lab(tmp_path)
-    lab.arrive(post(1, 1))
-    run, _ = lab.submit()
+    planned = GrowingBacklog(tmp_path)
+    planned.arrive(post(1, 1))
+    run, _ = planned.submit()
     assert run
-    lab.finish(run)
-    lab.arrive(post(2, 2))
-    return lab
+    planned.finish(run)
+    planned.arrive(post(2, 2))
+    return planned
 
 
-def configure(lab: Lab, **backlog: object) -> None:
-    folder = lab.bench.folder
-    lab.bench.config(
+def configure(planned: GrowingBacklog, **backlog: object) -> None:
+    folder = planned.bench.folder
+    planned.bench.config(
         classifier={"type": "valence"},
         backlog=backlog,
         storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
     )
 
 
-def rejection(lab: Lab, **selection: object) -> str:
+def rejection(planned: GrowingBacklog, **selection: object) -> str:
     """The message with which a submit is rejected."""
     with pytest.raises((InputError, RunError)) as rejected:
-        lab.submit(**selection)
+        planned.submit(**selection)
     return str(rejected.value)
 
 
-def test_another_labelling_setup(lab: Lab) -> None:
-    configure(lab, min_text_length=2)
-    run = lab.runs()[0]
+def test_another_labelling_setup(planned: GrowingBacklog) -> None:
+    configure(planned, min_text_length=2)
+    run = planned.runs()[0]
     problem = "the labels under the name test were made with another configuration"
     remedy = (
         "give this one a new name; or run submit --supersede, which labels those posts again and "
         "keeps the old rows in table superseded_test"
     )
-    assert rejection(lab) == (
+    assert rejection(planned) == (
         f"{problem} (run {run.run_id} differs in min_text_length): {remedy}; "
         f"or delete {run.folder} if nothing in it is worth keeping"
     )
     shutil.rmtree(run.folder)
-    assert rejection(lab) == (
+    assert rejection(planned) == (
         f"{problem} (run {run.run_id} differs in its code or options): {remedy}"
     )
 
 
-def test_labels_of_another_type(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_another_type(planned: GrowingBacklog, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = (Column("compound", ColumnKind.FLAG), Column("valence_label", ColumnKind.TEXT))
     monkeypatch.setattr(Valence, "columns", columns)
-    assert rejection(lab) == (
+    assert rejection(planned) == (
         "table labels_test: column compound is DOUBLE, but this configuration's labels are "
         "BOOLEAN: give it a new name"
     )
 
 
-def test_a_misspelled_reason_to_retry(lab: Lab) -> None:
-    lab.arrive(post(3, 3)._replace(text="meh"))
-    run, _ = lab.submit()
+def test_a_misspelled_reason_to_retry(planned: GrowingBacklog) -> None:
+    planned.arrive(post(3, 3)._replace(text="meh"))
+    run, _ = planned.submit()
     assert run
-    assert lab.bench.hpc("supervise", run.folder).returncode == 0
-    assert rejection(lab, retry_reason="text_to_short") == (
+    assert planned.bench.hpc("supervise", run.folder).returncode == 0
+    assert rejection(planned, retry_reason="text_to_short") == (
         "--retry-unlabelable text_to_short: no post under the name test has that reason (did you "
         "mean 'text_too_short'?); there are: text_too_short"
     )
 
 
-def test_a_reason_to_retry_that_no_post_ever_had(lab: Lab) -> None:
-    _, draft = lab.submit(retry_reason="http_500")
+def test_a_reason_to_retry_that_no_post_ever_had(planned: GrowingBacklog) -> None:
+    _, draft = planned.submit(retry_reason="http_500")
     assert draft.notes == (
         "--retry-unlabelable http_500: no post under the name test has that reason; "
         "there are: none",
     )
 
 
-def test_another_name_that_has_no_labels(lab: Lab) -> None:
-    assert rejection(lab, only_labelled_by="tests") == (
-        f"--only-labelled-by tests: {lab.bench.folder}/labels.duckdb has no labels of that name "
-        "(did you mean 'test'?); it has: test"
+def test_another_name_that_has_no_labels(planned: GrowingBacklog) -> None:
+    assert rejection(planned, only_labelled_by="tests") == (
+        f"--only-labelled-by tests: {planned.bench.folder}/labels.duckdb has no labels of that "
+        "name (did you mean 'test'?); it has: test"
     )
-    assert rejection(lab, only_labelled_by="test") == (
+    assert rejection(planned, only_labelled_by="test") == (
         "--only-labelled-by test: this is the configuration's own name"
     )
-    (lab.bench.folder / "labels.duckdb").unlink()
-    assert rejection(lab, only_labelled_by="other") == (
-        f"--only-labelled-by other: there is no database {lab.bench.folder}/labels.duckdb yet"
+    (planned.bench.folder / "labels.duckdb").unlink()
+    assert rejection(planned, only_labelled_by="other") == (
+        f"--only-labelled-by other: there is no database {planned.bench.folder}/labels.duckdb yet"
     )
 
 
 def test_the_database_of_another_program(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    lab.arrive(post(1, 1))
+    planned = GrowingBacklog(tmp_path)
+    planned.arrive(post(1, 1))
     with duckdb.connect(str(tmp_path / "labels.duckdb")) as database:
         database.execute("CREATE TABLE posts (uri VARCHAR)")
-    assert rejection(lab) == (
+    assert rejection(planned) == (
         f"{tmp_path}/labels.duckdb is not a database of this program: it has posts; name another "
         "file in storage.database"
     )

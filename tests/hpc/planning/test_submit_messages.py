@@ -14,8 +14,7 @@ from hpc.planning.estimate import CostEstimate, describe_estimate
 from hpc.planning.run_spec import Selection
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.shards import ShardSizes
-from tests.hpc.cli_bench import Bench, ended, exit_code, said
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, ended, exit_code, outcome
 from tests.hpc.planning.run_plans import spec_of
 from tests.hpc.processes import started
 
@@ -113,10 +112,10 @@ def test_an_estimate(estimate: CostEstimate, line: str) -> None:
     assert describe_estimate(estimate) == [line]
 
 
-def test_a_dry_run_says_that_it_is_one(bench: Bench, here: Here) -> None:
+def test_a_dry_run_says_that_it_is_one(bench: Bench) -> None:
     bench.config(posts=4, classifier={"type": "valence"})
-    dry = here("submit", "--config", bench.path, "--dry-run")
-    assert said(dry) == (0, "")
+    dry = bench.hpc("submit", "--config", bench.path, "--dry-run")
+    assert outcome(dry) == (0, "")
     assert dry.stdout.splitlines()[0] == "dry run: nothing is submitted or written"
 
 
@@ -134,7 +133,7 @@ def test_submit_resumes_an_unfinished_run(bench: Bench) -> None:
 
 def test_submit_leaves_an_unfinished_run_with_another_setup(bench: Bench) -> None:
     bench.config(posts=4, retry={"max_attempts": 1})
-    bench.tell(1, "fail")
+    bench.script(1, "fail")
     assert exit_code(bench.submit()) == 1
     (run,) = bench.runs()
     bench.config(classifier={"seconds": 0.001})
@@ -157,32 +156,32 @@ def test_submit_says_that_an_unfinished_run_is_blocked(bench: Bench, rejected: P
 def rejected(bench: Bench) -> Path:
     """A run that the service rejected before it labelled a post."""
     bench.config(posts=4)
-    bench.tell(0, "refuse")
-    bench.tell(1, "refuse")
+    bench.script(0, "refuse")
+    bench.script(1, "refuse")
     assert exit_code(bench.submit()) == 1
     (run,) = bench.runs()
     return run
 
 
-def test_submit_moves_a_useless_run_aside(bench: Bench, here: Here, rejected: Path) -> None:
+def test_submit_moves_a_useless_run_aside(bench: Bench, rejected: Path) -> None:
     bench.config(cluster={"max_parallel": 1})
     problem = (
         f"run {rejected.name} labelled nothing and used another configuration "
         "(cluster.max_parallel)"
     )
-    dry = here("submit", "--config", bench.path, "--dry-run")
+    dry = bench.hpc("submit", "--config", bench.path, "--dry-run")
     assert dry.stdout.splitlines()[1] == f"{problem}; submit would move it aside"
     aside = bench.folder / "runs" / "set-aside" / rejected.name
     assert bench.submit().stdout.splitlines()[0] == f"{problem}; moved, with its logs, to {aside}"
 
 
-def test_submit_says_how_long_it_waits_for_late_files(bench: Bench, here: Here) -> None:
+def test_submit_says_how_long_it_waits_for_late_files(bench: Bench) -> None:
     bench.config(posts=4, cluster={"grace_seconds": 600.0})
-    bench.tell(0, "refuse")
-    bench.tell(1, "refuse")
+    bench.script(0, "refuse")
+    bench.script(1, "refuse")
     assert exit_code(bench.submit()) == 1
     bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert code == 1
     assert re.search(r"; it can be replaced in (600|5\d\d) s\. Run submit again then\n$", error), (
         error

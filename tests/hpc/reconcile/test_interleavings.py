@@ -15,7 +15,7 @@ from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
 from pipeline.run_files.manifest import output_path
-from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
 
 
@@ -25,9 +25,9 @@ class Arrivals(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self.lab = Lab(Path(self._folder.name), paying=True)
-        sys.path.insert(0, str(self.lab.bench.site))
-        self.lab.arrive(*(post(number, number // 2) for number in range(8)))
+        self.growing = GrowingBacklog(Path(self._folder.name), paying=True)
+        sys.path.insert(0, str(self.growing.bench.site))
+        self.growing.arrive(*(post(number, number // 2) for number in range(8)))
         self.next = 8
         self.redone = 0
 
@@ -35,38 +35,38 @@ class Arrivals(RuleBasedStateMachine):
         try:
             self._end()
         finally:
-            sys.path.remove(str(self.lab.bench.site))
+            sys.path.remove(str(self.growing.bench.site))
             self._folder.cleanup()
 
     @rule(hours=st.lists(st.integers(0, 6), min_size=1, max_size=4))
     def arrive(self, hours: list[int]) -> None:
         new = [post(self.next + at, hour) for at, hour in enumerate(hours)]
         self.next += len(new)
-        self.lab.arrive(*new)
+        self.growing.arrive(*new)
 
     @rule(backfill=st.booleans(), limit=st.sampled_from([None, 1, 3]))
     def submit(self, backfill: bool, limit: int | None) -> None:
-        self.lab.submit(backfill=backfill, limit=limit)
+        self.growing.submit(backfill=backfill, limit=limit)
 
-    @precondition(lambda self: self.lab.runs())
+    @precondition(lambda self: self.growing.runs())
     @rule(data=st.data())
     def work(self, data: st.DataObject) -> None:
-        run = data.draw(st.sampled_from(self.lab.runs()), "run")
+        run = data.draw(st.sampled_from(self.growing.runs()), "run")
         index = data.draw(st.integers(0, len(run.manifest.shards) - 1), "shard")
         for dies_after in data.draw(
             st.sampled_from([(None,), (1,), (0, 2), (1, 1, None)]), "lives"
         ):
-            self.lab.work(run, index, dies_after)
+            self.growing.work(run, index, dies_after)
 
-    @precondition(lambda self: self.lab.runs())
+    @precondition(lambda self: self.growing.runs())
     @rule(data=st.data())
     def gather(self, data: st.DataObject) -> None:
-        self.lab.gather(data.draw(st.sampled_from(self.lab.runs()), "run"))
+        self.growing.gather(data.draw(st.sampled_from(self.growing.runs()), "run"))
 
-    @precondition(lambda self: self.lab.runs())
+    @precondition(lambda self: self.growing.runs())
     @rule(data=st.data())
     def lose_an_output(self, data: st.DataObject) -> None:
-        run = data.draw(st.sampled_from(self.lab.runs()), "run")
+        run = data.draw(st.sampled_from(self.growing.runs()), "run")
         index = data.draw(st.integers(0, len(run.manifest.shards) - 1), "shard")
         output = output_path(run.folder, index)
         if output.exists():
@@ -75,65 +75,65 @@ class Arrivals(RuleBasedStateMachine):
 
     @rule()
     def die_while_planning(self) -> None:
-        (self.lab.bench.folder / "runs" / ".planning-dead" / "shards").mkdir(
+        (self.growing.bench.folder / "runs" / ".planning-dead" / "shards").mkdir(
             parents=True, exist_ok=True
         )
 
-    @precondition(lambda self: self.lab.runs())
+    @precondition(lambda self: self.growing.runs())
     @rule()
     def rebuild(self) -> None:
-        rebuild(self.lab.runs()[-1], lambda line: None)
+        rebuild(self.growing.runs()[-1], lambda line: None)
 
     @invariant()
     def no_post_is_planned_twice_or_labelled_twice(self) -> None:
         assert max(self._planned().values(), default=1) == 1
-        assert max(self.lab.labelled().values(), default=1) == 1
+        assert max(self.growing.labelled().values(), default=1) == 1
 
     @invariant()
     def every_planned_post_up_to_the_watermark_has_its_row(self) -> None:
-        mark, labelled = self.lab.watermark(), self.lab.labelled()
+        mark, labelled = self.growing.watermark(), self.growing.labelled()
         planned = self._planned()
         behind = [
             one.uri
-            for one in self.lab.posts
+            for one in self.growing.posts
             if mark and one.preprocessing_timestamp <= mark
             if one.uri in planned and one.uri not in labelled
         ]
         assert behind == []
 
     def audit(self) -> Audit:
-        config, runs = self.lab.settings(), self.lab.runs()
-        source = sources.find_source(config.backlog, (self.lab.bench.folder,))
+        config, runs = self.growing.settings(), self.growing.runs()
+        source = sources.find_source(config.backlog, (self.growing.bench.folder,))
         return audit.audit_backlog(config, source, audit.collect_files(config, runs))
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:
         found = self.audit()
-        assert sum(found.places.values()) == found.expected == len(self.lab.posts)
+        assert sum(found.places.values()) == found.expected == len(self.growing.posts)
         assert found.duplicates == found.foreign == found.unproven - self._unproven() == 0
 
     def _unproven(self) -> int:
         """Rows whose output was lost after it was gathered."""
-        return self.lab.rows_without_output()
+        return self.growing.rows_without_output()
 
     def _planned(self) -> Counter[str]:
         return Counter(
             uri
-            for run in self.lab.runs()
+            for run in self.growing.runs()
             for shard in run.manifest.shards
             for uri in run_builders.read_shard(run.folder, shard.index)["uri"].to_pylist()
         )
 
     def _end(self) -> None:
         for _ in range(2):
-            for run in self.lab.runs():
+            for run in self.growing.runs():
                 for shard in run.manifest.shards:
-                    self.lab.work(run, shard.index, None)
-                self.lab.gather(run)
-            self.lab.submit(backfill=True)
-        posts = [one.uri for one in self.lab.posts]
-        assert self.lab.labelled() == Counter(posts)
-        paid = self.lab.paid()
+                    self.growing.work(run, shard.index, None)
+                self.growing.gather(run)
+            self.growing.submit(backfill=True)
+        posts = [one.uri for one in self.growing.posts]
+        assert self.growing.labelled() == Counter(posts)
+        paid = self.growing.paid()
         assert set(paid) == set(posts)
         # A task that dies of an exception writes what it has first; kill -9, which may cost up to a
         # checkpoint, is in tests/pipeline/test_worker_processes.py.

@@ -19,19 +19,19 @@ RECORDED = Path(__file__).parents[2] / "data" / "sacct"
 FIRST_JOB = 4001
 LONG_AGO = timedelta.min  # a grace time that is over, whatever this machine's clock says
 
-Told = tuple[int, str, str | None]
+ShardScripted = tuple[int, str, str | None]
 
-CANCELLED: Told = (8, "blocked", "cancelled")
-HELD: Told = (3, "blocked", None)
-RUNNING: Told = (4, "running", None)
-QUEUED: Told = (5, "queued", None)
-CRASHED: Told = (9, "failed", "crashed")
-NODE: Told = (9, "failed", "node")
-NO_OUTPUT: Told = (9, "failed", "no_output")
-LOST: Told = (9, "failed", "lost")
+CANCELLED: ShardScripted = (8, "blocked", "cancelled")
+HELD: ShardScripted = (3, "blocked", None)
+RUNNING: ShardScripted = (4, "running", None)
+QUEUED: ShardScripted = (5, "queued", None)
+CRASHED: ShardScripted = (9, "failed", "crashed")
+NODE: ShardScripted = (9, "failed", "node")
+NO_OUTPUT: ShardScripted = (9, "failed", "no_output")
+LOST: ShardScripted = (9, "failed", "lost")
 
 # Per scenario: rule, state and cause of the shards, array after array.
-TOLD: dict[str, Sequence[Sequence[Told]]] = {
+TOLD: dict[str, Sequence[Sequence[ShardScripted]]] = {
     "cancelled": [[CANCELLED] * 10],
     "cancelled-waiting": [[CANCELLED] * 4],
     "cancelled-at-once": [[CANCELLED] * 4],
@@ -57,8 +57,8 @@ TOLD: dict[str, Sequence[Sequence[Told]]] = {
     "reused": [[NO_OUTPUT] * 3],
 }
 # Without the controller, what may have been put back is unknown, and no command acts on it.
-UNKNOWN: Told = (6, "unknown", None)
-WITHOUT_THE_CONTROLLER: dict[str, Sequence[Sequence[Told]]] = {
+UNKNOWN: ShardScripted = (6, "unknown", None)
+WITHOUT_THE_CONTROLLER: dict[str, Sequence[Sequence[ShardScripted]]] = {
     "cancelled-waiting": [[CANCELLED] * 4],
     "cancelled-at-once": [[CANCELLED] * 4],
     "cancelled-at-once.24.11": [[CANCELLED] * 4],
@@ -89,7 +89,7 @@ class Recorded(Slurm):
         return (RECORDED / f"{self._scenario}.{command[0]}.txt").read_text(encoding="utf-8")
 
 
-def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[Told]]:
+def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[ShardScripted]]:
     """The shards of a run with so many tasks in each array, all of them submitted once."""
     made, _ = run_builders.make_run(folder, run_builders.posts(sum(sizes)), shards=sum(sizes))
     run = run_folder.load(made)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.hpc.cli_bench import Bench, ended, said, valence_run
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, ended, outcome, valence_run
 from tests.hpc.processes import tasks_of, until
 from tests.pipeline.backlog import source_files
 from tests.pipeline.conftest import fill, small_disk
@@ -20,11 +19,6 @@ LLM = {
     "type": "llm", "base_url": "http://127.0.0.1:9", "model": "m", "prompt": "nowhere.txt",
     "labels": [{"name": "a", "type": "bool"}],
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
 
 
 # The wording is asserted in tests/hpc/run/test_config_messages.py.
@@ -48,20 +42,20 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("sections", "key"), CONFIGURATIONS)
 def test_a_wrong_configuration_is_rejected_with_the_keys_path(
-    bench: Bench, here: Here, sections: dict[str, Any], key: str
+    bench: Bench, sections: dict[str, Any], key: str
 ) -> None:
     bench.config(posts=3, **sections)
     before = bench.listing()
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert (code, error.startswith(f"error: {bench.path}: {key}: ")) == (2, True), error
     assert bench.listing() == before
 
 
-def test_a_template_is_rejected_by_its_own_name(bench: Bench, here: Here) -> None:
+def test_a_template_is_rejected_by_its_own_name(bench: Bench) -> None:
     bench.config(posts=3, cluster={"template": "t.yaml"})
     template = bench.folder / "t.yaml"
     template.write_text("partitoin: normal\n")
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert (code, error.startswith(f"error: {template}: partitoin: ")) == (2, True), error
 
 
@@ -75,10 +69,10 @@ def test_a_template_is_rejected_by_its_own_name(bench: Bench, here: Here) -> Non
         ("sharding.shard=1", "{path}: sharding.shard"),
     ],
 )
-def test_a_wrong_override_is_rejected(bench: Bench, here: Here, override: str, place: str) -> None:
+def test_a_wrong_override_is_rejected(bench: Bench, override: str, place: str) -> None:
     bench.config(posts=3)
     before = bench.listing()
-    code, error = said(here("submit", "--config", bench.path, "--set", override))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path, "--set", override))
     expected = f"error: {place.format(path=bench.path)}: "
     assert (code, error.startswith(expected)) == (2, True), error
     assert bench.listing() == before
@@ -94,28 +88,31 @@ def test_a_wrong_override_is_rejected(bench: Bench, here: Here, override: str, p
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(
-    bench: Bench, here: Here, text: str | None, message: str
+    bench: Bench, text: str | None, message: str
 ) -> None:
     if text is not None:
         bench.path.write_text(text)
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert code == 2
     assert error.startswith("error: " + message.format(path=bench.path))
 
 
-def test_a_backlog_that_is_not_there_is_refused(bench: Bench, here: Here) -> None:
+def test_a_backlog_that_is_not_there_is_refused(bench: Bench) -> None:
     bench.config(backlog={"source": "nowhere.jsonl"})
     nowhere = f"backlog.source: there is no file at {bench.folder}/nowhere.jsonl"
-    assert said(here("submit", "--config", bench.path, "--dry-run")) == (2, f"error: {nowhere}\n")
-    assert said(here("submit", "--config", bench.path)) == (2, f"error: {nowhere}\n")
+    assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (
+        2,
+        f"error: {nowhere}\n",
+    )
+    assert outcome(bench.hpc("submit", "--config", bench.path)) == (2, f"error: {nowhere}\n")
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
 
 
-def test_an_empty_backlog_is_nothing_to_label(bench: Bench, here: Here) -> None:
+def test_an_empty_backlog_is_nothing_to_label(bench: Bench) -> None:
     source_files.sqlite_file(bench.folder / "posts.db", [])
     bench.config(backlog={"source": "posts.db"})
-    done = here("submit", "--config", bench.path)
-    assert said(done) == (0, "")
+    done = bench.hpc("submit", "--config", bench.path)
+    assert outcome(done) == (0, "")
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
     assert bench.document("submit", "--config", bench.path) == {
         "run_id": None, "run_dir": None, "posts": 0, "shards": 0, "array_jobs": [],
@@ -125,8 +122,8 @@ def test_an_empty_backlog_is_nothing_to_label(bench: Bench, here: Here) -> None:
 
 
 @pytest.mark.parametrize(("given", "shown"), [("0", "'0'"), ("-1", "'-1'"), ("few", "'few'")])
-def test_a_limit_is_a_number_of_posts(bench: Bench, here: Here, given: str, shown: str) -> None:
-    code, error = said(here("submit", "--config", bench.path, "--limit", given))
+def test_a_limit_is_a_number_of_posts(bench: Bench, given: str, shown: str) -> None:
+    code, error = outcome(bench.hpc("submit", "--config", bench.path, "--limit", given))
     assert code == 2
     assert error.endswith(
         f"error: argument --limit: should be a whole number, 1 or more, not {shown}\n"
@@ -134,17 +131,15 @@ def test_a_limit_is_a_number_of_posts(bench: Bench, here: Here, given: str, show
 
 
 @pytest.mark.parametrize("verb", ["status", "gather", "resubmit", "supervise"])
-def test_outside_of_any_run_a_verb_says_where_it_looked(
-    bench: Bench, here: Here, verb: str
-) -> None:
+def test_outside_of_any_run_a_verb_says_where_it_looked(bench: Bench, verb: str) -> None:
     before = bench.listing()
-    assert said(here(verb)) == (
+    assert outcome(bench.hpc(verb)) == (
         2,
         f"error: there is no run under {bench.folder}/runs: python -m hpc.submit --config FILE "
         "makes one (--run-root or --config names another place)\n",
     )
     missing = f"there is no run 7, neither as a folder nor under {bench.folder}/elsewhere"
-    assert said(here(verb, "7", "--run-root", "elsewhere")) == (2, f"error: {missing}\n")
+    assert outcome(bench.hpc(verb, "7", "--run-root", "elsewhere")) == (2, f"error: {missing}\n")
     assert bench.listing() == before
 
 
@@ -166,7 +161,7 @@ def cut(manifest: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_run_that_cannot_be_read_is_named_by_every_verb(
-    bench: Bench, here: Here, change: Callable[[Path], None], message: str
+    bench: Bench, change: Callable[[Path], None], message: str
 ) -> None:
     bench.config(posts=3)
     run = valence_run(bench.folder, 3)
@@ -174,19 +169,17 @@ def test_a_run_that_cannot_be_read_is_named_by_every_verb(
     before = bench.listing()
     error = f"error: {message.format(run=run.folder)}\n"
     for verb in ("status", "gather", "supervise"):
-        assert said(here(verb)) == (2, error)
+        assert outcome(bench.hpc(verb)) == (2, error)
     assert bench.listing() == before
-    assert said(here("submit", "--config", bench.path)) == (2, error)
+    assert outcome(bench.hpc("submit", "--config", bench.path)) == (2, error)
     assert set(bench.listing()) - set(before) == {"runs/.lock"}
 
 
-def test_a_database_that_cannot_be_opened_is_refused_before_anything_is_spent(
-    bench: Bench, here: Here
-) -> None:
+def test_a_database_that_cannot_be_opened_is_refused_before_anything_is_spent(bench: Bench) -> None:
     bench.config(posts=3)
     database = bench.folder / "labels.duckdb"
     database.write_text("dear diary\n")
-    code, error = said(here("submit", "--config", bench.path))
+    code, error = outcome(bench.hpc("submit", "--config", bench.path))
     assert code == 1
     assert error.startswith(f"error: the database {database} cannot be opened: ")
     assert (bench.runs(), bench.asked()) == ([], {})
@@ -208,14 +201,14 @@ def test_a_full_disk_stops_a_run_which_goes_on_once_there_is_room(
     until(lambda: len(bench.asked()) == 2, "two tasks are at work")
     fill(disk, leaving=0)
     gate.touch()
-    code, error = said(ended(driver))
+    code, error = outcome(ended(driver))
     assert code == 1
     assert "the disk or your quota is full" in error
     assert tasks_of(disk) == {}
-    assert said(bench.hpc("status", "--config", bench.path)) == (1, "")
-    assert said(bench.submit())[0] == 1
+    assert outcome(bench.hpc("status", "--config", bench.path)) == (1, "")
+    assert outcome(bench.submit())[0] == 1
     (disk / "filler").unlink()
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(30, 30)]
     assert list(disk.rglob(".tmp-*")) == []
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,26 @@ import pytest
 
 from hpc.cli import VERBS
 from pipeline.model import Answer
-from tests.hpc.cli_bench import Bench, said
-from tests.hpc.conftest import Here
-from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.cli_bench import Bench, outcome
+from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders
 
+Compare = Callable[..., Done]
 OF_A = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.9, 5: 0.8, 6: 0.7, 7: 0.6, 8: None}
 OF_B = {2: 0.2, 3: 0.6, 4: 0.9, 5: 0.7, 6: 0.7, 7: 0.1, 8: 0.4, 9: 0.3}
 
 
-def label(lab: Lab, name: str, scores: dict[int, float | None]) -> None:
+def label(growing: GrowingBacklog, name: str, scores: dict[int, float | None]) -> None:
     """A run of these posts under a name; one without a score could not be labelled."""
-    folder = lab.bench.folder
-    lab.bench.config(
+    folder = growing.bench.folder
+    growing.bench.config(
         name=name,
         classifier={"type": "valence"},
         storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
     )
-    lab.bench.backlog([post(number, number) for number in scores])
-    run, _ = lab.submit()
+    growing.bench.backlog([post(number, number) for number in scores])
+    run, _ = growing.submit()
     assert run
     by_uri = {run_builders.uri(number): score for number, score in scores.items()}
 
@@ -43,26 +44,26 @@ def label(lab: Lab, name: str, scores: dict[int, float | None]) -> None:
 
     for shard in run.manifest.shards:
         run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=answer)
-    lab.gather(run)
+    growing.gather(run)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working folder; nothing here changes it."""
-    lab = Lab(tmp_path_factory.mktemp("bench"))
-    label(lab, "perspective", OF_A)
-    label(lab, "llm", OF_B)
-    label(lab, "elsewhere", {20: 0.5})
-    return lab.bench.folder
+    growing = GrowingBacklog(tmp_path_factory.mktemp("bench"))
+    label(growing, "perspective", OF_A)
+    label(growing, "llm", OF_B)
+    label(growing, "elsewhere", {20: 0.5})
+    return growing.bench.folder
 
 
 @pytest.fixture
-def compare(folder: Path, here: Here) -> Here:
+def compare(folder: Path, bench: Bench) -> Compare:
     """The verb, in this process, with few resamples."""
 
     def run(*arguments: object) -> Done:
         given = () if "--database" in arguments else ("--database", folder / "labels.duckdb")
-        return here("compare", *arguments, *given, "--resamples", 50)
+        return bench.hpc("compare", *arguments, *given, "--resamples", 50)
 
     return run
 
@@ -85,7 +86,7 @@ def change(path: Path, sql: str) -> None:
 
 
 def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
-    folder: Path, compare: Here
+    folder: Path, compare: Compare
 ) -> None:
     found = document(compare("perspective", "llm", "--json"))
     comparisons = found.pop("comparisons")
@@ -119,9 +120,9 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
     assert score["measures"]["kappa"] == category["measures"]["kappa"]
 
 
-def test_the_report_is_readable(folder: Path, compare: Here) -> None:
+def test_the_report_is_readable(folder: Path, compare: Compare) -> None:
     done = compare("perspective", "llm")
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
         "\n\n  share of posts with A"
     )
@@ -161,7 +162,7 @@ A compound (number), B compound (number): 6 posts
 """
 
 
-def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Here) -> None:
+def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare) -> None:
     maps = ("compound=valence_label", "valence_label=compound", "compound=compound")
     given = [word for one in maps for word in ("--map", one)]
     found = document(compare("perspective", "llm", *given, "--json"))
@@ -195,7 +196,7 @@ def test_options_count_and_the_same_seed_gives_the_same_document(
     assert quantile != plain["comparisons"][0]["calibration"][0]["bins"]
 
 
-def test_free_text_is_named_and_left_out(copy: Path, compare: Here) -> None:
+def test_free_text_is_named_and_left_out(copy: Path, compare: Compare) -> None:
     for name in ("perspective", "llm"):
         change(
             copy,
@@ -204,14 +205,14 @@ def test_free_text_is_named_and_left_out(copy: Path, compare: Here) -> None:
             "range(60) AS many(n) WHERE compound = 0.2",
         )
     done = compare("perspective", "llm", "--database", copy)
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     assert done.stdout.endswith(
         "\nA valence_label, B valence_label: not compared, because A has 62 different values, so "
         "it is free text\n"
     )
 
 
-def test_without_common_posts_it_says_how_to_label_some(compare: Here) -> None:
+def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> None:
     done = compare("perspective", "elsewhere", "--json")
     assert done.returncode == 1
     assert done.stderr.endswith(
@@ -226,7 +227,7 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Here) -> None:
 
 @pytest.mark.parametrize("value", ["NULL", "uri"])
 def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
-    copy: Path, compare: Here, value: str
+    copy: Path, compare: Compare, value: str
 ) -> None:
     """Labelling more of them would not help."""
     for name in ("perspective", "llm"):
@@ -240,7 +241,7 @@ def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
                 f"(SELECT min(uri) FROM labels_{name})",
             )
     done = compare("perspective", "llm", "--database", copy, "--json")
-    code, told = said(done)
+    code, told = outcome(done)
     assert (code, json.loads(done.stdout)["posts"] >= 6) == (1, True)
     assert told.endswith(
         "\nnone of these columns can be compared; pair other columns with --map a=b\n"
@@ -268,16 +269,18 @@ COLUMNS = "it has: compound, valence_label"
         (["perspective"], "the following arguments are required: NAME_B"),
     ],
 )  # fmt: skip
-def test_wrong_usage_says_what_there_is(compare: Here, arguments: list[str], problem: str) -> None:
-    code, told = said(compare(*arguments))
+def test_wrong_usage_says_what_there_is(
+    compare: Compare, arguments: list[str], problem: str
+) -> None:
+    code, told = outcome(compare(*arguments))
     assert (code, told.endswith(problem + "\n")) == (2, True), told
 
 
-def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: Here) -> None:
+def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: Compare) -> None:
     change(copy, "ALTER TABLE labels_llm RENAME COLUMN compound TO toxicity")
     change(copy, "ALTER TABLE labels_llm DROP COLUMN valence_label")
     given = ("perspective", "llm", "--database", copy)
-    assert said(compare(*given)) == (
+    assert outcome(compare(*given)) == (
         2,
         "error: perspective (compound, valence_label) and llm (toxicity) have no label column of "
         "the same name; pair their columns with --map a=b\n",
@@ -287,14 +290,14 @@ def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: He
 
 
 def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
-    copy: Path, compare: Here
+    copy: Path, compare: Compare
 ) -> None:
     """Two LLM setups may have only the column with the model's name in common."""
     for name, column in (("perspective", "toxic"), ("llm", "civic")):
         change(copy, f"ALTER TABLE labels_{name} RENAME compound TO {column}")
         change(copy, f"ALTER TABLE labels_{name} RENAME valence_label TO llm_model_name")
     alone = compare("perspective", "llm", "--database", copy)
-    assert said(alone) == (
+    assert outcome(alone) == (
         2,
         "error: perspective (toxic) and llm (civic) have no label column of the same name; pair "
         "their columns with --map a=b\n",
@@ -304,9 +307,9 @@ def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
     assert [one["a"] for one in found["comparisons"]] == ["toxic", "llm_model_name"]
 
 
-def test_a_file_that_is_not_a_database_is_rejected(compare: Here, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(compare: Compare, tmp_path: Path) -> None:
     (tmp_path / "labels.duckdb").write_text("not a database")
-    code, told = said(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
+    code, told = outcome(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
     assert (code, "cannot be opened" in told) == (1, True)
 
 
@@ -317,7 +320,7 @@ def test_without_scipy_or_scikit_learn_it_says_what_to_install(
     missing = f"raise ModuleNotFoundError(name={package!r})"
     (bench.site / f"{package}.py").write_text(missing)
     database = folder / "labels.duckdb"
-    assert said(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
+    assert outcome(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
         1,
         f"error: compare needs extra packages, and {package} is not installed. Install them with: "
         "python -m pip install scipy scikit-learn\n",

@@ -14,20 +14,18 @@ import pytest
 from hpc.run import run_folder
 from pipeline.database import duckdb_file
 from pipeline.run_files.manifest import work_path
-from tests.hpc.cli_bench import Bench, ended, exit_code, once, said, uris
+from tests.hpc.cli_bench import Bench, ended, exit_code, once, outcome, uris
 from tests.hpc.processes import started, tasks_of, until
 from tests.pipeline.run_builders import uri
 from tests.pipeline.task_processes import rows_in
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Where SIGINT is ignored, as in a shell's background jobs, it would stay so in a child."""
+@pytest.fixture(autouse=True)
+def sigint_is_not_ignored() -> Iterator[None]:
+    """A child inherits that SIGINT is ignored, as it is in a shell's background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield Bench(tmp_path)
+    yield
     signal.signal(signal.SIGINT, before)
-    for task in tasks_of(tmp_path):
-        os.kill(task, signal.SIGKILL)
 
 
 def labelled(bench: Bench, posts: int) -> bool:
@@ -57,7 +55,7 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     assert 6 <= len(bench.asked()) == kept < 40
     bench.hurry()
     again = bench.submit()
-    assert said(again) == (0, "")
+    assert outcome(again) == (0, "")
     assert bench.runs() == [run]
     assert labelled(bench, 40)
     assert bench.asked() == once(40)
@@ -81,7 +79,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_tasks_end_by_themselves(bench: B
     until_free(run)
     assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
     assert len(bench.asked()) == sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == 2
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     assert labelled(bench, 10)
     assert bench.asked() == once(10)
 
@@ -92,7 +90,7 @@ def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: B
     driver.send_signal(signal.SIGINT)
     assert exit_code(ended(driver)) == 130
     bench.hurry()
-    assert said(bench.hpc("supervise", "--config", bench.path)) == (0, "")
+    assert outcome(bench.hpc("supervise", "--config", bench.path)) == (0, "")
     assert bench.asked() == once(30)
 
 
@@ -109,7 +107,7 @@ def test_shards_that_never_started_have_used_up_no_attempt(bench: Bench) -> None
     assert ended(driver).returncode == 130
     assert bench.states() == [("failed", "preempted", 1)] * 3
     bench.hurry()
-    assert said(bench.hpc("supervise")) == (0, "")
+    assert outcome(bench.hpc("supervise")) == (0, "")
     assert bench.asked() == once(30)
 
 
@@ -129,7 +127,7 @@ def test_tasks_outlive_a_killed_driver_and_nobody_submits_beside_them(bench: Ben
     gate.touch()
     until_free(run)
     assert bench.states() == [("done", None, 1), ("done", None, 1), ("failed", "preempted", 1)]
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     assert labelled(bench, 9)
     assert bench.asked() == once(9)
 
@@ -144,7 +142,7 @@ def test_a_killed_task_goes_on_from_its_checkpoint(bench: Bench) -> None:
     until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
     (task,) = tasks_of(bench.folder)
     os.kill(task, signal.SIGKILL)
-    assert said(ended(driver)) == (0, "")
+    assert outcome(ended(driver)) == (0, "")
     assert bench.states() == [("done", None, 2)]
     assert labelled(bench, 10)
     assert bench.asked() == once(10) + Counter(uris(2, first=6))
@@ -164,7 +162,7 @@ def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench
     ended(driver)
     until_free(run)
     assert bench.states() == [("failed", "lost", 1)]
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     assert bench.asked() == once(10) + Counter(uris(2, first=6))
 
 
@@ -206,7 +204,7 @@ def test_a_submit_that_dies_at_any_step_is_followed_by_another(
     until_free(run)
     if where != "task_record.record_end":  # by then its task may have published
         assert bench.states() == [state]
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     assert bench.runs() == [run]
     assert labelled(bench, 6)
     assert bench.asked() == once(6)
@@ -238,10 +236,10 @@ def test_a_superseded_run_that_is_blocked_is_not_gone_on_with(bench: Bench) -> N
     """Each plain submit took it up again, and ended as it did: blocked, or with labels of the old
     question, paid for beside the new ones."""
     bench.config(posts=4, retry={"max_attempts": 1})
-    bench.tell(1, "fail")
-    assert said(bench.submit()) == (1, "")
+    bench.script(1, "fail")
+    assert outcome(bench.submit()) == (1, "")
     bench.config(classifier={"seconds": 0.001})
-    assert said(bench.submit("--supersede")) == (0, "")
+    assert outcome(bench.submit("--supersede")) == (0, "")
     assert bench.document("submit", "--config", bench.path)["run_id"] is None
     assert len(bench.runs()) == 2
     assert bench.asked() == once(4) + Counter(uris(2))  # the old run's shard that was done

@@ -6,7 +6,7 @@ import pytest
 
 from hpc.run import run_folder, submissions
 from pipeline.run_files.manifest import output_path
-from tests.hpc.cli_bench import ROOT, Bench, ended, exit_code, once, said, uris, valence_run
+from tests.hpc.cli_bench import ROOT, Bench, ended, exit_code, once, outcome, uris, valence_run
 from tests.hpc.processes import started
 from tests.hpc.scripted_tasks import most_at_once
 from tests.pipeline import run_builders
@@ -69,15 +69,15 @@ def test_no_more_tasks_live_at_once_than_may(bench: Bench) -> None:
     )
     driver = started(bench, 2)
     gate.touch()
-    assert said(ended(driver)) == (0, "")
-    assert most_at_once(bench.words) == 2
+    assert outcome(ended(driver)) == (0, "")
+    assert most_at_once(bench.shard_scripts) == 2
     assert bench.asked() == once(12)
 
 
 def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None:
     bench.config(posts=6, sharding={"shards": 3})
-    bench.tell(1, "fail")
-    assert said(bench.submit()) == (0, "")
+    bench.script(1, "fail")
+    assert outcome(bench.submit()) == (0, "")
     assert bench.states() == [("done", None, 1), ("done", None, 2), ("done", None, 1)]
     attempts = submissions.read_submissions(run_folder.load(bench.runs()[0]))
     assert [one.plan.shards for one in attempts] == [(0, 1, 2), (1,)]
@@ -87,8 +87,8 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
 
 def test_used_up_attempts_block_a_shard_and_a_person_may_force_it(bench: Bench) -> None:
     bench.config(posts=6, sharding={"shards": 3}, retry={"max_attempts": 2})
-    bench.tell(1, "fail fail")
-    assert said(bench.submit()) == (1, "")
+    bench.script(1, "fail fail")
+    assert outcome(bench.submit()) == (1, "")
     (run,) = bench.runs()
     blocked = bench.document("status", code=1)
     assert (blocked["state"], blocked["posts_done"]) == ("blocked", 4)
@@ -100,16 +100,16 @@ def test_used_up_attempts_block_a_shard_and_a_person_may_force_it(bench: Bench) 
     assert bench.states()[1] == ("blocked", "crashed", 2)
     assert bench.document("resubmit", "--force")["shards"] == [1]
     assert bench.states() == [("done", None, 1), ("done", None, 3), ("done", None, 1)]
-    assert said(bench.hpc("gather", run)) == (0, "")
+    assert outcome(bench.hpc("gather", run)) == (0, "")
     assert bench.asked() == once(6)
 
 
 def test_a_forced_shard_that_fails_again_is_blocked_again(bench: Bench) -> None:
     bench.config(posts=4, retry={"max_attempts": 1})
-    bench.tell(0, "sulk fail")
-    assert said(bench.submit()) == (1, "")
+    bench.script(0, "refuse-shard fail")
+    assert outcome(bench.submit()) == (1, "")
     assert bench.states() == [("blocked", "refused", 1), ("done", None, 1)]
-    assert said(bench.hpc("resubmit", "--indices", "0", "--force")) == (1, "")
+    assert outcome(bench.hpc("resubmit", "--indices", "0", "--force")) == (1, "")
     assert bench.states() == [("blocked", "crashed", 2), ("done", None, 1)]
 
 
@@ -142,7 +142,7 @@ def test_a_deleted_output_is_done_again_at_the_same_index(bench: Bench) -> None:
     (run,) = bench.runs()
     output_path(run, 1).unlink()
     assert bench.states() == [("done", None, 1), ("failed", "no_output", 1)]
-    assert said(bench.hpc("resubmit", "--indices", "1", run)) == (0, "")
+    assert outcome(bench.hpc("resubmit", "--indices", "1", run)) == (0, "")
     assert [
         (one.number, one.plan.shards) for one in submissions.read_submissions(run_folder.load(run))
     ] == [

@@ -10,14 +10,13 @@ import pytest
 
 from pipeline import files
 from pipeline.run_files.last_words import path_of
-from tests.hpc.cli_bench import Bench, Done, said, valence_run
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, Done, outcome, valence_run
 
 HERE = socket.gethostname()
 STAMP = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC, ran \d+ s\n")
 
 
-def said_here(done: Done) -> str:
+def printed(done: Done) -> str:
     """What a verb printed that went well, without the times, which differ from run to run."""
     assert (done.returncode, done.stderr) == (0, ""), done
     return STAMP.sub("WHEN\n", done.stdout)
@@ -28,9 +27,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that `blocked_run` is a copy of."""
     bench = Bench(tmp_path_factory.mktemp("original"))
     bench.config(posts=8, sharding={"shards": 4}, retry={"max_attempts": 2})
-    for shard, words in {1: "fail fail", 2: "die sulk", 3: "fail fail"}.items():
-        bench.tell(shard, words)
-    assert said(bench.submit()) == (1, "")
+    for shard, words in {1: "fail fail", 2: "die refuse-shard", 3: "fail fail"}.items():
+        bench.script(shard, words)
+    assert outcome(bench.submit()) == (1, "")
     (run,) = bench.runs()
     return run
 
@@ -41,9 +40,9 @@ def blocked_run(bench: Bench, original: Path) -> Path:
     return Path(shutil.copytree(original, bench.folder / "runs" / original.name))
 
 
-def test_every_attempt_is_told_the_newest_last(blocked_run: Path, here: Here) -> None:
-    done = here("logs", "1-2", "--lines", 2)
-    assert said_here(done) == (
+def test_every_attempt_is_told_the_newest_last(blocked_run: Path, bench: Bench) -> None:
+    done = bench.hpc("logs", "1-2", "--lines", 2)
+    assert printed(done) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
         f"attempt 1: local process on {HERE}, submitted WHEN\n"
@@ -77,9 +76,9 @@ def test_every_attempt_is_told_the_newest_last(blocked_run: Path, here: Here) ->
 
 
 def test_failed_shows_the_last_attempt_and_what_is_alike_once(
-    blocked_run: Path, here: Here
+    blocked_run: Path, bench: Bench
 ) -> None:
-    assert said_here(here("logs", "--failed", "--lines", 1)) == (
+    assert printed(bench.hpc("logs", "--failed", "--lines", 1)) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
         f"attempt 2: local process on {HERE}, submitted WHEN\n"
@@ -100,8 +99,8 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(
     )
 
 
-def test_what_a_program_reads_of_it(blocked_run: Path, here: Here) -> None:
-    done = here("logs", 2, "--lines", 1, "--json")
+def test_what_a_program_reads_of_it(blocked_run: Path, bench: Bench) -> None:
+    done = bench.hpc("logs", 2, "--lines", 1, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
     refused = document["shards"][0]["attempts"][1]
@@ -144,16 +143,16 @@ def test_what_a_program_reads_of_it(blocked_run: Path, here: Here) -> None:
             }
         ],
     }
-    failed = json.loads(here("logs", "--failed", "--json").stdout)["shards"]
+    failed = json.loads(bench.hpc("logs", "--failed", "--json").stdout)["shards"]
     told = [(one["index"], [at["attempt"] for at in one["attempts"]]) for one in failed]
     assert told == [(1, [2]), (2, [2]), (3, [2])]
 
 
 def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
-    blocked_run: Path, here: Here
+    blocked_run: Path, bench: Bench
 ) -> None:
     head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
-    assert said_here(here("logs", 0)) == (
+    assert printed(bench.hpc("logs", 0)) == (
         f"{head}exit code 0\n"
         f"  the end of {blocked_run}/logs/0001/00000.log:\n"
         "  | shard 0: 2 posts, 0 already answered\n"
@@ -161,19 +160,17 @@ def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
     )
     log = blocked_run / "logs" / "0001" / "00000.log"
     log.write_text("")
-    assert said_here(here("logs", 0)) == f"{head}exit code 0\n  nothing in its log: {log}\n"
+    assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  nothing in its log: {log}\n"
     log.unlink()
-    assert said_here(here("logs", 0)) == f"{head}exit code 0\n  no log to read: {log}\n"
+    assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  no log to read: {log}\n"
 
 
-def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(
-    bench: Bench, here: Here
-) -> None:
+def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(bench: Bench) -> None:
     bench.config(posts=4)
-    bench.tell(1, "fail")
-    assert said(bench.submit()) == (0, "")
+    bench.script(1, "fail")
+    assert outcome(bench.submit()) == (0, "")
     (run,) = bench.runs()
-    assert said_here(here("logs", 1, "--lines", 1)) == (
+    assert printed(bench.hpc("logs", 1, "--lines", 1)) == (
         "shard 1: done\n"
         "\n"
         f"attempt 1: local process on {HERE}, submitted WHEN\n"
@@ -189,46 +186,49 @@ def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(
     )
 
 
-def test_what_a_task_wrote_does_not_steer_the_terminal(blocked_run: Path, here: Here) -> None:
+def test_what_a_task_wrote_does_not_steer_the_terminal(blocked_run: Path, bench: Bench) -> None:
     words = path_of(blocked_run, 2, 1)
     values = json.loads(words.read_text())
     evil = "\x1b[2Jall\nis \u202ewell\x07"
     files.write_json(words, {**values, "message": evil, "traceback": f"{evil}\n"})
-    told = said_here(here("logs", 1, "--lines", 1))
+    told = printed(bench.hpc("logs", 1, "--lines", 1))
     assert told.startswith("shard 1: blocked (crashed): all is well; no attempts left (2 of 2)\n")
     assert told.endswith(
         f"  crashed: all is well\n  | is well\n  log: {blocked_run}/logs/0002/00001.log\n"
     )
-    (shard,) = json.loads(here("logs", 1, "--json").stdout)["shards"]
+    (shard,) = json.loads(bench.hpc("logs", 1, "--json").stdout)["shards"]
     assert shard["attempts"][1]["words"]["message"] == "all\nis well"
     assert shard["attempts"][1]["traceback"] == "all\nis well\n"
 
 
-def test_a_shard_that_was_never_submitted_says_so(bench: Bench, here: Here) -> None:
+def test_a_shard_that_was_never_submitted_says_so(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
-    assert said_here(here("logs", 1)) == "shard 1: planned: not submitted yet\n"
-    assert said_here(here("logs", "--failed")) == (
+    assert printed(bench.hpc("logs", 1)) == "shard 1: planned: not submitted yet\n"
+    assert printed(bench.hpc("logs", "--failed")) == (
         f"no shard of run {run.run_id} is failed or blocked\n"
     )
-    document = json.loads(here("logs", "--failed", "--json").stdout)
+    document = json.loads(bench.hpc("logs", "--failed", "--json").stdout)
     assert document == {"run_id": run.run_id, "shards": []}
 
 
-def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench, here: Here) -> None:
+def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None:
     older = valence_run(bench.folder, 4)
     newer = valence_run(bench.folder, 2, shards=1, run_id="20240602T120000-valence-89abcdef")
     second = "shard 1: planned: not submitted yet\n"
     for arguments in ([older.run_id, 1], [older.folder, 1], ["--run", older.run_id, 1]):
-        assert said_here(here("logs", *arguments)) == second
-    assert json.loads(here("logs", older.run_id, "--failed", "--json").stdout)["run_id"] == (
+        assert printed(bench.hpc("logs", *arguments)) == second
+    assert json.loads(bench.hpc("logs", older.run_id, "--failed", "--json").stdout)["run_id"] == (
         older.run_id
     )
-    assert said(here("logs", 1)) == (2, "error: there is no shard 1: this run has shards 0-0\n")
-    assert said_here(here("logs", 0)) == "shard 0: planned: not submitted yet\n"
+    assert outcome(bench.hpc("logs", 1)) == (
+        2,
+        "error: there is no shard 1: this run has shards 0-0\n",
+    )
+    assert printed(bench.hpc("logs", 0)) == "shard 0: planned: not submitted yet\n"
     newer.folder.rename(bench.folder / newer.run_id)
-    assert said_here(here("logs", 1)) == second
+    assert printed(bench.hpc("logs", 1)) == second
     away = ["--run-root", bench.folder, 0]
-    assert said_here(here("logs", *away)) == "shard 0: planned: not submitted yet\n"
+    assert printed(bench.hpc("logs", *away)) == "shard 0: planned: not submitted yet\n"
 
 
 @pytest.mark.parametrize(
@@ -243,11 +243,9 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench, here: H
          "python -m hpc.logs [RUN] 3,7-9, not b 1"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_code_2(
-    bench: Bench, here: Here, arguments: list[str], message: str
-) -> None:
+def test_what_makes_no_sense_is_code_2(bench: Bench, arguments: list[str], message: str) -> None:
     valence_run(bench.folder, 4)
-    assert said(here("logs", *arguments)) == (2, f"error: {message}\n")
+    assert outcome(bench.hpc("logs", *arguments)) == (2, f"error: {message}\n")
 
 
 def test_no_lines_are_none_to_ask_for(bench: Bench) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from hpc.run import run_folder
 from pipeline.run_files.manifest import output_path
-from tests.hpc.cli_bench import Bench, ended, exit_code, said, valence_run
+from tests.hpc.cli_bench import Bench, ended, exit_code, outcome, valence_run
 from tests.hpc.processes import started, tasks_of
 from tests.pipeline import run_builders
 
@@ -33,7 +33,7 @@ def test_every_verb_uses_the_singular_for_one_post(bench: Bench) -> None:
     printed.append(bench.hpc("audit", "--config", bench.path))
     (run,) = bench.runs()
     for done in printed:
-        assert said(done) == (0, "")
+        assert outcome(done) == (0, "")
         assert not SEVERAL_OF_ONE.search(done.stdout), done.stdout
     assert not SEVERAL_OF_ONE.search((run / "logs/0001/00000.log").read_text())
     assert "gathered 1 shard: 0 rows before, 1 added, 1 after\n" in printed[1].stdout
@@ -42,7 +42,7 @@ def test_every_verb_uses_the_singular_for_one_post(bench: Bench) -> None:
 
 def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     bench.config(posts=6, sharding={"shards": 3}, retry={"max_attempts": 2})
-    bench.tell(1, "fail fail")
+    bench.script(1, "fail fail")
     submit = bench.submit()
     (run,) = bench.runs()
     table = (
@@ -56,7 +56,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "\n"
         "  shard 1: this was scripted; no attempts left (2 of 2)\n"
     )
-    assert said(submit) == (1, "")
+    assert outcome(submit) == (1, "")
     progress = re.compile(r"^\d of 3 shards done, \d posts\n", re.MULTILINE)  # by the clock
     assert progress.search(submit.stdout)
     assert f"run {run}\n" in submit.stdout
@@ -133,7 +133,7 @@ def test_resubmit_says_why_it_rejects_a_shard(
 ) -> None:
     run = valence_run(bench.folder, 4)
     run_builders.publish_shard(run.folder, run.manifest, 0)
-    assert said(bench.hpc("resubmit", "--indices", indices)) == (code, f"error: {message}\n")
+    assert outcome(bench.hpc("resubmit", "--indices", indices)) == (code, f"error: {message}\n")
 
 
 def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
     cancelled = bench.hpc("cancel")
     interrupted = ended(driver)
     kept = bench.document("status", code=1)["posts_done"]
-    assert said(cancelled) == (0, "")
+    assert outcome(cancelled) == (0, "")
     assert cancelled.stdout == (
         f"told to stop: pid {driver.pid} "
         f"({sys.executable} -m hpc.submit --config {bench.path})\n"
@@ -184,7 +184,7 @@ def test_cancel_says_where_to_type_it_if_another_machine_runs_the_tasks(bench: B
     run = valence_run(bench.folder, 4)
     with run_folder.locked(run.folder, "", noted=False):
         (run.folder / run_folder.LOCK).write_text("4711 login2 99\n")
-        assert said(bench.hpc("cancel")) == (
+        assert outcome(bench.hpc("cancel")) == (
             1,
             f"error: run {run.run_id} is worked on by pid 4711 on login2: type there: "
             f"python -m hpc.cancel {run.folder}\n",
@@ -202,9 +202,9 @@ def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> 
         "tasks of the local executor): wait for it, or end it\n"
     )
     for verb in ("supervise", "resubmit"):
-        assert said(bench.hpc(verb)) == (1, f"error: {locked}")
+        assert outcome(bench.hpc(verb)) == (1, f"error: {locked}")
     submitted = bench.submit()
-    assert said(submitted) == (3, "")
+    assert outcome(submitted) == (3, "")
     assert submitted.stdout.startswith(locked)
     assert submitted.stdout.endswith(
         f"nothing to label under the name test\nnext: python -m hpc.status {run}\n"
@@ -219,7 +219,7 @@ def test_a_second_submit_is_told_who_plans(bench: Bench) -> None:
     bench.config(posts=6)
     root = bench.folder / "runs"
     with run_folder.locked(root, "nobody else is here"):
-        assert said(bench.submit()) == (
+        assert outcome(bench.submit()) == (
             1,
             f"error: another submit is planning under {root}: wait for it "
             f"(pid {os.getpid()} on {socket.gethostname()})\n",

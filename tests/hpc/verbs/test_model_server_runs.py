@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc.run.model import State
-from tests.hpc.cli_bench import Bench, said
+from tests.hpc.cli_bench import Bench, outcome
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.misbehaving_server import OUT_OF_MEMORY
 
@@ -23,7 +23,7 @@ def configured(bench: Bench, *words: str, **sections: object) -> Path:
 
 def test_two_tasks_at_once_with_a_server_each(bench: Bench) -> None:
     configured(bench)
-    assert said(bench.submit()) == (0, "")
+    assert outcome(bench.submit()) == (0, "")
     (run,) = bench.runs()
     assert len({start["port"] for start in started_servers.starts(bench.folder / "server")}) == 2
     assert bench.query("SELECT count(*), count(civic) FROM labels_test") == [(8, 8)]
@@ -36,7 +36,7 @@ def test_two_tasks_at_once_with_a_server_each(bench: Bench) -> None:
 
 def test_logs_shows_the_end_of_the_servers_log(bench: Bench) -> None:
     configured(bench, *["memory"] * 9, sharding={"shards": 1}, retry={"max_attempts": 1})
-    assert said(bench.submit()) == (1, "")
+    assert outcome(bench.submit()) == (1, "")
     (run,) = bench.runs()
     (shard,) = bench.document("logs", "--failed", "--lines", 3)["shards"]
     (attempt,) = shard["attempts"]

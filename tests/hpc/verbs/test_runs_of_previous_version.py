@@ -16,7 +16,7 @@ from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.model import WorkOrder
 from pipeline.worker.submitit_task import ShardTask
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench
 
 DATA = Path(__file__).parents[2] / "data" / "runs_of_6f9faab"
 # A task's order names the folder of a user; the copy is elsewhere.
@@ -54,8 +54,8 @@ def unpack(scenario: str, folder: Path) -> Run:
     return run_folder.load(target)
 
 
-def states(here: Here, run: Run) -> list[tuple[str, str | None]]:
-    document = json.loads(here("status", run.folder, "--json").stdout)
+def states(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
+    document = json.loads(bench.hpc("status", run.folder, "--json").stdout)
     return [(shard["state"], shard["cause"]) for shard in document["shards"]]
 
 
@@ -76,22 +76,22 @@ def labels(run: Run) -> dict[str, Any]:
     ],
 )
 def test_a_local_run_is_judged_resubmitted_and_gathered(
-    tmp_path: Path, here: Here, scenario: str, expected: list[tuple[str, str | None]]
+    tmp_path: Path, bench: Bench, scenario: str, expected: list[tuple[str, str | None]]
 ) -> None:
     run = unpack(scenario, tmp_path)
-    assert states(here, run) == expected
+    assert states(bench, run) == expected
     if scenario != "complete":
-        resubmitted = here("resubmit", run.folder)
+        resubmitted = bench.hpc("resubmit", run.folder)
         assert (resubmitted.returncode, resubmitted.stderr) == (0, "")
-    assert states(here, run) == [("done", None), ("done", None)]
-    gathered = here("gather", run.folder)
+    assert states(bench, run) == [("done", None), ("done", None)]
+    gathered = bench.hpc("gather", run.folder)
     assert (gathered.returncode, gathered.stderr) == (0, "")
     assert labels(run) == LABELED
 
 
-def test_a_local_run_is_supervised_to_its_end(tmp_path: Path, here: Here) -> None:
+def test_a_local_run_is_supervised_to_its_end(tmp_path: Path, bench: Bench) -> None:
     run = unpack("interrupted", tmp_path)
-    assert here("supervise", run.folder).returncode == 0
+    assert bench.hpc("supervise", run.folder).returncode == 0
     assert labels(run) == LABELED
 
 
@@ -107,9 +107,9 @@ def slurm_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return unpack("slurm", tmp_path)
 
 
-def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, here: Here) -> None:
-    assert states(here, slurm_run) == [("failed", "crashed"), ("failed", "crashed")]
-    resubmitted = here("resubmit", slurm_run.folder, "--json")
+def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, bench: Bench) -> None:
+    assert states(bench, slurm_run) == [("failed", "crashed"), ("failed", "crashed")]
+    resubmitted = bench.hpc("resubmit", slurm_run.folder, "--json")
     assert resubmitted.returncode == 0
     assert json.loads(resubmitted.stdout) == {
         "run_id": slurm_run.run_id, "shards": [0, 1], "array_jobs": [4712],
@@ -118,7 +118,7 @@ def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, here: Here) ->
     assert (record["array"], record["crashed"]) == ("0-1", {"0": [1], "1": [1]})
 
 
-def test_an_order_in_the_queue_is_carried_out_and_gathered(slurm_run: Run, here: Here) -> None:
+def test_an_order_in_the_queue_is_carried_out_and_gathered(slurm_run: Run, bench: Bench) -> None:
     """It was pickled as `hpc.executors.ShardTask`, which is elsewhere by now."""
     folder = slurm_run.folder
     orders = sorted((folder / "logs" / "0001").glob("*_submitted.pkl"))
@@ -135,6 +135,6 @@ def test_an_order_in_the_queue_is_carried_out_and_gathered(slurm_run: Run, here:
             ),
         )
         subprocess.run([sys.executable, "-c", RUN_ORDER, path, folder], check=True)
-    assert states(here, slurm_run) == [("done", None), ("done", None)]
-    assert here("gather", folder).returncode == 0
+    assert states(bench, slurm_run) == [("done", None), ("done", None)]
+    assert bench.hpc("gather", folder).returncode == 0
     assert labels(slurm_run) == LABELED

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.hpc.cli_bench import Bench, Done, ended, said
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench, Done, ended, outcome
 from tests.hpc.processes import tasks_of
 from tests.servers.perspective import Fault, PerspectiveServer
 
@@ -20,11 +19,9 @@ IMPATIENT = "import random\nrandom.uniform = lambda low, high: 0.0\n"
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
-    return Bench(folder)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is not searched for the key."""
+    return tmp_path_factory.mktemp("elsewhere")
 
 
 @pytest.fixture
@@ -69,35 +66,35 @@ def assert_nowhere(bench: Bench, *outcomes: Done) -> None:
 
 
 def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
-    bench: Bench, here: Here, server: PerspectiveServer
+    bench: Bench, server: PerspectiveServer
 ) -> None:
     quota = {"requests_per_minute": 6000, "quota_folder": str(bench.folder / "quota")}
     configure(bench, server.url, type="perspective", **quota)
     done = submit_watched(bench, env=ENVIRONMENT)
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     assert server.paid == 6
     assert server.last_request is not None
     assert server.last_request.headers["X-Goog-Api-Key"] == KEY
     assert (server.last_request.query, KEY in str(server.last_request.body)) == ({}, False)
     verbs = ("status", "gather", "resubmit", "supervise")
-    others = [here(verb, "--json", "--debug") for verb in verbs]
+    others = [bench.hpc(verb, "--json", "--debug") for verb in verbs]
     assert [one.returncode for one in others] == [0, 0, 0, 0]
     again = bench.hpc("submit", "--config", bench.path, "--dry-run", env=ENVIRONMENT)
     assert_nowhere(bench, done, *others, again)
 
 
 def test_a_key_of_a_private_file_is_nowhere_else(
-    bench: Bench, here: Here, server: PerspectiveServer
+    bench: Bench, elsewhere: Path, server: PerspectiveServer
 ) -> None:
-    private = bench.folder.parent / "key"
+    private = elsewhere / "key"
     private.write_text(f"{KEY}\n")
     configure(bench, server.url, api_key_file=str(private))
     private.chmod(0o640)
-    refused = here("submit", "--config", bench.path, "--debug")
+    refused = bench.hpc("submit", "--config", bench.path, "--debug")
     assert (refused.returncode, str(private) in refused.stderr) == (2, True)
     private.chmod(0o600)
     done = bench.submit()
-    assert said(done) == (0, "")
+    assert outcome(done) == (0, "")
     assert server.paid == 6
     assert_nowhere(bench, refused, done)
 
@@ -128,8 +125,10 @@ def test_a_rejected_key_is_shown_nowhere(bench: Bench) -> None:
     assert_nowhere(bench, done)
 
 
-def test_a_service_that_is_not_there_gets_no_key_into_any_log(bench: Bench) -> None:
-    site = bench.folder.parent / "impatient"
+def test_a_service_that_is_not_there_gets_no_key_into_any_log(
+    bench: Bench, elsewhere: Path
+) -> None:
+    site = elsewhere / "impatient"
     site.mkdir()
     (site / "sitecustomize.py").write_text(IMPATIENT)
     with PerspectiveServer() as server:
@@ -145,5 +144,5 @@ def test_a_service_that_is_not_there_gets_no_key_into_any_log(bench: Bench) -> N
 def test_a_password_in_the_base_url_is_refused(bench: Bench) -> None:
     configure(bench, "http://user:hunter2@127.0.0.1:9")
     done = bench.hpc("submit", "--config", bench.path, "--dry-run", env=ENVIRONMENT)
-    assert said(done)[0] == 2
+    assert outcome(done)[0] == 2
     assert "hunter2" not in done.stdout + done.stderr

@@ -10,8 +10,8 @@ import pytest
 
 from hpc.run.model import Run
 from pipeline.run_files.manifest import output_path
-from tests.hpc.cli_bench import said
-from tests.hpc.growing_backlog import Lab, post
+from tests.hpc.cli_bench import outcome
+from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion
@@ -46,7 +46,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
-Make = Callable[..., Lab]
+Make = Callable[..., GrowingBacklog]
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def make(tmp_path: Path, server: Server) -> Make:
     (tmp_path / "prompt.txt").write_text("Is the number even?")
 
     def configured(
-        lab: Lab | None = None,
+        growing: GrowingBacklog | None = None,
         *,
         name: str = "test",
         sections: dict[str, Any] | None = None,
         **classifier: Any,
-    ) -> Lab:
-        lab = lab or Lab(tmp_path)
-        lab.bench.config(
+    ) -> GrowingBacklog:
+        growing = growing or GrowingBacklog(tmp_path)
+        growing.bench.config(
             name=name,
             classifier={
                 "type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
@@ -73,13 +73,13 @@ def make(tmp_path: Path, server: Server) -> Make:
             },
             **(sections or {}),
         )  # fmt: skip
-        return lab
+        return growing
 
     return configured
 
 
-def usage(lab: Lab, *arguments: object, code: int = 0) -> Any:
-    return lab.bench.document("status", *arguments, code=code)["usage"]
+def usage(growing: GrowingBacklog, *arguments: object, code: int = 0) -> Any:
+    return growing.bench.document("status", *arguments, code=code)["usage"]
 
 
 def as_before_it_was_counted(run: Run, index: int) -> None:
@@ -91,10 +91,10 @@ def as_before_it_was_counted(run: Run, index: int) -> None:
 
 
 def test_a_run_reports_what_it_cost(make: Make) -> None:
-    lab = make()
-    lab.arrive(*(post(number, number) for number in range(1, 5)))
-    assert said(lab.bench.submit()) == (0, "")
-    assert usage(lab) == {
+    growing = make()
+    growing.arrive(*(post(number, number) for number in range(1, 5)))
+    assert outcome(growing.bench.submit()) == (0, "")
+    assert usage(growing) == {
         "prompt_tokens": 4000,
         "cached_tokens": 2400,
         "completion_tokens": 40,
@@ -103,24 +103,26 @@ def test_a_run_reports_what_it_cost(make: Make) -> None:
         "cost_estimate": pytest.approx(4 * COST),
         "currency": "USD",
     }
-    assert lab.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(1000, 10, 600)]
+    assert growing.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [
+        (1000, 10, 600)
+    ]
 
 
 def test_a_server_that_reports_no_tokens_has_no_usage(make: Make, server: Server) -> None:
     server.usage = None
-    lab = make()
-    lab.arrive(post(1, 1), post(2, 2))
-    assert said(lab.bench.submit()) == (0, "")
-    assert usage(lab) is None
-    assert lab.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(None,) * 3]
+    growing = make()
+    growing.arrive(post(1, 1), post(2, 2))
+    assert outcome(growing.bench.submit()) == (0, "")
+    assert usage(growing) is None
+    assert growing.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(None,) * 3]
 
 
 def test_what_a_task_paid_for_before_it_ended_stays_counted(make: Make, server: Server) -> None:
     server.refuses_from = 4
-    lab = make(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
-    lab.arrive(*(post(number, number) for number in range(1, 8)))
-    assert lab.bench.submit().returncode == 1
-    assert usage(lab, code=1) == {
+    growing = make(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
+    growing.arrive(*(post(number, number) for number in range(1, 8)))
+    assert growing.bench.submit().returncode == 1
+    assert usage(growing, code=1) == {
         "prompt_tokens": 3000,
         "cached_tokens": 1800,
         "completion_tokens": 30,
@@ -130,110 +132,110 @@ def test_what_a_task_paid_for_before_it_ended_stays_counted(make: Make, server: 
         "currency": "USD",
     }
     server.refuses_from = 10**9
-    assert lab.bench.hpc("resubmit", "--force").returncode == 0
-    lab.bench.hpc("supervise")
-    assert usage(lab)["prompt_tokens"] == 7000
+    assert growing.bench.hpc("resubmit", "--force").returncode == 0
+    growing.bench.hpc("supervise")
+    assert usage(growing)["prompt_tokens"] == 7000
     assert server.requests == 4 + 4  # the key was refused once; nothing was asked twice
 
 
 def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whole(
     make: Make,
 ) -> None:
-    lab = make()
-    lab.arrive(*(post(number, number) for number in range(1, 5)))
-    run, _ = lab.submit()
+    growing = make()
+    growing.arrive(*(post(number, number) for number in range(1, 5)))
+    run, _ = growing.submit()
     assert run
     for index in (0, 1):
-        assert lab.work(run, index, None)
+        assert growing.work(run, index, None)
     as_before_it_was_counted(run, 0)
-    lab.gather(run)
-    assert lab.query(
+    growing.gather(run)
+    assert growing.query(
         f"SELECT shard_index, {', '.join(COUNTED)}, count(even) FROM labels_test GROUP BY ALL "
         "ORDER BY 1"
     ) == [(0, None, None, None, 2), (1, 1000, 10, 600, 2)]
-    assert usage(lab)["prompt_tokens"] == 2000
+    assert usage(growing)["prompt_tokens"] == 2000
     # Half of the posts told what they cost: all of them will have cost twice that.
-    assert usage(lab)["cost_estimate"] == pytest.approx(4 * COST)
+    assert usage(growing)["cost_estimate"] == pytest.approx(4 * COST)
 
 
 def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(make: Make) -> None:
-    lab = make(price=None)
-    lab.arrive(post(1, 1), post(2, 2))
-    before, _ = lab.submit()
+    growing = make(price=None)
+    growing.arrive(post(1, 1), post(2, 2))
+    before, _ = growing.submit()
     assert before
     for index in (0, 1):
-        assert lab.work(before, index, None)
+        assert growing.work(before, index, None)
         as_before_it_was_counted(before, index)
-    lab.gather(before)
-    assert lab.query("SELECT column_name FROM information_schema.columns "
+    growing.gather(before)
+    assert growing.query("SELECT column_name FROM information_schema.columns "
                      "WHERE table_name = 'labels_test' AND column_name LIKE 'llm%'"
                      ) == [("llm_model_name",)]  # fmt: skip
-    make(lab)
-    lab.arrive(post(3, 3), post(4, 4))
-    after, _ = lab.submit()
+    make(growing)
+    growing.arrive(post(3, 3), post(4, 4))
+    after, _ = growing.submit()
     assert after and after.manifest.config_hash == before.manifest.config_hash
     for index in (0, 1):
-        assert lab.work(after, index, None)
-    lab.gather(after)
+        assert growing.work(after, index, None)
+    growing.gather(after)
     rows = f"SELECT uri, {', '.join(COUNTED)} FROM labels_test ORDER BY uri"
-    assert lab.query(rows) == [
+    assert growing.query(rows) == [
         (run_builders.uri(1), None, None, None),
         (run_builders.uri(2), None, None, None),
         (run_builders.uri(3), 1000, 10, 600),
         (run_builders.uri(4), 1000, 10, 600),
     ]
     # Exit code 0: no row differs from what its output says, with or without the columns.
-    audit = lab.bench.document("audit", "--config", lab.bench.path)
-    rebuilt = lab.bench.document("gather", "--rebuild")
+    audit = growing.bench.document("audit", "--config", growing.bench.path)
+    rebuilt = growing.bench.document("gather", "--rebuild")
     assert rebuilt["rows_after"] == 4
-    assert lab.query(rows)[2:] == [
+    assert growing.query(rows)[2:] == [
         (run_builders.uri(3), 1000, 10, 600),
         (run_builders.uri(4), 1000, 10, 600),
     ]
-    assert lab.bench.document("audit", "--config", lab.bench.path) == audit
+    assert growing.bench.document("audit", "--config", growing.bench.path) == audit
 
 
-def planned(lab: Lab) -> tuple[float | None, str | None]:
-    document = lab.bench.document("submit", "--config", lab.bench.path, "--dry-run")
+def planned(growing: GrowingBacklog) -> tuple[float | None, str | None]:
+    document = growing.bench.document("submit", "--config", growing.bench.path, "--dry-run")
     return document["cost_estimate"], document["currency"]
 
 
 def test_a_plan_estimates_its_cost_once_earlier_posts_have_reported_their_tokens(
     make: Make, server: Server
 ) -> None:
-    lab = make()
+    growing = make()
     short = post(3, 3)._replace(text="meh")
-    lab.arrive(post(1, 1), post(2, 2), short)
-    assert planned(lab)[0] is None  # nobody knows yet
-    assert lab.bench.submit().returncode == 0
+    growing.arrive(post(1, 1), post(2, 2), short)
+    assert planned(growing)[0] is None  # nobody knows yet
+    assert growing.bench.submit().returncode == 0
     asked = server.requests
-    lab.arrive(*(post(number, number) for number in range(4, 104)))
-    assert planned(lab) == (pytest.approx(100 * COST), "USD")
-    make(lab, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
-    assert planned(lab) == (pytest.approx(1.50), "EUR")
-    make(lab, price=None)
-    assert planned(lab)[0] is None
-    make(lab, name="another")
-    assert planned(lab)[0] is None
+    growing.arrive(*(post(number, number) for number in range(4, 104)))
+    assert planned(growing) == (pytest.approx(100 * COST), "USD")
+    make(growing, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
+    assert planned(growing) == (pytest.approx(1.50), "EUR")
+    make(growing, price=None)
+    assert planned(growing)[0] is None
+    make(growing, name="another")
+    assert planned(growing)[0] is None
     assert server.requests == asked
 
 
 def test_labels_that_are_superseded_keep_what_they_cost(make: Make) -> None:
-    lab = make()
-    lab.arrive(post(1, 1), post(2, 2))
-    assert lab.bench.submit().returncode == 0
-    make(lab, model="larger")
-    assert lab.bench.submit("--supersede").returncode == 0
+    growing = make()
+    growing.arrive(post(1, 1), post(2, 2))
+    assert growing.bench.submit().returncode == 0
+    make(growing, model="larger")
+    assert growing.bench.submit("--supersede").returncode == 0
     for table in ("labels_test", "superseded_test"):
-        assert lab.query(f"SELECT sum(llm_prompt_tokens), count(*) FROM {table}") == [(2000, 2)]
+        assert growing.query(f"SELECT sum(llm_prompt_tokens), count(*) FROM {table}") == [(2000, 2)]
 
 
 def test_comparing_two_names_compares_labels_and_no_costs(make: Make) -> None:
-    lab = make(name="one")
-    lab.arrive(*(post(number, number) for number in range(1, 9)))
-    assert lab.bench.submit().returncode == 0
-    make(lab, name="other", model="larger")
-    assert lab.bench.submit().returncode == 0
-    found = lab.bench.document("compare", "one", "other", "--resamples", 5)
+    growing = make(name="one")
+    growing.arrive(*(post(number, number) for number in range(1, 9)))
+    assert growing.bench.submit().returncode == 0
+    make(growing, name="other", model="larger")
+    assert growing.bench.submit().returncode == 0
+    found = growing.bench.document("compare", "one", "other", "--resamples", 5)
     assert [one["a"] for one in found["comparisons"]] == ["even"]
     assert found["not_compared"] == []
