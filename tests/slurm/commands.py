@@ -129,6 +129,10 @@ class Bench:
     def script(self, index: int, words: str) -> None:
         (self.scripts / str(index)).write_text(words)
 
+    def has_begun(self, index: int) -> bool:
+        """Whether a task has taken the first of its words: RUNNING says that Slurm has begun."""
+        return (self.scripts / str(index)).read_text() == ""
+
     def asked(self) -> list[str]:
         """The uris that the scripted classifier was asked for, as often as it was."""
         return [

@@ -40,9 +40,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
 @pytest.fixture(scope="session")
 def small_array_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Two nodes, and a controller that takes array indices up to 20 only."""
+    """Two nodes, and a controller that takes array indices up to 5 only."""
     folder = tmp_path_factory.mktemp("slurm")
-    with SlurmCluster(folder, nodes=2, max_array_size=21) as booted:
+    with SlurmCluster(folder, nodes=2, max_array_size=6) as booted:
         yield booted
 
 

@@ -34,8 +34,8 @@ def test_with_neither_daemon_a_shard_is_unknown_with_the_time_of_the_last_answer
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 10), sharding={"shards": 1})
     bench.document("submit", "--config", config)
     wait_for(lambda: bench.states()[0] == ("running", None), 60, "shard 0 runs")
+    bench.cluster.stop_slurmctld()  # it would wait for slurmdbd
     bench.cluster.stop_slurmdbd()
-    bench.cluster.stop_slurmctld()
     (shard,) = bench.document("status", code=3)["shards"]
     assert shard["state"] == "unknown"
     assert re.search(r"\b20\d\d-\d\d-\d\d\b", shard["message"]), shard
@@ -43,8 +43,8 @@ def test_with_neither_daemon_a_shard_is_unknown_with_the_time_of_the_last_answer
     assert bench.hpc("supervise", "--once").returncode == 3
     (bench.scripts / "go").touch()
     wait_for(lambda: bench.states()[0] == ("done", None), 60, "the output tells the end")
-    bench.cluster.start_slurmctld()
     bench.cluster.start_slurmdbd()
+    bench.cluster.start_slurmctld()
     assert bench.document("supervise")["state"] == "complete"
 
 

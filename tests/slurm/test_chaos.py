@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.chaos]
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "0"))
-BOUNDED_S = 100.0
+BOUNDED_S = 80.0
 POSTS_A_SECOND = 12
 # What may end a supervisor before its run is complete: there is nothing that it could do.
 DISK_IS_FULL = "the disk or your quota is full"

@@ -100,13 +100,13 @@ def test_a_controller_with_a_small_array_limit_says_so_and_keeps_to_it(
     small_array_cluster: SlurmCluster,
 ) -> None:
     limits = small_array_cluster.run("scontrol", "show", "config")
-    assert re.search(r"^MaxArraySize\s+= 21$", limits, re.MULTILINE)
-    done = small_array_cluster.call("sbatch", "--array=0-21", "--wrap", "true")
+    assert re.search(r"^MaxArraySize\s+= 6$", limits, re.MULTILINE)
+    done = small_array_cluster.call("sbatch", "--array=0-6", "--wrap", "true")
     assert done.returncode == 1
     assert "Invalid job array specification" in done.stderr
-    job = submit(small_array_cluster, "--array=20", "--wrap", "true")
-    ended = {f"{job}_20": "COMPLETED"}
-    wait_for(lambda: accounted(small_array_cluster, job) == ended, 60, "index 20 has run")
+    job = submit(small_array_cluster, "--array=5", "--wrap", "true")
+    ended = {f"{job}_5": "COMPLETED"}
+    wait_for(lambda: accounted(small_array_cluster, job) == ended, 60, "index 5 has run")
 
 
 def test_two_clusters_share_neither_node_names_nor_job_ids(

@@ -41,7 +41,7 @@ def gpu_bench(cluster_with_gpus: SlurmCluster, tmp_path: pathlib.Path) -> Bench:
 def config(bench: Bench, classifier: dict[str, Any], **cluster: Any) -> pathlib.Path:
     return bench.config(
         posts.json_lines(bench.folder / "p.jsonl", POSTS),
-        sharding={"shards": 4},
+        sharding={"shards": 2},
         classifier=classifier,
         cluster={"mem_gb": 0.9, **cluster},
     )
@@ -79,7 +79,7 @@ def test_the_server_of_each_task_is_shown_the_gpu_of_its_task(gpu_bench: Bench) 
         bench.document("submit", "--config", config(bench, classifier, gres="gpu:1"))["run_dir"]
     )
     assert bench.document("supervise")["state"] == "complete"
-    logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(4)]
+    logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
     gpus = [re.findall(r"^GPU (.*)", log, re.MULTILINE) for log in logs]
     assert {tuple(one) for one in gpus} == {("0",), ("1",)}, "two at a time, one GPU each"
     assert labels(bench, "was_successfully_labeled, count(*)") == [(True, POSTS)]

@@ -23,7 +23,7 @@ from tests.pipeline.classifiers.transformers import tiny_model
 
 pytestmark = pytest.mark.slurm
 
-POSTS = 4_000
+POSTS = 1_200
 
 
 def worker(run_dir: pathlib.Path) -> int | None:

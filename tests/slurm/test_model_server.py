@@ -82,7 +82,7 @@ def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
     bench: Bench, model: pathlib.Path
 ) -> None:
     node = bench.cluster.node_names[0]
-    run = submitted(bench, 2000, classifier(bench, llama(model)), extra={"nodelist": node})
+    run = submitted(bench, 600, classifier(bench, llama(model)), extra={"nodelist": node})
     both = [manifest.work_path(run, index) for index in range(2)]
     wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
     servers = started_servers.alive_by_pid(model)
@@ -90,7 +90,7 @@ def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
     assert len(ports) == len(servers) == 2
     os.kill(min(servers), signal.SIGKILL)
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == [(True, 2000, 2000)]
+    assert labelled(bench) == [(True, 600, 600)]
     assert nodes(bench) == {node}
     assert started_servers.alive(model) == []
     logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slurm
 
 KEY = "AIza-distinctive-key-4711"
 QUOTA = 1500
-SIZES = (150, 450, 1500, 2250)  # of two shards each
+SIZES = (150, 450, 1150, 1500)  # of two shards each
 
 
 def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench) -> None:

@@ -58,7 +58,7 @@ def test_a_node_that_was_lost_is_excluded_from_the_next_attempt(bench: Bench) ->
     bench.script(0, "wait")
     config = one_shard(bench, cluster={"extra": {"no-requeue": True}})
     job = bench.document("submit", "--config", config)["array_jobs"][0]
-    wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+    wait_for(lambda: bench.has_begun(0), 60, "it runs")
     node = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%N").strip()
     bench.cluster.kill_slurmd(node)
     try:
@@ -157,7 +157,7 @@ def test_preempted_attempts_are_resubmitted_and_not_counted(bench: Bench) -> Non
     bench.script(0, "wait")
     config = one_shard(bench, retry={"max_attempts": 1})
     job = bench.document("submit", "--config", config)["array_jobs"][0]
-    wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "it runs")
+    wait_for(lambda: bench.has_begun(0), 60, "it runs")
     node = bench.cluster.run("squeue", "-h", "-j", str(job), "-o", "%N").strip()
     urgent = ("-p", "high", "--exclusive", "-w", node, "-o", "/dev/null", "--wrap", "true")
     bench.cluster.run("sbatch", *urgent)

@@ -3,7 +3,6 @@
 import errno
 import os
 import threading
-import time
 from pathlib import Path
 
 import duckdb
@@ -26,12 +25,10 @@ def test_a_database_in_another_processs_hands_is_busy_and_named(
     monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
     path = tmp_path / "labels.duckdb"
     with held_by_another_process(path) as pid:
-        started = time.monotonic()
         for error in (refusal(path), _refused_attachment(path)):
             assert isinstance(error, BusyError)
             assert str(error).startswith(f"the database {path} is in use by another process: ")
             assert f"PID {pid}" in str(error)
-        assert 0.6 <= time.monotonic() - started < 5
     with duckdb_file.opened(path) as connection:
         assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
 
