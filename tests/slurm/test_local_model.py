@@ -23,7 +23,7 @@ from tests.pipeline.classifiers.transformers import tiny_model
 
 pytestmark = pytest.mark.slurm
 
-POSTS = 1_200
+POSTS = 900
 
 
 def worker(run_dir: pathlib.Path) -> int | None:
