@@ -12,15 +12,15 @@ SIX = [*ATTRIBUTES][:6]
 
 
 @pytest.mark.parametrize(
-    ("file", "kind", "attributes"),
+    ("file", "kind", "quota", "attributes"),
     [
-        ("perspective", "perspective", SIX),
+        ("perspective", "perspective", 60_000, SIX),
         # Without a quota, which a task joins only after 13 seconds.
-        ("perspective_all", "unpaced_perspective", [*ATTRIBUTES]),
+        ("perspective_all", "unpaced_perspective", "null", [*ATTRIBUTES]),
     ],
 )
 def test_one_request_a_post_gives_the_scores_of_all_attributes(
-    bench: Bench, file: str, kind: str, attributes: list[str]
+    bench: Bench, file: str, kind: str, quota: object, attributes: list[str]
 ) -> None:
     bench.backlog(run_builders.posts(6))
     with PerspectiveServer(key=KEY) as server:
@@ -30,7 +30,7 @@ def test_one_request_a_post_gives_the_scores_of_all_attributes(
             "--set", f"classifier.type={kind}",
             "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
             "--set", f"classifier.base_url={server.url}",
-            "--set", "classifier.requests_per_minute=60000",
+            "--set", f"classifier.requests_per_minute={quota}",
             "--set", "cluster={executor: local, max_parallel: 1}",
             env={"PERSPECTIVE_API_KEY": KEY},
         )  # fmt: skip
@@ -57,7 +57,7 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
             "--set", "classifier.type=unpaced_perspective",
             "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
             "--set", f"classifier.base_url={server.url}",
-            "--set", "classifier.requests_per_minute=60000",
+            "--set", "classifier.requests_per_minute=null",
             "--set", "classifier.span_scores=true",
             "--set", "cluster={executor: local, max_parallel: 1}",
             env={"PERSPECTIVE_API_KEY": KEY},
@@ -74,5 +74,5 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
         "  attributes_not_supported: SPAM 6",
     ]
     posts = [line[line.index("🦋") : -1] for line in look[25:]]
-    assert posts == ["🦋 You![2J what a fine day "] * 5
+    assert posts == ["🦋 You! what a fine day "] * 5
     assert max(map(len, look)) < 200

@@ -70,7 +70,8 @@ def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
     """As configs/perspective_all.yaml has them, and what is commented out there as well."""
     source = posts.json_lines(bench.folder / "p.jsonl", 60)
     shipped = yaml.safe_load((ROOT / "configs" / "perspective_all.yaml").read_text())
-    wanted = {"type": "unpaced_perspective", "span_scores": True, "keep_raw": True}
+    unpaced_keys = {"type": "unpaced_perspective", "requests_per_minute": None}
+    wanted = {**unpaced_keys, "span_scores": True, "keep_raw": True}
     odd = posts.rows(60)[7][1]
     error = ServiceError(400, f"Empty, says {KEY}.", {"errorType": "COMMENT_EMPTY"}).reply
     empty = Fault(status=400, body=error.body)

@@ -1,14 +1,19 @@
 """Perspective without a quota, for tests that are not about one."""
 
-from pipeline.config.section import Section
+from typing import Annotated
 
 from pipeline.classifiers.perspective.classifier import Perspective
-from pipeline.model import JsonObject
+from pipeline.classifiers.perspective.options import PerspectiveOptions
+from pipeline.config.keys import Positive, key
+
+
+class UnpacedOptions(PerspectiveOptions, frozen=True, kw_only=True):
+    """The keys of Perspective, of which `requests_per_minute` may be null."""
+
+    requests_per_minute: Annotated[Positive | None, key("No quota by default.")] = None
 
 
 class UnpacedPerspective(Perspective):
-    """The real classifier in all else: a task waits 13 seconds before it may use a shared quota."""
+    """Perspective in all else. A task waits for 13 seconds before it may use a shared quota."""
 
-    @classmethod
-    def freeze(cls, section: Section) -> JsonObject:
-        return super().freeze(section) | {"requests_per_minute": None}
+    options_type = UnpacedOptions
