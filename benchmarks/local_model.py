@@ -45,10 +45,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.base import TaskShare, check_classifier
 from pipeline.classifiers.transformers.batching import padded_tokens
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
-from pipeline.config.section import Section
+from pipeline.classifiers.transformers.options import TransformersOptions
+from pipeline.config.check import Problems
 from pipeline.model import Post
 
 VOCABULARY = 30_522
@@ -78,9 +79,17 @@ def main() -> None:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     keys = {"model": str(folder), "device": options.device, "dtype": options.dtype}
     keys["max_tokens_per_batch"] = options.max_tokens_per_batch
-    section = Section(keys, path="classifier", source="benchmark", folders=(Path(),))
-    ours = TransformersClassifier(TransformersClassifier.freeze(section), TaskShare())
-    device, dtype = ours.model_at_work.device, ours.model_at_work.dtype
+    problems = Problems()
+    configured = check_classifier(
+        {"type": "transformers", **keys}, source="benchmark", folders=(Path(),), problems=problems
+    )
+    problems.raise_any()
+    assert configured
+    frozen = configured.freeze(problems)
+    problems.raise_any()
+    assert isinstance(frozen.options, TransformersOptions)
+    ours = TransformersClassifier(frozen.options, TaskShare())
+    device, dtype = ours.sequence_model.device, ours.sequence_model.dtype
     count = options.posts or POSTS[device]
     posts = [Post(f"at://{number}", text) for number, text in enumerate(texts(count))]
     planned = planned_batches(ours, posts)

@@ -1,4 +1,6 @@
-"""What a classifier is. Another package adds one by the entry point group `pipeline.classifiers`.
+"""Define what a classifier is, and load the installed ones.
+
+Another package adds one through the entry point group `pipeline.classifiers`:
 
 [project.entry-points."pipeline.classifiers"]
 mine = "mypackage.module:MyClassifier"
@@ -30,39 +32,45 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskShare:
-    """What a task has in common with others.
-
-    `parallel_tasks`: how many of its run may be at work at once, this one included. `notes`: the
-    folder where tasks of a run leave notes for one another, such as what a server honors; it may
-    not exist yet. None: nowhere. `server_log`: what a server that the task starts for itself
-    writes. `stopping` is set when the task is told to stop.
-    """
+    """What a task shares with its run and its process."""
 
     parallel_tasks: int = 1
+    """How many tasks of the run may be at work at once, this one included."""
+
     notes: Path | None = None
+    """The folder where tasks of a run leave notes for one another; it may not exist yet.
+
+    A note says, for example, what a server supports. None: there is no such folder.
+    """
+
     server_log: Path = Path(os.devnull)
+    """The file for the output of a server that the task starts for itself."""
+
     stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the task has been asked to stop."""
 
 
 class Classifier(ABC, Generic[OptionsT]):
-    """Labels posts. One instance lives in one task.
-
-    `columns` are the label columns, the same for every post; `model` names what labelled.
-    `options_type` declares the keys of the configuration.
-    """
+    """Labels posts. One instance lives in one task."""
 
     options_type: ClassVar[type[Options]] = Options
+    """Declares the keys of the configuration."""
 
     columns: tuple[Column, ...]
+    """The label columns, the same for every post."""
+
     model: str
+    """Names what labels, for the labels' column `model`."""
+
     secret: Secret = NO_KEY
+    """The API key, to redact it from everything that is written."""
 
     @classmethod
     def freeze(cls, options: OptionsT, inputs: InputFiles) -> OptionsT:
-        """On the login node, before anything is spent: return the options as tasks need them.
+        """Return the options as tasks need them: complete, with files read, and without secrets.
 
-        They must be whole, with the files that they name read, and without any secret. What is
-        wrong is reported to `inputs`, not raised, so that a person sees all of it at once.
+        This runs on the login node, before anything is spent. Problems are reported to `inputs`,
+        not raised, so that a person sees all of them at once.
         """
         return options
 
@@ -78,27 +86,33 @@ class Classifier(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def __init__(self, options: OptionsT, share: TaskShare) -> None:
-        """On the node: prepare to label. `options` are those that `freeze` returned."""
+        """Prepare to label, on the node; `options` are those that `freeze` returned."""
 
     @property
     def trouble(self) -> str:
-        """What its service complains of at the moment, without the key; '' where all is well."""
+        """Return what is wrong with the service now, without the key; '' if nothing is."""
         return ""
 
     def close(self) -> None:
-        """Called once when the task leaves, however it does, from whatever thread: ends what the
-        classifier has started, such as a server of its own."""
+        """End what the classifier has started, such as a server of its own.
+
+        It is called once when the task ends, in whatever way, from any thread.
+        """
 
     @abstractmethod
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        """One Answer a post, in any order, each yielded as soon as it is there.
+        """Yield one answer per post, in any order, each as soon as it is there.
 
-        May be called again, with other posts. A post counts as in hand from when it is taken out
-        of `posts`: one that takes more than it works on has more suspects to answer for, one by
-        one, after a crash.
+        It may be called again with other posts. A post that cannot be labelled gets an answer with
+        a reason.
 
-        A post that cannot be labelled is an Answer with a reason. A fault of the task or of the
-        service raises (TaskError where the cause is known), after what was paid for is yielded.
+        Args:
+            posts: a post counts as in flight as soon as it is taken from here. After a crash, each
+                post in flight is suspected and labelled alone, so take no more than are needed.
+
+        Raises:
+            TaskError: the task or the service failed, with a known cause. All answers that have
+                been paid for are yielded first. Other exceptions mean an unknown cause.
         """
 
 
@@ -209,13 +223,17 @@ def create(
     names = [column.name.lower() for column in made.columns]
     for name in names:
         if name in RESERVED or names.count(name) > 1:
-            whose = "one of every output" if name in RESERVED else "there twice"
-            raise InputError(f"classifier.type {frozen[TYPE]}: its column {name!r} is {whose}")
+            problem = "reserved in every output" if name in RESERVED else "there twice"
+            raise InputError(f"classifier.type {frozen[TYPE]}: its column {name!r} is {problem}")
     return made
 
 
 def load(kind: str) -> type[Classifier[Options]]:
-    """Imports one classifier and nothing of the others: a task starts with what it needs."""
+    """Import one classifier and none of the others, because a task should start quickly.
+
+    Raises:
+        InputError: there is no such classifier, or it cannot be imported.
+    """
     known = _known()
     if kind not in known:
         raise InputError(f"classifier.type: there is no {kind!r}; installed: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Valence by VADER, as the lab measures it: needs no key, no network and no GPU."""
+"""Measure valence with VADER, as the lab does, without a key, a network or a GPU."""
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -26,7 +26,7 @@ class ValenceOptions(Options, frozen=True, kw_only=True):
 
 
 class Valence(Classifier[ValenceOptions]):
-    """`compound` in [-1, 1] and `valence_label` (positive | neutral | negative)."""
+    """Gives `compound` in [-1, 1] and `valence_label` (positive, neutral or negative)."""
 
     columns = (Column("compound", ColumnKind.NUMBER), Column("valence_label", ColumnKind.TEXT))
 
@@ -34,13 +34,16 @@ class Valence(Classifier[ValenceOptions]):
 
     @classmethod
     def freeze(cls, options: ValenceOptions, inputs: InputFiles) -> ValenceOptions:
+        """Record the installed version."""
         return replace(options, version=version("vaderSentiment"))
 
     def __init__(self, options: ValenceOptions, share: TaskShare) -> None:
+        """Load VADER's lexicon."""
         self.model = f"vaderSentiment {version('vaderSentiment')}"
         self._analyzer = SentimentIntensityAnalyzer()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
+        """Yield the posts' valence in their order."""
         for post in posts:
             compound = self._analyzer.polarity_scores(post.text)["compound"]
             yield Answer(post.uri, {"compound": compound, "valence_label": _label(compound)})

@@ -1,4 +1,7 @@
-"""The Perspective API, or a drop-in that keeps its JSON (the service ends on 31 December 2026)."""
+"""Label posts with the Perspective API, or with a replacement that keeps its JSON.
+
+The service ends on 31 December 2026.
+"""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from pipeline.classifiers.base import Classifier, TaskShare
-from pipeline.classifiers.perspective import reply as reply_of
+from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.options import API_KEY_ENV, PerspectiveOptions
@@ -23,33 +26,33 @@ from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
 
 PATH = "/v1alpha1/comments:analyze"
 
-MOST_BYTES = 20_480
+MAX_TEXT_BYTES = 20_480
 
-# What no post would survive.
-FATAL = NOT_THERE | {401, 403}
-
-# Error types that are about the post, whatever the others get.
-_ROW_ERRORS = {"COMMENT_EMPTY", "COMMENT_TOO_LONG", "LANGUAGE_DETECTION_FAILED"}
-# Those that are the post's only if others do not get them.
-_SUSPECT = {
+# With these statuses the service rejects every request.
+_REJECTS_ALL = NOT_THERE | {401, 403}
+# Error types that are about the post, whatever other posts get.
+_POST_ERRORS = {"COMMENT_EMPTY", "COMMENT_TOO_LONG", "LANGUAGE_DETECTION_FAILED"}
+# Error types that are about the post unless the probe gets them too, with the post's reason.
+_MAYBE_THE_POSTS = {
     "INVALID_REQUEST": "invalid_request",
     NOT_SUPPORTED: f"{NOT_SUPPORTED.lower()}: the service does not say which",
 }
 
-# Whether the service answers at all is asked with this: its answer is no post's.
+# Sent to see whether the service answers at all.
 _PROBE = Post("probe", "The sun is out today.")
 
 
 class Perspective(Classifier[PerspectiveOptions]):
-    """One probability a requested attribute, in the lab's columns.
+    """Gives one probability per configured attribute, in the lab's columns.
 
-    An attribute that a post's language has no model for is null, and named in the column DROPPED.
+    An attribute without a model for the post's language is null, and listed in the column DROPPED.
     """
 
     options_type = PerspectiveOptions
 
     @classmethod
     def freeze(cls, options: PerspectiveOptions, inputs: InputFiles) -> PerspectiveOptions:
+        """Find the API key and the quota folder."""
         env, file = find_key(
             env=options.api_key_env,
             file=options.api_key_file,
@@ -61,9 +64,11 @@ class Perspective(Classifier[PerspectiveOptions]):
 
     @classmethod
     def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:
+        """Return the columns of the configured attributes."""
         return columns(options.attributes, spans=options.span_scores)
 
     def __init__(self, options: PerspectiveOptions, share: TaskShare) -> None:
+        """Read the API key; send nothing yet."""
         self._attributes = list(options.attributes)
         self._languages = list(options.languages)
         self._spans = options.span_scores
@@ -73,7 +78,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         self._support = SupportedAttributes(self._attributes, self._languages)
         self.model = f"perspective v1alpha1 at {options.base_url}"
         self.secret = read_key(options.api_key_env, options.api_key_file)
-        # The quota is the Google project's, and so the key's, wherever it is used.
+        # The quota belongs to the Google project, and so to the key, wherever it is used.
         self._pace = pace_of(
             options.requests_per_minute,
             options.quota_folder,
@@ -100,60 +105,68 @@ class Perspective(Classifier[PerspectiveOptions]):
 
     @property
     def trouble(self) -> str:
+        """What is wrong with the service at the moment; '' if nothing is."""
         return self._pace.trouble or self._endpoint.trouble
 
     def close(self) -> None:
+        """Give the share of the quota back."""
         self._pace.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        return map_concurrently(posts, self._ask, limit=self._limit, stopping=self._stopping)
+        """Yield one answer per post, as described by the base class."""
+        return map_concurrently(posts, self._label, limit=self._limit, stopping=self._stopping)
 
-    def _ask(self, post: Post, stop: threading.Event) -> Answer:
-        """All attributes in one request, which costs one; one more for each that is refused for its
-        language, since that refusal is the whole request's."""
-        if len(post.text.encode()) > MOST_BYTES:
+    def _label(self, post: Post, stop: threading.Event) -> Answer:
+        """Request all attributes at once, which costs one request of the quota.
+
+        Each attribute that is rejected for its language costs one more, because that rejects the
+        whole request.
+        """
+        if len(post.text.encode()) > MAX_TEXT_BYTES:
             return Answer(post.uri, reason="comment_too_long")
-        asked, reply = self._support.to_request(), None
-        while asked:
-            reply = self._endpoint.post(self._request(post, asked), stop)
-            refusal = reply_of.parse_rejection(reply.body)
-            is_language = reply.status == 400 and refusal.error_type == NOT_SUPPORTED
-            if not is_language or refusal.attribute not in asked:
-                return self._answer(post, asked, reply, stop)
-            asked = self._support.after(refusal, asked)
+        attributes, reply = self._support.to_request(), None
+        while attributes:
+            reply = self._endpoint.post(self._request(post, attributes), stop)
+            rejection = perspective_reply.parse_rejection(reply.body)
+            is_language = reply.status == 400 and rejection.error_type == NOT_SUPPORTED
+            if not is_language or rejection.attribute not in attributes:
+                return self._answer(post, attributes, reply, stop)
+            attributes = self._support.after(rejection, attributes)
         if not self._support.to_request():
             raise TaskError(
                 Cause.REFUSED,
                 f"{self._endpoint.url} has none of classifier.attributes in "
                 f"{', '.join(self._languages)}: change them, or classifier.languages",
             )
-        return self._row(post, asked, reply, reason=NOT_SUPPORTED.lower())
+        return self._row(post, attributes, reply, reason=NOT_SUPPORTED.lower())
 
-    def _answer(self, post: Post, asked: list[str], reply: Reply, stop: threading.Event) -> Answer:
-        """The row, or the fault of the service where that is to blame and not the post."""
+    def _answer(
+        self, post: Post, attributes: list[str], reply: Reply, stop: threading.Event
+    ) -> Answer:
+        """Return the post's answer, or raise TaskError if the service is at fault."""
         if reply.failed:
-            return self._row(post, asked, reply, reason=reply.reason)
-        request = self._request(post, asked)
+            return self._row(post, attributes, reply, reason=reply.reason)
+        request = self._request(post, attributes)
         if reply.status == 200:
             try:
                 values = self._values(request, reply)
             except InvalidReply as error:
                 reason = f"invalid_answer: {error}"
             else:
-                return self._row(post, asked, reply, values=values)
+                return self._row(post, attributes, reply, values=values)
             fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
         else:
-            refusal = reply_of.parse_rejection(reply.body)
-            advice = reply_of.advice(reply.status, refusal)
+            rejection = perspective_reply.parse_rejection(reply.body)
+            advice = perspective_reply.advice(reply.status, rejection)
             fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
-            if reply.status in FATAL or refusal.about_key:
+            if reply.status in _REJECTS_ALL or rejection.about_key:
                 raise fault
-            if refusal.error_type in _ROW_ERRORS:
-                return self._row(post, asked, reply, reason=refusal.error_type.lower())
-            reason = _SUSPECT.get(refusal.error_type, reply.reason)
+            if rejection.error_type in _POST_ERRORS:
+                return self._row(post, attributes, reply, reason=rejection.error_type.lower())
+            reason = _MAYBE_THE_POSTS.get(rejection.error_type, reply.reason)
         if not self._endpoint.answers_probe(request, stop):
             raise fault
-        return self._row(post, asked, reply, reason=reason)
+        return self._row(post, attributes, reply, reason=reason)
 
     def _is_answer(self, request: JsonObject, reply: Reply) -> bool:
         try:
@@ -161,10 +174,10 @@ class Perspective(Classifier[PerspectiveOptions]):
         except InvalidReply:
             return False
 
-    def _request(self, post: Post, asked: list[str]) -> JsonObject:
+    def _request(self, post: Post, attributes: list[str]) -> JsonObject:
         return {
             "comment": {"text": post.text},
-            "requestedAttributes": {name: {} for name in asked},
+            "requestedAttributes": {name: {} for name in attributes},
             "languages": self._languages,
             "doNotStore": True,
             "clientToken": post.uri,
@@ -172,30 +185,38 @@ class Perspective(Classifier[PerspectiveOptions]):
         }
 
     def _values(self, request: JsonObject, reply: Reply) -> dict[str, LabelValue]:
-        token = reply_of.client_token(reply.body)
+        """Return the column values of a reply.
+
+        Raises:
+            InvalidReply: the reply has no valid scores.
+            TaskError: it answers another request, so that no reply can be joined to its post.
+        """
+        token = perspective_reply.client_token(reply.body)
         if token != request["clientToken"]:
             raise TaskError(
                 Cause.CRASHED,
                 f"{self._endpoint.url} answered for {token!r} when asked for "
                 f"{request['clientToken']!r}: its answers cannot be joined to posts",
             )
-        values: dict[str, LabelValue] = {c.name: None for c in self.columns if c.name != DROPPED}
+        values: dict[str, LabelValue] = {
+            column.name: None for column in self.columns if column.name != DROPPED
+        }
         for name in request["requestedAttributes"]:
-            values[ATTRIBUTES[name]] = reply_of.probability(reply.body, name)
+            values[ATTRIBUTES[name]] = perspective_reply.probability(reply.body, name)
             if self._spans:
                 text = request["comment"]["text"]
-                values[spans_column(name)] = reply_of.spans(reply.body, name, text)
+                values[spans_column(name)] = perspective_reply.spans(reply.body, name, text)
         return values
 
     def _row(
         self,
         post: Post,
-        asked: list[str],
+        attributes: list[str],
         reply: Reply | None,
         *,
         values: dict[str, LabelValue] | None = None,
         reason: str | None = None,
     ) -> Answer:
-        dropped = ",".join(name for name in self._attributes if name not in asked) or None
+        dropped = ",".join(name for name in self._attributes if name not in attributes) or None
         raw = reply.text if reply else None
         return Answer(post.uri, values, reason, facts={DROPPED: dropped}, raw=raw)

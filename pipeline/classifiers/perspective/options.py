@@ -20,8 +20,7 @@ API_KEY_ENV = "PERSPECTIVE_API_KEY"
 
 
 class PerspectiveOptions(Options, frozen=True, kw_only=True):
-    """The Perspective API, or a drop-in that keeps its JSON: the service ends on 31 December
-    2026."""
+    """The Perspective API, or a replacement that keeps its JSON: it ends on 31 December 2026."""
 
     base_url: Annotated[
         Text, label_key("Address of the service, or of a drop-in that keeps its JSON.")

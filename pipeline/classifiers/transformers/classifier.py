@@ -1,8 +1,7 @@
-"""A sequence classifier that runs in the task itself: toxic-bert and its kin, from the Hugging Face
-hub or a folder.
+"""Label posts with a sequence classifier in the task itself, such as toxic-bert.
 
-This module is imported on login nodes too, which may have no torch: what needs it is imported when
-a task makes its classifier.
+The model comes from the Hugging Face hub or from a folder. This module is imported on login nodes
+too, which may have no torch: what needs torch is imported when a task creates its classifier.
 """
 
 import os
@@ -31,18 +30,18 @@ if TYPE_CHECKING:
     from pipeline.classifiers.transformers.loading import Loaded
     from pipeline.classifiers.transformers.sequence_model import PendingScores, Tokens
 
-# So many batches' tokens are held to be sorted by length, which leaves some 5 % of padding
-# (benchmarks/local_model.md). More would be less, but what is held is in hand: after a crash, each
-# of these posts is asked alone.
+# The tokens of this many batches are held to be sorted by length, which leaves about 5% of padding
+# (benchmarks/local_model.md). Holding more would leave less, but posts that are held count as in
+# flight: after a crash, each of them is labelled alone.
 POOL_BATCHES = 16
-# Posts whose tokens are made at once, and ahead of those that are in the pool.
+# Posts that are tokenized at once, ahead of those in the pool.
 CHUNK = 128
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _TokenizedPost:
     """A post as the model reads it."""
 
     uri: str
@@ -53,17 +52,20 @@ class _Read:
         return len(self.tokens.ids)
 
 
-_UnderWay: TypeAlias = tuple[list[_Read], "PendingScores"]
+_PendingBatch: TypeAlias = tuple[list[_TokenizedPost], "PendingScores"]
 
 
 class TransformersClassifier(Classifier[TransformersOptions]):
-    """One probability a label of the model, `label` where they exclude one another, and whether the
-    post was longer than the model reads."""
+    """Gives one probability per label, and whether the post was longer than the model reads.
+
+    If the labels exclude one another, the column `label` has the most probable one.
+    """
 
     options_type = TransformersOptions
 
     @classmethod
     def freeze(cls, options: TransformersOptions, inputs: InputFiles) -> TransformersOptions:
+        """Check the model's name and commit, or its folder, whose files are hashed."""
         if options.revision is not None:
             _check_hub(options.model, options.revision, inputs)
             return options
@@ -80,41 +82,49 @@ class TransformersClassifier(Classifier[TransformersOptions]):
         return replace(options, model=str(folder), revision=fingerprint)
 
     def __init__(self, options: TransformersOptions, share: TaskShare) -> None:
+        """Load the model and test it.
+
+        Raises:
+            TaskError: the model or its device cannot be used.
+        """
         loaded = _load(options, share)
-        self.model_at_work = loaded.model
+        self.sequence_model = loaded.model
         self._labels = loaded.labels
         self.columns = loaded.labels.columns
         self.model = loaded.name
-        given = options.max_tokens_per_batch
-        self._most_tokens: int = given or MOST_TOKENS[loaded.model.device]
+        configured = options.max_tokens_per_batch
+        self.max_tokens: int = configured or MOST_TOKENS[loaded.model.device]
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
-        under_way: deque[_UnderWay] = deque()
+        """Yield one answer per post, batch by batch."""
+        pending: deque[_PendingBatch] = deque()
         for batch in self.batches(posts):
-            for part in self._started(batch):
-                under_way.append(part)
-                if len(under_way) > self.model_at_work.ahead:
-                    yield from self._answers(*under_way.popleft())
-        while under_way:
-            yield from self._answers(*under_way.popleft())
+            for part in self._start(batch):
+                pending.append(part)
+                if len(pending) > self.sequence_model.ahead:
+                    yield from self._answers(*pending.popleft())
+        while pending:
+            yield from self._answers(*pending.popleft())
 
-    def batches(self, posts: Sequence[Post]) -> Iterator[list[_Read]]:
-        """All of `posts`, as they are computed."""
+    def batches(self, posts: Sequence[Post]) -> Iterator[list[_TokenizedPost]]:
+        """Yield all of `posts` in the batches in which they are computed."""
         return batching.batches(
-            self._tokenised(posts),
-            max_tokens=lambda: self._most_tokens,
-            pool_tokens=lambda: POOL_BATCHES * self._most_tokens,
+            self._tokenized(posts),
+            max_tokens=lambda: self.max_tokens,
+            pool_tokens=lambda: POOL_BATCHES * self.max_tokens,
         )
 
-    def _tokenised(self, posts: Sequence[Post]) -> Iterator[_Read]:
-        """In their order. While batches are computed, the next posts' tokens are made; the posts
-        are taken in this thread, as their being in hand is written down in it."""
-        waiting = iter(posts)
-        tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+    def _tokenized(self, posts: Sequence[Post]) -> Iterator[_TokenizedPost]:
+        """Yield the posts in their order; the next ones are tokenized while a batch is computed.
 
-        def next_chunk() -> Future[list[_Read]] | None:
-            chunk = list(islice(waiting, CHUNK))
-            return tokeniser.submit(self._read, chunk) if chunk else None
+        The posts are taken in this thread, because taking one records it as in flight.
+        """
+        remaining = iter(posts)
+        tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+
+        def next_chunk() -> Future[list[_TokenizedPost]] | None:
+            chunk = list(islice(remaining, CHUNK))
+            return tokenizer.submit(self._tokenize, chunk) if chunk else None
 
         try:
             ahead = next_chunk()
@@ -123,49 +133,55 @@ class TransformersClassifier(Classifier[TransformersOptions]):
                 ahead = next_chunk()
                 yield from chunk
         finally:
-            tokeniser.shutdown(wait=False, cancel_futures=True)
+            tokenizer.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, chunk: list[Post]) -> list[_Read]:
-        tokens = self.model_at_work.tokenize([post.text for post in chunk])
-        return [_Read(post.uri, one) for post, one in zip(chunk, tokens, strict=True)]
+    def _tokenize(self, chunk: list[Post]) -> list[_TokenizedPost]:
+        texts = self.sequence_model.tokenize([post.text for post in chunk])
+        return [_TokenizedPost(post.uri, tokens) for post, tokens in zip(chunk, texts, strict=True)]
 
-    def _started(self, batch: list[_Read]) -> Iterator[_UnderWay]:
-        """The batch, begun; where memory lacks, in parts. What is as large as what did not fit is
-        not tried again, and the batches that are made from then on are as small as these parts."""
-        model = self.model_at_work
-        waiting = [batch]
-        while waiting:
-            part = waiting.pop()
+    def _start(self, batch: list[_TokenizedPost]) -> Iterator[_PendingBatch]:
+        """Start a batch, in parts if it does not fit in memory.
+
+        A size that did not fit is not tried again. Later batches are as small as the parts that do.
+        """
+        model = self.sequence_model
+        parts = [batch]
+        while parts:
+            part = parts.pop()
             tokens = part[0].length
-            if len(part) == 1 or len(part) * tokens <= self._most_tokens:
-                started = model.start([post.tokens for post in part])
-                if started is not None:
-                    yield part, started
+            if len(part) == 1 or len(part) * tokens <= self.max_tokens:
+                scores = model.start([post.tokens for post in part])
+                if scores is not None:
+                    yield part, scores
                     continue
                 if len(part) == 1:
                     raise self._too_long(tokens)
-                self._most_tokens = len(part) * tokens // 2
+                self.max_tokens = len(part) * tokens // 2
             half = len(part) // 2
-            waiting += [part[half:], part[:half]]
+            parts += [part[half:], part[:half]]
 
     def _too_long(self, tokens: int) -> TaskError:
-        model = self.model_at_work
-        more = {"cuda": "a GPU with more (cluster.gres)", "cpu": "more of it (cluster.mem_gb)"}
+        model = self.sequence_model
+        remedy = {
+            "cuda": "use a GPU with more (cluster.gres)",
+            "cpu": "request more (cluster.mem_gb)",
+        }
         return TaskError(
             Cause.OUT_OF_MEMORY,
-            f"one post of {tokens} tokens does not fit {model.memory}: {more[model.device]}, "
-            "or a smaller classifier.max_length or dtype",
+            f"one post of {tokens} tokens does not fit {model.memory}: {remedy[model.device]}, "
+            "or set a smaller classifier.max_length or dtype",
         )
 
-    def _answers(self, batch: list[_Read], started: "PendingScores") -> Iterator[Answer]:
-        for post, found in zip(batch, self.model_at_work.probabilities(started), strict=True):
+    def _answers(self, batch: list[_TokenizedPost], scores: "PendingScores") -> Iterator[Answer]:
+        probabilities = self.sequence_model.probabilities(scores)
+        for post, by_label in zip(batch, probabilities, strict=True):
             facts = {TRUNCATED: post.tokens.truncated}
             if post.tokens.empty:
                 yield Answer(post.uri, reason="no_tokens", facts=facts)
-            elif found is None:
+            elif by_label is None:
                 yield Answer(post.uri, reason="invalid_answer", facts=facts)
             else:
-                yield Answer(post.uri, self._labels.values(found), facts=facts)
+                yield Answer(post.uri, self._labels.values(by_label), facts=facts)
 
 
 def _check_hub(name: str, revision: str, inputs: InputFiles) -> None:
@@ -184,10 +200,12 @@ def _check_hub(name: str, revision: str, inputs: InputFiles) -> None:
 def _fingerprint(folder: Path, options: TransformersOptions, inputs: InputFiles) -> str | None:
     """Return the hash of the folder's files; None, and a problem, where it cannot be used."""
     try:
-        label_columns.of(model_folder.describe(folder, options.multi_label), options.labels)
+        label_columns.label_columns(
+            model_folder.describe(folder, options.multi_label), options.labels
+        )
         return f"sha256:{model_folder.fingerprint(folder)}"
-    except BadModel as bad:
-        inputs.report("model", f"{folder} cannot be used: {bad}")
+    except BadModel as problem:
+        inputs.report("model", f"{folder} cannot be used: {problem}")
     except OSError as error:
         inputs.report("model", f"{error.filename}: {error.strerror}")
     return None

@@ -1,4 +1,4 @@
-"""A model's labels as columns: one probability a label, and which is the most probable."""
+"""Map a model's labels to columns: one probability per label, and the most probable label."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,27 +14,36 @@ _RESERVED = RESERVED | {MOST_PROBABLE, TRUNCATED}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelColumns:
-    """`chosen`: position among the model's probabilities and column, of each label that is kept.
+    """The columns of a model.
 
-    A model whose labels exclude one another has the most probable of them all beside these, in
-    `label`. `was_truncated` is a fact of the post: only its beginning was read.
+    If its labels exclude one another, `label` has the most probable one of all. `was_truncated`
+    says that only the beginning of the post was read.
     """
 
     description: Description
+    """The model's labels."""
+
     chosen: tuple[tuple[int, str], ...]
+    """For each label that is kept, its position in the model's order and its column."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
+        """All columns, in the order of the output."""
         probabilities = (Column(name, ColumnKind.NUMBER) for _, name in self.chosen)
         label = () if self.description.multi_label else (Column(MOST_PROBABLE, ColumnKind.TEXT),)
         return (*probabilities, *label, Column(TRUNCATED, ColumnKind.FLAG))
 
     def values(self, probabilities: Sequence[float]) -> dict[str, LabelValue]:
-        """Of two labels that are as probable, the first in the model's order is the label."""
-        values: dict[str, LabelValue] = {name: probabilities[at] for at, name in self.chosen}
+        """Return the values of a post's columns, except `was_truncated`.
+
+        Of two labels that are equally probable, `label` is the first in the model's order.
+        """
+        values: dict[str, LabelValue] = {
+            column: probabilities[position] for position, column in self.chosen
+        }
         if not self.description.multi_label:
-            likeliest = max(range(len(probabilities)), key=probabilities.__getitem__)
-            values[MOST_PROBABLE] = self.description.labels[likeliest]
+            most_probable = max(range(len(probabilities)), key=probabilities.__getitem__)
+            values[MOST_PROBABLE] = self.description.labels[most_probable]
         return values
 
 
@@ -55,10 +64,16 @@ def check_columns(labels: Mapping[str, str]) -> None:
             raise Wrong("labels", f"{column!r} is the column of two labels")
 
 
-def of(description: Description, mapping: Mapping[str, str]) -> LabelColumns:
-    """Every label as `prob_<label>` where `mapping` is empty; else those in it, in its order.
+def label_columns(description: Description, mapping: Mapping[str, str]) -> LabelColumns:
+    """Return the columns of a model.
 
-    Raises BadModel where the model has no such label, or where two would share a column.
+    Args:
+        description: the model's labels.
+        mapping: the column of each label to keep, in their order. If it is empty, every label is
+            kept, as `prob_<label>`.
+
+    Raises:
+        BadModel: the model has no such label, or two labels would share a column.
     """
     for label in mapping:
         if label not in description.labels:
@@ -66,7 +81,7 @@ def of(description: Description, mapping: Mapping[str, str]) -> LabelColumns:
     names = mapping or {label: _default(label) for label in description.labels}
     if len(set(names.values())) < len(names) or "prob_" in names.values():
         raise BadModel(
-            "its labels make no column names of their own: name them in classifier.labels "
+            "its labels do not give distinct column names: name them in classifier.labels "
             f"({shown(description.labels)})"
         )
     chosen = tuple((description.labels.index(label), name) for label, name in names.items())

@@ -1,4 +1,4 @@
-"""From frozen options to a model at work, on the node."""
+"""Load the configured model on the node, and test it."""
 
 import os
 from collections.abc import Mapping
@@ -16,18 +16,32 @@ from pipeline.errors import Cause, TaskError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """`name` is what labelled: where the model came from, which one exactly, and in which numbers
-    it was computed."""
+    """A model that is ready to label."""
 
     model: SequenceModel
+    """The model on its device."""
+
     labels: LabelColumns
+    """Its columns."""
+
     name: str
+    """What labels: the model's name, its exact revision and its number format."""
 
 
 def load(
     options: TransformersOptions, environment: Mapping[str, str], parallel_tasks: int
 ) -> Loaded:
-    """Raises TaskError with what to do; OSError where a file cannot be read."""
+    """Load the model, and test it with two posts.
+
+    Args:
+        options: the classifier's options.
+        environment: the task's environment variables.
+        parallel_tasks: how many tasks share the machine outside Slurm.
+
+    Raises:
+        TaskError: the model cannot be used; the message says what to do.
+        OSError: a file cannot be read.
+    """
     name, revision = options.model, options.revision or ""
     local = revision.startswith("sha256:")
     folder = Path(name) if local else hub.fetch(name, revision)
@@ -35,12 +49,12 @@ def load(
         if local:
             _check_files(folder, revision)
         description = describe(folder, options.multi_label)
-        labels = label_columns.of(description, options.labels)
-        wish = _wish(options, environment, parallel_tasks)
-        model = SequenceModel(folder, wish, multi_label=description.multi_label)
+        labels = label_columns.label_columns(description, options.labels)
+        load_options = _load_options(options, environment, parallel_tasks)
+        model = SequenceModel(folder, load_options, multi_label=description.multi_label)
         self_test(model, len(description.labels))
-    except BadModel as bad:
-        raise TaskError(Cause.REFUSED, f"the model {name} cannot be used: {bad}") from bad
+    except BadModel as problem:
+        raise TaskError(Cause.REFUSED, f"the model {name} cannot be used: {problem}") from problem
     return Loaded(
         model=model,
         labels=labels,
@@ -50,14 +64,14 @@ def load(
 
 def _check_files(folder: Path, planned: str) -> None:
     if not folder.is_dir():
-        raise BadModel("no such folder here: put it on a file system that the compute nodes see")
+        raise BadModel("this node has no such folder: put it on a file system that all nodes see")
     if f"sha256:{fingerprint(folder)}" != planned:
         raise BadModel(
-            "its files are not those that the run was planned with: put them back, or submit anew"
+            "its files have changed since the run was planned: restore them, or submit a new run"
         )
 
 
-def _wish(
+def _load_options(
     options: TransformersOptions, environment: Mapping[str, str], parallel_tasks: int
 ) -> LoadOptions:
     usable = len(os.sched_getaffinity(0))

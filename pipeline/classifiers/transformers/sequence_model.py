@@ -72,7 +72,7 @@ class SequenceModel:
     """A loaded model on its device.
 
     `device` and `dtype` are what it runs with. `ahead` is how many batches should be started before
-    the first one's results are read, so that a GPU never waits.
+    the first one's results are read, so that a GPU never waits. `network` is the model itself.
     """
 
     def __init__(self, folder: Path, options: LoadOptions, *, multi_label: bool) -> None:
@@ -97,16 +97,16 @@ class SequenceModel:
         self.dtype = self._dtype(options.dtype)
         self._multi_label = multi_label
         self._set_threads(options.threads)
-        self._tokenizer, self._model = load_pretrained(folder, _DTYPES[self.dtype])
-        check_tokenizer(self._tokenizer, self._model)
+        self._tokenizer, self.network = load_pretrained(folder, _DTYPES[self.dtype])
+        check_tokenizer(self._tokenizer, self.network)
         self._backend = self._tokenizer.backend_tokenizer
         self._backend.no_padding()
         self._backend.enable_truncation(
-            max_length(self._tokenizer, self._model, options.max_length),
+            max_length(self._tokenizer, self.network, options.max_length),
             direction=self._tokenizer.truncation_side,
         )
-        self._model.to(self.device).eval()
-        takes = inspect.signature(self._model.forward).parameters
+        self.network.to(self.device).eval()
+        takes = inspect.signature(self.network.forward).parameters
         self._takes_types = (
             "token_type_ids" in takes and "token_type_ids" in self._tokenizer.model_input_names
         )
@@ -130,7 +130,7 @@ class SequenceModel:
         """Start computing a batch; return None if it does not fit in the device's memory."""
         try:
             with torch.inference_mode():
-                return self._scores(self._model(**self._inputs(batch), **self._extra).logits)
+                return self._scores(self.network(**self._inputs(batch), **self._extra).logits)
         except (RuntimeError, MemoryError) as error:
             # It comes from the allocator, the driver or cuBLAS, and leaves the device as it was:
             # a smaller batch may succeed.

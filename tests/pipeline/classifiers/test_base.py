@@ -113,8 +113,8 @@ def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        (("response",), "its column 'response' is one of every output"),
-        (("shouts", "URI"), "its column 'uri' is one of every output"),
+        (("response",), "its column 'response' is reserved in every output"),
+        (("shouts", "URI"), "its column 'uri' is reserved in every output"),
         (("shouts", "loud", "Shouts"), "its column 'shouts' is there twice"),
     ],
 )

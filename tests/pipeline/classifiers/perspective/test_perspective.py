@@ -1,4 +1,4 @@
-"""The Perspective classifier against a stand-in of the service: what is sent, what comes of it."""
+"""The Perspective classifier against a stand-in for the service: requests, answers, retries."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def fault(server: PerspectiveServer, *texts: str, **values: Any) -> TaskError:
     return raised.value
 
 
-def test_what_is_sent() -> None:
+def test_a_request_names_the_attributes_and_languages_and_forbids_storing() -> None:
     with PerspectiveServer(key=KEY) as server:
         found = verdicts(classifier(server, attributes=["TOXICITY", "SPAM"]), posts("a 🦋 day"))
         request = server.last_request
@@ -55,8 +55,8 @@ def test_what_is_sent() -> None:
     assert found == {"a 🦋 day": Answer("at://0", expected)}
 
 
-def test_every_attribute_of_every_post_in_the_labs_columns() -> None:
-    """The service's scores differ for every text and attribute: a mix-up anywhere would show."""
+def test_every_post_has_a_score_for_every_attribute() -> None:
+    """The stand-in's scores differ for every text and attribute, so a mix-up would show."""
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=list(ATTRIBUTES))
         found = verdicts(asker, posts(*TEXTS))
@@ -71,8 +71,8 @@ def test_every_attribute_of_every_post_in_the_labs_columns() -> None:
     assert (server.requests, server.paid) == (len(TEXTS), len(TEXTS))
 
 
-def test_answers_are_joined_by_token_however_late_each_comes() -> None:
-    """Each is answered only when the answer to the next has come out: last to first."""
+def test_answers_are_joined_to_their_posts_by_token_in_any_order() -> None:
+    """Each post is answered only after the answer to the next one has been yielded."""
     out = {text: threading.Event() for text in TEXTS}
     after = dict(pairwise(TEXTS))
 
@@ -108,7 +108,7 @@ def test_an_answer_for_another_post_ends_the_task(token: Any) -> None:
         ("12:30", "language_detection_failed", {"languages": []}),
     ],
 )
-def test_a_permanent_error_of_one_post_is_its_reason_and_is_not_asked_again(
+def test_a_permanent_error_of_one_post_is_its_reason_and_is_not_retried(
     text: str, reason: str, values: dict[str, Any]
 ) -> None:
     with PerspectiveServer(key=KEY) as server:
@@ -118,7 +118,7 @@ def test_a_permanent_error_of_one_post_is_its_reason_and_is_not_asked_again(
 
 
 @pytest.mark.parametrize("letter", ["é", "🦋"])
-def test_a_text_of_just_the_largest_size_is_scored_and_a_longer_one_not_paid_for(
+def test_a_text_of_the_largest_size_is_scored_and_a_longer_one_is_not_sent(
     letter: str,
 ) -> None:
     text = letter * (20_480 // len(letter.encode()))
@@ -144,7 +144,7 @@ ONCE: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", ONCE)
-def test_a_passing_fault_is_asked_again_and_paid_once(name: str) -> None:
+def test_a_passing_failure_is_retried_and_paid_for_once(name: str) -> None:
     with PerspectiveServer(
         key=KEY, faults=lambda _, nth: ONCE[name] if nth <= 2 else None
     ) as server:
@@ -154,7 +154,7 @@ def test_a_passing_fault_is_asked_again_and_paid_once(name: str) -> None:
     assert server.paid_by_text == dict.fromkeys(TEXTS, 1)
 
 
-def test_a_timeout_is_asked_again() -> None:
+def test_a_timeout_is_retried() -> None:
     with PerspectiveServer(
         key=KEY, faults=lambda _, nth: Fault(delay_s=30) if nth == 1 else None
     ) as server:
@@ -162,10 +162,10 @@ def test_a_timeout_is_asked_again() -> None:
         assert verdicts(asker, posts("a post")) == {"a post": Answer("at://0", scores("a post"))}
 
 
-def test_429_is_waited_out_and_is_neither_an_answer_nor_a_score(
+def test_a_429_is_waited_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three a minute for twelve posts; the minutes pass when the classifier waits for one."""
+    """Twelve posts at three a minute; a minute passes whenever the classifier waits for one."""
     minutes = iter(range(10**6))
     clock = [0.0]
 
@@ -184,7 +184,7 @@ def test_429_is_waited_out_and_is_neither_an_answer_nor_a_score(
     assert max(server.admitted_by_minute.values()) == 3
 
 
-def test_a_quota_that_never_comes_ends_the_task_as_throttled(
+def test_429_for_too_long_ends_the_task_as_throttled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(perspective, "RequestPolicy", lambda **_: RequestPolicy(throttled_s=0.0))
@@ -194,7 +194,7 @@ def test_a_quota_that_never_comes_ends_the_task_as_throttled(
     assert str(error).startswith(f"{server.url}{ANALYZE}: HTTP 429: ")
 
 
-def test_what_was_paid_for_before_a_fault_of_the_task_is_yielded() -> None:
+def test_answers_paid_for_before_a_failure_are_yielded() -> None:
     gone = Fault(status=403)
     with PerspectiveServer(key=KEY, faults=lambda t, _: gone if t == "post 20" else None) as server:
         texts = [f"post {number}" for number in range(200)]
@@ -206,8 +206,8 @@ def test_what_was_paid_for_before_a_fault_of_the_task_is_yielded() -> None:
     assert all(answer.values is not None for answer in found)
 
 
-def test_a_slow_post_does_not_hold_up_hundreds_of_others() -> None:
-    """The first is not answered at all; 150 of the others only once they are all in flight."""
+def test_a_slow_post_does_not_delay_hundreds_of_others() -> None:
+    """The first post is never answered, and 150 others only when all of them are in flight."""
     together = threading.Barrier(150, timeout=30)
 
     def happens(text: str, nth: int) -> Fault | None:

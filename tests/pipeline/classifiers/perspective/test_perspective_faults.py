@@ -1,4 +1,4 @@
-"""An error is never a score, whatever the service does; and how the section is read."""
+"""An error is never a score, whatever the service does."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def body(value: Any, token: str = "at://0", name: str = "TOXICITY") -> dict[str,
 
 
 def of_one(fault: Fault) -> Callable[[str, int], Fault | None]:
-    """The post "odd" gets it every time, and no other."""
+    """Give this answer to the post "odd" every time, and to no other."""
     return lambda text, _: fault if text == "odd" else None
 
 
@@ -47,7 +47,7 @@ NO_SCORE: list[Any] = [
 
 
 @pytest.mark.parametrize("value", NO_SCORE, ids=lambda value: repr(value)[:20])
-def test_what_is_no_probability_is_no_score(value: Any) -> None:
+def test_a_value_that_is_not_a_probability_is_not_a_score(value: Any) -> None:
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(value)))) as server:
         found = verdicts(classifier(server), posts("odd"))
     assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
@@ -59,7 +59,7 @@ def test_what_is_no_probability_is_no_score(value: Any) -> None:
      {"SPAM": {"summaryScore": {"value": 0.5}}}],
     ids=repr,
 )  # fmt: skip
-def test_scores_without_the_attribute_are_no_answer(scores: Any) -> None:
+def test_a_reply_without_the_attribute_is_not_an_answer(scores: Any) -> None:
     answer = {"attributeScores": scores, "clientToken": "at://0"}
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
         found = verdicts(classifier(server), posts("odd"))
@@ -67,8 +67,8 @@ def test_scores_without_the_attribute_are_no_answer(scores: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RAW", "STD_DEV_SCORE", "PERCENTILE", "", None, 1])
-def test_another_kind_of_score_is_no_probability(kind: Any) -> None:
-    """A model without probabilities gives its raw value, which may lie between 0 and 1."""
+def test_another_kind_of_score_is_not_a_probability(kind: Any) -> None:
+    """A model without probabilities gives a raw value, which may lie between 0 and 1."""
     answer = body(0.5)
     answer["attributeScores"]["TOXICITY"]["summaryScore"]["type"] = kind
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
@@ -77,14 +77,14 @@ def test_another_kind_of_score_is_no_probability(kind: Any) -> None:
     assert found == {"odd": Answer("at://0", reason=reason)}
 
 
-def test_with_one_attribute_of_two_missing_there_is_no_half_answer() -> None:
+def test_a_missing_attribute_leaves_the_post_without_a_label() -> None:
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(0.5)))) as server:
         found = verdicts(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("odd"))
     assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of INSULT")}
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
-def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
+def test_0_and_1_are_scores_and_other_attributes_are_ignored(
     value: float,
 ) -> None:
     answer = body(value) | {"languages": ["tlh"], "detectedLanguages": 7, "error": None}
@@ -117,7 +117,7 @@ def test_both_ends_of_the_range_are_scores_and_what_was_not_asked_is_left_alone(
     ],
     ids=repr,
 )
-def test_a_200_that_is_no_answer_is_a_posts_own_where_another_is_scored(
+def test_an_invalid_200_is_the_posts_fault_if_the_probe_is_scored(
     answer: Any, problem: str
 ) -> None:
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=answer))) as server:
@@ -127,10 +127,10 @@ def test_a_200_that_is_no_answer_is_a_posts_own_where_another_is_scored(
 
 
 @pytest.mark.parametrize("end", [Fault(status=400), Fault(body={"error": {"code": 400}})])
-def test_what_was_in_flight_when_the_service_ended_has_no_reason_though_others_were_scored(
+def test_posts_in_flight_when_the_service_ends_get_no_reason(
     end: Fault,
 ) -> None:
-    """Each of four was sent before another was scored, and is refused as all are since then."""
+    """All four were sent before another was scored, and are rejected like all later ones."""
     out = threading.Event()
 
     def happens(text: str, _: int) -> Fault | None:
@@ -152,9 +152,7 @@ def test_what_was_in_flight_when_the_service_ended_has_no_reason_though_others_w
     ],
     ids=repr,
 )
-def test_where_nothing_is_scored_the_service_is_at_fault_and_no_post_is_set_aside(
-    answer: Any, shown: str
-) -> None:
+def test_the_service_is_at_fault_if_nothing_is_scored(answer: Any, shown: str) -> None:
     with (
         PerspectiveServer(key=KEY, faults=lambda *_: Fault(body=answer)) as server,
         pytest.raises(TaskError) as raised,
@@ -217,7 +215,7 @@ def test_an_error_is_never_a_score(plans: list[list[Fault | None]]) -> None:
     [(Fault(status=500), "http_500"), (Fault(invalid_json=True), "no_answer"),
      (Fault(status=200, body="<html>"), "no_answer")],
 )  # fmt: skip
-def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
+def test_a_post_that_the_service_cannot_process_does_not_end_the_task(
     fault: Fault, reason: str
 ) -> None:
     texts = ["poison", *(f"post {number}" for number in range(50))]
@@ -248,13 +246,13 @@ def test_a_post_that_the_service_cannot_take_costs_that_post_and_not_the_task(
     ],
     ids=repr,
 )
-def test_the_response_is_kept_whatever_became_of_it(fault: Fault, reason: str, raw: str) -> None:
+def test_the_response_is_kept_with_every_outcome(fault: Fault, reason: str, raw: str) -> None:
     with PerspectiveServer(key=KEY, faults=of_one(fault)) as server:
         (found,) = classifier(server).classify(posts("odd"))
     assert (found.reason, found.raw) == (reason, raw)
 
 
-def test_of_a_post_that_was_asked_again_the_last_response_is_kept() -> None:
+def test_the_last_response_of_a_retried_post_is_kept() -> None:
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
         (found,) = asker.classify(posts("Hallo"))
@@ -287,7 +285,7 @@ def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
     assert "other-key" not in repr(vars(Perspective(options, TaskShare())))
 
 
-def test_it_passes_on_what_its_service_complains_of() -> None:
+def test_trouble_is_the_services_last_failure() -> None:
     fault = Fault(status=503)
     with PerspectiveServer(key=KEY, faults=lambda *_: fault) as server:
         one = classifier(server)

@@ -1,4 +1,4 @@
-"""An attribute without the post's language: null and named for that post, and the rest is kept."""
+"""Attributes that do not support the post's language: null and listed, the others are kept."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def row(answer: Answer) -> tuple[Any, ...]:
     return answer.values and dict(answer.values), answer.reason, answer.facts[DROPPED]
 
 
-def test_it_is_null_and_named_and_the_rest_has_its_scores() -> None:
+def test_an_unsupported_attribute_is_null_and_listed_and_the_others_are_scored() -> None:
     with PerspectiveServer(key=KEY) as server:
         found = answers(classifier(server, languages=["de"]), posts("ein schöner Tag"))
     toxicity = score("ein schöner Tag", "TOXICITY")
@@ -50,14 +50,14 @@ def test_it_is_null_and_named_and_the_rest_has_its_scores() -> None:
     assert (server.requests, server.paid, server.by_status) == (3, 1, {400: 2, 200: 1})
 
 
-def test_where_all_have_the_language_none_is_named() -> None:
+def test_nothing_is_listed_if_all_attributes_support_the_language() -> None:
     with PerspectiveServer(key=KEY) as server:
         found = answers(classifier(server), posts("a post", " "))
     assert [answer.facts for answer in found.values()] == [{DROPPED: None}, {DROPPED: None}]
     assert server.requests == 2
 
 
-def test_all_21_for_german_posts_keep_those_that_have_german_and_are_found_out_once() -> None:
+def test_unsupported_attributes_are_rejected_once_per_task() -> None:
     texts = [f"Beitrag {number}" for number in range(9)]
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=list(ATTRIBUTES), languages=["de"])
@@ -71,7 +71,7 @@ def test_all_21_for_german_posts_keep_those_that_have_german_and_are_found_out_o
     assert server.by_status == {200: 10, 400: len(lacking)}
 
 
-def test_of_many_in_flight_each_is_asked_again_no_more_often_than_attributes_are_lacking() -> None:
+def test_a_post_in_flight_is_sent_at_most_once_more_per_unsupported_attribute() -> None:
     together = threading.Barrier(20, timeout=30)
 
     def happens(text: str, nth: int) -> Fault | None:
@@ -88,7 +88,7 @@ def test_of_many_in_flight_each_is_asked_again_no_more_often_than_attributes_are
     assert 20 < server.by_status[400] <= 40
 
 
-def test_a_post_that_cannot_be_labelled_after_all_still_names_them() -> None:
+def test_a_post_without_a_label_still_lists_unsupported_attributes() -> None:
     def happens(text: str, nth: int) -> Fault | None:
         return Fault(status=500) if text == "odd" and nth > 1 else None
 
@@ -97,8 +97,8 @@ def test_a_post_that_cannot_be_labelled_after_all_still_names_them() -> None:
     assert row(found["odd"]) == (None, "http_500", "SPAM")
 
 
-def test_the_probe_asks_for_what_there_is() -> None:
-    """Else no post's own 500 could be told from an outage, where an attribute is lacking."""
+def test_the_probe_requests_only_supported_attributes() -> None:
+    """Otherwise a post's own 500 could not be distinguished from an outage."""
 
     def happens(text: str, nth: int) -> Fault | None:
         return Fault(status=500) if text == "odd" and nth > 2 else None
@@ -110,8 +110,8 @@ def test_the_probe_asks_for_what_there_is() -> None:
     assert server.paid_by_text == {"The sun is out today.": 1, "gut": 1}
 
 
-def test_the_probe_asks_for_what_the_post_asked_for() -> None:
-    """Of a drop-in that does not say for which languages, nothing is known for the next post."""
+def test_the_probe_requests_what_the_post_requested() -> None:
+    """A replacement that names no languages says nothing about the next post."""
 
     def happens(text: str, nth: int) -> Fault | None:
         if text != "odd":
@@ -126,8 +126,8 @@ def test_the_probe_asks_for_what_the_post_asked_for() -> None:
     assert list(probe["requestedAttributes"]) == ["TOXICITY", "RESPECT_EXPERIMENTAL"]
 
 
-def test_a_configured_language_that_none_of_the_attributes_has_ends_the_run_at_once() -> None:
-    """All posts would get the same, and 50 million rows without a label would say done."""
+def test_a_language_that_no_attribute_supports_ends_the_run_at_once() -> None:
+    """Otherwise 50 million posts would be done without a label."""
     texts = [f"ghItlh {number}" for number in range(5)]
     with PerspectiveServer(key=KEY) as server, pytest.raises(TaskError) as raised:
         answers(classifier(server, languages=["tlh"]), posts(*texts))
@@ -139,8 +139,8 @@ def test_a_configured_language_that_none_of_the_attributes_has_ends_the_run_at_o
     assert server.requests == 3
 
 
-def test_where_the_language_is_detected_it_is_that_posts_alone() -> None:
-    """The stand-in's detected languages have no attribute; each is told once an attribute."""
+def test_a_rejection_for_a_detected_language_holds_for_that_post_only() -> None:
+    """No attribute supports the stand-in's detected languages; each is rejected by itself."""
     texts = [f"post {number}" for number in range(30)]
     with PerspectiveServer(key=KEY) as server:
         found = answers(classifier(server, languages=[]), posts(*texts))
@@ -153,7 +153,7 @@ def test_where_the_language_is_detected_it_is_that_posts_alone() -> None:
 
 
 def refused(attribute: Any, languages: str = "en", *, detail: Any = None) -> Fault:
-    """What the service says; `detail` in place of its own."""
+    """Return the service's rejection, with `detail` instead of its own."""
     message = f"Attribute {attribute} does not support request languages: {languages}"
     detail = detail or {"attribute": attribute, "detectedLanguages": ["en"]}
     kind = "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
@@ -165,7 +165,7 @@ def refused(attribute: Any, languages: str = "en", *, detail: Any = None) -> Fau
     "fault",
     [refused("SPAM", "th"), refused("SPAM", "en, th"), refused("SPAM", ""), refused("SPAM", "??")],
 )
-def test_what_is_not_said_of_the_configured_language_holds_for_that_post_alone(
+def test_a_rejection_for_another_language_holds_for_that_post_only(
     fault: Fault,
 ) -> None:
     def happens(text: str, nth: int) -> Fault | None:
@@ -177,8 +177,8 @@ def test_what_is_not_said_of_the_configured_language_holds_for_that_post_alone(
     assert server.requests == 3
 
 
-def test_the_attribute_is_read_off_the_words_where_the_detail_is_lacking() -> None:
-    """As in 2019 (atom/biohazard-alert#11), but for the error type."""
+def test_the_attribute_is_read_from_the_message_if_there_is_no_detail() -> None:
+    """As the service did in 2019 (atom/biohazard-alert#11), except for the error type."""
 
     def happens(text: str, nth: int) -> Fault | None:
         return refused("SPAM", detail={"unknown": 1}) if nth == 1 else None
@@ -189,7 +189,7 @@ def test_the_attribute_is_read_off_the_words_where_the_detail_is_lacking() -> No
 
 
 @pytest.mark.parametrize("attribute", ["INSULT", "", "spam", None, 7, ["SPAM"]])
-def test_one_that_was_not_asked_for_is_no_reason_to_ask_for_ever(attribute: Any) -> None:
+def test_a_rejected_attribute_that_was_not_requested_ends_the_retries(attribute: Any) -> None:
     fault = refused(attribute)
     with PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "odd" else None) as server:
         found = answers(classifier(server), posts("odd"))
@@ -198,7 +198,7 @@ def test_one_that_was_not_asked_for_is_no_reason_to_ask_for_ever(attribute: Any)
     assert server.requests == 2
 
 
-def test_a_service_that_refuses_the_same_one_again_is_not_asked_for_ever() -> None:
+def test_a_service_that_rejects_the_same_attribute_again_ends_the_retries() -> None:
     with PerspectiveServer(
         key=KEY, faults=lambda t, _: refused("SPAM") if t == "odd" else None
     ) as server:
@@ -220,7 +220,7 @@ refusals = st.builds(
 
 
 @given(names, languages, st.lists(refusals))
-def test_what_is_asked_is_all_but_what_was_refused_for_just_these_languages(
+def test_attributes_rejected_for_the_same_languages_are_not_requested(
     attributes: list[str], configured: frozenset[str], told: list[RejectedRequest]
 ) -> None:
     support = SupportedAttributes(attributes, sorted(configured))
@@ -243,5 +243,5 @@ def test_what_is_asked_is_all_but_what_was_refused_for_just_these_languages(
         ("Something else: en", set()),
     ],
 )
-def test_the_languages_are_those_of_the_services_words(said: str, understood: set[str]) -> None:
+def test_the_languages_are_read_from_the_services_message(said: str, understood: set[str]) -> None:
     assert parse_rejection({"error": {"message": said}}).languages == understood

@@ -1,4 +1,4 @@
-"""What the service refuses, case by case: one post's reason, or the end of the run with advice."""
+"""Rejections, case by case: one post's reason, or the end of the run with advice."""
 
 import threading
 from typing import Any
@@ -92,7 +92,7 @@ FATAL: dict[str, tuple[Reply, str]] = {
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_what_no_post_would_survive_ends_the_run_and_says_what_to_do(name: str) -> None:
+def test_an_error_that_every_post_gets_ends_the_run_with_advice(name: str) -> None:
     reply, advice = FATAL[name]
     with Scripted(lambda _: reply) as server, pytest.raises(TaskError) as raised:
         verdicts(classifier(server.url), posts("one", "two", "three"))
@@ -135,7 +135,7 @@ ROWS: dict[str, tuple[Reply, str, int]] = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_one_post_is_refused_for_is_its_reason_and_costs_no_more_than_to_be_sure(
+def test_an_error_of_one_post_is_its_reason_and_costs_at_most_a_probe(
     name: str,
 ) -> None:
     reply, reason, requests = ROWS[name]
@@ -150,8 +150,8 @@ def test_what_one_post_is_refused_for_is_its_reason_and_costs_no_more_than_to_be
 
 
 @pytest.mark.parametrize("reply", [google.key_invalid().reply, Reply(status=403), html(404)])
-def test_the_key_or_the_service_may_go_while_others_are_scored(reply: Reply) -> None:
-    """That is no post's own, whatever came for others meanwhile."""
+def test_a_key_that_is_revoked_during_the_run_ends_it(reply: Reply) -> None:
+    """It is not the post's fault, even if other posts are answered meanwhile."""
     out = threading.Event()
 
     def happens(text: str, _: int) -> Fault | None:
@@ -167,8 +167,8 @@ def test_the_key_or_the_service_may_go_while_others_are_scored(reply: Reply) -> 
     assert raised.value.cause is Cause.REFUSED
 
 
-def test_a_name_that_leads_nowhere_may_come_back_so_it_is_a_crash_with_advice() -> None:
-    """After the end the name may be gone; a node whose resolver hangs says the same."""
+def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
+    """After the service's end its name may be gone, but a hanging resolver looks the same."""
     with pytest.raises(TaskError) as raised:
         verdicts(classifier("http://perspective.invalid"), posts("one"))
     fault = raised.value
@@ -178,7 +178,7 @@ def test_a_name_that_leads_nowhere_may_come_back_so_it_is_a_crash_with_advice() 
     assert str(fault).endswith(f" (6 attempts); is the service still there? {ENDS[1:-1]}")
 
 
-def test_a_server_that_is_not_up_is_a_crash_with_advice() -> None:
+def test_a_server_that_is_down_is_a_crash_with_advice() -> None:
     server = LoopbackServer().start()
     server.stop()
     with pytest.raises(TaskError) as raised:
@@ -188,7 +188,7 @@ def test_a_server_that_is_not_up_is_a_crash_with_advice() -> None:
     assert str(raised.value).endswith(f"is the service still there? {ENDS[1:-1]}")
 
 
-def test_a_gateways_trouble_with_one_post_blames_it_and_not_the_services_end() -> None:
+def test_a_gateway_error_of_one_post_blames_the_post() -> None:
     fault = Fault(status=502)
     with (
         PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "odd" else None) as server,

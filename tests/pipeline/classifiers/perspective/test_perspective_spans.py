@@ -1,4 +1,4 @@
-"""Scores of parts of a text, where they are asked for: only what is a part of that very text."""
+"""Scores of parts of a text: only valid spans of that text are stored."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def classifier(server: PerspectiveServer, **values: Any) -> Perspective:
     return Perspective(options(base_url=server.url, **values), TaskShare())
 
 
-def test_each_attribute_has_its_spans_in_the_services_own_offsets() -> None:
+def test_each_attribute_has_its_spans_in_utf_16_offsets() -> None:
     attributes = ["TOXICITY", "INSULT"]
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=attributes)
@@ -55,7 +55,7 @@ def test_each_attribute_has_its_spans_in_the_services_own_offsets() -> None:
     assert str(values["prob_toxic_spans"]).startswith("[[0,12,0.")
 
 
-def test_without_the_key_none_are_asked_for_and_the_question_stays_what_it_was() -> None:
+def test_without_span_scores_the_request_has_no_span_annotations() -> None:
     with PerspectiveServer(key=KEY) as server:
         asker = Perspective(options(base_url=server.url, span_scores=False), TaskShare())
         verdicts(asker, posts(TEXT))
@@ -69,7 +69,7 @@ def test_without_the_key_none_are_asked_for_and_the_question_stays_what_it_was()
     assert what_decides(asked) == {**what_decides(plain), "span_scores": True}
 
 
-def test_an_attribute_that_is_dropped_has_none() -> None:
+def test_an_unsupported_attribute_has_no_spans() -> None:
     with PerspectiveServer(key=KEY) as server:
         asker = classifier(server, attributes=["TOXICITY", "SPAM"], languages=["de"])
         values = verdicts(asker, posts("Hallo"))["Hallo"].values
@@ -113,7 +113,7 @@ NO_LIST = "invalid_answer: no list of each span of TOXICITY"
     ],
     ids=repr,
 )
-def test_what_are_spans_of_the_text(given_spans: Any, stored: str | None) -> None:
+def test_valid_spans_are_stored(given_spans: Any, stored: str | None) -> None:
     with PerspectiveServer(key=KEY) as server:
         server.faults = lambda t, _: Fault(body=answered(given_spans)) if t == "a 🦋b" else None
         found = verdicts(classifier(server), posts("a 🦋b"))
@@ -152,7 +152,7 @@ def test_what_are_spans_of_the_text(given_spans: Any, stored: str | None) -> Non
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_are_none_leave_the_post_without_a_label(given_spans: Any, reason: str) -> None:
+def test_an_invalid_span_leaves_the_post_without_a_label(given_spans: Any, reason: str) -> None:
     with PerspectiveServer(key=KEY) as server:
         server.faults = lambda t, _: Fault(body=answered(given_spans)) if t == "a 🦋b" else None
         found = verdicts(classifier(server), posts("a 🦋b"))
@@ -172,7 +172,7 @@ json_values = st.recursive(
 
 
 @given(json_values | st.lists(st.builds(span, json_values, json_values, json_values)), st.text())
-def test_whatever_comes_is_refused_or_lies_within_the_text(given_spans: Any, text: str) -> None:
+def test_a_stored_span_always_lies_within_the_text(given_spans: Any, text: str) -> None:
     try:
         stored = spans(answered(given_spans), "TOXICITY", text)
     except InvalidReply:

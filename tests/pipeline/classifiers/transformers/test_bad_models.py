@@ -125,12 +125,12 @@ PICKLE = (
         ),
         (
             configuration(id2label={"0": "hate speech", "1": "Hate-Speech"}),
-            "its labels make no column names of their own: name them in classifier.labels "
+            "its labels do not give distinct column names: name them in classifier.labels "
             "(hate speech, Hate-Speech)",
         ),
         (
             configuration(id2label={"0": "有毒", "1": "fine"}),
-            "its labels make no column names of their own: name them in classifier.labels "
+            "its labels do not give distinct column names: name them in classifier.labels "
             "(有毒, fine)",
         ),
     ],

@@ -53,7 +53,7 @@ class Passes:
 
     def __init__(self, classifier: TransformersClassifier) -> None:
         self.seen: list[tuple[set[torch.device], torch.device, torch.dtype]] = []
-        network = classifier.model_at_work._model
+        network = classifier.sequence_model.network
         network.register_forward_hook(self._look, with_kwargs=True)
 
     def _look(self, model: Any, args: Any, inputs: dict[str, Any], given: Any) -> None:
@@ -70,7 +70,7 @@ def test_all_of_it_is_on_the_gpu_in_half_the_precision(
     expected = torch.bfloat16 if bfloat16 else torch.float16
     with pretended_gpu(monkeypatch, bfloat16=bfloat16):
         classifier = made(folder)
-        network: Any = classifier.model_at_work._model
+        network: Any = classifier.sequence_model.network
         assert {(one.device, one.dtype) for one in network.parameters()} == {(GPU, expected)}
         assert {one.device for one in network.buffers()} <= {GPU}
         passes = Passes(classifier)
@@ -87,14 +87,14 @@ def test_all_of_it_is_on_the_gpu_in_half_the_precision(
 def test_numbers_that_were_asked_for_are_the_gpus_too(
     toxic: Path, gpu: PretendedGpu, dtype: str, expected: torch.dtype
 ) -> None:
-    network: Any = made(toxic, dtype=dtype).model_at_work._model
+    network: Any = made(toxic, dtype=dtype).sequence_model.network
     assert {(one.device, one.dtype) for one in network.parameters()} == {(GPU, expected)}
 
 
 def test_what_is_left_on_the_cpu_is_an_error(toxic: Path, gpu: PretendedGpu) -> None:
     """Of the pretended GPU, too: else the other tests here would show nothing."""
     classifier = made(toxic)
-    model: Any = classifier.model_at_work
+    model: Any = classifier.sequence_model
     inputs = model._inputs
     model._inputs = lambda batch: inputs(batch) | {"input_ids": torch.ones(1, 5).long()}
     with pytest.raises(FakeTensorDeviceMismatchError):
@@ -110,7 +110,7 @@ def test_the_next_batch_is_begun_before_an_answer_is_read_and_not_waited_for(
     folder = tiny_model.save(tmp_path, problem_type=problem_type)
     with pretended_gpu(monkeypatch) as gpu:
         classifier = made(folder, max_tokens_per_batch=5)
-        network: Any = classifier.model_at_work._model
+        network: Any = classifier.sequence_model.network
         network.register_forward_hook(lambda *_: gpu.operations.append("pass"))
         gpu.operations.clear()
         list(classifier.classify(posts("a fine day", "the fine table", "what a day")))
@@ -122,7 +122,7 @@ def test_the_next_batch_is_begun_before_an_answer_is_read_and_not_waited_for(
 def test_a_gpus_batches_are_large(toxic: Path, gpu: PretendedGpu) -> None:
     classifier = made(toxic)
     rows: list[int] = []
-    network: Any = classifier.model_at_work._model
+    network: Any = classifier.sequence_model.network
     network.register_forward_pre_hook(
         lambda _, args, inputs: rows.append(inputs["input_ids"].numel()), with_kwargs=True
     )
@@ -144,14 +144,14 @@ def test_memory_is_given_back_when_nothing_holds_it_any_more_and_the_gpu_is_name
     def full(*_: Any) -> None:
         raise TOO_MUCH
 
-    network: Any = classifier.model_at_work._model
+    network: Any = classifier.sequence_model.network
     network.register_forward_pre_hook(full)
     with pytest.raises(TaskError) as ended:
         list(classifier.classify(posts("a fine day", "what a fine day", "a", "the")))
     assert ended.value.cause is Cause.OUT_OF_MEMORY
     assert str(ended.value) == (
-        "one post of 6 tokens does not fit NVIDIA H100 80GB HBM3 with 79 GiB: a GPU with more "
-        "(cluster.gres), or a smaller classifier.max_length or dtype"
+        "one post of 6 tokens does not fit NVIDIA H100 80GB HBM3 with 79 GiB: use a GPU with "
+        "more (cluster.gres), or set a smaller classifier.max_length or dtype"
     )
     assert given_back == [None] * 3  # of four posts, two, one
 

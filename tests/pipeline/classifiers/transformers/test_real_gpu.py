@@ -78,7 +78,7 @@ def test_the_scores_are_the_cpus_and_the_same_each_time(
     folder = tiny_model.save(tmp_path, kind=kind)
     asked = posts(600)
     classifier = made(folder, dtype=dtype, max_tokens_per_batch=1024)
-    assert classifier.model_at_work.device == "cuda"
+    assert classifier.sequence_model.device == "cuda"
     assert classifier.model.endswith(f" {dtype}")
     found = scores(classifier, asked)
     exact = scores(made(folder, device="cpu", dtype="float32", max_tokens_per_batch=1024), asked)
@@ -92,8 +92,8 @@ def test_the_scores_are_the_cpus_and_the_same_each_time(
 
 def test_its_own_choice_is_half_the_precision(tmp_path: Path) -> None:
     classifier = made(tiny_model.save(tmp_path))
-    assert classifier.model_at_work.device == "cuda"
-    assert classifier.model_at_work.dtype in ("bfloat16", "float16")
+    assert classifier.sequence_model.device == "cuda"
+    assert classifier.sequence_model.dtype in ("bfloat16", "float16")
     assert len(scores(classifier, posts(50))) == 50
 
 
@@ -103,7 +103,7 @@ def test_a_batch_that_its_memory_lacks_room_for_is_halved(tmp_path: Path) -> Non
     classifier = made(folder, dtype="float32", max_tokens_per_batch=2**20)
     with little_memory():
         found = scores(classifier, asked)
-    assert classifier._most_tokens < 2**20, "all had room: this shows nothing"
+    assert classifier.max_tokens < 2**20, "all had room: this shows nothing"
     exact = scores(made(folder, dtype="float32", device="cpu", max_tokens_per_batch=2**14), asked)
     assert (found - exact).abs().mean() < NEAR["float32"]
 

@@ -28,22 +28,12 @@ if os.environ.get("CI") != "true":
 import torch
 
 from tests.pipeline.classifiers.transformers import tiny_model
-from tests.pipeline.classifiers.transformers.test_transformers import (
-    TEXTS,
-    made,
-    options,
-    probabilities,
-)
-
-
-@pytest.fixture(scope="module")
-def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.save(tmp_path_factory.mktemp("model") / "tiny-toxic")
+from tests.pipeline.classifiers.transformers.loaded_model import TEXTS, load, options, probabilities
 
 
 @pytest.fixture(scope="module")
 def classifier(toxic: Path) -> TransformersClassifier:
-    return made(toxic)
+    return load(toxic)
 
 
 class Memory:
@@ -55,7 +45,7 @@ class Memory:
         self.tokens = tokens
         self.tried: list[int] = []
         self._fail = fail
-        network: Any = classifier.model_at_work._model
+        network: Any = classifier.sequence_model.network
         self._hook = network.register_forward_pre_hook(self._look, with_kwargs=True)
 
     def __enter__(self) -> "Memory":
@@ -107,8 +97,8 @@ GPU = {
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     toxic: Path, fail: Callable[[], object]
 ) -> None:
-    expected = probabilities(made(toxic), TEXTS)
-    classifier = made(toxic)
+    expected = probabilities(load(toxic), TEXTS)
+    classifier = load(toxic)
     with Memory(classifier, 40, fail) as memory:
         found = probabilities(classifier, TEXTS)
     assert found == [pytest.approx(row, abs=1e-5) for row in expected]
@@ -139,8 +129,8 @@ def test_every_post_has_one_answer_or_one_that_does_not_fit_alone_ends_the_task(
     pool: int,
 ) -> None:
     asked = [Post(f"at://{number}", text(length)) for number, length in enumerate(lengths)]
-    classifier.model_at_work.ahead = ahead
-    classifier._most_tokens = most
+    classifier.sequence_model.ahead = ahead
+    classifier.max_tokens = most
     answered: list[str] = []
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -178,7 +168,7 @@ def test_memory_that_lacks_while_a_model_is_loaded_is_no_fault_of_the_model(
         lambda *_, **__: torch.empty(2**60, dtype=torch.uint8),
     )
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator") as ended:
-        made(toxic)
+        load(toxic)
     assert last_words.cause_of(ended.value) is Cause.OUT_OF_MEMORY
 
 
