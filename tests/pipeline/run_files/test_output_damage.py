@@ -12,15 +12,17 @@ from tests.pipeline.run_builders import make_run, posts, publish_shard
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> tuple[Path, Manifest]:
+def published_run(tmp_path: Path) -> tuple[Path, Manifest]:
     run_dir, manifest = make_run(tmp_path, posts(40), shards=2)
     publish_shard(run_dir, manifest)
     return run_dir, manifest
 
 
-def test_a_damaged_page_is_found_when_the_output_is_read(run: tuple[Path, Manifest]) -> None:
+def test_a_damaged_page_is_found_when_the_output_is_read(
+    published_run: tuple[Path, Manifest],
+) -> None:
     """The footer may be intact, so that only the pages' checksums show the damage."""
-    run_dir, manifest = run
+    run_dir, manifest = published_run
     path = output_path(run_dir, 0)
     good = path.read_bytes()
     with pq.ParquetFile(path) as file:
@@ -36,9 +38,9 @@ def test_a_damaged_page_is_found_when_the_output_is_read(run: tuple[Path, Manife
 
 
 def test_a_damaged_byte_never_gives_a_post_another_label(
-    run: tuple[Path, Manifest],
+    published_run: tuple[Path, Manifest],
 ) -> None:
-    run_dir, manifest = run
+    run_dir, manifest = published_run
     path = output_path(run_dir, 0)
     good = path.read_bytes()
     _, whole = output.read(run_dir, manifest, 0)
