@@ -124,7 +124,7 @@ class ConfiguredClassifier:
         kind: its key `type`.
         options: its other keys.
         source: the configuration's file.
-        folders: where the files that it names are tried, in turn.
+        folders: where to look for the files that it names, in turn.
     """
 
     kind: str
@@ -136,7 +136,7 @@ class ConfiguredClassifier:
         """Return the classifier as the manifest keeps it, with files inlined.
 
         Args:
-            problems: gets what is wrong; then the value must not be used.
+            problems: gets what is wrong; the value must not be used then.
         """
         inputs = InputFiles(
             source=self.source, path=SECTION, folders=self.folders, problems=problems
@@ -164,10 +164,10 @@ class FrozenClassifier:
 def check_classifier(
     values: object, *, source: str, folders: tuple[Path, ...], problems: Problems
 ) -> ConfiguredClassifier | None:
-    """Return the section `classifier`; None where something is wrong with it.
+    """Return the section `classifier`; None if something is wrong with it.
 
     Args:
-        values: the section as the YAML has it; what is no mapping is somebody else's to report.
+        values: the section as the YAML has it; the caller reports one that is not a mapping.
         source: the configuration's file.
         folders: where the files that it names are tried, in turn.
         problems: gets what is wrong.
@@ -195,7 +195,7 @@ def check_classifier(
 
 
 def what_decides(frozen: JsonObject) -> JsonObject:
-    """Return what changes labels of the frozen options: where it is equal, labels compare."""
+    """Return those frozen options that change labels; if they are equal, labels are comparable."""
     keys = keys_of(load(frozen[TYPE]).options_type)
     return {
         name: value

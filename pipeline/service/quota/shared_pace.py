@@ -30,11 +30,11 @@ _LEAVE_SECONDS = 5.0
 
 
 def find_quota_folder(name: str, inputs: InputFiles) -> str:
-    """Return the absolute path of the quota folder, the same on every node; nothing is made yet.
+    """Return the absolute path of the quota folder, the same on every node; create nothing yet.
 
     Args:
         name: the key `quota_folder`.
-        inputs: gets what is wrong with it.
+        inputs: gets what is wrong with the folder.
     """
     try:
         folder = Path(name).expanduser().absolute()
@@ -45,7 +45,7 @@ def find_quota_folder(name: str, inputs: InputFiles) -> str:
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         inputs.report(
             "quota_folder",
-            f"{above} is no folder that you may write to: name one that all nodes share",
+            f"{above} is not a folder that you may write to: name one that all nodes share",
         )
     return str(folder)
 
@@ -54,7 +54,7 @@ def pace_of(per_minute: int | None, folder: str, *, owner: str) -> Pace:
     """Return the pace of a task's requests.
 
     Args:
-        per_minute: how many requests all tasks together may send; None: no limit.
+        per_minute: how many requests all tasks together may send; None for no limit.
         folder: the folder through which they share that, absolute.
         owner: whose quota it is; an API key may be in it, because only a hash is written.
     """

@@ -373,7 +373,7 @@ def test_a_key_file_that_is_missing_is_named(in_a_folder: Path) -> None:
 def test_a_quota_folder_that_cannot_be_written_is_rejected(in_a_folder: Path) -> None:
     folder = in_a_folder / "prompt.txt" / "quota"
     assert rejection(perspective(quota_folder=str(folder))) == (
-        f"quota_folder: {in_a_folder}/prompt.txt is no folder that you may write to: "
+        f"quota_folder: {in_a_folder}/prompt.txt is not a folder that you may write to: "
         "name one that all nodes share"
     )
 

@@ -14,7 +14,7 @@ from pipeline.text import nearest
 PLACEHOLDERS = ("port", "host", "model", "scratch")
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 # A name alone in braces. Not JSON ('{"backend": "xgrammar"}'), a shell's ${NAME}, Jinja's {{name}}.
-_MEANT_AS_ONE = re.compile(r"(?<![${])\{([A-Za-z_]\w*)\}(?!\})")
+_LIKE_A_PLACEHOLDER = re.compile(r"(?<![${])\{([A-Za-z_]\w*)\}(?!\})")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _SECRET_ARGUMENT = re.compile(r"--?[a-z-_]*(api[-_]?key|token|secret|password)(=|$)", re.IGNORECASE)
 
@@ -80,19 +80,30 @@ class Server(Section, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerOptions:
-    """`ready`: the paths that are asked in turn, the next where one is not there (404)."""
+    """What starts a server, with every default filled in."""
 
     command: tuple[str, ...]
+    """The program and its arguments, with placeholders."""
+
     env: Mapping[str, str]
+    """Environment variables, with placeholders."""
+
     ready: tuple[str, ...]
+    """The paths of the health page, in turn: the next one if a page does not exist (404)."""
+
     ready_seconds: float
+    """How long the server may take until it is ready."""
+
     base_path: str
+    """The path under which it serves the API."""
+
     model: str
+    """The model's name."""
 
     def filled(self, text: str, **values: str) -> str:
-        """Its placeholders replaced, in one pass; all other braces are the server's own."""
+        """Replace the placeholders in a text, in one pass; other braces are the server's own."""
         known = {"model": self.model, **values}
-        return _PLACEHOLDER.sub(lambda found: known[found[1]], text)
+        return _PLACEHOLDER.sub(lambda match: known[match[1]], text)
 
 
 def server_options(server: Server, *, model: str) -> ServerOptions:
@@ -107,14 +118,14 @@ def server_options(server: Server, *, model: str) -> ServerOptions:
     )
 
 
-def _check_placeholders(name: str, text: str) -> None:
-    """Here, not on the node, where the server would be given the name in its braces."""
-    for placeholder in _MEANT_AS_ONE.findall(text):
+def _check_placeholders(key_name: str, text: str) -> None:
+    """Reject an unknown placeholder, which the server would get unchanged, braces included."""
+    for placeholder in _LIKE_A_PLACEHOLDER.findall(text):
         if placeholder not in PLACEHOLDERS:
             near = nearest(placeholder.lower(), PLACEHOLDERS)
             meant = f" (did you mean {{{near}}}?)" if near else ""
-            known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-            raise Wrong(name, f"nothing fills in {{{placeholder}}}{meant}; known: {known}")
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            raise Wrong(key_name, f"nothing fills in {{{placeholder}}}{meant}; known: {known}")
 
 
 def _keep_out(name: str) -> str:

@@ -98,7 +98,7 @@ def test_vllms_own_way_labels_every_post(vllm: RealServer, tmp_path: Path) -> No
 
 def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> None:
     """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
-    wish = ProbeRequest(
+    request = ProbeRequest(
         server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
 
@@ -106,9 +106,9 @@ def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> No
         kept = {} if fields.get("response_format", {}).get("type") == "json_schema" else fields
         body = chat.request(model="tiny", system="", user={}, temperature=0, max_tokens=150)
         response = requests.post(f"{vllm.base_url}/chat/completions", json=body | kept, timeout=60)
-        return Reply(status=response.status_code, body=response.json(), shown="")
+        return Reply(status=response.status_code, body=response.json(), summary="")
 
-    detected = probe_server(wish, ask)
+    detected = probe_server(request, ask)
     assert detected.mode == "structured_outputs"
     assert detected.findings.pop("structured_outputs") == "honoured"
     assert set(detected.findings) == {"json_schema", "json_object"}

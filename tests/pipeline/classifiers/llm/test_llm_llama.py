@@ -78,7 +78,7 @@ def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
 def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
     server: LlamaServer, tmp_path: Path
 ) -> None:
-    wish = ProbeRequest(
+    request = ProbeRequest(
         server="llama", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
 
@@ -88,9 +88,9 @@ def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
         response = requests.post(
             f"{server.base_url}/chat/completions", json=body | kept, timeout=60
         )
-        return Reply(status=response.status_code, body=response.json(), shown="")
+        return Reply(status=response.status_code, body=response.json(), summary="")
 
-    detected = probe_server(wish, ask)
+    detected = probe_server(request, ask)
     assert detected.mode == "none"
     assert set(detected.findings) == {"json_schema", "json_object", "structured_outputs"}
 

@@ -13,7 +13,10 @@ import psutil
 import pytest
 import requests
 
+from pipeline.classifiers.llm.server.failure import failure_from_report
+from pipeline.classifiers.llm.server.log import LogEnd
 from pipeline.classifiers.llm.server.server import ModelServer
+from pipeline.config.secret import NO_KEY
 from pipeline.errors import TaskError
 from tests.pipeline.command_lines import command_lines
 
@@ -66,6 +69,24 @@ def failure(server: ModelServer) -> TaskError:
     with pytest.raises(TaskError) as raised:
         server.address(NEVER)
     return raised.value
+
+
+def message_of(
+    report: dict[str, Any],
+    *,
+    log: LogEnd,
+    program: str = "",
+    served: bool = False,
+    restarted: bool = False,
+) -> str:
+    """Return the message about a server with this report; `test_failure` has the wording."""
+    end = failure_from_report(report, program=program, log=log, served=served, memory_kill=False)
+    return str(end.to_error(NO_KEY, Path(), restarted=restarted))
+
+
+def not_started(number: int) -> dict[str, Any]:
+    """Return the guard's report of a server that could not be started with this errno."""
+    return {"not_started": os.strerror(number), "errno": number}
 
 
 def status_of(address: str) -> int:
