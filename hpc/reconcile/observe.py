@@ -86,6 +86,8 @@ class _Trace:
     """Posts at which the attempt died while it had nothing else in hand."""
 
 
+# A task of which the executor has no record may be running all the same.
+_MAY_RUN = (Phase.ACTIVE, Phase.UNKNOWN)
 _NO_TRACE = _Trace()
 
 
@@ -153,8 +155,8 @@ def _shard_facts(
     trace = traces.get(shard.index, _NO_TRACE)
     folder = work_path(run.folder, shard.index)
     beat = left_behind = None
-    # Only of a task that is running: no more files are opened than that.
-    running = attempts[-1].number if attempts and attempts[-1].phase is Phase.ACTIVE else None
+    # Only of a task that may be running: no more files are opened than that.
+    running = attempts[-1].number if attempts and attempts[-1].phase in _MAY_RUN else None
     if running is not None:
         beat = heartbeat.read(folder, running)
     if beat is None:

@@ -13,6 +13,9 @@ from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.text import format_duration
 
+# A task writes its heartbeat every 15 s; a busy file system may cost some of them.
+_MISSED_BEATS = timedelta(minutes=1)
+
 
 def judge_all(
     observation: Observation, *, grace: timedelta, policy: RetryPolicy
@@ -52,7 +55,8 @@ def _judge_alive(
     """Apply rules 3 to 5: some attempt is held, active or pending."""
     if held := _in_phase(shard, Phase.HELD):
         why = held.record.reason if held.record and held.record.reason else "held"
-        message = f"Slurm holds {task_name(held)} ({why}): scontrol release, or cancel it"
+        advice = held.record.advice if held.record else ""
+        message = f"Slurm holds {task_name(held)} ({why}): {advice or 'release it, or cancel it'}"
         return verdict(rule=3, state=State.BLOCKED, message=message)
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
@@ -79,6 +83,9 @@ def _judge_ended(
     is_unknown = last.phase is Phase.UNKNOWN
     if is_unknown and not observation.answered:
         message = f"Slurm does not answer ({_last_answer(observation)}): {observation.trouble}"
+        return verdict(rule=6, state=State.UNKNOWN, message=message)
+    if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
+        message = f"Slurm has no record of {task_name(last)}, but {alive}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     needs_a_person = last.words is not None and remedy(last.words.cause) is Remedy.ASK
     age = observation.observed_at - last.last_change
@@ -122,6 +129,20 @@ def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:
 
 def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
     return next((a for a in reversed(shard.attempts) if a.phase is phase), None)
+
+
+def _sign_of_life(shard: ShardFacts, now: datetime, grace: timedelta) -> str:
+    """Return how fresh a task's heartbeat is; empty if the task cannot be alive any more.
+
+    An empty answer of Slurm has many causes: PrivateData hides the jobs of others, a new controller
+    has forgotten them. Without grace nothing lags, and no record means that there is no task.
+    """
+    if shard.heartbeat is None or not grace:
+        return ""
+    age = now - shard.heartbeat.written_at
+    if age > grace + _MISSED_BEATS:
+        return ""
+    return f"its heartbeat is {format_duration(max(age.total_seconds(), 0.0))} old"
 
 
 def _describe_stall(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:

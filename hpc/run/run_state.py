@@ -1,10 +1,11 @@
 """The state of a whole run, and a run as it was seen at one moment. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
+from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State
 
 
 class RunState(StrEnum):
@@ -50,6 +51,19 @@ def run_state(judgements: Sequence[Judgement]) -> RunState:
 def posts_done(shard: ShardFacts) -> int:
     """Count the posts of a shard that have an answer, published or in a checkpoint part."""
     return shard.posts if shard.output.verified else shard.rows
+
+
+def pending_reasons(observation: Observation) -> dict[str, int]:
+    """Count the shards that wait by the reason that the executor gives, the most frequent first."""
+    reasons = Counter(
+        shard.attempts[-1].record.reason
+        for shard in observation.shards
+        if not shard.output.verified
+        and shard.attempts
+        and shard.attempts[-1].record
+        and shard.attempts[-1].phase is Phase.WAITING
+    )
+    return {reason: count for reason, count in reasons.most_common() if reason}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

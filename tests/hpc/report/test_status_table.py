@@ -103,6 +103,21 @@ def test_the_report_has_states_causes_progress_and_messages(run: Run) -> None:
     )
 
 
+def test_the_report_says_why_tasks_are_pending_and_what_helps(run: Run) -> None:
+    def pending(index: int, reason: str, advice: str = "") -> ShardFacts:
+        waiting = TaskRecord(
+            phase=Phase.WAITING, slurm_state="PENDING", reason=reason, advice=advice
+        )
+        shown = replace(attempt(1, index, started_min_ago=None), record=waiting)
+        return ShardFacts(index=index, posts=250, output=Verdict(), attempts=(shown,))
+
+    facts = [
+        pending(0, "Priority"), pending(1, "Priority"), pending(2, "PartitionDown", "ask the site")
+    ]  # fmt: skip
+    text = table(run, facts, [judgement(index, State.QUEUED) for index in range(3)])
+    assert "\npending: Priority (2), PartitionDown (1)\n  PartitionDown: ask the site" in text
+
+
 def test_a_planned_run_has_a_short_report(run: Run) -> None:
     planned = [judgement(index, State.PLANNED) for index in range(8)]
     facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]

@@ -75,8 +75,11 @@ def test_rule_2_without_a_submission_it_is_planned() -> None:
 
 def test_rule_3_a_held_attempt_blocks_even_beside_a_running_one() -> None:
     held = attempt(1, record=record("PENDING", phase=Phase.HELD, reason="JobHeldUser"))
-    message = "Slurm holds task 4001_7 (JobHeldUser): scontrol release, or cancel it"
+    message = "Slurm holds task 4001_7 (JobHeldUser): release it, or cancel it"
     assert judged(held, attempt(2, "RUNNING")) == verdict(3, message)
+    never = record("PENDING", phase=Phase.HELD, reason="InvalidQOS", advice="set cluster.qos")
+    message = "Slurm holds task 4001_7 (InvalidQOS): set cluster.qos"
+    assert judged(attempt(record=never)) == verdict(3, message)
 
 
 def test_rule_4_some_attempt_runs_and_not_only_the_last() -> None:
@@ -102,6 +105,27 @@ def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
     assert "(last answer 20 h ago, 2026-11-23 15:30:05 UTC)" in yesterday.message
     message = "Slurm does not answer (no answer so far): no route to host"
     assert judged(attempt(1, "FAILED"), attempt(2), answered=False) == verdict(6, message)
+
+
+def test_rule_6_a_sign_of_life_outranks_an_empty_answer() -> None:
+    """A colleague sees no job of ours where PrivateData hides it: nothing is resubmitted."""
+
+    def with_heartbeat(age: timedelta, grace: timedelta = GRACE) -> Judgement:
+        heartbeat = replace(beat(0), written_at=NOW - age)
+        shard = ShardFacts(
+            index=7, posts=10, output=NO_OUTPUT, attempts=(attempt(),), heartbeat=heartbeat
+        )
+        seen = Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW)
+        return judge(shard, seen, grace=grace, policy=RetryPolicy())
+
+    message = "Slurm has no record of task 4001_7, but its heartbeat is 30 s old"
+    assert with_heartbeat(timedelta(seconds=30)) == verdict(6, message)
+    assert with_heartbeat(GRACE + timedelta(seconds=60)).state is State.UNKNOWN
+    lost = verdict(9, "Slurm has no record of task 4001_7", Cause.LOST)
+    assert with_heartbeat(GRACE + timedelta(seconds=61)) == lost
+    assert with_heartbeat(timedelta(seconds=-30)).state is State.UNKNOWN, "a clock ahead of ours"
+    # Nothing lags on one machine: the executor knows that its task is gone.
+    assert with_heartbeat(timedelta(seconds=1), grace=timedelta(0)) == lost
 
 
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
