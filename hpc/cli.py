@@ -63,6 +63,7 @@ def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a verb, and exit.
 
     Args:
+        verb: the verb.
         arguments: what follows the verb; by default, the process's own arguments.
     """
     words = sys.argv[1:] if arguments is None else arguments

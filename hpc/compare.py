@@ -184,8 +184,9 @@ def _list_names(columns: dict[str, Column], without: frozenset[str] = frozenset(
 
 
 def _load_compare_labels() -> CompareLabels:
-    """Import the measures when they are needed: scipy and scikit-learn take a second, and are an
-    optional extra.
+    """Import the measures when they are needed.
+
+    scipy and scikit-learn take a second to import, and are an optional extra.
     """
     try:
         measures = importlib.import_module("pipeline.analysis.measures")

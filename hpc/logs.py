@@ -1,89 +1,80 @@
-"""`python -m hpc.logs`: how a shard's tasks ended, and the end of their logs."""
+"""Run `hpc logs`: how a shard's tasks ended, and the end of their logs."""
 
 import argparse
-from typing import Any
 
 from hpc import cli
-from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
-from hpc.report import attempts
+from hpc.report.attempts import AttemptReport, unfinished_shards
+from hpc.report.blocks import Line
+from hpc.report.console import Printer
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import Run
-from hpc.run.run_state import RunStatus
-from hpc.verb import Verb, chosen_run
+from hpc.verb import Outcome, Verb, chosen_run
 from pipeline.errors import InputError
 
 LINES = 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `hpc logs`."""
     parser.usage = (
         "hpc logs [-h] [--failed] [--lines N] [--run RUN] "
         "[--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
     )
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] INDEX",
-        help="shards, such as 7 or 3,7-9; before them a run's id or folder, else the newest run",
+        help="shards, such as 7 or 3,7-9, after a run's id or folder (default: the newest run)",
     )  # fmt: skip
-    parser.add_argument("--run", help="a run's id or folder, as before INDEX")
+    parser.add_argument("--run", metavar="RUN", help="a run's id or folder, instead of the first")
     parser.add_argument(
         "--failed",
         action="store_true",
-        help="every failed or blocked shard, its last attempt; those alike are shown once",
+        help="the last attempt of every failed or blocked shard; identical failures are grouped",
     )
-    parser.add_argument("--lines", type=_count, default=LINES, metavar="N", help="at most so many")
+    parser.add_argument(
+        "--lines",
+        type=cli.at_least(1),
+        default=LINES,
+        metavar="N",
+        help=f"show at most N lines of a log or traceback (default: {LINES})",
+    )
     cli.root_arguments(parser)
 
 
-def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
-    given.run, wanted = _chosen(given)
-    run = chosen_run(given)
-    # The former attempts of a shard that is done are asked for only where it is wanted by name.
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Show the attempts of shards, or of all shards that failed or are blocked."""
+    options.run, wanted = _read_words(options)
+    run = chosen_run(options)
+    # The earlier attempts of shards that are done are looked up only if a shard is named.
     executor = executor_of(run)
-    now = look(run, executor, include_done=not given.failed)
-    groups = attempts.unfinished_shards(now) if wanted is None else _each(run, wanted)
-    if not given.json:
-        _tell(executor, now, groups, given, say)
-        return 0, {}
-    shards = sorted(index for group in groups for index in group)
-    told = [
-        attempts.document(now, executor, index, given.lines, last_only=given.failed)
-        for index in shards
-    ]
-    return 0, {"run_id": run.run_id, "shards": told}
-
-
-def _tell(
-    executor: Executor,
-    now: RunStatus,
-    groups: list[tuple[int, ...]],
-    given: argparse.Namespace,
-    say: Any,
-) -> None:
+    status = look(run, executor, include_done=not options.failed)
+    groups = unfinished_shards(status) if wanted is None else _one_group_each(run, wanted)
+    report = AttemptReport(
+        status=status, executor=executor, most_lines=options.lines, last_only=options.failed
+    )
+    if options.json:
+        indices = sorted(index for group in groups for index in group)
+        return 0, {"run_id": run.run_id, "shards": [report.document(index) for index in indices]}
     if not groups:
-        say(f"no shard of run {now.run.run_id} is failed or blocked")
-    for at, group in enumerate(groups):
-        if at:
-            say("")
-        for line in attempts.lines(now, executor, group[0], given.lines, last_only=given.failed):
-            say(line)
-        if group[1:]:
-            say(f"\n{attempts.group_identical(group)}")
+        printer(f"run {run.run_id} has no failed or blocked shards")
+    for number, group in enumerate(groups):
+        printer.show(*([Line("")] if number else []), *report.describe(group))
+    return 0, {}
 
 
-def _chosen(given: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | None]:
-    """The run, and the shards where they are named. Raises InputError."""
-    words = list(given.words)
-    indices = None if given.failed or not words else words.pop()
-    if indices is None and not given.failed:
-        raise InputError("which shards? python -m hpc.logs 7, or 3,7-9, or --failed")
-    if len(words) > 1 or (words and given.run):
+def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | None]:
+    """Return the run and the shards that are named, None where one of them is not."""
+    words = list(options.words)
+    indices = None if options.failed or not words else words.pop()
+    if indices is None and not options.failed:
+        raise InputError("name the shards, such as: hpc logs 7, hpc logs 3,7-9, hpc logs --failed")
+    if len(words) > 1 or (words and options.run):
         raise InputError(
-            f"one run and one list of shards, please: python -m hpc.logs [RUN] 3,7-9, "
-            f"not {' '.join(given.words)}"
+            "expected one run and one list of shards, as in hpc logs [RUN] 3,7-9, "
+            f"not {' '.join(options.words)}"
         )
-    run = words[0] if words else given.run
+    run = words[0] if words else options.run
     if indices is None:
         return run, None
     try:
@@ -92,20 +83,14 @@ def _chosen(given: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | No
         raise InputError(f"INDEX: {error}") from None
 
 
-def _each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Raises InputError for a shard that the run does not have."""
+def _one_group_each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return a group for each shard. Raises InputError for a shard that the run does not have."""
     count = len(run.manifest.shards)
     if outside := [index for index in wanted if index >= count]:
         raise InputError(
             f"there is no shard {format_indices(outside)}: this run has shards 0-{count - 1}"
         )
     return [(index,) for index in wanted]
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
-    return int(text)
 
 
 VERB = Verb(name="logs", example="hpc logs 3,7-9", arguments=arguments, act=act)

@@ -1,7 +1,8 @@
-"""Files appear whole or not at all: temporary beside the target, fsync, rename.
+"""Write files that appear whole or not at all: a temporary file beside the target, fsync, rename.
 
-A task killed in the middle of a write, or a full disk, then leaves the old state and at most a
-`.tmp-` file that nobody reads (POSIX rename is atomic within one file system, NFS and GPFS too).
+A task that is killed in the middle of a write, or a full disk, then leaves the old state and at
+most a `.tmp-` file that nobody reads. POSIX rename is atomic within one file system, on NFS and
+GPFS too.
 """
 
 import contextlib
@@ -21,10 +22,11 @@ TEMPORARY_PREFIX = ".tmp-"
 
 @contextlib.contextmanager
 def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
-    """Yields a temporary path beside `target`; renames it onto `target` if the block succeeds.
+    """Yield a temporary path beside `target`, and rename it onto `target` if the block succeeds.
 
     Args:
-        sync: False where what is lost with the machine is worth nothing by then.
+        target: the file to write.
+        sync: False for a file that is worth nothing after the machine has crashed.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
     try:
@@ -40,22 +42,25 @@ def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
+    """Write text as UTF-8."""
     with appearing_whole(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, document: Any) -> None:
+    """Write a document as JSON, indented so that a person can read it."""
     write_text(target, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_parquet(target: Path, table: pa.Table) -> None:
+    """Write a table as Parquet."""
     write_tables(target, table.schema, [table])
 
 
 def write_tables(target: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """One Parquet file of all, each a row group, so that one at a time need be in memory.
+    """Write tables as the row groups of one Parquet file, holding one table in memory at a time.
 
-    zstd, with page checksums, so that `gather` notices a damaged page and not only a cut.
+    Pages have checksums, so that `gather` detects a damaged page as well as a truncated file.
     """
     with (
         appearing_whole(target) as temporary,
@@ -66,6 +71,7 @@ def write_tables(target: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
 
 
 def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

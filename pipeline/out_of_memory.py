@@ -1,10 +1,10 @@
-"""Whether memory lacks, a GPU's or the node's: by an error, or by a line of an engine's log."""
+"""Detect that memory ran out, a GPU's or the node's, from an error or a line of a server's log."""
 
 import errno
 import re
 
-# Torch's and the engines' own words, not just "out of memory": some log their prompts, and so the
-# posts' text.
+# The exact words of torch and the servers, not just "out of memory": some servers log their
+# prompts, and with them the text of posts.
 WORDS = re.compile(
     "|".join(
         [
@@ -15,16 +15,16 @@ WORDS = re.compile(
             r"((CUDA|HIP) error: )?(cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"
             r"|(CUBLAS|HIPBLAS)_STATUS_ALLOC_FAILED)",
             r"cuDNN error: CUDNN_STATUS_(INTERNAL_ERROR_(HOST|DEVICE)_)?ALLOC(ATION)?_FAILED",
-            # Torch again, where it may not ask how much is free, as on a part of a GPU (MIG):
+            # Torch where it cannot ask how much is free, such as on a part of a GPU (MIG):
             # https://github.com/pytorch/pytorch/issues/112377
             r"NVML_SUCCESS == .{1,99} INTERNAL ASSERT FAILED at \S*CUDACachingAllocator\.cpp",
-            # Of cores. "[enforce fail at alloc_cpu.cpp:127] err == 0. " comes first.
+            # The node's memory. "[enforce fail at alloc_cpu.cpp:127] err == 0. " comes first.
             r"(\[enforce fail at \S+\] .{0,30})?DefaultCPUAllocator: can't allocate memory",
-            r"std::bad_alloc",  # of C++, which torch tells as a RuntimeError
-            # oneDNN's, without a reason: seen where memory is limited. What it cannot do at all
-            # shows earlier, when it makes a primitive's descriptor.
+            r"std::bad_alloc",  # from C++; torch raises it as a RuntimeError
+            # oneDNN gives no reason: seen where memory is limited. What it cannot do at all fails
+            # earlier, when it creates a primitive's descriptor.
             r"could not create a primitive(?! desc)",
-            # vLLM: after the weights nothing is left, or another process has it.
+            # vLLM: nothing is left after the weights, or another process has it.
             r"No available memory for the cache blocks",
             r"larger than the available KV cache memory",
             r"less than desired (GPU|CPU) memory utilization",
@@ -38,9 +38,11 @@ WORDS = re.compile(
 
 
 def is_cause_of(error: BaseException) -> bool:
-    """Torch, which must not be imported to ask, has a type of its own for its allocator's error
-    alone; others, such as cuBLAS's and the driver's, are RuntimeErrors that begin with the words.
-    What quotes a post is of another type, or says first what it is about.
+    """Tell whether an error means that memory ran out.
+
+    Torch must not be imported for this. It has a type only for the error of its allocator; the
+    errors of cuBLAS and the driver are RuntimeErrors that begin with the words. An error that
+    quotes a post has another type, or begins with something else.
     """
     return (
         isinstance(error, MemoryError)

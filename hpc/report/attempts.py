@@ -1,130 +1,148 @@
-"""What became of a shard, attempt by attempt: Slurm's line, the task's last words, its log."""
+"""Describe a shard attempt by attempt: Slurm's record, the task's last words, its log."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hpc.executors.base import Executor
+from hpc.report.blocks import Block, Line, Tone
+from hpc.report.status_table import TONES
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
 from hpc.run.run_state import RunStatus
-from pipeline import terminal
 from pipeline.run_files.manifest import server_log_path
-from pipeline.terminal import one_line, printable
+from pipeline.terminal import last_lines, last_lines_of_file, one_line, printable
 from pipeline.text import format_duration
 
-NEEDS_SOMEBODY = (State.FAILED, State.BLOCKED)
+NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
 
 
-def unfinished_shards(now: RunStatus) -> list[tuple[int, ...]]:
-    """The shards that are failed or blocked, in groups that say the same."""
+def unfinished_shards(status: RunStatus) -> list[tuple[int, ...]]:
+    """Return the indices of failed and blocked shards, grouped by identical failures."""
     groups: dict[tuple[object, ...], list[int]] = {}
-    for one, facts in zip(now.judgements, now.observation.shards, strict=True):
-        if one.state in NEEDS_SOMEBODY:
-            groups.setdefault(_what_happened(one, facts), []).append(one.index)
+    for judgement, facts in zip(status.judgements, status.observation.shards, strict=True):
+        if judgement.state in NEEDS_ATTENTION:
+            groups.setdefault(_failure(judgement, facts), []).append(judgement.index)
     return [tuple(group) for group in groups.values()]
 
 
-def _what_happened(one: Judgement, facts: ShardFacts) -> tuple[object, ...]:
-    """The judgement's own message names task and node, which differ where all else is alike."""
+def _failure(judgement: Judgement, facts: ShardFacts) -> tuple[object, ...]:
+    """Return what is the same for identical failures.
+
+    The judgement's message is not: it names the task and the node.
+    """
     last = facts.attempts[-1] if facts.attempts else None
     if last and last.words:
-        return one.state, one.cause, last.words.message
+        return judgement.state, judgement.cause, last.words.message
     record = last.record if last else None
     if record is None:
-        return one.state, one.cause, facts.output.problem
-    told = (record.slurm_state, record.exit_code, record.reason, record.node is None)
-    return one.state, one.cause, *told, facts.output.problem
+        return judgement.state, judgement.cause, facts.output.problem
+    ending = (record.slurm_state, record.exit_code, record.reason, record.node is None)
+    return judgement.state, judgement.cause, *ending, facts.output.problem
 
 
-def lines(
-    now: RunStatus, executor: Executor, index: int, count: int, *, last_only: bool = False
-) -> list[str]:
-    """For a person. `count` lines at most of a traceback or a log; `last_only`: one attempt."""
-    judged, facts = now.judgements[index], now.observation.shards[index]
-    cause = f" ({judged.cause})" if judged.cause else ""
-    message = f": {one_line(judged.message)}" if judged.message else ""
-    told = [f"shard {index}: {judged.state}{cause}{message}"]
-    for attempt in facts.attempts[-1:] if last_only else facts.attempts:
-        told += ["", *_of_attempt(now, executor, index, attempt, count)]
-    return told
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptReport:
+    """The attempts of a run's shards, for people and for programs."""
+
+    status: RunStatus
+    executor: Executor
+    """Knows where the logs are."""
+    most_lines: int
+    """Of a log or a traceback."""
+    last_only: bool = False
+    """Whether to leave out all attempts but the last."""
+
+    def describe(self, group: Sequence[int]) -> Iterator[Block]:
+        """Yield the report on the first shard of a group, and which others are the same."""
+        index = group[0]
+        judgement = self.status.judgements[index]
+        cause = f" ({judgement.cause})" if judgement.cause else ""
+        message = f": {one_line(judgement.message)}" if judgement.message else ""
+        yield Line(f"shard {index}: {judgement.state}{cause}{message}", TONES[judgement.state])
+        for attempt in self._attempts(index):
+            yield Line("")
+            for line in self._describe_attempt(index, attempt):
+                yield Line(line, Tone.FAINT if line.startswith("  |") else Tone.PLAIN)
+        if others := group[1:]:
+            noun = "shard" if len(others) == 1 else "shards"
+            yield Line("")
+            yield Line(f"{noun} {format_indices(others)}: the same")
+
+    def document(self, index: int) -> dict[str, Any]:
+        """Return what --json prints about a shard."""
+        judgement = self.status.judgements[index]
+        return {
+            "index": index,
+            "state": str(judgement.state),
+            "cause": str(judgement.cause) if judgement.cause else None,
+            "attempts": [
+                self._attempt_document(index, attempt) for attempt in self._attempts(index)
+            ],
+        }
+
+    def _attempts(self, index: int) -> Sequence[Attempt]:
+        attempts = self.status.observation.shards[index].attempts
+        return attempts[-1:] if self.last_only else attempts
+
+    def _attempt_document(self, index: int, attempt: Attempt) -> dict[str, Any]:
+        record, words = attempt.record, attempt.words
+        log = self.executor.log_file(self.status.run, index, attempt)
+        server_log = server_log_of(self.status.run, index, attempt)
+        last_words = None
+        if words:
+            last_words = {"cause": str(words.cause), "message": printable(words.message)}
+        return {
+            "attempt": attempt.number,
+            "task": attempt.task,
+            "slurm_state": record.slurm_state if record else None,
+            "exit_code": record.exit_code if record else None,
+            "node": _node(attempt),
+            "words": last_words,
+            "traceback": printable(words.traceback) if words else None,
+            "log": str(log) if log else None,
+            "server_log": str(server_log) if server_log else None,
+            "tail": last_lines_of_file(log, self.most_lines) if log else None,
+        }
+
+    def _describe_attempt(self, index: int, attempt: Attempt) -> Iterator[str]:
+        run, observation = self.status.run, self.status.observation
+        yield _heading(attempt, observation.observed_at)
+        yield f"  {_record(attempt, observation.trouble)}"
+        log = self.executor.log_file(run, index, attempt)
+        if attempt.words:
+            yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
+            yield from _quoted(last_lines(attempt.words.traceback, self.most_lines))
+            yield f"  log: {log}"
+        else:
+            yield from self._end_of_log(log)
+        # Where the task failed because of its server, the server's last lines are in its words.
+        if server_log := server_log_of(run, index, attempt):
+            yield f"  its server's log: {server_log}"
+
+    def _end_of_log(self, log: Path | None) -> Iterator[str]:
+        tail = last_lines_of_file(log, self.most_lines) if log else None
+        if tail is None:
+            yield f"  no log to read: {log or 'its job is not known'}"
+        elif not tail:
+            yield f"  its log is empty: {log}"
+        else:
+            yield f"  the end of {log}:"
+            yield from _quoted(tail)
 
 
-def group_identical(group: Sequence[int]) -> str:
-    """Of the shards after the first."""
-    rest = group[1:]
-    return f"shard{'' if len(rest) == 1 else 's'} {format_indices(rest)}: the same"
-
-
-def document(
-    now: RunStatus, executor: Executor, index: int, count: int, *, last_only: bool = False
-) -> dict[str, Any]:
-    """For a program."""
-    judged, facts = now.judgements[index], now.observation.shards[index]
-    chosen = facts.attempts[-1:] if last_only else facts.attempts
-    return {
-        "index": index,
-        "state": str(judged.state),
-        "cause": str(judged.cause) if judged.cause else None,
-        "attempts": [_document(now.run, executor, index, attempt, count) for attempt in chosen],
-    }
-
-
-def _document(
-    run: Run, executor: Executor, index: int, attempt: Attempt, count: int
-) -> dict[str, Any]:
-    record, words, log = attempt.record, attempt.words, executor.log_file(run, index, attempt)
-    return {
-        "attempt": attempt.number,
-        "task": attempt.task,
-        "slurm_state": record.slurm_state if record else None,
-        "exit_code": record.exit_code if record else None,
-        "node": _node(attempt),
-        "words": {"cause": str(words.cause), "message": printable(words.message)}
-        if words
-        else None,
-        "traceback": printable(words.traceback) if words else None,
-        "log": str(log) if log else None,
-        "server_log": str(server) if (server := server_log_of(run, index, attempt)) else None,
-        "tail": terminal.last_lines_of_file(log, count) if log else None,
-    }
-
-
-def _of_attempt(
-    now: RunStatus, executor: Executor, index: int, attempt: Attempt, count: int
-) -> Iterator[str]:
-    yield _heading(attempt, now.observation.observed_at)
-    yield f"  {_record(now, attempt)}"
-    log = executor.log_file(now.run, index, attempt)
-    if attempt.words:
-        yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
-        yield from _quoted(terminal.last_lines(attempt.words.traceback, count))
-        yield f"  log: {log}"
-        yield from _server(now.run, index, attempt)
-        return
-    found = terminal.last_lines_of_file(log, count) if log else None
-    if found is None:
-        yield f"  no log to read: {log or 'its job is not known'}"
-    elif not found:
-        yield f"  nothing in its log: {log}"
-    else:
-        yield f"  the end of {log}:"
-        yield from _quoted(found)
-    yield from _server(now.run, index, attempt)
-
-
-def _server(run: Run, index: int, attempt: Attempt) -> Iterator[str]:
-    """Its last lines are among the task's own words, where the task failed because of it."""
-    if log := server_log_of(run, index, attempt):
-        yield f"  its server's log: {log}"
+def server_log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
+    """Return the log of the server that the task started, or None where it started none."""
+    path = server_log_path(run.folder, attempt.number, index)
+    return path if path.exists() else None
 
 
 def _heading(attempt: Attempt, now: datetime) -> str:
     record, task, node = attempt.record, attempt.task, _node(attempt)
-    parts = [f"attempt {attempt.number}: {f'task {task}' if task else 'local process'}"]
-    if node:
-        parts[0] += f" on {node}"
+    who = f"task {task}" if task else "local process"
+    parts = [f"attempt {attempt.number}: {who}{f' on {node}' if node else ''}"]
     parts.append(f"submitted {attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC")
     if record and record.phase is Phase.ACTIVE and record.started_at:
         parts.append(f"running for {format_duration((now - record.started_at).total_seconds())}")
@@ -133,24 +151,17 @@ def _heading(attempt: Attempt, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _record(now: RunStatus, attempt: Attempt) -> str:
+def _record(attempt: Attempt, trouble: str | None) -> str:
     record = attempt.record
     who = "Slurm" if attempt.task else "process"
     if record is None:
-        trouble = now.observation.trouble
-        return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record of it"
+        return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record"
     parts = [record.slurm_state]
     parts += [f"exit code {record.exit_code}"] if record.exit_code else []
-    # 0: it ended before Slurm took a sample.
+    # 0 means that the task ended before Slurm took a sample.
     parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb else []
     parts += [f"reason {record.reason}"] if record.reason else []
     return f"{who}: {', '.join(parts)}"
-
-
-def server_log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
-    """Of the server that the task started for itself, if it did."""
-    path = server_log_path(run.folder, attempt.number, index)
-    return path if path.exists() else None
 
 
 def _node(attempt: Attempt) -> str | None:
@@ -159,5 +170,5 @@ def _node(attempt: Attempt) -> str | None:
     return attempt.words.node if attempt.words else None
 
 
-def _quoted(found: Sequence[str]) -> Iterator[str]:
-    yield from (f"  | {line}".rstrip() for line in found)
+def _quoted(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  | {line}".rstrip() for line in lines)

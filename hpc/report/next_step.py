@@ -1,4 +1,4 @@
-"""The next command, as a person types it."""
+"""Write the next command as a person types it."""
 
 import shlex
 
@@ -7,15 +7,15 @@ from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
 
 _IF_CONFIGURED_WRONGLY = (
-    "if the configuration was wrong: mend it and submit again (a run without any answer is set "
-    "aside then, unless its name has labels or another run); this one goes on as it was "
-    "configured\n"
+    "If the configuration was wrong, fix it and run hpc submit again: this run, which has no "
+    "labels, is then set aside, unless its name has labels or another run. If only the "
+    "environment was wrong, fix that; this run keeps its configuration\n"
 )
 
 
 def command(verb: str, run: Run, *options: str) -> str:
     """Return a command about a run, ready to be pasted into a shell."""
-    return f"python -m hpc.{' '.join([verb, *options, shlex.quote(str(run.folder))])}"
+    return f"hpc {' '.join([verb, *options, shlex.quote(str(run.folder))])}"
 
 
 def describe_next_command(status: RunStatus) -> str:
@@ -32,7 +32,7 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
     """
     step = next_step(status, is_gathered=is_gathered)
     if step.verb is None:
-        return f"nothing is left to do: every post has its row in {status.run.manifest.database}"
+        return f"done: every post has its row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
     return f"{hint}next: {_command(status.run, step)}"
 

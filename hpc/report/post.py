@@ -1,4 +1,4 @@
-"""Why one post has no label, in words: which run, which shard, which attempts, what state."""
+"""Describe what happened to one post: its row, and its run, shard and attempts."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from hpc.run.causes import why_ended
-from hpc.run.model import Phase, Run
+from hpc.run.model import Attempt, Phase, Run
 from hpc.run.run_config import Config
 from hpc.run.run_state import RunStatus
 from pipeline.backlog.scan import Scan
@@ -15,88 +15,109 @@ from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
 from pipeline.run_files.manifest import shard_path
 from pipeline.sql import file_list, quoted
+from pipeline.terminal import one_line
+
+SHOWN_TEXT = 80
 
 
 def describe_post(
-    settings: Config, source: Source, runs: list[Run], uri: str, look: Callable[[Run], RunStatus]
+    config: Config, source: Source, runs: list[Run], uri: str, look: Callable[[Run], RunStatus]
 ) -> tuple[int, list[str]]:
     """Return 0 and what the post's row says, or 1 and why there is no row.
 
     Args:
+        config: whose labels are meant.
+        source: the backlog.
+        runs: the runs of the configuration's name.
+        uri: of the post.
         look: observes and judges a run, with the attempts of shards that are done.
     """
-    is_there, lines = _in_backlog(source, uri)
-    row, found = _row(settings, uri)
-    lines += found
-    for run, index in _shards_of(runs, uri):
-        lines += _in_shard(look(run), index)
-    if not row and len(lines) == 2:
-        submit = "python -m hpc.submit, with --backfill if it is old"
-        missing = "submit takes what is in the backlog"
-        lines.append(f"no run has planned it: {submit if is_there else missing}")
-    return (0 if row else 1), lines
+    in_backlog, found = _find_in_backlog(source, uri)
+    has_row, row = _find_row(config, uri)
+    lines = [found, row]
+    shards = _find_shards(runs, uri)
+    for run, index in shards:
+        lines += _describe_shard(look(run), index)
+    if not has_row and not shards:
+        lines.append(
+            "it is in no run: hpc submit labels it, with --backfill if it is older than the "
+            "watermark"
+            if in_backlog
+            else "it is in no run: hpc submit labels posts of the backlog only"
+        )
+    return (0 if has_row else 1), lines
 
 
-def _in_backlog(source: Source, uri: str) -> tuple[bool, list[str]]:
+def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     with duckdb.connect() as connection, closing(Scan(connection, source)) as scan:
         rows = connection.execute(
             f"SELECT text, raw_timestamp FROM ({scan.relation()}) WHERE uri = ?", [uri]
         ).fetchall()
     if not rows:
-        return False, [f"{uri} is not in {source}"]
-    copies = f", {len(rows)} copies" if len(rows) > 1 else ""
-    text = str(rows[0][0])[:80]
-    return True, [f"{uri} is in {source}{copies}, preprocessed {rows[0][1]}: {text!r}"]
+        return False, f"{uri} is not in {source}"
+    text, timestamp = rows[0]
+    copies = f", {len(rows)} times" if len(rows) > 1 else ""
+    return True, (
+        f"{uri} is in {source}{copies}, preprocessed {timestamp}: "
+        f"'{one_line(str(text), SHOWN_TEXT)}'"
+    )
 
 
-def _row(settings: Config, uri: str) -> tuple[bool, list[str]]:
-    database, table = settings.storage.database, label_tables.labels_table(settings.name)
+def _find_row(config: Config, uri: str) -> tuple[bool, str]:
+    database, table = config.storage.database, label_tables.labels_table(config.name)
     if not database.exists():
-        return False, [f"there is no database {database} yet"]
+        return False, f"there is no database {database} yet"
     with duckdb_file.opened(database, read_only=True) as labels:
-        if not label_tables.count(labels, settings.name):
-            return False, [f"table {table} has no rows yet"]
+        if not label_tables.count(labels, config.name):
+            return False, f"table {table} has no rows yet"
         rows = labels.execute(
             "SELECT was_successfully_labeled, reason, label_timestamp, run_id, shard_index, "
             f"attempt, model FROM {quoted(table)} WHERE uri = ?",
             [uri],
         ).fetchall()
     if not rows:
-        return False, [f"table {table} has no row of it"]
-    ok, reason, at, run_id, shard, attempt, model = rows[0]
-    what = "a label" if ok else f"no label, because of {reason}"
-    return True, [
-        f"table {table} has {what}, of {at:%Y-%m-%d %H:%M:%S} UTC by {model} "
+        return False, f"table {table} has no row for it"
+    labelled, reason, labelled_at, run_id, shard, attempt, model = rows[0]
+    what = "a label" if labelled else f"no label, because of {reason},"
+    return True, (
+        f"table {table} has {what} from {labelled_at:%Y-%m-%d %H:%M:%S} UTC by {model} "
         f"(run {run_id}, shard {shard}, attempt {attempt})"
-    ]
+    )
 
 
-def _shards_of(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
-    found = []
+def _find_shards(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
+    shards = []
     with duckdb.connect() as connection:
         for run in runs:
-            paths = {shard_path(run.folder, s.index): s.index for s in run.manifest.shards}
+            indices = {
+                shard_path(run.folder, shard.index): shard.index for shard in run.manifest.shards
+            }
             rows = connection.execute(
-                f"SELECT filename FROM read_parquet({file_list(paths)}, filename=true) "
+                f"SELECT filename FROM read_parquet({file_list(indices)}, filename=true) "
                 "WHERE uri = ?",
                 [uri],
             ).fetchall()
-            found += [(run, paths[Path(row[0])]) for row in rows]
-    return found
+            shards += [(run, indices[Path(filename)]) for (filename,) in rows]
+    return shards
 
 
-def _in_shard(now: RunStatus, index: int) -> list[str]:
-    judged, facts = now.judgements[index], now.observation.shards[index]
-    cause = f" ({judged.cause})" if judged.cause else ""
-    lines = [f"run {now.run.run_id} has it in shard {index}, which is {judged.state}{cause}"]
-    lines += [f"  {judged.message}"] if judged.message else []
+def _describe_shard(status: RunStatus, index: int) -> list[str]:
+    judgement, facts = status.judgements[index], status.observation.shards[index]
+    cause = f" ({judgement.cause})" if judgement.cause else ""
+    lines = [f"run {status.run.run_id} has it in shard {index}, which is {judgement.state}{cause}"]
+    if judgement.message:
+        lines.append(f"  {judgement.message}")
     for attempt in facts.attempts:
-        job = f"task {attempt.task}, " if attempt.task else ""
-        said = "no record of it"
-        if attempt.phase is Phase.ENDED and not facts.output.verified:
-            said = why_ended(attempt)[1]
-        elif attempt.record:
-            said = attempt.record.slurm_state
-        when = f"{attempt.submitted_at:%Y-%m-%d %H:%M:%S}"
-        lines.append(f"  attempt {attempt.number}: {job}submitted {when} UTC: {said}")
+        task = f"task {attempt.task}, " if attempt.task else ""
+        lines.append(
+            f"  attempt {attempt.number}: {task}submitted "
+            f"{attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC: "
+            f"{_describe_end(attempt, published=facts.output.verified)}"
+        )
     return lines
+
+
+def _describe_end(attempt: Attempt, *, published: bool) -> str:
+    if attempt.phase is Phase.ENDED and not published:
+        return why_ended(attempt)[1]
+    return attempt.record.slurm_state if attempt.record else "no record"

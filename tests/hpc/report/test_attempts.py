@@ -5,7 +5,8 @@ from pathlib import Path
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
-from hpc.report import attempts
+from hpc.report.attempts import AttemptReport
+from hpc.report.console import plain_text
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
 from hpc.run.run_state import RunStatus
@@ -58,7 +59,8 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
             Judgement(index=0, state=State.QUEUED, rule=5, cause=None, message="it waits"),
         ),
     )
-    assert attempts.lines(status, SlurmExecutor(Slurm()), 0, 2) == [
+    report = AttemptReport(status=status, executor=SlurmExecutor(Slurm()), most_lines=2)
+    assert plain_text(report.describe([0])).splitlines() == [
         "shard 0: queued: it waits",
         "",
         "attempt 1: task 4001_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 61 s",

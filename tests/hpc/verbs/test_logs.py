@@ -40,7 +40,7 @@ def blocked_run(bench: Bench, original: Path) -> Path:
     return Path(shutil.copytree(original, bench.folder / "runs" / original.name))
 
 
-def test_every_attempt_is_told_the_newest_last(blocked_run: Path, bench: Bench) -> None:
+def test_all_attempts_are_shown_the_newest_last(blocked_run: Path, bench: Bench) -> None:
     done = bench.hpc("logs", "1-2", "--lines", 2)
     assert printed(done) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
@@ -75,7 +75,7 @@ def test_every_attempt_is_told_the_newest_last(blocked_run: Path, bench: Bench) 
     )
 
 
-def test_failed_shows_the_last_attempt_and_what_is_alike_once(
+def test_failed_shows_the_last_attempt_and_groups_identical_failures(
     blocked_run: Path, bench: Bench
 ) -> None:
     assert printed(bench.hpc("logs", "--failed", "--lines", 1)) == (
@@ -99,7 +99,7 @@ def test_failed_shows_the_last_attempt_and_what_is_alike_once(
     )
 
 
-def test_what_a_program_reads_of_it(blocked_run: Path, bench: Bench) -> None:
+def test_the_document_has_every_attempt(blocked_run: Path, bench: Bench) -> None:
     done = bench.hpc("logs", 2, "--lines", 1, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
@@ -148,7 +148,7 @@ def test_what_a_program_reads_of_it(blocked_run: Path, bench: Bench) -> None:
     assert told == [(1, [2]), (2, [2]), (3, [2])]
 
 
-def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
+def test_a_done_shard_shows_its_log_or_that_the_log_is_missing(
     blocked_run: Path, bench: Bench
 ) -> None:
     head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
@@ -160,12 +160,12 @@ def test_a_done_shard_shows_its_log_and_a_missing_one_is_said_to_be_missing(
     )
     log = blocked_run / "logs" / "0001" / "00000.log"
     log.write_text("")
-    assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  nothing in its log: {log}\n"
+    assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  its log is empty: {log}\n"
     log.unlink()
     assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  no log to read: {log}\n"
 
 
-def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(bench: Bench) -> None:
+def test_failed_attempts_of_a_complete_run_can_still_be_read(bench: Bench) -> None:
     bench.config(posts=4)
     bench.script(1, "fail")
     assert outcome(bench.submit()) == (0, "")
@@ -186,7 +186,7 @@ def test_of_a_run_that_is_complete_the_failed_attempts_can_still_be_read(bench: 
     )
 
 
-def test_what_a_task_wrote_does_not_steer_the_terminal(blocked_run: Path, bench: Bench) -> None:
+def test_what_a_task_wrote_does_not_control_the_terminal(blocked_run: Path, bench: Bench) -> None:
     words = path_of(blocked_run, 2, 1)
     values = json.loads(words.read_text())
     evil = "\x1b[2Jall\nis \u202ewell\x07"
@@ -205,7 +205,7 @@ def test_a_shard_that_was_never_submitted_says_so(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
     assert printed(bench.hpc("logs", 1)) == "shard 1: planned: not submitted yet\n"
     assert printed(bench.hpc("logs", "--failed")) == (
-        f"no shard of run {run.run_id} is failed or blocked\n"
+        f"run {run.run_id} has no failed or blocked shards\n"
     )
     document = json.loads(bench.hpc("logs", "--failed", "--json").stdout)
     assert document == {"run_id": run.run_id, "shards": []}
@@ -234,21 +234,23 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "which shards? python -m hpc.logs 7, or 3,7-9, or --failed"),
+        ([], "name the shards, such as: hpc logs 7, hpc logs 3,7-9, hpc logs --failed"),
         (["x"], "INDEX: 'x' is no list of indices like 3,7-9"),
         (["0,2-4"], "there is no shard 2-4: this run has shards 0-1"),
-        (["a", "b", "1"], "one run and one list of shards, please: python -m hpc.logs [RUN] "
-         "3,7-9, not a b 1"),
-        (["--run", "a", "b", "1"], "one run and one list of shards, please: "
-         "python -m hpc.logs [RUN] 3,7-9, not b 1"),
+        (["a", "b", "1"],
+         "expected one run and one list of shards, as in hpc logs [RUN] 3,7-9, not a b 1"),
+        (["--run", "a", "b", "1"],
+         "expected one run and one list of shards, as in hpc logs [RUN] 3,7-9, not b 1"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_code_2(bench: Bench, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_code_2(bench: Bench, arguments: list[str], message: str) -> None:
     valence_run(bench.folder, 4)
     assert outcome(bench.hpc("logs", *arguments)) == (2, f"error: {message}\n")
 
 
-def test_no_lines_are_none_to_ask_for(bench: Bench) -> None:
+def test_zero_lines_cannot_be_asked_for(bench: Bench) -> None:
     refused = bench.hpc("logs", 1, "--lines", 0)
     assert refused.returncode == 2
-    assert refused.stderr.endswith("error: argument --lines: '0' is no number of lines\n")
+    assert refused.stderr.endswith(
+        "error: argument --lines: should be a whole number, 1 or more, not '0'\n"
+    )

@@ -71,11 +71,11 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
         "  4 posts: 4 labelled\n"
     ), submit.stdout
-    assert submit.stdout.endswith(f"\nnext: python -m hpc.resubmit --force {run}\n")
-    assert bench.hpc("status").stdout == f"{table}\nnext: python -m hpc.resubmit --force {run}\n"
+    assert submit.stdout.endswith(f"\nnext: hpc resubmit --force {run}\n")
+    assert bench.hpc("status").stdout == f"{table}\nnext: hpc resubmit --force {run}\n"
     assert bench.hpc("resubmit").stdout == (
         f"no shard of run {run.name} is failed: nothing to submit again\n"
-        f"next: python -m hpc.resubmit --force {run}\n"
+        f"next: hpc resubmit --force {run}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
         "would submit attempt 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
@@ -91,7 +91,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "\n"
         "6 of 6 posts done (100 %)\n"
         "\n"
-        f"next: python -m hpc.gather {run}\n"
+        f"next: hpc gather {run}\n"
     )
     assert bench.hpc("gather").returncode == 0
     assert bench.submit().stdout.endswith("nothing to label under the name test\n")
@@ -101,12 +101,10 @@ def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: B
     run = valence_run(bench.folder, 4)
     run_builders.publish_shard(run.folder, run.manifest, 0)
     assert bench.hpc("gather").returncode == 0
-    assert bench.hpc("status").stdout.splitlines()[-1] == (
-        f"next: python -m hpc.supervise {run.folder}"
-    )
+    assert bench.hpc("status").stdout.splitlines()[-1] == (f"next: hpc supervise {run.folder}")
     run_builders.publish_shard(run.folder, run.manifest, 1)
-    gather = f"next: python -m hpc.gather {run.folder}"
-    nothing = f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb"
+    gather = f"next: hpc gather {run.folder}"
+    nothing = f"done: every post has its row in {bench.folder}/labels.duckdb"
     assert bench.hpc("status").stdout.splitlines()[-1] == gather
     assert bench.hpc("gather").returncode == 0
     assert bench.hpc("status").stdout.splitlines()[-1] == nothing
@@ -149,7 +147,7 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
         f"({sys.executable} -m hpc.submit --config {bench.path})\n"
         "cancelled on this machine: 2 tasks ran, 1 waited\n"
         f"kept: 0 of 3 shards done (0 posts), {kept} posts in checkpoint parts\n"
-        f"go on with: python -m hpc.resubmit {run}\n"
+        f"go on with: hpc resubmit {run}\n"
     )
     assert exit_code(interrupted) == 130
     assert (
@@ -168,7 +166,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
         "kept: 0 of 2 shards done (0 posts), 0 posts in checkpoint parts\n"
-        f"go on with: python -m hpc.supervise {run.folder}\n"
+        f"go on with: hpc supervise {run.folder}\n"
     )
     for shard in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, shard)
@@ -176,7 +174,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
         "kept: 2 of 2 shards done (4 posts), 0 posts in checkpoint parts\n"
-        f"nothing is left to do: every post has its row in {bench.folder}/labels.duckdb\n"
+        f"done: every post has its row in {bench.folder}/labels.duckdb\n"
     )
 
 
@@ -207,7 +205,7 @@ def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> 
     assert outcome(submitted) == (3, "")
     assert submitted.stdout.startswith(locked)
     assert submitted.stdout.endswith(
-        f"nothing to label under the name test\nnext: python -m hpc.status {run}\n"
+        f"nothing to label under the name test\nnext: hpc status {run}\n"
     )
     (task,) = tasks_of(bench.folder)
     cancelled = bench.hpc("cancel").stdout.splitlines()
