@@ -283,15 +283,17 @@ def test_a_run_has_the_first_state_in_this_order_that_a_shard_has() -> None:
         assert run_state(judged[::-1]) is PRECEDENCE[one][1]
 
 
-def test_every_state_of_a_run_has_its_exit_code_and_its_next_command(run: Run) -> None:
-    assert {state: EXIT_CODE[state] for state in RunState} == {
-        RunState.COMPLETE: 0,
-        RunState.RUNNING: 3,
-        RunState.UNKNOWN: 3,
-        RunState.BLOCKED: 1,
-        RunState.FAILED: 1,
-        RunState.PLANNED: 1,
-    }
+@pytest.mark.parametrize("states", [*itertools.combinations_with_replacement(State, 2)])
+def test_the_exit_code_says_whether_a_run_is_complete_under_way_or_neither(
+    states: tuple[State, ...],
+) -> None:
+    judged = [judgement(index, state) for index, state in enumerate(states)]
+    under_way = {State.QUEUED, State.RUNNING, State.UNKNOWN} & set(states)
+    expected = 3 if under_way else 0 if set(states) == {State.DONE} else 1
+    assert EXIT_CODE[run_state(judged)] == expected
+
+
+def test_every_state_of_a_run_has_its_next_command(run: Run) -> None:
     by_run_state = {whole: shard for shard, whole in PRECEDENCE}
     steps = {
         state: next_command(status_of(run, judgement(0, by_run_state[state]))) for state in RunState

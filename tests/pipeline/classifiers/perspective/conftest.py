@@ -11,8 +11,14 @@ from tests.pipeline.classifiers.asking import KEY
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the classifier retry a failed request at once, and not wait for the next minute."""
     quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
     monkeypatch.setattr(classifier, "RequestPolicy", quick)
     monkeypatch.setattr(classifier, "until_next_minute", lambda: 0.0005)
+
+
+@pytest.fixture(autouse=True)
+def perspective_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the key that every classifier of this folder reads."""
     monkeypatch.setenv("PERSPECTIVE_API_KEY", KEY)
