@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,9 +22,9 @@ class Reader:
     """Someone who follows pages in a folder of their own, with the program installed."""
 
     def __init__(self, folder: Path) -> None:
-        """Start in an empty folder, beside the project's configurations."""
+        """Start in a folder that has only a copy of the project's configurations."""
         self.folder = folder
-        (folder / "configs").symlink_to(ROOT / "configs")
+        shutil.copytree(ROOT / "configs", folder / "configs")
         self._env = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
