@@ -31,7 +31,7 @@ SUBMISSION = Submission(
 class Taking(Slurm):
     """An sbatch that takes everything."""
 
-    def submit(self, script: pathlib.Path) -> int:
+    def submit(self, script: pathlib.Path, job_name: str) -> int:
         return 4711
 
 
