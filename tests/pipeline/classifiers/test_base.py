@@ -1,4 +1,4 @@
-"""How a classifier is found: by an entry point, ours and anybody's."""
+"""How classifiers are found and created: ours and those of other packages."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
 from pipeline.model import Answer, Column, Post
-from tests.pipeline.classifiers.asking import configured, frozen_options
+from tests.pipeline.classifiers.classifier_setup import configured, frozen_options
 
 MODULE = """
 from typing import Annotated
@@ -40,7 +40,7 @@ class Shouting(Classifier[ShoutingOptions]):
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another package, as pip leaves it: a module and its metadata on the path."""
+    """Install another package as pip does: a module and its metadata on the path."""
     (tmp_path / "loud_labels.py").write_text(MODULE)
     metadata = tmp_path / "loud_labels-1.0.dist-info"
     metadata.mkdir()
@@ -56,7 +56,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
+def test_a_classifier_of_another_package_can_be_used() -> None:
     options = frozen_options({"type": "shouting", "mark": "?"})
     assert options == {"type": "shouting", "mark": "?"}
     classifier = base.create(options, TaskShare(parallel_tasks=3))
@@ -67,7 +67,7 @@ def test_a_classifier_of_another_package_is_frozen_and_made() -> None:
     ]
 
 
-def test_our_own_are_found_the_same_way() -> None:
+def test_our_own_classifiers_are_found_the_same_way() -> None:
     assert base.load("valence") is Valence
     assert frozen_options({"type": "valence"}) == {
         "type": "valence",
@@ -76,7 +76,7 @@ def test_our_own_are_found_the_same_way() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_its_keys_are_checked_as_ours_are() -> None:
+def test_the_keys_of_another_package_are_checked_too() -> None:
     with pytest.raises(InputError, match=r"classifier\.makr: unknown key"):
         frozen_options({"type": "shouting", "makr": "?"})
 
@@ -89,7 +89,7 @@ def test_options_of_another_version_are_reported_with_the_file() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_columns_are_told_on_the_login_node_where_the_class_has_them() -> None:
+def test_the_login_node_knows_the_columns_that_a_class_declares() -> None:
     of_hub = {"type": "transformers", "model": "a/b", "revision": "0" * 40}
     assert configured({"type": "shouting"}).columns == (Column("shouts", "flag"),)
     assert configured(of_hub).columns == ()
@@ -101,7 +101,7 @@ def test_a_type_that_is_no_longer_installed_is_reported() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
+def test_a_classifier_that_cannot_be_imported_says_what_is_missing() -> None:
     with pytest.raises(InputError) as refused:
         base.load("broken")
     assert str(refused.value) == (
@@ -118,7 +118,7 @@ def test_one_that_cannot_be_imported_says_what_is_missing() -> None:
         (("shouts", "loud", "Shouts"), "its column 'shouts' is there twice"),
     ],
 )
-def test_columns_that_cannot_be_stored_are_refused_before_anything_is_paid_for(
+def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(
     columns: tuple[str, ...], problem: str
 ) -> None:
     kind = base.load("shouting")
@@ -141,7 +141,7 @@ def test_columns_that_cannot_be_stored_are_refused_before_anything_is_paid_for(
     ],
 )
 def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) -> None:
-    """200 tasks that start at once read every module from one shared file system."""
+    """200 tasks that start at once read every module from the same shared file system."""
     code = (
         "import sys; from pipeline.classifiers.base import load; "
         f"load({kind!r}); sys.exit({spared!r} in sys.modules)"
@@ -158,7 +158,7 @@ def test_what_changes_labels_is_declared_with_the_key() -> None:
     assert base.what_decides(kept) == {"type": "shouting", "mark": "!"}
 
 
-def test_whether_responses_are_kept_is_frozen_and_changes_no_question() -> None:
+def test_keep_raw_is_frozen_and_changes_no_label() -> None:
     kept = frozen_options({"type": "valence", "keep_raw": True})
     assert kept["keep_raw"] is True
     assert base.what_decides(kept) == base.what_decides(frozen_options({"type": "valence"}))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.model import ENVELOPE, PROVENANCE
-from tests.pipeline.classifiers.asking import configured
+from tests.pipeline.classifiers.classifier_setup import configured
 
 KEY = "AIzaSy-very-secret"
 COMMIT = "4d6c22e74ba2fdd26bc4f7238f50766b045a0d94"

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence, ValenceOptions
 from pipeline.model import Answer, Column, Post
-from tests.pipeline.classifiers.asking import answers, options_of, posts
+from tests.pipeline.classifiers.classifier_setup import answers, options_of, posts
 
 VALENCE = Valence(ValenceOptions(), TaskShare())
 
 
-def test_examples_with_the_compound_score_of_vader() -> None:
+def test_examples_have_the_compound_score_of_vader() -> None:
     asked = posts("what a fine day", "the table is brown", "I hate this horrible mess", "🦋 مرحبا")
     assert answers(VALENCE, asked) == {
         "what a fine day": Answer("at://0", {"compound": 0.2023, "valence_label": "positive"}),
@@ -41,7 +41,7 @@ def test_any_text_has_a_score_and_the_label_of_that_score(texts: list[str]) -> N
         assert label == expected
 
 
-def test_its_columns_and_what_labelled() -> None:
+def test_the_columns_and_the_model_name() -> None:
     assert VALENCE.columns == (Column("compound", "number"), Column("valence_label", "text"))
     assert VALENCE.model.startswith("vaderSentiment 3.")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Cause, TaskError
 from pipeline.service.endpoint import Endpoint, RequestPolicy
-from tests.pipeline.classifiers.asking import KEY, Scripted, endpoint
+from tests.pipeline.classifiers.classifier_setup import KEY, Scripted, endpoint
 from tests.pipeline.service.scripted_replies import FAILURES, GOOD, NEVER, QUOTA
 from tests.servers.http import LoopbackServer, Reply
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TaskError
-from tests.pipeline.classifiers.asking import KEY, Scripted, chain, endpoint
+from tests.pipeline.classifiers.classifier_setup import KEY, Scripted, chain, endpoint
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import LoopbackServer, Reply
 

@@ -9,7 +9,7 @@ from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
 from pipeline.service.quota.pace import Pace
-from tests.pipeline.classifiers.asking import Scripted
+from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import Reply
 

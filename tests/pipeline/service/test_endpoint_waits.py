@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.errors import Cause, TaskError
 from pipeline.service.endpoint import Endpoint, RequestPolicy, Stopped
 from pipeline.service.quota.pace import until_next_minute
-from tests.pipeline.classifiers.asking import Scripted, endpoint
+from tests.pipeline.classifiers.classifier_setup import Scripted, endpoint
 from tests.pipeline.service.scripted_replies import FAILURES, GOOD, NEVER, QUOTA, RecordedWaits
 from tests.servers.http import Reply
 

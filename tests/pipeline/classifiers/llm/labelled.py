@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model import Answer, JsonObject
-from tests.pipeline.classifiers.asking import frozen_options
+from tests.pipeline.classifiers.classifier_setup import frozen_options
 from tests.servers.real_server import RealServer
 
 CHOICES = ["left", "right", "moderate", "unclear", None]

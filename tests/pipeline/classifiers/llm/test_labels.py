@@ -1,4 +1,4 @@
-"""Labels as they are declared, and a model's words held against them."""
+"""Declared labels, and the validation of a model's answers against them."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.classifiers.llm import labels
 from pipeline.classifiers.llm.labels import InvalidAnswer, Label
 from pipeline.model import Column, output_schema
-from tests.pipeline.classifiers.asking import labels_of
+from tests.pipeline.classifiers.classifier_setup import labels_of
 
 DECLARED: list[dict[str, Any]] = [
     {"name": "is_sociopolitical", "type": "bool", "description": "about politics or society"},
@@ -52,7 +52,7 @@ def test_a_fence_around_an_answer_does_not_matter(around: str) -> None:
     assert labels.read_answer(around.replace("{}", answer()), LABELS) == VALID
 
 
-def test_what_the_declaration_becomes() -> None:
+def test_declared_labels_become_a_schema_columns_and_instructions() -> None:
     assert [label.column for label in LABELS] == [
         Column("is_sociopolitical", "flag"),
         Column("ideology", "text"),
@@ -88,7 +88,7 @@ def test_what_the_declaration_becomes() -> None:
     ("label", "value"),
     [(label, value) for label, values in WRONG.items() for value in values],
 )
-def test_what_is_no_value_of_a_label_is_never_taken_for_one(label: str, value: Any) -> None:
+def test_a_value_that_is_not_declared_is_never_accepted(label: str, value: Any) -> None:
     kind = {"is_sociopolitical": "bool", "ideology": "choice", "anger": "number", "topic": "text"}
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(answer(**{label: value}), LABELS)
@@ -97,7 +97,7 @@ def test_what_is_no_value_of_a_label_is_never_taken_for_one(label: str, value: A
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
-def test_a_number_without_limits_is_still_a_number(value: str) -> None:
+def test_a_number_without_limits_must_still_be_finite(value: str) -> None:
     anything = (Label(name="score", type="number"),)
     with pytest.raises(InvalidAnswer, match="is no number of this label"):
         labels.read_answer(f'{{"score": {value}}}', anything)
@@ -119,15 +119,17 @@ def test_a_number_without_limits_is_still_a_number(value: str) -> None:
          "'{\"ideology\": \"left\"}'"),
     ],
 )  # fmt: skip
-def test_what_is_no_object_of_all_labels_is_invalid(content: str, problem: str) -> None:
+def test_an_answer_that_is_not_an_object_of_all_labels_is_invalid(
+    content: str, problem: str
+) -> None:
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(content, LABELS)
     assert str(refused.value) == problem
 
 
 @pytest.mark.parametrize("first", ["true", "false"])
-def test_of_a_value_that_is_given_twice_neither_is_taken(first: str) -> None:
-    """JSON's readers take the last one; whether the model meant that, nobody knows."""
+def test_a_key_that_appears_twice_makes_the_answer_invalid(first: str) -> None:
+    """JSON parsers keep the last value, but nobody knows which one the model meant."""
     twice = answer().replace("{", f'{{"is_sociopolitical": {first}, ', 1)
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(twice, LABELS)
@@ -138,13 +140,13 @@ def test_of_a_value_that_is_given_twice_neither_is_taken(first: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_no_words_of_a_model_make_it_fail(content: str) -> None:
+def test_no_answer_causes_another_error_than_invalid_answer(content: str) -> None:
     with pytest.raises(InvalidAnswer):
         labels.read_answer(content, LABELS)
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(VALID, JSON_VALUES)))
-def test_whatever_is_taken_is_of_the_label_and_can_be_stored(given_values: dict[str, Any]) -> None:
+def test_an_accepted_value_is_declared_and_can_be_stored(given_values: dict[str, Any]) -> None:
     try:
         values = labels.read_answer(json.dumps(given_values), LABELS)
     except InvalidAnswer as refused:
@@ -158,13 +160,13 @@ def test_whatever_is_taken_is_of_the_label_and_can_be_stored(given_values: dict[
 
 
 @given(st.text(max_size=20), st.sampled_from(["left", None]), st.floats(0, 1), st.booleans())
-def test_every_value_of_a_label_is_taken(
+def test_every_declared_value_is_accepted(
     topic: str, ideology: Any, anger: float, yes: bool
 ) -> None:
     values = {"topic": topic, "ideology": ideology, "anger": anger, "is_sociopolitical": yes}
     assert labels.read_answer(json.dumps(values), LABELS) == values
 
 
-def test_the_columns_of_an_output_are_all_different() -> None:
+def test_no_label_may_have_the_name_of_another_column() -> None:
     names = output_schema(tuple(label.column for label in LABELS)).names
     assert len(set(names)) == len(names)

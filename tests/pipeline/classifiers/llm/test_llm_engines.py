@@ -22,7 +22,7 @@ from pipeline.model import JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, labels_of, posts
+from tests.pipeline.classifiers.classifier_setup import answers, labels_of, posts
 from tests.pipeline.classifiers.llm import labelled
 from tests.pipeline.classifiers.llm.labelled import (
     LABELS,
@@ -70,7 +70,7 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServe
 
 @pytest.fixture(params=["vllm", "llama_server"])
 def binding(request: pytest.FixtureRequest) -> RealServer:
-    """Each engine that binds answers by a schema."""
+    """Return each engine that enforces a schema, in turn."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, RealServer)
     return found
@@ -91,13 +91,13 @@ def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: 
     assert note_of(notes)["said"] == {"json_schema": "honoured"}
 
 
-def test_vllms_own_way_labels_every_post(vllm: RealServer, tmp_path: Path) -> None:
+def test_vllms_own_mode_labels_every_post(vllm: RealServer, tmp_path: Path) -> None:
     asker = create(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
     assert_labelled(answers(asker, posts(*TEXTS)))
 
 
-def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> None:
-    """As of a gateway that lets `response_format` fall. vLLM's json_object knows no schema."""
+def test_vllms_own_mode_is_detected_if_it_is_the_only_one(vllm: RealServer) -> None:
+    """Some gateways drop `response_format`. vLLM's json_object knows no schema."""
     request = ProbeRequest(
         server="vllm", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
@@ -114,7 +114,7 @@ def test_vllms_own_way_is_found_where_it_is_the_only_one(vllm: RealServer) -> No
     assert set(detected.findings) == {"json_schema", "json_object"}
 
 
-def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
+def test_without_constraints_random_weights_never_give_a_label(
     binding: RealServer, tmp_path: Path
 ) -> None:
     unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
@@ -122,10 +122,10 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
     assert_nonsense(found)
 
 
-def test_transformers_serve_binds_nothing_and_that_is_noticed(
+def test_transformers_serve_is_detected_to_enforce_nothing(
     transformers_serve: RealServer, model: Path, tmp_path: Path
 ) -> None:
-    """200 to what it ignores, 422 to what it does not know, logprobs to nobody."""
+    """It answers 200 to what it ignores and 422 to what it does not know, without logprobs."""
     notes = tmp_path / "notes"
     given = {"model": str(model), "answer_tries": 1, "scores": True}
     asker = create(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
@@ -137,7 +137,7 @@ def test_transformers_serve_binds_nothing_and_that_is_noticed(
     assert note["said"]["top_logprobs 20"] == "ignored: none in the reply"
 
 
-def test_probabilities_are_those_of_its_own_tokens(binding: RealServer, tmp_path: Path) -> None:
+def test_probabilities_match_the_servers_own_tokens(binding: RealServer, tmp_path: Path) -> None:
     """One token a letter: a bool's share is that of its first one. vLLM's are after the grammar's
     mask, llama-server's before it; the shares of what lies on labels are the same thing."""
     asker = create(
@@ -161,7 +161,7 @@ def test_probabilities_are_those_of_its_own_tokens(binding: RealServer, tmp_path
         assert sum(each) <= 1 + 1e-5
 
 
-def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
+def test_each_of_several_posts_in_a_prompt_has_valid_labels(
     binding: RealServer, tmp_path: Path
 ) -> None:
     frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
@@ -171,8 +171,8 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
     assert len(kept_with_another) == 4  # of two requests for six posts
 
 
-def test_what_was_used_is_told_with_what_was_cached(vllm: RealServer, tmp_path: Path) -> None:
-    """The fixed instructions come first, so that all posts' prompts begin with what is cached."""
+def test_used_and_cached_tokens_are_reported(vllm: RealServer, tmp_path: Path) -> None:
+    """The fixed instructions come first, so all prompts have a cached beginning."""
     asker = create(
         options(vllm, tmp_path, system="You label posts. " * 100, max_in_flight=1), TaskShare()
     )
@@ -185,7 +185,7 @@ def test_what_was_used_is_told_with_what_was_cached(vllm: RealServer, tmp_path: 
 
 @pytest.fixture
 def of_its_own(tmp_path: Path) -> Path:
-    """A model by whose path this test's servers, and no others, can be told."""
+    """Return a model whose path identifies the servers of this test."""
     return tiny_llm.write_model(tmp_path / "model")
 
 
@@ -195,7 +195,7 @@ def task_with_a_vllm(model: Path, tmp_path: Path, count: int) -> tuple[Path, Any
 
 
 def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, set[int]]":
-    """A task that has answers of its server, that server, and what it has started."""
+    """Start a task, and return it with its server when it has answers."""
     task = task_processes.start(run_builders.order(run_dir))
     task_processes.until(
         lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task, within=240
@@ -205,7 +205,7 @@ def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, se
 
 
 def engine_core(started: set[int]) -> int:
-    """Which process of a vLLM computes; it names itself."""
+    """Return the process of a vLLM that computes; it names itself."""
     (core,) = (
         pid
         for pid in started
@@ -214,10 +214,8 @@ def engine_core(started: set[int]) -> int:
     return core
 
 
-def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
-    of_its_own: Path, tmp_path: Path
-) -> None:
-    """The process that computes is killed, not the one that listens: the other one follows."""
+def test_a_task_restarts_its_vllm_when_the_core_is_killed(of_its_own: Path, tmp_path: Path) -> None:
+    """The process that computes is killed; the one that listens then ends by itself."""
     run_dir, run = task_with_a_vllm(of_its_own, tmp_path, 2000)
     task, server, started = at_work(run_dir, of_its_own)
     os.kill(engine_core(started), signal.SIGKILL)
@@ -231,7 +229,7 @@ def test_a_task_starts_a_vllm_and_starts_it_again_when_its_core_is_killed(
     assert started_servers.alive(of_its_own) == []
 
 
-def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
+def test_no_process_of_a_vllm_is_left_when_its_task_is_killed(
     of_its_own: Path, tmp_path: Path
 ) -> None:
     run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3000)
@@ -243,10 +241,10 @@ def test_nothing_of_a_vllm_is_left_when_its_task_is_killed(
     )
 
 
-def test_a_vllm_that_cannot_start_is_told_by_what_its_log_says(
+def test_a_vllm_that_cannot_start_is_reported_with_the_cause_in_its_log(
     of_its_own: Path, tmp_path: Path
 ) -> None:
-    """One process fails and three end, each with a traceback: the first says why."""
+    """One process fails and three end, each with a traceback; the first one has the cause."""
     weights = of_its_own / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:20_000])
     run_dir, _ = task_with_a_vllm(of_its_own, tmp_path, 3)

@@ -1,4 +1,4 @@
-"""The LLM classifier against a real server: random weights, so only its grammar makes sense."""
+"""The LLM classifier against llama-cpp-python with random weights: only its grammar makes sense."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from pipeline.model import Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, labels_of, posts
+from tests.pipeline.classifiers.classifier_setup import answers, labels_of, posts
 from tests.pipeline.classifiers.llm.labelled import (
     CHOICES,
     LABELS,
@@ -52,7 +52,7 @@ def test_every_post_has_valid_labels_or_a_reason(server: LlamaServer, tmp_path: 
     assert_labelled(found)
 
 
-def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
+def test_without_constraints_random_weights_never_give_a_label(
     server: LlamaServer, tmp_path: Path
 ) -> None:
     unbound = options(server, tmp_path, structured_output="none", answer_tries=2)
@@ -60,10 +60,10 @@ def test_unbound_it_talks_nonsense_and_nothing_of_it_becomes_a_label(
     assert_nonsense(found)
 
 
-def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
+def test_a_proof_word_shows_that_llama_cpp_enforces_json_object(
     server: LlamaServer, tmp_path: Path
 ) -> None:
-    """Random weights: 12 hexadecimal digits that stand in the schema are not said by chance."""
+    """Random weights do not write the schema's 12 hexadecimal digits by chance."""
     notes = tmp_path / "notes"
     answers(create(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
     (note,) = notes.iterdir()
@@ -75,9 +75,7 @@ def test_what_it_honours_is_proved_by_a_word_that_only_its_grammar_can_say(
     assert unbound["Vote!"].values is None  # it believed the note
 
 
-def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
-    server: LlamaServer, tmp_path: Path
-) -> None:
+def test_llama_cpp_is_detected_to_ignore_vllms_mode(server: LlamaServer, tmp_path: Path) -> None:
     request = ProbeRequest(
         server="llama", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
@@ -95,7 +93,7 @@ def test_vllms_way_is_ignored_by_it_and_that_is_noticed(
     assert set(detected.findings) == {"json_schema", "json_object", "structured_outputs"}
 
 
-def test_a_whole_task_publishes_one_row_a_post(server: LlamaServer, tmp_path: Path) -> None:
+def test_a_whole_task_publishes_one_row_per_post(server: LlamaServer, tmp_path: Path) -> None:
     rows = run_builders.posts(30)
     frozen = options(server, tmp_path)
     run_dir, run = run_builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
@@ -125,7 +123,7 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
         yield running
 
 
-def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
+def test_each_of_several_posts_in_a_prompt_has_valid_labels(
     server: LlamaServer, tmp_path: Path
 ) -> None:
     """Six posts by threes; one is longer than the context, and only its own two beside it pay for
@@ -160,10 +158,10 @@ def test_several_posts_in_one_prompt_have_each_its_own_valid_labels(
 VOCABULARY = 400  # more than the tiny model has: every token is listed
 
 
-def test_probabilities_are_the_models_own_over_the_labels(
+def test_probabilities_match_the_models_own_distribution(
     server: LlamaServer, tmp_path: Path
 ) -> None:
-    """Its tokens are single characters: a bool's share is that of its first letter."""
+    """Its tokens are single characters, so a bool's share is that of its first letter."""
     frozen = options(server, tmp_path, scores=True, top_logprobs=VOCABULARY, keep_raw=True)
     notes = tmp_path / "notes"
     found = answers(create(frozen, TaskShare(notes=notes)), posts(*TEXTS[:5]))
@@ -194,7 +192,7 @@ def test_probabilities_are_the_models_own_over_the_labels(
     assert json.loads(note.read_text())["top_logprobs"] == VOCABULARY
 
 
-def test_a_label_among_twenty_tokens_of_a_model_that_knows_nothing_is_mostly_unknown(
+def test_twenty_tokens_of_an_untrained_model_leave_most_probabilities_unknown(
     server: LlamaServer, tmp_path: Path
 ) -> None:
     found = answers(create(options(server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5]))
@@ -203,10 +201,10 @@ def test_a_label_among_twenty_tokens_of_a_model_that_knows_nothing_is_mostly_unk
     assert all(share is None or 0 < float(share) < 1 for share in shares)  # type: ignore[arg-type]
 
 
-def test_where_it_gives_no_logprobs_there_are_labels_without_probabilities(
+def test_a_server_without_logprobs_gives_labels_without_probabilities(
     mute: LlamaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --logits_all false it answers 500 to whoever asks for them."""
+    """With --logits_all false it answers a request for logprobs with 500."""
     notes = tmp_path / "notes"
     asker = create(options(mute, tmp_path, scores=True), TaskShare(notes=notes))
     answer = answers(asker, posts("Vote!"))["Vote!"]
@@ -223,8 +221,8 @@ def test_where_it_gives_no_logprobs_there_are_labels_without_probabilities(
     )
 
 
-def test_a_task_that_starts_the_server_itself(server: LlamaServer, tmp_path: Path) -> None:
-    """There is no /health, and one at a time answers; its own port, not that of `server`."""
+def test_a_task_can_start_llama_cpp_itself(server: LlamaServer, tmp_path: Path) -> None:
+    """It has no /health and answers one request at a time, on another port than `server`."""
     command = [sys.executable, "-m", "llama_cpp.server", "--model", str(server.model)]
     given = {"command": [*command, "--host", "{host}", "--port", "{port}"],
              "tuning": ["--n_ctx", 4096]}  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a server honours is proved once a server, noted, and a busy or starting one waited for."""
+"""Detecting what a server enforces: proved once, noted, and repeated after a passing failure."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from pipeline.classifiers.base import Classifier, TaskShare, create
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from tests.pipeline.classifiers.asking import KEY, answers, posts
+from tests.pipeline.classifiers.classifier_setup import KEY, answers, posts
 from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -50,7 +50,7 @@ def says(content: str) -> Script:
     return lambda body: completion(content)
 
 
-def said(body: dict[str, Any]) -> str:
+def answer_of(body: dict[str, Any]) -> str:
     return json.dumps(instance(schema_of(body)))
 
 
@@ -89,14 +89,14 @@ SERVERS: dict[str, tuple[dict[str, Script], str]] = {
     ),
     "one that cuts the answer short": (
         {"none": OBEYS, "json_object": bound,
-         "json_schema": lambda body: completion(said(body), finish_reason="length")},
+         "json_schema": lambda body: completion(answer_of(body), finish_reason="length")},
         "json_object",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_the_strictest_way_that_is_proved_is_taken(name: str) -> None:
+def test_the_strictest_mode_that_is_proved_is_used(name: str) -> None:
     script, expected = SERVERS[name]
     if expected == "none":
         script = {**script, "none": OBEYS}
@@ -107,7 +107,7 @@ def test_the_strictest_way_that_is_proved_is_taken(name: str) -> None:
     assert asked == [expected] * 3
 
 
-def test_the_word_that_proves_it_stands_nowhere_but_in_the_schema() -> None:
+def test_the_proof_word_is_only_in_the_schema() -> None:
     with OpenAIStub(lambda body, _: bound(body) if mode_of(body) != "none" else OBEYS({})) as it:
         answers(asker(it), posts("a"))
     probe = next(body for body in it.bodies if mode_of(body) == "json_schema")
@@ -121,7 +121,7 @@ def test_the_word_that_proves_it_stands_nowhere_but_in_the_schema() -> None:
     assert probe["max_tokens"] == real["max_tokens"] + 64
 
 
-def test_a_grammar_that_knows_no_limits_of_numbers_binds_all_the_same() -> None:
+def test_a_grammar_without_number_limits_still_counts_as_enforced() -> None:
     """What is out of range is asked again, and a reason in the end; without the schema it would
     be no better."""
     declared = [{"name": "anger", "type": "number", "maximum": 1}]
@@ -137,16 +137,16 @@ def test_a_grammar_that_knows_no_limits_of_numbers_binds_all_the_same() -> None:
     assert mode_of(server.bodies[-1]) == "json_schema"
 
 
-def test_it_is_asked_once_a_task() -> None:
+def test_a_task_probes_its_server_once() -> None:
     with OpenAIStub(lambda body, _: bound(body) if mode_of(body) != "none" else OBEYS({})) as it:
-        one = asker(it)
+        classifier = asker(it)
         for _ in range(3):
-            answers(one, posts("a", "b"))
+            answers(classifier, posts("a", "b"))
     assert sum(map(is_probe, it.bodies)) == 2
     assert it.requests == 8
 
 
-def test_nothing_is_asked_where_the_way_is_configured_or_there_are_no_posts(
+def test_no_probe_is_sent_if_the_mode_is_configured_or_there_are_no_posts(
     tmp_path: Path,
 ) -> None:
     with OpenAIStub(lambda body, _: bound(body)) as server:
@@ -160,7 +160,7 @@ def llama_like(body: dict[str, Any], nth: int = 0) -> Reply:
     return SERVERS["llama.cpp, which rejects json_schema with a 500"][0][mode_of(body)](body)
 
 
-def test_what_one_task_has_found_no_other_task_asks(tmp_path: Path) -> None:
+def test_other_tasks_use_the_note_instead_of_probing(tmp_path: Path) -> None:
     with OpenAIStub(llama_like) as server:
         answers(asker(server, tmp_path / "notes"), posts("a"))
         asked = sum(map(is_probe, server.bodies))
@@ -171,7 +171,7 @@ def test_what_one_task_has_found_no_other_task_asks(tmp_path: Path) -> None:
     assert Counter(mode_of(body) for body in server.bodies[asked:]) == {"json_object": 2}
 
 
-def test_a_note_says_to_a_person_what_was_asked_and_answered(tmp_path: Path) -> None:
+def test_a_note_says_what_each_probe_was_answered(tmp_path: Path) -> None:
     with OpenAIStub(llama_like) as server:
         answers(asker(server, tmp_path / "notes"), posts("a"))
     (note,) = (tmp_path / "notes").iterdir()
@@ -194,7 +194,7 @@ OTHERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=["model", "labels"])
-def test_another_model_and_other_labels_have_a_note_of_their_own(
+def test_another_model_or_other_labels_have_another_note(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
     with OpenAIStub(llama_like) as server:
@@ -208,7 +208,7 @@ def test_another_model_and_other_labels_have_a_note_of_their_own(
     ["", "{", "[]", '{"mode": "json_object"}', '{"mode": "x", "top_logprobs": 0}',
      '{"mode": "none", "top_logprobs": true}', '{"mode": "none", "top_logprobs": -1}', "\xff"],
 )  # fmt: skip
-def test_a_damaged_note_is_found_out_anew(tmp_path: Path, damaged: str) -> None:
+def test_a_damaged_note_is_replaced_after_a_new_probe(tmp_path: Path, damaged: str) -> None:
     with OpenAIStub(llama_like) as server:
         answers(asker(server, tmp_path), posts("a"))
         (note,) = tmp_path.iterdir()
@@ -220,10 +220,8 @@ def test_a_damaged_note_is_found_out_anew(tmp_path: Path, damaged: str) -> None:
 
 
 @pytest.mark.parametrize("passing", [503, 408, 200])
-def test_what_passing_trouble_may_have_answered_is_not_noted_for_the_others(
-    tmp_path: Path, passing: int
-) -> None:
-    """Else one gateway's hiccup would cost a whole run its constraints."""
+def test_a_probe_with_a_passing_failure_is_not_noted(tmp_path: Path, passing: int) -> None:
+    """Otherwise one failure of a gateway would cost a whole run its constraints."""
     troubled = True
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -240,7 +238,7 @@ def test_what_passing_trouble_may_have_answered_is_not_noted_for_the_others(
     assert json.loads(note.read_text())["mode"] == "json_schema"
 
 
-def test_a_note_that_cannot_be_written_costs_the_others_a_question_and_no_post(
+def test_a_note_that_cannot_be_written_costs_only_another_probe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "notes").write_text("a file where the folder should be")
@@ -250,7 +248,7 @@ def test_a_note_that_cannot_be_written_costs_the_others_a_question_and_no_post(
     assert "cannot be written, so the next task probes again: " in capsys.readouterr().out
 
 
-def test_no_note_holds_the_key(tmp_path: Path) -> None:
+def test_no_note_contains_the_key(tmp_path: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if mode_of(body) == "none":
             return OBEYS(body)
@@ -263,10 +261,10 @@ def test_no_note_holds_the_key(tmp_path: Path) -> None:
     assert KEY not in note.read_text()
 
 
-def test_a_server_that_forgets_what_it_honoured_gives_reasons_and_no_labels(
+def test_a_server_that_no_longer_enforces_the_schema_gives_reasons_and_no_labels(
     tmp_path: Path,
 ) -> None:
-    """Restarted in another version: the note is old, and every answer is validated all the same."""
+    """It was restarted in another version. The note is old, but every answer is validated."""
     with OpenAIStub(llama_like) as server:
         answers(asker(server, tmp_path), posts("a"))
         port = server.port
@@ -276,10 +274,8 @@ def test_a_server_that_forgets_what_it_honoured_gives_reasons_and_no_labels(
 
 
 @pytest.mark.parametrize("status", [422, 404])
-def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
-    tmp_path: Path, status: int
-) -> None:
-    """Else a run that was refused once, for a server that was changed, could never go on."""
+def test_a_note_that_the_server_contradicts_is_deleted(tmp_path: Path, status: int) -> None:
+    """Otherwise a run that was rejected once, because the server changed, could never resume."""
     script = dict(SERVERS["vLLM"][0])
     with OpenAIStub(lambda body, _: script[mode_of(body)](body)) as server:
         answers(asker(server, tmp_path), posts("a"))
@@ -294,7 +290,7 @@ def test_a_note_that_the_server_contradicts_is_asked_anew_by_the_next_attempt(
     assert json.loads(note.read_text())["mode"] == "structured_outputs"
 
 
-def test_a_note_outlives_a_post_that_is_refused_alone(tmp_path: Path) -> None:
+def test_a_note_is_kept_when_a_single_post_is_rejected(tmp_path: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if "bad" in body["messages"][1]["content"]:
             return Reply(status=400, body=error("flagged", "invalid_prompt"))
@@ -308,8 +304,8 @@ def test_a_note_outlives_a_post_that_is_refused_alone(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_tasks_that_find_out_at_the_same_time_note_the_same(tmp_path: Path) -> None:
-    """Each waits within its first question for the other's."""
+def test_tasks_that_probe_at_the_same_time_write_the_same_note(tmp_path: Path) -> None:
+    """Each waits in its first probe for the other's first probe."""
     both = threading.Barrier(2)
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -319,14 +315,14 @@ def test_tasks_that_find_out_at_the_same_time_note_the_same(tmp_path: Path) -> N
 
     with OpenAIStub(answer) as server, ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(answers, asker(server, tmp_path), posts("a")) for _ in range(2)]
-        found = [one.result() for one in asked]
+        found = [future.result() for future in asked]
     assert found == [{"a": Answer("at://0", VALUES)}] * 2
     (note,) = tmp_path.iterdir()
     assert json.loads(note.read_text())["mode"] == "json_object"
 
 
-def test_a_first_post_that_is_too_long_does_not_cost_the_others_their_constraints() -> None:
-    """Probed with that post, every way would have seemed to fail."""
+def test_a_long_first_post_does_not_affect_the_probe() -> None:
+    """With that post as the probe, every mode would seem to fail."""
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if "long" in body["messages"][1]["content"]:
@@ -350,7 +346,7 @@ STARTING: dict[str, Callable[[int], Reply]] = {
 
 
 @pytest.mark.parametrize("name", STARTING)
-def test_a_server_that_is_still_starting_is_not_taken_for_one_that_honours_nothing(
+def test_a_server_that_is_still_starting_is_waited_for_before_the_probe(
     name: str,
 ) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -369,8 +365,8 @@ def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
     assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 attempts)"
 
 
-def test_where_all_that_is_bound_fails_the_server_is_at_fault_and_no_post() -> None:
-    """It answers an unbound question all the while; but no post is asked one."""
+def test_the_server_is_at_fault_if_every_constrained_request_fails() -> None:
+    """It still answers requests without constraints, but posts are never sent like that."""
     with OpenAIStub(llama_like) as server, pytest.raises(TaskError) as raised:
         list(asker(server, structured_output="json_schema").classify(posts("a", "b")))
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)

@@ -1,4 +1,4 @@
-"""Several posts in one prompt: joined by id, and alone whatever does not fit."""
+"""Several posts in one prompt: joined by id, and sent alone when their answer is not valid."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from pipeline.model import Answer, Post
 from pipeline.run_files import manifest, output
 from pipeline.worker import crash_journal
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, frozen_options, posts
+from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -50,15 +50,15 @@ def truth(text: str) -> bool:
 
 
 def right(body: dict[str, Any]) -> Any:
-    """The truth about each post that was asked about."""
+    """Return the right labels of each post in a request."""
     if not is_group(body):
         return {"civic": truth(asked(body)["post"])}
-    return {one["id"]: {"civic": truth(one["post"])} for one in asked(body)["posts"]}
+    return {item["id"]: {"civic": truth(item["post"])} for item in asked(body)["posts"]}
 
 
 def reply(answer: Any, **more: Any) -> Reply:
-    said = answer if isinstance(answer, str) else json.dumps(answer)
-    return completion(said, **more)
+    content = answer if isinstance(answer, str) else json.dumps(answer)
+    return completion(content, **more)
 
 
 def served(body: dict[str, Any], nth: int) -> Reply:
@@ -72,13 +72,13 @@ def civic(found: dict[str, Answer]) -> dict[str, Any]:
     return {text: (answer.values or {}).get("civic") for text, answer in found.items()}
 
 
-def test_what_is_sent(tmp_path: Path) -> None:
+def test_a_request_holds_several_posts_by_id(tmp_path: Path) -> None:
     with OpenAIStub(served) as server:
-        one = create(options(server, tmp_path), TaskShare())
-        found = answers(one, posts("yes 🦋", "no"))
+        classifier = create(options(server, tmp_path), TaskShare())
+        found = answers(classifier, posts("yes 🦋", "no"))
     assert civic(found) == {"yes 🦋": True, "no": False}
     (body,) = server.bodies
-    first, second = (one["id"] for one in asked(body)["posts"])
+    first, second = (item["id"] for item in asked(body)["posts"])
     assert asked(body) == {"posts": [{"id": first, "post": "yes 🦋"}, {"id": second, "post": "no"}]}
     assert body["messages"][0]["content"] == (
         "You label posts. {not} a %s template.\n\n"
@@ -102,7 +102,7 @@ def test_what_is_sent(tmp_path: Path) -> None:
     assert body["max_tokens"] == 20
 
 
-def test_a_post_that_is_left_over_is_asked_as_if_alone(tmp_path: Path) -> None:
+def test_a_last_group_of_one_post_is_sent_alone(tmp_path: Path) -> None:
     with OpenAIStub(served) as server:
         found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS, "yes 5"))
     assert civic(found) == {text: truth(text) for text in (*TEXTS, "yes 5")}
@@ -110,10 +110,10 @@ def test_a_post_that_is_left_over_is_asked_as_if_alone(tmp_path: Path) -> None:
     assert {"post": "yes 5"} in [asked(body) for body in server.bodies]
 
 
-def test_the_ids_mean_nothing_and_are_a_configurations_own() -> None:
+def test_the_ids_mean_nothing_and_depend_on_the_prompt() -> None:
     ids = multi_post.make_ids(20, prompt="a prompt")
     assert len(set(ids)) == 20
-    assert all(len(one) == 4 and one.isalnum() and one[0].isalpha() for one in ids)
+    assert all(len(id_) == 4 and id_.isalnum() and id_[0].isalpha() for id_ in ids)
     assert multi_post.make_ids(20, prompt="a prompt") == ids
     assert multi_post.make_ids(3, prompt="a prompt") == ids[:3]
     assert not set(ids) & set(multi_post.make_ids(20, prompt="another prompt"))
@@ -129,12 +129,12 @@ def without(answer: dict[str, Any], *dropped: int) -> dict[str, Any]:
 
 
 def renamed(answer: dict[str, Any]) -> dict[str, Any]:
-    """One id is copied wrong: a value for a post that does not exist."""
+    """Miscopy one id, so that a value belongs to a post that does not exist."""
     return {("p1" if nth == 1 else name): v for nth, (name, v) in enumerate(answer.items())}
 
 
 def doubled(answer: dict[str, Any]) -> str:
-    """The same id twice: the second value is another post's, or the first one was."""
+    """Use the same id twice, so that one of the values belongs to another post."""
     name = keys(answer)[1]
     return json.dumps(answer)[:-1] + f', "{name}": {{"civic": true}}}}'
 
@@ -157,9 +157,7 @@ PARTLY: dict[str, Spoil] = {
 
 
 @pytest.mark.parametrize("spoil", PARTLY.values(), ids=PARTLY)
-def test_a_post_without_valid_labels_of_its_own_is_asked_alone_and_no_other(
-    tmp_path: Path, spoil: Spoil
-) -> None:
+def test_only_posts_without_valid_labels_are_sent_again_alone(tmp_path: Path, spoil: Spoil) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return reply(spoil(right(body)) if is_group(body) else right(body))
 
@@ -189,7 +187,7 @@ WHOLLY: dict[str, Callable[[dict[str, Any]], Reply]] = {
 
 
 @pytest.mark.parametrize("spoil", WHOLLY.values(), ids=WHOLLY)
-def test_where_nothing_of_an_answer_can_be_used_each_is_asked_alone(
+def test_an_unusable_answer_sends_every_post_alone(
     tmp_path: Path, spoil: Callable[[dict[str, Any]], Reply]
 ) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -202,7 +200,7 @@ def test_where_nothing_of_an_answer_can_be_used_each_is_asked_alone(
     assert sorted(text for text in alone if "sun" not in text) == sorted(TEXTS)
 
 
-def test_that_a_server_refuses_several_is_told_once(
+def test_a_server_that_rejects_several_posts_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -212,12 +210,12 @@ def test_that_a_server_refuses_several_is_told_once(
 
     with OpenAIStub(answer) as server:
         answers(create(options(server, tmp_path, max_in_flight=1), TaskShare()), posts(*TEXTS * 3))
-    (told,) = capsys.readouterr().out.splitlines()
-    assert told.startswith("5 posts in one prompt: HTTP 400: ")
-    assert told.endswith(": falling back to one post per prompt")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("5 posts in one prompt: HTTP 400: ")
+    assert line.endswith(": falling back to one post per prompt")
 
 
-def test_what_is_left_alone_has_its_own_reason(tmp_path: Path) -> None:
+def test_a_post_that_is_sent_alone_has_its_own_reason(tmp_path: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if is_group(body):
             return reply(without(right(body), 1, 3))
@@ -237,8 +235,8 @@ def test_what_is_left_alone_has_its_own_reason(tmp_path: Path) -> None:
     }
 
 
-def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Path) -> None:
-    """The first post has no valid labels among the others: asked alone, it has its own response."""
+def test_a_shared_response_is_kept_once_and_the_other_posts_refer_to_it(tmp_path: Path) -> None:
+    """The first post has no valid labels among the others. Sent alone, it has its own response."""
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return reply(without(right(body), 0) if is_group(body) else right(body))
@@ -247,7 +245,7 @@ def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Pa
         frozen = options(server, tmp_path, keep_raw=True)
         found = list(create(frozen, TaskShare()).classify(posts(*TEXTS)))
         group, alone = (json.dumps(answer(body, 0).body) for body in server.bodies)
-    assert {one.uri: json.loads(one.raw or "") for one in found} == {
+    assert {answer.uri: json.loads(answer.raw or "") for answer in found} == {
         "at://0": json.loads(alone),
         "at://1": json.loads(group),
         "at://2": {"response_of": "at://1"},
@@ -259,7 +257,7 @@ def test_a_response_is_kept_once_and_the_other_posts_say_with_which(tmp_path: Pa
 
 
 @pytest.mark.parametrize("status", [401, 404, 429])
-def test_what_no_post_would_survive_ends_the_task(tmp_path: Path, status: int) -> None:
+def test_an_error_that_every_post_gets_ends_the_task(tmp_path: Path, status: int) -> None:
     fatal = Reply(status=status, body=error("no", "insufficient_quota"))
     with OpenAIStub(lambda *_: fatal) as server:
         asker = create(options(server, tmp_path), TaskShare())
@@ -279,16 +277,16 @@ HOSTILE = (
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=40), min_size=2, max_size=5))
-def test_no_text_of_a_post_leaves_its_quotes_or_its_id(tmp_path: Path, texts: list[str]) -> None:
+def test_no_post_can_end_its_quotes_or_change_its_id(tmp_path: Path, texts: list[str]) -> None:
     with OpenAIStub(served) as server:
         group = [Post(f"at://{number}", text) for number, text in enumerate(texts)]
         found = list(create(options(server, tmp_path), TaskShare()).classify(group))
-    assert {one.uri: (one.values or {})["civic"] for one in found} == {
+    assert {answer.uri: (answer.values or {})["civic"] for answer in found} == {
         post.uri: truth(post.text) for post in group
     }
     (body,) = server.bodies
-    assert [one["post"] for one in asked(body)["posts"]] == texts
-    names = [one["id"] for one in asked(body)["posts"]]
+    assert [item["post"] for item in asked(body)["posts"]] == texts
+    names = [item["id"] for item in asked(body)["posts"]]
     assert (
         names == list(multi_post.make_ids(5, prompt=body["messages"][0]["content"]))[: len(texts)]
     )
@@ -304,18 +302,18 @@ damages = st.sampled_from(["keep", "drop", "rename", "swap out", "true", "twice"
 @given(
     st.lists(st.booleans(), min_size=2, max_size=12), st.lists(damages, min_size=5), st.integers()
 )
-def test_however_an_answer_is_damaged_no_post_has_anothers_label(
+def test_no_damage_of_an_answer_gives_a_post_anothers_label(
     tmp_path: Path, wanted: list[bool], harm: list[str], seed: int
 ) -> None:
-    """Dropped, renamed, doubled, in another order: each post has its own label all the same."""
+    """Keys may be dropped, renamed, doubled or reordered."""
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if not is_group(body):
             return reply(right(body))
-        said: list[str] = []
+        members: list[str] = []
         for (name, value), damage in zip(right(body).items(), harm, strict=False):
             shown = json.dumps(value)
-            said += {
+            members += {
                 "keep": [f'"{name}": {shown}'],
                 "drop": [],
                 "rename": [f'"{name}x": {shown}'],
@@ -323,8 +321,8 @@ def test_however_an_answer_is_damaged_no_post_has_anothers_label(
                 "true": [f'"{name}": true'],
                 "twice": [f'"{name}": {shown}', f'"{name}": {{"civic": true}}'],
             }[damage]
-        random.Random(seed).shuffle(said)
-        return reply("{" + ", ".join(said) + "}")
+        random.Random(seed).shuffle(members)
+        return reply("{" + ", ".join(members) + "}")
 
     texts = [f"{'yes' if one else 'no'} {number}" for number, one in enumerate(wanted)]
     with OpenAIStub(answer) as server:
@@ -332,26 +330,26 @@ def test_however_an_answer_is_damaged_no_post_has_anothers_label(
     assert civic(found) == {text: truth(text) for text in texts}
 
 
-def test_a_post_of_several_has_its_own_probabilities(tmp_path: Path) -> None:
-    def one(text: str, logprob: float = -0.1) -> dict[str, Any]:
+def test_each_of_several_posts_has_its_own_probabilities(tmp_path: Path) -> None:
+    def token(text: str, logprob: float = -0.1) -> dict[str, Any]:
         return {"token": text, "logprob": logprob}
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
-        said: list[dict[str, Any]] = []
+        tokens: list[dict[str, Any]] = []
         for name, value in right(body).items():
             word = "true" if value["civic"] else "false"
-            top = [one("true", -0.2231436), one("false", -1.6094379)]
+            top = [token("true", -0.2231436), token("false", -1.6094379)]
             if not value["civic"]:
-                top = [one("true", -2.3025851), one("false", -0.1053605)]
-            opening = "{" if not said else ", "
-            said += [
-                {**one(f'{opening}"{name}": {{"civic": '), "top_logprobs": []},
-                {**one(word), "top_logprobs": top},
-                {**one("}"), "top_logprobs": []},
+                top = [token("true", -2.3025851), token("false", -0.1053605)]
+            opening = "{" if not tokens else ", "
+            tokens += [
+                {**token(f'{opening}"{name}": {{"civic": '), "top_logprobs": []},
+                {**token(word), "top_logprobs": top},
+                {**token("}"), "top_logprobs": []},
             ]
-        said.append({**one("}"), "top_logprobs": []})
-        content = "".join(token["token"] for token in said)
-        return completion(content, logprobs={"content": said})
+        tokens.append({**token("}"), "top_logprobs": []})
+        content = "".join(token["token"] for token in tokens)
+        return completion(content, logprobs={"content": tokens})
 
     def answer_all(body: dict[str, Any], nth: int) -> Reply:
         return answer(body, nth) if is_group(body) else completion("", logprobs={"content": [1]})
@@ -363,7 +361,7 @@ def test_a_post_of_several_has_its_own_probabilities(tmp_path: Path) -> None:
     assert shares == {text: pytest.approx(0.8 if truth(text) else 0.1) for text in TEXTS}
 
 
-def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
+def test_only_posts_that_are_being_sent_are_taken(tmp_path: Path) -> None:
     taken: list[str] = []
     left: list[int] = []
 
@@ -384,8 +382,8 @@ def test_no_more_posts_are_in_hand_than_are_being_asked(tmp_path: Path) -> None:
     assert left == [5, 10, 15, 20, 22]
 
 
-def test_after_a_crash_the_group_that_was_in_hand_is_asked_one_by_one(tmp_path: Path) -> None:
-    """Killed at the second of four groups: its five posts are suspects."""
+def test_after_a_crash_the_group_in_flight_is_sent_one_by_one(tmp_path: Path) -> None:
+    """The task is killed at the second of four groups, whose five posts are suspected."""
     hangs = True
 
     def answer(body: dict[str, Any], nth: int) -> Reply:

@@ -1,4 +1,4 @@
-"""OpenAI's newer models, which refuse what others must have: found out, or told what to set."""
+"""OpenAI's newer models, which reject what others need: detected, or reported with advice."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
-from tests.pipeline.classifiers.asking import answers, options_of, posts, verdicts
+from tests.pipeline.classifiers.classifier_setup import answers, options_of, posts, verdicts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error, newer_model
@@ -44,7 +44,7 @@ def note(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_max_tokens_goes_by_its_newer_name_where_the_older_one_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_rejects_max_tokens_gets_max_completion_tokens(tmp_path: Path) -> None:
     with OpenAIStub(newer_model(served)) as server:
         assert verdicts(asker(server, tmp_path), posts("a")) == {"a": Answer("at://0", VALUES)}
     assert limits(server) == [
@@ -59,7 +59,7 @@ def test_max_tokens_goes_by_its_newer_name_where_the_older_one_is_refused(tmp_pa
     )
 
 
-def test_the_name_is_noted_for_the_other_tasks(tmp_path: Path) -> None:
+def test_the_token_limit_field_is_noted_for_the_other_tasks(tmp_path: Path) -> None:
     with OpenAIStub(newer_model(served)) as server:
         answers(asker(server, tmp_path), posts("a"))
         asked = server.requests
@@ -68,7 +68,7 @@ def test_the_name_is_noted_for_the_other_tasks(tmp_path: Path) -> None:
 
 
 def test_a_note_of_an_older_version_is_still_read(tmp_path: Path) -> None:
-    """It says nothing of the name: then that is the older one, until it is refused."""
+    """It does not name the field, which is then the older one until that is rejected."""
     with OpenAIStub(served) as server:
         answers(asker(server, tmp_path), posts("a"))
         assert "token_limit" not in note(tmp_path)
@@ -81,7 +81,7 @@ def test_a_note_of_an_older_version_is_still_read(tmp_path: Path) -> None:
     assert limits(server) == [{"max_tokens": 50}, {"max_completion_tokens": 50}]
 
 
-def test_a_note_with_another_name_is_found_out_anew(tmp_path: Path) -> None:
+def test_a_note_with_an_unknown_field_is_replaced_after_a_new_probe(tmp_path: Path) -> None:
     with OpenAIStub(newer_model(served)) as server:
         answers(asker(server, tmp_path), posts("a"))
         (path,) = (tmp_path / "notes").iterdir()
@@ -91,21 +91,21 @@ def test_a_note_with_another_name_is_found_out_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("several", [1, 3])
-def test_where_nothing_else_is_to_be_found_out_the_first_request_tells(
-    tmp_path: Path, several: int
-) -> None:
+def test_without_a_probe_the_first_request_detects_the_field(tmp_path: Path, several: int) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return bound(body)
 
     with OpenAIStub(newer_model(answer)) as server:
-        one = asker(server, tmp_path, structured_output="json_schema", posts_per_prompt=several)
-        found = verdicts(one, posts("a", "b", "c"))
+        classifier = asker(
+            server, tmp_path, structured_output="json_schema", posts_per_prompt=several
+        )
+        found = verdicts(classifier, posts("a", "b", "c"))
     assert [answer.values for answer in found.values()] == [VALUES] * 3
     later = [{"max_completion_tokens": 50 * several}] * (3 // several)
     assert limits(server) == [{"max_tokens": 50 * several}, *later]
 
 
-def test_the_newer_name_is_not_tried_where_the_number_is_refused(tmp_path: Path) -> None:
+def test_a_rejected_number_of_tokens_does_not_change_the_field(tmp_path: Path) -> None:
     refused = Reply(
         status=400, body=error("max_tokens is too large", "invalid_value", param="max_tokens")
     )
@@ -126,7 +126,7 @@ ADVICE = ": set classifier.temperature to null to use the model's own"
         (False, "Unsupported parameter: 'temperature' is not supported with this model."),
     ],
 )  # fmt: skip
-def test_a_temperature_that_is_refused_is_part_of_the_question_and_is_not_dropped(
+def test_a_rejected_temperature_ends_the_run_and_is_not_dropped(
     tmp_path: Path, mode: str, takes_one: bool, complaint: str
 ) -> None:
     with (
@@ -148,25 +148,25 @@ def test_a_temperature_of_null_is_not_sent(tmp_path: Path, takes_one: bool) -> N
 
 
 @pytest.mark.parametrize(("temperature", "sent"), [(1, [1.0] * 3), (None, [None] * 3)])
-def test_a_wrong_answer_at_1_or_the_models_own_temperature_is_asked_again_as_it_was(
+def test_an_invalid_answer_at_temperature_1_or_null_is_retried_unchanged(
     tmp_path: Path, temperature: int | None, sent: list[float | None]
 ) -> None:
-    """Answers differ there as it is; and 1.3 would be refused, and the post with it."""
+    """Answers vary at that temperature anyway, and 1.3 would be rejected with the post."""
     with OpenAIStub(newer_model(lambda *_: completion("?"))) as server:
-        one = asker(server, tmp_path, temperature=temperature, structured_output="none")
-        found = verdicts(one, posts("a"))
+        classifier = asker(server, tmp_path, temperature=temperature, structured_output="none")
+        found = verdicts(classifier, posts("a"))
     assert found == {"a": Answer("at://0", reason="invalid_answer: not JSON: '?'")}
     assert [body.get("temperature") for body in server.bodies[1:]] == sent
 
 
-def test_a_wrong_answer_is_asked_again_no_warmer_than_1(tmp_path: Path) -> None:
-    """There are models that take no more: the post would be refused, and not for its answers."""
+def test_a_retry_is_never_above_temperature_1(tmp_path: Path) -> None:
+    """Some models accept no more, and would reject the post for that."""
     with OpenAIStub(lambda *_: completion("?")) as server:
         answers(asker(server, tmp_path, temperature=0.8, structured_output="none"), posts("a"))
     assert [body["temperature"] for body in server.bodies] == [0.8, 1.0, 1.0]
 
 
-def test_logprobs_that_are_forbidden_cost_the_probabilities_and_not_the_run(
+def test_forbidden_logprobs_cost_the_probabilities_but_not_the_run(
     tmp_path: Path,
 ) -> None:
     with OpenAIStub(newer_model(served, logprobs=False)) as server:
@@ -176,7 +176,7 @@ def test_logprobs_that_are_forbidden_cost_the_probabilities_and_not_the_run(
     assert note(tmp_path)["said"]["top_logprobs 5"].startswith("HTTP 403: ")
 
 
-def test_a_key_that_may_not_ask_at_all_stops_the_run(tmp_path: Path) -> None:
+def test_a_key_without_access_stops_the_run(tmp_path: Path) -> None:
     forbidden = Reply(status=403, body=error("You do not have access to this model", None))
     with OpenAIStub(lambda *_: forbidden) as server, pytest.raises(TaskError) as raised:
         answers(asker(server, tmp_path, scores=True), posts("a"))
@@ -184,10 +184,10 @@ def test_a_key_that_may_not_ask_at_all_stops_the_run(tmp_path: Path) -> None:
     assert server.requests == 1
 
 
-def test_what_a_key_may_not_ask_any_more_is_not_noted_as_what_the_server_lacks(
+def test_a_revoked_key_is_not_noted_as_missing_logprobs(
     tmp_path: Path,
 ) -> None:
-    """Else the next attempt, with the key in order, would ask for no logprobs all the same."""
+    """Otherwise the next attempt, with a valid key, would not request logprobs either."""
     forbidden = Reply(status=403, body=error("The project is suspended", None))
 
     def answer(body: dict[str, Any], nth: int) -> Reply:
@@ -199,17 +199,17 @@ def test_what_a_key_may_not_ask_any_more_is_not_noted_as_what_the_server_lacks(
     assert not (tmp_path / "notes").exists()
 
 
-def test_a_strict_schema_that_is_refused_for_a_keyword_costs_the_constraint_and_not_the_run(
+def test_a_schema_rejected_for_a_keyword_costs_the_constraint_but_not_the_run(
     tmp_path: Path,
 ) -> None:
-    """The labels are checked here all the same; the note says why nothing binds them."""
+    """Labels are validated here anyway. The note says why no schema is enforced."""
     labels = [{"name": "topic", "type": "text", "max_length": 5}]
     with OpenAIStub(newer_model(lambda *_: completion('{"topic": "war"}'),
                                 keywords=["maxLength"])) as server:  # fmt: skip
         found = verdicts(asker(server, tmp_path, labels=labels), posts("a"))
     assert found == {"a": Answer("at://0", {"topic": "war", "llm_model_name": "stub"})}
     assert mode_of(server.bodies[-1]) == "none"
-    said = note(tmp_path)["said"]
-    assert "'maxLength' is not permitted." in said["json_schema"]
-    assert "Unknown parameter: 'response_format.schema'." in said["json_object"]
-    assert "Unknown parameter: 'structured_outputs'." in said["structured_outputs"]
+    findings = note(tmp_path)["said"]
+    assert "'maxLength' is not permitted." in findings["json_schema"]
+    assert "Unknown parameter: 'response_format.schema'." in findings["json_object"]
+    assert "Unknown parameter: 'structured_outputs'." in findings["structured_outputs"]

@@ -10,7 +10,7 @@ import pytest
 from pipeline import usage
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.model import Column
-from tests.pipeline.classifiers.asking import answers, frozen_options, posts
+from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.servers.bound import instance
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -53,16 +53,16 @@ def logprobs(*tokens: tuple[str, dict[str, float]]) -> dict[str, Any]:
 
 
 def telling(body: dict[str, Any]) -> Reply:
-    """As vLLM tells it: ln 0.6 = -0.51, ln 0.2 = -1.61; ln 0.4 = -0.92, ln 0.1 = -2.30."""
-    said = logprobs(
+    """Answer as vLLM does: ln 0.6 = -0.51, ln 0.2 = -1.61; ln 0.4 = -0.92, ln 0.1 = -2.30."""
+    findings = logprobs(
         ('{"toxic": ', {}),
         ("true", {"true": -0.5108256, "false": -1.6094379, "maybe": -2.0}),
         (', "side": "', {}),
         ("left", {"left": -0.9162907, "right": -2.3025851, "center": -1.0}),
         ('", "anger": 0}', {}),
     )
-    content = "".join(one["token"] for one in said["content"])
-    return completion(content, logprobs=said if body.get("logprobs") else None)
+    content = "".join(one["token"] for one in findings["content"])
+    return completion(content, logprobs=findings if body.get("logprobs") else None)
 
 
 def schema(body: dict[str, Any]) -> Any:
@@ -80,18 +80,18 @@ def at_most_five(body: dict[str, Any]) -> Reply:
 
 
 def knows_none(body: dict[str, Any]) -> Reply:
-    """transformers serve answers 422 to what it does not know."""
+    """Answer as transformers serve does: 422 to what it does not know."""
     if "logprobs" in body:
         return Reply(status=422, body={"detail": "Unexpected keys in the request: {'logprobs'}"})
     return silent(body)
 
 
-def test_a_label_has_its_probabilities_beside_it(tmp_path: Path) -> None:
+def test_a_label_has_probability_columns(tmp_path: Path) -> None:
     with OpenAIStub(lambda body, _: telling(body)) as server:
-        one = create(frozen(tmp_path, server.base_url), TaskShare())
-        (answer,) = one.classify(posts("a"))
+        classifier = create(frozen(tmp_path, server.base_url), TaskShare())
+        (answer,) = classifier.classify(posts("a"))
     assert answer.values == SCORED
-    assert one.columns == (
+    assert classifier.columns == (
         Column("toxic", "flag"),
         Column("side", "text"),
         Column("anger", "number"),
@@ -115,27 +115,27 @@ SERVERS: dict[str, tuple[Callable[[dict[str, Any]], Reply], int, Any, dict[str, 
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_what_a_server_permits_is_found_out_once_and_told(
+def test_the_number_of_logprobs_is_detected_once_and_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    answer, top, expected, said = SERVERS[name]
+    answer, top, expected, findings = SERVERS[name]
     with OpenAIStub(lambda body, _: answer(body)) as server:
         options = frozen(tmp_path, server.base_url)
         for _ in range(2):
-            one = create(options, TaskShare(notes=tmp_path / "notes"))
-            found = answers(one, posts("a", "b"))
+            classifier = create(options, TaskShare(notes=tmp_path / "notes"))
+            found = answers(classifier, posts("a", "b"))
             assert [answer.values for answer in found.values()] == [expected] * 2
     assert [body.get("top_logprobs", 0) for body in server.bodies[-4:]] == [top] * 4
     (note,) = (tmp_path / "notes").iterdir()
     noted = json.loads(note.read_text())
     assert noted["top_logprobs"] == top
-    assert noted["said"].keys() == said.keys()
-    assert all(noted["said"][way].startswith(words) for way, words in said.items())
-    told = f"{server.base_url} gives no logprobs: no label has a probability\n"
-    assert capsys.readouterr().out == ("" if top else told * 2)
+    assert noted["said"].keys() == findings.keys()
+    assert all(noted["said"][way].startswith(words) for way, words in findings.items())
+    warning = f"{server.base_url} gives no logprobs: no label has a probability\n"
+    assert capsys.readouterr().out == ("" if top else warning * 2)
 
 
-def test_one_answer_without_its_logprobs_is_a_label_without_a_probability(tmp_path: Path) -> None:
+def test_an_answer_without_logprobs_gives_a_label_without_probability(tmp_path: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return silent(body) if "quiet" in body["messages"][1]["content"] else telling(body)
 
@@ -145,10 +145,10 @@ def test_one_answer_without_its_logprobs_is_a_label_without_a_probability(tmp_pa
     assert found["b"].values == SCORED
 
 
-def test_without_scores_no_logprobs_are_asked_for(tmp_path: Path) -> None:
+def test_without_scores_no_logprobs_are_requested(tmp_path: Path) -> None:
     with OpenAIStub(lambda body, _: telling(body)) as server:
-        one = create(frozen(tmp_path, server.base_url, scores=False), TaskShare())
-        (answer,) = one.classify(posts("a"))
+        classifier = create(frozen(tmp_path, server.base_url, scores=False), TaskShare())
+        (answer,) = classifier.classify(posts("a"))
     assert answer.values == PLAIN
     assert [("logprobs" in body, "top_logprobs" in body) for body in server.bodies] == [
         (False, False)

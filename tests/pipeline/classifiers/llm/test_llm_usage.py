@@ -1,4 +1,4 @@
-"""What an LLM's answers cost, as its server reports it: a fact of every row, label or not."""
+"""The tokens of every row, with or without a label, as the server reports them."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from pipeline.model import JsonObject
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.manifest import config_hash, output_path, work_path
 from tests.pipeline import run_builders, task_processes
-from tests.pipeline.classifiers.asking import answers, frozen_options, posts
+from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
@@ -29,15 +29,15 @@ Answering = Callable[[dict[str, Any], int], Reply]
 
 def frozen(server: OpenAIStub, folder: Path, **values: Any) -> JsonObject:
     (folder / "prompt.txt").write_text("You label posts.")
-    given = {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
+    values = {"type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
              "labels": [{"name": "civic", "type": "bool"}], "structured_output": "none",
              **values}  # fmt: skip
-    options: JsonObject = json.loads(json.dumps(frozen_options(given, folder)))
+    options: JsonObject = json.loads(json.dumps(frozen_options(values, folder)))
     return options
 
 
 def facts(answer: Answering, folder: Path, **values: Any) -> tuple[Any, str | None, Any]:
-    """Values, reason and facts of the answer for one post."""
+    """Return the values, the reason and the facts of one post's answer."""
     with OpenAIStub(answer) as server:
         asker = create(frozen(server, folder, **values), TaskShare())
         found = answers(asker, posts("a post"))["a post"]
@@ -55,12 +55,12 @@ def facts(answer: Answering, folder: Path, **values: Any) -> tuple[Any, str | No
         ({"prompt_tokens": 10**30, "completion_tokens": 8}, {"llm_completion_tokens": 8}),
     ],
 )
-def test_a_label_comes_with_what_it_cost(tmp_path: Path, usage: Any, meant: dict[str, int]) -> None:
+def test_a_label_has_its_tokens(tmp_path: Path, usage: Any, meant: dict[str, int]) -> None:
     answer = facts(lambda body, nth: completion(GOOD, usage=usage), tmp_path)
     assert answer == (True, None, meant)
 
 
-def test_what_is_asked_again_is_paid_again(tmp_path: Path) -> None:
+def test_the_tokens_of_a_retry_are_added(tmp_path: Path) -> None:
     def third_time(body: dict[str, Any], nth: int) -> Reply:
         return completion(GOOD if nth == 3 else "no idea", usage=USED)
 
@@ -69,14 +69,14 @@ def test_what_is_asked_again_is_paid_again(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_one_try_of_which_nothing_is_known_makes_the_sum_unknown(tmp_path: Path) -> None:
+def test_one_attempt_without_usage_makes_the_sum_unknown(tmp_path: Path) -> None:
     def second_time(body: dict[str, Any], nth: int) -> Reply:
         return completion(GOOD, usage=USED) if nth == 2 else completion("no idea")
 
     assert facts(second_time, tmp_path) == (True, None, {})
 
 
-def test_what_led_to_no_label_was_paid_for_too(tmp_path: Path) -> None:
+def test_a_post_without_a_label_has_its_tokens_too(tmp_path: Path) -> None:
     value, reason, cost = facts(lambda body, nth: completion("no idea", usage=USED), tmp_path)
     assert (value, reason) == (None, "invalid_answer: not JSON: 'no idea'")
     assert cost == {"llm_prompt_tokens": 300, "llm_completion_tokens": 24}
@@ -84,7 +84,7 @@ def test_what_led_to_no_label_was_paid_for_too(tmp_path: Path) -> None:
     assert cut == (None, "answer_cut_at_max_tokens", FACTS)
 
 
-def test_an_error_costs_nothing_more_and_alone_nobody_knows(tmp_path: Path) -> None:
+def test_an_http_error_adds_no_tokens(tmp_path: Path) -> None:
     too_long = Reply(status=400, body=error("too long", "context_length_exceeded"))
     assert facts(lambda body, nth: too_long, tmp_path) == (None, "context_length_exceeded", {})
 
@@ -102,10 +102,10 @@ def test_an_error_costs_nothing_more_and_alone_nobody_knows(tmp_path: Path) -> N
     st.lists(st.booleans(), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 999)), min_size=40, max_size=40),
 )
-def test_posts_of_one_prompt_cost_together_what_the_server_reported(
+def test_posts_of_one_prompt_share_the_reported_tokens_exactly(
     tmp_path: Path, at_once: int, spoilt: list[bool], costs: list[tuple[int, int]]
 ) -> None:
-    """Also where some of them had to be asked about again, alone: that is on their own account."""
+    """A post that is sent again alone pays for that by itself."""
     reported: list[tuple[int, int]] = []
     texts = [f"post {nth} {'bad' if bad else 'good'}" for nth, bad in enumerate(spoilt)]
 
@@ -113,11 +113,13 @@ def test_posts_of_one_prompt_cost_together_what_the_server_reported(
         asked = json.loads(body["messages"][1]["content"])
         cost = costs[nth - 1]
         reported.append(cost)
-        said: Any = {"civic": True}
+        answer: Any = {"civic": True}
         if "posts" in asked:
-            said = {one["id"]: said for one in asked["posts"] if one["post"].endswith("good")}
+            answer = {
+                post["id"]: answer for post in asked["posts"] if post["post"].endswith("good")
+            }
         usage = {"prompt_tokens": cost[0], "completion_tokens": cost[1]}
-        return completion(json.dumps(said), usage=usage)
+        return completion(json.dumps(answer), usage=usage)
 
     with OpenAIStub(answer) as server:
         asker = create(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
@@ -129,7 +131,7 @@ def test_posts_of_one_prompt_cost_together_what_the_server_reported(
         )
 
 
-def test_a_price_changes_no_label_and_so_no_question(tmp_path: Path) -> None:
+def test_a_price_changes_no_label(tmp_path: Path) -> None:
     with OpenAIStub(lambda body, nth: completion(GOOD)) as server:
         free = frozen(server, tmp_path)
         paid = frozen(server, tmp_path, price={"prompt": 1, "completion": 2})
@@ -138,10 +140,10 @@ def test_a_price_changes_no_label_and_so_no_question(tmp_path: Path) -> None:
     assert len(hashes) == 1
 
 
-def test_a_task_that_is_killed_and_goes_on_counts_what_its_former_life_paid_for(
+def test_a_resumed_task_counts_the_tokens_of_the_attempt_before(
     tmp_path: Path,
 ) -> None:
-    """Its heartbeat says so while it runs, and the output's footer in the end."""
+    """Its heartbeat shows them while it runs, and the output's footer in the end."""
     rows = run_builders.posts(12)
 
     def answer(body: dict[str, Any], nth: int) -> Reply:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.classifiers.perspective import classifier
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import KEY
+from tests.pipeline.classifiers.classifier_setup import KEY
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,13 @@ from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
 from pipeline.service.endpoint import RequestPolicy
-from tests.pipeline.classifiers.asking import KEY, frozen_options, options_of, posts, verdicts
+from tests.pipeline.classifiers.classifier_setup import (
+    KEY,
+    frozen_options,
+    options_of,
+    posts,
+    verdicts,
+)
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer, score
 
 TEXTS = ("what a fine day", "🦋 مرحبا\nzero\u200bwidth", 'quoted "text" </s> {x} %s', "same", "ok")

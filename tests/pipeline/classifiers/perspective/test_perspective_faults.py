@@ -15,7 +15,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import (
+from tests.pipeline.classifiers.classifier_setup import (
     KEY,
     chain,
     frozen_options,
@@ -288,7 +288,7 @@ def test_a_key_file_is_named_and_never_copied(tmp_path: Path) -> None:
 def test_trouble_is_the_services_last_failure() -> None:
     fault = Fault(status=503)
     with PerspectiveServer(key=KEY, faults=lambda *_: fault) as server:
-        one = classifier(server)
+        classifier_ = classifier(server)
         with pytest.raises(TaskError):
-            verdicts(one, posts("a post"))
-    assert one.trouble.startswith("HTTP 503: ")
+            verdicts(classifier_, posts("a post"))
+    assert classifier_.trouble.startswith("HTTP 503: ")

@@ -16,7 +16,7 @@ from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.reply import RejectedRequest, parse_rejection
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import KEY, answers, options_of, posts
+from tests.pipeline.classifiers.classifier_setup import KEY, answers, options_of, posts
 from tests.servers.perspective import Fault, PerspectiveServer, score
 from tests.servers.perspective_answers import PRODUCTION, ServiceError, detect_language
 

@@ -9,7 +9,14 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
-from tests.pipeline.classifiers.asking import KEY, Scripted, chain, options_of, posts, verdicts
+from tests.pipeline.classifiers.classifier_setup import (
+    KEY,
+    Scripted,
+    chain,
+    options_of,
+    posts,
+    verdicts,
+)
 from tests.servers import perspective_answers as google
 from tests.servers.http import LoopbackServer, Reply
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer

@@ -12,7 +12,13 @@ from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.options import PerspectiveOptions
 from pipeline.classifiers.perspective.reply import InvalidReply, spans
 from pipeline.model import Answer, Column
-from tests.pipeline.classifiers.asking import KEY, frozen_options, options_of, posts, verdicts
+from tests.pipeline.classifiers.classifier_setup import (
+    KEY,
+    frozen_options,
+    options_of,
+    posts,
+    verdicts,
+)
 from tests.servers.perspective import Fault, PerspectiveServer, score
 
 TEXT = "🦋 You fool! Sorry, I like you.\nNo, I do."  # 41 UTF-16 units

@@ -10,7 +10,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.model import JsonObject
-from tests.pipeline.classifiers.asking import answers, frozen_options, options_of, posts
+from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, options_of, posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

@@ -12,7 +12,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.errors import Cause, InputError, TaskError
-from tests.pipeline.classifiers.asking import frozen_options, options_of
+from tests.pipeline.classifiers.classifier_setup import frozen_options, options_of
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.errors import Cause, TaskError
-from tests.pipeline.classifiers.asking import posts
+from tests.pipeline.classifiers.classifier_setup import posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

@@ -12,7 +12,7 @@ import pytest
 from pipeline.classifiers.transformers.model_folder import BadModel, describe
 from pipeline.run_files import last_words, output
 from tests.pipeline import task_processes
-from tests.pipeline.classifiers.asking import frozen_options
+from tests.pipeline.classifiers.classifier_setup import frozen_options
 from tests.pipeline.run_builders import make_run, order, posts
 from tests.servers.hub import COMMIT, HubServer
 

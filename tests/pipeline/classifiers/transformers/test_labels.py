@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.model import Answer, Column
-from tests.pipeline.classifiers.asking import answers, posts
+from tests.pipeline.classifiers.classifier_setup import answers, posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

@@ -13,7 +13,7 @@ import pytest
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import MOST_TOKENS, TransformersClassifier
 from pipeline.errors import Cause, TaskError
-from tests.pipeline.classifiers.asking import options_of, posts
+from tests.pipeline.classifiers.classifier_setup import options_of, posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
@@ -57,7 +57,7 @@ class Passes:
         network.register_forward_hook(self._look, with_kwargs=True)
 
     def _look(self, model: Any, args: Any, inputs: dict[str, Any], given: Any) -> None:
-        places = {one.device for one in inputs.values() if isinstance(one, torch.Tensor)}
+        places = {tensor.device for tensor in inputs.values() if isinstance(tensor, torch.Tensor)}
         self.seen.append((places, given.logits.device, given.logits.dtype))
 
 
@@ -71,8 +71,10 @@ def test_all_of_it_is_on_the_gpu_in_half_the_precision(
     with pretended_gpu(monkeypatch, bfloat16=bfloat16):
         classifier = made(folder)
         network: Any = classifier.sequence_model.network
-        assert {(one.device, one.dtype) for one in network.parameters()} == {(GPU, expected)}
-        assert {one.device for one in network.buffers()} <= {GPU}
+        assert {(tensor.device, tensor.dtype) for tensor in network.parameters()} == {
+            (GPU, expected)
+        }
+        assert {tensor.device for tensor in network.buffers()} <= {GPU}
         passes = Passes(classifier)
         found = list(classifier.classify(posts("a fine day", "the table is awful", "what")))
     assert classifier.model.endswith(" bfloat16" if bfloat16 else " float16")
@@ -88,7 +90,7 @@ def test_numbers_that_were_asked_for_are_the_gpus_too(
     toxic: Path, gpu: PretendedGpu, dtype: str, expected: torch.dtype
 ) -> None:
     network: Any = made(toxic, dtype=dtype).sequence_model.network
-    assert {(one.device, one.dtype) for one in network.parameters()} == {(GPU, expected)}
+    assert {(tensor.device, tensor.dtype) for tensor in network.parameters()} == {(GPU, expected)}
 
 
 def test_what_is_left_on_the_cpu_is_an_error(toxic: Path, gpu: PretendedGpu) -> None:
@@ -106,7 +108,7 @@ def test_the_next_batch_is_begun_before_an_answer_is_read_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem_type: str, function: str
 ) -> None:
     """Whatever is done for a batch's answers is told to the GPU with that batch, and they are
-    waited for by its own mark: what came after the next batch would wait for that one too."""
+    waited for by its own mark: what came after the next batch would wait for that tensor too."""
     folder = tiny_model.save(tmp_path, problem_type=problem_type)
     with pretended_gpu(monkeypatch) as gpu:
         classifier = made(folder, max_tokens_per_batch=5)
@@ -153,7 +155,7 @@ def test_memory_is_given_back_when_nothing_holds_it_any_more_and_the_gpu_is_name
         "one post of 6 tokens does not fit NVIDIA H100 80GB HBM3 with 79 GiB: use a GPU with "
         "more (cluster.gres), or set a smaller classifier.max_length or dtype"
     )
-    assert given_back == [None] * 3  # of four posts, two, one
+    assert given_back == [None] * 3  # of four posts, two, tensor
 
 
 def test_what_lacks_memory_after_the_pass_is_halved_too(toxic: Path, gpu: PretendedGpu) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.classifiers.transformers import classifier as transformers_classifier
 from pipeline.model import Post
-from tests.pipeline.classifiers.asking import posts
+from tests.pipeline.classifiers.classifier_setup import posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")
@@ -51,10 +51,10 @@ def test_the_posts_in_flight_are_limited_by_their_tokens(
     """There are a pool of 16 batches of 40 tokens, a batch, and two chunks tokenized in advance."""
     monkeypatch.setattr(transformers_classifier, "CHUNK", 4)
     texts = [f"what a fine day {number % 10}" for number in range(400)]  # of 7 tokens each
-    given = WatchedPosts(posts(*texts))
+    watched = WatchedPosts(posts(*texts))
     in_flight = [
-        given.taken - answered
-        for answered, _ in enumerate(load(toxic, max_tokens_per_batch=40).classify(given))
+        watched.taken - answered
+        for answered, _ in enumerate(load(toxic, max_tokens_per_batch=40).classify(watched))
     ]
     assert len(in_flight) == 400
     assert max(in_flight) <= 16 * 40 / 7 + 1 + 5 + 2 * 4
@@ -88,9 +88,9 @@ def test_the_next_posts_are_tokenized_while_a_batch_is_computed(
 
 
 def test_all_posts_taken_before_a_stop_are_answered(toxic: Path) -> None:
-    given = WatchedPosts(posts(*TEXTS), stop_after=20)
-    assert {answer.uri for answer in load(toxic).classify(given)} == {
-        post.uri for post in given.posts[:20]
+    watched = WatchedPosts(posts(*TEXTS), stop_after=20)
+    assert {answer.uri for answer in load(toxic).classify(watched)} == {
+        post.uri for post in watched.posts[:20]
     }
 
 

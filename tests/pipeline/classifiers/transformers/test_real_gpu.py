@@ -13,7 +13,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Post
-from tests.pipeline.classifiers.asking import options_of
+from tests.pipeline.classifiers.classifier_setup import options_of
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.classifiers.asking import answers, posts
+from tests.pipeline.classifiers.classifier_setup import answers, posts
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

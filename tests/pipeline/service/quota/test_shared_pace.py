@@ -20,7 +20,7 @@ from pipeline.service.quota.lease_folder import LeaseFolder
 from pipeline.service.quota.leases import Lease, LeaseTerms
 from pipeline.service.quota.pace import Pace
 from pipeline.service.quota.shared_pace import SharedPace, pace_of
-from tests.pipeline.classifiers.asking import frozen_options, options_of
+from tests.pipeline.classifiers.classifier_setup import frozen_options, options_of
 from tests.servers.openai_stub import OpenAIStub, completion
 from tests.servers.perspective import PerspectiveServer
 

@@ -10,7 +10,7 @@ from hpc.run.run_config import load
 from pipeline.classifiers.base import what_decides
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.server.options import ServerOptions, server_options
-from tests.pipeline.classifiers.asking import frozen_options
+from tests.pipeline.classifiers.classifier_setup import frozen_options
 from tests.pipeline.classifiers.llm.server.started_servers import ROOT
 
 COMMAND = ["vllm", "serve", "{model}", "--port", "{port}"]

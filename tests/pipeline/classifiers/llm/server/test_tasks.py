@@ -16,7 +16,7 @@ from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
 from pipeline.worker import crash_journal
 from tests.pipeline import task_processes
-from tests.pipeline.classifiers.asking import frozen_options
+from tests.pipeline.classifiers.classifier_setup import frozen_options
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.run_builders import SourcePost, make_run, order, posts
 from tests.servers.misbehaving_server import DEADLY, OUT_OF_MEMORY

@@ -1,4 +1,4 @@
-"""Classifiers and endpoints as the tests use them: real sockets, and waits of milliseconds."""
+"""Set up classifiers and endpoints for tests: real sockets, and waits of milliseconds."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ QUICK = RequestPolicy(
 
 
 class Scripted(LoopbackServer):
-    """Answers the nth request, from 1, with `script(nth)`; keeps the requests."""
+    """Answers the nth request, from 1, with `script(nth)`, and records the requests."""
 
     def __init__(self, script: Callable[[int], Reply]) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ def endpoint(
 def configured(values: Mapping[str, Any], folder: Path = Path()) -> FrozenClassifier:
     """Check and freeze a section `classifier`. Raises InputError with all that is wrong."""
     problems = Problems()
-    found = check_classifier(values, source="run.yaml", folders=(folder,), problems=problems)
+    checked = check_classifier(values, source="run.yaml", folders=(folder,), problems=problems)
     problems.raise_any()
-    assert found
-    frozen = found.freeze(problems)
+    assert checked
+    frozen = checked.freeze(problems)
     problems.raise_any()
     return frozen
 
@@ -86,19 +86,20 @@ def options_of(kind: str, values: Mapping[str, Any], folder: Path = Path()) -> A
 
 
 def posts(*texts: str) -> list[Post]:
+    """Return posts with these texts."""
     return [Post(f"at://{number}", text) for number, text in enumerate(texts)]
 
 
 def answers(classifier: Classifier, asked: Sequence[Post]) -> dict[str, Answer]:
-    """By text; every post has exactly one answer."""
-    found = list(classifier.classify(asked))
+    """Classify, check that every post has exactly one answer, and return them by text."""
+    answered = list(classifier.classify(asked))
     texts = {post.uri: post.text for post in asked}
-    assert sorted(answer.uri for answer in found) == sorted(texts)
-    return {texts[answer.uri]: answer for answer in found}
+    assert sorted(answer.uri for answer in answered) == sorted(texts)
+    return {texts[answer.uri]: answer for answer in answered}
 
 
 def chain(error: BaseException) -> str:
-    """All that a traceback would show of an error and of those behind it."""
+    """Return everything that a traceback would show of an error and its causes."""
     shown: list[str] = []
     follow: BaseException | None = error
     while follow is not None:
@@ -108,6 +109,8 @@ def chain(error: BaseException) -> str:
 
 
 def verdicts(classifier: Classifier, asked: Sequence[Post]) -> dict[str, Answer]:
-    """`answers`, but labels and reasons alone, without what came beside them."""
-    found = answers(classifier, asked)
-    return {text: Answer(one.uri, one.values, one.reason) for text, one in found.items()}
+    """Return `answers` with labels and reasons only, without facts and responses."""
+    return {
+        text: Answer(answer.uri, answer.values, answer.reason)
+        for text, answer in answers(classifier, asked).items()
+    }
