@@ -16,7 +16,7 @@ class BusyError(RunError):
 
 
 class Cause(StrEnum):
-    """Why a shard is not done. `hpc.run.plan` maps each cause to its remedy."""
+    """Why a shard is not done. `hpc.run.causes` maps each cause to its remedy."""
 
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"

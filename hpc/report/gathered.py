@@ -1,10 +1,11 @@
-"""What came of a gather, in words. Pure."""
+"""Describe what a gather added. Pure."""
 
 from hpc.database.gather_outputs import Gathered
 from pipeline.text import counted
 
 
 def describe_gathered(gathered: Gathered) -> str:
+    """Return one line on the labels that a gather added."""
     extra = []
     if gathered.unlabelable:  # not of all that is there after
         extra.append(f"{gathered.unlabelable:,} of those gathered cannot be labelled")

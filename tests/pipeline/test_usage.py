@@ -1,4 +1,4 @@
-"""What a reply says it used, and what a token costs."""
+"""The tokens that a reply reports, and the price of a token."""
 
 from typing import Any
 
@@ -52,7 +52,9 @@ def body(prompt: Any, completion: Any, **more: Any) -> dict[str, Any]:
         ("120", {}),
     ],
 )
-def test_what_is_no_count_is_unknown_and_never_nothing(said: Any, meant: dict[str, int]) -> None:
+def test_a_value_that_is_not_a_count_is_unknown_and_never_0(
+    said: Any, meant: dict[str, int]
+) -> None:
     assert usage.reply_tokens(said) == meant
 
 
@@ -60,7 +62,7 @@ def summed(*bodies: Any) -> dict[str, int]:
     return usage.sum_tokens(map(usage.reply_tokens, bodies))
 
 
-def test_an_answers_tokens_are_those_of_all_replies_that_it_took() -> None:
+def test_an_answers_tokens_are_those_of_all_its_replies() -> None:
     cached = {"cached_tokens": 64}
     assert summed(body(120, 7), body(121, 9)) == {PROMPT: 241, COMPLETION: 16}
     assert summed(body(120, 7, prompt_tokens_details=cached)) == {
@@ -80,7 +82,7 @@ def test_a_sum_that_no_column_holds_is_unknown() -> None:
 
 
 @given(st.dictionaries(st.sampled_from([PROMPT, COMPLETION, CACHED]), COUNTS), st.integers(1, 40))
-def test_what_posts_of_one_prompt_used_is_shared_out_to_the_last_token(
+def test_the_tokens_of_a_prompt_are_shared_by_its_posts_to_the_last_token(
     used: dict[str, int], posts: int
 ) -> None:
     shares = [usage.share_of_tokens(used, posts=posts, nth=nth) for nth in range(posts)]
@@ -118,7 +120,7 @@ def test_a_price_is_money_for_a_million_tokens(values: dict[str, Any], expected:
     assert msgspec.convert(values, Price) == expected
 
 
-def test_any_classifiers_options_may_say_what_its_requests_cost() -> None:
+def test_options_of_any_classifier_can_state_the_cost_of_its_requests() -> None:
     ours = {"type": "llm", "price": {"prompt": 1, "completion": 2}, "requests_per_minute": 60}
     assert usage.cost_options(ours) == CostOptions(
         price=Price(prompt=1.0, completion=2.0), requests_per_minute=60, posts_per_prompt=1

@@ -1,4 +1,4 @@
-"""What a run cost, in words and as values, for made-up shards."""
+"""What a run has cost, as values and as a line, for made-up shards."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ def done(index: int, counts: dict[str, int]) -> ShardFacts:
     return shard(index, output=Verdict(publication="p", counts=counts))
 
 
-def test_what_is_published_runs_and_waits_is_summed() -> None:
+def test_published_running_and_waiting_shards_are_summed() -> None:
     shards = [
         done(0, tokens(1_000_000, 40_000)),
         shard(1, rows=500, heartbeat=beat(500, tokens(200_000, 10_000), prompt=90_000,
@@ -58,7 +58,7 @@ def test_what_is_published_runs_and_waits_is_summed() -> None:
     )
 
 
-def test_a_shard_is_counted_once_however_many_say_something_of_it() -> None:
+def test_a_shard_is_counted_once_whatever_reports_on_it() -> None:
     """The heartbeat of a task that has published goes away a little later."""
     running = beat(900, tokens(90, 9), prompt=6000)
     one = shard(0, output=Verdict(publication="p", counts=tokens(100, 10)),
@@ -76,7 +76,7 @@ def test_cached_tokens_are_billed_at_their_own_price() -> None:
     assert used.cost_estimate == pytest.approx(used.cost)
 
 
-def test_nothing_is_known_of_answers_that_told_nothing() -> None:
+def test_usage_is_unknown_where_no_answer_reports_it() -> None:
     silent = shard(1, heartbeat=beat(10, {}))
     assert usage_of([done(0, {}), silent, shard(2)], posts=3000, price=PRICE) is None
     half = usage_of([done(0, {"llm_prompt_tokens": 7}), silent], posts=2000, price=PRICE)
@@ -86,7 +86,7 @@ def test_nothing_is_known_of_answers_that_told_nothing() -> None:
     )  # fmt: skip
 
 
-def test_the_estimate_is_by_the_answers_that_told_what_they_cost() -> None:
+def test_the_estimate_is_based_on_answers_that_report_their_cost() -> None:
     """An output of before that was counted says nothing: its posts are not taken for free."""
     shards = [done(0, {}), done(1, tokens(1_000_000, 0)), shard(2)]
     used = usage_of(shards, posts=3000, price=PRICE)
@@ -98,7 +98,7 @@ def test_the_estimate_is_by_the_answers_that_told_what_they_cost() -> None:
     st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1),
     st.integers(0, 10**9),
 )
-def test_the_estimate_is_never_less_than_what_is_spent(
+def test_the_estimate_is_never_below_what_is_spent(
     counts: list[tuple[int, int]], more: int
 ) -> None:
     shards = [done(at, tokens(*each)) for at, each in enumerate(counts)]
@@ -128,7 +128,7 @@ def test_the_estimate_is_never_less_than_what_is_spent(
          "1,234,567 prompt tokens, 3,210 tokens/s"),
     ],
 )  # fmt: skip
-def test_in_words(values: dict[str, Any], complete: bool, line: str) -> None:
+def test_usage_is_described_in_one_line(values: dict[str, Any], complete: bool, line: str) -> None:
     used = Usage(**{
         "prompt_tokens": 1_234_567, "cached_tokens": 5, "completion_tokens": 56_789,
         "tokens_per_second": 3210.4, "cost": 1.23, "cost_estimate": 4.56, "currency": "USD",

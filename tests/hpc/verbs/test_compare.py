@@ -226,7 +226,7 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> Non
 
 
 @pytest.mark.parametrize("value", ["NULL", "uri"])
-def test_where_no_column_can_be_compared_the_posts_are_still_those_of_both(
+def test_without_comparable_columns_the_shared_posts_are_still_counted(
     copy: Path, compare: Compare, value: str
 ) -> None:
     """Labelling more of them would not help."""
@@ -328,7 +328,7 @@ def test_without_scipy_or_scikit_learn_it_says_what_to_install(
     assert bench.hpc("compare", "--help").returncode == 0
 
 
-def test_no_verb_waits_for_scipy_before_it_is_needed(bench: Bench) -> None:
+def test_no_verb_imports_scipy_before_it_is_needed(bench: Bench) -> None:
     names = ", ".join(f"hpc.{verb}" for verb in VERBS)
     code = f"import sys, {names}; print(sorted({{'scipy', 'sklearn'}} & set(sys.modules)))"
     assert bench.python(code).stdout == "[]\n"

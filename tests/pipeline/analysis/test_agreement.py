@@ -18,8 +18,11 @@ from tests.pipeline.analysis.compared_columns import comparison, correlated, val
 
 
 def coincidences(observers: str) -> tuple[Array, Array]:
-    """Of any number of observers, a line each, `.` where one has no value: a unit's m values make
-    m (m - 1) pairs, each counted 1 / (m - 1) times. With the values in order."""
+    """Return the coincidence matrix and the values in order, for any number of observers.
+
+    Each observer has a line, with `.` where a value is missing. A unit's m values make m (m - 1)
+    pairs, and each pair counts 1 / (m - 1) times.
+    """
     rows = [
         [None if v == "." else float(v) for v in line.split()] for line in observers.split("\n")
     ]
@@ -60,7 +63,7 @@ THREE_OBSERVERS = """\
         (THREE_OBSERVERS, "interval", 0.811),
     ],
 )
-def test_alpha_is_what_was_published(observers: str, level: str, published: float) -> None:
+def test_alpha_has_the_published_value(observers: str, level: str, published: float) -> None:
     matrix, known = coincidences(observers)
     distance = (
         agreement.nominal_distance(known.size)
@@ -70,7 +73,7 @@ def test_alpha_is_what_was_published(observers: str, level: str, published: floa
     assert round(float(agreement.krippendorff_alpha(matrix, distance)), 3) == published
 
 
-def test_two_observers_published_alpha_comes_out_of_the_comparison() -> None:
+def test_a_comparison_gives_the_published_alpha_of_two_observers() -> None:
     a, b = map(str.split, TWO_OBSERVERS_NOMINAL.split("\n"))
     alpha = values(comparison(a, b))["alpha_nominal"]
     assert alpha is not None and round(alpha, 3) == 0.692
@@ -84,7 +87,7 @@ tables = st.lists(st.integers(0, 30), min_size=9, max_size=9).map(
 
 
 @given(pairs=pairs_of_numbers)
-def test_alpha_by_sums_is_alpha_with_every_number_a_category(
+def test_alpha_from_sums_equals_alpha_with_a_category_for_every_number(
     pairs: list[tuple[float, float]],
 ) -> None:
     a, b = np.array(pairs).T
@@ -99,7 +102,7 @@ def test_alpha_by_sums_is_alpha_with_every_number_a_category(
 
 
 @given(several=st.lists(tables, min_size=1, max_size=4))
-def test_a_stack_of_tables_gives_what_scikit_learn_gives_of_each(several: list[Array]) -> None:
+def test_kappa_of_a_stack_of_tables_equals_scikit_learns_of_each(several: list[Array]) -> None:
     assume(all(np.count_nonzero(table) > 1 for table in several))
     found = agreement.cohen_kappa(np.stack(several))
     for kappa, table in zip(found, several, strict=True):
@@ -118,7 +121,7 @@ def drawn(a: Array, b: Array, draws: BootstrapDraws) -> list[tuple[Array, Array]
 
 @settings(max_examples=40, deadline=None)
 @given(pairs=pairs_of_numbers, seed=st.integers(0, 9))
-def test_each_resample_has_the_measures_that_scipy_and_scikit_learn_take_of_its_posts(
+def test_each_resample_has_the_measures_of_scipy_and_scikit_learn(
     pairs: list[tuple[float, float]], seed: int
 ) -> None:
     a, b = np.array(pairs).T
@@ -151,7 +154,7 @@ def test_each_resample_has_the_measures_that_scipy_and_scikit_learn_take_of_its_
             assert value == pytest.approx(roc_auc_score(called, a[one]))
 
 
-def test_an_interval_is_as_wide_as_scipys_own_bootstrap_says() -> None:
+def test_an_interval_of_numbers_equals_that_of_scipys_bootstrap() -> None:
     a, b = correlated(400)
     own = comparison(a, b, draws=BootstrapDraws(2000, 1)).measures["pearson"].interval
     theirs = stats.bootstrap(
@@ -166,7 +169,7 @@ def test_an_interval_is_as_wide_as_scipys_own_bootstrap_says() -> None:
     assert own == pytest.approx((theirs.low, theirs.high), abs=0.01)
 
 
-def test_of_categories_too() -> None:
+def test_an_interval_of_categories_equals_that_of_scipys_bootstrap() -> None:
     generator = np.random.default_rng(5)
     a = generator.integers(0, 3, 400)
     b = np.where(generator.random(400) < 0.7, a, generator.integers(0, 3, 400))
@@ -181,7 +184,7 @@ def test_of_categories_too() -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pairs=pairs_of_numbers)
-def test_whatever_the_numbers_all_is_finite_or_has_a_reason_and_lies_in_its_interval(
+def test_every_measure_is_in_its_interval_or_has_a_reason_for_having_none(
     pairs: list[tuple[float, float]],
 ) -> None:
     a, b = zip(*pairs, strict=True)
@@ -196,7 +199,7 @@ def test_whatever_the_numbers_all_is_finite_or_has_a_reason_and_lies_in_its_inte
 
 @settings(max_examples=15, deadline=None)
 @given(pairs=pairs_of_numbers, data=st.data())
-def test_neither_the_order_of_posts_nor_of_names_decides_anything(
+def test_the_order_of_posts_and_of_names_does_not_matter(
     pairs: list[tuple[float, float]], data: st.DataObject
 ) -> None:
     a, b = zip(*pairs, strict=True)
@@ -215,7 +218,7 @@ def test_neither_the_order_of_posts_nor_of_names_decides_anything(
 @pytest.mark.parametrize(
     "column", [[0.1, 0.4, 0.6, 0.9] * 5, ["left", "right"] * 10, [True, False] * 9]
 )
-def test_who_agrees_in_everything_has_1_and_is_sure(column: list[Any]) -> None:
+def test_full_agreement_is_1_with_an_interval_of_no_width(column: list[Any]) -> None:
     found = comparison(column, column)
     for name, one in found.measures.items():
         expected = 0 if name == "mean_difference" else 1

@@ -52,7 +52,7 @@ def test_numbers_are_compared_as_numbers_and_at_the_threshold() -> None:
     ]  # fmt: skip
 
 
-def test_numbers_beyond_0_and_1_have_a_threshold_only_where_one_is_given() -> None:
+def test_numbers_outside_0_to_1_have_a_threshold_only_where_one_is_given() -> None:
     a, b = [-0.5, 0.1, 0.7, 0.9], [-0.4, 0.3, 0.8, -0.2]
     found = comparison(a, b)
     assert (found.threshold, found.confusion, found.calibration) == (None, None, ())
@@ -65,7 +65,7 @@ def test_numbers_beyond_0_and_1_have_a_threshold_only_where_one_is_given() -> No
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
-def test_the_curve_is_scikit_learns_with_the_posts_of_each_bin(strategy: str) -> None:
+def test_the_curve_equals_scikit_learns_and_counts_the_posts_of_each_bin(strategy: str) -> None:
     a, b = correlated(500)
     a = np.round(a, 1)  # on the edges of the bins, and many alike
     (curve, _) = comparison(a, b, bins=strategy).calibration
@@ -172,7 +172,9 @@ NEVER = "not defined in 200 of 200 resamples"
         ([True, None], [None, 0.1], {"auc_b_for_a": NONE.reason}),
     ],
 )  # fmt: skip
-def test_what_is_not_defined_says_why(a: list[Any], b: list[Any], expected: dict[str, str]) -> None:
+def test_a_measure_that_is_not_defined_says_why(
+    a: list[Any], b: list[Any], expected: dict[str, str]
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = comparison(a, b)
@@ -182,14 +184,14 @@ def test_what_is_not_defined_says_why(a: list[Any], b: list[Any], expected: dict
     }
 
 
-def test_one_post_has_values_and_no_intervals() -> None:
+def test_one_post_gives_values_without_intervals() -> None:
     found = comparison([0.2], [0.6])
     assert found.measures["agreement"] == Estimate(value=0.0, reason="one post gives no interval")
     assert found.measures["mean_difference"].interval is None
     assert found.calibration == ()
 
 
-def test_a_measure_that_most_resamples_have_not_has_no_interval() -> None:
+def test_a_measure_that_is_undefined_in_most_resamples_has_no_interval() -> None:
     found = comparison([0.1] * 9 + [0.9], [0.1] * 9 + [0.9], draws=BootstrapDraws(1000, 0))
     assert found.measures["pearson"].value == pytest.approx(1)
     assert found.measures["pearson"].interval is None
@@ -197,7 +199,7 @@ def test_a_measure_that_most_resamples_have_not_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
-def test_numbers_of_which_no_square_can_be_taken_have_no_correlation_by_it(scale: float) -> None:
+def test_numbers_whose_squares_overflow_have_no_correlation(scale: float) -> None:
     found = comparison([1 * scale, 2 * scale, 3 * scale], [1 * scale, 3 * scale, 2 * scale])
     json.dumps(asdict(found), allow_nan=False)
     assert found.measures["spearman"].value == pytest.approx(0.5)

@@ -39,7 +39,7 @@ def answer(at_uri: str, **facts: LabelValue) -> Answer:
     return Answer(at_uri, {"mood": "fine"}, facts=facts)
 
 
-def test_they_are_summed_over_all_answers_with_and_without_a_label(tmp_path: Path) -> None:
+def test_counts_are_summed_over_answers_with_and_without_a_label(tmp_path: Path) -> None:
     one = life(tmp_path)
     assert one.counts() == {}
     one.add(answer("a", tokens=100))
@@ -68,7 +68,7 @@ def test_a_post_that_two_lives_answered_at_once_is_counted_once_as_it_is_publish
 
 
 @pytest.mark.parametrize("value", [-1, 2**32, 1.0, True, "7"])
-def test_a_value_that_is_no_count_breaks_the_protocol(tmp_path: Path, value: LabelValue) -> None:
+def test_a_value_that_is_not_a_count_breaks_the_protocol(tmp_path: Path, value: LabelValue) -> None:
     with pytest.raises(TaskError) as broken:
         life(tmp_path).add(answer("a", tokens=value))
     assert broken.value.cause is Cause.REFUSED
@@ -91,7 +91,7 @@ def test_a_fact_that_an_older_version_did_not_know_is_unknown(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("keep_raw", [False, True])
-def test_what_an_older_version_kept_without_them_is_not_paid_for_again(
+def test_answers_of_an_older_version_without_counts_are_not_paid_for_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keep_raw: bool
 ) -> None:
     old = life(tmp_path, columns=COLUMNS[:1], keep_raw=keep_raw)
@@ -112,7 +112,7 @@ def test_what_an_older_version_kept_without_them_is_not_paid_for_again(
     assert capsys.readouterr().err == ""
 
 
-def test_a_part_that_lacks_a_label_is_left_out_as_ever(
+def test_a_part_without_a_label_column_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = life(tmp_path, columns=COLUMNS[1:])
@@ -160,7 +160,7 @@ def test_an_outputs_footer_carries_the_sums(tmp_path: Path) -> None:
     assert table["calls"].to_pylist() == [None] * 3
 
 
-def test_where_nothing_is_counted_the_footer_says_nothing(tmp_path: Path) -> None:
+def test_without_counted_columns_the_footer_has_no_sums(tmp_path: Path) -> None:
     verdict, table = published(tmp_path, COLUMNS[:1], {})
     assert verdict.counts == {}
     assert b"hpc.usage" not in table.schema.metadata
@@ -172,7 +172,7 @@ def beat(folder: Path) -> tuple[dict[str, int], dict[str, float]]:
     return dict(found.counts), dict(found.counts_per_minute)
 
 
-def test_a_heartbeat_tells_the_sums_and_how_fast_they_grew_lately(tmp_path: Path) -> None:
+def test_a_heartbeat_has_the_sums_and_their_recent_growth(tmp_path: Path) -> None:
     spent = {"tokens": 1000}
     path = heartbeat.path_of(tmp_path, 3)
     heart = HeartbeatWriter(
@@ -211,7 +211,7 @@ def test_a_heartbeat_tells_the_sums_and_how_fast_they_grew_lately(tmp_path: Path
         ({"counts": {"calls": 2}, "mood": "of a version to come"}, {"calls": 2}, {}),
     ],
 )
-def test_a_heartbeat_of_another_version_is_read_as_far_as_it_goes(
+def test_a_heartbeat_of_another_version_is_read_as_far_as_possible(
     tmp_path: Path, more: dict[str, Any], sums: dict[str, int], rates: dict[str, float]
 ) -> None:
     at = "2026-11-24T12:00:00+00:00"
@@ -221,6 +221,6 @@ def test_a_heartbeat_of_another_version_is_read_as_far_as_it_goes(
     assert beat(tmp_path) == (sums, rates)
 
 
-def test_growth_is_told_by_the_minute_and_not_of_no_time() -> None:
+def test_growth_is_per_minute_and_unknown_without_elapsed_time() -> None:
     assert usage.rates_per_minute({"a": 30, "b": 4}, {"a": 10}, 40) == {"a": 30.0, "b": 6.0}
     assert usage.rates_per_minute({"a": 30}, {"a": 10}, 0) == {}
