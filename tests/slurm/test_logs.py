@@ -83,6 +83,8 @@ def test_logs_shows_what_there_is_of_running_waiting_and_cancelled_tasks(bench: 
     assert bench.document("cancel")["cancelled_jobs"] == [job]
     states = {0: ("blocked", "cancelled"), 1: ("blocked", "cancelled")}
     wait_for(lambda: bench.states() == states, 60, "both were cancelled")
+    tasks = {f"{job}_{index}": "CANCELLED by 0" for index in (0, 1)}
+    wait_for(lambda: bench.accounted([job]) == tasks, 60, "accounting knows which one has run")
     told = bench.document("logs", "0-1")["shards"]
     (ended,), (never,) = (shard["attempts"] for shard in told)
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
