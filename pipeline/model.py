@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.config.keys import Section
+
 # The reason of a post that is too short to be sent: nothing was paid for it.
 TOO_SHORT = "text_too_short"
 
@@ -129,8 +131,7 @@ def output_schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([*ENVELOPE, *(column.arrow() for column in columns), *PROVENANCE])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shard:
+class Shard(Section, frozen=True, kw_only=True):
     """One input file of a run. Timestamps are ISO 8601 text in UTC."""
 
     index: int

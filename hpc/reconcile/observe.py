@@ -4,23 +4,29 @@ The executor is asked before the outputs are looked at for good: a task that is 
 has published by then, or never will.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hpc.executors.base import Executor
 from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import read_submissions
+from pipeline.errors import InputError
 from pipeline.model import Shard
 from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import log_path, work_path
 from pipeline.run_files.output import Verdict
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
+
+T = TypeVar("T")
 
 
 def observe(
@@ -49,17 +55,19 @@ def observe(
         verdicts = outputs.verify()
     outputs.remember()
     traces = _read_traces(run, verdicts)
-    attempts = _attempts(run, released, query.records, traces, verdicts, include_done)
+    task_files = _TaskFiles(run)
+    attempts = _attempts(task_files, released, query.records, traces, verdicts, include_done)
     return Observation(
         observed_at=now,
         shards=tuple(
-            _shard_facts(run, shard, verdict, attempts.get(shard.index, []), traces)
+            _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), traces)
             for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
         ),
         answered=query.trouble is None,
         last_answer=query.last_answer,
         trouble=query.trouble,
         submissions=submissions,
+        unreadable=tuple(task_files.unreadable),
     )
 
 
@@ -74,6 +82,29 @@ def with_limits(
     if observation.limits or not needs_limits([observation.shards[shard] for shard in shards]):
         return observation
     return replace(observation, limits=executor.limits(run))
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskFiles:
+    """Reads what tasks wrote, and collects what is wrong with it."""
+
+    run: Run
+    unreadable: list[str] = field(default_factory=list)
+
+    def last_words(self, attempt: int, shard: int) -> LastWords | None:
+        """Return a task's last words; None without any, or where they cannot be read."""
+        return self._read(partial(last_words.read, self.run.folder, attempt, shard))
+
+    def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
+        """Return a task's heartbeat; None without one, or where it cannot be read."""
+        return self._read(partial(heartbeat.read, work_path(self.run.folder, shard), attempt))
+
+    def _read(self, read: Callable[[], T | None]) -> T | None:
+        try:
+            return read()
+        except InputError as error:
+            self.unreadable.append(str(error))
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +138,7 @@ def _read_traces(run: Run, verdicts: Sequence[Verdict]) -> dict[int, _Trace]:
 
 
 def _attempts(
-    run: Run,
+    task_files: _TaskFiles,
     released: Sequence[Submission],
     records: Records,
     traces: Mapping[int, _Trace],
@@ -119,10 +150,10 @@ def _attempts(
     for submission in released:
         assert submission.released_at
         number = submission.number
-        files = _names(log_path(run.folder, number))
+        files = _names(log_path(task_files.run.folder, number))
         for index in submission.plan.indices:
             shard = submission.plan.offset + index
-            spoke = last_words.path_of(run.folder, number, shard).name in files
+            spoke = last_words.path_of(task_files.run.folder, number, shard).name in files
             is_wanted = include_done or not verdicts[shard].verified
             trace = traces.get(shard, _NO_TRACE)
             attempts.setdefault(shard, []).append(
@@ -132,9 +163,7 @@ def _attempts(
                     array_task_index=index,
                     submitted_at=submission.released_at,
                     record=records.get((number, index)),
-                    words=last_words.read(run.folder, number, shard)
-                    if spoke and is_wanted
-                    else None,
+                    words=task_files.last_words(number, shard) if spoke and is_wanted else None,
                     request=submission.plan.request,
                     rows=trace.rows.get(number, 0),
                     solo_attempts=trace.solo_attempts.get(number, 0),
@@ -146,23 +175,21 @@ def _attempts(
 
 
 def _shard_facts(
-    run: Run,
+    task_files: _TaskFiles,
     shard: Shard,
     verdict: Verdict,
     attempts: Sequence[Attempt],
     traces: Mapping[int, _Trace],
 ) -> ShardFacts:
     trace = traces.get(shard.index, _NO_TRACE)
-    folder = work_path(run.folder, shard.index)
     beat = left_behind = None
     # Only of a task that may be running: no more files are opened than that.
     running = attempts[-1].number if attempts and attempts[-1].phase in _MAY_RUN else None
     if running is not None:
-        beat = heartbeat.read(folder, running)
+        beat = task_files.heartbeat(running, shard.index)
     if beat is None:
-        left_behind = _newest_heartbeat(
-            folder, {number for number in trace.rows if number != running}
-        )
+        others = {number for number in trace.rows if number != running}
+        left_behind = _newest_heartbeat(task_files, others, shard.index)
     return ShardFacts(
         index=shard.index,
         posts=shard.posts,
@@ -174,12 +201,15 @@ def _shard_facts(
     )
 
 
-def _newest_heartbeat(folder: Path, attempts: Collection[int]) -> Heartbeat | None:
+def _newest_heartbeat(
+    task_files: _TaskFiles, attempts: Collection[int], shard: int
+) -> Heartbeat | None:
     """Return the heartbeat of the newest of these attempts that left one.
 
     It has what the kept rows cost, which counts while the shard waits for its next attempt.
     """
-    beats = (heartbeat.read(folder, number) for number in sorted(attempts, reverse=True))
+    newest_first = sorted(attempts, reverse=True)
+    beats = (task_files.heartbeat(number, shard) for number in newest_first)
     return next((beat for beat in beats if beat), None)
 
 

@@ -51,6 +51,7 @@ def describe_status(status: RunStatus) -> list[Block]:
         *_waiting(status.observation),
         *_messages(status.judgements),
         *_troubles(status.observation, status.judgements),
+        *_unreadable(status.observation),
     ]
 
 
@@ -205,6 +206,16 @@ def _troubles(observation: Observation, judgements: Sequence[Judgement]) -> list
             groups.setdefault(without_numbers, []).append(f"shard {shard.index}, running: {error}")
     largest = sorted(groups.values(), key=len, reverse=True)[:MOST_TROUBLES]
     lines = [Line(f"  {group[0]}{_more_shards(len(group) - 1)}") for group in largest]
+    return [Line(""), *lines] if lines else []
+
+
+def _unreadable(observation: Observation) -> list[Block]:
+    """Return which files of tasks cannot be read, and why."""
+    shown = observation.unreadable[:MOST_TROUBLES]
+    more = len(observation.unreadable) - len(shown)
+    lines = [Line(f"  not readable: {problem}") for problem in shown]
+    if more:
+        lines.append(Line(f"  not readable: {counted(more, 'more file')}"))
     return [Line(""), *lines] if lines else []
 
 

@@ -285,6 +285,9 @@ class Observation:
     """When it last did (UTC)."""
     trouble: str | None = None
     """What the executor said if it did not answer in full."""
+    unreadable: tuple[str, ...] = ()
+    """What is wrong with heartbeats and last words that are damaged, or that another version wrote.
+    The run is judged without them."""
     submissions: tuple[Submission, ...] = ()
     """Every recorded submission, in the order of their numbers."""
     limits: Limits | None = None

@@ -1,20 +1,23 @@
 """The records of a run's submissions, one file an sbatch: `submissions/0002.json`."""
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
+from msgspec import DecodeError
 
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from pipeline import files
+from pipeline.config.check import Problems, check_record
+from pipeline.config.keys import fields_to_json, keys_of
 from pipeline.errors import InputError
-from pipeline.model import JsonObject, WorkOrder
+from pipeline.model import WorkOrder
 from pipeline.run_files import manifest
+from pipeline.text import did_you_mean
 
 
 def read_submissions(run: Run) -> tuple[Submission, ...]:
@@ -90,65 +93,47 @@ def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
     )
 
 
-def _document(submission: Submission) -> JsonObject:
-    plan, released = submission.plan, submission.released_at
-    return {
-        "number": submission.number,
-        "job_name": submission.job_name,
-        "array_job_id": submission.array_job_id,
-        "intended_at": submission.intended_at.isoformat(),
-        "released_at": released.isoformat() if released else None,
-        "why": plan.why,
-        "offset": plan.offset,
-        "array": format_indices(plan.indices),
-        "throttle": plan.throttle,
-        "parallel_tasks": plan.parallel_tasks,
-        "after": plan.after,
-        "after_jobs": list(plan.after_jobs),
-        "mem_gb": plan.request.mem_gb,
-        "time_min": plan.request.time_min,
-        "exclude": list(plan.request.exclude),
-        "delay_s": plan.delay_s,
-        "crashed": {str(index): list(numbers) for index, numbers in submission.crashed.items()},
-        "forced": submission.forced,
-        "restarted": list(submission.restarted),
-    }
+def _document(submission: Submission) -> dict[str, object]:
+    """Return the record: the submission, its plan and its request in one mapping of keys."""
+    request = fields_to_json(submission.plan.request)
+    values = fields_to_json(submission) | fields_to_json(submission.plan) | request
+    nested = ("plan", "request", "indices")
+    document = {name: value for name, value in values.items() if name not in nested}
+    return document | {"array": format_indices(submission.plan.indices)}
 
 
 def _read(path: Path) -> Submission:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        submission = Submission(
-            number=values["number"],
-            job_name=values["job_name"],
-            plan=_plan(values),
-            intended_at=datetime.fromisoformat(values["intended_at"]),
-            array_job_id=values["array_job_id"],
-            crashed={int(index): tuple(n) for index, n in values["crashed"].items()},
-            forced=values["forced"],
-            restarted=tuple(values["restarted"]),
-        )
-        released = values["released_at"]
-        if released is None:
-            return submission
-        return replace(submission, released_at=datetime.fromisoformat(released))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: {error!r}") from None
+        values = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+        if isinstance(values.get("array"), str):
+            values["indices"] = parse_indices(str(values.pop("array")))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    problems = Problems()
+    _check_keys(values, str(path), problems)
+    problems.raise_any()
+    request = {name: values.pop(name) for name in keys_of(ResourceRequest)}
+    plan = {name: values.pop(name) for name in keys_of(ArrayPlan) if name != "request"}
+    nested = {**values, "plan": {**plan, "request": request}}
+    found = Problems()
+    submission = check_record(Submission, nested, source=str(path), problems=found)
+    for problem in found.found:
+        key = problem.path.removeprefix("plan.").removeprefix("request.")
+        problems.add(str(path), key, problem.text)
+    problems.raise_any()
+    assert submission
+    return submission
 
 
-def _plan(values: dict[str, Any]) -> ArrayPlan:
-    return ArrayPlan(
-        offset=values["offset"],
-        indices=parse_indices(values["array"]),
-        throttle=values["throttle"],
-        parallel_tasks=values["parallel_tasks"],
-        after=values["after"],
-        after_jobs=tuple(values["after_jobs"]),
-        request=ResourceRequest(
-            mem_gb=values["mem_gb"],
-            time_min=values["time_min"],
-            exclude=tuple(values["exclude"]),
-        ),
-        delay_s=values["delay_s"],
-        why=values["why"],
-    )
+def _check_keys(values: Mapping[str, object], source: str, problems: Problems) -> None:
+    """Report keys that are unknown or missing: nothing is taken for its default."""
+    keys = {**keys_of(Submission), **keys_of(ArrayPlan), **keys_of(ResourceRequest)}
+    names = [name for name in keys if name not in ("plan", "request")]
+    for name in values:
+        if name not in names:
+            problems.add(source, name, f"unknown key{did_you_mean(name, names)}")
+    for name in names:
+        if name not in values:
+            problems.add(source, "array" if name == "indices" else name, "is missing")

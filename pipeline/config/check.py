@@ -145,7 +145,7 @@ class _Walk:
             ]
         elif origin in (dict, Mapping) and isinstance(value, Mapping):
             value = {
-                self._value(args[0], name, path, key): self._value(
+                self._value(args[0], self._name(args[0], name), path, key): self._value(
                     args[1], item, _join(path, str(name)), key
                 )
                 for name, item in value.items()
@@ -155,6 +155,11 @@ class _Walk:
         if len(self.problems.found) == before:
             self._check_leaf(annotation, value, path, key)
         return value
+
+    def _name(self, annotation: Any, name: object) -> object:
+        """Return a name of a mapping; JSON writes numbers as text there."""
+        is_number = unwrapped(annotation) is int and isinstance(name, str) and name.isdecimal()
+        return int(str(name)) if is_number and not self.of_a_person else name
 
     def _check_leaf(self, annotation: Any, value: object, path: str, key: Key) -> None:
         if isinstance(value, str) and not value.strip() and unwrapped(annotation) is str:

@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -15,6 +16,7 @@ _WORDS: Mapping[Any, str] = {
     float: "a number",
     bool: "true or false",
     dict: "a mapping",
+    datetime: "a time in ISO 8601, with its offset from UTC",
     type(None): "null",
 }
 

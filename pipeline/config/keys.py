@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, TypedDict, Unpack
@@ -243,13 +244,23 @@ def is_section(kind: Any) -> bool:
     return isinstance(kind, type) and (issubclass(kind, Struct) or dataclasses.is_dataclass(kind))
 
 
+def fields_to_json(record: object) -> dict[str, object]:
+    """Return the fields of a dataclass as JSON has them, in the order of declaration."""
+    kind: type = type(record)
+    return {name: _to_json(getattr(record, name)) for name in keys_of(kind)}
+
+
 def _to_json(value: object) -> object:
     if isinstance(value, Section):
         return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return fields_to_json(value)
     if isinstance(value, tuple | list):
         return [_to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {str(name): _to_json(item) for name, item in value.items()}
+    if isinstance(value, datetime):
+        return value.isoformat()
     return value.value if isinstance(value, Enum) else value
 
 

@@ -6,27 +6,32 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, field
 
 from pipeline import files, usage
+from pipeline.config.keys import Section
+from pipeline.run_files.json_record import read_record
 
 HEARTBEAT_SECONDS = 15.0
 LONGEST_ERROR = 200
 _RATE_BEATS = 20  # the rate is that of the last five minutes
 _ENDING = ".heartbeat.json"
 
+UtcTime = Annotated[datetime, Meta(tz=True)]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Heartbeat:
+
+class Heartbeat(Section, frozen=True, kw_only=True):
     """Times are UTC. `rows` of `posts` are answered, those of former lives counted;
     `progress_at` is when `rows` last grew, or when this life started; `last_error` is '' while the
     service has no complaint. `counts` sums up what these rows cost, `counts_per_minute` says how
     fast that grew lately; an older version's file has neither."""
 
-    written_at: datetime
-    progress_at: datetime
+    written_at: UtcTime
+    progress_at: UtcTime
     rows: int
     posts: int
     rate_per_minute: float
@@ -42,18 +47,18 @@ def path_of(folder: Path, attempt: int) -> Path:
 
 
 def read(folder: Path, attempt: int) -> Heartbeat | None:
-    """The last sign of an attempt at the shard of this work folder; None where there is none."""
+    """Return the last sign of life of an attempt at a shard; None where there is none.
+
+    Args:
+        folder: the shard's work folder.
+        attempt: the attempt's number.
+
+    Raises:
+        InputError: another version wrote the file, or it is damaged.
+    """
     try:
-        values = json.loads(path_of(folder, attempt).read_text(encoding="utf-8"))
-        times = {key: datetime.fromisoformat(values[key]) for key in ("written_at", "progress_at")}
-        sums = {
-            "counts": usage.read_counts(values.get("counts")),
-            "counts_per_minute": usage.read_rates(values.get("counts_per_minute")),
-        }
-        # A newer version's file may say more; a supervisor that was started before reads it too.
-        known = {key: values[key] for key in values if key in Heartbeat.__dataclass_fields__}
-        return Heartbeat(**{**known, **times, **sums})
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_record(path_of(folder, attempt), Heartbeat)
+    except OSError:
         return None
 
 
@@ -136,4 +141,4 @@ class HeartbeatWriter:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with files.appearing_whole(self._path, sync=False) as temporary:
-                temporary.write_text(json.dumps(asdict(beat), default=str), encoding="utf-8")
+                temporary.write_text(json.dumps(beat.to_json()), encoding="utf-8")

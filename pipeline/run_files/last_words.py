@@ -1,16 +1,16 @@
 """Record why a task ended, in its own words: Slurm's FAILED does not say it."""
 
 import contextlib
-import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import files, out_of_memory
+from pipeline.config.keys import Section
 from pipeline.errors import Cause, InputError, TaskError
+from pipeline.run_files.json_record import read_record
 from pipeline.run_files.manifest import log_path
 
 LONGEST_TRACEBACK = 20_000
@@ -19,8 +19,7 @@ _ENDING = ".last-words.json"
 _STOPPED = "stopped at once: "
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LastWords:
+class LastWords(Section, frozen=True, kw_only=True):
     cause: Cause
     message: str
     traceback: str
@@ -34,11 +33,14 @@ def path_of(run_dir: Path, attempt: int, index: int) -> Path:
 
 
 def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
-    """None where the task said nothing, or its words cannot be read: Slurm's state stands then."""
+    """Return why a task ended, in its own words; None where it left none.
+
+    Raises:
+        InputError: another version wrote the file, or it is damaged.
+    """
     try:
-        values = json.loads(path_of(run_dir, attempt, index).read_text(encoding="utf-8"))
-        return LastWords(**{**values, "cause": Cause(values["cause"])})
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_record(path_of(run_dir, attempt, index), LastWords)
+    except OSError:
         return None
 
 
@@ -53,7 +55,11 @@ def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
     others = sorted(name for name in names if name != f"{index:05d}{_ENDING}")
     for name in reversed(others[-WORDS_LOOKED_AT:]):
         shard = name.removesuffix(_ENDING)
-        words = read(run_dir, attempt, int(shard)) if shard.isdecimal() else None
+        words = None
+        if shard.isdecimal():
+            # Words of another version reject nothing, and a verb reports them.
+            with contextlib.suppress(InputError):
+                words = read(run_dir, attempt, int(shard))
         if words and words.stops_run:
             if words.message.startswith(_STOPPED):
                 return words.message
@@ -107,7 +113,7 @@ class LastWordsWriter:
         )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(self.path, asdict(words))
+            files.write_json(self.path, words.to_json())
         except OSError as failure:
             print(f"{self.path}: not written: {failure}", file=sys.stderr, flush=True)
 

@@ -2,19 +2,23 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+from msgspec import DecodeError, Struct
+
 from pipeline import files
+from pipeline.config.keys import Section
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
+from pipeline.run_files.json_record import parse_record
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class Manifest(Section, frozen=True, kw_only=True):
     """A frozen run.
 
     `classifier` holds the classifier's options with every file inlined (a prompt edited later
@@ -36,8 +40,8 @@ class Manifest:
     min_text_length: int
     checkpoint_rows: int
     checkpoint_seconds: float
-    retry: JsonObject
-    cluster: JsonObject
+    retry: Mapping[str, object]
+    cluster: Mapping[str, object]
     array_size: int
     shards: tuple[Shard, ...]
     commit: str = ""
@@ -59,7 +63,14 @@ class Manifest:
         return {**self.receipt(index).metadata(), "hpc.config_hash": self.config_hash}
 
 
-def config_hash(classifier: JsonObject, min_text_length: int) -> str:
+class _Version(Struct, frozen=True):
+    """What every manifest says, of whatever version."""
+
+    format: int
+    version: str = "unknown"
+
+
+def config_hash(classifier: Mapping[str, object], min_text_length: int) -> str:
     """Return 16 hex digits over what decides a label: equal hashes mean comparable labels."""
     what = json.dumps([classifier, min_text_length], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(what.encode()).hexdigest()[:16]
@@ -67,29 +78,31 @@ def config_hash(classifier: JsonObject, min_text_length: int) -> str:
 
 def write(run_dir: Path, manifest: Manifest) -> None:
     """Write the manifest of a new run; it appears whole or not at all."""
-    files.write_json(run_dir / FILE_NAME, asdict(manifest))
+    files.write_json(run_dir / FILE_NAME, manifest.to_json())
 
 
 def read(run_dir: Path) -> Manifest:
-    """Raises InputError where there is no run, or one that this version cannot read."""
+    """Read the manifest of a run's folder.
+
+    Raises:
+        InputError: there is no run, or one that this version cannot read; the message names the
+            file and what is wrong with it.
+    """
     path = run_dir / FILE_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        found = values["format"]
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{run_dir} is not a run: {path.name}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged: it is not a manifest of this program") from None
-    if found != FORMAT:
-        raise InputError(
-            f"{run_dir} was made by another version (run format {found}, written by version "
-            f"{values.get('version', 'unknown')}; this is {FORMAT}): use that version for it"
-        )
     try:
-        shards = tuple(Shard(**shard) for shard in values.pop("shards"))
-        return Manifest(**values, shards=shards)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+        made_by = msgspec.json.decode(content, type=_Version)
+    except (DecodeError, UnicodeDecodeError):
+        raise InputError(f"{path} is damaged: it is not a manifest of this program") from None
+    if made_by.format != FORMAT:
+        raise InputError(
+            f"{run_dir} was made by another version (run format {made_by.format}, written by "
+            f"version {made_by.version}; this is {FORMAT}): use that version for it"
+        )
+    return parse_record(content, Manifest, source=str(path))
 
 
 def shard_path(run_dir: Path, index: int) -> Path:

@@ -8,14 +8,18 @@ a note for the other tasks of the run.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from pipeline import files
 from pipeline.classifiers.llm import chat, labels
+from pipeline.config.keys import Count, Section, key, one_of
+from pipeline.errors import InputError
 from pipeline.model import JsonObject
+from pipeline.run_files.json_record import read_record
 from pipeline.service.http_reply import TRANSIENT_CLIENT_ERRORS, Reply
 
 # Strictest first. vLLM has called its own mode structured_outputs since 0.12 (guided_json before).
@@ -185,39 +189,53 @@ def _probe_logprobs(
     return 0, findings, is_definite
 
 
+class ServerNote(Section, frozen=True, kw_only=True):
+    """What a task leaves for the others in the run's `notes/`; the answers in `said` are for a
+    person."""
+
+    server: str
+    model: str
+    found_at: str
+    mode: Annotated[str, one_of(MODES)]
+    top_logprobs: Count
+    token_limit: Annotated[
+        Annotated[str, one_of((chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS))],
+        key("What the server calls `max_tokens`.", omit_default=True),
+    ] = chat.MAX_TOKENS
+    said: Mapping[str, str]
+
+
 def read_note(path: Path) -> ServerCapabilities | None:
-    """Return what another task has detected; None without a usable note."""
+    """Return what another task has detected; None without a usable note.
+
+    A note that is damaged, or that another version wrote, is reported in the task's log, and the
+    server is probed again.
+    """
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        mode, top_logprobs = note["mode"], note["top_logprobs"]
-        token_limit_field = note.get("token_limit", chat.MAX_TOKENS)
-    except (OSError, ValueError, KeyError, TypeError):
+        note = read_record(path, ServerNote)
+    except OSError:
         return None
-    if mode not in MODES:
-        return None
-    if token_limit_field not in (chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS):
-        return None
-    if isinstance(top_logprobs, bool) or not isinstance(top_logprobs, int) or top_logprobs < 0:
+    except InputError as error:
+        print(f"{error}\nthe server is probed again", flush=True)
         return None
     return ServerCapabilities(
-        mode=mode, top_logprobs=top_logprobs, token_limit_field=token_limit_field
+        mode=note.mode, top_logprobs=note.top_logprobs, token_limit_field=note.token_limit
     )
 
 
 def write_note(path: Path, request: ProbeRequest, detected: ServerCapabilities) -> None:
     """Record what was detected. Tasks that do so at the same time each write a whole note."""
     path.parent.mkdir(exist_ok=True)
-    is_default_limit = detected.token_limit_field == chat.MAX_TOKENS
-    document = {
-        "server": request.server,
-        "model": request.model,
-        "found_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "mode": detected.mode,
-        "top_logprobs": detected.top_logprobs,
-        **({} if is_default_limit else {"token_limit": detected.token_limit_field}),
-        "said": detected.findings,
-    }
-    files.write_json(path, document)
+    note = ServerNote(
+        server=request.server,
+        model=request.model,
+        found_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        mode=detected.mode,
+        top_logprobs=detected.top_logprobs,
+        token_limit=detected.token_limit_field,
+        said=detected.findings,
+    )
+    files.write_json(path, note.to_json())
 
 
 def _proof_schema(declared: tuple[labels.Label, ...]) -> JsonObject:

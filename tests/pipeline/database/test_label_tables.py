@@ -2,7 +2,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def published(run_dir: Path, run: Manifest, index: int) -> pa.Table:
 def shard_row(
     run: Manifest, index: int, *, gathered_at: datetime | None = datetime(2024, 6, 2)
 ) -> dict[str, object]:
-    shard = asdict(run.shards[index])
+    shard = run.shards[index].to_json()
     return {
         "run_id": run.run_id,
         "shard_index": index,

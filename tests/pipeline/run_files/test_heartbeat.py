@@ -1,11 +1,13 @@
 """A task's sign of life: how it is written, read, and never in the way."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.run_files import heartbeat
 from pipeline.run_files.heartbeat import Heartbeat, HeartbeatWriter
 from pipeline.run_files.manifest import work_path
@@ -77,11 +79,53 @@ def test_a_folder_that_cannot_be_made_does_not_end_it_either(tmp_path: Path) -> 
     heart(tmp_path / "file")
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"written_at": 3}', "\xff"])
-def test_what_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        heartbeat.path_of(tmp_path, 3).write_bytes(content.encode("latin-1"))
+def test_without_a_file_there_is_none(tmp_path: Path) -> None:
     assert heartbeat.read(tmp_path, 3) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"written_at": 3}', b"\xff"])
+def test_one_that_cannot_be_read_is_reported_with_its_file(tmp_path: Path, content: bytes) -> None:
+    path = heartbeat.path_of(tmp_path, 3)
+    path.write_bytes(content)
+    with pytest.raises(InputError) as rejected:
+        heartbeat.read(tmp_path, 3)
+    assert str(rejected.value).startswith(f"{path}: ") or "is damaged" in str(rejected.value)
+
+
+def test_one_of_another_version_is_reported_with_its_keys(tmp_path: Path) -> None:
+    heart(tmp_path)
+    path = heartbeat.path_of(tmp_path, 3)
+    values = json.loads(path.read_text())
+    del values["node"]
+    path.write_text(json.dumps({**values, "rows": "many", "mood": "good"}))
+    with pytest.raises(InputError) as rejected:
+        heartbeat.read(tmp_path, 3)
+    assert str(rejected.value).splitlines() == [
+        f"{path}: 3 problems",
+        "  mood: unknown key",
+        "  rows: should be a whole number, not 'many'",
+        "  node: is missing",
+    ]
+
+
+def test_one_that_version_6f9faab_wrote_is_read(tmp_path: Path) -> None:
+    heartbeat.path_of(tmp_path, 3).write_text(
+        '{"written_at": "2026-11-29 12:25:25.123456+00:00", '
+        '"progress_at": "2026-11-29 12:25:20+00:00", "rows": 3, "posts": 5, '
+        '"rate_per_minute": 0.0, "last_error": "", "node": "n1", '
+        '"counts": {"llm_prompt_tokens": 7}, "counts_per_minute": {"llm_prompt_tokens": 1.5}}'
+    )
+    assert read(tmp_path) == Heartbeat(
+        written_at=datetime(2026, 11, 29, 12, 25, 25, 123456, tzinfo=UTC),
+        progress_at=datetime(2026, 11, 29, 12, 25, 20, tzinfo=UTC),
+        rows=3,
+        posts=5,
+        rate_per_minute=0.0,
+        last_error="",
+        node="n1",
+        counts={"llm_prompt_tokens": 7},
+        counts_per_minute={"llm_prompt_tokens": 1.5},
+    )
 
 
 def test_it_is_written_while_the_classifier_hangs_and_shows_no_key(tmp_path: Path) -> None:

@@ -193,13 +193,51 @@ def test_a_full_disk_does_not_change_how_the_task_ends(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"cause": "mood"}', '{"cause": "crashed"}', "\xff"]
+    ("content", "problem"),
+    [
+        (b"", " is damaged: it is not JSON (Input data was truncated)"),
+        (b"[]", ": the file: should be a mapping of keys, not []"),
+        (b"\xff", " is damaged: it is not JSON "),
+        (
+            b'{"cause": "mood", "message": "", "traceback": "", "node": "n", "written_at": ""}',
+            ": cause: should be one of out_of_memory, timeout, ",
+        ),
+        (b'{"cause": "crashed"}', ": 4 problems"),
+    ],
 )
-def test_words_that_cannot_be_read_are_none(tmp_path: Path, content: str) -> None:
+def test_words_that_cannot_be_read_are_reported_with_their_file(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     path = last_words.path_of(tmp_path, 2, 7)
     path.parent.mkdir(parents=True)
-    path.write_bytes(content.encode("latin-1"))
-    assert last_words.read(tmp_path, 2, 7) is None
+    path.write_bytes(content)
+    with pytest.raises(InputError) as rejected:
+        last_words.read(tmp_path, 2, 7)
+    assert str(rejected.value).startswith(f"{path}{problem}")
+
+
+def test_words_that_version_6f9faab_wrote_are_read(tmp_path: Path) -> None:
+    path = last_words.path_of(tmp_path, 2, 7)
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        '{"cause": "refused", "message": "a bad key", "traceback": "…", "node": "n1", '
+        '"written_at": "2026-11-29T12:25:25+00:00", "stops_run": true}'
+    )
+    assert last_words.read(tmp_path, 2, 7) == LastWords(
+        cause=Cause.REFUSED,
+        message="a bad key",
+        traceback="…",
+        node="n1",
+        written_at="2026-11-29T12:25:25+00:00",
+        stops_run=True,
+    )
+
+
+def test_words_of_another_version_reject_no_other_shard(tmp_path: Path) -> None:
+    path = last_words.path_of(tmp_path, 2, 6)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"cause": "mood"}')
+    assert last_words.earlier_rejection(tmp_path, 2, 7) is None
 
 
 def words_of(run_dir: Path, index: int, error: Exception) -> None:

@@ -43,20 +43,31 @@ def test_a_run_of_another_version_is_refused_with_the_version_to_use(tmp_path: P
     )
 
 
+def changed(run_dir: Path, **changes: object) -> Path:
+    """Change keys of a run's manifest, as another version may have; `...` takes one out."""
+    path = run_dir / "manifest.json"
+    values = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: one for key, one in values.items() if one is not ...}))
+    return path
+
+
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("changes", "problem"),
     [
-        ({"shards": None}, "'NoneType' object is not iterable"),
-        ({"colour": "red"}, "Manifest.__init__() got an unexpected keyword argument 'colour'"),
+        ({"shards": None}, "shards: should be a list of mappings of keys, not None"),
+        ({"shards": [{"index": 0}]}, "4 problems"),
+        ({"colour": "red"}, "colour: unknown key (did you mean 'cluster'?)"),
+        ({"cluter": {}}, "cluter: unknown key (did you mean 'cluster'?)"),
+        ({"retry": ...}, "retry: is missing"),
+        ({"array_size": "1"}, "array_size: should be a whole number, not '1'"),
     ],
 )
-def test_a_manifest_of_other_keys_is_called_damaged(
-    tmp_path: Path, change: dict[str, object], said: str
+def test_a_manifest_of_other_keys_is_reported_with_them(
+    tmp_path: Path, changes: dict[str, object], problem: str
 ) -> None:
     run_dir, _ = make_run(tmp_path, posts(1))
-    path = run_dir / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert refusal(run_dir) == f"{path} is damaged: {said}"
+    path = changed(run_dir, **changes)
+    assert refusal(run_dir).splitlines()[0] == f"{path}: {problem}"
 
 
 def test_a_receipt_names_the_run_the_shard_and_its_input(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -10,6 +9,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError

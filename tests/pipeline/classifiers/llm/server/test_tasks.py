@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.classifiers.llm.server.log import LogEnd
@@ -222,7 +223,7 @@ def test_the_key_is_sent_and_stored_nowhere(tmp_path: Path, folder: Path) -> Non
     program = started_servers.program(folder)
     run_dir, run = make(tmp_path, command=["sh", "-c", shell, *program["command"]])
     options = {**run.classifier, "api_key_env": "SERVER_KEY"}
-    manifest.write(run_dir, replace(run, classifier=options))
+    manifest.write(run_dir, msgspec.structs.replace(run, classifier=options))
     code, out, err = task_processes.run(order(run_dir), SERVER_KEY=key)
     assert (code, err) == (0, "")
     assert "my key is [key]\n" in manifest.server_log_path(run_dir, 1, 0).read_text()

@@ -1,0 +1,98 @@
+"""A run that version 0.1.0 at commit 6f9faab made goes on under this version."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hpc.executors.local import executor
+from hpc.run import run_folder, submissions
+from hpc.run.model import Phase, Run
+from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.retry_policy import RetryPolicy
+from pipeline.classifiers import base
+from pipeline.classifiers.base import TaskShare
+from pipeline.errors import InputError
+from pipeline.run_files.manifest import config_hash
+from tests.hpc.conftest import Here
+
+RUN = Path(__file__).parents[2] / "data" / "previous_version" / "20261129T124028-valence-b53b1261"
+PYTHON = "/home/me/venv/bin/python"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(RUN, tmp_path / RUN.name))
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    return run_folder.load(folder)
+
+
+def test_its_manifest_is_read(run: Run) -> None:
+    assert run.cluster == Cluster(
+        executor=ExecutorName.LOCAL,
+        max_parallel=2,
+        grace_seconds=0.0,
+        poll_seconds=0.2,
+        resources=Resources(python=PYTHON),
+        caretaker=Resources(python=PYTHON, mem_gb=2.0),
+    )
+    assert run.retry == RetryPolicy()
+    assert (run.manifest.posts, len(run.manifest.shards)) == (7, 2)
+    text = (RUN / "manifest.json").read_text(encoding="utf-8")
+    assert json.dumps(run.manifest.to_json(), indent=1, ensure_ascii=False) + "\n" == text
+
+
+def test_its_labels_compare_with_those_made_now(run: Run) -> None:
+    decides = base.what_decides(run.manifest.classifier)
+    assert config_hash(decides, run.manifest.min_text_length) == run.manifest.config_hash
+
+
+def test_its_classifier_is_made(run: Run) -> None:
+    classifier = base.create(run.manifest.classifier, TaskShare())
+    assert classifier.model.startswith("vaderSentiment ")
+
+
+def test_its_submissions_and_tasks_are_read(run: Run) -> None:
+    (submission,) = submissions.read_submissions(run)
+    intended_at = datetime(2026, 11, 29, 12, 40, 28, 851804, tzinfo=UTC)
+    assert (submission.number, submission.released_at) == (1, intended_at)
+    assert submission.plan.indices == (0, 1)
+    records = executor.records(run, [submission], in_use=False)
+    assert [record.phase for record in records.values()] == [Phase.ENDED, Phase.ENDED]
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "problem"),
+    [
+        ("retry", {"max_attempt": 3}, "unknown key (did you mean 'max_attempts'?)"),
+        ("cluster", {"grace_seconds": ...}, "is missing"),
+        ("cluster", {"executor": "pbs"}, "should be one of slurm, local, not 'pbs'"),
+    ],
+)
+def test_what_a_third_version_may_have_written_is_reported_with_file_and_key(
+    folder: Path, section: str, change: dict[str, object], problem: str
+) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    values = {**manifest[section], **change}
+    manifest[section] = {name: value for name, value in values.items() if value is not ...}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError) as rejected:
+        run_folder.load(folder)
+    (key,) = change
+    assert str(rejected.value) == f"{path}: {section}.{key}: {problem}"
+
+
+def test_status_reports_last_words_that_it_cannot_read_and_goes_on(
+    folder: Path, here: Here
+) -> None:
+    path = folder / "logs" / "0001" / "00000.last-words.json"
+    path.write_text('{"cause": "mood"}')
+    done = here("status", str(folder))
+    assert done.stderr == ""
+    assert f"  not readable: {path}: 5 problems\n" in done.stdout
