@@ -36,7 +36,9 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
     backlog: Annotated[Backlog, key("Where the posts are, and which of them to label.")]
     sharding: Annotated[Sharding, key("How posts are cut into shards.")] = Sharding()
     classifier: Annotated[
-        Mapping[str, object], label_key("Which classifier labels the posts, with its options.")
+        Mapping[str, object],
+        expects("keys of its own, below"),
+        label_key("Which classifier labels the posts, with its options."),
     ]
     checkpoint: Annotated[CheckpointSettings, key("How often a task saves its answers.")] = (
         CheckpointSettings()

@@ -174,7 +174,7 @@ def check_classifier(
     """
     if not isinstance(values, Mapping):
         return None
-    kind, known = values.get(TYPE), sorted(_known())
+    kind, known = values.get(TYPE), installed()
     if kind is None:
         problems.add(source, f"{SECTION}.{TYPE}", f"is missing: it is one of {', '.join(known)}")
         return None
@@ -241,6 +241,11 @@ def load(kind: str) -> type[Classifier[Options]]:
         return cast(type[Classifier[Options]], known[kind].load())
     except ImportError as error:
         raise InputError(f"classifier.type: {kind!r} cannot be imported: {error}") from None
+
+
+def installed() -> list[str]:
+    """Return the names of all classifiers, ours and those of other packages, sorted."""
+    return sorted(_known())
 
 
 def _known() -> dict[str, EntryPoint]:

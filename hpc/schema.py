@@ -1,0 +1,43 @@
+"""`hpc schema`: the keys of a configuration, for editors and for people."""
+
+import argparse
+import json
+
+from hpc import cli
+from hpc.report.console import Printer
+from hpc.run import config_schema
+from hpc.verb import Outcome, Verb
+from pipeline.classifiers import base
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--template", action="store_true", help="the schema of a file in slurm_templates/"
+    )
+    what.add_argument(
+        "--reference", action="store_true", help="the reference page of all keys, in Markdown"
+    )
+
+
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Print the schema of a configuration with all classifiers that are installed."""
+    kinds = base.installed()
+    if options.template:
+        document = config_schema.template_schema()
+    else:
+        document = config_schema.configuration_schema(kinds)
+    if options.json:
+        return 0, document
+    if options.reference:
+        print(config_schema.reference_page(kinds), end="")
+    else:
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+    return 0, document
+
+
+VERB = Verb(name="schema", example="hpc schema > configs/schema.json", arguments=arguments, act=act)
+
+if __name__ == "__main__":
+    cli.main(VERB)
