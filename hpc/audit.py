@@ -7,15 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hpc import cli
+from hpc.config import run_config
+from hpc.config.run_config import Config
 from hpc.executors.factory import executor_of
 from hpc.exit_codes import FAILED
 from hpc.reconcile.look import look
 from hpc.report.backlog_audit import describe_audit
 from hpc.report.console import Printer
 from hpc.report.post import describe_post
-from hpc.run import run_config, run_folder
+from hpc.run import run_folder
 from hpc.run.model import Run, State
-from hpc.run.run_config import Config
 from hpc.run.run_state import RunStatus
 from hpc.verb import Outcome, Verb
 from pipeline.backlog import select, sources

@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 
 from hpc import cli
+from hpc.config import run_config
 from hpc.exit_codes import FAILED
 from hpc.report.blocks import Block, Line
 from hpc.report.comparison import describe_comparison, describe_rejection
 from hpc.report.console import Printer
-from hpc.run import run_config
 from hpc.verb import Outcome, Verb
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.analysis.overlap import Overlap, Pair, count_labelled, label_columns

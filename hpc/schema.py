@@ -4,8 +4,8 @@ import argparse
 import json
 
 from hpc import cli
+from hpc.config import descriptions
 from hpc.report.console import Printer
-from hpc.run import config_schema
 from hpc.verb import Outcome, Verb
 from pipeline.classifiers import base
 
@@ -25,13 +25,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Print the schema of a configuration with all classifiers that are installed."""
     kinds = base.installed()
     if options.template:
-        document = config_schema.template_schema()
+        document = descriptions.template_schema()
     else:
-        document = config_schema.configuration_schema(kinds)
+        document = descriptions.configuration_schema(kinds)
     if options.json:
         return 0, document
     if options.reference:
-        print(config_schema.reference_page(kinds), end="")
+        print(descriptions.reference_page(kinds), end="")
     else:
         print(json.dumps(document, indent=1, ensure_ascii=False))
     return 0, document

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from hpc import cli
+from hpc.config import run_config
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
 from hpc.report.console import Printer
-from hpc.run import run_config
 from hpc.run.model import Run
 from hpc.run.submissions import read_submissions
 from hpc.verb import Outcome, Verb

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 
 import duckdb
 
+from hpc.config import run_config
 from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
-from hpc.run import run_config, run_folder
+from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.errors import InputError, RunError
 

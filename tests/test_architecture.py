@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpc.cli import VERBS
-from hpc.run.run_config import ConfigurationFile
+from hpc.config.run_config import ConfigurationFile
 from pipeline.classifiers import base
 from pipeline.config.keys import Section, keys_of, section_in
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hpc.config.run_config import Config
 from hpc.executors.factory import create_executor
 from hpc.planning.fingerprint import LabelSpec
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
-from hpc.run.run_config import Config
 from pipeline.classifiers import base
 from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from hpc.config.run_config import ConfigurationFile
 from hpc.report.backlog_audit import NOTES
 from hpc.run.causes import REMEDY
 from hpc.run.model import State
-from hpc.run.run_config import ConfigurationFile
 from hpc.run.run_state import EXIT_CODE
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.columns import ATTRIBUTES

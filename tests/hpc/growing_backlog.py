@@ -8,15 +8,16 @@ from pathlib import Path
 
 import duckdb
 
+from hpc.config import run_config
+from hpc.config.run_config import Config
 from hpc.database import gather_outputs
 from hpc.executors.local.executor import LocalExecutor
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.look import look
-from hpc.run import run_config, run_folder
+from hpc.run import run_folder
 from hpc.run.model import Run
-from hpc.run.run_config import Config
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.model import Answer, Column, Post

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.run import run_config
-from hpc.run.run_config import Config
+from hpc.config import run_config
+from hpc.config.run_config import Config
 from pipeline.backlog.sources import find_source
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES

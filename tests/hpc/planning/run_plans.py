@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from hpc.config import run_config
 from hpc.database.gather_outputs import gather
 from hpc.executors.local.executor import LocalExecutor
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile.look import look
-from hpc.run import run_config
 from hpc.run.model import Run
 from tests.hpc.cli_bench import Bench
 from tests.pipeline import run_builders

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hpc.config import run_config
 from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
-from hpc.run import run_config
 from pipeline.backlog.select import BacklogCounts
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, uris

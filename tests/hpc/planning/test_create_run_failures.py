@@ -35,7 +35,7 @@ import os, pathlib, signal, sys
 from hpc.planning import create_run, run_spec
 from hpc.executors.slurm.client import Slurm
 from pipeline.backlog import select, shards
-from hpc.run import run_config
+from hpc.config import run_config
 from pipeline.run_files import manifest
 {module}.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 spec = run_spec.validate(run_config.load(pathlib.Path("run.yaml")))

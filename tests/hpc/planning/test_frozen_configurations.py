@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from hpc.config import run_config
 from hpc.executors.slurm.client import Slurm
 from hpc.planning.run_spec import RunSpec, validate
-from hpc.run import run_config
 from pipeline.classifiers import valence
 
 ROOT = Path(__file__).parents[3]

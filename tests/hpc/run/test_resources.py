@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hpc.run import run_config
+from hpc.config import run_config
 from hpc.run.model import ResourceRequest
 from hpc.run.resource_requests import apply_request, first_request
 from hpc.run.resources import Cluster, ExecutorName, Resources

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.run import run_config
+from hpc.config import run_config
 from hpc.run.slurm_time import parse_slurm_time
 from pipeline.config import strict_yaml
 

@@ -21,7 +21,7 @@ LLM = {
 }  # fmt: skip
 
 
-# The wording is asserted in tests/hpc/run/test_config_messages.py.
+# The wording is asserted in tests/hpc/config/test_config_messages.py.
 CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ({"clasifier": {}}, "clasifier"),
     ({"backlog": {"colums": {}}}, "backlog.colums"),

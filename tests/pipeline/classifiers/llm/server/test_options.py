@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hpc.run.run_config import load
+from hpc.config.run_config import load
 from pipeline.classifiers.base import what_decides
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.server.options import ServerOptions, server_options

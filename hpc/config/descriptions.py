@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from hpc.config.run_config import ConfigurationFile
 from hpc.run.resources import ClusterTemplate
-from hpc.run.run_config import ConfigurationFile
 from pipeline.classifiers import base
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import keys_of

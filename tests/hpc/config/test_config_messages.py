@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hpc.run import run_config
+from hpc.config import run_config
 from pipeline.errors import InputError
 
 SECTIONS: dict[str, Any] = {

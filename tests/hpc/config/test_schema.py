@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from hpc.run import config_schema
+from hpc.config import descriptions
+from hpc.config.run_config import ConfigurationFile
 from hpc.run.resources import ClusterTemplate
-from hpc.run.run_config import ConfigurationFile
 from pipeline.classifiers import base
 from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ("llm", "perspective", "transformers", "valence")
-SCHEMA = config_schema.configuration_schema(SHIPPED)
+SCHEMA = descriptions.configuration_schema(SHIPPED)
 REGENERATE = "run bash .ci/generate"
 
 
@@ -28,8 +28,8 @@ def as_text(document: dict[str, Any]) -> str:
     ("name", "text"),
     [
         ("configs/schema.json", as_text(SCHEMA)),
-        ("slurm_templates/schema.json", as_text(config_schema.template_schema())),
-        ("docs/reference/configuration.md", config_schema.reference_page(SHIPPED)),
+        ("slurm_templates/schema.json", as_text(descriptions.template_schema())),
+        ("docs/reference/configuration.md", descriptions.reference_page(SHIPPED)),
     ],
 )
 def test_a_generated_file_is_current(name: str, text: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hpc.run import run_config
+from hpc.config import run_config
+from hpc.config.run_config import Config
 from hpc.run.resources import ExecutorName
-from hpc.run.run_config import Config
 from pipeline.config.sections import (
     Backlog,
     CheckpointSettings,
