@@ -15,7 +15,7 @@ from pipeline.classifiers import base
 from pipeline.classifiers.base import TaskShare
 from pipeline.errors import InputError
 from pipeline.run_files.manifest import config_hash
-from tests.hpc.conftest import Here
+from tests.hpc.cli_bench import Bench
 
 RUN = Path(__file__).parents[2] / "data" / "runs_of_6f9faab" / "complete"
 PYTHON = "@PYTHON@"
@@ -87,10 +87,10 @@ def test_what_a_third_version_may_have_written_is_reported_with_file_and_key(
 
 
 def test_status_reports_last_words_that_it_cannot_read_and_goes_on(
-    folder: Path, here: Here
+    folder: Path, bench: Bench
 ) -> None:
     path = folder / "logs" / "0001" / "00000.last-words.json"
     path.write_text('{"cause": "mood"}')
-    done = here("status", str(folder))
+    done = bench.hpc("status", folder)
     assert done.stderr == ""
     assert f"  not readable: {path}: 5 problems\n" in done.stdout
