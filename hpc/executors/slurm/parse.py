@@ -1,4 +1,4 @@
-"""Reading what sacct and squeue print. Pure: text in, records out."""
+"""Parse what sacct, squeue, sinfo, sbatch and scontrol print. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.states import meaning
 from hpc.run.array_indices import TaskId, parse_task_id
 from hpc.run.model import Limits, Phase, TaskRecord
+from hpc.run.slurm_time import parse_slurm_time
 from pipeline.errors import Cause
 
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
@@ -26,19 +27,20 @@ Record = tuple[TaskId, TaskRecord]
 
 
 def parse_sacct(printed: str) -> tuple[Record, ...]:
-    """`sacct -n -P -o SACCT_FORMAT`: one record a task row, told what its steps say.
+    """Return one record per task from `sacct -n -P -o SACCT_FORMAT`, completed by its steps.
 
-    An out-of-memory kill may stand on a step only, while the task itself is FAILED; MaxRSS stands
-    on steps only. Rows that are none (a job's comment with a line break) are passed over. Where job
-    ids have begun again, one task has several rows: the one submitted last stands for it.
+    An out-of-memory kill may be recorded for a step only, while the task itself is FAILED; MaxRSS
+    is recorded for steps only. Lines that are not rows (a job's comment with a line break) are
+    skipped. If job ids were reused, a task has several rows, and the one submitted last counts.
     """
     tasks: dict[TaskId, TaskRecord] = {}
-    namesakes: set[TaskId] = set()  # the row before was an older task's, and so are its steps
+    # The row before belongs to an older task of the same id, and so do the steps that follow it.
+    outdated: set[TaskId] = set()
     for identity, fields in _rows(printed, 10):
         state, exit_code, submit, start, end, elapsed, max_rss, nodes, req_mem = fields
         owner = TaskId(identity.job, identity.indices)
         if identity.step:
-            if owner in tasks and owner not in namesakes:
+            if owner in tasks and owner not in outdated:
                 tasks[owner] = _with_step(tasks[owner], state, exit_code, max_rss)
             continue
         phase, cause = meaning(state)
@@ -59,17 +61,17 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
         )
         if newer(task, tasks.get(identity)):
             tasks[identity] = task
-            namesakes.discard(identity)
+            outdated.discard(identity)
         else:
-            namesakes.add(identity)
+            outdated.add(identity)
     return tuple(tasks.items())
 
 
 def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
-    """Whether a record takes the place of the one known so far: unless it was submitted earlier.
+    """Tell whether a record replaces the one known so far: unless it was submitted earlier.
 
-    Of one list of an array and one task of it as well: an array that waits is one row, and the
-    tasks of an older array of the same id are rows of their own.
+    This also decides between the row of a whole array and that of one task: a pending array is one
+    row, and the tasks of an older array with the same id have rows of their own.
     """
     if known is None or task.submitted_at is None or known.submitted_at is None:
         return True
@@ -77,19 +79,19 @@ def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
 
 
 def parse_squeue(printed: str) -> tuple[Record, ...]:
-    """`squeue -h -o SQUEUE_FORMAT`."""
+    """Return one record per row of `squeue -h -o SQUEUE_FORMAT`."""
     return tuple((identity, _queued(*fields)) for identity, fields in _rows(printed, 5))
 
 
 def parse_squeue_names(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
-    """`squeue -h -o NAMED_FORMAT`: the job's name as well, which may hold anything."""
+    """Return the same from `squeue -h -o NAMED_FORMAT`, with the job's name, which is any text."""
     return tuple(
         (name, identity, _queued(*fields)) for identity, (*fields, name) in _rows(printed, 6)
     )
 
 
 def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
-    """The end of a task that runs (%e) is only Slurm's guess."""
+    # The end (%e) of a task that is running is only Slurm's estimate.
     phase, cause = meaning(state, reason)
     return TaskRecord(
         phase=phase,
@@ -103,8 +105,13 @@ def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
 
 
 def parse_sinfo_limits(printed: str, partition: str | None) -> Limits:
-    """`sinfo -N -h -a -o SINFO_FORMAT`: the limits of a partition; of a comma list those that hold
-    in each of it; None: of the default one, which bears a star."""
+    """Return how far tasks may grow, from `sinfo -N -h -a -o SINFO_FORMAT`.
+
+    Args:
+        printed: what sinfo printed.
+        partition: a name, or a comma list, for limits that hold in each of its partitions; None for
+            the default partition, which sinfo marks with a star.
+    """
     wanted = set(partition.split(",")) if partition else set()
     memory: dict[str, float] = {}
     minutes: dict[str, int] = {}
@@ -127,12 +134,11 @@ def parse_sinfo_limits(printed: str, partition: str | None) -> Limits:
 
 
 def _minutes(limit: str) -> int | None:
-    """Of `2-00:00:00`, `4:00:00`, `30:00`; None: `infinite`."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
-    if not found:
+    """Return a partition's time limit in minutes; None for `infinite`."""
+    try:
+        return parse_slurm_time(limit)
+    except ValueError:
         return None
-    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
-    return (days * 24 + hours) * 60 + minutes
 
 
 def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:
@@ -185,19 +191,19 @@ def _time(text: str) -> datetime | None:
 
 
 def _mb(text: str) -> float | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
-    return float(found[1]) * _UNITS[found[2]] / _MB if found else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    return float(match[1]) * _UNITS[match[2]] / _MB if match else None
 
 
 def _req_mem_gb(text: str) -> float | None:
-    """GiB of one node, where the row tells.
+    """Return the requested memory of a task in GiB; None if the row does not say.
 
-    `400M` is the whole job's, which is its node's as our tasks have one; so was `400Mn` before
-    Slurm 21.08, whose `400Mc` is a CPU's, and no column tells how many there were. None also for
-    0 (all that the node has) and for what Slurm prints of a number it does not know: 2**64.
+    `400M` is the memory of the whole job, which has one node. `400Mn` meant the same before Slurm
+    21.08. Its `400Mc` is the memory of one CPU, and no column says how many there were. None also
+    stands for 0 (all memory of the node), and for 2**64, which Slurm prints for unknown numbers.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])n?", text.strip())
-    gb = float(found[1]) * _UNITS[found[2]] / _GB if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])n?", text.strip())
+    gb = float(match[1]) * _UNITS[match[2]] / _GB if match else 0.0
     return gb if 0 < gb < _ENDLESS_GB else None
 
 

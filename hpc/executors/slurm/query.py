@@ -1,52 +1,66 @@
-"""What Slurm's two voices say of a run's tasks, as one: the controller knows how far each is now,
-accounting what became of those that have ended."""
+"""Merge the answers of squeue and sacct about a run's tasks.
 
-from collections.abc import Sequence
+The controller (squeue) knows how far each task is now, accounting (sacct) what became of those that
+have ended.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hpc.executors.slurm.client import Slurm, SlurmError
-from hpc.executors.slurm.parse import newer
-from hpc.run.array_indices import TaskId
+from hpc.executors.slurm.parse import Record, newer
 from hpc.run.model import Phase, Records, Submission, TaskRecord
 from pipeline.errors import Cause
 
-_PUT_BACK = (Cause.NODE, Cause.PREEMPTED)
+_REQUEUED = (Cause.NODE, Cause.PREEMPTED)
 
 
-def query_tasks(slurm: Slurm, asked: Sequence[Submission]) -> tuple[Records, str | None]:
-    """One squeue and one sacct call; what either said, and what kept one of them from answering.
+def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Records, str | None]:
+    """Call squeue and sacct once each, and merge their answers.
 
-    The controller is asked first: a task that ends between the two is then seen by accounting.
+    The controller is asked first, so that accounting sees a task that ends between the two.
+
+    Returns:
+        The records, and what kept one of the two from answering, None if nothing did.
     """
-    if not asked:
+    if not submissions:
         return {}, None
-    jobs = {one.array_job_id: one for one in asked if one.array_job_id is not None}
+    by_job = {
+        submission.array_job_id: submission
+        for submission in submissions
+        if submission.array_job_id is not None
+    }
     troubles: list[str] = []
     queued: Records = {}
     accounted: Records = {}
-    queue_silent = False
+    controller_answers = True
     try:
-        queued = _by_task(jobs, slurm.queue([one.job_name for one in asked]).records)
+        names = [submission.job_name for submission in submissions]
+        queued = _by_task(by_job, slurm.queue(names).records)
     except SlurmError as error:
-        queue_silent = True
+        controller_answers = False
         troubles.append(error.words)
     try:
-        since = min(one.intended_at for one in asked)
-        accounted = _by_task(jobs, slurm.accounting(sorted(jobs), since).records, bare=True)
+        since = min(submission.intended_at for submission in submissions)
+        answer = slurm.accounting(sorted(by_job), since)
+        accounted = _by_task(by_job, answer.records, array_rows_count=True)
     except SlurmError as error:
         troubles.append(error.words)
     merged = {**accounted}
-    for task, seen in queued.items():
-        merged[task] = _current(seen, accounted.get(task))
-    if queue_silent:
-        # Slurm puts such tasks back under the same id, and accounting shows the former life only.
-        merged = {task: one for task, one in merged.items() if one.cause not in _PUT_BACK}
+    for task, record in queued.items():
+        merged[task] = _merge(record, accounted.get(task))
+    if not controller_answers:
+        # Slurm requeues such tasks under the same id, and accounting shows their last end only.
+        merged = {task: record for task, record in merged.items() if record.cause not in _REQUEUED}
     return merged, "; ".join(troubles) or None
 
 
-def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
-    """The controller knows better how far a task is (accounting lags, and keeps the former life of
-    a requeued one); accounting knows more of one that has ended."""
+def _merge(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
+    """Return one record of a task from both.
+
+    The controller knows better how far a task is: accounting lags, and keeps the former end of a
+    requeued task. Accounting knows more about a task that has ended.
+    """
     if accounted is None:
         return queued
     same_end = accounted.slurm_state.partition(" ")[0] == queued.slurm_state
@@ -60,35 +74,35 @@ def _current(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
 
 
 def _by_task(
-    jobs: dict[int, Submission],
-    records: tuple[tuple[TaskId, TaskRecord], ...],
-    *,
-    bare: bool = False,
+    by_job: Mapping[int, Submission], rows: Sequence[Record], *, array_rows_count: bool = False
 ) -> Records:
-    """By submission and index.
+    """Return records by submission number and array index.
 
     Args:
-        bare: a row of the array's id alone speaks for all tasks without a row. Accounting shows
-            one for an array whose tasks were cancelled by index before it had heard of any. The
-            controller's says less: it has forgotten the tasks that ended some minutes before.
+        by_job: the submissions by their job ids; rows of other jobs are skipped.
+        rows: what was parsed.
+        array_rows_count: take a row with the array's id alone for all tasks without a row.
+            Accounting shows one for an array whose tasks were canceled by index before it had
+            heard of any. The controller's says less: it forgets tasks minutes after their end.
     """
-    found: Records = {}
-    cut: list[tuple[Submission, int, TaskRecord]] = []
-    for identity, record in records:
-        submission = jobs.get(identity.job)
+    records: Records = {}
+    # Rows that speak for every later index: of a whole array, or of a list that Slurm cut short.
+    open_ended: list[tuple[Submission, int, TaskRecord]] = []
+    for task, record in rows:
+        submission = by_job.get(task.job)
         if submission is None:
             continue
-        if identity.indices is None:
-            if bare:
-                cut.append((submission, -1, record))
+        if task.indices is None:
+            if array_rows_count:
+                open_ended.append((submission, -1, record))
             continue
-        for index in identity.indices:
-            if newer(record, found.get((submission.number, index))):
-                found[submission.number, index] = record
-        if identity.truncated:
-            cut.append((submission, max(identity.indices, default=-1), record))
-    for submission, last, record in cut:
+        for index in task.indices:
+            if newer(record, records.get((submission.number, index))):
+                records[submission.number, index] = record
+        if task.truncated:
+            open_ended.append((submission, max(task.indices, default=-1), record))
+    for submission, last, record in open_ended:
         for index in submission.plan.indices:
             if index > last:
-                found.setdefault((submission.number, index), record)
-    return found
+                records.setdefault((submission.number, index), record)
+    return records

@@ -1,4 +1,4 @@
-"""Every job state that Slurm documents, and what it means here: a total table.
+"""Map every job state that Slurm documents to what it means here: a total table. Pure.
 
 Source: sacct(1) and squeue(1), JOB STATE CODES, Slurm 22.05 to 25.05.
 """
@@ -11,6 +11,8 @@ from pipeline.errors import Cause
 
 
 class SlurmState(StrEnum):
+    """The job states of sacct(1) and squeue(1)."""
+
     BOOT_FAIL = "BOOT_FAIL"
     CANCELLED = "CANCELLED"
     COMPLETED = "COMPLETED"
@@ -79,9 +81,10 @@ MEANING: dict[SlurmState, Meaning] = {
 
 
 def meaning(shown: str, reason: str = "") -> Meaning:
-    """Of a state as sacct or squeue shows it ("CANCELLED by 1001", a cut "CANCELLED+").
+    """Return what a state means, as sacct or squeue shows it.
 
-    A word that this table does not know is taken as alive: nothing may be submitted on a guess.
+    They also show "CANCELLED by 1001", and "CANCELLED+" for a word that they cut short. A word that
+    the table does not know counts as alive: nothing may be submitted on a guess.
     """
     word = shown.split(" ", 1)[0].rstrip("+*")
     state = next((state for state in SlurmState if state == word), None)

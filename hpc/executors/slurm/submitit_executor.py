@@ -1,9 +1,9 @@
-"""submitit's Slurm executor, taught three things it cannot do: an array of chosen indices, an array
-of one, and to wait until its orders lie beside it.
+"""Extend submitit's Slurm executor by arrays of chosen indices that wait for their release.
 
-submitit writes `--array=0-(n-1)`, names the tasks' orders by position, and moves them to their
-place only after sbatch has returned: a submitter that dies in between loses the array, and a task
-that starts at once waits 60 s for its order. Relies on private names of submitit 1.5.4.
+submitit writes `--array=0-(n-1)`, names the tasks' orders by position, submits a single item as no
+array at all, and moves the orders to their place only after sbatch has returned. A submitter that
+dies in between loses the array, and a task that starts at once waits 60 s for its order. This
+module relies on private names of submitit 1.5.4.
 """
 
 import shlex
@@ -22,38 +22,46 @@ from pipeline import files
 from pipeline.run_files import last_words
 from pipeline.worker.submitit_task import ShardTask
 
-# Not --hold: Slurm takes on hold what it could never start, and refuses nothing of it.
+# Not --hold: Slurm accepts jobs on hold that it could never start, and says nothing about it.
 NOT_BEFORE_RELEASE = "now+365days"
-# --signal comes this long before the time limit (Slurm: and up to a minute earlier). Leaving in
-# order takes the drain and a part, half a minute; a short limit should not be spent on it.
+# --signal comes this long before the time limit, or up to a minute earlier (sbatch(1)). An orderly
+# end takes half a minute: answers in flight, and a checkpoint part. A short limit should not be
+# spent on it.
 LONGEST_WARNING_S, SHORTEST_WARNING_S = 90, 30
 WARNING_SHARE = 0.15
 
 
 class WaitingArrayExecutor(submitit.SlurmExecutor):
-    """One array, submitted to wait for its release.
-
-    Args:
-        folder: where submitit keeps its files and logs.
-        requeues: how often a task that nears its time limit may put itself back into the queue,
-            under the same job id and as the same attempt; 0 leaves that to our plan.
-    """
+    """Submits one array, which waits for its release."""
 
     def __init__(self, folder: Path, resources: Resources, *, requeues: int = 0) -> None:
+        """Prepare the submission.
+
+        Args:
+            folder: where submitit keeps its files and logs.
+            resources: what each task requests.
+            requeues: how often a task near its time limit may put itself back into the queue,
+                under the same job id and as the same attempt; 0 leaves that to our plan.
+        """
         super().__init__(folder, max_num_timeout=requeues, python=resources.python)
         self._resources = resources
         self._requeues = requeues
 
     @classmethod
     def affinity(cls) -> int:
-        """We never choose by it: the configuration names the executor."""
+        """Return a value that nothing uses: the configuration names the executor."""
         return 1
 
     def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[str, ...]) -> int:
-        """sbatch; the array's job id. Raises SlurmError, with sbatch's own words.
+        """Submit the array on hold, and return its job id.
 
         Args:
-            after: jobs or tasks that must have ended, however, before the first task starts.
+            slurm: the cluster.
+            submission: what to submit.
+            after: jobs or tasks that must have ended, in whatever way, before the first one starts.
+
+        Raises:
+            SlurmError: with sbatch's own words.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
@@ -64,7 +72,7 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         return slurm.submit(script, submission.job_name)
 
     def write_orders(self, submission: Submission, run_dir: Path) -> None:
-        """Each task's order where submitit looks for it. May be done again."""
+        """Write each task's order where submitit looks for it. Safe to repeat."""
         timeout_min = self._resources.time_min
         for index in submission.plan.indices:
             order = DelayedSubmission(
@@ -72,8 +80,8 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             )
             order.set_timeout(timeout_min, self._requeues)
             paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
-            # Whole, since a released task may be reading; not fsynced one by one: 10,000 of them
-            # would take minutes, and nothing starts before all are there.
+            # By a rename, since a released task may be reading. Not synced one by one: 10,000 of
+            # them would take minutes, and nothing starts before all are there.
             temporary = paths.submitted_pickle.with_name(f".tmp-{paths.submitted_pickle.name}")
             order.dump(temporary)
             temporary.replace(paths.submitted_pickle)
@@ -83,7 +91,7 @@ def _parameters(
     folder: Path, resources: Resources, submission: Submission, after: tuple[str, ...]
 ) -> dict[str, Any]:
     plan = submission.plan
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "job_name": submission.job_name,
         "partition": resources.partition,
         "account": resources.account,
@@ -112,8 +120,9 @@ def _parameters(
             "begin": NOT_BEFORE_RELEASE,
         },
     }
-    # No wckey: submitit's default is refused where AccountingStorageEnforce has wckeys.
-    return {**{key: value for key, value in given.items() if value is not None}, "wckey": None}
+    # No wckey: sites whose AccountingStorageEnforce includes wckeys reject submitit's default.
+    configured = {key: value for key, value in parameters.items() if value is not None}
+    return {**configured, "wckey": None}
 
 
 def _warning_s(time_min: int) -> int:
@@ -122,8 +131,11 @@ def _warning_s(time_min: int) -> int:
 
 
 def _forget_last_words(folder: Path, offset: int) -> str:
-    """A line of the batch script: a requeued life that dies before its worker starts must not be
-    judged by its forerunner's words."""
+    """Return a line of the batch script that deletes the task's last words.
+
+    A requeued task that dies before its worker starts must not be judged by the words of the
+    process before it.
+    """
     name = last_words.path_of(Path(), 0, 0).name.removeprefix("00000")
     shard = f'"$(printf %05d $((SLURM_ARRAY_TASK_ID + {offset})))"'
     return f"rm -f {shlex.quote(str(folder))}/{shard}{name}"
