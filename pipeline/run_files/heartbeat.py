@@ -1,5 +1,8 @@
-"""A running task's sign of life: one small file, replaced every few seconds, that tells a task that
-works from one that hangs, what its service complains of, and what its answers cost so far."""
+"""Write and read a running task's heartbeat: one small file, replaced every few seconds.
+
+It distinguishes a task that works from one that hangs, and says what the task's service complains
+of and what its answers have cost so far.
+"""
 
 import contextlib
 import json
@@ -25,20 +28,23 @@ UtcTime = Annotated[datetime, Meta(tz=True)]
 
 
 class Heartbeat(Section, frozen=True, kw_only=True):
-    """Times are UTC. `rows` of `posts` are answered, those of former lives counted;
-    `progress_at` is when `rows` last grew, or when this life started; `last_error` is '' while the
-    service has no complaint. `counts` sums up what these rows cost, `counts_per_minute` says how
-    fast that grew lately; an older version's file has neither."""
+    """What a task says about its progress. Times are UTC."""
 
     written_at: UtcTime
     progress_at: UtcTime
+    """When `rows` last grew, or when the task's process started."""
     rows: int
+    """Posts with an answer, those of earlier attempts included."""
     posts: int
     rate_per_minute: float
+    """Rows per minute, lately."""
     last_error: str
+    """What the service complains of at the moment; '' for nothing."""
     node: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    """What the rows cost, by cost column. Empty in a file of an older version."""
     counts_per_minute: Mapping[str, float] = field(default_factory=dict)
+    """How fast the costs grew lately. Empty in a file of an older version."""
 
 
 def path_of(folder: Path, attempt: int) -> Path:

@@ -20,15 +20,20 @@ _STOPPED = "stopped at once: "
 
 
 class LastWords(Section, frozen=True, kw_only=True):
+    """Why a task ended, in its own words."""
+
     cause: Cause
     message: str
     traceback: str
     node: str
     written_at: str
+    """ISO 8601, UTC."""
     stops_run: bool = False
+    """Whether the run's other shards would fail in the same way."""
 
 
 def path_of(run_dir: Path, attempt: int, index: int) -> Path:
+    """Return the file of an attempt's last words about a shard."""
     return log_path(run_dir, attempt) / f"{index:05d}{_ENDING}"
 
 
@@ -45,10 +50,10 @@ def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
 
 
 def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
-    """What another shard's task was refused, if that stops the run: then this one need not ask.
+    """Return why another shard was rejected, if that stops the run; None if none was.
 
-    The tasks of an array start in the order of their indices, and each that starts after a refusal
-    says so again: a look at the last ones is enough, whatever else went wrong with the others.
+    The tasks of an array start in the order of their indices, and each that starts after a
+    rejection repeats it. So the last few of them are enough, whatever went wrong with the others.
     """
     folder = log_path(run_dir, attempt)
     names = (path.name for path in folder.glob(f"*{_ENDING}"))
@@ -57,7 +62,7 @@ def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
         shard = name.removesuffix(_ENDING)
         words = None
         if shard.isdecimal():
-            # Words of another version reject nothing, and a verb reports them.
+            # Last words of another version reject nothing; a verb reports them.
             with contextlib.suppress(InputError):
                 words = read(run_dir, attempt, int(shard))
         if words and words.stops_run:

@@ -1,4 +1,7 @@
-"""A run's manifest: written last, once, never edited; what a task and every verb read first."""
+"""Write and read a run's manifest, and name the files of its folder.
+
+The manifest is written last and once, and never edited. Tasks and verbs read it first.
+"""
 
 import hashlib
 import json
@@ -19,15 +22,7 @@ FILE_NAME = "manifest.json"
 
 
 class Manifest(Section, frozen=True, kw_only=True):
-    """A frozen run.
-
-    `classifier` holds the classifier's options with every file inlined (a prompt edited later
-    changes nothing); `cluster` the resources, `retry` the limits of the remedies; `array_size` how
-    many indices one array may hold on this cluster, so that a shard keeps its array index on every
-    attempt. `commit` is that of the project's checkout; `replaces` which rows of the database this
-    run's labels replace; `only_labelled_by` the name from whose labelled posts alone it took its
-    own, '' where it looked at all: such a run does not move the watermark.
-    """
+    """What a run is: its configuration and its shards."""
 
     format: int
     run_id: str
@@ -36,17 +31,23 @@ class Manifest(Section, frozen=True, kw_only=True):
     version: str
     database: str
     classifier: JsonObject
+    """The classifier's options with every file inlined: a prompt edited later changes nothing."""
     config_hash: str
+    """The hash of what decides a label."""
     min_text_length: int
     checkpoint_rows: int
     checkpoint_seconds: float
     retry: Mapping[str, object]
     cluster: Mapping[str, object]
     array_size: int
+    """How many indices one array may hold, so that a shard keeps its index on every attempt."""
     shards: tuple[Shard, ...]
     commit: str = ""
+    """The commit of the project's checkout; '' if there is none."""
     replaces: str = ""
+    """Which rows of the database the run's labels replace; '' for none."""
     only_labelled_by: str = ""
+    """The name whose labelled posts the run chose from; such a run does not move the watermark."""
 
     @property
     def posts(self) -> int:
