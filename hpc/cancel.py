@@ -49,10 +49,10 @@ def _how_to_resume(now: RunStatus, cancellation: Cancellation) -> str:
     open_states = {judgement.state for judgement in now.judgements} - {State.DONE, State.PLANNED}
     if cancellation.arrays and open_states and now.state is not RunState.COMPLETE:
         grace = run.cluster.grace_seconds
-        return f"go on, after {grace:g} s, with: {command('resubmit', run, '--force')}"
+        return f"to resume, in about {grace:g} s: {command('resubmit', run, '--force')}"
     if now.state is RunState.COMPLETE:
         return describe_next_step(now, is_gathered=is_gathered(run, now.observation))
-    return f"go on with: {describe_next_command(now)}"
+    return f"to resume: {describe_next_command(now)}"
 
 
 VERB = Verb(name="cancel", example="hpc cancel", arguments=arguments, act=act)

@@ -37,9 +37,12 @@ def submit_caretaker(run: Run, executor: Executor, say: Say) -> None:
     try:
         job = _submit_pair(run, jobs, after=arrays)
     except ExecutorError as error:
-        say(f"no caretaker: {error}\nthe arrays go on: {command('supervise', run)}")
+        say(
+            f"the caretaker was rejected: {error}\n"
+            f"supervise the arrays with: {command('supervise', run)}"
+        )
     else:
-        say(f"caretaker: job {job} gathers and submits again when they have ended")
+        say(f"caretaker: job {job} gathers and resubmits when the arrays have ended")
 
 
 def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunStatus:
@@ -69,7 +72,7 @@ def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunS
             return supervise(run, executor, lock, say, hand_over=hand_over)
     except BusyError as error:
         if not _has_successor(run, jobs, own):
-            say(f"{error}\nlooking again in {BUSY_PAUSE_S // 60} min")
+            say(f"{error}\ntrying again in {BUSY_PAUSE_S // 60} min")
             _submit_pair(run, jobs, delay_s=BUSY_PAUSE_S)
         return look(run, executor)
 
@@ -108,10 +111,10 @@ def _hand_over(run: Run, jobs: CaretakerJobs, own: int, say: Say, status: RunSta
     if not alive:
         return False
     if _has_successor(run, jobs, own):
-        say("another caretaker of this run waits already: it goes on")
+        say("another caretaker of this run is pending already and takes over")
     else:
         job = _submit_pair(run, jobs, after=alive)
-        say(f"job {job} goes on when {', '.join(alive)} have ended")
+        say(f"job {job} takes over when {', '.join(alive)} have ended")
     return True
 
 

@@ -122,7 +122,8 @@ class _Supervision:
         jobs = jobs_in_phase(status.observation, Phase.WAITING)
         if jobs:
             self._say(
-                f"shard {rejection.shard} was refused: {rejection.message}\ntaking back what waits"
+                f"the service rejected shard {rejection.shard} ({rejection.message})\n"
+                "canceling the pending tasks"
             )
             self._executor.cancel_pending(jobs)
 
@@ -158,13 +159,11 @@ class _Supervision:
                 self._run,
                 replace(submission, restarted=(*submission.restarted, last.array_task_index)),
             )
-            self._say(
-                f"shard {judgement.index}: {judgement.message}: putting it back into the queue"
-            )
+            self._say(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:
                 self._executor.requeue(last)
             except ExecutorError as error:
-                self._say(f"shard {judgement.index} was not put back: {error}")
+                self._say(f"shard {judgement.index} was not requeued: {error}")
 
     def _submit(self, status: RunStatus, todo: Sequence[int]) -> bool:
         """Submit shards, and run them to their end if nothing else does; tell whether they ended.
@@ -208,6 +207,6 @@ def _progress(status: RunStatus, trouble: str | None, waiting: int) -> str:
         f"{counted(status.posts_done, 'post')}"
     )
     if waiting:
-        line += f"; {waiting:,} to be submitted when a task has ended"
+        line += f"; {waiting:,} more will be submitted when a task has ended"
     trouble = trouble or status.observation.trouble
     return f"{line}; Slurm does not answer: {trouble}" if trouble else line

@@ -1,4 +1,4 @@
-"""The whole database again from the run folders: they are the truth, the database a gathering."""
+"""Build the whole database again from the run folders, which are the truth."""
 
 import uuid
 from collections.abc import Callable
@@ -18,14 +18,17 @@ from pipeline.text import counted
 
 
 def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
-    """Gathers all runs beside this one that share its database into a new file, oldest first, and
-    puts that in the old one's place, which is kept under another name.
+    """Gather all runs beside this one that share its database, oldest first, into a new file.
 
-    Raises RunError where the database has rows of runs whose folders are gone: those would be lost.
+    The new file replaces the database; the old one is kept under another name.
+
+    Raises:
+        RunError: the database has rows of runs whose folders are gone; they would be lost.
+        BusyError: a submit or another rebuild is running under the run root.
     """
     database = Path(run.manifest.database)
     root = run.folder.parent
-    busy = f"a submit or another rebuild is at work under {root}: wait for it"
+    busy = f"another submit or rebuild is running under {root}: wait for it"
     with run_folder.locked(root, busy):
         runs = [
             other

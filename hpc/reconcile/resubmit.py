@@ -76,7 +76,7 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
     shards = _choose_shards(status, request)
     selection = ShardSelection(shards=shards, override=request.override, forced=request.force)
     if not shards:
-        say(f"no shard of run {run.run_id} is failed: nothing to submit again")
+        say(f"run {run.run_id} has no failed shards; nothing to resubmit")
     if request.dry_run:
         _report_plan(status, executor, selection, say)
         return Outcome(shards=shards, sent=(), has_ended=False, end=status)
@@ -95,8 +95,8 @@ def _choose_shards(status: RunStatus, request: Request) -> tuple[int, ...]:
     rejection = find_rejection(status.observation)
     if rejection and not request.force:
         raise RunError(
-            f"the run stands still since shard {rejection.shard} was refused: {rejection.message}\n"
-            "  once that is mended, --force goes on with all that is not done"
+            f"the run is stopped: the service rejected shard {rejection.shard} "
+            f"({rejection.message})\n  when that is fixed, resume with --force"
         )
     return shards
 

@@ -39,7 +39,7 @@ def resume_submissions(
         return ()
     resumed = executor.resume(run, recorded)
     for submission in resumed:
-        say(f"taken up: {describe_submission(submission)}")
+        say(f"resumed: {describe_submission(submission)}")
     return resumed
 
 

@@ -1,6 +1,7 @@
 """Write the next command as a person types it."""
 
 import shlex
+from pathlib import Path
 
 from hpc.run.model import Run
 from hpc.run.next_step import NextStep, next_command, next_step
@@ -14,8 +15,13 @@ _IF_CONFIGURED_WRONGLY = (
 
 
 def command(verb: str, run: Run, *options: str) -> str:
-    """Return a command about a run, ready to be pasted into a shell."""
-    return f"hpc {' '.join([verb, *options, shlex.quote(str(run.folder))])}"
+    """Return a command about a run, ready to be pasted into a shell.
+
+    The run's folder is relative to the working folder if it lies below that.
+    """
+    here = Path.cwd()
+    folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
+    return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"
 
 
 def describe_next_command(status: RunStatus) -> str:
@@ -32,7 +38,7 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
     """
     step = next_step(status, is_gathered=is_gathered)
     if step.verb is None:
-        return f"done: every post has its row in {status.run.manifest.database}"
+        return f"done: every post has a row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
     return f"{hint}next: {_command(status.run, step)}"
 

@@ -8,7 +8,7 @@ LARGEST = 4_000_001  # the largest MaxArraySize that Slurm takes
 
 
 def format_indices(indices: Iterable[int]) -> str:
-    """The shortest comma list of single indices and ranges: (3, 7, 8, 9) is `3,7-9`."""
+    """Return the shortest comma list of indices and ranges: (3, 7, 8, 9) is `3,7-9`."""
     parts: list[list[int]] = []
     for index in sorted(set(indices)):
         if parts and index == parts[-1][1] + 1:
@@ -19,44 +19,45 @@ def format_indices(indices: Iterable[int]) -> str:
 
 
 def parse_indices(text: str) -> tuple[int, ...]:
-    """The indices of a list such as `3,7-9,0-20:2%4`, ascending, each once.
+    """Return the indices of a list such as `3,7-9,0-20:2%4`, ascending, each once.
 
-    Raises ValueError where the text is no such list.
+    Raises:
+        ValueError: the text is not such a list.
     """
     indices: set[int] = set()
     for part in text.partition("%")[0].split(","):
-        found = re.fullmatch(r"\s*(\d+)(?:-(\d+)(?::(\d+))?)?\s*", part)
-        if not found:
-            raise ValueError(f"{text!r} is no list of indices like 3,7-9")
-        first = int(found[1])
-        last = int(found[2]) if found[2] else first
-        step = int(found[3] or 1)
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+)(?::(\d+))?)?\s*", part)
+        if not match:
+            raise ValueError(f"{text!r} is not a list of indices such as 3,7-9")
+        first = int(match[1])
+        last = int(match[2]) if match[2] else first
+        step = int(match[3] or 1)
         if last < first or not step or last > LARGEST:
-            raise ValueError(f"{text!r}: {part.strip()} is no range of indices")
+            raise ValueError(f"{text!r}: {part.strip()} is not a range of indices")
         indices.update(range(first, last + 1, step))
     return tuple(sorted(indices))
 
 
 @dataclass(frozen=True, slots=True)
 class TaskId:
-    """A job id as sacct and squeue print it. `indices` None: not of an array.
-
-    `truncated`: the list was cut, and goes on after the last of `indices`. `step` is `batch`,
-    `extern`, `0`, …, empty for the task itself.
-    """
+    """A job id as sacct and squeue print it."""
 
     job: int
+    """The id of the job, or of the array."""
     indices: tuple[int, ...] | None
+    """The array indices; None for a job that is no array."""
     step: str = ""
+    """`batch`, `extern`, `0`, …; empty for the task itself."""
     truncated: bool = False
+    """Whether the list was cut, and continues after the last of `indices`."""
 
 
 def parse_task_id(text: str) -> TaskId | None:
-    """None where the text is no job id: others' rows may hold anything."""
-    found = re.fullmatch(r"(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?(?:\.(.+))?", text.strip())
-    if not found:
+    """Parse a job id; return None for anything else, which the rows of other users may hold."""
+    match = re.fullmatch(r"(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?(?:\.(.+))?", text.strip())
+    if not match:
         return None
-    job, single, several, step = int(found[1]), found[2], found[3], found[4] or ""
+    job, single, several, step = int(match[1]), match[2], match[3], match[4] or ""
     if single is not None:
         return TaskId(job, (int(single),), step)
     if several is None:

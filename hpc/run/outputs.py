@@ -1,8 +1,8 @@
-"""Which outputs of a run verify, opening no more files than have changed since the last look.
+"""Verify a run's outputs, opening no more files than have changed since the last look.
 
-10,000 footers take some seconds on a shared file system, and `status` is asked often. What was
-verified is remembered beside the run by size, time and inode, with what its answers cost; the
-memory may be deleted.
+10,000 footers take some seconds on a shared file system, and `status` is called often. So a file
+beside the run remembers which outputs verified, by size, time and inode, with what their answers
+cost. The file may be deleted.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ class OutputFolder:
     """
 
     def __init__(self, run: Run) -> None:
+        """Read what was remembered of the run's outputs."""
         self._run = run
         self._names = {
             output_path(run.folder, shard.index).name: shard.index for shard in run.manifest.shards
@@ -69,7 +70,7 @@ def verify_outputs(run: Run) -> tuple[Verdict, ...]:
 
 
 def quarantine(run: Run, index: int) -> Path:
-    """Renames an output whose pages are damaged, so that the shard counts as not done."""
+    """Rename an output whose pages are damaged, so that its shard counts as not done."""
     path = output_path(run.folder, index)
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
@@ -77,8 +78,10 @@ def quarantine(run: Run, index: int) -> Path:
 
 
 def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, _Stamp]]:
-    """Size, time and inode of those files of `folder` that are there; tasks rename and a person
-    deletes while we look, and what goes away must not take the others along."""
+    """Yield size, time and inode of those files of `folder` that exist.
+
+    Tasks rename files and people delete them meanwhile; a file that is gone is left out.
+    """
     try:
         entries = os.scandir(folder)
     except FileNotFoundError:
@@ -104,13 +107,13 @@ def _remembered(folder: Path) -> _Known:
     return {
         name: (one[:3], Verdict(publication=str(one[3]), counts=usage.read_counts(one[4])))
         for name, one in values.items()
-        # An older version's four say nothing of the cost: looked at once more.
+        # Four values are of an older version and lack the cost, so the output is read again.
         if isinstance(one, list) and len(one) == 5
     }
 
 
 def _remember(folder: Path, known: _Known) -> None:
     values = {name: [*stamp, one.publication, one.counts] for name, (stamp, one) in known.items()}
-    # Only a memory: a reader without the right to write, or a full disk, does without.
+    # Losing it costs only time: a reader without write access, or a full disk, does without.
     with contextlib.suppress(OSError):
         files.write_text(folder / MEMORY, json.dumps(values, separators=(",", ":")))

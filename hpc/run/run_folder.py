@@ -1,4 +1,4 @@
-"""A run's folder: where it is, and its lock."""
+"""Find a run's folder, lock it, and remove it."""
 
 import contextlib
 import fcntl
@@ -20,21 +20,22 @@ from pipeline.run_files.manifest import Manifest
 LOCK = ".lock"
 PLANNING = ".planning-"
 SET_ASIDE = "set-aside"
-# A `status` takes the lock for an instant, to see whether it is free.
+# `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
 
 
 def find(run_root: Path, wanted: str | None) -> Run:
-    """The run of a folder or an id; without one the newest under `run_root`.
+    """Return the run of a folder or an id; without one, the newest under `run_root`.
 
-    Raises InputError where there is none, or one of another version.
+    Raises:
+        InputError: there is no such run, or another version made it.
     """
     if wanted is None:
         folders = all_runs(run_root)
         if not folders:
             raise InputError(
-                f"there is no run under {run_root}: python -m hpc.submit --config FILE makes one "
-                "(--run-root or --config names another place)"
+                f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
+                "name another place with --run-root or --config"
             )
         return load(folders[-1])
     for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
@@ -44,27 +45,31 @@ def find(run_root: Path, wanted: str | None) -> Run:
 
 
 def all_runs(run_root: Path) -> list[Path]:
-    """Oldest first: a run's id begins with the time at which it was made."""
+    """Return the folders of all runs, oldest first: a run's id begins with its time."""
     if not run_root.is_dir():
         return []
     found = run_root.glob(f"[0-9]*/{manifest.FILE_NAME}")
-    # The id says the second; within one, what was written later.
+    # The id has the second; within it, the time of the manifest decides.
     age = {path.parent: (path.parent.name.split("-")[0], path.stat().st_mtime_ns) for path in found}
     return sorted(age, key=lambda folder: age[folder])
 
 
 def named(run_root: Path, name: str) -> list[Run]:
-    """The runs of a name, oldest first."""
+    """Return the runs of a name, oldest first."""
     return [run for run in map(load, all_runs(run_root)) if run.manifest.name == name]
 
 
 def load(folder: Path) -> Run:
-    """Raises InputError for what is no run, and for a copy under another name: two folders of one
-    run would be two truths."""
+    """Return the run of a folder.
+
+    Raises:
+        InputError: the folder holds no run, or a copy of one under another name. Two folders of one
+            run would be two truths.
+    """
     made = manifest.read(folder)
     if folder.name != made.run_id:
         raise InputError(
-            f"{folder} holds run {made.run_id}: it is a copy, or was renamed; call it "
+            f"{folder} holds run {made.run_id}: it is a copy or was renamed; name it "
             f"{made.run_id} again, or move it out of the run root"
         )
     return typed_run(folder, made)
@@ -86,10 +91,15 @@ def typed_run(folder: Path, made: Manifest) -> Run:
 
 @contextlib.contextmanager
 def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
-    """Holds the folder's lock, and notes in its file who does; yields its file descriptor. A dead
-    holder's lock is free.
+    """Hold the folder's lock; yield its file descriptor. The lock of a dead process is free.
 
-    Raises BusyError with the message `busy`, and who it is, where another process holds it.
+    Args:
+        folder: the folder to lock; it is created if it does not exist.
+        busy: the message if another process holds the lock.
+        noted: whether to note in the lock's file who holds it.
+
+    Raises:
+        BusyError: another process holds the lock; the message ends with which.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
@@ -117,15 +127,23 @@ def _taken(descriptor: int) -> bool:
 
 
 def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
+    """Hold a run's lock; yield its file descriptor.
+
+    Raises:
+        BusyError: another process holds it.
+    """
     return locked(
         run.folder,
-        f"run {run.run_id} is in the hands of another process (submit, resubmit or supervise, or "
-        "tasks of the local executor): wait for it, or end it",
+        f"run {run.run_id} is locked by another process (submit, resubmit, supervise or local "
+        "tasks): wait for it or stop it",
     )
 
 
 def is_locked(run: Run) -> bool:
-    """Takes the lock for an instant, unnoted: who only looks must not be told to stop for it."""
+    """Tell whether any process holds a run's lock.
+
+    This takes the lock for an instant without noting it, so that nobody asks this process to stop.
+    """
     try:
         with locked(run.folder, "", noted=False):
             return False
@@ -134,8 +152,10 @@ def is_locked(run: Run) -> bool:
 
 
 def move_to_set_aside(folder: Path) -> Path:
-    """Of a run in which nothing was paid for: where it is now, with its logs, and no run any more,
-    so that nobody goes on with it. The manifest goes first, as in `remove`."""
+    """Move the folder of a run in which nothing was paid for, and return where it is now.
+
+    Its logs stay there, but nobody can resume it. The manifest is renamed first, as in `remove`.
+    """
     (folder / manifest.FILE_NAME).rename(folder / f"{manifest.FILE_NAME}.{SET_ASIDE}")
     aside = folder.parent / SET_ASIDE / folder.name
     aside.parent.mkdir(exist_ok=True)
@@ -143,8 +163,11 @@ def move_to_set_aside(folder: Path) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Of a run in which nothing was paid for. The manifest goes first: half a run is none. What
-    cannot be removed, as on NFS a lock that is open, the next planning clears away."""
+    """Remove a run in which nothing was paid for.
+
+    The manifest is removed first, because half a run must not look like one. The next planning
+    removes what cannot be removed now, such as an open lock on NFS.
+    """
     (folder / manifest.FILE_NAME).unlink(missing_ok=True)
     abandoned = folder.rename(folder.with_name(f"{PLANNING}{folder.name}"))
     shutil.rmtree(abandoned, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The records of a run's submissions, one file an sbatch: `submissions/0002.json`."""
+"""Read and write the records of a run's submissions, one file each: `submissions/0002.json`."""
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +21,17 @@ from pipeline.text import did_you_mean
 
 
 def read_submissions(run: Run) -> tuple[Submission, ...]:
-    """In the order of their numbers. Raises InputError for a damaged record."""
+    """Return every recorded submission of a run, in the order of their numbers.
+
+    Raises:
+        InputError: a record is damaged.
+    """
     paths = (run.folder / "submissions").glob("[0-9]*.json")
-    return tuple(sorted(map(_read, paths), key=lambda one: one.number))
+    return tuple(sorted(map(_read, paths), key=lambda submission: submission.number))
 
 
 def write_submission(run: Run, submission: Submission) -> Submission:
-    """Writes a submission's record; returns it."""
+    """Write a submission's record, and return the submission."""
     folder = run.folder / "submissions"
     folder.mkdir(exist_ok=True)
     files.write_json(folder / f"{submission.number:04d}.json", _document(submission))
@@ -35,7 +39,7 @@ def write_submission(run: Run, submission: Submission) -> Submission:
 
 
 def withdraw_submission(run: Run, submission: Submission) -> None:
-    """Forgets a submission of which no task can have run."""
+    """Delete the record and the logs of a submission of which no task can have run."""
     (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
     shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
 
@@ -77,7 +81,7 @@ def plan_intents(
 
 
 def job_prefix(run: Run) -> str:
-    """What the names of a run's jobs begin with, and those of no other run."""
+    """Return what the names of this run's jobs begin with, and those of no other run."""
     return f"hpc-{run.run_id}-"
 
 

@@ -82,9 +82,10 @@ class LocalExecutor:
         phases = Counter(record.phase for record in records.values())
         if stop.stop_tasks(run, say):
             running, pending = phases[Phase.ACTIVE], phases[Phase.WAITING]
-            say(f"cancelled on this machine: {counted(running, 'task')} ran, {pending:,} waited")
+            tasks_pending = counted(pending, "pending task")
+            say(f"canceled on this machine: {running:,} running and {tasks_pending}")
         else:
-            say(f"no task of run {run.run_id} is alive: nothing to cancel")
+            say(f"run {run.run_id} has no tasks on this machine; nothing to cancel")
         return Cancellation()
 
     def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:

@@ -31,20 +31,20 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
         holder = lock_owner.read_owner(lock)
         if holder and not holder.is_here:
             raise RunError(
-                f"run {run.run_id} is worked on by {holder}: type there: "
-                f"python -m hpc.cancel {run.folder}"
+                f"run {run.run_id} is running on another machine ({holder}); there, type: "
+                f"hpc cancel {run.folder}"
             )
         for owner in [holder] if holder else lock_owner.tasks_holding(lock):
             command = owner.command.strip()
             if owner not in stopped and lock_owner.send_sigterm(owner, lock):
-                say(f"told to stop: pid {owner.pid} ({command})")
+                say(f"stopping pid {owner.pid} ({command})")
                 stopped.add(owner)
         if not stopped and looks > 2:
             raise RunError(
-                f"run {run.run_id} is in the hands of a process that cannot be found, or be told "
-                f"to stop, from here: on another machine, or another user's ({lock})"
+                f"run {run.run_id} is locked by a process on another machine or of another user "
+                f"({lock})"
             )
         if time.monotonic() > deadline:
             pids = ", ".join(str(owner.pid) for owner in stopped)
-            raise RunError(f"pid {pids} was told to stop and still holds run {run.run_id}")
+            raise RunError(f"pid {pids} was asked to stop and still holds run {run.run_id}")
     return bool(stopped)

@@ -71,14 +71,14 @@ def read_record(folder: Path, shard: int, *, in_use: bool) -> TaskRecord | None:
             return None
         return TaskRecord(
             phase=Phase.ENDED,
-            slurm_state="told to stop",
+            slurm_state="stopped",
             cause=Cause.PREEMPTED,
             started_at=started,
         )
     code, ended = int(values["exit_code"]), _time(values["ended_at"])
     return TaskRecord(
         phase=Phase.ENDED,
-        slurm_state="told to stop" if stop_requested else _describe_exit(code),
+        slurm_state="stopped" if stop_requested else _describe_exit(code),
         cause=_cause(code, stop_requested=stop_requested),
         exit_code=str(code),
         elapsed_s=int((ended - started).total_seconds()) if started and ended else None,

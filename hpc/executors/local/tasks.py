@@ -85,8 +85,8 @@ def _stop_all(
         process.terminate()
     with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
         say(
-            f"telling {counted(len(alive), 'task')} to stop, which takes up to {KILL_WAIT_S:.0f} "
-            "s: what is answered is kept; Ctrl-C again leaves at once, and the rest stops by itself"
+            f"stopping {counted(len(alive), 'task')}, which takes up to {KILL_WAIT_S:.0f} s; their "
+            "answers are kept. Ctrl-C again leaves at once, and the tasks stop by themselves"
         )
     for index in alive:
         task_record.record_stop_request(work_order(submission, index, run.folder))

@@ -77,21 +77,21 @@ def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
     """Return a line for each kind of job that was canceled, or that is still alive."""
     lines = []
     if not canceled.tasks:
-        lines.append(f"no job of run {run.run_id} waits or runs: nothing to cancel")
-    lines += [f"cancelled the caretaker (job {job})" for job in sorted(canceled.caretakers)]
+        lines.append(f"run {run.run_id} has no pending or running jobs; nothing to cancel")
+    lines += [f"canceled the caretaker (job {job})" for job in sorted(canceled.caretakers)]
     if canceled.arrays:
         lines.append(
-            f"cancelled {counted(len(canceled.arrays), 'array')} "
-            f"({', '.join(map(str, canceled.arrays))}): "
-            f"{counted(canceled.running(), 'task')} ran, {canceled.pending():,} waited"
+            f"canceled array job{'s' if canceled.arrays[1:] else ''} "
+            f"{', '.join(map(str, canceled.arrays))}: "
+            f"{canceled.running():,} running and {counted(canceled.pending(), 'pending task')}"
         )
     for (job, index), record in canceled.left.items():
         task = f"job {job}" if index is None else f"task {job}_{index}"
         where = f" on {record.node}" if record.node else ""
-        lines.append(f"not ended yet: {task} is {record.slurm_state}{where}: cancel again, later")
+        lines.append(f"{task} is still {record.slurm_state}{where}; cancel again later")
     if canceled.withdrawn:
         lines.append(
-            f"{counted(len(canceled.withdrawn), 'shard')} never came to Slurm and stay planned: "
+            f"{counted(len(canceled.withdrawn), 'shard')} never reached Slurm and stay planned: "
             f"supervise submits them, and so does the next submit under {run.manifest.name}"
         )
     return lines
@@ -113,7 +113,7 @@ def cancel_jobs(
             search.settle_records()
     except BusyError as error:
         say(
-            f"{error}\nits jobs are ended all the same; a supervise there may submit others: end it"
+            f"{error}\nits jobs are canceled anyway; a supervise there may submit new ones: stop it"
         )
         search.cancel_until_gone(_is_any)
         time.sleep(PAUSE_S)  # for an sbatch that was under way

@@ -59,9 +59,9 @@ ENDED = {
     (143, False): ended(143, "ended by SIGTERM", Cause.CRASHED),
     (-15, False): ended(-15, "killed by SIGTERM", Cause.CRASHED),
     (-9, False): ended(-9, "killed by SIGKILL", Cause.CRASHED),
-    (143, True): ended(143, "told to stop", Cause.PREEMPTED),
-    (-15, True): ended(-15, "told to stop", Cause.PREEMPTED),
-    (-9, True): ended(-9, "told to stop", Cause.PREEMPTED),
+    (143, True): ended(143, "stopped", Cause.PREEMPTED),
+    (-15, True): ended(-15, "stopped", Cause.PREEMPTED),
+    (-9, True): ended(-9, "stopped", Cause.PREEMPTED),
 }
 
 
@@ -96,7 +96,7 @@ def test_a_task_that_was_told_to_stop_and_ended_unseen_is_not_to_blame(tmp_path:
     recorded(run, 0, None, told_to_stop=True)
     assert read_records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
     assert read_records(run, [one], in_use=False)[1, 0] == TaskRecord(
-        phase=Phase.ENDED, slurm_state="told to stop", cause=Cause.PREEMPTED, started_at=STARTED
+        phase=Phase.ENDED, slurm_state="stopped", cause=Cause.PREEMPTED, started_at=STARTED
     )
 
 

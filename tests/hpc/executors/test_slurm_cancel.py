@@ -126,11 +126,11 @@ def test_the_verb_says_what_has_not_ended_and_fails(
     failed = bench.hpc("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
     assert failed.stdout == (
-        "cancelled the caretaker (job 4712)\n"
-        "cancelled 1 array (4711): 1 task ran, 2 waited\n"
-        "not ended yet: task 4711_1 is COMPLETING on n1: cancel again, later\n"
+        "canceled the caretaker (job 4712)\n"
+        "canceled array job 4711: 1 running and 2 pending tasks\n"
+        "task 4711_1 is still COMPLETING on n1; cancel again later\n"
         "kept: 0 of 4 shards done (0 posts), 0 posts in checkpoint parts\n"
-        f"go on with: python -m hpc.supervise {folder}\n"
+        f"to resume: hpc supervise runs/{folder.name}\n"
     )
     document = json.loads(bench.hpc("cancel", "--json").stdout)
     assert document == {
@@ -164,7 +164,7 @@ def test_without_the_lock_the_records_stay_as_they_are(run: Run) -> None:
     assert ended.withdrawn == ()
     (line,) = said
     assert line.endswith(
-        "\nits jobs are ended all the same; a supervise there may submit others: end it"
+        "\nits jobs are canceled anyway; a supervise there may submit new ones: stop it"
     )
     assert cancellation.cancel_jobs(run, Queue(""), nothing).withdrawn == (0, 1, 2, 3)
     assert submissions.read_submissions(run) == ()

@@ -77,7 +77,7 @@ def left_alone(bench: Bench, run: Path) -> str:
 
 def test_a_run_with_the_same_configuration_stays(bench: Bench, rejected: Path) -> None:
     output = left_alone(bench, rejected)
-    assert output.endswith(f"resubmit --force {rejected}\n")
+    assert output.endswith(f"resubmit --force runs/{rejected.name}\n")
 
 
 def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
@@ -91,7 +91,7 @@ def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
     assert f"run {bench.runs()[1].name}: complete" in lines
     explanation = lines[lines.index(f"run {rejected.name}: blocked") :]
     assert any("wants no more of this" in line for line in explanation)
-    assert explanation[-1].endswith(f"resubmit --force {rejected}")
+    assert explanation[-1].endswith(f"resubmit --force runs/{rejected.name}")
 
 
 def test_a_run_with_an_answer_stays(bench: Bench) -> None:

@@ -63,7 +63,7 @@ def test_examples_of_lists(text: str, expected: tuple[int, ...]) -> None:
     "text", ["", ",", "3,", "3;7", "a", "-3", "3-", "3--7", "1.5", "0-4:", "%3"]
 )
 def test_what_is_no_list_is_refused_whole(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no list of indices like 3,7-9$"):
+    with pytest.raises(ValueError, match=r"is not a list of indices such as 3,7-9$"):
         parse_indices(text)
 
 
@@ -80,7 +80,7 @@ def test_a_range_that_cannot_be_is_named(text: str, part: str) -> None:
     """The last would take all memory before anybody could say that it is a mistake."""
     with pytest.raises(ValueError) as refused:
         parse_indices(text)
-    assert str(refused.value) == f"{text!r}: {part} is no range of indices"
+    assert str(refused.value) == f"{text!r}: {part} is not a range of indices"
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run:
     [
         ("{", " is damaged: Input data was truncated"),
         ("[]", " is damaged: Expected `object`, got `array`"),
-        ({"array": "a"}, " is damaged: 'a' is no list of indices like 3,7-9"),
+        ({"array": "a"}, " is damaged: 'a' is not a list of indices such as 3,7-9"),
         (
             {"intended_at": "yesterday"},
             ": intended_at: should be a time in ISO 8601, with its offset from UTC, "
@@ -200,7 +200,7 @@ def test_a_run_is_in_one_process_hands_and_a_dead_ones_lock_is_free(run: Run) ->
     assert not run_folder.is_locked(run)
     with run_folder.lock_run(run):
         assert run_folder.is_locked(run)
-        with pytest.raises(BusyError, match=rf"^run {run.run_id} is in the hands of another"):
+        with pytest.raises(BusyError, match=rf"^run {run.run_id} is locked by another"):
             run_folder.lock_run(run).__enter__()
     assert not run_folder.is_locked(run)
     holder = (

@@ -135,8 +135,8 @@ def test_outside_of_any_run_a_verb_says_where_it_looked(bench: Bench, verb: str)
     before = bench.listing()
     assert outcome(bench.hpc(verb)) == (
         2,
-        f"error: there is no run under {bench.folder}/runs: python -m hpc.submit --config FILE "
-        "makes one (--run-root or --config names another place)\n",
+        f"error: there is no run under {bench.folder}/runs: create one with hpc submit --config "
+        "FILE, or name another place with --run-root or --config\n",
     )
     missing = f"there is no run 7, neither as a folder nor under {bench.folder}/elsewhere"
     assert outcome(bench.hpc(verb, "7", "--run-root", "elsewhere")) == (2, f"error: {missing}\n")

@@ -235,7 +235,7 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None
     ("arguments", "message"),
     [
         ([], "name the shards, such as: hpc logs 7, hpc logs 3,7-9, hpc logs --failed"),
-        (["x"], "INDEX: 'x' is no list of indices like 3,7-9"),
+        (["x"], "INDEX: 'x' is not a list of indices such as 3,7-9"),
         (["0,2-4"], "there is no shard 2-4: this run has shards 0-1"),
         (["a", "b", "1"],
          "expected one run and one list of shards, as in hpc logs [RUN] 3,7-9, not a b 1"),

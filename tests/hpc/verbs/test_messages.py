@@ -71,11 +71,11 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
         "  4 posts: 4 labelled\n"
     ), submit.stdout
-    assert submit.stdout.endswith(f"\nnext: hpc resubmit --force {run}\n")
-    assert bench.hpc("status").stdout == f"{table}\nnext: hpc resubmit --force {run}\n"
+    assert submit.stdout.endswith(f"\nnext: hpc resubmit --force runs/{run.name}\n")
+    assert bench.hpc("status").stdout == f"{table}\nnext: hpc resubmit --force runs/{run.name}\n"
     assert bench.hpc("resubmit").stdout == (
-        f"no shard of run {run.name} is failed: nothing to submit again\n"
-        f"next: hpc resubmit --force {run}\n"
+        f"run {run.name} has no failed shards; nothing to resubmit\n"
+        f"next: hpc resubmit --force runs/{run.name}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
         "would submit attempt 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
@@ -91,7 +91,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "\n"
         "6 of 6 posts done (100 %)\n"
         "\n"
-        f"next: hpc gather {run}\n"
+        f"next: hpc gather runs/{run.name}\n"
     )
     assert bench.hpc("gather").returncode == 0
     assert bench.submit().stdout.endswith("nothing to label under the name test\n")
@@ -101,10 +101,10 @@ def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: B
     run = valence_run(bench.folder, 4)
     run_builders.publish_shard(run.folder, run.manifest, 0)
     assert bench.hpc("gather").returncode == 0
-    assert bench.hpc("status").stdout.splitlines()[-1] == (f"next: hpc supervise {run.folder}")
+    assert bench.hpc("status").stdout.splitlines()[-1] == (f"next: hpc supervise runs/{run.run_id}")
     run_builders.publish_shard(run.folder, run.manifest, 1)
-    gather = f"next: hpc gather {run.folder}"
-    nothing = f"done: every post has its row in {bench.folder}/labels.duckdb"
+    gather = f"next: hpc gather runs/{run.run_id}"
+    nothing = f"done: every post has a row in {bench.folder}/labels.duckdb"
     assert bench.hpc("status").stdout.splitlines()[-1] == gather
     assert bench.hpc("gather").returncode == 0
     assert bench.hpc("status").stdout.splitlines()[-1] == nothing
@@ -121,9 +121,9 @@ def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: B
         ("0", 1, "shard 0 is done: delete outputs/00000.parquet to label it again"),
         ("5", 1, "there is no shard 5: this run has shards 0-1"),
         ("1", 1, "shard 1 is planned (not submitted yet)"),
-        ("x", 2, "--indices: 'x' is no list of indices like 3,7-9"),
-        ("3-1", 2, "--indices: '3-1': 3-1 is no range of indices"),
-        ("", 2, "--indices: '' is no list of indices like 3,7-9"),
+        ("x", 2, "--indices: 'x' is not a list of indices such as 3,7-9"),
+        ("3-1", 2, "--indices: '3-1': 3-1 is not a range of indices"),
+        ("", 2, "--indices: '' is not a list of indices such as 3,7-9"),
     ],
 )
 def test_resubmit_says_why_it_rejects_a_shard(
@@ -143,16 +143,16 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
     kept = bench.document("status", code=1)["posts_done"]
     assert outcome(cancelled) == (0, "")
     assert cancelled.stdout == (
-        f"told to stop: pid {driver.pid} "
+        f"stopping pid {driver.pid} "
         f"({sys.executable} -m hpc.submit --config {bench.path})\n"
-        "cancelled on this machine: 2 tasks ran, 1 waited\n"
+        "canceled on this machine: 2 running and 1 pending task\n"
         f"kept: 0 of 3 shards done (0 posts), {kept} posts in checkpoint parts\n"
-        f"go on with: hpc resubmit {run}\n"
+        f"to resume: hpc resubmit runs/{run.name}\n"
     )
     assert exit_code(interrupted) == 130
     assert (
-        "telling 2 tasks to stop, which takes up to 30 s: what is answered is kept; Ctrl-C again "
-        "leaves at once, and the rest stops by itself\n"
+        "stopping 2 tasks, which takes up to 30 s; their answers are kept. Ctrl-C again "
+        "leaves at once, and the tasks stop by themselves\n"
     ) in interrupted.stdout
     shards = bench.document("status", code=1)["shards"]
     assert shards[2]["message"] == "attempt 1 ended as never started"
@@ -162,11 +162,11 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
 
 def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
-    nothing = f"no task of run {run.run_id} is alive: nothing to cancel\n"
+    nothing = f"run {run.run_id} has no tasks on this machine; nothing to cancel\n"
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
         "kept: 0 of 2 shards done (0 posts), 0 posts in checkpoint parts\n"
-        f"go on with: hpc supervise {run.folder}\n"
+        f"to resume: hpc supervise runs/{run.run_id}\n"
     )
     for shard in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, shard)
@@ -174,7 +174,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
         "kept: 2 of 2 shards done (4 posts), 0 posts in checkpoint parts\n"
-        f"done: every post has its row in {bench.folder}/labels.duckdb\n"
+        f"done: every post has a row in {bench.folder}/labels.duckdb\n"
     )
 
 
@@ -184,8 +184,8 @@ def test_cancel_says_where_to_type_it_if_another_machine_runs_the_tasks(bench: B
         (run.folder / run_folder.LOCK).write_text("4711 login2 99\n")
         assert outcome(bench.hpc("cancel")) == (
             1,
-            f"error: run {run.run_id} is worked on by pid 4711 on login2: type there: "
-            f"python -m hpc.cancel {run.folder}\n",
+            f"error: run {run.run_id} is running on another machine (pid 4711 on login2); there, "
+            f"type: hpc cancel {run.folder}\n",
         )
 
 
@@ -196,8 +196,8 @@ def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> 
     driver.kill()
     ended(driver)
     locked = (
-        f"run {run.name} is in the hands of another process (submit, resubmit or supervise, or "
-        "tasks of the local executor): wait for it, or end it\n"
+        f"run {run.name} is locked by another process (submit, resubmit, supervise or local "
+        "tasks): wait for it or stop it\n"
     )
     for verb in ("supervise", "resubmit"):
         assert outcome(bench.hpc(verb)) == (1, f"error: {locked}")
@@ -205,12 +205,12 @@ def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> 
     assert outcome(submitted) == (3, "")
     assert submitted.stdout.startswith(locked)
     assert submitted.stdout.endswith(
-        f"nothing to label under the name test\nnext: hpc status {run}\n"
+        f"nothing to label under the name test\nnext: hpc status runs/{run.name}\n"
     )
     (task,) = tasks_of(bench.folder)
     cancelled = bench.hpc("cancel").stdout.splitlines()
-    assert cancelled[0].startswith(f"told to stop: pid {task} (")
-    assert cancelled[1] == "cancelled on this machine: 1 task ran, 0 waited"
+    assert cancelled[0].startswith(f"stopping pid {task} (")
+    assert cancelled[1] == "canceled on this machine: 1 running and 0 pending tasks"
 
 
 def test_a_second_submit_is_told_who_plans(bench: Bench) -> None:
