@@ -24,6 +24,7 @@ class ExecutorError(RunError):
     """
 
     def __init__(self, message: str, words: str) -> None:
+        """Keep the answer beside the message."""
         super().__init__(message)
         self.words = words
 
@@ -78,6 +79,8 @@ class CaretakerJobs(Protocol):
         """Submit a job that supervises the run, and return its id.
 
         Args:
+            run: the run to supervise.
+            role: what the job is for.
             failures: how many caretakers in a row failed before this one.
             after: jobs or tasks that have to end first, however they end.
             if_fails: the job after whose failure this one starts; if that job succeeds, this one
