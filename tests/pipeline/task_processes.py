@@ -14,6 +14,8 @@ from pipeline.model import WorkOrder
 from pipeline.run_files.checkpoint import rows_by_attempt
 
 ROOT = Path(__file__).parents[2]
+# Makes the type `unpaced_perspective` known to tasks, as an installed package would.
+ENTRY_POINTS = Path(__file__).parent / "entry_points"
 
 
 SHORT_DRAIN = (
@@ -37,7 +39,7 @@ def start(
     for field, value in zip(fields(order), astuple(order), strict=True):
         arguments += [f"--{field.name.replace('_', '-')}", str(value)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
-    python_path = os.pathsep.join(map(str, (ROOT, *paths)))
+    python_path = os.pathsep.join(map(str, (ROOT, ENTRY_POINTS, *paths)))
     program = SHORT_DRAIN if short_drain else program
     called = ["-c", f"{program}worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
     return subprocess.Popen(
@@ -100,7 +102,7 @@ def rows_in(folder: Path) -> int:
 def perspective(url: str, in_flight: int = 2) -> dict[str, object]:
     """The frozen options of a classifier that asks a stand-in, whose key is in TEST_KEY."""
     return {
-        "type": "perspective",
+        "type": "unpaced_perspective",
         "base_url": url,
         "attributes": ["TOXICITY"],
         "languages": ["en"],
