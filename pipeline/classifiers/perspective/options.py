@@ -37,8 +37,9 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
             "and the column `attributes_not_supported` names it."
         ),
     ] = ("en",)
+    # None, which only a manifest may hold, means no limit.
     requests_per_minute: Annotated[
-        Positive,
+        Positive | None,
         key(
             "Quota of your whole Google project. All tasks of all runs that use the API key share "
             "it through `quota_folder`."

@@ -86,7 +86,7 @@ def run_attempt(
             raise
 
     with patch.context() as patched:
-        patched.setattr(process, "create", lambda *_: classifier)
+        patched.setattr(process, "create", lambda *_, source: classifier)
         only_while_alive(patched, Checkpoint, "flush")
         only_while_alive(patched, CrashJournal, "delete")
         patched.setattr(classifier, "classify", classify)
