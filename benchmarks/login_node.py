@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from hpc.planning.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
-from pipeline.config import run_config
+from hpc.config import run_config
 config = run_config.load(Path(sys.argv[1]))
 create_run(validate(config), Selection(), (Path.cwd(),), "")
 """
@@ -103,6 +103,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def process(*arguments: str) -> None:
+    # `status` of a run that is not complete exits with 1 or 3; a traceback is 1 and shows itself.
     subprocess.run([sys.executable, *arguments], check=False, stdout=subprocess.DEVNULL)
 
 

@@ -158,8 +158,10 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
 
 
 class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
-    """Where and with which resources tasks run. Every key of a template may also stand here, and
-    overrides the template's."""
+    """Where and with which resources tasks run.
+
+    Every key of a template may also be given here, and overrides the template's.
+    """
 
     executor: Annotated[
         ExecutorName, key("`slurm` submits arrays; `local` runs the tasks on this machine.")
@@ -302,6 +304,9 @@ def _first(value: float | None, default: float) -> float:
 
 
 def megabytes(gigabytes: float | None) -> str | None:
-    """Return `gigabytes` as --mem takes it: rounded down, because a node may have just that much,
-    and never 0, which would request all memory of the node."""
+    """Return `gigabytes` as --mem takes them.
+
+    They are rounded down, because a node may have just that much, and never 0, which would request
+    all memory of the node.
+    """
     return None if gigabytes is None else f"{max(1, math.floor(gigabytes * 1024))}M"

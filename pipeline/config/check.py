@@ -46,6 +46,7 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, source: str, path: str, text: str) -> None:
+        """Record a problem with the key at `path` of the file `source`."""
         self.found.append(Problem(source, path, text))
 
     def raise_any(self) -> None:

@@ -167,6 +167,7 @@ class Key:
 
     @property
     def required(self) -> bool:
+        """Whether the key has no default."""
         return self.default is NODEFAULT
 
 

@@ -21,6 +21,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
+        """Return the secret itself, to be sent to its service and nowhere else."""
         return self._value
 
     @property

@@ -22,8 +22,10 @@ DEFAULT_ROWS_PER_SHARD = 10_000
 
 
 class SourceColumns(Section, frozen=True, kw_only=True):
-    """What the source calls the three columns. CSV files are comma-separated, `.tsv` files
-    tab-separated, with `"` as quotes."""
+    """What the source calls the three columns.
+
+    CSV files are comma-separated, `.tsv` files tab-separated, with `"` as quotes.
+    """
 
     uri: Annotated[Text, key("Column that identifies a post.")] = "uri"
     text: Annotated[Text, key("Column with the text of a post.")] = "text"

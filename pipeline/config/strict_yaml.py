@@ -82,8 +82,11 @@ def _check(node: Node, seen: set[int]) -> None:
 
 
 def _joined(node: ScalarNode) -> str:
-    r"""JSON, which is YAML too, writes an emoji as two halves (\ud83e\udd8b). PyYAML leaves them
-    so, and no file can hold them."""
+    r"""Return a node's text with the halves of emoji joined.
+
+    JSON, which is YAML too, writes an emoji as two halves (\ud83e\udd8b). PyYAML leaves them so,
+    and no file can hold them.
+    """
     try:
         joined: str = node.value.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:

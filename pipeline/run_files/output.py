@@ -47,7 +47,7 @@ class Verdict:
 
 
 def verify(run_dir: Path, manifest: Manifest, index: int) -> Verdict:
-    """Read an output's footer: does it open, is the receipt this shard's, are all rows there?"""
+    """Check an output by its footer: that it opens, has this shard's receipt, and all its rows."""
     try:
         with pq.ParquetFile(output_path(run_dir, index)) as file:
             return _judge(file.metadata.num_rows, file.schema_arrow.metadata, manifest, index)

@@ -85,24 +85,19 @@ def _by_task(
             Accounting shows one for an array whose tasks were canceled by index before it had
             heard of any. The controller's says less: it forgets tasks minutes after their end.
     """
+    known = [(task, record) for task, record in rows if task.job in by_job]
     records: Records = {}
-    # Rows that speak for every later index: of a whole array, or of a list that Slurm cut short.
-    open_ended: list[tuple[Submission, int, TaskRecord]] = []
-    for task, record in rows:
-        submission = by_job.get(task.job)
-        if submission is None:
-            continue
-        if task.indices is None:
-            if array_rows_count:
-                open_ended.append((submission, -1, record))
-            continue
-        for index in task.indices:
-            if newer(record, records.get((submission.number, index))):
-                records[submission.number, index] = record
-        if task.truncated:
-            open_ended.append((submission, max(task.indices, default=-1), record))
-    for submission, last, record in open_ended:
-        for index in submission.plan.indices:
-            if index > last:
-                records.setdefault((submission.number, index), record)
+    for task, record in known:
+        number = by_job[task.job].number
+        for index in task.indices or ():
+            if newer(record, records.get((number, index))):
+                records[number, index] = record
+    for task, record in known:
+        # A row of a whole array, or of a list that Slurm cut short, speaks for every later index.
+        if task.truncated or (task.indices is None and array_rows_count):
+            last = max(task.indices or (), default=-1)
+            submission = by_job[task.job]
+            for index in submission.plan.indices:
+                if index > last:
+                    records.setdefault((submission.number, index), record)
     return records

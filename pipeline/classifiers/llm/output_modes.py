@@ -190,8 +190,10 @@ def _probe_logprobs(
 
 
 class ServerNote(Section, frozen=True, kw_only=True):
-    """What a task leaves for the others in the run's `notes/`; the answers in `said` are for a
-    person."""
+    """What a task leaves for the others in the run's `notes/`.
+
+    The answers in `said` are for a person.
+    """
 
     server: str
     model: str
