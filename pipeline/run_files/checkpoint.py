@@ -111,6 +111,8 @@ class Checkpoint:
                 problem = self._problem(table)
             except (OSError, ValueError, pa.ArrowException) as error:
                 print(f"{path}: ignored, it cannot be read: {error}", file=sys.stderr)
+                if path.name.startswith(files.TEMPORARY_PREFIX):
+                    self._known_files.append(path)  # a killed process had begun to write it
                 continue
             self._known_files.append(path)
             if problem:

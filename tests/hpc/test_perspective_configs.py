@@ -66,13 +66,14 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
     lines = done.stdout.splitlines()
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
     assert look[1] == "  6 posts: 6 labelled"
-    # 21 scores, and of the spans, JSON that nobody counts, those that are not there.
-    assert len(look) == 2 + 21 + 2 + 5
+    # 21 scores, and of the spans, JSON that nobody counts, those without any value; then five posts
+    # under a heading.
+    assert len(look) == 2 + 21 + 2 + 1 + 5
     assert look[22:25] == [
-        "  prob_spam: none",
-        "  prob_spam_spans: none",
+        "  prob_spam: no values",
+        "  prob_spam_spans: no values",
         "  attributes_not_supported: SPAM 6",
     ]
-    posts = [line[line.index("🦋") : -1] for line in look[25:]]
+    posts = [line[line.index("🦋") : -1] for line in look[26:]]
     assert posts == ["🦋 You! what a fine day "] * 5
     assert max(map(len, look)) < 200

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import usage
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Column, LabelValue, Receipt, output_schema
 from pipeline.run_files import heartbeat, output
 from pipeline.run_files.checkpoint import Checkpoint
@@ -196,29 +196,34 @@ def test_a_heartbeat_has_the_sums_and_their_recent_growth(tmp_path: Path) -> Non
     assert beat(tmp_path) == ({"tokens": 1600, "calls": 30}, {"tokens": 0.0, "calls": 0.0})
 
 
+OLD_HEARTBEAT = {
+    "written_at": "2026-11-24T12:00:00+00:00", "progress_at": "2026-11-24T12:00:00+00:00",
+    "rows": 1, "posts": 2, "rate_per_minute": 1.0, "last_error": "", "node": "n1",
+}  # fmt: skip
+
+
+def test_a_heartbeat_of_an_older_version_has_no_counts(tmp_path: Path) -> None:
+    heartbeat.path_of(tmp_path, 3).write_text(json.dumps(OLD_HEARTBEAT))
+    assert beat(tmp_path) == ({}, {})
+
+
 @pytest.mark.parametrize(
-    ("more", "sums", "rates"),
+    ("more", "key"),
     [
-        ({}, {}, {}),  # as an older version's task writes it
-        ({"counts": None, "counts_per_minute": 7}, {}, {}),
-        ({"counts": [1], "counts_per_minute": {"tokens": "1"}}, {}, {}),
-        (
-            {"counts": {"tokens": -1, "calls": 2}, "counts_per_minute": {"calls": 3}},
-            {"calls": 2},
-            {"calls": 3.0},
-        ),
-        ({"counts": {"tokens": True, "calls": 1.5}}, {}, {}),
-        ({"counts": {"calls": 2}, "mood": "of a version to come"}, {"calls": 2}, {}),
+        ({"counts": None}, "counts"),
+        ({"counts": [1]}, "counts"),
+        ({"counts_per_minute": {"tokens": "1"}}, "counts_per_minute.tokens"),
+        ({"counts": {"calls": 1.5}}, "counts.calls"),
+        ({"mood": "of a version to come"}, "mood"),
     ],
 )
-def test_a_heartbeat_of_another_version_is_read_as_far_as_possible(
-    tmp_path: Path, more: dict[str, Any], sums: dict[str, int], rates: dict[str, float]
+def test_a_heartbeat_with_another_key_or_value_is_rejected_by_name(
+    tmp_path: Path, more: dict[str, Any], key: str
 ) -> None:
-    at = "2026-11-24T12:00:00+00:00"
-    old = {"written_at": at, "progress_at": at, "rows": 1,
-           "posts": 2, "rate_per_minute": 1.0, "last_error": "", "node": "n1"}  # fmt: skip
-    heartbeat.path_of(tmp_path, 3).write_text(json.dumps(old | more))
-    assert beat(tmp_path) == (sums, rates)
+    path = heartbeat.path_of(tmp_path, 3)
+    path.write_text(json.dumps(OLD_HEARTBEAT | more))
+    with pytest.raises(InputError, match=f"^{path}: {key}: "):
+        beat(tmp_path)
 
 
 def test_growth_is_per_minute_and_unknown_without_elapsed_time() -> None:

@@ -242,7 +242,7 @@ def test_a_column_of_another_type_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         gather(run)
     assert str(raised.value) == (
-        "table labels_valence: column compound is VARCHAR, and DOUBLE in this run's outputs: give "
+        "table labels_valence: column compound is VARCHAR, but DOUBLE in this run's outputs. Give "
         "the configuration another name"
     )
     assert query(run, "SELECT count(*) FROM labels_valence") == [(4,)]

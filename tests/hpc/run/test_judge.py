@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,7 +112,7 @@ def test_rule_6_a_sign_of_life_outranks_an_empty_answer() -> None:
     """A colleague sees no job of ours where PrivateData hides it: nothing is resubmitted."""
 
     def with_heartbeat(age: timedelta, grace: timedelta = GRACE) -> Judgement:
-        heartbeat = replace(beat(0), written_at=NOW - age)
+        heartbeat = msgspec.structs.replace(beat(0), written_at=NOW - age)
         shard = ShardFacts(
             index=7, posts=10, output=NO_OUTPUT, attempts=(attempt(),), heartbeat=heartbeat
         )
