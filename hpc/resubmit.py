@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--mem-gb", type=cli.above_zero, help="this much memory, whatever the remedy says"
     )
     parser.add_argument(
-        "--time-min", type=cli.at_least(1), help="so many minutes, whatever the remedy says"
+        "--time-min", type=cli.at_least(1), help="this many minutes, whatever the remedy says"
     )
     parser.add_argument(
         "--caretaker", action="store_true", help="add a Slurm job that supervises from here on"

@@ -39,7 +39,7 @@ def write_submission(run: Run, submission: Submission) -> Submission:
 
 
 def withdraw_submission(run: Run, submission: Submission) -> None:
-    """Delete the record and the logs of a submission of which no task can have run."""
+    """Delete the record and the logs of a submission whose tasks cannot have run."""
     (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
     shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
 
@@ -86,7 +86,7 @@ def job_prefix(run: Run) -> str:
 
 
 def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
-    """Return what the task of one array index is told."""
+    """Return the order for the task of one array index."""
     return WorkOrder(
         run_dir=str(run_dir),
         shard_index=submission.plan.offset + index,

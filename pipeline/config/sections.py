@@ -84,7 +84,7 @@ class Sharding(Section, frozen=True, kw_only=True):
 
 
 class CheckpointSettings(Section, frozen=True, kw_only=True):
-    """How often a task saves its answers: after so many rows or seconds, whichever comes first."""
+    """How often a task saves its answers: after a number of rows or seconds, whichever is first."""
 
     rows: Annotated[Positive, key("Save after this many new answers.")] = 500
     seconds: Annotated[Duration, key("Save after this long.", unit="seconds")] = 60.0

@@ -52,7 +52,7 @@ def read(text: str) -> Any:
             return None
         _check(document, set())
         return loader.construct_document(document)
-    # A ValueError is a date that is none, such as 2024-13-01.
+    # A ValueError is an impossible date, such as 2024-13-01.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidYaml(str(error)) from None
 

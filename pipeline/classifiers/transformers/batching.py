@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class HasLength(Protocol):
-    """Something that takes up a number of tokens."""
+    """Something that occupies a number of tokens."""
 
     @property
     def length(self) -> int:
