@@ -221,7 +221,7 @@ def register_run(run: Run) -> None:
     """Record a new run in the database, so that its posts hold the watermark back.
 
     Raises:
-        BusyError: another process holds the database; the next `gather` records the run then.
+        BusyError: another process holds the database; the next `gather` will record the run.
     """
     with duckdb_file.opened(Path(run.manifest.database)) as database:
         _register(database, run)

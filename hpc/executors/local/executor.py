@@ -42,7 +42,7 @@ class LocalExecutor:
         return False
 
     def limits(self, run: Run) -> Limits:
-        """Return no limits: the machine is what it is."""
+        """Return no limits: this executor does not enforce any."""
         return Limits()
 
     def submit(

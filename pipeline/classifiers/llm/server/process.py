@@ -44,7 +44,7 @@ class Ports:
         self._held: list[socket.socket] = []
 
     def take(self) -> int:
-        """Reserve and return a port, never the same one twice."""
+        """Reserve a port and return it; no port is returned twice."""
         while True:
             with socket.create_server((HOST, 0)) as free:
                 port: int = free.getsockname()[1]
