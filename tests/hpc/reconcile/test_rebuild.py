@@ -98,4 +98,4 @@ def test_a_copied_run_folder_is_named_and_not_gathered(gathered: GrowingBacklog)
     for arguments in (("gather", copy), ("audit", "--config", gathered.bench.path)):
         code, message = outcome(gathered.bench.hpc(*map(str, arguments)))
         assert code == 2
-        assert message.startswith(f"error: {copy} holds run {first.run_id}: it is a copy, or was ")
+        assert message.startswith(f"error: {copy} holds run {first.run_id}: it is a copy or was ")
