@@ -134,10 +134,7 @@ def not_empty(text: str) -> str:
 
 def finite_number(text: str) -> float:
     """Read an argument that is a finite number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _float_or_nan(text)
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"should be a number, not {text!r}")
     return number
@@ -145,13 +142,17 @@ def finite_number(text: str) -> float:
 
 def above_zero(text: str) -> float:
     """Read an argument that is a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _float_or_nan(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"should be a number above 0, not {text!r}")
     return number
+
+
+def _float_or_nan(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from hpc.report.blocks import Bar, Block, Line, Table, Tone
 from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, Phase, State
-from hpc.run.run_state import RunState, RunStatus, pending_reasons, posts_done
+from hpc.run.model import Judgement, Observation, State
+from hpc.run.run_state import RunState, RunStatus, pending_records, posts_done
 from pipeline.text import counted, estimated_duration
 from pipeline.usage import cost_options
 
@@ -157,17 +157,13 @@ def _usage(status: RunStatus) -> Usage | None:
 
 def _waiting(observation: Observation) -> list[Block]:
     """Return why Slurm lets tasks wait, and what a person can do about it."""
-    reasons = pending_reasons(observation)
+    pending = [record for record in pending_records(observation) if record.reason]
     lines: list[Block] = []
-    if reasons:
-        counts = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.items())
+    if pending:
+        reasons = Counter(record.reason for record in pending)
+        counts = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
         lines.append(Line(f"pending: {counts}"))
-    advice = {
-        attempt.record.reason or "": attempt.record.advice
-        for shard in observation.shards
-        for attempt in shard.attempts[-1:]
-        if attempt.record and attempt.record.phase is Phase.WAITING and attempt.record.advice
-    }
+    advice = {record.reason: record.advice for record in pending if record.advice}
     return lines + [Line(f"  {reason}: {text}") for reason, text in advice.items()]
 
 

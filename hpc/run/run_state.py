@@ -1,11 +1,10 @@
 """The state of a whole run, and a run as it was seen at one moment. Pure."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State
+from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 
 
 class RunState(StrEnum):
@@ -53,17 +52,16 @@ def posts_done(shard: ShardFacts) -> int:
     return shard.posts if shard.output.verified else shard.rows
 
 
-def pending_reasons(observation: Observation) -> dict[str, int]:
-    """Count the shards that wait by the reason that the executor gives, the most frequent first."""
-    reasons = Counter(
-        shard.attempts[-1].record.reason
+def pending_records(observation: Observation) -> list[TaskRecord]:
+    """Return what the executor says of the last attempts that are pending, in order of shards."""
+    return [
+        shard.attempts[-1].record
         for shard in observation.shards
         if not shard.output.verified
         and shard.attempts
         and shard.attempts[-1].record
         and shard.attempts[-1].phase is Phase.WAITING
-    )
-    return {reason: count for reason, count in reasons.most_common() if reason}
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

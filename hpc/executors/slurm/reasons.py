@@ -20,10 +20,6 @@ class Outlook(StrEnum):
     ENDED = "ended"  # not a reason to wait: why a job ended
 
 
-def _names(text: str) -> Iterator[str]:
-    yield from text.split()
-
-
 _RESOURCES = [
     "Cpu",
     "Memory",
@@ -88,12 +84,12 @@ def _limits_by_resource() -> Iterator[tuple[str, Outlook]]:
 
 OUTLOOK: dict[str, Outlook] = {
     **dict(_limits_by_resource()),
-    **dict.fromkeys(_names(_STARTS), Outlook.STARTS),
-    **dict.fromkeys(_names(_BUDGET), Outlook.BUDGET),
-    **dict.fromkeys(_names(_SITE), Outlook.SITE),
-    **dict.fromkeys(_names(_HELD), Outlook.HELD),
-    **dict.fromkeys(_names(_NEVER), Outlook.NEVER),
-    **dict.fromkeys(_names(_ENDED), Outlook.ENDED),
+    **dict.fromkeys(_STARTS.split(), Outlook.STARTS),
+    **dict.fromkeys(_BUDGET.split(), Outlook.BUDGET),
+    **dict.fromkeys(_SITE.split(), Outlook.SITE),
+    **dict.fromkeys(_HELD.split(), Outlook.HELD),
+    **dict.fromkeys(_NEVER.split(), Outlook.NEVER),
+    **dict.fromkeys(_ENDED.split(), Outlook.ENDED),
 }
 
 # slurmctld also writes whole sentences (state_desc), with blanks or underscores.
