@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.slurm.cluster import SlurmCluster, missing_programs
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster.cluster import SlurmCluster, missing_programs
+from tests.slurm.private_cluster.commands import Bench
 
 PACKAGES = "slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server"
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

@@ -10,9 +10,9 @@ import pytest
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.pipeline.task_processes import rows_in
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

@@ -16,9 +16,9 @@ from tests.servers.gguf_model import write_model
 from tests.servers.llama import LlamaServer
 from tests.servers.perspective import Fault, PerspectiveServer, score, spans
 from tests.servers.perspective_answers import ServiceError
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from tests.slurm import watchdog
-from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster import watchdog
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 
 pytestmark = pytest.mark.slurm
 
 OWNER = """
 import pathlib, sys, time
-from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 cluster = SlurmCluster(pathlib.Path(sys.argv[1]), nodes=1)
 cluster.start()
 job = cluster.run("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "sleep 600").strip()

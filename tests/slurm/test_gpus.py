@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.run_files import manifest
 from tests.servers.gguf_model import write_model
-from tests.slurm import posts
-from tests.slurm.cluster import SlurmCluster, wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

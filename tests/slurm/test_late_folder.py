@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.run_files.manifest import output_path
-from tests.slurm import posts
-from tests.slurm.cluster import SlurmCluster, wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.commands import Bench
 from tests.slurm.test_quota import use_one_quota_up
 
 pytestmark = [
@@ -38,7 +38,7 @@ class Site:
 
 
 def view(truth: Path, shared: Path) -> list[str]:
-    program = [sys.executable, "-m", "tests.slurm.late_folder"]
+    program = [sys.executable, "-m", "tests.slurm.private_cluster.late_folder"]
     return [*program, str(truth), str(shared), str(LATE_S)]
 
 

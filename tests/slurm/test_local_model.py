@@ -11,9 +11,9 @@ import pytest
 from pipeline.run_files.manifest import work_path
 from tests.pipeline import task_processes
 from tests.pipeline.command_lines import command_lines
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("torch")

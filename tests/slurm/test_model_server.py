@@ -17,9 +17,9 @@ from tests.pipeline.task_processes import rows_in
 from tests.servers import engines as real_engines
 from tests.servers import tiny_llm
 from tests.servers.gguf_model import write_model
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

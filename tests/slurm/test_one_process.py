@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from tests.servers.perspective import PerspectiveServer
-from tests.slurm import posts
-from tests.slurm.cluster import SlurmCluster
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

@@ -17,8 +17,8 @@ from pipeline.run_files import output
 from pipeline.run_files.manifest import log_path
 from pipeline.worker.submitit_task import ShardTask
 from tests.pipeline import run_builders
-from tests.slurm.cluster import SlurmCluster, wait_for
-from tests.slurm.programs import environment
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.programs import environment
 
 pytestmark = pytest.mark.slurm
 

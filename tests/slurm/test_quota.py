@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.service.quota.leases import LeaseTerms
 from tests.servers.perspective import PerspectiveServer
-from tests.slurm import posts
-from tests.slurm.cluster import wait_for
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from hpc.executors.slurm.reasons import OUTLOOK
-from tests.slurm.programs import environment
+from tests.slurm.private_cluster.programs import environment
 
 pytestmark = pytest.mark.slurm
 

@@ -19,8 +19,8 @@ from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import log_path, work_path
 from tests.pipeline import run_builders, scripted_classifier, task_processes
 from tests.pipeline.run_builders import uri
-from tests.slurm.cluster import SlurmCluster, wait_for
-from tests.slurm.programs import environment
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.programs import environment
 
 pytestmark = pytest.mark.slurm
 

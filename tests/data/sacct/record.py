@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tests.data.sacct import mishaps
 from tests.data.sacct.scenario import HERE, Scenario
-from tests.slurm.cluster import SlurmCluster
-from tests.slurm.programs import environment
+from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.programs import environment
 
 GREEDY = f"{sys.executable} -c 'x = bytearray(300 << 20)'"
 # A partition whose jobs are put back into the queue when `high` needs their node.

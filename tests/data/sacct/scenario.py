@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.executors.slurm.client import Slurm
-from tests.slurm.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 
 HERE = Path(__file__).parent
 FIRST_JOB = 4001

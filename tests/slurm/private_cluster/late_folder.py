@@ -1,6 +1,6 @@
 """A shared folder as one node sees it through a cache of its own, as NFS's: some seconds late.
 
-    python -m tests.slurm.late_folder SOURCE MOUNTPOINT SECONDS [COMMAND...]
+    python -m tests.slurm.private_cluster.late_folder SOURCE MOUNTPOINT SECONDS [COMMAND...]
 
 Mounts SOURCE by FUSE, for COMMAND if there is one, and until that has ended. Names, listings and
 attributes, also that there is no such file, are what they were at a moment in the last SECONDS.

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.slurm.chaos_site import Done, Later, Site, Task
-from tests.slurm.cluster import wait_for
+from tests.slurm.chaos.site import Done, Later, Site, Task
+from tests.slurm.private_cluster.cluster import wait_for
 
-HOG = pathlib.Path(__file__).with_name("chaos_hog.py")
+HOG = pathlib.Path(__file__).with_name("hog.py")
 
 
 def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:

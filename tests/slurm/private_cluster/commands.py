@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from tests.hpc.in_process import Done, call_verb
-from tests.slurm.cluster import SlurmCluster
-from tests.slurm.programs import environment
+from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.programs import environment
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 SCRIPTED = '''
 import os, pathlib, signal, time
 from pipeline.classifiers.base import Classifier

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.slurm.commands import Bench
+from tests.slurm.private_cluster.commands import Bench
 
 PAUSE_S = 0.3
 

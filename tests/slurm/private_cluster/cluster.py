@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
-from tests.slurm import conf, watchdog
-from tests.slurm.daemons import Daemon, Watchdog, accepts, reserve_ports, wait_for
-from tests.slurm.programs import commands, environment, missing_programs
+from tests.slurm.private_cluster import conf, watchdog
+from tests.slurm.private_cluster.daemons import Daemon, Watchdog, accepts, reserve_ports, wait_for
+from tests.slurm.private_cluster.programs import commands, environment, missing_programs
 
 __all__ = ["ACCOUNT", "SlurmCluster", "missing_programs", "wait_for"]
 

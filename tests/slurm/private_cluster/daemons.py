@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from tests.slurm import watchdog
+from tests.slurm.private_cluster import watchdog
 
 T = TypeVar("T")
 LOG_LINES = 30

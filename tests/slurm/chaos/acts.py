@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Callable
 
-from tests.slurm.chaos_deaths import (
+from tests.slurm.chaos.deaths import (
     cancel_an_index,
     kill_a_slurmd,
     kill_a_step,
@@ -16,7 +16,7 @@ from tests.slurm.chaos_deaths import (
     run_out_of_time,
     wake_a_stale_attempt,
 )
-from tests.slurm.chaos_site import SHARDS, Done, Later, Site
+from tests.slurm.chaos.site import SHARDS, Done, Later, Site
 
 Act = Callable[[Site, random.Random], Done]
 

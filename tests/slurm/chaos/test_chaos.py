@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from tests.slurm.chaos import Figures, Schedule, figures, told
-from tests.slurm.chaos_acts import ACTS
-from tests.slurm.chaos_endpoint import Endpoint
-from tests.slurm.chaos_site import CPUS, NODES, SHARDS, Site
-from tests.slurm.cluster import SlurmCluster
+from tests.slurm.chaos.acts import ACTS
+from tests.slurm.chaos.endpoint import Endpoint
+from tests.slurm.chaos.schedule import Figures, Schedule, figures, told
+from tests.slurm.chaos.site import CPUS, NODES, SHARDS, Site
+from tests.slurm.private_cluster.cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.chaos]
 

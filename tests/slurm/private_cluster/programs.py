@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from tests.slurm.conf import Layout
+from tests.slurm.private_cluster.conf import Layout
 
 PROGRAMS = (
     *("munged", "munge", "mariadbd", "mariadb-install-db"),

@@ -1,7 +1,7 @@
 """A random schedule of disasters over one run, by a seed; then the run goes to its end, and the
 figures are compared with what was promised.
 
-    CHAOS_SEED=7 CHAOS_MINUTES=20 .venv/bin/python -m pytest -s -m chaos tests/slurm/test_chaos.py
+    CHAOS_SEED=7 CHAOS_MINUTES=20 .venv/bin/python -m pytest -s -m chaos tests/slurm
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 import duckdb
 
 from tests.servers.perspective import score
-from tests.slurm import posts
-from tests.slurm.chaos_acts import ACTS
-from tests.slurm.chaos_site import CHECKPOINT_ROWS, IN_FLIGHT, Later, Site
-from tests.slurm.daemons import SLOWNESS
+from tests.slurm.chaos.acts import ACTS
+from tests.slurm.chaos.site import CHECKPOINT_ROWS, IN_FLIGHT, Later, Site
+from tests.slurm.private_cluster import posts
+from tests.slurm.private_cluster.daemons import SLOWNESS
 
 TICK_S = 0.2
 HURRY_S = 3.0

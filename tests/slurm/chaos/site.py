@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.slurm import watchdog
-from tests.slurm.chaos_endpoint import KEY, TIMEOUT_S, Endpoint
-from tests.slurm.chaos_supervisor import Supervisor
-from tests.slurm.cluster import SlurmCluster
-from tests.slurm.commands import Bench
-from tests.slurm.posts import json_lines
+from tests.slurm.chaos.endpoint import KEY, TIMEOUT_S, Endpoint
+from tests.slurm.chaos.supervisor import Supervisor
+from tests.slurm.private_cluster import watchdog
+from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.commands import Bench
+from tests.slurm.private_cluster.posts import json_lines
 
 # Few tasks a node, so that a node is not all of them.
 SHARDS, NODES, CPUS, PARALLEL = 12, 4, 2, 6
