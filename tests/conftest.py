@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.servers.llama import LlamaServer
+
 settings.register_profile("search", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
@@ -26,3 +28,12 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    """A llama-cpp-python server with a tiny model of random weights."""
+    gguf_model = pytest.importorskip("tests.servers.gguf_model")
+    model = gguf_model.write_model(tmp_path_factory.mktemp("llama") / "tiny.gguf")
+    with LlamaServer(model) as running:
+        yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ SCHEMA = {
 POSTS = ["Vote!", "🦋 مرحبا\n\u200d\x00 é", "{{ braces }} </s> [INST]", "a" * 3000]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
-    with LlamaServer(write_model(tmp_path_factory.mktemp("llama") / "tiny.gguf")) as running:
-        yield running
-
-
 def ask(server: LlamaServer, content: str, **more: Any) -> requests.Response:
     body = {"model": "tiny", "messages": [{"role": "user", "content": content}], "max_tokens": 100}
     return requests.post(
@@ -46,9 +39,11 @@ def ask(server: LlamaServer, content: str, **more: Any) -> requests.Response:
 
 @pytest.mark.parametrize("post", POSTS)
 def test_json_object_with_a_schema_constrains_even_a_random_model(
-    server: LlamaServer, post: str
+    llama_cpp_server: LlamaServer, post: str
 ) -> None:
-    response = ask(server, post, response_format={"type": "json_object", "schema": SCHEMA})
+    response = ask(
+        llama_cpp_server, post, response_format={"type": "json_object", "schema": SCHEMA}
+    )
     (choice,) = response.json()["choices"]
     answer = json.loads(choice["message"]["content"])
     assert choice["finish_reason"] == "stop"
@@ -57,28 +52,30 @@ def test_json_object_with_a_schema_constrains_even_a_random_model(
     assert answer["ideology"] in LABELS
 
 
-def test_without_a_schema_the_model_writes_no_json(server: LlamaServer) -> None:
-    content = ask(server, "Vote!").json()["choices"][0]["message"]["content"]
+def test_without_a_schema_the_model_writes_no_json(llama_cpp_server: LlamaServer) -> None:
+    content = ask(llama_cpp_server, "Vote!").json()["choices"][0]["message"]["content"]
     with pytest.raises(json.JSONDecodeError):
         json.loads(content)
 
 
-def test_a_valid_json_schema_request_gets_a_500(server: LlamaServer) -> None:
+def test_a_valid_json_schema_request_gets_a_500(llama_cpp_server: LlamaServer) -> None:
     schema = {"name": "labels", "schema": SCHEMA}
-    response = ask(server, "x", response_format={"type": "json_schema", "json_schema": schema})
+    response = ask(
+        llama_cpp_server, "x", response_format={"type": "json_schema", "json_schema": schema}
+    )
     assert response.status_code == 500
 
 
-def test_a_prompt_that_is_too_long_gets_a_400_with_a_code(server: LlamaServer) -> None:
-    response = ask(server, "word " * 2000)
+def test_a_prompt_that_is_too_long_gets_a_400_with_a_code(llama_cpp_server: LlamaServer) -> None:
+    response = ask(llama_cpp_server, "word " * 2000)
     assert (response.status_code, response.json()["error"]["code"]) == (
         400,
         "context_length_exceeded",
     )
 
 
-def test_the_server_has_no_health_page(server: LlamaServer) -> None:
-    assert requests.get(f"{server.url}/health", timeout=10).status_code == 404
+def test_the_server_has_no_health_page(llama_cpp_server: LlamaServer) -> None:
+    assert requests.get(f"{llama_cpp_server.url}/health", timeout=10).status_code == 404
 
 
 def test_the_model_file_is_always_the_same(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ UNKNOWN: dict[str, Any] = {"requestedAttributes": {"TOXICITY": {}, "WIT": {}}}
 
 
 @pytest.fixture
-def server() -> Iterator[PerspectiveServer]:
+def service() -> Iterator[PerspectiveServer]:
     with PerspectiveServer(key="K") as running:
         yield running
 
@@ -50,10 +50,10 @@ def error(response: requests.Response) -> dict[str, Any]:
 
 
 def test_scores_have_names_and_are_not_in_the_order_of_the_request(
-    server: PerspectiveServer,
+    service: PerspectiveServer,
 ) -> None:
     attributes: dict[str, Any] = {"RESPECT_EXPERIMENTAL": {}, "TOXICITY": {}}
-    response = ask(server, "Grüße 🦋", requestedAttributes=attributes, clientToken="at://x/y")
+    response = ask(service, "Grüße 🦋", requestedAttributes=attributes, clientToken="at://x/y")
 
     def summary(attribute: str) -> dict[str, Any]:
         value = {"value": score("Grüße 🦋", attribute), "type": "PROBABILITY"}
@@ -70,9 +70,9 @@ def test_scores_have_names_and_are_not_in_the_order_of_the_request(
 
 
 def test_spans_are_given_on_request_one_per_sentence_in_utf_16_units(
-    server: PerspectiveServer,
+    service: PerspectiveServer,
 ) -> None:
-    scores = ask(server, "🦋 Hi. You?\nThere", spanAnnotations=True).json()["attributeScores"]
+    scores = ask(service, "🦋 Hi. You?\nThere", spanAnnotations=True).json()["attributeScores"]
 
     def value(text: str) -> dict[str, Any]:
         return {"value": score(text, "TOXICITY"), "type": "PROBABILITY"}
@@ -85,7 +85,7 @@ def test_spans_are_given_on_request_one_per_sentence_in_utf_16_units(
             {"begin": 12, "end": 17, "score": value("There")},
         ],
     }
-    assert "spanScores" not in ask(server, "Hi").json()["attributeScores"]["TOXICITY"]
+    assert "spanScores" not in ask(service, "Hi").json()["attributeScores"]["TOXICITY"]
 
 
 def test_a_score_depends_only_on_text_and_attribute() -> None:
@@ -95,8 +95,8 @@ def test_a_score_depends_only_on_text_and_attribute() -> None:
     assert all(0 <= value < 1 for value in values)
 
 
-def test_a_missing_key_is_403_and_a_wrong_one_400(server: PerspectiveServer) -> None:
-    missing, wrong = ask(server, key=""), ask(server, key="other")
+def test_a_missing_key_is_403_and_a_wrong_one_400(service: PerspectiveServer) -> None:
+    missing, wrong = ask(service, key=""), ask(service, key="other")
     assert (missing.status_code, error(missing)["status"]) == (403, "PERMISSION_DENIED")
     assert error(wrong)["message"] == "API key not valid. Please pass a valid API key."
     assert error(wrong)["details"] == [
@@ -107,8 +107,8 @@ def test_a_missing_key_is_403_and_a_wrong_one_400(server: PerspectiveServer) -> 
             "metadata": {"service": "commentanalyzer.googleapis.com"},
         }
     ]
-    assert server.admitted_by_minute == {}
-    in_url = requests.post(f"{server.url}{ANALYZE}?key=K", json={}, timeout=10)
+    assert service.admitted_by_minute == {}
+    in_url = requests.post(f"{service.url}{ANALYZE}?key=K", json={}, timeout=10)
     assert error(in_url)["details"] == [{"@type": ERROR, "errorType": "INVALID_REQUEST"}]
 
 
@@ -125,9 +125,9 @@ def test_a_missing_key_is_403_and_a_wrong_one_400(server: PerspectiveServer) -> 
     ],
 )
 def test_a_request_that_cannot_be_scored_is_rejected_with_an_error_type(
-    server: PerspectiveServer, changes: dict[str, Any], kind: str, message: str
+    service: PerspectiveServer, changes: dict[str, Any], kind: str, message: str
 ) -> None:
-    assert error(ask(server, **changes)) == {
+    assert error(ask(service, **changes)) == {
         "code": 400,
         "message": message,
         "status": "INVALID_ARGUMENT",
@@ -140,9 +140,9 @@ def test_a_request_that_cannot_be_scored_is_rejected_with_an_error_type(
     [(["de"], "RESPECT_EXPERIMENTAL"), (["tlh"], "TOXICITY"), (None, "TOXICITY"), ([], "TOXICITY")],
 )
 def test_one_attribute_without_the_language_fails_the_whole_request(
-    server: PerspectiveServer, languages: list[str] | None, attribute: str
+    service: PerspectiveServer, languages: list[str] | None, attribute: str
 ) -> None:
-    (detail,) = error(ask(server, "lol", languages=languages))["details"]
+    (detail,) = error(ask(service, "lol", languages=languages))["details"]
     detected = detail["languageNotSupportedByAttributeError"].pop("detectedLanguages")
     assert detected in (["it"], ["th"], ["om"])
     assert detail == {

@@ -43,7 +43,7 @@ def view(truth: Path, shared: Path) -> list[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def late_site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     truth, shared = tmp_path / "truth", tmp_path / "shared"
     truth.mkdir()
     shared.mkdir()
@@ -61,22 +61,22 @@ def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         login.wait()
 
 
-def test_the_login_node_sees_late_what_a_node_has_done(site: Site) -> None:
-    made = site.bench.folder / "made-by-a-task"
+def test_the_login_node_sees_late_what_a_node_has_done(late_site: Site) -> None:
+    made = late_site.bench.folder / "made-by-a-task"
     assert not made.exists()
-    site.bench.cluster.run("srun", "touch", str(made))
-    assert site.as_it_is(made).exists()
+    late_site.bench.cluster.run("srun", "touch", str(made))
+    assert late_site.as_it_is(made).exists()
     assert not made.exists()
-    (site.bench.folder / "made-here").touch()
+    (late_site.bench.folder / "made-here").touch()
     assert made.exists()
 
 
-def test_one_quota_is_used_up_and_never_passed(site: Site) -> None:
-    use_one_quota_up(site.bench)
+def test_one_quota_is_used_up_and_never_passed(late_site: Site) -> None:
+    use_one_quota_up(late_site.bench)
 
 
-def test_a_task_that_died_goes_on_and_nothing_is_asked_twice(site: Site) -> None:
-    bench = site.bench
+def test_a_task_that_died_goes_on_and_nothing_is_asked_twice(late_site: Site) -> None:
+    bench = late_site.bench
     backlog = posts.json_lines(bench.folder / "posts.jsonl", 200)
     bench.script(1, "die")
     bench.script(2, "fail")
@@ -85,28 +85,28 @@ def test_a_task_that_died_goes_on_and_nothing_is_asked_twice(site: Site) -> None
     ended = bench.document("supervise", run["run_dir"])
     assert ended["state"] == "complete"
     assert [shard["attempts"] for shard in ended["shards"]] == [1, 2, 2, 1]
-    assert set(asked(site).values()) == {1}
-    assert len(asked(site)) == 200
+    assert set(asked(late_site).values()) == {1}
+    assert len(asked(late_site)) == 200
 
 
-def test_an_output_that_is_not_seen_yet_is_not_made_again(site: Site) -> None:
+def test_an_output_that_is_not_seen_yet_is_not_made_again(late_site: Site) -> None:
     """As cluster.grace_seconds is too short here, its shard may be given to another task, which
     finds the output there."""
-    bench = site.bench
+    bench = late_site.bench
     backlog = posts.json_lines(bench.folder / "posts.jsonl", 200)
     config = bench.config(backlog, cluster={"grace_seconds": 3}, retry={"max_attempts": 9})
     run = bench.document("submit", "--config", config)
     run_dir = Path(run["run_dir"])
-    outputs = [site.as_it_is(output_path(run_dir, index)) for index in range(4)]
+    outputs = [late_site.as_it_is(output_path(run_dir, index)) for index in range(4)]
     ended = bench.document("supervise", run_dir)
     assert all(path.exists() for path in outputs)
     assert ended["state"] == "complete"
-    assert set(asked(site).values()) == {1}
-    assert len(asked(site)) == 200
+    assert set(asked(late_site).values()) == {1}
+    assert len(asked(late_site)) == 200
 
 
-def test_a_run_that_sbatch_refuses_is_removed_though_its_lock_is_open(site: Site) -> None:
-    bench = site.bench
+def test_a_run_that_sbatch_refuses_is_removed_though_its_lock_is_open(late_site: Site) -> None:
+    bench = late_site.bench
     backlog = posts.json_lines(bench.folder / "posts.jsonl", 20)
     config = bench.config(backlog, cluster={"account": "nobodys"})
     refused = bench.hpc("submit", "--config", config)

@@ -38,7 +38,7 @@ def classifier(bench: Bench, server: dict[str, Any], **keys: Any) -> dict[str, A
 
 
 @pytest.fixture
-def model(bench: Bench) -> pathlib.Path:
+def gguf_model(bench: Bench) -> pathlib.Path:
     """Its name, of this test alone, stands in the servers' command lines."""
     if os.environ.get("CI") != "true":
         pytest.importorskip("llama_cpp")
@@ -79,20 +79,20 @@ def nodes(bench: Bench) -> set[str]:
 
 @pytest.mark.llama
 def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
-    bench: Bench, model: pathlib.Path
+    bench: Bench, gguf_model: pathlib.Path
 ) -> None:
     node = bench.cluster.node_names[0]
-    run = submitted(bench, 600, classifier(bench, llama(model)), extra={"nodelist": node})
+    run = submitted(bench, 600, classifier(bench, llama(gguf_model)), extra={"nodelist": node})
     both = [manifest.work_path(run, index) for index in range(2)]
     wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
-    servers = started_servers.alive_by_pid(model)
+    servers = started_servers.alive_by_pid(gguf_model)
     ports = {words[words.index("--port") + 1] for words in servers.values()}
     assert len(ports) == len(servers) == 2
     os.kill(min(servers), signal.SIGKILL)
     assert bench.document("supervise")["state"] == "complete"
     assert labelled(bench) == [(True, 600, 600)]
     assert nodes(bench) == {node}
-    assert started_servers.alive(model) == []
+    assert started_servers.alive(gguf_model) == []
     logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
     assert sorted(log.count("\n== ") + log.startswith("== ") for log in logs) == [1, 2]
     status = bench.document("status")
@@ -102,18 +102,18 @@ def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
 @pytest.mark.llama
 @pytest.mark.parametrize("how", ["cancel", "scancel --signal=KILL"])
 def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
-    bench: Bench, model: pathlib.Path, how: str
+    bench: Bench, gguf_model: pathlib.Path, how: str
 ) -> None:
-    run = submitted(bench, 4000, classifier(bench, llama(model)))
+    run = submitted(bench, 4000, classifier(bench, llama(gguf_model)))
     both = [manifest.work_path(run, index) for index in range(2)]
     wait_for(lambda: all(rows_in(work) for work in both), 120, "both tasks have answers")
-    assert len(started_servers.alive(model)) == 2
+    assert len(started_servers.alive(gguf_model)) == 2
     if how == "cancel":
         assert bench.hpc("cancel").returncode == 0
     else:
         array = bench.document("status", code=3)["shards"][0]["array_job_id"]
         bench.cluster.run("scancel", "--signal=KILL", str(array))
-    wait_for(lambda: started_servers.alive(model) == [], 60, "no server is left")
+    wait_for(lambda: started_servers.alive(gguf_model) == [], 60, "no server is left")
     assert all(rows_in(work) for work in both)
 
 

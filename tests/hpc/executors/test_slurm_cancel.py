@@ -44,7 +44,7 @@ class Queue(Slurm):
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run_of_four_shards(tmp_path: Path) -> Run:
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=4)
     return run_folder.load(folder)
 
@@ -64,50 +64,56 @@ def nothing(line: str) -> None:
     raise AssertionError(f"said: {line}")
 
 
-def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run: Run) -> None:
+def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run_of_four_shards: Run) -> None:
     completing = CARETAKER.replace("RUNNING", "COMPLETING")
     queue = Queue(ARRAY + CARETAKER, ARRAY + completing, ARRAY, ARRAY, "")
-    ended = cancellation.cancel_jobs(run, queue, nothing)
+    ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
     assert queue.cancelled == [(4712, ARRAY + CARETAKER), (4711, ARRAY)]
     assert (ended.jobs, ended.arrays, ended.caretakers) == ([4711, 4712], [4711], {4712})
     assert (ended.running(), ended.pending(), ended.left) == (1, 2, {})
 
 
-def test_what_is_submitted_meanwhile_is_ended_too(run: Run) -> None:
+def test_what_is_submitted_meanwhile_is_ended_too(run_of_four_shards: Run) -> None:
     later = "4720_[0-3]|PENDING|N/A||BeginTime|@0002\n"
     queue = Queue("", ARRAY, COMPLETING + later, "")
-    ended = cancellation.cancel_jobs(run, queue, nothing)
+    ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
     assert [job for job, _ in queue.cancelled] == [4711, 4720]
     assert (ended.arrays, ended.running(), ended.pending()) == ([4711, 4720], 1, 6)
 
 
-def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run: Run) -> None:
+def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run_of_four_shards: Run) -> None:
     others = (
         "1_0|RUNNING|N/A|n1|None|hpc-20240601T120000-valence-0123abce-0001\n"
         f"2|RUNNING|N/A|n1|None|x{PREFIX}0001\n"
         "4711_0|CANCELLED|2026-11-24T12:00:00|n1|None|@0001\n"
     )
     queue = Queue(others)
-    assert cancellation.cancel_jobs(run, queue, nothing) == cancellation.CanceledJobs()
+    assert (
+        cancellation.cancel_jobs(run_of_four_shards, queue, nothing) == cancellation.CanceledJobs()
+    )
     assert queue.cancelled == []
 
 
-def test_a_task_that_is_completing_has_its_signal_and_gets_no_second_one(run: Run) -> None:
+def test_a_task_that_is_completing_has_its_signal_and_gets_no_second_one(
+    run_of_four_shards: Run,
+) -> None:
     queue = Queue("", ARRAY, COMPLETING, COMPLETING, "")
-    cancellation.cancel_jobs(run, queue, nothing)
+    cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
     assert queue.cancelled == [(4711, ARRAY)]
 
 
-def test_what_does_not_end_in_time_is_what_is_left(run: Run) -> None:
-    ended = cancellation.cancel_jobs(run, Queue("", ARRAY, COMPLETING), nothing, patience_s=0.05)
+def test_what_does_not_end_in_time_is_what_is_left(run_of_four_shards: Run) -> None:
+    ended = cancellation.cancel_jobs(
+        run_of_four_shards, Queue("", ARRAY, COMPLETING), nothing, patience_s=0.05
+    )
     assert [(task, one.slurm_state, one.node) for task, one in ended.left.items()] == [
         ((4711, 1), "COMPLETING", "n1")
     ]
 
 
-def test_a_caretaker_that_does_not_end_saves_nothing_else(run: Run) -> None:
+def test_a_caretaker_that_does_not_end_saves_nothing_else(run_of_four_shards: Run) -> None:
     ended = cancellation.cancel_jobs(
-        run, queue := Queue(*[ARRAY + CARETAKER] * 3), nothing, patience_s=0.01
+        run_of_four_shards, queue := Queue(*[ARRAY + CARETAKER] * 3), nothing, patience_s=0.01
     )
     assert {job for job, _ in queue.cancelled} == {4711, 4712}
     assert (4712, None) in ended.left
@@ -138,43 +144,50 @@ def test_the_verb_says_what_has_not_ended_and_fails(
     }  # fmt: skip
 
 
-def test_a_refusal_counts_the_second_time(run: Run) -> None:
+def test_a_refusal_counts_the_second_time(run_of_four_shards: Run) -> None:
     """The first may be of a job that has just ended by itself."""
     queue = Queue("", ARRAY, "")
     queue.refuses = 1
-    assert cancellation.cancel_jobs(run, queue, nothing).left == {}
+    assert cancellation.cancel_jobs(run_of_four_shards, queue, nothing).left == {}
     queue = Queue("", ARRAY)
     queue.refuses = 9
     with pytest.raises(SlurmError) as refused:
-        cancellation.cancel_jobs(run, queue, nothing)
+        cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
     assert str(refused.value) == "scancel 4711 failed: exit code 1\n  stderr: Access denied"
     assert len(queue.cancelled) == 2
 
 
-def test_without_the_lock_the_records_stay_as_they_are(run: Run) -> None:
+def test_without_the_lock_the_records_stay_as_they_are(run_of_four_shards: Run) -> None:
     plan = ArrayPlan(offset=0, indices=(0, 1, 2, 3), throttle=2, parallel_tasks=2)
-    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC))
-    submissions.write_submission(run, intent)
+    (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
+    submissions.write_submission(run_of_four_shards, intent)
     said: list[str] = []
-    with run_folder.lock_run(run):
+    with run_folder.lock_run(run_of_four_shards):
         queue = Queue("", ARRAY, "", ARRAY, "")
-        ended = cancellation.cancel_jobs(run, queue, said.append)
+        ended = cancellation.cancel_jobs(run_of_four_shards, queue, said.append)
     assert [job for job, _ in queue.cancelled] == [4711, 4711]
-    assert submissions.read_submissions(run) == (intent,)
+    assert submissions.read_submissions(run_of_four_shards) == (intent,)
     assert ended.withdrawn == ()
     (line,) = said
     assert line.endswith(
         "\nits jobs are canceled anyway; a supervise there may submit new ones: stop it"
     )
-    assert cancellation.cancel_jobs(run, Queue(""), nothing).withdrawn == (0, 1, 2, 3)
-    assert submissions.read_submissions(run) == ()
+    assert cancellation.cancel_jobs(run_of_four_shards, Queue(""), nothing).withdrawn == (
+        0,
+        1,
+        2,
+        3,
+    )
+    assert submissions.read_submissions(run_of_four_shards) == ()
 
 
-def test_an_unreleased_array_that_is_ended_counts_as_submitted(run: Run) -> None:
+def test_an_unreleased_array_that_is_ended_counts_as_submitted(run_of_four_shards: Run) -> None:
     plan = ArrayPlan(offset=0, indices=(1, 2, 3), throttle=1, parallel_tasks=1)
-    (intent,) = submissions.plan_intents(run, (plan,), datetime.now(UTC))
-    submissions.write_submission(run, intent)
-    assert cancellation.cancel_jobs(run, Queue("", ARRAY, ""), nothing).withdrawn == ()
-    (one,) = submissions.read_submissions(run)
+    (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
+    submissions.write_submission(run_of_four_shards, intent)
+    assert (
+        cancellation.cancel_jobs(run_of_four_shards, Queue("", ARRAY, ""), nothing).withdrawn == ()
+    )
+    (one,) = submissions.read_submissions(run_of_four_shards)
     assert (one.array_job_id, one.plan) == (4711, plan)
     assert one.released_at is not None

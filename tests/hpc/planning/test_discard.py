@@ -25,7 +25,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def rejected(bench: Bench) -> Path:
+def rejected_run(bench: Bench) -> Path:
     """A run that the service rejected; one of its six posts is too short to be sent."""
     bench.config()
     bench.backlog([*run_builders.posts(5), run_builders.posts(1, first=5)[0]._replace(text="meh")])
@@ -41,7 +41,7 @@ def rejected(bench: Bench) -> Path:
 
 @pytest.mark.parametrize(("changed", "key"), CHANGES)
 def test_a_run_without_labels_is_moved_aside_once_its_configuration_has_changed(
-    bench: Bench, rejected: Path, changed: dict[str, Any], key: str
+    bench: Bench, rejected_run: Path, changed: dict[str, Any], key: str
 ) -> None:
     bench.config(**changed)
     before = bench.listing()
@@ -53,7 +53,7 @@ def test_a_run_without_labels_is_moved_aside_once_its_configuration_has_changed(
     assert bench.listing() == before
     done = bench.submit()
     assert outcome(done) == (0, "")
-    aside = bench.folder / "runs" / "set-aside" / rejected.name
+    aside = bench.folder / "runs" / "set-aside" / rejected_run.name
     (run,) = bench.runs()
     assert bench.asked() == once(5)
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(6, 6)]
@@ -75,13 +75,13 @@ def left_alone(bench: Bench, run: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_run_with_the_same_configuration_stays(bench: Bench, rejected: Path) -> None:
-    output = left_alone(bench, rejected)
-    assert output.endswith(f"resubmit --force runs/{rejected.name}\n")
+def test_a_run_with_the_same_configuration_stays(bench: Bench, rejected_run: Path) -> None:
+    output = left_alone(bench, rejected_run)
+    assert output.endswith(f"resubmit --force runs/{rejected_run.name}\n")
 
 
 def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
-    bench: Bench, rejected: Path
+    bench: Bench, rejected_run: Path
 ) -> None:
     """A key that was fixed in the environment changes no configuration."""
     bench.backlog([*run_builders.posts(5), *run_builders.posts(4, first=20)])
@@ -89,9 +89,9 @@ def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
     assert outcome(done) == (1, "")
     lines = done.stdout.splitlines()
     assert f"run {bench.runs()[1].name}: complete" in lines
-    explanation = lines[lines.index(f"run {rejected.name}: blocked") :]
+    explanation = lines[lines.index(f"run {rejected_run.name}: blocked") :]
     assert any("wants no more of this" in line for line in explanation)
-    assert explanation[-1].endswith(f"resubmit --force runs/{rejected.name}")
+    assert explanation[-1].endswith(f"resubmit --force runs/{rejected_run.name}")
 
 
 def test_a_run_with_an_answer_stays(bench: Bench) -> None:
@@ -114,12 +114,12 @@ def test_a_run_with_an_answer_stays(bench: Bench) -> None:
     assert sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == kept
 
 
-def test_a_run_with_an_unreadable_part_stays(bench: Bench, rejected: Path) -> None:
-    work = work_path(rejected, 0)
+def test_a_run_with_an_unreadable_part_stays(bench: Bench, rejected_run: Path) -> None:
+    work = work_path(rejected_run, 0)
     work.mkdir(parents=True, exist_ok=True)  # missing if the other shard was rejected first
     (work / "0001-00000-3.parquet").write_text("cut off")
     bench.config(cluster={"max_parallel": 1})
-    left_alone(bench, rejected)
+    left_alone(bench, rejected_run)
 
 
 @pytest.mark.parametrize("folder", ["is there", "is gone"])
@@ -138,10 +138,10 @@ def test_no_run_of_a_name_with_labels_is_moved_aside(bench: Bench, folder: str) 
     left_alone(bench, run)
 
 
-def test_a_run_that_another_process_holds_stays(bench: Bench, rejected: Path) -> None:
+def test_a_run_that_another_process_holds_stays(bench: Bench, rejected_run: Path) -> None:
     bench.config(cluster={"max_parallel": 1})
-    with run_folder.lock_run(run_folder.load(rejected)):
-        left_alone(bench, rejected)
+    with run_folder.lock_run(run_folder.load(rejected_run)):
+        left_alone(bench, rejected_run)
 
 
 def test_submit_waits_for_files_that_may_appear_late(bench: Bench) -> None:

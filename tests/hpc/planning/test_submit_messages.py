@@ -147,13 +147,15 @@ def test_submit_leaves_an_unfinished_run_with_another_setup(bench: Bench) -> Non
     )
 
 
-def test_submit_says_that_an_unfinished_run_is_blocked(bench: Bench, rejected: Path) -> None:
+def test_submit_says_that_an_unfinished_run_is_blocked(
+    bench: Bench, run_without_labels: Path
+) -> None:
     lines = bench.submit().stdout.splitlines()
-    assert lines[0] == f"run {rejected} is blocked and still holds its posts; see below"
+    assert lines[0] == f"run {run_without_labels} is blocked and still holds its posts; see below"
 
 
 @pytest.fixture
-def rejected(bench: Bench) -> Path:
+def run_without_labels(bench: Bench) -> Path:
     """A run that the service rejected before it labelled a post."""
     bench.config(posts=4)
     bench.script(0, "refuse")
@@ -163,15 +165,15 @@ def rejected(bench: Bench) -> Path:
     return run
 
 
-def test_submit_moves_a_useless_run_aside(bench: Bench, rejected: Path) -> None:
+def test_submit_moves_a_useless_run_aside(bench: Bench, run_without_labels: Path) -> None:
     bench.config(cluster={"max_parallel": 1})
     problem = (
-        f"run {rejected.name} labelled nothing and used another configuration "
+        f"run {run_without_labels.name} labelled nothing and used another configuration "
         "(cluster.max_parallel)"
     )
     dry = bench.hpc("submit", "--config", bench.path, "--dry-run")
     assert dry.stdout.splitlines()[1] == f"{problem}; submit would move it aside"
-    aside = bench.folder / "runs" / "set-aside" / rejected.name
+    aside = bench.folder / "runs" / "set-aside" / run_without_labels.name
     assert bench.submit().stdout.splitlines()[0] == f"{problem}; moved, with its logs, to {aside}"
 
 

@@ -39,7 +39,7 @@ PROGRAMS = {
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def twice_submitted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Three shards in two submissions: the second one is another attempt of shard 1."""
     cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm", "grace_seconds": 3600.0}
     posts = run_builders.posts(6)
@@ -72,13 +72,13 @@ def slurm() -> SlurmExecutor:
     return SlurmExecutor(Slurm())
 
 
-def test_a_look_opens_each_file_of_the_run_once(run: Run) -> None:
-    work = work_path(run.folder, 2)
+def test_a_look_opens_each_file_of_the_run_once(twice_submitted_run: Run) -> None:
+    work = work_path(twice_submitted_run.folder, 2)
     work.mkdir(parents=True)
     HeartbeatWriter(heartbeat.path_of(work, 1), posts=2, rows=1, node="n1", trouble=str, spent=dict)
-    look(run, slurm())
-    with counted_reads(run.folder) as reads:
-        status = look(run, slurm())
+    look(twice_submitted_run, slurm())
+    with counted_reads(twice_submitted_run.folder) as reads:
+        status = look(twice_submitted_run, slurm())
     assert [shard.state for shard in status.judgements] == [
         State.DONE, State.FAILED, State.RUNNING,
     ]  # fmt: skip
@@ -87,31 +87,36 @@ def test_a_look_opens_each_file_of_the_run_once(run: Run) -> None:
     assert {name: count for name, count in reads.items() if count > 1} == {}
 
 
-def test_resubmitting_a_shard_reads_each_submission_once(run: Run) -> None:
-    with run_folder.lock_run(run) as lock, counted_reads(run.folder / "submissions") as reads:
-        outcome = resubmit(run, slurm(), EVERYTHING, lock, lambda line: None)
+def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Run) -> None:
+    with (
+        run_folder.lock_run(twice_submitted_run) as lock,
+        counted_reads(twice_submitted_run.folder / "submissions") as reads,
+    ):
+        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lambda line: None)
     assert [sent.array_job_id for sent in outcome.sent] == [4713]
     assert reads == {"0001.json": 1, "0002.json": 1}
 
 
-def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(run: Run) -> None:
+def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
+    twice_submitted_run: Run,
+) -> None:
     plan = ArrayPlan(offset=0, indices=(1,), throttle=1, parallel_tasks=1)
     intent = Submission(number=3, job_name="job 3", plan=plan, intended_at=LONG_AGO)
-    write_submission(run, intent)
+    write_submission(twice_submitted_run, intent)
     said: list[str] = []
-    with run_folder.lock_run(run) as lock:
-        outcome = resubmit(run, slurm(), EVERYTHING, lock, said.append)
+    with run_folder.lock_run(twice_submitted_run) as lock:
+        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, said.append)
     assert outcome.sent == ()
-    record = json.loads((run.folder / "submissions" / "0003.json").read_text())
+    record = json.loads((twice_submitted_run.folder / "submissions" / "0003.json").read_text())
     assert (record["array_job_id"], record["released_at"] is None) == (4713, False)
     assert replace(intent, array_job_id=4713).plan == plan
 
 
-def test_a_dry_run_writes_nothing(run: Run) -> None:
-    before = sorted((run.folder / "submissions").iterdir())
+def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
+    before = sorted((twice_submitted_run.folder / "submissions").iterdir())
     said: list[str] = []
-    with run_folder.lock_run(run) as lock:
+    with run_folder.lock_run(twice_submitted_run) as lock:
         request = replace(EVERYTHING, dry_run=True)
-        outcome = resubmit(run, slurm(), request, lock, said.append)
+        outcome = resubmit(twice_submitted_run, slurm(), request, lock, said.append)
     assert (outcome.shards, outcome.sent, len(said)) == ((1,), (), 1)
-    assert sorted((run.folder / "submissions").iterdir()) == before
+    assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before

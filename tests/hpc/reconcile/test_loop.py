@@ -20,7 +20,7 @@ MOST_MESSAGES = 20
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def supervised_run(tmp_path: Path) -> Run:
     """A published run below a folder named `set aside`, beside a copy that is no run."""
     run = valence_run(tmp_path / "set aside", 4)
     for shard in range(len(run.manifest.shards)):
@@ -29,18 +29,20 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def test_a_run_that_cannot_be_read_is_reported_and_no_output_is_set_aside(run: Run) -> None:
-    status = look(run, LocalExecutor(), include_done=True)
+def test_a_run_that_cannot_be_read_is_reported_and_no_output_is_set_aside(
+    supervised_run: Run,
+) -> None:
+    status = look(supervised_run, LocalExecutor(), include_done=True)
     gathered = gather_and_report(status, lambda line: None)
     assert (len(gathered.rejected), gathered.set_aside) == (1, 0)
 
 
-def test_supervision_ends_though_a_path_in_a_message_says_set_aside(run: Run) -> None:
+def test_supervision_ends_though_a_path_in_a_message_says_set_aside(supervised_run: Run) -> None:
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         assert len(said) < MOST_MESSAGES, said
 
-    with run_folder.lock_run(run) as lock:
-        assert supervise(run, LocalExecutor(), lock, say).state is RunState.COMPLETE
+    with run_folder.lock_run(supervised_run) as lock:
+        assert supervise(supervised_run, LocalExecutor(), lock, say).state is RunState.COMPLETE

@@ -19,7 +19,7 @@ JOB = 4711
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def submitted_run(tmp_path: Path) -> Run:
     """Two shards, submitted as one array."""
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=2)
     made = run_folder.load(folder)
@@ -49,28 +49,30 @@ def states(run: Run, patience_s: float = 60.0) -> tuple[list[State], str | None]
 
 
 def test_a_sacct_that_never_answers_costs_its_patience_and_nothing_is_guessed(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submitted_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = f"{JOB}_0|RUNNING|N/A|n1|None"
     programs(tmp_path, monkeypatch, squeue=f"echo '{row}'", sacct="exec sleep 60")
-    assert states(run, 1.0) == ([State.RUNNING, State.UNKNOWN], "no answer in 1 s")
+    assert states(submitted_run, 1.0) == ([State.RUNNING, State.UNKNOWN], "no answer in 1 s")
 
 
 def test_a_state_that_slurm_never_had_before_is_taken_for_alive(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submitted_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = f"{JOB}_0|TELEPORTING|N/A|n1|None\\n{JOB}_1|PENDING|N/A||Priority"
     programs(tmp_path, monkeypatch, squeue=f"printf '{rows}\\n'", sacct="true")
-    assert states(run) == ([State.RUNNING, State.QUEUED], None)
-    assert observe(run, SlurmExecutor(Slurm())).shards[0].attempts[0].phase is Phase.ACTIVE
+    assert states(submitted_run) == ([State.RUNNING, State.QUEUED], None)
+    assert (
+        observe(submitted_run, SlurmExecutor(Slurm())).shards[0].attempts[0].phase is Phase.ACTIVE
+    )
 
 
 def test_the_last_answer_is_remembered_with_its_time(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submitted_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs(tmp_path, monkeypatch, squeue="true", sacct="true")
-    first = observe(run, SlurmExecutor(Slurm()))
+    first = observe(submitted_run, SlurmExecutor(Slurm()))
     programs(tmp_path, monkeypatch, squeue="exit 1", sacct="echo no connection >&2; exit 1")
-    later = observe(run, SlurmExecutor(Slurm()))
+    later = observe(submitted_run, SlurmExecutor(Slurm()))
     assert (later.answered, later.last_answer) == (False, first.last_answer)
     assert later.trouble == "exit code 1; no connection"

@@ -23,16 +23,16 @@ FROM range(4) AS numbers(i)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> str:
+def database_path(tmp_path: Path) -> str:
     path = tmp_path / "labels.duckdb"
     with duckdb_file.opened(path) as labels:
         labels.execute(TABLE)
     return str(path)
 
 
-def test_columns_of_json_are_left_out(database: str) -> None:
+def test_columns_of_json_are_left_out(database_path: str) -> None:
     """Each of their values is there once: six of them, cut in the middle, tell nothing."""
-    look = plain_text(preview.describe_labels(database, "test")).splitlines()
+    look = plain_text(preview.describe_labels(database_path, "test")).splitlines()
     assert look[1:5] == [
         "  4 posts: 4 labelled",
         "  ideology: left 2, right 2",
@@ -44,10 +44,10 @@ def test_columns_of_json_are_left_out(database: str) -> None:
     assert not any("{" in line or "[[" in line for line in look)
 
 
-def test_a_column_with_some_json_values_is_shown(database: str) -> None:
-    with duckdb.connect(database) as labels:
+def test_a_column_with_some_json_values_is_shown(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
         labels.execute("UPDATE labels_test SET ideology = ? WHERE uri = 'at://0'", [json.dumps([])])
     assert (
         "  ideology: right 2, [] 1, left 1"
-        in plain_text(preview.describe_labels(database, "test")).splitlines()
+        in plain_text(preview.describe_labels(database_path, "test")).splitlines()
     )

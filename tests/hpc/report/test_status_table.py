@@ -24,7 +24,7 @@ DONE = Verdict(publication="p")
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run_of_eight_shards(tmp_path: Path) -> Run:
     """Eight shards of 250 posts."""
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2000), shards=8)
     return run_folder.load(folder)
@@ -83,8 +83,8 @@ FACTS = [
 ]
 
 
-def test_the_report_has_states_causes_progress_and_messages(run: Run) -> None:
-    assert table(run, FACTS, JUDGED) == (
+def test_the_report_has_states_causes_progress_and_messages(run_of_eight_shards: Run) -> None:
+    assert table(run_of_eight_shards, FACTS, JUDGED) == (
         "run 20240601T120000-valence-0123abcd: running\n"
         "\n"
         "  STATE    CAUSE    SHARDS  INDICES\n"
@@ -103,7 +103,7 @@ def test_the_report_has_states_causes_progress_and_messages(run: Run) -> None:
     )
 
 
-def test_the_report_says_why_tasks_are_pending_and_what_helps(run: Run) -> None:
+def test_the_report_says_why_tasks_are_pending_and_what_helps(run_of_eight_shards: Run) -> None:
     def pending(index: int, reason: str, advice: str = "") -> ShardFacts:
         waiting = TaskRecord(
             phase=Phase.WAITING, slurm_state="PENDING", reason=reason, advice=advice
@@ -114,14 +114,14 @@ def test_the_report_says_why_tasks_are_pending_and_what_helps(run: Run) -> None:
     facts = [
         pending(0, "Priority"), pending(1, "Priority"), pending(2, "PartitionDown", "ask the site")
     ]  # fmt: skip
-    text = table(run, facts, [judgement(index, State.QUEUED) for index in range(3)])
+    text = table(run_of_eight_shards, facts, [judgement(index, State.QUEUED) for index in range(3)])
     assert "\npending: Priority (2), PartitionDown (1)\n  PartitionDown: ask the site" in text
 
 
-def test_a_planned_run_has_a_short_report(run: Run) -> None:
+def test_a_planned_run_has_a_short_report(run_of_eight_shards: Run) -> None:
     planned = [judgement(index, State.PLANNED) for index in range(8)]
     facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]
-    assert table(run, facts, planned) == (
+    assert table(run_of_eight_shards, facts, planned) == (
         "run 20240601T120000-valence-0123abcd: planned\n"
         "\n"
         "  STATE    CAUSE  SHARDS  INDICES\n"
@@ -156,77 +156,81 @@ def progress(
     ],
 )
 def test_progress_has_a_rate_and_a_time_to_go_where_they_are_known(
-    run: Run, rows: int, started_min_ago: float | None, line: str
+    run_of_eight_shards: Run, rows: int, started_min_ago: float | None, line: str
 ) -> None:
-    assert progress(run, rows, started_min_ago) == line
+    assert progress(run_of_eight_shards, rows, started_min_ago) == line
 
 
 @pytest.mark.parametrize("state", [State.BLOCKED, State.FAILED, State.PLANNED, State.UNKNOWN])
-def test_a_run_that_is_not_running_has_no_time_to_go(run: Run, state: State) -> None:
-    assert progress(run, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
+def test_a_run_that_is_not_running_has_no_time_to_go(
+    run_of_eight_shards: Run, state: State
+) -> None:
+    assert progress(run_of_eight_shards, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
 
 
-def test_a_long_list_of_indices_is_cut_between_two_indices(run: Run) -> None:
+def test_a_long_list_of_indices_is_cut_between_two_indices(run_of_eight_shards: Run) -> None:
     judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
-    row = table(run, FACTS, judged).splitlines()[3]
+    row = table(run_of_eight_shards, FACTS, judged).splitlines()[3]
     assert row == (
         "  done             100  0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,…"
     )
 
 
-def test_the_three_most_frequent_messages_of_a_state_are_shown(run: Run) -> None:
+def test_the_three_most_frequent_messages_of_a_state_are_shown(run_of_eight_shards: Run) -> None:
     texts = ["a", "b", "b", "c", "c", "c", "d", "d"]
     judged = [judgement(i, State.FAILED, Cause.CRASHED, text) for i, text in enumerate(texts)]
-    assert table(run, FACTS, judged).splitlines()[7:] == [
+    assert table(run_of_eight_shards, FACTS, judged).splitlines()[7:] == [
         "  shard 3: c (and 2 more shards)",
         "  shard 1: b (and 1 more shard)",
         "  shard 6: d (and 1 more shard)",
     ]
 
 
-def test_the_rate_is_what_the_running_tasks_report(run: Run) -> None:
+def test_the_rate_is_what_the_running_tasks_report(run_of_eight_shards: Run) -> None:
     def beat(rate: float) -> Heartbeat:
         return Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250,
                          rate_per_minute=rate, last_error="", node="n1")  # fmt: skip
 
     facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
-    line = table(run, facts, judged).splitlines()[5]
+    line = table(run_of_eight_shards, facts, judged).splitlines()[5]
     assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go"
 
 
-def test_there_is_no_time_to_go_before_the_first_answer(run: Run) -> None:
+def test_there_is_no_time_to_go_before_the_first_answer(run_of_eight_shards: Run) -> None:
     """Posts with too little text are done at once, while the server starts."""
     waits = Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250, rate_per_minute=0.0,
                       last_error="the server is starting", node="n1")  # fmt: skip
     facts = [replace(FACTS[2], index=0, heartbeat=waits), replace(FACTS[3], index=1)]
     judged = [judgement(0, State.RUNNING), judgement(1, State.QUEUED)]
-    line = table(run, facts, judged).splitlines()[6]
+    line = table(run_of_eight_shards, facts, judged).splitlines()[6]
     assert line == "100 of 2,000 posts done (5 %)"
     # A shard that is done has had its answers: from then on there is a mean, also between beats.
     facts[1] = replace(FACTS[0], index=1)
     judged[1] = judgement(1, State.DONE)
-    line = table(run, facts, judged).splitlines()[6]
+    line = table(run_of_eight_shards, facts, judged).splitlines()[6]
     assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go"
 
 
-def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(run: Run) -> None:
+def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(
+    run_of_eight_shards: Run,
+) -> None:
     judged = [
         judgement(0, State.RUNNING, message="it runs"),
         replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
     ]
-    lines = table(run, FACTS[2:4], judged).splitlines()
+    lines = table(run_of_eight_shards, FACTS[2:4], judged).splitlines()
     assert lines[-1] == "  shard 1: it stands still"
     assert not any("it runs" in line for line in lines)
 
 
-def test_the_document_has_the_keys_that_programs_rely_on(run: Run) -> None:
+def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Run) -> None:
     document = status_table.document(
-        RunStatus(run=run, observation=observed(FACTS), judgements=tuple(JUDGED))
+        RunStatus(run=run_of_eight_shards, observation=observed(FACTS), judgements=tuple(JUDGED))
     )
     assert {key: value for key, value in document.items() if key != "shards"} == {
         "run_id": "20240601T120000-valence-0123abcd",
-        "run_dir": str(run.folder),
+        "run_dir": str(run_of_eight_shards.folder),
         "state": "running",
         "posts": 2000,
         "posts_done": 600,
@@ -293,10 +297,11 @@ def test_the_exit_code_says_whether_a_run_is_complete_under_way_or_neither(
     assert EXIT_CODE[run_state(judged)] == expected
 
 
-def test_every_state_of_a_run_has_its_next_command(run: Run) -> None:
+def test_every_state_of_a_run_has_its_next_command(run_of_eight_shards: Run) -> None:
     by_run_state = {whole: shard for shard, whole in PRECEDENCE}
     steps = {
-        state: next_command(status_of(run, judgement(0, by_run_state[state]))) for state in RunState
+        state: next_command(status_of(run_of_eight_shards, judgement(0, by_run_state[state])))
+        for state in RunState
     }
     assert {state: (step.verb, step.options) for state, step in steps.items()} == {
         RunState.COMPLETE: ("gather", ()),
@@ -308,23 +313,23 @@ def test_every_state_of_a_run_has_its_next_command(run: Run) -> None:
     }
 
 
-def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run: Run) -> None:
-    status = status_of(run, judgement(0, State.DONE))
+def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run_of_eight_shards: Run) -> None:
+    status = status_of(run_of_eight_shards, judgement(0, State.DONE))
     assert next_step(status, is_gathered=False) == NextStep(verb="gather")
     assert next_step(status, is_gathered=True) == NextStep(verb=None)
 
 
-def test_tasks_that_slurm_holds_are_cancelled_before_a_resubmit(run: Run) -> None:
+def test_tasks_that_slurm_holds_are_cancelled_before_a_resubmit(run_of_eight_shards: Run) -> None:
     held = replace(judgement(0, State.BLOCKED), rule=3)
     cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
     done = judgement(2, State.DONE)
-    assert next_command(status_of(run, held, done)) == NextStep(verb="cancel")
-    assert next_command(status_of(run, held, cancelled)) == NextStep(
+    assert next_command(status_of(run_of_eight_shards, held, done)) == NextStep(verb="cancel")
+    assert next_command(status_of(run_of_eight_shards, held, cancelled)) == NextStep(
         verb="resubmit", options=("--force",)
     )
 
 
-def test_similar_troubles_of_running_tasks_are_shown_once(run: Run) -> None:
+def test_similar_troubles_of_running_tasks_are_shown_once(run_of_eight_shards: Run) -> None:
     def beat(trouble: str) -> Heartbeat:
         return Heartbeat(written_at=NOW, progress_at=NOW, rows=0, posts=250,
                          rate_per_minute=0.0, last_error=trouble, node="n1")  # fmt: skip
@@ -333,7 +338,7 @@ def test_similar_troubles_of_running_tasks_are_shown_once(run: Run) -> None:
     facts = [replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
     states = [State.RUNNING, State.RUNNING, State.RUNNING, State.DONE]
     judged = [judgement(i, state) for i, state in enumerate(states)]
-    assert table(run, facts, judged).splitlines()[-2:] == [
+    assert table(run_of_eight_shards, facts, judged).splitlines()[-2:] == [
         "",
         "  shard 0, running: the server is starting, 42 s by now (and 1 more shard)",
     ]

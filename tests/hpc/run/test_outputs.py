@@ -16,7 +16,7 @@ from tests.pipeline import run_builders
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def partly_published_run(tmp_path: Path) -> Run:
     """Three shards, the first two of them published."""
     folder, run = run_builders.make_run(tmp_path, run_builders.posts(30), shards=3)
     for index in (0, 1):
@@ -53,71 +53,71 @@ def garbled(path: Path) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_there_is_one_verdict_a_shard_in_their_order(run: Run) -> None:
-    first, second, third = outputs.verify_outputs(run)
+def test_there_is_one_verdict_a_shard_in_their_order(partly_published_run: Run) -> None:
+    first, second, third = outputs.verify_outputs(partly_published_run)
     assert first.publication and second.publication and first != second
     assert third == Verdict()
 
 
-def test_a_file_that_has_not_changed_is_not_opened_again(run: Run) -> None:
-    before = outputs.verify_outputs(run)
+def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: Run) -> None:
+    before = outputs.verify_outputs(partly_published_run)
     for index in (0, 1):
-        garbled(output_path(run.folder, index))
-    assert outputs.verify_outputs(run) == before
+        garbled(output_path(partly_published_run.folder, index))
+    assert outputs.verify_outputs(partly_published_run) == before
     # Looked at without the memory, neither counts: nothing but the memory can have answered.
-    (run.folder / outputs.MEMORY).unlink()
-    assert verified(run) == [False, False, False]
+    (partly_published_run.folder / outputs.MEMORY).unlink()
+    assert verified(partly_published_run) == [False, False, False]
 
 
-def test_what_answers_cost_is_remembered_with_them(run: Run) -> None:
-    publish_counted(run, 2, tokens=7)
-    before = outputs.verify_outputs(run)
+def test_what_answers_cost_is_remembered_with_them(partly_published_run: Run) -> None:
+    publish_counted(partly_published_run, 2, tokens=7)
+    before = outputs.verify_outputs(partly_published_run)
     assert [one.counts for one in before] == [{}, {}, {"tokens": 70}]
     for index in range(3):
-        garbled(output_path(run.folder, index))
-    assert outputs.verify_outputs(run) == before
+        garbled(output_path(partly_published_run.folder, index))
+    assert outputs.verify_outputs(partly_published_run) == before
 
 
-def test_the_memory_of_an_older_version_is_looked_up_once_more(run: Run) -> None:
+def test_the_memory_of_an_older_version_is_looked_up_once_more(partly_published_run: Run) -> None:
     """It holds size, time, inode and publication, and nothing of the cost."""
-    publish_counted(run, 2, tokens=7)
-    before = outputs.verify_outputs(run)
-    memory = run.folder / outputs.MEMORY
+    publish_counted(partly_published_run, 2, tokens=7)
+    before = outputs.verify_outputs(partly_published_run)
+    memory = partly_published_run.folder / outputs.MEMORY
     now = json.loads(memory.read_text())
     memory.write_text(json.dumps({name: stamp[:4] for name, stamp in now.items()}))
-    assert outputs.verify_outputs(run) == before
+    assert outputs.verify_outputs(partly_published_run) == before
     assert json.loads(memory.read_text()) == now
 
 
-def test_a_file_that_was_touched_is_read_again(run: Run) -> None:
-    outputs.verify_outputs(run)
-    path = output_path(run.folder, 1)
+def test_a_file_that_was_touched_is_read_again(partly_published_run: Run) -> None:
+    outputs.verify_outputs(partly_published_run)
+    path = output_path(partly_published_run.folder, 1)
     garbled(path)
     os.utime(path)
-    first, second, _ = outputs.verify_outputs(run)
+    first, second, _ = outputs.verify_outputs(partly_published_run)
     assert first.verified
     assert second.publication is None
     assert second.problem and second.problem.startswith("it cannot be read: ")
 
 
-def test_a_file_that_does_not_verify_is_read_every_time(run: Run) -> None:
-    path = output_path(run.folder, 0)
+def test_a_file_that_does_not_verify_is_read_every_time(partly_published_run: Run) -> None:
+    path = output_path(partly_published_run.folder, 0)
     good = path.read_bytes()
     garbled(path)
-    assert verified(run) == [False, True, False]
+    assert verified(partly_published_run) == [False, True, False]
     stat = path.stat()
     with path.open("r+b") as stream:
         stream.write(good)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert verified(run) == [True, True, False]
+    assert verified(partly_published_run) == [True, True, False]
 
 
-def test_a_shard_published_anew_has_a_new_publication(run: Run) -> None:
-    before = outputs.verify_outputs(run)
-    output_path(run.folder, 0).unlink()
-    assert verified(run) == [False, True, False]
-    run_builders.publish_shard(run.folder, run.manifest, 0)
-    after = outputs.verify_outputs(run)
+def test_a_shard_published_anew_has_a_new_publication(partly_published_run: Run) -> None:
+    before = outputs.verify_outputs(partly_published_run)
+    output_path(partly_published_run.folder, 0).unlink()
+    assert verified(partly_published_run) == [False, True, False]
+    run_builders.publish_shard(partly_published_run.folder, partly_published_run.manifest, 0)
+    after = outputs.verify_outputs(partly_published_run)
     assert after[0].publication not in (before[0].publication, None)
     assert after[1] == before[1]
 
@@ -131,60 +131,64 @@ def test_a_shard_published_anew_has_a_new_publication(run: Run) -> None:
         b'{"00000.parquet": [1, 2, 3, "p", {}]}', b'{"00002.parquet": [1, 2, 3, "p", 4]}',
     ],
 )  # fmt: skip
-def test_a_damaged_memory_is_none(run: Run, garbage: bytes) -> None:
-    before = outputs.verify_outputs(run)
-    memory = run.folder / outputs.MEMORY
+def test_a_damaged_memory_is_none(partly_published_run: Run, garbage: bytes) -> None:
+    before = outputs.verify_outputs(partly_published_run)
+    memory = partly_published_run.folder / outputs.MEMORY
     good = memory.read_bytes()
     memory.write_bytes(garbage)
-    assert outputs.verify_outputs(run) == before
+    assert outputs.verify_outputs(partly_published_run) == before
     assert memory.read_bytes() == good
 
 
-def test_a_memory_that_cannot_be_written_is_done_without(run: Run) -> None:
-    memory = run.folder / outputs.MEMORY
+def test_a_memory_that_cannot_be_written_is_done_without(partly_published_run: Run) -> None:
+    memory = partly_published_run.folder / outputs.MEMORY
     memory.mkdir()
-    before = outputs.verify_outputs(run)
+    before = outputs.verify_outputs(partly_published_run)
     assert [verdict.verified for verdict in before] == [True, True, False]
-    garbled(output_path(run.folder, 0))
-    assert verified(run) == [False, True, False]
-    assert list(run.folder.glob(".tmp-*")) == []
+    garbled(output_path(partly_published_run.folder, 0))
+    assert verified(partly_published_run) == [False, True, False]
+    assert list(partly_published_run.folder.glob(".tmp-*")) == []
 
 
 def test_the_memory_holds_what_verified_and_is_written_only_where_something_changed(
-    run: Run,
+    partly_published_run: Run,
 ) -> None:
-    garbled(output_path(run.folder, 1))
-    outputs.verify_outputs(run)
-    memory = run.folder / outputs.MEMORY
+    garbled(output_path(partly_published_run.folder, 1))
+    outputs.verify_outputs(partly_published_run)
+    memory = partly_published_run.folder / outputs.MEMORY
     assert list(json.loads(memory.read_text())) == ["00000.parquet"]
     written = memory.stat().st_mtime_ns, memory.stat().st_ino
-    outputs.verify_outputs(run)
+    outputs.verify_outputs(partly_published_run)
     assert (memory.stat().st_mtime_ns, memory.stat().st_ino) == written
 
 
-def test_files_that_are_no_outputs_are_left_aside(run: Run) -> None:
+def test_files_that_are_no_outputs_are_left_aside(partly_published_run: Run) -> None:
     """A temporary file may also go away, renamed, between the listing and the look at it: a link
     that leads nowhere cannot be looked at either."""
-    folder = run.folder / "outputs"
+    folder = partly_published_run.folder / "outputs"
     (folder / "00002.parquet.damaged").write_bytes(b"x")
     (folder / "00007.parquet").write_bytes(b"x")
     (folder / ".tmp-1-00002.parquet").symlink_to(folder / "nowhere")
-    assert verified(run) == [True, True, False]
+    assert verified(partly_published_run) == [True, True, False]
 
 
-def test_an_output_that_goes_away_while_it_is_looked_at_takes_no_other_along(run: Run) -> None:
-    (run.folder / "outputs" / "00002.parquet").symlink_to(run.folder / "nowhere")
-    assert verified(run) == [True, True, False]
+def test_an_output_that_goes_away_while_it_is_looked_at_takes_no_other_along(
+    partly_published_run: Run,
+) -> None:
+    (partly_published_run.folder / "outputs" / "00002.parquet").symlink_to(
+        partly_published_run.folder / "nowhere"
+    )
+    assert verified(partly_published_run) == [True, True, False]
 
 
-def test_without_the_folder_there_are_no_outputs(run: Run) -> None:
-    (run.folder / "outputs").rename(run.folder / "elsewhere")
-    assert verified(run) == [False, False, False]
+def test_without_the_folder_there_are_no_outputs(partly_published_run: Run) -> None:
+    (partly_published_run.folder / "outputs").rename(partly_published_run.folder / "elsewhere")
+    assert verified(partly_published_run) == [False, False, False]
 
 
-def test_an_output_that_is_set_aside_counts_no_more(run: Run) -> None:
-    content = output_path(run.folder, 0).read_bytes()
-    aside = outputs.quarantine(run, 0)
-    assert aside == run.folder / "outputs" / "00000.parquet.damaged"
+def test_an_output_that_is_set_aside_counts_no_more(partly_published_run: Run) -> None:
+    content = output_path(partly_published_run.folder, 0).read_bytes()
+    aside = outputs.quarantine(partly_published_run, 0)
+    assert aside == partly_published_run.folder / "outputs" / "00000.parquet.damaged"
     assert aside.read_bytes() == content
-    assert verified(run) == [False, True, False]
+    assert verified(partly_published_run) == [False, True, False]

@@ -22,18 +22,18 @@ PYTHON = "@PYTHON@"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def previous_run_folder(tmp_path: Path) -> Path:
     run_id = json.loads((RUN / "manifest.json").read_text())["run_id"]
     return Path(shutil.copytree(RUN, tmp_path / run_id))
 
 
 @pytest.fixture
-def run(folder: Path) -> Run:
-    return run_folder.load(folder)
+def previous_run(previous_run_folder: Path) -> Run:
+    return run_folder.load(previous_run_folder)
 
 
-def test_its_manifest_is_read(run: Run) -> None:
-    assert run.cluster == Cluster(
+def test_its_manifest_is_read(previous_run: Run) -> None:
+    assert previous_run.cluster == Cluster(
         executor=ExecutorName.LOCAL,
         max_parallel=2,
         grace_seconds=0.0,
@@ -41,24 +41,27 @@ def test_its_manifest_is_read(run: Run) -> None:
         resources=Resources(python=PYTHON),
         caretaker=Resources(python=PYTHON, mem_gb=2.0),
     )
-    assert run.retry == RetryPolicy()
-    assert (run.manifest.posts, len(run.manifest.shards)) == (4, 2)
+    assert previous_run.retry == RetryPolicy()
+    assert (previous_run.manifest.posts, len(previous_run.manifest.shards)) == (4, 2)
     text = (RUN / "manifest.json").read_text(encoding="utf-8")
-    assert json.dumps(run.manifest.to_json(), indent=1, ensure_ascii=False) + "\n" == text
+    assert json.dumps(previous_run.manifest.to_json(), indent=1, ensure_ascii=False) + "\n" == text
 
 
-def test_its_labels_compare_with_those_made_now(run: Run) -> None:
-    decides = base.what_decides(run.manifest.classifier)
-    assert config_hash(decides, run.manifest.min_text_length) == run.manifest.config_hash
+def test_its_labels_compare_with_those_made_now(previous_run: Run) -> None:
+    decides = base.what_decides(previous_run.manifest.classifier)
+    assert (
+        config_hash(decides, previous_run.manifest.min_text_length)
+        == previous_run.manifest.config_hash
+    )
 
 
-def test_its_classifier_is_made(run: Run) -> None:
-    classifier = base.create(run.manifest.classifier, TaskShare())
+def test_its_classifier_is_made(previous_run: Run) -> None:
+    classifier = base.create(previous_run.manifest.classifier, TaskShare())
     assert classifier.model.startswith("vaderSentiment ")
 
 
-def test_its_submissions_are_read(run: Run) -> None:
-    (submission,) = submissions.read_submissions(run)
+def test_its_submissions_are_read(previous_run: Run) -> None:
+    (submission,) = submissions.read_submissions(previous_run)
     intended_at = datetime(2024, 6, 1, 13, 15, 40, 582826, tzinfo=UTC)
     assert (submission.number, submission.released_at) == (1, intended_at)
     assert (submission.plan.indices, submission.plan.throttle) == ((0, 1), 2)
@@ -73,24 +76,24 @@ def test_its_submissions_are_read(run: Run) -> None:
     ],
 )
 def test_what_a_third_version_may_have_written_is_reported_with_file_and_key(
-    folder: Path, section: str, change: dict[str, object], problem: str
+    previous_run_folder: Path, section: str, change: dict[str, object], problem: str
 ) -> None:
-    path = folder / "manifest.json"
+    path = previous_run_folder / "manifest.json"
     manifest = json.loads(path.read_text())
     values = {**manifest[section], **change}
     manifest[section] = {name: value for name, value in values.items() if value is not ...}
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputError) as rejected:
-        run_folder.load(folder)
+        run_folder.load(previous_run_folder)
     (key,) = change
     assert str(rejected.value) == f"{path}: {section}.{key}: {problem}"
 
 
 def test_status_reports_last_words_that_it_cannot_read_and_goes_on(
-    folder: Path, bench: Bench
+    previous_run_folder: Path, bench: Bench
 ) -> None:
-    path = folder / "logs" / "0001" / "00000.last-words.json"
+    path = previous_run_folder / "logs" / "0001" / "00000.last-words.json"
     path.write_text('{"cause": "mood"}')
-    done = bench.hpc("status", folder)
+    done = bench.hpc("status", previous_run_folder)
     assert done.stderr == ""
     assert f"  not readable: {path}: 5 problems\n" in done.stdout

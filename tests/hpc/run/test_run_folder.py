@@ -58,7 +58,7 @@ recorded = st.builds(
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run_of_two_shards(tmp_path: Path) -> Run:
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=2)
     return run_folder.load(folder)
 
@@ -71,23 +71,25 @@ def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(recorded)
-def test_a_submission_is_read_as_it_was_recorded(run: Run, one: Submission) -> None:
-    assert submissions.write_submission(run, one) is one
-    assert submissions.read_submissions(run) == (one,)
-    submissions.withdraw_submission(run, one)
-    assert submissions.read_submissions(run) == ()
+def test_a_submission_is_read_as_it_was_recorded(run_of_two_shards: Run, one: Submission) -> None:
+    assert submissions.write_submission(run_of_two_shards, one) is one
+    assert submissions.read_submissions(run_of_two_shards) == (one,)
+    submissions.withdraw_submission(run_of_two_shards, one)
+    assert submissions.read_submissions(run_of_two_shards) == ()
 
 
-def test_a_record_can_be_read_by_a_person(run: Run) -> None:
+def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
     plan = replace(
         PLAN,
         request=ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1",)),
         why="node: not on n1",
     )
-    (intent,) = submissions.plan_intents(run, (plan,), NOW, crashed={1004: (1, 2), 1005: (1,)})
+    (intent,) = submissions.plan_intents(
+        run_of_two_shards, (plan,), NOW, crashed={1004: (1, 2), 1005: (1,)}
+    )
     intent = replace(intent, number=2, array_job_id=4711, released_at=NOW, restarted=(7,))
-    submissions.write_submission(run, intent)
-    assert json.loads((run.folder / "submissions" / "0002.json").read_text()) == {
+    submissions.write_submission(run_of_two_shards, intent)
+    assert json.loads((run_of_two_shards.folder / "submissions" / "0002.json").read_text()) == {
         "number": 2,
         "job_name": f"hpc-{run_builders.RUN_ID}-0001",
         "array_job_id": 4711,
@@ -110,24 +112,26 @@ def test_a_record_can_be_read_by_a_person(run: Run) -> None:
     }
 
 
-def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run: Run) -> None:
-    (earlier,) = submissions.plan_intents(run, (PLAN,), NOW)
-    submissions.write_submission(run, replace(earlier, number=8))
-    recorded = submissions.read_submissions(run)
-    made = submissions.plan_intents(run, (PLAN, PLAN, PLAN), NOW, recorded=recorded)
+def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run_of_two_shards: Run) -> None:
+    (earlier,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, replace(earlier, number=8))
+    recorded = submissions.read_submissions(run_of_two_shards)
+    made = submissions.plan_intents(run_of_two_shards, (PLAN, PLAN, PLAN), NOW, recorded=recorded)
     assert [one.number for one in made] == [9, 10, 11]
     assert len({one.job_name for one in made}) == 3
     for one in reversed(made):
-        submissions.write_submission(run, one)
-    assert submissions.read_submissions(run)[1:] == tuple(made)
+        submissions.write_submission(run_of_two_shards, one)
+    assert submissions.read_submissions(run_of_two_shards)[1:] == tuple(made)
 
 
-def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run: Run) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
-    submissions.write_submission(run, one)
+def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(
+    run_of_two_shards: Run,
+) -> None:
+    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, one)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
-        (run.folder / "submissions" / name).write_text("{")
-    assert submissions.read_submissions(run) == (one,)
+        (run_of_two_shards.folder / "submissions" / name).write_text("{")
+    assert submissions.read_submissions(run_of_two_shards) == (one,)
 
 
 @pytest.mark.parametrize(
@@ -149,26 +153,28 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(run:
     ],
 )
 def test_a_record_that_cannot_be_read_is_named_with_its_keys(
-    run: Run, damage: Any, problem: str
+    run_of_two_shards: Run, damage: Any, problem: str
 ) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
-    submissions.write_submission(run, one)
-    path = run.folder / "submissions" / "0001.json"
+    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, one)
+    path = run_of_two_shards.folder / "submissions" / "0001.json"
     if isinstance(damage, dict):
         values = {**json.loads(path.read_text()), **damage}
         damage = json.dumps({key: value for key, value in values.items() if value is not ...})
     path.write_text(damage)
-    assert refusal(InputError, submissions.read_submissions, run) == f"{path}{problem}"
+    assert (
+        refusal(InputError, submissions.read_submissions, run_of_two_shards) == f"{path}{problem}"
+    )
 
 
-def test_a_withdrawn_submission_leaves_nothing(run: Run) -> None:
-    (one,) = submissions.plan_intents(run, (PLAN,), NOW)
-    submissions.write_submission(run, one)
-    logs = run.folder / "logs" / "0001"
+def test_a_withdrawn_submission_leaves_nothing(run_of_two_shards: Run) -> None:
+    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, one)
+    logs = run_of_two_shards.folder / "logs" / "0001"
     logs.mkdir(parents=True)
     (logs / "submission.sh").touch()
-    submissions.withdraw_submission(run, one)
-    assert (submissions.read_submissions(run), logs.exists()) == ((), False)
+    submissions.withdraw_submission(run_of_two_shards, one)
+    assert (submissions.read_submissions(run_of_two_shards), logs.exists()) == ((), False)
 
 
 def test_a_run_is_found_by_its_id_or_folder_and_else_the_newest(
@@ -196,48 +202,56 @@ def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     assert refusal(InputError, run_folder.find, root, "x").startswith("there is no run x")
 
 
-def test_a_run_is_in_one_process_hands_and_a_dead_ones_lock_is_free(run: Run) -> None:
-    assert not run_folder.is_locked(run)
-    with run_folder.lock_run(run):
-        assert run_folder.is_locked(run)
-        with pytest.raises(BusyError, match=rf"^run {run.run_id} is locked by another"):
-            run_folder.lock_run(run).__enter__()
-    assert not run_folder.is_locked(run)
+def test_a_run_is_in_one_process_hands_and_a_dead_ones_lock_is_free(run_of_two_shards: Run) -> None:
+    assert not run_folder.is_locked(run_of_two_shards)
+    with run_folder.lock_run(run_of_two_shards):
+        assert run_folder.is_locked(run_of_two_shards)
+        with pytest.raises(
+            BusyError, match=rf"^run {run_of_two_shards.run_id} is locked by another"
+        ):
+            run_folder.lock_run(run_of_two_shards).__enter__()
+    assert not run_folder.is_locked(run_of_two_shards)
     holder = (
         "import os, pathlib, sys; from hpc.run import run_folder\n"
         "with run_folder.locked(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), 9)"
     )
-    killed = subprocess.run([sys.executable, "-c", holder, str(run.folder)], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", holder, str(run_of_two_shards.folder)], check=False
+    )
     assert killed.returncode == -9
-    assert not run_folder.is_locked(run)
+    assert not run_folder.is_locked(run_of_two_shards)
 
 
-def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(run: Run) -> None:
-    with run_folder.lock_run(run) as descriptor:
+def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(
+    run_of_two_shards: Run,
+) -> None:
+    with run_folder.lock_run(run_of_two_shards) as descriptor:
         child = subprocess.Popen(
             [sys.executable, "-c", "import sys; sys.stdin.read()"],
             stdin=subprocess.PIPE,
             pass_fds=[descriptor],
         )
-    assert run_folder.is_locked(run)
+    assert run_folder.is_locked(run_of_two_shards)
     child.communicate()
-    assert not run_folder.is_locked(run)
+    assert not run_folder.is_locked(run_of_two_shards)
 
 
 def test_a_removed_run_is_none_even_if_the_removal_is_cut_short(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_short(folder: Path, **how: bool) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hpc.run.run_folder.shutil.rmtree", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        run_folder.remove(run.folder)
-    assert run_folder.all_runs(run.folder.parent) == []
-    (left,) = run.folder.parent.iterdir()
-    assert left.name == f"{run_folder.PLANNING}{run.run_id}"  # which the next planning clears away
+        run_folder.remove(run_of_two_shards.folder)
+    assert run_folder.all_runs(run_of_two_shards.folder.parent) == []
+    (left,) = run_of_two_shards.folder.parent.iterdir()
+    assert (
+        left.name == f"{run_folder.PLANNING}{run_of_two_shards.run_id}"
+    )  # which the next planning clears away
 
 
-def test_a_removed_run_is_gone(run: Run) -> None:
-    run_folder.remove(run.folder)
-    assert list(run.folder.parent.iterdir()) == []
+def test_a_removed_run_is_gone(run_of_two_shards: Run) -> None:
+    run_folder.remove(run_of_two_shards.folder)
+    assert list(run_of_two_shards.folder.parent.iterdir()) == []

@@ -48,7 +48,7 @@ def label(growing: GrowingBacklog, name: str, scores: dict[int, float | None]) -
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labelled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working folder; nothing here changes it."""
     growing = GrowingBacklog(tmp_path_factory.mktemp("bench"))
     label(growing, "perspective", OF_A)
@@ -58,11 +58,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def compare(folder: Path, bench: Bench) -> Compare:
+def compare(labelled_folder: Path, bench: Bench) -> Compare:
     """The verb, in this process, with few resamples."""
 
     def run(*arguments: object) -> Done:
-        given = () if "--database" in arguments else ("--database", folder / "labels.duckdb")
+        given = (
+            () if "--database" in arguments else ("--database", labelled_folder / "labels.duckdb")
+        )
         return bench.hpc("compare", *arguments, *given, "--resamples", 50)
 
     return run
@@ -75,9 +77,9 @@ def document(done: Done) -> dict[str, Any]:
 
 
 @pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
+def copy(labelled_folder: Path, tmp_path: Path) -> Path:
     """A database of that content, to be changed."""
-    return Path(shutil.copy(folder / "labels.duckdb", tmp_path / "copy.duckdb"))
+    return Path(shutil.copy(labelled_folder / "labels.duckdb", tmp_path / "copy.duckdb"))
 
 
 def change(path: Path, sql: str) -> None:
@@ -86,13 +88,13 @@ def change(path: Path, sql: str) -> None:
 
 
 def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
-    folder: Path, compare: Compare
+    labelled_folder: Path, compare: Compare
 ) -> None:
     found = document(compare("perspective", "llm", "--json"))
     comparisons = found.pop("comparisons")
     model = "vaderSentiment 3.3.2"
     assert found == {
-        "database": str(folder / "labels.duckdb"),
+        "database": str(labelled_folder / "labels.duckdb"),
         "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
         "b": {"name": "llm", "posts": 8, "models": {model: 6}},
         "posts": 6,
@@ -120,13 +122,13 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
     assert score["measures"]["kappa"] == category["measures"]["kappa"]
 
 
-def test_the_report_is_readable(folder: Path, compare: Compare) -> None:
+def test_the_report_is_readable(labelled_folder: Path, compare: Compare) -> None:
     done = compare("perspective", "llm")
     assert outcome(done) == (0, "")
     told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
         "\n\n  share of posts with A"
     )
-    assert told == TABLE.format(database=folder / "labels.duckdb").rstrip("\n")
+    assert told == TABLE.format(database=labelled_folder / "labels.duckdb").rstrip("\n")
     assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
 
 
@@ -179,12 +181,14 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare
 
 
 def test_options_count_and_the_same_seed_gives_the_same_document(
-    folder: Path, bench: Bench
+    labelled_folder: Path, bench: Bench
 ) -> None:
     def found(*more: object) -> Any:
         arguments = ("perspective", "llm", "--resamples", 50, "--json", *more)
         return document(
-            call_verb("compare", arguments, folder=folder, env=bench.env, modules=bench.site)
+            call_verb(
+                "compare", arguments, folder=labelled_folder, env=bench.env, modules=bench.site
+            )
         )
 
     plain = found()
@@ -315,11 +319,11 @@ def test_a_file_that_is_not_a_database_is_rejected(compare: Compare, tmp_path: P
 
 @pytest.mark.parametrize("package", ["scipy", "sklearn"])
 def test_without_scipy_or_scikit_learn_it_says_what_to_install(
-    folder: Path, bench: Bench, package: str
+    labelled_folder: Path, bench: Bench, package: str
 ) -> None:
     missing = f"raise ModuleNotFoundError(name={package!r})"
     (bench.site / f"{package}.py").write_text(missing)
-    database = folder / "labels.duckdb"
+    database = labelled_folder / "labels.duckdb"
     assert outcome(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
         1,
         f"error: compare needs extra packages, and {package} is not installed. Install them with: "

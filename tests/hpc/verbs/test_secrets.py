@@ -25,7 +25,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[PerspectiveServer]:
+def perspective_server() -> Iterator[PerspectiveServer]:
     with PerspectiveServer(key=KEY, latency_s=0.1) as serving:
         yield serving
 
@@ -66,16 +66,19 @@ def assert_nowhere(bench: Bench, *outcomes: Done) -> None:
 
 
 def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
-    bench: Bench, server: PerspectiveServer
+    bench: Bench, perspective_server: PerspectiveServer
 ) -> None:
     quota = {"requests_per_minute": 6000, "quota_folder": str(bench.folder / "quota")}
-    configure(bench, server.url, type="perspective", **quota)
+    configure(bench, perspective_server.url, type="perspective", **quota)
     done = submit_watched(bench, env=ENVIRONMENT)
     assert outcome(done) == (0, "")
-    assert server.paid == 6
-    assert server.last_request is not None
-    assert server.last_request.headers["X-Goog-Api-Key"] == KEY
-    assert (server.last_request.query, KEY in str(server.last_request.body)) == ({}, False)
+    assert perspective_server.paid == 6
+    assert perspective_server.last_request is not None
+    assert perspective_server.last_request.headers["X-Goog-Api-Key"] == KEY
+    assert (
+        perspective_server.last_request.query,
+        KEY in str(perspective_server.last_request.body),
+    ) == ({}, False)
     verbs = ("status", "gather", "resubmit", "supervise")
     others = [bench.hpc(verb, "--json", "--debug") for verb in verbs]
     assert [one.returncode for one in others] == [0, 0, 0, 0]
@@ -84,18 +87,18 @@ def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
 
 
 def test_a_key_of_a_private_file_is_nowhere_else(
-    bench: Bench, elsewhere: Path, server: PerspectiveServer
+    bench: Bench, elsewhere: Path, perspective_server: PerspectiveServer
 ) -> None:
     private = elsewhere / "key"
     private.write_text(f"{KEY}\n")
-    configure(bench, server.url, api_key_file=str(private))
+    configure(bench, perspective_server.url, api_key_file=str(private))
     private.chmod(0o640)
     refused = bench.hpc("submit", "--config", bench.path, "--debug")
     assert (refused.returncode, str(private) in refused.stderr) == (2, True)
     private.chmod(0o600)
     done = bench.submit()
     assert outcome(done) == (0, "")
-    assert server.paid == 6
+    assert perspective_server.paid == 6
     assert_nowhere(bench, refused, done)
 
 

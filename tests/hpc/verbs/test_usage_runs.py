@@ -41,7 +41,7 @@ class Server(OpenAIStub):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def usage_server() -> Iterator[Server]:
     with Server() as running:
         yield running
 
@@ -50,7 +50,7 @@ Make = Callable[..., GrowingBacklog]
 
 
 @pytest.fixture
-def make(tmp_path: Path, server: Server) -> Make:
+def llm_backlog(tmp_path: Path, usage_server: Server) -> Make:
     (tmp_path / "prompt.txt").write_text("Is the number even?")
 
     def configured(
@@ -64,7 +64,8 @@ def make(tmp_path: Path, server: Server) -> Make:
         growing.bench.config(
             name=name,
             classifier={
-                "type": "llm", "base_url": server.base_url, "model": "tiny", "prompt": "prompt.txt",
+                "type": "llm", "base_url": usage_server.base_url, "model": "tiny",
+                "prompt": "prompt.txt",
                 "labels": [{"name": "even", "type": "bool"}], "structured_output": "none",
                 "max_in_flight": 1, "price": PRICE, **classifier,
             },
@@ -90,8 +91,8 @@ def as_before_it_was_counted(run: Run, index: int) -> None:
     pq.write_table(table.drop_columns(list(COUNTED)).replace_schema_metadata(footer), path)
 
 
-def test_a_run_reports_what_it_cost(make: Make) -> None:
-    growing = make()
+def test_a_run_reports_what_it_cost(llm_backlog: Make) -> None:
+    growing = llm_backlog()
     growing.arrive(*(post(number, number) for number in range(1, 5)))
     assert outcome(growing.bench.submit()) == (0, "")
     assert usage(growing) == {
@@ -108,18 +109,22 @@ def test_a_run_reports_what_it_cost(make: Make) -> None:
     ]
 
 
-def test_a_server_that_reports_no_tokens_has_no_usage(make: Make, server: Server) -> None:
-    server.usage = None
-    growing = make()
+def test_a_server_that_reports_no_tokens_has_no_usage(
+    llm_backlog: Make, usage_server: Server
+) -> None:
+    usage_server.usage = None
+    growing = llm_backlog()
     growing.arrive(post(1, 1), post(2, 2))
     assert outcome(growing.bench.submit()) == (0, "")
     assert usage(growing) is None
     assert growing.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(None,) * 3]
 
 
-def test_what_a_task_paid_for_before_it_ended_stays_counted(make: Make, server: Server) -> None:
-    server.refuses_from = 4
-    growing = make(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
+def test_what_a_task_paid_for_before_it_ended_stays_counted(
+    llm_backlog: Make, usage_server: Server
+) -> None:
+    usage_server.refuses_from = 4
+    growing = llm_backlog(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
     growing.arrive(*(post(number, number) for number in range(1, 8)))
     assert growing.bench.submit().returncode == 1
     assert usage(growing, code=1) == {
@@ -131,17 +136,17 @@ def test_what_a_task_paid_for_before_it_ended_stays_counted(make: Make, server: 
         "cost_estimate": pytest.approx(7 * COST),
         "currency": "USD",
     }
-    server.refuses_from = 10**9
+    usage_server.refuses_from = 10**9
     assert growing.bench.hpc("resubmit", "--force").returncode == 0
     growing.bench.hpc("supervise")
     assert usage(growing)["prompt_tokens"] == 7000
-    assert server.requests == 4 + 4  # the key was refused once; nothing was asked twice
+    assert usage_server.requests == 4 + 4  # the key was refused once; nothing was asked twice
 
 
 def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whole(
-    make: Make,
+    llm_backlog: Make,
 ) -> None:
-    growing = make()
+    growing = llm_backlog()
     growing.arrive(*(post(number, number) for number in range(1, 5)))
     run, _ = growing.submit()
     assert run
@@ -158,8 +163,10 @@ def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whol
     assert usage(growing)["cost_estimate"] == pytest.approx(4 * COST)
 
 
-def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(make: Make) -> None:
-    growing = make(price=None)
+def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(
+    llm_backlog: Make,
+) -> None:
+    growing = llm_backlog(price=None)
     growing.arrive(post(1, 1), post(2, 2))
     before, _ = growing.submit()
     assert before
@@ -170,7 +177,7 @@ def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(make
     assert growing.query("SELECT column_name FROM information_schema.columns "
                      "WHERE table_name = 'labels_test' AND column_name LIKE 'llm%'"
                      ) == [("llm_model_name",)]  # fmt: skip
-    make(growing)
+    llm_backlog(growing)
     growing.arrive(post(3, 3), post(4, 4))
     after, _ = growing.submit()
     assert after and after.manifest.config_hash == before.manifest.config_hash
@@ -201,40 +208,40 @@ def planned(growing: GrowingBacklog) -> tuple[float | None, str | None]:
 
 
 def test_a_plan_estimates_its_cost_once_earlier_posts_have_reported_their_tokens(
-    make: Make, server: Server
+    llm_backlog: Make, usage_server: Server
 ) -> None:
-    growing = make()
+    growing = llm_backlog()
     short = post(3, 3)._replace(text="meh")
     growing.arrive(post(1, 1), post(2, 2), short)
     assert planned(growing)[0] is None  # nobody knows yet
     assert growing.bench.submit().returncode == 0
-    asked = server.requests
+    asked = usage_server.requests
     growing.arrive(*(post(number, number) for number in range(4, 104)))
     assert planned(growing) == (pytest.approx(100 * COST), "USD")
-    make(growing, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
+    llm_backlog(growing, price={**PRICE, "prompt": 20.0, "cached": 10.0, "currency": "EUR"})
     assert planned(growing) == (pytest.approx(1.50), "EUR")
-    make(growing, price=None)
+    llm_backlog(growing, price=None)
     assert planned(growing)[0] is None
-    make(growing, name="another")
+    llm_backlog(growing, name="another")
     assert planned(growing)[0] is None
-    assert server.requests == asked
+    assert usage_server.requests == asked
 
 
-def test_labels_that_are_superseded_keep_what_they_cost(make: Make) -> None:
-    growing = make()
+def test_labels_that_are_superseded_keep_what_they_cost(llm_backlog: Make) -> None:
+    growing = llm_backlog()
     growing.arrive(post(1, 1), post(2, 2))
     assert growing.bench.submit().returncode == 0
-    make(growing, model="larger")
+    llm_backlog(growing, model="larger")
     assert growing.bench.submit("--supersede").returncode == 0
     for table in ("labels_test", "superseded_test"):
         assert growing.query(f"SELECT sum(llm_prompt_tokens), count(*) FROM {table}") == [(2000, 2)]
 
 
-def test_comparing_two_names_compares_labels_and_no_costs(make: Make) -> None:
-    growing = make(name="one")
+def test_comparing_two_names_compares_labels_and_no_costs(llm_backlog: Make) -> None:
+    growing = llm_backlog(name="one")
     growing.arrive(*(post(number, number) for number in range(1, 9)))
     assert growing.bench.submit().returncode == 0
-    make(growing, name="other", model="larger")
+    llm_backlog(growing, name="other", model="larger")
     assert growing.bench.submit().returncode == 0
     found = growing.bench.document("compare", "one", "other", "--resamples", 5)
     assert [one["a"] for one in found["comparisons"]] == ["even"]

@@ -30,7 +30,7 @@ from tests.pipeline.run_builders import (
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> tuple[Path, Manifest]:
+def folder_and_manifest(tmp_path: Path) -> tuple[Path, Manifest]:
     return make_run(tmp_path, posts(40), shards=2)
 
 
@@ -66,9 +66,9 @@ def problems(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, 
 
 
 def test_an_output_holds_posts_labels_and_provenance(
-    run: tuple[Path, Manifest],
+    folder_and_manifest: tuple[Path, Manifest],
 ) -> None:
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
 
     def answer(at_uri: str) -> Answer:
         if at_uri == uri(1):
@@ -106,8 +106,8 @@ def test_an_output_holds_posts_labels_and_provenance(
     assert second == first | unlabelled
 
 
-def test_answers_in_any_order_are_joined_by_uri(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_answers_in_any_order_are_joined_by_uri(folder_and_manifest: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = folder_and_manifest
     classifier = create(VALENCE, TaskShare())
     table = read_shard(run_dir, 0)
     uris = table["uri"].to_pylist()
@@ -140,15 +140,15 @@ def test_answers_in_any_order_are_joined_by_uri(run: tuple[Path, Manifest]) -> N
     ],
 )
 def test_missing_or_surplus_answers_are_not_published(
-    run: tuple[Path, Manifest], answered: list[int], problem: str
+    folder_and_manifest: tuple[Path, Manifest], answered: list[int], problem: str
 ) -> None:
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
     columns = create(VALENCE, TaskShare()).columns
     answers = answers_of(
         [uri(i) for i in answered], columns, lambda at_uri: Answer(at_uri, reason="x")
     )
     with pytest.raises(TaskError) as rejected:
-        publish(run, answers)
+        publish(folder_and_manifest, answers)
     assert (rejected.value.cause, str(rejected.value)) == (
         Cause.CRASHED,
         f"shard 0 was not published: {problem}",
@@ -163,14 +163,16 @@ def in_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.
         yield one.append_column(RAW, pa.array([response], pa.string())).cast(RAW_SCHEMA)
 
 
-def test_responses_are_published_beside_their_output(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_responses_are_published_beside_their_output(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     uris = Random(1).sample(table["uri"].to_pylist(), 20)
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
-    publish(run, answers, responses=in_parts(answers, responses.values()))
+    publish(folder_and_manifest, answers, responses=in_parts(answers, responses.values()))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert RAW.name not in published.column_names
@@ -184,16 +186,18 @@ def test_responses_are_published_beside_their_output(run: tuple[Path, Manifest])
     assert kept.schema.metadata == published.schema.metadata
 
 
-def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Manifest]) -> None:
+def test_more_than_two_gigabytes_of_responses_are_published(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
     """No array of strings can hold that much: it failed after everything had been paid for."""
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     uris = table["uri"].to_pylist()[::-1]
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     response = "x" * (2**31 // 19)
     assert len(response) * len(uris) > 2**31
-    publish(run, answers, responses=in_parts(answers, [response] * 20))
+    publish(folder_and_manifest, answers, responses=in_parts(answers, [response] * 20))
     verdict, published = output.read(run_dir, manifest, 0)
     assert published is not None and verdict.publication is not None
     assert published["uri"].to_pylist() == uris[::-1]
@@ -207,10 +211,10 @@ def test_more_than_two_gigabytes_of_responses_are_published(run: tuple[Path, Man
     "trouble", [None, FileNotFoundError("a part"), OSError(errno.ESTALE, "a part")]
 )
 def test_a_task_that_is_overtaken_while_writing_responses_leaves_no_trace(
-    run: tuple[Path, Manifest], trouble: OSError | None
+    folder_and_manifest: tuple[Path, Manifest], trouble: OSError | None
 ) -> None:
     """Its parts are deleted then, or are being deleted, which is another error on NFS."""
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
     columns = create(VALENCE, TaskShare()).columns
     table = read_shard(run_dir, 0)
     answers = answers_of(table["uri"].to_pylist(), columns, lambda at: Answer(at, reason="x"))
@@ -224,24 +228,28 @@ def test_a_task_that_is_overtaken_while_writing_responses_leaves_no_trace(
 
     if trouble:
         with pytest.raises(OSError, match="a part"):
-            publish(run, answers, attempt=2, responses=responses(overtaken=False))
+            publish(folder_and_manifest, answers, attempt=2, responses=responses(overtaken=False))
         assert output.verify(run_dir, manifest, 0) == Verdict()
-    publish(run, answers, attempt=2, responses=responses(overtaken=True))
+    publish(folder_and_manifest, answers, attempt=2, responses=responses(overtaken=True))
     _, published = output.read(run_dir, manifest, 0)
     assert published is not None
     assert set(published["attempt"].to_pylist()) == {1}
     assert list((run_dir / "raw").iterdir()) == []
 
 
-def test_a_missing_file_is_neither_an_output_nor_a_problem(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_a_missing_file_is_neither_an_output_nor_a_problem(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     assert output.verify(run_dir, manifest, 0) == Verdict(publication=None, problem=None)
     assert output.read(run_dir, manifest, 0) == (Verdict(), None)
     assert not Verdict().verified
 
 
-def test_a_second_publisher_does_not_replace_the_first(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_a_second_publisher_does_not_replace_the_first(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0, attempt=1)
     first = output_path(run_dir, 0).read_bytes()
     publish_shard(run_dir, manifest, 0, attempt=2)
@@ -249,9 +257,9 @@ def test_a_second_publisher_does_not_replace_the_first(run: tuple[Path, Manifest
 
 
 def test_a_damaged_output_is_replaced_by_another_publication(
-    run: tuple[Path, Manifest],
+    folder_and_manifest: tuple[Path, Manifest],
 ) -> None:
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0)
     first = output.verify(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
@@ -264,8 +272,10 @@ def test_a_damaged_output_is_replaced_by_another_publication(
 
 
 @pytest.mark.parametrize("kept", [0, 3, 8, 500, -1, -8])
-def test_a_truncated_file_is_not_an_output(run: tuple[Path, Manifest], kept: int) -> None:
-    run_dir, manifest = run
+def test_a_truncated_file_is_not_an_output(
+    folder_and_manifest: tuple[Path, Manifest], kept: int
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     path.write_bytes(path.read_bytes()[:kept])
@@ -274,8 +284,10 @@ def test_a_truncated_file_is_not_an_output(run: tuple[Path, Manifest], kept: int
         assert problem.startswith("it cannot be read: ")
 
 
-def test_the_output_of_another_shard_is_not_an_output(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_the_output_of_another_shard_is_not_an_output(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 1)
     output_path(run_dir, 1).rename(output_path(run_dir, 0))
     problem = "its receipt is not this shard's: hpc.shard_index is 1"
@@ -283,27 +295,31 @@ def test_the_output_of_another_shard_is_not_an_output(run: tuple[Path, Manifest]
 
 
 def test_the_output_of_another_run_is_not_an_output(
-    run: tuple[Path, Manifest], tmp_path: Path
+    folder_and_manifest: tuple[Path, Manifest], tmp_path: Path
 ) -> None:
     other_dir, other = make_run(tmp_path, posts(40), shards=2, run_id="20240602T000000-other-1")
     publish_shard(other_dir, other, 0)
-    run_dir, manifest = run
+    run_dir, manifest = folder_and_manifest
     output_path(run_dir, 0).parent.mkdir()
     output_path(other_dir, 0).rename(output_path(run_dir, 0))
     problem = "its receipt is not this shard's: hpc.run_id is 20240602T000000-other-1"
     assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_the_output_of_another_input_is_not_an_output(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_the_output_of_another_input_is_not_an_output(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0)
     shards = (replace(manifest.shards[0], sha256="0" * 64), manifest.shards[1])
     problem = f"its receipt is not this shard's: hpc.input_sha256 is {manifest.shards[0].sha256}"
     assert problems(run_dir, replace(manifest, shards=shards)) == (problem, problem)
 
 
-def test_a_parquet_file_without_a_receipt_is_not_an_output(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_a_parquet_file_without_a_receipt_is_not_an_output(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     path = output_path(run_dir, 0)
     path.parent.mkdir()
     path.write_bytes(shard_path(run_dir, 0).read_bytes())
@@ -311,8 +327,10 @@ def test_a_parquet_file_without_a_receipt_is_not_an_output(run: tuple[Path, Mani
     assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_an_output_with_a_missing_row_is_not_an_output(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_an_output_with_a_missing_row_is_not_an_output(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     pq.write_table(pq.read_table(path).slice(1), path)
@@ -320,8 +338,10 @@ def test_an_output_with_a_missing_row_is_not_an_output(run: tuple[Path, Manifest
     assert problems(run_dir, manifest) == (problem, problem)
 
 
-def test_an_output_with_other_columns_is_not_read(run: tuple[Path, Manifest]) -> None:
-    run_dir, manifest = run
+def test_an_output_with_other_columns_is_not_read(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
     publish_shard(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     whole = pq.read_table(path)

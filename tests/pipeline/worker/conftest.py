@@ -10,7 +10,7 @@ from tests.pipeline import scripted_classifier
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def classifier_path(tmp_path: Path) -> Path:
     """A folder for the module path, with the scripted classifier as an installed package."""
     return scripted_classifier.install(tmp_path)
 

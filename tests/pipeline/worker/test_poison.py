@@ -30,40 +30,42 @@ CRASHES = [("kill", -signal.SIGKILL), ("exit", 9), ("raise", 1), ("own", 1)]
 
 @pytest.mark.parametrize(("how", "code"), CRASHES)
 def test_a_post_that_kills_its_task_twice_is_set_aside(
-    tmp_path: Path, site: Path, how: str, code: int
+    tmp_path: Path, classifier_path: Path, how: str, code: int
 ) -> None:
     run_dir, run = scripted_run(tmp_path, 20, rows=3, seconds=0.02, deadly={uri(7): how})
     work = work_path(run_dir, 0)
-    assert run_attempt(run_dir, 1, site) == code
+    assert run_attempt(run_dir, 1, classifier_path) == code
     assert crash_journal.solo_attempts_by_attempt(work) == {}
-    assert run_attempt(run_dir, 2, site, crashed="1") == code
+    assert run_attempt(run_dir, 2, classifier_path, crashed="1") == code
     assert crash_journal.solo_attempts_by_attempt(work) == {2: 1}
     assert task_processes.rows_in(work) == 19, "all others are asked before the suspect"
-    assert run_attempt(run_dir, 3, site, crashed="1,2") == 0
+    assert run_attempt(run_dir, 3, classifier_path, crashed="1,2") == 0
     assert labels_and_reasons(run_dir, run) == own_texts(20, {7: f"{POISON}1 and 2"})
     assert list(work.iterdir()) == []
     assert scripted_classifier.asked(tmp_path)[uri(7)] == 2
 
 
-def test_a_harmless_suspect_is_labelled(tmp_path: Path, site: Path) -> None:
+def test_a_harmless_suspect_is_labelled(tmp_path: Path, classifier_path: Path) -> None:
     """Four posts are in flight when the sixth one kills the task; all are asked alone next."""
     deadly = {uri(5): "kill"}
     run_dir, run = scripted_run(tmp_path, 12, rows=3, at_once=4, seconds=0.1, deadly=deadly)
-    assert run_attempt(run_dir, 1, site) == -signal.SIGKILL
+    assert run_attempt(run_dir, 1, classifier_path) == -signal.SIGKILL
     suspects = crash_journal.read_evidence(work_path(run_dir, 0), [1]).suspects
     assert {5} < suspects.keys() <= set(range(4, 12))
-    assert run_attempt(run_dir, 2, site, crashed="1") == -signal.SIGKILL
-    assert run_attempt(run_dir, 3, site, crashed="1,2") == 0
+    assert run_attempt(run_dir, 2, classifier_path, crashed="1") == -signal.SIGKILL
+    assert run_attempt(run_dir, 3, classifier_path, crashed="1,2") == 0
     assert labels_and_reasons(run_dir, run) == own_texts(12, {5: f"{POISON}1 and 2"})
 
 
-def test_several_deadly_posts_cost_one_more_attempt_each(tmp_path: Path, site: Path) -> None:
+def test_several_deadly_posts_cost_one_more_attempt_each(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     deadly = {uri(2): "kill", uri(9): "raise", uri(17): "exit"}
     run_dir, run = scripted_run(tmp_path, 20, rows=3, at_once=20, seconds=0.2, deadly=deadly)
     crashed = ""
     codes = []
     for attempt in range(1, 9):
-        codes.append(run_attempt(run_dir, attempt, site, crashed=crashed))
+        codes.append(run_attempt(run_dir, attempt, classifier_path, crashed=crashed))
         if not codes[-1]:
             break
         crashed = ",".join(filter(None, (crashed, str(attempt))))
@@ -75,11 +77,13 @@ def test_several_deadly_posts_cost_one_more_attempt_each(tmp_path: Path, site: P
     assert len(rows) == 20
 
 
-def test_attempts_that_did_not_crash_name_no_suspects(tmp_path: Path, site: Path) -> None:
+def test_attempts_that_did_not_crash_name_no_suspects(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     """They were preempted or lost with their node while a harmless post was in flight."""
     run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3)
     work = work_path(run_dir, 0)
-    task = task_processes.start(order(run_dir), site)
+    task = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
         task,
@@ -88,17 +92,19 @@ def test_attempts_that_did_not_crash_name_no_suspects(tmp_path: Path, site: Path
     (work / "0001-00004.trial").touch()
     suspects = crash_journal.read_evidence(work, [1]).suspects
     assert suspects.keys() >= {3, 4}, "if attempt 1 had crashed"
-    code, out, _ = task_processes.run(order(run_dir, attempt=2), site)
+    code, out, _ = task_processes.run(order(run_dir, attempt=2), classifier_path)
     assert (code, "after crashes" in out) == (0, False)
     assert labels_and_reasons(run_dir, run) == own_texts(6)
 
 
-def test_a_requeued_attempt_does_not_suspect_its_own_posts(tmp_path: Path, site: Path) -> None:
+def test_a_requeued_attempt_does_not_suspect_its_own_posts(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3, gate=str(gate))
     work = work_path(run_dir, 0)
-    task = task_processes.start(order(run_dir), site)
+    task = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
         task,
@@ -107,7 +113,7 @@ def test_a_requeued_attempt_does_not_suspect_its_own_posts(tmp_path: Path, site:
     (work / "0001-00003.trial").touch()
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.unlink()
-    second = task_processes.start(order(run_dir), site)
+    second = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(3)] == 2, second)
     assert crash_journal.solo_attempts_by_attempt(work) == {}
     assert len(list(work.glob("0001-*.in-hand"))) == 1
@@ -118,17 +124,22 @@ def test_a_requeued_attempt_does_not_suspect_its_own_posts(tmp_path: Path, site:
 
 @pytest.mark.parametrize("how", ["service", "memory"])
 def test_a_failure_of_the_service_or_of_memory_blames_no_post(
-    tmp_path: Path, site: Path, how: str
+    tmp_path: Path, classifier_path: Path, how: str
 ) -> None:
     run_dir, _ = scripted_run(tmp_path, 6, rows=3, deadly={uri(3): how})
     work = work_path(run_dir, 0)
     for attempt in (1, 2, 3):
-        assert run_attempt(run_dir, attempt, site, crashed="1,2"[: max(0, 2 * attempt - 3)]) == 1
+        assert (
+            run_attempt(run_dir, attempt, classifier_path, crashed="1,2"[: max(0, 2 * attempt - 3)])
+            == 1
+        )
         assert crash_journal.read_evidence(work, [attempt]).suspects == {}
     assert list(work.glob("*.trial")) == []
 
 
-def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path) -> None:
+def test_a_part_that_cannot_be_written_blames_no_post(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     """The posts in flight at that moment did not cause the error."""
     run_dir, _ = scripted_run(tmp_path, 6, rows=1, seconds=0.05)
     program = (
@@ -137,7 +148,7 @@ def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path
         "Checkpoint.flush = lambda self: open('/dev/full', 'wb', 0).write(b'x'); "
     )
     code, _, _ = task_processes.finished(
-        task_processes.start(order(run_dir), site, program=program)
+        task_processes.start(order(run_dir), classifier_path, program=program)
     )
     words = last_words.read(run_dir, 1, 0)
     assert words is not None
@@ -145,7 +156,9 @@ def test_a_part_that_cannot_be_written_blames_no_post(tmp_path: Path, site: Path
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
-def test_a_journal_that_cannot_be_written_loses_no_answer(tmp_path: Path, site: Path) -> None:
+def test_a_journal_that_cannot_be_written_loses_no_answer(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     """The disk is full when the first answer comes, and three others are under way."""
     run_dir, run = scripted_run(tmp_path, 12, rows=100, at_once=4, seconds=0.1)
     program = (
@@ -155,26 +168,26 @@ def test_a_journal_that_cannot_be_written_loses_no_answer(tmp_path: Path, site: 
         "CrashJournal.answered = lambda *of: (setattr(os, 'pwrite', full), real(*of)); "
     )
     code, _, _ = task_processes.finished(
-        task_processes.start(order(run_dir), site, program=program)
+        task_processes.start(order(run_dir), classifier_path, program=program)
     )
     words = last_words.read(run_dir, 1, 0)
     assert words is not None
     assert (code, words.message.endswith(".in-hand: No space left on device")) == (1, True)
     paid = scripted_classifier.asked(tmp_path)
     assert task_processes.rows_in(work_path(run_dir, 0)) == paid.total() == 4
-    assert run_attempt(run_dir, 2, site, crashed="1") == 0
+    assert run_attempt(run_dir, 2, classifier_path, crashed="1") == 0
     assert labels_and_reasons(run_dir, run) == own_texts(12)
     assert scripted_classifier.asked(tmp_path).most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("left", ["0001-aaaaaaaa.in-hand", "0001-00001.trial"])
 def test_a_post_with_a_saved_answer_is_never_a_suspect(
-    tmp_path: Path, site: Path, left: str
+    tmp_path: Path, classifier_path: Path, left: str
 ) -> None:
     """The journal may lack an answer that the checkpoint has."""
     run_dir, run = scripted_run(tmp_path, 6, rows=1, answered=3)
     work = work_path(run_dir, 0)
-    task = task_processes.start(order(run_dir), site)
+    task = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
         task,
@@ -183,7 +196,9 @@ def test_a_post_with_a_saved_answer_is_never_a_suspect(
     for path in work.glob("*.in-hand"):
         path.unlink()
     (work / left).write_bytes(bytes([0, crash_journal.IN_FLIGHT, 0, 0, 0, 0]))
-    code, out, _ = task_processes.run(replace(order(run_dir, attempt=2), crashed="1"), site)
+    code, out, _ = task_processes.run(
+        replace(order(run_dir, attempt=2), crashed="1"), classifier_path
+    )
     assert (code, "0 posts set aside" in out) == (0, left.endswith(".in-hand"))
     assert labels_and_reasons(run_dir, run) == own_texts(6)
     assert scripted_classifier.asked(tmp_path)[uri(1)] == 1
@@ -240,14 +255,14 @@ def test_no_post_is_set_aside_during_an_outage(tmp_path: Path) -> None:
     assert not any(reason for _, reason in labels_and_reasons(run_dir, run, "prob_toxic").values())
 
 
-def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, site: Path) -> None:
+def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_path: Path) -> None:
     """The quicker one publishes and deletes the slower one's files while it still runs."""
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
     work = work_path(run_dir, 0)
-    slow = task_processes.start(order(run_dir), site)
+    slow = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, slow)
-    quick = task_processes.start(order(run_dir, attempt=2), site)
+    quick = task_processes.start(order(run_dir, attempt=2), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, quick)
     slow.send_signal(signal.SIGSTOP)
     gate.touch()

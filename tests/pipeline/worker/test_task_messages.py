@@ -18,9 +18,11 @@ from tests.pipeline.worker.scripted_runs import last_words_of, scripted_run
 
 
 @pytest.fixture
-def _in_this_process(site: Path, _restored_signals: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_this_process(
+    classifier_path: Path, _restored_signals: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The scripted classifier is installed in this process, which is no Slurm task."""
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(classifier_path))
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
 
 
@@ -52,9 +54,9 @@ def test_the_log_of_a_task_after_crashes(
     )
 
 
-def test_the_log_of_a_task_that_is_stopped(tmp_path: Path, site: Path) -> None:
+def test_the_log_of_a_task_that_is_stopped(tmp_path: Path, classifier_path: Path) -> None:
     run_dir, _ = scripted_run(tmp_path, 200, seconds=0.05)
-    task = task_processes.start(order(run_dir), site)
+    task = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path), task)
     task.send_signal(signal.SIGTERM)
     assert task_processes.finished(task)[1] == (
@@ -64,10 +66,10 @@ def test_the_log_of_a_task_that_is_stopped(tmp_path: Path, site: Path) -> None:
 
 
 def test_the_last_words_of_a_task_that_is_warned_of_its_time_limit(
-    tmp_path: Path, site: Path
+    tmp_path: Path, classifier_path: Path
 ) -> None:
     run_dir, _ = scripted_run(tmp_path, 1_500, answered=6)
-    task = task_processes.start(order(run_dir), site, short_drain=True)
+    task = task_processes.start(order(run_dir), classifier_path, short_drain=True)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task)
     task.send_signal(signal.SIGUSR2)
     task_processes.finished(task)
@@ -77,10 +79,10 @@ def test_the_last_words_of_a_task_that_is_warned_of_its_time_limit(
     )
 
 
-def test_the_log_of_a_task_that_another_one_overtook(tmp_path: Path, site: Path) -> None:
+def test_the_log_of_a_task_that_another_one_overtook(tmp_path: Path, classifier_path: Path) -> None:
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate))
-    slow = task_processes.start(order(run_dir), site)
+    slow = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path), slow)
     columns = scripted_classifier.Scripted.columns
     labels = ShardLabels(

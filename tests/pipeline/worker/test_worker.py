@@ -17,9 +17,11 @@ from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, s
 
 
 @pytest.fixture(autouse=True)
-def _on_a_node(site: Path, _restored_signals: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _on_a_node(
+    classifier_path: Path, _restored_signals: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The scripted classifier is installed in this process, which runs on node qnode7."""
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(classifier_path))
     monkeypatch.setenv("SLURMD_NODENAME", "qnode7")
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
 

@@ -26,13 +26,13 @@ def test_a_process_labels_a_valence_shard(tmp_path: Path) -> None:
     assert table["valence_label"].to_pylist() == ["positive"] * 3
 
 
-def test_a_killed_task_resumes_from_its_parts(tmp_path: Path, site: Path) -> None:
+def test_a_killed_task_resumes_from_its_parts(tmp_path: Path, classifier_path: Path) -> None:
     """Ten posts by parts of three: when it hangs at the eighth, six answers are on the disk."""
     gate = tmp_path / "gate"
     gate.touch()
     run_dir, run = scripted_run(tmp_path, 10, rows=3, answered=7, gate=str(gate))
     work = work_path(run_dir, 0)
-    first = task_processes.start(order(run_dir), site)
+    first = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(
         lambda: task_processes.rows_in(work) == 6 and uri(7) in scripted_classifier.asked(tmp_path),
         first,
@@ -40,7 +40,7 @@ def test_a_killed_task_resumes_from_its_parts(tmp_path: Path, site: Path) -> Non
     task_processes.kill(first)
     assert task_processes.rows_in(work) == 6
     assert output.verify(run_dir, run, 0) == output.Verdict()
-    code, out, _ = task_processes.run(order(run_dir), site)
+    code, out, _ = task_processes.run(order(run_dir), classifier_path)
     assert (code, task_processes.already_answered(out)) == (0, 6)
     assert scripted_classifier.asked(tmp_path) == Counter(
         {uri(i): 2 if i in (6, 7) else 1 for i in range(10)}
@@ -50,10 +50,10 @@ def test_a_killed_task_resumes_from_its_parts(tmp_path: Path, site: Path) -> Non
 
 
 def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
-    tmp_path: Path, site: Path
+    tmp_path: Path, classifier_path: Path
 ) -> None:
     run_dir, run = scripted_run(tmp_path, 200, rows=1000, seconds=0.05)
-    first = task_processes.start(order(run_dir), site)
+    first = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: len(scripted_classifier.asked(tmp_path)) >= 5, first)
     first.send_signal(signal.SIGTERM)
     code, _, err = task_processes.finished(first)
@@ -66,11 +66,13 @@ def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
 
 
 def test_two_tasks_of_one_shard_at_once_both_succeed_and_leave_one_output(
-    tmp_path: Path, site: Path
+    tmp_path: Path, classifier_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 60, rows=5, gate=str(gate), seconds=0.002)
-    both = [task_processes.start(order(run_dir, attempt=attempt), site) for attempt in (1, 2)]
+    both = [
+        task_processes.start(order(run_dir, attempt=attempt), classifier_path) for attempt in (1, 2)
+    ]
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2)
     gate.touch()
     assert [task_processes.finished(task)[0] for task in both] == [0, 0]
@@ -78,10 +80,12 @@ def test_two_tasks_of_one_shard_at_once_both_succeed_and_leave_one_output(
     assert [path.name for path in (run_dir / "outputs").iterdir()] == ["00000.parquet"]
 
 
-def test_a_slower_task_leaves_once_another_has_published(tmp_path: Path, site: Path) -> None:
+def test_a_slower_task_leaves_once_another_has_published(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate))
-    slow = task_processes.start(order(run_dir), site)
+    slow = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path), slow)
     uris, columns = [uri(i) for i in range(4)], scripted_classifier.Scripted.columns
     output.publish(

@@ -47,10 +47,10 @@ def program(ending: str, *, requeue: bool = True) -> str:
 
 
 def test_a_task_warned_of_its_time_limit_saves_its_answers_and_leaves_last_words(
-    tmp_path: Path, site: Path
+    tmp_path: Path, classifier_path: Path
 ) -> None:
     run_dir, run = scripted_run(tmp_path, 1500, seconds=0.02)
-    code, _, err = warned(run_dir, tmp_path, site, at=5)
+    code, _, err = warned(run_dir, tmp_path, classifier_path, at=5)
     kept = task_processes.rows_in(work_path(run_dir, 0))
     assert code == 1
     assert 5 <= kept == len(scripted_classifier.asked(tmp_path)) < 1500
@@ -65,10 +65,12 @@ def test_a_task_warned_of_its_time_limit_saves_its_answers_and_leaves_last_words
     assert (beat.rows, beat.posts) == (kept, 1500)
 
 
-def test_a_task_with_all_answers_publishes_despite_the_warning(tmp_path: Path, site: Path) -> None:
+def test_a_task_with_all_answers_publishes_despite_the_warning(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 1, gate=str(gate))
-    task = task_processes.start(order(run_dir), site)
+    task = task_processes.start(order(run_dir), classifier_path)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path), task)
     task.send_signal(signal.SIGUSR2)
     gate.touch()
@@ -78,20 +80,24 @@ def test_a_task_with_all_answers_publishes_despite_the_warning(tmp_path: Path, s
 
 
 def test_the_former_handler_may_requeue_once_all_answers_are_saved(
-    tmp_path: Path, site: Path
+    tmp_path: Path, classifier_path: Path
 ) -> None:
     """Although the classifier hangs, and in the main thread, with the parts written."""
     run_dir, _ = scripted_run(tmp_path, 9, answered=6)
-    code, out, err = warned(run_dir, tmp_path, site, at=6, program=program("sys.exit(-1)"))
+    code, out, err = warned(
+        run_dir, tmp_path, classifier_path, at=6, program=program("sys.exit(-1)")
+    )
     assert (code, err) == (255, "")
     assert out.endswith("\nhandled SIGUSR2 MainThread ['6.parquet']\n")
     assert last_words_of(run_dir) is None
 
 
-def test_last_words_say_why_the_former_handler_did_not_requeue(tmp_path: Path, site: Path) -> None:
+def test_last_words_say_why_the_former_handler_did_not_requeue(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     run_dir, _ = scripted_run(tmp_path, 9, answered=6)
     ending = "raise RuntimeError('Job not requeued because: timed-out too many times.')"
-    code, out, _ = warned(run_dir, tmp_path, site, at=6, program=program(ending))
+    code, out, _ = warned(run_dir, tmp_path, classifier_path, at=6, program=program(ending))
     assert code == 1
     assert "handled SIGUSR2" in out
     words = last_words_of(run_dir)
@@ -100,20 +106,24 @@ def test_last_words_say_why_the_former_handler_did_not_requeue(tmp_path: Path, s
     assert words[1].endswith("; Job not requeued because: timed-out too many times.")
 
 
-def test_without_requeues_the_former_handler_is_not_called(tmp_path: Path, site: Path) -> None:
+def test_without_requeues_the_former_handler_is_not_called(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     run_dir, _ = scripted_run(tmp_path, 9, answered=6)
     how = program("sys.exit(-1)", requeue=False)
-    code, out, _ = warned(run_dir, tmp_path, site, at=6, program=how)
+    code, out, _ = warned(run_dir, tmp_path, classifier_path, at=6, program=how)
     assert (code, "handled" in out) == (1, False)
     words = last_words_of(run_dir)
     assert words is not None
     assert words[0] is Cause.TIMEOUT
 
 
-def test_sigterm_after_the_warning_leaves_no_last_words(tmp_path: Path, site: Path) -> None:
+def test_sigterm_after_the_warning_leaves_no_last_words(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     """Slurm knows better why: the time limit, a person, another job's priority."""
     run_dir, _ = scripted_run(tmp_path, 9, answered=6)
-    task = task_processes.start(order(run_dir), site, short_drain=True)
+    task = task_processes.start(order(run_dir), classifier_path, short_drain=True)
     task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task)
     task.send_signal(signal.SIGUSR2)
     task.send_signal(signal.SIGTERM)
@@ -176,14 +186,16 @@ def labelled(at_uri: str) -> Answer:
     return Answer(at_uri, {"mood": "quick"})
 
 
-def test_a_task_stopped_during_a_solo_attempt_blames_no_post(tmp_path: Path, site: Path) -> None:
+def test_a_task_stopped_during_a_solo_attempt_blames_no_post(
+    tmp_path: Path, classifier_path: Path
+) -> None:
     gate = tmp_path / "gate"
     run_dir, _ = scripted_run(tmp_path, 3, gate=str(gate))
     work = work_path(run_dir, 0)
     work.mkdir(parents=True)
     (work / "0001-aaaaaaaa.in-hand").write_bytes(bytes([1, 1, 1]))
     second_attempt = replace(order(run_dir, attempt=2), crashed="1")
-    task = task_processes.start(second_attempt, site, short_drain=True)
+    task = task_processes.start(second_attempt, classifier_path, short_drain=True)
     task_processes.until(lambda: list(work.glob("0002-*.trial")), task)
     task.send_signal(signal.SIGTERM)
     assert task_processes.finished(task)[0] == 143

@@ -45,19 +45,19 @@ EVERY_TOKEN = 400
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_llm.write_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="module")
-def vllm(model: Path) -> Iterator[RealServer]:
-    with engines.vllm(model, "--enable-prompt-tokens-details") as running:
+def vllm(tiny_model: Path) -> Iterator[RealServer]:
+    with engines.vllm(tiny_model, "--enable-prompt-tokens-details") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(model: Path) -> Iterator[RealServer]:
-    with engines.transformers_serve(model) as running:
+def transformers_serve(tiny_model: Path) -> Iterator[RealServer]:
+    with engines.transformers_serve(tiny_model) as running:
         yield running
 
 
@@ -123,11 +123,11 @@ def test_without_constraints_random_weights_never_give_a_label(
 
 
 def test_transformers_serve_is_detected_to_enforce_nothing(
-    transformers_serve: RealServer, model: Path, tmp_path: Path
+    transformers_serve: RealServer, tiny_model: Path, tmp_path: Path
 ) -> None:
     """It answers 200 to what it ignores and 422 to what it does not know, without logprobs."""
     notes = tmp_path / "notes"
-    given = {"model": str(model), "answer_tries": 1, "scores": True}
+    given = {"model": str(tiny_model), "answer_tries": 1, "scores": True}
     asker = create(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
     found = answers(asker, posts(*TEXTS[:2]))
     assert {answer.values for answer in found.values()} == {None}

@@ -38,44 +38,43 @@ from tests.servers.llama import LlamaServer
 pytestmark = pytest.mark.llama
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
-    model = write_model(tmp_path_factory.mktemp("llama") / "tiny.gguf")
-    with LlamaServer(model, context=4096) as running:
-        yield running
-
-
-def test_every_post_has_valid_labels_or_a_reason(server: LlamaServer, tmp_path: Path) -> None:
-    asker = create(options(server, tmp_path), TaskShare())
+def test_every_post_has_valid_labels_or_a_reason(
+    llama_cpp_server: LlamaServer, tmp_path: Path
+) -> None:
+    asker = create(options(llama_cpp_server, tmp_path), TaskShare())
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     assert found.pop(TOO_LONG) == Answer("at://0", reason="context_length_exceeded")
     assert_labelled(found)
 
 
 def test_without_constraints_random_weights_never_give_a_label(
-    server: LlamaServer, tmp_path: Path
+    llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
-    unbound = options(server, tmp_path, structured_output="none", answer_tries=2)
+    unbound = options(llama_cpp_server, tmp_path, structured_output="none", answer_tries=2)
     found = answers(create(unbound, TaskShare()), posts(*TEXTS))
     assert_nonsense(found)
 
 
 def test_a_proof_word_shows_that_llama_cpp_enforces_json_object(
-    server: LlamaServer, tmp_path: Path
+    llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
     """Random weights do not write the schema's 12 hexadecimal digits by chance."""
     notes = tmp_path / "notes"
-    answers(create(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    answers(create(options(llama_cpp_server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
     (note,) = notes.iterdir()
     found = json.loads(note.read_text())
     assert (found["mode"], found["said"]["json_object"]) == ("json_object", "honoured")
     assert found["said"]["json_schema"].startswith("HTTP 500: ")
     note.write_text(note.read_text().replace('"mode": "json_object"', '"mode": "none"'))
-    unbound = answers(create(options(server, tmp_path), TaskShare(notes=notes)), posts("Vote!"))
+    unbound = answers(
+        create(options(llama_cpp_server, tmp_path), TaskShare(notes=notes)), posts("Vote!")
+    )
     assert unbound["Vote!"].values is None  # it believed the note
 
 
-def test_llama_cpp_is_detected_to_ignore_vllms_mode(server: LlamaServer, tmp_path: Path) -> None:
+def test_llama_cpp_is_detected_to_ignore_vllms_mode(
+    llama_cpp_server: LlamaServer, tmp_path: Path
+) -> None:
     request = ProbeRequest(
         server="llama", model="tiny", mode="auto", top_logprobs=0, declared=labels_of(LABELS)
     )
@@ -84,7 +83,7 @@ def test_llama_cpp_is_detected_to_ignore_vllms_mode(server: LlamaServer, tmp_pat
         kept = {} if "response_format" in fields else fields
         body = chat.request(model="tiny", system="", user={}, temperature=0, max_tokens=50)
         response = requests.post(
-            f"{server.base_url}/chat/completions", json=body | kept, timeout=60
+            f"{llama_cpp_server.base_url}/chat/completions", json=body | kept, timeout=60
         )
         return Reply(status=response.status_code, body=response.json(), summary="")
 
@@ -93,9 +92,11 @@ def test_llama_cpp_is_detected_to_ignore_vllms_mode(server: LlamaServer, tmp_pat
     assert set(detected.findings) == {"json_schema", "json_object", "structured_outputs"}
 
 
-def test_a_whole_task_publishes_one_row_per_post(server: LlamaServer, tmp_path: Path) -> None:
+def test_a_whole_task_publishes_one_row_per_post(
+    llama_cpp_server: LlamaServer, tmp_path: Path
+) -> None:
     rows = run_builders.posts(30)
-    frozen = options(server, tmp_path)
+    frozen = options(llama_cpp_server, tmp_path)
     run_dir, run = run_builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
     code, _, err = task_processes.run(run_builders.order(run_dir))
     assert (code, err) == (0, "")
@@ -124,13 +125,13 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
 
 
 def test_each_of_several_posts_in_a_prompt_has_valid_labels(
-    server: LlamaServer, tmp_path: Path
+    llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
     """Six posts by threes; one is longer than the context, and only its own two beside it pay for
     it with a request of their own."""
     frozen = options(
-        server, tmp_path, posts_per_prompt=3, keep_raw=True, scores=True, top_logprobs=400,
-        max_in_flight=1,
+        llama_cpp_server, tmp_path, posts_per_prompt=3, keep_raw=True, scores=True,
+        top_logprobs=400, max_in_flight=1,
     )  # fmt: skip
     asked = posts(*TEXTS, TOO_LONG, "a", "b")
     found = answers(create(frozen, TaskShare()), asked)
@@ -159,10 +160,12 @@ VOCABULARY = 400  # more than the tiny model has: every token is listed
 
 
 def test_probabilities_match_the_models_own_distribution(
-    server: LlamaServer, tmp_path: Path
+    llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
     """Its tokens are single characters, so a bool's share is that of its first letter."""
-    frozen = options(server, tmp_path, scores=True, top_logprobs=VOCABULARY, keep_raw=True)
+    frozen = options(
+        llama_cpp_server, tmp_path, scores=True, top_logprobs=VOCABULARY, keep_raw=True
+    )
     notes = tmp_path / "notes"
     found = answers(create(frozen, TaskShare(notes=notes)), posts(*TEXTS[:5]))
     for answer in found.values():
@@ -193,9 +196,11 @@ def test_probabilities_match_the_models_own_distribution(
 
 
 def test_twenty_tokens_of_an_untrained_model_leave_most_probabilities_unknown(
-    server: LlamaServer, tmp_path: Path
+    llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
-    found = answers(create(options(server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5]))
+    found = answers(
+        create(options(llama_cpp_server, tmp_path, scores=True), TaskShare()), posts(*TEXTS[:5])
+    )
     shares = [dict(answer.values or {})["is_sociopolitical_prob"] for answer in found.values()]
     assert None in shares
     assert all(share is None or 0 < float(share) < 1 for share in shares)  # type: ignore[arg-type]
@@ -221,12 +226,12 @@ def test_a_server_without_logprobs_gives_labels_without_probabilities(
     )
 
 
-def test_a_task_can_start_llama_cpp_itself(server: LlamaServer, tmp_path: Path) -> None:
+def test_a_task_can_start_llama_cpp_itself(llama_cpp_server: LlamaServer, tmp_path: Path) -> None:
     """It has no /health and answers one request at a time, on another port than `server`."""
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(server.model)]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(llama_cpp_server.model)]
     given = {"command": [*command, "--host", "{host}", "--port", "{port}"],
              "tuning": ["--n_ctx", 4096]}  # fmt: skip
-    frozen = options(server, tmp_path, base_url=None, server=given)
+    frozen = options(llama_cpp_server, tmp_path, base_url=None, server=given)
     rows = [
         post._replace(text=text) for post, text in zip(run_builders.posts(6), TEXTS, strict=True)
     ]
@@ -239,5 +244,5 @@ def test_a_task_can_start_llama_cpp_itself(server: LlamaServer, tmp_path: Path) 
     assert table["was_successfully_labeled"].to_pylist() == [True] * 6
     log = manifest.server_log_path(run_dir, 1, 0).read_text()
     assert log.count("POST /v1/chat/completions HTTP/1.1") >= 6
-    (left,) = started_servers.alive(server.model)
-    assert str(server.port) in left
+    (left,) = started_servers.alive(llama_cpp_server.model)
+    assert str(llama_cpp_server.port) in left

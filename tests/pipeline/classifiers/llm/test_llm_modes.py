@@ -19,17 +19,12 @@ from tests.servers.bound import bound, instance, mode_of, schema_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 
-pytestmark = pytest.mark.usefixtures("quick_retries")
+pytestmark = pytest.mark.usefixtures("quick_retries", "llm_key")
 
 LABELS = [{"name": "civic", "type": "bool"}]
 VALUES: dict[str, LabelValue] = {"civic": True, "llm_model_name": "stub"}
 QUESTION = "The sun is out today."
 Script = Callable[[dict[str, Any]], Reply]
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLM_KEY", KEY)
 
 
 def asker(server: OpenAIStub, notes: Path | None = None, **options: Any) -> Classifier[Options]:

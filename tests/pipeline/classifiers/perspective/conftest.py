@@ -11,7 +11,7 @@ from tests.pipeline.classifiers.classifier_setup import KEY
 
 
 @pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_perspective(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the classifier retry a failed request at once, and not wait for the next minute."""
     quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
     monkeypatch.setattr(classifier, "RequestPolicy", quick)

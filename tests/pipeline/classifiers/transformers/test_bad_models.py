@@ -28,7 +28,7 @@ LISTED = ", ".join(TOXIC)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def model_folder(tmp_path: Path) -> Path:
     return tiny_model.save(tmp_path / "model")
 
 
@@ -136,24 +136,26 @@ PICKLE = (
     ],
 )
 def test_what_a_folders_files_tell_is_refused_on_the_login_node(
-    folder: Path, spoil: Callable[[Path], None], problem: str
+    model_folder: Path, spoil: Callable[[Path], None], problem: str
 ) -> None:
-    spoil(folder)
+    spoil(model_folder)
     message = f"run.yaml: classifier.model: FOLDER cannot be used: {problem}"
-    assert refused_here(folder) == message
+    assert refused_here(model_folder) == message
 
 
-def test_labels_that_are_not_the_models_are_refused_with_those_that_are(folder: Path) -> None:
+def test_labels_that_are_not_the_models_are_refused_with_those_that_are(model_folder: Path) -> None:
     message = f"FOLDER cannot be used: it has no label 'toxicity': it has {LISTED}"
-    assert refused_here(folder, labels={"toxicity": "prob_toxic"}) == (
+    assert refused_here(model_folder, labels={"toxicity": "prob_toxic"}) == (
         f"run.yaml: classifier.model: {message}"
     )
 
 
-def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(folder: Path) -> None:
+def test_two_labels_that_nobody_named_are_called_as_transformers_calls_them(
+    model_folder: Path,
+) -> None:
     """save_pretrained leaves them out."""
-    edit(folder / "config.json", id2label=None, label2id=None)
-    keys = {"model": str(folder), "labels": {"LABEL_1": "prob_toxic"}}
+    edit(model_folder / "config.json", id2label=None, label2id=None)
+    keys = {"model": str(model_folder), "labels": {"LABEL_1": "prob_toxic"}}
     assert options_of("transformers", keys).labels == {"LABEL_1": "prob_toxic"}
 
 
@@ -175,62 +177,62 @@ def test_a_commit_on_the_hub_is_frozen_without_asking_anybody() -> None:
     }
 
 
-def test_a_model_without_a_trained_head_is_refused(folder: Path) -> None:
+def test_a_model_without_a_trained_head_is_refused(model_folder: Path) -> None:
     """transformers gives it a random one, and a warning."""
     config = tiny_model.model().config
-    AutoModel.from_config(config).save_pretrained(folder)
-    assert refused_there(folder) == (
+    AutoModel.from_config(config).save_pretrained(model_folder)
+    assert refused_there(model_folder) == (
         "it is not a trained classifier: it has no weights for classifier.bias, classifier.weight"
     )
 
 
-def test_weights_that_are_cut_off_are_refused(folder: Path) -> None:
-    path = folder / "model.safetensors"
+def test_weights_that_are_cut_off_are_refused(model_folder: Path) -> None:
+    path = model_folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
-    assert refused_there(folder).startswith("transformers cannot load it: ")
+    assert refused_there(model_folder).startswith("transformers cannot load it: ")
 
 
-def test_a_head_of_another_size_than_the_labels_is_refused(folder: Path) -> None:
-    edit(folder / "config.json", id2label={"0": "toxic", "1": "fine"}, label2id=None)
-    assert refused_there(folder).startswith("transformers cannot load it: ")
+def test_a_head_of_another_size_than_the_labels_is_refused(model_folder: Path) -> None:
+    edit(model_folder / "config.json", id2label={"0": "toxic", "1": "fine"}, label2id=None)
+    assert refused_there(model_folder).startswith("transformers cannot load it: ")
 
 
-def test_a_kind_that_this_transformers_does_not_know_is_refused(folder: Path) -> None:
-    edit(folder / "config.json", model_type="brand-new", architectures=None)
-    assert "brand-new" in refused_there(folder)
+def test_a_kind_that_this_transformers_does_not_know_is_refused(model_folder: Path) -> None:
+    edit(model_folder / "config.json", model_type="brand-new", architectures=None)
+    assert "brand-new" in refused_there(model_folder)
 
 
-def test_a_model_that_brings_its_own_program_is_refused(folder: Path) -> None:
-    (folder / "own.py").write_text("raise SystemExit('it was run')")
-    edit(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
-    assert refused_there(folder).startswith("transformers cannot load it: ")
+def test_a_model_that_brings_its_own_program_is_refused(model_folder: Path) -> None:
+    (model_folder / "own.py").write_text("raise SystemExit('it was run')")
+    edit(model_folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
+    assert refused_there(model_folder).startswith("transformers cannot load it: ")
 
 
-def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
+def test_weights_that_are_no_numbers_are_refused(model_folder: Path) -> None:
     broken = tiny_model.model()
     with torch.no_grad():
         broken.classifier.bias[3] = float("nan")
-    broken.save_pretrained(folder)
-    assert refused_there(folder) == "its scores in float32 are not finite (NaN)"
+    broken.save_pretrained(model_folder)
+    assert refused_there(model_folder) == "its scores in float32 are not finite (NaN)"
 
 
-def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+def test_a_tokenizer_of_another_model_is_refused(model_folder: Path) -> None:
     tiny_model.tokenizer(
         positions=64, words=(*tiny_model.VOCABULARY, "brand", "new")
-    ).save_pretrained(folder)
+    ).save_pretrained(model_folder)
     count = len(tiny_model.VOCABULARY)
-    assert refused_there(folder) == (
+    assert refused_there(model_folder) == (
         f"its tokenizer has {count + 2} tokens and the model {count}: they do not belong together"
     )
-    tiny_model.tokenizer(positions=64, words=tiny_model.SPECIAL).save_pretrained(folder)
-    assert refused_there(folder) == (
+    tiny_model.tokenizer(positions=64, words=tiny_model.SPECIAL).save_pretrained(model_folder)
+    assert refused_there(model_folder) == (
         f"its tokenizer has 5 tokens and the model {count}: they do not belong together"
     )
 
 
-def test_a_tokenizer_that_cannot_pad_is_refused(folder: Path) -> None:
-    tiny_model.tokenizer(positions=64, pad_token=None).save_pretrained(folder)
-    assert refused_there(folder) == "its tokenizer has no padding token"
+def test_a_tokenizer_that_cannot_pad_is_refused(model_folder: Path) -> None:
+    tiny_model.tokenizer(positions=64, pad_token=None).save_pretrained(model_folder)
+    assert refused_there(model_folder) == "its tokenizer has no padding token"
 
 
 def test_padding_that_would_change_the_labels_is_refused(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_padding_that_would_change_the_labels_is_refused(tmp_path: Path) -> None
     assert problem.endswith(": its padding token or padding side is wrong")
 
 
-def test_more_tokens_than_the_model_reads_are_refused(folder: Path) -> None:
-    assert refused_there(folder, max_length=65) == (
+def test_more_tokens_than_the_model_reads_are_refused(model_folder: Path) -> None:
+    assert refused_there(model_folder, max_length=65) == (
         "it reads at most 64 tokens: lower classifier.max_length"
     )

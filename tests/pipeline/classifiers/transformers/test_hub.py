@@ -36,7 +36,7 @@ except TaskError as error:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def published_model(tmp_path: Path) -> Path:
     """As on the hub: beside the model there is what must not be fetched."""
     found = tiny_model.save(tmp_path / "on-the-hub")
     (found / "pytorch_model.bin").write_bytes(b"a pickle")
@@ -64,27 +64,27 @@ def fetched(
 
 
 def test_a_model_of_the_hub_labels_and_is_named_with_its_commit(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, published_model: Path
 ) -> None:
     of_hub = {"type": "transformers", "model": NAME, "revision": COMMIT}
     frozen = frozen_options(of_hub | {"dtype": "float32"})
     run_dir, run = make_run(tmp_path, posts(5), classifier=frozen)
-    with HubServer(NAME, folder) as hub:
+    with HubServer(NAME, published_model) as hub:
         one_thread = replace(order(run_dir), parallel_tasks=1_000)
         task_processes.run(one_thread, **environment(hub, tmp_path / "home"))
     assert last_words.read(run_dir, 1, 0) is None
     _, table = output.read(run_dir, run, 0)
     assert table is not None
-    expected = [row[0] for row in tiny_model.plain(folder, table["text"].to_pylist())]
+    expected = [row[0] for row in tiny_model.plain(published_model, table["text"].to_pylist())]
     assert table["prob_toxic"].to_pylist() == pytest.approx(expected, abs=1e-5)
     assert set(table["model"].to_pylist()) == {f"{NAME}@{COMMIT} float32"}
 
 
 def test_what_a_model_consists_of_is_downloaded_once_and_no_program_with_it(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, published_model: Path
 ) -> None:
     home = tmp_path / "home"
-    with HubServer(NAME, folder) as hub:
+    with HubServer(NAME, published_model) as hub:
         what, where = fetched(hub, home)
         assert what == "fetched"
         assert sorted(path.name for path in Path(where).iterdir()) == MODEL
@@ -94,9 +94,9 @@ def test_what_a_model_consists_of_is_downloaded_once_and_no_program_with_it(
         assert hub.requests == asked
 
 
-def test_a_cache_that_is_not_whole_is_completed(tmp_path: Path, folder: Path) -> None:
+def test_a_cache_that_is_not_whole_is_completed(tmp_path: Path, published_model: Path) -> None:
     home = tmp_path / "home"
-    with HubServer(NAME, folder) as hub:
+    with HubServer(NAME, published_model) as hub:
         _, where = fetched(hub, home)
         (Path(where) / "model.safetensors").unlink()
         # Older versions of the hub's library kept no list of what there is.
@@ -110,9 +110,9 @@ def test_a_cache_that_is_not_whole_is_completed(tmp_path: Path, folder: Path) ->
     ("name", "commit"), [("lab/no-such", COMMIT), (NAME, "0123456789" * 4)], ids=["name", "commit"]
 )
 def test_a_model_that_the_hub_does_not_have_is_refused(
-    tmp_path: Path, folder: Path, name: str, commit: str
+    tmp_path: Path, published_model: Path, name: str, commit: str
 ) -> None:
-    with HubServer(NAME, folder) as hub:
+    with HubServer(NAME, published_model) as hub:
         cause, message = fetched(hub, tmp_path / "home", name=name, commit=commit)
     assert cause == "refused"
     assert message.startswith(
@@ -123,9 +123,9 @@ def test_a_model_that_the_hub_does_not_have_is_refused(
 
 @pytest.mark.parametrize("by_proxy", [False, True])
 def test_a_hub_that_cannot_be_reached_is_tried_again_by_the_next_attempt(
-    tmp_path: Path, folder: Path, by_proxy: bool
+    tmp_path: Path, published_model: Path, by_proxy: bool
 ) -> None:
-    with HubServer(NAME, folder) as hub:
+    with HubServer(NAME, published_model) as hub:
         if by_proxy:  # one that makes no tunnels
             proxy = {"HTTPS_PROXY": hub.url, "https_proxy": hub.url, "NO_PROXY": "", "no_proxy": ""}
             endpoint = {"HF_ENDPOINT": "https://127.0.0.1:9"}
@@ -137,9 +137,11 @@ def test_a_hub_that_cannot_be_reached_is_tried_again_by_the_next_attempt(
     assert f"hf download {NAME} --revision {COMMIT} on the login node" in message
 
 
-def test_a_model_that_is_a_pickle_only_is_not_even_fetched(tmp_path: Path, folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    with HubServer(NAME, folder) as hub:
+def test_a_model_that_is_a_pickle_only_is_not_even_fetched(
+    tmp_path: Path, published_model: Path
+) -> None:
+    (published_model / "model.safetensors").unlink()
+    with HubServer(NAME, published_model) as hub:
         _, where = fetched(hub, tmp_path / "home")
         assert "pytorch_model.bin" not in hub.downloaded
     with pytest.raises(BadModel, match=r"^it has no model\.safetensors; weights that are a pickle"):

@@ -38,11 +38,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
         yield gpu
 
 
-@pytest.fixture(scope="module")
-def toxic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.save(tmp_path_factory.mktemp("model") / "tiny-toxic")
-
-
 def made(folder: Path, **keys: Any) -> TransformersClassifier:
     options = options_of("transformers", {"model": str(folder), **keys})
     return TransformersClassifier(options, TaskShare(parallel_tasks=1_000))

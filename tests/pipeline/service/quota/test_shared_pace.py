@@ -30,7 +30,7 @@ STOP = threading.Event()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> LeaseFolder:
+def lease_folder(tmp_path: Path) -> LeaseFolder:
     return LeaseFolder(tmp_path / "quota", f"key {KEY}")
 
 
@@ -73,41 +73,45 @@ def is_silent(pace: SharedPace) -> bool:
         timer.cancel()
 
 
-def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(folder: LeaseFolder) -> None:
-    with task(folder) as first:
+def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(
+    lease_folder: LeaseFolder,
+) -> None:
+    with task(lease_folder) as first:
         assert (first.trouble, first.share) == ("", None)
         assert first.wait(STOP)
         assert first.share == 60_000
-        with task(folder) as second:
+        with task(lease_folder) as second:
             assert second.wait(STOP)
             assert second.share == 30_000
             until(lambda: first.share == 30_000)
-            assert len(names(folder, ".lease")) == 2
+            assert len(names(lease_folder, ".lease")) == 2
         assert not second.wait(STOP)
         until(lambda: first.share == 60_000)
-        assert len(names(folder, ".lease")) == 1
-    assert len(names(folder, ".left")) == 2
+        assert len(names(lease_folder, ".lease")) == 1
+    assert len(names(lease_folder, ".left")) == 2
 
 
-def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(folder: LeaseFolder) -> None:
+def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
+    lease_folder: LeaseFolder,
+) -> None:
     terms = LeaseTerms(refresh=0.03, trust=40.0, delay=20.0, lease=200.0)
-    with task(folder, terms=terms) as joining:
+    with task(lease_folder, terms=terms) as joining:
         assert is_silent(joining)
-        assert len(names(folder, ".lease")) == 1
+        assert len(names(lease_folder, ".lease")) == 1
         assert joining.trouble == "waiting for a share of the quota from the other tasks"
 
 
-def test_the_folder_is_private_and_does_not_name_the_key(folder: LeaseFolder) -> None:
-    with task(folder) as pace:
+def test_the_folder_is_private_and_does_not_name_the_key(lease_folder: LeaseFolder) -> None:
+    with task(lease_folder) as pace:
         assert pace.wait(STOP)
-        (lease,) = names(folder, ".lease")
-    root = folder.path.parent
-    assert [path.stat().st_mode & 0o777 for path in (root, folder.path)] == [0o700, 0o700]
-    assert folder.path.name == hashlib.sha256(f"quota of key {KEY}".encode()).hexdigest()[:32]
+        (lease,) = names(lease_folder, ".lease")
+    root = lease_folder.path.parent
+    assert [path.stat().st_mode & 0o777 for path in (root, lease_folder.path)] == [0o700, 0o700]
+    assert lease_folder.path.name == hashlib.sha256(f"quota of key {KEY}".encode()).hexdigest()[:32]
     assert KEY not in lease
     assert lease.endswith(".60000.lease")
     assert f"-{os.getpid()}-" in lease
-    assert all(path.stat().st_size == 0 for path in folder.path.iterdir())
+    assert all(path.stat().st_size == 0 for path in lease_folder.path.iterdir())
 
 
 def test_people_who_share_a_key_can_share_a_folder_that_they_made(tmp_path: Path) -> None:
@@ -139,8 +143,8 @@ def test_the_share_of_a_task_that_died_returns_to_the_others(tmp_path: Path) -> 
         until(lambda: alive.share == 60_000)
 
 
-def test_the_lowest_quota_of_the_tasks_alive_is_shared(folder: LeaseFolder) -> None:
-    with task(folder, 60_000) as first, task(folder, 40_000) as second:
+def test_the_lowest_quota_of_the_tasks_alive_is_shared(lease_folder: LeaseFolder) -> None:
+    with task(lease_folder, 60_000) as first, task(lease_folder, 40_000) as second:
         assert first.wait(STOP) and second.wait(STOP)
         until(lambda: (first.share, second.share) == (20_000, 20_000))
 
@@ -168,48 +172,50 @@ def test_a_task_whose_file_system_hangs_stops_by_its_own_clock(tmp_path: Path) -
         assert pace.wait(STOP)
 
 
-def test_a_pause_holds_for_all_tasks_of_the_key(folder: LeaseFolder) -> None:
-    with task(folder) as first, task(folder) as second:
+def test_a_pause_holds_for_all_tasks_of_the_key(lease_folder: LeaseFolder) -> None:
+    with task(lease_folder) as first, task(lease_folder) as second:
         assert first.wait(STOP) and second.wait(STOP)
         first.pause(500)
         until(lambda: is_silent(second))
-        until(lambda: len(names(folder, ".pause")) == 1)
+        until(lambda: len(names(lease_folder, ".pause")) == 1)
         second.pause(500)
         assert is_silent(first)
-        with task(folder) as third:
+        with task(lease_folder) as third:
             until(lambda: is_silent(third) and third.share)
             assert is_silent(third)
-        assert len(names(folder, ".pause")) == 1
+        assert len(names(lease_folder, ".pause")) == 1
 
 
 @pytest.mark.parametrize("name", [f"{10**12}.pause", "x.pause", "²³.pause", f"{'9' * 99}.pause"])
-def test_a_pause_that_no_service_asks_for_stops_nobody(folder: LeaseFolder, name: str) -> None:
-    with task(folder) as pace:
+def test_a_pause_that_no_service_asks_for_stops_nobody(
+    lease_folder: LeaseFolder, name: str
+) -> None:
+    with task(lease_folder) as pace:
         assert pace.wait(STOP)
-        (folder.path / name).touch()
-        (folder.path / "1000.pause").touch()
-        until(lambda: names(folder, "1000.pause") == [])
+        (lease_folder.path / name).touch()
+        (lease_folder.path / "1000.pause").touch()
+        until(lambda: names(lease_folder, "1000.pause") == [])
         assert pace.wait(STOP)
 
 
-def test_a_task_joins_again_when_somebody_empties_the_folder(folder: LeaseFolder) -> None:
-    with task(folder) as pace:
+def test_a_task_joins_again_when_somebody_empties_the_folder(lease_folder: LeaseFolder) -> None:
+    with task(lease_folder) as pace:
         assert pace.wait(STOP)
-        for path in list(folder.path.iterdir()):
+        for path in list(lease_folder.path.iterdir()):
             path.unlink(missing_ok=True)
-        until(lambda: names(folder, ".lease") != [])
+        until(lambda: names(lease_folder, ".lease") != [])
         assert pace.wait(STOP)
 
 
-def test_a_lease_of_another_version_ends_the_task(folder: LeaseFolder) -> None:
-    folder.path.mkdir(parents=True)
-    (folder.path / "v2.lease").touch()
-    with task(folder) as pace, pytest.raises(TaskError) as raised:
+def test_a_lease_of_another_version_ends_the_task(lease_folder: LeaseFolder) -> None:
+    lease_folder.path.mkdir(parents=True)
+    (lease_folder.path / "v2.lease").touch()
+    with task(lease_folder) as pace, pytest.raises(TaskError) as raised:
         pace.wait(STOP)
     assert raised.value.cause is Cause.REFUSED
     assert str(raised.value) == (
-        f"{folder.path}/v2.lease is not a lease that this version can read: delete it if nothing "
-        "else uses the key"
+        f"{lease_folder.path}/v2.lease is not a lease that this version can read: delete it if "
+        "nothing else uses the key"
     )
 
 
@@ -236,9 +242,9 @@ def test_a_disk_that_stays_full_ends_the_task(small_disk: Path) -> None:
         assert "No space left on device" in pace.trouble
 
 
-def test_waiting_ends_when_the_task_ends(folder: LeaseFolder) -> None:
+def test_waiting_ends_when_the_task_ends(lease_folder: LeaseFolder) -> None:
     stop = threading.Event()
-    with task(folder, terms=LeaseTerms()) as pace:
+    with task(lease_folder, terms=LeaseTerms()) as pace:
         threads = [threading.Thread(target=pace.wait, args=[stop]) for _ in range(8)]
         for thread in threads:
             thread.start()

@@ -16,13 +16,13 @@ from tests.pipeline.classifiers.llm.server.started_servers import MakeServer
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def starts_folder(tmp_path: Path) -> Path:
     """Return the folder in which the misbehaving program records its starts."""
     return tmp_path / "server"
 
 
 @pytest.fixture
-def make_server(tmp_path: Path, folder: Path) -> Iterator[MakeServer]:
+def make_server(tmp_path: Path, starts_folder: Path) -> Iterator[MakeServer]:
     """Return what makes a server whose starts do as the words say, one by one."""
     servers: list[ModelServer] = []
 
@@ -32,7 +32,7 @@ def make_server(tmp_path: Path, folder: Path) -> Iterator[MakeServer]:
         stopping: threading.Event | None = None,
         **keys: Any,
     ) -> ModelServer:
-        program = started_servers.program(folder, *words)
+        program = started_servers.program(starts_folder, *words)
         program["env"] |= keys.pop("env", {})
         configured = msgspec.convert({**program, "ready_seconds": 60, **keys}, options.Server)
         started = options.server_options(configured, model="a/model")
@@ -44,4 +44,4 @@ def make_server(tmp_path: Path, folder: Path) -> Iterator[MakeServer]:
     yield make
     for server in servers:
         server.close()
-    assert started_servers.alive(folder) == []
+    assert started_servers.alive(starts_folder) == []

@@ -24,62 +24,64 @@ from tests.pipeline.task_processes import until
 
 @pytest.mark.parametrize("word", ["fork", "stubborn"])
 def test_everything_the_server_has_started_ends_with_it(
-    make_server: MakeServer, folder: Path, word: str
+    make_server: MakeServer, starts_folder: Path, word: str
 ) -> None:
     server = make_server(word)
     server.address(NEVER)
-    assert len(alive(folder)) == (3 if word == "fork" else 1)
+    assert len(alive(starts_folder)) == (3 if word == "fork" else 1)
     server.close()
-    assert alive(folder) == []
+    assert alive(starts_folder) == []
 
 
 def test_everything_the_server_has_started_ends_before_a_restart(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     """Otherwise they would still occupy the GPU's memory."""
     server = make_server("fork")
     server.address(NEVER)
-    kill(folder)
-    until(lambda: len(starts(folder)) == 2)
-    assert len(alive(folder)) == 1
+    kill(starts_folder)
+    until(lambda: len(starts(starts_folder)) == 2)
+    assert len(alive(starts_folder)) == 1
 
 
 def test_a_death_is_known_before_the_servers_children_have_ended(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     server = make_server("stubborn-child")
     server.address(NEVER)
-    kill(folder)
+    kill(starts_folder)
     until(lambda: server.trouble)
-    assert (len(alive(folder)), len(starts(folder))) == (1, 1)
-    until(lambda: len(starts(folder)) == 2)
-    assert len(alive(folder)) == 1
+    assert (len(alive(starts_folder)), len(starts(starts_folder))) == (1, 1)
+    until(lambda: len(starts(starts_folder)) == 2)
+    assert len(alive(starts_folder)) == 1
 
 
 def test_signals_to_all_processes_of_a_step_do_not_end_the_server(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     """Some clusters warn all processes before the time limit; the task decides what to do."""
     server = make_server()
     address = server.address(NEVER)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(starts(folder)[0]["pid"], number)
-        os.kill(guard_of(folder), number)
-    os.kill(guard_of(folder), signal.SIGTERM)
+        os.kill(starts(starts_folder)[0]["pid"], number)
+        os.kill(guard_of(starts_folder), number)
+    os.kill(guard_of(starts_folder), signal.SIGTERM)
     assert [status_of(address) for _ in range(50)] == [200] * 50
-    assert (server.address(NEVER), len(starts(folder))) == (address, 1)
+    assert (server.address(NEVER), len(starts(starts_folder))) == (address, 1)
     # The server ignores no other signal: SIGTERM must end it.
-    assert starts(folder)[0]["ignored"] == ["SIGUSR1", "SIGUSR2"]
+    assert starts(starts_folder)[0]["ignored"] == ["SIGUSR1", "SIGUSR2"]
 
 
-def test_no_process_is_left_when_the_guard_is_killed(make_server: MakeServer, folder: Path) -> None:
+def test_no_process_is_left_when_the_guard_is_killed(
+    make_server: MakeServer, starts_folder: Path
+) -> None:
     server = make_server()
     server.address(NEVER)
-    guard = guard_of(folder)
+    guard = guard_of(starts_folder)
     os.kill(guard, signal.SIGKILL)
-    until(lambda: len(starts(folder)) == 2)
+    until(lambda: len(starts(starts_folder)) == 2)
     server.address(NEVER)
-    assert len(alive(folder)) == 1
+    assert len(alive(starts_folder)) == 1
 
 
 @pytest.mark.parametrize("cut", range(24))

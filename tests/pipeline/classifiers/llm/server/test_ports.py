@@ -17,20 +17,24 @@ from tests.pipeline.classifiers.llm.server.started_servers import (
 )
 
 
-def test_a_taken_port_does_not_use_up_the_restart(make_server: MakeServer, folder: Path) -> None:
+def test_a_taken_port_does_not_use_up_the_restart(
+    make_server: MakeServer, starts_folder: Path
+) -> None:
     server = make_server("bind", "bind", "die", "serve")
     assert status_of(server.address(NEVER)) == 200
-    assert len({start["port"] for start in starts(folder)}) == 4
+    assert len({start["port"] for start in starts(starts_folder)}) == 4
 
 
-def test_ports_that_are_always_taken_end_the_task(make_server: MakeServer, folder: Path) -> None:
+def test_ports_that_are_always_taken_end_the_task(
+    make_server: MakeServer, starts_folder: Path
+) -> None:
     error = failure(make_server(*["bind"] * 20))
     assert "address already in use" in str(error)
-    assert len(starts(folder)) == 7  # five other ports, and one restart
+    assert len(starts(starts_folder)) == 7  # five other ports, and one restart
 
 
 def test_another_process_that_answers_on_the_port_is_not_trusted(
-    make_server: MakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+    make_server: MakeServer, starts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first start does not get its port, where another server answers, and lives on."""
     take, taken = process.Ports.take, []

@@ -22,26 +22,26 @@ from tests.pipeline.task_processes import until
 
 
 def test_the_server_starts_when_its_address_is_first_needed_and_ends_with_close(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     server = make_server()
-    assert (starts(folder), server.trouble) == ([], "")
+    assert (starts(starts_folder), server.trouble) == ([], "")
     address = server.address(NEVER)
-    (start,) = starts(folder)
+    (start,) = starts(starts_folder)
     assert address == f"http://127.0.0.1:{start['port']}/v1"
     assert status_of(address) == 200
     assert (server.address(NEVER), server.trouble) == (address, "")
     server.close()
-    assert alive(folder) == []
+    assert alive(starts_folder) == []
 
 
 def test_placeholders_of_the_command_are_filled_in_and_other_braces_stay(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     own = ['{"a": {}}', '{"backend":"xgrammar"}', "{{other}}", "${OTHER}"]
     tuning = ["{model}", "{host}:{port}", *own, "{scratch}/x", "0.9"]
     make_server(tuning=tuning, env={"CACHE": "{scratch}/c"}).address(NEVER)
-    (start,) = starts(folder)
+    (start,) = starts(starts_folder)
     model, address, *braces, scratch, number = start["rest"]
     assert (model, address) == ("a/model", f"127.0.0.1:{start['port']}")
     assert (braces, number) == (own, "0.9")
@@ -49,17 +49,17 @@ def test_placeholders_of_the_command_are_filled_in_and_other_braces_stay(
 
 
 def test_each_start_has_its_own_scratch_folder_which_is_deleted_with_it(
-    make_server: MakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+    make_server: MakeServer, starts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers that compile keep there what they must not share, unless the user decides."""
     monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere/triton")
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # set where torch was imported
     server = make_server(env={"SCRATCH": "{scratch}", "VLLM_CACHE_ROOT": "/fast/vllm"})
     server.address(NEVER)
-    kill(folder)
-    until(lambda: len(starts(folder)) == 2)
+    kill(starts_folder)
+    until(lambda: len(starts(starts_folder)) == 2)
     server.address(NEVER)
-    first, second = (start["env"] for start in starts(folder))
+    first, second = (start["env"] for start in starts(starts_folder))
     for env in (first, second):
         assert env["TORCHINDUCTOR_CACHE_DIR"] == f"{env['SCRATCH']}/inductor"
         assert env["VLLM_CACHE_ROOT"] == "/fast/vllm"
@@ -72,20 +72,22 @@ def test_each_start_has_its_own_scratch_folder_which_is_deleted_with_it(
 
 
 def test_each_start_has_a_heading_in_the_log(
-    make_server: MakeServer, tmp_path: Path, folder: Path
+    make_server: MakeServer, tmp_path: Path, starts_folder: Path
 ) -> None:
     make_server("die").address(NEVER)
     log = (tmp_path / "logs" / "server.log").read_text().splitlines()
     first, word, reason, second, serve = log
-    port, next_port = (start["port"] for start in starts(folder))
+    port, next_port = (start["port"] for start in starts(starts_folder))
     assert (word, reason, serve) == (
         "this start: die",
         "ValueError: unknown architecture",
         "this start: serve",
     )
-    assert first.endswith(f" -m tests.servers.misbehaving_server --port {port} --folder {folder}")
+    assert first.endswith(
+        f" -m tests.servers.misbehaving_server --port {port} --folder {starts_folder}"
+    )
     assert second.endswith(
-        f" -m tests.servers.misbehaving_server --port {next_port} --folder {folder}"
+        f" -m tests.servers.misbehaving_server --port {next_port} --folder {starts_folder}"
     )
     assert first.startswith("== ")
 
@@ -114,22 +116,22 @@ def test_trouble_says_what_a_starting_server_is_waited_for(make_server: MakeServ
 
 
 def test_a_task_that_is_stopped_does_not_wait_for_its_server(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     stopping = threading.Event()
     server = make_server("never", stopping=stopping)
     stop_when_started = threading.Thread(
-        target=lambda: (until(lambda: starts(folder)), stopping.set())
+        target=lambda: (until(lambda: starts(starts_folder)), stopping.set())
     )
     stop_when_started.start()
     with pytest.raises(Stopped):
         server.address(NEVER)
     stop_when_started.join()
-    until(lambda: alive(folder) == [])
+    until(lambda: alive(starts_folder) == [])
 
 
 def test_a_server_that_dies_after_the_task_was_stopped_is_not_a_failure(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     """Slurm may signal all processes of a step."""
     stopping = threading.Event()
@@ -137,12 +139,12 @@ def test_a_server_that_dies_after_the_task_was_stopped_is_not_a_failure(
     address = server.address(NEVER)
     stopping.set()
     assert server.address(NEVER) == address  # requests in flight are paid for
-    kill(folder)
-    until(lambda: alive(folder) == [])
+    kill(starts_folder)
+    until(lambda: alive(starts_folder) == [])
     with pytest.raises(Stopped):
         while server.address(NEVER):
             time.sleep(0.01)
-    assert len(starts(folder)) == 1
+    assert len(starts(starts_folder)) == 1
 
 
 def test_the_key_is_redacted_from_the_log_and_the_error(

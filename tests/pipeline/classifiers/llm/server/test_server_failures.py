@@ -27,13 +27,13 @@ from tests.servers.misbehaving_server import OUT_OF_MEMORY
 
 
 def test_a_server_that_dies_while_starting_is_restarted_once(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     error = failure(make_server("die", "die", "serve"))
     assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
     log = LogEnd(error_line="ValueError: unknown architecture")
     assert str(error) == message_of({"code": 3}, log=log, restarted=True)
-    assert len(starts(folder)) == 2
+    assert len(starts(starts_folder)) == 2
 
 
 def test_the_last_lines_of_the_log_are_a_note_of_the_error(
@@ -47,12 +47,12 @@ def test_the_last_lines_of_the_log_are_a_note_of_the_error(
 
 
 def test_a_server_that_dies_while_serving_is_restarted_on_another_port(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     server = make_server()
     first = server.address(NEVER)
-    kill(folder)
-    until(lambda: len(starts(folder)) == 2)
+    kill(starts_folder)
+    until(lambda: len(starts(starts_folder)) == 2)
     second = server.address(NEVER)
     assert first != second
     assert status_of(second) == 200
@@ -60,13 +60,13 @@ def test_a_server_that_dies_while_serving_is_restarted_on_another_port(
 
 @pytest.mark.parametrize(("number", "blames"), [(signal.SIGSEGV, True), (signal.SIGKILL, False)])
 def test_a_second_death_ends_the_task_and_blames_the_post_unless_the_server_was_killed(
-    make_server: MakeServer, folder: Path, number: signal.Signals, blames: bool
+    make_server: MakeServer, starts_folder: Path, number: signal.Signals, blames: bool
 ) -> None:
     server = make_server()
     for nth in (1, 2):
         server.address(NEVER)
-        until(lambda nth=nth: len(starts(folder)) == nth)  # type: ignore[misc]
-        kill(folder, number)
+        until(lambda nth=nth: len(starts(starts_folder)) == nth)  # type: ignore[misc]
+        kill(starts_folder, number)
         until(lambda: server.trouble)
     error = failure(server)
     assert (error.cause, error.blames_post) == (Cause.CRASHED, blames)
@@ -75,13 +75,13 @@ def test_a_second_death_ends_the_task_and_blames_the_post_unless_the_server_was_
 
 
 def test_a_server_that_runs_out_of_gpu_memory_is_not_restarted(
-    make_server: MakeServer, folder: Path
+    make_server: MakeServer, starts_folder: Path
 ) -> None:
     error = failure(make_server("memory", "serve"))
     assert (error.cause, error.blames_post) == (Cause.OUT_OF_MEMORY, False)
     log = LogEnd(error_line=OUT_OF_MEMORY, out_of_memory=True)
     assert str(error) == message_of({"code": 1}, log=log)
-    assert len(starts(folder)) == 1
+    assert len(starts(starts_folder)) == 1
 
 
 def test_a_program_that_does_not_exist_stops_the_run(make_server: MakeServer) -> None:
@@ -145,12 +145,14 @@ def test_a_log_that_cannot_be_written_is_not_blamed_on_a_post(
     assert f"File exists: '{tmp_path}/logs'" in str(raised)
 
 
-def test_a_server_that_is_never_ready_ends_the_task(make_server: MakeServer, folder: Path) -> None:
+def test_a_server_that_is_never_ready_ends_the_task(
+    make_server: MakeServer, starts_folder: Path
+) -> None:
     error = failure(make_server("never", "serve", ready_seconds=3))
     assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
     assert "(GET /health: HTTP 503)" in str(error)
     assert "classifier.server.ready" in str(error)
-    assert len(starts(folder)) == 1
+    assert len(starts(starts_folder)) == 1
 
 
 def test_a_server_that_never_listens_ends_the_task(make_server: MakeServer) -> None:

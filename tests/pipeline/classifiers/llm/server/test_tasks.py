@@ -51,45 +51,45 @@ def reasons(run_dir: Path, run: Manifest) -> list[str | None]:
 
 
 def test_a_task_labels_its_shard_with_its_own_server_and_leaves_no_process(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, starts_folder: Path
 ) -> None:
     run_dir, run = make(tmp_path)
     code, out, err = task_processes.run(order(run_dir))
     assert (code, err) == (0, "")
     assert "the server is ready after" in out
     assert reasons(run_dir, run) == [None] * 40
-    assert len(started_servers.starts(folder)) == 1
-    assert started_servers.alive(folder) == []
+    assert len(started_servers.starts(starts_folder)) == 1
+    assert started_servers.alive(starts_folder) == []
     assert "this start: serve" in manifest.server_log_path(run_dir, 1, 0).read_text()
 
 
-def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, folder: Path) -> None:
+def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, starts_folder: Path) -> None:
     """All remaining texts are too short."""
     rows = [post._replace(text="x") for post in posts(3)]
     run_dir, run = make(tmp_path, rows=rows)
     code, _, err = task_processes.run(order(run_dir))
     assert (code, err) == (0, "")
     assert reasons(run_dir, run) == ["text_too_short"] * 3
-    assert started_servers.starts(folder) == []
+    assert started_servers.starts(starts_folder) == []
 
 
 def test_a_server_that_is_killed_is_restarted_and_no_post_is_lost(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, starts_folder: Path
 ) -> None:
     run_dir, run = make(tmp_path, rows=posts(3000))
     task = task_processes.start(order(run_dir))
     task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
-    os.kill(started_servers.starts(folder)[0]["pid"], signal.SIGKILL)
+    os.kill(started_servers.starts(starts_folder)[0]["pid"], signal.SIGKILL)
     code, out, err = task_processes.finished(task)
     assert (code, err) == (0, "")
     assert "killed by SIGKILL" in out
     assert reasons(run_dir, run) == [None] * 3000
-    assert len(started_servers.starts(folder)) == 2
-    assert started_servers.alive(folder) == []
+    assert len(started_servers.starts(starts_folder)) == 2
+    assert started_servers.alive(starts_folder) == []
 
 
 def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, starts_folder: Path
 ) -> None:
     rows = posts(20)
     rows[7] = rows[7]._replace(text=f"a {DEADLY} post")
@@ -110,10 +110,12 @@ def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
     by_post = reasons(run_dir, run)
     assert by_post.pop(7) == "poison: the task died at this post in attempts 1 and 2"
     assert by_post == [None] * 19
-    assert started_servers.alive(folder) == []
+    assert started_servers.alive(starts_folder) == []
 
 
-def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(tmp_path: Path, folder: Path) -> None:
+def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(
+    tmp_path: Path, starts_folder: Path
+) -> None:
     run_dir, _ = make(tmp_path, "memory")
     code, _, err = task_processes.run(order(run_dir))
     words = words_of(run_dir)
@@ -123,7 +125,7 @@ def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(tmp_path: Path, fol
     end = f"the end of {log}:\n| this start: memory\n| {OUT_OF_MEMORY}\n| RuntimeError: Engine"
     assert end in err
     assert end in words.traceback
-    assert started_servers.alive(folder) == []
+    assert started_servers.alive(starts_folder) == []
 
 
 def test_a_program_that_does_not_exist_stops_the_run(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_program_that_does_not_exist_stops_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
-    tmp_path: Path, folder: Path, signalled: signal.Signals
+    tmp_path: Path, starts_folder: Path, signalled: signal.Signals
 ) -> None:
     """No request is in flight that would be worth waiting for."""
     run_dir, _ = make(tmp_path, "never")
@@ -146,7 +148,7 @@ def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
         "classifier_thread.DRAIN_SECONDS = 3600.0; "
     )
     task = task_processes.start(order(run_dir), program=patient)
-    task_processes.until(lambda: started_servers.starts(folder), task)
+    task_processes.until(lambda: started_servers.starts(starts_folder), task)
     task.send_signal(signalled)
     code, out, _ = task_processes.finished(task)
     assert out.endswith("stopping on request; the next attempt resumes shard 0\n")
@@ -156,10 +158,12 @@ def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
     else:
         words = words_of(run_dir)
         assert (words.cause, code) == (Cause.TIMEOUT, 1)
-    assert started_servers.alive(folder) == []
+    assert started_servers.alive(starts_folder) == []
 
 
-def test_a_task_that_is_stopped_at_work_keeps_its_answers(tmp_path: Path, folder: Path) -> None:
+def test_a_task_that_is_stopped_at_work_keeps_its_answers(
+    tmp_path: Path, starts_folder: Path
+) -> None:
     run_dir, run = make(tmp_path, rows=posts(3000))
     work = manifest.work_path(run_dir, 0)
     task = task_processes.start(order(run_dir))
@@ -167,7 +171,7 @@ def test_a_task_that_is_stopped_at_work_keeps_its_answers(tmp_path: Path, folder
     task.terminate()
     code, _, err = task_processes.finished(task)
     assert (code, err) == (143, "")
-    assert started_servers.alive(folder) == []
+    assert started_servers.alive(starts_folder) == []
     kept = task_processes.rows_in(work)
     assert 0 < kept < 3000
     code, out, _ = task_processes.run(order(run_dir, attempt=2))
@@ -180,24 +184,24 @@ def test_a_task_that_is_stopped_at_work_keeps_its_answers(tmp_path: Path, folder
 
 @pytest.mark.parametrize("word", ["never", "fork", "stubborn"])
 def test_no_process_and_no_scratch_folder_is_left_of_a_task_that_is_killed(
-    tmp_path: Path, folder: Path, word: str
+    tmp_path: Path, starts_folder: Path, word: str
 ) -> None:
     """SIGKILL gives it no time, neither while its server starts nor while it serves."""
     run_dir, _ = make(tmp_path, word, rows=posts(3000))
     task = task_processes.start(order(run_dir))
     if word == "never":
-        task_processes.until(lambda: started_servers.starts(folder), task)
+        task_processes.until(lambda: started_servers.starts(starts_folder), task)
     else:
         task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
-    scratch = Path(started_servers.starts(folder)[0]["env"]["VLLM_CACHE_ROOT"]).parent
+    scratch = Path(started_servers.starts(starts_folder)[0]["env"]["VLLM_CACHE_ROOT"]).parent
     assert scratch.is_dir()
     task_processes.kill(task)
-    task_processes.until(lambda: started_servers.alive(folder) == [])
+    task_processes.until(lambda: started_servers.alive(starts_folder) == [])
     task_processes.until(lambda: not scratch.exists())
 
 
 def test_the_heartbeat_says_that_the_server_is_starting(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, starts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir, _ = make(tmp_path, "never")
     often = (
@@ -216,11 +220,11 @@ def test_the_heartbeat_says_that_the_server_is_starting(
     assert task_processes.finished(task)[0] == 143
 
 
-def test_the_key_is_sent_and_stored_nowhere(tmp_path: Path, folder: Path) -> None:
+def test_the_key_is_sent_and_stored_nowhere(tmp_path: Path, starts_folder: Path) -> None:
     """The server has the task's environment. Its log goes through the guard, which redacts it."""
     key = "sk-distinctive-4711"
     shell = 'echo "my key is $SERVER_KEY"; exec "$0" "$@"'
-    program = started_servers.program(folder)
+    program = started_servers.program(starts_folder)
     run_dir, run = make(tmp_path, command=["sh", "-c", shell, *program["command"]])
     options = {**run.classifier, "api_key_env": "SERVER_KEY"}
     manifest.write(run_dir, msgspec.structs.replace(run, classifier=options))
