@@ -11,7 +11,7 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 
-def test_without_slurmdbd_what_ended_is_unknown_and_not_submitted_again(bench: Bench) -> None:
+def test_without_slurmdbd_ended_tasks_are_unknown_and_not_resubmitted(bench: Bench) -> None:
     bench.script(0, "wait")
     bench.script(1, "die")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 30), sharding={"shards": 3})
@@ -27,7 +27,7 @@ def test_without_slurmdbd_what_ended_is_unknown_and_not_submitted_again(bench: B
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_with_neither_daemon_a_shard_is_unknown_with_the_time_of_the_last_answer(
+def test_with_both_daemons_down_a_shard_is_unknown_since_the_last_answer(
     bench: Bench,
 ) -> None:
     bench.script(0, "wait")
@@ -48,7 +48,7 @@ def test_with_neither_daemon_a_shard_is_unknown_with_the_time_of_the_last_answer
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_a_cluster_without_accounting_is_driven_by_squeue(bench: Bench) -> None:
+def test_a_cluster_without_accounting_is_observed_through_squeue(bench: Bench) -> None:
     bench.script(1, "die")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 30))
     with bench.cluster.without_accounting():

@@ -32,7 +32,7 @@ def cancelled(bench: Bench, shards: int, **others: State) -> bool:
     return bench.states() == expected
 
 
-def test_cancel_ends_caretaker_running_and_waiting_tasks_and_the_run_resumes(
+def test_cancel_ends_the_caretaker_and_all_tasks_and_the_run_can_be_resumed(
     bench: Bench,
 ) -> None:
     """The caretaker is a real `supervise`, which holds the run's lock and would submit again."""
@@ -77,7 +77,7 @@ def test_cancel_ends_caretaker_running_and_waiting_tasks_and_the_run_resumes(
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(900))
 
 
-def test_cancel_ends_the_jobs_while_a_supervise_elsewhere_holds_the_run(bench: Bench) -> None:
+def test_cancel_ends_the_jobs_while_supervise_holds_the_run(bench: Bench) -> None:
     bench.script(0, "slow")
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 300), sharding={"shards": 1}
@@ -112,7 +112,7 @@ def died(bench: Bench, program: str, before: str, after: str, *, count: int) -> 
     [("sbatch", "", KILL), ("scontrol", f"if [ $1 = update ]; then {KILL}; exit; fi", "")],
     ids=["before its answer is recorded", "before the release"],
 )
-def test_a_cancelled_array_of_a_dead_submitter_is_not_resumed_later(
+def test_an_array_of_a_dead_submitter_that_was_canceled_is_not_resumed_later(
     bench: Bench, program: str, before: str, after: str
 ) -> None:
     run = died(bench, program, before, after, count=20)

@@ -64,7 +64,7 @@ def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Ben
     assert all(KEY not in done.stdout + done.stderr for done in told)
 
 
-def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
+def test_perspective_stores_attributes_spans_and_responses_and_tolerates_a_missing_attribute(
     bench: Bench,
 ) -> None:
     """As configs/perspective_all.yaml has them, and what is commented out there as well."""
@@ -124,7 +124,7 @@ def test_all_attributes_spans_and_responses_and_one_attribute_that_is_lacking(
     assert files_with(bench.folder, KEY) == []
 
 
-def test_a_refused_key_blocks_its_shards_with_the_reason_and_costs_nothing(bench: Bench) -> None:
+def test_a_rejected_key_blocks_its_shards_with_the_reason_and_costs_nothing(bench: Bench) -> None:
     source = posts.json_lines(bench.folder / "p.jsonl", 40)
     with PerspectiveServer(key="another key") as server:
         config = bench.config(source, classifier=unpaced(server))
@@ -207,7 +207,7 @@ def labels(bench: Bench, query: str) -> list[tuple[Any, ...]]:
         return database.execute(query).fetchall()
 
 
-def test_a_throttled_service_is_waited_out_and_nothing_is_scored(bench: Bench) -> None:
+def test_posts_wait_while_the_service_throttles_and_none_gets_a_score(bench: Bench) -> None:
     """It answers 429 after 429, and not one post is lost."""
     source = posts.json_lines(bench.folder / "p.jsonl", 60)
     minute = [0.0]

@@ -77,13 +77,13 @@ def test_a_task_over_its_memory_ends_as_out_of_memory(cluster: SlurmCluster) -> 
     wait_for(lambda: accounted(cluster, job) == {job: "OUT_OF_MEMORY"}, 60, f"job {job} has ended")
 
 
-def test_sbatch_refuses_a_partition_that_is_not_there(cluster: SlurmCluster) -> None:
+def test_sbatch_rejects_a_partition_that_does_not_exist(cluster: SlurmCluster) -> None:
     done = cluster.call("sbatch", "-p", "nowhere", "--wrap", "true")
     assert done.returncode == 1
     assert "sbatch: error: invalid partition specified: nowhere" in done.stderr
 
 
-def test_sbatch_refuses_an_account_that_is_not_the_users(cluster: SlurmCluster) -> None:
+def test_sbatch_rejects_an_account_of_which_the_user_is_not_a_member(cluster: SlurmCluster) -> None:
     done = cluster.call("sbatch", "-A", "nobody", "--wrap", "true")
     assert done.returncode == 1
     assert "Invalid account or account/partition combination specified" in done.stderr
@@ -96,7 +96,7 @@ def test_a_job_belongs_to_account_kellogg_unless_it_says_otherwise(cluster: Slur
     assert account == ["kellogg", "normal"]
 
 
-def test_a_controller_with_a_small_array_limit_says_so_and_keeps_to_it(
+def test_a_small_array_limit_is_shown_and_enforced(
     small_array_cluster: SlurmCluster,
 ) -> None:
     limits = small_array_cluster.run("scontrol", "show", "config")
@@ -133,7 +133,7 @@ def test_a_stopped_cluster_leaves_no_process_and_no_cgroup(lone_cluster: SlurmCl
 
 
 @pytest.mark.usefixtures("cluster")  # its programs are there, and it is not to be disturbed
-def test_a_cluster_ends_with_an_owner_that_is_killed(
+def test_a_cluster_ends_when_its_owner_is_killed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("slurm")  # a socket's path has 108 characters at most
@@ -153,7 +153,7 @@ def test_a_cluster_ends_with_an_owner_that_is_killed(
     assert (folder / "log" / "watchdog.log").read_text() == ""
 
 
-def test_without_slurmdbd_sacct_fails_and_afterwards_nothing_is_lost(cluster: SlurmCluster) -> None:
+def test_sacct_fails_without_slurmdbd_and_no_record_is_lost(cluster: SlurmCluster) -> None:
     cluster.stop_slurmdbd()
     job = submit(cluster, "--wrap", "true")
     wait_for(lambda: state(cluster, job) == "COMPLETED", 30, f"job {job} has run")

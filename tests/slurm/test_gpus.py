@@ -60,7 +60,7 @@ def labels(bench: Bench, what: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.llama
-def test_the_server_of_each_task_is_shown_the_gpu_of_its_task(gpu_bench: Bench) -> None:
+def test_each_tasks_server_gets_the_gpu_of_its_task(gpu_bench: Bench) -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("llama_cpp")
     bench = gpu_bench
@@ -85,7 +85,7 @@ def test_the_server_of_each_task_is_shown_the_gpu_of_its_task(gpu_bench: Bench) 
     assert labels(bench, "was_successfully_labeled, count(*)") == [(True, POSTS)]
 
 
-def test_a_gpu_that_torch_cannot_use_stops_the_run_and_cores_are_used_if_asked_for(
+def test_a_gpu_that_torch_cannot_use_stops_the_run_unless_the_cpu_was_chosen(
     gpu_bench: Bench,
 ) -> None:
     bench = gpu_bench
@@ -100,14 +100,14 @@ def test_a_gpu_that_torch_cannot_use_stops_the_run_and_cores_are_used_if_asked_f
     assert labels(bench, "was_successfully_labeled, count(*)") == [(True, POSTS)]
 
 
-def test_a_task_that_was_given_none_leaves_the_nodes_gpus_alone(gpu_bench: Bench) -> None:
+def test_a_task_without_a_gpu_leaves_the_nodes_gpus_alone(gpu_bench: Bench) -> None:
     bench = gpu_bench
     bench.document("submit", "--config", config(bench, local_model(bench)))
     assert bench.document("supervise")["state"] == "complete"
     assert labels(bench, "was_successfully_labeled, count(*)") == [(True, POSTS)]
 
 
-def test_more_gpus_than_a_node_has_are_refused_by_sbatch_and_leave_nothing(
+def test_a_run_with_more_gpus_than_a_node_has_is_rejected_and_leaves_nothing_behind(
     gpu_bench: Bench,
 ) -> None:
     bench = gpu_bench

@@ -61,7 +61,7 @@ def late_site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         login.wait()
 
 
-def test_the_login_node_sees_late_what_a_node_has_done(late_site: Site) -> None:
+def test_the_login_node_sees_a_nodes_files_late(late_site: Site) -> None:
     made = late_site.bench.folder / "made-by-a-task"
     assert not made.exists()
     late_site.bench.cluster.run("srun", "touch", str(made))
@@ -71,11 +71,11 @@ def test_the_login_node_sees_late_what_a_node_has_done(late_site: Site) -> None:
     assert made.exists()
 
 
-def test_one_quota_is_used_up_and_never_passed(late_site: Site) -> None:
+def test_one_quota_is_used_up_and_never_exceeded(late_site: Site) -> None:
     use_one_quota_up(late_site.bench)
 
 
-def test_a_task_that_died_goes_on_and_nothing_is_asked_twice(late_site: Site) -> None:
+def test_a_task_that_died_resumes_and_asks_nothing_twice(late_site: Site) -> None:
     bench = late_site.bench
     backlog = posts.json_lines(bench.folder / "posts.jsonl", 200)
     bench.script(1, "die")
@@ -89,7 +89,7 @@ def test_a_task_that_died_goes_on_and_nothing_is_asked_twice(late_site: Site) ->
     assert len(asked(late_site)) == 200
 
 
-def test_an_output_that_is_not_seen_yet_is_not_made_again(late_site: Site) -> None:
+def test_a_shard_whose_output_is_not_visible_yet_does_not_run_again(late_site: Site) -> None:
     """As cluster.grace_seconds is too short here, its shard may be given to another task, which
     finds the output there."""
     bench = late_site.bench
@@ -105,7 +105,7 @@ def test_an_output_that_is_not_seen_yet_is_not_made_again(late_site: Site) -> No
     assert len(asked(late_site)) == 200
 
 
-def test_a_run_that_sbatch_refuses_is_removed_though_its_lock_is_open(late_site: Site) -> None:
+def test_a_run_that_sbatch_rejects_is_removed_although_its_lock_is_open(late_site: Site) -> None:
     bench = late_site.bench
     backlog = posts.json_lines(bench.folder / "posts.jsonl", 20)
     config = bench.config(backlog, cluster={"account": "nobodys"})

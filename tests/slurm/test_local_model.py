@@ -36,7 +36,7 @@ def worker(run_dir: pathlib.Path) -> int | None:
     return None
 
 
-def test_a_killed_task_goes_on_from_its_parts_and_no_post_is_lost(bench: Bench) -> None:
+def test_a_killed_task_resumes_from_its_parts_and_no_post_is_lost(bench: Bench) -> None:
     folder = tiny_model.save(bench.folder / "model", size=(256, 4))
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", POSTS),

@@ -20,7 +20,7 @@ def grouped(bench: Bench, run: pathlib.Path) -> list[str]:
     return [block for block in blocks if block.startswith("attempt ")]
 
 
-def test_logs_shows_every_attempt_of_a_shard_and_groups_what_ended_alike(bench: Bench) -> None:
+def test_logs_shows_every_attempt_of_a_shard_and_groups_identical_failures(bench: Bench) -> None:
     bench.script(1, "fail die")
     bench.script(2, "fail die")
     bench.script(3, "fail fail")
@@ -63,7 +63,7 @@ def test_logs_shows_every_attempt_of_a_shard_and_groups_what_ended_alike(bench: 
     assert len(grouped(bench, run)) == 2
 
 
-def test_logs_shows_what_there_is_of_running_waiting_and_cancelled_tasks(bench: Bench) -> None:
+def test_logs_shows_running_waiting_and_canceled_tasks(bench: Bench) -> None:
     bench.script(0, "slow")
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 200),

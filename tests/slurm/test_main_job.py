@@ -38,7 +38,7 @@ def test_20_000_posts_of_a_sqlite_file_become_labels_in_12_shards(bench: Bench) 
     assert (nothing["run_id"], nothing["posts"], nothing["array_jobs"]) == (None, 0, [])
 
 
-def test_wait_drives_a_run_with_failures_to_its_end(bench: Bench) -> None:
+def test_submit_wait_drives_a_run_with_failures_to_its_end(bench: Bench) -> None:
     bench.script(1, "fail die")
     bench.script(3, "die")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
@@ -54,7 +54,7 @@ def test_wait_drives_a_run_with_failures_to_its_end(bench: Bench) -> None:
     assert attempts == [(1, "crashed"), (1, "crashed"), (1, None)]
 
 
-def test_failed_tasks_are_submitted_again_at_the_same_array_indices(bench: Bench) -> None:
+def test_failed_tasks_are_resubmitted_at_the_same_array_indices(bench: Bench) -> None:
     bench.script(2, "fail")
     bench.script(5, "die")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 80), sharding={"shards": 8})
@@ -75,7 +75,7 @@ def test_failed_tasks_are_submitted_again_at_the_same_array_indices(bench: Bench
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(80))
 
 
-def test_one_failed_shard_alone_is_an_array_of_that_one_index(bench: Bench) -> None:
+def test_a_single_failed_shard_is_resubmitted_as_an_array_of_its_index(bench: Bench) -> None:
     bench.script(3, "fail")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
     bench.document("submit", "--config", config)
@@ -87,7 +87,7 @@ def test_one_failed_shard_alone_is_an_array_of_that_one_index(bench: Bench) -> N
     wait_for(lambda: bench.accounted([job]) == expected, 60, "one task of index 3 has run")
 
 
-def test_more_shards_than_the_array_limit_are_several_arrays(
+def test_more_shards_than_the_array_limit_become_several_arrays(
     small_array_cluster: SlurmCluster, tmp_path: pathlib.Path
 ) -> None:
     bench = Bench(small_array_cluster, tmp_path)
@@ -123,7 +123,7 @@ def test_a_shard_whose_earlier_attempt_is_alive_is_not_submitted_again(bench: Be
     assert labelled(bench) == (40, 40)
 
 
-def test_out_of_memory_is_told_from_a_crash(bench: Bench) -> None:
+def test_out_of_memory_is_distinguished_from_a_crash(bench: Bench) -> None:
     bench.script(0, "memory")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 10), sharding={"shards": 1})
     bench.document("submit", "--config", config)
@@ -131,7 +131,7 @@ def test_out_of_memory_is_told_from_a_crash(bench: Bench) -> None:
     wait_for(lambda: bench.states() == expected, 90, "shard 0 is out of memory")
 
 
-def test_a_cut_output_is_named_left_out_and_done_again(bench: Bench) -> None:
+def test_a_truncated_output_is_reported_not_gathered_and_made_again(bench: Bench) -> None:
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
     run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
     wait_for(lambda: bench.states()[2] == ("done", None), 60, "shard 2 is done")
@@ -145,7 +145,7 @@ def test_a_cut_output_is_named_left_out_and_done_again(bench: Bench) -> None:
     assert labelled(bench) == (40, 40)
 
 
-def test_what_a_person_cancelled_waits_for_a_person(bench: Bench) -> None:
+def test_a_task_that_a_person_canceled_waits_for_a_person(bench: Bench) -> None:
     bench.script(1, "wait")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20), sharding={"shards": 2})
     job = bench.document("submit", "--config", config)["array_jobs"][0]

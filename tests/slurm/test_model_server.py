@@ -78,7 +78,7 @@ def nodes(bench: Bench) -> set[str]:
 
 
 @pytest.mark.llama
-def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
+def test_of_two_tasks_on_one_node_one_resumes_after_its_server_was_killed(
     bench: Bench, gguf_model: pathlib.Path
 ) -> None:
     node = bench.cluster.node_names[0]
@@ -101,7 +101,7 @@ def test_two_on_one_node_each_with_its_server_of_which_one_is_killed(
 
 @pytest.mark.llama
 @pytest.mark.parametrize("how", ["cancel", "scancel --signal=KILL"])
-def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
+def test_canceled_tasks_leave_no_server_behind(
     bench: Bench, gguf_model: pathlib.Path, how: str
 ) -> None:
     run = submitted(bench, 4000, classifier(bench, llama(gguf_model)))
@@ -117,7 +117,7 @@ def test_nothing_is_left_of_tasks_that_are_cancelled_at_work(
     assert all(rows_in(work) for work in both)
 
 
-def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None:
+def test_a_server_that_exceeds_the_tasks_memory_is_out_of_memory(bench: Bench) -> None:
     """The kernel kills the server alone; the task says why, and the next attempt has more."""
     server = started_servers.program(bench.folder / "server", *["hog"] * 9)
     run = submitted(
@@ -136,7 +136,7 @@ def test_a_server_that_needs_more_memory_than_the_task_has(bench: Bench) -> None
 
 
 @pytest.mark.engines
-def test_each_task_has_a_vllm_of_its_own(bench: Bench) -> None:
+def test_each_task_has_its_own_vllm(bench: Bench) -> None:
     """On two nodes, for the memory's sake; here one machine, so with ports that must differ."""
     model = tiny_llm.write_model(bench.folder / "tiny")
     server = real_engines.vllm_in_a_task(model)

@@ -28,7 +28,7 @@ def names_in(pickle: pathlib.Path) -> set[str]:
     return {str(argument) for _, argument, _ in pickletools.genops(pickle.read_bytes())}
 
 
-def test_an_order_that_names_the_former_module_of_its_task_is_carried_out(
+def test_a_work_order_with_the_previous_versions_module_name_runs(
     cluster: SlurmCluster, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (environment() | cluster.env).items():

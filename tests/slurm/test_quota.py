@@ -19,7 +19,7 @@ QUOTA = 1500
 SIZES = (150, 450, 1150, 1500)  # of two shards each
 
 
-def test_eight_tasks_use_one_quota_up_and_never_pass_it(bench: Bench) -> None:
+def test_eight_tasks_use_up_one_quota_and_never_exceed_it(bench: Bench) -> None:
     use_one_quota_up(bench)
 
 

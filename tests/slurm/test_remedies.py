@@ -71,7 +71,7 @@ def test_a_node_that_was_lost_is_excluded_from_the_next_attempt(bench: Bench) ->
         bench.cluster.start_slurmd(node)
 
 
-def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
+def test_a_refusal_stops_the_whole_run_and_force_resumes_it(bench: Bench) -> None:
     """Shard 0 is refused while others wait: none of them is asked for anything any more."""
     bench.script(0, "refuse")
     for index in range(1, 6):
@@ -94,7 +94,7 @@ def test_a_refusal_stops_the_whole_run_and_force_goes_on(bench: Bench) -> None:
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(60))
 
 
-def test_one_task_that_takes_its_time_keeps_no_failed_shard_from_its_next_attempt(
+def test_a_slow_task_does_not_delay_the_next_attempt_of_a_failed_shard(
     bench: Bench,
 ) -> None:
     """While there is no room nothing is submitted that would wait for a whole array to end."""
@@ -112,7 +112,7 @@ def test_one_task_that_takes_its_time_keeps_no_failed_shard_from_its_next_attemp
         assert supervisor.wait(120) == 0
 
 
-def test_a_stalled_task_is_requeued_even_if_slurm_would_not(bench: Bench) -> None:
+def test_a_stalled_task_is_requeued_even_where_slurm_forbids_requeueing(bench: Bench) -> None:
     bench.script(0, "wait")
     config = one_shard(
         bench,
@@ -129,7 +129,7 @@ def test_a_stalled_task_is_requeued_even_if_slurm_would_not(bench: Bench) -> Non
     assert bench.document("status")["shards"][0]["attempts"] == 1
 
 
-def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench) -> None:
+def test_the_caretaker_completes_a_run_by_itself(bench: Bench) -> None:
     bench.script(1, "fail")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
     run = bench.document("submit", "--config", config, "--caretaker")["run_id"]
@@ -140,7 +140,7 @@ def test_the_caretaker_brings_a_run_to_its_end_without_anybody_here(bench: Bench
     wait_for(lambda: run not in names(), 60, "nothing of the run is left in the queue")
 
 
-def test_a_caretaker_that_dies_is_followed_by_its_understudy(bench: Bench) -> None:
+def test_when_a_caretaker_dies_its_successor_takes_over(bench: Bench) -> None:
     """It is killed when it asks accounting, once it has its understudy."""
     once = bench.folder / "once"
     shim = bench.shim("sacct", f"[ -e {once} ] || {{ touch {once}; kill -9 $PPID; }}")
@@ -166,7 +166,9 @@ def test_preempted_attempts_are_resubmitted_and_not_counted(bench: Bench) -> Non
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)
 
 
-def test_a_task_that_is_told_its_time_is_nearly_up_leaves_and_gets_more(bench: Bench) -> None:
+def test_a_task_warned_of_its_time_limit_stops_and_the_next_attempt_gets_more_time(
+    bench: Bench,
+) -> None:
     bench.script(0, "wait")
     config = one_shard(bench, cluster={"time_min": 1})
     bench.document("submit", "--config", config)
@@ -178,7 +180,7 @@ def test_a_task_that_is_told_its_time_is_nearly_up_leaves_and_gets_more(bench: B
     wait_for(lambda: limit() == "00:02:00", 60, "the second attempt had two minutes")
 
 
-def test_what_was_throttled_starts_later(bench: Bench) -> None:
+def test_a_throttled_shard_starts_later(bench: Bench) -> None:
     bench.script(0, "throttle")
     config = one_shard(bench, retry={"throttled_minutes": 0.5})
     bench.document("submit", "--config", config)
@@ -190,7 +192,7 @@ def test_what_was_throttled_starts_later(bench: Bench) -> None:
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_a_post_at_which_its_task_dies_twice_is_set_aside_and_the_others_are_labelled(
+def test_a_post_that_kills_its_task_twice_is_set_aside_and_the_others_are_labelled(
     bench: Bench,
 ) -> None:
     deadly = posts.rows(10)[4][0]

@@ -35,7 +35,7 @@ def jobs_in_queue(bench: Bench) -> set[str]:
         ({"qos": "golden"}, "Invalid qos specification"),
     ],
 )
-def test_a_refusal_is_passed_on_in_sbatchs_words_and_nothing_is_left(
+def test_a_rejection_shows_sbatchs_message_and_leaves_nothing_behind(
     bench: Bench, cluster_keys: dict[str, object], words: str
 ) -> None:
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20), cluster=cluster_keys)
@@ -60,7 +60,7 @@ def test_submit_wait_fails_while_another_run_still_has_the_posts(bench: Bench) -
     assert runs(bench) == [run]
 
 
-def test_a_refusal_of_the_second_array_takes_the_first_back(bench: Bench) -> None:
+def test_when_sbatch_rejects_the_second_array_the_first_is_withdrawn(bench: Bench) -> None:
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
     once = bench.folder / "once"
     second = f"[ -e {once} ] && {{ echo 'sbatch: error: no second' >&2; exit 1; }}; touch {once}"
@@ -106,7 +106,7 @@ def test_a_submission_that_died_is_resumed_with_one_array_for_its_shards(
     assert runs(bench) == [run]
 
 
-def test_a_submitter_that_died_while_planning_leaves_nothing_in_the_way(bench: Bench) -> None:
+def test_a_submit_that_died_while_planning_does_not_block_the_next(bench: Bench) -> None:
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
     abandoned = bench.folder / "runs" / ".planning-20240531T000000-test-0"
     (abandoned / "shards").mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_a_submitter_that_died_while_planning_leaves_nothing_in_the_way(bench: B
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_a_run_left_behind_that_slurm_now_refuses_gives_its_posts_to_the_next(
+def test_an_abandoned_run_that_slurm_now_rejects_releases_its_posts(
     bench: Bench,
 ) -> None:
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
@@ -132,7 +132,7 @@ def test_a_run_left_behind_that_slurm_now_refuses_gives_its_posts_to_the_next(
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_a_run_without_any_answer_gives_its_posts_to_a_corrected_one(bench: Bench) -> None:
+def test_a_run_without_answers_releases_its_posts_to_a_corrected_run(bench: Bench) -> None:
     """Not as long as a task of it is alive."""
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
     for index, word in enumerate(("wait-and-refuse", "wait")):
@@ -179,7 +179,7 @@ def test_a_resubmission_that_died_is_resumed_and_not_repeated(bench: Bench) -> N
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
 
 
-def test_an_array_whose_release_failed_is_no_array_that_was_released(bench: Bench) -> None:
+def test_an_array_whose_release_failed_does_not_count_as_released(bench: Bench) -> None:
     """Also where it waits for another array: its time would come in a year."""
     bench.script(0, "fail")
     bench.script(1, "wait")

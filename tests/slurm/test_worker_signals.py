@@ -100,7 +100,7 @@ PYTHON = shlex.quote(sys.executable)
 EACH_ONCE_BUT_THE_ONE_THAT_HUNG = Counter({uri(i): 2 if i == 6 else 1 for i in range(10)})
 
 
-def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twice(
+def test_a_task_near_its_time_limit_requeues_itself_and_pays_nothing_twice(
     cluster: SlurmCluster, at: pathlib.Path
 ) -> None:
     site = Site(cluster, at)
@@ -117,7 +117,7 @@ def test_a_task_that_nears_its_time_limit_puts_itself_back_and_pays_nothing_twic
     assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
 
 
-def test_a_preempted_task_that_slurm_requeues_goes_on_from_its_parts(
+def test_a_preempted_task_that_slurm_requeues_resumes_from_its_parts(
     cluster: SlurmCluster, at: pathlib.Path
 ) -> None:
     site = Site(cluster, at)

@@ -29,7 +29,7 @@ def test_a_query_answers_in_utc_with_whole_index_lists() -> None:
     assert environment["SLURM_CONF"] == "/etc/slurm.conf"
 
 
-def test_the_shell_may_say_where_jobs_run() -> None:
+def test_the_shell_may_choose_account_partition_and_qos() -> None:
     shell = {
         "SBATCH_ACCOUNT": "kellogg",
         "SBATCH_PARTITION": "short",

@@ -66,7 +66,7 @@ ENDED = {
 
 
 @pytest.mark.parametrize("in_use", [True, False])
-def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
+def test_a_recorded_end_is_reported_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
     run = valence_run(tmp_path, 8, shards=8)
     one = sent(run, 8)
     for shard, (code, told_to_stop) in enumerate(ENDED):
@@ -76,7 +76,9 @@ def test_an_end_is_told_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> N
     }
 
 
-def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Path) -> None:
+def test_a_task_without_a_recorded_end_is_alive_only_while_the_run_is_locked(
+    tmp_path: Path,
+) -> None:
     run = valence_run(tmp_path, 4)
     one = sent(run, 2)
     recorded(run, 0, None)
@@ -89,7 +91,7 @@ def test_without_an_end_it_depends_on_whether_anybody_holds_the_run(tmp_path: Pa
     }
 
 
-def test_a_task_that_was_told_to_stop_and_ended_unseen_is_not_to_blame(tmp_path: Path) -> None:
+def test_a_task_that_was_asked_to_stop_and_ended_unseen_counts_as_preempted(tmp_path: Path) -> None:
     """Whoever told it has left: a second Ctrl-C."""
     run = valence_run(tmp_path, 4)
     one = sent(run, 2)

@@ -27,16 +27,16 @@ from hpc.executors.slurm.reasons import OUTLOOK, Outlook, advice, outlook
         ("(PartitionConfig)", Outlook.NEVER),
     ],
 )
-def test_a_reason_says_what_will_become_of_the_job(reason: str, expected: Outlook) -> None:
+def test_each_reason_says_whether_the_job_can_start(reason: str, expected: Outlook) -> None:
     assert outlook(reason) is expected
 
 
 @pytest.mark.parametrize("reason", ["", "None", "AReasonOfSlurm99", "Job's site plugin says wait"])
-def test_a_job_with_an_unknown_reason_counts_as_one_that_starts(reason: str) -> None:
+def test_a_job_with_an_unknown_reason_counts_as_able_to_start(reason: str) -> None:
     assert outlook(reason) is Outlook.STARTS
 
 
 @pytest.mark.parametrize("reason", sorted(OUTLOOK))
-def test_whoever_has_to_act_gets_advice(reason: str) -> None:
+def test_every_reason_that_needs_a_person_comes_with_advice(reason: str) -> None:
     needs_none = outlook(reason) in (Outlook.STARTS, Outlook.ENDED)
     assert (advice(reason) == "") == needs_none

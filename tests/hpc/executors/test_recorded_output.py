@@ -168,17 +168,17 @@ def test_every_recording_is_compared() -> None:
 
 
 @pytest.mark.parametrize("scenario", ACCOUNTED)
-def test_what_accounting_said(scenario: str) -> None:
+def test_recorded_sacct_output_is_parsed(scenario: str) -> None:
     assert seen(parse_sacct(recorded(f"{scenario}.sacct.txt"))) == ACCOUNTED[scenario]
 
 
 @pytest.mark.parametrize("scenario", QUEUED)
-def test_what_the_controller_said(scenario: str) -> None:
+def test_recorded_squeue_output_is_parsed(scenario: str) -> None:
     assert seen(parse_squeue(recorded(f"{scenario}.squeue.txt"))) == QUEUED[scenario]
 
 
 @pytest.mark.parametrize("name", SACCT + SQUEUE)
-def test_only_what_has_ended_has_an_end_and_it_is_in_utc(name: str) -> None:
+def test_only_an_ended_task_has_an_end_time_and_it_is_utc(name: str) -> None:
     """squeue gives an end to what runs as well: the one that its time limit allows."""
     read = parse_sacct if name in SACCT else parse_squeue
     for _, known in read(recorded(name)):
@@ -188,7 +188,7 @@ def test_only_what_has_ended_has_an_end_and_it_is_in_utc(name: str) -> None:
             assert known.submitted_at <= known.ended_at
 
 
-def test_a_cut_list_says_that_it_goes_on() -> None:
+def test_a_truncated_index_list_is_recognized() -> None:
     """Without SLURM_BITSTR_LEN=0, which hpc.executors.slurm.client sets."""
     rows = [line.split("|")[0] for line in recorded("pending.cut.txt").splitlines()[1:]]
     assert rows[:3] == ["4001_[4-10,12%2]", "4002_[0-20:2%3]", "4003_[1-199:2]"]
@@ -196,7 +196,7 @@ def test_a_cut_list_says_that_it_goes_on() -> None:
     assert cut == TaskId(4004, tuple(i * i for i in range(1, 19)), truncated=True)
 
 
-def test_every_recorded_task_tells_its_memory() -> None:
+def test_every_recorded_task_has_its_memory() -> None:
     """500 MB by default in the tests' cluster; accounting knows it before a task starts."""
     asked = {
         name: {known.req_mem_gb for _, known in parse_sacct(recorded(name))}

@@ -28,21 +28,21 @@ CHATTER = st.text(st.characters(exclude_categories=["Cs"])).filter(
         "4711\nSubmitted batch job 4711\n",
     ],
 )
-def test_the_job_id_is_read_wherever_it_stands(printed: str) -> None:
+def test_the_job_id_is_found_anywhere_in_sbatchs_output(printed: str) -> None:
     assert job_id_of_sbatch(printed) == 4711
 
 
 @pytest.mark.parametrize("printed", ["", "\n", "accepted\n", "4711\n4712\n", "job 4711 in queue\n"])
-def test_an_answer_without_one_job_id_is_not_guessed_at(printed: str) -> None:
+def test_an_answer_without_exactly_one_job_id_gives_none(printed: str) -> None:
     assert job_id_of_sbatch(printed) is None
 
 
 @given(CHATTER, st.integers(1, 67_043_328), CHATTER)
-def test_words_around_the_id_change_nothing(before: str, job: int, after: str) -> None:
+def test_other_words_around_the_job_id_change_nothing(before: str, job: int, after: str) -> None:
     assert job_id_of_sbatch(f"{before}\n{job}\n{after}") == job
 
 
-def test_the_begin_of_an_array_is_that_of_its_pending_part() -> None:
+def test_an_arrays_begin_time_is_that_of_its_pending_tasks() -> None:
     running = "JobId=4712 ArrayJobId=4711 JobState=RUNNING StartTime=2026-11-29T09:00:00"
     pending = "JobId=4711 JobState=PENDING Reason=BeginTime StartTime=2027-11-29T09:00:00"
     assert begin_of_pending(f"{running}\n{pending}\n") == datetime(2027, 11, 29, 9, tzinfo=UTC)

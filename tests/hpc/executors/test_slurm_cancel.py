@@ -64,7 +64,7 @@ def nothing(line: str) -> None:
     raise AssertionError(f"said: {line}")
 
 
-def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run_of_four_shards: Run) -> None:
+def test_the_caretaker_ends_before_anything_else_is_canceled(run_of_four_shards: Run) -> None:
     completing = CARETAKER.replace("RUNNING", "COMPLETING")
     queue = Queue(ARRAY + CARETAKER, ARRAY + completing, ARRAY, ARRAY, "")
     ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
@@ -73,7 +73,7 @@ def test_the_caretaker_is_gone_before_anything_else_is_cancelled(run_of_four_sha
     assert (ended.running(), ended.pending(), ended.left) == (1, 2, {})
 
 
-def test_what_is_submitted_meanwhile_is_ended_too(run_of_four_shards: Run) -> None:
+def test_jobs_submitted_meanwhile_are_canceled_too(run_of_four_shards: Run) -> None:
     later = "4720_[0-3]|PENDING|N/A||BeginTime|@0002\n"
     queue = Queue("", ARRAY, COMPLETING + later, "")
     ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
@@ -94,7 +94,7 @@ def test_jobs_of_other_runs_and_ended_ones_are_left_alone(run_of_four_shards: Ru
     assert queue.cancelled == []
 
 
-def test_a_task_that_is_completing_has_its_signal_and_gets_no_second_one(
+def test_a_completing_task_is_not_signaled_again(
     run_of_four_shards: Run,
 ) -> None:
     queue = Queue("", ARRAY, COMPLETING, COMPLETING, "")
@@ -102,7 +102,7 @@ def test_a_task_that_is_completing_has_its_signal_and_gets_no_second_one(
     assert queue.cancelled == [(4711, ARRAY)]
 
 
-def test_what_does_not_end_in_time_is_what_is_left(run_of_four_shards: Run) -> None:
+def test_tasks_that_do_not_end_in_time_are_listed(run_of_four_shards: Run) -> None:
     ended = cancellation.cancel_jobs(
         run_of_four_shards, Queue("", ARRAY, COMPLETING), nothing, patience_s=0.05
     )
@@ -111,7 +111,7 @@ def test_what_does_not_end_in_time_is_what_is_left(run_of_four_shards: Run) -> N
     ]
 
 
-def test_a_caretaker_that_does_not_end_saves_nothing_else(run_of_four_shards: Run) -> None:
+def test_a_caretaker_that_does_not_end_does_not_protect_other_jobs(run_of_four_shards: Run) -> None:
     ended = cancellation.cancel_jobs(
         run_of_four_shards, queue := Queue(*[ARRAY + CARETAKER] * 3), nothing, patience_s=0.01
     )
@@ -119,7 +119,7 @@ def test_a_caretaker_that_does_not_end_saves_nothing_else(run_of_four_shards: Ru
     assert (4712, None) in ended.left
 
 
-def test_the_verb_says_what_has_not_ended_and_fails(
+def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster: JsonObject = {**LOCAL, "executor": "slurm"}
@@ -144,7 +144,7 @@ def test_the_verb_says_what_has_not_ended_and_fails(
     }  # fmt: skip
 
 
-def test_a_refusal_counts_the_second_time(run_of_four_shards: Run) -> None:
+def test_scancel_may_fail_once_but_not_twice(run_of_four_shards: Run) -> None:
     """The first may be of a job that has just ended by itself."""
     queue = Queue("", ARRAY, "")
     queue.refuses = 1
@@ -157,7 +157,7 @@ def test_a_refusal_counts_the_second_time(run_of_four_shards: Run) -> None:
     assert len(queue.cancelled) == 2
 
 
-def test_without_the_lock_the_records_stay_as_they_are(run_of_four_shards: Run) -> None:
+def test_without_the_lock_cancel_changes_no_records(run_of_four_shards: Run) -> None:
     plan = ArrayPlan(offset=0, indices=(0, 1, 2, 3), throttle=2, parallel_tasks=2)
     (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
     submissions.write_submission(run_of_four_shards, intent)
@@ -181,7 +181,9 @@ def test_without_the_lock_the_records_stay_as_they_are(run_of_four_shards: Run) 
     assert submissions.read_submissions(run_of_four_shards) == ()
 
 
-def test_an_unreleased_array_that_is_ended_counts_as_submitted(run_of_four_shards: Run) -> None:
+def test_a_canceled_array_that_was_never_released_counts_as_submitted(
+    run_of_four_shards: Run,
+) -> None:
     plan = ArrayPlan(offset=0, indices=(1, 2, 3), throttle=1, parallel_tasks=1)
     (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
     submissions.write_submission(run_of_four_shards, intent)

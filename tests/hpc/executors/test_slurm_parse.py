@@ -26,7 +26,7 @@ TASK = TaskRecord(
 )
 
 
-def test_a_whole_row() -> None:
+def test_every_field_of_a_row_is_read() -> None:
     assert parse_sacct(ROW) == ((TaskId(4001, (5,)), TASK),)
 
 
@@ -35,14 +35,14 @@ def test_a_whole_row() -> None:
     ["", "\n\n", "JobID|State|ExitCode|Submit|Start|End|ElapsedRaw|MaxRSS|NodeList|ReqMem",
      "4001_5|FAILED", "a comment|with|bars|and|more|of|them|than|columns", ROW.replace("_5", "_")],
 )  # fmt: skip
-def test_rows_that_are_none_are_passed_over(printed: str) -> None:
+def test_lines_that_are_not_rows_are_skipped(printed: str) -> None:
     """A job not recorded yet is a header, or nothing, and exit code 0."""
     assert parse_sacct(printed) == ()
     assert parse_squeue(printed) == ()
     assert parse_sacct(f"{printed}\n{ROW}\n{printed}") == ((TaskId(4001, (5,)), TASK),)
 
 
-def test_a_bar_in_the_last_column_stays_there() -> None:
+def test_a_bar_in_the_last_column_is_kept() -> None:
     """sacct -P escapes nothing, and a reason is an administrator's text."""
     ((_, task),) = parse_squeue("4001_5|PENDING|N/A||(asked | for | it)")
     assert task == TaskRecord(
@@ -63,7 +63,7 @@ def test_a_failed_task_with_a_step_out_of_memory_is_out_of_memory(step: str, sho
     [("CANCELLED by 1001", Cause.CANCELLED), ("TIMEOUT", Cause.TIMEOUT),
      ("COMPLETED", Cause.NO_OUTPUT), ("PREEMPTED", Cause.PREEMPTED), ("RUNNING", None)],
 )  # fmt: skip
-def test_another_end_than_failed_keeps_its_cause_beside_an_oom(
+def test_a_state_other_than_failed_keeps_its_cause_beside_an_oom_step(
     state: str, cause: Cause | None
 ) -> None:
     """A person's scancel must not be taken for something to try again."""
@@ -72,7 +72,7 @@ def test_another_end_than_failed_keeps_its_cause_beside_an_oom(
     assert task.cause is cause
 
 
-def test_another_tasks_step_changes_nothing() -> None:
+def test_a_step_of_another_task_changes_nothing() -> None:
     other = "4001_6.0|OUT_OF_MEMORY|0:125|||||5G|n1|"
     assert parse_sacct(f"{ROW}\n{other}\n4001.0{other[8:]}") == ((TaskId(4001, (5,)), TASK),)
 
@@ -82,7 +82,7 @@ def test_another_tasks_step_changes_nothing() -> None:
     [("1048576", 1.0), ("2048K", 2.0), ("1.50M", 1.5), ("2G", 2048.0), ("0", 0.0), ("", None),
      ("?", None)],
 )  # fmt: skip
-def test_the_largest_step_tells_the_memory(shown: str, mb: float | None) -> None:
+def test_a_tasks_memory_is_that_of_its_largest_step(shown: str, mb: float | None) -> None:
     steps = [
         f"4001_5.{step}|COMPLETED|0:0|||||{rss}|n1|" for step, rss in (("batch", ""), (0, shown))
     ]
@@ -100,14 +100,14 @@ def test_the_largest_step_tells_the_memory(shown: str, mb: float | None) -> None
      ("18446744073709551616.00M", None),
      ("", None), ("?", None), ("16?", None), ("4000", None), (".M", None), ("1.2.3G", None)],
 )  # fmt: skip
-def test_the_memory_that_was_asked_for_is_in_gib_of_a_node(shown: str, gb: float | None) -> None:
+def test_requested_memory_is_in_gib_per_node(shown: str, gb: float | None) -> None:
     ((_, task),) = parse_sacct(
         f"{ROW.removesuffix('4G')}{shown}\n4001_5.batch|FAILED|1:0|||||0|n1|"
     )
     assert task.req_mem_gb == gb
 
 
-def test_of_namesakes_the_one_submitted_last_stands_whatever_the_order() -> None:
+def test_of_two_jobs_with_the_same_id_the_later_submission_counts() -> None:
     """Job ids begin again with a new controller, and sacct lists both."""
     older = ROW.replace("FAILED|1:0|2026-11-24T21", "FAILED|1:0|2026-11-23T21")
     older = f"{older}\n4001_5.0|OUT_OF_MEMORY|0:125|||||1048576|n1|"
@@ -115,7 +115,7 @@ def test_of_namesakes_the_one_submitted_last_stands_whatever_the_order() -> None
     assert parse_sacct(f"{ROW}\n{older}") == ((TaskId(4001, (5,)), TASK),)
 
 
-def test_a_state_never_seen_before_is_taken_as_alive() -> None:
+def test_a_row_with_an_unknown_state_counts_as_alive() -> None:
     """Nothing may be submitted again on a guess."""
     ((_, task),) = parse_sacct(ROW.replace("FAILED|", "NEW_IN_2027|"))
     assert (task.phase, task.cause, task.ended_at) == (Phase.ACTIVE, None, None)
@@ -124,12 +124,12 @@ def test_a_state_never_seen_before_is_taken_as_alive() -> None:
 
 
 @given(st.text("4001_[]-:%.|+,\n batchRUNNIGFED5", max_size=200))
-def test_no_output_makes_it_fail_and_no_step_is_a_task(printed: str) -> None:
+def test_no_output_makes_the_parser_fail_and_no_step_counts_as_a_task(printed: str) -> None:
     for one, _ in (*parse_sacct(printed), *parse_squeue(printed)):
         assert not one.step
 
 
-def test_a_queue_with_names_is_the_queue_whatever_the_names_hold() -> None:
+def test_job_names_never_change_how_a_queue_is_read() -> None:
     printed = (
         "4711_[2-9%2]|PENDING|N/A||JobArrayTaskLimit|hpc-a-0001\n"
         "4711_1|RUNNING|2026-11-24T12:00:00|n3|None|hpc-a-0001\n"

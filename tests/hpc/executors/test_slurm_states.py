@@ -34,7 +34,7 @@ ALIVE = {
 }  # fmt: skip
 
 
-def test_the_table_is_total() -> None:
+def test_the_table_covers_every_slurm_state() -> None:
     assert set(MEANING) == set(SlurmState)
 
 
@@ -53,7 +53,7 @@ def test_a_state_has_a_cause_exactly_when_it_is_an_end() -> None:
     } == set()
 
 
-def test_no_state_of_slurms_is_unknown_to_us_as_a_phase() -> None:
+def test_every_slurm_state_has_a_known_phase() -> None:
     """UNKNOWN is for the absence of any record."""
     assert Phase.UNKNOWN not in {phase for phase, _ in MEANING.values()}
 
@@ -75,20 +75,22 @@ def test_every_cause_has_a_remedy() -> None:
         ("SPECIAL_E+", (Phase.HELD, None)),
     ],
 )
-def test_decorated_and_cut_words_are_read(shown: str, expected: tuple[Phase, Cause | None]) -> None:
+def test_decorated_and_truncated_states_are_read(
+    shown: str, expected: tuple[Phase, Cause | None]
+) -> None:
     assert meaning(shown) == expected
 
 
 @pytest.mark.parametrize(
     "shown", ["", " ", "+", "C", "RE+", "REQUEUE+", "NEW_STATE_OF_2027", "failed"]
 )
-def test_a_word_that_is_not_known_or_could_be_two_is_taken_as_alive(shown: str) -> None:
+def test_an_unknown_or_ambiguous_state_counts_as_alive(shown: str) -> None:
     """Nothing may be submitted again on a guess."""
     assert meaning(shown) == (Phase.ACTIVE, None)
 
 
 @given(st.text(string.ascii_uppercase + "_ +*", max_size=15), st.text(max_size=10))
-def test_no_word_is_taken_for_an_end_unless_it_begins_one(word: str, reason: str) -> None:
+def test_only_a_prefix_of_an_end_state_counts_as_an_end(word: str, reason: str) -> None:
     phase, _ = meaning(word, reason)
     bare = word.split(" ", 1)[0].rstrip("+*")
     if phase is Phase.ENDED:
@@ -109,7 +111,7 @@ def test_no_word_is_taken_for_an_end_unless_it_begins_one(word: str, reason: str
         "job requeued in held state",
     ],
 )
-def test_pending_with_a_held_reason_is_held(reason: str) -> None:
+def test_a_pending_task_with_a_held_reason_is_held(reason: str) -> None:
     """The last is what `scontrol requeuehold` leaves (recorded): squeue calls it PENDING."""
     assert meaning("PENDING", reason) == (Phase.HELD, None)
 
@@ -119,11 +121,11 @@ def test_pending_with_a_held_reason_is_held(reason: str) -> None:
     ["", "None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency",
      "QOSMaxSubmitJobPerUserLimit", "ReqNodeNotAvail, UnavailableNodes:n1"],
 )  # fmt: skip
-def test_pending_for_any_other_reason_waits(reason: str) -> None:
+def test_a_pending_task_with_any_other_reason_waits(reason: str) -> None:
     assert meaning("PENDING", reason) == (Phase.WAITING, None)
 
 
 @pytest.mark.parametrize("state", [state for state in SlurmState if state != "PENDING"])
-def test_a_held_reason_changes_nothing_but_pending(state: SlurmState) -> None:
+def test_a_held_reason_changes_only_pending_tasks(state: SlurmState) -> None:
     """A reason may be left over from before the job ran."""
     assert meaning(state, "JobHeldUser") == MEANING[state]

@@ -44,13 +44,13 @@ def script(folder: pathlib.Path, **resources: Any) -> str:
 @pytest.mark.parametrize(
     ("time_min", "warning_s"), [(1, 30), (3, 30), (4, 36), (5, 45), (10, 90), (2880, 90)]
 )
-def test_the_warning_comes_in_time_to_leave_in_order_and_takes_little_of_a_short_limit(
+def test_the_warning_leaves_time_to_stop_and_takes_little_of_a_short_limit(
     tmp_path: pathlib.Path, time_min: int, warning_s: int
 ) -> None:
     assert f"#SBATCH --signal=USR2@{warning_s}\n" in script(tmp_path, time_min=time_min)
 
 
-def test_a_life_removes_its_forerunners_words_before_anything_else(tmp_path: pathlib.Path) -> None:
+def test_a_requeued_task_first_removes_its_earlier_last_words(tmp_path: pathlib.Path) -> None:
     """A requeued task whose setup fails must not be judged by what its first life said."""
     folder = tmp_path / "o'clock runs" / "logs" / "0002"
     words = {shard: last_words.path_of(folder.parents[1], 2, shard) for shard in (22, 23, 24)}
@@ -63,7 +63,7 @@ def test_a_life_removes_its_forerunners_words_before_anything_else(tmp_path: pat
 
 
 @pytest.mark.parametrize("requeues", [0, 2])
-def test_an_order_is_one_that_submitit_may_requeue_as_often_as_configured(
+def test_submitit_may_requeue_a_work_order_as_often_as_configured(
     tmp_path: pathlib.Path, requeues: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = tmp_path / "run"
@@ -88,7 +88,7 @@ def test_an_order_is_one_that_submitit_may_requeue_as_often_as_configured(
     assert called == [(given, requeues > 0)] * 2
 
 
-def test_an_order_names_the_attempts_that_crashed() -> None:
+def test_a_work_order_names_the_attempts_that_crashed() -> None:
     order = replace(work_order(SUBMISSION, 7, pathlib.Path("/run")), crashed="1,3")
     again = ShardTask(1).checkpoint(order)
     assert again.args == (order,)

@@ -62,7 +62,7 @@ def test_a_rebuilt_database_is_the_same_and_so_is_its_audit(gathered: GrowingBac
     assert gathered.bench.document("audit", "--config", gathered.bench.path) == audit
 
 
-def test_a_damaged_row_is_right_again_and_the_old_file_is_kept(gathered: GrowingBacklog) -> None:
+def test_a_rebuild_repairs_a_damaged_row_and_keeps_the_old_file(gathered: GrowingBacklog) -> None:
     before = contents(gathered)
     import_sql = "UPDATE labels_test SET compound = -1, reason = 'edited'"
     gathered.bench.python(f"import duckdb; duckdb.connect('labels.duckdb').execute({import_sql!r})")
@@ -75,7 +75,7 @@ def test_a_damaged_row_is_right_again_and_the_old_file_is_kept(gathered: Growing
     assert f"the old database is kept as {kept[0]}" in done.stdout
 
 
-def test_rows_of_a_run_whose_folder_is_gone_are_never_lost_by_a_rebuild(
+def test_a_rebuild_never_loses_the_rows_of_a_run_whose_folder_is_gone(
     gathered: GrowingBacklog,
 ) -> None:
     first = gathered.runs()[0]
@@ -91,7 +91,7 @@ def test_rows_of_a_run_whose_folder_is_gone_are_never_lost_by_a_rebuild(
     assert not list(gathered.bench.folder.glob("labels.duckdb.re*"))
 
 
-def test_a_copied_run_folder_is_named_and_not_gathered(gathered: GrowingBacklog) -> None:
+def test_a_copied_run_folder_is_reported_and_not_gathered(gathered: GrowingBacklog) -> None:
     first = gathered.runs()[0]
     copy = first.folder.with_name(f"{first.folder.name}-copy")
     shutil.copytree(first.folder, copy)

@@ -115,12 +115,12 @@ def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[ShardS
 
 
 @pytest.mark.parametrize("scenario", TOLD)
-def test_both_programs_answer(scenario: str, tmp_path: Path) -> None:
+def test_a_recorded_run_is_judged_from_squeue_and_sacct(scenario: str, tmp_path: Path) -> None:
     sizes = [len(array) for array in TOLD[scenario]]
     assert judged(tmp_path, Recorded(scenario), sizes) == [*map(list, TOLD[scenario])]
 
 
-def test_the_controllers_word_for_a_whole_array_is_no_word_on_a_task_it_forgot(
+def test_squeues_row_for_a_whole_array_says_nothing_about_a_task_it_forgot(
     tmp_path: Path,
 ) -> None:
     """Its row `4001|CANCELLED` stands for tasks 1 to 3; task 0 failed longer ago than MinJobAge."""
@@ -135,7 +135,7 @@ def test_the_controllers_word_for_a_whole_array_is_no_word_on_a_task_it_forgot(
 
 
 @pytest.mark.parametrize("scenario", WITHOUT_THE_CONTROLLER)
-def test_accounting_alone_answers(scenario: str, tmp_path: Path) -> None:
+def test_a_recorded_run_is_judged_from_sacct_alone(scenario: str, tmp_path: Path) -> None:
     expected = WITHOUT_THE_CONTROLLER[scenario]
     sizes = [len(array) for array in expected]
     assert judged(tmp_path, Recorded(scenario, ["squeue"]), sizes) == [*map(list, expected)]

@@ -48,7 +48,7 @@ def states(run: Run, patience_s: float = 60.0) -> tuple[list[State], str | None]
     return [one.state for one in judged], seen.trouble
 
 
-def test_a_sacct_that_never_answers_costs_its_patience_and_nothing_is_guessed(
+def test_when_sacct_times_out_its_tasks_are_unknown(
     submitted_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = f"{JOB}_0|RUNNING|N/A|n1|None"
@@ -56,7 +56,7 @@ def test_a_sacct_that_never_answers_costs_its_patience_and_nothing_is_guessed(
     assert states(submitted_run, 1.0) == ([State.RUNNING, State.UNKNOWN], "no answer in 1 s")
 
 
-def test_a_state_that_slurm_never_had_before_is_taken_for_alive(
+def test_a_task_in_an_unknown_slurm_state_counts_as_alive(
     submitted_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = f"{JOB}_0|TELEPORTING|N/A|n1|None\\n{JOB}_1|PENDING|N/A||Priority"

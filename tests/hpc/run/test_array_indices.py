@@ -15,7 +15,7 @@ def test_what_was_compressed_expands_to_the_same_indices(chosen: set[int]) -> No
 
 
 @given(indices)
-def test_no_shorter_list_of_ranges_says_the_same(chosen: set[int]) -> None:
+def test_no_shorter_list_of_ranges_has_the_same_indices(chosen: set[int]) -> None:
     starts = [index for index in chosen if index - 1 not in chosen]
     assert format_indices(chosen).count(",") == len(starts) - 1
 
@@ -36,7 +36,7 @@ def test_examples_of_compressed_lists(chosen: tuple[int, ...], text: str) -> Non
 
 
 @given(st.integers(0, 500), st.integers(0, 60), st.integers(1, 9), st.none() | st.integers(0, 99))
-def test_a_stepped_range_is_pythons_with_its_end_included(
+def test_a_stepped_range_includes_its_end(
     first: int, length: int, step: int, throttle: int | None
 ) -> None:
     text = f"{first}-{first + length}:{step}" + ("" if throttle is None else f"%{throttle}")
@@ -62,7 +62,7 @@ def test_examples_of_lists(text: str, expected: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "text", ["", ",", "3,", "3;7", "a", "-3", "3-", "3--7", "1.5", "0-4:", "%3"]
 )
-def test_what_is_no_list_is_refused_whole(text: str) -> None:
+def test_a_list_with_an_invalid_part_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a list of indices such as 3,7-9$"):
         parse_indices(text)
 
@@ -76,7 +76,7 @@ def test_what_is_no_list_is_refused_whole(text: str) -> None:
         ("3,0-99999999999", "0-99999999999"),
     ],
 )
-def test_a_range_that_cannot_be_is_named(text: str, part: str) -> None:
+def test_the_error_for_an_impossible_range_names_it(text: str, part: str) -> None:
     """The last would take all memory before anybody could say that it is a mistake."""
     with pytest.raises(ValueError) as refused:
         parse_indices(text)
@@ -107,7 +107,7 @@ def test_a_range_that_cannot_be_is_named(text: str, part: str) -> None:
         ("  4711_4  ", TaskId(4711, (4,))),
     ],
 )
-def test_every_form_of_a_job_id(text: str, expected: TaskId) -> None:
+def test_every_form_of_a_job_id_is_read(text: str, expected: TaskId) -> None:
     assert parse_task_id(text) == expected
 
 
@@ -116,7 +116,7 @@ def test_every_form_of_a_job_id(text: str, expected: TaskId) -> None:
     ["", "JobID", "4711_", "4711_[", "4711_[4", "4711_[a]", "4711_[9-7]", "4711_x", "_4", "4711.",
      "4711_[4-10%2]x", "x4711", "4711 4", "# 4711_4"],
 )  # fmt: skip
-def test_what_is_no_job_id_is_none(text: str) -> None:
+def test_text_that_is_not_a_job_id_gives_none(text: str) -> None:
     assert parse_task_id(text) is None
 
 
@@ -130,9 +130,7 @@ def test_a_pending_arrays_id_gives_its_indices(
 
 
 @given(indices, st.integers(0, 200))
-def test_a_list_cut_anywhere_names_no_index_that_was_not_there(
-    chosen: set[int], length: int
-) -> None:
+def test_a_truncated_list_contains_no_wrong_index(chosen: set[int], length: int) -> None:
     """Cut at "12" of "127", the 12 must not be taken for an index."""
     listed = format_indices(chosen)
     identity = parse_task_id(f"4711_[{listed[:length]}...]")
@@ -143,6 +141,6 @@ def test_a_list_cut_anywhere_names_no_index_that_was_not_there(
 
 
 @given(st.text(max_size=30))
-def test_no_text_makes_it_fail(text: str) -> None:
+def test_no_text_makes_the_parser_fail(text: str) -> None:
     identity = parse_task_id(text)
     assert identity is None or identity.job >= 0

@@ -157,7 +157,7 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
         ),
     ],
 )  # fmt: skip
-def test_room_by_example(
+def test_examples_of_free_capacity(
     before: list[Submission], alive: dict[int, int], wanted: int, room: Capacity
 ) -> None:
     jobs = tuple(str(FIRST_JOB + number) for number in alive)
@@ -176,7 +176,7 @@ def shard(index: int, *attempts: Attempt) -> ShardFacts:
     return ShardFacts(index=index, posts=1, output=Verdict(), attempts=attempts)
 
 
-def test_what_may_be_alive_counts_as_alive_and_what_has_ended_does_not() -> None:
+def test_tasks_that_may_be_alive_use_capacity_and_ended_tasks_do_not() -> None:
     cases: list[tuple[State, dict[str, Any], list[Attempt]]] = [
         (State.RUNNING, {}, [attempt(1, Phase.ACTIVE), attempt(2, Phase.ENDED)]),
         (State.QUEUED, {}, [attempt(1, Phase.ENDED), attempt(2, Phase.WAITING)]),

@@ -83,14 +83,14 @@ def test_rule_3_a_held_attempt_blocks_even_beside_a_running_one() -> None:
     assert judged(attempt(record=never)) == verdict(3, message)
 
 
-def test_rule_4_some_attempt_runs_and_not_only_the_last() -> None:
+def test_rule_4_a_shard_is_running_if_any_of_its_attempts_runs() -> None:
     """Slurm may put an old array's task back on a node after we have submitted it again."""
     again = judged(attempt(1, "RUNNING"), attempt(2, "FAILED"))
     assert again == verdict(4, "task 4001_7 is RUNNING")
     assert judged(attempt(1, "PENDING"), attempt(2, "COMPLETING")).rule == 4
 
 
-def test_rule_5_some_attempt_waits() -> None:
+def test_rule_5_a_shard_is_queued_if_any_of_its_attempts_waits() -> None:
     waits = attempt(1, record=record("PENDING", reason="Priority"))
     assert judged(waits, attempt(2, "TIMEOUT")) == verdict(5, "task 4001_7 is PENDING (Priority)")
     assert judged(attempt(1, "REQUEUED")) == verdict(5, "task 4001_7 is REQUEUED")
@@ -171,12 +171,12 @@ def test_rule_8_preempted_attempts_are_not_counted() -> None:
     assert judged(*preempted, max_attempts=1) == verdict(9, message, Cause.PREEMPTED)
 
 
-def test_rule_8_attempts_that_a_person_ended_are_not_counted() -> None:
+def test_rule_8_attempts_that_a_person_canceled_are_not_counted() -> None:
     ended = [attempt(n, "CANCELLED") for n in (1, 2)] + [attempt(3, words=words(Cause.REFUSED))]
     assert judged(*ended, attempt(4, "FAILED"), max_attempts=2).rule == 9
 
 
-def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
+def test_rule_8_a_timeout_that_made_progress_is_not_counted() -> None:
     went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
     assert judged(*went_on, max_attempts=1).rule == 9
     stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
@@ -184,7 +184,7 @@ def test_rule_8_a_timeout_that_got_somewhere_is_not_counted() -> None:
     assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
 
 
-def test_rule_8_deaths_at_a_post_that_is_set_aside_are_not_counted_up_to_so_many() -> None:
+def test_rule_8_crashes_at_a_post_that_is_set_aside_are_not_counted_up_to_a_limit() -> None:
     """Each such post takes two: one that brings it under suspicion, one at the post alone."""
     pair = [attempt(1, "FAILED"), attempt(2, "FAILED", solo_attempts=1)]
     deaths = [replace(pair[n % 2], number=n + 1) for n in range(20)]
@@ -196,7 +196,7 @@ def test_rule_8_deaths_at_a_post_that_is_set_aside_are_not_counted_up_to_so_many
     assert counted_attempts(other, RetryPolicy()) == 2
 
 
-def test_rule_8_a_refusal_is_told_at_once_and_needs_no_grace() -> None:
+def test_rule_8_a_refusal_is_reported_at_once_without_grace_time() -> None:
     refused = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.REFUSED))
     assert judged(refused) == verdict(8, "in its own words", Cause.REFUSED)
 
@@ -206,7 +206,7 @@ def beat(minutes_ago: float, error: str = "") -> Heartbeat:
                      posts=10, rate_per_minute=0.0, last_error=error, node="n1")  # fmt: skip
 
 
-def test_rule_4_a_task_that_stands_still_is_told_from_one_that_is_slow() -> None:
+def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
     def running(since: Heartbeat | None, started: int = 600) -> Judgement:
         started_at = NOW - timedelta(minutes=started)
         one = attempt(1, record=record("RUNNING", started_at=started_at))
@@ -238,26 +238,26 @@ def test_rule_9_says_why_an_output_does_not_count() -> None:
     assert done == verdict(9, message, Cause.NO_OUTPUT)
 
 
-def test_rule_9_no_record_anywhere_is_lost() -> None:
+def test_rule_9_a_task_without_any_record_is_lost() -> None:
     message = "Slurm has no record of task 4001_7"
     assert judged(attempt()) == verdict(9, message, Cause.LOST)
     local = judged(attempt(array_job_id=None))
     assert local == verdict(9, "there is no record of attempt 1", Cause.LOST)
 
 
-def test_a_task_that_slurm_put_back_is_queued_whatever_its_former_life_said() -> None:
+def test_a_requeued_task_is_queued_whatever_its_earlier_start_reported() -> None:
     """Same id, a life before: its last words lie in the folder until it starts again."""
     back = attempt(record=record("PENDING"), words=words(Cause.REFUSED))
     assert judged(back) == verdict(5, "task 4001_7 is PENDING")
 
 
-def test_the_last_attempt_tells_the_cause_and_words_beat_slurms_state() -> None:
+def test_the_cause_is_that_of_the_last_attempt_and_last_words_override_slurms_state() -> None:
     first = attempt(1, "OUT_OF_MEMORY")
     second = attempt(2, "COMPLETED", words=words(Cause.THROTTLED, "quota"))
     assert judged(first, second) == verdict(9, "quota", Cause.THROTTLED)
 
 
-def test_last_words_without_any_record_are_an_end() -> None:
+def test_last_words_without_a_slurm_record_mean_that_the_task_ended() -> None:
     """Accounting is off, and the controller has forgotten the job."""
     spoke = attempt(words=words(Cause.CRASHED))
     assert judged(spoke, answered=False) == verdict(9, "in its own words", Cause.CRASHED)
@@ -313,7 +313,7 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
 
 @settings(deadline=None)
 @given(observations, st.integers(1, 5), st.integers(0, 7200))
-def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
+def test_time_alone_ends_a_wait_and_changes_no_other_state(
     seen: Observation, most: int, later: int
 ) -> None:
     then = replace(seen, observed_at=seen.observed_at + timedelta(seconds=later))
@@ -326,7 +326,7 @@ def test_time_alone_turns_waiting_into_an_end_and_no_end_into_anything(
 
 @settings(deadline=None)
 @given(observations)
-def test_while_slurm_is_silent_what_is_unknown_never_fails(seen: Observation) -> None:
+def test_an_unknown_shard_never_fails_while_slurm_does_not_answer(seen: Observation) -> None:
     silent = replace(seen, answered=False)
     for one, shard in zip(
         judge_all(silent, grace=GRACE, policy=RetryPolicy()), seen.shards, strict=True

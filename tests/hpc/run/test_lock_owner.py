@@ -69,7 +69,7 @@ def note(folder: Path, pid: int, host: str = HERE, started: str | None = None) -
     return lock
 
 
-def test_the_note_and_the_error_name_the_holder(tmp_path: Path, held: Process) -> None:
+def test_the_note_and_the_error_name_the_lock_holder(tmp_path: Path, held: Process) -> None:
     lock = tmp_path / run_folder.LOCK
     owner = LockOwner(held.pid, HERE, started_at(held.pid))
     assert lock.read_text() == f"{held.pid} {HERE} {owner.started}\n"
@@ -92,7 +92,7 @@ def test_a_lock_taken_without_a_note_keeps_the_old_note(tmp_path: Path) -> None:
     assert lock.read_text() == "7 n3 9\n"
 
 
-def test_a_killed_holder_is_not_named_although_its_note_stays(
+def test_a_killed_lock_holder_is_not_named_although_its_note_stays(
     tmp_path: Path, held: Process
 ) -> None:
     gone(held)
@@ -101,7 +101,7 @@ def test_a_killed_holder_is_not_named_although_its_note_stays(
     assert lock_owner.read_owner(lock) is None
 
 
-def test_a_holder_on_another_machine_is_believed(tmp_path: Path) -> None:
+def test_the_note_of_a_lock_holder_on_another_machine_is_trusted(tmp_path: Path) -> None:
     lock = note(tmp_path, 4711, "login2", "12")
     assert lock_owner.read_owner(lock) == LockOwner(4711, "login2", "12")
     assert str(lock_owner.read_owner(lock)) == "pid 4711 on login2"
@@ -135,7 +135,7 @@ def test_a_process_that_reuses_the_pid_of_a_dead_holder_is_not_asked_to_stop(
     assert held.poll() is None
 
 
-def test_the_holder_is_asked_to_stop(tmp_path: Path, held: Process) -> None:
+def test_the_lock_holder_is_asked_to_stop(tmp_path: Path, held: Process) -> None:
     lock = tmp_path / run_folder.LOCK
     owner = lock_owner.read_owner(lock)
     assert owner is not None
@@ -144,7 +144,7 @@ def test_the_holder_is_asked_to_stop(tmp_path: Path, held: Process) -> None:
     assert not lock_owner.send_sigterm(owner, lock)
 
 
-def test_only_tasks_with_this_lock_open_are_its_holding_tasks(
+def test_only_tasks_that_have_the_lock_open_count_as_holding_it(
     tmp_path: Path, held: Process
 ) -> None:
     """Tasks are known by their command line."""

@@ -53,7 +53,7 @@ def garbled(path: Path) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_there_is_one_verdict_a_shard_in_their_order(partly_published_run: Run) -> None:
+def test_there_is_one_verdict_per_shard_in_order(partly_published_run: Run) -> None:
     first, second, third = outputs.verify_outputs(partly_published_run)
     assert first.publication and second.publication and first != second
     assert third == Verdict()
@@ -69,7 +69,7 @@ def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: R
     assert verified(partly_published_run) == [False, False, False]
 
 
-def test_what_answers_cost_is_remembered_with_them(partly_published_run: Run) -> None:
+def test_the_cost_of_answers_is_cached_with_the_verdict(partly_published_run: Run) -> None:
     publish_counted(partly_published_run, 2, tokens=7)
     before = outputs.verify_outputs(partly_published_run)
     assert [one.counts for one in before] == [{}, {}, {"tokens": 70}]
@@ -78,7 +78,7 @@ def test_what_answers_cost_is_remembered_with_them(partly_published_run: Run) ->
     assert outputs.verify_outputs(partly_published_run) == before
 
 
-def test_the_memory_of_an_older_version_is_looked_up_once_more(partly_published_run: Run) -> None:
+def test_the_cache_of_an_older_version_is_read_once_and_replaced(partly_published_run: Run) -> None:
     """It holds size, time, inode and publication, and nothing of the cost."""
     publish_counted(partly_published_run, 2, tokens=7)
     before = outputs.verify_outputs(partly_published_run)
@@ -112,7 +112,7 @@ def test_a_file_that_does_not_verify_is_read_every_time(partly_published_run: Ru
     assert verified(partly_published_run) == [True, True, False]
 
 
-def test_a_shard_published_anew_has_a_new_publication(partly_published_run: Run) -> None:
+def test_a_shard_that_is_published_again_has_a_new_publication(partly_published_run: Run) -> None:
     before = outputs.verify_outputs(partly_published_run)
     output_path(partly_published_run.folder, 0).unlink()
     assert verified(partly_published_run) == [False, True, False]
@@ -131,7 +131,7 @@ def test_a_shard_published_anew_has_a_new_publication(partly_published_run: Run)
         b'{"00000.parquet": [1, 2, 3, "p", {}]}', b'{"00002.parquet": [1, 2, 3, "p", 4]}',
     ],
 )  # fmt: skip
-def test_a_damaged_memory_is_none(partly_published_run: Run, garbage: bytes) -> None:
+def test_a_damaged_cache_is_ignored(partly_published_run: Run, garbage: bytes) -> None:
     before = outputs.verify_outputs(partly_published_run)
     memory = partly_published_run.folder / outputs.MEMORY
     good = memory.read_bytes()
@@ -140,7 +140,7 @@ def test_a_damaged_memory_is_none(partly_published_run: Run, garbage: bytes) -> 
     assert memory.read_bytes() == good
 
 
-def test_a_memory_that_cannot_be_written_is_done_without(partly_published_run: Run) -> None:
+def test_a_cache_that_cannot_be_written_is_not_needed(partly_published_run: Run) -> None:
     memory = partly_published_run.folder / outputs.MEMORY
     memory.mkdir()
     before = outputs.verify_outputs(partly_published_run)
@@ -150,7 +150,7 @@ def test_a_memory_that_cannot_be_written_is_done_without(partly_published_run: R
     assert list(partly_published_run.folder.glob(".tmp-*")) == []
 
 
-def test_the_memory_holds_what_verified_and_is_written_only_where_something_changed(
+def test_the_cache_holds_verified_outputs_and_is_written_only_after_a_change(
     partly_published_run: Run,
 ) -> None:
     garbled(output_path(partly_published_run.folder, 1))
@@ -162,7 +162,7 @@ def test_the_memory_holds_what_verified_and_is_written_only_where_something_chan
     assert (memory.stat().st_mtime_ns, memory.stat().st_ino) == written
 
 
-def test_files_that_are_no_outputs_are_left_aside(partly_published_run: Run) -> None:
+def test_files_that_are_not_outputs_are_ignored(partly_published_run: Run) -> None:
     """A temporary file may also go away, renamed, between the listing and the look at it: a link
     that leads nowhere cannot be looked at either."""
     folder = partly_published_run.folder / "outputs"
@@ -172,7 +172,7 @@ def test_files_that_are_no_outputs_are_left_aside(partly_published_run: Run) -> 
     assert verified(partly_published_run) == [True, True, False]
 
 
-def test_an_output_that_goes_away_while_it_is_looked_at_takes_no_other_along(
+def test_an_output_that_disappears_meanwhile_affects_no_other(
     partly_published_run: Run,
 ) -> None:
     (partly_published_run.folder / "outputs" / "00002.parquet").symlink_to(
@@ -186,7 +186,7 @@ def test_without_the_folder_there_are_no_outputs(partly_published_run: Run) -> N
     assert verified(partly_published_run) == [False, False, False]
 
 
-def test_an_output_that_is_set_aside_counts_no_more(partly_published_run: Run) -> None:
+def test_an_output_that_is_set_aside_no_longer_counts(partly_published_run: Run) -> None:
     content = output_path(partly_published_run.folder, 0).read_bytes()
     aside = outputs.quarantine(partly_published_run, 0)
     assert aside == partly_published_run.folder / "outputs" / "00000.parquet.damaged"

@@ -73,7 +73,7 @@ def test_a_shards_index_is_the_same_on_every_attempt(
 
 @settings(deadline=None)
 @given(shard_sets, array_sizes, widths)
-def test_every_index_is_one_that_this_slurm_takes(
+def test_every_array_index_is_within_slurms_limit(
     shards: set[int], array_size: int, max_parallel: int
 ) -> None:
     for plan in arrays(shards, array_size=array_size, max_parallel=max_parallel):
@@ -85,7 +85,7 @@ def test_every_index_is_one_that_this_slurm_takes(
 
 @settings(deadline=None)
 @given(shard_sets, array_sizes, widths, st.integers(1, 500))
-def test_never_more_tasks_at_once_than_may_be_and_no_fewer_than_can(
+def test_as_many_tasks_run_at_once_as_allowed_and_never_more(
     shards: set[int], array_size: int, max_parallel: int, first_number: int
 ) -> None:
     planned = arrays(
@@ -117,7 +117,7 @@ def test_a_small_run_is_one_array() -> None:
     assert plan == ArrayPlan(offset=0, indices=tuple(range(10)), throttle=8, parallel_tasks=8)
 
 
-def test_some_shards_again_are_an_array_of_their_own_indices() -> None:
+def test_resubmitted_shards_form_an_array_of_their_own_indices() -> None:
     planned = arrays([1005, 3, 3, 2001], array_size=1001, max_parallel=8, after_jobs=("4001",))
     assert planned == (
         ArrayPlan(offset=0, indices=(3,), throttle=1, parallel_tasks=3, after_jobs=("4001",)),
@@ -143,12 +143,12 @@ def test_more_arrays_than_tasks_at_once_form_chains() -> None:
     ]
 
 
-def test_a_task_is_told_how_many_of_the_whole_run_are_at_work() -> None:
+def test_each_task_knows_how_many_tasks_of_the_run_work_at_once() -> None:
     (plan,) = arrays([4], array_size=1001, max_parallel=3, tasks_at_once=8)
     assert (plan.throttle, plan.parallel_tasks) == (1, 8)
 
 
-def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
+def test_each_group_has_its_own_arrays_and_they_share_max_parallel() -> None:
     more = ShardGroup(
         shards=(3, 7), request=ResourceRequest(mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
     )
@@ -170,7 +170,7 @@ def test_each_group_is_arrays_of_its_own_that_share_the_width() -> None:
 
 
 @pytest.mark.parametrize(("shards", "times"), [(8, 1), (8, 2), (8, 5), (1, 1), (1, 3), (3, 1)])
-def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, times: int) -> None:
+def test_throttled_shards_start_later_and_with_fewer_tasks_at_once(shards: int, times: int) -> None:
     slow = ShardGroup(
         shards=tuple(range(shards)), request=ResourceRequest(), delay_s=600, slowdown=0.5**times
     )
@@ -179,7 +179,7 @@ def test_what_was_throttled_comes_later_and_with_fewer_at_once(shards: int, time
     assert plan.delay_s == 600
 
 
-def test_nothing_to_submit_is_no_array() -> None:
+def test_without_shards_to_submit_there_is_no_array() -> None:
     assert arrays([], array_size=1001, max_parallel=8) == ()
 
 
@@ -197,13 +197,13 @@ JUDGED = (
 )
 
 
-def test_resubmit_takes_every_failed_shard_and_by_force_the_blocked_that_ended() -> None:
+def test_resubmit_takes_every_failed_shard_and_with_force_blocked_ones_that_ended() -> None:
     assert resubmittable(JUDGED) == ((8, 9), None)
     assert resubmittable(JUDGED, force=True) == ((7, 8, 9), None)
     assert resubmittable(JUDGED[:7], force=True) == ((), None)
 
 
-def test_resubmit_takes_those_that_were_named_each_once() -> None:
+def test_resubmit_takes_each_named_shard_once() -> None:
     assert resubmittable(JUDGED, indices=(9, 9)) == ((9,), None)
     assert resubmittable(JUDGED, indices=(9, 7), force=True) == ((7, 9), None)
     assert resubmittable(JUDGED, indices=()) == ((), None)
@@ -223,13 +223,13 @@ def test_resubmit_takes_those_that_were_named_each_once() -> None:
         (10, "there is no shard 10: this run has shards 0-9"),
     ],
 )
-def test_what_may_be_alive_or_is_done_is_not_submitted_even_by_force(
+def test_a_shard_that_is_done_or_may_be_alive_is_not_submitted_even_with_force(
     index: int, why: str, force: bool
 ) -> None:
     assert resubmittable(JUDGED, indices=(9, index), force=force) == ((), why)
 
 
-def test_a_blocked_shard_says_how_to_submit_it_all_the_same() -> None:
+def test_a_rejected_blocked_shard_comes_with_the_command_that_forces_it() -> None:
     why = "shard 7 is blocked (a bad key): add --force to resubmit it"
     assert resubmittable(JUDGED, indices=(7,)) == ((), why)
 
@@ -265,7 +265,7 @@ def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
     )  # fmt: skip
 
 
-def test_what_comes_after_all_that_is_alive_waits_for_arrays_and_never_for_a_held_task() -> None:
+def test_an_array_waits_for_living_arrays_but_never_for_a_held_task() -> None:
     observation = seen(
         one(1, 0, Phase.ACTIVE),
         one(1, 1, Phase.WAITING),
@@ -278,7 +278,7 @@ def test_what_comes_after_all_that_is_alive_waits_for_arrays_and_never_for_a_hel
     assert jobs_to_wait_for(observation) == ("4001", "4002_3", "4002_5")
 
 
-def test_a_refusal_stands_until_somebody_goes_on_by_force() -> None:
+def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:
     (refused,) = attempts_of(Phase.ENDED, refused=True)
     stands = Rejection(0, "a bad key")
     assert find_rejection(seen((refused,))) == stands

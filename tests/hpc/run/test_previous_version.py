@@ -75,7 +75,7 @@ def test_its_submissions_are_read(previous_run: Run) -> None:
         ("cluster", {"executor": "pbs"}, "should be one of slurm, local, not 'pbs'"),
     ],
 )
-def test_what_a_third_version_may_have_written_is_reported_with_file_and_key(
+def test_an_unknown_format_is_reported_with_file_and_key(
     previous_run_folder: Path, section: str, change: dict[str, object], problem: str
 ) -> None:
     path = previous_run_folder / "manifest.json"
@@ -89,7 +89,7 @@ def test_what_a_third_version_may_have_written_is_reported_with_file_and_key(
     assert str(rejected.value) == f"{path}: {section}.{key}: {problem}"
 
 
-def test_status_reports_last_words_that_it_cannot_read_and_goes_on(
+def test_status_reports_unreadable_last_words_and_continues(
     previous_run_folder: Path, bench: Bench
 ) -> None:
     path = previous_run_folder / "logs" / "0001" / "00000.last-words.json"

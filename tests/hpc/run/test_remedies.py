@@ -60,19 +60,19 @@ def test_a_first_attempt_gets_what_the_configuration_asks_for() -> None:
     assert alone() == ShardGroup(shards=(7,), request=BASE)
 
 
-def test_every_cause_is_the_last_one_of_some_attempt_here() -> None:
+def test_the_examples_cover_every_cause() -> None:
     for cause in Cause:
         assert why_ended(ended(cause))[0] is cause
 
 
-def test_out_of_memory_gets_more_of_it_and_nothing_else() -> None:
+def test_out_of_memory_gets_more_memory_and_nothing_else() -> None:
     assert alone(ended(Cause.OUT_OF_MEMORY)) == ShardGroup(
         shards=(7,), request=replace(BASE, mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
     )
     assert alone(ended(Cause.OUT_OF_MEMORY), memory_factor=1.5).request.mem_gb == 6.0
 
 
-def test_memory_ends_at_the_largest_node_or_where_the_configuration_says() -> None:
+def test_memory_is_limited_by_the_largest_node_and_the_configuration() -> None:
     big = ended(Cause.OUT_OF_MEMORY, request=replace(BASE, mem_gb=64.0))
     group = alone(big)
     assert (group.request.mem_gb, group.why) == (
@@ -88,7 +88,7 @@ def test_memory_ends_at_the_largest_node_or_where_the_configuration_says() -> No
     assert alone(big, limits=Limits()).request.mem_gb == 128.0
 
 
-def test_memory_that_nobody_asked_for_grows_from_what_accounting_says() -> None:
+def test_memory_that_was_not_requested_grows_from_the_accounted_memory() -> None:
     default = replace(BASE, mem_gb=None)
     known = alone(ended(Cause.OUT_OF_MEMORY, request=default, req_mem_gb=3.0))
     assert (known.request.mem_gb, known.why) == (6.0, "out_of_memory: memory 3 → 6 GB")
@@ -114,7 +114,7 @@ def test_a_timeout_gets_more_time_up_to_the_partitions_limit() -> None:
     assert again.why == "timeout: 240 min again (the maximum) for the remaining posts"
 
 
-def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
+def test_all_shards_that_lost_a_node_avoid_the_lost_nodes() -> None:
     one = shard(ended(Cause.NODE, node="n1"), index=3)
     two = shard(ended(Cause.NODE, node="n4"), index=5)
     assert given_to(one, two) == (
@@ -124,7 +124,7 @@ def test_lost_nodes_are_stayed_away_from_by_all_their_shards_together() -> None:
     )
 
 
-def test_never_all_nodes_of_a_partition_are_left_out_and_the_newest_losses_first() -> None:
+def test_some_nodes_of_a_partition_always_remain_and_the_latest_losses_are_excluded_first() -> None:
     lost = shard(*(ended(Cause.NODE, n, node=f"n{n}") for n in (1, 2, 3, 4)))
     (group,) = given_to(lost)
     assert group.request.exclude == ("n2", "n3", "n4")
@@ -134,13 +134,13 @@ def test_never_all_nodes_of_a_partition_are_left_out_and_the_newest_losses_first
     assert (only.request.exclude, only.why) == ((), "node: same settings; no other node is left")
 
 
-def test_a_lost_node_of_which_the_partition_knows_nothing_is_no_reason_to_leave_out_fewer() -> None:
+def test_a_lost_node_outside_the_partition_does_not_count_against_its_limit() -> None:
     elsewhere = shard(*(ended(Cause.NODE, n, node=node) for n, node in enumerate(("x9", "n1"), 1)))
     (group,) = given_to(elsewhere, limits=replace(LIMITS, nodes=frozenset({"n1", "n2"})))
     assert group.request.exclude == ("n1",)
 
 
-def test_throttled_goes_later_and_slower_each_time() -> None:
+def test_throttled_shards_start_later_and_slower_each_time() -> None:
     first = alone(ended(Cause.THROTTLED))
     assert (first.request, first.delay_s, first.slowdown) == (BASE, 600, 0.5)
     assert first.why == "throttled: in 10 min, fewer at a time"
@@ -151,7 +151,7 @@ def test_throttled_goes_later_and_slower_each_time() -> None:
 
 
 @pytest.mark.parametrize("cause", [c for c in Cause if REMEDY[c] in (Remedy.AGAIN, Remedy.ASK)])
-def test_the_same_again_keeps_what_the_last_attempt_had(cause: Cause) -> None:
+def test_a_plain_retry_keeps_the_resources_of_the_last_attempt(cause: Cause) -> None:
     grown = ResourceRequest(mem_gb=16.0, time_min=180, exclude=("n2",))
     assert alone(ended(cause, request=grown)) == ShardGroup(
         shards=(7,), request=grown, why=f"{cause}: same settings"
@@ -164,7 +164,7 @@ def test_preemptions_never_make_a_task_larger() -> None:
     assert alone(*lives).request.mem_gb == 8.0
 
 
-def test_the_cluster_is_asked_only_where_something_may_grow() -> None:
+def test_limits_are_read_only_if_a_request_may_grow() -> None:
     assert not needs_limits([shard(), shard(ended(Cause.CRASHED)), shard(ended(Cause.PREEMPTED))])
     assert needs_limits([shard(), shard(ended(Cause.TIMEOUT))])
 
@@ -191,7 +191,7 @@ def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[lis
         assert len(group.request.exclude) < 4
 
 
-def test_each_group_is_told_once_with_what_most_of_it_said() -> None:
+def test_each_group_is_described_once_with_its_most_common_message() -> None:
     def plan(why: str, *indices: int, offset: int = 0) -> ArrayPlan:
         return ArrayPlan(offset=offset, indices=indices, throttle=1, parallel_tasks=1, why=why)
 
@@ -240,5 +240,5 @@ def test_limits_are_those_of_the_partition(
     )
 
 
-def test_of_a_partition_that_is_not_there_nothing_is_known() -> None:
+def test_a_missing_partition_has_no_known_limits() -> None:
     assert parse_sinfo_limits(SINFO, "nowhere") == Limits()

@@ -68,7 +68,7 @@ def configured(tmp_path: Path) -> Configured:
     return load
 
 
-def test_without_anything_slurms_defaults_and_ours_hold(configured: Configured) -> None:
+def test_an_empty_section_means_the_default_resources(configured: Configured) -> None:
     nothing = Resources(
         partition=None,
         account=None,
@@ -120,7 +120,7 @@ def test_the_caretakers_own_keys_override_the_templates_and_these_the_tasks(
     assert (both.partition, both.mem_gb) == ("small", 1.0)
 
 
-def test_an_attempt_requests_its_own_on_top_of_what_is_configured(configured: Configured) -> None:
+def test_an_attempts_request_overrides_the_configuration(configured: Configured) -> None:
     resources = configured(mem_gb=4, exclude="n9", time_min=30).resources
     assert first_request(resources) == ResourceRequest(mem_gb=4.0, time_min=30)
     grown = apply_request(resources, ResourceRequest(mem_gb=8.0, time_min=60, exclude=("n1", "n2")))
@@ -151,17 +151,17 @@ def test_extra_options_are_merged_key_by_key(configured: Configured) -> None:
     assert given.extra == {"mail-type": "FAIL", "exclusive": True, "nice": 100}
 
 
-def test_what_is_configured_survives_the_manifest(configured: Configured) -> None:
+def test_the_configuration_is_read_from_the_manifest_unchanged(configured: Configured) -> None:
     cluster = configured(TEMPLATE)
     values = json.loads(json.dumps(cluster.to_json()))
     problems = Problems()
     assert check_record(Cluster, values, source="manifest.json", problems=problems) == cluster
 
 
-def test_a_local_run_waits_for_nothing(configured: Configured) -> None:
+def test_a_local_run_has_no_grace_time(configured: Configured) -> None:
     local = configured(executor="local", max_parallel=3)
     assert (local.max_parallel, local.grace_seconds, local.poll_seconds) == (3, 0.0, 0.2)
 
 
-def test_an_empty_template_says_nothing(configured: Configured) -> None:
+def test_an_empty_template_changes_nothing(configured: Configured) -> None:
     assert configured("# nothing yet\n") == configured()

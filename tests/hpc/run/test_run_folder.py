@@ -112,7 +112,7 @@ def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
     }
 
 
-def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run_of_two_shards: Run) -> None:
+def test_each_intent_has_the_next_number_and_a_unique_job_name(run_of_two_shards: Run) -> None:
     (earlier,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
     submissions.write_submission(run_of_two_shards, replace(earlier, number=8))
     recorded = submissions.read_submissions(run_of_two_shards)
@@ -124,7 +124,7 @@ def test_intents_are_numbered_on_and_each_has_a_name_of_its_own(run_of_two_shard
     assert submissions.read_submissions(run_of_two_shards)[1:] == tuple(made)
 
 
-def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(
+def test_other_files_are_ignored_and_a_half_written_record_never_appears(
     run_of_two_shards: Run,
 ) -> None:
     (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
@@ -152,7 +152,7 @@ def test_what_is_no_record_is_left_aside_and_a_half_written_one_never_shows(
         ({"delay": 3}, ": delay: unknown key (did you mean 'delay_s'?)"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_named_with_its_keys(
+def test_the_error_for_an_unreadable_record_names_the_file_and_the_keys(
     run_of_two_shards: Run, damage: Any, problem: str
 ) -> None:
     (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
@@ -167,7 +167,7 @@ def test_a_record_that_cannot_be_read_is_named_with_its_keys(
     )
 
 
-def test_a_withdrawn_submission_leaves_nothing(run_of_two_shards: Run) -> None:
+def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None:
     (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
     submissions.write_submission(run_of_two_shards, one)
     logs = run_of_two_shards.folder / "logs" / "0001"
@@ -177,7 +177,7 @@ def test_a_withdrawn_submission_leaves_nothing(run_of_two_shards: Run) -> None:
     assert (submissions.read_submissions(run_of_two_shards), logs.exists()) == ((), False)
 
 
-def test_a_run_is_found_by_its_id_or_folder_and_else_the_newest(
+def test_a_run_is_chosen_by_id_or_folder_and_by_default_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "runs"
@@ -193,7 +193,7 @@ def test_a_run_is_found_by_its_id_or_folder_and_else_the_newest(
     assert run_folder.find(Path("/nowhere"), OTHER).folder == newer
 
 
-def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_run_says_so(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     assert run_folder.all_runs(root) == []
     assert refusal(InputError, run_folder.find, root, None).startswith(
@@ -202,7 +202,9 @@ def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     assert refusal(InputError, run_folder.find, root, "x").startswith("there is no run x")
 
 
-def test_a_run_is_in_one_process_hands_and_a_dead_ones_lock_is_free(run_of_two_shards: Run) -> None:
+def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(
+    run_of_two_shards: Run,
+) -> None:
     assert not run_folder.is_locked(run_of_two_shards)
     with run_folder.lock_run(run_of_two_shards):
         assert run_folder.is_locked(run_of_two_shards)
@@ -236,7 +238,7 @@ def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(
     assert not run_folder.is_locked(run_of_two_shards)
 
 
-def test_a_removed_run_is_none_even_if_the_removal_is_cut_short(
+def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
     run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_short(folder: Path, **how: bool) -> None:

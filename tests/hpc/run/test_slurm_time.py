@@ -24,7 +24,7 @@ def test_every_form_of_sbatch_is_read(text: str, minutes: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0:00", "4h", "4.5", "-1", "1-", "1:2:3:4", "UNLIMITED"])
-def test_other_words_are_rejected(text: str) -> None:
+def test_other_notations_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="should be a time such as"):
         parse_slurm_time(text)
 

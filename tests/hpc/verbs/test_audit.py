@@ -77,7 +77,7 @@ def test_a_late_post_in_no_run_is_missing_until_it_is_backfilled(
     assert places(unlabelled, 0) == {"labelled": 10}
 
 
-def test_duplicate_foreign_and_unproven_rows_are_counted(unlabelled: GrowingBacklog) -> None:
+def test_audit_counts_duplicate_foreign_and_unproven_rows(unlabelled: GrowingBacklog) -> None:
     run, _ = unlabelled.submit()
     assert run
     unlabelled.finish(run)
@@ -202,9 +202,9 @@ def test_the_report_names_the_run_that_a_command_is_about(unlabelled: GrowingBac
     assert f"  blocked   2  in a shard that needs your attention: hpc status {run}" in printed
 
 
-def test_every_place_has_its_note_and_its_color() -> None:
+def test_every_place_of_a_post_has_a_note_and_a_color() -> None:
     assert set(NOTES) == set(TONES) == set(Place)
 
 
-def test_every_state_but_done_says_where_the_posts_are() -> None:
+def test_every_state_except_done_says_where_its_posts_are() -> None:
     assert set(PLACE) == set(State) - {State.DONE}

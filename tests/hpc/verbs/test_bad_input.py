@@ -51,7 +51,7 @@ def test_a_wrong_configuration_is_rejected_with_the_keys_path(
     assert bench.listing() == before
 
 
-def test_a_template_is_rejected_by_its_own_name(bench: Bench) -> None:
+def test_an_error_in_a_template_names_the_template(bench: Bench) -> None:
     bench.config(posts=3, cluster={"template": "t.yaml"})
     template = bench.folder / "t.yaml"
     template.write_text("partitoin: normal\n")
@@ -87,7 +87,7 @@ def test_a_wrong_override_is_rejected(bench: Bench, override: str, place: str) -
         (None, "the configuration {path} cannot be read: No such file or directory\n"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_refused(
+def test_a_file_that_is_not_a_configuration_is_rejected(
     bench: Bench, text: str | None, message: str
 ) -> None:
     if text is not None:
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_configuration_is_refused(
     assert error.startswith("error: " + message.format(path=bench.path))
 
 
-def test_a_backlog_that_is_not_there_is_refused(bench: Bench) -> None:
+def test_a_missing_backlog_is_rejected(bench: Bench) -> None:
     bench.config(backlog={"source": "nowhere.jsonl"})
     nowhere = f"backlog.source: there is no file at {bench.folder}/nowhere.jsonl"
     assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (
@@ -108,7 +108,7 @@ def test_a_backlog_that_is_not_there_is_refused(bench: Bench) -> None:
     assert list((bench.folder / "runs").iterdir()) == [bench.folder / "runs" / ".lock"]
 
 
-def test_an_empty_backlog_is_nothing_to_label(bench: Bench) -> None:
+def test_an_empty_backlog_leaves_nothing_to_label(bench: Bench) -> None:
     source_files.sqlite_file(bench.folder / "posts.db", [])
     bench.config(backlog={"source": "posts.db"})
     done = bench.hpc("submit", "--config", bench.path)
@@ -122,7 +122,9 @@ def test_an_empty_backlog_is_nothing_to_label(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("given", "shown"), [("0", "'0'"), ("-1", "'-1'"), ("few", "'few'")])
-def test_a_limit_is_a_number_of_posts(bench: Bench, given: str, shown: str) -> None:
+def test_a_limit_that_is_not_a_number_of_posts_is_rejected(
+    bench: Bench, given: str, shown: str
+) -> None:
     code, error = outcome(bench.hpc("submit", "--config", bench.path, "--limit", given))
     assert code == 2
     assert error.endswith(
@@ -131,7 +133,7 @@ def test_a_limit_is_a_number_of_posts(bench: Bench, given: str, shown: str) -> N
 
 
 @pytest.mark.parametrize("verb", ["status", "gather", "resubmit", "supervise"])
-def test_outside_of_any_run_a_verb_says_where_it_looked(bench: Bench, verb: str) -> None:
+def test_a_verb_that_finds_no_run_says_where_it_looked(bench: Bench, verb: str) -> None:
     before = bench.listing()
     assert outcome(bench.hpc(verb)) == (
         2,
@@ -160,7 +162,7 @@ def cut(manifest: Path) -> None:
         (cut, "{run}/manifest.json is damaged: it is not a manifest of this program"),
     ],
 )  # fmt: skip
-def test_a_run_that_cannot_be_read_is_named_by_every_verb(
+def test_every_verb_names_a_run_that_it_cannot_read(
     bench: Bench, change: Callable[[Path], None], message: str
 ) -> None:
     bench.config(posts=3)
@@ -175,7 +177,9 @@ def test_a_run_that_cannot_be_read_is_named_by_every_verb(
     assert set(bench.listing()) - set(before) == {"runs/.lock"}
 
 
-def test_a_database_that_cannot_be_opened_is_refused_before_anything_is_spent(bench: Bench) -> None:
+def test_a_database_that_cannot_be_opened_is_rejected_before_anything_is_spent(
+    bench: Bench,
+) -> None:
     bench.config(posts=3)
     database = bench.folder / "labels.duckdb"
     database.write_text("dear diary\n")
@@ -186,7 +190,7 @@ def test_a_database_that_cannot_be_opened_is_refused_before_anything_is_spent(be
     assert database.read_text() == "dear diary\n"
 
 
-def test_a_full_disk_stops_a_run_which_goes_on_once_there_is_room(
+def test_a_full_disk_stops_a_run_and_the_run_resumes_once_there_is_room(
     bench: Bench, request: pytest.FixtureRequest
 ) -> None:
     disk: Path = request.getfixturevalue("small_disk")

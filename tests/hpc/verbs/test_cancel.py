@@ -20,7 +20,7 @@ from tests.pipeline.task_processes import rows_in
 HERE = socket.gethostname()
 
 
-def test_cancel_ends_the_tasks_of_a_submit_and_resubmit_goes_on(bench: Bench) -> None:
+def test_cancel_ends_the_tasks_of_a_submit_and_resubmit_resumes_them(bench: Bench) -> None:
     bench.config(
         posts=90, sharding={"shards": 3}, classifier={"seconds": 0.3}, cluster={"max_parallel": 2}
     )
@@ -42,7 +42,7 @@ def test_cancel_ends_the_tasks_of_a_submit_and_resubmit_goes_on(bench: Bench) ->
     assert bench.asked() == once(90)
 
 
-def test_tasks_that_outlived_their_killed_parent_are_cancelled(bench: Bench) -> None:
+def test_cancel_ends_tasks_that_outlived_their_killed_parent(bench: Bench) -> None:
     bench.config(posts=200, checkpoint={"rows": 3}, classifier={"seconds": 0.3})
     driver = started(bench, 2)
     (run,) = bench.runs()
@@ -73,7 +73,7 @@ def test_a_complete_run_has_nothing_to_cancel_and_stays_complete(bench: Bench) -
     assert bench.document("status")["state"] == "complete"
 
 
-def test_a_process_that_is_not_the_holder_is_left_alone(bench: Bench) -> None:
+def test_cancel_leaves_a_process_alone_that_does_not_hold_the_run(bench: Bench) -> None:
     """As where the holder's pid went to somebody else, and what it left behind holds the lock."""
     run = valence_run(bench.folder, 4)
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

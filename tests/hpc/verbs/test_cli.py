@@ -127,7 +127,7 @@ def test_help_does_not_depend_on_docstrings(bench: Bench) -> None:
     assert (optimized.returncode, optimized.stdout) == (0, plain.stdout)
 
 
-def test_wrong_usage_is_code_2(bench: Bench) -> None:
+def test_wrong_usage_exits_with_code_2(bench: Bench) -> None:
     done = bench.hpc("status", "--config", "a.yaml", "--run-root", "runs")
     assert done.returncode == 2
     assert done.stderr.endswith("argument --run-root: not allowed with argument --config\n")
@@ -136,7 +136,7 @@ def test_wrong_usage_is_code_2(bench: Bench) -> None:
     assert done.stderr.endswith("the following arguments are required: --config\n")
 
 
-def test_a_reader_that_closes_the_pipe_early_causes_no_message(bench: Bench) -> None:
+def test_a_reader_that_closes_the_pipe_early_causes_no_error_message(bench: Bench) -> None:
     valence_run(bench.folder, 4)
     command = f"{sys.executable} -m hpc.status | true; exit ${{PIPESTATUS[0]}}"
     done = run(bench, "bash", "-c", command)
@@ -164,9 +164,7 @@ def test_without_a_run_a_verb_takes_the_newest_one_under_the_run_root(
         (["--mem-gb", "-4"], "--mem-gb: should be a number above 0, not '-4'"),
     ],
 )
-def test_resources_of_nothing_are_rejected(
-    bench: Bench, arguments: list[str], problem: str
-) -> None:
+def test_zero_memory_or_time_is_rejected(bench: Bench, arguments: list[str], problem: str) -> None:
     done = bench.hpc("resubmit", *arguments)
     assert done.returncode == 2
     assert done.stderr.endswith(f"error: argument {problem}\n")

@@ -180,7 +180,7 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare
     ]
 
 
-def test_options_count_and_the_same_seed_gives_the_same_document(
+def test_options_take_effect_and_the_same_seed_gives_the_same_document(
     labelled_folder: Path, bench: Bench
 ) -> None:
     def found(*more: object) -> Any:
@@ -273,7 +273,7 @@ COLUMNS = "it has: compound, valence_label"
         (["perspective"], "the following arguments are required: NAME_B"),
     ],
 )  # fmt: skip
-def test_wrong_usage_says_what_there_is(
+def test_wrong_usage_is_rejected_with_a_reason(
     compare: Compare, arguments: list[str], problem: str
 ) -> None:
     code, told = outcome(compare(*arguments))

@@ -38,7 +38,7 @@ def until_free(run: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
+def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_resumes(
     bench: Bench, number: signal.Signals
 ) -> None:
     bench.config(posts=40, classifier={"seconds": 0.3})
@@ -60,7 +60,9 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_goes_on(
     assert bench.asked() == once(40)
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_the_tasks_end_by_themselves(bench: Bench) -> None:
+def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themselves(
+    bench: Bench,
+) -> None:
     """A service takes its time; whoever does not want to wait for it loses nothing either."""
     gate = bench.folder / "gate"
     bench.config(posts=10, classifier={"gate": str(gate)}, retry={"max_attempts": 1})
@@ -83,7 +85,9 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_tasks_end_by_themselves(bench: B
     assert bench.asked() == once(10)
 
 
-def test_with_a_limit_another_command_goes_on_which_takes_no_more_posts(bench: Bench) -> None:
+def test_an_interrupted_submit_with_a_limit_is_resumed_without_taking_more_posts(
+    bench: Bench,
+) -> None:
     bench.config(posts=40, classifier={"seconds": 0.3})
     driver = started(bench, 2, "--limit", 30)
     driver.send_signal(signal.SIGINT)
@@ -110,7 +114,7 @@ def test_shards_that_never_started_have_used_up_no_attempt(bench: Bench) -> None
     assert bench.asked() == once(30)
 
 
-def test_tasks_outlive_a_killed_driver_and_nobody_submits_beside_them(bench: Bench) -> None:
+def test_tasks_outlive_a_killed_driver_and_block_another_submission(bench: Bench) -> None:
     gate = bench.folder / "gate"
     bench.config(posts=9, sharding={"shards": 3}, classifier={"gate": str(gate)})
     driver = started(bench, 2)
@@ -131,7 +135,7 @@ def test_tasks_outlive_a_killed_driver_and_nobody_submits_beside_them(bench: Ben
     assert bench.asked() == once(9)
 
 
-def test_a_killed_task_goes_on_from_its_checkpoint(bench: Bench) -> None:
+def test_a_killed_task_resumes_from_its_checkpoint(bench: Bench) -> None:
     """Ten posts by parts of three: when it hangs at the eighth, six answers are on the disk."""
     bench.config(
         posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
@@ -147,7 +151,9 @@ def test_a_killed_task_goes_on_from_its_checkpoint(bench: Bench) -> None:
     assert bench.asked() == once(10) + Counter(uris(2, first=6))
 
 
-def test_killed_together_driver_and_tasks_go_on_from_the_checkpoint(bench: Bench) -> None:
+def test_a_run_resumes_from_its_checkpoint_after_driver_and_tasks_were_killed_together(
+    bench: Bench,
+) -> None:
     """As when the machine goes down."""
     bench.config(
         posts=10, sharding={"shards": 1}, checkpoint={"rows": 3}, classifier={"answered": 7}
@@ -182,7 +188,7 @@ cli.main(submit.VERB, sys.argv[1:])
 """
 
 
-def test_a_submit_that_dies_at_any_step_is_followed_by_another(tmp_path: Path) -> None:
+def test_the_next_submit_recovers_from_a_submit_that_died_at_any_step(tmp_path: Path) -> None:
     """Every step of a submit ends with a rename, by which a file or a folder appears whole."""
     for step in itertools.count(1):
         folder = tmp_path / str(step)
@@ -208,7 +214,7 @@ def sizes(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def test_planning_that_is_interrupted_in_the_middle_of_a_query_leaves_nothing(
+def test_planning_that_is_interrupted_during_a_query_leaves_nothing_behind(
     bench: Bench,
 ) -> None:
     """DuckDB answers a signal with a RuntimeError of its own."""
@@ -226,7 +232,7 @@ def test_planning_that_is_interrupted_in_the_middle_of_a_query_leaves_nothing(
     assert (done.stdout, list(root.iterdir())) == ("", [root / ".lock"])
 
 
-def test_a_superseded_run_that_is_blocked_is_not_gone_on_with(bench: Bench) -> None:
+def test_a_superseded_run_that_is_blocked_is_not_resumed(bench: Bench) -> None:
     """Each plain submit took it up again, and ended as it did: blocked, or with labels of the old
     question, paid for beside the new ones."""
     bench.config(posts=4, retry={"max_attempts": 1})

@@ -30,7 +30,7 @@ def test_the_quickstart_labels_every_post_once_and_then_has_nothing_to_do(bench:
     assert bench.runs() == [run]
 
 
-def test_a_submission_is_one_document_for_programs(bench: Bench) -> None:
+def test_submit_prints_one_json_document(bench: Bench) -> None:
     bench.config(posts=5)
     done = bench.submit("--json", "--limit", 4)
     (run,) = bench.runs()
@@ -59,7 +59,7 @@ def test_a_submission_is_one_document_for_programs(bench: Bench) -> None:
     }
 
 
-def test_no_more_tasks_live_at_once_than_may(bench: Bench) -> None:
+def test_no_more_tasks_run_at_once_than_max_parallel_allows(bench: Bench) -> None:
     gate = bench.folder / "gate"
     bench.config(
         posts=12,
@@ -74,7 +74,7 @@ def test_no_more_tasks_live_at_once_than_may(bench: Bench) -> None:
     assert bench.asked() == once(12)
 
 
-def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None:
+def test_only_the_task_that_failed_is_retried(bench: Bench) -> None:
     bench.config(posts=6, sharding={"shards": 3})
     bench.script(1, "fail")
     assert outcome(bench.submit()) == (0, "")
@@ -85,7 +85,7 @@ def test_a_task_that_fails_once_is_tried_again_and_only_it(bench: Bench) -> None
     assert bench.query("SELECT count(*) FROM labels_test") == [(6,)]
 
 
-def test_used_up_attempts_block_a_shard_and_a_person_may_force_it(bench: Bench) -> None:
+def test_a_shard_without_attempts_left_is_blocked_and_can_be_forced(bench: Bench) -> None:
     bench.config(posts=6, sharding={"shards": 3}, retry={"max_attempts": 2})
     bench.script(1, "fail fail")
     assert outcome(bench.submit()) == (1, "")
@@ -136,7 +136,7 @@ def test_resubmit_rejects_shards_that_have_not_failed_and_leaves_no_trace(
     ]
 
 
-def test_a_deleted_output_is_done_again_at_the_same_index(bench: Bench) -> None:
+def test_a_shard_whose_output_was_deleted_runs_again_at_the_same_index(bench: Bench) -> None:
     bench.config(posts=4)
     bench.submit()
     (run,) = bench.runs()
@@ -165,7 +165,7 @@ def test_status_of_a_run_that_nobody_has_submitted(bench: Bench) -> None:
     assert bench.document("status", code=0)["state"] == "complete"
 
 
-def test_posts_that_come_later_are_a_run_of_their_own(bench: Bench) -> None:
+def test_posts_that_arrive_later_form_another_run(bench: Bench) -> None:
     bench.config(posts=3)
     bench.submit()
     bench.backlog(run_builders.posts(5))

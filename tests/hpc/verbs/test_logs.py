@@ -40,7 +40,7 @@ def blocked_run(bench: Bench, original: Path) -> Path:
     return Path(shutil.copytree(original, bench.folder / "runs" / original.name))
 
 
-def test_all_attempts_are_shown_the_newest_last(blocked_run: Path, bench: Bench) -> None:
+def test_logs_shows_all_attempts_with_the_newest_last(blocked_run: Path, bench: Bench) -> None:
     done = bench.hpc("logs", "1-2", "--lines", 2)
     assert printed(done) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
@@ -186,7 +186,9 @@ def test_failed_attempts_of_a_complete_run_can_still_be_read(bench: Bench) -> No
     )
 
 
-def test_what_a_task_wrote_does_not_control_the_terminal(blocked_run: Path, bench: Bench) -> None:
+def test_control_characters_in_a_log_do_not_reach_the_terminal(
+    blocked_run: Path, bench: Bench
+) -> None:
     words = path_of(blocked_run, 2, 1)
     values = json.loads(words.read_text())
     evil = "\x1b[2Jall\nis \u202ewell\x07"
@@ -243,12 +245,12 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None
          "expected one run and one list of shards, as in hpc logs [RUN] 3,7-9, not b 1"),
     ],
 )  # fmt: skip
-def test_wrong_usage_is_code_2(bench: Bench, arguments: list[str], message: str) -> None:
+def test_wrong_usage_exits_with_code_2(bench: Bench, arguments: list[str], message: str) -> None:
     valence_run(bench.folder, 4)
     assert outcome(bench.hpc("logs", *arguments)) == (2, f"error: {message}\n")
 
 
-def test_zero_lines_cannot_be_asked_for(bench: Bench) -> None:
+def test_zero_lines_are_rejected(bench: Bench) -> None:
     refused = bench.hpc("logs", 1, "--lines", 0)
     assert refused.returncode == 2
     assert refused.stderr.endswith(

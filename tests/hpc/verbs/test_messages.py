@@ -178,7 +178,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     )
 
 
-def test_cancel_says_where_to_type_it_if_another_machine_runs_the_tasks(bench: Bench) -> None:
+def test_cancel_names_the_machine_on_which_it_must_run(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
     with run_folder.locked(run.folder, "", noted=False):
         (run.folder / run_folder.LOCK).write_text("4711 login2 99\n")
@@ -189,7 +189,7 @@ def test_cancel_says_where_to_type_it_if_another_machine_runs_the_tasks(bench: B
         )
 
 
-def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> None:
+def test_every_verb_that_would_submit_names_a_locked_run(bench: Bench) -> None:
     bench.config(posts=60, sharding={"shards": 1}, classifier={"seconds": 0.3})
     driver = started(bench, 1)
     (run,) = bench.runs()
@@ -213,7 +213,7 @@ def test_a_locked_run_is_named_by_every_verb_that_would_submit(bench: Bench) -> 
     assert cancelled[1] == "canceled on this machine: 1 running and 0 pending tasks"
 
 
-def test_a_second_submit_is_told_who_plans(bench: Bench) -> None:
+def test_a_second_submit_names_the_process_that_is_planning(bench: Bench) -> None:
     bench.config(posts=6)
     root = bench.folder / "runs"
     with run_folder.locked(root, "nobody else is here"):

@@ -21,7 +21,7 @@ def configured(bench: Bench, *words: str, **sections: object) -> Path:
     return bench.config(posts=8, classifier=classifier, **sections)
 
 
-def test_two_tasks_at_once_with_a_server_each(bench: Bench) -> None:
+def test_two_tasks_at_once_each_have_their_own_server(bench: Bench) -> None:
     configured(bench)
     assert outcome(bench.submit()) == (0, "")
     (run,) = bench.runs()

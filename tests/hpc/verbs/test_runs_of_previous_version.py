@@ -118,7 +118,7 @@ def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, bench: Bench) 
     assert (record["array"], record["crashed"]) == ("0-1", {"0": [1], "1": [1]})
 
 
-def test_an_order_in_the_queue_is_carried_out_and_gathered(slurm_run: Run, bench: Bench) -> None:
+def test_a_queued_work_order_runs_and_is_gathered(slurm_run: Run, bench: Bench) -> None:
     """It was pickled as `hpc.executors.ShardTask`, which is elsewhere by now."""
     folder = slurm_run.folder
     orders = sorted((folder / "logs" / "0001").glob("*_submitted.pkl"))

@@ -65,7 +65,7 @@ def assert_nowhere(bench: Bench, *outcomes: Done) -> None:
         assert bench.query(f"SELECT * FROM {table} AS t WHERE t::VARCHAR LIKE '%{KEY}%'") == []
 
 
-def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
+def test_a_key_from_the_environment_appears_only_in_the_requests(
     bench: Bench, perspective_server: PerspectiveServer
 ) -> None:
     quota = {"requests_per_minute": 6000, "quota_folder": str(bench.folder / "quota")}
@@ -86,7 +86,7 @@ def test_a_key_of_the_environment_is_nowhere_but_in_the_request(
     assert_nowhere(bench, done, *others, again)
 
 
-def test_a_key_of_a_private_file_is_nowhere_else(
+def test_a_key_from_a_private_file_appears_nowhere_else(
     bench: Bench, elsewhere: Path, perspective_server: PerspectiveServer
 ) -> None:
     private = elsewhere / "key"
@@ -107,7 +107,7 @@ def echo(text: str, times: int) -> Fault:
     return Fault(status=403, body={"error": {"code": 403, "message": f"{KEY} is not welcome"}})
 
 
-def test_a_service_that_repeats_the_key_is_quoted_without_it(bench: Bench) -> None:
+def test_a_key_that_the_service_repeats_is_removed_from_messages(bench: Bench) -> None:
     with PerspectiveServer(key=KEY, faults=echo, latency_s=0.1) as server:
         configure(bench, server.url)
         done = submit_watched(bench, "--debug", env=ENVIRONMENT)
@@ -119,7 +119,7 @@ def test_a_service_that_repeats_the_key_is_quoted_without_it(bench: Bench) -> No
     assert_nowhere(bench, done, status)
 
 
-def test_a_rejected_key_is_shown_nowhere(bench: Bench) -> None:
+def test_a_rejected_key_appears_nowhere(bench: Bench) -> None:
     with PerspectiveServer(key="another", latency_s=0.1) as server:
         configure(bench, server.url)
         done = bench.hpc("submit", "--config", bench.path, "--debug", env=ENVIRONMENT)
@@ -128,9 +128,7 @@ def test_a_rejected_key_is_shown_nowhere(bench: Bench) -> None:
     assert_nowhere(bench, done)
 
 
-def test_a_service_that_is_not_there_gets_no_key_into_any_log(
-    bench: Bench, elsewhere: Path
-) -> None:
+def test_an_unreachable_service_puts_no_key_into_a_log(bench: Bench, elsewhere: Path) -> None:
     site = elsewhere / "impatient"
     site.mkdir()
     (site / "sitecustomize.py").write_text(IMPATIENT)
@@ -144,7 +142,7 @@ def test_a_service_that_is_not_there_gets_no_key_into_any_log(
     assert_nowhere(bench, done)
 
 
-def test_a_password_in_the_base_url_is_refused(bench: Bench) -> None:
+def test_a_password_in_the_base_url_is_rejected(bench: Bench) -> None:
     configure(bench, "http://user:hunter2@127.0.0.1:9")
     done = bench.hpc("submit", "--config", bench.path, "--dry-run", env=ENVIRONMENT)
     assert outcome(done)[0] == 2

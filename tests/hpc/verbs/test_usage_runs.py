@@ -120,7 +120,7 @@ def test_a_server_that_reports_no_tokens_has_no_usage(
     assert growing.query(f"SELECT DISTINCT {', '.join(COUNTED)} FROM labels_test") == [(None,) * 3]
 
 
-def test_what_a_task_paid_for_before_it_ended_stays_counted(
+def test_the_cost_of_an_interrupted_task_stays_counted(
     llm_backlog: Make, usage_server: Server
 ) -> None:
     usage_server.refuses_from = 4
@@ -143,7 +143,7 @@ def test_what_a_task_paid_for_before_it_ended_stays_counted(
     assert usage_server.requests == 4 + 4  # the key was refused once; nothing was asked twice
 
 
-def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whole(
+def test_a_run_that_was_under_way_during_an_update_is_gathered_completely(
     llm_backlog: Make,
 ) -> None:
     growing = llm_backlog()
@@ -163,7 +163,7 @@ def test_a_run_that_was_under_way_while_its_program_was_updated_is_gathered_whol
     assert usage(growing)["cost_estimate"] == pytest.approx(4 * COST)
 
 
-def test_a_table_of_before_gets_the_columns_and_the_name_keeps_its_question(
+def test_a_table_of_an_older_version_gets_the_usage_columns_and_its_name_stays_usable(
     llm_backlog: Make,
 ) -> None:
     growing = llm_backlog(price=None)
@@ -227,7 +227,7 @@ def test_a_plan_estimates_its_cost_once_earlier_posts_have_reported_their_tokens
     assert usage_server.requests == asked
 
 
-def test_labels_that_are_superseded_keep_what_they_cost(llm_backlog: Make) -> None:
+def test_superseded_labels_keep_their_cost(llm_backlog: Make) -> None:
     growing = llm_backlog()
     growing.arrive(post(1, 1), post(2, 2))
     assert growing.bench.submit().returncode == 0
@@ -237,7 +237,7 @@ def test_labels_that_are_superseded_keep_what_they_cost(llm_backlog: Make) -> No
         assert growing.query(f"SELECT sum(llm_prompt_tokens), count(*) FROM {table}") == [(2000, 2)]
 
 
-def test_comparing_two_names_compares_labels_and_no_costs(llm_backlog: Make) -> None:
+def test_compare_compares_labels_and_ignores_costs(llm_backlog: Make) -> None:
     growing = llm_backlog(name="one")
     growing.arrive(*(post(number, number) for number in range(1, 9)))
     assert growing.bench.submit().returncode == 0
