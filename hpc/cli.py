@@ -29,7 +29,7 @@ VERBS = {
     "cancel": "cancel a run's pending and running jobs; finished work is kept",
     "logs": "show how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "show where every post of a backlog is; with --post, why one has no label",
-    "compare": "show how far two classifiers agree on the posts that both labelled",
+    "compare": "show how far two classifiers agree on the posts that both labeled",
     "schema": "print every key of a configuration, for editors and for people",
 }
 SHELLS = ("bash", "zsh", "tcsh")
@@ -126,7 +126,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def not_empty(text: str) -> str:
-    """Check an argument: `--only-labelled-by "$NAME"` with NAME unset must not mean all posts."""
+    """Check an argument: `--only-labeled-by "$NAME"` with NAME unset must not mean all posts."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty")
     return text

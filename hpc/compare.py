@@ -1,4 +1,4 @@
-"""Run `hpc compare`: how far two names agree on the posts that both labelled."""
+"""Run `hpc compare`: how far two names agree on the posts that both labeled."""
 
 import argparse
 import importlib
@@ -18,7 +18,7 @@ from hpc.report.comparison import describe_comparison, describe_rejection
 from hpc.report.console import Printer
 from hpc.verb import Outcome, Verb
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
-from pipeline.analysis.overlap import Overlap, Pair, count_labelled, label_columns
+from pipeline.analysis.overlap import Overlap, Pair, count_labeled, label_columns
 from pipeline.analysis.results import CONFIDENCE, Comparison, NotCompared
 from pipeline.backlog import select
 from pipeline.database import duckdb_file, label_tables
@@ -100,7 +100,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         sides = {
             side: {
                 "name": name,
-                "posts": count_labelled(connection, name, LABELS),
+                "posts": count_labeled(connection, name, LABELS),
                 "models": overlap.models(side),
             }
             for side, name in (("a", options.a), ("b", options.b))
@@ -126,7 +126,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if not overlap.posts:
         printer(
             f"\nno post has a label of both names. To label the same posts under {options.b}: "
-            f"hpc submit --config FILE --only-labelled-by {options.a}"
+            f"hpc submit --config FILE --only-labeled-by {options.a}"
         )
         return FAILED, document
     if not any(comparison.posts for comparison in comparisons):
@@ -205,7 +205,7 @@ def _report(
     document: dict[str, Any], comparisons: list[Comparison], rejected: list[NotCompared]
 ) -> list[Block]:
     blocks: list[Block] = [
-        Line(f"{document['database']}: {counted(document['posts'], 'post')} labelled by both names")
+        Line(f"{document['database']}: {counted(document['posts'], 'post')} labeled by both names")
     ]
     for side in "ab":
         name, posts = document[side]["name"], document[side]["posts"]
@@ -213,7 +213,7 @@ def _report(
             f"{model} {count:,}" for model, count in document[side]["models"].items()
         )
         shared = f"; models of the shared posts: {models}" if models else ""
-        blocks.append(Line(f"  {side.upper()} {name}: {counted(posts, 'post')} labelled{shared}"))
+        blocks.append(Line(f"  {side.upper()} {name}: {counted(posts, 'post')} labeled{shared}"))
     blocks.append(
         Line(
             f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "

@@ -38,19 +38,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     relabel.add_argument(
         "--supersede",
         action="store_true",
-        help="also label again what another configuration labelled under this name",
+        help="also label again what another configuration labeled under this name",
     )
     relabel.add_argument(
         "--retry-unlabelable",
         type=cli.not_empty,
         metavar="REASON",
-        help="also retry posts that could not be labelled for REASON",
+        help="also retry posts that could not be labeled for REASON",
     )
     parser.add_argument(
+        "--only-labeled-by",
         "--only-labelled-by",
+        dest="only_labelled_by",
         type=cli.not_empty,
         metavar="NAME",
-        help="label only posts that are labelled under NAME, whatever their age, so that compare "
+        help="label only posts that are labeled under NAME, whatever their age, so that compare "
         "has an overlap",
     )
     parser.add_argument(

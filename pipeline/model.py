@@ -30,9 +30,9 @@ class Answer:
 
     uri: str
     values: Mapping[str, LabelValue] | None = None
-    """The label values by column; None if the post could not be labelled."""
+    """The label values by column; None if the post could not be labeled."""
     reason: str | None = None
-    """Why the post could not be labelled; None if it was."""
+    """Why the post could not be labeled; None if it was."""
     facts: Mapping[str, LabelValue] = field(default_factory=dict)
     """Columns that hold a value either way, such as the tokens that were used."""
     raw: str | None = None

@@ -26,7 +26,7 @@ BATCH_ROWS = 500_000
 class Gathered:
     """What one gathering did. `rows_before + rows_added == rows_after` has been checked.
 
-    The rows of a shard that was labelled again replace its former ones and add nothing.
+    The rows of a shard that was labeled again replace its former ones and add nothing.
     """
 
     rows_before: int
@@ -35,11 +35,11 @@ class Gathered:
     unlabelable: int
     """Gathered rows without a label."""
     already_present: int
-    """Posts that another run has labelled already; their rows stay."""
+    """Posts that another run has labeled already; their rows stay."""
     rejected: tuple[str, ...]
     """A message for each output or run that was left out."""
     set_aside: int
-    """How many damaged outputs were renamed, so that their shards are labelled again."""
+    """How many damaged outputs were renamed, so that their shards are labeled again."""
     shards: int
 
 
@@ -117,7 +117,7 @@ def gather(
 def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[_Output]:
     """Yield the outputs, with every page verified.
 
-    A damaged output is renamed, so that its shard is labelled again.
+    A damaged output is renamed, so that its shard is labeled again.
     """
     for index in shards:
         verdict, labels = output.read(run.folder, run.manifest, index)

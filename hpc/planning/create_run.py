@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from hpc.planning.exclusions import LABELS, find_exclusions, uris_labelled_under
+from hpc.planning.exclusions import LABELS, find_exclusions, uris_labeled_under
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.model import Run
@@ -39,7 +39,7 @@ submissions/ how it went: keep these. work/ holds checkpoint parts of shards tha
 notes/ what the run's tasks share with each other. raw/ holds the service's responses, if the
 configuration keeps them; the footer of each output names its file (`hpc.publication`).
 
-To have one shard labelled again, delete its file in outputs/ and run `hpc supervise`. Once
+To have one shard labeled again, delete its file in outputs/ and run `hpc supervise`. Once
 `hpc gather` has copied all labels into the database, the whole folder may be deleted. Keep raw/ if
 you need the responses: the database does not hold them.
 """
@@ -55,7 +55,7 @@ class RunDraft:
     """The watermark (UTC) that the run starts from; None for the whole backlog."""
     counts: BacklogCounts
     sizes: ShardSizes
-    unlabelled_before: int | None = None
+    unlabeled_before: int | None = None
     """How many more rows than labels there are from before the watermark (to a day).
 
     These are duplicates, or posts that came late. None if counting them would be expensive.
@@ -167,21 +167,21 @@ def _staged(
             exclude=exclusions.uris,
             since=since,
             limit=selection.limit,
-            choose_from=uris_labelled_under(other, spec, connection) if other else None,
+            choose_from=uris_labeled_under(other, spec, connection) if other else None,
         )
         draft = RunDraft(
             source=str(source),
             since=since,
             counts=counts,
             sizes=shards.shard_sizes(counts.posts, spec.config.sharding),
-            unlabelled_before=_unlabelled_before(spec, since, counts, connection),
+            unlabeled_before=_unlabeled_before(spec, since, counts, connection),
             paid=_paid(spec, connection),
             notes=exclusions.notes,
         )
         yield draft, connection
 
 
-def _unlabelled_before(
+def _unlabeled_before(
     spec: RunSpec,
     since: datetime | None,
     counts: BacklogCounts,

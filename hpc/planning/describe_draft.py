@@ -27,7 +27,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
 def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
     parts = [f"{counts.posts:,} to label"]
     if counts.excluded:
-        parts.append(f"{counts.excluded:,} already labelled or in an unfinished run")
+        parts.append(f"{counts.excluded:,} already labeled or in an unfinished run")
     if counts.duplicates:
         parts.append(counted(counts.duplicates, "duplicate"))
     if counts.older:
@@ -47,10 +47,10 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
             f"{counted(draft.counts.older, 'post')} from before the watermark {have} no label: "
             "submit --backfill labels late posts"
         )
-    if draft.unlabelled_before:
-        have = "has" if draft.unlabelled_before == 1 else "have"
+    if draft.unlabeled_before:
+        have = "has" if draft.unlabeled_before == 1 else "have"
         lines.append(
-            f"{counted(draft.unlabelled_before, 'older row')} {have} no label (duplicates or late "
+            f"{counted(draft.unlabeled_before, 'older row')} {have} no label (duplicates or late "
             "posts): hpc audit lists them, submit --backfill labels late posts"
         )
     return lines

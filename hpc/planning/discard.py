@@ -1,4 +1,4 @@
-"""Move runs aside that labelled nothing because their configuration was wrong.
+"""Move runs aside that labeled nothing because their configuration was wrong.
 
 Once the configuration is another, the next `submit` moves such a run to `set-aside/` and takes its
 posts. It does so only if no post was ever answered, so nothing was paid for, and only if the name
@@ -24,7 +24,7 @@ from pipeline.run_files import checkpoint
 
 
 def discard_runs(spec: RunSpec, say: Say) -> None:
-    """Move the name's runs aside if they labelled nothing. The caller holds the run root's lock.
+    """Move the name's runs aside if they labeled nothing. The caller holds the run root's lock.
 
     Raises:
         BusyError: it is too early to be sure. If new posts became a run now, the old run could not
@@ -63,7 +63,7 @@ def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
 
 def _problem(spec: RunSpec, status: RunStatus) -> str:
     keys = ", ".join(spec.differing_keys(status.run))
-    return f"run {status.run.run_id} labelled nothing and used another configuration ({keys})"
+    return f"run {status.run.run_id} labeled nothing and used another configuration ({keys})"
 
 
 def _candidates(spec: RunSpec) -> list[Run]:
@@ -74,7 +74,7 @@ def _candidates(spec: RunSpec) -> list[Run]:
         return []
     if config.storage.database.exists():
         with duckdb_file.opened(config.storage.database, read_only=True) as labels:
-            newest = history.newest_labelled_run(labels, config.name)
+            newest = history.newest_labeled_run(labels, config.name)
             if newest or label_tables.count(labels, config.name):
                 return []
     return runs
@@ -83,7 +83,7 @@ def _candidates(spec: RunSpec) -> list[Run]:
 def _useless_runs(runs: list[Run], *, lock_is_ours: bool) -> list[tuple[RunStatus, str]]:
     """Return all runs, each with why it is too early to discard it ('' if it is not).
 
-    Empty if one of them may have labelled a post, or may still do so without a person.
+    Empty if one of them may have labeled a post, or may still do so without a person.
     """
     useless = []
     for run in runs:

@@ -10,7 +10,7 @@ from pipeline.usage import CostOptions, UsedTokens
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostEstimate:
-    """What labelling some posts will take; None where nobody can know."""
+    """What labeling some posts will take; None where nobody can know."""
 
     requests: int | None = None
     """Requests, if each is answered at the first try."""
@@ -28,7 +28,7 @@ def estimate_cost(options: CostOptions, posts: int, paid: UsedTokens | None) -> 
 
     Args:
         options: what the classifier's options say about cost.
-        posts: how many posts are to be labelled.
+        posts: how many posts are to be labeled.
         paid: the tokens that posts with comparable labels have used; None if unknown.
     """
     estimate = CostEstimate()

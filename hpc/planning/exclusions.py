@@ -1,4 +1,4 @@
-"""Find the posts that a new run leaves out: labelled ones, and those of unfinished runs."""
+"""Find the posts that a new run leaves out: labeled ones, and those of unfinished runs."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from pipeline.sql import file_list
 from pipeline.text import did_you_mean
 
 # The labels' database on the planning connection.
-LABELS = "labelled"
+LABELS = "labeled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ def find_exclusions(
     queries = []
     if has_labels:
         _reject_other_types(spec, connection)
-        queries.append(_labelled_uris(spec, selection, connection))
+        queries.append(_labeled_uris(spec, selection, connection))
     queries.append(_uris_in_shards([
         manifest.shard_path(run.folder, index)
         for run in runs
@@ -87,8 +87,8 @@ def find_exclusions(
     )
 
 
-def uris_labelled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> str:
-    """Return SQL that yields the posts that another name has labelled.
+def uris_labeled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> str:
+    """Return SQL that yields the posts that another name has labeled.
 
     Args:
         name: the other name.
@@ -100,14 +100,14 @@ def uris_labelled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyCon
     """
     database = spec.config.storage.database
     if name == spec.config.name:
-        raise InputError(f"--only-labelled-by {name}: this is the configuration's own name")
+        raise InputError(f"--only-labeled-by {name}: this is the configuration's own name")
     if not database.exists():
-        raise InputError(f"--only-labelled-by {name}: there is no database {database} yet")
+        raise InputError(f"--only-labeled-by {name}: there is no database {database} yet")
     uris = label_tables.successful_uris(connection, name, LABELS)
     if uris is None:
         names = label_tables.names(connection, LABELS)
         raise InputError(
-            f"--only-labelled-by {name}: {database} has no labels of that name"
+            f"--only-labeled-by {name}: {database} has no labels of that name"
             f"{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}"
         )
     return uris
@@ -131,7 +131,7 @@ def _read_database(spec: RunSpec, selection: Selection, runs: list[Run]) -> _Gat
         duckdb_file.opened(database, read_only=True) if database.exists() else nullcontext()
     ) as labels:
         if not selection.supersede:
-            newest = history.newest_labelled_run(labels, config.name) if labels else None
+            newest = history.newest_labeled_run(labels, config.name) if labels else None
             reject_other_fingerprint(spec.label_spec, config.name, runs, newest)
         if labels is None:
             return _Gathered(shards={}, watermark=None)
@@ -154,13 +154,13 @@ def _oldest_missing(runs: list[Run], gathered: _Gathered) -> datetime | None:
     return min(times, default=None)
 
 
-def _labelled_uris(
+def _labeled_uris(
     spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
 ) -> str | None:
     outdated = supersede.outdated(
         selection.replaces, spec.label_spec.hash, reason=selection.retry_reason
     )
-    return label_tables.labelled_uris(connection, spec.config.name, LABELS, outdated=outdated)
+    return label_tables.labeled_uris(connection, spec.config.name, LABELS, outdated=outdated)
 
 
 def _uris_in_shards(shard_files: list[Path]) -> str | None:

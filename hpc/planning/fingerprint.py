@@ -1,11 +1,11 @@
-"""Bind a name to one labelling setup: labels of another setup are rejected under the same name."""
+"""Bind a name to one labeling setup: labels of another setup are rejected under the same name."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from hpc.run.model import Run
 from pipeline.classifiers import base
-from pipeline.database.history import LabelledRun
+from pipeline.database.history import LabeledRun
 from pipeline.errors import InputError
 from pipeline.model import JsonObject
 from pipeline.run_files import manifest
@@ -42,7 +42,7 @@ class LabelSpec:
 
 
 def reject_other_fingerprint(
-    label_spec: LabelSpec, name: str, runs: list[Run], newest: LabelledRun | None
+    label_spec: LabelSpec, name: str, runs: list[Run], newest: LabeledRun | None
 ) -> None:
     """Reject a configuration if the name's labels were made with another one.
 

@@ -42,7 +42,7 @@ def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -
 
     If the executor's tasks end with this process, the interrupted runs are resumed too. A run that
     was never submitted, and that the executor refuses now, is deleted: the next run takes its
-    posts. A run with another labelling setup stays as it is, as nobody wants its labels now.
+    posts. A run with another labeling setup stays as it is, as nobody wants its labels now.
 
     Args:
         spec: the configuration of this submit.

@@ -95,9 +95,9 @@ class Selection:
     limit: int | None = None
     """Take the oldest posts only, at most this many."""
     supersede: bool = False
-    """Also take posts that another configuration labelled under this name."""
+    """Also take posts that another configuration labeled under this name."""
     retry_reason: str | None = None
-    """Also take posts that could not be labelled for this reason."""
+    """Also take posts that could not be labeled for this reason."""
     only_labelled_by: str | None = None
     """Take only posts that have a label under this other name, whatever their age."""
     without: frozenset[str] = frozenset()

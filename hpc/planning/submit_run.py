@@ -1,4 +1,4 @@
-"""Submit the unlabelled posts of a backlog: discard, resume, create, submit, and maybe supervise.
+"""Submit the unlabeled posts of a backlog: discard, resume, create, submit, and maybe supervise.
 
 The whole start happens under the run root's lock, so that two submits never take the same posts.
 """

@@ -5,7 +5,7 @@ from pipeline.database.backlog_audit import Audit, Files, Place
 from pipeline.text import counted
 
 NOTES = {
-    Place.LABELLED: "",
+    Place.LABELED: "",
     Place.UNLABELABLE: "",
     Place.NOT_GATHERED: "published, but not in the database yet: hpc gather",
     Place.IN_FLIGHT: "in a shard that is planned, queued or running",
@@ -17,7 +17,7 @@ NOTES = {
     Place.NEW: "in no run yet: hpc submit",
 }
 TONES = {
-    Place.LABELLED: Tone.GOOD,
+    Place.LABELED: Tone.GOOD,
     Place.UNLABELABLE: Tone.PLAIN,
     Place.NOT_GATHERED: Tone.PENDING,
     Place.IN_FLIGHT: Tone.ACTIVE,
@@ -57,7 +57,7 @@ def describe_audit(audit: Audit, name: str, source: str, files: Files) -> list[B
 
 
 def _places(audit: Audit, files: Files) -> Table:
-    shown = [place for place in Place if audit.places[place] or place is Place.LABELLED]
+    shown = [place for place in Place if audit.places[place] or place is Place.LABELED]
     rows = [(str(place), f"{audit.places[place]:,}", _note(place, audit, files)) for place in shown]
     return Table(
         rows=(*rows, ("sum", f"{sum(audit.places.values()):,}", "")),
@@ -105,9 +105,9 @@ def _open_days(audit: Audit) -> list[Block]:
     rows = [
         (day, ", ".join(f"{place} {count:,}" for place, count in counts.items() if count))
         for day, counts in audit.days
-        if sum(counts.values()) > counts[Place.LABELLED] + counts[Place.UNLABELABLE]
+        if sum(counts.values()) > counts[Place.LABELED] + counts[Place.UNLABELABLE]
     ]
-    return [Line(""), Line("days with unlabelled posts:"), Table(rows=tuple(rows))] if rows else []
+    return [Line(""), Line("days with unlabeled posts:"), Table(rows=tuple(rows))] if rows else []
 
 
 def _verdict(audit: Audit) -> str:
@@ -121,6 +121,6 @@ def _verdict(audit: Audit) -> str:
         f"{counted(audit.differing, 'edited label')}" if audit.differing else "",
     ]
     if audit.is_whole:
-        open_posts = f"; {counted(unfinished, 'post')} not labelled yet" if unfinished else ""
+        open_posts = f"; {counted(unfinished, 'post')} not labeled yet" if unfinished else ""
         return f"nothing is missing{open_posts}"
     return f"needs attention: {', '.join(problem for problem in problems if problem)}"

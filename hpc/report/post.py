@@ -77,10 +77,10 @@ def _find_row(config: Config, uri: str) -> tuple[bool, str]:
         ).fetchall()
     if not rows:
         return False, f"table {table} has no row for it"
-    labelled, reason, labelled_at, run_id, shard, attempt, model = rows[0]
-    what = "a label" if labelled else f"no label, because of {reason},"
+    labeled, reason, labeled_at, run_id, shard, attempt, model = rows[0]
+    what = "a label" if labeled else f"no label, because of {reason},"
     return True, (
-        f"table {table} has {what} from {labelled_at:%Y-%m-%d %H:%M:%S} UTC by {model} "
+        f"table {table} has {what} from {labeled_at:%Y-%m-%d %H:%M:%S} UTC by {model} "
         f"(run {run_id}, shard {shard}, attempt {attempt})"
     )
 

@@ -62,10 +62,10 @@ def _describe_counts(labels: duckdb.DuckDBPyConnection, table: str) -> str:
         "ORDER BY 2 DESC, 1"
     ).fetchall()
     total = sum(count for _, count in rows)
-    labelled = sum(count for reason, count in rows if reason is None)
+    labeled = sum(count for reason, count in rows if reason is None)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rows if reason is not None)
-    rest = f", {total - labelled:,} cannot be ({reasons})" if reasons else ""
-    return f"{counted(total, 'post')}: {labelled:,} labelled{rest}"
+    rest = f", {total - labeled:,} cannot be ({reasons})" if reasons else ""
+    return f"{counted(total, 'post')}: {labeled:,} labeled{rest}"
 
 
 def _describe_column(labels: duckdb.DuckDBPyConnection, table: str, column: str, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Read the posts that two names both labelled, with the values of pairs of their columns."""
+"""Read the posts that two names both labeled, with the values of pairs of their columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many of the posts that both labelled have a value in a pair of columns."""
+    """How many of the posts that both labeled have a value in a pair of columns."""
 
     both: int
     """Posts with a value in both columns."""
@@ -61,14 +61,14 @@ def label_columns(
     }
 
 
-def count_labelled(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> int:
-    """Count the posts that are labelled under a name in an attached database."""
+def count_labeled(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> int:
+    """Count the posts that are labeled under a name in an attached database."""
     query = f"SELECT count(*) FROM {_table(name, catalog)} WHERE was_successfully_labeled"
     return fetch_number(connection, query)
 
 
 class Overlap:
-    """The values of pairs of columns, for the posts that both names labelled.
+    """The values of pairs of columns, for the posts that both names labeled.
 
     They are joined once, into a table of the connection's own, so that the attached database can
     be detached then. A number that is not finite counts as no value. Methods take the number of a

@@ -132,7 +132,7 @@ class Scan:
     def _reject_files_without_text(self, paths: tuple[Path, ...]) -> None:
         """Raise InputError for a file without the text column among files that have it.
 
-        Its posts would have no text, and would be labelled as such. A file without a uri or a
+        Its posts would have no text, and would be labeled as such. A file without a uri or a
         timestamp is rejected by its rows.
         """
         if len(paths) == 1 or self._source.kind is SourceKind.JSON_LINES:

@@ -35,7 +35,7 @@ class BacklogCounts:
     excluded: int
     """Posts that have a label, or are in an unfinished run."""
     older: int = 0
-    """Unlabelled posts from before the watermark."""
+    """Unlabeled posts from before the watermark."""
     over_limit: int
     """Posts beyond the limit."""
     posts: int
@@ -101,14 +101,14 @@ def stage_posts(
     older = _drop_older(connection, since) if since else 0
     with _readable_errors(source):
         duplicates = _drop_duplicates(connection)
-    unlabelled = staged - older - duplicates
-    posts = unlabelled if limit is None else min(unlabelled, limit)
+    unlabeled = staged - older - duplicates
+    posts = unlabeled if limit is None else min(unlabeled, limit)
     return BacklogCounts(
         rows=rows,
         duplicates=duplicates,
         excluded=rows - not_chosen - staged,
         older=older,
-        over_limit=unlabelled - posts,
+        over_limit=unlabeled - posts,
         posts=posts,
         unread=unread,
         not_chosen=not_chosen,

@@ -103,12 +103,12 @@ class Classifier(ABC, Generic[OptionsT]):
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """Yield one answer per post, in any order, each as soon as it is there.
 
-        It may be called again with other posts. A post that cannot be labelled gets an answer with
+        It may be called again with other posts. A post that cannot be labeled gets an answer with
         a reason.
 
         Args:
             posts: a post counts as in flight as soon as it is taken from here. After a crash, each
-                post in flight is suspected and labelled alone, so take no more than are needed.
+                post in flight is suspected and labeled alone, so take no more than are needed.
 
         Raises:
             TaskError: the task or the service failed, with a known cause. All answers that have

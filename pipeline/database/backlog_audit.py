@@ -21,7 +21,7 @@ from pipeline.sql import fetch_number, file_list, quoted
 class Place(StrEnum):
     """Where a post of the backlog is. A post is in the first of these that holds."""
 
-    LABELLED = "labelled"
+    LABELED = "labelled"
     UNLABELABLE = "unlabelable"
     NOT_GATHERED = "not_gathered"
     IN_FLIGHT = "in_flight"
@@ -104,14 +104,14 @@ def audit(
     _load(connection, source, database, name, files)
     connection.execute(
         "CREATE TABLE placed AS SELECT uri, day, CASE "
-        f"WHEN labelled THEN '{Place.LABELLED}' "
-        f"WHEN labelled IS NOT NULL THEN '{Place.UNLABELABLE}' "
+        f"WHEN labeled THEN '{Place.LABELED}' "
+        f"WHEN labeled IS NOT NULL THEN '{Place.UNLABELABLE}' "
         f"WHEN uri IN (FROM not_gathered) THEN '{Place.NOT_GATHERED}' "
         + "".join(f"WHEN uri IN (FROM {place}) THEN '{place}' " for place in files.waiting)
         + f"WHEN uri IN (FROM gathered) THEN '{Place.LOST}' "
         f"WHEN moment < (SELECT watermark FROM mark) THEN '{Place.LATE}' "
         f"ELSE '{Place.NEW}' END AS place "
-        "FROM expected LEFT JOIN labelled_posts USING (uri)"
+        "FROM expected LEFT JOIN labeled_posts USING (uri)"
     )
     counts = _counts(connection, "SELECT place, count(*) FROM placed GROUP BY 1")
     differing = _differing(connection, name, files.gathered)
@@ -128,16 +128,16 @@ def audit(
         places={place: counts.get(place, 0) for place in Place},
         reasons=_counts(
             connection,
-            "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labelled_posts "
-            "WHERE NOT labelled GROUP BY 1 ORDER BY 2 DESC, 1",
+            "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labeled_posts "
+            "WHERE NOT labeled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
         duplicates=fetch_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
         foreign=fetch_number(
-            connection, "SELECT count(*) FROM labelled_posts ANTI JOIN expected USING (uri)"
+            connection, "SELECT count(*) FROM labeled_posts ANTI JOIN expected USING (uri)"
         ),
         unproven=fetch_number(
             connection,
-            "SELECT count(*) FROM labelled_posts "
+            "SELECT count(*) FROM labeled_posts "
             "WHERE uri NOT IN (FROM gathered) AND uri NOT IN (FROM not_gathered)",
         ),
         differing=sum(differing.values()),
@@ -160,23 +160,23 @@ def _load(
         "FROM backlog WHERE uri <> '' GROUP BY uri"
     )
     connection.execute(
-        "CREATE TABLE labels (uri VARCHAR, labelled BOOLEAN, reason VARCHAR);"
+        "CREATE TABLE labels (uri VARCHAR, labeled BOOLEAN, reason VARCHAR);"
         "CREATE TABLE mark (watermark TIMESTAMP);"
     )
     if database.exists():
-        duckdb_file.attach(connection, database, "labelled")
+        duckdb_file.attach(connection, database, "labeled")
         table = label_tables.labels_table(name)
-        if label_tables.labelled_uris(connection, name, "labelled"):
+        if label_tables.labeled_uris(connection, name, "labeled"):
             connection.execute(
                 "INSERT INTO labels SELECT uri, was_successfully_labeled, reason "
-                f"FROM labelled.{quoted(table)}"
+                f"FROM labeled.{quoted(table)}"
             )
             connection.execute(
-                "INSERT INTO mark SELECT watermark FROM labelled.watermarks WHERE name = ?", [name]
+                "INSERT INTO mark SELECT watermark FROM labeled.watermarks WHERE name = ?", [name]
             )
     connection.execute(
-        "CREATE TABLE labelled_posts AS "
-        "SELECT uri, bool_or(labelled) AS labelled, min(reason) AS reason FROM labels GROUP BY uri"
+        "CREATE TABLE labeled_posts AS "
+        "SELECT uri, bool_or(labeled) AS labeled, min(reason) AS reason FROM labels GROUP BY uri"
     )
     _uris(connection, "gathered", files.gathered)
     _uris(connection, "not_gathered", files.not_gathered)
@@ -188,9 +188,9 @@ def _differing(
     connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]
 ) -> dict[str, int]:
     """Count the rows that differ in any column from the output that they came from, by shard."""
-    if not outputs or not label_tables.labelled_uris(connection, name, "labelled"):
+    if not outputs or not label_tables.labeled_uris(connection, name, "labeled"):
         return {}
-    table = f"labelled.{quoted(label_tables.labels_table(name))}"
+    table = f"labeled.{quoted(label_tables.labels_table(name))}"
     published = f"read_parquet({file_list(outputs)}, union_by_name=true)"
     shared = _column_names(connection, table) & _column_names(connection, published)
     differ = " OR ".join(

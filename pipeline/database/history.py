@@ -12,17 +12,17 @@ from pipeline.sql import quoted
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledRun:
+class LabeledRun:
     """A run that has labels in the database."""
 
     run_id: str
     created_at: datetime
     """UTC."""
     config_hash: str
-    """The hash of the labelling setup."""
+    """The hash of the labeling setup."""
 
 
-def newest_labelled_run(connection: duckdb.DuckDBPyConnection, name: str) -> LabelledRun | None:
+def newest_labeled_run(connection: duckdb.DuckDBPyConnection, name: str) -> LabeledRun | None:
     """Return the newest run of a name with gathered labels, whether or not its folder exists.
 
     A run without labels no longer counts once its folder is gone.
@@ -35,7 +35,7 @@ def newest_labelled_run(connection: duckdb.DuckDBPyConnection, name: str) -> Lab
         "ORDER BY created_at DESC, run_id DESC LIMIT 1",
         [name],
     ).fetchall()
-    return LabelledRun(*rows[0]) if rows else None
+    return LabeledRun(*rows[0]) if rows else None
 
 
 def gathered_shards(

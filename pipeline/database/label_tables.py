@@ -21,7 +21,7 @@ def labels_table(name: str) -> str:
     return f"labels_{name}"
 
 
-def labelled_uris(
+def labeled_uris(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, *, outdated: str | None = None
 ) -> str | None:
     """Return SQL that yields the uris with a row under a name in an attached database.
@@ -46,11 +46,11 @@ def labelled_uris(
 
 
 def successful_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> str | None:
-    """Return SQL that yields the uris labelled under a name in an attached database.
+    """Return SQL that yields the uris labeled under a name in an attached database.
 
     None where the name has no table.
     """
-    uris = labelled_uris(connection, name, catalog)
+    uris = labeled_uris(connection, name, catalog)
     return f"{uris} WHERE was_successfully_labeled" if uris else None
 
 
@@ -74,7 +74,7 @@ def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str,
 def read_used_tokens(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, config_hash: str
 ) -> UsedTokens | None:
-    """Return the tokens that a name's posts have used under one labelling setup.
+    """Return the tokens that a name's posts have used under one labeling setup.
 
     Rows without token counts are left out, such as those of posts that were never sent to the
     model. Return None where no row has any.
@@ -128,7 +128,7 @@ def find_type_conflict(
 
     None where all columns fit, or where the name has no table in the attached database.
     """
-    if labelled_uris(connection, name, catalog) is None:
+    if labeled_uris(connection, name, catalog) is None:
         return None
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
     return _find_conflict(_types_by_name(connection, table), _columns_of(connection, schema))

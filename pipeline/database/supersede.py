@@ -15,7 +15,7 @@ def outdated(replaces: str, config_hash: str, *, reason: str | None = None) -> s
 
     Args:
         replaces: OTHER_CONFIG, UNLABELABLE, or empty for a run that only adds rows.
-        config_hash: of the run's labelling setup.
+        config_hash: of the run's labeling setup.
         reason: with UNLABELABLE, replace only rows with this reason.
 
     Returns:

@@ -47,7 +47,7 @@ class Manifest(Section, frozen=True, kw_only=True):
     replaces: str = ""
     """Which rows of the database the run's labels replace; '' for none."""
     only_labelled_by: str = ""
-    """The name whose labelled posts the run chose from; such a run does not move the watermark."""
+    """The name whose labeled posts the run chose from; such a run does not move the watermark."""
 
     @property
     def posts(self) -> int:

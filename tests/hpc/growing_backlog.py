@@ -150,7 +150,7 @@ class GrowingBacklog:
             except duckdb.CatalogException:
                 return []
 
-    def labelled(self) -> Counter[object]:
+    def labeled(self) -> Counter[object]:
         return Counter(uri for (uri,) in self.query("SELECT uri FROM labels_test"))
 
     def watermark(self) -> datetime | None:

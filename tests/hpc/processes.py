@@ -27,7 +27,7 @@ def until(happened: Callable[[], object], what: str) -> None:
 
 
 def started(bench: Bench, tasks: int, *arguments: object) -> Process:
-    """Return a submit, as a process, once `tasks` of its tasks are labelling."""
+    """Return a submit, as a process, once `tasks` of its tasks are labeling."""
     driver = bench.start("submit", "--config", bench.path, *arguments)
     alive = bench.shard_scripts / "alive"
     until(lambda: alive.exists() and alive.read_text().count("+") >= tasks, f"{tasks} tasks")

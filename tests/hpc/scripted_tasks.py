@@ -44,7 +44,7 @@ class ShardScripted(Scripted):
 
 
 def most_at_once(shard_scripts: Path) -> int:
-    """Return how many tasks were ever labelling at the same time."""
+    """Return how many tasks were ever labeling at the same time."""
     alive = most = 0
     for sign in (shard_scripts / "alive").read_text().split():
         alive += 1 if sign == "+" else -1

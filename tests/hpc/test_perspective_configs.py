@@ -65,7 +65,7 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
     assert outcome(done) == (0, "")
     lines = done.stdout.splitlines()
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
-    assert look[1] == "  6 posts: 6 labelled"
+    assert look[1] == "  6 posts: 6 labeled"
     # 21 scores, and of the spans, JSON that nobody counts, those without any value; then five posts
     # under a heading.
     assert len(look) == 2 + 21 + 2 + 1 + 5

@@ -164,7 +164,7 @@ def publish_shard(
     answer: Callable[[str], Answer] | None = None,
     attempt: int = 1,
 ) -> None:
-    """A verified output of one shard, without a task: each post labelled with `answer`, which
+    """A verified output of one shard, without a task: each post labeled with `answer`, which
     may also give a reason. Only for runs of the `valence` classifier."""
     classifier = create(run.classifier, TaskShare())
     table = read_shard(run_dir, index)

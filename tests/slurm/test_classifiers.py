@@ -183,12 +183,12 @@ def test_an_llm_gives_each_post_a_declared_label_or_a_reason(
         "is_political_prob > 0 AND is_political_prob < 1 FROM labels_test",
     )
     assert len(rows) == 24
-    for labelled, reason, value, name, has_share in rows:
-        assert (labelled, reason is None, value is None, bool(name), has_share) in (
+    for labeled, reason, value, name, has_share in rows:
+        assert (labeled, reason is None, value is None, bool(name), has_share) in (
             (True, True, False, True, True),
             (False, False, True, False, None),
         )
-    assert any(labelled for labelled, *_ in rows)
+    assert any(labeled for labeled, *_ in rows)
     used = bench.document("status")["usage"]
     assert labels(
         bench,

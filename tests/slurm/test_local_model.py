@@ -62,7 +62,7 @@ def test_a_killed_task_resumes_from_its_parts_and_no_post_is_lost(bench: Bench) 
     found = re.search(rf"shard 0: {POSTS} posts, (\d+) already answered", logs)
     assert found
     assert 0 < int(found[1]) < POSTS
-    rows = labelled(bench)
+    rows = labeled(bench)
     assert [uri for uri, *_ in rows] == [uri for uri, *_ in posts.rows(POSTS)]
     assert {(reason, truncated) for *_, reason, truncated in rows} == {(None, False)}
     some = rows[::50]
@@ -71,7 +71,7 @@ def test_a_killed_task_resumes_from_its_parts_and_no_post_is_lost(bench: Bench) 
     assert [toxic for _, _, toxic, *_ in some] == pytest.approx(expected, abs=1e-4)
 
 
-def labelled(bench: Bench) -> list[tuple[str, str, float, str | None, bool]]:
+def labeled(bench: Bench) -> list[tuple[str, str, float, str | None, bool]]:
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
         return database.execute(
             "SELECT uri, text, prob_toxic, reason, was_truncated FROM labels_test ORDER BY uri"

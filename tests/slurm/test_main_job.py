@@ -12,7 +12,7 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 
-def labelled(bench: Bench, name: str = "test") -> tuple[int, int]:
+def labeled(bench: Bench, name: str = "test") -> tuple[int, int]:
     """Rows and distinct uris under a name."""
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
         query = f"SELECT count(*), count(DISTINCT uri) FROM labels_{name}"
@@ -28,7 +28,7 @@ def test_20_000_posts_of_a_sqlite_file_become_labels_in_12_shards(bench: Bench) 
     assert len(submitted["array_jobs"]) == 1
     end = bench.document("supervise")
     assert (end["state"], end["posts_done"]) == ("complete", 20_000)
-    assert labelled(bench) == (20_000, 20_000)
+    assert labeled(bench) == (20_000, 20_000)
     job = submitted["array_jobs"][0]
     expected = {f"{job}_{index}": "COMPLETED" for index in range(12)}
     wait_for(lambda: bench.accounted([job]) == expected, 60, "accounting knows all tasks")
@@ -43,7 +43,7 @@ def test_submit_wait_drives_a_run_with_failures_to_its_end(bench: Bench) -> None
     bench.script(3, "die")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40))
     assert bench.document("submit", "--config", config, "--wait")["posts"] == 40
-    assert labelled(bench) == (40, 40)
+    assert labeled(bench) == (40, 40)
     assert bench.states() == dict.fromkeys(range(4), ("done", None))
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
         attempts = labels.execute(
@@ -71,7 +71,7 @@ def test_failed_tasks_are_resubmitted_at_the_same_array_indices(bench: Bench) ->
     tasks = {f"{job}_2": "COMPLETED", f"{job}_5": "COMPLETED"}
     wait_for(lambda: bench.accounted([job]) == tasks, 60, "accounting knows the second attempts")
     assert bench.accounted([first])[f"{first}_2"] == "FAILED"
-    assert labelled(bench) == (80, 80)
+    assert labeled(bench) == (80, 80)
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(80))
 
 
@@ -101,7 +101,7 @@ def test_more_shards_than_the_array_limit_become_several_arrays(
     assert len(submitted["array_jobs"]) == 3
     end = bench.document("supervise")
     assert (end["state"], end["posts_done"]) == ("complete", 130)
-    assert labelled(bench) == (130, 130)
+    assert labeled(bench) == (130, 130)
     repeated = [shard for shard in end["shards"] if shard["attempts"] == 2]
     assert [shard["array_task_index"] for shard in repeated] == [1]
     wait_for(
@@ -120,7 +120,7 @@ def test_a_shard_whose_earlier_attempt_is_alive_is_not_submitted_again(bench: Be
     assert (two["run_id"], two["posts"]) == (None, 0)
     (bench.scripts / "go").touch()
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == (40, 40)
+    assert labeled(bench) == (40, 40)
 
 
 def test_out_of_memory_is_distinguished_from_a_crash(bench: Bench) -> None:
@@ -142,7 +142,7 @@ def test_a_truncated_output_is_reported_not_gathered_and_made_again(bench: Bench
     assert len(gathered["rejected_outputs"]) == 1
     assert gathered["rejected_outputs"][0].startswith(f"{output}: ")
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == (40, 40)
+    assert labeled(bench) == (40, 40)
 
 
 def test_a_task_that_a_person_canceled_waits_for_a_person(bench: Bench) -> None:
@@ -159,4 +159,4 @@ def test_a_task_that_a_person_canceled_waits_for_a_person(bench: Bench) -> None:
     assert bench.document("resubmit")["shards"] == []
     assert bench.document("resubmit", "--force")["shards"] == [1]
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == (20, 20)
+    assert labeled(bench) == (20, 20)

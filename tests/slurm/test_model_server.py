@@ -64,7 +64,7 @@ def submitted(bench: Bench, count: int, given: dict[str, Any], **cluster: Any) -
     return pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
 
 
-def labelled(bench: Bench) -> list[tuple[Any, ...]]:
+def labeled(bench: Bench) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
         return database.execute(
             "SELECT was_successfully_labeled, count(*), count(DISTINCT uri) FROM labels_test "
@@ -90,7 +90,7 @@ def test_of_two_tasks_on_one_node_one_resumes_after_its_server_was_killed(
     assert len(ports) == len(servers) == 2
     os.kill(min(servers), signal.SIGKILL)
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == [(True, 600, 600)]
+    assert labeled(bench) == [(True, 600, 600)]
     assert nodes(bench) == {node}
     assert started_servers.alive(gguf_model) == []
     logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
@@ -142,7 +142,7 @@ def test_each_task_has_its_own_vllm(bench: Bench) -> None:
     server = real_engines.vllm_in_a_task(model)
     run = submitted(bench, 400, classifier(bench, server, scores=True), mem_gb=3.8)
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == [(True, 400, 400)]
+    assert labeled(bench) == [(True, 400, 400)]
     assert len(nodes(bench)) == 2
     assert started_servers.alive(model) == []
     (note,) = (run / "notes").iterdir()
@@ -163,7 +163,7 @@ def test_a_vllm_with_too_little_memory_gets_more(bench: Bench) -> None:
     server = real_engines.vllm_in_a_task(model)
     run = submitted(bench, 20, classifier(bench, server), mem_gb=1, max_parallel=1)
     assert bench.document("supervise")["state"] == "complete"
-    assert labelled(bench) == [(True, 20, 20)]
+    assert labeled(bench) == [(True, 20, 20)]
     said = last_words.read(run, 1, 0)
     assert said
     assert said.cause is Cause.OUT_OF_MEMORY

@@ -192,7 +192,7 @@ def test_a_throttled_shard_starts_later(bench: Bench) -> None:
     assert bench.document("supervise")["state"] == "complete"
 
 
-def test_a_post_that_kills_its_task_twice_is_set_aside_and_the_others_are_labelled(
+def test_a_post_that_kills_its_task_twice_is_set_aside_and_the_others_are_labeled(
     bench: Bench,
 ) -> None:
     deadly = posts.rows(10)[4][0]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # The tokens of this many batches are held to be sorted by length, which leaves about 5% of padding
 # (benchmarks/local_model.md). Holding more would leave less, but posts that are held count as in
-# flight: after a crash, each of them is labelled alone.
+# flight: after a crash, each of them is labeled alone.
 POOL_BATCHES = 16
 # Posts that are tokenized at once, ahead of those in the pool.
 CHUNK = 128

@@ -86,7 +86,7 @@ def test_gathering_again_adds_nothing(tmp_path: Path) -> None:
     }
 
 
-def test_a_shard_that_was_labelled_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
+def test_a_shard_that_was_labeled_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)
     publish(run, 1)
@@ -100,7 +100,7 @@ def test_a_shard_that_was_labelled_again_replaces_its_own_rows_only(tmp_path: Pa
     }
 
 
-def test_lost_rows_come_back_when_their_shard_is_labelled_again(tmp_path: Path) -> None:
+def test_lost_rows_come_back_when_their_shard_is_labeled_again(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)
     gather(run)
@@ -112,7 +112,7 @@ def test_lost_rows_come_back_when_their_shard_is_labelled_again(tmp_path: Path) 
     assert gather(run) == counted(3, 1, 4)
 
 
-def test_posts_that_another_run_has_labelled_keep_their_rows(tmp_path: Path) -> None:
+def test_posts_that_another_run_has_labeled_keep_their_rows(tmp_path: Path) -> None:
     first = valence_run(tmp_path, 4, shards=1)
     publish(first, 0)
     gather(first)

@@ -1,4 +1,4 @@
-"""A new run takes every unlabelled post of its backlog once."""
+"""A new run takes every unlabeled post of its backlog once."""
 
 import random
 import shutil

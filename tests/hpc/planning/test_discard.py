@@ -1,4 +1,4 @@
-"""Runs that labelled nothing are moved aside once the configuration is fixed; others are kept."""
+"""Runs that labeled nothing are moved aside once the configuration is fixed; others are kept."""
 
 import json
 import shutil

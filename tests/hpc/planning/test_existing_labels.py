@@ -15,201 +15,201 @@ from tests.pipeline.run_builders import FIRST_TIME, SourcePost
 
 
 @pytest.fixture
-def labelled_backlog(tmp_path: Path) -> GrowingBacklog:
+def labeled_backlog(tmp_path: Path) -> GrowingBacklog:
     """Three posts with a row each: two labels, and one text that was too short."""
-    labelled_backlog = GrowingBacklog(tmp_path)
-    labelled_backlog.arrive(
+    labeled_backlog = GrowingBacklog(tmp_path)
+    labeled_backlog.arrive(
         post(1, 1), post(2, 2), SourcePost(run_builders.uri(3), "meh", FIRST_TIME)
     )
-    run, _ = labelled_backlog.submit()
+    run, _ = labeled_backlog.submit()
     assert run
-    labelled_backlog.bench.hpc("supervise", run.folder)
-    assert labelled_backlog.labelled().total() == 3
-    return labelled_backlog
+    labeled_backlog.bench.hpc("supervise", run.folder)
+    assert labeled_backlog.labeled().total() == 3
+    return labeled_backlog
 
 
-def configure(labelled_backlog: GrowingBacklog, **backlog: object) -> None:
-    folder = labelled_backlog.bench.folder
-    labelled_backlog.bench.config(
+def configure(labeled_backlog: GrowingBacklog, **backlog: object) -> None:
+    folder = labeled_backlog.bench.folder
+    labeled_backlog.bench.config(
         classifier={"type": "valence"},
         backlog=backlog,
         storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
     )
 
 
-def test_another_labelling_setup_under_the_same_name_is_rejected(
-    labelled_backlog: GrowingBacklog,
+def test_another_labeling_setup_under_the_same_name_is_rejected(
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    configure(labelled_backlog, min_text_length=2)
+    configure(labeled_backlog, min_text_length=2)
     with pytest.raises(InputError):
-        labelled_backlog.submit()
-    assert len(labelled_backlog.runs()) == 1
+        labeled_backlog.submit()
+    assert len(labeled_backlog.runs()) == 1
 
 
-def test_a_deleted_run_without_labels_binds_nobody(labelled_backlog: GrowingBacklog) -> None:
+def test_a_deleted_run_without_labels_binds_nobody(labeled_backlog: GrowingBacklog) -> None:
     """For example, its server could not be started: its configuration binds nobody."""
-    configure(labelled_backlog, min_text_length=2)
-    run, _ = labelled_backlog.submit(supersede=True)
+    configure(labeled_backlog, min_text_length=2)
+    run, _ = labeled_backlog.submit(supersede=True)
     assert run
     shutil.rmtree(run.folder)
-    configure(labelled_backlog)
-    labelled_backlog.arrive(post(4, 4))
-    assert labelled_backlog.submit()[0] is not None
+    configure(labeled_backlog)
+    labeled_backlog.arrive(post(4, 4))
+    assert labeled_backlog.submit()[0] is not None
 
 
 def test_another_setup_is_rejected_even_if_the_runs_were_deleted(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    run = labelled_backlog.runs()[0]
+    run = labeled_backlog.runs()[0]
     shutil.rmtree(run.folder)
-    configure(labelled_backlog, min_text_length=2)
+    configure(labeled_backlog, min_text_length=2)
     with pytest.raises(InputError, match=f"run {run.run_id} differs"):
-        labelled_backlog.submit()
-    configure(labelled_backlog)
-    assert labelled_backlog.submit()[0] is None
+        labeled_backlog.submit()
+    configure(labeled_backlog)
+    assert labeled_backlog.submit()[0] is None
 
 
 def test_the_newest_setup_counts_even_if_its_folder_is_gone(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    configure(labelled_backlog, min_text_length=2)
-    run, _ = labelled_backlog.submit(supersede=True)
+    configure(labeled_backlog, min_text_length=2)
+    run, _ = labeled_backlog.submit(supersede=True)
     assert run
-    labelled_backlog.finish(run)
-    with duckdb.connect(str(labelled_backlog.bench.folder / "labels.duckdb")) as database:
+    labeled_backlog.finish(run)
+    with duckdb.connect(str(labeled_backlog.bench.folder / "labels.duckdb")) as database:
         later = "created_at + INTERVAL 1 MINUTE"  # both were created within a second
         database.execute(f"UPDATE runs SET created_at = {later} WHERE run_id = ?", [run.run_id])
     shutil.rmtree(run.folder)
-    labelled_backlog.arrive(post(4, 4))
-    assert labelled_backlog.submit()[1].counts.posts == 1
-    configure(labelled_backlog)
+    labeled_backlog.arrive(post(4, 4))
+    assert labeled_backlog.submit()[1].counts.posts == 1
+    configure(labeled_backlog)
     with pytest.raises(InputError):
-        labelled_backlog.submit()
+        labeled_backlog.submit()
 
 
 def test_superseding_labels_the_posts_again_and_keeps_the_old_rows(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    configure(labelled_backlog, min_text_length=2)
-    labelled_backlog.arrive(post(4, 4))
-    run, draft = labelled_backlog.submit(supersede=True)
+    configure(labeled_backlog, min_text_length=2)
+    labeled_backlog.arrive(post(4, 4))
+    run, draft = labeled_backlog.submit(supersede=True)
     assert run
     assert (draft.since, draft.counts.posts) == (None, 4)
-    assert labelled_backlog.bench.hpc("supervise", run.folder).returncode == 0
-    assert sorted(labelled_backlog.labelled().elements()) == [
+    assert labeled_backlog.bench.hpc("supervise", run.folder).returncode == 0
+    assert sorted(labeled_backlog.labeled().elements()) == [
         run_builders.uri(n) for n in (1, 2, 3, 4)
     ]
-    rows = labelled_backlog.query("SELECT DISTINCT run_id FROM labels_test")
+    rows = labeled_backlog.query("SELECT DISTINCT run_id FROM labels_test")
     assert rows == [(run.run_id,)]
-    old = labelled_backlog.query("SELECT uri, run_id FROM superseded_test ORDER BY uri")
-    first = labelled_backlog.runs()[0].run_id
+    old = labeled_backlog.query("SELECT uri, run_id FROM superseded_test ORDER BY uri")
+    first = labeled_backlog.runs()[0].run_id
     assert old == [(run_builders.uri(number), first) for number in (1, 2, 3)]
-    nothing, _ = labelled_backlog.submit()
+    nothing, _ = labeled_backlog.submit()
     assert nothing is None
-    assert labelled_backlog.bench.document("gather", run.folder)["rows_added"] == 0
+    assert labeled_backlog.bench.document("gather", run.folder)["rows_added"] == 0
 
 
 def test_labels_of_another_type_are_rejected_before_they_are_paid_for(
-    labelled_backlog: GrowingBacklog, monkeypatch: pytest.MonkeyPatch
+    labeled_backlog: GrowingBacklog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if they supersede the others: a column of the table has one type."""
-    configure(labelled_backlog, min_text_length=2)
+    configure(labeled_backlog, min_text_length=2)
     changed = (Column("compound", "flag"), Column("valence_label", "text"))
     monkeypatch.setattr(Valence, "columns", changed)
     with pytest.raises(InputError):
-        labelled_backlog.submit(supersede=True)
-    assert len(labelled_backlog.runs()) == 1
+        labeled_backlog.submit(supersede=True)
+    assert len(labeled_backlog.runs()) == 1
     monkeypatch.setattr(Valence, "columns", (*changed[1:], Column("more", "flag")))
-    assert labelled_backlog.submit(supersede=True)[0]
+    assert labeled_backlog.submit(supersede=True)[0]
 
 
 def test_superseding_in_pieces_continues_with_the_next_posts(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    configure(labelled_backlog, min_text_length=2)
+    configure(labeled_backlog, min_text_length=2)
     for _ in range(3):
-        run, _ = labelled_backlog.submit(supersede=True, limit=1)
+        run, _ = labeled_backlog.submit(supersede=True, limit=1)
         assert run
-        labelled_backlog.finish(run)
-    nothing, _ = labelled_backlog.submit(supersede=True)
+        labeled_backlog.finish(run)
+    nothing, _ = labeled_backlog.submit(supersede=True)
     assert nothing is None
-    assert labelled_backlog.query("SELECT count(*) FROM superseded_test") == [(3,)]
+    assert labeled_backlog.query("SELECT count(*) FROM superseded_test") == [(3,)]
 
 
 def test_options_that_change_no_label_keep_the_setup(tmp_path: Path) -> None:
-    labelled_backlog = GrowingBacklog(tmp_path)
-    labelled_backlog.arrive(post(1, 1))
+    labeled_backlog = GrowingBacklog(tmp_path)
+    labeled_backlog.arrive(post(1, 1))
 
     def perspective(**keys: object) -> None:
         key = tmp_path / "key"
         key.write_text("k")
         key.chmod(0o600)
-        labelled_backlog.bench.config(
+        labeled_backlog.bench.config(
             classifier={"type": "perspective", "api_key_file": str(key), **keys},
             storage={"run_root": str(tmp_path / "runs"), "database": str(tmp_path / "l.duckdb")},
         )
 
     perspective(requests_per_minute=60)
-    assert labelled_backlog.submit()[0]
+    assert labeled_backlog.submit()[0]
     perspective(requests_per_minute=6000, max_in_flight=8)
-    assert labelled_backlog.submit()[0] is None
+    assert labeled_backlog.submit()[0] is None
     perspective(attributes=["INSULT"])
     with pytest.raises(InputError, match="differs in attributes"):
-        labelled_backlog.submit()
+        labeled_backlog.submit()
 
 
 def test_unlabelable_posts_are_retried_only_by_their_reason(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    assert labelled_backlog.submit(backfill=True)[0] is None
-    assert labelled_backlog.submit(retry_reason="no_answer")[0] is None
-    run, _ = labelled_backlog.submit(retry_reason="text_too_short")
+    assert labeled_backlog.submit(backfill=True)[0] is None
+    assert labeled_backlog.submit(retry_reason="no_answer")[0] is None
+    run, _ = labeled_backlog.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
-    assert labelled_backlog.submit(retry_reason="text_too_short")[0] is None
-    labelled_backlog.finish(run)
-    assert labelled_backlog.labelled().total() == 3
-    assert labelled_backlog.query(
+    assert labeled_backlog.submit(retry_reason="text_too_short")[0] is None
+    labeled_backlog.finish(run)
+    assert labeled_backlog.labeled().total() == 3
+    assert labeled_backlog.query(
         "SELECT count(*) FROM labels_test WHERE was_successfully_labeled"
     ) == [(3,)]
-    assert labelled_backlog.query("SELECT uri, reason FROM superseded_test") == [
+    assert labeled_backlog.query("SELECT uri, reason FROM superseded_test") == [
         (run_builders.uri(3), "text_too_short")
     ]
     # No post has the reason any more, but a nightly retry must still take new posts.
-    labelled_backlog.arrive(post(4, 4))
-    run, _ = labelled_backlog.submit(retry_reason="text_too_short")
+    labeled_backlog.arrive(post(4, 4))
+    run, _ = labeled_backlog.submit(retry_reason="text_too_short")
     assert run
     assert run.manifest.posts == 1
 
 
-def test_a_misspelled_reason_is_rejected(labelled_backlog: GrowingBacklog) -> None:
-    labelled_backlog.arrive(post(4, 4))
+def test_a_misspelled_reason_is_rejected(labeled_backlog: GrowingBacklog) -> None:
+    labeled_backlog.arrive(post(4, 4))
     with pytest.raises(InputError):
-        labelled_backlog.submit(retry_reason="text_to_short")
-    assert len(labelled_backlog.runs()) == 1
+        labeled_backlog.submit(retry_reason="text_to_short")
+    assert len(labeled_backlog.runs()) == 1
 
 
 def test_a_reason_that_no_post_ever_had_is_noted_and_new_posts_are_taken(
-    labelled_backlog: GrowingBacklog,
+    labeled_backlog: GrowingBacklog,
 ) -> None:
-    labelled_backlog.arrive(post(4, 4))
-    run, draft = labelled_backlog.submit(retry_reason="http_500")
+    labeled_backlog.arrive(post(4, 4))
+    run, draft = labeled_backlog.submit(retry_reason="http_500")
     assert run
     assert (run.manifest.posts, len(draft.notes)) == (1, 1)
 
 
-def test_a_manifest_records_the_code_that_created_the_run(labelled_backlog: GrowingBacklog) -> None:
-    made = labelled_backlog.runs()[0].manifest
+def test_a_manifest_records_the_code_that_created_the_run(labeled_backlog: GrowingBacklog) -> None:
+    made = labeled_backlog.runs()[0].manifest
     assert made.classifier["version"]
     assert made.version
     assert made.commit == "" or len(made.commit.rstrip("+")) == 40
 
 
 def test_the_database_of_another_program_is_rejected_before_planning(tmp_path: Path) -> None:
-    labelled_backlog = GrowingBacklog(tmp_path)
-    labelled_backlog.arrive(post(1, 1))
+    labeled_backlog = GrowingBacklog(tmp_path)
+    labeled_backlog.arrive(post(1, 1))
     with duckdb.connect(str(tmp_path / "labels.duckdb")) as database:
         database.execute("CREATE TABLE posts (uri VARCHAR)")
     with pytest.raises(RunError):
-        labelled_backlog.submit()
-    assert labelled_backlog.runs() == []
+        labeled_backlog.submit()
+    assert labeled_backlog.runs() == []

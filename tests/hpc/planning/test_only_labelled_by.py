@@ -1,4 +1,4 @@
-"""With --only-labelled-by a run labels only what another name has labelled, and no post is lost."""
+"""With --only-labeled-by a run labels only what another name has labeled, and no post is lost."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def all_but_post_2(at_uri: str) -> Answer:
 
 @pytest.fixture
 def eight_posts(tmp_path: Path) -> GrowingBacklog:
-    """Another name has labelled posts 3 to 6 of 8, one per hour, and could not label post 2."""
+    """Another name has labeled posts 3 to 6 of 8, one per hour, and could not label post 2."""
     eight_posts = GrowingBacklog(tmp_path)
     configure(
         eight_posts, OTHER, where=f"uri BETWEEN '{run_builders.uri(2)}' AND '{run_builders.uri(6)}'"
@@ -61,7 +61,7 @@ def uris_of(run: Run | None) -> list[str]:
     return [uri for shard in shards for uri in shard["uri"].to_pylist()]
 
 
-def test_a_run_takes_only_posts_that_the_other_name_labelled_successfully(
+def test_a_run_takes_only_posts_that_the_other_name_labeled_successfully(
     eight_posts: GrowingBacklog,
 ) -> None:
     run, draft = eight_posts.submit(only_labelled_by=OTHER)
@@ -72,7 +72,7 @@ def test_a_run_takes_only_posts_that_the_other_name_labelled_successfully(
     assert run and run.manifest.only_labelled_by == OTHER
 
 
-def test_labelled_posts_and_posts_of_unfinished_runs_are_excluded(
+def test_labeled_posts_and_posts_of_unfinished_runs_are_excluded(
     eight_posts: GrowingBacklog,
 ) -> None:
     first, _ = eight_posts.submit(only_labelled_by=OTHER, limit=1)
@@ -97,7 +97,7 @@ def test_a_later_plain_submit_takes_all_other_posts_including_older_ones(
     assert rest
     eight_posts.finish(rest)
     assert eight_posts.watermark() == FIRST_TIME + 8 * HOUR
-    assert eight_posts.labelled() == dict.fromkeys(uris(8, first=1), 1)
+    assert eight_posts.labeled() == dict.fromkeys(uris(8, first=1), 1)
 
 
 def test_the_watermark_of_plain_runs_does_not_move(eight_posts: GrowingBacklog) -> None:
@@ -148,7 +148,7 @@ def test_supersede_labels_only_these_posts_again(eight_posts: GrowingBacklog) ->
     assert uris_of(again) == uris(4, first=3)
     assert again
     eight_posts.finish(again)
-    assert eight_posts.labelled() == dict.fromkeys(uris(8, first=1), 1)
+    assert eight_posts.labeled() == dict.fromkeys(uris(8, first=1), 1)
     assert eight_posts.query("SELECT count(*) FROM superseded_test") == [(4,)]
 
 
@@ -222,7 +222,7 @@ def test_plain_submits_label_every_post_whatever_was_chosen_before(
         for run in eight_posts.runs():
             eight_posts.finish(run)
         eight_posts.submit()
-    assert eight_posts.labelled() == dict.fromkeys(uris(len(eight_posts.posts)), 1)
+    assert eight_posts.labeled() == dict.fromkeys(uris(len(eight_posts.posts)), 1)
 
 
 def label_elsewhere(eight_posts: GrowingBacklog, number: int) -> None:
@@ -244,7 +244,7 @@ def test_a_name_that_cannot_be_meant_is_rejected(eight_posts: GrowingBacklog, ot
     assert len(eight_posts.runs()) == 1
 
 
-@pytest.mark.parametrize("option", ["--only-labelled-by", "--retry-unlabelable"])
+@pytest.mark.parametrize("option", ["--only-labeled-by", "--retry-unlabelable"])
 def test_an_empty_name_is_rejected(eight_posts: GrowingBacklog, option: str) -> None:
     """With an unset shell variable the whole backlog would be paid for."""
     assert exit_code(eight_posts.bench.submit(option, "")) == 2
@@ -262,7 +262,7 @@ def test_a_name_is_rejected_without_a_database(tmp_path: Path) -> None:
 def test_an_unreadable_row_is_rejected_only_if_it_is_chosen(eight_posts: GrowingBacklog) -> None:
     lines = (eight_posts.bench.folder / "posts.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    for number in (0, 3):  # post 1, which nobody labelled, and post 4
+    for number in (0, 3):  # post 1, which nobody labeled, and post 4
         rows[number]["preprocessing_timestamp"] = "yesterday"
     path = eight_posts.bench.folder / "posts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -273,9 +273,9 @@ def test_an_unreadable_row_is_rejected_only_if_it_is_chosen(eight_posts: Growing
     assert uris_of(eight_posts.submit(only_labelled_by=OTHER)[0]) == uris(4, first=3)
 
 
-def test_a_dry_run_counts_the_posts_that_the_other_name_labelled(
+def test_a_dry_run_counts_the_posts_that_the_other_name_labeled(
     eight_posts: GrowingBacklog,
 ) -> None:
     config = ("--config", eight_posts.bench.path)
-    dry = eight_posts.bench.document("submit", *config, "--only-labelled-by", OTHER, "--dry-run")
+    dry = eight_posts.bench.document("submit", *config, "--only-labeled-by", OTHER, "--dry-run")
     assert (dry["posts"], dry["shards"], len(eight_posts.runs())) == (4, 2, 1)

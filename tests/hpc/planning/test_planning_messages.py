@@ -13,7 +13,7 @@ from tests.hpc.growing_backlog import GrowingBacklog, post
 
 @pytest.fixture
 def planned(tmp_path: Path) -> GrowingBacklog:
-    """A labelled post under the name test, and a post without a row."""
+    """A labeled post under the name test, and a post without a row."""
     planned = GrowingBacklog(tmp_path)
     planned.arrive(post(1, 1))
     run, _ = planned.submit()
@@ -39,7 +39,7 @@ def rejection(planned: GrowingBacklog, **selection: object) -> str:
     return str(rejected.value)
 
 
-def test_another_labelling_setup(planned: GrowingBacklog) -> None:
+def test_another_labeling_setup(planned: GrowingBacklog) -> None:
     configure(planned, min_text_length=2)
     run = planned.runs()[0]
     problem = "the labels under the name test were made with another configuration"
@@ -87,13 +87,13 @@ def test_a_reason_to_retry_that_no_post_ever_had(planned: GrowingBacklog) -> Non
 
 def test_another_name_that_has_no_labels(planned: GrowingBacklog) -> None:
     assert rejection(planned, only_labelled_by="tests") == (
-        f"--only-labelled-by tests: {planned.bench.folder}/labels.duckdb has no labels of that "
+        f"--only-labeled-by tests: {planned.bench.folder}/labels.duckdb has no labels of that "
         "name (did you mean 'test'?); it has: test"
     )
     assert rejection(planned, only_labelled_by="test") == (
-        "--only-labelled-by test: this is the configuration's own name"
+        "--only-labeled-by test: this is the configuration's own name"
     )
     (planned.bench.folder / "labels.duckdb").unlink()
     assert rejection(planned, only_labelled_by="other") == (
-        f"--only-labelled-by other: there is no database {planned.bench.folder}/labels.duckdb yet"
+        f"--only-labeled-by other: there is no database {planned.bench.folder}/labels.duckdb yet"
     )

@@ -64,7 +64,7 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
     )  # fmt: skip
     assert plan_lines(bench, draft, selection) == [
         "the watermark does not move: a later plain submit labels the remaining posts",
-        "posts.db: 2,000 posts: 4 to label, 1,000 already labelled or in an unfinished run, "
+        "posts.db: 2,000 posts: 4 to label, 1,000 already labeled or in an unfinished run, "
         "3 duplicates, 900 beyond --limit, 93 without a label under perspective",
         "2 shards of 2 posts, one job array, up to 2 tasks at a time",
     ]
@@ -73,9 +73,9 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
 def test_a_plan_reports_late_posts(bench: Bench) -> None:
     draft = draft_of(rows=43, excluded=3, older=40)
     watermark = datetime(2024, 5, 31, 13)
-    assert plan_lines(bench, replace(draft, since=watermark, unlabelled_before=1)) == [
+    assert plan_lines(bench, replace(draft, since=watermark, unlabeled_before=1)) == [
         "posts since the watermark, 2024-05-31 13:00:00 UTC",
-        "posts.db: 43 posts: 0 to label, 3 already labelled or in an unfinished run, 40 older",
+        "posts.db: 43 posts: 0 to label, 3 already labeled or in an unfinished run, 40 older",
         "40 posts from before the watermark have no label: submit --backfill labels late posts",
         "1 older row has no label (duplicates or late posts): hpc audit lists them, "
         "submit --backfill labels late posts",
@@ -156,7 +156,7 @@ def test_submit_says_that_an_unfinished_run_is_blocked(
 
 @pytest.fixture
 def run_without_labels(bench: Bench) -> Path:
-    """A run that the service rejected before it labelled a post."""
+    """A run that the service rejected before it labeled a post."""
     bench.config(posts=4)
     bench.script(0, "refuse")
     bench.script(1, "refuse")
@@ -168,7 +168,7 @@ def run_without_labels(bench: Bench) -> Path:
 def test_submit_moves_a_useless_run_aside(bench: Bench, run_without_labels: Path) -> None:
     bench.config(cluster={"max_parallel": 1})
     problem = (
-        f"run {run_without_labels.name} labelled nothing and used another configuration "
+        f"run {run_without_labels.name} labeled nothing and used another configuration "
         "(cluster.max_parallel)"
     )
     dry = bench.hpc("submit", "--config", bench.path, "--dry-run")

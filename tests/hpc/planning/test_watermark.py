@@ -95,4 +95,4 @@ def test_a_source_with_statistics_or_an_index_is_read_from_the_watermark_on(
     assert second
     assert (draft.counts.rows, draft.counts.posts) == (2, 1)
     # Parquet counts by the column of times alone; SQLite would have to read the table.
-    assert draft.unlabelled_before == (1 if name == "posts.parquet" else None)
+    assert draft.unlabeled_before == (1 if name == "posts.parquet" else None)

@@ -85,19 +85,19 @@ class Arrivals(RuleBasedStateMachine):
         rebuild(self.growing.runs()[-1], lambda line: None)
 
     @invariant()
-    def no_post_is_planned_twice_or_labelled_twice(self) -> None:
+    def no_post_is_planned_twice_or_labeled_twice(self) -> None:
         assert max(self._planned().values(), default=1) == 1
-        assert max(self.growing.labelled().values(), default=1) == 1
+        assert max(self.growing.labeled().values(), default=1) == 1
 
     @invariant()
     def every_planned_post_up_to_the_watermark_has_its_row(self) -> None:
-        mark, labelled = self.growing.watermark(), self.growing.labelled()
+        mark, labeled = self.growing.watermark(), self.growing.labeled()
         planned = self._planned()
         behind = [
             one.uri
             for one in self.growing.posts
             if mark and one.preprocessing_timestamp <= mark
-            if one.uri in planned and one.uri not in labelled
+            if one.uri in planned and one.uri not in labeled
         ]
         assert behind == []
 
@@ -132,7 +132,7 @@ class Arrivals(RuleBasedStateMachine):
                 self.growing.gather(run)
             self.growing.submit(backfill=True)
         posts = [one.uri for one in self.growing.posts]
-        assert self.growing.labelled() == Counter(posts)
+        assert self.growing.labeled() == Counter(posts)
         paid = self.growing.paid()
         assert set(paid) == set(posts)
         # A task that dies of an exception writes what it has first; kill -9, which may cost up to a

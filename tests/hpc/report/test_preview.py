@@ -34,7 +34,7 @@ def test_columns_of_json_are_left_out(database_path: str) -> None:
     """Each of their values is there once: six of them, cut in the middle, tell nothing."""
     look = plain_text(preview.describe_labels(database_path, "test")).splitlines()
     assert look[1:5] == [
-        "  4 posts: 4 labelled",
+        "  4 posts: 4 labeled",
         "  ideology: left 2, right 2",
         "  ideology_prob: from 0.000 to 0.750, mean 0.375",
         "  remark: [sic] 0 2, [sic] 1 2",

@@ -1,4 +1,4 @@
-"""`hpc.compare` on a database that runs have filled: two names, the posts that both labelled."""
+"""`hpc.compare` on a database that runs have filled: two names, the posts that both labeled."""
 
 import json
 import re
@@ -23,7 +23,7 @@ OF_B = {2: 0.2, 3: 0.6, 4: 0.9, 5: 0.7, 6: 0.7, 7: 0.1, 8: 0.4, 9: 0.3}
 
 
 def label(growing: GrowingBacklog, name: str, scores: dict[int, float | None]) -> None:
-    """A run of these posts under a name; one without a score could not be labelled."""
+    """A run of these posts under a name; one without a score could not be labeled."""
     folder = growing.bench.folder
     growing.bench.config(
         name=name,
@@ -48,7 +48,7 @@ def label(growing: GrowingBacklog, name: str, scores: dict[int, float | None]) -
 
 
 @pytest.fixture(scope="module")
-def labelled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working folder; nothing here changes it."""
     growing = GrowingBacklog(tmp_path_factory.mktemp("bench"))
     label(growing, "perspective", OF_A)
@@ -58,12 +58,12 @@ def labelled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def compare(labelled_folder: Path, bench: Bench) -> Compare:
+def compare(labeled_folder: Path, bench: Bench) -> Compare:
     """The verb, in this process, with few resamples."""
 
     def run(*arguments: object) -> Done:
         given = (
-            () if "--database" in arguments else ("--database", labelled_folder / "labels.duckdb")
+            () if "--database" in arguments else ("--database", labeled_folder / "labels.duckdb")
         )
         return bench.hpc("compare", *arguments, *given, "--resamples", 50)
 
@@ -77,9 +77,9 @@ def document(done: Done) -> dict[str, Any]:
 
 
 @pytest.fixture
-def copy(labelled_folder: Path, tmp_path: Path) -> Path:
+def copy(labeled_folder: Path, tmp_path: Path) -> Path:
     """A database of that content, to be changed."""
-    return Path(shutil.copy(labelled_folder / "labels.duckdb", tmp_path / "copy.duckdb"))
+    return Path(shutil.copy(labeled_folder / "labels.duckdb", tmp_path / "copy.duckdb"))
 
 
 def change(path: Path, sql: str) -> None:
@@ -87,14 +87,14 @@ def change(path: Path, sql: str) -> None:
         database.execute(sql)
 
 
-def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
-    labelled_folder: Path, compare: Compare
+def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
+    labeled_folder: Path, compare: Compare
 ) -> None:
     found = document(compare("perspective", "llm", "--json"))
     comparisons = found.pop("comparisons")
     model = "vaderSentiment 3.3.2"
     assert found == {
-        "database": str(labelled_folder / "labels.duckdb"),
+        "database": str(labeled_folder / "labels.duckdb"),
         "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
         "b": {"name": "llm", "posts": 8, "models": {model: 6}},
         "posts": 6,
@@ -122,20 +122,20 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labelled(
     assert score["measures"]["kappa"] == category["measures"]["kappa"]
 
 
-def test_the_report_is_readable(labelled_folder: Path, compare: Compare) -> None:
+def test_the_report_is_readable(labeled_folder: Path, compare: Compare) -> None:
     done = compare("perspective", "llm")
     assert outcome(done) == (0, "")
     told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
         "\n\n  share of posts with A"
     )
-    assert told == TABLE.format(database=labelled_folder / "labels.duckdb").rstrip("\n")
+    assert told == TABLE.format(database=labeled_folder / "labels.duckdb").rstrip("\n")
     assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
 
 
 TABLE = """\
-{database}: 6 posts labelled by both names
-  A perspective: 7 posts labelled; models of the shared posts: vaderSentiment 3.3.2 6
-  B llm: 8 posts labelled; models of the shared posts: vaderSentiment 3.3.2 6
+{database}: 6 posts labeled by both names
+  A perspective: 7 posts labeled; models of the shared posts: vaderSentiment 3.3.2 6
+  B llm: 8 posts labeled; models of the shared posts: vaderSentiment 3.3.2 6
   in brackets: 95% percentile intervals of 50 bootstrap resamples of the posts, seed 0
 
 A compound (number), B compound (number): 6 posts
@@ -181,13 +181,13 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare
 
 
 def test_options_take_effect_and_the_same_seed_gives_the_same_document(
-    labelled_folder: Path, bench: Bench
+    labeled_folder: Path, bench: Bench
 ) -> None:
     def found(*more: object) -> Any:
         arguments = ("perspective", "llm", "--resamples", 50, "--json", *more)
         return document(
             call_verb(
-                "compare", arguments, folder=labelled_folder, env=bench.env, modules=bench.site
+                "compare", arguments, folder=labeled_folder, env=bench.env, modules=bench.site
             )
         )
 
@@ -221,7 +221,7 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> Non
     assert done.returncode == 1
     assert done.stderr.endswith(
         "\nno post has a label of both names. To label the same posts under elsewhere: hpc submit "
-        "--config FILE --only-labelled-by perspective\n"
+        "--config FILE --only-labeled-by perspective\n"
     )
     found = json.loads(done.stdout)
     assert (found["posts"], [one["posts"] for one in found["comparisons"]]) == (0, [0, 0])
@@ -233,7 +233,7 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> Non
 def test_without_comparable_columns_the_shared_posts_are_still_counted(
     copy: Path, compare: Compare, value: str
 ) -> None:
-    """Labelling more of them would not help."""
+    """Labeling more of them would not help."""
     for name in ("perspective", "llm"):
         change(copy, f"ALTER TABLE labels_{name} DROP COLUMN compound")
         change(copy, f"UPDATE labels_{name} SET valence_label = {value}")
@@ -319,11 +319,11 @@ def test_a_file_that_is_not_a_database_is_rejected(compare: Compare, tmp_path: P
 
 @pytest.mark.parametrize("package", ["scipy", "sklearn"])
 def test_without_scipy_or_scikit_learn_it_says_what_to_install(
-    labelled_folder: Path, bench: Bench, package: str
+    labeled_folder: Path, bench: Bench, package: str
 ) -> None:
     missing = f"raise ModuleNotFoundError(name={package!r})"
     (bench.site / f"{package}.py").write_text(missing)
-    database = labelled_folder / "labels.duckdb"
+    database = labeled_folder / "labels.duckdb"
     assert outcome(bench.hpc_process("compare", "perspective", "llm", "--database", database)) == (
         1,
         f"error: compare needs extra packages, and {package} is not installed. Install them with: "

@@ -27,7 +27,7 @@ def sigint_is_not_ignored() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def labelled(bench: Bench, posts: int) -> bool:
+def labeled(bench: Bench, posts: int) -> bool:
     rows = bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test")
     return rows == [(posts, posts)] and {state for state, _, _ in bench.states()} == {"done"}
 
@@ -56,7 +56,7 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_resumes(
     again = bench.submit()
     assert outcome(again) == (0, "")
     assert bench.runs() == [run]
-    assert labelled(bench, 40)
+    assert labeled(bench, 40)
     assert bench.asked() == once(40)
 
 
@@ -81,7 +81,7 @@ def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themsel
     assert bench.states() == [("failed", "preempted", 1), ("failed", "preempted", 1)]
     assert len(bench.asked()) == sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == 2
     assert outcome(bench.submit()) == (0, "")
-    assert labelled(bench, 10)
+    assert labeled(bench, 10)
     assert bench.asked() == once(10)
 
 
@@ -131,7 +131,7 @@ def test_tasks_outlive_a_killed_driver_and_block_another_submission(bench: Bench
     until_free(run)
     assert bench.states() == [("done", None, 1), ("done", None, 1), ("failed", "preempted", 1)]
     assert outcome(bench.submit()) == (0, "")
-    assert labelled(bench, 9)
+    assert labeled(bench, 9)
     assert bench.asked() == once(9)
 
 
@@ -147,7 +147,7 @@ def test_a_killed_task_resumes_from_its_checkpoint(bench: Bench) -> None:
     os.kill(task, signal.SIGKILL)
     assert outcome(ended(driver)) == (0, "")
     assert bench.states() == [("done", None, 2)]
-    assert labelled(bench, 10)
+    assert labeled(bench, 10)
     assert bench.asked() == once(10) + Counter(uris(2, first=6))
 
 
@@ -205,7 +205,7 @@ def test_the_next_submit_recovers_from_a_submit_that_died_at_any_step(tmp_path: 
         assert outcome(bench.submit()) == (0, ""), step
         assert len(bench.runs()) == 1
         assert bench.runs() == left_behind or not left_behind
-        assert labelled(bench, 6)
+        assert labeled(bench, 6)
         assert bench.asked() == once(6)
     assert step > 9, "planning, submission, the task's record: fewer steps than there are"
 
@@ -263,5 +263,5 @@ def test_submits_at_the_same_moment_label_every_post_once(bench: Bench) -> None:
         assert exit_code(one) in (0, 3) or "planning" in one.stderr, one
     assert sum(json.loads(one.stdout)["posts"] for one in done if one.returncode != 1) == 20
     assert len(bench.runs()) == 1
-    assert labelled(bench, 20)
+    assert labeled(bench, 20)
     assert bench.asked() == once(20)

@@ -1,4 +1,4 @@
-"""Whole runs on one machine: what is labelled, recorded and paid for."""
+"""Whole runs on one machine: what is labeled, recorded and paid for."""
 
 import json
 

@@ -69,7 +69,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "gathered 0 shards: 4 rows before, 0 added, 4 after\n"
         f"{table}"
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
-        "  4 posts: 4 labelled\n"
+        "  4 posts: 4 labeled\n"
     ), submit.stdout
     assert submit.stdout.endswith(f"\nnext: hpc resubmit --force runs/{run.name}\n")
     assert bench.hpc("status").stdout == f"{table}\nnext: hpc resubmit --force runs/{run.name}\n"

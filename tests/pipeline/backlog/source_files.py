@@ -126,10 +126,10 @@ def stage(
         tempfile.TemporaryDirectory() as folder,
         select.staging(Path(folder)) as connection,
     ):
-        connection.execute("CREATE TABLE labelled (uri VARCHAR)")
+        connection.execute("CREATE TABLE labeled (uri VARCHAR)")
         if exclude:
-            connection.execute("INSERT INTO labelled SELECT unnest(?)", [list(exclude)])
-        excluded_uris = "SELECT uri FROM labelled" if exclude else None
+            connection.execute("INSERT INTO labeled SELECT unnest(?)", [list(exclude)])
+        excluded_uris = "SELECT uri FROM labeled" if exclude else None
         counts = select.stage_posts(connection, source, exclude=excluded_uris, limit=limit)
         table = select.oldest_first(connection, counts, 1000).read_all()
     return counts, [tuple(row.values()) for row in table.to_pylist()]

@@ -137,7 +137,7 @@ def test_files_may_differ_in_column_types_and_order(tmp_path: Path) -> None:
 def test_a_file_without_a_column_is_rejected_among_files_that_have_it(
     tmp_path: Path, suffix: str, lost: str
 ) -> None:
-    """Its posts would else be taken for posts without a text: labelled `text_too_short`."""
+    """Its posts would else be taken for posts without a text: labeled `text_too_short`."""
     write = WRITERS[f"posts.{suffix}"]
     write(tmp_path / f"a.{suffix}", [("u1", "hello", STAMP)])
     other = write(tmp_path / f"b.{suffix}", [("u2", "hello", STAMP)])

@@ -1,4 +1,4 @@
-"""A run takes the unlabelled posts of its backlog, oldest first, each uri once."""
+"""A run takes the unlabeled posts of its backlog, oldest first, each uri once."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -86,7 +86,7 @@ def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> No
         assert rows(connection, "SELECT * FROM watermarks") == []
         assert label_tables.count(connection, NAME) == 0
         assert history.gathered_shards(connection, "r") == {}
-        assert label_tables.labelled_uris(connection, NAME, "labels") is None
+        assert label_tables.labeled_uris(connection, NAME, "labels") is None
     with duckdb_file.opened(path, read_only=True) as connection:
         names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
         assert names == [("attempts",), ("runs",), ("shards",)]
@@ -216,7 +216,7 @@ def test_a_column_that_differs_by_case_only_is_the_same(
     assert names == SCHEMA.names
 
 
-def test_the_labelled_uris_are_those_of_an_attached_database(tmp_path: Path) -> None:
+def test_the_labeled_uris_are_those_of_an_attached_database(tmp_path: Path) -> None:
     path = tmp_path / "it's.duckdb"
     run_dir, run = make_run(tmp_path, posts(2))
     with duckdb_file.opened(path) as connection:
@@ -227,7 +227,7 @@ def test_the_labelled_uris_are_those_of_an_attached_database(tmp_path: Path) -> 
         )
     with duckdb.connect() as planning:
         duckdb_file.attach(planning, path, "had")
-        query = label_tables.labelled_uris(planning, NAME, "had")
+        query = label_tables.labeled_uris(planning, NAME, "had")
         assert query is not None
         assert sorted(rows(planning, query)) == [(uri(0),), (uri(1),)]
-        assert label_tables.labelled_uris(planning, "other", "had") is None
+        assert label_tables.labeled_uris(planning, "other", "had") is None

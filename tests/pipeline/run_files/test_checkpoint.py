@@ -26,7 +26,7 @@ COLUMNS = (
     Column("side", "text"),
 )
 VALUES: dict[str, LabelValue] = {"score": 0.5, "stars": 3, "toxic": True, "side": "left"}
-LABELLED_AT = datetime(2024, 6, 1)
+LABELED_AT = datetime(2024, 6, 1)
 
 
 def new_checkpoint(
@@ -45,11 +45,11 @@ def new_checkpoint(
         columns=columns,
         attempt=attempt,
         keep_raw=keep_raw,
-        now=lambda: LABELLED_AT + timedelta(seconds=next(ticks)),
+        now=lambda: LABELED_AT + timedelta(seconds=next(ticks)),
     )
 
 
-def labelled(folder: Path, *uris: str, attempt: int = 1) -> Checkpoint:
+def labeled(folder: Path, *uris: str, attempt: int = 1) -> Checkpoint:
     """A checkpoint that has written saved part with these answers."""
     checkpoint = new_checkpoint(folder, attempt=attempt)
     for at_uri in uris:
@@ -74,20 +74,20 @@ def test_flushed_answers_survive_the_end_of_a_process_unchanged(tmp_path: Path) 
     first.add(Answer("lost", VALUES))
     second = new_checkpoint(tmp_path)
     second.load()
-    unlabelled = dict.fromkeys(VALUES)
+    unlabeled = dict.fromkeys(VALUES)
     assert second.answered().to_pylist() == [
         {
             "uri": uri,
             "was_successfully_labeled": reason is None,
             "reason": reason,
-            "label_timestamp": LABELLED_AT + timedelta(seconds=second),
+            "label_timestamp": LABELED_AT + timedelta(seconds=second),
             **values,
         }
         for second, (uri, reason, values) in enumerate(
             [
                 ("u1", None, VALUES),
-                ("u2", "text_too_short", unlabelled),
-                ("u3", None, unlabelled),
+                ("u2", "text_too_short", unlabeled),
+                ("u3", None, unlabeled),
             ]
         )
     ]
@@ -102,7 +102,7 @@ def test_a_checkpoint_without_parts_has_no_answers(tmp_path: Path) -> None:
 
 
 def test_a_parts_name_tells_attempt_process_number_and_rows(tmp_path: Path) -> None:
-    saved = labelled(tmp_path, "u1", "u2", attempt=7)
+    saved = labeled(tmp_path, "u1", "u2", attempt=7)
     assert saved.pending == 0
     saved.add(Answer("u3", VALUES))
     assert saved.pending == 1
@@ -115,8 +115,8 @@ def test_a_parts_name_tells_attempt_process_number_and_rows(tmp_path: Path) -> N
 
 def test_rows_are_counted_by_the_names_of_the_parts(tmp_path: Path) -> None:
     assert task_processes.rows_in(tmp_path / "none") == 0
-    labelled(tmp_path, "u1", "u2")
-    labelled(tmp_path, "u3", attempt=2)
+    labeled(tmp_path, "u1", "u2")
+    labeled(tmp_path, "u3", attempt=2)
     (tmp_path / ".tmp-0123-0001-aaaaaaaa-00000-50.parquet").write_bytes(b"half")
     assert task_processes.rows_in(tmp_path) == 3
     (tmp_path / "0003-something-else.parquet").touch()
@@ -125,8 +125,8 @@ def test_rows_are_counted_by_the_names_of_the_parts(tmp_path: Path) -> None:
 
 
 def test_the_first_answer_about_a_post_counts(tmp_path: Path) -> None:
-    labelled(tmp_path, "u1", "u2", attempt=1)
-    labelled(tmp_path, "u2", "u3", attempt=2)
+    labeled(tmp_path, "u1", "u2", attempt=1)
+    labeled(tmp_path, "u2", "u3", attempt=2)
     saved = new_checkpoint(tmp_path, attempt=3)
     saved.load()
     saved.add(Answer("u3", VALUES | {"side": "attempt 3"}))
@@ -145,7 +145,7 @@ def test_the_first_answer_about_a_post_counts(tmp_path: Path) -> None:
 def test_a_part_of_another_run_input_or_configuration_is_reported_and_ignored(
     tmp_path: Path, other: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled(tmp_path, "u1")
+    labeled(tmp_path, "u1")
     (part,) = tmp_path.iterdir()
     saved = new_checkpoint(tmp_path, **other)  # type: ignore[arg-type]
     saved.load()
@@ -160,7 +160,7 @@ def test_a_part_with_other_label_columns_is_reported_and_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The classifier's package was updated between two attempts."""
-    labelled(tmp_path, "u1")
+    labeled(tmp_path, "u1")
     (part,) = tmp_path.iterdir()
     saved = new_checkpoint(tmp_path, columns=COLUMNS[:2])
     saved.load()
@@ -179,9 +179,9 @@ def test_a_part_without_metadata_is_ignored(tmp_path: Path) -> None:
 def test_a_truncated_part_is_reported_and_the_others_count(
     tmp_path: Path, kept: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled(tmp_path, "u1", attempt=1)
+    labeled(tmp_path, "u1", attempt=1)
     (part,) = tmp_path.iterdir()
-    labelled(tmp_path, "u2", attempt=2)
+    labeled(tmp_path, "u2", attempt=2)
     part.write_bytes(part.read_bytes()[:kept])
     saved = new_checkpoint(tmp_path, attempt=3)
     saved.load()
@@ -192,7 +192,7 @@ def test_a_truncated_part_is_reported_and_the_others_count(
 def test_a_damaged_byte_may_lose_the_part_but_never_changes_an_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled(tmp_path, *(f"u{number}" for number in range(50)))
+    labeled(tmp_path, *(f"u{number}" for number in range(50)))
     (part,) = tmp_path.iterdir()
     good = part.read_bytes()
     whole = new_checkpoint(tmp_path)
@@ -209,12 +209,12 @@ def test_a_damaged_byte_may_lose_the_part_but_never_changes_an_answer(
 
 
 def test_discard_deletes_only_parts_that_this_process_read_or_wrote(tmp_path: Path) -> None:
-    labelled(tmp_path, "u1", attempt=1)
+    labeled(tmp_path, "u1", attempt=1)
     saved = new_checkpoint(tmp_path, attempt=2)
     saved.load()
     saved.add(Answer("u2", VALUES))
     saved.flush()
-    labelled(tmp_path, "u3", attempt=3)
+    labeled(tmp_path, "u3", attempt=3)
     saved.discard()
     saved.discard()
     (left,) = tmp_path.iterdir()
@@ -234,7 +234,7 @@ def test_discard_deletes_the_half_of_a_part_that_a_killed_process_left(tmp_path:
 
 def test_a_deleted_folder_is_created_again(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "00000"
-    saved = labelled(folder, "u1")
+    saved = labeled(folder, "u1")
     saved.discard()
     folder.rmdir()
     saved.add(Answer("u2", VALUES))

@@ -96,14 +96,14 @@ def test_an_output_holds_posts_labels_and_provenance(
         "model": classifier.model,
         "config_hash": manifest.config_hash,
     }
-    unlabelled = {
+    unlabeled = {
         **posts(1, first=1)[0]._asdict(),
         "was_successfully_labeled": False,
         "reason": "text_too_short",
         "compound": None,
         "valence_label": None,
     }
-    assert second == first | unlabelled
+    assert second == first | unlabeled
 
 
 def test_answers_in_any_order_are_joined_by_uri(folder_and_manifest: tuple[Path, Manifest]) -> None:

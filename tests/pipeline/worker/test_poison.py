@@ -1,4 +1,4 @@
-"""Posts that kill their task twice are set aside, and all other posts are labelled."""
+"""Posts that kill their task twice are set aside, and all other posts are labeled."""
 
 import signal
 from collections import Counter
@@ -45,7 +45,7 @@ def test_a_post_that_kills_its_task_twice_is_set_aside(
     assert scripted_classifier.asked(tmp_path)[uri(7)] == 2
 
 
-def test_a_harmless_suspect_is_labelled(tmp_path: Path, classifier_path: Path) -> None:
+def test_a_harmless_suspect_is_labeled(tmp_path: Path, classifier_path: Path) -> None:
     """Four posts are in flight when the sixth one kills the task; all are asked alone next."""
     deadly = {uri(5): "kill"}
     run_dir, run = scripted_run(tmp_path, 12, rows=3, at_once=4, seconds=0.1, deadly=deadly)

@@ -45,7 +45,7 @@ def test_a_task_publishes_its_shard_and_leaves_no_parts(tmp_path: Path) -> None:
     assert last_words.read(run_dir, 1, 0) is None
 
 
-def test_a_published_shard_is_not_labelled_again(tmp_path: Path) -> None:
+def test_a_published_shard_is_not_labeled_again(tmp_path: Path) -> None:
     run_dir, _ = scripted_run(tmp_path, 6)
     run_task(order(run_dir))
     run_task(order(run_dir, attempt=2))

@@ -171,7 +171,7 @@ def test_a_task_leaves_a_shard_published_meanwhile_although_its_service_hangs(
             0,
             ShardLabels(
                 posts=read_shard(run_dir, 0),
-                answers=answers_of([uri(i) for i in range(30)], columns, labelled),
+                answers=answers_of([uri(i) for i in range(30)], columns, labeled),
                 columns=columns,
                 model="quicker",
                 attempt=2,
@@ -182,7 +182,7 @@ def test_a_task_leaves_a_shard_published_meanwhile_although_its_service_hangs(
     assert list(work_path(run_dir, 0).iterdir()) == []
 
 
-def labelled(at_uri: str) -> Answer:
+def labeled(at_uri: str) -> Answer:
     return Answer(at_uri, {"mood": "quick"})
 
 

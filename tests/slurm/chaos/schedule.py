@@ -132,7 +132,7 @@ class Figures:
     posts: int
     rows: int
     uris: int
-    labelled: int
+    labeled: int
     reasons: dict[str, int]
     wrong: int
     paid: int
@@ -176,7 +176,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         posts=site.posts,
         rows=len(rows),
         uris=len({row[0] for row in rows} & expected.keys()),
-        labelled=sum(row[2] for row in rows),
+        labeled=sum(row[2] for row in rows),
         reasons=dict(Counter(row[3].partition(":")[0] for row in rows if not row[2])),
         wrong=right.count(False),
         paid=endpoint.paid,
@@ -202,7 +202,7 @@ def told(seed: int, found: Figures) -> str:
     lives = sum(found.lives.values())
     lines = [
         f"seed {seed}: {found.posts} posts, {found.rows} rows of {found.uris} posts, "
-        f"{found.labelled} labelled, others: {found.reasons or 'none'}",
+        f"{found.labeled} labeled, others: {found.reasons or 'none'}",
         f"paid {found.paid}, at most {found.bound} = {found.posts} posts + {lives} lives x "
         f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {found.late} answers that "
         f"came too late + {found.redone} posts of outputs that were cut",

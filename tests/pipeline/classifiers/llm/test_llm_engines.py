@@ -23,12 +23,12 @@ from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, labels_of, posts
-from tests.pipeline.classifiers.llm import labelled
-from tests.pipeline.classifiers.llm.labelled import (
+from tests.pipeline.classifiers.llm import labeled
+from tests.pipeline.classifiers.llm.labeled import (
     LABELS,
     TEXTS,
     TOO_LONG,
-    assert_labelled,
+    assert_labeled,
     assert_nonsense,
     note_of,
 )
@@ -77,7 +77,7 @@ def binding(request: pytest.FixtureRequest) -> RealServer:
 
 
 def options(server: RealServer | None, folder: Path, /, **values: Any) -> JsonObject:
-    return labelled.options(server, folder, **{"max_tokens": MAX_TOKENS, **values})
+    return labeled.options(server, folder, **{"max_tokens": MAX_TOKENS, **values})
 
 
 def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_every_post_has_valid_labels_or_a_reason(binding: RealServer, tmp_path: 
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     too_long = found.pop(TOO_LONG)
     assert (too_long.values, too_long.reason) == (None, "context_length_exceeded")
-    assert_labelled(found)
+    assert_labeled(found)
     assert note_of(notes)["mode"] == "json_schema"
     assert note_of(notes)["said"] == {"json_schema": "honoured"}
 
 
 def test_vllms_own_mode_labels_every_post(vllm: RealServer, tmp_path: Path) -> None:
     asker = create(options(vllm, tmp_path, structured_output="structured_outputs"), TaskShare())
-    assert_labelled(answers(asker, posts(*TEXTS)))
+    assert_labeled(answers(asker, posts(*TEXTS)))
 
 
 def test_vllms_own_mode_is_detected_if_it_is_the_only_one(vllm: RealServer) -> None:
@@ -166,7 +166,7 @@ def test_each_of_several_posts_in_a_prompt_has_valid_labels(
 ) -> None:
     frozen = options(binding, tmp_path, posts_per_prompt=3, keep_raw=True)
     found = answers(create(frozen, TaskShare()), posts(*TEXTS))
-    assert_labelled(found)
+    assert_labeled(found)
     kept_with_another = [a for a in found.values() if "response_of" in json.loads(str(a.raw))]
     assert len(kept_with_another) == 4  # of two requests for six posts
 

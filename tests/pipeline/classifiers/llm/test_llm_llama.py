@@ -22,12 +22,12 @@ from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, labels_of, posts
-from tests.pipeline.classifiers.llm.labelled import (
+from tests.pipeline.classifiers.llm.labeled import (
     CHOICES,
     LABELS,
     TEXTS,
     TOO_LONG,
-    assert_labelled,
+    assert_labeled,
     assert_nonsense,
     options,
 )
@@ -44,7 +44,7 @@ def test_every_post_has_valid_labels_or_a_reason(
     asker = create(options(llama_cpp_server, tmp_path), TaskShare())
     found = answers(asker, posts(TOO_LONG, *TEXTS))
     assert found.pop(TOO_LONG) == Answer("at://0", reason="context_length_exceeded")
-    assert_labelled(found)
+    assert_labeled(found)
 
 
 def test_without_constraints_random_weights_never_give_a_label(
@@ -136,9 +136,9 @@ def test_each_of_several_posts_in_a_prompt_has_valid_labels(
     asked = posts(*TEXTS, TOO_LONG, "a", "b")
     found = answers(create(frozen, TaskShare()), asked)
     assert found[TOO_LONG].reason == "context_length_exceeded"
-    labelled = [answer for answer in found.values() if answer.values]
-    assert len(labelled) == 8
-    for answer in labelled:
+    labeled = [answer for answer in found.values() if answer.values]
+    assert len(labeled) == 8
+    for answer in labeled:
         assert answer.values
         assert answer.values["ideology"] in CHOICES
         assert 0 < float(str(answer.values["is_sociopolitical_prob"])) < 1

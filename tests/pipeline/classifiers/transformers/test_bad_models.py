@@ -1,5 +1,5 @@
 """Models that would give labels that nobody should use: refused, on the login node where its files
-tell, else by the first task before it has labelled anything."""
+tell, else by the first task before it has labeled anything."""
 
 import json
 import os

@@ -37,7 +37,7 @@ def note_of(notes: Path) -> Any:
     return json.loads(note.read_text())
 
 
-def assert_labelled(found: Mapping[str, Answer]) -> None:
+def assert_labeled(found: Mapping[str, Answer]) -> None:
     for answer in found.values():
         assert answer.reason is None
         assert answer.values is not None
