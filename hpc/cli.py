@@ -170,6 +170,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="a run's id or folder (default: the newest run)"
     )
+    parser.add_argument(
+        "--database", type=Path, metavar="FILE", help="use this database instead of the run's"
+    )
     root_arguments(parser)
 
 

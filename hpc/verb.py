@@ -8,12 +8,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import duckdb
+import msgspec
 
 from hpc.config import run_config
 from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
@@ -67,7 +68,12 @@ def chosen_run(options: argparse.Namespace) -> Run:
         root = run_config.load_storage(options.config).run_root
     else:
         root = (options.run_root or Path("runs")).expanduser().absolute()
-    return run_folder.find(root, options.run)
+    run = run_folder.find(root, options.run)
+    chosen: Path | None = getattr(options, "database", None)  # some verbs need no database
+    if chosen is None:
+        return run
+    database = str(chosen.expanduser().absolute())
+    return replace(run, manifest=msgspec.structs.replace(run.manifest, database=database))
 
 
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:

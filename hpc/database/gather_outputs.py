@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
+from hpc.database.run_database import database_of
 from hpc.run import outputs, run_folder
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
@@ -82,7 +83,7 @@ def gather(
         RunError: the counts do not add up, or a column's type has changed.
     """
     name = run.manifest.name
-    path = database or Path(run.manifest.database)
+    path = database or database_of(run)
     progress = _Progress()
     with duckdb_file.opened(path) as connection:
         progress.rejected += [
@@ -223,14 +224,14 @@ def register_run(run: Run) -> None:
     Raises:
         BusyError: another process holds the database; the next `gather` will record the run.
     """
-    with duckdb_file.opened(Path(run.manifest.database)) as database:
+    with duckdb_file.opened(database_of(run)) as database:
         _register(database, run)
 
 
 def forget_run(run: Run) -> None:
     """Delete a run in which nothing was paid for, also from the database."""
+    database = database_of(run)
     run_folder.remove(run.folder)
-    database = Path(run.manifest.database)
     if database.exists():
         with duckdb_file.opened(database) as connection:
             history.delete_run(connection, run.run_id)

@@ -29,6 +29,7 @@ from pipeline.database import label_tables
 from pipeline.model import Shard
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
+from pipeline.run_files.portable_paths import project_folders
 from pipeline.usage import UsedTokens
 
 README = """\
@@ -118,9 +119,9 @@ def create_run(
             (folder / name).mkdir()
         files.write_text(folder / "config.yaml", config_text)
         files.write_text(folder / "README", README)
-        manifest.write(folder, run_manifest)
+        manifest.write(folder, run_manifest, project_folders(root, Path.cwd()))
         folder.rename(root / run_id)
-        return typed_run(root / run_id, run_manifest), draft
+        return typed_run(root / run_id, manifest.read(root / run_id)), draft
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -148,6 +149,7 @@ def _manifest(
         commit=git_commit(),
         replaces=selection.replaces,
         only_labelled_by=selection.only_labelled_by or "",
+        folder=str(config.storage.run_root.resolve() / run_id),
     )
 
 

@@ -14,6 +14,7 @@ from pipeline.classifiers import base
 from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
+from pipeline.run_files.portable_paths import with_real_paths
 from pipeline.usage import CostOptions, cost_options
 
 
@@ -73,7 +74,7 @@ def _settings(
         "backlog": {"min_text_length": min_text_length},
     }
     # As JSON, like a manifest: with lists instead of tuples.
-    return dict(_flattened(json.loads(json.dumps(sections))))
+    return dict(_flattened(with_real_paths(json.loads(json.dumps(sections)))))
 
 
 def _flattened(values: JsonObject, path: str = "") -> Iterator[tuple[str, object]]:

@@ -119,7 +119,14 @@ class _Supervision:
 
     def _stop(self, status: RunStatus, rejection: Rejection) -> None:
         """Cancel what has not started: the service would only reject it as well."""
-        jobs = jobs_in_phase(status.observation, Phase.WAITING)
+        foreign = {
+            submission.array_job_id
+            for submission in status.observation.submissions
+            if not submissions.belongs_to(self._run, submission)
+        }
+        jobs = [
+            job for job in jobs_in_phase(status.observation, Phase.WAITING) if job not in foreign
+        ]
         if jobs:
             self._say(
                 f"the service rejected shard {rejection.shard} ({rejection.message})\n"
@@ -152,6 +159,8 @@ class _Supervision:
         for judgement, shard in zip(status.judgements, status.observation.shards, strict=True):
             last = shard.attempts[-1] if shard.attempts else None
             if not judgement.stalled or last is None or last.restarted or last.task is None:
+                continue
+            if not submissions.belongs_to(self._run, recorded[last.number]):
                 continue
             # Recorded first: nobody would ever look at a task that is requeued again and again.
             submission = recorded[last.number]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpc.database import gather_outputs
 from hpc.database.gather_outputs import Gathered
+from hpc.database.run_database import database_of
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.report.gathered import describe_gathered
@@ -26,14 +27,16 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
         RunError: the database has rows of runs whose folders are gone; they would be lost.
         BusyError: a submit or another rebuild is running under the run root.
     """
-    database = Path(run.manifest.database)
+    database = database_of(run)
+    # `run` may have been given another database than its manifest names.
+    configured = run_folder.load(run.folder).manifest.database
     root = run.folder.parent
     busy = f"another submit or rebuild is running under {root}: wait for it"
     with run_folder.locked(root, busy):
         runs = [
             other
             for other in map(run_folder.load, run_folder.all_runs(root))
-            if other.manifest.database == run.manifest.database
+            if other.manifest.database == configured
         ]
         _refuse_to_lose(database, runs)
         fresh = database.with_name(f"{database.name}.rebuilding-{uuid.uuid4().hex[:8]}")

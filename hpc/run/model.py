@@ -50,6 +50,8 @@ class Run:
     """The manifest's section `cluster`, typed."""
     retry: RetryPolicy
     """The manifest's section `retry`, typed."""
+    original: Path | None = None
+    """The folder of the run that this one is a copy of; None for the run itself, moved or not."""
 
     @property
     def run_id(self) -> str:

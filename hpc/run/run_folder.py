@@ -86,7 +86,25 @@ def typed_run(folder: Path, made: Manifest) -> Run:
     retry = check_record(RetryPolicy, made.retry, source=source, path="retry", problems=problems)
     problems.raise_any()
     assert cluster and retry
-    return Run(folder, made, cluster, retry)
+    return Run(folder, made, cluster, retry, _find_original(folder, made))
+
+
+def has_moved(run: Run) -> bool:
+    """Tell whether the run's folder is elsewhere than where it was created, also as a copy."""
+    created = run.manifest.folder
+    return bool(created) and Path(created).resolve() != run.folder.resolve()
+
+
+def _find_original(folder: Path, made: Manifest) -> Path | None:
+    """Return where the run was created if it still is there too; None where it has moved."""
+    created = Path(made.folder)
+    if not made.folder or created == folder:
+        return None
+    # Where another user's folder cannot be read, this one cannot write to it either.
+    with contextlib.suppress(OSError):
+        if (created / manifest.FILE_NAME).is_file() and not created.samefile(folder):
+            return created
+    return None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Read and write the records of a run's submissions, one file each: `submissions/0002.json`."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +29,14 @@ def read_submissions(run: Run) -> tuple[Submission, ...]:
         InputError: a record is damaged.
     """
     paths = (run.folder / "submissions").glob("[0-9]*.json")
-    return tuple(sorted(map(_read, paths), key=lambda submission: submission.number))
+    recorded = sorted(map(_read, paths), key=lambda submission: submission.number)
+    # An array that the original run has not released is not a copy's to finish or to cancel.
+    return tuple(each for each in recorded if each.released_at or belongs_to(run, each))
+
+
+def belongs_to(run: Run, submission: Submission) -> bool:
+    """Tell whether a submission is the run's own. A copy has records of its original's too."""
+    return run.original is None or submission.job_name.startswith(job_prefix(run))
 
 
 def write_submission(run: Run, submission: Submission) -> Submission:
@@ -81,8 +90,14 @@ def plan_intents(
 
 
 def job_prefix(run: Run) -> str:
-    """Return what the names of this run's jobs begin with, and those of no other run."""
-    return f"hpc-{run.run_id}-"
+    """Return what the names of this run's jobs begin with, and those of no other run.
+
+    The jobs of a copy have a name that neither its original nor another copy looks for.
+    """
+    if run.original is None:
+        return f"hpc-{run.run_id}-"
+    place = hashlib.sha256(os.fsencode(run.folder.resolve())).hexdigest()[:6]
+    return f"hpc-{place}-{run.run_id}-"
 
 
 def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:

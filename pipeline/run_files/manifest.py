@@ -5,24 +5,32 @@ The manifest is written last and once, and never edited. Tasks and verbs read it
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from msgspec import DecodeError, Struct
+from msgspec.structs import replace
 
 from pipeline import files
-from pipeline.config.keys import Section
+from pipeline.config.keys import Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
+from pipeline.run_files import portable_paths
 from pipeline.run_files.json_record import parse_record
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
+# The keys that hold paths.
+_WITH_PATHS = ("database", "classifier", "cluster")
 
 
 class Manifest(Section, frozen=True, kw_only=True):
-    """What a run is: its configuration and its shards."""
+    """What a run is: its configuration and its shards.
+
+    Its paths are absolute. In the file, those in the project are relative to the run's folder.
+    """
 
     format: int
     run_id: str
@@ -48,6 +56,8 @@ class Manifest(Section, frozen=True, kw_only=True):
     """Which rows of the database the run's labels replace; '' for none."""
     only_labelled_by: str = ""
     """The name whose labeled posts the run chose from; such a run does not move the watermark."""
+    folder: Annotated[str, key("Where the run was created.", omit_default=True)] = ""
+    """Tells a copy from the run itself. '' where an older version does not say it."""
 
     @property
     def posts(self) -> int:
@@ -77,9 +87,18 @@ def config_hash(classifier: Mapping[str, object], min_text_length: int) -> str:
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
-def write(run_dir: Path, manifest: Manifest) -> None:
-    """Write the manifest of a new run; it appears whole or not at all."""
-    files.write_json(run_dir / FILE_NAME, manifest.to_json())
+def write(run_dir: Path, manifest: Manifest, project: Sequence[Path] = ()) -> None:
+    """Write the manifest of a new run; it appears whole or not at all.
+
+    Args:
+        run_dir: the run's folder, or one beside it that will be renamed.
+        manifest: what to write.
+        project: folders that move together with the run's; paths in them become relative.
+    """
+    values = manifest.to_json()
+    paths = {key: values[key] for key in _WITH_PATHS}
+    relative = portable_paths.relative(paths, run_dir, project)
+    files.write_json(run_dir / FILE_NAME, {**values, **relative})
 
 
 def read(run_dir: Path) -> Manifest:
@@ -103,7 +122,22 @@ def read(run_dir: Path) -> Manifest:
             f"{run_dir} was made by another version (run format {made_by.format}, written by "
             f"version {made_by.version}; this is {FORMAT}): use that version for it"
         )
-    return parse_record(content, Manifest, source=str(path))
+    return _at_its_place(parse_record(content, Manifest, source=str(path)), run_dir)
+
+
+def _at_its_place(manifest: Manifest, run_dir: Path) -> Manifest:
+    """Return a manifest with its paths where the run's folder is now."""
+    values: dict[str, object] = {key: getattr(manifest, key) for key in _WITH_PATHS}
+    if manifest.folder:
+        return replace(manifest, **portable_paths.absolute(values, run_dir))
+    project = portable_paths.former_project(run_dir, manifest.database)
+    if project is None:
+        return manifest
+    former, now = project
+    if former != now:
+        values = portable_paths.moved_with(values, former, now)
+    folder = former / run_dir.resolve().relative_to(now)
+    return replace(manifest, **values, folder=str(folder))
 
 
 def shard_path(run_dir: Path, index: int) -> Path:

@@ -1,6 +1,7 @@
 """A run's folder: found, locked, and the records of what was submitted."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -200,6 +201,31 @@ def test_the_error_for_a_missing_run_says_so(tmp_path: Path) -> None:
         f"there is no run under {root}:"
     )
     assert refusal(InputError, run_folder.find, root, "x").startswith("there is no run x")
+
+
+def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None:
+    folder, _ = run_builders.make_run(tmp_path / "study", run_builders.posts(1))
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "folder": str(folder)}))
+    original = run_folder.load(folder)
+    released, on_hold = submissions.plan_intents(original, (PLAN, PLAN), NOW)
+    released = submissions.write_submission(original, replace(released, released_at=NOW))
+    submissions.write_submission(original, on_hold)
+    copy = run_folder.load(
+        Path(shutil.copytree(tmp_path / "study", tmp_path / "copy"))
+        / folder.relative_to(tmp_path / "study")
+    )
+    assert (original.original, copy.original) == (None, folder)
+    assert submissions.read_submissions(copy) == (released,)
+    assert not submissions.belongs_to(copy, released)
+    (own,) = submissions.plan_intents(copy, (PLAN,), NOW, recorded=(released,))
+    assert submissions.belongs_to(copy, own)
+    assert not own.job_name.startswith(submissions.job_prefix(original))
+    assert not on_hold.job_name.startswith(submissions.job_prefix(copy))
+    shutil.rmtree(tmp_path / "study")
+    moved = run_folder.load(copy.folder)
+    assert submissions.job_prefix(moved) == submissions.job_prefix(original)
+    assert submissions.read_submissions(moved) == (released, on_hold)
 
 
 def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(

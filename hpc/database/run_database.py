@@ -1,0 +1,36 @@
+"""Find the database that a run may write to."""
+
+from pathlib import Path
+
+from hpc.run import run_folder
+from hpc.run.model import Run
+from pipeline.errors import InputError
+
+
+def database_of(run: Run) -> Path:
+    """Return the database that the run's labels go to.
+
+    Raises:
+        InputError: it is the database of the run that this one is a copy of, or it is outside the
+            project and its folder is not there.
+    """
+    database = Path(run.manifest.database)
+    if run.original and _is_same(database, Path(_own_database(run.original))):
+        raise InputError(
+            f"run {run.folder} is a copy of {run.original}, and {database} belongs to that run: "
+            "name a database for the copy with --database FILE"
+        )
+    if run_folder.has_moved(run) and not database.parent.is_dir():
+        raise InputError(
+            f"run {run.folder} was created as {run.manifest.folder}, and there is no folder "
+            f"{database.parent} for its database: name the database with --database FILE"
+        )
+    return database
+
+
+def _own_database(folder: Path) -> str:
+    return run_folder.load(folder).manifest.database
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
