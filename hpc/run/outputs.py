@@ -6,13 +6,14 @@ cost. The file may be deleted.
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+import msgspec
+
 from hpc.run.model import Run
-from pipeline import files, usage
+from pipeline import files
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
@@ -21,6 +22,7 @@ MEMORY = ".seen-outputs.json"
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
+_Memory = dict[str, tuple[int, int, int, str, dict[str, int]]]
 
 
 class OutputFolder:
@@ -98,22 +100,22 @@ def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, _Stamp]]
 
 
 def _remembered(folder: Path) -> _Known:
+    """Return what an earlier look remembered; nothing of a file that this version cannot read."""
     try:
-        values = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(values, dict):
+        values = msgspec.json.decode((folder / MEMORY).read_bytes(), type=_Memory)
+    except (OSError, msgspec.MsgspecError):
         return {}
     return {
-        name: (one[:3], Verdict(publication=str(one[3]), counts=usage.read_counts(one[4])))
-        for name, one in values.items()
-        # Four values are of an older version and lack the cost, so the output is read again.
-        if isinstance(one, list) and len(one) == 5
+        name: ([size, changed_at, inode], Verdict(publication=publication, counts=counts))
+        for name, (size, changed_at, inode, publication, counts) in values.items()
     }
 
 
 def _remember(folder: Path, known: _Known) -> None:
-    values = {name: [*stamp, one.publication, one.counts] for name, (stamp, one) in known.items()}
+    values = {
+        name: [*stamp, verdict.publication, verdict.counts]
+        for name, (stamp, verdict) in known.items()
+    }
     # Losing it costs only time: a reader without write access, or a full disk, does without.
     with contextlib.suppress(OSError):
-        files.write_text(folder / MEMORY, json.dumps(values, separators=(",", ":")))
+        files.write_text(folder / MEMORY, msgspec.json.encode(values).decode())

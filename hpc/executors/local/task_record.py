@@ -4,17 +4,32 @@ The parent writes it before the task starts, when it asks the task to stop, and 
 """
 
 import contextlib
-import json
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from hpc.run.model import Phase, TaskRecord
 from pipeline import files
+from pipeline.config.keys import Section
 from pipeline.errors import Cause
-from pipeline.model import JsonObject, WorkOrder
+from pipeline.model import WorkOrder
+from pipeline.run_files.heartbeat import UtcTime
+from pipeline.run_files.json_record import read_record as read_json_record
 from pipeline.run_files.manifest import log_path
 from pipeline.worker.process import ENDED_BY_SIGNAL
+
+
+class _LocalRecord(Section, frozen=True, kw_only=True):
+    """What the file holds. Times are UTC; a value is None until it is known."""
+
+    started_at: UtcTime | None = None
+    ended_at: UtcTime | None = None
+    exit_code: int | None = None
+    """As `subprocess.Popen.returncode` has it."""
+    told_to_stop: bool = False
+    """Whether the parent asked the task to stop."""
 
 
 def record_start(order: WorkOrder) -> None:
@@ -23,7 +38,7 @@ def record_start(order: WorkOrder) -> None:
     Raises:
         OSError: the record could not be written, so the task must not start.
     """
-    _write(order, {"started_at": _now(), "ended_at": None, "exit_code": None})
+    _write(order, _LocalRecord(started_at=_now()))
 
 
 def record_stop_request(order: WorkOrder) -> None:
@@ -32,7 +47,8 @@ def record_stop_request(order: WorkOrder) -> None:
     Without this, a task whose parent leaves early would count as lost.
     """
     with contextlib.suppress(OSError):  # a full disk; the task's end matters more
-        _write(order, {**_read(_path(order)), "told_to_stop": True})
+        record = _read(_path(order)) or _LocalRecord()
+        _write(order, msgspec.structs.replace(record, told_to_stop=True))
 
 
 def record_end(order: WorkOrder, exit_code: int, *, stop_requested: bool = False) -> None:
@@ -43,9 +59,11 @@ def record_end(order: WorkOrder, exit_code: int, *, stop_requested: bool = False
         exit_code: as `subprocess.Popen.returncode` has it.
         stop_requested: whether the parent asked the task to stop.
     """
-    started = _read(_path(order)).get("started_at")
-    end = {"ended_at": _now(), "exit_code": exit_code, "told_to_stop": stop_requested}
-    _write(order, {"started_at": started, **end})
+    started = _read(_path(order)) or _LocalRecord()
+    ended = msgspec.structs.replace(
+        started, ended_at=_now(), exit_code=exit_code, told_to_stop=stop_requested
+    )
+    _write(order, ended)
 
 
 def read_record(folder: Path, shard: int, *, in_use: bool) -> TaskRecord | None:
@@ -55,19 +73,21 @@ def read_record(folder: Path, shard: int, *, in_use: bool) -> TaskRecord | None:
         folder: the attempt's log folder.
         shard: the index of the task's shard.
         in_use: whether somebody holds the run's lock, so that tasks may be alive or pending.
+
+    Raises:
+        InputError: another version wrote the record, or it is damaged.
     """
-    values = _read(folder / _name(shard))
-    if not values:
+    record = _read(folder / _name(shard))
+    if record is None:
         if in_use:
             return TaskRecord(phase=Phase.WAITING, slurm_state="waiting")
         # Nobody is left to start it: this was no attempt, and none is counted.
         return TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED)
-    started = _time(values["started_at"])
-    stop_requested = bool(values.get("told_to_stop"))
-    if values["ended_at"] is None:
+    started, code = record.started_at, record.exit_code
+    if record.ended_at is None or code is None:
         if in_use:
             return TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=started)
-        if not stop_requested:
+        if not record.told_to_stop:
             return None
         return TaskRecord(
             phase=Phase.ENDED,
@@ -75,15 +95,14 @@ def read_record(folder: Path, shard: int, *, in_use: bool) -> TaskRecord | None:
             cause=Cause.PREEMPTED,
             started_at=started,
         )
-    code, ended = int(values["exit_code"]), _time(values["ended_at"])
     return TaskRecord(
         phase=Phase.ENDED,
-        slurm_state="stopped" if stop_requested else _describe_exit(code),
-        cause=_cause(code, stop_requested=stop_requested),
+        slurm_state="stopped" if record.told_to_stop else _describe_exit(code),
+        cause=_cause(code, stop_requested=record.told_to_stop),
         exit_code=str(code),
-        elapsed_s=int((ended - started).total_seconds()) if started and ended else None,
+        elapsed_s=int((record.ended_at - started).total_seconds()) if started else None,
         started_at=started,
-        ended_at=ended,
+        ended_at=record.ended_at,
     )
 
 
@@ -112,21 +131,16 @@ def _path(order: WorkOrder) -> Path:
     return log_path(Path(order.run_dir), order.attempt) / _name(order.shard_index)
 
 
-def _write(order: WorkOrder, values: JsonObject) -> None:
-    files.write_json(_path(order), values)
+def _write(order: WorkOrder, record: _LocalRecord) -> None:
+    files.write_json(_path(order), msgspec.to_builtins(record))
 
 
-def _read(path: Path) -> JsonObject:
+def _read(path: Path) -> _LocalRecord | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return read_json_record(path, _LocalRecord)
+    except OSError:
+        return None
 
 
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

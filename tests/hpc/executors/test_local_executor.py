@@ -11,7 +11,7 @@ from hpc.executors.local.executor import LocalExecutor, read_records
 from hpc.run import run_folder
 from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import plan_intents
-from pipeline.errors import Cause
+from pipeline.errors import Cause, InputError
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.processes import tasks_of
 from tests.hpc.run.test_plan import arrays
@@ -100,6 +100,22 @@ def test_a_task_that_was_asked_to_stop_and_ended_unseen_counts_as_preempted(tmp_
     assert read_records(run, [one], in_use=False)[1, 0] == TaskRecord(
         phase=Phase.ENDED, slurm_state="stopped", cause=Cause.PREEMPTED, started_at=STARTED
     )
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"started_at": "yesterday"}', '{"exit_code": "0"}', '{"key_of_2030": 1}']
+)
+def test_a_record_that_this_version_cannot_read_is_reported_with_its_file(
+    tmp_path: Path, content: str
+) -> None:
+    run = valence_run(tmp_path, 4)
+    submission = sent(run, 2)
+    recorded(run, 0, None)
+    (record,) = run.folder.rglob("*.task.json")
+    record.write_text(content)
+    with pytest.raises(InputError) as error:
+        read_records(run, [submission], in_use=True)
+    assert str(record) in str(error.value)
 
 
 def test_a_task_whose_start_cannot_be_recorded_does_not_start(
