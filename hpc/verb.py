@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
 from hpc.run import run_folder
 from hpc.run.model import Run
+from pipeline import ownership
 from pipeline.errors import InputError, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -93,6 +95,9 @@ def _describe_interruption(options: argparse.Namespace) -> str:
 
 
 def _describe_system_error(error: OSError) -> str:
+    if error.errno in ownership.DENIED and isinstance(error.filename, str | bytes | os.PathLike):
+        path = Path(os.fsdecode(error.filename))
+        return f"{path}: {error.strerror}. {ownership.describe_denial(path)}"
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (

@@ -4,6 +4,7 @@ The caller holds the run root's lock. A process that dies leaves a `.planning-` 
 next planning deletes.
 """
 
+import contextlib
 import shutil
 import tempfile
 import uuid
@@ -98,7 +99,8 @@ def create_run(
     root = spec.config.storage.run_root
     root.mkdir(parents=True, exist_ok=True)
     for abandoned in root.glob(f"{PLANNING}*"):
-        shutil.rmtree(abandoned)
+        with contextlib.suppress(PermissionError):  # another user's, who will remove it
+            shutil.rmtree(abandoned)
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%dT%H%M%S}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
     folder = root / f"{PLANNING}{run_id}"

@@ -1,5 +1,7 @@
 """Submit shards of a run, and finish submissions that were interrupted."""
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from hpc.run.submissions import (
     write_submission,
 )
 from pipeline.errors import Cause
+from pipeline.run_files.manifest import work_path
 
 
 def resume_submissions(
@@ -65,7 +68,10 @@ def submit_shards(
 
     Raises:
         ExecutorError: the executor refused every group, or did not answer.
+        PermissionError: the run, or what an earlier attempt left of a shard, is closed to this
+            user.
     """
+    check_writable(status.run, selection.shards)
     plans = plan_submission(status, executor, selection)
     for line in describe_retries(plans, status.judgements):
         say(line)
@@ -76,6 +82,18 @@ def submit_shards(
     for submission in sent:
         say(describe_submission(submission))
     return sent
+
+
+def check_writable(run: Run, shards: Sequence[int]) -> None:
+    """Check that the tasks of this user can write where those of another user have written.
+
+    Raises:
+        PermissionError: they cannot; every attempt would fail.
+    """
+    folders = [run.folder / name for name in ("submissions", "logs", "work", "outputs")]
+    for folder in (*folders, *(work_path(run.folder, shard) for shard in shards)):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _submit_by_group(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.ownership import user_name
+
 TASK = "pipeline.worker"
 UNKNOWN = "-"
 
@@ -29,7 +31,19 @@ class LockOwner:
     the process from a later one with the same pid, whatever happens to the clock."""
 
     def __str__(self) -> str:
-        return f"pid {self.pid} on {self.host}"
+        of_user = f" of {self.other_user}" if self.other_user else ""
+        return f"pid {self.pid}{of_user} on {self.host}"
+
+    @property
+    def other_user(self) -> str:
+        """Return whose process it is if it is not this user's; empty where that is unknown."""
+        if not self.is_here:
+            return ""
+        try:
+            uid = psutil.Process(self.pid).uids().real
+        except psutil.Error:
+            return ""
+        return "" if uid == os.getuid() else user_name(uid)
 
     @property
     def is_here(self) -> bool:
@@ -68,8 +82,12 @@ def read_owner(lock: Path) -> LockOwner | None:
 
 
 def still_owns(owner: LockOwner, lock: Path) -> bool:
-    """Tell whether this process of this machine still runs and has the file open."""
-    return _running(owner, lock) is not None
+    """Tell whether this process of this machine still runs and has the file open.
+
+    The kernel does not show the files of another user's process. Such a process is believed.
+    """
+    process = _running(owner)
+    return process is not None and (_has_open(process, lock) or bool(owner.other_user))
 
 
 def tasks_holding(lock: Path) -> list[LockOwner]:
@@ -83,20 +101,31 @@ def tasks_holding(lock: Path) -> list[LockOwner]:
 
 
 def send_sigterm(owner: LockOwner, lock: Path) -> bool:
-    """Ask the owner to stop. Where it no longer holds the lock, return False and signal nobody."""
-    process = _running(owner, lock)
-    if process is None:
+    """Ask the owner to stop. Where it no longer holds the lock, return False and signal nobody.
+
+    Raises:
+        PermissionError: it is another user's process.
+    """
+    process = _running(owner)
+    if process is None or not still_owns(owner, lock):
         return False
     # psutil compares the start time once more: a later process with this pid gets no signal.
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
+        _terminate(process, owner)
     return True
 
 
-def _running(owner: LockOwner, lock: Path) -> psutil.Process | None:
+def _terminate(process: psutil.Process, owner: LockOwner) -> None:
+    try:
+        process.terminate()
+    except psutil.AccessDenied:
+        raise PermissionError(f"{owner} is not yours to stop") from None
+
+
+def _running(owner: LockOwner) -> psutil.Process | None:
     try:
         process = psutil.Process(owner.pid)
-        return process if _identify(process) == owner and _has_open(process, lock) else None
+        return process if _identify(process) == owner else None
     except psutil.Error:
         return None
 

@@ -121,10 +121,11 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    # Whoever shares the folder takes the lock too, so its mode is left to the umask.
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         deadline = time.monotonic() + LOCK_WAIT_S
-        while not _taken(descriptor):
+        while not _taken(descriptor, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 who = lock_owner.read_owner(lock)
                 raise BusyError(f"{busy} ({who})" if who else busy)
@@ -136,9 +137,9 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -160,13 +161,22 @@ def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
 def is_locked(run: Run) -> bool:
     """Tell whether any process holds a run's lock.
 
-    This takes the lock for an instant without noting it, so that nobody asks this process to stop.
+    This takes a shared lock for an instant, which needs no permission to write and which no other
+    reader is kept from. It is not noted, so that nobody asks this process to stop.
     """
     try:
-        with locked(run.folder, "", noted=False):
-            return False
-    except BusyError:
-        return True
+        descriptor = os.open(run.folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:  # nobody has ever taken it
+        return False
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _taken(descriptor, fcntl.LOCK_SH):
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.05)
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def move_to_set_aside(folder: Path) -> Path:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from pipeline.config.input_files import InputFiles
 from pipeline.errors import InputError
+from pipeline.ownership import DENIED
 
 _SHOWN = "[key]"
+_ONE_PERSON = "A key file is for one person: name your own with classifier.api_key_file"
 # A shorter one keeps nobody out, and stands for none (`none`, `EMPTY`, `x`, for servers that want
 # any): taken out of answers, it would take the same word, or letter, out of labels.
 SHORTEST_KEPT_OUT = 8
@@ -79,7 +81,10 @@ def read_key(env: str | None, file: str | None) -> Secret:
                 raise InputError(f"{path} can be read by others: chmod 600 {path}")
             value = path.read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise InputError(f"the key file {path} cannot be read: {error.strerror}") from None
+            whose = f". {_ONE_PERSON}" if error.errno in DENIED else ""
+            raise InputError(
+                f"the key file {path} cannot be read: {error.strerror}{whose}"
+            ) from None
         except UnicodeDecodeError:
             value = "\ufffd"
         return _sendable(value, f"the key file {path}")

@@ -37,7 +37,8 @@ def opened(
     Raises:
         BusyError: another process has the database open for longer than that.
         RunError: the file is not a database of this program.
-        OSError: the disk is full; also raised from within the block.
+        OSError: the disk is full, or the file is closed to this user; also raised from within the
+            block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = _wait_for_lock(
@@ -55,7 +56,7 @@ def opened(
             _create_tables(connection, path)
         yield connection
     except duckdb.Error as error:
-        _raise_if_disk_is_full(path, error)
+        _raise_system_error(path, error)
         raise
     finally:
         connection.close()
@@ -73,7 +74,7 @@ def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> 
         try:
             return open_it()
         except duckdb.Error as error:
-            _raise_if_disk_is_full(path, error)
+            _raise_system_error(path, error)
             # Not just "lock": all messages hold the path, and one names the damaged block.
             if "Could not set lock on file" not in str(error):
                 raise RunError(f"the database {path} cannot be opened: {error}") from None
@@ -101,13 +102,16 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
         connection.execute(f"BEGIN; {CREATE_TABLES} COMMIT;")
     except duckdb.Error as error:
-        _raise_if_disk_is_full(path, error)
+        _raise_system_error(path, error)
         raise RunError(f"{path} is not a database of this program: {error}") from None
 
 
-def _raise_if_disk_is_full(path: Path, error: duckdb.Error) -> None:
-    """Raise OSError for a full disk, for which DuckDB has no class: the database is not damaged."""
-    for number in (errno.ENOSPC, errno.EDQUOT):
+def _raise_system_error(path: Path, error: duckdb.Error) -> None:
+    """Raise OSError for a full disk or a closed file, for which DuckDB has no class.
+
+    The database is not damaged then.
+    """
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
         if os.strerror(number) in str(error):
             raise OSError(number, os.strerror(number), str(path)) from None
 

@@ -1,9 +1,11 @@
 """Stop the process that runs a local run's tasks, or tasks that it left behind."""
 
 import time
+from pathlib import Path
 
 from hpc.executors.local.tasks import KILL_WAIT_S
 from hpc.run import lock_owner, run_folder
+from hpc.run.lock_owner import LockOwner
 from hpc.run.model import Run, Say
 from pipeline.errors import RunError
 
@@ -24,7 +26,7 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
     """
     lock = run.folder / run_folder.LOCK
     deadline = time.monotonic() + patience_s
-    stopped: set[lock_owner.LockOwner] = set()
+    stopped: set[LockOwner] = set()
     looks = 0
     while run_folder.is_locked(run):
         looks += 1
@@ -36,7 +38,7 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
             )
         for owner in [holder] if holder else lock_owner.tasks_holding(lock):
             command = owner.command.strip()
-            if owner not in stopped and lock_owner.send_sigterm(owner, lock):
+            if owner not in stopped and _stop(owner, run, lock):
                 say(f"stopping pid {owner.pid} ({command})")
                 stopped.add(owner)
         if not stopped and looks > 2:
@@ -48,3 +50,13 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
             pids = ", ".join(str(owner.pid) for owner in stopped)
             raise RunError(f"pid {pids} was asked to stop and still holds run {run.run_id}")
     return bool(stopped)
+
+
+def _stop(owner: LockOwner, run: Run, lock: Path) -> bool:
+    try:
+        return lock_owner.send_sigterm(owner, lock)
+    except PermissionError:
+        raise RunError(
+            f"run {run.run_id} is running as {owner}: only {owner.other_user} or an administrator "
+            f"can stop it, with hpc cancel {run.folder}"
+        ) from None

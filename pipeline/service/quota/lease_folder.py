@@ -25,9 +25,8 @@ class LeaseFolder:
         """Touch nothing yet.
 
         Args:
-            root: the folder for all keys. If it does not exist, it is created for its owner alone.
-                The folders of the keys get its mode, so that people who share a key can create and
-                share one.
+            root: the folder for all keys, created as the umask says if it does not exist. The
+                folders of the keys get its mode, so that people who share a key can share one.
             owner: whose quota this is. Only a hash of it is written.
         """
         self._root = root
@@ -35,7 +34,7 @@ class LeaseFolder:
 
     def write(self, lease: Lease) -> None:
         """Create the lease's file, and the folder too if somebody has deleted it."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             mode = stat.S_IMODE(self._root.stat().st_mode)
             self.path.mkdir(mode=mode)
@@ -66,7 +65,8 @@ class LeaseFolder:
         self._touch(f"{math.ceil(until)}{_PAUSE}")
 
     def _touch(self, name: str) -> None:
-        (self.path / name).open("a").close()
+        with contextlib.suppress(FileExistsError):  # a pause that another user has announced
+            (self.path / name).open("x").close()
 
 
 def pause_until(names: Iterable[str], now: float) -> float:

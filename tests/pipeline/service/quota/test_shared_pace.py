@@ -101,12 +101,23 @@ def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
         assert joining.trouble == "waiting for a share of the quota from the other tasks"
 
 
-def test_the_folder_is_private_and_does_not_name_the_key(lease_folder: LeaseFolder) -> None:
-    with task(lease_folder) as pace:
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    former = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(former)
+
+
+def test_the_folder_has_the_mode_of_the_umask_and_does_not_name_the_key(
+    lease_folder: LeaseFolder,
+) -> None:
+    with umask(0o007), task(lease_folder) as pace:
         assert pace.wait(STOP)
         (lease,) = names(lease_folder, ".lease")
     root = lease_folder.path.parent
-    assert [path.stat().st_mode & 0o777 for path in (root, lease_folder.path)] == [0o700, 0o700]
+    assert [path.stat().st_mode & 0o777 for path in (root, lease_folder.path)] == [0o770, 0o770]
     assert lease_folder.path.name == hashlib.sha256(f"quota of key {KEY}".encode()).hexdigest()[:32]
     assert KEY not in lease
     assert lease.endswith(".60000.lease")

@@ -1,0 +1,103 @@
+"""Several people use one run folder: a group with umask 002, and a user who keeps others out."""
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hpc.cli_bench import ROOT, Bench, exit_code
+from tests.hpc.run.test_lock_owner import HOLDS
+from tests.hpc.users import ANA, BO, GROUP, call, command_of, only_root, shared_folder
+from tests.hpc.verbs.test_moved_projects import rows, run_in
+from tests.pipeline import run_builders
+
+pytestmark = only_root
+
+
+@pytest.fixture
+def study(bench: Bench) -> Iterator[Path]:
+    """Yield the shared project of a group, with a configuration for four posts."""
+    bench.config(4, classifier={"type": "valence"})
+    with shared_folder() as project:
+        for name in ("posts.jsonl", "run.yaml"):
+            shutil.copyfile(bench.folder / name, project / name)
+            (project / name).chmod(0o664)
+            os.chown(project / name, ANA, GROUP)
+        yield project
+
+
+def closed_to_the_group(project: Path) -> list[str]:
+    closed = []
+    for path in project.rglob("*"):
+        status = path.stat()
+        wanted = stat.S_IRGRP | stat.S_IWGRP | (stat.S_IXGRP if path.is_dir() else 0)
+        if status.st_gid != GROUP or status.st_mode & wanted != wanted:
+            closed.append(f"{path.relative_to(project)} {stat.filemode(status.st_mode)}")
+    return closed
+
+
+def test_a_colleague_continues_a_run_and_submits_another(bench: Bench, study: Path) -> None:
+    assert exit_code(call(bench, study, ANA, "submit", "--config", "run.yaml")) == 0
+    (run_in(study) / "outputs" / "00001.parquet").unlink()
+    assert exit_code(call(bench, study, BO, "supervise")) == 0
+    assert rows(study / "labels.duckdb") == 4
+    bench.backlog(run_builders.posts(6))
+    shutil.copyfile(bench.folder / "posts.jsonl", study / "posts.jsonl")
+    assert exit_code(call(bench, study, BO, "submit", "--config", "run.yaml")) == 0
+    assert rows(study / "labels.duckdb") == 6
+    assert closed_to_the_group(study) == []
+    owners = {path.stat().st_uid for path in (study / "runs").iterdir()}
+    assert owners == {ANA, BO}
+
+
+def test_a_refusal_names_the_owner_and_the_file(bench: Bench, study: Path) -> None:
+    submitted = call(bench, study, ANA, "submit", "--config", "run.yaml", umask=0o022)
+    assert exit_code(submitted) == 0
+    run = run_in(study)
+    (run / "outputs" / "00001.parquet").unlink()
+    assert exit_code(call(bench, study, BO, "status")) == 1
+    assert exit_code(call(bench, study, BO, "logs", 0)) == 0
+    closed = {
+        "resubmit": run / ".lock",
+        "submit": study / "runs" / ".lock",
+        "gather": study / "labels.duckdb",
+    }
+    for verb, path in closed.items():
+        config = ("--config", "run.yaml") if verb == "submit" else ()
+        refused = call(bench, study, BO, verb, *config)
+        assert exit_code(refused) == 1
+        assert refused.stderr.startswith(f"error: {path}: Permission denied")
+        assert f"belongs to user {ANA}" in refused.stderr
+    # The lock alone was opened: the tasks could not write.
+    (run / ".lock").chmod(0o666)
+    refused = call(bench, study, BO, "resubmit")
+    assert (exit_code(refused), f"belongs to user {ANA}" in refused.stderr) == (1, True)
+    assert not (run / "submissions" / "0002.json").exists()
+    with held_by(ANA, run) as holder:
+        refused = call(bench, study, BO, "cancel")
+        assert (exit_code(refused), f"pid {holder.pid} of user {ANA}" in refused.stderr) == (
+            1,
+            True,
+        )
+        assert holder.poll() is None
+
+
+@contextlib.contextmanager
+def held_by(user: int, run: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process of a user that holds a run's lock."""
+    process = subprocess.Popen(
+        command_of(user, sys.executable, "-c", HOLDS, run),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout and process.stdout.readline()
+    yield process
+    process.communicate()
