@@ -155,7 +155,7 @@ class _Supervision:
         """Requeue stalled tasks once per attempt, if the configuration says so."""
         if not self._run.retry.restart_stalled:
             return
-        recorded = {one.number: one for one in status.observation.submissions}
+        recorded = {submission.number: submission for submission in status.observation.submissions}
         for judgement, shard in zip(status.judgements, status.observation.shards, strict=True):
             last = shard.attempts[-1] if shard.attempts else None
             if not judgement.stalled or last is None or last.restarted or last.task is None:

@@ -75,17 +75,17 @@ def _refuse_to_lose(database: Path, runs: list[Run]) -> None:
 
 def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> Gathered:
     done: list[Gathered] = []
-    for one in runs:
-        now = look(one, executor_of(one), include_done=True)
-        done.append(gather_outputs.gather(one, now.observation, now.judgements, database=database))
-        say(f"run {one.run_id}: {describe_gathered(done[-1])}")
+    for run in runs:
+        now = look(run, executor_of(run), include_done=True)
+        done.append(gather_outputs.gather(run, now.observation, now.judgements, database=database))
+        say(f"run {run.run_id}: {describe_gathered(done[-1])}")
     return Gathered(
         rows_before=0,
-        rows_added=sum(one.rows_added for one in done),
-        rows_after=sum(one.rows_added for one in done),
-        unlabelable=sum(one.unlabelable for one in done),
-        already_present=sum(one.already_present for one in done),
-        rejected=tuple(line for one in done for line in one.rejected),
-        set_aside=sum(one.set_aside for one in done),
-        shards=sum(one.shards for one in done),
+        rows_added=sum(gathered.rows_added for gathered in done),
+        rows_after=sum(gathered.rows_added for gathered in done),
+        unlabelable=sum(gathered.unlabelable for gathered in done),
+        already_present=sum(gathered.already_present for gathered in done),
+        rejected=tuple(line for gathered in done for line in gathered.rejected),
+        set_aside=sum(gathered.set_aside for gathered in done),
+        shards=sum(gathered.shards for gathered in done),
     )

@@ -36,8 +36,8 @@ def unpaced(server: PerspectiveServer, **keys: object) -> dict[str, object]:
 
 
 def files_with(folder: pathlib.Path, secret: str) -> list[pathlib.Path]:
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in found if secret.encode() in path.read_bytes()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
 
 
 def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Bench) -> None:
@@ -46,12 +46,12 @@ def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Ben
         keys = {"type": "perspective", "requests_per_minute": 6000}
         config = bench.config(source, classifier=unpaced(server, **keys))
         bench.env["PERSPECTIVE_API_KEY"] = KEY
-        told = [
+        outputs = [
             bench.hpc("submit", "--config", config),
             bench.hpc("supervise"),
             bench.hpc("status"),
         ]
-        assert [done.returncode for done in told] == [0, 0, 0]
+        assert [done.returncode for done in outputs] == [0, 0, 0]
         assert server.paid == 400
         assert server.by_status[429] == 0
     rows = labels(bench, "SELECT text, prob_toxic, prob_respect FROM labels_test ORDER BY uri")
@@ -61,7 +61,7 @@ def test_perspective_labels_every_post_once_and_shows_its_key_nowhere(bench: Ben
     ]
     assert rows == expected
     assert files_with(bench.folder, KEY) == []
-    assert all(KEY not in done.stdout + done.stderr for done in told)
+    assert all(KEY not in done.stdout + done.stderr for done in outputs)
 
 
 def test_perspective_stores_attributes_spans_and_responses_and_tolerates_a_missing_attribute(

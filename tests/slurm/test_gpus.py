@@ -81,7 +81,7 @@ def test_each_tasks_server_gets_the_gpu_of_its_task(gpu_bench: Bench) -> None:
     assert bench.document("supervise")["state"] == "complete"
     logs = [manifest.server_log_path(run, 1, index).read_text() for index in range(2)]
     gpus = [re.findall(r"^GPU (.*)", log, re.MULTILINE) for log in logs]
-    assert {tuple(one) for one in gpus} == {("0",), ("1",)}, "two at a time, one GPU each"
+    assert {tuple(ids) for ids in gpus} == {("0",), ("1",)}, "two at a time, one GPU each"
     assert labels(bench, "was_successfully_labeled, count(*)") == [(True, POSTS)]
 
 

@@ -120,5 +120,5 @@ def test_a_run_that_sbatch_rejects_is_removed_although_its_lock_is_open(late_sit
 
 
 def asked(site: Site) -> Counter[str]:
-    told = site.as_it_is(site.bench.scripts).glob("asked-*")
-    return Counter(uri for path in told for uri in path.read_text().splitlines())
+    paths = site.as_it_is(site.bench.scripts).glob("asked-*")
+    return Counter(uri for path in paths for uri in path.read_text().splitlines())

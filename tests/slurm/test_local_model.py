@@ -59,9 +59,9 @@ def test_a_killed_task_resumes_from_its_parts_and_no_post_is_lost(bench: Bench) 
     end = bench.document("supervise")
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 2)
     logs = "".join(path.read_text() for path in sorted(run_dir.glob("logs/0002/*_log.out")))
-    found = re.search(rf"shard 0: {POSTS} posts, (\d+) already answered", logs)
-    assert found
-    assert 0 < int(found[1]) < POSTS
+    match = re.search(rf"shard 0: {POSTS} posts, (\d+) already answered", logs)
+    assert match
+    assert 0 < int(match[1]) < POSTS
     rows = labeled(bench)
     assert [uri for uri, *_ in rows] == [uri for uri, *_ in posts.rows(POSTS)]
     assert {(reason, truncated) for *_, reason, truncated in rows} == {(None, False)}

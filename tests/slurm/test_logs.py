@@ -56,8 +56,8 @@ def test_logs_shows_every_attempt_of_a_shard_and_groups_identical_failures(bench
     }  # fmt: skip
     failed_now = bench.document("logs", "--failed", "--lines", 1)
     assert failed_now["run_id"] == run.name
-    ends = [(one["index"], [at["attempt"] for at in one["attempts"]])
-            for one in failed_now["shards"]]  # fmt: skip
+    ends = [(shard["index"], [at["attempt"] for at in shard["attempts"]])
+            for shard in failed_now["shards"]]  # fmt: skip
     assert ends == [(1, [2]), (2, [2]), (3, [2])]
     # Two were killed alike, though task and step differ; one has last words.
     assert len(grouped(bench, run)) == 2
@@ -85,8 +85,8 @@ def test_logs_shows_running_waiting_and_canceled_tasks(bench: Bench) -> None:
     wait_for(lambda: bench.states() == states, 60, "both were cancelled")
     tasks = {f"{job}_{index}": "CANCELLED by 0" for index in (0, 1)}
     wait_for(lambda: bench.accounted([job]) == tasks, 60, "accounting knows which one has run")
-    told = bench.document("logs", "0-1")["shards"]
-    (ended,), (never,) = (shard["attempts"] for shard in told)
+    shards = bench.document("logs", "0-1")["shards"]
+    (ended,), (never,) = (shard["attempts"] for shard in shards)
     assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
     # What ran and what never started have not ended alike.
     assert len(grouped(bench, run)) == 2

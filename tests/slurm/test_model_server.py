@@ -53,12 +53,12 @@ def llama(model: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def submitted(bench: Bench, count: int, given: dict[str, Any], **cluster: Any) -> pathlib.Path:
+def submitted(bench: Bench, count: int, options: dict[str, Any], **cluster: Any) -> pathlib.Path:
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", count),
         sharding={"shards": 2},
         checkpoint={"rows": 10},
-        classifier=given,
+        classifier=options,
         cluster={"max_parallel": 2, "cpus": 1, "mem_gb": 1, **cluster},
     )
     return pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
@@ -128,9 +128,9 @@ def test_a_server_that_exceeds_the_tasks_memory_is_out_of_memory(bench: Bench) -
         return last_words.read(run, 1, 0)
 
     wait_for(words, 120, "the first task has ended")
-    said = words()
-    assert said
-    assert (said.cause, "this start: hog" in said.message) == (Cause.OUT_OF_MEMORY, True)
+    ended = words()
+    assert ended
+    assert (ended.cause, "this start: hog" in ended.message) == (Cause.OUT_OF_MEMORY, True)
     assert bench.hpc("cancel").returncode == 0
     wait_for(lambda: started_servers.alive(bench.folder / "server") == [], 60, "no server is left")
 
@@ -146,8 +146,8 @@ def test_each_task_has_its_own_vllm(bench: Bench) -> None:
     assert len(nodes(bench)) == 2
     assert started_servers.alive(model) == []
     (note,) = (run / "notes").iterdir()
-    found = json.loads(note.read_text())
-    assert (found["mode"], found["top_logprobs"]) == ("json_schema", 20)
+    noted = json.loads(note.read_text())
+    assert (noted["mode"], noted["top_logprobs"]) == ("json_schema", 20)
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as database:
         lowest, highest = database.execute(
             "SELECT min(is_political_prob), max(is_political_prob) FROM labels_test"
@@ -164,6 +164,6 @@ def test_a_vllm_with_too_little_memory_gets_more(bench: Bench) -> None:
     run = submitted(bench, 20, classifier(bench, server), mem_gb=1, max_parallel=1)
     assert bench.document("supervise")["state"] == "complete"
     assert labeled(bench) == [(True, 20, 20)]
-    said = last_words.read(run, 1, 0)
-    assert said
-    assert said.cause is Cause.OUT_OF_MEMORY
+    words = last_words.read(run, 1, 0)
+    assert words
+    assert words.cause is Cause.OUT_OF_MEMORY

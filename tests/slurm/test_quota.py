@@ -46,10 +46,10 @@ def use_one_quota_up(bench: Bench) -> None:
     print(f"all minutes: {dict(sorted(server.admitted_by_minute.items()))}")
     print("task, CPU time, seconds it lived:")
     for job in (job for run in runs for job in run["array_jobs"]):
-        told = bench.cluster.run(
+        listing = bench.cluster.run(
             "sacct", "-n", "-P", "-j", str(job), "-o", "JobID,TotalCPU,ElapsedRaw"
         )
-        print("\n".join(line for line in told.splitlines() if ".0|" in line))
+        print("\n".join(line for line in listing.splitlines() if ".0|" in line))
     assert dict(server.by_status) == {200: sum(SIZES)}
     assert server.paid == sum(SIZES)
     assert sum(used.values()) / len(used) >= 0.95

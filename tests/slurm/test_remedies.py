@@ -21,8 +21,8 @@ def one_shard(bench: Bench, rows: int = 10, **sections: Any) -> pathlib.Path:
 
 def asked(bench: Bench, job: int, index: int, field: str) -> str:
     """What accounting says that a task asked for, or got."""
-    told = bench.cluster.run("sacct", "-n", "-P", "-X", "-j", f"{job}_{index}", "-o", field)
-    return told.strip()
+    value = bench.cluster.run("sacct", "-n", "-P", "-X", "-j", f"{job}_{index}", "-o", field)
+    return value.strip()
 
 
 def gathered(bench: Bench) -> int:

@@ -46,14 +46,14 @@ class Site:
         """The array's job id."""
         folder = log_path(self.run_dir, 1)
         executor = WaitingArrayExecutor(folder, resources, requeues=requeues)
-        one = Submission(
+        submission = Submission(
             number=1,
             job_name=f"worker-{self.folder.name}",
             plan=ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1),
             intended_at=datetime.now(UTC),
         )
-        job = executor.submit_waiting(Slurm(), one, ())
-        executor.write_orders(replace(one, array_job_id=job), self.run_dir)
+        job = executor.submit_waiting(Slurm(), submission, ())
+        executor.write_orders(replace(submission, array_job_id=job), self.run_dir)
         Slurm().release(job)
         return job
 
@@ -61,11 +61,11 @@ class Site:
         return self.kept == 6 and scripted_classifier.asked(self.folder)[uri(6)] == 1
 
     def restarts(self, job: int) -> int:
-        found = re.search(
+        match = re.search(
             r"Restarts=(\d+)", self.cluster.run("scontrol", "show", "job", f"{job}_0")
         )
-        assert found
-        return int(found[1])
+        assert match
+        return int(match[1])
 
     def state(self, job: int) -> str:
         return self.cluster.run("squeue", "-h", "-t", "all", "-j", f"{job}_0", "-o", "%T").strip()

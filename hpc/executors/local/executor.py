@@ -77,7 +77,7 @@ class LocalExecutor:
         Raises:
             RunError: the process is on another machine, cannot be found, or does not end in time.
         """
-        released = [one for one in read_submissions(run) if one.released_at]
+        released = [submission for submission in read_submissions(run) if submission.released_at]
         records = self.query(run, released, lock_is_ours=False).records
         phases = Counter(record.phase for record in records.values())
         if stop.stop_tasks(run, say):

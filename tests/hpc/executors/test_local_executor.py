@@ -22,8 +22,8 @@ STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 def sent(run: Run, shards: int) -> Submission:
     plans = arrays(range(shards), array_size=1001, max_parallel=2)
     intents = plan_intents(run, plans, STARTED)
-    (one,) = LocalExecutor().submit(run, intents, ())
-    return one
+    (submission,) = LocalExecutor().submit(run, intents, ())
+    return submission
 
 
 def recorded(run: Run, shard: int, exit_code: int | None, told_to_stop: bool = False) -> None:
@@ -68,10 +68,10 @@ ENDED = {
 @pytest.mark.parametrize("in_use", [True, False])
 def test_a_recorded_end_is_reported_whoever_holds_the_run(tmp_path: Path, in_use: bool) -> None:
     run = valence_run(tmp_path, 8, shards=8)
-    one = sent(run, 8)
+    submission = sent(run, 8)
     for shard, (code, told_to_stop) in enumerate(ENDED):
         recorded(run, shard, code, told_to_stop)
-    assert read_records(run, [one], in_use=in_use) == {
+    assert read_records(run, [submission], in_use=in_use) == {
         (1, shard): record for shard, record in enumerate(ENDED.values())
     }
 
@@ -80,13 +80,13 @@ def test_a_task_without_a_recorded_end_is_alive_only_while_the_run_is_locked(
     tmp_path: Path,
 ) -> None:
     run = valence_run(tmp_path, 4)
-    one = sent(run, 2)
+    submission = sent(run, 2)
     recorded(run, 0, None)
-    assert read_records(run, [one], in_use=True) == {
+    assert read_records(run, [submission], in_use=True) == {
         (1, 0): TaskRecord(phase=Phase.ACTIVE, slurm_state="running", started_at=STARTED),
         (1, 1): TaskRecord(phase=Phase.WAITING, slurm_state="waiting"),
     }
-    assert read_records(run, [one], in_use=False) == {
+    assert read_records(run, [submission], in_use=False) == {
         (1, 1): TaskRecord(phase=Phase.ENDED, slurm_state="never started", cause=Cause.PREEMPTED),
     }
 
@@ -94,10 +94,10 @@ def test_a_task_without_a_recorded_end_is_alive_only_while_the_run_is_locked(
 def test_a_task_that_was_asked_to_stop_and_ended_unseen_counts_as_preempted(tmp_path: Path) -> None:
     """Whoever told it has left: a second Ctrl-C."""
     run = valence_run(tmp_path, 4)
-    one = sent(run, 2)
+    submission = sent(run, 2)
     recorded(run, 0, None, told_to_stop=True)
-    assert read_records(run, [one], in_use=True)[1, 0].phase is Phase.ACTIVE
-    assert read_records(run, [one], in_use=False)[1, 0] == TaskRecord(
+    assert read_records(run, [submission], in_use=True)[1, 0].phase is Phase.ACTIVE
+    assert read_records(run, [submission], in_use=False)[1, 0] == TaskRecord(
         phase=Phase.ENDED, slurm_state="stopped", cause=Cause.PREEMPTED, started_at=STARTED
     )
 
@@ -123,12 +123,12 @@ def test_a_task_whose_start_cannot_be_recorded_does_not_start(
 ) -> None:
     """Nobody would end it with the others, and the run would stay in its hands."""
     run = valence_run(tmp_path, 4)
-    one = sent(run, 2)
+    submission = sent(run, 2)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hpc.executors.local.task_record.files.write_json", full)
     with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
-        tasks.run_array(run, one, lock, print)
+        tasks.run_array(run, submission, lock, print)
     assert tasks_of(tmp_path) == {}

@@ -32,8 +32,8 @@ class Queue(Slurm):
 
     def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         self.now = self._answers.pop(0) if self._answers[1:] else self._answers[0]
-        found = parse_squeue_names(self.now.replace("@", PREFIX))
-        return tuple(one for one in found if one[0].startswith(prefix))
+        rows = parse_squeue_names(self.now.replace("@", PREFIX))
+        return tuple(row for row in rows if row[0].startswith(prefix))
 
     def cancel(self, jobs: Sequence[int]) -> None:
         (job,) = jobs
@@ -106,7 +106,7 @@ def test_tasks_that_do_not_end_in_time_are_listed(run_of_four_shards: Run) -> No
     ended = cancellation.cancel_jobs(
         run_of_four_shards, Queue("", ARRAY, COMPLETING), nothing, patience_s=0.05
     )
-    assert [(task, one.slurm_state, one.node) for task, one in ended.left.items()] == [
+    assert [(task, record.slurm_state, record.node) for task, record in ended.left.items()] == [
         ((4711, 1), "COMPLETING", "n1")
     ]
 
@@ -161,14 +161,14 @@ def test_without_the_lock_cancel_changes_no_records(run_of_four_shards: Run) -> 
     plan = ArrayPlan(offset=0, indices=(0, 1, 2, 3), throttle=2, parallel_tasks=2)
     (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
     submissions.write_submission(run_of_four_shards, intent)
-    said: list[str] = []
+    lines: list[str] = []
     with run_folder.lock_run(run_of_four_shards):
         queue = Queue("", ARRAY, "", ARRAY, "")
-        ended = cancellation.cancel_jobs(run_of_four_shards, queue, said.append)
+        ended = cancellation.cancel_jobs(run_of_four_shards, queue, lines.append)
     assert [job for job, _ in queue.cancelled] == [4711, 4711]
     assert submissions.read_submissions(run_of_four_shards) == (intent,)
     assert ended.withdrawn == ()
-    (line,) = said
+    (line,) = lines
     assert line.endswith(
         "\nits jobs are canceled anyway; a supervise there may submit new ones: stop it"
     )
@@ -190,6 +190,6 @@ def test_a_canceled_array_that_was_never_released_counts_as_submitted(
     assert (
         cancellation.cancel_jobs(run_of_four_shards, Queue("", ARRAY, ""), nothing).withdrawn == ()
     )
-    (one,) = submissions.read_submissions(run_of_four_shards)
-    assert (one.array_job_id, one.plan) == (4711, plan)
-    assert one.released_at is not None
+    (submission,) = submissions.read_submissions(run_of_four_shards)
+    assert (submission.array_job_id, submission.plan) == (4711, plan)
+    assert submission.released_at is not None

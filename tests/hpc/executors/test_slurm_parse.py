@@ -125,8 +125,8 @@ def test_a_row_with_an_unknown_state_counts_as_alive() -> None:
 
 @given(st.text("4001_[]-:%.|+,\n batchRUNNIGFED5", max_size=200))
 def test_no_output_makes_the_parser_fail_and_no_step_counts_as_a_task(printed: str) -> None:
-    for one, _ in (*parse_sacct(printed), *parse_squeue(printed)):
-        assert not one.step
+    for task_id, _ in (*parse_sacct(printed), *parse_squeue(printed)):
+        assert not task_id.step
 
 
 def test_job_names_never_change_how_a_queue_is_read() -> None:
@@ -139,5 +139,5 @@ def test_job_names_never_change_how_a_queue_is_read() -> None:
     rows = parse_squeue_names(printed)
     assert [name for name, _, _ in rows] == ["hpc-a-0001", "hpc-a-0001", "odd | name"]
     bare = "".join(line.rpartition("|hpc-")[0] + "\n" for line in printed.splitlines()[:2])
-    assert tuple((one, record) for _, one, record in rows)[:2] == parse_squeue(bare)
+    assert tuple((task_id, record) for _, task_id, record in rows)[:2] == parse_squeue(bare)
     assert (rows[2][1], rows[2][2].phase) == (TaskId(4712, None), Phase.ENDED)

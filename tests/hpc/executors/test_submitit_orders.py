@@ -72,7 +72,7 @@ def test_submitit_may_requeue_a_work_order_as_often_as_configured(
     executor.write_orders(SUBMISSION, run_dir)
     paths = JobPaths(tmp_path, job_id="4711_7")
     delayed = DelayedSubmission.load(paths.submitted_pickle)
-    given = work_order(SUBMISSION, 7, run_dir)
+    order = work_order(SUBMISSION, 7, run_dir)
     assert (delayed._timeout_min, delayed._timeout_countdown) == (30, requeues)
     called: list[tuple[WorkOrder, bool]] = []
 
@@ -85,7 +85,7 @@ def test_submitit_may_requeue_a_work_order_as_often_as_configured(
     again.dump(paths.submitted_pickle)
     for life in (delayed, DelayedSubmission.load(paths.submitted_pickle)):
         life.result()
-    assert called == [(given, requeues > 0)] * 2
+    assert called == [(order, requeues > 0)] * 2
 
 
 def test_a_work_order_names_the_attempts_that_crashed() -> None:

@@ -94,10 +94,10 @@ class Arrivals(RuleBasedStateMachine):
         mark, labeled = self.growing.watermark(), self.growing.labeled()
         planned = self._planned()
         behind = [
-            one.uri
-            for one in self.growing.posts
-            if mark and one.preprocessing_timestamp <= mark
-            if one.uri in planned and one.uri not in labeled
+            arrived.uri
+            for arrived in self.growing.posts
+            if mark and arrived.preprocessing_timestamp <= mark
+            if arrived.uri in planned and arrived.uri not in labeled
         ]
         assert behind == []
 
@@ -108,9 +108,9 @@ class Arrivals(RuleBasedStateMachine):
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:
-        found = self.audit()
-        assert sum(found.places.values()) == found.expected == len(self.growing.posts)
-        assert found.duplicates == found.foreign == found.unproven - self._unproven() == 0
+        report = self.audit()
+        assert sum(report.places.values()) == report.expected == len(self.growing.posts)
+        assert report.duplicates == report.foreign == report.unproven - self._unproven() == 0
 
     def _unproven(self) -> int:
         """Rows whose output was lost after it was gathered."""
@@ -131,7 +131,7 @@ class Arrivals(RuleBasedStateMachine):
                     self.growing.work(run, shard.index, None)
                 self.growing.gather(run)
             self.growing.submit(backfill=True)
-        posts = [one.uri for one in self.growing.posts]
+        posts = [arrived.uri for arrived in self.growing.posts]
         assert self.growing.labeled() == Counter(posts)
         paid = self.growing.paid()
         assert set(paid) == set(posts)

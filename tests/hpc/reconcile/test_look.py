@@ -103,9 +103,9 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
     plan = ArrayPlan(offset=0, indices=(1,), throttle=1, parallel_tasks=1)
     intent = Submission(number=3, job_name="job 3", plan=plan, intended_at=LONG_AGO)
     write_submission(twice_submitted_run, intent)
-    said: list[str] = []
+    lines: list[str] = []
     with run_folder.lock_run(twice_submitted_run) as lock:
-        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, said.append)
+        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lines.append)
     assert outcome.sent == ()
     record = json.loads((twice_submitted_run.folder / "submissions" / "0003.json").read_text())
     assert (record["array_job_id"], record["released_at"] is None) == (4713, False)
@@ -114,9 +114,9 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
 
 def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
     before = sorted((twice_submitted_run.folder / "submissions").iterdir())
-    said: list[str] = []
+    lines: list[str] = []
     with run_folder.lock_run(twice_submitted_run) as lock:
         request = replace(EVERYTHING, dry_run=True)
-        outcome = resubmit(twice_submitted_run, slurm(), request, lock, said.append)
-    assert (outcome.shards, outcome.sent, len(said)) == ((1,), (), 1)
+        outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append)
+    assert (outcome.shards, outcome.sent, len(lines)) == ((1,), (), 1)
     assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before

@@ -38,11 +38,11 @@ def test_a_run_that_cannot_be_read_is_reported_and_no_output_is_set_aside(
 
 
 def test_supervision_ends_though_a_path_in_a_message_says_set_aside(supervised_run: Run) -> None:
-    said: list[str] = []
+    lines: list[str] = []
 
     def say(line: str) -> None:
-        said.append(line)
-        assert len(said) < MOST_MESSAGES, said
+        lines.append(line)
+        assert len(lines) < MOST_MESSAGES, lines
 
     with run_folder.lock_run(supervised_run) as lock:
         assert supervise(supervised_run, LocalExecutor(), lock, say).state is RunState.COMPLETE

@@ -31,7 +31,7 @@ NO_OUTPUT: ShardScripted = (9, "failed", "no_output")
 LOST: ShardScripted = (9, "failed", "lost")
 
 # Per scenario: rule, state and cause of the shards, array after array.
-TOLD: dict[str, Sequence[Sequence[ShardScripted]]] = {
+EXPECTED: dict[str, Sequence[Sequence[ShardScripted]]] = {
     "cancelled": [[CANCELLED] * 10],
     "cancelled-waiting": [[CANCELLED] * 4],
     "cancelled-at-once": [[CANCELLED] * 4],
@@ -109,15 +109,15 @@ def judged(folder: Path, slurm: Slurm, sizes: Sequence[int]) -> list[list[ShardS
                 released_at=submitted,
             ),
         )
-    shards = judge_all(observe(run, SlurmExecutor(slurm)), grace=LONG_AGO, policy=RetryPolicy())
-    told = iter([(one.rule, str(one.state), one.cause and str(one.cause)) for one in shards])
-    return [[next(told) for _ in range(size)] for size in sizes]
+    judged = judge_all(observe(run, SlurmExecutor(slurm)), grace=LONG_AGO, policy=RetryPolicy())
+    summaries = iter([(it.rule, str(it.state), it.cause and str(it.cause)) for it in judged])
+    return [[next(summaries) for _ in range(size)] for size in sizes]
 
 
-@pytest.mark.parametrize("scenario", TOLD)
+@pytest.mark.parametrize("scenario", EXPECTED)
 def test_a_recorded_run_is_judged_from_squeue_and_sacct(scenario: str, tmp_path: Path) -> None:
-    sizes = [len(array) for array in TOLD[scenario]]
-    assert judged(tmp_path, Recorded(scenario), sizes) == [*map(list, TOLD[scenario])]
+    sizes = [len(array) for array in EXPECTED[scenario]]
+    assert judged(tmp_path, Recorded(scenario), sizes) == [*map(list, EXPECTED[scenario])]
 
 
 def test_squeues_row_for_a_whole_array_says_nothing_about_a_task_it_forgot(

@@ -45,7 +45,7 @@ def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> N
 def states(run: Run, patience_s: float = 60.0) -> tuple[list[State], str | None]:
     seen = observe(run, SlurmExecutor(Slurm(patience_s)))
     judged = judge_all(seen, grace=datetime.min - datetime.min, policy=RetryPolicy())
-    return [one.state for one in judged], seen.trouble
+    return [judgement.state for judgement in judged], seen.trouble
 
 
 def test_when_sacct_times_out_its_tasks_are_unknown(

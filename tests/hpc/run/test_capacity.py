@@ -65,13 +65,13 @@ class World:
             first_number=len(self.sent) + 1,
         )
         for plan in plans:
-            one = submission(len(self.sent) + 1, plan)
-            self.sent.append(one)
-            self.alive[one.number] = len(plan.indices)
+            sent = submission(len(self.sent) + 1, plan)
+            self.sent.append(sent)
+            self.alive[sent.number] = len(plan.indices)
         return room
 
     def room(self, wanted: int) -> Capacity:
-        jobs = [FIRST_JOB + one.number for one in self.sent if self.alive[one.number]]
+        jobs = [FIRST_JOB + array.number for array in self.sent if self.alive[array.number]]
         return capacity(
             self.sent, self.alive, wanted=wanted, max_parallel=self.max_parallel,
             ends_to_come=tuple(map(str, jobs)),
@@ -79,14 +79,14 @@ class World:
 
     def running(self) -> int:
         """Tasks that run."""
-        return sum(min(one.plan.throttle, self.alive[one.number]) for one in self.started())
+        return sum(min(array.plan.throttle, self.alive[array.number]) for array in self.started())
 
     def started(self) -> list[Submission]:
         """The arrays whose dependencies have ended."""
-        return [one for one in self.sent if self.alive[one.number] and not self._waits(one)]
+        return [array for array in self.sent if self.alive[array.number] and not self._waits(array)]
 
-    def _waits(self, one: Submission) -> bool:
-        before = {one.plan.after, *(int(job) - FIRST_JOB for job in one.plan.after_jobs)}
+    def _waits(self, array: Submission) -> bool:
+        before = {array.plan.after, *(int(job) - FIRST_JOB for job in array.plan.after_jobs)}
         return any(self.alive[number] for number in before)
 
     def end(self, at: int, tasks: int) -> None:
@@ -127,11 +127,11 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
             world.submit(many)
         else:
             world.end(at, many)
-    alive = [one for one in world.sent if world.alive[one.number]]
-    taken = sum(min(one.plan.throttle, world.alive[one.number]) for one in alive)
+    alive = [array for array in world.sent if world.alive[array.number]]
+    taken = sum(min(array.plan.throttle, world.alive[array.number]) for array in alive)
     full = taken >= max_parallel
     room = world.room(wanted)
-    jobs = tuple(str(FIRST_JOB + one.number) for one in alive)
+    jobs = tuple(str(FIRST_JOB + array.number) for array in alive)
     assert room.after_jobs == (jobs if alive and full else ())
     assert 1 <= room.tasks <= min(wanted, max_parallel)
 
@@ -161,8 +161,8 @@ def test_examples_of_free_capacity(
     before: list[Submission], alive: dict[int, int], wanted: int, room: Capacity
 ) -> None:
     jobs = tuple(str(FIRST_JOB + number) for number in alive)
-    found = capacity(before, Counter(alive), wanted=wanted, max_parallel=8, ends_to_come=jobs)
-    assert found == room
+    free = capacity(before, Counter(alive), wanted=wanted, max_parallel=8, ends_to_come=jobs)
+    assert free == room
 
 
 def attempt(number: int, phase: Phase | None) -> Attempt:

@@ -209,8 +209,8 @@ def beat(minutes_ago: float, error: str = "") -> Heartbeat:
 def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
     def running(since: Heartbeat | None, started: int = 600) -> Judgement:
         started_at = NOW - timedelta(minutes=started)
-        one = attempt(1, record=record("RUNNING", started_at=started_at))
-        shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(one,), heartbeat=since)
+        alive = attempt(1, record=record("RUNNING", started_at=started_at))
+        shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(alive,), heartbeat=since)
         seen = Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=None)
         return judge(shard, seen, grace=GRACE, policy=RetryPolicy(stall_minutes=30))
 
@@ -273,14 +273,14 @@ records = st.builds(
 )  # fmt: skip
 attempts = st.lists(
     st.builds(
-        lambda job, at, known, said: attempt(
-            array_job_id=job, submitted_at=at, record=known, words=said
+        lambda job, at, known, last_words: attempt(
+            array_job_id=job, submitted_at=at, record=known, words=last_words
         ),
         st.none() | st.integers(1, 9), times, st.none() | records,
         st.none() | st.sampled_from(list(Cause)).map(words),
     ),
     max_size=5,
-).map(lambda found: tuple(replace(one, number=n) for n, one in enumerate(found, 1)))  # fmt: skip
+).map(lambda drawn: tuple(replace(item, number=n) for n, item in enumerate(drawn, 1)))  # fmt: skip
 outputs = st.sampled_from([Verdict(), Verdict(problem="half a file"), Verdict(publication="p")])
 shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,
                    attempts=attempts)  # fmt: skip
@@ -293,20 +293,20 @@ observations = st.builds(
 @settings(deadline=None)
 @given(observations, st.integers(1, 5), st.integers(0, 600))
 def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace: int) -> None:
-    found = judge_all(seen, grace=timedelta(seconds=grace), policy=RetryPolicy(max_attempts=most))
-    assert [one.index for one in found] == [shard.index for shard in seen.shards]
-    for one, shard in zip(found, seen.shards, strict=True):
-        assert one.state == STATE_OF_RULE[one.rule]
-        assert (one.cause is not None) == (one.rule in (8, 9))
-        assert (one.rule == 1) == shard.output.verified
+    judged = judge_all(seen, grace=timedelta(seconds=grace), policy=RetryPolicy(max_attempts=most))
+    assert [judgement.index for judgement in judged] == [shard.index for shard in seen.shards]
+    for judgement, shard in zip(judged, seen.shards, strict=True):
+        assert judgement.state == STATE_OF_RULE[judgement.rule]
+        assert (judgement.cause is not None) == (judgement.rule in (8, 9))
+        assert (judgement.rule == 1) == shard.output.verified
         alive = {Phase.HELD, Phase.ACTIVE, Phase.WAITING} & {a.phase for a in shard.attempts}
         if alive and not shard.output.verified:
-            assert one.rule in (3, 4, 5)
-        if one.cause:
+            assert judgement.rule in (3, 4, 5)
+        if judgement.cause:
             last = shard.attempts[-1]
-            assert one.cause is why_ended(last)[0]
+            assert judgement.cause is why_ended(last)[0]
             assert last.record or last.words or seen.answered
-        if one.rule == 9:
+        if judgement.rule == 9:
             assert counted_attempts(shard, RetryPolicy()) < most
             assert REMEDY[why_ended(shard.attempts[-1])[0]] is not Remedy.ASK
 
@@ -328,9 +328,9 @@ def test_time_alone_ends_a_wait_and_changes_no_other_state(
 @given(observations)
 def test_an_unknown_shard_never_fails_while_slurm_does_not_answer(seen: Observation) -> None:
     silent = replace(seen, answered=False)
-    for one, shard in zip(
+    for judgement, shard in zip(
         judge_all(silent, grace=GRACE, policy=RetryPolicy()), seen.shards, strict=True
     ):
         if shard.attempts and not (shard.attempts[-1].record or shard.attempts[-1].words):
-            assert one.state not in (State.FAILED, State.PLANNED)
-            assert one.cause is None
+            assert judgement.state not in (State.FAILED, State.PLANNED)
+            assert judgement.cause is None

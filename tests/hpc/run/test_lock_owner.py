@@ -166,7 +166,7 @@ def test_only_tasks_that_have_the_lock_open_count_as_holding_it(
         ]  # fmt: skip
     for process in processes:
         assert process.stdout and process.stdout.readline()
-    found = lock_owner.tasks_holding(lock)
+    holders = lock_owner.tasks_holding(lock)
     for process in processes:
         gone(process)
-    assert found == [LockOwner(processes[0].pid, HERE, found[0].started)]
+    assert holders == [LockOwner(processes[0].pid, HERE, holders[0].started)]

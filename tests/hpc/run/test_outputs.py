@@ -72,7 +72,7 @@ def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: R
 def test_the_cost_of_answers_is_cached_with_the_verdict(partly_published_run: Run) -> None:
     publish_counted(partly_published_run, 2, tokens=7)
     before = outputs.verify_outputs(partly_published_run)
-    assert [one.counts for one in before] == [{}, {}, {"tokens": 70}]
+    assert [verdict.counts for verdict in before] == [{}, {}, {"tokens": 70}]
     for index in range(3):
         garbled(output_path(partly_published_run.folder, index))
     assert outputs.verify_outputs(partly_published_run) == before

@@ -235,13 +235,13 @@ def test_a_rejected_blocked_shard_comes_with_the_command_that_forces_it() -> Non
 
 
 def attempts_of(*phases: Phase, forced: bool = False, refused: bool = False) -> tuple[Attempt, ...]:
-    said = LastWords(cause=Cause.REFUSED, message="a bad key", traceback="", node="n1",
+    last_words = LastWords(cause=Cause.REFUSED, message="a bad key", traceback="", node="n1",
                      written_at="2026-11-24T07:00:00+00:00", stops_run=True)  # fmt: skip
     return tuple(
         Attempt(
             number=number, array_job_id=4000 + number, array_task_index=index, submitted_at=AT,
             record=TaskRecord(phase=phase, slurm_state="SOME"), forced=forced,
-            words=said if refused and phase is Phase.ENDED else None,
+            words=last_words if refused and phase is Phase.ENDED else None,
         )
         for number, (index, phase) in enumerate(enumerate(phases), start=1)
     )  # fmt: skip
@@ -255,7 +255,7 @@ def seen(*shards: tuple[Attempt, ...]) -> Observation:
     return Observation(observed_at=AT, shards=tuple(facts), answered=True, last_answer=None)
 
 
-def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
+def one_attempt(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
     record = TaskRecord(phase=phase, slurm_state="SOME")
     return (
         Attempt(
@@ -267,13 +267,13 @@ def one(number: int, index: int, phase: Phase) -> tuple[Attempt, ...]:
 
 def test_an_array_waits_for_living_arrays_but_never_for_a_held_task() -> None:
     observation = seen(
-        one(1, 0, Phase.ACTIVE),
-        one(1, 1, Phase.WAITING),
-        one(1, 2, Phase.ENDED),
-        one(2, 3, Phase.ACTIVE),
-        one(2, 4, Phase.HELD),
-        one(2, 5, Phase.WAITING),
-        one(3, 6, Phase.HELD),
+        one_attempt(1, 0, Phase.ACTIVE),
+        one_attempt(1, 1, Phase.WAITING),
+        one_attempt(1, 2, Phase.ENDED),
+        one_attempt(2, 3, Phase.ACTIVE),
+        one_attempt(2, 4, Phase.HELD),
+        one_attempt(2, 5, Phase.WAITING),
+        one_attempt(3, 6, Phase.HELD),
     )
     assert jobs_to_wait_for(observation) == ("4001", "4002_3", "4002_5")
 

@@ -38,9 +38,9 @@ STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.N
 
 def ended(cause: Cause, number: int = 1, request: ResourceRequest = BASE, **more: Any) -> Attempt:
     known = record(STATE[cause], **more) if cause in STATE else None
-    said = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
+    last_words = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
     return Attempt(number=number, array_job_id=4711, array_task_index=7, submitted_at=AT,
-                   record=known, words=said, request=request)  # fmt: skip
+                   record=known, words=last_words, request=request)  # fmt: skip
 
 
 def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
@@ -115,9 +115,9 @@ def test_a_timeout_gets_more_time_up_to_the_partitions_limit() -> None:
 
 
 def test_all_shards_that_lost_a_node_avoid_the_lost_nodes() -> None:
-    one = shard(ended(Cause.NODE, node="n1"), index=3)
+    lone = shard(ended(Cause.NODE, node="n1"), index=3)
     two = shard(ended(Cause.NODE, node="n4"), index=5)
-    assert given_to(one, two) == (
+    assert given_to(lone, two) == (
         ShardGroup(
             shards=(3, 5), request=replace(BASE, exclude=("n1", "n4")), why="node: not on n1,n4"
         ),
@@ -182,7 +182,7 @@ def test_every_shard_is_in_one_group_and_stays_within_the_limits(lives: list[lis
             attempts.append(ended(cause, number, request=asked, node=f"n{number}"))
         shards.append(shard(*attempts, index=index))
     made = given_to(*shards)
-    assert sorted(one for group in made for one in group.shards) == list(range(len(lives)))
+    assert sorted(index for group in made for index in group.shards) == list(range(len(lives)))
     assert len({(g.request, g.delay_s, g.slowdown, g.why) for g in made}) == len(made)
     for group in made:
         assert BASE.mem_gb and group.request.mem_gb

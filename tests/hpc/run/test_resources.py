@@ -142,13 +142,13 @@ def test_the_configuration_overrides_one_key_and_leaves_the_others(
     configured: Configured, key: str, value: Any
 ) -> None:
     expected = tuple(value) if key == "setup" else value
-    given = configured(TEMPLATE, **{key: value}).resources
-    assert given == replace(FROM_TEMPLATE, **{key: expected})
+    resources = configured(TEMPLATE, **{key: value}).resources
+    assert resources == replace(FROM_TEMPLATE, **{key: expected})
 
 
 def test_extra_options_are_merged_key_by_key(configured: Configured) -> None:
-    given = configured(TEMPLATE, extra={"mail-type": "FAIL", "nice": 100}).resources
-    assert given.extra == {"mail-type": "FAIL", "exclusive": True, "nice": 100}
+    resources = configured(TEMPLATE, extra={"mail-type": "FAIL", "nice": 100}).resources
+    assert resources.extra == {"mail-type": "FAIL", "exclusive": True, "nice": 100}
 
 
 def test_the_configuration_is_read_from_the_manifest_unchanged(configured: Configured) -> None:

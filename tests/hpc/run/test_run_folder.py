@@ -25,7 +25,7 @@ OTHER = "20240602T120000-valence-89abcdef"
 plans = st.builds(
     ArrayPlan,
     offset=st.integers(0, 10**6),
-    indices=st.sets(st.integers(0, 2000), min_size=1).map(lambda found: tuple(sorted(found))),
+    indices=st.sets(st.integers(0, 2000), min_size=1).map(lambda drawn: tuple(sorted(drawn))),
     throttle=st.integers(1, 200),
     parallel_tasks=st.integers(1, 200),
     after=st.integers(0, 50),
@@ -72,10 +72,12 @@ def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(recorded)
-def test_a_submission_is_read_as_it_was_recorded(run_of_two_shards: Run, one: Submission) -> None:
-    assert submissions.write_submission(run_of_two_shards, one) is one
-    assert submissions.read_submissions(run_of_two_shards) == (one,)
-    submissions.withdraw_submission(run_of_two_shards, one)
+def test_a_submission_is_read_as_it_was_recorded(
+    run_of_two_shards: Run, submission: Submission
+) -> None:
+    assert submissions.write_submission(run_of_two_shards, submission) is submission
+    assert submissions.read_submissions(run_of_two_shards) == (submission,)
+    submissions.withdraw_submission(run_of_two_shards, submission)
     assert submissions.read_submissions(run_of_two_shards) == ()
 
 
@@ -118,21 +120,21 @@ def test_each_intent_has_the_next_number_and_a_unique_job_name(run_of_two_shards
     submissions.write_submission(run_of_two_shards, replace(earlier, number=8))
     recorded = submissions.read_submissions(run_of_two_shards)
     made = submissions.plan_intents(run_of_two_shards, (PLAN, PLAN, PLAN), NOW, recorded=recorded)
-    assert [one.number for one in made] == [9, 10, 11]
-    assert len({one.job_name for one in made}) == 3
-    for one in reversed(made):
-        submissions.write_submission(run_of_two_shards, one)
+    assert [intent.number for intent in made] == [9, 10, 11]
+    assert len({intent.job_name for intent in made}) == 3
+    for intent in reversed(made):
+        submissions.write_submission(run_of_two_shards, intent)
     assert submissions.read_submissions(run_of_two_shards)[1:] == tuple(made)
 
 
 def test_other_files_are_ignored_and_a_half_written_record_never_appears(
     run_of_two_shards: Run,
 ) -> None:
-    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_submission(run_of_two_shards, one)
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, intent)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
         (run_of_two_shards.folder / "submissions" / name).write_text("{")
-    assert submissions.read_submissions(run_of_two_shards) == (one,)
+    assert submissions.read_submissions(run_of_two_shards) == (intent,)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +158,8 @@ def test_other_files_are_ignored_and_a_half_written_record_never_appears(
 def test_the_error_for_an_unreadable_record_names_the_file_and_the_keys(
     run_of_two_shards: Run, damage: Any, problem: str
 ) -> None:
-    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_submission(run_of_two_shards, one)
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, intent)
     path = run_of_two_shards.folder / "submissions" / "0001.json"
     if isinstance(damage, dict):
         values = {**json.loads(path.read_text()), **damage}
@@ -169,12 +171,12 @@ def test_the_error_for_an_unreadable_record_names_the_file_and_the_keys(
 
 
 def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None:
-    (one,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_submission(run_of_two_shards, one)
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, intent)
     logs = run_of_two_shards.folder / "logs" / "0001"
     logs.mkdir(parents=True)
     (logs / "submission.sh").touch()
-    submissions.withdraw_submission(run_of_two_shards, one)
+    submissions.withdraw_submission(run_of_two_shards, intent)
     assert (submissions.read_submissions(run_of_two_shards), logs.exists()) == ((), False)
 
 

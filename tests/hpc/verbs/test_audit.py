@@ -24,14 +24,14 @@ def unlabeled(tmp_path: Path) -> GrowingBacklog:
 
 def places(unlabeled: GrowingBacklog, code: int) -> dict[str, int]:
     """The places that have posts; they always add up to the backlog."""
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=code)
-    assert list(found["places"]) == list(Place)
-    assert sum(found["places"].values()) == found["expected"]
-    assert found["whole"] is (code == 0)
-    for _, counts in found["days"]:
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=code)
+    assert list(report["places"]) == list(Place)
+    assert sum(report["places"].values()) == report["expected"]
+    assert report["whole"] is (code == 0)
+    for _, counts in report["days"]:
         assert list(counts) == list(Place)
-    assert sum(sum(counts.values()) for _, counts in found["days"]) == found["expected"]
-    return {place: count for place, count in found["places"].items() if count}
+    assert sum(sum(counts.values()) for _, counts in report["days"]) == report["expected"]
+    return {place: count for place, count in report["places"].items() if count}
 
 
 def change(unlabeled: GrowingBacklog, sql: str) -> None:
@@ -84,16 +84,16 @@ def test_audit_counts_duplicate_foreign_and_unproven_rows(unlabeled: GrowingBack
     change(
         unlabeled, f"INSERT INTO labels_test FROM labels_test WHERE uri = '{run_builders.uri(1)}'"
     )
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
-    assert (found["duplicates"], found["foreign"], found["unproven"]) == (1, 0, 0)
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
+    assert (report["duplicates"], report["foreign"], report["unproven"]) == (1, 0, 0)
     change(unlabeled, "CREATE TABLE once AS SELECT DISTINCT ON (uri) * FROM labels_test")
     change(unlabeled, "DELETE FROM labels_test; INSERT INTO labels_test FROM once; DROP TABLE once")
     unlabeled.posts = unlabeled.posts[1:]
     unlabeled.arrive()
     shutil.rmtree(run.folder)
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
-    assert (found["duplicates"], found["foreign"], found["unproven"]) == (0, 1, 8)
-    assert found["runs_gone"] == [run.run_id]
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
+    assert (report["duplicates"], report["foreign"], report["unproven"]) == (0, 1, 8)
+    assert report["runs_gone"] == [run.run_id]
 
 
 def test_the_next_run_labels_posts_of_a_run_whose_folder_was_deleted(
@@ -104,8 +104,8 @@ def test_the_next_run_labels_posts_of_a_run_whose_folder_was_deleted(
     unlabeled.publish(run, 0)
     unlabeled.gather(run)
     shutil.rmtree(run.folder)
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
-    assert (found["runs_gone"], found["places"]["new"]) == ([run.run_id], 4)
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
+    assert (report["runs_gone"], report["places"]["new"]) == ([run.run_id], 4)
     again, _ = unlabeled.submit()
     assert again
     assert again.manifest.posts == 4
@@ -116,9 +116,9 @@ def test_a_row_or_an_output_that_was_edited_is_counted(unlabeled: GrowingBacklog
     assert run
     unlabeled.finish(run)
     change(unlabeled, f"UPDATE labels_test SET compound = 0.9 WHERE uri = '{run_builders.uri(2)}'")
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
-    assert (found["differing"], found["duplicates"], found["unproven"]) == (1, 0, 0)
-    assert found["edited"] == [f"run {run.run_id}, shard 0"]
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
+    assert (report["differing"], report["duplicates"], report["unproven"]) == (1, 0, 0)
+    assert report["edited"] == [f"run {run.run_id}, shard 0"]
     printed = unlabeled.bench.hpc("audit", "--config", unlabeled.bench.path).stdout
     assert f"    run {run.run_id}, shard 0: the rows or the output were edited; " in printed
 
@@ -128,14 +128,14 @@ def test_an_unreadable_row_of_the_backlog_is_counted(unlabeled: GrowingBacklog) 
     with path.open("a") as lines:
         lines.write('{"uri": null, "text": "x", "preprocessing_timestamp": "2024-05-31"}\n')
         lines.write('{"uri": "at://u", "text": "x", "preprocessing_timestamp": "soon"}\n')
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
-    assert (found["unreadable"], found["expected"]) == (2, 9)
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path, code=1)
+    assert (report["unreadable"], report["expected"]) == (2, 9)
 
 
 def test_copies_in_the_backlog_are_one_post(unlabeled: GrowingBacklog) -> None:
     unlabeled.arrive(post(1, 1), post(1, 2))
-    found = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
-    assert (found["rows"], found["copies"], found["expected"]) == (10, 2, 8)
+    report = unlabeled.bench.document("audit", "--config", unlabeled.bench.path)
+    assert (report["rows"], report["copies"], report["expected"]) == (10, 2, 8)
 
 
 def test_the_report_names_the_day_and_the_next_command(unlabeled: GrowingBacklog) -> None:
@@ -178,10 +178,10 @@ def test_the_description_of_a_post_names_run_shard_attempt_and_reason(
 
 def test_keys_can_be_overridden_as_for_submit(unlabeled: GrowingBacklog) -> None:
     """Without --set, a run that was submitted with it could not be audited."""
-    given = ("--config", unlabeled.bench.path, "--set", "name=other")
+    arguments = ("--config", unlabeled.bench.path, "--set", "name=other")
     unlabeled.bench.config(posts=4)
-    assert unlabeled.bench.hpc("submit", *given).returncode == 0
-    assert unlabeled.bench.document("audit", *given)["places"]["labelled"] == 4
+    assert unlabeled.bench.hpc("submit", *arguments).returncode == 0
+    assert unlabeled.bench.document("audit", *arguments)["places"]["labelled"] == 4
     assert unlabeled.bench.document("audit", "--config", unlabeled.bench.path)["places"]["new"] == 4
 
 

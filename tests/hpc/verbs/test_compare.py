@@ -62,18 +62,18 @@ def compare(labeled_folder: Path, bench: Bench) -> Compare:
     """The verb, in this process, with few resamples."""
 
     def run(*arguments: object) -> Done:
-        given = (
+        database = (
             () if "--database" in arguments else ("--database", labeled_folder / "labels.duckdb")
         )
-        return bench.hpc("compare", *arguments, *given, "--resamples", 50)
+        return bench.hpc("compare", *arguments, *database, "--resamples", 50)
 
     return run
 
 
 def document(done: Done) -> dict[str, Any]:
     assert done.returncode == 0, done
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    return parsed
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def change(path: Path, sql: str) -> None:
 def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
     labeled_folder: Path, compare: Compare
 ) -> None:
-    found = document(compare("perspective", "llm", "--json"))
-    comparisons = found.pop("comparisons")
+    comparison_of_names = document(compare("perspective", "llm", "--json"))
+    comparisons = comparison_of_names.pop("comparisons")
     model = "vaderSentiment 3.3.2"
-    assert found == {
+    assert comparison_of_names == {
         "database": str(labeled_folder / "labels.duckdb"),
         "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
         "b": {"name": "llm", "posts": 8, "models": {model: 6}},
@@ -104,7 +104,7 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
         "bins": "uniform",
         "not_compared": [],
     }
-    assert [(one["a"], one["b"], one["kinds"], one["posts"]) for one in comparisons] == [
+    assert [(pair["a"], pair["b"], pair["kinds"], pair["posts"]) for pair in comparisons] == [
         ("compound", "compound", ["number", "number"], 6),
         ("valence_label", "valence_label", ["text", "text"], 6),
     ]
@@ -125,10 +125,10 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
 def test_the_report_is_readable(labeled_folder: Path, compare: Compare) -> None:
     done = compare("perspective", "llm")
     assert outcome(done) == (0, "")
-    told, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
+    head, _, rest = re.sub(r"\[[-0-9., ]+\]", "[..]", done.stdout).partition(
         "\n\n  share of posts with A"
     )
-    assert told == TABLE.format(database=labeled_folder / "labels.duckdb").rstrip("\n")
+    assert head == TABLE.format(database=labeled_folder / "labels.duckdb").rstrip("\n")
     assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
 
 
@@ -166,15 +166,15 @@ A compound (number), B compound (number): 6 posts
 
 def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare) -> None:
     maps = ("compound=valence_label", "valence_label=compound", "compound=compound")
-    given = [word for one in maps for word in ("--map", one)]
-    found = document(compare("perspective", "llm", *given, "--json"))
-    assert [(one["a"], one["b"]) for one in found["comparisons"]] == [
+    options = [word for mapping in maps for word in ("--map", mapping)]
+    report = document(compare("perspective", "llm", *options, "--json"))
+    assert [(pair["a"], pair["b"]) for pair in report["comparisons"]] == [
         ("compound", "compound"),
         ("valence_label", "valence_label"),
         ("compound", "valence_label"),
         ("valence_label", "compound"),
     ]
-    assert list(found["comparisons"][2]["measures"]) == [
+    assert list(report["comparisons"][2]["measures"]) == [
         "auc_a_for_b: negative",
         "auc_a_for_b: positive",
     ]
@@ -183,7 +183,7 @@ def test_other_columns_are_mapped_beside_those_of_the_same_name(compare: Compare
 def test_options_take_effect_and_the_same_seed_gives_the_same_document(
     labeled_folder: Path, bench: Bench
 ) -> None:
-    def found(*more: object) -> Any:
+    def document_with(*more: object) -> Any:
         arguments = ("perspective", "llm", "--resamples", 50, "--json", *more)
         return document(
             call_verb(
@@ -191,12 +191,12 @@ def test_options_take_effect_and_the_same_seed_gives_the_same_document(
             )
         )
 
-    plain = found()
-    assert found("--database", "labels.duckdb") == plain
-    assert found("--config", "run.yaml") == plain
-    assert found("--seed", 1)["comparisons"] != plain["comparisons"]
-    assert found("--threshold", "0.25")["comparisons"][0]["threshold"] == 0.25
-    quantile = found("--bins", "quantile")["comparisons"][0]["calibration"][0]["bins"]
+    plain = document_with()
+    assert document_with("--database", "labels.duckdb") == plain
+    assert document_with("--config", "run.yaml") == plain
+    assert document_with("--seed", 1)["comparisons"] != plain["comparisons"]
+    assert document_with("--threshold", "0.25")["comparisons"][0]["threshold"] == 0.25
+    quantile = document_with("--bins", "quantile")["comparisons"][0]["calibration"][0]["bins"]
     assert quantile != plain["comparisons"][0]["calibration"][0]["bins"]
 
 
@@ -223,10 +223,10 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> Non
         "\nno post has a label of both names. To label the same posts under elsewhere: hpc submit "
         "--config FILE --only-labeled-by perspective\n"
     )
-    found = json.loads(done.stdout)
-    assert (found["posts"], [one["posts"] for one in found["comparisons"]]) == (0, [0, 0])
-    measures = found["comparisons"][0]["measures"]
-    assert {one["reason"] for one in measures.values()} == {"no post has a value in both"}
+    report = json.loads(done.stdout)
+    assert (report["posts"], [pair["posts"] for pair in report["comparisons"]]) == (0, [0, 0])
+    measures = report["comparisons"][0]["measures"]
+    assert {measure["reason"] for measure in measures.values()} == {"no post has a value in both"}
 
 
 @pytest.mark.parametrize("value", ["NULL", "uri"])
@@ -245,9 +245,9 @@ def test_without_comparable_columns_the_shared_posts_are_still_counted(
                 f"(SELECT min(uri) FROM labels_{name})",
             )
     done = compare("perspective", "llm", "--database", copy, "--json")
-    code, told = outcome(done)
+    code, error = outcome(done)
     assert (code, json.loads(done.stdout)["posts"] >= 6) == (1, True)
-    assert told.endswith(
+    assert error.endswith(
         "\nnone of these columns can be compared; pair other columns with --map a=b\n"
     )
 
@@ -276,21 +276,21 @@ COLUMNS = "it has: compound, valence_label"
 def test_wrong_usage_is_rejected_with_a_reason(
     compare: Compare, arguments: list[str], problem: str
 ) -> None:
-    code, told = outcome(compare(*arguments))
-    assert (code, told.endswith(problem + "\n")) == (2, True), told
+    code, error = outcome(compare(*arguments))
+    assert (code, error.endswith(problem + "\n")) == (2, True), error
 
 
 def test_names_without_a_common_column_have_to_be_mapped(copy: Path, compare: Compare) -> None:
     change(copy, "ALTER TABLE labels_llm RENAME COLUMN compound TO toxicity")
     change(copy, "ALTER TABLE labels_llm DROP COLUMN valence_label")
-    given = ("perspective", "llm", "--database", copy)
-    assert outcome(compare(*given)) == (
+    options = ("perspective", "llm", "--database", copy)
+    assert outcome(compare(*options)) == (
         2,
         "error: perspective (compound, valence_label) and llm (toxicity) have no label column of "
         "the same name; pair their columns with --map a=b\n",
     )
-    found = document(compare(*given, "--map", "compound=toxicity", "--json"))
-    assert [one["posts"] for one in found["comparisons"]] == [6]
+    report = document(compare(*options, "--map", "compound=toxicity", "--json"))
+    assert [pair["posts"] for pair in report["comparisons"]] == [6]
 
 
 def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
@@ -307,14 +307,14 @@ def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
         "their columns with --map a=b\n",
     )
     both = ("--map", "toxic=civic", "--map", "llm_model_name=llm_model_name")
-    found = document(compare("perspective", "llm", "--database", copy, *both, "--json"))
-    assert [one["a"] for one in found["comparisons"]] == ["toxic", "llm_model_name"]
+    report = document(compare("perspective", "llm", "--database", copy, *both, "--json"))
+    assert [pair["a"] for pair in report["comparisons"]] == ["toxic", "llm_model_name"]
 
 
 def test_a_file_that_is_not_a_database_is_rejected(compare: Compare, tmp_path: Path) -> None:
     (tmp_path / "labels.duckdb").write_text("not a database")
-    code, told = outcome(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
-    assert (code, "cannot be opened" in told) == (1, True)
+    code, error = outcome(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
+    assert (code, "cannot be opened" in error) == (1, True)
 
 
 @pytest.mark.parametrize("package", ["scipy", "sklearn"])

@@ -71,7 +71,7 @@ def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themsel
     driver.send_signal(signal.SIGINT)
     (run,) = bench.runs()
     records = list((run / "logs" / "0001").glob("[0-9]*.task.json"))
-    until(lambda: all('"told_to_stop"' in one.read_text() for one in records), "it is noted")
+    until(lambda: all('"told_to_stop"' in record.read_text() for record in records), "it is noted")
     driver.send_signal(signal.SIGINT)
     assert exit_code(ended(driver, within=10)) == 130
     assert len(tasks_of(bench.folder)) == 2
@@ -257,11 +257,12 @@ def test_only_one_submit_plans_at_a_time(bench: Bench) -> None:
 def test_submits_at_the_same_moment_label_every_post_once(bench: Bench) -> None:
     bench.config(posts=20, classifier={"seconds": 0.01})
     submits = [bench.start("submit", "--config", bench.path, "--json") for _ in range(3)]
-    done = [ended(one) for one in submits]
-    for one in done:
+    done = [ended(submit) for submit in submits]
+    for submit in done:
         # One labels them; the others say that somebody plans (1) or labels (3), or all is done.
-        assert exit_code(one) in (0, 3) or "planning" in one.stderr, one
-    assert sum(json.loads(one.stdout)["posts"] for one in done if one.returncode != 1) == 20
+        assert exit_code(submit) in (0, 3) or "planning" in submit.stderr, submit
+    finished = [submit for submit in done if submit.returncode != 1]
+    assert sum(json.loads(submit.stdout)["posts"] for submit in finished) == 20
     assert len(bench.runs()) == 1
     assert labeled(bench, 20)
     assert bench.asked() == once(20)

@@ -80,7 +80,7 @@ def test_only_the_task_that_failed_is_retried(bench: Bench) -> None:
     assert outcome(bench.submit()) == (0, "")
     assert bench.states() == [("done", None, 1), ("done", None, 2), ("done", None, 1)]
     attempts = submissions.read_submissions(run_folder.load(bench.runs()[0]))
-    assert [one.plan.shards for one in attempts] == [(0, 1, 2), (1,)]
+    assert [submission.plan.shards for submission in attempts] == [(0, 1, 2), (1,)]
     assert bench.asked() == once(6)
     assert bench.query("SELECT count(*) FROM labels_test") == [(6,)]
 
@@ -143,9 +143,8 @@ def test_a_shard_whose_output_was_deleted_runs_again_at_the_same_index(bench: Be
     output_path(run, 1).unlink()
     assert bench.states() == [("done", None, 1), ("failed", "no_output", 1)]
     assert outcome(bench.hpc("resubmit", "--indices", "1", run)) == (0, "")
-    assert [
-        (one.number, one.plan.shards) for one in submissions.read_submissions(run_folder.load(run))
-    ] == [
+    recorded = submissions.read_submissions(run_folder.load(run))
+    assert [(submission.number, submission.plan.shards) for submission in recorded] == [
         (1, (0, 1)),
         (2, (1,)),
     ]

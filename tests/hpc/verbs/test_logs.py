@@ -144,8 +144,10 @@ def test_the_document_has_every_attempt(blocked_run: Path, bench: Bench) -> None
         ],
     }
     failed = json.loads(bench.hpc("logs", "--failed", "--json").stdout)["shards"]
-    told = [(one["index"], [at["attempt"] for at in one["attempts"]]) for one in failed]
-    assert told == [(1, [2]), (2, [2]), (3, [2])]
+    attempts = {
+        shard["index"]: [attempt["attempt"] for attempt in shard["attempts"]] for shard in failed
+    }
+    assert attempts == {1: [2], 2: [2], 3: [2]}
 
 
 def test_a_done_shard_shows_its_log_or_that_the_log_is_missing(
@@ -193,9 +195,9 @@ def test_control_characters_in_a_log_do_not_reach_the_terminal(
     values = json.loads(words.read_text())
     evil = "\x1b[2Jall\nis \u202ewell\x07"
     files.write_json(words, {**values, "message": evil, "traceback": f"{evil}\n"})
-    told = printed(bench.hpc("logs", 1, "--lines", 1))
-    assert told.startswith("shard 1: blocked (crashed): all is well; no attempts left (2 of 2)\n")
-    assert told.endswith(
+    output = printed(bench.hpc("logs", 1, "--lines", 1))
+    assert output.startswith("shard 1: blocked (crashed): all is well; no attempts left (2 of 2)\n")
+    assert output.endswith(
         f"  crashed: all is well\n  | is well\n  log: {blocked_run}/logs/0002/00001.log\n"
     )
     (shard,) = json.loads(bench.hpc("logs", 1, "--json").stdout)["shards"]

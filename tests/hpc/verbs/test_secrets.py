@@ -81,7 +81,7 @@ def test_a_key_from_the_environment_appears_only_in_the_requests(
     ) == ({}, False)
     verbs = ("status", "gather", "resubmit", "supervise")
     others = [bench.hpc(verb, "--json", "--debug") for verb in verbs]
-    assert [one.returncode for one in others] == [0, 0, 0, 0]
+    assert [other.returncode for other in others] == [0, 0, 0, 0]
     again = bench.hpc("submit", "--config", bench.path, "--dry-run", env=ENVIRONMENT)
     assert_nowhere(bench, done, *others, again)
 

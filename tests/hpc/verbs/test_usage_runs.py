@@ -243,6 +243,6 @@ def test_compare_compares_labels_and_ignores_costs(llm_backlog: Make) -> None:
     assert growing.bench.submit().returncode == 0
     llm_backlog(growing, name="other", model="larger")
     assert growing.bench.submit().returncode == 0
-    found = growing.bench.document("compare", "one", "other", "--resamples", 5)
-    assert [one["a"] for one in found["comparisons"]] == ["even"]
-    assert found["not_compared"] == []
+    report = growing.bench.document("compare", "one", "other", "--resamples", 5)
+    assert [pair["a"] for pair in report["comparisons"]] == ["even"]
+    assert report["not_compared"] == []

@@ -70,10 +70,10 @@ def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
 
 
 def cut_an_output(site: Site, chance: random.Random) -> Done:
-    found = {index: path for index, path in site.outputs().items() if index not in site.stale}
-    if not found:
+    outputs = {index: path for index, path in site.outputs().items() if index not in site.stale}
+    if not outputs:
         return None
-    _, path = chance.choice(sorted(found.items()))
+    _, path = chance.choice(sorted(outputs.items()))
     size = path.stat().st_size
     os.truncate(path, chance.randrange(size))
     site.toll.redone += site.posts // SHARDS

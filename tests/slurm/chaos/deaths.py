@@ -29,9 +29,9 @@ def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
 
 
 def kill_a_task(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    task, pid = found
+    task, pid = victim
     site.toll.lives["kill -9 of a task"] += 1
     site.kill([pid])
     return f"kill -9 of {task.name}", []
@@ -41,9 +41,9 @@ def kill_a_step(site: Site, chance: random.Random) -> Done:
     """Its slurmstepd too: nobody is left who could tell Slurm how it ended. Of the task's step
     alone, srun waits for ever; of all steps, Slurm notices only when it asks the node again. What
     helps is that a task that stands still is put back into the queue."""
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    task, _ = found
+    task, _ = victim
     step = chance.choice(["step_*", "step_0"])
     pids = site.processes(task, step)
     site.toll.lives["kill -9 of a whole step"] += 1
@@ -53,9 +53,9 @@ def kill_a_step(site: Site, chance: random.Random) -> Done:
 
 def run_out_of_memory(site: Site, chance: random.Random) -> Done:
     """A hog in the task's cgroup takes all its memory, and the kernel kills the task."""
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    task, pid = found
+    task, pid = victim
     site.toll.lives["out of memory"] += 1
     done = subprocess.run(
         [sys.executable, "-I", HOG, str(pid)], capture_output=True, text=True, timeout=120
@@ -67,9 +67,9 @@ def run_out_of_memory(site: Site, chance: random.Random) -> Done:
 
 
 def run_out_of_time(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    task, _ = found
+    task, _ = victim
     done = site.cluster.call("scontrol", "update", f"JobId={task.id}", "EndTime=now+1")
     if done.returncode:
         return None
@@ -78,10 +78,10 @@ def run_out_of_time(site: Site, chance: random.Random) -> Done:
 
 
 def preempt(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    node = found[0].node
-    here = lambda: [one for one in site.running() if one.node == node]  # noqa: E731
+    node = victim[0].node
+    here = lambda: [task for task in site.running() if task.node == node]  # noqa: E731
     with site.counting("preempted", here):
         job = site.cluster.run(
             *("sbatch", "--parsable", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null"),
@@ -91,9 +91,9 @@ def preempt(site: Site, chance: random.Random) -> Done:
 
 
 def cancel_an_index(site: Site, chance: random.Random) -> Done:
-    if not (found := _victim(site, chance)):
+    if not (victim := _victim(site, chance)):
         return None
-    task, _ = found
+    task, _ = victim
     site.toll.lives["cancelled"] += 1
     site.toll.cancelled.add(task.index)
     site.cluster.call("scancel", task.id)
@@ -102,10 +102,10 @@ def cancel_an_index(site: Site, chance: random.Random) -> Done:
 
 def kill_a_slurmd(site: Site, chance: random.Random) -> Done:
     """With its jobs, as a node that loses power; long enough for Slurm to notice."""
-    if site.down or not (found := _victim(site, chance)):
+    if site.down or not (victim := _victim(site, chance)):
         return None
-    node = found[0].node
-    with site.counting("node lost", lambda: [one for one in site.running() if one.node == node]):
+    node = victim[0].node
+    with site.counting("node lost", lambda: [task for task in site.running() if task.node == node]):
         site.cluster.kill_slurmd(node)
     site.down.add(node)
     return f"{node} has lost power", [Later(_back(site, node), 35)]
@@ -125,10 +125,10 @@ def _back(site: Site, node: str) -> Callable[[], str | None]:
 def wake_a_stale_attempt(site: Site, chance: random.Random) -> Done:
     """A task is frozen, its node lost to Slurm; when its successor has published, it goes on, with
     answers in hand and posts to ask. The output must stay what it is."""
-    if site.down or not (found := _victim(site, chance)):
+    if site.down or not (victim := _victim(site, chance)):
         return None
-    task, pid = found
-    here = [one for one in site.running() if one.node == task.node]
+    task, pid = victim
+    here = [other for other in site.running() if other.node == task.node]
     os.kill(pid, signal.SIGSTOP)
     site.cluster.kill_slurmd(task.node, with_jobs=False)
     site.frozen.add(pid)

@@ -38,7 +38,7 @@ class Endpoint(PerspectiveServer):
 
     def _fault(self, text: str, nth: int) -> Fault | None:
         if time.monotonic() < self._out_until:
-            return self._told("503 in an outage", Fault(status=503))
+            return self._counted("503 in an outage", Fault(status=503))
         chance = random.Random(f"{self._seed} {nth} {text}")
         if nth % 3 == 0 or chance.random() > self._rate:
             return None
@@ -56,9 +56,9 @@ class Endpoint(PerspectiveServer):
                 fault = Fault(body=b'{"attributeScores": {"TOXICITY": {', cut_connection=True)
             case _:
                 fault = Fault(invalid_json=True)
-        return self._told(kind, fault)
+        return self._counted(kind, fault)
 
-    def _told(self, kind: str, fault: Fault) -> Fault:
+    def _counted(self, kind: str, fault: Fault) -> Fault:
         with self.lock:
             self.given[kind] = self.given.get(kind, 0) + 1
             self.late += kind == "late"

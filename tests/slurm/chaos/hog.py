@@ -34,8 +34,8 @@ def kills(cgroup: pathlib.Path) -> int:
     for folder in (cgroup, *cgroup.parents[:3]):
         for name in ("memory.oom_control", "memory.events.local"):
             if (folder / name).exists():
-                found = re.search(r"^oom_kill (\d+)", (folder / name).read_text(), re.MULTILINE)
-                total += int(found[1]) if found else 0
+                match = re.search(r"^oom_kill (\d+)", (folder / name).read_text(), re.MULTILINE)
+                total += int(match[1]) if match else 0
     return total
 
 

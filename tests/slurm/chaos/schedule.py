@@ -85,35 +85,35 @@ class Schedule:
                 continue
             if act in self._queue:
                 self._queue.remove(act)
-            said, later = done
-            site.say(said)
+            message, later = done
+            site.say(message)
             self.done[act.__name__] += 1
-            self._later += [(time.monotonic() + one.seconds, one) for one in later]
+            self._later += [(time.monotonic() + act.seconds, act) for act in later]
             return True
         return False
 
     def _do_what_is_due(self, site: Site, now: float) -> None:
-        for one in tuple(self._later):
-            if now >= one[0] and (said := one[1].do()) is not None:
-                self._later.remove(one)
-                if said:
-                    site.say(said)
+        for due in tuple(self._later):
+            if now >= due[0] and (message := due[1].do()) is not None:
+                self._later.remove(due)
+                if message:
+                    site.say(message)
 
     def _ended(self, site: Site, code: int, now: float) -> bool:
         """Whether the whole is over, now that the supervisor has ended by itself."""
         if code == 0:
             self._over = True
             return not self._later
-        told = site.bench.hpc("status", "--json", site.run_dir)
-        status = json.loads(told.stdout) if told.stdout else {"shards": []}
-        blocked = [one for one in status["shards"] if one["state"] == "blocked"]
-        for one in blocked:
-            if one["cause"] != "cancelled" or one["index"] not in site.toll.cancelled:
-                site.toll.persons.append(f"shard {one['index']}: {one['message']}")
+        shown = site.bench.hpc("status", "--json", site.run_dir)
+        status = json.loads(shown.stdout) if shown.stdout else {"shards": []}
+        blocked = [shard for shard in status["shards"] if shard["state"] == "blocked"]
+        for shard in blocked:
+            if shard["cause"] != "cancelled" or shard["index"] not in site.toll.cancelled:
+                site.toll.persons.append(f"shard {shard['index']}: {shard['message']}")
         assert not site.toll.persons, site.toll.persons
         if blocked and status["state"] == "blocked" and code == 1:
             forced = site.bench.hpc("resubmit", "--force", site.run_dir)
-            indices = [one["index"] for one in blocked]
+            indices = [shard["index"] for shard in blocked]
             site.say(f"resubmit --force of {indices}: {forced.returncode} {forced.stderr.strip()}")
             site.toll.forced += len(blocked) if forced.returncode == 0 else 0
             return False
@@ -197,21 +197,21 @@ def figures(site: Site, schedule: Schedule) -> Figures:
     )
 
 
-def told(seed: int, found: Figures) -> str:
+def describe_figures(seed: int, total: Figures) -> str:
     """The figures for a person, with the sum of which the bound is made."""
-    lives = sum(found.lives.values())
+    lives = sum(total.lives.values())
     lines = [
-        f"seed {seed}: {found.posts} posts, {found.rows} rows of {found.uris} posts, "
-        f"{found.labeled} labeled, others: {found.reasons or 'none'}",
-        f"paid {found.paid}, at most {found.bound} = {found.posts} posts + {lives} lives x "
-        f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {found.late} answers that "
-        f"came too late + {found.redone} posts of outputs that were cut",
-        f"posts by how often they were paid: {found.paid_times}",
-        f"lives that acts may have ended: {found.lives}",
-        f"attempts by cause: {found.attempts}; lives by Slurm's state: {found.slurm}",
-        f"acts: {found.acts}",
-        f"faults of the endpoint: {found.faults}",
-        f"supervisors started: {found.supervisors}; ended by themselves: {found.ended_early}",
-        f"needed a person: {found.cancelled} shards cancelled on purpose ({found.forced} times)",
+        f"seed {seed}: {total.posts} posts, {total.rows} rows of {total.uris} posts, "
+        f"{total.labeled} labeled, others: {total.reasons or 'none'}",
+        f"paid {total.paid}, at most {total.bound} = {total.posts} posts + {lives} lives x "
+        f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {total.late} answers that "
+        f"came too late + {total.redone} posts of outputs that were cut",
+        f"posts by how often they were paid: {total.paid_times}",
+        f"lives that acts may have ended: {total.lives}",
+        f"attempts by cause: {total.attempts}; lives by Slurm's state: {total.slurm}",
+        f"acts: {total.acts}",
+        f"faults of the endpoint: {total.faults}",
+        f"supervisors started: {total.supervisors}; ended by themselves: {total.ended_early}",
+        f"needed a person: {total.cancelled} shards cancelled on purpose ({total.forced} times)",
     ]
     return "\n".join(lines)

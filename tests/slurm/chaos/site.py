@@ -179,8 +179,8 @@ class Site:
 
     def outputs(self) -> dict[int, pathlib.Path]:
         """The published outputs by shard; not one that was cut, until it is published again."""
-        found = (self.run_dir / "outputs").glob("0*.parquet")
-        return {int(path.stem): path for path in found if _opens(path)}
+        paths = (self.run_dir / "outputs").glob("0*.parquet")
+        return {int(path.stem): path for path in paths if _opens(path)}
 
     def all_published(self) -> bool:
         return len(self.outputs()) == SHARDS
@@ -200,17 +200,17 @@ class Site:
             str(json.loads(path.read_text())["array_job_id"])
             for path in (self.run_dir / "submissions").glob("0*.json")
         ]
-        told = self.cluster.run(
+        listing = self.cluster.run(
             "sacct", "-n", "-P", "-X", "-D", "-j", ",".join(jobs), "-o", "State"
         )
-        return dict(Counter(line.split()[0] for line in told.splitlines()))
+        return dict(Counter(line.split()[0] for line in listing.splitlines()))
 
     def running(self) -> list[Task]:
         """The run's running tasks on nodes that are up; none while the controller is down."""
         if not self.controller_up:
             return []
-        told = self.cluster.call("squeue", "-h", "-t", "R", "-o", "%A|%F|%K|%N|%j").stdout
-        rows = [line.split("|") for line in told.splitlines()]
+        listing = self.cluster.call("squeue", "-h", "-t", "R", "-o", "%A|%F|%K|%N|%j").stdout
+        rows = [line.split("|") for line in listing.splitlines()]
         return [
             Task(int(job), int(array), int(index), node)
             for job, array, index, node, name in rows
@@ -222,22 +222,22 @@ class Site:
         if not self.controller_up:
             return
         columns = "ArrayJobID:20,ArrayTaskID:200,RestartCnt:10,Reason:40"
-        told = self.cluster.call("squeue", "-h", "-t", "PD", "-O", columns).stdout
-        for array, index, restarts, reason in (line.split()[:4] for line in told.splitlines()):
+        listing = self.cluster.call("squeue", "-h", "-t", "PD", "-O", columns).stdout
+        for array, index, restarts, reason in (line.split()[:4] for line in listing.splitlines()):
             # Not what waits for its release by a submitter.
             if restarts != "0" and reason == "BeginTime":
                 self.cluster.call("scontrol", "update", f"JobId={array}_{index}", "StartTime=now")
 
     def processes(self, task: Task, step: str = "step_0") -> list[int]:
         """The pids of a step, its slurmstepd included; of all steps with `step_*`."""
-        found = {
+        pids = {
             pid
             for node in watchdog.cgroups(task.node)
             for folder in node.rglob(f"job_{task.job}")
             for cgroup in folder.glob(step)
             for pid in watchdog.processes(cgroup)
         }
-        return sorted(found)
+        return sorted(pids)
 
     def worker(self, task: Task) -> int | None:
         """The pid of the task's own Python, once it has begun."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.slurm.chaos.acts import ACTS
 from tests.slurm.chaos.endpoint import Endpoint
-from tests.slurm.chaos.schedule import Figures, Schedule, figures, told
+from tests.slurm.chaos.schedule import Figures, Schedule, describe_figures, figures
 from tests.slurm.chaos.site import CPUS, NODES, SHARDS, Site
 from tests.slurm.private_cluster.cluster import SlurmCluster
 
@@ -40,9 +40,9 @@ def chaos(
     ):
         site.submit()
         schedule.drive(site)
-        found = figures(site, schedule)
-    print(told(seed, found), flush=True)
-    return found
+        counted = figures(site, schedule)
+    print(describe_figures(seed, counted), flush=True)
+    return counted
 
 
 def test_no_disaster_loses_a_post_or_pays_for_it_twice(
@@ -57,13 +57,13 @@ def test_no_disaster_loses_a_post_or_pays_for_it_twice(
     try:
         folder = tmp_path_factory.mktemp("slurm")
         with SlurmCluster(folder, nodes=NODES, cpus=CPUS, preempt_mode=mode) as cluster:
-            found = chaos(SEED, MINUTES, tmp_path, cluster, requeues=requeues)
-        assert (found.rows, found.uris, found.wrong) == (found.posts, found.posts, 0)
-        assert set(found.reasons) <= {"poison"}
-        assert found.paid <= found.bound
-        assert found.audit["whole"]
-        assert set(found.acts) == {act.__name__ for act in ACTS}
-        assert all(DISK_IS_FULL in why for why in found.ended_early)
+            counted = chaos(SEED, MINUTES, tmp_path, cluster, requeues=requeues)
+        assert (counted.rows, counted.uris, counted.wrong) == (counted.posts, counted.posts, 0)
+        assert set(counted.reasons) <= {"poison"}
+        assert counted.paid <= counted.bound
+        assert counted.audit["whole"]
+        assert set(counted.acts) == {act.__name__ for act in ACTS}
+        assert all(DISK_IS_FULL in why for why in counted.ended_early)
     except BaseException:
         print(f"to see it again: {again}", flush=True)
         raise

@@ -33,12 +33,12 @@ class Machine:
         mounts = pathlib.Path("/proc/mounts").read_text()
         slurmctld = shutil.which("slurmctld", path=path) or "slurmctld"
         version = subprocess.run([slurmctld, "-V"], capture_output=True, text=True, check=True)
-        found = re.search(r"(\d+)\.(\d+)", version.stdout)
+        match = re.search(r"(\d+)\.(\d+)", version.stdout)
         return cls(
             hostname=socket.gethostname().split(".")[0],
             cgroup_version=1 if re.search(r" cgroup \S*\bmemory\b", mounts) else 2,
             has_swap=len(pathlib.Path("/proc/swaps").read_text().splitlines()) > 1,
-            slurm_version=(int(found[1]), int(found[2])) if found else (0, 0),
+            slurm_version=(int(match[1]), int(match[2])) if match else (0, 0),
         )
 
 

@@ -50,16 +50,16 @@ class Glances:
     def _look(self, folder: str, what: str, read: Callable[[], T]) -> T:
         with self._lock:
             seen = self._seen.setdefault(folder, {})
-            since, found = seen.get(what, (-self._late, None))
+            since, answer = seen.get(what, (-self._late, None))
             if time.monotonic() - since >= self._late:
                 try:
-                    found = read()
+                    answer = read()
                 except OSError as error:
-                    found = error
-                seen[what] = time.monotonic(), found
-        if isinstance(found, OSError):
-            raise OSError(found.errno, found.strerror)
-        return found
+                    answer = error
+                seen[what] = time.monotonic(), answer
+        if isinstance(answer, OSError):
+            raise OSError(answer.errno, answer.strerror)
+        return answer
 
     def forget(self, path: str) -> None:
         """Its attributes are read anew."""
@@ -129,16 +129,16 @@ class LateFolder(Operations):
 
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
         def read() -> dict[str, Any]:
-            found = os.fstat(fh or 0) if path is None else self._at(path).lstat()
-            times = {f"st_{one}time": getattr(found, f"st_{one}time_ns") for one in "amc"}
-            return {name: getattr(found, name) for name in ATTRIBUTES} | times
+            stat = os.fstat(fh or 0) if path is None else self._at(path).lstat()
+            times = {f"st_{letter}time": getattr(stat, f"st_{letter}time_ns") for letter in "amc"}
+            return {name: getattr(stat, name) for name in ATTRIBUTES} | times
 
         return read() if path is None else self._glances.attributes(path, read)
 
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
         def read() -> list[tuple[str, dict[str, int], int]]:
-            with os.scandir(self._at(path)) as found:
-                inodes = {".": 1, "..": 1} | {one.name: one.inode() for one in found}
+            with os.scandir(self._at(path)) as entries:
+                inodes = {".": 1, "..": 1} | {entry.name: entry.inode() for entry in entries}
             return [(name, {"st_ino": inode}, 0) for name, inode in inodes.items()]
 
         return self._glances.names(path, read)
@@ -147,8 +147,8 @@ class LateFolder(Operations):
         return str(self._at(path).readlink())
 
     def statfs(self, path: str) -> dict[str, int]:
-        found = os.statvfs(self._at(path))
-        return {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
+        stat = os.statvfs(self._at(path))
+        return {name: getattr(stat, name) for name in dir(stat) if name.startswith("f_")}
 
     def open(self, path: str, flags: int) -> int:
         self._glances.forget(path)
