@@ -35,12 +35,29 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         f"{counted(now.posts_done - published, 'post')} in checkpoint parts"
     )
     say(_how_to_resume(now, cancellation))
-    return 0 if cancellation.is_complete else FAILED, {
+    if hidden := _hidden_jobs(now):
+        say(
+            "Slurm shows no record of some tasks that may be at work. If they are, cancel them by "
+            f"hand: scancel {' '.join(map(str, hidden))}"
+        )
+    unreached = sorted({*cancellation.unreached, *hidden})
+    return 0 if cancellation.is_complete and not hidden else FAILED, {
         "run_id": run.run_id,
         "cancelled_jobs": list(cancellation.jobs),
+        "unreached_jobs": unreached,
         "shards_done": len(done),
         "posts_kept": now.posts_done,
     }
+
+
+def _hidden_jobs(now: RunStatus) -> list[int]:
+    """Return the arrays of shards that work, or may do so, without any record in Slurm."""
+    last = [
+        shard.attempts[-1].array_job_id
+        for shard, judgement in zip(now.observation.shards, now.judgements, strict=True)
+        if judgement.state is State.UNKNOWN and shard.attempts
+    ]
+    return sorted({job for job in last if job is not None})
 
 
 def _how_to_resume(now: RunStatus, cancellation: Cancellation) -> str:

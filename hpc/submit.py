@@ -1,6 +1,7 @@
 """`hpc submit`: submit the posts that have no label yet as a new run."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Submit the posts, or show what a submit would do."""
     overrides = tuple(options.set)
     request = SubmitRequest(
-        spec=validate(run_config.load(options.config, overrides)),
+        spec=validate(run_config.load(options.config, overrides), os.environ),
         selection=Selection(
             backfill=options.backfill,
             limit=options.limit,

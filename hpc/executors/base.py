@@ -29,6 +29,10 @@ class ExecutorError(RunError):
         self.words = words
 
 
+class UnansweredError(ExecutorError):
+    """It is unknown whether the executor took a submission. It may still appear."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
     """What an executor knows of the tasks of some submissions."""
@@ -49,8 +53,10 @@ class Cancellation:
     """Job ids of everything that was alive, caretakers included."""
     arrays: tuple[int, ...] = ()
     """Job ids of the arrays that were alive."""
+    unreached: tuple[int, ...] = ()
+    """Job ids that may be alive, and that the executor did not cancel."""
     is_complete: bool = True
-    """Whether everything has ended by now."""
+    """Whether everything is known to have ended by now."""
 
 
 class CaretakerRole(StrEnum):
@@ -148,7 +154,10 @@ class Executor(Protocol):
             recorded: every submission that the run had before.
 
         Raises:
-            ExecutorError: the executor refused an array. None of `intents` is recorded then.
+            UnansweredError: nobody knows whether the executor took an array. The records stay, and
+                `resume` finishes them.
+            ExecutorError: the executor refused an array. None of `intents` is recorded then,
+                except those that it has released already.
         """
 
     def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
@@ -159,6 +168,23 @@ class Executor(Protocol):
         Args:
             run: the run of the submissions.
             recorded: every submission of the run.
+        """
+
+    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
+        """Cancel pending jobs of the run that no record names, and return their ids.
+
+        They are submissions that the executor accepted late. The caller holds the run's lock.
+
+        Args:
+            run: the run.
+            recorded: every submission of the run.
+        """
+
+    def check_programs(self) -> None:
+        """Check that the executor's commands are installed.
+
+        Raises:
+            InputError: one is missing.
         """
 
     def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:

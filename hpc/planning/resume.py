@@ -6,9 +6,10 @@ from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
 from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
-from hpc.reconcile.submit import resume_submissions, submit_shards
+from hpc.reconcile.submit import cancel_strays, resume_submissions, submit_shards
 from hpc.report.next_step import command
 from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
@@ -68,7 +69,7 @@ def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -
             say(str(error))
             busy.append(run)
             continue
-        if _resume(run, executor, say):
+        if _resume(run, executor_of(run), say):
             resumed.append(LockedRun(run, lock))
     return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy))
 
@@ -111,6 +112,7 @@ def _submit_rest(run: Run, executor: Executor, say: Say) -> bool:
         status = look(run, executor)
         if resume_submissions(run, executor, status.observation.submissions, say):
             status = look(run, executor)
+        cancel_strays(run, executor, status.observation.submissions, say)
         if rest := planned_shards(status.judgements):
             submit_shards(status, executor, ShardSelection(shards=rest), say)
     except ExecutorError as error:

@@ -1,11 +1,11 @@
 """Specify a new run: a validated configuration, and which posts it is for."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from hpc.config.run_config import Config
-from hpc.executors.factory import create_executor
+from hpc.executors.factory import apply_shell, create_executor
 from hpc.planning.fingerprint import LabelSpec
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName
@@ -29,6 +29,8 @@ class RunSpec:
     """The label columns, as far as they are known before a task runs."""
     array_size: int
     """How many indices one array may hold on this cluster."""
+    notes: tuple[str, ...] = ()
+    """What the user's shell decided about the run."""
 
     @property
     def label_spec(self) -> LabelSpec:
@@ -117,8 +119,13 @@ class Selection:
         return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
-def validate(config: Config) -> RunSpec:
+def validate(config: Config, shell: Mapping[str, str] | None = None) -> RunSpec:
     """Check all that can be checked before anything is read or spent.
+
+    Args:
+        config: the configuration.
+        shell: the environment of the user's shell, which may say where tasks run if the
+            configuration does not; by default, it says nothing.
 
     Raises:
         InputError: the configuration is wrong.
@@ -127,9 +134,11 @@ def validate(config: Config) -> RunSpec:
     problems = Problems()
     classifier = config.classifier.freeze(problems)
     problems.raise_any()
+    cluster, notes = apply_shell(config.cluster, shell or {})
     return RunSpec(
-        config=config,
+        config=replace(config, cluster=cluster),
+        notes=notes,
         classifier=classifier.to_json(),
         columns=classifier.columns,
-        array_size=create_executor(config.cluster.executor).array_size(),
+        array_size=create_executor(cluster).array_size(),
     )

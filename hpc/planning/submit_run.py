@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
-from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.base import Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
 from hpc.planning import resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
@@ -92,13 +92,13 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
         BusyError: another submit is planning, or it is too early to discard a run.
         ExecutorError: the executor refused the new run; nothing of it is left.
     """
-    executor = create_executor(request.spec.executor)
+    executor = create_executor(request.spec.config.cluster)
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
     with ExitStack() as locks:
         started = _start(request, executor, locks, printer)
         ends = [
-            supervise(locked.run, executor, locked.lock, printer)
+            supervise(locked.run, executor_of(locked.run), locked.lock, printer)
             for locked in started.runs
             if _goes_to_end(request, executor)
         ]
@@ -141,7 +141,7 @@ def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Sa
             runs = (*runs, LockedRun(run, lock))
         if request.caretaker:
             for locked in runs:
-                submit_caretaker(locked.run, executor, say)
+                submit_caretaker(locked.run, executor_of(locked.run), say)
     return _Started(draft=draft, runs=runs, busy=resumed.busy)
 
 
@@ -151,6 +151,12 @@ def _submit_or_forget(run: Run, executor: Executor, say: Say) -> None:
     selection = ShardSelection(shards=planned_shards(status.judgements))
     try:
         submit_shards(status, executor, selection, say)
+    except UnansweredError:
+        say(
+            "the run keeps its posts; to find the array, or submit it if Slurm has not accepted it "
+            f"by then: {command('supervise', run, '--once')}"
+        )
+        raise
     except (ExecutorError, OSError):
         if not read_submissions(run):
             forget_run(run)

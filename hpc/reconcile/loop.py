@@ -11,7 +11,7 @@ from dataclasses import replace
 from hpc.executors.base import Executor, ExecutorError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
-from hpc.reconcile.submit import resume_submissions, submit_shards
+from hpc.reconcile.submit import cancel_strays, resume_submissions, submit_shards
 from hpc.run import submissions
 from hpc.run.model import Phase, Run, Say, State
 from hpc.run.plan import ShardSelection, room_for
@@ -51,8 +51,11 @@ def supervise(
         hand_over: asked after each round whether somebody else takes over from here.
 
     Raises:
+        InputError: the executor's commands are not installed here.
         ExecutorError: a submission was refused and nothing else is under way.
     """
+    executor.check_programs()
+    cancel_strays(run, executor, submissions.read_submissions(run), say)
     supervision = _Supervision(run, executor, lock, say, once=once)
     while True:
         end = supervision.do_round(hand_over)
@@ -114,7 +117,7 @@ class _Supervision:
             recorded = status.observation.submissions
             resumed = resume_submissions(self._run, self._executor, recorded, self._say)
         except ExecutorError as error:
-            return status, None, error.words
+            return status, None, f"a submission is not finished: {error.words}"
         return self._look() if resumed else status, None, None
 
     def _stop(self, status: RunStatus, rejection: Rejection) -> None:
@@ -137,6 +140,7 @@ class _Supervision:
     def _finish(self) -> RunStatus | None:
         """Gather for the last time. Not the end if an output turns out to be damaged."""
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
+        cancel_strays(self._run, self._executor, last.observation.submissions, self._say)
         return None if gather_and_report(last, self._say).set_aside else last
 
     def _gather_for_now(self, status: RunStatus) -> None:
@@ -188,6 +192,8 @@ class _Supervision:
             if is_last_try and not status.is_under_way and status.observation.answered:
                 raise
             self._say(f"not submitted yet: {error}")
+            # An array that was accepted late counts against the limits of the next one.
+            cancel_strays(self._run, self._executor, status.observation.submissions, self._say)
             self._refusals += 1
             return False
         self._refusals = 0
@@ -217,5 +223,6 @@ def _progress(status: RunStatus, trouble: str | None, waiting: int) -> str:
     )
     if waiting:
         line += f"; {waiting:,} more will be submitted when a task has ended"
-    trouble = trouble or status.observation.trouble
-    return f"{line}; Slurm does not answer: {trouble}" if trouble else line
+    if not trouble and status.observation.trouble:
+        trouble = f"Slurm does not answer: {status.observation.trouble}"
+    return f"{line}; {trouble}" if trouble else line

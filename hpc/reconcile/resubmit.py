@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from hpc.executors.base import Executor
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
-from hpc.reconcile.submit import plan_submission, resume_submissions, submit_shards
+from hpc.reconcile.submit import (
+    cancel_strays,
+    plan_submission,
+    resume_submissions,
+    submit_shards,
+)
 from hpc.report.submissions import describe_submission
 from hpc.run.model import ResourceRequest, Run, Say, State, Submission
 from hpc.run.plan import ShardSelection
@@ -73,6 +78,7 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
         recorded = status.observation.submissions
         if resume_submissions(run, executor, recorded, say):
             status = look(run, executor, lock_is_ours=True)
+        cancel_strays(run, executor, status.observation.submissions, say)
     shards = _choose_shards(status, request)
     selection = ShardSelection(shards=shards, override=request.override, forced=request.force)
     if not shards:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.base import Executor, ExecutorError, UnansweredError
 from hpc.reconcile.observe import with_limits
 from hpc.report.submissions import describe_retries, describe_submission
 from hpc.run.causes import why_ended
@@ -46,6 +46,23 @@ def resume_submissions(
     return resumed
 
 
+def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], say: Say) -> None:
+    """Cancel and report arrays that the executor accepted late and that no record names.
+
+    The caller holds the run's lock. If the executor does not answer, they are left to the next
+    command.
+    """
+    try:
+        strays = executor.cancel_strays(run, recorded)
+    except ExecutorError:
+        return
+    if strays:
+        say(
+            f"canceled {', '.join(map(str, strays))}: accepted after their submission had been "
+            "given up, and nothing of them has started"
+        )
+
+
 def plan_submission(
     status: RunStatus, executor: Executor, selection: ShardSelection
 ) -> tuple[ArrayPlan, ...]:
@@ -77,6 +94,8 @@ def submit_shards(
         say(line)
     try:
         sent = _submit(status, executor, plans, status.observation.submissions, selection)
+    except UnansweredError:
+        raise
     except ExecutorError as error:
         sent = _submit_by_group(status, executor, plans, selection, error, say)
     for submission in sent:
@@ -119,6 +138,8 @@ def _submit_by_group(
         recorded = (*status.observation.submissions, *sent)
         try:
             sent += _submit(status, executor, group, recorded, selection)
+        except UnansweredError:
+            raise
         except ExecutorError as error:
             say(f"not submitted: {group[0].why}: {error}")
     if not sent:

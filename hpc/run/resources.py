@@ -12,7 +12,7 @@ from typing import Annotated
 from msgspec import field
 from msgspec.structs import replace
 
-from hpc.run.sbatch_options import objection
+from hpc.run.sbatch_options import names_one_cluster, objection
 from hpc.run.slurm_time import parse_slurm_time
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
@@ -137,6 +137,13 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
             number_as_text=True,
         ),
     ] = None
+    cluster_name: Annotated[
+        Text | None,
+        key(
+            "The Slurm cluster that runs the tasks, where a site has several (`sbatch -M`).",
+            default="SLURM_CLUSTERS, else that of the login node",
+        ),
+    ] = None
     caretaker: Annotated[
         CaretakerResources, key("Resources of the job of `submit --caretaker`.")
     ] = CaretakerResources()
@@ -150,6 +157,8 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
             raise Wrong("extra", problem)
         if self.mem_gb is not None and self.mem_per_cpu is not None:
             raise Wrong("mem_per_cpu", "give either mem_gb or mem_per_cpu, not both")
+        if self.cluster_name is not None and (problem := names_one_cluster(self.cluster_name)):
+            raise Wrong("cluster_name", problem)
         if self.time is not None:
             try:
                 parse_slurm_time(self.time)
@@ -205,6 +214,9 @@ class Cluster(Section, frozen=True, kw_only=True):
     poll_seconds: Duration
     resources: Resources
     caretaker: Resources
+    cluster_name: Annotated[
+        Text | None, key("The Slurm cluster of every command about the run.", omit_default=True)
+    ] = None
 
 
 def with_template(
@@ -285,6 +297,7 @@ def resolve(section: ClusterSection) -> Cluster:
         max_parallel=section.max_parallel or defaults.max_parallel or os.cpu_count() or 1,
         grace_seconds=_first(section.grace_seconds, defaults.grace_seconds),
         poll_seconds=_first(section.poll_seconds, defaults.poll_seconds),
+        cluster_name=None if is_local else section.cluster_name,
         resources=tasks,
         caretaker=Resources(
             partition=own.partition or tasks.partition,

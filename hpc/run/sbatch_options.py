@@ -1,5 +1,6 @@
 """Which options of sbatch a configuration must not add (`cluster.extra`), and why. Pure."""
 
+import re
 from collections.abc import Iterable
 
 _SHARD_IS_ONE_PROCESS = (
@@ -7,10 +8,6 @@ _SHARD_IS_ONE_PROCESS = (
     "(max_parallel runs more shards at a time, cpus gives a task more CPUs)"
 )
 _SET_BY_SUBMISSION = "set by the submission"
-_ONE_CLUSTER = (
-    "not allowed: every command about a run goes to the cluster of this login node, and would "
-    "never find jobs on another one"
-)
 
 # Each option that would fight the product's own, by its long name.
 RESERVED: dict[str, str] = {
@@ -36,8 +33,8 @@ RESERVED: dict[str, str] = {
     "mem": "has a key of its own: mem_gb",
     "mem-per-cpu": "has a key of its own: mem_per_cpu",
     "mem-per-gpu": "not allowed: the memory of a task is mem_gb or mem_per_cpu",
-    "clusters": _ONE_CLUSTER,
-    "cluster": _ONE_CLUSTER,
+    "clusters": "has a key of its own: cluster_name",
+    "cluster": "has a key of its own: cluster_name",
     "chdir": "not allowed: put `cd FOLDER` into setup",
     "export": "not allowed: a task needs the environment that submits it; put `export NAME=…` "
     "into setup",
@@ -71,3 +68,16 @@ def objection(options: Iterable[str]) -> str:
                 verb = "" if why.startswith("has ") else "is "
                 return f"{shown} {verb}{why}"
     return ""
+
+
+def names_one_cluster(name: str) -> str:
+    """Return why a run cannot go to the cluster of this name; '' if it can.
+
+    Slurm also takes a list, or all clusters, and chooses one for each job.
+    """
+    if re.fullmatch(r"[\w.-]+", name) and name.lower() != "all":
+        return ""
+    return (
+        f"should name one cluster, not {name!r}: all arrays of a run are in one cluster, so that "
+        "each command about the run finds them"
+    )

@@ -61,14 +61,16 @@ def test_cancel_ends_the_caretaker_and_all_tasks_and_the_run_can_be_resumed(
     kept = sum(rows_in(work_path(run, index)) for index in range(6))
     assert kept == len(bench.asked()) - 150 > 10
     assert cancelled_now == {
-        "run_id": run.name, "cancelled_jobs": [job, int(caretaker)], "shards_done": 1,
+        "run_id": run.name, "cancelled_jobs": [job, int(caretaker)], "unreached_jobs": [],
+        "shards_done": 1,
         "posts_kept": 150 + kept,
     }  # fmt: skip
     assert names_in_queue(bench, run) == []
     wait_for(lambda: cancelled(bench, 6, _0=("done", None)), 60, "five shards were cancelled")
     assert bench.document("supervise", code=1)["state"] == "blocked"
     assert bench.document("cancel") == {
-        "run_id": run.name, "cancelled_jobs": [], "shards_done": 1, "posts_kept": 150 + kept,
+        "run_id": run.name, "cancelled_jobs": [], "unreached_jobs": [], "shards_done": 1,
+        "posts_kept": 150 + kept,
     }  # fmt: skip
 
     (bench.scripts / "go").touch()
@@ -147,7 +149,8 @@ def test_a_submission_that_never_reached_slurm_is_withdrawn_once_slurm_confirms_
     refused = bench.hpc("cancel", env=silent)
     assert (refused.returncode, "slurm_load_jobs error: down" in refused.stderr) == (1, True)
     assert bench.document("cancel") == {
-        "run_id": run.name, "cancelled_jobs": [], "shards_done": 0, "posts_kept": 0,
+        "run_id": run.name, "cancelled_jobs": [], "unreached_jobs": [],
+        "shards_done": 0, "posts_kept": 0,
     }  # fmt: skip
     assert list((run / "submissions").iterdir()) == []
     assert bench.states() == dict.fromkeys(range(4), ("planned", None))

@@ -22,7 +22,7 @@ def runs(bench: Bench) -> list[pathlib.Path]:
 def jobs_in_queue(bench: Bench) -> set[str]:
     """Array job ids of this bench's runs that wait or run."""
     names = {f"hpc-{run.name}-{number:04d}" for run in runs(bench) for number in (1, 2, 3)}
-    queue = bench.cluster.run("squeue", "-h", "-o", "%A %j").splitlines()
+    queue = bench.cluster.run("squeue", "-h", "-o", "%F %j").splitlines()
     return {line.split()[0] for line in queue if line.split()[1] in names}
 
 
@@ -104,6 +104,39 @@ def test_a_submission_that_died_is_resumed_with_one_array_for_its_shards(
     # A task has published before it ends; what would never leave the queue is a second array.
     wait_for(lambda: jobs_in_queue(bench) == set(), 60, "nothing of this run is in the queue")
     assert runs(bench) == [run]
+
+
+def test_an_array_that_slurm_accepts_late_is_resumed_or_canceled(bench: Bench) -> None:
+    """sbatch times out, and the controller takes the array when it finds the time."""
+    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 20))
+    sbatch = bench.cluster.run("sh", "-c", "command -v sbatch").strip()
+    now = bench.folder / "now"
+    late = (
+        f'(while [ ! -e {now} ]; do sleep 0.1; done; {sbatch} "$@") >/dev/null 2>&1 &\n'
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv "
+        "operation' >&2; exit 1"
+    )
+    shell = bench.shim("sbatch", late)
+    for verb, arguments in (("submit", ("--config", config)), ("supervise", ("--once",))):
+        unanswered = bench.hpc(verb, *arguments, env=shell)
+        assert unanswered.returncode == 1, verb
+        assert "Traceback" not in unanswered.stderr
+    (run,) = runs(bench)
+    now.touch()
+    wait_for(lambda: len(jobs_in_queue(bench)) == 2, 60, "both arrays were accepted")
+    submitted = bench.document("submit", "--config", config)
+    assert submitted["run_id"] == run.name
+    assert len(submitted["array_jobs"]) == 1
+    assert jobs_in_queue(bench) <= {str(job) for job in submitted["array_jobs"]}
+    end = bench.document("supervise")
+    assert (end["state"], end["posts_done"]) == ("complete", 20)
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+    # Later still, when nobody submits any more.
+    script = run / "logs" / "0001" / "sbatch.sh"
+    bench.cluster.run("sbatch", str(script))
+    assert bench.hpc("supervise").returncode == 0
+    assert jobs_in_queue(bench) == set()
 
 
 def test_a_submit_that_died_while_planning_does_not_block_the_next(bench: Bench) -> None:

@@ -58,6 +58,13 @@ class LocalExecutor:
         """Return nothing: a shard whose submission was not released counts as planned."""
         return ()
 
+    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
+        """Cancel nothing: a task starts at once, or not at all."""
+        return ()
+
+    def check_programs(self) -> None:
+        """Accept: this program runs the tasks itself."""
+
     def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
         """Run the arrays one after another, each after the delay that its plan asks for."""
         for submission in submissions:

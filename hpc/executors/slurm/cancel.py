@@ -1,16 +1,18 @@
 """Cancel the jobs of a run in Slurm.
 
 Jobs are looked for again until none is left: Slurm takes its time (KillWait), and another process
-may be submitting. The caretakers go first, because they would submit again.
+may be submitting. The caretakers go first, because they would submit again. Jobs that squeue does
+not show (a restricted wrapper, PrivateData) are canceled by their ids on record.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hpc.executors.base import Cancellation, CaretakerRole
 from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.parse import Record
 from hpc.run import run_folder, submissions
 from hpc.run.model import Phase, Run, Say, TaskRecord
 from pipeline.errors import BusyError
@@ -35,6 +37,17 @@ class CanceledJobs:
     """The tasks that have not ended yet."""
     withdrawn: tuple[int, ...] = ()
     """Shards whose submission was recorded and never reached Slurm."""
+    by_record: tuple[int, ...] = ()
+    """Arrays on record that squeue did not show, and that scancel took."""
+    unreached: dict[int, str] = field(default_factory=dict)
+    """Jobs that may be alive and were not canceled, with Slurm's words."""
+    trouble: str = ""
+    """What squeue said if it did not answer."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing of the run is alive, as far as Slurm shows it."""
+        return not (self.left or self.unreached or self.trouble)
 
     @property
     def jobs(self) -> list[int]:
@@ -60,35 +73,54 @@ class CanceledJobs:
 
 
 def cancel_and_report(run: Run, slurm: Slurm, say: Say) -> Cancellation:
-    """Cancel every job of the run and say what was canceled.
+    """Cancel every job of the run and say what was canceled, and what was not.
 
     Raises:
-        SlurmError: Slurm refused twice, or did not answer.
+        SlurmError: Slurm does not answer, and no job is on record.
     """
     canceled = cancel_jobs(run, slurm, say)
     for line in describe_canceled(run, canceled):
         say(line)
     return Cancellation(
-        jobs=tuple(canceled.jobs), arrays=tuple(canceled.arrays), is_complete=not canceled.left
+        jobs=tuple(sorted({*canceled.jobs, *canceled.by_record} - canceled.unreached.keys())),
+        arrays=tuple(sorted({*canceled.arrays, *canceled.by_record})),
+        unreached=tuple(sorted(canceled.unreached)),
+        is_complete=canceled.is_complete,
     )
 
 
 def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
     """Return a line for each kind of job that was canceled, or that is still alive."""
     lines = []
-    if not canceled.tasks:
+    if not (canceled.tasks or canceled.by_record) and canceled.is_complete:
         lines.append(f"run {run.run_id} has no pending or running jobs; nothing to cancel")
-    lines += [f"canceled the caretaker (job {job})" for job in sorted(canceled.caretakers)]
-    if canceled.arrays:
+    reached = canceled.caretakers - canceled.unreached.keys()
+    lines += [f"canceled the caretaker (job {job})" for job in sorted(reached)]
+    arrays = [job for job in canceled.arrays if job not in canceled.unreached]
+    if arrays:
         lines.append(
-            f"canceled array job{'s' if canceled.arrays[1:] else ''} "
-            f"{', '.join(map(str, canceled.arrays))}: "
+            f"canceled array job{'s' if arrays[1:] else ''} {', '.join(map(str, arrays))}: "
             f"{canceled.running():,} running and {counted(canceled.pending(), 'pending task')}"
         )
+    if canceled.by_record:
+        jobs = ", ".join(map(str, canceled.by_record))
+        lines.append(f"canceled {jobs} by the ids on record, as squeue does not show them")
     for (job, index), record in canceled.left.items():
         task = f"job {job}" if index is None else f"task {job}_{index}"
         where = f" on {record.node}" if record.node else ""
-        lines.append(f"{task} is still {record.slurm_state}{where}; cancel again later")
+        if job not in canceled.unreached:
+            lines.append(f"{task} is still {record.slurm_state}{where}; cancel again later")
+    for job, words in sorted(canceled.unreached.items()):
+        lines.append(f"not canceled: {job}: {words}")
+    if canceled.unreached:
+        by_hand = " ".join(map(str, sorted(canceled.unreached)))
+        lines.append(f"if they are alive, cancel them by hand: scancel {by_hand}")
+    if canceled.trouble:
+        lines.append(
+            f"squeue failed: {canceled.trouble}\n"
+            "further jobs of the run, such as a caretaker, may be alive: look for names that begin "
+            f"with {submissions.job_prefix(run)}"
+        )
     if canceled.withdrawn:
         lines.append(
             f"{counted(len(canceled.withdrawn), 'shard')} never reached Slurm and stay planned: "
@@ -103,9 +135,19 @@ def cancel_jobs(
     """Cancel every job of the run, and say who holds the run's lock if somebody does.
 
     Raises:
-        SlurmError: Slurm refused twice, or did not answer.
+        SlurmError: Slurm does not answer, and no job is on record.
     """
     search = _Search(run, slurm, patience_s)
+    try:
+        _cancel_what_squeue_shows(search, run, say)
+    except SlurmError as error:
+        search.cancel_on_record(error)
+    else:
+        search.cancel_hidden()
+    return search.canceled
+
+
+def _cancel_what_squeue_shows(search: "_Search", run: Run, say: Say) -> None:
     search.cancel_until_gone(_is_caretaker)
     try:
         with run_folder.lock_run(run):
@@ -118,7 +160,6 @@ def cancel_jobs(
         search.cancel_until_gone(_is_any)
         time.sleep(PAUSE_S)  # for an sbatch that was under way
         search.cancel_until_gone(_is_any)
-    return search.canceled
 
 
 # Choose jobs by the end of their names, which follows the run's prefix.
@@ -137,6 +178,7 @@ class _Search:
         self._patience_s = patience_s
         self._prefix = submissions.job_prefix(run)
         self._jobs_by_name: dict[str, int] = {}
+        self._shown: set[int] = set()
         self._refused: set[int] = set()
         self.canceled = CanceledJobs()
 
@@ -144,7 +186,10 @@ class _Search:
         """Cancel the chosen jobs until none is alive, or patience ends."""
         deadline = time.monotonic() + self._patience_s
         while True:
-            self.canceled.left = alive = self._alive(is_chosen)
+            self.canceled.left = self._alive(is_chosen)
+            unreached = self.canceled.unreached
+            alive = {task: one for task, one in self.canceled.left.items()
+                     if task[0] not in unreached}  # fmt: skip
             if not alive or time.monotonic() > deadline:
                 return
             # A completing task has its SIGTERM; a second one might end its last flush.
@@ -152,6 +197,38 @@ class _Search:
             for job in sorted(jobs):
                 self._cancel(job)
             time.sleep(PAUSE_S)
+
+    def cancel_on_record(self, failure: SlurmError) -> None:
+        """Cancel the arrays on record where squeue fails, until accounting shows their ends.
+
+        Raises:
+            SlurmError: the failure, if no array is on record.
+        """
+        jobs = self._recorded_jobs()
+        if not jobs:
+            raise failure
+        self.canceled.trouble = failure.words
+        deadline = time.monotonic() + self._patience_s
+        self._scancel_hidden(sorted(jobs - self._over(jobs)))
+        pending = {*self.canceled.by_record}
+        while pending := pending - self._over(pending):
+            if time.monotonic() > deadline:
+                self.canceled.unreached |= dict.fromkeys(pending, "scancel took it, no end seen")
+                return
+            time.sleep(PAUSE_S)
+
+    def cancel_hidden(self) -> None:
+        """Cancel the arrays on record that squeue does not show, and accounting calls alive."""
+        jobs = self._recorded_jobs() - self._shown
+        if not jobs:
+            return
+        try:
+            records = self._accounting(jobs)
+        except SlurmError:
+            return
+        self._scancel_hidden(
+            sorted({task.job for task, one in records if one.phase is not Phase.ENDED})
+        )
 
     def settle_records(self) -> None:
         """Leave no record that a later command would resume as if nobody had canceled.
@@ -178,6 +255,7 @@ class _Search:
         alive: dict[Task, TaskRecord] = {}
         for name, identity, record in self._slurm.jobs(self._prefix):
             suffix = name.removeprefix(self._prefix)
+            self._shown.add(identity.job)
             if record.phase is Phase.ENDED or not is_chosen(suffix):
                 continue
             self._jobs_by_name[name] = identity.job
@@ -192,7 +270,35 @@ class _Search:
         """Cancel a job; only a second refusal counts, as it may just have ended by itself."""
         try:
             self._slurm.cancel([job])
-        except SlurmError:
+        except SlurmError as error:
             if job in self._refused:
-                raise
+                self.canceled.unreached[job] = error.words
             self._refused.add(job)
+
+    def _recorded_jobs(self) -> set[int]:
+        recorded = submissions.read_submissions(self._run)
+        return {one.array_job_id for one in recorded if one.array_job_id is not None}
+
+    def _accounting(self, jobs: Iterable[int]) -> tuple[Record, ...]:
+        since = min(one.intended_at for one in submissions.read_submissions(self._run))
+        return self._slurm.accounting(sorted(jobs), since).records
+
+    def _over(self, jobs: Collection[int]) -> set[int]:
+        """Return the jobs of which accounting knows tasks, and the end of each."""
+        try:
+            records = self._accounting(jobs) if jobs else ()
+        except SlurmError:
+            return set()
+        known = {task.job for task, _ in records}
+        return known - {task.job for task, one in records if one.phase is not Phase.ENDED}
+
+    def _scancel_hidden(self, jobs: Sequence[int]) -> None:
+        taken = []
+        for job in jobs:
+            try:
+                self._slurm.cancel([job])
+            except SlurmError as error:
+                self.canceled.unreached[job] = error.words
+            else:
+                taken.append(job)
+        self.canceled.by_record = tuple(taken)

@@ -7,36 +7,85 @@ at what they mean.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.executors.base import ExecutorError
+from hpc.executors.base import ExecutorError, UnansweredError
 from hpc.executors.slurm import parse
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Limits, TaskRecord
-from pipeline.errors import RunError
+from hpc.run.model import Limits, Phase, TaskRecord
+from pipeline.errors import InputError, RunError
 
 PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.
 _BEFORE = timedelta(days=1)
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.
 _NOT_RELEASED = timedelta(days=180)
+# How far back an array of a run that somebody resumes may have been submitted.
+_RECENT = timedelta(days=365)
 _ACCOUNTING_OFF = "accounting storage is disabled"
+# What Slurm's commands say after they have sent a request and got no answer (slurm_errno.c). The
+# controller may have taken it, or take it when it finds the time.
+_SENT_WITHOUT_ANSWER = (
+    "Socket timed out on send/recv operation",
+    "Unable to contact slurm controller (receive failure)",
+    "Unable to contact slurm controller (shutdown failure)",
+    "Message receive failure",
+    "Communication shutdown failure",
+    "Zero Bytes were transmitted or received",
+    "Unexpected message received",
+)
+PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "sinfo")
 
 
 class SlurmError(ExecutorError):
     """A command of Slurm failed. `words` is what the command itself printed."""
 
-    def __init__(self, command: Sequence[str], code: str, stdout: str, stderr: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        code: str,
+        stdout: str,
+        stderr: str,
+        *,
+        timed_out: bool = False,
+    ) -> None:
         """Describe the failure, with stdout and stderr labeled where there is any."""
+        self.command, self.code = tuple(command), code
+        self.stdout, self.stderr = stdout, stderr
+        self.timed_out = timed_out
         lines = [f"{shlex.join(command)} failed: {code}"]
         for label, text in (("stdout", stdout), ("stderr", stderr)):
             lines += [f"  {label}: {line}" for line in text.strip().splitlines()]
         super().__init__("\n".join(lines), words=stderr.strip() or stdout.strip() or code)
+
+
+class SubmissionUnansweredError(SlurmError, UnansweredError):
+    """sbatch sent a job and has no answer, and squeue does not show the job yet."""
+
+
+class ReleaseRefusedError(SlurmError):
+    """Slurm answered that it does not release an array, which has not started."""
+
+
+def check_programs() -> None:
+    """Check that Slurm's commands are on PATH.
+
+    Raises:
+        InputError: some are not. Waiting does not help.
+    """
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        raise InputError(
+            f"there is no {', '.join(missing)} on PATH: run this on a login node of the cluster. "
+            "cron starts commands with a short PATH: set it in the crontab, as in "
+            "PATH=/usr/local/bin:/usr/bin:/bin"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +103,15 @@ class Slurm:
     Every method raises SlurmError if Slurm refuses, or does not answer in time.
     """
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        """Wait at most `patience_s` seconds for each command."""
+    def __init__(self, patience_s: float = PATIENCE_S, *, cluster_name: str | None = None) -> None:
+        """Address one cluster.
+
+        Args:
+            patience_s: how long to wait for each command, in seconds.
+            cluster_name: the cluster that all commands go to; None for that of this machine.
+        """
         self._patience_s = patience_s
+        self._cluster_name = cluster_name
 
     def array_size(self) -> int:
         """Return MaxArraySize: array indices go from 0 to one less."""
@@ -73,44 +128,60 @@ class Slurm:
         Args:
             script: the batch script.
             job_name: the job's name in the script. It finds the job where a site's wrapper hides
-                the id in sbatch's answer.
+                the id in sbatch's answer, or where no answer comes.
+
+        Raises:
+            SubmissionUnansweredError: nobody knows whether Slurm took the job.
+            SlurmError: Slurm refused it.
         """
         command = ("sbatch", "--parsable", str(script))
-        printed = self._run(*command, environment=sbatch_environment(os.environ))
-        job = parse.job_id_of_sbatch(printed)
+        try:
+            printed = self._run(*command, environment=sbatch_environment(os.environ))
+        except SlurmError as error:
+            sent = error.timed_out or any(say in error.stderr for say in _SENT_WITHOUT_ANSWER)
+            if not sent:
+                raise
+            return self._find_submitted(job_name, error)
+        job, cluster = parse.parse_sbatch_answer(printed)
+        if job is not None and cluster is not None:
+            self._check_cluster(command, job, cluster)
         if job is None:
-            job = self.job_named(job_name)
-        if job is None:
-            raise SlurmError(
-                command,
-                f"it reported success, but no job id, and squeue knows no job {job_name}; "
-                "the same command, typed again, finds the job if it appears",
-                printed,
-                "",
-            )
+            no_id = SlurmError(command, "it reported success, but no job id", printed, "")
+            return self._find_submitted(job_name, no_id)
         return job
 
     def release(self, job: int, delay_s: int = 0) -> None:
         """Let an array start that was submitted on hold; one that has started is left alone.
 
         Raises:
-            SlurmError: Slurm refused, or the array still begins in a year afterwards.
+            ReleaseRefusedError: Slurm answered, and the array still begins in a year.
+            SlurmError: Slurm did not answer, or knows no such array.
         """
         start = f"now+{delay_s}" if delay_s else "now"
         command = ("scontrol", "update", f"JobId={job}", f"StartTime={start}")
+        refusal: SlurmError | None = None
         try:
             self._run(*command)
+        except SlurmError as error:
+            refusal = error
+        try:
+            shown = self._run("scontrol", "--oneliner", "show", "job", str(job))
         except SlurmError:
-            # The array may be over: canceled while it was on hold, or released by a submitter that
-            # died right after. Then accounting has the rest of its story. An array of which
-            # nothing has started was not released, whatever else it is waiting for.
-            if self._states(job) == {"PENDING"}:
-                raise
-            return
-        shown = self._run("scontrol", "--oneliner", "show", "job", str(job))
+            # Canceled while it was on hold, or released by a submitter that died, and forgotten by
+            # the controller since. Anything else that hides the array must not count as its end.
+            if self._is_over(job):
+                return
+            raise
         begins = parse.begin_of_pending(shown)
-        if begins is not None and begins - datetime.now(UTC) > _NOT_RELEASED:
-            raise SlurmError(command, f"the array still begins on {begins:%Y-%m-%d}", "", "")
+        is_far = begins is not None and begins - datetime.now(UTC) > _NOT_RELEASED
+        if refusal is None and is_far:
+            refusal = SlurmError(command, f"the array still begins on {begins:%Y-%m-%d}", "", "")
+        # Nothing has started: it was not released, whatever else it is waiting for.
+        if refusal is None or not (is_far or parse.states_of_job(shown) == {"PENDING"}):
+            return
+        if refusal.timed_out:
+            raise refusal
+        raise ReleaseRefusedError(refusal.command, refusal.code, refusal.stdout, refusal.stderr)
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """Cancel jobs, whatever their state."""
@@ -192,12 +263,59 @@ class Slurm:
             raise
         return QueryResult(records=parse.parse_sacct(printed))
 
-    def _states(self, job: int) -> set[str]:
-        printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", "%F|%T")
-        rows = (line.partition("|") for line in printed.splitlines())
-        return {state for number, _, state in rows if number == str(job)}
+    def _check_cluster(self, command: Sequence[str], job: int, cluster: str) -> None:
+        """Cancel a job that went to another cluster than every later command would.
 
-    def _run(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
+        A site's wrapper of sbatch, or a plugin, may choose the cluster.
+        """
+        expected = self._cluster_name or self._local_name()
+        if cluster.lower() == expected.lower():
+            return
+        Slurm(self._patience_s, cluster_name=cluster).cancel([job])
+        raise SlurmError(
+            command,
+            f"it sent the job to cluster {cluster}, not to {expected}. The job was canceled; to "
+            f"run there, set cluster.cluster_name: {cluster}",
+            "",
+            "",
+        )
+
+    def _local_name(self) -> str:
+        """Return the name of this machine's cluster."""
+        shown = self._run("scontrol", "show", "config")
+        name = re.search(r"^ClusterName\s*=\s*(\S+)", shown, re.MULTILINE)
+        return name[1] if name else ""
+
+    def _find_submitted(self, job_name: str, failure: SlurmError) -> int:
+        """Return the id of a job that was submitted without an answer; nothing of it has started.
+
+        Raises:
+            SubmissionUnansweredError: squeue does not show it now, but may do so later.
+        """
+        try:
+            jobs = self.jobs_named(job_name, waiting=True)
+        except SlurmError:
+            jobs = frozenset()
+        if jobs:
+            return max(jobs)
+        raise SubmissionUnansweredError(
+            failure.command,
+            f"{failure.code}. Slurm may still accept the job, {job_name}; the next command that "
+            "submits for this run looks for it again",
+            failure.stdout,
+            failure.stderr,
+        )
+
+    def _is_over(self, job: int) -> bool:
+        """Tell whether accounting has an end for every task of a recent job."""
+        records = self.accounting([job], datetime.now(UTC) - _RECENT).records
+        return bool(records) and all(record.phase is Phase.ENDED for _, record in records)
+
+    def _run(
+        self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> str:
+        cluster = ("-M", self._cluster_name) if self._cluster_name else ()
+        command = (program, *cluster, *arguments)
         try:
             done = subprocess.run(
                 command,
@@ -211,7 +329,7 @@ class Slurm:
         except FileNotFoundError:
             raise SlurmError(
                 command,
-                f"there is no {command[0]} here: run this on a login node of the cluster, "
+                f"there is no {program} here: run this on a login node of the cluster, "
                 "or set cluster.executor: local",
                 "",
                 "",
@@ -220,7 +338,11 @@ class Slurm:
             # sbatch says why it waits ("temporarily unable to accept job, sleeping and retrying").
             code = f"no answer in {self._patience_s:g} s"
             raise SlurmError(
-                command, code, _decoded(expired.stdout), _decoded(expired.stderr)
+                command,
+                code,
+                _decoded(expired.stdout),
+                _decoded(expired.stderr),
+                timed_out=True,
             ) from None
         if done.returncode:
             raise SlurmError(command, f"exit code {done.returncode}", done.stdout, done.stderr)

@@ -9,6 +9,12 @@ where a job runs are read once, at submit, and frozen in the run.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from hpc.run.resources import Cluster, Resources
+from hpc.run.sbatch_options import names_one_cluster
+from pipeline.errors import InputError
+
 # Variables of these programs: sbatch, srun, salloc, squeue, sinfo, sacct, scancel, scontrol.
 _PREFIXES = (
     *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_"),
@@ -30,6 +36,12 @@ class ShellDefaults:
     partition: str | None = None
     qos: str | None = None
     clusters: str | None = None
+
+    @property
+    def resources(self) -> dict[str, str]:
+        """Return those that are keys of a task's resources."""
+        keys = {"account": self.account, "partition": self.partition, "qos": self.qos}
+        return {key: value for key, value in keys.items() if value is not None}
 
 
 def query_environment(shell: Mapping[str, str]) -> dict[str, str]:
@@ -57,6 +69,48 @@ def shell_defaults(shell: Mapping[str, str]) -> ShellDefaults:
         qos=shell.get("SBATCH_QOS") or None,
         clusters=shell.get("SBATCH_CLUSTERS") or shell.get("SLURM_CLUSTERS") or None,
     )
+
+
+def apply_shell_defaults(
+    cluster: Cluster, shell: Mapping[str, str]
+) -> tuple[Cluster, tuple[str, ...]]:
+    """Return the section with what the shell decides, and a line that says so.
+
+    The configuration wins. As sbatch does, this ignores SLURM_ACCOUNT and SLURM_PARTITION, which
+    are for srun.
+
+    Raises:
+        InputError: the shell names several clusters, and the configuration none.
+    """
+    defaults = shell_defaults(shell)
+    notes = [
+        f"{key} {value} (SBATCH_{key.upper()})"
+        for key, value in defaults.resources.items()
+        if getattr(cluster.resources, key) is None
+    ]
+    name = cluster.cluster_name
+    if name is None and defaults.clusters:
+        variable = "SBATCH_CLUSTERS" if shell.get("SBATCH_CLUSTERS") else "SLURM_CLUSTERS"
+        if problem := names_one_cluster(defaults.clusters):
+            raise InputError(
+                f"{variable} {problem}\n  set cluster.cluster_name in the configuration"
+            )
+        name = defaults.clusters
+        notes.append(f"cluster {name} ({variable})")
+    filled = replace(
+        cluster,
+        resources=_filled(cluster.resources, defaults),
+        caretaker=_filled(cluster.caretaker, defaults),
+        cluster_name=name,
+    )
+    return filled, (f"from the shell: {', '.join(notes)}",) if notes else ()
+
+
+def _filled(resources: Resources, defaults: ShellDefaults) -> Resources:
+    missing = {
+        key: value for key, value in defaults.resources.items() if getattr(resources, key) is None
+    }
+    return replace(resources, **missing)
 
 
 def _without_slurm(shell: Mapping[str, str]) -> dict[str, str]:

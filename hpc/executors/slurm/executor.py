@@ -9,7 +9,7 @@ from hpc.executors.base import Cancellation, TaskQuery
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.client import Slurm, check_programs
 from hpc.executors.slurm.query import query_tasks
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission
 from hpc.run.resources import ExecutorName
@@ -64,6 +64,14 @@ class SlurmExecutor:
     def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
         """Find the arrays of unfinished submissions by their names, and finish them."""
         return submit.resume_arrays(run, self._slurm, recorded)
+
+    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
+        """Find them by the names of their jobs, and cancel them."""
+        return submit.cancel_strays(run, self._slurm, recorded)
+
+    def check_programs(self) -> None:
+        """Look for Slurm's commands on PATH."""
+        check_programs()
 
     def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
         """Leave the tasks to Slurm."""

@@ -149,17 +149,29 @@ def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:
             yield identity, rest
 
 
-def job_id_of_sbatch(printed: str) -> int | None:
-    """Return the job id in what `sbatch --parsable` printed; None if there is none, or several.
+def parse_sbatch_answer(printed: str) -> tuple[int | None, str | None]:
+    """Return the job id that `sbatch --parsable` printed, and the cluster if it names one.
 
-    The answer is `4711` or `4711;cluster`. Wrappers of sites print banners before or after it, in
-    color, or the sentence of sbatch without --parsable.
+    The answer is `4711`, or `4711;cluster` after -M. Wrappers of sites print banners before or
+    after it, in color, or the sentence of sbatch without --parsable. There is no id if no line, or
+    several different ones, could be the answer.
     """
     lines = [_ANSI.sub("", line).strip() for line in printed.splitlines()]
-    answers = [re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?", line)
-               for line in lines]  # fmt: skip
-    jobs = {int(answer[1]) for answer in answers if answer}
-    return jobs.pop() if len(jobs) == 1 else None
+    matches = [
+        re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:(?:;| on cluster )(\S+))?", line)
+        for line in lines
+    ]
+    answers = [(int(match[1]), match[2]) for match in matches if match]
+    jobs = {job for job, _ in answers}
+    clusters = {cluster for _, cluster in answers if cluster}
+    if len(jobs) != 1 or len(clusters) > 1:
+        return None, None
+    return jobs.pop(), next(iter(clusters), None)
+
+
+def states_of_job(shown: str) -> set[str]:
+    """Return the states of a job's parts, from `scontrol --oneliner show job`."""
+    return set(re.findall(r"(?:^|\s)JobState=(\S+)", shown))
 
 
 def begin_of_pending(shown: str) -> datetime | None:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.base import CaretakerRole, UnansweredError
+from hpc.executors.slurm.client import ReleaseRefusedError, Slurm, SlurmError
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run.model import Run, Submission
+from hpc.run.model import Phase, Run, Submission
 from hpc.run.resource_requests import apply_request
-from hpc.run.submissions import withdraw_submission, write_submission
+from hpc.run.submissions import job_prefix, withdraw_submission, write_submission
 from pipeline.run_files.manifest import log_path
 
 
@@ -29,7 +30,10 @@ def submit_arrays(
         recorded: the other submissions of the run, for dependencies on them.
 
     Raises:
-        SlurmError: with sbatch's own words; then none of `intents` is submitted or recorded.
+        UnansweredError: sbatch did not answer. The records stay, as after a death at this point,
+            so that an array that Slurm accepts late is found by its name.
+        SlurmError: with Slurm's own words; then none of `intents` is submitted or recorded, except
+            those that were released already.
     """
     jobs = {submission.number: submission.array_job_id for submission in (*recorded, *intents)}
     on_hold: list[Submission] = []
@@ -45,11 +49,13 @@ def submit_arrays(
             on_hold.append(submission)
         for submission in on_hold:
             _executor(run, submission).write_orders(submission, run.folder)
+    except UnansweredError:
+        raise
     except (SlurmError, OSError):
         _cancel(slurm, intents)
         _withdraw(run, intents)
         raise
-    return tuple(_release(run, slurm, submission) for submission in on_hold)
+    return _release(run, slurm, on_hold)
 
 
 def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
@@ -79,6 +85,26 @@ def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tup
     return submit_arrays(run, slurm, begun, recorded) if begun else ()
 
 
+def cancel_strays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tuple[int, ...]:
+    """Cancel pending arrays of the run that no record names, and return their ids.
+
+    Slurm accepted them after the submitter had stopped waiting. They would stay on hold for a year,
+    and count against the user's limit of submitted jobs.
+    """
+    ours = {submission.array_job_id for submission in recorded}
+    begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
+    roles = {job_prefix(run) + role for role in CaretakerRole}
+    strays = {
+        task.job
+        for name, task, record in slurm.jobs(job_prefix(run))
+        if record.phase in (Phase.WAITING, Phase.HELD)
+        and task.job not in ours
+        and name not in begun | roles
+    }
+    slurm.cancel_waiting(sorted(strays))
+    return tuple(sorted(strays))
+
+
 def _submitted_after(submission: Submission, recorded: Sequence[Submission]) -> set[int]:
     return {
         shard
@@ -100,10 +126,21 @@ def _withdraw(run: Run, begun: Sequence[Submission]) -> None:
         withdraw_submission(run, submission)
 
 
-def _release(run: Run, slurm: Slurm, submission: Submission) -> Submission:
-    assert submission.array_job_id is not None
-    slurm.release(submission.array_job_id, submission.plan.delay_s)
-    return write_submission(run, replace(submission, released_at=datetime.now(UTC)))
+def _release(run: Run, slurm: Slurm, on_hold: Sequence[Submission]) -> tuple[Submission, ...]:
+    """Release arrays; cancel those that Slurm does not release, as they would wait for a year."""
+    released: list[Submission] = []
+    for submission in on_hold:
+        assert submission.array_job_id is not None
+        try:
+            slurm.release(submission.array_job_id, submission.plan.delay_s)
+        except ReleaseRefusedError:
+            rest = on_hold[len(released) :]
+            _cancel(slurm, rest)
+            _withdraw(run, rest)
+            raise
+        now = datetime.now(UTC)
+        released.append(write_submission(run, replace(submission, released_at=now)))
+    return tuple(released)
 
 
 def _executor(run: Run, submission: Submission) -> WaitingArrayExecutor:

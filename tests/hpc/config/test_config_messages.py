@@ -213,7 +213,7 @@ def test_an_option_that_the_submission_sets_is_rejected_in_a_template_too(
         ("mem", "--mem has a key of its own: mem_gb"),
         ("mem_per_cpu", "--mem-per-cpu has a key of its own: mem_per_cpu"),
         ("cpus-per-task", "--cpus-per-task has a key of its own: cpus"),
-        ("clusters", "--clusters is not allowed: every command about a run goes to the cluster"),
+        ("clusters", "--clusters has a key of its own: cluster_name"),
         ("export", "--export is not allowed: a task needs the environment that submits it"),
         ("O", "-O is not allowed: give the long name of the option"),
     ],

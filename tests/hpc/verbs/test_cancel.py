@@ -33,7 +33,8 @@ def test_cancel_ends_the_tasks_of_a_submit_and_resubmit_resumes_them(bench: Benc
     kept = sum(rows_in(work_path(run, shard)) for shard in range(3))
     assert 6 <= len(bench.asked()) == kept < 90
     assert cancelled == {
-        "run_id": run.name, "cancelled_jobs": [], "shards_done": 0, "posts_kept": kept,
+        "run_id": run.name, "cancelled_jobs": [], "unreached_jobs": [],
+        "shards_done": 0, "posts_kept": kept,
     }  # fmt: skip
     assert bench.states() == [("failed", "preempted", 1)] * 3
     bench.hurry()
@@ -59,7 +60,8 @@ def test_cancel_ends_tasks_that_outlived_their_killed_parent(bench: Bench) -> No
 def test_a_run_without_a_living_task_has_nothing_to_cancel(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
     assert bench.document("cancel") == {
-        "run_id": run.run_id, "cancelled_jobs": [], "shards_done": 0, "posts_kept": 0,
+        "run_id": run.run_id, "cancelled_jobs": [], "unreached_jobs": [],
+        "shards_done": 0, "posts_kept": 0,
     }  # fmt: skip
 
 
@@ -68,7 +70,8 @@ def test_a_complete_run_has_nothing_to_cancel_and_stays_complete(bench: Bench) -
     for shard in (0, 1):
         run_builders.publish_shard(run.folder, run.manifest, shard)
     assert bench.document("cancel") == {
-        "run_id": run.run_id, "cancelled_jobs": [], "shards_done": 2, "posts_kept": 4,
+        "run_id": run.run_id, "cancelled_jobs": [], "unreached_jobs": [],
+        "shards_done": 2, "posts_kept": 4,
     }  # fmt: skip
     assert bench.document("status")["state"] == "complete"
 

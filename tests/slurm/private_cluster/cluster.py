@@ -40,6 +40,8 @@ class SlurmCluster:
         threads_per_core: more than 1 makes Slurm allocate whole cores (CR_Core_Memory).
         extra_conf: further lines of slurm.conf.
         before_slurmd: what starts each slurmd, given its command; it has to become it.
+        beside: a running cluster of the same site, whose slurmdbd and munge this one shares, so
+            that `-M` of the commands leads from one to the other.
     """
 
     def __init__(
@@ -55,15 +57,17 @@ class SlurmCluster:
         threads_per_core: int = 1,
         extra_conf: Sequence[str] = (),
         before_slurmd: Sequence[str] = (),
+        beside: "SlurmCluster | None" = None,
     ) -> None:
         self.folder = folder
+        neighbor = beside._layout if beside else None  # another one of this class
         self._reserved = reserve_ports(2 + nodes)
         ports = [bound.getsockname()[1] for bound in self._reserved]
         self._layout = conf.Layout(
             folder=folder,
             sockets=pathlib.Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")),
             ctld_port=ports[0],
-            dbd_port=ports[1],
+            dbd_port=neighbor.dbd_port if neighbor else ports[1],
             node_ports=tuple(ports[2:]),
             cpus=cpus,
             memory_mb=memory_mb,
@@ -73,6 +77,7 @@ class SlurmCluster:
             threads_per_core=threads_per_core,
             extra_conf=tuple(extra_conf),
             before_slurmd=tuple(before_slurmd),
+            neighbor=neighbor,
         )
         self._daemons: dict[str, Daemon] = {}
         self._watchdog: Watchdog | None = None
@@ -225,20 +230,25 @@ class SlurmCluster:
         layout = self._layout
         log = self.folder / "log" / "watchdog.log"
         self._watchdog = Watchdog(self.name, self._layout.volatile, log)
-        self._start("munged", lambda: accepts(layout.munge_socket), "munge answers")
-        install = self._daemons["mariadb-install-db"]
-        install.start(self._watchdog)
-        if install.wait(BOOT_TIMEOUT_S) != 0:
-            raise install.trouble("the database could not be made")
-        self._start("mariadbd", lambda: accepts(layout.database_socket), "the database answers")
+        if layout.neighbor is None:
+            self._start("munged", lambda: accepts(layout.munge_socket), "munge answers")
+            install = self._daemons["mariadb-install-db"]
+            install.start(self._watchdog)
+            if install.wait(BOOT_TIMEOUT_S) != 0:
+                raise install.trouble("the database could not be made")
+            self._start("mariadbd", lambda: accepts(layout.database_socket), "the database answers")
         for bound in self._reserved:
             bound.close()
-        self.start_slurmdbd()
+        if layout.neighbor is None:
+            self.start_slurmdbd()
         # Before the controller starts: it reads the associations then, and else only when
         # slurmdbd finds the time to tell it.
         self.run("sacctmgr", "-i", "add", "cluster", self.name)
         self.run("sacctmgr", "-i", "add", "account", ACCOUNT, f"Cluster={self.name}")
-        self.run("sacctmgr", "-i", "add", "user", "root", f"Account={ACCOUNT}")
+        self.run(
+            *("sacctmgr", "-i", "add", "user", "root", f"Account={ACCOUNT}"),
+            f"Cluster={self.name}",
+        )
         self.run("sacctmgr", "-i", "modify", "user", "root", "set", f"DefaultAccount={ACCOUNT}")
         for node in self.node_names:
             self._daemons[node].start(self._watchdog)

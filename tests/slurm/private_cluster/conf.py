@@ -59,6 +59,7 @@ class Layout:
     extra_conf: tuple[str, ...]
     threads_per_core: int = 1
     before_slurmd: tuple[str, ...] = ()
+    neighbor: "Layout | None" = None  # whose munge and slurmdbd this cluster shares
 
     @property
     def name(self) -> str:
@@ -80,7 +81,7 @@ class Layout:
 
     @property
     def munge_socket(self) -> pathlib.Path:
-        return self.sockets / "munge"
+        return self.neighbor.munge_socket if self.neighbor else self.sockets / "munge"
 
     @property
     def database_socket(self) -> pathlib.Path:

@@ -32,14 +32,14 @@ def commands(layout: Layout) -> dict[str, list[str]]:
     slurmds = {
         node: [*layout.before_slurmd, "slurmd", "-D", "-N", node] for node in layout.node_names
     }
-    return {
+    accounting = {
         "munged": _munged(layout),
         "mariadb-install-db": _mariadb_install(layout),
         "mariadbd": _mariadbd(layout),
         "slurmdbd": ["slurmdbd", "-D"],
-        "slurmctld": ["slurmctld", "-D"],
-        **slurmds,
     }
+    own = accounting if layout.neighbor is None else {}
+    return {**own, "slurmctld": ["slurmctld", "-D"], **slurmds}
 
 
 def _munged(layout: Layout) -> list[str]:

@@ -20,14 +20,26 @@ EXPORTED = {
     "SCANCEL_PARTITION": "high",
     "SCANCEL_USER": "nobody",
     "SCANCEL_INTERACTIVE": "1",
-    "SLURM_CLUSTERS": "other",
-    "SBATCH_CLUSTERS": "other",
+    "SQUEUE_FORMAT": "%u",
+    "SLURM_TIME_FORMAT": "relative",
+    "SLURM_BITSTR_LEN": "8",
+    "SLURM_DEBUG": "2",
     "SLURM_NTASKS": "4",
+    "SLURM_TRES_PER_TASK": "cpu=4",
+    "SRUN_CPUS_PER_TASK": "4",
+    "SLURM_CPUS_PER_TASK": "4",
+    "SLURM_MEM_PER_CPU": "9000",
     "SBATCH_ARRAY_INX": "0-99",
+    "SBATCH_EXPORT": "NONE",
+    "SBATCH_TIMELIMIT": "1",
+    "SBATCH_WAIT": "1",
 }
+# These say where a new run goes, and nothing about a run that is there.
+ELSEWHERE = {"SLURM_CLUSTERS": "other", "SBATCH_CLUSTERS": "other", "SBATCH_PARTITION": "high"}
 
 
 def test_a_run_is_seen_and_canceled_whatever_the_shell_exports(bench: Bench) -> None:
+    shell = {**EXPORTED, **ELSEWHERE}
     for index in range(3):
         bench.script(index, "wait")
     source = posts.json_lines(bench.folder / "p.jsonl", 30)
@@ -37,24 +49,33 @@ def test_a_run_is_seen_and_canceled_whatever_the_shell_exports(bench: Bench) -> 
     (job,) = json.loads(submitted.stdout)["array_jobs"]
 
     def states() -> list[str]:
-        shards = json.loads(bench.hpc("status", "--json", env=EXPORTED).stdout)["shards"]
+        shards = json.loads(bench.hpc("status", "--json", env=shell).stdout)["shards"]
         return sorted(shard["state"] for shard in shards)
 
     wait_for(lambda: states() == ["queued", "running", "running"], 60, "two tasks run")
-    canceled = bench.hpc("cancel", env=EXPORTED)
+    canceled = bench.hpc("cancel", env=shell)
     assert canceled.returncode == 0, canceled.stderr
     assert bench.cluster.run("squeue", "-h", "-j", str(job), "-t", "R,PD", check=False) == ""
 
 
-def test_an_array_that_slurm_does_not_release_is_reported(bench: Bench) -> None:
-    """A wrapper may accept the change and not make it: the array would wait for a year."""
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param("exit 0", id="accepted-and-not-made"),
+        pytest.param("echo 'Access/permission denied' >&2; exit 1", id="refused"),
+    ],
+)
+def test_an_array_that_slurm_does_not_release_is_canceled(bench: Bench, answer: str) -> None:
+    """Some sites forbid job updates (slurm_job_modify): the array would wait for a year."""
     source = posts.json_lines(bench.folder / "p.jsonl", 10)
     config = bench.config(source, sharding={"shards": 1})
-    ignoring = bench.shim("scontrol", before='[ "$1" = update ] && exit 0')
-    refused = bench.hpc("submit", "--config", config, env=ignoring)
+    no_updates = bench.shim("scontrol", before=f'[ "$1" = update ] && {{ {answer}; }}')
+    refused = bench.hpc("submit", "--config", config, env=no_updates)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert bench.hpc("supervise").returncode == 0
+    assert list((bench.folder / "runs").glob("[0-9]*")) == []
+    assert "test" not in bench.cluster.run("squeue", "-h", "-o", "%j")
+    assert bench.hpc("submit", "--config", config, "--wait").returncode == 0
     assert len(bench.asked()) == 10
 
 
@@ -63,6 +84,10 @@ def test_an_array_that_slurm_does_not_release_is_reported(bench: Bench) -> None:
     [
         pytest.param("echo; echo 'You have 1,200 hours left.'", id="a-banner-after-the-id"),
         pytest.param("exec >/dev/null", id="no-answer-at-all"),
+        pytest.param(
+            "exec >/dev/null; echo 'Socket timed out on send/recv operation' >&2; exit 1",
+            id="a-time-out-after-the-array-was-accepted",
+        ),
     ],
 )
 def test_an_array_is_found_whatever_a_wrapper_prints(bench: Bench, after: str) -> None:
