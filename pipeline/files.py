@@ -6,6 +6,7 @@ GPFS too.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -68,6 +69,23 @@ def write_tables(target: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
     ):
         for table in tables:
             writer.write_table(table)
+
+
+def make_folder_of_run(folder: Path) -> None:
+    """Create a folder two levels below a run's folder, but never the run's folder itself.
+
+    A run may be moved or deleted while its tasks run. What they write at the old place is lost, so
+    they should stop paying for it.
+
+    Raises:
+        FileNotFoundError: the run's folder is not there.
+    """
+    try:
+        folder.parent.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        problem = "the run was moved or deleted while this task ran"
+        raise FileNotFoundError(errno.ENOENT, problem, str(folder.parent.parent)) from None
+    folder.mkdir(exist_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -158,12 +158,16 @@ class Checkpoint:
         self._pending.append(self._rows.build(answer, self._now()))
 
     def flush(self) -> None:
-        """Write the pending answers as a part. Raises OSError if the disk is full."""
+        """Write the pending answers as a part.
+
+        Raises:
+            OSError: the disk is full, or the run's folder is not there any more.
+        """
         if not self._pending:
             return
         table = pa.Table.from_pylist(self._pending, schema=self._schema)
         # An attempt that published may have deleted the folder.
-        self._folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder_of_run(self._folder)
         path = self._folder / f"{self._prefix}-{len(self._parts):05d}-{table.num_rows}.parquet"
         files.write_parquet(path, table.replace_schema_metadata(self._metadata))
         self._known_files.append(path)

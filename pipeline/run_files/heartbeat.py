@@ -145,6 +145,6 @@ class HeartbeatWriter:
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task
         # that can still work.
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder_of_run(self._path.parent)
             with files.appearing_whole(self._path, sync=False) as temporary:
                 temporary.write_text(json.dumps(beat.to_json()), encoding="utf-8")

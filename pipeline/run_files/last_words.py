@@ -117,7 +117,7 @@ class LastWordsWriter:
             stops_run=stops_run(error),
         )
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder_of_run(self.path.parent)
             files.write_json(self.path, words.to_json())
         except OSError as failure:
             print(f"{self.path}: not written: {failure}", file=sys.stderr, flush=True)

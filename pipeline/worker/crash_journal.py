@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline import files
 from pipeline.errors import Cause, TaskError
 
 WAITING, IN_FLIGHT, ANSWERED = range(3)
@@ -129,7 +130,7 @@ class CrashJournal:
             for former in folder.glob(f"{self._prefix.name}*{suffix}"):
                 former.unlink(missing_ok=True)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder_of_run(folder)
             # At full size now: a full disk should stop the task before it has asked anything.
             self._path.write_bytes(bytes(len(uris)))
             self._file = os.open(self._path, os.O_WRONLY)

@@ -14,6 +14,7 @@ from pathlib import Path
 from hpc.executors.local import task_record
 from hpc.run.model import Run, Say, Submission
 from hpc.run.submissions import work_order
+from pipeline import files
 from pipeline.model import WorkOrder
 from pipeline.run_files.manifest import log_path
 from pipeline.text import counted
@@ -34,7 +35,7 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
         lock: file descriptor of the run's lock.
         say: shows a message.
     """
-    log_path(run.folder, submission.number).mkdir(parents=True, exist_ok=True)
+    files.make_folder_of_run(log_path(run.folder, submission.number))
     pending = list(submission.plan.indices)
     alive: dict[int, subprocess.Popen[bytes]] = {}
     try:

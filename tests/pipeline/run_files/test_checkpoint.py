@@ -13,8 +13,9 @@ import pytest
 
 from pipeline import files
 from pipeline.model import RAW_SCHEMA, Answer, Column, LabelValue, Receipt
-from pipeline.run_files import checkpoint
+from pipeline.run_files import checkpoint, heartbeat
 from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.heartbeat import HeartbeatWriter
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill
 
@@ -324,3 +325,25 @@ def test_a_part_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(KeyboardInterrupt):
         saved.flush()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_of_a_moved_run_stops_and_does_not_create_its_former_folder_again(
+    tmp_path: Path,
+) -> None:
+    run_dir = tmp_path / "runs" / "r"
+    folder = run_dir / "work" / "00000"
+    folder.mkdir(parents=True)
+    task = labeled(folder, "1")
+    heart = HeartbeatWriter(
+        heartbeat.path_of(folder, 1), posts=2, rows=1, node="n1", trouble=lambda: ""
+    )
+    now = run_dir.rename(tmp_path / "moved")
+    task.add(Answer("2", VALUES))
+    with pytest.raises(FileNotFoundError) as stopped:
+        task.flush()
+    assert stopped.value.filename == str(run_dir)
+    heart.beat(1e6)
+    assert not run_dir.exists()
+    resumed = new_checkpoint(now / "work" / "00000", attempt=2)
+    resumed.load()
+    assert resumed.answered()["uri"].to_pylist() == ["1"]
