@@ -21,6 +21,7 @@ class Cause(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     NODE = "node"
+    ENVIRONMENT = "environment"
     PREEMPTED = "preempted"
     CRASHED = "crashed"
     THROTTLED = "throttled"

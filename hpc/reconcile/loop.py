@@ -121,7 +121,7 @@ class _Supervision:
         return self._look() if resumed else status, None, None
 
     def _stop(self, status: RunStatus, rejection: Rejection) -> None:
-        """Cancel what has not started: the service would only reject it as well."""
+        """Cancel what has not started: it would only end in the same way."""
         foreign = {
             submission.array_job_id
             for submission in status.observation.submissions
@@ -131,10 +131,7 @@ class _Supervision:
             job for job in jobs_in_phase(status.observation, Phase.WAITING) if job not in foreign
         ]
         if jobs:
-            self._say(
-                f"the service rejected shard {rejection.shard} ({rejection.message})\n"
-                "canceling the pending tasks"
-            )
+            self._say(f"{rejection}\ncanceling the pending tasks")
             self._executor.cancel_pending(jobs)
 
     def _finish(self) -> RunStatus | None:

@@ -4,14 +4,17 @@ The executor is asked before the outputs are looked at for good: a task that is 
 has published by then, or never will.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from hpc.executors.base import Executor
+from hpc.reconcile.early_ends import mark_early_ends
+from hpc.reconcile.log_end import read_log_end
 from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
@@ -22,7 +25,7 @@ from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.manifest import log_path, work_path
+from pipeline.run_files.manifest import log_path, server_log_path, work_path
 from pipeline.run_files.output import Verdict
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
 
@@ -57,11 +60,19 @@ def observe(
     traces = _read_traces(run, verdicts)
     task_files = _TaskFiles(run)
     attempts = _attempts(task_files, released, query.records, traces, verdicts, include_done)
+    shards = tuple(
+        _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), traces)
+        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+    )
     return Observation(
         observed_at=now,
-        shards=tuple(
-            _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), traces)
-            for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+        shards=mark_early_ends(
+            shards,
+            now=now,
+            grace=timedelta(seconds=run.cluster.grace_seconds),
+            read_log_end=lambda shard, attempt: read_log_end(
+                executor.log_file(run, shard, attempt)
+            ),
         ),
         answered=query.trouble is None,
         last_answer=query.last_answer,
@@ -115,6 +126,8 @@ class _Trace:
     """Rows in checkpoint parts."""
     solo_attempts: Mapping[int, int] = field(default_factory=dict)
     """Posts at which the attempt died while it had nothing else in hand."""
+    began: frozenset[int] = frozenset()
+    """Attempts that left any file."""
 
 
 # A task of which the executor has no record may be running all the same.
@@ -133,7 +146,9 @@ def _read_traces(run: Run, verdicts: Sequence[Verdict]) -> dict[int, _Trace]:
     traces = {}
     for index in unfinished:
         folder = work_path(run.folder, index)
-        traces[index] = _Trace(rows_by_attempt(folder), solo_attempts_by_attempt(folder))
+        traces[index] = _Trace(
+            rows_by_attempt(folder), solo_attempts_by_attempt(folder), _attempts_in(folder)
+        )
     return traces
 
 
@@ -147,6 +162,7 @@ def _attempts(
 ) -> dict[int, list[Attempt]]:
     """Return the attempts of each shard, oldest first, by the shard's index."""
     attempts: dict[int, list[Attempt]] = {}
+    early = _judged_early(released)
     for submission in released:
         assert submission.released_at
         number = submission.number
@@ -154,6 +170,7 @@ def _attempts(
         for index in submission.plan.indices:
             shard = submission.plan.offset + index
             spoke = last_words.path_of(task_files.run.folder, number, shard).name in files
+            served = server_log_path(task_files.run.folder, number, shard).name in files
             is_wanted = include_done or not verdicts[shard].verified
             trace = traces.get(shard, _NO_TRACE)
             attempts.setdefault(shard, []).append(
@@ -167,11 +184,39 @@ def _attempts(
                     request=submission.plan.request,
                     rows=trace.rows.get(number, 0),
                     solo_attempts=trace.solo_attempts.get(number, 0),
+                    began=spoke
+                    or served
+                    or number in trace.began
+                    or (verdicts[shard].verified and (shard, number) not in early),
                     restarted=index in submission.restarted,
                     forced=submission.forced,
                 )
             )
     return attempts
+
+
+def _judged_early(released: Sequence[Submission]) -> set[tuple[int, int]]:
+    """Return (shard, attempt) of the attempts that a later submission did not count as crashes.
+
+    A shard that is done has no files in its work folder any more, so this alone shows which of its
+    former attempts had begun.
+    """
+    attempts: dict[int, list[int]] = {}
+    early: set[tuple[int, int]] = set()
+    for submission in released:
+        for index in submission.plan.indices:
+            shard = submission.plan.offset + index
+            crashed = submission.crashed.get(index, ())
+            before = attempts.setdefault(shard, [])
+            early.update((shard, number) for number in before if number not in crashed)
+            before.append(submission.number)
+    return early
+
+
+def _attempts_in(folder: Path) -> frozenset[int]:
+    """Return the attempts that left any file in a shard's work folder; their names begin so."""
+    found = (re.match(r"\d+", name) for name in _names(folder))
+    return frozenset(int(match[0]) for match in found if match)
 
 
 def _shard_facts(

@@ -101,8 +101,7 @@ def _choose_shards(status: RunStatus, request: Request) -> tuple[int, ...]:
     rejection = find_rejection(status.observation)
     if rejection and not request.force:
         raise RunError(
-            f"the run is stopped: the service rejected shard {rejection.shard} "
-            f"({rejection.message})\n  when that is fixed, resume with --force"
+            f"the run is stopped: {rejection}\n  when that is fixed, resume with --force"
         )
     return shards
 

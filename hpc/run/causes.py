@@ -21,6 +21,7 @@ REMEDY: dict[Cause, Remedy] = {
     Cause.OUT_OF_MEMORY: Remedy.MORE_MEMORY,
     Cause.TIMEOUT: Remedy.MORE_TIME,
     Cause.NODE: Remedy.ELSEWHERE,
+    Cause.ENVIRONMENT: Remedy.ASK,
     Cause.PREEMPTED: Remedy.AGAIN,
     Cause.CRASHED: Remedy.AGAIN,
     Cause.THROTTLED: Remedy.LATER,
@@ -44,10 +45,13 @@ def cause_of(attempt: Attempt) -> Cause:
 def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     """Return why an attempt that is over ended, and the same in words.
 
-    The task's own last words count if there are any, else the executor's record.
+    The task's own last words count if there are any, else what it means that it ended before its
+    first line, else the executor's record.
     """
     if attempt.words:
         return attempt.words.cause, attempt.words.message
+    if attempt.early_end:
+        return attempt.early_end.cause, attempt.early_end.message
     record = attempt.record
     if record is None or record.cause is None:
         keeper = "Slurm has" if attempt.task else "there is"
@@ -55,7 +59,11 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     message = f"{task_name(attempt)} ended as {record.slurm_state}"
     details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
     details += [f"on {record.node}"] if record.node else []
-    return record.cause, f"{message} ({', '.join(details)})" if details else message
+    message = f"{message} ({', '.join(details)})" if details else message
+    if record.cause is Cause.NO_OUTPUT and not attempt.began:
+        # A line such as `exec …`; the batch script reports the other ones as a failure.
+        message = f"{message}, before its first line; did a line of cluster.setup end the script?"
+    return record.cause, message
 
 
 def task_name(attempt: Attempt) -> str:

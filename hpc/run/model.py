@@ -204,6 +204,19 @@ class TaskRecord:
 Records = dict[tuple[int, int], TaskRecord]
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """What it means that a task ended before its first line."""
+
+    cause: Cause
+    """`node` or `environment`."""
+    message: str
+    """The same in words, with the end of a log."""
+    newest: datetime | None
+    """When the last such task of the array ended (UTC), or later while others of the array may
+    still show which cause it is; None once one got further."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One released submission of a shard."""
@@ -226,6 +239,10 @@ class Attempt:
     """Rows that the task kept in checkpoint parts."""
     solo_attempts: int = 0
     """Posts at which the task died while it had nothing else in hand."""
+    began: bool = True
+    """Whether the task left anything of its own, so that its worker had begun."""
+    early_end: EarlyEnd | None = None
+    """What it means that the task ended before its first line; None if it did not."""
     restarted: bool = False
     """Whether the task was requeued because it stalled."""
     forced: bool = False
@@ -248,6 +265,8 @@ class Attempt:
     @property
     def last_change(self) -> datetime:
         """Return when the attempt is last known to have changed (UTC)."""
+        if self.early_end and self.early_end.newest:
+            return self.early_end.newest
         if self.record and self.record.ended_at:
             return self.record.ended_at
         return self.submitted_at

@@ -12,14 +12,19 @@ from hpc.run.causes import Remedy, cause_of, remedy
 from hpc.run.model import Attempt, Limits, ResourceRequest, ShardFacts, ShardGroup
 from hpc.run.retry_policy import RetryPolicy
 
-_NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME, Remedy.ELSEWHERE})
+_NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME})
 # What an attempt requests, how often its shard was throttled, and why, in words.
 _Next = tuple[ResourceRequest, int, str]
 
 
 def needs_limits(shards: Iterable[ShardFacts]) -> bool:
-    """Tell whether a remedy needs to know how far resources can grow."""
-    return any(shard.attempts and _remedy(shard.attempts[-1]) in _NEEDS_LIMITS for shard in shards)
+    """Tell whether a remedy needs to know how far resources can grow, or which nodes there are."""
+    return any(
+        _remedy(attempt) is Remedy.ELSEWHERE
+        or (attempt is shard.attempts[-1] and _remedy(attempt) in _NEEDS_LIMITS)
+        for shard in shards
+        for attempt in shard.attempts
+    )
 
 
 def group_by_remedy(
@@ -56,6 +61,19 @@ def _next(
     limits: Limits,
     avoided: tuple[str, ...],
 ) -> _Next:
+    request, times_throttled, why = _next_anywhere(shard, base, policy, limits, avoided)
+    # Whatever ended a shard, a node that is known to be bad would end it next. One list for all
+    # shards also keeps them in one array.
+    return replace(request, exclude=avoided or request.exclude), times_throttled, why
+
+
+def _next_anywhere(
+    shard: ShardFacts,
+    base: ResourceRequest,
+    policy: RetryPolicy,
+    limits: Limits,
+    avoided: tuple[str, ...],
+) -> _Next:
     if not shard.attempts:
         return base, 0, ""
     last = shard.attempts[-1]
@@ -66,7 +84,7 @@ def _next(
         case Remedy.MORE_TIME:
             request, change = _more_time(last, policy, limits)
         case Remedy.ELSEWHERE:
-            request = replace(last.request, exclude=avoided)
+            request = replace(last.request, exclude=avoided)  # also where no other node is left
             nodes = ",".join(avoided)
             change = f"not on {nodes}" if avoided else "same settings; no other node is left"
         case Remedy.LATER:
@@ -107,8 +125,7 @@ def _nodes_to_avoid(
 ) -> tuple[str, ...]:
     """Return the nodes on which attempts of these shards were lost, for all shards together.
 
-    One list keeps the shards in one array. If there are too many nodes, the newest losses count,
-    and never all nodes of the partition.
+    If there are too many nodes, the newest losses count, and never all nodes of the partition.
     """
     lost = {
         attempt.record.node: attempt.number

@@ -101,7 +101,10 @@ class Resources(Section, frozen=True, kw_only=True):
     ] = field(default_factory=lambda: sys.executable)
     setup: Annotated[
         tuple[str, ...],
-        key("Shell lines that run before the task starts, such as `module load …`."),
+        key(
+            "Shell lines that run before the task starts, such as `module load …`. A line that "
+            "fails ends the task, unless it ends in `|| true`."
+        ),
     ] = ()
     extra: Annotated[
         Mapping[str, SbatchValue],

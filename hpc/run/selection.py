@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc.run.model import Judgement, Observation, Phase, State
+from hpc.run.causes import why_ended
+from hpc.run.model import Attempt, Judgement, Observation, Phase, State
+from pipeline.errors import Cause
 
 _ALIVE = frozenset({State.RUNNING, State.QUEUED})
 _MAY_RUN = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
@@ -14,13 +16,23 @@ class Rejection:
     """Why a whole run is stopped. A person resumes it by force."""
 
     shard: int
-    """The shard whose task was rejected."""
+    """The shard whose task was rejected, or never began."""
     message: str
-    """What the task said."""
+    """What the task said, or what is known of its end."""
+    cause: Cause
+    """`refused` or `environment`."""
+
+    def __str__(self) -> str:
+        """Return the reason as a clause."""
+        if self.cause is Cause.ENVIRONMENT:
+            return f"the environment of the tasks is broken ({self.message})"
+        return f"the service rejected shard {self.shard} ({self.message})"
 
 
 def find_rejection(observation: Observation) -> Rejection | None:
     """Return the newest rejection (of a key, a model, …) that stops the whole run.
+
+    So does an environment in which no task reaches its first line.
 
     None once something was submitted by force after it. The numbers of the attempts decide what
     came after what, because clocks differ from node to node.
@@ -28,15 +40,21 @@ def find_rejection(observation: Observation) -> Rejection | None:
     attempts = [attempt for shard in observation.shards for attempt in shard.attempts]
     last_forced = max((attempt.number for attempt in attempts if attempt.forced), default=0)
     rejected = [
-        (shard.attempts[-1].number, shard.index, shard.attempts[-1].words.message)
+        (shard.attempts[-1].number, shard.index, shard.attempts[-1])
         for shard in observation.shards
-        if shard.attempts and not shard.output.verified
-        if shard.attempts[-1].words and shard.attempts[-1].words.stops_run
+        if shard.attempts and not shard.output.verified and _stops_run(shard.attempts[-1])
     ]
     if not rejected:
         return None
-    number, index, message = max(rejected)
-    return Rejection(index, message) if number >= last_forced else None
+    number, index, attempt = max(rejected, key=lambda found: found[:2])
+    cause, message = why_ended(attempt)
+    return Rejection(index, message, cause) if number >= last_forced else None
+
+
+def _stops_run(attempt: Attempt) -> bool:
+    if attempt.words:
+        return attempt.words.stops_run
+    return attempt.early_end is not None and attempt.early_end.cause is Cause.ENVIRONMENT
 
 
 def jobs_to_wait_for(observation: Observation) -> tuple[str, ...]:

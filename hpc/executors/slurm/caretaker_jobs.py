@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hpc.executors.base import CaretakerRole
 from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.model import Run
 from hpc.run.resources import megabytes
 from hpc.run.submissions import job_prefix
@@ -77,7 +78,8 @@ class SlurmCaretakerJobs:
             ]
         )
         script = logs / f"{role}.sh"
-        text = "\n".join(["#!/bin/bash", *lines, *resources.setup, f"exec {command}", ""])
+        setup = guard_setup(resources.setup)
+        text = "\n".join(["#!/bin/bash", *lines, *setup, f"exec {command}", ""])
         files.write_text(script, text)
         return self._slurm.submit(script, job_prefix(run) + role)
 

@@ -14,6 +14,7 @@ import submitit
 from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Submission
 from hpc.run.resources import Resources, megabytes
@@ -104,7 +105,7 @@ def _parameters(
         "constraint": resources.constraint,
         "exclude": resources.exclude,
         "dependency": "afterany:" + ":".join(after) if after else None,
-        "setup": [_forget_last_words(folder, plan.offset), *resources.setup],
+        "setup": [_forget_last_words(folder, plan.offset), *guard_setup(resources.setup)],
         "signal_delay_s": _warning_s(resources.time_min),
         "stderr_to_stdout": True,
         # One process per shard. Without --ntasks, srun starts as many copies as fit into the CPUs

@@ -35,6 +35,7 @@ PROGRAMS = {
     "sacct": f"cat <<END\n{SACCT}\nEND",
     "sbatch": "echo 4713",
     "scontrol": "true",
+    "sinfo": "echo 'normal*|4:00:00|4000|n1'; echo 'normal*|4:00:00|4000|n2'",
 }
 
 

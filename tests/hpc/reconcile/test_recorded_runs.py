@@ -25,7 +25,6 @@ CANCELLED: ShardScripted = (8, "blocked", "cancelled")
 HELD: ShardScripted = (3, "blocked", None)
 RUNNING: ShardScripted = (4, "running", None)
 QUEUED: ShardScripted = (5, "queued", None)
-CRASHED: ShardScripted = (9, "failed", "crashed")
 NODE: ShardScripted = (9, "failed", "node")
 NO_OUTPUT: ShardScripted = (9, "failed", "no_output")
 LOST: ShardScripted = (9, "failed", "lost")
@@ -37,7 +36,7 @@ EXPECTED: dict[str, Sequence[Sequence[ShardScripted]]] = {
     "cancelled-at-once": [[CANCELLED] * 4],
     "cancelled-at-once.24.11": [[CANCELLED] * 4],
     "cancelled-one-by-one.running": [[RUNNING, CANCELLED, CANCELLED, CANCELLED]],
-    "cancelled-one-by-one": [[CRASHED, CANCELLED, CANCELLED, CANCELLED]],
+    "cancelled-one-by-one": [[NODE, CANCELLED, CANCELLED, CANCELLED]],
     # Slurm drops a single waiting task of an array without a word: accounting never had it, and
     # the controller forgets it at once. It is lost, like a task that was never there.
     "half-cancelled": [[CANCELLED, RUNNING, RUNNING, LOST, LOST, QUEUED, QUEUED]],
@@ -62,7 +61,7 @@ WITHOUT_THE_CONTROLLER: dict[str, Sequence[Sequence[ShardScripted]]] = {
     "cancelled-waiting": [[CANCELLED] * 4],
     "cancelled-at-once": [[CANCELLED] * 4],
     "cancelled-at-once.24.11": [[CANCELLED] * 4],
-    "cancelled-one-by-one": [[CRASHED, CANCELLED, CANCELLED, CANCELLED]],
+    "cancelled-one-by-one": [[NODE, CANCELLED, CANCELLED, CANCELLED]],
     "half-cancelled": [[CANCELLED, RUNNING, RUNNING, UNKNOWN, UNKNOWN, QUEUED, QUEUED]],
     "launch-failed": [[QUEUED]],
     "launch-failed.24.11": [[QUEUED]],
@@ -131,7 +130,7 @@ def test_squeues_row_for_a_whole_array_says_nothing_about_a_task_it_forgot(
             return printed.replace("4001_0|", "nobody|") if command[0] == "squeue" else printed
 
     slurm = Forgetful("cancelled-one-by-one")
-    assert judged(tmp_path, slurm, [4]) == [[CRASHED, CANCELLED, CANCELLED, CANCELLED]]
+    assert judged(tmp_path, slurm, [4]) == [[NODE, CANCELLED, CANCELLED, CANCELLED]]
 
 
 @pytest.mark.parametrize("scenario", WITHOUT_THE_CONTROLLER)

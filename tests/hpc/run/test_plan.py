@@ -13,6 +13,7 @@ from hpc.run.array_plan import plan_arrays
 from hpc.run.model import (
     ArrayPlan,
     Attempt,
+    EarlyEnd,
     Judgement,
     Observation,
     Phase,
@@ -280,7 +281,7 @@ def test_an_array_waits_for_living_arrays_but_never_for_a_held_task() -> None:
 
 def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:
     (refused,) = attempts_of(Phase.ENDED, refused=True)
-    stands = Rejection(0, "a bad key")
+    stands = Rejection(0, "a bad key", Cause.REFUSED)
     assert find_rejection(seen((refused,))) == stands
     # What was submitted meanwhile, by itself, is nobody's look.
     later = replace(refused, number=7, words=None)
@@ -288,6 +289,15 @@ def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:
     forced = replace(later, forced=True)
     assert find_rejection(seen((refused,), (forced,))) is None
     assert find_rejection(seen((refused, forced))) is None
+    # An environment in which no task begins stops the run in the same way.
+    never_began = replace(
+        refused, words=None, early_end=EarlyEnd(Cause.ENVIRONMENT, "no Python", AT)
+    )
+    broken = Rejection(0, "no Python", Cause.ENVIRONMENT)
+    assert find_rejection(seen((never_began,), (later,))) == broken
+    assert find_rejection(seen((never_began,), (forced,))) is None
+    one_node = replace(refused, words=None, early_end=EarlyEnd(Cause.NODE, "on n1", AT))
+    assert find_rejection(seen((one_node,))) is None
     # Refused again after that, it stands again.
     again = replace(refused, number=7, forced=True)
     assert find_rejection(seen((refused, again))) == stands

@@ -14,6 +14,7 @@ from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model import (
     ArrayPlan,
     Attempt,
+    EarlyEnd,
     Judgement,
     Limits,
     ResourceRequest,
@@ -39,8 +40,9 @@ STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.N
 def ended(cause: Cause, number: int = 1, request: ResourceRequest = BASE, **more: Any) -> Attempt:
     known = record(STATE[cause], **more) if cause in STATE else None
     last_words = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
+    early = EarlyEnd(cause, "no Python", AT) if cause is Cause.ENVIRONMENT else None
     return Attempt(number=number, array_job_id=4711, array_task_index=7, submitted_at=AT,
-                   record=known, words=last_words, request=request)  # fmt: skip
+                   record=known, words=last_words, request=request, early_end=early)  # fmt: skip
 
 
 def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
@@ -122,6 +124,18 @@ def test_all_shards_that_lost_a_node_avoid_the_lost_nodes() -> None:
             shards=(3, 5), request=replace(BASE, exclude=("n1", "n4")), why="node: not on n1,n4"
         ),
     )
+
+
+def test_other_shards_of_the_round_stay_away_from_a_bad_node_too() -> None:
+    bad = shard(ended(Cause.NODE, node="n4"), index=0)
+    short = shard(ended(Cause.TIMEOUT), index=1)
+    groups = given_to(bad, short, shard(index=2), shard(ended(Cause.CRASHED), index=3))
+    assert {group.request.exclude for group in groups} == {("n4",)}
+    assert [group.shards for group in groups] == [(0,), (1,), (2,), (3,)]
+    # An older loss counts as well, and the limits say whether another node is left.
+    older = shard(ended(Cause.NODE, node="n4"), ended(Cause.CRASHED, 2))
+    assert needs_limits([older])
+    assert alone(ended(Cause.NODE, node="n4"), ended(Cause.CRASHED, 2)).request.exclude == ("n4",)
 
 
 def test_some_nodes_of_a_partition_always_remain_and_the_latest_losses_are_excluded_first() -> None:

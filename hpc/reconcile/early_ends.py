@@ -1,0 +1,210 @@
+"""Find the tasks that ended before their first line, and what that says of node and environment.
+
+Such a task left nothing of its own: no last words, no heartbeat, no checkpoint part. Its worker
+never began, so the shard is not to blame. A node that lacks a mount ends every task at once, is
+idle again at once, and gets the next one. A Python that is not there ends every task everywhere.
+Pure, but for the function that reads the end of a log.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from hpc.run.causes import task_name
+from hpc.run.model import Attempt, EarlyEnd, Phase, ShardFacts
+from pipeline.errors import Cause
+
+# Of one look, because each costs a file that is opened. More would not tell a person more.
+MOST_LOGS = 8
+
+# How long the other tasks of an array may take to be scheduled and to get to their first line. In a
+# full queue it is longer, and then a retry elsewhere is the better guess.
+PATIENCE = timedelta(minutes=2)
+_MAY_GET_FURTHER = frozenset({Phase.WAITING, Phase.ACTIVE})
+
+# Returns the last line of the log of a shard's attempt; '' where there is none.
+ReadLogEnd = Callable[[int, Attempt], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One attempt of one shard, and the attempt before it."""
+
+    shard: int
+    attempt: Attempt
+    before: Attempt | None
+    is_last: bool
+
+
+def mark_early_ends(
+    shards: Sequence[ShardFacts], *, now: datetime, grace: timedelta, read_log_end: ReadLogEnd
+) -> tuple[ShardFacts, ...]:
+    """Return the shards, with `early_end` of every attempt that ended before its first line.
+
+    The environment is to blame only if every task of an array ended that way, and no other task of
+    the run got further meanwhile. One node is no proof, because it may be the only bad one: then
+    the array after it, elsewhere, decides.
+
+    Args:
+        shards: the shards of a run.
+        now: when the executor was asked (UTC).
+        grace: how long files of a task that has ended may take to show up.
+        read_log_end: reads the end of a log.
+    """
+    arrays = _tasks_by_array(shards)
+    if not any(_is_early(task.attempt) for tasks in arrays.values() for task in tasks):
+        return tuple(shards)
+    logs = _Logs(read_log_end)
+    # Of each array, whether some task got further.
+    got_further: dict[int, bool] = {}
+    marked: dict[tuple[int, int], EarlyEnd] = {}
+    for number, tasks in sorted(arrays.items()):
+        got_further[number] = _witnessed(tasks, _until_forced(arrays, number))
+        early = [task for task in tasks if _is_early(task.attempt)]
+        is_proven = len(early) == len(tasks) and _is_proof(early, got_further)
+        newest = None if got_further[number] else _open_since(early, tasks, now)
+        if is_proven and newest is not None and newest + grace <= now:
+            ends = dict.fromkeys((task.shard for task in early), _environment(early, logs, newest))
+        else:
+            ends = {task.shard: _node(task, logs, newest) for task in early}
+        marked |= {(shard, number): end for shard, end in ends.items()}
+    return tuple(_marked(shard, marked) for shard in shards)
+
+
+def _tasks_by_array(shards: Sequence[ShardFacts]) -> dict[int, list[_Task]]:
+    arrays: dict[int, list[_Task]] = {}
+    for shard in shards:
+        before = None
+        for attempt in shard.attempts:
+            is_last = attempt is shard.attempts[-1]
+            task = _Task(shard.index, attempt, before, is_last)
+            arrays.setdefault(attempt.number, []).append(task)
+            before = attempt
+    return arrays
+
+
+def _is_early(attempt: Attempt) -> bool:
+    """Tell whether an attempt failed before its first line, and nothing else explains its end.
+
+    Slurm itself reports a task that was preempted or canceled, or ran out of time or memory.
+    """
+    record = attempt.record
+    return (
+        record is not None
+        and record.phase is Phase.ENDED
+        and record.cause is Cause.CRASHED
+        and attempt.words is None
+        and not attempt.began
+    )
+
+
+def _until_forced(arrays: Mapping[int, Sequence[_Task]], number: int) -> list[_Task]:
+    """Return the tasks of the arrays before a person next resumed the run by force.
+
+    What a person has repaired says nothing about how it was before.
+    """
+    forced = [
+        later
+        for later, tasks in arrays.items()
+        if later > number and any(task.attempt.forced for task in tasks)
+    ]
+    return [
+        task
+        for other, tasks in arrays.items()
+        if not forced or other < min(forced)
+        for task in tasks
+    ]
+
+
+def _witnessed(tasks: Sequence[_Task], others: Sequence[_Task]) -> bool:
+    """Tell whether a task got further, of this array or of another one at the same time."""
+    if any(task.attempt.began for task in tasks):
+        return True
+    starts = [_started_at(task.attempt) for task in tasks]
+    first = min((start for start in starts if start), default=None)
+    return any(
+        task.attempt.began and (task.attempt.phase is Phase.ACTIVE or _is_after(task, first))
+        for task in others
+    )
+
+
+def _is_after(task: _Task, first: datetime | None) -> bool:
+    start = _started_at(task.attempt)
+    return start is not None and first is not None and start >= first
+
+
+def _started_at(attempt: Attempt) -> datetime | None:
+    return attempt.record.started_at if attempt.record else None
+
+
+def _is_proof(early: Sequence[_Task], got_further: Mapping[int, bool]) -> bool:
+    """Tell whether the ends of a whole array show more than one bad node."""
+    if got_further[early[0].attempt.number]:
+        return False
+    if len({task.attempt.record.node for task in early if task.attempt.record}) > 1:
+        return True
+    # A person who resumes a run by force has changed something, so nothing before that counts.
+    return all(
+        task.before is not None
+        and _is_early(task.before)
+        and not got_further[task.before.number]
+        and not task.attempt.forced
+        for task in early
+    )
+
+
+def _open_since(early: Sequence[_Task], tasks: Sequence[_Task], now: datetime) -> datetime | None:
+    """Return the newest of these ends: whatever follows from it is open for the grace time.
+
+    It counts as later while other tasks of the array may start or get further in a moment. Without
+    that, a broken environment would cost a second array for those tasks that ended first.
+    """
+    newest = max((task.attempt.last_change for task in early), default=None)
+    if newest and any(task.attempt.phase in _MAY_GET_FURTHER for task in tasks):
+        return max(newest, min(now, newest + PATIENCE))
+    return newest
+
+
+class _Logs:
+    """Reads the ends of a few logs."""
+
+    def __init__(self, read_log_end: ReadLogEnd) -> None:
+        self._read = read_log_end
+        self._count = 0
+
+    def quote(self, task: _Task) -> str:
+        """Return what a log says, to follow a message; '' for an old attempt's."""
+        if not task.is_last or self._count == MOST_LOGS:
+            return ""
+        self._count += 1
+        line = self._read(task.shard, task.attempt)
+        return f"; its log ends with: {line}" if line else "; its log is empty"
+
+
+def _environment(early: Sequence[_Task], logs: _Logs, newest: datetime) -> EarlyEnd:
+    # The same words for all of them: a list of thousands says nothing else.
+    example = next((task for task in early if task.is_last), early[0])
+    message = f"every task ended before its first line, such as {_describe(example.attempt)}"
+    return EarlyEnd(Cause.ENVIRONMENT, f"{message}{logs.quote(example)}", newest)
+
+
+def _node(task: _Task, logs: _Logs, newest: datetime | None) -> EarlyEnd:
+    message = f"{_describe(task.attempt)} ended before its first line{logs.quote(task)}"
+    return EarlyEnd(Cause.NODE, message, newest)
+
+
+def _describe(attempt: Attempt) -> str:
+    record = attempt.record
+    assert record
+    details = [record.slurm_state]
+    details += [f"exit code {record.exit_code}"] if record.exit_code else []
+    details += [f"on {record.node}"] if record.node else []
+    return f"{task_name(attempt)} ({', '.join(details)})"
+
+
+def _marked(shard: ShardFacts, marked: Mapping[tuple[int, int], EarlyEnd]) -> ShardFacts:
+    attempts = tuple(
+        replace(attempt, early_end=marked.get((shard.index, attempt.number)))
+        for attempt in shard.attempts
+    )
+    return replace(shard, attempts=attempts)
