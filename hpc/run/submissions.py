@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import DecodeError
 
+from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
@@ -90,11 +91,12 @@ def plan_intents(
 
 
 def job_prefix(run: Run) -> str:
-    """Return what the names of this run's jobs begin with, and those of no other run.
+    """Return what the names of this run's new jobs begin with, and those of no other run.
 
-    The jobs of a copy have a name that neither its original nor another copy looks for.
+    Once the run is elsewhere than where it was created, it may be one of several copies. Each of
+    them has names that no other one looks for.
     """
-    if run.original is None:
+    if not run_folder.has_moved(run):
         return f"hpc-{run.run_id}-"
     place = hashlib.sha256(os.fsencode(run.folder.resolve())).hexdigest()[:6]
     return f"hpc-{place}-{run.run_id}-"

@@ -14,7 +14,7 @@ from hpc.executors.base import Cancellation, CaretakerRole
 from hpc.executors.slurm.client import Slurm, SlurmError
 from hpc.executors.slurm.parse import Record
 from hpc.run import run_folder, submissions
-from hpc.run.model import Phase, Run, Say, TaskRecord
+from hpc.run.model import Phase, Run, Say, Submission, TaskRecord
 from pipeline.errors import BusyError
 from pipeline.text import counted
 
@@ -177,6 +177,8 @@ class _Search:
         self._slurm = slurm
         self._patience_s = patience_s
         self._prefix = submissions.job_prefix(run)
+        # A run that was moved has jobs from before, whose names begin otherwise.
+        self._names_on_record = {submission.job_name for submission in self._recorded()}
         self._jobs_by_name: dict[str, int] = {}
         self._shown: set[int] = set()
         self._refused: set[int] = set()
@@ -253,7 +255,9 @@ class _Search:
 
     def _alive(self, is_chosen: Callable[[str], bool]) -> dict[Task, TaskRecord]:
         alive: dict[Task, TaskRecord] = {}
-        for name, identity, record in self._slurm.jobs(self._prefix):
+        for name, identity, record in self._slurm.jobs(""):
+            if not name.startswith(self._prefix) and name not in self._names_on_record:
+                continue
             suffix = name.removeprefix(self._prefix)
             self._shown.add(identity.job)
             if record.phase is Phase.ENDED or not is_chosen(suffix):
@@ -276,8 +280,13 @@ class _Search:
             self._refused.add(job)
 
     def _recorded_jobs(self) -> set[int]:
+        jobs = (submission.array_job_id for submission in self._recorded())
+        return {job for job in jobs if job is not None}
+
+    def _recorded(self) -> list[Submission]:
+        """Return the run's own submissions: a copy has records of its original's too."""
         recorded = submissions.read_submissions(self._run)
-        return {one.array_job_id for one in recorded if one.array_job_id is not None}
+        return [each for each in recorded if submissions.belongs_to(self._run, each)]
 
     def _accounting(self, jobs: Iterable[int]) -> tuple[Record, ...]:
         since = min(one.intended_at for one in submissions.read_submissions(self._run))

@@ -20,6 +20,7 @@ from hpc.executors.slurm.environment import query_environment, sbatch_environmen
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Limits, Phase, TaskRecord
 from pipeline.errors import InputError, RunError
+from pipeline.ownership import user_name
 
 PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.
@@ -54,15 +55,20 @@ class SlurmError(ExecutorError):
         stderr: str,
         *,
         timed_out: bool = False,
+        note: str = "",
     ) -> None:
-        """Describe the failure, with stdout and stderr labeled where there is any."""
+        """Describe the failure, with stdout and stderr labeled where there is any, and a note."""
         self.command, self.code = tuple(command), code
         self.stdout, self.stderr = stdout, stderr
         self.timed_out = timed_out
         lines = [f"{shlex.join(command)} failed: {code}"]
         for label, text in (("stdout", stdout), ("stderr", stderr)):
             lines += [f"  {label}: {line}" for line in text.strip().splitlines()]
-        super().__init__("\n".join(lines), words=stderr.strip() or stdout.strip() or code)
+        words = stderr.strip() or stdout.strip() or code
+        if note:
+            lines.append(f"  {note}")
+            words = f"{words}; {note}"
+        super().__init__("\n".join(lines), words=words)
 
 
 class SubmissionUnansweredError(SlurmError, UnansweredError):
@@ -186,12 +192,12 @@ class Slurm:
     def cancel(self, jobs: Sequence[int]) -> None:
         """Cancel jobs, whatever their state."""
         if jobs:
-            self._run("scancel", *map(str, jobs))
+            self._change(jobs, "scancel", *map(str, jobs))
 
     def cancel_waiting(self, jobs: Sequence[int]) -> None:
         """Cancel the tasks of these arrays that have not started."""
         if jobs:
-            self._run("scancel", "--state=PENDING", *map(str, jobs))
+            self._change(jobs, "scancel", "--state=PENDING", *map(str, jobs))
 
     def requeue(self, job: int, index: int) -> None:
         """End a running task of an array and put it back into the queue under the same id.
@@ -200,8 +206,8 @@ class Slurm:
         itself.
         """
         task = f"{job}_{index}"
-        self._run("scontrol", "update", f"JobId={task}", "Requeue=1")
-        self._run("scontrol", "requeue", task)
+        self._change([job], "scontrol", "update", f"JobId={task}", "Requeue=1")
+        self._change([job], "scontrol", "requeue", task)
 
     def limits(self, partition: str | None) -> Limits:
         """Return how far tasks may grow.
@@ -262,6 +268,35 @@ class Slurm:
                 return QueryResult(off=True)
             raise
         return QueryResult(records=parse.parse_sacct(printed))
+
+    def _change(self, jobs: Sequence[int], *command: str) -> None:
+        """Run a command that changes jobs; if it fails, add whose jobs they are.
+
+        Slurm's own words ("Access/permission denied") name nobody.
+        """
+        try:
+            self._run(*command)
+        except SlurmError as error:
+            note = self._describe_owners(jobs)
+            if not note:
+                raise
+            raise SlurmError(
+                error.command, error.code, error.stdout, error.stderr, note=note
+            ) from None
+
+    def _describe_owners(self, jobs: Sequence[int]) -> str:
+        """Return whose jobs these are; empty if all are this user's, or unknown."""
+        try:
+            listed = ",".join(map(str, jobs))
+            printed = self._run("squeue", "-h", "-a", "-j", listed, "-o", "%F|%U")
+        except SlurmError:
+            return ""
+        owners = {int(uid) for uid in re.findall(r"^\d+\|(\d+)$", printed, re.MULTILINE)}
+        names = sorted(user_name(uid) for uid in owners - {os.geteuid()})
+        if not names:
+            return ""
+        who = " and ".join(names)
+        return f"the job belongs to {who}: only {who} or an administrator can change it"
 
     def _check_cluster(self, command: Sequence[str], job: int, cluster: str) -> None:
         """Cancel a job that went to another cluster than every later command would.
