@@ -75,6 +75,14 @@ class Classifier(ABC, Generic[OptionsT]):
         return options
 
     @classmethod
+    def check(cls, options: OptionsT, inputs: InputFiles) -> None:
+        """Report to `inputs` what a task would miss now, such as its API key.
+
+        This runs where tasks are submitted, before every submission; `options` are those that
+        `freeze` returned.
+        """
+
+    @classmethod
     def declared(cls, options: OptionsT) -> tuple[Column, ...]:
         """Return `columns` as far as the frozen options tell them.
 
@@ -202,6 +210,24 @@ def what_decides(frozen: JsonObject) -> JsonObject:
         for name, value in frozen.items()
         if name not in keys or keys[name].facts.changes_labels
     }
+
+
+def check_frozen(frozen: JsonObject, *, source: str, problems: Problems) -> None:
+    """Check what a run's classifier needs when its tasks start, such as the API key.
+
+    Args:
+        frozen: the manifest's `classifier`.
+        source: what the problems are about.
+        problems: gets what is wrong.
+
+    Raises:
+        InputError: its options are of another version.
+    """
+    classifier = load(frozen[TYPE])
+    values = {name: value for name, value in frozen.items() if name != TYPE}
+    options = classifier.options_type.from_manifest(values, source=source)
+    inputs = InputFiles(source=source, path=SECTION, folders=(), problems=problems)
+    classifier.check(options, inputs)
 
 
 def create(

@@ -61,11 +61,16 @@ def find_key(
         return env, file
     found_env = None if file else env or default_env
     found_file = str(Path(file).expanduser().absolute()) if file else None
+    check_key(found_env, found_file, inputs)
+    return found_env, found_file
+
+
+def check_key(env: str | None, file: str | None, inputs: InputFiles) -> None:
+    """Report to `inputs` why the API key of a variable or a file cannot be used."""
     try:
-        read_key(found_env, found_file)
+        read_key(env, file)
     except InputError as error:
         inputs.report("api_key_file" if file else "api_key_env", str(error))
-    return found_env, found_file
 
 
 def read_key(env: str | None, file: str | None) -> Secret:

@@ -20,7 +20,7 @@ from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.requests import BilledReply, PostGroup, PromptBuilder
 from pipeline.config.input_files import InputFiles
-from pipeline.config.secret import find_key, read_key
+from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.model import Answer, Column, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Stopped
@@ -48,6 +48,13 @@ class Llm(Classifier[LlmOptions]):
             api_key_env=env,
             api_key_file=file,
         )
+
+    @classmethod
+    def check(cls, options: LlmOptions, inputs: InputFiles) -> None:
+        """Look for the API key and the quota folder again."""
+        check_key(options.api_key_env, options.api_key_file, inputs)
+        if options.requests_per_minute is not None:
+            find_quota_folder(options.quota_folder, inputs)
 
     @classmethod
     def declared(cls, options: LlmOptions) -> tuple[Column, ...]:

@@ -15,7 +15,7 @@ from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.options import API_KEY_ENV, PerspectiveOptions
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
 from pipeline.config.input_files import InputFiles
-from pipeline.config.secret import find_key, read_key
+from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
@@ -61,6 +61,12 @@ class Perspective(Classifier[PerspectiveOptions]):
         )
         quota_folder = find_quota_folder(options.quota_folder, inputs)
         return replace(options, quota_folder=quota_folder, api_key_env=env, api_key_file=file)
+
+    @classmethod
+    def check(cls, options: PerspectiveOptions, inputs: InputFiles) -> None:
+        """Look for the API key and the quota folder again."""
+        check_key(options.api_key_env, options.api_key_file, inputs)
+        find_quota_folder(options.quota_folder, inputs)
 
     @classmethod
     def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:

@@ -81,6 +81,13 @@ class TransformersClassifier(Classifier[TransformersOptions]):
         fingerprint = _fingerprint(folder, options, inputs)
         return replace(options, model=str(folder), revision=fingerprint)
 
+    @classmethod
+    def check(cls, options: TransformersOptions, inputs: InputFiles) -> None:
+        """Look for the model's folder again, if it is one of yours."""
+        folder = Path(options.model)
+        if folder.is_absolute() and not folder.is_dir():
+            inputs.report("model", f"there is no folder {folder}")
+
     def __init__(self, options: TransformersOptions, share: TaskShare) -> None:
         """Load the model and test it.
 
