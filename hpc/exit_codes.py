@@ -1,3 +1,3 @@
-"""The exit codes that every verb shares; 0 is success, 3 a run that is still under way. Pure."""
+"""The exit codes that every verb shares; 0 is success. Pure."""
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+FAILED, WRONG, UNDER_WAY, INTERRUPTED = 1, 2, 3, 130

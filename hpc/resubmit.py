@@ -5,7 +5,7 @@ import argparse
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED
+from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile import resubmit
 from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
@@ -53,7 +53,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         printer(describe_next_step(outcome.end, is_gathered=gathered))
     jobs = [sent.array_job_id for sent in outcome.sent if sent.array_job_id is not None]
     document = {"run_id": run.run_id, "shards": list(outcome.shards), "array_jobs": jobs}
-    return FAILED if outcome.has_failed else 0, document
+    if outcome.has_failed:
+        return FAILED, document
+    # Nothing fits now: nothing has failed, and nothing was done either.
+    return UNDER_WAY if outcome.waiting and not outcome.sent else 0, document
 
 
 def _indices(text: str | None) -> tuple[int, ...] | None:

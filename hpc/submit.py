@@ -79,8 +79,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         caretaker=options.caretaker,
     )
     if options.dry_run:
-        draft = preview_run(request, printer)
-        return 0, _document(request.spec, draft, None, dry_run=True)
+        draft, waves = preview_run(request, printer)
+        document = _document(request.spec, draft, None, dry_run=True)
+        return 0, {**document, "waves": waves}
     result = submit_run(request, printer)
     return result.exit_code, _document(request.spec, result.draft, result.run)
 

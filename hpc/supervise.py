@@ -10,7 +10,6 @@ from hpc.report.console import Printer
 from hpc.report.run_summary import show_result
 from hpc.report.status_table import document
 from hpc.run import run_folder
-from hpc.run.run_state import EXIT_CODE
 from hpc.verb import Outcome, Verb, chosen_run
 
 
@@ -36,7 +35,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if not options.json:
         show_result(end, printer)
     # Slurm should not report a caretaker as failed that did its work.
-    return 0 if options.caretaker is not None else EXIT_CODE[end.state], document(end)
+    return 0 if options.caretaker is not None else end.exit_code, document(end)
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

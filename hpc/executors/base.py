@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission
-from hpc.run.resources import ExecutorName
+from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission, SubmitLimit
+from hpc.run.resources import Cluster, ExecutorName
 from pipeline.errors import RunError
 
 
@@ -31,6 +31,21 @@ class ExecutorError(RunError):
 
 class UnansweredError(ExecutorError):
     """It is unknown whether the executor took a submission. It may still appear."""
+
+
+class SubmitLimitError(ExecutorError):
+    """The executor takes no more jobs for now, or fewer than were submitted.
+
+    Args:
+        message: all that a person needs to know of the request and the answer.
+        words: the answer alone.
+        is_certain: whether the answer says so; if not, another limit may be exceeded.
+    """
+
+    def __init__(self, message: str, words: str, *, is_certain: bool) -> None:
+        """Keep the answer, and how far it can be trusted, beside the message."""
+        super().__init__(message, words)
+        self.is_certain = is_certain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +118,9 @@ class CaretakerJobs(Protocol):
     def cancel(self, job: int) -> None:
         """End a job."""
 
+    def requeue(self, job: int) -> None:
+        """End a running job and start it again some minutes later, under the same id."""
+
 
 class Executor(Protocol):
     """Runs the tasks of a run.
@@ -141,12 +159,16 @@ class Executor(Protocol):
     def limits(self, run: Run) -> Limits:
         """Return how far the resources of the run's tasks can grow."""
 
+    def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
+        """Return the known limits on how many jobs may be submitted. Raises nothing."""
+
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
     ) -> tuple[Submission, ...]:
         """Submit arrays, all or none, and return their records.
 
-        The caller holds the run's lock.
+        If a limit of submitted jobs ends the series, the arrays before that remain submitted, and
+        only their records are returned. The caller holds the run's lock.
 
         Args:
             run: the run of the submissions.
@@ -156,6 +178,8 @@ class Executor(Protocol):
         Raises:
             UnansweredError: nobody knows whether the executor took an array. The records stay, and
                 `resume` finishes them.
+            SubmitLimitError: even the first array exceeds a limit of submitted jobs. None of
+                `intents` is recorded then.
             ExecutorError: the executor refused an array. None of `intents` is recorded then,
                 except those that it has released already.
         """

@@ -1,10 +1,15 @@
 """Describe in words what a run would take, before it is created. Pure."""
 
+import math
+from collections.abc import Sequence
+
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import describe_estimate, estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection
+from hpc.report.submissions import describe_limit
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import ResourceRequest, ShardGroup
+from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
+from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.select import BacklogCounts
 from pipeline.text import counted
 
@@ -69,3 +74,20 @@ def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
         f"{counted(sizes.count, 'shard')} of {up_to}{counted(sizes.largest, 'post')}, "
         f"{job_arrays}, up to {counted(arrays[0].parallel_tasks, 'task')} at a time"
     )
+
+
+def describe_waves(
+    draft: RunDraft, limits: Sequence[SubmitLimit], waves: int | None, *, spare_jobs: int
+) -> list[str]:
+    """Return in how many waves the shards go out, and which limit says so; nothing if in one."""
+    limit, shards = tightest(limits), draft.sizes.count
+    if limit is None or (waves is not None and waves <= 1):
+        return []
+    if waves is None:
+        return [f"no shard can be submitted now: {describe_limit(limit)}"]
+    rows = math.ceil(draft.counts.posts / usable_room(limit, spare_jobs))
+    return [
+        f"{shards:,} shards go out in {waves:,} waves: {describe_limit(limit)}",
+        f"with sharding.rows_per_shard of {rows:,} or more, all fit at once (and each task takes "
+        "longer)",
+    ]

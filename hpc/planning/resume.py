@@ -9,7 +9,13 @@ from hpc.executors.base import Executor, ExecutorError
 from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
-from hpc.reconcile.submit import cancel_strays, resume_submissions, submit_shards
+from hpc.reconcile.preflight import check_before_submission
+from hpc.reconcile.submit import (
+    cancel_strays,
+    report_waiting,
+    resume_submissions,
+    submit_shards,
+)
 from hpc.report.next_step import command
 from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
@@ -114,7 +120,9 @@ def _submit_rest(run: Run, executor: Executor, say: Say) -> bool:
             status = look(run, executor)
         cancel_strays(run, executor, status.observation.submissions, say)
         if rest := planned_shards(status.judgements):
-            submit_shards(status, executor, ShardSelection(shards=rest), say)
+            check_before_submission(run)
+            wave = submit_shards(status, executor, ShardSelection(shards=rest), say)
+            report_waiting(run, wave, say)
     except ExecutorError as error:
         if read_submissions(run):
             raise

@@ -8,28 +8,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
-from hpc.executors.base import Executor, ExecutorError, UnansweredError
+from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
+from hpc.exit_codes import UNDER_WAY
 from hpc.planning import resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
-from hpc.planning.describe_draft import describe_draft
+from hpc.planning.describe_draft import describe_draft, describe_waves
 from hpc.planning.discard import discard_runs, find_discardable
 from hpc.planning.resume import LockedRun
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.submit import submit_shards
+from hpc.reconcile.preflight import find_python_problem
+from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
 from hpc.report.console import Printer
 from hpc.report.next_step import command, describe_next_step
 from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
-from hpc.run.plan import ShardSelection
+from hpc.run.plan import ShardSelection, count_waves
 from hpc.run.run_state import EXIT_CODE, RunState
 from hpc.run.selection import planned_shards
 from hpc.run.submissions import read_submissions
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +67,15 @@ class _Started:
     """The resumed runs, then the new one."""
     busy: tuple[Run, ...]
     """Unfinished runs of the name that another process works on."""
+    wave: SubmittedWave
+    """What was submitted of the new run."""
 
 
-def preview_run(request: SubmitRequest, printer: Printer) -> RunDraft:
-    """Return and describe what a submit would take; change nothing.
+def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int | None]:
+    """Describe what a submit would take; change nothing.
+
+    Returns:
+        The draft, and in how many waves it would be submitted; None if no job fits now.
 
     Raises:
         InputError: the source cannot be read, or the name's labels do not fit.
@@ -78,7 +85,11 @@ def preview_run(request: SubmitRequest, printer: Printer) -> RunDraft:
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)
     _say_lines(describe_draft(request.spec, selection, draft), printer)
-    return draft
+    limits = create_executor(request.spec.config.cluster).submit_limits(request.spec.config.cluster)
+    spare_jobs = _spare_jobs(request)
+    waves = count_waves(draft.sizes.count, limits, spare_jobs=spare_jobs)
+    _say_lines(describe_waves(draft, limits, waves, spare_jobs=spare_jobs), printer)
+    return draft, waves
 
 
 def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
@@ -108,14 +119,21 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
     run = started.runs[-1].run
     if not ends:
         printer(f"next: {command('supervise', run)} (or look: hpc status)")
-        return SubmitResult(draft=started.draft, run=run, exit_code=0)
+        nothing_fits = started.wave.waiting and not started.wave.sent
+        code = UNDER_WAY if nothing_fits else 0
+        return SubmitResult(draft=started.draft, run=run, exit_code=code)
     show_result(ends[-1], printer)
     for end in ends[:-1]:
         if end.state is not RunState.COMPLETE:  # explains the exit code
             printer("")
             show_status(end, printer, is_gathered=False)
-    code = max(EXIT_CODE[end.state] for end in ends)
+    code = max(end.exit_code for end in ends)
     return SubmitResult(draft=started.draft, run=run, exit_code=code)
+
+
+def _spare_jobs(request: SubmitRequest) -> int:
+    """Return how many jobs look after the run, which count against limits as well."""
+    return len(CaretakerRole) if request.caretaker else 0
 
 
 def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:
@@ -125,10 +143,13 @@ def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:
 def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Say) -> _Started:
     """Discard, resume and create runs under the run root's lock; keep the runs' locks."""
     spec = request.spec
+    if problem := find_python_problem(spec.config.cluster.resources.python):
+        raise InputError(f"cluster.python: {problem}")
     root = spec.config.storage.run_root
     with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
         discard_runs(spec, say)
         resumed = resume.resume_runs(spec, executor, locks, say)
+        wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
         _say_lines(describe_draft(spec, request.selection, draft), say)
         runs = resumed.resumed
@@ -136,21 +157,29 @@ def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Sa
             say(f"run {run.folder}")
             lock = locks.enter_context(run_folder.lock_run(run))
             if executor.runs_in_background:
-                _submit_or_forget(run, executor, say)
+                wave = _submit_or_forget(run, executor, request, say)
             _register(run, say)
             runs = (*runs, LockedRun(run, lock))
         if request.caretaker:
             for locked in runs:
                 submit_caretaker(locked.run, executor_of(locked.run), say)
-    return _Started(draft=draft, runs=runs, busy=resumed.busy)
+    return _Started(draft=draft, runs=runs, busy=resumed.busy, wave=wave)
 
 
-def _submit_or_forget(run: Run, executor: Executor, say: Say) -> None:
-    """Submit a new run; if the executor refuses, delete it, so that its posts are free again."""
+def _submit_or_forget(
+    run: Run, executor: Executor, request: SubmitRequest, say: Say
+) -> SubmittedWave:
+    """Submit a new run; if the executor refuses, delete it, so that its posts are free again.
+
+    A limit of submitted jobs is no refusal: the run stays, even if no task of it fits yet.
+    """
     status = look(run, executor)
-    selection = ShardSelection(shards=planned_shards(status.judgements))
+    selection = ShardSelection(
+        shards=planned_shards(status.judgements),
+        spare_jobs=len(CaretakerRole) if request.caretaker else 0,
+    )
     try:
-        submit_shards(status, executor, selection, say)
+        wave = submit_shards(status, executor, selection, say)
     except UnansweredError:
         say(
             "the run keeps its posts; to find the array, or submit it if Slurm has not accepted it "
@@ -161,6 +190,8 @@ def _submit_or_forget(run: Run, executor: Executor, say: Say) -> None:
         if not read_submissions(run):
             forget_run(run)
         raise
+    report_waiting(run, wave, say)
+    return wave
 
 
 def _register(run: Run, say: Say) -> None:

@@ -9,7 +9,13 @@ caretaker was about to do when it died, the next one derives anew.
 from collections.abc import Sequence
 from functools import partial
 
-from hpc.executors.base import CaretakerJobs, CaretakerRole, Executor, ExecutorError
+from hpc.executors.base import (
+    CaretakerJobs,
+    CaretakerRole,
+    Executor,
+    ExecutorError,
+    SubmitLimitError,
+)
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.report.next_step import command
@@ -106,15 +112,25 @@ def _submit_understudy(run: Run, jobs: CaretakerJobs, job: int, failures: int) -
 
 
 def _hand_over(run: Run, jobs: CaretakerJobs, own: int, say: Say, status: RunStatus) -> bool:
-    """Leave the run to the next caretaker, unless no array is left to wait for."""
+    """Leave the run to the next caretaker, unless there is nothing to wait for.
+
+    A limit of submitted jobs may leave no room for another caretaker. Then this job goes back into
+    the queue, which needs none.
+    """
     alive = jobs_to_wait_for(status.observation)
-    if not alive:
+    if not alive and not status.waits_for_room:
         return False
     if _has_successor(run, jobs, own):
         say("another caretaker of this run is pending already and takes over")
-    else:
-        job = _submit_pair(run, jobs, after=alive)
-        say(f"job {job} takes over when {', '.join(alive)} have ended")
+        return True
+    try:
+        job = _submit_pair(run, jobs, after=alive, delay_s=0 if alive else BUSY_PAUSE_S)
+    except SubmitLimitError as error:
+        say(f"no room for the next caretaker, so this one is requeued: {error.words}")
+        jobs.requeue(own)
+        return True
+    when = f"when {', '.join(alive)} have ended" if alive else f"in {BUSY_PAUSE_S // 60} min"
+    say(f"job {job} takes over {when}")
     return True
 
 

@@ -8,13 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.base import CaretakerRole, Executor, ExecutorError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
-from hpc.reconcile.submit import cancel_strays, resume_submissions, submit_shards
+from hpc.reconcile.preflight import check_before_submission
+from hpc.reconcile.room import RoomAtSlurm
+from hpc.reconcile.submit import (
+    SubmittedWave,
+    cancel_strays,
+    prepare,
+    resume_submissions,
+    submit_shards,
+)
+from hpc.report.submissions import describe_limit, describe_waiting
 from hpc.run import submissions
+from hpc.run.array_plan import alive_tasks
 from hpc.run.model import Phase, Run, Say, State
-from hpc.run.plan import ShardSelection, room_for
+from hpc.run.plan import is_worth_submitting, room_for, tightest
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import (
     Rejection,
@@ -23,7 +33,7 @@ from hpc.run.selection import (
     planned_shards,
     resubmittable,
 )
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, InputError
 from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
@@ -53,10 +63,13 @@ def supervise(
     Raises:
         InputError: the executor's commands are not installed here.
         ExecutorError: a submission was refused and nothing else is under way.
+        InputError: every attempt would fail, and nothing else is under way.
     """
     executor.check_programs()
     cancel_strays(run, executor, submissions.read_submissions(run), say)
-    supervision = _Supervision(run, executor, lock, say, once=once)
+    # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
+    spare_jobs = len(CaretakerRole) if hand_over else 0
+    supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
     while True:
         end = supervision.do_round(hand_over)
         if end is not None:
@@ -66,15 +79,26 @@ def supervise(
 class _Supervision:
     """What one supervising process remembers from round to round."""
 
-    def __init__(self, run: Run, executor: Executor, lock: int, say: Say, *, once: bool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        executor: Executor,
+        lock: int,
+        say: Say,
+        *,
+        once: bool,
+        spare_jobs: int,
+    ) -> None:
         self._run = run
         self._executor = executor
         self._lock = lock
         self._say = say
         self._once = once
         self._last_line = ""
+        self._last_delay = ""
         self._gathered_shards = 0
         self._refusals = 0
+        self._room = RoomAtSlurm(spare_jobs)
 
     def do_round(self, hand_over: Callable[[RunStatus], bool] | None) -> RunStatus | None:
         """Do one round; return the run's status if it was the last one."""
@@ -92,7 +116,7 @@ class _Supervision:
         if todo and not no_room and self._submit(status, todo):
             return None
         if self._once or hand_over:
-            after = self._look()
+            after = replace(self._look(), waits_for_room=bool(todo) and self._room.is_lacking)
             if self._once or (hand_over and hand_over(after)):
                 return after
         time.sleep(self._run.cluster.poll_seconds)
@@ -118,6 +142,8 @@ class _Supervision:
             resumed = resume_submissions(self._run, self._executor, recorded, self._say)
         except ExecutorError as error:
             return status, None, f"a submission is not finished: {error.words}"
+        except InputError:  # their shards count as planned, and submitting these says it
+            return status, None, None
         return self._look() if resumed else status, None, None
 
     def _stop(self, status: RunStatus, rejection: Rejection) -> None:
@@ -179,22 +205,59 @@ class _Supervision:
         """Submit shards, and run them to their end if nothing else does; tell whether they ended.
 
         A refusal is no error as long as other tasks of the run are under way, or for some rounds:
-        a limit of submitted jobs and a controller that restarts go away.
+        a controller that restarts comes back. A limit of submitted jobs is never an error: other
+        jobs end some day.
         """
-        selection = ShardSelection(shards=tuple(todo))
         try:
-            sent = submit_shards(status, self._executor, selection, self._say)
-        except ExecutorError as error:
-            is_last_try = self._once or self._refusals == PATIENT_ROUNDS
-            if is_last_try and not status.is_under_way and status.observation.answered:
+            check_before_submission(self._run)
+            wave = self._submit_what_fits(status, todo)
+        except (ExecutorError, InputError) as error:
+            if self._is_last_try(status, error):
                 raise
-            self._say(f"not submitted yet: {error}")
+            self._say_once(f"not submitted yet: {error}")
             # An array that was accepted late counts against the limits of the next one.
             cancel_strays(self._run, self._executor, status.observation.submissions, self._say)
             self._refusals += 1
             return False
         self._refusals = 0
-        return self._executor.run_to_end(self._run, sent, self._lock, self._say)
+        if wave.waiting:
+            self._say_once(describe_waiting(wave.sent, wave.waiting, wave.reason))
+        if not wave.submissions:
+            return False
+        return self._executor.run_to_end(self._run, wave.submissions, self._lock, self._say)
+
+    def _submit_what_fits(self, status: RunStatus, todo: Sequence[int]) -> SubmittedWave:
+        """Submit as many shards as a limit of submitted jobs allows, unless these are too few."""
+        alive = sum(alive_tasks(status.observation, status.judgements).values())
+        selection = self._room.selection(todo, alive)
+        if selection is None:
+            return SubmittedWave(waiting=len(todo), reason=self._room.reason)
+        prepared = prepare(status, self._executor, selection)
+        if is_worth_submitting(prepared, selection):
+            wave = submit_shards(prepared, self._executor, selection, self._say)
+        else:
+            limit = tightest(prepared.observation.submit_limits or ())
+            reason = self._room.reason or describe_limit(limit)
+            wave = SubmittedWave(waiting=len(todo), reason=reason)
+        self._room.learn(wave)
+        return wave
+
+    def _is_last_try(self, status: RunStatus, error: ExecutorError | InputError) -> bool:
+        """Tell whether a refusal ends the supervision, because nothing will change by itself.
+
+        What is wrong with the configuration or the environment does not. A round of cron says so
+        at once, since the next one has the same environment.
+        """
+        if isinstance(error, InputError):
+            return self._once or not status.is_under_way
+        is_last = self._once or self._refusals == PATIENT_ROUNDS
+        return is_last and not status.is_under_way and status.observation.answered
+
+    def _say_once(self, message: str) -> None:
+        """Say what is the same for many rounds only when it changes."""
+        if message != self._last_delay:
+            self._say(message)
+            self._last_delay = message
 
     def _report_progress(self, status: RunStatus, trouble: str | None, waiting: int) -> None:
         line = _progress(status, trouble, waiting)

@@ -85,11 +85,15 @@ def observe(
 def with_limits(
     observation: Observation, run: Run, executor: Executor, shards: Sequence[int]
 ) -> Observation:
-    """Return the observation with the limits that the remedies of these shards need, if any do.
+    """Return the observation with the limits that a submission of these shards has to keep.
 
     Raises:
-        ExecutorError: the limits are needed, and the executor does not answer.
+        ExecutorError: a remedy needs to know how far resources can grow, and the executor does not
+            answer.
     """
+    if observation.submit_limits is None:
+        submit_limits = executor.submit_limits(run.cluster)
+        observation = replace(observation, submit_limits=submit_limits)
     if observation.limits or not needs_limits([observation.shards[shard] for shard in shards]):
         return observation
     return replace(observation, limits=executor.limits(run))

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-from hpc.executors.base import Executor
+from hpc.executors.base import CaretakerRole, Executor
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
+from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import (
+    SubmittedWave,
     cancel_strays,
     plan_submission,
+    report_waiting,
     resume_submissions,
     submit_shards,
 )
@@ -48,6 +51,8 @@ class Outcome:
     """Whether the tasks have ended by now."""
     end: RunStatus
     """The last look at the run."""
+    waiting: int = 0
+    """How many shards wait until a limit of submitted jobs leaves room for them."""
 
     @property
     def has_failed(self) -> bool:
@@ -71,6 +76,7 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
     Raises:
         RunError: a named shard cannot be resubmitted, or the run was rejected and nothing is
             forced.
+        InputError: every attempt would fail, for example without the API key.
         ExecutorError: the executor refused every submission, or did not answer.
     """
     status = look(run, executor, lock_is_ours=True)
@@ -80,18 +86,28 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
             status = look(run, executor, lock_is_ours=True)
         cancel_strays(run, executor, status.observation.submissions, say)
     shards = _choose_shards(status, request)
-    selection = ShardSelection(shards=shards, override=request.override, forced=request.force)
+    selection = ShardSelection(
+        shards=shards,
+        override=request.override,
+        forced=request.force,
+        spare_jobs=len(CaretakerRole) if request.caretaker and executor.runs_in_background else 0,
+    )
     if not shards:
         say(f"run {run.run_id} has no failed shards; nothing to resubmit")
     if request.dry_run:
         _report_plan(status, executor, selection, say)
         return Outcome(shards=shards, sent=(), has_ended=False, end=status)
-    sent = submit_shards(status, executor, selection, say) if shards else ()
+    wave = SubmittedWave()
+    if shards:
+        check_before_submission(run)
+        wave = submit_shards(status, executor, selection, say)
+        report_waiting(run, wave, say)
     if request.caretaker and executor.runs_in_background:
         submit_caretaker(run, executor, say)
+    sent = wave.submissions
     has_ended = bool(sent) and executor.run_to_end(run, sent, lock, say)
     end = look(run, executor, lock_is_ours=True) if has_ended else status
-    return Outcome(shards=shards, sent=sent, has_ended=has_ended, end=end)
+    return Outcome(shards=shards, sent=sent, has_ended=has_ended, end=end, waiting=wave.waiting)
 
 
 def _choose_shards(status: RunStatus, request: Request) -> tuple[int, ...]:

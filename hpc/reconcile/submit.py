@@ -3,15 +3,23 @@
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import Executor, ExecutorError, UnansweredError
+from hpc.executors.base import Executor, ExecutorError, SubmitLimitError, UnansweredError
 from hpc.reconcile.observe import with_limits
-from hpc.report.submissions import describe_retries, describe_submission
+from hpc.reconcile.preflight import check_before_submission
+from hpc.report.next_step import command
+from hpc.report.submissions import (
+    describe_limit,
+    describe_refusal,
+    describe_retries,
+    describe_submission,
+    describe_waiting,
+)
 from hpc.run.causes import why_ended
 from hpc.run.model import ArrayPlan, Observation, Run, Say, Submission
-from hpc.run.plan import ShardSelection, plan
+from hpc.run.plan import ShardSelection, plan, tightest
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import (
     plan_intents,
@@ -22,12 +30,32 @@ from pipeline.errors import Cause
 from pipeline.run_files.manifest import work_path
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmittedWave:
+    """What was submitted of some shards, and what a limit of submitted jobs left out."""
+
+    submissions: tuple[Submission, ...] = ()
+    """The records of what was submitted."""
+    waiting: int = 0
+    """How many of the shards did not fit."""
+    reason: str = ""
+    """What limits, in words; empty if all of them fit."""
+    is_refused: bool = False
+    """Whether the executor refused a part that seemed to fit."""
+
+    @property
+    def sent(self) -> int:
+        """Return how many shards were submitted."""
+        return _count_shards(self.submissions)
+
+
 def resume_submissions(
     run: Run, executor: Executor, recorded: Sequence[Submission], say: Say
-) -> tuple[Submission, ...]:
+) -> bool:
     """Finish the submissions that an interrupted process had begun, and report them.
 
-    The caller holds the run's lock.
+    One that exceeds a limit of submitted jobs by now is withdrawn, and its shards are submitted
+    like any others. The caller holds the run's lock.
 
     Args:
         run: the run of the submissions.
@@ -35,15 +63,40 @@ def resume_submissions(
         recorded: every submission of the run.
         say: shows a message.
 
+    Returns:
+        Whether there were any, so that the run has changed.
+
     Raises:
         ExecutorError: as `Executor.resume` does.
+        InputError: every attempt would fail.
     """
     if all(submission.released_at for submission in recorded):
-        return ()
-    resumed = executor.resume(run, recorded)
+        return False
+    check_before_submission(run)
+    try:
+        resumed = executor.resume(run, recorded)
+    except SubmitLimitError as error:
+        if not error.is_certain:
+            raise
+        return True
     for submission in resumed:
         say(f"resumed: {describe_submission(submission)}")
-    return resumed
+    return True
+
+
+def prepare(status: RunStatus, executor: Executor, selection: ShardSelection) -> RunStatus:
+    """Return the status with the limits that these shards need, asked for once.
+
+    Raises:
+        ExecutorError: the limits are needed, and the executor does not answer; or one of them can
+            never be kept.
+    """
+    observation = with_limits(status.observation, status.run, executor, selection.shards)
+    for limit in observation.submit_limits or ():
+        if not limit.most:
+            words = f"{limit.name} allows no jobs at all"
+            raise ExecutorError(words, words)
+    return replace(status, observation=observation)
 
 
 def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], say: Say) -> None:
@@ -66,22 +119,22 @@ def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], 
 def plan_submission(
     status: RunStatus, executor: Executor, selection: ShardSelection
 ) -> tuple[ArrayPlan, ...]:
-    """Ask for the limits that the remedies need, if any, and plan.
+    """Ask for the limits that the plan needs, and plan.
 
     Raises:
         ExecutorError: the limits are needed, and the executor does not answer.
     """
-    observation = with_limits(status.observation, status.run, executor, selection.shards)
-    return plan(replace(status, observation=observation), selection)
+    return plan(prepare(status, executor, selection), selection)
 
 
 def submit_shards(
     status: RunStatus, executor: Executor, selection: ShardSelection, say: Say
-) -> tuple[Submission, ...]:
-    """Submit shards, and report what was submitted. The caller holds the run's lock.
+) -> SubmittedWave:
+    """Submit what fits of some shards, and report it. The caller holds the run's lock.
 
-    One remedy may ask for more than the cluster gives. If the executor refuses, the groups are
-    submitted one after another, and only those that it refuses are left out.
+    If the executor says that too many jobs are submitted, a half is tried, and a half of that. One
+    remedy may ask for more than the cluster gives. If the executor refuses for such a reason, the
+    groups are submitted one after another, and only those that it refuses are left out.
 
     Raises:
         ExecutorError: the executor refused every group, or did not answer.
@@ -89,18 +142,76 @@ def submit_shards(
             user.
     """
     check_writable(status.run, selection.shards)
-    plans = plan_submission(status, executor, selection)
+    status = prepare(status, executor, selection)
+    limit = tightest(status.observation.submit_limits or ())
+    plans = plan(status, selection)
+    sent: tuple[Submission, ...] = ()
+    rejected = 0
+    refusal: SubmitLimitError | None = None
+    while plans:
+        try:
+            sent, rejected = _submit_wave(status, executor, plans, selection, say)
+            break
+        except SubmitLimitError as error:
+            refusal = error
+            half = sum(len(array.indices) for array in plans) // 2
+            if not half and not error.is_certain:
+                raise
+            plans = plan(status, replace(selection, at_most=half)) if half else ()
+    waiting = len(set(selection.shards)) - _count_shards(sent) - rejected
+    if not waiting:
+        return SubmittedWave(submissions=sent)
+    return SubmittedWave(
+        submissions=sent,
+        waiting=waiting,
+        reason=describe_refusal(refusal.words) if refusal else describe_limit(limit),
+        is_refused=refusal is not None,
+    )
+
+
+def report_waiting(run: Run, wave: SubmittedWave, say: Say) -> None:
+    """Say how many shards wait for room, and who submits them then. Silent if there are none."""
+    if wave.waiting:
+        say(
+            f"{describe_waiting(wave.sent, wave.waiting, wave.reason)}\n"
+            "The rest goes out in waves as tasks end, if something supervises the run: "
+            f"{command('supervise', run)} (or submit --wait, submit --caretaker, or "
+            "hpc supervise --once in cron)"
+        )
+
+
+def _submit_wave(
+    status: RunStatus,
+    executor: Executor,
+    plans: tuple[ArrayPlan, ...],
+    selection: ShardSelection,
+    say: Say,
+) -> tuple[tuple[Submission, ...], int]:
+    """Submit arrays and report them.
+
+    Returns:
+        The submissions, and how many shards the executor rejected for good.
+
+    Raises:
+        SubmitLimitError: not even the first array fits.
+        ExecutorError: the executor refused every group, or did not answer.
+    """
     for line in describe_retries(plans, status.judgements):
         say(line)
+    rejected = 0
     try:
         sent = _submit(status, executor, plans, status.observation.submissions, selection)
-    except UnansweredError:
+    except (SubmitLimitError, UnansweredError):
         raise
     except ExecutorError as error:
-        sent = _submit_by_group(status, executor, plans, selection, error, say)
+        sent, rejected = _submit_by_group(status, executor, plans, selection, error, say)
     for submission in sent:
         say(describe_submission(submission))
-    return sent
+    return sent, rejected
+
+
+def _count_shards(submissions: Sequence[Submission]) -> int:
+    return sum(len(submission.plan.indices) for submission in submissions)
 
 
 def check_writable(run: Run, shards: Sequence[int]) -> None:
@@ -122,11 +233,17 @@ def _submit_by_group(
     selection: ShardSelection,
     first: ExecutorError,
     say: Say,
-) -> tuple[Submission, ...]:
+) -> tuple[tuple[Submission, ...], int]:
+    """Submit the arrays of each request by themselves.
+
+    Returns:
+        The submissions, and how many shards the executor rejected for good.
+    """
     requests = list(dict.fromkeys(array.request for array in plans))
     if len(requests) == 1:
         raise first
     sent: list[Submission] = []
+    rejected = 0
     for request in requests:
         # The throttles were planned for all groups at once, so each group waits for the former.
         before = tuple(str(submission.array_job_id) for submission in sent)
@@ -138,13 +255,16 @@ def _submit_by_group(
         recorded = (*status.observation.submissions, *sent)
         try:
             sent += _submit(status, executor, group, recorded, selection)
+        except SubmitLimitError:
+            break  # the rest waits
         except UnansweredError:
             raise
         except ExecutorError as error:
             say(f"not submitted: {group[0].why}: {error}")
+            rejected += sum(len(array.indices) for array in group)
     if not sent:
         raise first
-    return tuple(sent)
+    return tuple(sent), rejected
 
 
 def _submit(

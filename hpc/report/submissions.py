@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hpc.run.array_indices import format_indices
-from hpc.run.model import ArrayPlan, Judgement, Submission
+from hpc.run.model import ArrayPlan, Judgement, Submission, SubmitLimit
 from pipeline.text import counted
 
 
@@ -41,3 +41,25 @@ def describe_retries(plans: Sequence[ArrayPlan], judgements: Sequence[Judgement]
         example = f"; shard {first}: {' '.join(message.split())}" if message else ""
         lines.append(f"retrying {counted(len(shards), 'shard')}, {why}{example}")
     return lines
+
+
+def describe_limit(limit: SubmitLimit | None) -> str:
+    """Return which limit leaves no room for more jobs, and how far it is used."""
+    if limit is None:
+        return "Slurm takes no more jobs for now"
+    return (
+        f"{limit.name} allows {counted(limit.most, 'job')} at a time, array tasks counted one by "
+        f"one, and {limit.used:,} {'is' if limit.used == 1 else 'are'} submitted"
+    )
+
+
+def describe_refusal(words: str) -> str:
+    """Return that Slurm takes no more jobs, with its own words on one line."""
+    return f"Slurm takes no more jobs for now ({' '.join(words.split())})"
+
+
+def describe_waiting(sent: int, waiting: int, reason: str) -> str:
+    """Return how many shards were submitted, how many wait for room, and why."""
+    if not sent:
+        return f"{counted(waiting, 'shard')} not submitted yet: {reason}"
+    return f"{sent:,} of {counted(sent + waiting, 'shard')} submitted: {reason}"

@@ -95,6 +95,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitLimit:
+    """A limit on how many jobs are submitted at a time. Array tasks count one by one."""
+
+    name: str
+    """What limits, as a person would look it up."""
+    most: int
+    """How many jobs it allows."""
+    used: int = 0
+    """How many count against it now, those of other runs and people included."""
+
+    @property
+    def room(self) -> int:
+        """Return how many more jobs may be submitted."""
+        return max(0, self.most - self.used)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShardGroup:
     """Shards whose next attempts request the same."""
 
@@ -313,6 +330,8 @@ class Observation:
     """Every recorded submission, in the order of their numbers."""
     limits: Limits | None = None
     """How far resources can grow; None if nothing needs to know."""
+    submit_limits: tuple[SubmitLimit, ...] | None = None
+    """How many jobs may be submitted, as far as is known; None if nothing needs to know."""
 
     @property
     def released(self) -> tuple[Submission, ...]:

@@ -1,9 +1,15 @@
-"""What to submit next: one call from what was observed and judged to arrays. Pure."""
+"""What to submit next: one call from what was observed and judged to arrays. Pure.
 
+Where a limit of submitted jobs leaves no room for all shards, they go out in waves: what fits is
+submitted now, and the rest when tasks have ended.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
-from hpc.run.model import ArrayPlan, Limits, ResourceRequest
+from hpc.run.model import ArrayPlan, Limits, ResourceRequest, SubmitLimit
 from hpc.run.remedies import group_by_remedy
 from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
@@ -20,25 +26,31 @@ class ShardSelection:
     """Resources that replace the remedy's; no memory and 0 minutes leave the remedy's."""
     forced: bool = False
     """Whether a person has looked at the run and resumes it by force."""
+    at_most: int | None = None
+    """How many shards the executor may be asked to take at once; None if nothing is known."""
+    spare_jobs: int = 0
+    """How many jobs to leave room for beside the tasks: those of a caretaker."""
 
 
 def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
-    """Return the arrays that submit the selected shards beside those that are alive.
+    """Return the arrays that submit the next wave of the selected shards beside those alive.
 
     Args:
-        status: the run as it is now, with the cluster's limits if a remedy needs them.
+        status: the run as it is now, with the limits of submitted jobs, and with the cluster's
+            limits if a remedy needs them.
         selection: what to submit.
     """
-    if not selection.shards:
+    shards = next_wave(status, selection)
+    if not shards:
         return ()
     run, observation = status.run, status.observation
     groups = group_by_remedy(
-        [observation.shards[shard] for shard in selection.shards],
+        [observation.shards[shard] for shard in shards],
         base=first_request(run.cluster.resources),
         policy=run.retry,
         limits=observation.limits or Limits(),
     )
-    room = room_for(status, len(selection.shards))
+    room = room_for(status, len(shards))
     return plan_arrays(
         [
             replace(group, request=_overridden(group.request, selection.override))
@@ -50,6 +62,59 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         tasks_at_once=room.parallel_tasks,
         first_number=next_number(observation.submissions),
     )
+
+
+def next_wave(status: RunStatus, selection: ShardSelection) -> tuple[int, ...]:
+    """Return those of the selected shards that may be submitted now, the oldest posts first.
+
+    A wave that is not the last takes no more than its share of the work. It may start as many
+    tasks as slots are free, and the arrays that follow it use the slots that are not free yet.
+    """
+    wanted = sorted(set(selection.shards))
+    fits = len(wanted)
+    if (limit := tightest(status.observation.submit_limits or ())) is not None:
+        fits = min(fits, usable_room(limit, selection.spare_jobs))
+    if selection.at_most is not None:
+        fits = min(fits, selection.at_most)
+    if fits == len(wanted):
+        return tuple(wanted)
+    alive = sum(alive_tasks(status.observation, status.judgements).values())
+    slots = room_for(status, len(wanted)).tasks
+    share = math.ceil((len(wanted) + alive) * slots / status.run.cluster.max_parallel)
+    return tuple(wanted[: min(fits, share)])
+
+
+def is_worth_submitting(status: RunStatus, selection: ShardSelection) -> bool:
+    """Tell whether a wave should go out now, or when more of it fits.
+
+    Sent one by one as others end, thousands of shards would become thousands of arrays. So a wave
+    is the last one, or has at least a quarter of the tasks that are alive.
+    """
+    wave = len(next_wave(status, selection))
+    alive = sum(alive_tasks(status.observation, status.judgements).values())
+    return wave > 0 and (wave == len(set(selection.shards)) or 4 * wave >= alive)
+
+
+def tightest(limits: Sequence[SubmitLimit]) -> SubmitLimit | None:
+    """Return the limit that leaves the least room; None without any."""
+    return min(limits, key=lambda limit: limit.room, default=None)
+
+
+def usable_room(limit: SubmitLimit, spare_jobs: int) -> int:
+    """Return how many tasks fit if some jobs should have room beside them; a task comes first."""
+    return max(limit.room - spare_jobs, min(limit.room, 1))
+
+
+def count_waves(shards: int, limits: Sequence[SubmitLimit], *, spare_jobs: int = 0) -> int | None:
+    """Return in how many waves so many shards go out, if the jobs of others stay as they are.
+
+    None if no task fits as long as they stay.
+    """
+    limit = tightest(limits)
+    if limit is None or not shards:
+        return min(shards, 1)
+    room = usable_room(limit, spare_jobs)
+    return math.ceil(shards / room) if room else None
 
 
 def room_for(status: RunStatus, wanted: int) -> Capacity:

@@ -147,6 +147,14 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
             default="SLURM_CLUSTERS, else that of the login node",
         ),
     ] = None
+    max_submitted: Annotated[
+        Positive | None,
+        key(
+            "Jobs of yours in Slurm's queue at a time, every array task counted, for sites that "
+            "limit them and do not show the limit.",
+            default="the limits that Slurm shows",
+        ),
+    ] = None
     caretaker: Annotated[
         CaretakerResources, key("Resources of the job of `submit --caretaker`.")
     ] = CaretakerResources()
@@ -219,6 +227,10 @@ class Cluster(Section, frozen=True, kw_only=True):
     caretaker: Resources
     cluster_name: Annotated[
         Text | None, key("The Slurm cluster of every command about the run.", omit_default=True)
+    ] = None
+    max_submitted: Annotated[
+        Positive | None,
+        key("Jobs of the user in Slurm's queue at a time.", omit_default=True),
     ] = None
 
 
@@ -301,6 +313,7 @@ def resolve(section: ClusterSection) -> Cluster:
         grace_seconds=_first(section.grace_seconds, defaults.grace_seconds),
         poll_seconds=_first(section.poll_seconds, defaults.poll_seconds),
         cluster_name=None if is_local else section.cluster_name,
+        max_submitted=section.max_submitted,
         resources=tasks,
         caretaker=Resources(
             partition=own.partition or tasks.partition,

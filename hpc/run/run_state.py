@@ -71,11 +71,18 @@ class RunStatus:
     run: Run
     observation: Observation
     judgements: tuple[Judgement, ...]
+    waits_for_room: bool = False
+    """Whether shards wait only for a limit of submitted jobs, so that nobody is needed."""
 
     @property
     def state(self) -> RunState:
         """The state of the whole run."""
         return run_state(self.judgements)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells a program how the run is."""
+        return EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
 
     @property
     def is_under_way(self) -> bool:

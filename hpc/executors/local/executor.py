@@ -11,8 +11,8 @@ from hpc.executors.base import Cancellation, CaretakerJobs, TaskQuery
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_record
 from hpc.run import run_folder
-from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission
-from hpc.run.resources import ExecutorName
+from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
+from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.submissions import read_submissions, write_submission
 from pipeline.backlog import shards
 from pipeline.errors import InputError
@@ -44,6 +44,10 @@ class LocalExecutor:
     def limits(self, run: Run) -> Limits:
         """Return no limits: this executor does not enforce any."""
         return Limits()
+
+    def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
+        """Return no limits: tasks start one after another."""
+        return ()
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]

@@ -90,3 +90,7 @@ class SlurmCaretakerJobs:
     def cancel(self, job: int) -> None:
         """Cancel a job."""
         self._slurm.cancel([job])
+
+    def requeue(self, job: int) -> None:
+        """Put a running job back into the queue."""
+        self._slurm.requeue(job)

@@ -9,13 +9,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.executors.base import ExecutorError, UnansweredError
-from hpc.executors.slurm import parse
+from hpc.executors.base import ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.slurm import parse, submit_limits
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Limits, Phase, TaskRecord
@@ -23,6 +24,8 @@ from pipeline.errors import InputError, RunError
 from pipeline.ownership import user_name
 
 PATIENCE_S = 60.0
+# How often to read what sbatch has printed so far. Between two tries it sleeps 1 s and more.
+_LOOK_S = 0.2
 # The clocks of two machines, and sacct's window, never agree to a second.
 _BEFORE = timedelta(days=1)
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.
@@ -137,13 +140,17 @@ class Slurm:
                 the id in sbatch's answer, or where no answer comes.
 
         Raises:
+            SubmitLimitError: too many jobs are submitted; fewer may fit.
             SubmissionUnansweredError: nobody knows whether Slurm took the job.
             SlurmError: Slurm refused it.
         """
         command = ("sbatch", "--parsable", str(script))
         try:
-            printed = self._run(*command, environment=sbatch_environment(os.environ))
+            printed = self._sbatch(*command[1:])
         except SlurmError as error:
+            is_limit = submit_limits.is_submit_limit(error.words)
+            if is_limit or submit_limits.may_be_submit_limit(error.words):
+                raise SubmitLimitError(str(error), error.words, is_certain=is_limit) from None
             sent = error.timed_out or any(say in error.stderr for say in _SENT_WITHOUT_ANSWER)
             if not sent:
                 raise
@@ -155,6 +162,18 @@ class Slurm:
             no_id = SlurmError(command, "it reported success, but no job id", printed, "")
             return self._find_submitted(job_name, no_id)
         return job
+
+    def show(self, *what: str) -> str:
+        """Return what `scontrol show` prints."""
+        return self._run("scontrol", "show", *what)
+
+    def accounts(self, *what: str) -> str:
+        """Return what `sacctmgr show` prints of the accounts, a row a line."""
+        return self._run("sacctmgr", "-n", "-P", "show", *what)
+
+    def every_job(self) -> str:
+        """Return id, user's id and state of everybody's jobs, just ended ones included."""
+        return self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.COUNT_FORMAT)
 
     def release(self, job: int, delay_s: int = 0) -> None:
         """Let an array start that was submitted on hold; one that has started is left alone.
@@ -199,13 +218,13 @@ class Slurm:
         if jobs:
             self._change(jobs, "scancel", "--state=PENDING", *map(str, jobs))
 
-    def requeue(self, job: int, index: int) -> None:
-        """End a running task of an array and put it back into the queue under the same id.
+    def requeue(self, job: int, index: int | None = None) -> None:
+        """End a job, or a running task of an array, and put it back into the queue as it was.
 
         It works also where the site (JobRequeue=0) or --no-requeue keeps Slurm from doing that by
         itself.
         """
-        task = f"{job}_{index}"
+        task = f"{job}" if index is None else f"{job}_{index}"
         self._change([job], "scontrol", "update", f"JobId={task}", "Requeue=1")
         self._change([job], "scontrol", "requeue", task)
 
@@ -298,6 +317,35 @@ class Slurm:
         who = " and ".join(names)
         return f"the job belongs to {who}: only {who} or an administrator can change it"
 
+    def _sbatch(self, *arguments: str) -> str:
+        """Run sbatch, but not while it only waits.
+
+        Where the controller takes no more jobs, sbatch says so and tries again for two minutes. The
+        tasks that have to end first take longer.
+        """
+        command = self._command("sbatch", *arguments)
+        deadline = time.monotonic() + self._patience_s
+        process = _start(command, sbatch_environment(os.environ))
+        while True:
+            try:
+                stdout, stderr = process.communicate(timeout=_LOOK_S)
+                break
+            except subprocess.TimeoutExpired as expired:
+                stdout, stderr = _decoded(expired.stdout), _decoded(expired.stderr)
+                is_late = time.monotonic() > deadline
+                if is_late or submit_limits.is_retrying(stderr):
+                    process.kill()
+                    process.communicate()
+                    code = f"no answer in {self._patience_s:g} s" if is_late else "it only waits"
+                    raise SlurmError(command, code, stdout, stderr, timed_out=is_late) from None
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        if process.returncode:
+            raise SlurmError(command, f"exit code {process.returncode}", stdout, stderr)
+        return stdout
+
     def _check_cluster(self, command: Sequence[str], job: int, cluster: str) -> None:
         """Cancel a job that went to another cluster than every later command would.
 
@@ -346,11 +394,15 @@ class Slurm:
         records = self.accounting([job], datetime.now(UTC) - _RECENT).records
         return bool(records) and all(record.phase is Phase.ENDED for _, record in records)
 
+    def _command(self, program: str, *arguments: str) -> tuple[str, ...]:
+        """Return a command that addresses this cluster. sacctmgr serves all clusters at once."""
+        is_addressed = self._cluster_name and program != "sacctmgr"
+        return (program, *(("-M", self._cluster_name) if is_addressed else ()), *arguments)
+
     def _run(
         self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> str:
-        cluster = ("-M", self._cluster_name) if self._cluster_name else ()
-        command = (program, *cluster, *arguments)
+        command = self._command(program, *arguments)
         try:
             done = subprocess.run(
                 command,
@@ -362,13 +414,7 @@ class Slurm:
                 timeout=self._patience_s,
             )
         except FileNotFoundError:
-            raise SlurmError(
-                command,
-                f"there is no {program} here: run this on a login node of the cluster, "
-                "or set cluster.executor: local",
-                "",
-                "",
-            ) from None
+            raise _not_here(command) from None
         except subprocess.TimeoutExpired as expired:
             # sbatch says why it waits ("temporarily unable to accept job, sleeping and retrying").
             code = f"no answer in {self._patience_s:g} s"
@@ -382,6 +428,29 @@ class Slurm:
         if done.returncode:
             raise SlurmError(command, f"exit code {done.returncode}", done.stdout, done.stderr)
         return done.stdout
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise _not_here(command) from None
+
+
+def _not_here(command: Sequence[str]) -> SlurmError:
+    words = (
+        f"there is no {command[0]} here: run this on a login node of the cluster, "
+        "or set cluster.executor: local"
+    )
+    return SlurmError(command, words, "", "")
 
 
 def _decoded(output: str | bytes | None) -> str:

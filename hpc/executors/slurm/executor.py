@@ -11,8 +11,9 @@ from hpc.executors.slurm.cancel import cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
 from hpc.executors.slurm.client import Slurm, check_programs
 from hpc.executors.slurm.query import query_tasks
-from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission
-from hpc.run.resources import ExecutorName
+from hpc.executors.slurm.read_submit_limits import read_submit_limits
+from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
+from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.submissions import job_prefix
 from pipeline import files
 from pipeline.run_files.manifest import log_path
@@ -54,6 +55,10 @@ class SlurmExecutor:
         resources = run.cluster.resources
         limits = self._slurm.limits(resources.partition)
         return limits.without_nodes(resources.exclude)
+
+    def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
+        """Ask Slurm for the limits and for what counts against them now."""
+        return read_submit_limits(self._slurm, cluster)
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]

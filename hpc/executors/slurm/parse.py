@@ -16,6 +16,7 @@ SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 SINFO_FORMAT = "%P|%l|%m|%N"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
+COUNT_FORMAT = "%i|%U|%T"
 _OOM_SIGNAL = ":125"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import CaretakerRole, UnansweredError
-from hpc.executors.slurm.client import ReleaseRefusedError, Slurm, SlurmError
+from hpc.executors.base import CaretakerRole, ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.run.model import Phase, Run, Submission
 from hpc.run.resource_requests import apply_request
@@ -29,7 +29,11 @@ def submit_arrays(
         intents: records that are written already; a job id in one means that sbatch took it.
         recorded: the other submissions of the run, for dependencies on them.
 
+    If a limit of submitted jobs ends the series, what sbatch has taken goes on, and the other
+    records are withdrawn. Canceled arrays would count against MaxJobCount for minutes.
+
     Raises:
+        SubmitLimitError: not even the first array fits.
         UnansweredError: sbatch did not answer. The records stay, as after a death at this point,
             so that an array that Slurm accepts late is found by its name.
         SlurmError: with Slurm's own words; then none of `intents` is submitted or recorded, except
@@ -43,7 +47,13 @@ def submit_arrays(
             if intent.array_job_id is None:
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
                 after = tuple(str(job) for job in before if job is not None)
-                job = _executor(run, intent).submit_waiting(slurm, intent, after)
+                try:
+                    job = _executor(run, intent).submit_waiting(slurm, intent, after)
+                except SubmitLimitError:
+                    if not on_hold:
+                        raise
+                    _cancel_and_withdraw(run, slurm, intents[len(on_hold) :])
+                    break
                 submission = write_submission(run, replace(intent, array_job_id=job))
                 jobs[intent.number] = job
             on_hold.append(submission)
@@ -51,9 +61,8 @@ def submit_arrays(
             _executor(run, submission).write_orders(submission, run.folder)
     except UnansweredError:
         raise
-    except (SlurmError, OSError):
-        _cancel(slurm, intents)
-        _withdraw(run, intents)
+    except (ExecutorError, OSError):
+        _cancel_and_withdraw(run, slurm, intents)
         raise
     return _release(run, slurm, on_hold)
 
@@ -78,8 +87,7 @@ def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tup
             submission = write_submission(run, replace(intent, array_job_id=job))
         if set(submission.plan.shards) & _submitted_after(submission, recorded):
             # Somebody has submitted these shards since: two attempts at once would pay twice.
-            _cancel(slurm, [submission])
-            _withdraw(run, [submission])
+            _cancel_and_withdraw(run, slurm, [submission])
             continue
         begun.append(submission)
     return submit_arrays(run, slurm, begun, recorded) if begun else ()
@@ -119,6 +127,11 @@ def _cancel(slurm: Slurm, begun: Sequence[Submission]) -> None:
     for submission in begun:
         job = slurm.job_named(submission.job_name)
         slurm.cancel([job] if job else [])
+
+
+def _cancel_and_withdraw(run: Run, slurm: Slurm, begun: Sequence[Submission]) -> None:
+    _cancel(slurm, begun)
+    _withdraw(run, begun)
 
 
 def _withdraw(run: Run, begun: Sequence[Submission]) -> None:

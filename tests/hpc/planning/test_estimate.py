@@ -55,7 +55,7 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
     assert outcome(done)[0] == 0
     assert json.loads(done.stdout) == {
         "run_id": None, "run_dir": None, "posts": 90, "shards": 2, "array_jobs": [],
-        "dry_run": True, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
+        "dry_run": True, "waves": 1, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
         "currency": None,
     }  # fmt: skip
     assert bench.listing() == before

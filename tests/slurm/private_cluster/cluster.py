@@ -186,6 +186,13 @@ class SlurmCluster:
             self.start_slurmdbd()
             self.start_slurmctld()
 
+    def allow_jobs(self, count: int) -> None:
+        """Raise or lower MaxJobCount, for which the controller has to start anew."""
+        usual = self._layout.slurm_conf.read_text()
+        kept = [line for line in usual.splitlines() if not line.startswith("MaxJobCount=")]
+        self._layout.slurm_conf.write_text("\n".join([*kept, f"MaxJobCount={count}", ""]))
+        self.restart_slurmctld()
+
     def restart_slurmctld(self) -> None:
         self.stop_slurmctld()
         self.start_slurmctld()
