@@ -21,13 +21,20 @@ def judge_all(
     observation: Observation, *, grace: timedelta, policy: RetryPolicy
 ) -> tuple[Judgement, ...]:
     """Judge every shard. The arguments are those of `judge`."""
+    unseen = _describe_unseen(observation, grace)
     return tuple(
-        judge(shard, observation, grace=grace, policy=policy) for shard in observation.shards
+        judge(shard, observation, grace=grace, policy=policy, unseen=unseen)
+        for shard in observation.shards
     )
 
 
 def judge(
-    shard: ShardFacts, observation: Observation, *, grace: timedelta, policy: RetryPolicy
+    shard: ShardFacts,
+    observation: Observation,
+    *,
+    grace: timedelta,
+    policy: RetryPolicy,
+    unseen: str = "",
 ) -> Judgement:
     """Put a shard into one state with one cause.
 
@@ -36,6 +43,8 @@ def judge(
         observation: what was observed of the run.
         grace: how long accounting and the file system may lag behind what happened.
         policy: how many attempts are made, and for how long a task may make no progress.
+        unseen: a task of the run that works without a record in Slurm, so that the lack of a
+            record proves nothing; empty if there is none.
     """
     verdict = partial(Judgement, index=shard.index)
     if shard.output.verified:
@@ -43,7 +52,7 @@ def judge(
     if not shard.attempts:
         return verdict(rule=2, state=State.PLANNED, message="not submitted yet")
     alive = _judge_alive(shard, observation, policy, verdict)
-    return alive or _judge_ended(shard, observation, grace, policy, verdict)
+    return alive or _judge_ended(shard, observation, grace, policy, verdict, unseen)
 
 
 def _judge_alive(
@@ -77,6 +86,7 @@ def _judge_ended(
     grace: timedelta,
     policy: RetryPolicy,
     verdict: Callable[..., Judgement],
+    unseen: str,
 ) -> Judgement:
     """Apply rules 6 to 9: no attempt is known to be alive."""
     last = shard.attempts[-1]
@@ -86,6 +96,9 @@ def _judge_ended(
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
         message = f"Slurm has no record of {task_name(last)}, but {alive}"
+        return verdict(rule=6, state=State.UNKNOWN, message=message)
+    if is_unknown and unseen:
+        message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     needs_a_person = last.words is not None and remedy(last.words.cause) is Remedy.ASK
     age = observation.observed_at - last.last_change
@@ -143,6 +156,18 @@ def _sign_of_life(shard: ShardFacts, now: datetime, grace: timedelta) -> str:
     if age > grace + _MISSED_BEATS:
         return ""
     return f"its heartbeat is {format_duration(max(age.total_seconds(), 0.0))} old"
+
+
+def _describe_unseen(observation: Observation, grace: timedelta) -> str:
+    """Return a task that works without a record in Slurm; empty if there is none.
+
+    Whatever hides that task hides the pending ones too, which have no heartbeat.
+    """
+    for shard in observation.shards:
+        is_unknown = bool(shard.attempts) and shard.attempts[-1].phase is Phase.UNKNOWN
+        if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
+            return f"{task_name(shard.attempts[-1])}, and {alive}"
+    return ""
 
 
 def _describe_stall(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:

@@ -1,19 +1,21 @@
 """What a real cluster does too rarely: jobs that will not end, refusals, and in which order."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hpc.executors.slurm import cancel as cancellation
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm import submit
+from hpc.executors.slurm.client import QueryResult, Slurm, SlurmError
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import ArrayPlan, Run, TaskRecord
+from hpc.run.model import ArrayPlan, Phase, Run, TaskRecord
 from pipeline.model import JsonObject
 from tests.hpc.cli_bench import LOCAL, Bench
 from tests.pipeline import run_builders
@@ -53,6 +55,30 @@ def run_of_four_shards(tmp_path: Path) -> Run:
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("hpc.executors.slurm.cancel.PAUSE_S", 0.001)
     yield
+
+
+class Hidden(Queue):
+    """A squeue that fails or shows nothing, beside an accounting that changes from call to call."""
+
+    def __init__(self, *states: Mapping[int, Phase], squeue_fails: bool) -> None:
+        super().__init__("")
+        self._states = list(states)
+        self._squeue_fails = squeue_fails
+
+    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+        if self._squeue_fails:
+            raise SlurmError(["squeue"], "exit code 1", "", "unknown option -a\n")
+        return super().jobs(prefix)
+
+    def accounting(self, jobs: Sequence[int], since: datetime) -> QueryResult:
+        states = self._states.pop(0) if self._states[1:] else self._states[0]
+        records = {job: states[job] for job in jobs if job in states}
+        return QueryResult(
+            records=tuple(
+                (TaskId(job, (0,)), TaskRecord(phase=phase, slurm_state=phase))
+                for job, phase in records.items()
+            )
+        )
 
 
 ARRAY = "4711_[2-3%1]|PENDING|N/A||Resources|@0001\n4711_1|RUNNING|N/A|n1|None|@0001\n"
@@ -162,6 +188,77 @@ def test_scancel_may_fail_once_but_not_twice(run_of_four_shards: Run) -> None:
     assert any(
         "scancel 4711" in line for line in cancellation.describe_canceled(run_of_four_shards, ended)
     )
+
+
+ENDED = {4711: Phase.ENDED, 4712: Phase.ENDED}
+ALIVE = {4711: Phase.ENDED, 4712: Phase.ACTIVE}
+
+
+def record_arrays(run: Run, *jobs: int) -> None:
+    now = datetime.now(UTC)
+    plans = [ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1) for _ in jobs]
+    for intent, job in zip(submissions.plan_intents(run, plans, now), jobs, strict=True):
+        submissions.write_submission(run, replace(intent, array_job_id=job, released_at=now))
+
+
+@pytest.mark.parametrize(
+    ("squeue_fails", "states", "refuses", "canceled", "unreached"),
+    [
+        pytest.param(True, [ALIVE, ENDED], 0, (4712,), set(), id="by-record"),
+        pytest.param(True, [{}], 0, (4711, 4712), {4711, 4712}, id="no-end-is-seen"),
+        pytest.param(True, [ALIVE, ENDED], 9, (), {4712}, id="refused"),
+        pytest.param(False, [ALIVE], 0, (4712,), set(), id="hidden"),
+        pytest.param(False, [ALIVE], 9, (), {4712}, id="hidden-and-refused"),
+        pytest.param(False, [{}], 0, (), set(), id="long-over"),
+    ],
+)
+def test_arrays_that_squeue_does_not_show_are_canceled_by_the_ids_on_record(
+    run_of_four_shards: Run,
+    squeue_fails: bool,
+    states: list[Mapping[int, Phase]],
+    refuses: int,
+    canceled: tuple[int, ...],
+    unreached: set[int],
+) -> None:
+    record_arrays(run_of_four_shards, 4711, 4712)
+    queue = Hidden(*states, squeue_fails=squeue_fails)
+    queue.now = ""
+    queue.refuses = refuses
+    ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing, patience_s=0.05)
+    assert (ended.by_record, ended.unreached.keys()) == (canceled, unreached)
+    # A squeue that fails may also hide a caretaker.
+    assert ended.is_complete is not (squeue_fails or bool(unreached))
+    lines = cancellation.describe_canceled(run_of_four_shards, ended)
+    assert all(any(str(job) in line for line in lines) for job in {*canceled, *unreached})
+
+
+def test_without_squeue_and_records_cancel_fails(run_of_four_shards: Run) -> None:
+    with pytest.raises(SlurmError):
+        cancellation.cancel_jobs(run_of_four_shards, Hidden({}, squeue_fails=True), nothing)
+
+
+def test_only_pending_jobs_that_no_record_names_are_strays(run_of_four_shards: Run) -> None:
+    run = run_of_four_shards
+    record_arrays(run, 4711)
+    (recorded,) = submissions.read_submissions(run)
+    begun = replace(recorded, number=2, job_name=f"{PREFIX}0002", array_job_id=None)
+    queue = Strays(
+        f"4711_[1-3]|PENDING|N/A||Resources|{PREFIX}0001\n"
+        f"4712_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0001\n"
+        f"4713_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0002\n"
+        f"4714_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0003\n"
+        f"4715_0|RUNNING|N/A|n1|None|{PREFIX}0003\n"
+        f"4716|PENDING|N/A||Dependency|{PREFIX}caretaker\n"
+        f"4717|PENDING|N/A||Dependency|{PREFIX}understudy\n"
+        "4718_[0-3]|PENDING|N/A||BeginTime|hpc-another-0001\n"
+    )
+    assert submit.cancel_strays(run, queue, [recorded, begun]) == (4712, 4714)
+    assert queue.canceled_pending == [4712, 4714]
+
+
+class Strays(Queue):
+    def cancel_waiting(self, jobs: Sequence[int]) -> None:
+        self.canceled_pending = list(jobs)
 
 
 def test_without_the_lock_cancel_changes_no_records(run_of_four_shards: Run) -> None:

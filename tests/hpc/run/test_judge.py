@@ -129,6 +129,24 @@ def test_rule_6_a_sign_of_life_outranks_an_empty_answer() -> None:
     assert with_heartbeat(timedelta(seconds=1), grace=timedelta(0)) == lost
 
 
+def test_rule_6_what_hides_a_working_task_hides_the_pending_ones_too() -> None:
+    def states_beside(works: ShardFacts) -> list[State]:
+        pending = ShardFacts(index=1, posts=10, output=NO_OUTPUT, attempts=(attempt(),))
+        failed = ShardFacts(index=2, posts=10, output=NO_OUTPUT, attempts=(attempt(1, "FAILED"),))
+        shards = (works, pending, failed)
+        seen = Observation(observed_at=NOW, shards=shards, answered=True, last_answer=NOW)
+        judgements = judge_all(seen, grace=GRACE, policy=RetryPolicy())
+        return [judgement.state for judgement in judgements[1:]]
+
+    heartbeat = msgspec.structs.replace(beat(0), written_at=NOW)
+    works = ShardFacts(
+        index=0, posts=10, output=NO_OUTPUT, attempts=(attempt(),), heartbeat=heartbeat
+    )
+    assert states_beside(works) == [State.UNKNOWN, State.FAILED]
+    on_record = replace(works, attempts=(attempt(1, "RUNNING"),))
+    assert states_beside(on_record) == [State.FAILED, State.FAILED]
+
+
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
     new = attempt(submitted_at=NOW - timedelta(seconds=119))
     message = "task 4001_7 was submitted; waiting up to 1 s for its result to appear"

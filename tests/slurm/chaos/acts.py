@@ -16,7 +16,7 @@ from tests.slurm.chaos.deaths import (
     run_out_of_time,
     wake_a_stale_attempt,
 )
-from tests.slurm.chaos.site import SHARDS, Done, Later, Site
+from tests.slurm.chaos.site import PARALLEL, SHARDS, Done, Later, Site
 
 Act = Callable[[Site, random.Random], Done]
 
@@ -47,6 +47,20 @@ def restart_slurmctld(site: Site, chance: random.Random) -> Done:
         return "slurmctld is back"
 
     return "slurmctld is away", [Later(back, chance.uniform(0, 8))]
+
+
+def show_nothing(site: Site, chance: random.Random) -> Done:
+    """squeue and sacct succeed and print nothing, as under PrivateData, for longer than the grace
+    time. Only while tasks work: nothing else proves that the empty answers are wrong."""
+    if site.blindfold.exists() or site.count_heartbeats() < PARALLEL // 2:
+        return None
+    site.blindfold.touch()
+
+    def back() -> str:
+        site.blindfold.unlink()
+        return "Slurm shows the jobs again"
+
+    return "Slurm shows no job", [Later(back, chance.uniform(8, 20))]
 
 
 def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
@@ -121,6 +135,7 @@ ACTS: dict[Act, float] = {
     cancel_an_index: 1.5,
     stop_slurmdbd: 1.0,
     restart_slurmctld: 1.0,
+    show_nothing: 1.0,
     kill_the_supervisor: 2.5,
     cut_an_output: 1.5,
     fill_the_disk: 1.5,

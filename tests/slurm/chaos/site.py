@@ -119,6 +119,10 @@ class Site:
         self.disk_is_full = False
         # Submissions in which the supervisor was killed: once is enough, that they come to an end.
         self.interrupted: set[int] = set()
+        # While this file exists, the supervisor sees no job, and no error.
+        self.blindfold = folder / "blindfold"
+        for program in ("squeue", "sacct"):
+            self.bench.env |= self.bench.shim(program, f"[ -e {self.blindfold} ] && exit 0")
         self._began = time.monotonic()
         self.supervisor = Supervisor(self.bench)
 
@@ -184,6 +188,14 @@ class Site:
 
     def all_published(self) -> bool:
         return len(self.outputs()) == SHARDS
+
+    def count_heartbeats(self) -> int:
+        """Count the shards whose tasks have written a heartbeat in the last seconds."""
+        age = {}
+        for path in (self.run_dir / "work").glob("0*/*.heartbeat.json"):
+            with contextlib.suppress(FileNotFoundError):  # its shard is published
+                age[path.parent.name] = time.time() - path.stat().st_mtime
+        return sum(seconds < 30 for seconds in age.values())
 
     def begun_submissions(self) -> list[int]:
         """The numbers of those whose array was not released yet."""
