@@ -1,5 +1,7 @@
 """Find the database that a run may write to."""
 
+import errno
+import os
 from pathlib import Path
 
 from hpc.run import run_folder
@@ -26,6 +28,19 @@ def database_of(run: Run) -> Path:
             f"{database.parent} for its database: name the database with --database FILE"
         )
     return database
+
+
+def check_writable(database: Path) -> None:
+    """Check that this user may write to a database, or create it, before anything is submitted.
+
+    Raises:
+        PermissionError: the file or its folder is closed to this user.
+    """
+    folder = next(parent for parent in database.parents if parent.exists())
+    if database.exists() and not os.access(database, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(database))
+    if not os.access(folder, os.W_OK | os.X_OK):  # DuckDB keeps its log beside the file
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _own_database(folder: Path) -> str:

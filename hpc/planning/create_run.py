@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from hpc.database.run_database import check_writable
 from hpc.planning.exclusions import LABELS, find_exclusions, uris_labeled_under
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
@@ -40,6 +41,7 @@ manifest.json says what the run is. shards/ holds its posts, outputs/ their labe
 submissions/ how it went: keep these. work/ holds checkpoint parts of shards that are not done,
 notes/ what the run's tasks share with each other. raw/ holds the service's responses, if the
 configuration keeps them; the footer of each output names its file (`hpc.publication`).
+Paths in manifest.json that begin with {run}/ are relative to this folder.
 
 To have one shard labeled again, delete its file in outputs/ and run `hpc supervise`. Once
 `hpc gather` has copied all labels into the database, the whole folder may be deleted. Keep raw/ if
@@ -94,7 +96,7 @@ def create_run(
 
     Raises:
         InputError: the source cannot be read, or the name's labels do not fit.
-        OSError: the disk is full. Nothing is left behind.
+        OSError: the disk is full, or the database is closed to this user. Nothing is left behind.
     """
     root = spec.config.storage.run_root
     root.mkdir(parents=True, exist_ok=True)
@@ -111,6 +113,7 @@ def create_run(
         with _staged(spec, selection, folders, staging) as (draft, connection):
             if not draft.counts.posts:
                 return None, draft
+            check_writable(spec.config.storage.database)
             # A reader that is not closed keeps the staging database open. NFS replaces an open
             # file that is deleted by another one, and then the folder cannot be deleted.
             with select.oldest_first(connection, draft.counts, POSTS_PER_BATCH) as reader:

@@ -32,6 +32,11 @@ def study(bench: Bench) -> Iterator[Path]:
         yield project
 
 
+def new_posts(bench: Bench, study: Path) -> None:
+    bench.backlog(run_builders.posts(6))
+    shutil.copyfile(bench.folder / "posts.jsonl", study / "posts.jsonl")
+
+
 def closed_to_the_group(project: Path) -> list[str]:
     closed = []
     for path in project.rglob("*"):
@@ -47,8 +52,7 @@ def test_a_colleague_continues_a_run_and_submits_another(bench: Bench, study: Pa
     (run_in(study) / "outputs" / "00001.parquet").unlink()
     assert exit_code(call(bench, study, BO, "supervise")) == 0
     assert rows(study / "labels.duckdb") == 4
-    bench.backlog(run_builders.posts(6))
-    shutil.copyfile(bench.folder / "posts.jsonl", study / "posts.jsonl")
+    new_posts(bench, study)
     assert exit_code(call(bench, study, BO, "submit", "--config", "run.yaml")) == 0
     assert rows(study / "labels.duckdb") == 6
     assert closed_to_the_group(study) == []
@@ -79,6 +83,14 @@ def test_a_refusal_names_the_owner_and_the_file(bench: Bench, study: Path) -> No
     refused = call(bench, study, BO, "resubmit")
     assert (exit_code(refused), f"belongs to user {ANA}" in refused.stderr) == (1, True)
     assert not (run / "submissions" / "0002.json").exists()
+    # Nothing is submitted whose labels could not be gathered.
+    new_posts(bench, study)
+    (study / "runs").chmod(0o2775)
+    (study / "runs" / ".lock").chmod(0o666)
+    refused = call(bench, study, BO, "submit", "--config", "run.yaml")
+    assert exit_code(refused) == 1
+    assert refused.stderr.startswith(f"error: {study / 'labels.duckdb'}: Permission denied")
+    assert run_in(study) == run
     with held_by(ANA, run) as holder:
         refused = call(bench, study, BO, "cancel")
         assert (exit_code(refused), f"pid {holder.pid} of user {ANA}" in refused.stderr) == (
