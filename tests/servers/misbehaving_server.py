@@ -30,10 +30,14 @@ OUT_OF_MEMORY = (
 
 
 class MisbehavingServer(OpenAIStub):
-    """Answers every post, except a deadly one; `health` is the status of /health."""
+    """Answers every post, except a deadly one; `health` is the status of /health.
 
-    def __init__(self, port: int, *, health: int, after_s: float = 0.0) -> None:
+    `folder/asked` gets a line for each post: what the request's last message holds.
+    """
+
+    def __init__(self, port: int, folder: Path, *, health: int, after_s: float = 0.0) -> None:
         super().__init__(self.label, port=port)
+        self._asked = folder / "asked"
         self.health = health
         self._ready_at = time.monotonic() + after_s
 
@@ -45,7 +49,10 @@ class MisbehavingServer(OpenAIStub):
         return super().respond(request)
 
     def label(self, body: dict[str, Any], nth: int) -> Reply:
-        if DEADLY in body["messages"][-1]["content"]:
+        content = body["messages"][-1]["content"]
+        with self.lock, self._asked.open("a", buffering=1) as asked:
+            asked.write(json.dumps(content) + "\n")
+        if DEADLY in content:
             print("an illegal memory access was encountered", flush=True)
             os._exit(0)  # as vLLM does when its engine core dies (vllm#48966)
         return completion(ANSWER)
@@ -82,7 +89,7 @@ def act(word: str, options: argparse.Namespace) -> None:
             time.sleep(600)
     health = {"never": 503, "no-health": 404}.get(word, 200)
     after_s = 2.0 if word == "slow" else 0.0
-    with MisbehavingServer(options.port, health=health, after_s=after_s):
+    with MisbehavingServer(options.port, options.folder, health=health, after_s=after_s):
         time.sleep(600)
 
 

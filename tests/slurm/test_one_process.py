@@ -4,12 +4,16 @@ Without --ntasks, srun starts as many copies of a task as fit into the allocated
 allocates more CPUs than were asked for in each of these places (datatrove#296, submitit#1727).
 """
 
+import json
 import pathlib
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import pytest
 
+from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.perspective import PerspectiveServer
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import SlurmCluster
@@ -48,6 +52,64 @@ def test_each_post_is_paid_for_once_where_slurm_allocates_more_cpus(
     least_cpus: int,
 ) -> None:
     bench = Bench(whole_cores, tmp_path)
+    run = submit_paid_run(bench, partition, mem_gb=mem_gb)
+    assert sorted(path.name for path in logs_of(run, 1)) == [
+        f"{run['array_jobs'][0]}_{index}_0_log.out" for index in (0, 1)
+    ]
+    assert least_allocated(whole_cores, run["array_jobs"][0]) >= least_cpus, "not more CPUs"
+
+
+def test_each_post_is_paid_for_once_where_the_memory_remedy_adds_cpus(
+    whole_cores: SlurmCluster, tmp_path: pathlib.Path
+) -> None:
+    """The first attempt runs out of its 280 MB; 1.1 GB in this partition is four CPUs."""
+    bench = Bench(whole_cores, tmp_path)
+    hog = f"{sys.executable} -c 'bytearray(600 << 20)'"
+    first = f'"{bench.folder}/$SLURM_ARRAY_TASK_ID"'
+    setup = [f"if [ ! -e {first} ]; then", f"  touch {first}", f"  {hog}", "fi"]
+    run = submit_paid_run(bench, "lean", mem_gb=0.28, setup=setup)
+    (job,) = {shard["array_job_id"] for shard in bench.document("status")["shards"]}
+    assert job != run["array_jobs"][0]
+    assert {path.name for path in logs_of(run, 2)} == {f"{job}_{i}_0_log.out" for i in (0, 1)}
+    assert least_allocated(whole_cores, job) >= 4
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
+        causes = labels.execute("SELECT DISTINCT attempt, cause FROM attempts ORDER BY 1")
+        assert causes.fetchall() == [(1, "out_of_memory"), (2, None)]
+
+
+def test_a_task_with_its_own_server_starts_one_and_sends_each_post_once(
+    whole_cores: SlurmCluster, tmp_path: pathlib.Path
+) -> None:
+    bench = Bench(whole_cores, tmp_path)
+    (bench.folder / "prompt.txt").write_text("Is the post civic?")
+    servers = bench.folder / "server"
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", POSTS),
+        sharding={"shards": 2},
+        classifier={
+            "type": "llm",
+            "model": "stub",
+            "prompt": "prompt.txt",
+            "labels": [{"name": "civic", "type": "bool"}],
+            "structured_output": "none",
+            "server": started_servers.program(servers),
+        },
+        cluster={"partition": "lean", "mem_gb": 1.1},
+    )
+    job = bench.document("submit", "--config", config)["array_jobs"][0]
+    assert bench.document("supervise")["state"] == "complete"
+    assert len(started_servers.starts(servers)) == 2
+    asked = [json.loads(line) for line in (servers / "asked").read_text().splitlines()]
+    assert len(asked) == len(set(asked)) == POSTS
+    with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
+        labeled = labels.execute("SELECT count(*) FROM labels_test WHERE civic").fetchall()
+    assert labeled == [(POSTS,)]
+    assert started_servers.alive(servers) == []
+    assert least_allocated(whole_cores, job) >= 4
+
+
+def submit_paid_run(bench: Bench, partition: str, **cluster: Any) -> dict[str, Any]:
+    """Run two shards to their end: every post has its row, and one paid request."""
     source = posts.json_lines(bench.folder / "p.jsonl", POSTS)
     bench.env["PERSPECTIVE_API_KEY"] = "AIza-distinctive-key-4711"
     with PerspectiveServer(key=bench.env["PERSPECTIVE_API_KEY"], quota=6000) as server:
@@ -59,17 +121,22 @@ def test_each_post_is_paid_for_once_where_slurm_allocates_more_cpus(
                 "base_url": server.url,
                 "attributes": ["TOXICITY"],
             },
-            cluster={"partition": partition, "mem_gb": mem_gb},
+            retry={"memory_factor": 4.0},
+            cluster={"partition": partition, **cluster},
         )
         run = bench.document("submit", "--config", config)
         assert bench.document("supervise")["state"] == "complete"
         assert server.paid == POSTS
-    logs = pathlib.Path(run["run_dir"]) / "logs" / "0001"
-    assert sorted(path.name for path in logs.glob("*.out")) == [
-        f"{run['array_jobs'][0]}_{index}_0_log.out" for index in (0, 1)
-    ]
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
         assert labels.execute("SELECT count(*) FROM labels_test").fetchall() == [(POSTS,)]
-    job = str(run["array_jobs"][0])
-    allocated = whole_cores.run("sacct", "-n", "-P", "-X", "-j", job, "-o", "AllocCPUS").split()
-    assert all(int(cpus) >= least_cpus for cpus in allocated), "Slurm did not allocate more"
+    return run
+
+
+def logs_of(run: dict[str, Any], attempt: int) -> list[pathlib.Path]:
+    return list((pathlib.Path(run["run_dir"]) / "logs" / f"{attempt:04d}").glob("*_log.out"))
+
+
+def least_allocated(cluster: SlurmCluster, job: int) -> int:
+    """The CPUs of the array's task that got the fewest."""
+    told = cluster.run("sacct", "-n", "-P", "-X", "-j", str(job), "-o", "AllocCPUS")
+    return min(map(int, told.split()))
