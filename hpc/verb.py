@@ -1,9 +1,7 @@
 """Run a verb: print its messages, and turn its errors into messages and exit codes."""
 
 import argparse
-import errno
 import json
-import os
 import signal
 import sys
 import threading
@@ -20,9 +18,9 @@ import msgspec
 from hpc.config import run_config
 from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
+from hpc.report.system_error import describe_lack_of_memory, describe_system_error
 from hpc.run import run_folder
 from hpc.run.model import Run
-from pipeline import ownership
 from pipeline.errors import InputError, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -58,7 +56,9 @@ class Verb:
         except RunError as error:
             return _complain(options, str(error), FAILED)
         except OSError as error:
-            return _complain(options, _describe_system_error(error), FAILED)
+            return _complain(options, describe_system_error(error), FAILED)
+        except MemoryError:
+            return _complain(options, f"out of memory: {describe_lack_of_memory()}", FAILED)
         except duckdb.Error as error:
             return _complain(options, f"DuckDB: {error}", FAILED)
         return code
@@ -92,19 +92,6 @@ def _describe_interruption(options: argparse.Namespace) -> str:
         "interrupted; nothing is lost, and jobs that were submitted to Slurm keep running. "
         f"To resume, run {again}"
     )
-
-
-def _describe_system_error(error: OSError) -> str:
-    if error.errno in ownership.DENIED and isinstance(error.filename, str | bytes | os.PathLike):
-        path = Path(os.fsdecode(error.filename))
-        return f"{path}: {error.strerror}. {ownership.describe_denial(path)}"
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"{where}the disk or your quota is full. Nothing is lost: make room, then run the "
-            "same command again"
-        )
-    return f"{where}{error.strerror or error}"
 
 
 def _interruptible(act: Callable[[], Outcome]) -> Outcome:

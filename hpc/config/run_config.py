@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from hpc.config.storage_paths import check_storage
 from hpc.run import resources
 from hpc.run.resources import Cluster, ClusterSection
 from hpc.run.retry_policy import RetryPolicy
@@ -90,6 +91,9 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     )
     if problems.found and classifier:
         classifier.freeze(problems)  # reports what is wrong with its files and API key
+    if file:
+        executor = file.cluster.executor
+        check_storage(file.storage.resolve(), executor, source=str(path), problems=problems)
     problems.raise_any()
     assert file and classifier and cluster
     return Config(

@@ -1,6 +1,7 @@
 """Find a run's folder, lock it, and remove it."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +14,8 @@ from hpc.run.model import Run
 from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.check import Problems, check_record
-from pipeline.errors import BusyError, InputError
+from pipeline.errors import BusyError, InputError, RunError
+from pipeline.file_system import describe_file_system
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
 
@@ -22,6 +24,7 @@ PLANNING = ".planning-"
 SET_ASIDE = "set-aside"
 # `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
 
 
 def find(run_root: Path, wanted: str | None) -> Run:
@@ -118,6 +121,7 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
 
     Raises:
         BusyError: another process holds the lock; the message ends with which.
+        RunError: the file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
@@ -125,7 +129,7 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         deadline = time.monotonic() + LOCK_WAIT_S
-        while not _taken(descriptor, fcntl.LOCK_EX):
+        while not _taken(descriptor, fcntl.LOCK_EX, lock):
             if time.monotonic() > deadline:
                 who = lock_owner.read_owner(lock)
                 raise BusyError(f"{busy} ({who})" if who else busy)
@@ -137,12 +141,27 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, kind: int) -> bool:
+def _taken(descriptor: int, kind: int, lock: Path) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise describe_lock_failure(error, lock) from None
     return True
+
+
+def describe_lock_failure(error: OSError, lock: Path) -> OSError | RunError:
+    """Return what to raise where a file cannot be locked.
+
+    Some file systems have no locks: Lustre without `-o flock`, NFS without its lock service.
+    """
+    if error.errno not in _NO_LOCKS:
+        return OSError(error.errno, error.strerror, str(lock))
+    return RunError(
+        f"{lock}: {describe_file_system(lock)} cannot lock files ({error.strerror}). Put the runs "
+        "on another file system that all nodes see (storage.run_root)"
+    )
 
 
 def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
@@ -164,13 +183,14 @@ def is_locked(run: Run) -> bool:
     This takes a shared lock for an instant, which needs no permission to write and which no other
     reader is kept from. It is not noted, so that nobody asks this process to stop.
     """
+    lock = run.folder / LOCK
     try:
-        descriptor = os.open(run.folder / LOCK, os.O_RDONLY)
+        descriptor = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:  # nobody has ever taken it
         return False
     try:
         deadline = time.monotonic() + LOCK_WAIT_S
-        while not _taken(descriptor, fcntl.LOCK_SH):
+        while not _taken(descriptor, fcntl.LOCK_SH, lock):
             if time.monotonic() > deadline:
                 return True
             time.sleep(0.05)

@@ -54,10 +54,10 @@ def test_lines_that_succeed_let_the_task_start(folder: Path, lines: tuple[str, .
     ("lines", "code", "failed"),
     [
         (("export A=1", "(exit 42)", "echo on"), 42, "(exit 42)"),
-        (("source /nowhere/bin/activate",), 1, "source /nowhere/bin/activate"),
+        (("source nowhere/bin/activate",), 1, "source nowhere/bin/activate"),
         ((". ./modules.sh", "module load missing"), 3, "module load missing"),
         (("source broken.sh",), 5, "source broken.sh"),
-        (("cd /nowhere; echo on",), 1, "cd /nowhere; echo on"),
+        (("cd nowhere; echo on",), 1, "cd nowhere; echo on"),
         (("no-such-command --at-all",), 127, "no-such-command --at-all"),
         (("set -eu", "false"), 1, "false"),
     ],

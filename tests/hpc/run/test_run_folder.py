@@ -1,6 +1,8 @@
 """A run's folder: found, locked, and the records of what was submitted."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from hpc.run import run_folder, submissions
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
-from pipeline.errors import BusyError, InputError
+from pipeline.errors import BusyError, InputError, RunError
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -287,3 +289,25 @@ def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
 def test_a_removed_run_is_gone(run_of_two_shards: Run) -> None:
     run_folder.remove(run_of_two_shards.folder)
     assert list(run_of_two_shards.folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_with_the_key_that_moves_the_runs(
+    tmp_path: Path, number: int
+) -> None:
+    lock = tmp_path / ".lock"
+    problem = run_folder.describe_lock_failure(OSError(number, os.strerror(number)), lock)
+    assert isinstance(problem, RunError)
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    named = [
+        kind for place, kind in mounts if f"the {kind} file system at {place} " in str(problem)
+    ]
+    assert named
+    assert str(problem).startswith(f"{lock}: ")
+    assert "storage.run_root" in str(problem)
+
+
+def test_another_failure_to_lock_names_the_file(tmp_path: Path) -> None:
+    problem = run_folder.describe_lock_failure(OSError(errno.EIO, "Input/output error"), tmp_path)
+    assert isinstance(problem, OSError)
+    assert (problem.errno, problem.filename) == (errno.EIO, str(tmp_path))

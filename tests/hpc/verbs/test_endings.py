@@ -3,6 +3,9 @@
 import argparse
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,6 +15,10 @@ from hpc.verb import Verb
 from pipeline.errors import InputError, RunError
 
 FULL = "the disk or your quota is full. Nothing is lost: make room, then run the same command again"
+NO_MEMORY = (
+    "this machine gives this process no more memory. Nothing is lost: run the same command again "
+    "where there is more, such as on another login node or in a job"
+)
 STILL_RUNNING = "interrupted; nothing is lost, and jobs that were submitted to Slurm keep running."
 
 
@@ -33,6 +40,9 @@ def end_with(error: BaseException, **options: Any) -> int:
         (OSError("half a header"), 1, "half a header"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/1"), 1, f"runs/1: {FULL}"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), 1, FULL),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), "runs/1"), 1,
+         f"runs/1: Cannot allocate memory: {NO_MEMORY}"),
+        (MemoryError(), 1, f"out of memory: {NO_MEMORY}"),
         (duckdb.Error("Out of Memory"), 1, "DuckDB: Out of Memory"),
         (KeyboardInterrupt(), 130, f"{STILL_RUNNING} To resume, run the same command"),
     ],
@@ -42,6 +52,25 @@ def test_an_error_has_a_message_and_an_exit_code(
 ) -> None:
     assert end_with(error) == code
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_no_space_is_memory_where_ulimit_is_small_and_the_disk_has_room(tmp_path: Path) -> None:
+    """mmap and the start of a thread report it so; a full quota reports it too."""
+    code = (
+        "import errno, resource, sys; from hpc.report.system_error import describe_system_error\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, resource.RLIM_INFINITY))\n"
+        "error = OSError(errno.ENOSPC, 'No space left on device', *sys.argv[1:])\n"
+        "print(describe_system_error(error))"
+    )
+
+    def described(*path: str) -> str:
+        command = [sys.executable, "-c", code, *path]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    few = "which `ulimit -v` limits to 3.0 GiB here"
+    assert few in described() and few in described(str(tmp_path / "not" / "there"))
+    # Nothing can be written to a file system without blocks.
+    assert "full" in described("/proc/self/status")
 
 
 def test_an_interrupted_submit_with_a_limit_is_resumed_by_supervise(

@@ -11,9 +11,11 @@ from tests.slurm.chaos.deaths import (
     kill_a_slurmd,
     kill_a_step,
     kill_a_task,
+    open_a_black_hole,
     preempt,
     run_out_of_memory,
     run_out_of_time,
+    start_a_copy,
     wake_a_stale_attempt,
 )
 from tests.slurm.chaos.site import PARALLEL, SHARDS, Done, Later, Site
@@ -128,6 +130,8 @@ ACTS: dict[Act, float] = {
     wake_a_stale_attempt: 1.0,
     kill_a_slurmd: 1.0,
     kill_a_task: 3.0,
+    start_a_copy: 1.0,
+    open_a_black_hole: 1.0,
     kill_a_step: 2.0,
     run_out_of_memory: 1.5,
     run_out_of_time: 2.0,

@@ -51,6 +51,46 @@ def kill_a_step(site: Site, chance: random.Random) -> Done:
     return f"kill -9 of all {len(pids)} processes in {step} of {task.name}", []
 
 
+def start_a_copy(site: Site, chance: random.Random) -> Done:
+    """What srun does on some clusters despite --ntasks=1: the task's command runs once more, as the
+    second process of its step. It must end at once, and ask for nothing."""
+    if not (victim := _victim(site, chance)):
+        return None
+    task, pid = victim
+    process = pathlib.Path(f"/proc/{pid}")
+    try:
+        command = (process / "cmdline").read_bytes().split(b"\0")[:-1]
+        pairs = (process / "environ").read_bytes().split(b"\0")[:-1]
+        folder = (process / "cwd").readlink()
+    except OSError:
+        return None
+    env = dict(pair.split(b"=", 1) for pair in pairs)
+    env |= {b"SLURM_PROCID": b"1", b"SLURM_LOCALID": b"1", b"SLURM_NTASKS": b"2"}
+    copy = subprocess.run(
+        command, env=env, cwd=folder, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "only copy 0 labels posts" in copy.stdout
+    return f"a copy of {task.name} ended by itself", []
+
+
+def open_a_black_hole(site: Site, chance: random.Random) -> Done:
+    """A node on which every task ends before its first line, so that it is always idle."""
+    if not (victim := _victim(site, chance)):
+        return None
+    task, pid = victim
+    hole = site.black_hole(task.node)
+    hole.touch()
+    # Makes room on the node for the next one.
+    site.toll.lives["kill -9 beside a black hole"] += 1
+    site.kill([pid])
+
+    def closed() -> str:
+        hole.unlink()
+        return f"{task.node} lets tasks start again"
+
+    return f"{task.node} ends every task at once", [Later(closed, chance.uniform(10, 20))]
+
+
 def run_out_of_memory(site: Site, chance: random.Random) -> Done:
     """A hog in the task's cgroup takes all its memory, and the kernel kills the task."""
     if not (victim := _victim(site, chance)):

@@ -169,6 +169,7 @@ class Site:
                 "max_parallel": PARALLEL,
                 "grace_seconds": 6,
                 "poll_seconds": 1,
+                "setup": [f"test ! -e {self.black_hole('$SLURMD_NODENAME')}"],
                 "extra": {} if self.requeues else {"no-requeue": True},
             },
             storage={"run_root": str(self.disk / "runs"), "database": str(self.database)},
@@ -180,6 +181,10 @@ class Site:
         submitted = self.bench.document("submit", "--config", config)
         assert (submitted["posts"], submitted["shards"]) == (self.posts, SHARDS)
         self.run_dir = pathlib.Path(submitted["run_dir"])
+
+    def black_hole(self, node: str) -> pathlib.Path:
+        """The file that makes a node end every task before its first line."""
+        return self.disk.with_name(f"black-hole-{node}")
 
     def outputs(self) -> dict[int, pathlib.Path]:
         """The published outputs by shard; not one that was cut, until it is published again."""

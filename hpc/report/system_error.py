@@ -1,0 +1,60 @@
+"""Describe errors of the system: what happened, to which file, and what to do about it."""
+
+import errno
+import os
+import resource
+from pathlib import Path
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
+# A disk with less than this is full for a program that writes tables.
+SMALL_BYTES = 64 << 20
+
+
+def describe_system_error(error: OSError) -> str:
+    """Return a message about an error that the system reported."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _NO_SPACE and not _is_memory(error):
+        return (
+            f"{where}the disk or your quota is full. Nothing is lost: make room, then run the "
+            "same command again"
+        )
+    if error.errno in (*_NO_SPACE, *_NO_MEMORY):
+        return f"{where}{error.strerror}: {describe_lack_of_memory()}"
+    return f"{where}{error.strerror or error}"
+
+
+def describe_lack_of_memory() -> str:
+    """Return that this process gets no more memory, and what to do about it."""
+    limit = _address_space()
+    shown = f", which `ulimit -v` limits to {limit / 2**30:.1f} GiB here" if limit else ""
+    return (
+        f"this machine gives this process no more memory{shown}. Nothing is lost: run the same "
+        "command again where there is more, such as on another login node or in a job"
+    )
+
+
+def _is_memory(error: OSError) -> bool:
+    """Tell whether ENOSPC means memory: mmap and threads report it too under `ulimit -v`.
+
+    So it is where the address space is limited, and the disk has room. A quota can be full on a
+    disk that has room.
+    """
+    return error.errno == errno.ENOSPC and _address_space() is not None and _has_room(error)
+
+
+def _has_room(error: OSError) -> bool:
+    name = error.filename if isinstance(error.filename, str | os.PathLike) else "."
+    path = Path(name).absolute()
+    place = next((place for place in (path, *path.parents) if place.exists()), path)
+    try:
+        disk = os.statvfs(place)
+    except OSError:
+        return False
+    has_inodes = disk.f_files == 0 or disk.f_favail > 0
+    return has_inodes and disk.f_bavail * disk.f_frsize >= SMALL_BYTES
+
+
+def _address_space() -> int | None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
