@@ -17,6 +17,9 @@ from pipeline.errors import InputError
 # What a path relative to the run's folder begins with. Without it, `../venv/bin/python` and the
 # name of a model on a hub could be taken for one.
 RUN = "{run}/"
+# It belongs to the user, not to a project, also where the project is the user's home: all runs that
+# use a key share its quota.
+USER_FOLDER = ".hpc"
 
 
 def project_folders(run_root: Path, working_folder: Path) -> tuple[Path, ...]:
@@ -54,9 +57,12 @@ def relative(
 ) -> dict[str, object]:
     """Return a JSON document with each path in `folders` relative to the run's folder."""
     here = run_dir.resolve()
+    of_user = Path.home().resolve() / USER_FOLDER
 
     def shorten(text: str) -> str:
         path = Path(real(text))
+        if path.is_relative_to(of_user):
+            return text
         if any(path.is_relative_to(folder) for folder in folders):
             return RUN + os.path.relpath(path, here)
         return text

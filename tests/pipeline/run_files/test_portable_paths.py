@@ -97,5 +97,16 @@ def test_the_folders_of_a_project(
     assert [os.path.relpath(folder, tmp_path) for folder in folders] == expected
 
 
+def test_the_quota_folder_of_the_user_stays_although_the_project_is_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    quota = str(tmp_path / ".hpc" / "quota")
+    run_dir, _ = write(tmp_path, classifier={"type": "llm", "quota_folder": quota})
+    written = msgspec.json.decode((run_dir / manifest.FILE_NAME).read_bytes())
+    assert written["classifier"]["quota_folder"] == quota
+    assert written["database"] == "{run}/../../labels.duckdb"
+
+
 def test_nobody_moves_the_root_folder() -> None:
     assert portable_paths.project_folders(Path("/runs"), Path("/")) == ()
