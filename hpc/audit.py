@@ -31,6 +31,7 @@ PLACE = {
     State.QUEUED: Place.IN_FLIGHT,
     State.RUNNING: Place.IN_FLIGHT,
     State.UNKNOWN: Place.IN_FLIGHT,
+    State.ENDING: Place.IN_FLIGHT,
     State.FAILED: Place.FAILED,
     State.BLOCKED: Place.BLOCKED,
 }

@@ -5,11 +5,10 @@ from typing import Any
 
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
-from hpc.executors.base import Cancellation
 from hpc.executors.factory import executor_of
 from hpc.exit_codes import FAILED
 from hpc.reconcile.look import look
-from hpc.report.next_step import command, describe_next_command, describe_next_step
+from hpc.report.next_step import describe_next_command, describe_next_step
 from hpc.run.model import State
 from hpc.run.run_state import RunState, RunStatus
 from hpc.verb import Verb, chosen_run
@@ -32,9 +31,9 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     say(
         f"kept: {len(done):,} of {counted(len(now.judgements), 'shard')} done "
         f"({counted(published, 'post')}), "
-        f"{counted(now.posts_done - published, 'post')} in checkpoint parts"
+        f"{counted(now.posts_kept - published, 'post')} in checkpoint parts"
     )
-    say(_how_to_resume(now, cancellation))
+    say(_how_to_resume(now))
     if hidden := _hidden_jobs(now):
         say(
             "Slurm shows no record of some tasks that may be at work. If they are, cancel them by "
@@ -46,7 +45,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
         "cancelled_jobs": list(cancellation.jobs),
         "unreached_jobs": unreached,
         "shards_done": len(done),
-        "posts_kept": now.posts_done,
+        "posts_kept": now.posts_kept,
     }
 
 
@@ -60,15 +59,10 @@ def _hidden_jobs(now: RunStatus) -> list[int]:
     return sorted({job for job in last if job is not None})
 
 
-def _how_to_resume(now: RunStatus, cancellation: Cancellation) -> str:
-    """Return the next command. Canceled tasks are judged so only after the grace time."""
-    run = now.run
-    open_states = {judgement.state for judgement in now.judgements} - {State.DONE, State.PLANNED}
-    if cancellation.arrays and open_states and now.state is not RunState.COMPLETE:
-        grace = run.cluster.grace_seconds
-        return f"to resume, in about {grace:g} s: {command('resubmit', run, '--force')}"
+def _how_to_resume(now: RunStatus) -> str:
+    """Return the next command."""
     if now.state is RunState.COMPLETE:
-        return describe_next_step(now, is_gathered=is_gathered(run, now.observation))
+        return describe_next_step(now, is_gathered=is_gathered(now.run, now.observation))
     return f"to resume: {describe_next_command(now)}"
 
 

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--failed",
         action="store_true",
-        help="the last attempt of every failed or blocked shard; identical failures are grouped",
+        help="the last attempt of every shard where it failed; identical failures are grouped",
     )
     parser.add_argument(
         "--lines",

@@ -5,7 +5,6 @@ import argparse
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile import resubmit
 from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
@@ -21,7 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `hpc resubmit`."""
     cli.run_arguments(parser)
     parser.add_argument("--indices", help="these shards only, such as 3,7-9")
-    parser.add_argument("--force", action="store_true", help="also blocked shards that have ended")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="also blocked shards that have ended, after waiting for late files",
+    )
     parser.add_argument(
         "--mem-gb", type=cli.above_zero, help="this much memory, whatever the remedy says"
     )
@@ -45,7 +48,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         dry_run=options.dry_run,
     )
     with run_folder.lock_run(run) as lock:
-        outcome = resubmit.resubmit(run, executor_of(run), request, lock, printer)
+        outcome = resubmit.resubmit(run, executor_of(run), request, lock, printer, printer.wait)
     gathered = is_gathered(run, outcome.end.observation)
     if outcome.has_ended:
         show_status(outcome.end, printer, is_gathered=gathered)
@@ -53,10 +56,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         printer(describe_next_step(outcome.end, is_gathered=gathered))
     jobs = [sent.array_job_id for sent in outcome.sent if sent.array_job_id is not None]
     document = {"run_id": run.run_id, "shards": list(outcome.shards), "array_jobs": jobs}
-    if outcome.has_failed:
-        return FAILED, document
-    # Nothing fits now: nothing has failed, and nothing was done either.
-    return UNDER_WAY if outcome.waiting and not outcome.sent else 0, document
+    return outcome.exit_code, document
 
 
 def _indices(text: str | None) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ from hpc.executors.factory import executor_of
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.report.console import Printer
+from hpc.report.interruption import explained
 from hpc.report.run_summary import show_result
 from hpc.report.status_table import document
 from hpc.run import run_folder
@@ -28,7 +29,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     run = chosen_run(options)
     executor = executor_of(run)
     if options.caretaker is None:
-        with run_folder.lock_run(run) as lock:
+        in_background = executor.runs_in_background
+        with run_folder.lock_run(run) as lock, explained(run, runs_in_background=in_background):
             end = supervise(run, executor, lock, printer, once=options.once)
     else:
         end = caretaker.run_caretaker(run, executor, options.caretaker, printer)

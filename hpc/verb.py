@@ -21,7 +21,7 @@ from hpc.report.console import Printer
 from hpc.report.system_error import describe_lack_of_memory, describe_system_error
 from hpc.run import run_folder
 from hpc.run.model import Run
-from pipeline.errors import InputError, RunError
+from pipeline.errors import InputError, Interruption, RunError
 
 Outcome = tuple[int, dict[str, Any]]
 
@@ -49,6 +49,8 @@ class Verb:
         except BrokenPipeError:  # the reader, such as `| head`, has seen enough
             sys.stderr.close()
             return FAILED
+        except Interruption as interruption:
+            return _complain(options, str(interruption), INTERRUPTED)
         except KeyboardInterrupt:
             return _complain(options, _describe_interruption(options), INTERRUPTED)
         except InputError as error:

@@ -15,6 +15,10 @@ class BusyError(RunError):
     """Another process holds what is needed. Nothing is wrong: try again later."""
 
 
+class Interruption(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, with a message that says how to continue. Exit code 130."""
+
+
 class Cause(StrEnum):
     """Why a shard is not done. `hpc.run.causes` maps each cause to its remedy."""
 

@@ -5,8 +5,8 @@ posts. It does so only if no post was ever answered, so nothing was paid for, an
 has no label and no other run: then its watermark is at the beginning and passes over no post.
 """
 
-import math
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 
 from hpc.executors.base import ExecutorError
@@ -15,20 +15,34 @@ from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.report.next_step import command
 from hpc.run import run_folder
+from hpc.run.judge import rest_of_grace
 from hpc.run.model import Run, Say, State
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError
 from pipeline.run_files import checkpoint
+from pipeline.text import format_duration
 
 
-def discard_runs(spec: RunSpec, say: Say) -> None:
+@dataclass(frozen=True, slots=True)
+class TooEarly:
+    """Why a run cannot be moved aside yet, and when it can."""
+
+    seconds: float | None
+    """For how long files of its tasks may show up late; None while tasks are alive."""
+    words: str
+
+
+def discard_runs(spec: RunSpec, say: Say) -> float:
     """Move the name's runs aside if they labeled nothing. The caller holds the run root's lock.
 
+    Returns:
+        How many seconds to wait before the next try. 0 if there is nothing to wait for. If new
+        posts became a run before that, the old run could not be moved aside any more.
+
     Raises:
-        BusyError: it is too early to be sure. If new posts became a run now, the old run could not
-            be moved aside any more.
+        BusyError: tasks of such a run are alive, and nobody knows for how long.
     """
     candidates = _candidates(spec)
     with ExitStack() as locks:
@@ -36,11 +50,18 @@ def discard_runs(spec: RunSpec, say: Say) -> None:
             for run in candidates:
                 locks.enter_context(run_folder.lock_run(run))
         except BusyError:
-            return
+            return 0.0
         useless = _useless_runs(candidates, lock_is_ours=True)
+        waits: list[float] = []
         for status, too_early in useless:
-            if too_early:
-                raise BusyError(f"{_problem(spec, status)}; {too_early}. Run submit again then")
+            if too_early and too_early.seconds is None:
+                text = f"{_problem(spec, status)}; {too_early.words}. Run submit again then"
+                raise BusyError(text)
+            if too_early and too_early.seconds:
+                waits.append(too_early.seconds)
+                say(_problem(spec, status))
+        if waits:
+            return max(waits)
         for status, _ in useless:
             database = spec.config.storage.database
             if database.exists():  # first: the run would hold the watermark back
@@ -48,6 +69,7 @@ def discard_runs(spec: RunSpec, say: Say) -> None:
                     history.delete_run(labels, status.run.run_id)
             new_folder = run_folder.move_to_set_aside(status.run.folder)
             say(f"{_problem(spec, status)}; moved, with its logs, to {new_folder}")
+    return 0.0
 
 
 def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
@@ -57,7 +79,8 @@ def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
         return frozenset()
     useless = _useless_runs(candidates, lock_is_ours=False)
     for status, too_early in useless:
-        say(f"{_problem(spec, status)}; {too_early or 'submit would move it aside'}")
+        what = too_early.words if too_early else "submit would move it aside"
+        say(f"{_problem(spec, status)}; {what}")
     return frozenset(status.run.run_id for status, _ in useless)
 
 
@@ -80,8 +103,10 @@ def _candidates(spec: RunSpec) -> list[Run]:
     return runs
 
 
-def _useless_runs(runs: list[Run], *, lock_is_ours: bool) -> list[tuple[RunStatus, str]]:
-    """Return all runs, each with why it is too early to discard it ('' if it is not).
+def _useless_runs(
+    runs: list[Run], *, lock_is_ours: bool
+) -> list[tuple[RunStatus, TooEarly | None]]:
+    """Return all runs, each with why it is too early to discard it.
 
     Empty if one of them may have labeled a post, or may still do so without a person.
     """
@@ -116,13 +141,16 @@ def _has_answers(run: Run) -> bool:
     return bool(published) or checkpoint.holds_answers(run.folder / "work")
 
 
-def _too_early(status: RunStatus, *, is_alive: bool) -> str:
+def _too_early(status: RunStatus, *, is_alive: bool) -> TooEarly | None:
     """Return why the run cannot be discarded yet: a shared file system shows files late."""
     if is_alive or any(each.state in (State.RUNNING, State.QUEUED) for each in status.judgements):
         cancel = command("cancel", status.run)
-        return f"it can be replaced once its tasks have ended (to end them: {cancel})"
+        return TooEarly(
+            None, f"it can be replaced once its tasks have ended (to end them: {cancel})"
+        )
     observation = status.observation
-    ends = [attempt.last_change for shard in observation.shards for attempt in shard.attempts]
     grace = timedelta(seconds=status.run.cluster.grace_seconds)
-    seconds = math.ceil((grace - (observation.observed_at - max(ends))).total_seconds())
-    return f"it can be replaced in {seconds} s" if seconds > 0 else ""
+    seconds = max(rest_of_grace(shard, observation, grace) for shard in observation.shards)
+    if not seconds:
+        return None
+    return TooEarly(seconds, f"submit would move it aside in {format_duration(seconds)}")

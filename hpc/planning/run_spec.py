@@ -69,9 +69,11 @@ def _settings(
     classifier: JsonObject, cluster: Cluster, retry: RetryPolicy, min_text_length: int
 ) -> dict[str, object]:
     """Return values by the path of their key."""
+    # How often and how patiently a run is looked at makes no task fail.
+    looking = ("grace_seconds", "poll_seconds")
     sections = {
         "classifier": classifier,
-        "cluster": cluster.to_json(),
+        "cluster": {k: v for k, v in cluster.to_json().items() if k not in looking},
         "retry": retry.to_json(),
         "backlog": {"min_text_length": min_text_length},
     }

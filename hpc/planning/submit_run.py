@@ -10,7 +10,7 @@ from pathlib import Path
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
-from hpc.exit_codes import UNDER_WAY
+from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.planning import resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
 from hpc.planning.describe_draft import describe_draft, describe_waves
@@ -23,6 +23,7 @@ from hpc.reconcile.loop import supervise
 from hpc.reconcile.preflight import find_python_problem
 from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
 from hpc.report.console import Printer
+from hpc.report.interruption import explained
 from hpc.report.next_step import command, describe_next_step
 from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_folder
@@ -69,6 +70,8 @@ class _Started:
     """Unfinished runs of the name that another process works on."""
     wave: SubmittedWave
     """What was submitted of the new run."""
+    has_caretakers: bool
+    """Whether each of the runs has the caretaker that was asked for."""
 
 
 def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int | None]:
@@ -107,12 +110,12 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
     with ExitStack() as locks:
-        started = _start(request, executor, locks, printer)
-        ends = [
-            supervise(locked.run, executor_of(locked.run), locked.lock, printer)
-            for locked in started.runs
-            if _goes_to_end(request, executor)
-        ]
+        started = _start_when_possible(request, executor, locks, printer)
+        ends = []
+        for locked in started.runs if _goes_to_end(request, executor) else ():
+            its_executor = executor_of(locked.run)
+            with explained(locked.run, runs_in_background=its_executor.runs_in_background):
+                ends.append(supervise(locked.run, its_executor, locked.lock, printer))
     if not started.runs:
         code = _report_no_run(request, started, executor, printer)
         return SubmitResult(draft=started.draft, run=None, exit_code=code)
@@ -121,6 +124,7 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
         printer(f"next: {command('supervise', run)} (or look: hpc status)")
         nothing_fits = started.wave.waiting and not started.wave.sent
         code = UNDER_WAY if nothing_fits else 0
+        code = code if started.has_caretakers else FAILED
         return SubmitResult(draft=started.draft, run=run, exit_code=code)
     show_result(ends[-1], printer)
     for end in ends[:-1]:
@@ -140,14 +144,35 @@ def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:
     return request.wait or not executor.runs_in_background
 
 
-def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Say) -> _Started:
-    """Discard, resume and create runs under the run root's lock; keep the runs' locks."""
+def _start_when_possible(
+    request: SubmitRequest, executor: Executor, locks: ExitStack, printer: Printer
+) -> _Started:
+    """Wait until runs that labeled nothing can be moved aside, and start.
+
+    Others may submit meanwhile, so everything is looked at again then.
+    """
+    while True:
+        started = _start(request, executor, locks, printer)
+        if isinstance(started, _Started):
+            return started
+        printer.wait(started, "waiting for late files of a run that labeled nothing")
+
+
+def _start(
+    request: SubmitRequest, executor: Executor, locks: ExitStack, say: Say
+) -> _Started | float:
+    """Discard, resume and create runs under the run root's lock; keep the runs' locks.
+
+    Returns:
+        What was started, or for how many seconds it is too early for that.
+    """
     spec = request.spec
     if problem := find_python_problem(spec.config.cluster.resources.python):
         raise InputError(f"cluster.python: {problem}")
     root = spec.config.storage.run_root
     with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
-        discard_runs(spec, say)
+        if seconds := discard_runs(spec, say):
+            return seconds
         resumed = resume.resume_runs(spec, executor, locks, say)
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
@@ -160,10 +185,13 @@ def _start(request: SubmitRequest, executor: Executor, locks: ExitStack, say: Sa
                 wave = _submit_or_forget(run, executor, request, say)
             _register(run, say)
             runs = (*runs, LockedRun(run, lock))
-        if request.caretaker:
-            for locked in runs:
-                submit_caretaker(locked.run, executor_of(locked.run), say)
-    return _Started(draft=draft, runs=runs, busy=resumed.busy, wave=wave)
+        wants_caretaker = runs if request.caretaker else ()
+        submitted = [
+            submit_caretaker(locked.run, executor_of(locked.run), say) for locked in wants_caretaker
+        ]
+    return _Started(
+        draft=draft, runs=runs, busy=resumed.busy, wave=wave, has_caretakers=all(submitted)
+    )
 
 
 def _submit_or_forget(
@@ -202,23 +230,25 @@ def _register(run: Run, say: Say) -> None:
 
 
 def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor, say: Say) -> int:
-    """Say where the name's posts are if there is nothing to submit; return the exit code."""
+    """Say where the name's posts are if there is nothing to submit; return the exit code.
+
+    Who does not wait for the labels has nothing to complain of while their run is running.
+    """
     if started.busy and _goes_to_end(request, executor):
         # Someone who waits for the labels, such as a script, does not have them yet.
         say(f"next: {command('status', started.busy[-1])}")
         return EXIT_CODE[RunState.RUNNING]
-    if not executor.runs_in_background:
-        return 0
     busy = {run.run_id for run in started.busy}
-    code = 0
+    codes = {0}
     for run in resume.find_unfinished(request.spec):
         if run.run_id in busy:
             continue
         status = look(run, executor_of(run))
         say(f"posts of this name are in run {run.folder}, which is {status.state}")
         say(describe_next_step(status, is_gathered=is_gathered(run, status.observation)))
-        code = max(code, EXIT_CODE[status.state])
-    return code if request.wait else 0
+        if request.wait or status.state is not RunState.RUNNING:
+            codes.add(EXIT_CODE[status.state])
+    return max(codes) if request.wait or FAILED not in codes else FAILED
 
 
 def _say_lines(lines: list[str], say: Say) -> None:

@@ -31,8 +31,11 @@ PAUSES_MIN = (1, 5, 15, 60, 240)
 BUSY_PAUSE_S = 600
 
 
-def submit_caretaker(run: Run, executor: Executor, say: Say) -> None:
+def submit_caretaker(run: Run, executor: Executor, say: Say) -> bool:
     """Submit a caretaker for all arrays of the run, and say so, or why there is none.
+
+    Returns:
+        Whether the run has a caretaker now.
 
     Raises:
         InputError: a run of this executor needs no caretaker.
@@ -47,8 +50,9 @@ def submit_caretaker(run: Run, executor: Executor, say: Say) -> None:
             f"the caretaker was rejected: {error}\n"
             f"supervise the arrays with: {command('supervise', run)}"
         )
-    else:
-        say(f"caretaker: job {job} gathers and resubmits when the arrays have ended")
+        return False
+    say(f"caretaker: job {job} gathers and resubmits when the arrays have ended")
+    return True
 
 
 def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunStatus:

@@ -20,6 +20,7 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
+from hpc.report.progress_line import describe_progress
 from hpc.report.submissions import describe_limit, describe_waiting
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
@@ -34,7 +35,6 @@ from hpc.run.selection import (
     resubmittable,
 )
 from pipeline.errors import BusyError, InputError
-from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
@@ -94,7 +94,7 @@ class _Supervision:
         self._lock = lock
         self._say = say
         self._once = once
-        self._last_line = ""
+        self._last_lines: list[str] = []
         self._last_delay = ""
         self._gathered_shards = 0
         self._refusals = 0
@@ -260,10 +260,10 @@ class _Supervision:
             self._last_delay = message
 
     def _report_progress(self, status: RunStatus, trouble: str | None, waiting: int) -> None:
-        line = _progress(status, trouble, waiting)
-        if line != self._last_line:
-            self._say(line)
-            self._last_line = line
+        lines = describe_progress(status, trouble, waiting)
+        if lines != self._last_lines:
+            self._say("\n".join(lines))
+            self._last_lines = lines
 
 
 def _lacks_room(status: RunStatus, wanted: int) -> bool:
@@ -273,16 +273,3 @@ def _lacks_room(status: RunStatus, wanted: int) -> bool:
     and every later failure would queue up behind them, one after another.
     """
     return status.is_under_way and bool(room_for(status, wanted).after_jobs)
-
-
-def _progress(status: RunStatus, trouble: str | None, waiting: int) -> str:
-    done = sum(judgement.state is State.DONE for judgement in status.judgements)
-    line = (
-        f"{done:,} of {counted(len(status.judgements), 'shard')} done, "
-        f"{counted(status.posts_done, 'post')}"
-    )
-    if waiting:
-        line += f"; {waiting:,} more will be submitted when a task has ended"
-    if not trouble and status.observation.trouble:
-        trouble = f"Slurm does not answer: {status.observation.trouble}"
-    return f"{line}; {trouble}" if trouble else line

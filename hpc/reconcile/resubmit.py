@@ -1,8 +1,10 @@
 """Resubmit the failed shards of a run, or those that a person names."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from hpc.executors.base import CaretakerRole, Executor
+from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
@@ -15,12 +17,13 @@ from hpc.reconcile.submit import (
     submit_shards,
 )
 from hpc.report.submissions import describe_submission
-from hpc.run.model import ResourceRequest, Run, Say, State, Submission
+from hpc.run.model import ResourceRequest, Run, Say, State, Submission, Wait
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunStatus
-from hpc.run.selection import find_rejection, resubmittable
+from hpc.run.selection import find_rejection, resubmittable, unsettled_shards
 from hpc.run.submissions import plan_intents
 from pipeline.errors import RunError
+from pipeline.text import counted, format_duration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +43,25 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Which shards to resubmit, and which of those that are not done are left out."""
+
+    shards: tuple[int, ...]
+    """Indices of the chosen shards."""
+    unsettled: Mapping[int, float]
+    """For how many seconds files of these shards may show up late."""
+    unknown: tuple[int, ...]
+    """Shards left out because nobody knows how they are."""
+    blocked: tuple[int, ...]
+    """Shards left out because they need a person."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What was resubmitted."""
 
-    shards: tuple[int, ...]
-    """The shards that the request meant."""
+    choice: Choice
+    """What the request meant."""
     sent: tuple[Submission, ...]
     """The submissions; none of a dry run."""
     has_ended: bool
@@ -53,18 +70,38 @@ class Outcome:
     """The last look at the run."""
     waiting: int = 0
     """How many shards wait until a limit of submitted jobs leaves room for them."""
+    refused: int = 0
+    """How many shards the executor refused, while it accepted others."""
+    lacks_caretaker: bool = False
+    """Whether the caretaker that was asked for was rejected."""
 
     @property
-    def has_failed(self) -> bool:
-        """Tell whether the tasks have ended and left a shard that is not done."""
-        shards = [shard for submission in self.sent for shard in submission.plan.shards]
-        return self.has_ended and any(
-            self.end.judgements[shard].state is not State.DONE for shard in shards
-        )
+    def shards(self) -> tuple[int, ...]:
+        """Return the shards that the request meant."""
+        return self.choice.shards
+
+    @property
+    def exit_code(self) -> int:
+        """Return what the command exits with: never 0 where something failed and nothing was done.
+
+        A shard that may have failed, and was left out because nobody knows yet, is under way.
+        """
+        submitted = [shard for submission in self.sent for shard in submission.plan.shards]
+        states = {self.end.judgements[shard].state for shard in submitted}
+        is_not_done = self.has_ended and states - {State.DONE}
+        if is_not_done or self.refused or self.lacks_caretaker:
+            return FAILED
+        nothing_fits = bool(self.waiting) and not self.sent
+        is_left_out = self.choice.unsettled.keys() - set(self.choice.shards)
+        if nothing_fits or is_left_out or self.choice.unknown:
+            return UNDER_WAY
+        return FAILED if self.choice.blocked and not self.choice.shards else 0
 
 
-def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say) -> Outcome:
-    """Resubmit shards, and report each submission.
+def resubmit(
+    run: Run, executor: Executor, request: Request, lock: int, say: Say, wait: Wait
+) -> Outcome:
+    """Resubmit shards, and report each submission. With force, first wait for late files.
 
     Args:
         run: the run.
@@ -72,6 +109,7 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
         request: what to resubmit.
         lock: file descriptor of the run's lock, held by the caller.
         say: shows a message.
+        wait: lets time pass.
 
     Raises:
         RunError: a named shard cannot be resubmitted, or the run was rejected and nothing is
@@ -85,41 +123,118 @@ def resubmit(run: Run, executor: Executor, request: Request, lock: int, say: Say
         if resume_submissions(run, executor, recorded, say):
             status = look(run, executor, lock_is_ours=True)
         cancel_strays(run, executor, status.observation.submissions, say)
-    shards = _choose_shards(status, request)
+    choice = _choose(status, request)
+    if request.force and choice.unsettled and not request.dry_run:
+        status, request = _wait_until_settled(run, executor, request, choice, wait)
+        choice = _choose(status, request)
+    for line in _describe_left_out(status, request, choice):
+        say(line)
+    wants_caretaker = request.caretaker and executor.runs_in_background
     selection = ShardSelection(
-        shards=shards,
+        shards=choice.shards,
         override=request.override,
         forced=request.force,
-        spare_jobs=len(CaretakerRole) if request.caretaker and executor.runs_in_background else 0,
+        spare_jobs=len(CaretakerRole) if wants_caretaker else 0,
     )
-    if not shards:
-        say(f"run {run.run_id} has no failed shards; nothing to resubmit")
+    outcome = Outcome(choice=choice, sent=(), has_ended=False, end=status)
     if request.dry_run:
         _report_plan(status, executor, selection, say)
-        return Outcome(shards=shards, sent=(), has_ended=False, end=status)
+        return outcome
     wave = SubmittedWave()
-    if shards:
+    if choice.shards:
         check_before_submission(run)
         wave = submit_shards(status, executor, selection, say)
         report_waiting(run, wave, say)
-    if request.caretaker and executor.runs_in_background:
-        submit_caretaker(run, executor, say)
+    lacks_caretaker = wants_caretaker and not submit_caretaker(run, executor, say)
     sent = wave.submissions
     has_ended = bool(sent) and executor.run_to_end(run, sent, lock, say)
-    end = look(run, executor, lock_is_ours=True) if has_ended else status
-    return Outcome(shards=shards, sent=sent, has_ended=has_ended, end=end, waiting=wave.waiting)
+    return replace(
+        outcome,
+        sent=sent,
+        has_ended=has_ended,
+        end=look(run, executor, lock_is_ours=True) if has_ended else status,
+        waiting=wave.waiting,
+        refused=len(choice.shards) - wave.sent - wave.waiting,
+        lacks_caretaker=lacks_caretaker,
+    )
 
 
-def _choose_shards(status: RunStatus, request: Request) -> tuple[int, ...]:
-    shards, refusal = resubmittable(status.judgements, indices=request.indices, force=request.force)
+def _choose(status: RunStatus, request: Request) -> Choice:
+    indices, force = request.indices, request.force
+    unsettled = unsettled_shards(status, indices=indices, force=force)
+    if indices is not None:
+        indices = tuple(index for index in indices if index not in unsettled)
+    shards, refusal = resubmittable(status.judgements, indices=indices, force=force)
     if refusal:
         raise RunError(refusal)
     rejection = find_rejection(status.observation)
-    if rejection and not request.force:
+    if rejection and not force:
         raise RunError(
             f"the run is stopped: {rejection}\n  when that is fixed, resume with --force"
         )
-    return shards
+    chosen = set(shards) - unsettled.keys()
+    if request.dry_run and force:  # it would wait for these
+        chosen |= unsettled.keys()
+    left = [each for each in status.judgements if each.index not in chosen]
+    return Choice(
+        shards=tuple(sorted(chosen)),
+        unsettled=unsettled,
+        unknown=tuple(each.index for each in left if each.state is State.UNKNOWN),
+        blocked=tuple(each.index for each in left if each.state is State.BLOCKED),
+    )
+
+
+def _wait_until_settled(
+    run: Run, executor: Executor, request: Request, choice: Choice, wait: Wait
+) -> tuple[RunStatus, Request]:
+    """Wait until no file of the chosen shards can show up late.
+
+    Shards whose tasks end meanwhile are not waited for: in a large run, some task always ends.
+
+    Returns:
+        The run as it is then, and the request without the named shards that turned out to be done.
+    """
+    seconds = max(choice.unsettled.values())
+    while True:
+        count = counted(len(choice.unsettled), "shard")
+        wait(seconds, f"waiting for late files of {count} before anything is submitted again")
+        status = look(run, executor, lock_is_ours=True)
+        unsettled = unsettled_shards(status, indices=request.indices, force=True)
+        rest = [unsettled[index] for index in choice.unsettled if index in unsettled]
+        if not rest:
+            break
+        seconds = max(rest)
+    if request.indices is None:
+        return status, request
+    done = {each.index for each in status.judgements if each.state is State.DONE}
+    late = done & choice.unsettled.keys()
+    return status, replace(
+        request, indices=tuple(index for index in request.indices if index not in late)
+    )
+
+
+def _describe_left_out(status: RunStatus, request: Request, choice: Choice) -> list[str]:
+    """Return which shards are not resubmitted although something may be wrong with them."""
+    lines: list[str] = []
+    unsettled = [index for index in choice.unsettled if index not in choice.shards]
+    if unsettled:
+        seconds = max(choice.unsettled[index] for index in unsettled)
+        lines.append(
+            f"{counted(len(unsettled), 'shard')} ended a moment ago, and late files may still show "
+            f"up for {format_duration(seconds)}: run resubmit again then; "
+            "with --force it waits by itself"
+        )
+    elif choice.unsettled:
+        seconds = max(choice.unsettled.values())
+        lines.append(f"would first wait {format_duration(seconds)} for late files")
+    if choice.shards:
+        return lines
+    if choice.blocked and request.indices is None:
+        hint = "see hpc status" if request.force else "--force resubmits those that have ended"
+        lines.append(f"{counted(len(choice.blocked), 'shard')} blocked: {hint}")
+    if choice.unknown and request.indices is None:
+        lines.append(f"{counted(len(choice.unknown), 'shard')} unknown: see hpc status")
+    return lines or [f"run {status.run.run_id} has no failed shards; nothing to resubmit"]
 
 
 def _report_plan(

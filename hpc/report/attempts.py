@@ -19,11 +19,17 @@ from pipeline.text import format_duration
 NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
 
 
+def _has_failed(judgement: Judgement) -> bool:
+    """Tell whether a shard needs attention, or will soon: how its last attempt ended is known."""
+    is_failure = judgement.state is State.ENDING and judgement.cause is not None
+    return judgement.state in NEEDS_ATTENTION or is_failure
+
+
 def unfinished_shards(status: RunStatus) -> list[tuple[int, ...]]:
-    """Return the indices of failed and blocked shards, grouped by identical failures."""
+    """Return the indices of shards whose last attempt failed, grouped by identical failures."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for judgement, facts in zip(status.judgements, status.observation.shards, strict=True):
-        if judgement.state in NEEDS_ATTENTION:
+        if _has_failed(judgement):
             groups.setdefault(_failure(judgement, facts), []).append(judgement.index)
     return [tuple(group) for group in groups.values()]
 

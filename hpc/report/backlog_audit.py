@@ -8,7 +8,7 @@ NOTES = {
     Place.LABELED: "",
     Place.UNLABELABLE: "",
     Place.NOT_GATHERED: "published, but not in the database yet: hpc gather",
-    Place.IN_FLIGHT: "in a shard that is planned, queued or running",
+    Place.IN_FLIGHT: "in a shard that is planned, queued, running or ending",
     Place.FAILED: "in a failed shard: hpc resubmit",
     Place.BLOCKED: "in a shard that needs your attention: hpc status",
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "

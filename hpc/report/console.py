@@ -80,6 +80,24 @@ class Printer:
                 seen, blocks, goes_on = look()
         return seen
 
+    def wait(self, seconds: float, why: str) -> None:
+        """Let time pass: with a countdown on a terminal, after one plain line elsewhere.
+
+        Args:
+            seconds: how long to wait.
+            why: what for, a phrase that the remaining time can follow.
+        """
+        if not self.is_terminal:
+            self(f"{why}: {format_duration(seconds)}")
+            time.sleep(seconds)
+            return
+        end = time.monotonic() + seconds
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            while (left := end - time.monotonic()) > 0:
+                line = f"{why}: {format_duration(left)} left. Ctrl-C stops, and nothing is lost."
+                live.update(Text(line, style=STYLES[Tone.PENDING]), refresh=True)
+                time.sleep(min(1.0, left))
+
     def _count_down(self, live: Live, blocks: Sequence[Block], seconds: float) -> None:
         """Show a report and its age until the time for the next look has come."""
         looked_at, started = datetime.now(UTC), time.monotonic()

@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from hpc.report.blocks import Bar, Block, Line, Table, Tone
+from hpc.report.pending import describe_pending
 from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, State
-from hpc.run.run_state import RunState, RunStatus, pending_records, posts_done
+from hpc.run.model import Judgement, Observation, ShardFacts, State
+from hpc.run.run_state import RunState, RunStatus, posts_done
 from pipeline.text import counted, estimated_duration
 from pipeline.usage import cost_options
 
@@ -21,12 +22,14 @@ TONES = {
     State.RUNNING: Tone.ACTIVE,
     State.QUEUED: Tone.PENDING,
     State.UNKNOWN: Tone.PENDING,
+    State.ENDING: Tone.PENDING,
     State.FAILED: Tone.BAD,
 }
 RUN_TONES = {
     RunState.COMPLETE: Tone.GOOD,
     RunState.RUNNING: Tone.ACTIVE,
     RunState.UNKNOWN: Tone.PENDING,
+    RunState.ENDING: Tone.PENDING,
     RunState.BLOCKED: Tone.BAD,
     RunState.FAILED: Tone.BAD,
     RunState.PLANNED: Tone.PLAIN,
@@ -46,9 +49,9 @@ def describe_status(status: RunStatus) -> list[Block]:
         _states(status.judgements),
         Line(""),
         Bar(status.posts_done, status.run.manifest.posts),
-        Line(_progress(status, state)),
+        Line(_progress(status)),
         *_cost(status, state),
-        *_waiting(status.observation),
+        *(Line(line) for line in describe_pending(status.observation)),
         *_messages(status.judgements),
         *_troubles(status.observation, status.judgements),
         *_unreadable(status.observation),
@@ -71,14 +74,14 @@ def document(status: RunStatus) -> dict[str, Any]:
                 "state": str(judgement.state),
                 "cause": str(judgement.cause) if judgement.cause else None,
                 "posts": facts.posts,
-                "posts_done": posts_done(facts),
+                "posts_done": posts_done(facts, judgement),
                 "attempts": len(facts.attempts),
                 "array_job_id": facts.attempts[-1].array_job_id if facts.attempts else None,
                 "array_task_index": facts.attempts[-1].array_task_index if facts.attempts else None,
                 "message": judgement.message,
                 "stalled": judgement.stalled,
             }
-            for judgement, facts in zip(status.judgements, status.observation.shards, strict=True)
+            for facts, judgement in _pairs(status)
         ],
     }
 
@@ -106,39 +109,63 @@ def _states(judgements: Sequence[Judgement]) -> Table:
     )
 
 
-def _progress(status: RunStatus, state: RunState) -> str:
-    """Return the posts done, and while something runs, the rate and the time to go."""
+def _progress(status: RunStatus) -> str:
+    """Return the posts done, and while tasks work, the rate and the time to go."""
     done, posts = status.posts_done, status.run.manifest.posts
     # Rounded down: not 100 % before the last post.
     line = f"{done:,} of {counted(posts, 'post')} done ({done * 100 // posts} %)"
-    is_running = state is RunState.RUNNING and done != posts
-    per_second = _posts_per_second(status.observation, done) if is_running else 0.0
-    if not per_second:
+    # A blocked shard goes on only after somebody has looked at it: nobody knows when that is.
+    to_come = (
+        posts
+        - done
+        - sum(
+            facts.posts - posts_done(facts, judgement)
+            for facts, judgement in _pairs(status)
+            if judgement.state is State.BLOCKED
+        )
+    )
+    per_second = _posts_per_second(status)
+    if not per_second or not to_come:
         return line
-    to_go = estimated_duration((posts - done) / per_second)
+    to_go = estimated_duration(to_come / per_second)
     return f"{line}, {per_second * 60:,.0f} posts/min, {to_go} to go"
 
 
-def _posts_per_second(observation: Observation, done: int) -> float:
-    """Return the rate that the running tasks report, or else the mean so far.
+def _posts_per_second(status: RunStatus) -> float:
+    """Return the rate that the tasks at work report, or else the mean so far.
 
-    0 while it is not known: posts with too little text are done before the first answer, and a
-    server may have to start before that.
+    0 while none is at work, and while the rate is not known: posts with too little text are done
+    before the first answer, and a server may have to start before that.
     """
+    shards, done = status.observation.shards, status.posts_done
+    working = [facts for facts, judgement in _pairs(status) if _is_working(facts, judgement)]
     starts = [
         attempt.record.started_at
-        for shard in observation.shards
+        for shard in shards
         for attempt in shard.attempts
         if attempt.record and attempt.record.started_at
     ]
-    seconds = (observation.observed_at - min(starts)).total_seconds() if starts else 0.0
-    if not done or seconds < 1:
+    first = min(starts, default=status.observation.observed_at)
+    seconds = (status.observation.observed_at - first).total_seconds()
+    if not working or not done or seconds < 1:
         return 0.0
-    rates = [shard.heartbeat.rate_per_minute for shard in observation.shards if shard.heartbeat]
+    rates = [shard.heartbeat.rate_per_minute for shard in working if shard.heartbeat]
     if any(rates):
         return sum(rates) / 60
-    has_answers = not rates or any(shard.output.verified for shard in observation.shards)
+    has_answers = not rates or any(shard.output.verified for shard in shards)
     return done / seconds if has_answers else 0.0
+
+
+def _is_working(facts: ShardFacts, judgement: Judgement) -> bool:
+    """Tell whether a task of a shard is at work, and neither suspended nor completing."""
+    return judgement.state is State.RUNNING and any(
+        attempt.record and attempt.record.slurm_state.upper() == "RUNNING"
+        for attempt in facts.attempts
+    )
+
+
+def _pairs(status: RunStatus) -> Iterator[tuple[ShardFacts, Judgement]]:
+    return zip(status.observation.shards, status.judgements, strict=True)
 
 
 def _cost(status: RunStatus, state: RunState) -> list[Block]:
@@ -155,22 +182,10 @@ def _usage(status: RunStatus) -> Usage | None:
     )
 
 
-def _waiting(observation: Observation) -> list[Block]:
-    """Return why Slurm lets tasks wait, and what a person can do about it."""
-    pending = [record for record in pending_records(observation) if record.reason]
-    lines: list[Block] = []
-    if pending:
-        reasons = Counter(record.reason for record in pending)
-        counts = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
-        lines.append(Line(f"pending: {counts}"))
-    advice = {record.reason: record.advice for record in pending if record.advice}
-    return lines + [Line(f"  {reason}: {text}") for reason, text in advice.items()]
-
-
 def _messages(judgements: Sequence[Judgement]) -> list[Block]:
     """Return the most frequent messages of each state in which something is wrong."""
     lines: list[Block] = []
-    for state in (State.FAILED, State.BLOCKED, State.UNKNOWN, State.RUNNING):
+    for state in (State.FAILED, State.BLOCKED, State.UNKNOWN, State.ENDING, State.RUNNING):
         shards = [
             judgement
             for judgement in judgements

@@ -17,7 +17,7 @@ from hpc.run.model import (
 
 # Held tasks are left out: they run when a person releases them, and nothing should wait for that.
 _MAYBE_ALIVE = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
-_UNDER_WAY = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.BLOCKED})
+_UNDER_WAY = frozenset({State.RUNNING, State.QUEUED, State.UNKNOWN, State.ENDING, State.BLOCKED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

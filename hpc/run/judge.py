@@ -15,6 +15,8 @@ from pipeline.text import format_duration
 
 # A task writes its heartbeat every 15 s; a busy file system may cost some of them.
 _MISSED_BEATS = timedelta(minutes=1)
+# These say that an output is missing, or a record. Within the grace time it may only be late.
+_MAY_BE_LATE = frozenset({Cause.NO_OUTPUT, Cause.LOST})
 
 
 def judge_all(
@@ -100,23 +102,44 @@ def _judge_ended(
     if is_unknown and unseen:
         message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
-    needs_a_person = last.words is not None and remedy(last.words.cause) is Remedy.ASK
-    age = observation.observed_at - last.last_change
-    if age < grace and not needs_a_person:
-        what = "was submitted" if is_unknown else "has ended"
-        rest = format_duration((grace - age).total_seconds())
-        message = f"{task_name(last)} {what}; waiting up to {rest} for its result to appear"
-        return verdict(rule=7, state=State.QUEUED, message=message)
     cause, message = why_ended(last)
+    may_be_late = cause in _MAY_BE_LATE
     if shard.output.problem:
         message = f"{message}; its output was rejected: {shard.output.problem}"
-    if remedy(cause) is Remedy.ASK:
-        return verdict(rule=8, state=State.BLOCKED, message=message, cause=cause)
-    count = counted_attempts(shard, policy)
-    if count >= policy.max_attempts:
-        message = f"{message}; no attempts left ({count} of {policy.max_attempts})"
-        return verdict(rule=8, state=State.BLOCKED, message=message, cause=cause)
+    used_up = _describe_used_up(shard, policy)
+    needs_a_person = remedy(cause) is Remedy.ASK or bool(used_up)
+    rest = rest_of_grace(shard, observation, grace)
+    if rest and (may_be_late or not needs_a_person):
+        what = "a record of it" if is_unknown else "late files"
+        message = f"{message}; waiting up to {format_duration(rest)} for {what}"
+        known = None if may_be_late else cause
+        return verdict(rule=7, state=State.ENDING, message=message, cause=known)
+    if needs_a_person:
+        return verdict(rule=8, state=State.BLOCKED, message=message + used_up, cause=cause)
     return verdict(rule=9, state=State.FAILED, message=message, cause=cause)
+
+
+def rest_of_grace(shard: ShardFacts, observation: Observation, grace: timedelta) -> float:
+    """Return for how many more seconds files of a shard's last attempt may show up late.
+
+    0 once the grace time is over since the attempt ended, or since it was submitted if its end is
+    not known. No attempt may follow before that, whatever the shard's state.
+    """
+    if not shard.attempts:
+        return 0.0
+    age = observation.observed_at - shard.attempts[-1].last_change
+    # The clock that dated the end may be ahead of ours.
+    return 0.0 if age >= grace else min(grace, grace - age).total_seconds()
+
+
+def _describe_used_up(shard: ShardFacts, policy: RetryPolicy) -> str:
+    """Return that no attempts are left, to follow a message; empty if some are."""
+    if remedy(cause_of(shard.attempts[-1])) is Remedy.ASK:
+        return ""
+    count = counted_attempts(shard, policy)
+    if count < policy.max_attempts:
+        return ""
+    return f"; no attempts left ({count} of {policy.max_attempts})"
 
 
 def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:

@@ -16,6 +16,8 @@ from pipeline.run_files.output import Verdict
 
 # Shows one message to a person.
 Say = Callable[[str], None]
+# Lets so many seconds pass, and shows a person what for.
+Wait = Callable[[float, str], None]
 
 
 class State(StrEnum):
@@ -27,6 +29,7 @@ class State(StrEnum):
     RUNNING = "running"
     QUEUED = "queued"
     UNKNOWN = "unknown"
+    ENDING = "ending"
     FAILED = "failed"
 
 
@@ -350,7 +353,7 @@ class Judgement:
     rule: int
     """The number of the first rule that matched."""
     cause: Cause | None = None
-    """Why it is not done; None while that is open."""
+    """Why its last attempt ended; None while that is open."""
     message: str = ""
     """The same in words."""
     stalled: bool = False

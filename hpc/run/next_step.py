@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hpc.run.model import State
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection
+from pipeline.errors import Cause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,7 @@ _STEP: dict[RunState, NextStep] = {
     RunState.COMPLETE: NextStep(verb="gather"),
     RunState.RUNNING: NextStep(verb="supervise"),
     RunState.UNKNOWN: NextStep(verb="status"),
+    RunState.ENDING: NextStep(verb="supervise"),
     RunState.BLOCKED: NextStep(verb="resubmit", options=("--force",)),
     RunState.FAILED: NextStep(verb="resubmit"),
     RunState.PLANNED: NextStep(verb="supervise"),
@@ -33,13 +35,16 @@ _STEP: dict[RunState, NextStep] = {
 def next_command(status: RunStatus) -> NextStep:
     """Return the command to type next, whether or not anything is left to gather.
 
-    Only force resumes a run that was rejected. A task that Slurm holds counts as alive even for
-    `resubmit --force`, so it has to be canceled first.
+    Only force resumes a run that was rejected, or whose tasks a person canceled. A task that Slurm
+    holds counts as alive even for `resubmit --force`, so it has to be canceled first.
     """
     blocked = [shard for shard in status.judgements if shard.state is State.BLOCKED]
     if status.state is RunState.BLOCKED and all(shard.is_held for shard in blocked):
         return NextStep(verb="cancel")
     if status.state is not RunState.COMPLETE and find_rejection(status.observation):
+        return _STEP[RunState.BLOCKED]
+    is_canceled = any(shard.cause is Cause.CANCELLED for shard in blocked)
+    if is_canceled and status.state not in (RunState.RUNNING, RunState.UNKNOWN):
         return _STEP[RunState.BLOCKED]
     return _STEP[status.state]
 

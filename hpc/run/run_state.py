@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 
 
@@ -13,6 +14,7 @@ class RunState(StrEnum):
     COMPLETE = "complete"
     RUNNING = "running"
     UNKNOWN = "unknown"
+    ENDING = "ending"
     BLOCKED = "blocked"
     FAILED = "failed"
     PLANNED = "planned"
@@ -20,11 +22,12 @@ class RunState(StrEnum):
 
 EXIT_CODE: dict[RunState, int] = {
     RunState.COMPLETE: 0,
-    RunState.RUNNING: 3,
-    RunState.UNKNOWN: 3,
-    RunState.BLOCKED: 1,
-    RunState.FAILED: 1,
-    RunState.PLANNED: 1,
+    RunState.RUNNING: UNDER_WAY,
+    RunState.UNKNOWN: UNDER_WAY,
+    RunState.ENDING: UNDER_WAY,
+    RunState.BLOCKED: FAILED,
+    RunState.FAILED: FAILED,
+    RunState.PLANNED: FAILED,
 }
 
 # The run is in the state of the first row that any of its shards matches.
@@ -32,6 +35,7 @@ _ORDER = (
     (State.RUNNING, RunState.RUNNING),
     (State.QUEUED, RunState.RUNNING),
     (State.UNKNOWN, RunState.UNKNOWN),
+    (State.ENDING, RunState.ENDING),
     (State.FAILED, RunState.FAILED),
     (State.PLANNED, RunState.PLANNED),
     (State.BLOCKED, RunState.BLOCKED),
@@ -47,9 +51,25 @@ def run_state(judgements: Sequence[Judgement]) -> RunState:
     return next((whole for shard, whole in _ORDER if shard in states), RunState.COMPLETE)
 
 
-def posts_done(shard: ShardFacts) -> int:
-    """Count the posts of a shard that have an answer, published or in a checkpoint part."""
+# A task may be at work on these, and its heartbeat counts.
+_AT_WORK = frozenset({State.RUNNING, State.UNKNOWN})
+
+
+def posts_kept(shard: ShardFacts) -> int:
+    """Count the posts of a shard whose answer is on the disk, published or in a checkpoint part."""
     return shard.posts if shard.output.verified else shard.rows
+
+
+def posts_done(shard: ShardFacts, judgement: Judgement) -> int:
+    """Count the posts of a shard that have an answer.
+
+    A task writes a checkpoint part every minute or so, but its heartbeat knows better. Both count
+    the answers of earlier attempts. Once the task is gone, only what it kept is done.
+    """
+    kept = posts_kept(shard)
+    if shard.heartbeat is None or judgement.state not in _AT_WORK:
+        return kept
+    return min(max(kept, shard.heartbeat.rows), shard.posts)
 
 
 def pending_records(observation: Observation) -> list[TaskRecord]:
@@ -87,9 +107,14 @@ class RunStatus:
     @property
     def is_under_way(self) -> bool:
         """Whether the run may still get somewhere without a command."""
-        return self.state in (RunState.RUNNING, RunState.UNKNOWN)
+        return EXIT_CODE[self.state] == UNDER_WAY
 
     @property
     def posts_done(self) -> int:
-        """How many posts have an answer, published or in a checkpoint part."""
-        return sum(map(posts_done, self.observation.shards))
+        """How many posts have an answer."""
+        return sum(map(posts_done, self.observation.shards, self.judgements))
+
+    @property
+    def posts_kept(self) -> int:
+        """How many posts have an answer on the disk, published or in a checkpoint part."""
+        return sum(map(posts_kept, self.observation.shards))

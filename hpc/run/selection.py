@@ -1,13 +1,17 @@
 """Which shards and jobs a command is about, and whether the service rejected the run. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from hpc.run.causes import why_ended
+from hpc.run.judge import rest_of_grace
 from hpc.run.model import Attempt, Judgement, Observation, Phase, State
+from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 
 _ALIVE = frozenset({State.RUNNING, State.QUEUED})
+_TO_SETTLE = frozenset({State.ENDING, State.BLOCKED})
 _MAY_RUN = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
 
 
@@ -119,6 +123,31 @@ def resubmittable(
             shard = judgements[index]
             return (), f"shard {index} is {shard.state}{_hint(shard)}"
     return tuple(sorted(set(indices))), None
+
+
+def unsettled_shards(
+    status: RunStatus, *, indices: Sequence[int] | None = None, force: bool = False
+) -> Mapping[int, float]:
+    """Return the shards that a resubmission means and that may still turn out to be done.
+
+    Args:
+        status: the run as it is now.
+        indices: the shards that a person named; None for all.
+        force: whether the resubmission means blocked shards too.
+
+    Returns:
+        By the shard's index, for how many more seconds its files may show up late.
+    """
+    observation = status.observation
+    grace = timedelta(seconds=status.run.cluster.grace_seconds)
+    states = _TO_SETTLE if force else {State.ENDING}
+    return {
+        judgement.index: seconds
+        for facts, judgement in zip(observation.shards, status.judgements, strict=True)
+        if judgement.state in states and not judgement.is_held
+        if indices is None or judgement.index in indices
+        if (seconds := rest_of_grace(facts, observation, grace))
+    }
 
 
 def _hint(shard: Judgement) -> str:

@@ -144,20 +144,27 @@ def test_a_run_that_another_process_holds_stays(bench: Bench, rejected_run: Path
         left_alone(bench, rejected_run)
 
 
-def test_submit_waits_for_files_that_may_appear_late(bench: Bench) -> None:
+def test_submit_waits_by_itself_for_files_that_may_appear_late(bench: Bench) -> None:
     """A shared file system shows a node's files late: `grace_seconds`."""
-    bench.config(posts=4, cluster={"grace_seconds": 600.0})
+    bench.config(posts=4, cluster={"grace_seconds": 3.0})
     bench.script(0, "refuse")
     bench.script(1, "refuse")
     assert outcome(bench.submit()) == (1, "")
     (run,) = bench.runs()
-    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1})
-    assert outcome(bench.hpc("submit", "--config", bench.path))[0] == 1
-    assert bench.runs() == [run]
+    for shard in (0, 1):
+        bench.script(shard, "")
+    bench.config(cluster={"max_parallel": 1})
     assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (0, "")
+    assert bench.runs() == [run]
+    assert outcome(bench.submit()) == (0, "")
+    assert run not in bench.runs()
+    assert (bench.folder / "runs" / "set-aside" / run.name).is_dir()
+    assert bench.asked() == once(4)
 
 
-def test_submit_waits_while_tasks_of_a_rejected_run_may_be_running(bench: Bench) -> None:
+def test_an_interrupted_wait_for_the_other_tasks_of_a_rejected_run_changes_nothing(
+    bench: Bench,
+) -> None:
     """If new posts became a run now, the rejected run could not be moved aside any more."""
     gate = bench.folder / "gate"
     gated = {"gate": str(gate)}
@@ -166,15 +173,19 @@ def test_submit_waits_while_tasks_of_a_rejected_run_may_be_running(bench: Bench)
     bench.script(1, "die")
     driver = started(bench, 2)  # a task that starts after the rejection is rejected too
     gate.touch()
-    ended = [("blocked", "refused", 1), ("queued", None, 1)]
+    ended = [("blocked", "refused", 1), ("ending", "crashed", 1)]
     until(lambda: bench.runs() and bench.states() == ended, "both tasks have ended")
     driver.send_signal(signal.SIGTERM)
     driver.communicate()
     (run,) = bench.runs()
     assert bench.states() == ended
     bench.backlog(run_builders.posts(6))
-    bench.config(cluster={"grace_seconds": 600.0, "max_parallel": 1}, classifier=gated)
-    code, error = outcome(bench.hpc("submit", "--config", bench.path))
-    assert (code, "once its tasks have ended" in error) == (1, True)
-    assert bench.runs() == [run]
+    bench.config(cluster={"max_parallel": 1}, classifier=gated)
     assert outcome(bench.hpc("submit", "--config", bench.path, "--dry-run")) == (0, "")
+    waiting = bench.start("submit", "--config", bench.path)
+    assert waiting.stdout
+    assert waiting.stdout.readline()  # it says that it waits
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate()
+    assert waiting.returncode == 130
+    assert bench.runs() == [run]

@@ -95,7 +95,7 @@ def test_the_report_has_states_causes_progress_and_messages(run_of_eight_shards:
         "  running                1  2\n"
         "  failed   timeout       2  3-4\n"
         "\n"
-        "600 of 2,000 posts done (30 %), 60 posts/min, about 23 min to go\n"
+        "600 of 2,000 posts done (30 %), 60 posts/min, about 15 min to go\n"
         "\n"
         "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more shard)\n"
         "  shard 5: HTTP 403: check the API key\n"
@@ -161,16 +161,68 @@ def test_progress_has_a_rate_and_a_time_to_go_where_they_are_known(
     assert progress(run_of_eight_shards, rows, started_min_ago) == line
 
 
-@pytest.mark.parametrize("state", [State.BLOCKED, State.FAILED, State.PLANNED, State.UNKNOWN])
+@pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
 def test_a_run_that_is_not_running_has_no_time_to_go(
     run_of_eight_shards: Run, state: State
 ) -> None:
     assert progress(run_of_eight_shards, 1000, 10, state) == "1,000 of 2,000 posts done (50 %)"
 
 
+def test_a_suspended_task_has_no_rate(run_of_eight_shards: Run) -> None:
+    at_work = attempt(1, 0, started_min_ago=10)
+    assert at_work.record
+    suspended = replace(at_work, record=replace(at_work.record, slurm_state="SUSPENDED"))
+    facts = [ShardFacts(index=0, posts=2000, output=Verdict(), rows=9, attempts=(suspended,))]
+    line = table(run_of_eight_shards, facts, [judgement(0, State.RUNNING)]).splitlines()[5]
+    assert line == "9 of 2,000 posts done (0 %)"
+
+
+def beat(rows: int, rate: float = 0.0) -> Heartbeat:
+    return Heartbeat(written_at=NOW, progress_at=NOW, rows=rows, posts=250, rate_per_minute=rate,
+                     last_error="", node="n1")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "rows", "counted", "done"),
+    [
+        (State.RUNNING, 100, 180, 180),  # the heartbeat knows of answers that no part has yet
+        (State.RUNNING, 100, 80, 100),  # a part was written since the last heartbeat
+        (State.RUNNING, 100, 900, 250),  # never more than the shard has
+        (State.UNKNOWN, 100, 180, 180),  # a colleague's look: the task may well be at work
+        (State.ENDING, 100, 180, 100),  # what the task had in hand is gone with it
+        (State.BLOCKED, 100, 180, 100),
+        (State.DONE, 250, 9, 250),
+    ],
+)
+def test_posts_done_are_those_of_the_heartbeat_while_the_task_may_be_at_work(
+    run_of_eight_shards: Run, state: State, rows: int, counted: int, done: int
+) -> None:
+    output = DONE if state is State.DONE else Verdict()
+    facts = replace(FACTS[2], index=0, output=output, rows=rows, heartbeat=beat(counted))
+    status = RunStatus(
+        run=run_of_eight_shards, observation=observed([facts]), judgements=(judgement(0, state),)
+    )
+    document = status_table.document(status)
+    assert (status.posts_done, document["posts_done"]) == (done, done)
+    assert document["shards"][0]["posts_done"] == done
+    assert status.posts_kept == rows
+
+
+def test_a_run_that_a_person_canceled_goes_on_by_force_only(run_of_eight_shards: Run) -> None:
+    canceled = judgement(0, State.BLOCKED, Cause.CANCELLED)
+    by_force = NextStep(verb="resubmit", options=("--force",))
+    for other in (State.PLANNED, State.FAILED, State.ENDING, State.DONE):
+        assert (
+            next_command(status_of(run_of_eight_shards, canceled, judgement(1, other))) == by_force
+        )
+    running = status_of(run_of_eight_shards, canceled, judgement(1, State.RUNNING))
+    assert next_command(running) == NextStep(verb="supervise")
+
+
 def test_a_long_list_of_indices_is_cut_between_two_indices(run_of_eight_shards: Run) -> None:
     judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
-    row = table(run_of_eight_shards, FACTS, judged).splitlines()[3]
+    facts = [ShardFacts(index=index, posts=10, output=DONE) for index in range(0, 200, 2)]
+    row = table(run_of_eight_shards, facts, judged).splitlines()[3]
     assert row == (
         "  done             100  0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,…"
     )
@@ -272,6 +324,7 @@ PRECEDENCE = [
     (State.RUNNING, RunState.RUNNING),
     (State.QUEUED, RunState.RUNNING),
     (State.UNKNOWN, RunState.UNKNOWN),
+    (State.ENDING, RunState.ENDING),
     (State.FAILED, RunState.FAILED),
     (State.PLANNED, RunState.PLANNED),
     (State.BLOCKED, RunState.BLOCKED),
@@ -292,7 +345,7 @@ def test_the_exit_code_says_whether_a_run_is_complete_under_way_or_neither(
     states: tuple[State, ...],
 ) -> None:
     judged = [judgement(index, state) for index, state in enumerate(states)]
-    under_way = {State.QUEUED, State.RUNNING, State.UNKNOWN} & set(states)
+    under_way = {State.QUEUED, State.RUNNING, State.UNKNOWN, State.ENDING} & set(states)
     expected = 3 if under_way else 0 if set(states) == {State.DONE} else 1
     assert EXIT_CODE[run_state(judged)] == expected
 
@@ -307,6 +360,7 @@ def test_every_state_of_a_run_has_its_next_command(run_of_eight_shards: Run) -> 
         RunState.COMPLETE: ("gather", ()),
         RunState.RUNNING: ("supervise", ()),
         RunState.UNKNOWN: ("status", ()),
+        RunState.ENDING: ("supervise", ()),
         RunState.BLOCKED: ("resubmit", ("--force",)),
         RunState.FAILED: ("resubmit", ()),
         RunState.PLANNED: ("supervise", ()),

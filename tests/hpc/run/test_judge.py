@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hpc.executors.slurm.states import MEANING, SlurmState
 from hpc.run.causes import REMEDY, Remedy, why_ended
-from hpc.run.judge import counted_attempts, judge, judge_all
+from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
@@ -22,7 +22,7 @@ from pipeline.run_files.output import Verdict
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 GRACE = timedelta(minutes=2)
 LONG_AGO = NOW - timedelta(hours=5)
-STATES = "done planned blocked running queued unknown queued blocked failed"
+STATES = "done planned blocked running queued unknown ending blocked failed"
 STATE_OF_RULE = dict(enumerate(map(State, STATES.split()), start=1))
 NO_OUTPUT = Verdict()
 ANY_STATE = [*MEANING.items()]
@@ -149,17 +149,23 @@ def test_rule_6_what_hides_a_working_task_hides_the_pending_ones_too() -> None:
 
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
     new = attempt(submitted_at=NOW - timedelta(seconds=119))
-    message = "task 4001_7 was submitted; waiting up to 1 s for its result to appear"
+    message = "Slurm has no record of task 4001_7; waiting up to 1 s for a record of it"
     assert judged(new) == verdict(7, message)
     ended = attempt(record=record("COMPLETED", ended_at=NOW - timedelta(seconds=119)))
-    message = "task 4001_7 has ended; waiting up to 1 s for its result to appear"
+    message = "task 4001_7 ended as COMPLETED; waiting up to 1 s for late files"
     assert judged(ended) == verdict(7, message)
+    # It has most likely published: nobody is called before that can be known.
+    assert judged(ended, max_attempts=1) == verdict(7, message)
 
 
 def test_rule_7_holds_for_last_words_too_unless_no_grace_is_given() -> None:
     """It is also the pause between a crash and the next try. The local executor's grace is 0."""
     crash = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.CRASHED))
-    assert judged(crash).rule == 7
+    message = "in its own words; waiting up to 2 min for late files"
+    assert judged(crash) == verdict(7, message, Cause.CRASHED)
+    killed = attempt(record=record("OUT_OF_MEMORY", ended_at=NOW, node="n2"))
+    message = "task 4001_7 ended as OUT_OF_MEMORY (on n2); waiting up to 2 min for late files"
+    assert judged(killed) == verdict(7, message, Cause.OUT_OF_MEMORY)
     at_once = judged(crash, grace=timedelta(0))
     assert at_once == verdict(9, "in its own words", Cause.CRASHED)
 
@@ -214,9 +220,15 @@ def test_rule_8_crashes_at_a_post_that_is_set_aside_are_not_counted_up_to_a_limi
     assert counted_attempts(other, RetryPolicy()) == 2
 
 
-def test_rule_8_a_refusal_is_reported_at_once_without_grace_time() -> None:
+def test_rule_8_what_needs_a_person_is_shown_at_once() -> None:
     refused = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.REFUSED))
     assert judged(refused) == verdict(8, "in its own words", Cause.REFUSED)
+    canceled = attempt(record=record("CANCELLED", ended_at=NOW))
+    message = "task 4001_7 ended as CANCELLED"
+    assert judged(canceled) == verdict(8, message, Cause.CANCELLED)
+    crashed = attempt(record=record("FAILED", ended_at=NOW))
+    message = "task 4001_7 ended as FAILED; no attempts left (1 of 1)"
+    assert judged(crashed, max_attempts=1) == verdict(8, message, Cause.CRASHED)
 
 
 def beat(minutes_ago: float, error: str = "") -> Heartbeat:
@@ -315,7 +327,14 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
     assert [judgement.index for judgement in judged] == [shard.index for shard in seen.shards]
     for judgement, shard in zip(judged, seen.shards, strict=True):
         assert judgement.state == STATE_OF_RULE[judgement.rule]
-        assert (judgement.cause is not None) == (judgement.rule in (8, 9))
+        assert judgement.rule == 7 or (judgement.cause is not None) == (judgement.rule in (8, 9))
+        assert judgement.cause is None or judgement.rule >= 7
+        rest = rest_of_grace(shard, seen, timedelta(seconds=grace))
+        assert 0 <= rest <= grace
+        if judgement.rule == 7:
+            assert rest
+            assert judgement.cause is None or REMEDY[judgement.cause] is not Remedy.ASK
+        assert not (rest and judgement.rule == 9), "nothing is resubmitted while files may be late"
         assert (judgement.rule == 1) == shard.output.verified
         alive = {Phase.HELD, Phase.ACTIVE, Phase.WAITING} & {a.phase for a in shard.attempts}
         if alive and not shard.output.verified:
