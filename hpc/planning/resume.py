@@ -24,6 +24,7 @@ from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection, planned_shards
 from hpc.run.submissions import read_submissions
 from pipeline.database import duckdb_file, history
+from pipeline.database.supersede import OTHER_CONFIG
 from pipeline.errors import BusyError
 
 
@@ -88,9 +89,21 @@ def needs_a_person(status: RunStatus) -> bool:
 
 
 def find_unfinished(spec: RunSpec) -> list[Run]:
-    """Return the runs of the name that still hold posts, oldest first."""
+    """Return the runs of the name that still hold posts, oldest first.
+
+    A later run that supersedes another configuration takes the posts of runs with that one.
+    """
     named = run_folder.named(spec.config.storage.run_root, spec.config.name)
-    return [run for run in named if _is_unfinished(run)]
+    superseding = [
+        number for number, run in enumerate(named) if run.manifest.replaces == OTHER_CONFIG
+    ]
+    newest = superseding[-1] if superseding else 0
+    return [
+        run
+        for number, run in enumerate(named)
+        if number >= newest or run.manifest.config_hash == named[newest].manifest.config_hash
+        if _is_unfinished(run)
+    ]
 
 
 def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:

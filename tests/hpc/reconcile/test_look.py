@@ -93,9 +93,14 @@ def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Ru
         run_folder.lock_run(twice_submitted_run) as lock,
         counted_reads(twice_submitted_run.folder / "submissions") as reads,
     ):
-        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lambda line: None)
+        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lambda line: None, never)
     assert [sent.array_job_id for sent in outcome.sent] == [4713]
     assert reads == {"0001.json": 1, "0002.json": 1}
+
+
+def never(seconds: float, why: str) -> None:
+    """Fail: nothing has to be waited for."""
+    raise AssertionError(f"{why}: {seconds} s")
 
 
 def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
@@ -106,7 +111,7 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
     write_submission(twice_submitted_run, intent)
     lines: list[str] = []
     with run_folder.lock_run(twice_submitted_run) as lock:
-        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lines.append)
+        outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lines.append, never)
     assert outcome.sent == ()
     record = json.loads((twice_submitted_run.folder / "submissions" / "0003.json").read_text())
     assert (record["array_job_id"], record["released_at"] is None) == (4713, False)
@@ -118,6 +123,6 @@ def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
     lines: list[str] = []
     with run_folder.lock_run(twice_submitted_run) as lock:
         request = replace(EVERYTHING, dry_run=True)
-        outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append)
+        outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append, never)
     assert (outcome.shards, outcome.sent, len(lines)) == ((1,), (), 1)
     assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before

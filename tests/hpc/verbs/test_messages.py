@@ -37,7 +37,7 @@ def test_every_verb_uses_the_singular_for_one_post(bench: Bench) -> None:
         assert not SEVERAL_OF_ONE.search(done.stdout), done.stdout
     assert not SEVERAL_OF_ONE.search((run / "logs/0001/00000.log").read_text())
     assert "gathered 1 shard: 0 rows before, 1 added, 1 after\n" in printed[1].stdout
-    assert "1 of 1 shard done, 1 post\n" in printed[1].stdout
+    assert "1 of 1 shard done, 1 of 1 post\n" in printed[1].stdout
 
 
 def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
@@ -57,7 +57,9 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "  shard 1: this was scripted; no attempts left (2 of 2)\n"
     )
     assert outcome(submit) == (1, "")
-    progress = re.compile(r"^\d of 3 shards done, \d posts\n", re.MULTILINE)  # by the clock
+    progress = re.compile(
+        r"^\d of 3 shards done, \d of 6 posts(; [\w ,]+)?\n", re.MULTILINE
+    )  # by the clock
     assert progress.search(submit.stdout)
     assert f"run {run}\n" in submit.stdout
     _, after_the_plan = progress.sub("", submit.stdout).split(f"run {run}\n", 1)
@@ -74,7 +76,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     assert submit.stdout.endswith(f"\nnext: hpc resubmit --force runs/{run.name}\n")
     assert bench.hpc("status").stdout == f"{table}\nnext: hpc resubmit --force runs/{run.name}\n"
     assert bench.hpc("resubmit").stdout == (
-        f"run {run.name} has no failed shards; nothing to resubmit\n"
+        "1 shard blocked: --force resubmits those that have ended\n"
         f"next: hpc resubmit --force runs/{run.name}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (

@@ -1,0 +1,148 @@
+"""Resubmitting a run whose tasks ended a moment ago, by a Slurm that answers as it is written."""
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.exit_codes import FAILED, UNDER_WAY
+from hpc.reconcile.resubmit import Outcome, Request, resubmit
+from hpc.run import run_folder
+from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission, Wait
+from hpc.run.submissions import write_submission
+from pipeline.errors import RunError
+from tests.pipeline import run_builders
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+GRACE_S = 3600.0
+PLAIN = Request(
+    indices=None, override=ResourceRequest(time_min=0), force=False, caretaker=False, dry_run=False
+)
+FORCE = replace(PLAIN, force=True)
+
+
+class ScriptedSlurm:
+    """Programs on the PATH: sacct says how and when each shard's task ended."""
+
+    def __init__(self, folder: Path, run: Run) -> None:
+        self._folder = folder
+        self.run = run
+        self.waits: list[float] = []
+        for name, line in {"squeue": "true", "sbatch": "echo 4712", "scontrol": "true"}.items():
+            self._program(name, line)
+
+    def ended(self, *states: str, ago: timedelta) -> None:
+        end = datetime.now(UTC) - ago
+        start = end - timedelta(minutes=1)
+        lines = [
+            f"4711_{index}|{state}|1:0|{start:%FT%T}|{start:%FT%T}|{end:%FT%T}|60||n1|"
+            for index, state in enumerate(states)
+        ]
+        self._program("sacct", "cat <<END\n" + "\n".join(lines) + "\nEND")
+
+    def _program(self, name: str, lines: str) -> None:
+        (self._folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (self._folder / name).chmod(0o755)
+
+    def resubmit(self, request: Request) -> Outcome:
+        def never(seconds: float, why: str) -> None:
+            raise AssertionError(f"{why}: {seconds} s")
+
+        return self._resubmit(request, never)
+
+    def resubmit_after_waiting(self, request: Request, *states: str, publish: int = -1) -> Outcome:
+        """Resubmit. Once it waits, the grace time passes, and a file may show up."""
+
+        def pass_time(seconds: float, why: str) -> None:
+            self.waits.append(seconds)
+            self.ended(*states, ago=timedelta(seconds=2 * GRACE_S))
+            if publish >= 0:
+                run_builders.publish_shard(self.run.folder, self.run.manifest, publish)
+
+        return self._resubmit(request, pass_time)
+
+    def _resubmit(self, request: Request, wait: Wait) -> Outcome:
+        executor = SlurmExecutor(Slurm())
+        with run_folder.lock_run(self.run) as lock:
+            return resubmit(self.run, executor, request, lock, lambda line: None, wait)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedSlurm:
+    """Two shards in one array that was submitted long ago."""
+    cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm", "grace_seconds": GRACE_S}
+    posts = run_builders.posts(4)
+    folder, _ = run_builders.make_run(tmp_path, posts, shards=2, cluster=cluster)
+    run = run_folder.load(folder)
+    plan = ArrayPlan(offset=0, indices=(0, 1), throttle=2, parallel_tasks=2)
+    write_submission(
+        run,
+        Submission(
+            number=1, job_name="job 1", plan=plan, intended_at=LONG_AGO, array_job_id=4711,
+            released_at=LONG_AGO,
+        ),
+    )  # fmt: skip
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TZ", "UTC")
+    return ScriptedSlurm(programs, run)
+
+
+def jobs(outcome: Outcome) -> list[tuple[int, ...]]:
+    return [submission.plan.shards for submission in outcome.sent]
+
+
+def test_a_shard_that_ended_just_now_is_left_out_and_is_still_under_way(
+    slurm: ScriptedSlurm,
+) -> None:
+    slurm.ended("FAILED", "TIMEOUT", ago=timedelta(seconds=1))
+    for request in (PLAIN, replace(PLAIN, indices=(1,)), replace(PLAIN, dry_run=True)):
+        outcome = slurm.resubmit(request)
+        assert (outcome.shards, jobs(outcome), outcome.exit_code) == ((), [], UNDER_WAY)
+
+
+def test_with_force_it_waits_and_then_resubmits(slurm: ScriptedSlurm) -> None:
+    states = ("FAILED", "CANCELLED by 1001")
+    slurm.ended(*states, ago=timedelta(seconds=60))
+    outcome = slurm.resubmit_after_waiting(FORCE, *states)
+    assert sorted(shard for shards in jobs(outcome) for shard in shards) == [0, 1]
+    assert outcome.exit_code == 0
+    (seconds,) = slurm.waits
+    assert 0 < seconds <= GRACE_S - 59
+
+
+def test_with_force_an_output_that_shows_up_late_is_not_labeled_again(
+    slurm: ScriptedSlurm,
+) -> None:
+    states = ("FAILED", "CANCELLED by 1001")
+    slurm.ended(*states, ago=timedelta(seconds=1))
+    named = replace(FORCE, indices=(0, 1))
+    outcome = slurm.resubmit_after_waiting(named, *states, publish=1)
+    assert (jobs(outcome), outcome.exit_code) == ([(0,)], 0)
+
+
+def test_a_dry_run_with_force_waits_for_nothing_and_shows_what_would_follow(
+    slurm: ScriptedSlurm,
+) -> None:
+    slurm.ended("FAILED", "CANCELLED by 1001", ago=timedelta(seconds=1))
+    outcome = slurm.resubmit(replace(FORCE, dry_run=True))
+    assert (outcome.shards, jobs(outcome), outcome.exit_code) == ((0, 1), [], 0)
+
+
+def test_blocked_shards_alone_are_no_success(slurm: ScriptedSlurm) -> None:
+    slurm.ended("CANCELLED by 1001", "CANCELLED by 1001", ago=timedelta(days=1))
+    outcome = slurm.resubmit(PLAIN)
+    assert (jobs(outcome), outcome.exit_code) == ([], FAILED)
+    with pytest.raises(RunError):
+        slurm.resubmit(replace(PLAIN, indices=(0,)))
+
+
+def test_something_that_failed_is_resubmitted_beside_what_is_blocked(slurm: ScriptedSlurm) -> None:
+    slurm.ended("FAILED", "CANCELLED by 1001", ago=timedelta(days=1))
+    outcome = slurm.resubmit(PLAIN)
+    assert (jobs(outcome), outcome.exit_code) == ([(0,)], 0)
