@@ -71,7 +71,10 @@ def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themsel
     driver.send_signal(signal.SIGINT)
     (run,) = bench.runs()
     records = list((run / "logs" / "0001").glob("[0-9]*.task.json"))
-    until(lambda: all('"told_to_stop"' in record.read_text() for record in records), "it is noted")
+    until(
+        lambda: all('"told_to_stop": true' in record.read_text() for record in records),
+        "it is noted",
+    )
     driver.send_signal(signal.SIGINT)
     assert exit_code(ended(driver, within=10)) == 130
     assert len(tasks_of(bench.folder)) == 2
