@@ -23,6 +23,13 @@ PLAIN = Request(
     indices=None, override=ResourceRequest(time_min=0), force=False, caretaker=False, dry_run=False
 )
 FORCE = replace(PLAIN, force=True)
+PROGRAMS = {
+    "squeue": "true",
+    "sbatch": "echo 4712",
+    "scontrol": "true",
+    "sacctmgr": "true",
+    "sinfo": "echo 'normal|1-00:00:00|1000|n1'",
+}
 
 
 class ScriptedSlurm:
@@ -32,7 +39,7 @@ class ScriptedSlurm:
         self._folder = folder
         self.run = run
         self.waits: list[float] = []
-        for name, line in {"squeue": "true", "sbatch": "echo 4712", "scontrol": "true"}.items():
+        for name, line in PROGRAMS.items():
             self._program(name, line)
 
     def ended(self, *states: str, ago: timedelta) -> None:
