@@ -4,15 +4,20 @@ Text formats are read with every column as text, and timestamps are parsed here,
 all sources. A type guessed from the first rows would fail on the ten-thousandth.
 """
 
+import importlib
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from pipeline.backlog.sources import DATABASES, Source, SourceKind, choose_table, missing_column
-from pipeline.backlog.sqlite import COLUMNS, SqliteStream
 from pipeline.errors import InputError
 from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
+
+if TYPE_CHECKING:
+    from pipeline.backlog.sqlite import SqliteStream
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own format. The cast reads ISO 8601, in a session whose time
 # zone is UTC. It goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP drops an offset in
@@ -211,15 +216,29 @@ class Scan:
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        stream = SqliteStream(self._source, path, self._conditions(self._recent("VARCHAR")))
+        stream = _open_sqlite(self._source, path, self._conditions(self._recent("VARCHAR")))
         self._streams.append(stream)
         self._connection.register(name, stream.reader)
         # The driver turns the columns of an empty result into numbers.
-        return f"SELECT {', '.join(f'CAST({c} AS VARCHAR) AS {c}' for c in COLUMNS)} FROM {name}"
+        columns = (
+            f"CAST({column} AS VARCHAR) AS {column}" for column in stream.reader.schema.names
+        )
+        return f"SELECT {', '.join(columns)} FROM {name}"
 
     def _new_name(self) -> str:
         self._names += 1
         return f"source_{self._names}"
+
+
+def _open_sqlite(source: Source, path: Path, conditions: Sequence[str]) -> "SqliteStream":
+    """Open a table of SQLite. Only then is its driver imported.
+
+    The driver imports pyarrow.dataset, and that imports pandas if it is installed: more than all
+    other imports of `submit` together.
+    """
+    module = importlib.import_module("pipeline.backlog.sqlite")
+    stream: SqliteStream = module.SqliteStream(source, path, conditions)
+    return stream
 
 
 def day_before(since: datetime) -> date:
