@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
 CONTEXT, WIDTH, HIDDEN, HEADS, LAYERS = 8192, 64, 128, 2, 2
 SPECIAL = ("<s>", "</s>")
 CHAT_TEMPLATE = (
@@ -22,6 +18,12 @@ CHAT_TEMPLATE = (
 
 def write_model(folder: Path, *, seed: int = 0) -> Path:
     """Write model and tokenizer, and return the folder."""
+    # Imported here: every process of the suite collects the modules that may write a model, and
+    # these imports take five seconds of it.
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     tokens = (*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()))
     backend = Tokenizer(models.BPE(vocab={token: n for n, token in enumerate(tokens)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

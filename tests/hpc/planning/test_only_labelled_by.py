@@ -197,7 +197,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, max_size=6))
 def test_plain_submits_label_every_post_whatever_was_chosen_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int | None]]

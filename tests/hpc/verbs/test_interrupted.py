@@ -4,8 +4,10 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -174,10 +176,20 @@ def test_a_run_resumes_from_its_checkpoint_after_driver_and_tasks_were_killed_to
     assert bench.asked() == once(10) + Counter(uris(2, first=6))
 
 
+# Once imported, each submit is a fork: the import takes longer than the submit.
 DYING = """
 import os, signal, sys
 from hpc import cli, submit
-left = int(sys.argv.pop(1))
+for line in sys.stdin:
+    if not os.fork():
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    sys.exit()
+os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+folder, left = line.split()
+left = int(left)
+os.chdir(folder)
 def dying(rename):
     def call(*paths, **options):
         global left
@@ -187,21 +199,42 @@ def dying(rename):
         return rename(*paths, **options)
     return call
 os.replace, os.rename = dying(os.replace), dying(os.rename)
-cli.main(submit.VERB, sys.argv[1:])
+cli.main(submit.VERB, ["--config", "run.yaml"])
 """
 
 
-def test_the_next_submit_recovers_from_a_submit_that_died_at_any_step(tmp_path: Path) -> None:
+@pytest.fixture
+def dying_submit(tmp_path: Path) -> Iterator[Callable[[Path, int], int]]:
+    """Return what submits in a folder, dies at the given rename and returns the exit code."""
+    (tmp_path / "program").mkdir()
+    program = subprocess.Popen(
+        [sys.executable, "-c", DYING], env=Bench(tmp_path / "program").env, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert program.stdin
+    assert program.stdout
+
+    def submit(folder: Path, step: int) -> int:
+        print(folder, step, file=program.stdin, flush=True)
+        return int(program.stdout.readline())
+
+    yield submit
+    program.communicate()
+
+
+def test_the_next_submit_recovers_from_a_submit_that_died_at_any_step(
+    tmp_path: Path, dying_submit: Callable[[Path, int], int]
+) -> None:
     """Every step of a submit ends with a rename, by which a file or a folder appears whole."""
     for step in itertools.count(1):
         folder = tmp_path / str(step)
         folder.mkdir()
         bench = Bench(folder)
         bench.config(posts=6, sharding={"shards": 1})
-        dead = bench.python(DYING, step, "--config", bench.path)
-        if dead.returncode == 0:
+        code = dying_submit(folder, step)
+        if code == 0:
             break
-        assert dead.returncode == -signal.SIGKILL, dead
+        assert code == -signal.SIGKILL
         left_behind = bench.runs()
         for run in left_behind:
             until_free(run)
