@@ -51,6 +51,9 @@ def test_a_task_with_a_fresh_heartbeat_is_unknown_while_slurm_shows_no_job(bench
         return str(json.loads(shown.stdout)["shards"][0]["state"])
 
     wait_for(lambda: state() == "unknown", 60, "the heartbeat counts")
+    canceled = bench.hpc("cancel", "--json", env=blind)
+    assert canceled.returncode == 1
+    assert json.loads(canceled.stdout)["unreached_jobs"] == run["array_jobs"]
     again = bench.hpc("resubmit", "--json", env=blind)
     assert json.loads(again.stdout)["array_jobs"] == []
     (bench.scripts / "go").touch()

@@ -351,7 +351,7 @@ class Slurm:
 
         A site's wrapper of sbatch, or a plugin, may choose the cluster.
         """
-        expected = self._cluster_name or self._local_name()
+        expected = self._cluster_name or self.local_name()
         if cluster.lower() == expected.lower():
             return
         Slurm(self._patience_s, cluster_name=cluster).cancel([job])
@@ -363,8 +363,8 @@ class Slurm:
             "",
         )
 
-    def _local_name(self) -> str:
-        """Return the name of this machine's cluster."""
+    def local_name(self) -> str:
+        """Return the name of this machine's cluster; of the chosen one, if there is one."""
         shown = self._run("scontrol", "show", "config")
         name = re.search(r"^ClusterName\s*=\s*(\S+)", shown, re.MULTILINE)
         return name[1] if name else ""

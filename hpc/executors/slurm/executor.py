@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.base import Cancellation, TaskQuery
+from hpc.executors.base import Cancellation, ExecutorError, TaskQuery
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
-from hpc.executors.slurm.client import Slurm, check_programs
+from hpc.executors.slurm.client import Slurm, SlurmError, check_programs
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
@@ -20,6 +20,9 @@ from pipeline.run_files.manifest import log_path
 
 # When Slurm last answered in full, in the run's folder.
 ANSWERED = ".slurm-answered"
+# The cluster that a run was first submitted to, in the run's folder, if its configuration names
+# none. Sites with several clusters often share the file systems of all.
+CLUSTER = ".slurm-cluster"
 
 
 class SlurmExecutor:
@@ -41,6 +44,11 @@ class SlurmExecutor:
         """Ask squeue and sacct once each, and remember when both answered."""
         now = datetime.now(UTC)
         records, trouble = query_tasks(self._slurm, submissions)
+        if submissions and not records and trouble is None:
+            try:
+                trouble = self._describe_other_cluster(run)
+            except SlurmError as error:
+                trouble = error.words
         if submissions and trouble is None:
             _remember_answer(run.folder, now)
         return TaskQuery(records=records, trouble=trouble, last_answer=_last_answer(run.folder))
@@ -64,10 +72,12 @@ class SlurmExecutor:
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
     ) -> tuple[Submission, ...]:
         """Submit the arrays on hold, write their tasks' orders, and release them."""
+        self._stay_on_cluster(run)
         return submit.submit_arrays(run, self._slurm, intents, recorded)
 
     def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
         """Find the arrays of unfinished submissions by their names, and finish them."""
+        self._stay_on_cluster(run)
         return submit.resume_arrays(run, self._slurm, recorded)
 
     def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
@@ -93,6 +103,8 @@ class SlurmExecutor:
 
     def cancel(self, run: Run, say: Say) -> Cancellation:
         """Cancel the caretakers first, then every other job, until none is alive."""
+        if other := self._describe_other_cluster(run):
+            raise ExecutorError(other, other)
         return cancel_and_report(run, self._slurm, say)
 
     def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
@@ -104,6 +116,31 @@ class SlurmExecutor:
     def caretaker_jobs(self) -> SlurmCaretakerJobs:
         """Return the caretakers as small Slurm jobs."""
         return SlurmCaretakerJobs(self._slurm)
+
+    def _stay_on_cluster(self, run: Run) -> None:
+        """Record the cluster of the first submission; refuse later ones anywhere else."""
+        path = run.folder / CLUSTER
+        if other := self._describe_other_cluster(run):
+            raise ExecutorError(other, other)
+        is_new = run.cluster.cluster_name is None and not path.exists()
+        if is_new and (here := self._slurm.local_name()):
+            files.write_text(path, here)
+
+    def _describe_other_cluster(self, run: Run) -> str | None:
+        """Return that this machine's cluster is not the run's; None if it is, as far as known.
+
+        An empty answer of the wrong cluster looks like the end of every task.
+        """
+        path = run.folder / CLUSTER
+        if run.cluster.cluster_name is not None or not path.exists():
+            return None
+        recorded, here = path.read_text(encoding="utf-8").strip(), self._slurm.local_name()
+        if here in (recorded, ""):
+            return None
+        return (
+            f"the run was submitted to cluster {recorded}, and this is cluster {here}: use a login "
+            f"node of {recorded}"
+        )
 
 
 def _remember_answer(folder: Path, answered_at: datetime) -> None:

@@ -12,6 +12,14 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 
+@pytest.fixture
+def closed_partition(cluster: SlurmCluster) -> Iterator[str]:
+    """A partition whose tasks stay pending until the end of the test, or until it is UP."""
+    cluster.run("scontrol", "update", "PartitionName=requeued", "State=DOWN")
+    yield "requeued"
+    cluster.run("scontrol", "update", "PartitionName=requeued", "State=UP")
+
+
 @pytest.fixture(scope="module")
 def other(
     cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory
@@ -110,3 +118,27 @@ def test_a_wrapper_that_sends_the_array_to_another_cluster_is_found_out(
     same = bench.shim("sbatch", f'set -- -M {bench.cluster.name} "$@"')
     assert bench.hpc("submit", "--config", config, env=same).returncode == 0
     assert bench.document("supervise")["state"] == "complete"
+
+
+def test_another_clusters_login_node_does_nothing_to_a_run(
+    bench: Bench, other: SlurmCluster, closed_partition: str
+) -> None:
+    """Both share the run's folder, and an empty answer looks like the end of every task."""
+    source = posts.json_lines(bench.folder / "p.jsonl", 20)
+    # Pending tasks have no heartbeat that could prove the empty answer wrong.
+    keys = {"grace_seconds": 0.1, "partition": closed_partition}
+    config = bench.config(source, sharding={"shards": 2}, cluster=keys)
+    bench.document("submit", "--config", config)
+
+    elsewhere = {"SLURM_CONF": other.env["SLURM_CONF"]}
+    status = bench.hpc("status", "--json", env=elsewhere)
+    states = {shard["state"] for shard in json.loads(status.stdout)["shards"]}
+    assert (status.returncode, states) == (3, {"unknown"})
+    again = bench.hpc("resubmit", "--json", env=elsewhere)
+    assert json.loads(again.stdout)["array_jobs"] == []
+    assert bench.hpc("cancel", env=elsewhere).returncode == 1
+    assert queue(other, "%j") == []
+
+    bench.cluster.run("scontrol", "update", f"PartitionName={closed_partition}", "State=UP")
+    assert bench.document("supervise")["state"] == "complete"
+    assert len(bench.asked()) == 20
