@@ -218,7 +218,7 @@ def _submit_or_forget(
         if not read_submissions(run):
             forget_run(run)
         raise
-    report_waiting(run, wave, say)
+    report_waiting(run, wave, say, is_supervised=request.wait or request.caretaker)
     return wave
 
 

@@ -144,7 +144,7 @@ def resubmit(
     if choice.shards:
         check_before_submission(run)
         wave = submit_shards(status, executor, selection, say)
-        report_waiting(run, wave, say)
+        report_waiting(run, wave, say, is_supervised=wants_caretaker)
     lacks_caretaker = wants_caretaker and not submit_caretaker(run, executor, say)
     sent = wave.submissions
     has_ended = bool(sent) and executor.run_to_end(run, sent, lock, say)

@@ -169,11 +169,15 @@ def submit_shards(
     )
 
 
-def report_waiting(run: Run, wave: SubmittedWave, say: Say) -> None:
+def report_waiting(run: Run, wave: SubmittedWave, say: Say, *, is_supervised: bool = False) -> None:
     """Say how many shards wait for room, and who submits them then. Silent if there are none."""
-    if wave.waiting:
+    if not wave.waiting:
+        return
+    say(describe_waiting(wave.sent, wave.waiting, wave.reason))
+    if is_supervised:
+        say("The rest goes out in waves as tasks end")
+    else:
         say(
-            f"{describe_waiting(wave.sent, wave.waiting, wave.reason)}\n"
             "The rest goes out in waves as tasks end, if something supervises the run: "
             f"{command('supervise', run)} (or submit --wait, submit --caretaker, or "
             "hpc supervise --once in cron)"

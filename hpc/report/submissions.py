@@ -48,8 +48,8 @@ def describe_limit(limit: SubmitLimit | None) -> str:
     if limit is None:
         return "Slurm takes no more jobs for now"
     return (
-        f"{limit.name} allows {counted(limit.most, 'job')} at a time, array tasks counted one by "
-        f"one, and {limit.used:,} {'is' if limit.used == 1 else 'are'} submitted"
+        f"{limit.name} allows {counted(limit.most, 'job')} at a time (each array task counts), "
+        f"and {limit.used:,} {'was' if limit.used == 1 else 'were'} taken"
     )
 
 

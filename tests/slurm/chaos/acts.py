@@ -85,6 +85,24 @@ def kill_the_supervisor(site: Site, chance: random.Random) -> Done:
     return f"kill -9 of the supervisor, and {len(more)} times more", more
 
 
+def lower_the_submit_limit(site: Site, chance: random.Random) -> Done:
+    """The user may have fewer jobs than are alive, and then as many as before."""
+    if site.limit_is_low or not (site.accounting_up and site.controller_up):
+        return None
+    jobs = chance.randint(1, 4)
+    site.limit_jobs(jobs)
+    site.limit_is_low = True
+
+    def back() -> str | None:
+        if not site.accounting_up:
+            return None
+        site.limit_jobs(-1)
+        site.limit_is_low = False
+        return "the user may have any number of submitted jobs"
+
+    return f"the user may have {jobs} submitted jobs", [Later(back, chance.uniform(5, 15))]
+
+
 def cut_an_output(site: Site, chance: random.Random) -> Done:
     outputs = {index: path for index, path in site.outputs().items() if index not in site.stale}
     if not outputs:
@@ -141,6 +159,7 @@ ACTS: dict[Act, float] = {
     restart_slurmctld: 1.0,
     show_nothing: 1.0,
     kill_the_supervisor: 2.5,
+    lower_the_submit_limit: 1.5,
     cut_an_output: 1.5,
     fill_the_disk: 1.5,
     endpoint_out: 1.0,

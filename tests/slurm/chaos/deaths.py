@@ -125,7 +125,8 @@ def preempt(site: Site, chance: random.Random) -> Done:
     with site.counting("preempted", here):
         job = site.cluster.run(
             *("sbatch", "--parsable", "-p", "high", "-w", node, "--exclusive", "-o", "/dev/null"),
-            *("-t", "2", "--wrap", "sleep 2"),
+            # Another account: a limit of the run's own would refuse this job.
+            *("-A", "root", "-t", "2", "--wrap", "sleep 2"),
         )
     return f"job {job.strip()} of a higher priority wants all of {node}", []
 

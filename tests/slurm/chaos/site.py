@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tests.slurm.chaos.endpoint import KEY, TIMEOUT_S, Endpoint
 from tests.slurm.chaos.supervisor import Supervisor
 from tests.slurm.private_cluster import watchdog
-from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.cluster import ACCOUNT, SlurmCluster
 from tests.slurm.private_cluster.commands import Bench
 from tests.slurm.private_cluster.posts import json_lines
 
@@ -117,6 +117,7 @@ class Site:
         self.stale: set[int] = set()
         self.frozen: set[int] = set()
         self.disk_is_full = False
+        self.limit_is_low = False
         # Submissions in which the supervisor was killed: once is enough, that they come to an end.
         self.interrupted: set[int] = set()
         # While this file exists, the supervisor sees no job, and no error.
@@ -185,6 +186,11 @@ class Site:
     def black_hole(self, node: str) -> pathlib.Path:
         """The file that makes a node end every task before its first line."""
         return self.disk.with_name(f"black-hole-{node}")
+
+    def limit_jobs(self, count: int) -> None:
+        """Set how many jobs of the account its user may have submitted; -1 for any number."""
+        user = ("user", "root", "where", f"account={ACCOUNT}")
+        self.cluster.run("sacctmgr", "-i", "modify", *user, "set", f"MaxSubmitJobs={count}")
 
     def outputs(self) -> dict[int, pathlib.Path]:
         """The published outputs by shard; not one that was cut, until it is published again."""

@@ -1,6 +1,7 @@
 """A run with more shards than may be submitted at a time goes out in waves, by itself."""
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -82,9 +83,50 @@ def test_failed_shards_go_out_in_parts_that_slurm_takes_where_it_hides_its_limit
     sent = bench.hpc("submit", "--config", config, env=hidden)
     assert sent.returncode == 0, sent.stderr
     assert submitted_jobs(tight_cluster) == 4  # half of nine
+    wait_for(lambda: states(bench).count("failed") == 4, 90, "the first wave has failed")
+    others = tight_cluster.run(
+        "sbatch", "--parsable", "--hold", "--qos=narrow", "--array=0-5", "--wrap=true"
+    )
+    full = bench.hpc("resubmit")
+    assert full.returncode == 3, full.stderr
+    tight_cluster.run("scancel", others.strip())
     end = bench.hpc("supervise", "--json", env=hidden)
     assert end.returncode == 0, end.stderr
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(2 * shards))
+
+
+def test_a_caretaker_waits_for_room_without_a_job_more(
+    tight_cluster: SlurmCluster, tmp_path: pathlib.Path
+) -> None:
+    """It needs two more jobs to hand over. Where they do not fit, it goes back into the queue."""
+    bench = bench_of(tight_cluster, tmp_path)
+    config = tmp_path / "run.yaml"
+    others = tight_cluster.run("sbatch", "--parsable", "--hold", "--array=0-4", "--wrap=true")
+    bench.document("submit", "--config", config, "--caretaker", "--set", "sharding.shards=6")
+    assert submitted_jobs(tight_cluster) == 10  # three tasks, the caretaker and its understudy
+    limit_association(tight_cluster, 2)
+    waits = lambda: "Restarts=0" not in caretaker(tight_cluster)  # noqa: E731
+    wait_for(waits, 90, "the caretaker was requeued")
+    assert states(bench) == ["done"] * 3 + ["planned"] * 3
+    tight_cluster.run("scancel", others.strip())
+    limit_association(tight_cluster, 10)
+
+    def is_complete() -> bool:
+        # Slurm lets a requeued job wait two minutes.
+        job = re.search(r"JobId=(\d+)", caretaker(tight_cluster))
+        if job:
+            tight_cluster.call("scontrol", "update", f"JobId={job[1]}", "StartTime=now")
+        return states(bench) == ["done"] * 6
+
+    wait_for(is_complete, 120, "the caretaker has sent the rest")
+    wait_for(lambda: submitted_jobs(tight_cluster) == 0, 60, "the last caretaker has ended")
+
+
+def caretaker(cluster: SlurmCluster) -> str:
+    """What the controller shows of the caretaker that was submitted first and is alive."""
+    listed = cluster.run("squeue", "-h", "-o", "%i %j", "-S", "i").splitlines()
+    jobs = [line.split()[0] for line in listed if line.endswith("-caretaker")]
+    return cluster.run("scontrol", "--oneliner", "show", "job", jobs[0]) if jobs else ""
 
 
 def test_a_full_controller_keeps_shards_waiting_and_nobody_gives_up(
