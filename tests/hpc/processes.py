@@ -1,13 +1,10 @@
-"""Finding, awaiting and ending the processes that a test has started itself."""
+"""Finding and awaiting the processes that a test has started itself."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.hpc.cli_bench import Bench, Process
 from tests.pipeline.command_lines import command_lines
-
-PATIENCE_S = 60.0
+from tests.waiting import wait_until
 
 
 def tasks_of(folder: Path) -> dict[int, list[str]]:
@@ -19,16 +16,9 @@ def tasks_of(folder: Path) -> dict[int, list[str]]:
     }
 
 
-def until(happened: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline, f"it did not happen: {what}"
-        time.sleep(0.01)
-
-
 def started(bench: Bench, tasks: int, *arguments: object) -> Process:
     """Return a submit, as a process, once `tasks` of its tasks are labeling."""
     driver = bench.start("submit", "--config", bench.path, *arguments)
     alive = bench.shard_scripts / "alive"
-    until(lambda: alive.exists() and alive.read_text().count("+") >= tasks, f"{tasks} tasks")
+    wait_until(lambda: alive.exists() and alive.read_text().count("+") >= tasks, f"{tasks} tasks")
     return driver

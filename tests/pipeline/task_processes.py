@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
 
@@ -68,23 +66,6 @@ def run(order: WorkOrder, *paths: Path, **environment: str) -> tuple[int, str, s
 def kill(task: "subprocess.Popen[str]") -> None:
     task.kill()
     assert finished(task)[0] == -signal.SIGKILL
-
-
-def until(
-    happened: Callable[[], object],
-    task: "subprocess.Popen[str] | None" = None,
-    *,
-    within: float = 60.0,
-) -> None:
-    """Waits for what must happen, and says so where it did not or where the task died before."""
-    deadline = time.monotonic() + within
-    while not happened():
-        assert task is None or task.poll() is None, finished(task)
-        if time.monotonic() > deadline:
-            if task:
-                task.kill()
-            raise AssertionError("it did not happen")
-        time.sleep(0.01)
 
 
 def already_answered(log: str) -> int:

@@ -11,9 +11,10 @@ import pytest
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, once, outcome
-from tests.hpc.processes import started, until
+from tests.hpc.processes import started
 from tests.pipeline import run_builders
 from tests.pipeline.task_processes import rows_in
+from tests.waiting import wait_until
 
 CHANGES: list[tuple[dict[str, Any], str]] = [
     # One option that changes labels, and others that do not.
@@ -98,7 +99,7 @@ def test_a_run_with_an_answer_stays(bench: Bench) -> None:
     """The answer was paid for, so a person decides what becomes of the run."""
     bench.config(posts=40, classifier={"seconds": 0.3})
     driver = bench.start("submit", "--config", bench.path)
-    until(lambda: len(bench.asked()) >= 6, "some posts were asked")
+    wait_until(lambda: len(bench.asked()) >= 6, "some posts were asked")
     driver.send_signal(signal.SIGTERM)
     driver.communicate()
     (run,) = bench.runs()
@@ -174,7 +175,7 @@ def test_an_interrupted_wait_for_the_other_tasks_of_a_rejected_run_changes_nothi
     driver = started(bench, 2)  # a task that starts after the rejection is rejected too
     gate.touch()
     ended = [("blocked", "refused", 1), ("ending", "crashed", 1)]
-    until(lambda: bench.runs() and bench.states() == ended, "both tasks have ended")
+    wait_until(lambda: bench.runs() and bench.states() == ended, "both tasks have ended")
     driver.send_signal(signal.SIGTERM)
     driver.communicate()
     (run,) = bench.runs()

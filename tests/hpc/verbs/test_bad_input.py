@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.hpc.cli_bench import Bench, ended, outcome, valence_run
-from tests.hpc.processes import tasks_of, until
+from tests.hpc.processes import tasks_of
 from tests.pipeline.backlog import source_files
 from tests.pipeline.conftest import fill, small_disk
+from tests.waiting import wait_until
 
 __all__ = ["small_disk"]
 
@@ -202,7 +203,7 @@ def test_a_full_disk_stops_a_run_and_the_run_resumes_once_there_is_room(
         storage={"run_root": str(disk / "runs")},
     )
     driver = bench.start("submit", "--config", bench.path)
-    until(lambda: len(bench.asked()) == 2, "two tasks are at work")
+    wait_until(lambda: len(bench.asked()) == 2, "two tasks are at work")
     fill(disk, leaving=0)
     gate.touch()
     code, error = outcome(ended(driver))

@@ -13,9 +13,10 @@ from hpc.run import run_folder
 from pipeline.errors import RunError
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, ended, exit_code, once, outcome, valence_run
-from tests.hpc.processes import started, tasks_of, until
+from tests.hpc.processes import started, tasks_of
 from tests.pipeline import run_builders
 from tests.pipeline.task_processes import rows_in
+from tests.waiting import wait_until
 
 HERE = socket.gethostname()
 
@@ -25,7 +26,7 @@ def test_cancel_ends_the_tasks_of_a_submit_and_resubmit_resumes_them(bench: Benc
         posts=90, sharding={"shards": 3}, classifier={"seconds": 0.3}, cluster={"max_parallel": 2}
     )
     driver = started(bench, 2)
-    until(lambda: len(bench.asked()) >= 6, "some posts were asked")
+    wait_until(lambda: len(bench.asked()) >= 6, "some posts were asked")
     (run,) = bench.runs()
     cancelled = bench.document("cancel", run.name)
     assert ended(driver).returncode == 130
@@ -47,7 +48,7 @@ def test_cancel_ends_tasks_that_outlived_their_killed_parent(bench: Bench) -> No
     bench.config(posts=200, checkpoint={"rows": 3}, classifier={"seconds": 0.3})
     driver = started(bench, 2)
     (run,) = bench.runs()
-    until(lambda: all(rows_in(work_path(run, shard)) for shard in (0, 1)), "a part each")
+    wait_until(lambda: all(rows_in(work_path(run, shard)) for shard in (0, 1)), "a part each")
     driver.kill()
     assert ended(driver).returncode == -signal.SIGKILL
     assert len(tasks_of(bench.folder)) == 2

@@ -16,9 +16,10 @@ import pytest
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, ended, exit_code, once, outcome, uris
-from tests.hpc.processes import started, tasks_of, until
+from tests.hpc.processes import started, tasks_of
 from tests.pipeline.run_builders import uri
 from tests.pipeline.task_processes import rows_in
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def labeled(bench: Bench, posts: int) -> bool:
 
 def until_free(run: Path) -> None:
     """Until driver and tasks have ended: the command line of one that dies goes before its lock."""
-    until(lambda: not run_folder.is_locked(run_folder.load(run)), "nobody holds the run")
+    wait_until(lambda: not run_folder.is_locked(run_folder.load(run)), "nobody holds the run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -45,7 +46,7 @@ def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_resumes(
 ) -> None:
     bench.config(posts=40, classifier={"seconds": 0.3})
     driver = started(bench, 2)
-    until(lambda: len(bench.asked()) >= 6, "some posts were asked")
+    wait_until(lambda: len(bench.asked()) >= 6, "some posts were asked")
     driver.send_signal(number)
     done = ended(driver)
     assert exit_code(done) == 130
@@ -69,11 +70,11 @@ def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themsel
     gate = bench.folder / "gate"
     bench.config(posts=10, classifier={"gate": str(gate)}, retry={"max_attempts": 1})
     driver = started(bench, 2)
-    until(lambda: len(bench.asked()) == 2, "both wait for an answer")
+    wait_until(lambda: len(bench.asked()) == 2, "both wait for an answer")
     driver.send_signal(signal.SIGINT)
     (run,) = bench.runs()
     records = list((run / "logs" / "0001").glob("[0-9]*.task.json"))
-    until(
+    wait_until(
         lambda: all('"told_to_stop": true' in record.read_text() for record in records),
         "it is noted",
     )
@@ -147,7 +148,7 @@ def test_a_killed_task_resumes_from_its_checkpoint(bench: Bench) -> None:
     )
     driver = started(bench, 1)
     (run,) = bench.runs()
-    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    wait_until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
     (task,) = tasks_of(bench.folder)
     os.kill(task, signal.SIGKILL)
     assert outcome(ended(driver)) == (0, "")
@@ -165,7 +166,7 @@ def test_a_run_resumes_from_its_checkpoint_after_driver_and_tasks_were_killed_to
     )
     driver = started(bench, 1)
     (run,) = bench.runs()
-    until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
+    wait_until(lambda: rows_in(work_path(run, 0)) == 6 and uri(7) in bench.asked(), "two parts")
     driver.kill()
     for task in tasks_of(bench.folder):
         os.kill(task, signal.SIGKILL)
@@ -261,7 +262,9 @@ def test_planning_that_is_interrupted_during_a_query_leaves_nothing_behind(
     bench.config(backlog={"source": "posts.parquet", "columns": columns})
     driver = bench.start("submit", "--config", bench.path)
     root = bench.folder / "runs"
-    until(lambda: sizes(root.glob(".planning-*/staging/*")) > 1_000_000, "it reads the backlog")
+    wait_until(
+        lambda: sizes(root.glob(".planning-*/staging/*")) > 1_000_000, "it reads the backlog"
+    )
     driver.send_signal(signal.SIGINT)
     done = ended(driver)
     assert exit_code(done) == 130

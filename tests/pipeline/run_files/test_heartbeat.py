@@ -14,6 +14,7 @@ from pipeline.run_files.manifest import work_path
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.conftest import fill
 from tests.pipeline.run_builders import make_run, order, posts
+from tests.waiting import wait_until
 
 
 def heart(folder: Path, *, rows: int = 0, trouble: str = "") -> HeartbeatWriter:
@@ -139,9 +140,9 @@ def test_it_is_written_while_the_classifier_hangs_and_shows_no_key(tmp_path: Pat
     )
     task = task_processes.start(order(run_dir, attempt=3), site, program=program)
     work = work_path(run_dir, 0)
-    task_processes.until(lambda: (beat := heartbeat.read(work, 3)) and beat.rows == 2, task)
+    wait_until(lambda: (beat := heartbeat.read(work, 3)) and beat.rows == 2, task=task)
     first = read(work)
-    task_processes.until(lambda: read(work).written_at > first.written_at, task)
+    wait_until(lambda: read(work).written_at > first.written_at, task=task)
     again = read(work)
     assert (again.rows, again.progress_at.replace(microsecond=0)) != (0, None)
     assert abs(again.progress_at - first.progress_at) < timedelta(milliseconds=50)

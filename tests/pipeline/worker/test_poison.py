@@ -14,6 +14,7 @@ from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import make_run, order, posts, uri
 from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, scripted_run
 from tests.servers.perspective import Fault, PerspectiveServer
+from tests.waiting import wait_until
 
 POISON = "poison: the task died at this post in attempts "
 
@@ -85,9 +86,9 @@ def test_attempts_that_did_not_crash_name_no_suspects(
     run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3)
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(
+    wait_until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
-        task,
+        task=task,
     )
     task_processes.kill(task)
     (work / "0001-00004.trial").touch()
@@ -106,16 +107,16 @@ def test_a_requeued_attempt_does_not_suspect_its_own_posts(
     run_dir, run = scripted_run(tmp_path, 6, rows=3, answered=3, gate=str(gate))
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(
+    wait_until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
-        task,
+        task=task,
     )
     task_processes.kill(task)
     (work / "0001-00003.trial").touch()
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.unlink()
     second = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(3)] == 2, second)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(3)] == 2, task=second)
     assert crash_journal.solo_attempts_by_attempt(work) == {}
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.touch()
@@ -189,9 +190,9 @@ def test_a_post_with_a_saved_answer_is_never_a_suspect(
     run_dir, run = scripted_run(tmp_path, 6, rows=1, answered=3)
     work = work_path(run_dir, 0)
     task = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(
+    wait_until(
         lambda: task_processes.rows_in(work) == 3 and uri(3) in scripted_classifier.asked(tmp_path),
-        task,
+        task=task,
     )
     task_processes.kill(task)
     for path in work.glob("*.in-hand"):
@@ -262,9 +263,9 @@ def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_pat
     run_dir, run = scripted_run(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
     work = work_path(run_dir, 0)
     slow = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, slow)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, task=slow)
     quick = task_processes.start(order(run_dir, attempt=2), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, quick)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, task=quick)
     slow.send_signal(signal.SIGSTOP)
     gate.touch()
     assert task_processes.finished(quick)[0] == 0

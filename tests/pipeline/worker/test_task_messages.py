@@ -15,6 +15,7 @@ from pipeline.worker.process import run_task
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import answers_of, make_run, order, posts, read_shard, uri
 from tests.pipeline.worker.scripted_runs import last_words_of, scripted_run
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_the_log_of_a_task_after_crashes(
 def test_the_log_of_a_task_that_is_stopped(tmp_path: Path, classifier_path: Path) -> None:
     run_dir, _ = scripted_run(tmp_path, 200, seconds=0.05)
     task = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path), task)
+    wait_until(lambda: scripted_classifier.asked(tmp_path), task=task)
     task.send_signal(signal.SIGTERM)
     assert task_processes.finished(task)[1] == (
         "shard 0: 200 posts, 0 already answered\n"
@@ -70,7 +71,7 @@ def test_the_last_words_of_a_task_that_is_warned_of_its_time_limit(
 ) -> None:
     run_dir, _ = scripted_run(tmp_path, 1_500, answered=6)
     task = task_processes.start(order(run_dir), classifier_path, short_drain=True)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task=task)
     task.send_signal(signal.SIGUSR2)
     task_processes.finished(task)
     assert last_words_of(run_dir) == (
@@ -83,7 +84,7 @@ def test_the_log_of_a_task_that_another_one_overtook(tmp_path: Path, classifier_
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate))
     slow = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path), slow)
+    wait_until(lambda: scripted_classifier.asked(tmp_path), task=slow)
     columns = scripted_classifier.Scripted.columns
     labels = ShardLabels(
         posts=read_shard(run_dir, 0),

@@ -14,6 +14,7 @@ from tests.pipeline import task_processes
 from tests.pipeline.run_builders import make_run, order, posts
 from tests.servers import perspective_answers as google
 from tests.servers.perspective import Fault, PerspectiveServer, score, spans
+from tests.waiting import wait_until
 
 KEY = "AIzaSy-the-key-in-question-0123456789"
 EMPTY = google.ServiceError(400, f"Empty, says {KEY}.", {"errorType": "COMMENT_EMPTY"}).reply.body
@@ -87,7 +88,7 @@ def test_the_responses_of_a_killed_attempt_are_kept_like_its_labels(tmp_path: Pa
             tmp_path, posts(40), classifier=classifier(server), checkpoint_rows=1
         )
         first = task_processes.start(order(run_dir), TEST_KEY=KEY)
-        task_processes.until(lambda: task_processes.rows_in(work_path(run_dir, 0)) >= 10, first)
+        wait_until(lambda: task_processes.rows_in(work_path(run_dir, 0)) >= 10, task=first)
         assert not (run_dir / "raw").exists()
         task_processes.kill(first)
         assert holding(run_dir, KEY) == []

@@ -15,6 +15,7 @@ from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import answers_of, make_run, order, posts, read_shard, uri
 from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, scripted_run
 from tests.servers.perspective import Fault, PerspectiveServer
+from tests.waiting import wait_until
 
 
 def test_a_process_labels_a_valence_shard(tmp_path: Path) -> None:
@@ -33,9 +34,9 @@ def test_a_killed_task_resumes_from_its_parts(tmp_path: Path, classifier_path: P
     run_dir, run = scripted_run(tmp_path, 10, rows=3, answered=7, gate=str(gate))
     work = work_path(run_dir, 0)
     first = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(
+    wait_until(
         lambda: task_processes.rows_in(work) == 6 and uri(7) in scripted_classifier.asked(tmp_path),
-        first,
+        task=first,
     )
     task_processes.kill(first)
     assert task_processes.rows_in(work) == 6
@@ -54,7 +55,7 @@ def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
 ) -> None:
     run_dir, run = scripted_run(tmp_path, 200, rows=1000, seconds=0.05)
     first = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: len(scripted_classifier.asked(tmp_path)) >= 5, first)
+    wait_until(lambda: len(scripted_classifier.asked(tmp_path)) >= 5, task=first)
     first.send_signal(signal.SIGTERM)
     code, _, err = task_processes.finished(first)
     asked = len(scripted_classifier.asked(tmp_path))
@@ -73,7 +74,7 @@ def test_two_tasks_of_one_shard_at_once_both_succeed_and_leave_one_output(
     both = [
         task_processes.start(order(run_dir, attempt=attempt), classifier_path) for attempt in (1, 2)
     ]
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2)
     gate.touch()
     assert [task_processes.finished(task)[0] for task in both] == [0, 0]
     assert labels_and_reasons(run_dir, run) == own_texts(60)
@@ -86,7 +87,7 @@ def test_a_slower_task_leaves_once_another_has_published(
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate))
     slow = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path), slow)
+    wait_until(lambda: scripted_classifier.asked(tmp_path), task=slow)
     uris, columns = [uri(i) for i in range(4)], scripted_classifier.Scripted.columns
     output.publish(
         run_dir,
@@ -115,7 +116,7 @@ def test_answers_of_perspective_are_never_paid_for_twice(tmp_path: Path) -> None
         )
         work = work_path(run_dir, 0)
         first = task_processes.start(order(run_dir), TEST_KEY=server.key)
-        task_processes.until(lambda: task_processes.rows_in(work) >= 10, first)
+        wait_until(lambda: task_processes.rows_in(work) >= 10, task=first)
         task_processes.kill(first)
         parts = [pq.read_table(path)["uri"].to_pylist() for path in work.glob("[0-9]*.parquet")]
         texts = {post.uri: post.text for post in posts(40)}
@@ -140,7 +141,7 @@ def test_a_task_that_gets_sigterm_does_not_wait_for_a_hanging_service(tmp_path: 
         classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = task_processes.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
-        task_processes.until(lambda: server.requests == 3, task)
+        wait_until(lambda: server.requests == 3, task=task)
         task.send_signal(signal.SIGTERM)
         code, _, err = task_processes.finished(task, within=20)
     assert (code, err) == (143, "")

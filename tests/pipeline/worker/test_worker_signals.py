@@ -16,6 +16,7 @@ from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import answers_of, make_run, order, posts, read_shard, uri
 from tests.pipeline.worker.scripted_runs import last_words_of, scripted_run
 from tests.servers.perspective import Fault, PerspectiveServer
+from tests.waiting import wait_until
 
 # As submitit does, install a handler for USR2 before the worker starts. It prints which files are
 # in the shard's folder when it is called, and in which thread.
@@ -36,7 +37,7 @@ real, worker.run_process = worker.run_process, lambda order: real(order, requeue
 def warned(run_dir: Path, folder: Path, site: Path, *, at: int, **how: Any) -> tuple[int, str, str]:
     """Start a task and warn it once its classifier was asked about post `at`."""
     task = task_processes.start(order(run_dir), site, **how)
-    task_processes.until(lambda: scripted_classifier.asked(folder)[uri(at)], task)
+    wait_until(lambda: scripted_classifier.asked(folder)[uri(at)], task=task)
     task.send_signal(signal.SIGUSR2)
     return task_processes.finished(task)
 
@@ -71,7 +72,7 @@ def test_a_task_with_all_answers_publishes_despite_the_warning(
     gate = tmp_path / "gate"
     run_dir, run = scripted_run(tmp_path, 1, gate=str(gate))
     task = task_processes.start(order(run_dir), classifier_path)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path), task)
+    wait_until(lambda: scripted_classifier.asked(tmp_path), task=task)
     task.send_signal(signal.SIGUSR2)
     gate.touch()
     assert task_processes.finished(task)[0] == 0
@@ -124,7 +125,7 @@ def test_sigterm_after_the_warning_leaves_no_last_words(
     """Slurm knows better why: the time limit, a person, another job's priority."""
     run_dir, _ = scripted_run(tmp_path, 9, answered=6)
     task = task_processes.start(order(run_dir), classifier_path, short_drain=True)
-    task_processes.until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(6)], task=task)
     task.send_signal(signal.SIGUSR2)
     task.send_signal(signal.SIGTERM)
     assert task_processes.finished(task)[0] == 143
@@ -147,7 +148,7 @@ def test_a_hanging_service_does_not_delay_the_end(
         classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = task_processes.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
-        task_processes.until(lambda: server.requests == 3, task)
+        wait_until(lambda: server.requests == 3, task=task)
         task.send_signal(number)
         assert task_processes.finished(task, within=20)[0] == code
     assert task_processes.rows_in(work_path(run_dir, 0)) == 1
@@ -163,7 +164,7 @@ def test_a_task_leaves_a_shard_published_meanwhile_although_its_service_hangs(
         classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
         run_dir, run = make_run(tmp_path, posts(30), classifier=classifier, checkpoint_rows=1)
         task = task_processes.start(order(run_dir), TEST_KEY=server.key)
-        task_processes.until(lambda: server.requests, task)
+        wait_until(lambda: server.requests, task=task)
         columns = scripted_classifier.Scripted.columns
         output.publish(
             run_dir,
@@ -196,7 +197,7 @@ def test_a_task_stopped_during_a_solo_attempt_blames_no_post(
     (work / "0001-aaaaaaaa.in-hand").write_bytes(bytes([1, 1, 1]))
     second_attempt = replace(order(run_dir, attempt=2), crashed="1")
     task = task_processes.start(second_attempt, classifier_path, short_drain=True)
-    task_processes.until(lambda: list(work.glob("0002-*.trial")), task)
+    wait_until(lambda: list(work.glob("0002-*.trial")), task=task)
     task.send_signal(signal.SIGTERM)
     assert task_processes.finished(task)[0] == 143
     assert sorted(path.name for path in work.glob("*-*")) == ["0001-aaaaaaaa.in-hand"]

@@ -7,11 +7,11 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from tests.slurm.private_cluster import watchdog
+from tests.waiting import wait_until
 
 T = TypeVar("T")
 LOG_LINES = 30
@@ -20,19 +20,11 @@ SLOWNESS = 3
 
 
 def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float = 0.2) -> T:
-    """The first true answer of `predicate`; it is asked once at least.
+    """Return the first true answer of `predicate`, within SLOWNESS times `timeout` seconds.
 
-    Raises:
-        TimeoutError: none within SLOWNESS times `timeout` seconds, what it may take on a machine
-            that has nothing else to do; names `what` and shows the last answer.
+    `timeout` is what it may take on a machine that has nothing else to do.
     """
-    timeout *= SLOWNESS
-    deadline = time.monotonic() + timeout
-    while not (answer := predicate()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {timeout:g} s; last answer: {answer!r}")
-        time.sleep(poll)
-    return answer
+    return wait_until(predicate, what, seconds=timeout * SLOWNESS, poll_seconds=poll)
 
 
 def reserve_ports(count: int) -> list[socket.socket]:

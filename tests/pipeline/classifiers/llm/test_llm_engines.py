@@ -35,6 +35,7 @@ from tests.pipeline.classifiers.llm.labeled import (
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers import engines, gguf_model, tiny_llm
 from tests.servers.real_server import RealServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.engines
 
@@ -197,8 +198,8 @@ def task_with_a_vllm(model: Path, tmp_path: Path, count: int) -> tuple[Path, Any
 def at_work(run_dir: Path, model: Path) -> "tuple[subprocess.Popen[str], int, set[int]]":
     """Start a task, and return it with its server when it has answers."""
     task = task_processes.start(run_builders.order(run_dir))
-    task_processes.until(
-        lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task, within=240
+    wait_until(
+        lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task=task, seconds=240
     )
     (server,) = started_servers.alive_by_pid(model)
     return task, server, {process.pid for process in proc.descendants(server)}
@@ -236,9 +237,7 @@ def test_no_process_of_a_vllm_is_left_when_its_task_is_killed(
     task, server, started = at_work(run_dir, of_its_own)
     assert started
     task_processes.kill(task)
-    task_processes.until(
-        lambda: not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()]
-    )
+    wait_until(lambda: not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()])
 
 
 def test_a_vllm_that_cannot_start_is_reported_with_the_cause_in_its_log(

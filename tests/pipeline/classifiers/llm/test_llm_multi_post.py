@@ -21,6 +21,7 @@ from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -398,9 +399,7 @@ def test_after_a_crash_the_group_in_flight_is_sent_one_by_one(tmp_path: Path) ->
         )
         work = manifest.work_path(run_dir, 0)
         first = task_processes.start(run_builders.order(run_dir))
-        task_processes.until(
-            lambda: server.requests == 2 and task_processes.rows_in(work) == 5, first
-        )
+        wait_until(lambda: server.requests == 2 and task_processes.rows_in(work) == 5, task=first)
         task_processes.kill(first)
         held = crash_journal.read_evidence(work, [1]).suspects.keys()
         assert held >= {5, 6, 7, 8, 9}  # and some that were written ahead

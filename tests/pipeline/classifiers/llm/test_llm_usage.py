@@ -19,6 +19,7 @@ from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+from tests.waiting import wait_until
 
 GOOD = '{"civic": true}'
 USED = {"prompt_tokens": 100, "completion_tokens": 8, "total_tokens": 108}
@@ -170,7 +171,7 @@ def test_a_resumed_task_counts_the_tokens_of_the_attempt_before(
             beat = heartbeat.read(work, 1)
             return beat is not None and beat.rows == 8
 
-        task_processes.until(eight, task)
+        wait_until(eight, task=task)
         beat = heartbeat.read(work, 1)
         assert beat is not None
         assert beat.counts == {

@@ -5,8 +5,7 @@ import hashlib
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from pipeline.service.quota.shared_pace import SharedPace, pace_of
 from tests.pipeline.classifiers.classifier_setup import frozen_options, options_of
 from tests.servers.openai_stub import OpenAIStub, completion
 from tests.servers.perspective import PerspectiveServer
+from tests.waiting import wait_until
 
 KEY = "AIza-distinctive-key-4711"
 QUICK = LeaseTerms(refresh=0.03, trust=0.4, delay=0.05, lease=2.0)
@@ -55,13 +55,6 @@ def names(folder: LeaseFolder, ending: str) -> list[str]:
     return []
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def is_silent(pace: SharedPace) -> bool:
     """Report whether the pace lets no request go out within a third of a second."""
     stop = threading.Event()
@@ -83,10 +76,10 @@ def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(
         with task(lease_folder) as second:
             assert second.wait(STOP)
             assert second.share == 30_000
-            until(lambda: first.share == 30_000)
+            wait_until(lambda: first.share == 30_000)
             assert len(names(lease_folder, ".lease")) == 2
         assert not second.wait(STOP)
-        until(lambda: first.share == 60_000)
+        wait_until(lambda: first.share == 60_000)
         assert len(names(lease_folder, ".lease")) == 1
     assert len(names(lease_folder, ".left")) == 2
 
@@ -149,15 +142,15 @@ def test_the_share_of_a_task_that_died_returns_to_the_others(tmp_path: Path) -> 
     with task(folder) as alive:
         with task(NoLeaving(tmp_path / "quota", "key")) as dead:
             assert alive.wait(STOP) and dead.wait(STOP)
-            until(lambda: alive.share == 30_000)
+            wait_until(lambda: alive.share == 30_000)
         assert names(folder, ".left") == []
-        until(lambda: alive.share == 60_000)
+        wait_until(lambda: alive.share == 60_000)
 
 
 def test_the_lowest_quota_of_the_tasks_alive_is_shared(lease_folder: LeaseFolder) -> None:
     with task(lease_folder, 60_000) as first, task(lease_folder, 40_000) as second:
         assert first.wait(STOP) and second.wait(STOP)
-        until(lambda: (first.share, second.share) == (20_000, 20_000))
+        wait_until(lambda: (first.share, second.share) == (20_000, 20_000))
 
 
 class Hanging(LeaseFolder):
@@ -178,7 +171,7 @@ def test_a_task_whose_file_system_hangs_stops_by_its_own_clock(tmp_path: Path) -
     with task(folder) as pace:
         assert pace.wait(STOP)
         folder.works.clear()
-        until(lambda: is_silent(pace))
+        wait_until(lambda: is_silent(pace))
         folder.works.set()
         assert pace.wait(STOP)
 
@@ -187,12 +180,12 @@ def test_a_pause_holds_for_all_tasks_of_the_key(lease_folder: LeaseFolder) -> No
     with task(lease_folder) as first, task(lease_folder) as second:
         assert first.wait(STOP) and second.wait(STOP)
         first.pause(500)
-        until(lambda: is_silent(second))
-        until(lambda: len(names(lease_folder, ".pause")) == 1)
+        wait_until(lambda: is_silent(second))
+        wait_until(lambda: len(names(lease_folder, ".pause")) == 1)
         second.pause(500)
         assert is_silent(first)
         with task(lease_folder) as third:
-            until(lambda: is_silent(third) and third.share)
+            wait_until(lambda: is_silent(third) and third.share)
             assert is_silent(third)
         assert len(names(lease_folder, ".pause")) == 1
 
@@ -205,7 +198,7 @@ def test_a_pause_that_no_service_asks_for_stops_nobody(
         assert pace.wait(STOP)
         (lease_folder.path / name).touch()
         (lease_folder.path / "1000.pause").touch()
-        until(lambda: names(lease_folder, "1000.pause") == [])
+        wait_until(lambda: names(lease_folder, "1000.pause") == [])
         assert pace.wait(STOP)
 
 
@@ -214,7 +207,7 @@ def test_a_task_joins_again_when_somebody_empties_the_folder(lease_folder: Lease
         assert pace.wait(STOP)
         for path in list(lease_folder.path.iterdir()):
             path.unlink(missing_ok=True)
-        until(lambda: names(lease_folder, ".lease") != [])
+        wait_until(lambda: names(lease_folder, ".lease") != [])
         assert pace.wait(STOP)
 
 
@@ -259,7 +252,7 @@ def test_waiting_ends_when_the_task_ends(lease_folder: LeaseFolder) -> None:
         threads = [threading.Thread(target=pace.wait, args=[stop]) for _ in range(8)]
         for thread in threads:
             thread.start()
-        until(lambda: pace.trouble)
+        wait_until(lambda: pace.trouble)
         stop.set()
         for thread in threads:
             thread.join(60)

@@ -19,7 +19,7 @@ from tests.pipeline.classifiers.llm.server.started_servers import (
     starts,
     status_of,
 )
-from tests.pipeline.task_processes import until
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("word", ["fork", "stubborn"])
@@ -40,7 +40,7 @@ def test_everything_the_server_has_started_ends_before_a_restart(
     server = make_server("fork")
     server.address(NEVER)
     kill(starts_folder)
-    until(lambda: len(starts(starts_folder)) == 2)
+    wait_until(lambda: len(starts(starts_folder)) == 2)
     assert len(alive(starts_folder)) == 1
 
 
@@ -50,9 +50,9 @@ def test_a_death_is_known_before_the_servers_children_have_ended(
     server = make_server("stubborn-child")
     server.address(NEVER)
     kill(starts_folder)
-    until(lambda: server.trouble)
+    wait_until(lambda: server.trouble)
     assert (len(alive(starts_folder)), len(starts(starts_folder))) == (1, 1)
-    until(lambda: len(starts(starts_folder)) == 2)
+    wait_until(lambda: len(starts(starts_folder)) == 2)
     assert len(alive(starts_folder)) == 1
 
 
@@ -79,7 +79,7 @@ def test_no_process_is_left_when_the_guard_is_killed(
     server.address(NEVER)
     guard = guard_of(starts_folder)
     os.kill(guard, signal.SIGKILL)
-    until(lambda: len(starts(starts_folder)) == 2)
+    wait_until(lambda: len(starts(starts_folder)) == 2)
     server.address(NEVER)
     assert len(alive(starts_folder)) == 1
 

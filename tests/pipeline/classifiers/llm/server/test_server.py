@@ -18,7 +18,7 @@ from tests.pipeline.classifiers.llm.server.started_servers import (
     starts,
     status_of,
 )
-from tests.pipeline.task_processes import until
+from tests.waiting import wait_until
 
 
 def test_the_server_starts_when_its_address_is_first_needed_and_ends_with_close(
@@ -57,7 +57,7 @@ def test_each_start_has_its_own_scratch_folder_which_is_deleted_with_it(
     server = make_server(env={"SCRATCH": "{scratch}", "VLLM_CACHE_ROOT": "/fast/vllm"})
     server.address(NEVER)
     kill(starts_folder)
-    until(lambda: len(starts(starts_folder)) == 2)
+    wait_until(lambda: len(starts(starts_folder)) == 2)
     server.address(NEVER)
     first, second = (start["env"] for start in starts(starts_folder))
     for env in (first, second):
@@ -108,7 +108,7 @@ def test_trouble_says_what_a_starting_server_is_waited_for(make_server: MakeServ
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    until(lambda: "GET /health: HTTP 503" in server.trouble)
+    wait_until(lambda: "GET /health: HTTP 503" in server.trouble)
     assert server.trouble.startswith("the server has been starting for ")
     stop.set()
     waiting.join(30)
@@ -121,13 +121,13 @@ def test_a_task_that_is_stopped_does_not_wait_for_its_server(
     stopping = threading.Event()
     server = make_server("never", stopping=stopping)
     stop_when_started = threading.Thread(
-        target=lambda: (until(lambda: starts(starts_folder)), stopping.set())
+        target=lambda: (wait_until(lambda: starts(starts_folder)), stopping.set())
     )
     stop_when_started.start()
     with pytest.raises(Stopped):
         server.address(NEVER)
     stop_when_started.join()
-    until(lambda: alive(starts_folder) == [])
+    wait_until(lambda: alive(starts_folder) == [])
 
 
 def test_a_server_that_dies_after_the_task_was_stopped_is_not_a_failure(
@@ -140,7 +140,7 @@ def test_a_server_that_dies_after_the_task_was_stopped_is_not_a_failure(
     stopping.set()
     assert server.address(NEVER) == address  # requests in flight are paid for
     kill(starts_folder)
-    until(lambda: alive(starts_folder) == [])
+    wait_until(lambda: alive(starts_folder) == [])
     with pytest.raises(Stopped):
         while server.address(NEVER):
             time.sleep(0.01)

@@ -22,8 +22,8 @@ from tests.pipeline.classifiers.llm.server.started_servers import (
     starts,
     status_of,
 )
-from tests.pipeline.task_processes import until
 from tests.servers.misbehaving_server import OUT_OF_MEMORY
+from tests.waiting import wait_until
 
 
 def test_a_server_that_dies_while_starting_is_restarted_once(
@@ -52,7 +52,7 @@ def test_a_server_that_dies_while_serving_is_restarted_on_another_port(
     server = make_server()
     first = server.address(NEVER)
     kill(starts_folder)
-    until(lambda: len(starts(starts_folder)) == 2)
+    wait_until(lambda: len(starts(starts_folder)) == 2)
     second = server.address(NEVER)
     assert first != second
     assert status_of(second) == 200
@@ -65,9 +65,9 @@ def test_a_second_death_ends_the_task_and_blames_the_post_unless_the_server_was_
     server = make_server()
     for nth in (1, 2):
         server.address(NEVER)
-        until(lambda nth=nth: len(starts(starts_folder)) == nth)  # type: ignore[misc]
+        wait_until(lambda nth=nth: len(starts(starts_folder)) == nth)  # type: ignore[misc]
         kill(starts_folder, number)
-        until(lambda: server.trouble)
+        wait_until(lambda: server.trouble)
     error = failure(server)
     assert (error.cause, error.blames_post) == (Cause.CRASHED, blames)
     log = LogEnd(error_line="this start: serve")
@@ -165,7 +165,7 @@ def test_a_configured_health_page_must_exist(make_server: MakeServer) -> None:
     stop = threading.Event()
     server = make_server("no-health", ready="/health")
     stopper = threading.Thread(
-        target=lambda: (until(lambda: "GET /health: HTTP 404" in server.trouble), stop.set())
+        target=lambda: (wait_until(lambda: "GET /health: HTTP 404" in server.trouble), stop.set())
     )
     stopper.start()
     with pytest.raises(Stopped):

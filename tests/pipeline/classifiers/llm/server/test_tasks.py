@@ -21,6 +21,7 @@ from tests.pipeline.classifiers.classifier_setup import frozen_options
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.pipeline.run_builders import SourcePost, make_run, order, posts
 from tests.servers.misbehaving_server import DEADLY, OUT_OF_MEMORY
+from tests.waiting import wait_until
 
 LABELS = [{"name": "civic", "type": "bool"}]
 
@@ -78,7 +79,7 @@ def test_a_server_that_is_killed_is_restarted_and_no_post_is_lost(
 ) -> None:
     run_dir, run = make(tmp_path, rows=posts(3000))
     task = task_processes.start(order(run_dir))
-    task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
+    wait_until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task=task)
     os.kill(started_servers.starts(starts_folder)[0]["pid"], signal.SIGKILL)
     code, out, err = task_processes.finished(task)
     assert (code, err) == (0, "")
@@ -148,7 +149,7 @@ def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
         "classifier_thread.DRAIN_SECONDS = 3600.0; "
     )
     task = task_processes.start(order(run_dir), program=patient)
-    task_processes.until(lambda: started_servers.starts(starts_folder), task)
+    wait_until(lambda: started_servers.starts(starts_folder), task=task)
     task.send_signal(signalled)
     code, out, _ = task_processes.finished(task)
     assert out.endswith("stopping on request; the next attempt resumes shard 0\n")
@@ -167,7 +168,7 @@ def test_a_task_that_is_stopped_at_work_keeps_its_answers(
     run_dir, run = make(tmp_path, rows=posts(3000))
     work = manifest.work_path(run_dir, 0)
     task = task_processes.start(order(run_dir))
-    task_processes.until(lambda: task_processes.rows_in(work), task)
+    wait_until(lambda: task_processes.rows_in(work), task=task)
     task.terminate()
     code, _, err = task_processes.finished(task)
     assert (code, err) == (143, "")
@@ -190,14 +191,14 @@ def test_no_process_and_no_scratch_folder_is_left_of_a_task_that_is_killed(
     run_dir, _ = make(tmp_path, word, rows=posts(3000))
     task = task_processes.start(order(run_dir))
     if word == "never":
-        task_processes.until(lambda: started_servers.starts(starts_folder), task)
+        wait_until(lambda: started_servers.starts(starts_folder), task=task)
     else:
-        task_processes.until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task)
+        wait_until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task=task)
     scratch = Path(started_servers.starts(starts_folder)[0]["env"]["VLLM_CACHE_ROOT"]).parent
     assert scratch.is_dir()
     task_processes.kill(task)
-    task_processes.until(lambda: started_servers.alive(starts_folder) == [])
-    task_processes.until(lambda: not scratch.exists())
+    wait_until(lambda: started_servers.alive(starts_folder) == [])
+    wait_until(lambda: not scratch.exists())
 
 
 def test_the_heartbeat_says_that_the_server_is_starting(
@@ -214,7 +215,7 @@ def test_the_heartbeat_says_that_the_server_is_starting(
         beat = heartbeat.read(manifest.work_path(run_dir, 0), 1)
         return beat.last_error if beat else ""
 
-    task_processes.until(lambda: "GET /health: HTTP 503" in last_error(), task)
+    wait_until(lambda: "GET /health: HTTP 503" in last_error(), task=task)
     assert "starting" in last_error()
     task.terminate()
     assert task_processes.finished(task)[0] == 143
