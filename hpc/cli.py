@@ -165,7 +165,10 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_arguments(parser: argparse.ArgumentParser) -> None:
+_LOOK_UNDER = "look under this configuration's run root"
+
+
+def run_arguments(parser: argparse.ArgumentParser, config_help: str = _LOOK_UNDER) -> None:
     """Add the arguments that name a run, for verbs about a run."""
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="a run's id or folder (default: the newest run)"
@@ -173,15 +176,13 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="use this database instead of the run's"
     )
-    root_arguments(parser)
+    root_arguments(parser, config_help)
 
 
-def root_arguments(parser: argparse.ArgumentParser) -> None:
+def root_arguments(parser: argparse.ArgumentParser, config_help: str = _LOOK_UNDER) -> None:
     """Add the arguments that name the folder of all runs."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", help="look under this configuration's run root"
-    )
+    where.add_argument("--config", type=Path, metavar="FILE", help=config_help)
     where.add_argument(
         "--run-root", type=Path, metavar="FOLDER", help="look under this folder (default: runs)"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from hpc import cli
 from hpc.config import run_config
+from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection, validate
@@ -107,7 +108,7 @@ def _document(
 
 
 def _config_text(path: Path, overrides: tuple[str, ...]) -> str:
-    notes = "".join(f"# --set {override}\n" for override in overrides)
+    notes = "".join(f"{GIVEN_OVERRIDE}{override}\n" for override in overrides)
     return notes + path.read_text(encoding="utf-8")
 
 

@@ -53,6 +53,21 @@ def write_json(target: Path, document: Any) -> None:
     write_text(target, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_new_json(target: Path, document: Any) -> None:
+    """Write a document as JSON into a file that never changes from then on.
+
+    Raises:
+        FileExistsError: the file exists already.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
+    try:
+        write_json(temporary, document)
+        os.link(temporary, target)  # unlike a rename, it replaces nothing
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
 def write_parquet(target: Path, table: pa.Table) -> None:
     """Write a table as Parquet."""
     write_tables(target, table.schema, [table])

@@ -1,8 +1,8 @@
 """Define posts, answers, label columns and work orders: frozen values, compared by content."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -155,6 +155,14 @@ class WorkOrder:
     """How many tasks of the run may be at work at once, this one included."""
     crashed: str = ""
     """The shard's earlier attempts that crashed, such as "1,3": they name the suspects."""
+    amendments: int = 0
+    """How many of the run's amendments hold for this attempt; later ones do not."""
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Fill in what an order lacks that an earlier version pickled, and that still waits."""
+        for number, declared in enumerate(fields(self)):
+            value = state[number] if number < len(state) else declared.default
+            object.__setattr__(self, declared.name, value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

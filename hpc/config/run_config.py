@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
@@ -22,6 +22,8 @@ from pipeline.config.sections import (
     Storage,
     StorageSection,
 )
+
+T = TypeVar("T", bound=Section)
 
 TableName = Annotated[
     str,
@@ -49,6 +51,10 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
     storage: Annotated[StorageSection, key("Where runs and labels go.")] = StorageSection()
 
 
+class _OnlyName(Section, frozen=True, kw_only=True):
+    name: TableName
+
+
 class _OnlyStorage(Section, frozen=True, kw_only=True):
     storage: StorageSection = StorageSection()
 
@@ -68,6 +74,8 @@ class Config:
     cluster: Cluster
     retry: RetryPolicy
     storage: Storage
+    given_cluster: Mapping[str, object]
+    """The section `cluster` as it is given, with its template, and without any default."""
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -102,7 +110,8 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         sharding=file.sharding,
         classifier=classifier,
         checkpoint=file.checkpoint,
-        cluster=resources.resolve(cluster),
+        cluster=resources.resolve(cluster[0]),
+        given_cluster=cluster[1],
         retry=file.retry,
         storage=file.storage.resolve(),
     )
@@ -114,10 +123,23 @@ def load_storage(path: Path) -> Storage:
     Raises:
         InputError: the file cannot be read, or its section `storage` is wrong.
     """
-    values = yaml_file.read_mapping(path)
-    problems = Problems()
-    storage = {name: value for name, value in values.items() if name == "storage"}
-    file = check(_OnlyStorage, storage, source=str(path), problems=problems)
+    return _load_only(_OnlyStorage, path).storage.resolve()
+
+
+def load_name(path: Path) -> str:
+    """Read a configuration's name, and nothing else of it.
+
+    Raises:
+        InputError: the file cannot be read, or its name is wrong.
+    """
+    return _load_only(_OnlyName, path).name
+
+
+def _load_only(part: type[T], path: Path) -> T:
+    """Return a part of a configuration, and ignore what is wrong with the rest."""
+    values, problems = yaml_file.read_mapping(path), Problems()
+    given = {name: value for name, value in values.items() if name in part.__struct_fields__}
+    found = check(part, given, source=str(path), problems=problems)
     problems.raise_any()
-    assert file
-    return file.storage.resolve()
+    assert found
+    return found

@@ -3,15 +3,15 @@
 Slurm and the local machine implement the same protocol. No other code asks which one it has.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.resources import Cluster, ExecutorName, Resources
 from pipeline.errors import RunError
 
 
@@ -72,6 +72,16 @@ class Cancellation:
     """Job ids that may be alive, and that the executor did not cancel."""
     is_complete: bool = True
     """Whether everything is known to have ended by now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceCheck:
+    """What a request for resources has against it before anything is submitted."""
+
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """What the cluster can never give: why, by key."""
+    note: str = ""
+    """What a person should know, although the cluster may accept it."""
 
 
 class CaretakerRole(StrEnum):
@@ -161,6 +171,9 @@ class Executor(Protocol):
 
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Return the known limits on how many jobs may be submitted. Raises nothing."""
+
+    def check_resources(self, resources: Resources) -> ResourceCheck:
+        """Compare what a task requests with what the cluster can give."""
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]

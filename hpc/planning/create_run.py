@@ -43,6 +43,8 @@ notes/ what the run's tasks share with each other. raw/ holds the service's resp
 configuration keeps them; the footer of each output names its file (`hpc.publication`).
 Paths in manifest.json that begin with {run}/ are relative to this folder.
 
+amendments/, if it is there, holds later corrections of the configuration: keep it.
+
 To have one shard labeled again, delete its file in outputs/ and run `hpc supervise`. Once
 `hpc gather` has copied all labels into the database, the whole folder may be deleted. Keep raw/ if
 you need the responses: the database does not hold them.

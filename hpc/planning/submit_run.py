@@ -18,6 +18,7 @@ from hpc.planning.discard import discard_runs, find_discardable
 from hpc.planning.resume import LockedRun
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.reconcile.caretaker import submit_caretaker
+from hpc.reconcile.check_resources import check_resources
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.preflight import find_python_problem
@@ -81,9 +82,11 @@ def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int
         The draft, and in how many waves it would be submitted; None if no job fits now.
 
     Raises:
-        InputError: the source cannot be read, or the name's labels do not fit.
+        InputError: the source cannot be read, the name's labels do not fit, or the cluster can
+            never give what a task requests.
     """
     printer("dry run: nothing is submitted or written")
+    _check_resources(request, create_executor(request.spec.config.cluster), printer)
     discardable = find_discardable(request.spec, printer)
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)
@@ -102,13 +105,15 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
     process.
 
     Raises:
-        InputError: the source or the name does not fit, or a caretaker is not possible.
+        InputError: the source or the name does not fit, a caretaker is not possible, or the
+            cluster can never give what a task requests.
         BusyError: another submit is planning, or it is too early to discard a run.
         ExecutorError: the executor refused the new run; nothing of it is left.
     """
     executor = create_executor(request.spec.config.cluster)
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
+    _check_resources(request, executor, printer)
     with ExitStack() as locks:
         started = _start_when_possible(request, executor, locks, printer)
         ends = []
@@ -138,6 +143,17 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
 def _spare_jobs(request: SubmitRequest) -> int:
     """Return how many jobs look after the run, which count against limits as well."""
     return len(CaretakerRole) if request.caretaker else 0
+
+
+def _check_resources(request: SubmitRequest, executor: Executor, say: Say) -> None:
+    config = request.spec.config
+    check_resources(
+        executor,
+        config.cluster,
+        source=config.classifier.source,
+        caretaker=request.caretaker,
+        say=say,
+    )
 
 
 def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:

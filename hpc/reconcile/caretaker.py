@@ -34,6 +34,8 @@ BUSY_PAUSE_S = 600
 def submit_caretaker(run: Run, executor: Executor, say: Say) -> bool:
     """Submit a caretaker for all arrays of the run, and say so, or why there is none.
 
+    A run has one caretaker at a time: if one is pending, it stays the only one.
+
     Returns:
         Whether the run has a caretaker now.
 
@@ -44,6 +46,9 @@ def submit_caretaker(run: Run, executor: Executor, say: Say) -> bool:
     recorded = read_submissions(run)
     arrays = [str(array.array_job_id) for array in recorded if array.array_job_id is not None]
     try:
+        if pending := jobs.pending(run, CaretakerRole.CARETAKER):
+            say(f"caretaker: job {min(pending)} is pending already, so no other one is added")
+            return True
         job = _submit_pair(run, jobs, after=arrays)
     except ExecutorError as error:
         say(

@@ -16,8 +16,9 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
+from hpc.report.next_step import command
 from hpc.report.submissions import describe_submission
-from hpc.run.model import ResourceRequest, Run, Say, State, Submission, Wait
+from hpc.run.model import Phase, ResourceRequest, Run, Say, State, Submission, Wait
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection, resubmittable, unsettled_shards
@@ -40,6 +41,8 @@ class Request:
     """Whether to add a job that supervises from then on."""
     dry_run: bool
     """Whether only to say what would be submitted."""
+    corrected: bool = False
+    """Whether the person has just corrected the run, so that tasks in the queue differ from it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +126,8 @@ def resubmit(
         if resume_submissions(run, executor, recorded, say):
             status = look(run, executor, lock_is_ours=True)
         cancel_strays(run, executor, status.observation.submissions, say)
+    if request.corrected:
+        _report_alive(status, say)
     choice = _choose(status, request)
     if request.force and choice.unsettled and not request.dry_run:
         status, request = _wait_until_settled(run, executor, request, choice, wait)
@@ -157,6 +162,22 @@ def resubmit(
         refused=len(choice.shards) - wave.sent - wave.waiting,
         lacks_caretaker=lacks_caretaker,
     )
+
+
+def _report_alive(status: RunStatus, say: Say) -> None:
+    """Say which tasks a correction does not reach: their settings are Slurm's already."""
+    alive = sum(
+        attempt.phase in (Phase.HELD, Phase.WAITING, Phase.ACTIVE)
+        for shard in status.observation.shards
+        for attempt in shard.attempts
+    )
+    if alive:
+        keep = "keeps" if alive == 1 else "keep"
+        say(
+            f"{counted(alive, 'task')} in the queue {keep} the former settings; to give "
+            f"{'it' if alive == 1 else 'them'} the new ones: {command('cancel', status.run)}, "
+            f"then {command('resubmit', status.run, '--force')}"
+        )
 
 
 def _choose(status: RunStatus, request: Request) -> Choice:

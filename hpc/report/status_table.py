@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hpc.report.amendments import amendments_document, describe_amendments
 from hpc.report.blocks import Bar, Block, Line, Table, Tone
 from hpc.report.pending import describe_pending
 from hpc.report.usage import Usage, describe_usage, usage_of
@@ -55,6 +56,7 @@ def describe_status(status: RunStatus) -> list[Block]:
         *_messages(status.judgements),
         *_troubles(status.observation, status.judgements),
         *_unreadable(status.observation),
+        *describe_amendments(status.run.amendments),
     ]
 
 
@@ -68,6 +70,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "posts": status.run.manifest.posts,
         "posts_done": status.posts_done,
         "usage": asdict(usage) if usage else None,
+        "amendments": amendments_document(status.run.amendments),
         "shards": [
             {
                 "index": judgement.index,

@@ -9,6 +9,7 @@ from pathlib import Path
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
+from pipeline.run_files.amendments import Amendment
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
@@ -45,7 +46,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder and its manifest."""
+    """A run's folder, and its manifest as it holds now."""
 
     folder: Path
     manifest: Manifest
@@ -55,6 +56,8 @@ class Run:
     """The manifest's section `retry`, typed."""
     original: Path | None = None
     """The folder of the run that this one is a copy of; None for the run itself, moved or not."""
+    amendments: tuple[Amendment, ...] = ()
+    """The corrections since the run was created, which `manifest` includes already."""
 
     @property
     def run_id(self) -> str:

@@ -5,12 +5,12 @@ submitted now, and the rest when tasks have ended.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
-from hpc.run.model import ArrayPlan, Limits, ResourceRequest, SubmitLimit
-from hpc.run.remedies import group_by_remedy
+from hpc.run.model import ArrayPlan, Limits, ResourceRequest, Run, SubmitLimit
+from hpc.run.remedies import Base, group_by_remedy
 from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
@@ -46,7 +46,7 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
     run, observation = status.run, status.observation
     groups = group_by_remedy(
         [observation.shards[shard] for shard in shards],
-        base=first_request(run.cluster.resources),
+        base=base_of(run),
         policy=run.retry,
         limits=observation.limits or Limits(),
     )
@@ -115,6 +115,29 @@ def count_waves(shards: int, limits: Sequence[SubmitLimit], *, spare_jobs: int =
         return min(shards, 1)
     room = usable_room(limit, spare_jobs)
     return math.ceil(shards / room) if room else None
+
+
+def base_of(run: Run) -> Base:
+    """Return what the configuration requests, with the amendments that changed it."""
+    per_cpu = run.cluster.resources.mem_per_cpu is not None
+    memory = {"cluster.mem_gb", "cluster.mem_per_cpu", *(["cluster.cpus"] if per_cpu else [])}
+    return Base(
+        request=first_request(run.cluster.resources),
+        memory_since=_last_attempt_before(run, memory),
+        time_since=_last_attempt_before(run, {"cluster.time_min"}),
+    )
+
+
+def _last_attempt_before(run: Run, keys: Collection[str]) -> int:
+    """Return the newest attempt before the last correction of some keys; 0 without any."""
+    return max(
+        (
+            amendment.after_attempt
+            for amendment in run.amendments
+            if any(change.key in keys for change in amendment.changes)
+        ),
+        default=0,
+    )
 
 
 def room_for(status: RunStatus, wanted: int) -> Capacity:

@@ -6,7 +6,7 @@ whatever the cause. Shards that request the same form a group, and a group is su
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hpc.run.causes import Remedy, cause_of, remedy
 from hpc.run.model import Attempt, Limits, ResourceRequest, ShardFacts, ShardGroup
@@ -27,14 +27,26 @@ def needs_limits(shards: Iterable[ShardFacts]) -> bool:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """What the configuration requests, and since when."""
+
+    request: ResourceRequest
+    """What a first attempt requests."""
+    memory_since: int = 0
+    """The last attempt that was submitted before a person corrected the memory; 0 for none."""
+    time_since: int = 0
+    """The same for the time limit."""
+
+
 def group_by_remedy(
-    shards: Sequence[ShardFacts], *, base: ResourceRequest, policy: RetryPolicy, limits: Limits
+    shards: Sequence[ShardFacts], *, base: Base, policy: RetryPolicy, limits: Limits
 ) -> tuple[ShardGroup, ...]:
     """Return the shards to submit, grouped by what they request.
 
     Args:
         shards: the shards to submit.
-        base: what the configuration requests: a first attempt.
+        base: what the configuration requests.
         policy: how far each remedy may go.
         limits: how far the executor lets resources grow; not used unless `needs_limits`.
     """
@@ -56,7 +68,7 @@ def group_by_remedy(
 
 def _next(
     shard: ShardFacts,
-    base: ResourceRequest,
+    base: Base,
     policy: RetryPolicy,
     limits: Limits,
     avoided: tuple[str, ...],
@@ -69,19 +81,19 @@ def _next(
 
 def _next_anywhere(
     shard: ShardFacts,
-    base: ResourceRequest,
+    base: Base,
     policy: RetryPolicy,
     limits: Limits,
     avoided: tuple[str, ...],
 ) -> _Next:
     if not shard.attempts:
-        return base, 0, ""
-    last = shard.attempts[-1]
+        return base.request, 0, ""
+    last = _with_corrections(shard.attempts[-1], base)
     cause = cause_of(last)
     match remedy(cause):
-        case Remedy.MORE_MEMORY:
+        case Remedy.MORE_MEMORY if last.number > base.memory_since:
             request, change = _more_memory(last, policy, limits)
-        case Remedy.MORE_TIME:
+        case Remedy.MORE_TIME if last.number > base.time_since:
             request, change = _more_time(last, policy, limits)
         case Remedy.ELSEWHERE:
             request = replace(last.request, exclude=avoided)  # also where no other node is left
@@ -92,8 +104,23 @@ def _next_anywhere(
             change = f"in {policy.throttled_minutes:g} min, fewer at a time"
             return last.request, times_throttled, f"{cause}: {change}"
         case _:
-            request, change = last.request, "same settings"
+            request = last.request
+            is_same = request == shard.attempts[-1].request
+            change = "same settings" if is_same else "corrected settings"
     return request, 0, f"{cause}: {change}"
+
+
+def _with_corrections(last: Attempt, base: Base) -> Attempt:
+    """Return the attempt as if it had had what a person has corrected since.
+
+    A correction is not a remedy: the next attempt gets just what the person asked for.
+    """
+    request = last.request
+    if last.number <= base.memory_since:
+        request = replace(request, mem_gb=base.request.mem_gb)
+    if last.number <= base.time_since:
+        request = replace(request, time_min=base.request.time_min)
+    return replace(last, request=request)
 
 
 def _more_memory(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[ResourceRequest, str]:

@@ -13,7 +13,7 @@ from msgspec import field
 from msgspec.structs import replace
 
 from hpc.run.sbatch_options import names_one_cluster, objection
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.slurm_time import TIME_IN_NOTATION, minutes_of
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
 from pipeline.config.input_files import InputFiles
@@ -25,6 +25,7 @@ from pipeline.config.keys import (
     Section,
     Text,
     Wrong,
+    fields_to_json,
     key,
 )
 from pipeline.config.strict_yaml import InvalidYaml
@@ -67,7 +68,9 @@ class Resources(Section, frozen=True, kw_only=True):
     account: Annotated[
         Text | None, key("Account that pays, as sbatch takes it.", default="Slurm's")
     ] = None
-    time_min: Annotated[Positive, key("Time limit of one task.", unit="minutes")] = 60
+    time_min: Annotated[
+        Positive, key("Time limit of one task.", unit="minutes", hint=TIME_IN_NOTATION)
+    ] = 60
     mem_gb: Annotated[
         PositiveNumber | None, key("Memory of one task.", unit="GiB", default="Slurm's")
     ] = None
@@ -124,9 +127,22 @@ class CaretakerResources(Section, frozen=True, kw_only=True):
     account: Annotated[Text | None, key("Its account.", default="the tasks'")] = None
     qos: Annotated[Text | None, key("Its quality of service.", default="the tasks'")] = None
     time_min: Annotated[
-        Positive, key("Time limit of one such job; the next one follows it.", unit="minutes")
+        Positive,
+        key(
+            "Time limit of one such job; the next one follows it.",
+            unit="minutes",
+            hint=TIME_IN_NOTATION,
+        ),
     ] = 60
+    time: Annotated[
+        Text | None,
+        key("The same in Slurm's notation.", default="none", number_as_text=True),
+    ] = None
     mem_gb: Annotated[PositiveNumber, key("Its memory.", unit="GiB")] = 2.0
+
+    def __post_init__(self) -> None:
+        """Reject a time that Slurm does not take."""
+        minutes_of("time", self.time, self.time_min)
 
 
 class ClusterTemplate(Resources, frozen=True, kw_only=True):
@@ -170,11 +186,7 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
             raise Wrong("mem_per_cpu", "give either mem_gb or mem_per_cpu, not both")
         if self.cluster_name is not None and (problem := names_one_cluster(self.cluster_name)):
             raise Wrong("cluster_name", problem)
-        if self.time is not None:
-            try:
-                parse_slurm_time(self.time)
-            except ValueError as error:
-                raise Wrong("time", str(error)) from None
+        minutes_of("time", self.time, self.time_min)
 
 
 class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
@@ -236,8 +248,10 @@ class Cluster(Section, frozen=True, kw_only=True):
 
 def with_template(
     values: object, *, source: str, folders: tuple[Path, ...], problems: Problems
-) -> ClusterSection | None:
+) -> tuple[ClusterSection, Mapping[str, object]] | None:
     """Return the section with the keys that only its template has; None where one is wrong.
+
+    The mapping beside it holds the keys that the section or its template gives.
 
     Args:
         values: the section as the YAML has it; what is wrong in it is somebody else's to report.
@@ -254,13 +268,9 @@ def with_template(
         if found is None:
             return None
         below = found
-    return check(
-        ClusterSection,
-        _overridden(below, values),
-        source=source,
-        path="cluster",
-        problems=Problems(),
-    )
+    given = _overridden(below, values)
+    section = check(ClusterSection, given, source=source, path="cluster", problems=Problems())
+    return (section, given) if section else None
 
 
 def _read_template(
@@ -280,14 +290,14 @@ def _read_template(
     return values or {}
 
 
-# Keys that say the same in different units: one in the configuration overrides either.
-_ALTERNATIVES = (("time", "time_min"), ("mem_gb", "mem_per_cpu"))
+# Keys that say the same in different units: one that is given overrides the other.
+ALTERNATIVES = (("time", "time_min"), ("mem_gb", "mem_per_cpu"))
 
 
 def _overridden(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     """Return the template's mapping with the section's keys on top, key by key."""
     merged = dict(below)
-    for alternatives in _ALTERNATIVES:
+    for alternatives in ALTERNATIVES:
         if any(above.get(name) is not None for name in alternatives):
             merged = {name: value for name, value in merged.items() if name not in alternatives}
     for name, value in above.items():
@@ -304,8 +314,7 @@ def resolve(section: ClusterSection) -> Cluster:
     is_local = section.executor is ExecutorName.LOCAL
     defaults = LOCAL_DEFAULTS if is_local else SLURM_DEFAULTS
     tasks = Resources(**{name: getattr(section, name) for name in Resources.__struct_fields__})
-    if section.time is not None:
-        tasks = replace(tasks, time_min=parse_slurm_time(section.time))
+    tasks = replace(tasks, time_min=minutes_of("time", section.time, section.time_min))
     own = section.caretaker
     return Cluster(
         executor=section.executor,
@@ -319,13 +328,31 @@ def resolve(section: ClusterSection) -> Cluster:
             partition=own.partition or tasks.partition,
             account=own.account or tasks.account,
             qos=own.qos or tasks.qos,
-            time_min=own.time_min,
+            time_min=minutes_of("time", own.time, own.time_min),
             mem_gb=own.mem_gb if tasks.mem_per_cpu is None else None,
             mem_per_cpu=None if tasks.mem_per_cpu is None else own.mem_gb,
             python=tasks.python,
             setup=tasks.setup,
         ),
     )
+
+
+def section_of(cluster: Cluster) -> dict[str, object]:
+    """Return a section that `resolve` turns into these resources, as a configuration has it.
+
+    The caretaker goes where the tasks go, so only what it has of its own is given.
+    """
+    tasks, own = cluster.resources, cluster.caretaker
+    caretaker = {
+        "partition": None if own.partition == tasks.partition else own.partition,
+        "account": None if own.account == tasks.account else own.account,
+        "qos": None if own.qos == tasks.qos else own.qos,
+        "time_min": own.time_min,
+        "mem_gb": own.task_mem_gb,
+    }
+    given = {**fields_to_json(cluster), **fields_to_json(tasks), "caretaker": caretaker}
+    given.pop("resources")
+    return given
 
 
 def _first(value: float | None, default: float) -> float:

@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
+from hpc.run.slurm_time import MAX_TIME_IN_NOTATION, minutes_of
 from pipeline.config.keys import (
     Count,
     Duration,
@@ -11,6 +13,7 @@ from pipeline.config.keys import (
     Positive,
     PositiveNumber,
     Section,
+    Text,
     key,
 )
 
@@ -48,6 +51,16 @@ class RetryPolicy(Section, frozen=True, kw_only=True):
             "Never request more time than this.",
             unit="minutes",
             default="the partition's time limit",
+            hint=MAX_TIME_IN_NOTATION,
+        ),
+    ] = None
+    max_time: Annotated[
+        Text | None,
+        key(
+            "The same in Slurm's notation.",
+            default="none",
+            number_as_text=True,
+            omit_default=True,
         ),
     ] = None
     max_excluded_nodes: Annotated[Count, key("Exclude at most this many nodes that failed.")] = 8
@@ -75,3 +88,9 @@ class RetryPolicy(Section, frozen=True, kw_only=True):
         key("Report a running task that has made no progress for this long.", unit="minutes"),
     ] = 30.0
     restart_stalled: Annotated[bool, key("Also requeue such a task, once per attempt.")] = False
+
+    def __post_init__(self) -> None:
+        """Keep `max_time` in minutes."""
+        if self.max_time is not None:
+            force_setattr(self, "max_time_min", minutes_of("max_time", self.max_time, 0))
+            force_setattr(self, "max_time", None)

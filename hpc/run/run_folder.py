@@ -16,7 +16,8 @@ from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.check import Problems, check_record
 from pipeline.errors import BusyError, InputError, RunError
 from pipeline.file_system import describe_file_system
-from pipeline.run_files import manifest
+from pipeline.run_files import amendments, manifest
+from pipeline.run_files.amendments import Amendment
 from pipeline.run_files.manifest import Manifest
 
 LOCK = ".lock"
@@ -66,20 +67,25 @@ def load(folder: Path) -> Run:
     """Return the run of a folder.
 
     Raises:
-        InputError: the folder holds no run, or a copy of one under another name. Two folders of one
-            run would be two truths.
+        InputError: the folder holds no run, or a copy of one under another name, because two
+            folders of one run would be two truths. Or another version amended it.
     """
-    made = manifest.read(folder)
+    made, amended = manifest.read(folder), amendments.read(folder)
     if folder.name != made.run_id:
         raise InputError(
             f"{folder} holds run {made.run_id}: it is a copy or was renamed; name it "
             f"{made.run_id} again, or move it out of the run root"
         )
-    return typed_run(folder, made)
+    return typed_run(folder, amendments.apply(made, amended, folder), amended)
 
 
-def typed_run(folder: Path, made: Manifest) -> Run:
+def typed_run(folder: Path, made: Manifest, amended: tuple[Amendment, ...] = ()) -> Run:
     """Return the run of a folder, with the sections of its manifest that this program uses typed.
+
+    Args:
+        folder: the run's folder.
+        made: its manifest, with the amendments applied.
+        amended: the amendments.
 
     Raises:
         InputError: another version wrote them; the message names the manifest and each key.
@@ -89,7 +95,8 @@ def typed_run(folder: Path, made: Manifest) -> Run:
     retry = check_record(RetryPolicy, made.retry, source=source, path="retry", problems=problems)
     problems.raise_any()
     assert cluster and retry
-    return Run(folder, made, cluster, retry, _find_original(folder, made))
+    original = _find_original(folder, made)
+    return Run(folder, made, cluster, retry, original, amended)
 
 
 def has_moved(run: Run) -> bool:

@@ -3,6 +3,12 @@
 import math
 import re
 
+from pipeline.config.keys import Wrong
+
+# What the message about a key in minutes says where somebody writes Slurm's notation.
+TIME_IN_NOTATION = "`time` takes Slurm's notation"
+MAX_TIME_IN_NOTATION = "`max_time` takes Slurm's notation"
+
 _FORMS = (
     r"(?P<minutes>\d+)(?::(?P<seconds>\d+))?",
     r"(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)",
@@ -27,3 +33,24 @@ def parse_slurm_time(text: str) -> int:
             if minutes:
                 return minutes
     raise ValueError(f"should be a time such as 90, 4:00:00 or 2-00:00:00, not {text!r}")
+
+
+def format_slurm_time(minutes: int) -> str:
+    """Return a time limit as Slurm prints it, such as `4:00:00` or `2-00:00:00`."""
+    days, rest = divmod(minutes, _MINUTES["days"])
+    hours, rest = divmod(rest, _MINUTES["hours"])
+    return f"{days:.0f}-{hours:02.0f}:{rest:02.0f}:00" if days else f"{hours:.0f}:{rest:02.0f}:00"
+
+
+def minutes_of(name: str, text: str | None, minutes: int) -> int:
+    """Return what a key in Slurm's notation says; `minutes` where it is not given.
+
+    Raises:
+        Wrong: the key `name` is not such a time.
+    """
+    if text is None:
+        return minutes
+    try:
+        return parse_slurm_time(text)
+    except ValueError as error:
+        raise Wrong(name, str(error)) from None

@@ -102,8 +102,8 @@ def job_prefix(run: Run) -> str:
     return f"hpc-{place}-{run.run_id}-"
 
 
-def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
-    """Return the order for the task of one array index."""
+def work_order(submission: Submission, index: int, run_dir: Path, *, amendments: int) -> WorkOrder:
+    """Return the order for the task of one array index, and how many amendments it obeys."""
     return WorkOrder(
         run_dir=str(run_dir),
         shard_index=submission.plan.offset + index,
@@ -111,6 +111,7 @@ def work_order(submission: Submission, index: int, run_dir: Path) -> WorkOrder:
         attempt=submission.number,
         parallel_tasks=submission.plan.parallel_tasks,
         crashed=",".join(map(str, submission.crashed.get(index, ()))),
+        amendments=amendments,
     )
 
 

@@ -83,6 +83,18 @@ class Classifier(ABC, Generic[OptionsT]):
         """
 
     @classmethod
+    def refreeze(cls, options: OptionsT, before: OptionsT, inputs: InputFiles) -> OptionsT:
+        """Return corrected options as tasks need them.
+
+        Args:
+            options: the options with another value for some keys that change no label. All other
+                keys are as `freeze` returned them, so their files must not be read again.
+            before: the options that hold until then.
+            inputs: gets what is wrong with the corrected keys.
+        """
+        return options
+
+    @classmethod
     def declared(cls, options: OptionsT) -> tuple[Column, ...]:
         """Return `columns` as far as the frozen options tell them.
 

@@ -203,7 +203,8 @@ def _unexpected(annotation: Any, value: object, key: Key) -> str:
         return words
     synonyms = dict(key.facts.synonyms)
     meant = synonyms.get(str(value).lower(), str(value))
-    return f"{words}, not {shown(value)}{did_you_mean(meant, choices_of(annotation))}"
+    hint = f" ({key.facts.hint})" if key.facts.hint and isinstance(value, str) else ""
+    return f"{words}, not {shown(value)}{did_you_mean(meant, choices_of(annotation))}{hint}"
 
 
 def _join(path: str, name: str) -> str:

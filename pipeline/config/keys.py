@@ -73,6 +73,7 @@ class Facts:
         recorded: the program writes this key into the manifest; a configuration must not.
         secret: never show the value in a message: somebody may paste an API key here.
         number_as_text: accept a number, and take it as text.
+        hint: what a message adds about a text that cannot be the value.
         synonyms: other words for a value, which a message should explain, as (word, value).
     """
 
@@ -84,6 +85,7 @@ class Facts:
     recorded: bool = False
     secret: bool = False
     number_as_text: bool = False
+    hint: str = ""
     synonyms: tuple[tuple[str, str], ...] = ()
 
 
@@ -95,6 +97,7 @@ class _MoreFacts(TypedDict, total=False):
     recorded: bool
     secret: bool
     number_as_text: bool
+    hint: str
     synonyms: tuple[tuple[str, str], ...]
 
 

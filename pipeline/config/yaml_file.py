@@ -16,7 +16,7 @@ def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     values = _read(path)
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     return values
 
 
@@ -32,7 +32,16 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one key of a mapping, in place.
+
+    Args:
+        values: the mapping.
+        override: a key's path and its value in YAML, such as `sharding.shards=10`.
+
+    Raises:
+        InputError: it is not such a text, or leads to a value that holds no keys.
+    """
     keys, equals, text = override.partition("=")
     if not equals or not keys:
         raise InputError(f"--set {override!r}: should look like sharding.shards=10")

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
-from pipeline.run_files import last_words, manifest, output
+from pipeline.run_files import amendments, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
 from pipeline.worker.shard_task import Task, TaskOutcome, say
@@ -44,7 +44,7 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
     signals = StopSignals()
     with last_words.recorded(run_dir, order.attempt, order.shard_index, node) as words:
         _check_array_task(order)
-        run = manifest.read(run_dir)
+        run = _read_run(run_dir, order.amendments)
         if output.verify(run_dir, run, order.shard_index).verified:
             say(f"shard {order.shard_index} is already published: nothing to do")
             return
@@ -62,6 +62,12 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
                 Cause.TIMEOUT,
                 f"stopped before the time limit; {kept:,} of {posts:,} posts saved{not_requeued}",
             )
+
+
+def _read_run(run_dir: Path, amendments_due: int) -> Manifest:
+    """Return the manifest with the amendments that hold for this attempt, and no later ones."""
+    made = manifest.read(run_dir)
+    return amendments.apply(made, amendments.read_first(run_dir, amendments_due), run_dir)
 
 
 def _label(
@@ -159,4 +165,5 @@ def main(arguments: Sequence[str]) -> None:
     for name in ("--shard-index", "--array-task-index", "--attempt", "--parallel-tasks"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--crashed", default="")
+    parser.add_argument("--amendments", type=int, default=0)
     run_process(WorkOrder(**vars(parser.parse_args(arguments))))

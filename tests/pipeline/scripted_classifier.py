@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import field
 
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
+from pipeline.config.keys import key
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, Post
@@ -38,7 +40,7 @@ class ScriptedOptions(Options, frozen=True, kw_only=True):
     deadly: Mapping[str, str] = field(default_factory=dict)
     at_once: int | None = None
     complaint: str = ""
-    closed: str | None = None
+    closed: Annotated[str | None, key("Changes no label, so a run may be corrected.")] = None
     shard_scripts: str = ""
 
 

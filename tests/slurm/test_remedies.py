@@ -1,6 +1,7 @@
 """Every cause on a real Slurm: what the next attempt was really given, as sacct shows it."""
 
 import pathlib
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -8,10 +9,12 @@ import duckdb
 import pytest
 
 from tests.slurm.private_cluster import posts
-from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.cluster import ACCOUNT, wait_for
 from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
+
+CLOSED = "closed"
 
 
 def one_shard(bench: Bench, rows: int = 10, **sections: Any) -> pathlib.Path:
@@ -228,3 +231,66 @@ def test_a_stalled_task_is_requeued_once_if_configured(bench: Bench) -> None:
     (bench.scripts / "go").touch()
     end = bench.document("supervise")
     assert (end["state"], end["shards"][0]["attempts"]) == ("complete", 1)
+
+
+@pytest.fixture
+def account(bench: Bench) -> Iterator[str]:
+    """An account that somebody is about to close."""
+    run = bench.cluster.run
+    run("sacctmgr", "-i", "add", "account", CLOSED, f"Cluster={bench.cluster.name}")
+    run("sacctmgr", "-i", "add", "user", "root", f"Account={CLOSED}")
+    yield CLOSED
+    run("sacctmgr", "-i", "delete", "account", CLOSED, check=False)
+
+
+def test_a_run_whose_account_was_closed_goes_on_with_another_one(
+    bench: Bench, account: str
+) -> None:
+    bench.script(0, "fail wait")
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 20),
+        sharding={"shards": 2},
+        cluster={"account": account},
+    )
+    # More time than the partition allows would be pending for ever.
+    too_long = ("--set", "cluster.partition=short", "--set", "cluster.time=1-0")
+    for more in (("--dry-run",), ()):
+        rejected = bench.hpc("submit", "--config", config, *too_long, *more)
+        assert rejected.returncode == 2, rejected.stderr
+        assert "cluster.time_min: 1-00:00:00 is more than partition short allows" in rejected.stderr
+    assert not list((bench.folder / "runs").glob("[0-9]*"))
+    (first,) = bench.document("submit", "--config", config)["array_jobs"]
+    wanted = {0: ("failed", "crashed"), 1: ("done", None)}
+    wait_for(lambda: bench.states() == wanted, 90, "one shard failed")
+    user = ("delete", "user", "root", "where", f"account={account}")
+    wait_for(
+        lambda: bench.cluster.call("sacctmgr", "-i", *user).returncode == 0, 60, "it is closed"
+    )
+    probe = ("sbatch", "--test-only", f"--account={account}", "--wrap", "true")
+    wait_for(lambda: bench.cluster.call(*probe).returncode != 0, 60, "the controller knows it")
+    assert bench.hpc("resubmit").returncode == 1
+    assert bench.hpc("resubmit", *too_long).returncode == 2
+    assert bench.document("status", code=1)["amendments"] == []
+
+    correction = ("--set", f"cluster.account={ACCOUNT}", "--set", "cluster.partition=short",
+                  "--set", "cluster.time=0:07:00")  # fmt: skip
+    (second,) = bench.document("resubmit", *correction)["array_jobs"]
+    wait_for(lambda: bench.has_begun(0), 60, "the second attempt runs")
+    # A caretaker can be added to a run that runs, and only one.
+    for _ in range(2):
+        assert bench.hpc("resubmit", "--caretaker").returncode == 0
+    names = bench.cluster.run("squeue", "-h", "-t", "PENDING", "-o", "%j").split()
+    assert len([name for name in names if name.endswith("-caretaker")]) == 1
+    (bench.scripts / "go").touch()
+    wait_for(lambda: gathered(bench) == 20, 120, "the caretaker has gathered all posts")
+
+    end = bench.document("status")
+    assert [shard["attempts"] for shard in end["shards"]] == [2, 1]
+    changed = {change["key"] for change in end["amendments"][0]["changes"]}
+    assert {"cluster.account", "cluster.partition", "cluster.time_min"} < changed
+    fields = "Account,Partition,Timelimit"
+    wait_for(
+        lambda: asked(bench, second, 0, fields) == f"{ACCOUNT}|short|00:07:00", 60, "as corrected"
+    )
+    assert asked(bench, first, 1, fields) == f"{account}|normal|00:05:00"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.base import Cancellation, CaretakerJobs, TaskQuery
+from hpc.executors.base import Cancellation, CaretakerJobs, ResourceCheck, TaskQuery
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_record
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import read_submissions, write_submission
 from pipeline.backlog import shards
 from pipeline.errors import InputError
@@ -48,6 +48,10 @@ class LocalExecutor:
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Return no limits: tasks start one after another."""
         return ()
+
+    def check_resources(self, resources: Resources) -> ResourceCheck:
+        """Accept everything: the resources are Slurm's, and are not used here."""
+        return ResourceCheck()
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]

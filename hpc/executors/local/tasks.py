@@ -42,10 +42,10 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
         while pending or alive:
             while pending and len(alive) < submission.plan.throttle:
                 index = pending.pop(0)
-                alive[index] = _start(work_order(submission, index, run.folder), lock)
+                alive[index] = _start(_order(run, submission, index), lock)
             ended = [index for index, process in alive.items() if process.poll() is not None]
             for index in ended:
-                order = work_order(submission, index, run.folder)
+                order = _order(run, submission, index)
                 task_record.record_end(order, alive.pop(index).returncode)
             if not ended:
                 time.sleep(TICK_S)
@@ -56,6 +56,10 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
 def log_file(run: Run, shard: int, attempt: int) -> Path:
     """Return where a task's stdout and stderr go."""
     return log_path(run.folder, attempt) / f"{shard:05d}.log"
+
+
+def _order(run: Run, submission: Submission, index: int) -> WorkOrder:
+    return work_order(submission, index, run.folder, amendments=len(run.amendments))
 
 
 def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
@@ -90,7 +94,7 @@ def _stop_all(
             "answers are kept. Ctrl-C again leaves at once, and the tasks stop by themselves"
         )
     for index in alive:
-        task_record.record_stop_request(work_order(submission, index, run.folder))
+        task_record.record_stop_request(_order(run, submission, index))
     deadline = time.monotonic() + KILL_WAIT_S
     for index, process in alive.items():
         try:
@@ -98,5 +102,5 @@ def _stop_all(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        order = work_order(submission, index, run.folder)
+        order = _order(run, submission, index)
         task_record.record_end(order, process.returncode, stop_requested=True)

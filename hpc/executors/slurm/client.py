@@ -18,8 +18,9 @@ from pathlib import Path
 from hpc.executors.base import ExecutorError, SubmitLimitError, UnansweredError
 from hpc.executors.slurm import parse, submit_limits
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
+from hpc.executors.slurm.partitions import SINFO_FORMAT, Partition, parse_partitions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Limits, Phase, TaskRecord
+from hpc.run.model import Phase, TaskRecord
 from pipeline.errors import InputError, RunError
 from pipeline.ownership import user_name
 
@@ -228,15 +229,14 @@ class Slurm:
         self._change([job], "scontrol", "update", f"JobId={task}", "Requeue=1")
         self._change([job], "scontrol", "requeue", task)
 
-    def limits(self, partition: str | None) -> Limits:
-        """Return how far tasks may grow.
+    def partitions(self) -> dict[str, Partition]:
+        """Return all partitions by name, with their limits and nodes."""
+        return parse_partitions(self._run("sinfo", "-N", "-h", "-a", "-o", SINFO_FORMAT))
 
-        Args:
-            partition: a name or a comma list, of which the most generous counts; None for the
-                default partition.
-        """
-        printed = self._run("sinfo", "-N", "-h", "-a", "-o", parse.SINFO_FORMAT)
-        return parse.parse_sinfo_limits(printed, partition)
+    def qos_flags(self, qos: str) -> frozenset[str]:
+        """Return the flags of a quality of service, such as `PartitionTimeLimit`."""
+        printed = self._run("sacctmgr", "-n", "-P", "show", "qos", qos, "format=Flags")
+        return frozenset(printed.strip().split(","))
 
     def job_named(self, name: str) -> int | None:
         """Return the pending or running job of this name, the oldest if there are several."""

@@ -2,18 +2,20 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.base import Cancellation, ExecutorError, TaskQuery
+from hpc.executors.base import Cancellation, ExecutorError, ResourceCheck, TaskQuery
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
 from hpc.executors.slurm.client import Slurm, SlurmError, check_programs
+from hpc.executors.slurm.partitions import check_resources, limits_of
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import job_prefix
 from pipeline import files
 from pipeline.run_files.manifest import log_path
@@ -23,6 +25,8 @@ ANSWERED = ".slurm-answered"
 # The cluster that a run was first submitted to, in the run's folder, if its configuration names
 # none. Sites with several clusters often share the file systems of all.
 CLUSTER = ".slurm-cluster"
+# The flag of a QOS whose jobs may run for longer than the partition allows (sacctmgr(1)).
+_LIFTS_TIME_LIMIT = "PartitionTimeLimit"
 
 
 class SlurmExecutor:
@@ -61,12 +65,22 @@ class SlurmExecutor:
     def limits(self, run: Run) -> Limits:
         """Return the partition's limits, without the nodes that the configuration excludes."""
         resources = run.cluster.resources
-        limits = self._slurm.limits(resources.partition)
+        limits = limits_of(self._slurm.partitions(), resources.partition)
         return limits.without_nodes(resources.exclude)
 
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Ask Slurm for the limits and for what counts against them now."""
         return read_submit_limits(self._slurm, cluster)
+
+    def check_resources(self, resources: Resources) -> ResourceCheck:
+        """Ask sinfo. A quality of service may lift the time limit of partitions."""
+        check = check_resources(resources, self._slurm.partitions())
+        if not resources.qos or "time_min" not in check.problems:
+            return check
+        if _LIFTS_TIME_LIMIT not in self._slurm.qos_flags(resources.qos):
+            return check
+        problems = {key: why for key, why in check.problems.items() if key != "time_min"}
+        return replace(check, problems=problems)
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]

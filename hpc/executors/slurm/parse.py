@@ -1,4 +1,4 @@
-"""Parse what sacct, squeue, sinfo, sbatch and scontrol print. Pure."""
+"""Parse what sacct, squeue, sbatch and scontrol print. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.states import meaning
 from hpc.run.array_indices import TaskId, parse_task_id
-from hpc.run.model import Limits, Phase, TaskRecord
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.model import Phase, TaskRecord
 from pipeline.errors import Cause
 
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
-SINFO_FORMAT = "%P|%l|%m|%N"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 COUNT_FORMAT = "%i|%U|%T"
 _OOM_SIGNAL = ":125"
@@ -103,43 +101,6 @@ def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
         advice=advice(reason) if phase is not Phase.ENDED else "",
         ended_at=_time(end) if phase is Phase.ENDED else None,
     )
-
-
-def parse_sinfo_limits(printed: str, partition: str | None) -> Limits:
-    """Return how far tasks may grow, from `sinfo -N -h -a -o SINFO_FORMAT`.
-
-    Args:
-        printed: what sinfo printed.
-        partition: a name, or a comma list, for limits that hold in each of its partitions; None for
-            the default partition, which sinfo marks with a star.
-    """
-    wanted = set(partition.split(",")) if partition else set()
-    memory: dict[str, float] = {}
-    minutes: dict[str, int] = {}
-    nodes: dict[str, set[str]] = {}
-    for line in printed.splitlines():
-        name, limit, megabytes, node = (line.split("|") + [""] * 4)[:4]
-        bare = name.rstrip("*")
-        if bare in wanted or (not wanted and name.endswith("*")):
-            memory[bare] = max(memory.get(bare, 0.0), float(megabytes.rstrip("+") or 0))
-            nodes.setdefault(bare, set()).add(node)
-            if found := _minutes(limit):
-                minutes[bare] = found
-    if not nodes:
-        return Limits()
-    return Limits(
-        mem_gb=min(memory.values()) / 1024 or None,
-        time_min=min(minutes.values(), default=None),
-        nodes=frozenset.union(*map(frozenset, nodes.values())),
-    )
-
-
-def _minutes(limit: str) -> int | None:
-    """Return a partition's time limit in minutes; None for `infinite`."""
-    try:
-        return parse_slurm_time(limit)
-    except ValueError:
-        return None
 
 
 def _rows(printed: str, columns: int) -> Iterator[tuple[TaskId, list[str]]]:

@@ -72,13 +72,12 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         files.write_text(script, text)
         return slurm.submit(script, submission.job_name)
 
-    def write_orders(self, submission: Submission, run_dir: Path) -> None:
+    def write_orders(self, submission: Submission, run_dir: Path, *, amendments: int) -> None:
         """Write each task's order where submitit looks for it. Safe to repeat."""
         timeout_min = self._resources.time_min
         for index in submission.plan.indices:
-            order = DelayedSubmission(
-                ShardTask(self._requeues), work_order(submission, index, run_dir)
-            )
+            task = work_order(submission, index, run_dir, amendments=amendments)
+            order = DelayedSubmission(ShardTask(self._requeues), task)
             order.set_timeout(timeout_min, self._requeues)
             paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
             # By a rename, since a released task may be reading. Not synced one by one: 10,000 of

@@ -35,19 +35,23 @@ class Llm(Classifier[LlmOptions]):
     @classmethod
     def freeze(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:
         """Read the prompt, and find the API key and the quota folder."""
+        frozen = cls._with_places(options, inputs)
+        return replace(frozen, prompt=inputs.text("prompt", options.prompt))
+
+    @classmethod
+    def refreeze(cls, options: LlmOptions, before: LlmOptions, inputs: InputFiles) -> LlmOptions:
+        """Find the API key and the quota folder again."""
+        return cls._with_places(options, inputs)
+
+    @classmethod
+    def _with_places(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:
         env, file = find_key(
             env=options.api_key_env, file=options.api_key_file, default_env=None, inputs=inputs
         )
         quota_folder = options.quota_folder
         if options.requests_per_minute is not None:
             quota_folder = find_quota_folder(quota_folder, inputs)
-        return replace(
-            options,
-            prompt=inputs.text("prompt", options.prompt),
-            quota_folder=quota_folder,
-            api_key_env=env,
-            api_key_file=file,
-        )
+        return replace(options, quota_folder=quota_folder, api_key_env=env, api_key_file=file)
 
     @classmethod
     def check(cls, options: LlmOptions, inputs: InputFiles) -> None:

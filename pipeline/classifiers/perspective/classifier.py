@@ -69,6 +69,13 @@ class Perspective(Classifier[PerspectiveOptions]):
         find_quota_folder(options.quota_folder, inputs)
 
     @classmethod
+    def refreeze(
+        cls, options: PerspectiveOptions, before: PerspectiveOptions, inputs: InputFiles
+    ) -> PerspectiveOptions:
+        """Find the API key and the quota folder again."""
+        return cls.freeze(options, inputs)
+
+    @classmethod
     def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:
         """Return the columns of the configured attributes."""
         return columns(options.attributes, spans=options.span_scores)

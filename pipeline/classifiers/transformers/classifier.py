@@ -38,6 +38,8 @@ POOL_BATCHES = 16
 CHUNK = 128
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# What the revision of a model in a folder begins with.
+_HASH = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,26 @@ class TransformersClassifier(Classifier[TransformersOptions]):
         if options.revision is not None:
             _check_hub(options.model, options.revision, inputs)
             return options
+        return cls._freeze_folder(options, inputs)
+
+    @classmethod
+    def refreeze(
+        cls, options: TransformersOptions, before: TransformersOptions, inputs: InputFiles
+    ) -> TransformersOptions:
+        """Find the model again where `model` was corrected: it has to be the same one."""
+        if options.model == before.model:
+            return options
+        if not (options.revision or "").startswith(_HASH):
+            return cls.freeze(options, inputs)
+        found = cls._freeze_folder(replace(options, revision=None), inputs)
+        if found.revision not in (None, options.revision):
+            inputs.report("model", f"{found.model} holds another model than the run's")
+        return found
+
+    @classmethod
+    def _freeze_folder(
+        cls, options: TransformersOptions, inputs: InputFiles
+    ) -> TransformersOptions:
         tried = inputs.candidates(options.model)
         folder = next(filter(Path.is_dir, tried), None)
         if folder is None:
@@ -210,7 +232,7 @@ def _fingerprint(folder: Path, options: TransformersOptions, inputs: InputFiles)
         label_columns.label_columns(
             model_folder.describe(folder, options.multi_label), options.labels
         )
-        return f"sha256:{model_folder.fingerprint(folder)}"
+        return f"{_HASH}{model_folder.fingerprint(folder)}"
     except BadModel as problem:
         inputs.report("model", f"{folder} cannot be used: {problem}")
     except OSError as error:

@@ -69,10 +69,10 @@ def test_submitit_may_requeue_a_work_order_as_often_as_configured(
     run_dir = tmp_path / "run"
     resources = Resources(python="python", time_min=30)
     executor = WaitingArrayExecutor(tmp_path, resources, requeues=requeues)
-    executor.write_orders(SUBMISSION, run_dir)
+    executor.write_orders(SUBMISSION, run_dir, amendments=2)
     paths = JobPaths(tmp_path, job_id="4711_7")
     delayed = DelayedSubmission.load(paths.submitted_pickle)
-    order = work_order(SUBMISSION, 7, run_dir)
+    order = work_order(SUBMISSION, 7, run_dir, amendments=2)
     assert (delayed._timeout_min, delayed._timeout_countdown) == (30, requeues)
     called: list[tuple[WorkOrder, bool]] = []
 
@@ -89,6 +89,7 @@ def test_submitit_may_requeue_a_work_order_as_often_as_configured(
 
 
 def test_a_work_order_names_the_attempts_that_crashed() -> None:
-    order = replace(work_order(SUBMISSION, 7, pathlib.Path("/run")), crashed="1,3")
+    order = work_order(SUBMISSION, 7, pathlib.Path("/run"), amendments=0)
+    order = replace(order, crashed="1,3")
     again = ShardTask(1).checkpoint(order)
     assert again.args == (order,)

@@ -287,6 +287,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
         "posts": 2000,
         "posts_done": 600,
         "usage": None,
+        "amendments": [],
     }
     assert document["shards"][3] == {
         "index": 3,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.parse import parse_sinfo_limits
+from hpc.executors.slurm.partitions import limits_of, parse_partitions
 from hpc.report.submissions import describe_retries
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model import (
@@ -22,13 +22,14 @@ from hpc.run.model import (
     ShardGroup,
     State,
 )
-from hpc.run.remedies import group_by_remedy, needs_limits
+from hpc.run.remedies import Base, group_by_remedy, needs_limits
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.output import Verdict
 from tests.hpc.run.test_judge import record, words
 
 BASE = ResourceRequest(mem_gb=4.0, time_min=60)
+CONFIGURED = Base(request=BASE)
 NODES = frozenset({"n1", "n2", "n3", "n4"})
 LIMITS = Limits(mem_gb=100.0, time_min=240, nodes=NODES)
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
@@ -49,12 +50,16 @@ def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
     return ShardFacts(index=index, posts=10, output=Verdict(), attempts=attempts)
 
 
-def given_to(*shards: ShardFacts, limits: Limits = LIMITS, **policy: Any) -> tuple[ShardGroup, ...]:
-    return group_by_remedy(shards, base=BASE, policy=RetryPolicy(**policy), limits=limits)
+def given_to(
+    *shards: ShardFacts, limits: Limits = LIMITS, base: Base = CONFIGURED, **policy: Any
+) -> tuple[ShardGroup, ...]:
+    return group_by_remedy(shards, base=base, policy=RetryPolicy(**policy), limits=limits)
 
 
-def alone(*attempts: Attempt, limits: Limits = LIMITS, **policy: Any) -> ShardGroup:
-    (group,) = given_to(shard(*attempts), limits=limits, **policy)
+def alone(
+    *attempts: Attempt, limits: Limits = LIMITS, base: Base = CONFIGURED, **policy: Any
+) -> ShardGroup:
+    (group,) = given_to(shard(*attempts), limits=limits, base=base, **policy)
     return group
 
 
@@ -178,6 +183,27 @@ def test_preemptions_never_make_a_task_larger() -> None:
     assert alone(*lives).request.mem_gb == 8.0
 
 
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("corrected", [2.0, 16.0, None])
+def test_corrected_memory_is_what_the_next_attempt_gets_whatever_the_cause(
+    cause: Cause, corrected: float | None
+) -> None:
+    """Also where a person asks for less: another partition may have smaller nodes."""
+    grown = replace(BASE, mem_gb=8.0, time_min=120)
+    base = Base(request=replace(BASE, mem_gb=corrected), memory_since=3)
+    group = alone(ended(cause, 3, request=grown), base=base)
+    assert group.request.mem_gb == corrected
+    # The time was not corrected, so the remedy for it goes on from the last attempt.
+    assert group.request.time_min == (240 if cause is Cause.TIMEOUT else 120)
+
+
+def test_corrected_time_is_what_the_next_attempt_gets_and_a_remedy_goes_on_from_there() -> None:
+    base = Base(request=replace(BASE, time_min=30), time_since=1)
+    first = alone(ended(Cause.TIMEOUT, request=replace(BASE, time_min=120)), base=base)
+    assert (first.request.time_min, first.why) == (30, "timeout: corrected settings")
+    assert alone(ended(Cause.TIMEOUT, 2, request=first.request), base=base).request.time_min == 60
+
+
 def test_limits_are_read_only_if_a_request_may_grow() -> None:
     assert not needs_limits([shard(), shard(ended(Cause.CRASHED)), shard(ended(Cause.PREEMPTED))])
     assert needs_limits([shard(), shard(ended(Cause.TIMEOUT))])
@@ -249,10 +275,10 @@ forever|infinite|2048|n1
 def test_limits_are_those_of_the_partition(
     partition: str | None, memory_mb: int, time_min: int | None, nodes: str
 ) -> None:
-    assert parse_sinfo_limits(SINFO, partition) == Limits(
+    assert limits_of(parse_partitions(SINFO), partition) == Limits(
         mem_gb=memory_mb / 1024, time_min=time_min, nodes=frozenset(nodes.split())
     )
 
 
 def test_a_missing_partition_has_no_known_limits() -> None:
-    assert parse_sinfo_limits(SINFO, "nowhere") == Limits()
+    assert limits_of(parse_partitions(SINFO), "nowhere") == Limits()

@@ -112,7 +112,7 @@ def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, bench: Bench) 
     resubmitted = bench.hpc("resubmit", slurm_run.folder, "--json")
     assert resubmitted.returncode == 0
     assert json.loads(resubmitted.stdout) == {
-        "run_id": slurm_run.run_id, "shards": [0, 1], "array_jobs": [4712],
+        "run_id": slurm_run.run_id, "shards": [0, 1], "array_jobs": [4712], "changes": [],
     }  # fmt: skip
     record = json.loads((slurm_run.folder / "submissions" / "0002.json").read_text())
     assert (record["array"], record["crashed"]) == ("0-1", {"0": [1], "1": [1]})

@@ -1,0 +1,70 @@
+"""Describe what a person corrected about a run. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from hpc.report.blocks import Block, Line
+from pipeline.run_files.amendments import Amendment, Change
+
+_CARETAKER = "cluster.caretaker."
+
+
+def describe_changes(changes: Sequence[Change]) -> list[str]:
+    """Return a text for each value that changed, such as `cluster.account: none → kellogg`.
+
+    What a caretaker takes over from the tasks is not repeated.
+    """
+    tasks = {change.key: (change.old, change.new) for change in changes}
+    return [
+        line
+        for change in changes
+        if not change.key.startswith(_CARETAKER)
+        or tasks.get(f"cluster.{change.key.removeprefix(_CARETAKER)}") != (change.old, change.new)
+        for line in _describe(change.key, change.old, change.new)
+    ]
+
+
+def describe_amendments(amendments: Sequence[Amendment]) -> list[Block]:
+    """Return a line for each amendment: when, who and what."""
+    lines = [
+        Line(
+            f"  corrected {amendment.amended_at.replace('T', ' ')} UTC by {amendment.amended_by}: "
+            f"{'; '.join(describe_changes(amendment.changes))}"
+        )
+        for amendment in amendments
+    ]
+    return [Line(""), *lines] if lines else []
+
+
+def amendments_document(amendments: Sequence[Amendment]) -> list[dict[str, object]]:
+    """Return what `status --json` has about amendments."""
+    return [
+        {
+            "number": amendment.number,
+            "amended_at": amendment.amended_at,
+            "amended_by": amendment.amended_by,
+            "changes": changes_document(amendment.changes),
+        }
+        for amendment in amendments
+    ]
+
+
+def changes_document(changes: Sequence[Change]) -> list[dict[str, object]]:
+    """Return each changed key with its old and its new value."""
+    return [{"key": change.key, "old": change.old, "new": change.new} for change in changes]
+
+
+def _describe(path: str, old: object, new: object) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict) and old and new:
+        for name in dict.fromkeys((*old, *new)):
+            if old.get(name) != new.get(name):
+                yield from _describe(f"{path}.{name}", old.get(name), new.get(name))
+    else:
+        yield f"{path}: {_shown(old)} → {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
