@@ -221,7 +221,10 @@ class _Supervision:
             return False
         self._refusals = 0
         if wave.waiting:
-            self._say_once(describe_waiting(wave.sent, wave.waiting, wave.reason))
+            # The figures change from wave to wave; the attempts and the progress show them.
+            situation = f"{wave.limit_name} {bool(wave.sent or status.is_under_way)}"
+            message = describe_waiting(wave.sent, wave.waiting, wave.reason)
+            self._say_once(message, situation)
         if not wave.submissions:
             return False
         return self._executor.run_to_end(self._run, wave.submissions, self._lock, self._say)
@@ -231,14 +234,17 @@ class _Supervision:
         alive = sum(alive_tasks(status.observation, status.judgements).values())
         selection = self._room.selection(todo, alive)
         if selection is None:
-            return SubmittedWave(waiting=len(todo), reason=self._room.reason)
+            return self._room.last_wave(len(todo))
         prepared = prepare(status, self._executor, selection)
         if is_worth_submitting(prepared, selection):
             wave = submit_shards(prepared, self._executor, selection, self._say)
         else:
             limit = tightest(prepared.observation.submit_limits or ())
-            reason = self._room.reason or describe_limit(limit)
-            wave = SubmittedWave(waiting=len(todo), reason=reason)
+            wave = SubmittedWave(
+                waiting=len(todo),
+                reason=describe_limit(limit),
+                limit_name=limit.name if limit else "",
+            )
         self._room.learn(wave)
         return wave
 
@@ -253,11 +259,11 @@ class _Supervision:
         is_last = self._once or self._refusals == PATIENT_ROUNDS
         return is_last and not status.is_under_way and status.observation.answered
 
-    def _say_once(self, message: str) -> None:
-        """Say what is the same for many rounds only when it changes."""
-        if message != self._last_delay:
+    def _say_once(self, message: str, situation: str = "") -> None:
+        """Say what holds for many rounds only when it, or the situation, changes."""
+        if (situation or message) != self._last_delay:
             self._say(message)
-            self._last_delay = message
+            self._last_delay = situation or message
 
     def _report_progress(self, status: RunStatus, trouble: str | None, waiting: int) -> None:
         lines = describe_progress(status, trouble, waiting)

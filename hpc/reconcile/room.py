@@ -25,7 +25,7 @@ class RoomAtSlurm:
         self._next_skip = 1
         self._alive = 0
         self.is_lacking = False
-        self.reason = ""
+        self._reason = ""
 
     def selection(self, shards: Sequence[int], alive: int) -> ShardSelection | None:
         """Return what to submit of these shards; None if Slurm should be left alone.
@@ -48,7 +48,7 @@ class RoomAtSlurm:
     def learn(self, wave: SubmittedWave) -> None:
         """Remember how much Slurm took."""
         self.is_lacking = bool(wave.waiting)
-        self.reason = wave.reason
+        self._reason = wave.reason
         self._alive += wave.sent
         if wave.sent:
             self._next_skip = 1
@@ -59,3 +59,7 @@ class RoomAtSlurm:
         if wave.is_refused and not wave.sent:
             self._rounds_to_skip = self._next_skip
             self._next_skip = min(2 * self._next_skip, MOST_ROUNDS_BETWEEN_TRIES)
+
+    def last_wave(self, shards: int) -> SubmittedWave:
+        """Return that so many shards wait for the reason that was seen last."""
+        return SubmittedWave(waiting=shards, reason=self._reason)

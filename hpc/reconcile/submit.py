@@ -40,6 +40,8 @@ class SubmittedWave:
     """How many of the shards did not fit."""
     reason: str = ""
     """What limits, in words; empty if all of them fit."""
+    limit_name: str = ""
+    """The limit that Slurm shows; empty if all of them fit, or if sbatch refused the rest."""
     is_refused: bool = False
     """Whether the executor refused a part that seemed to fit."""
 
@@ -165,6 +167,7 @@ def submit_shards(
         submissions=sent,
         waiting=waiting,
         reason=describe_refusal(refusal.words) if refusal else describe_limit(limit),
+        limit_name="" if refusal or not limit else limit.name,
         is_refused=refusal is not None,
     )
 
