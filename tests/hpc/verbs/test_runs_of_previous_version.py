@@ -32,6 +32,7 @@ PROGRAMS = {
     "sacct": f"echo '4711_0|FAILED|1:0|{ENDED}'; echo '4711_1|FAILED|1:0|{ENDED}'",
     "sbatch": "echo 4712",
     "scontrol": "true",
+    "sinfo": "echo 'normal*|4:00:00|4000|n1'; echo 'normal*|4:00:00|4000|n2'",
 }
 LABELED = {"1": "positive", "2": "negative", "3": "positive", "4": None}
 
@@ -71,7 +72,7 @@ def labels(run: Run) -> dict[str, Any]:
     ("scenario", "expected"),
     [
         ("complete", [("done", None), ("done", None)]),
-        ("failed", [("done", None), ("failed", "crashed")]),
+        ("failed", [("done", None), ("failed", "node")]),
         ("interrupted", [("done", None), ("failed", "lost")]),
     ],
 )
@@ -108,14 +109,15 @@ def slurm_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_a_run_on_slurm_is_judged_and_resubmitted(slurm_run: Run, bench: Bench) -> None:
-    assert states(bench, slurm_run) == [("failed", "crashed"), ("failed", "crashed")]
+    # Neither of them left a file of its own.
+    assert states(bench, slurm_run) == [("failed", "node"), ("failed", "node")]
     resubmitted = bench.hpc("resubmit", slurm_run.folder, "--json")
     assert resubmitted.returncode == 0
     assert json.loads(resubmitted.stdout) == {
         "run_id": slurm_run.run_id, "shards": [0, 1], "array_jobs": [4712], "changes": [],
     }  # fmt: skip
     record = json.loads((slurm_run.folder / "submissions" / "0002.json").read_text())
-    assert (record["array"], record["crashed"]) == ("0-1", {"0": [1], "1": [1]})
+    assert (record["array"], record["crashed"]) == ("0-1", {})
 
 
 def test_a_queued_work_order_runs_and_is_gathered(slurm_run: Run, bench: Bench) -> None:
