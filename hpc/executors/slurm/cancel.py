@@ -72,13 +72,15 @@ class CanceledJobs:
         return sum(job not in self.caretakers for job, _ in self.tasks) - self.running()
 
 
-def cancel_and_report(run: Run, slurm: Slurm, say: Say) -> Cancellation:
+def cancel_and_report(
+    run: Run, slurm: Slurm, say: Say, *, patience_s: float = PATIENCE_S
+) -> Cancellation:
     """Cancel every job of the run and say what was canceled, and what was not.
 
     Raises:
         SlurmError: Slurm does not answer, and no job is on record.
     """
-    canceled = cancel_jobs(run, slurm, say)
+    canceled = cancel_jobs(run, slurm, say, patience_s=patience_s)
     for line in describe_canceled(run, canceled):
         say(line)
     return Cancellation(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpc.executors.base import Cancellation, ExecutorError, ResourceCheck, TaskQuery
 from hpc.executors.slurm import submit
-from hpc.executors.slurm.cancel import cancel_and_report
+from hpc.executors.slurm.cancel import PATIENCE_S, cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
 from hpc.executors.slurm.client import Slurm, SlurmError, check_programs
 from hpc.executors.slurm.partitions import check_resources, limits_of
@@ -35,8 +35,9 @@ class SlurmExecutor:
     name = ExecutorName.SLURM
     runs_in_background = True
 
-    def __init__(self, slurm: Slurm) -> None:
+    def __init__(self, slurm: Slurm, *, cancel_patience_s: float = PATIENCE_S) -> None:
         self._slurm = slurm
+        self._cancel_patience_s = cancel_patience_s
 
     def array_size(self) -> int:
         """Return Slurm's MaxArraySize."""
@@ -119,7 +120,7 @@ class SlurmExecutor:
         """Cancel the caretakers first, then every other job, until none is alive."""
         if other := self._describe_other_cluster(run):
             raise ExecutorError(other, other)
-        return cancel_and_report(run, self._slurm, say)
+        return cancel_and_report(run, self._slurm, say, patience_s=self._cancel_patience_s)
 
     def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
         """Return submitit's log, which holds the batch script's output too (submitit 1.5.4)."""

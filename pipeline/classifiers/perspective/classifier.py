@@ -3,6 +3,7 @@
 The service ends on 31 December 2026.
 """
 
+import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -49,6 +50,8 @@ class Perspective(Classifier[PerspectiveOptions]):
     """
 
     options_type = PerspectiveOptions
+    policy = RequestPolicy(until_quota_resets=until_next_minute)
+    """How requests are repeated; the timeout is an option."""
 
     @classmethod
     def freeze(cls, options: PerspectiveOptions, inputs: InputFiles) -> PerspectiveOptions:
@@ -105,9 +108,7 @@ class Perspective(Classifier[PerspectiveOptions]):
                 connections=self._limit,
             ),
             pace=self._pace,
-            policy=RequestPolicy(
-                timeout_s=options.timeout_seconds, until_quota_resets=until_next_minute
-            ),
+            policy=dataclasses.replace(self.policy, timeout_s=options.timeout_seconds),
             rules=ReplyRules(
                 probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
                 answers=self._is_answer,

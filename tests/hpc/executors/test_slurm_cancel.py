@@ -153,8 +153,8 @@ def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
         bench.folder, run_builders.posts(4), shards=4, cluster=cluster
     )
     queue = Queue("", ARRAY + CARETAKER, COMPLETING)
-    monkeypatch.setattr("hpc.cancel.executor_of", lambda run: SlurmExecutor(queue))
-    monkeypatch.setattr(cancellation.cancel_jobs, "__kwdefaults__", {"patience_s": 0.05})
+    executor = SlurmExecutor(queue, cancel_patience_s=0.05)
+    monkeypatch.setattr("hpc.cancel.executor_of", lambda run: executor)
     failed = bench.hpc("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
     assert failed.stdout == (

@@ -1,7 +1,6 @@
 """Posts that kill their task twice are set aside, and all other posts are labeled."""
 
 import signal
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,12 +205,9 @@ def test_a_post_with_a_saved_answer_is_never_a_suspect(
     assert scripted_classifier.asked(tmp_path)[uri(1)] == 1
 
 
-QUICK = (
-    "import sys; from pipeline.service import endpoint; "
-    "from pipeline.worker import process as worker; "
-    "endpoint.RequestPolicy.__init__.__kwdefaults__.update("
-    "first_wait_s=0.01, longest_wait_s=0.01); "
-)
+def impatient(url: str, in_flight: int) -> dict[str, object]:
+    """Return the options of Perspective without waits between two attempts at a request."""
+    return {**task_processes.perspective(url, in_flight), "type": "impatient_perspective"}
 
 
 def test_a_post_that_alone_gets_a_500_gets_a_reason(tmp_path: Path) -> None:
@@ -224,10 +220,10 @@ def test_a_post_that_alone_gets_a_500_gets_a_reason(tmp_path: Path) -> None:
         run_dir, run = make_run(
             tmp_path,
             posts(4),
-            classifier=task_processes.perspective(server.url, 1),
+            classifier=impatient(server.url, 1),
             checkpoint_rows=1,
         )
-        task = task_processes.start(order(run_dir), program=QUICK, TEST_KEY=server.key)
+        task = task_processes.start(order(run_dir), TEST_KEY=server.key)
         assert task_processes.finished(task)[0] == 0
     rows = labels_and_reasons(run_dir, run, "prob_toxic")
     reasons = {at_uri: reason for at_uri, (_, reason) in rows.items() if reason}
@@ -239,41 +235,16 @@ def test_no_post_is_set_aside_during_an_outage(tmp_path: Path) -> None:
         run_dir, run = make_run(
             tmp_path,
             posts(4),
-            classifier=task_processes.perspective(server.url, 4),
+            classifier=impatient(server.url, 4),
             checkpoint_rows=1,
         )
         for attempt, crashed in ((1, ""), (2, "1"), (3, "1,2")):
             work_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
-            task = task_processes.start(work_order, program=QUICK, TEST_KEY=server.key)
+            task = task_processes.start(work_order, TEST_KEY=server.key)
             assert task_processes.finished(task)[0] == 1
         server.faults = None
         work_order = replace(order(run_dir, attempt=4), crashed="1,2,3")
         assert (
-            task_processes.finished(
-                task_processes.start(work_order, program=QUICK, TEST_KEY=server.key)
-            )[0]
-            == 0
+            task_processes.finished(task_processes.start(work_order, TEST_KEY=server.key))[0] == 0
         )
     assert not any(reason for _, reason in labels_and_reasons(run_dir, run, "prob_toxic").values())
-
-
-def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_path: Path) -> None:
-    """The quicker one publishes and deletes the slower one's files while it still runs."""
-    gate = tmp_path / "gate"
-    run_dir, run = scripted_run(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
-    work = work_path(run_dir, 0)
-    slow = task_processes.start(order(run_dir), classifier_path)
-    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, task=slow)
-    quick = task_processes.start(order(run_dir, attempt=2), classifier_path)
-    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, task=quick)
-    slow.send_signal(signal.SIGSTOP)
-    gate.touch()
-    assert task_processes.finished(quick)[0] == 0
-    assert list(work.iterdir()) == []
-    slow.send_signal(signal.SIGCONT)
-    code, out, err = task_processes.finished(slow)
-    assert (code, err) == (0, "")
-    assert out.endswith("shard 0: published\n")
-    assert labels_and_reasons(run_dir, run) == own_texts(30)
-    assert list(work.iterdir()) == []
-    assert Counter(path.name for path in (run_dir / "outputs").iterdir()) == {"00000.parquet": 1}

@@ -66,19 +66,26 @@ def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
     assert last_words.read(run_dir, 1, 0) is None
 
 
-def test_two_tasks_of_one_shard_at_once_both_succeed_and_leave_one_output(
-    tmp_path: Path, classifier_path: Path
-) -> None:
+def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_path: Path) -> None:
+    """The quicker one publishes and deletes the slower one's files while it still runs."""
     gate = tmp_path / "gate"
-    run_dir, run = scripted_run(tmp_path, 60, rows=5, gate=str(gate), seconds=0.002)
-    both = [
-        task_processes.start(order(run_dir, attempt=attempt), classifier_path) for attempt in (1, 2)
-    ]
-    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2)
+    run_dir, run = scripted_run(tmp_path, 30, rows=5, gate=str(gate), seconds=0.02)
+    work = work_path(run_dir, 0)
+    slow = task_processes.start(order(run_dir), classifier_path)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, task=slow)
+    quick = task_processes.start(order(run_dir, attempt=2), classifier_path)
+    wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, task=quick)
+    slow.send_signal(signal.SIGSTOP)
     gate.touch()
-    assert [task_processes.finished(task)[0] for task in both] == [0, 0]
-    assert labels_and_reasons(run_dir, run) == own_texts(60)
-    assert [path.name for path in (run_dir / "outputs").iterdir()] == ["00000.parquet"]
+    assert task_processes.finished(quick)[0] == 0
+    assert list(work.iterdir()) == []
+    slow.send_signal(signal.SIGCONT)
+    code, out, err = task_processes.finished(slow)
+    assert (code, err) == (0, "")
+    assert out.endswith("shard 0: published\n")
+    assert labels_and_reasons(run_dir, run) == own_texts(30)
+    assert list(work.iterdir()) == []
+    assert Counter(path.name for path in (run_dir / "outputs").iterdir()) == {"00000.parquet": 1}
 
 
 def test_a_slower_task_leaves_once_another_has_published(

@@ -1,11 +1,9 @@
 """What all tests of this folder need: a key, and waits of no time where the real ones are seconds
 and minutes."""
 
-import functools
-
 import pytest
 
-from pipeline.classifiers.perspective import classifier
+from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.service.endpoint import RequestPolicy
 from tests.pipeline.classifiers.classifier_setup import KEY
 
@@ -13,9 +11,10 @@ from tests.pipeline.classifiers.classifier_setup import KEY
 @pytest.fixture(autouse=True)
 def quick_perspective(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the classifier retry a failed request at once, and not wait for the next minute."""
-    quick = functools.partial(RequestPolicy, first_wait_s=0.0005, longest_wait_s=0.0005)
-    monkeypatch.setattr(classifier, "RequestPolicy", quick)
-    monkeypatch.setattr(classifier, "until_next_minute", lambda: 0.0005)
+    quick = RequestPolicy(
+        first_wait_s=0.0005, longest_wait_s=0.0005, until_quota_resets=lambda: 0.0005
+    )
+    monkeypatch.setattr(Perspective, "policy", quick)
 
 
 @pytest.fixture(autouse=True)

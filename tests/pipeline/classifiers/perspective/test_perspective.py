@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pipeline.classifiers.base import TaskShare
-from pipeline.classifiers.perspective import classifier as perspective
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
@@ -179,7 +178,10 @@ def test_a_429_is_waited_out(
         clock[0] = 60.0 * next(minutes)
         return 0.001
 
-    monkeypatch.setattr(perspective, "until_next_minute", wait_for_the_next)
+    policy = RequestPolicy(
+        first_wait_s=0.0005, longest_wait_s=0.0005, until_quota_resets=wait_for_the_next
+    )
+    monkeypatch.setattr(Perspective, "policy", policy)
     texts = [f"post {number}" for number in range(12)]
     with PerspectiveServer(key=KEY, quota=3, clock=lambda: clock[0]) as server:
         found = verdicts(classifier(server), posts(*texts))
@@ -193,7 +195,7 @@ def test_a_429_is_waited_out(
 def test_429_for_too_long_ends_the_task_as_throttled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(perspective, "RequestPolicy", lambda **_: RequestPolicy(throttled_s=0.0))
+    monkeypatch.setattr(Perspective, "policy", RequestPolicy(throttled_s=0.0))
     with PerspectiveServer(key=KEY, quota=0, clock=lambda: 0.0) as server:
         error = fault(server)
     assert error.cause is Cause.THROTTLED

@@ -91,9 +91,11 @@ def test_numbers_that_were_asked_for_are_the_gpus_too(
 def test_what_is_left_on_the_cpu_is_an_error(toxic: Path, gpu: PretendedGpu) -> None:
     """Of the pretended GPU, too: else the other tests here would show nothing."""
     classifier = made(toxic)
-    model: Any = classifier.sequence_model
-    inputs = model._inputs
-    model._inputs = lambda batch: inputs(batch) | {"input_ids": torch.ones(1, 5).long()}
+    network: Any = classifier.sequence_model.network
+    left_behind = {"input_ids": torch.ones(1, 5).long()}
+    network.register_forward_pre_hook(
+        lambda module, args, inputs: (args, inputs | left_behind), with_kwargs=True
+    )
     with pytest.raises(FakeTensorDeviceMismatchError):
         list(classifier.classify(posts("a fine day")))
 
