@@ -226,6 +226,13 @@ def test_an_option_that_fights_our_own_is_rejected(
     assert message.startswith(f"cluster.extra: {problem}")
 
 
+@pytest.mark.parametrize("several", ["wice,genius", "all", "wice genius"])
+def test_a_run_goes_to_one_cluster(tmp_path: Path, several: str) -> None:
+    cluster = {"executor": "slurm", "cluster_name": several}
+    message = rejection(tmp_path, {**SECTIONS, "cluster": cluster})
+    assert message.startswith("cluster.cluster_name: should name one cluster")
+
+
 def test_memory_is_given_once(tmp_path: Path) -> None:
     cluster = {"executor": "slurm", "mem_gb": 4, "mem_per_cpu": 2}
     assert rejection(tmp_path, {**SECTIONS, "cluster": cluster}) == (
