@@ -113,8 +113,8 @@ def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], 
         return
     if strays:
         say(
-            f"canceled {', '.join(map(str, strays))}: accepted after their submission had been "
-            "given up, and nothing of them has started"
+            f"canceled array job{'s' if strays[1:] else ''} {', '.join(map(str, strays))}: "
+            "accepted after sbatch had given up; no task had started"
         )
 
 

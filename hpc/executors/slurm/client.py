@@ -207,7 +207,13 @@ class Slurm:
             return
         if refusal.timed_out:
             raise refusal
-        raise ReleaseRefusedError(refusal.command, refusal.code, refusal.stdout, refusal.stderr)
+        raise ReleaseRefusedError(
+            refusal.command,
+            f"{refusal.code}. Slurm does not release the array, so the array is canceled. If your "
+            "site forbids job updates (job_submit plugins), ask it to allow StartTime",
+            refusal.stdout,
+            refusal.stderr,
+        )
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """Cancel jobs, whatever their state."""

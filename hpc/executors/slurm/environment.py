@@ -103,7 +103,7 @@ def apply_shell_defaults(
         caretaker=_filled(cluster.caretaker, defaults),
         cluster_name=name,
     )
-    return filled, (f"from the shell: {', '.join(notes)}",) if notes else ()
+    return filled, (f"from your shell: {', '.join(notes)}",) if notes else ()
 
 
 def _filled(resources: Resources, defaults: ShellDefaults) -> Resources:
