@@ -33,6 +33,11 @@ def test_without_a_section_every_key_has_its_default() -> None:
 
 
 def test_every_key_is_read() -> None:
-    assert EVERY_KEY.keys() == set(RetryPolicy.__struct_fields__)
+    assert EVERY_KEY.keys() | {"max_time"} == set(RetryPolicy.__struct_fields__)
     assert checked(EVERY_KEY) == RetryPolicy(**EVERY_KEY)
     assert RetryPolicy(**EVERY_KEY).to_json() == EVERY_KEY
+
+
+def test_the_most_time_may_be_given_as_slurm_writes_it() -> None:
+    assert checked({"max_time": "2-00:00:00"}) == RetryPolicy(max_time_min=2880)
+    assert checked({"max_time": 90}) == RetryPolicy(max_time_min=90)
