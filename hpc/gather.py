@@ -10,6 +10,9 @@ from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
 from hpc.report import preview
 from hpc.report.console import Printer
+from hpc.report.next_step import describe_next_step
+from hpc.run.model import State
+from hpc.run.run_state import EXIT_CODE
 from hpc.verb import Verb, chosen_run
 
 
@@ -24,7 +27,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     """Gather, show a preview of the labels, and return the counts."""
     run = chosen_run(given)
-    gathered = rebuild(run, say) if given.rebuild else gather_run(run, executor_of(run), say)
+    code = 0
+    if given.rebuild:
+        gathered = rebuild(run, say)
+    else:
+        gathered, status = gather_run(run, executor_of(run), say)
+        if not any(judgement.state is State.DONE for judgement in status.judgements):
+            say(f"no shard is done yet: the run is {status.state}")
+            say(describe_next_step(status, is_gathered=False))
+            code = EXIT_CODE[status.state]
     if not given.json:
         say.show(*preview.describe_labels(run.manifest.database, run.manifest.name))
     document = {
@@ -35,7 +46,7 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
         "already_present": gathered.already_present,
         "rejected_outputs": list(gathered.rejected),
     }
-    return FAILED if gathered.rejected else 0, document
+    return FAILED if gathered.rejected else code, document
 
 
 VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
+from hpc.config.grace_time import MOUNTS, default_grace_seconds
 from hpc.config.storage_paths import check_storage
 from hpc.run import resources
 from hpc.run.resources import Cluster, ClusterSection
@@ -78,11 +79,17 @@ class Config:
     """The section `cluster` as it is given, with its template, and without any default."""
 
 
-def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) -> Config:
     """Read a YAML file, apply `a.b=value` overrides, and check every key.
 
     Paths of inputs are tried from the file's folder, then from the working folder; outputs are
     relative to the working folder.
+
+    Args:
+        path: the file.
+        overrides: as the command line has them.
+        mounts: the file in which the kernel lists the mounts; the default grace time depends on
+            the file system of the run root.
 
     Raises:
         InputError: names the file and the key's path of everything that is wrong.
@@ -104,16 +111,18 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         check_storage(file.storage.resolve(), executor, source=str(path), problems=problems)
     problems.raise_any()
     assert file and classifier and cluster
+    storage = file.storage.resolve()
+    grace_seconds = default_grace_seconds(storage.run_root, mounts)
     return Config(
         name=file.name,
         backlog=file.backlog,
         sharding=file.sharding,
         classifier=classifier,
         checkpoint=file.checkpoint,
-        cluster=resources.resolve(cluster[0]),
+        cluster=resources.resolve(cluster[0], slurm_grace_seconds=grace_seconds),
         given_cluster=cluster[1],
         retry=file.retry,
-        storage=file.storage.resolve(),
+        storage=storage,
     )
 
 

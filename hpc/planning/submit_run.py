@@ -91,6 +91,11 @@ def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)
     _say_lines(describe_draft(request.spec, selection, draft), printer)
+    if grace := request.spec.config.cluster.grace_seconds:
+        printer(
+            f"a task that ends without an output is retried {grace:g} s later at the earliest "
+            "(cluster.grace_seconds)"
+        )
     limits = create_executor(request.spec.config.cluster).submit_limits(request.spec.config.cluster)
     spare_jobs = _spare_jobs(request)
     waves = count_waves(draft.sizes.count, limits, spare_jobs=spare_jobs)

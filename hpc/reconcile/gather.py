@@ -8,19 +8,23 @@ from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
 
 
-def gather_run(run: Run, executor: Executor, say: Say) -> Gathered:
+def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunStatus]:
     """Look at a run and gather it, with the attempts of all its shards.
+
+    Returns:
+        What was gathered, and the run as it is then.
 
     Raises:
         BusyError: another process has the database open.
         RunError: the counts do not add up, or a column's type has changed.
     """
-    gathered = gather_and_report(look(run, executor, include_done=True), say)
+    status = look(run, executor, include_done=True)
+    gathered = gather_and_report(status, say)
     if gathered.set_aside:
         # The shards of those outputs are no longer done, and the history should say so.
-        again = look(run, executor, include_done=True)
-        gather(run, again.observation, again.judgements)
-    return gathered
+        status = look(run, executor, include_done=True)
+        gather(run, status.observation, status.judgements)
+    return gathered, status
 
 
 def gather_and_report(status: RunStatus, say: Say) -> Gathered:

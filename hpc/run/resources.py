@@ -36,13 +36,13 @@ class _Defaults:
     """`max_parallel` None: as many as there are CPUs."""
 
     max_parallel: int | None
-    grace_seconds: float
     poll_seconds: float
 
 
-SLURM_DEFAULTS = _Defaults(max_parallel=8, grace_seconds=120.0, poll_seconds=30.0)
-# On this machine neither accounting nor files lag.
-LOCAL_DEFAULTS = _Defaults(max_parallel=None, grace_seconds=0.0, poll_seconds=0.2)
+SLURM_DEFAULTS = _Defaults(max_parallel=8, poll_seconds=30.0)
+LOCAL_DEFAULTS = _Defaults(max_parallel=None, poll_seconds=0.2)
+# On this machine neither accounting nor files lag. With Slurm it depends on the file system.
+LOCAL_GRACE_S = 0.0
 
 
 def _by_executor(slurm: float, local: float) -> str:
@@ -213,9 +213,11 @@ class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
         DurationOrZero | None,
         key(
             "How long Slurm's accounting, and files that other nodes wrote, may take to appear "
-            "(NFS: up to 60 s).",
+            "(NFS: up to 60 s). The default follows the file system of `storage.run_root`, and "
+            "`submit --dry-run` prints it.",
             unit="seconds",
-            default=_by_executor(SLURM_DEFAULTS.grace_seconds, LOCAL_DEFAULTS.grace_seconds),
+            default="15 on a local disk, GPFS, Lustre and BeeGFS; 120 on NFS and others; "
+            "with `executor: local` 0",
         ),
     ] = None
     poll_seconds: Annotated[
@@ -309,8 +311,13 @@ def _overridden(below: Mapping[str, object], above: Mapping[str, object]) -> dic
     return merged
 
 
-def resolve(section: ClusterSection) -> Cluster:
-    """Return the section with every default filled in."""
+def resolve(section: ClusterSection, *, slurm_grace_seconds: float) -> Cluster:
+    """Return the section with every default filled in.
+
+    Args:
+        section: the section, with its template.
+        slurm_grace_seconds: the default of `grace_seconds` with Slurm.
+    """
     is_local = section.executor is ExecutorName.LOCAL
     defaults = LOCAL_DEFAULTS if is_local else SLURM_DEFAULTS
     tasks = Resources(**{name: getattr(section, name) for name in Resources.__struct_fields__})
@@ -319,7 +326,9 @@ def resolve(section: ClusterSection) -> Cluster:
     return Cluster(
         executor=section.executor,
         max_parallel=section.max_parallel or defaults.max_parallel or os.cpu_count() or 1,
-        grace_seconds=_first(section.grace_seconds, defaults.grace_seconds),
+        grace_seconds=_first(
+            section.grace_seconds, LOCAL_GRACE_S if is_local else slurm_grace_seconds
+        ),
         poll_seconds=_first(section.poll_seconds, defaults.poll_seconds),
         cluster_name=None if is_local else section.cluster_name,
         max_submitted=section.max_submitted,

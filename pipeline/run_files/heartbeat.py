@@ -20,6 +20,8 @@ from pipeline.config.keys import Section
 from pipeline.run_files.json_record import read_record
 
 HEARTBEAT_SECONDS = 15.0
+# Somebody who has just submitted looks whether anything happens: the first beats come sooner.
+_FIRST_PAUSE = 1.0
 LONGEST_ERROR = 200
 _RATE_BEATS = 20  # the rate is that of the last five minutes
 _ENDING = ".heartbeat.json"
@@ -75,7 +77,7 @@ def clear(folder: Path) -> None:
 
 
 class HeartbeatWriter:
-    """Writes the heartbeat of one task, at most every HEARTBEAT_SECONDS."""
+    """Writes the heartbeat of one task: after 1, 2, 4, … s, then every HEARTBEAT_SECONDS."""
 
     def __init__(
         self,
@@ -105,6 +107,7 @@ class HeartbeatWriter:
         self._spent = spent
         now = time.monotonic()
         self._progress = now
+        self._pause = min(_FIRST_PAUSE, HEARTBEAT_SECONDS)
         self._beats = deque([(now, rows, spent())], maxlen=_RATE_BEATS)
         self.beat(now)
 
@@ -123,7 +126,8 @@ class HeartbeatWriter:
 
     def beat(self, now: float) -> None:
         """Write the heartbeat; `now` is in seconds on the monotonic clock."""
-        self._due = now + HEARTBEAT_SECONDS
+        self._due = now + self._pause
+        self._pause = min(2 * self._pause, HEARTBEAT_SECONDS)
         since, rows_before, spent_before = self._beats[0]
         spent = self._spent()
         self._beats.append((now, self._rows, spent))

@@ -66,7 +66,10 @@ def test_cancel_ends_the_caretaker_and_all_tasks_and_the_run_can_be_resumed(
         "posts_kept": 150 + kept,
     }  # fmt: skip
     assert names_in_queue(bench, run) == []
-    wait_for(lambda: cancelled(bench, 6, _0=("done", None)), 60, "five shards were cancelled")
+    seen_at_once = bench.hpc("status")
+    assert seen_at_once.returncode == 1, "nothing runs or is queued any more"
+    assert " to go" not in seen_at_once.stdout
+    assert cancelled(bench, 6, _0=("done", None))
     assert bench.document("supervise", code=1)["state"] == "blocked"
     assert bench.document("cancel") == {
         "run_id": run.name, "cancelled_jobs": [], "unreached_jobs": [], "shards_done": 1,
@@ -122,7 +125,7 @@ def test_an_array_of_a_dead_submitter_that_was_canceled_is_not_resumed_later(
     assert len(bench.document("cancel")["cancelled_jobs"]) == 1
     assert names_in_queue(bench, run) == []
     wait_for(lambda: cancelled(bench, 4), 60, "all shards were cancelled")
-    assert bench.document("submit", "--config", bench.folder / "run.yaml")["run_id"] is None
+    assert bench.document("submit", "--config", bench.folder / "run.yaml", code=1)["run_id"] is None
     assert bench.document("supervise", run, code=1)["state"] == "blocked"
     assert names_in_queue(bench, run) == []
     assert bench.asked() == []

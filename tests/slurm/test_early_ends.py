@@ -80,7 +80,7 @@ def test_a_setup_line_that_ends_the_script_is_tried_elsewhere_once(bench: Bench)
     stopped = bench.document("supervise", code=1)
     assert bench.states() == {0: ("blocked", "environment")}
     assert "cluster.setup" in stopped["shards"][0]["message"]
-    assert bench.document("gather")["rows_added"] == 0
+    assert bench.document("gather", code=1)["rows_added"] == 0
     (first, second) = attempts(bench)
     assert (first[3], second[3]) == ("node", "environment")
     assert first[2] != second[2]

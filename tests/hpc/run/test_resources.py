@@ -63,7 +63,7 @@ def configured(tmp_path: Path) -> Configured:
         }
         path = tmp_path / "run.yaml"
         path.write_text(json.dumps(sections))
-        return run_config.load(path).cluster
+        return run_config.load(path, mounts=tmp_path / "no mounts").cluster
 
     return load
 

@@ -1,5 +1,6 @@
 """A task's sign of life: how it is written, read, and never in the way."""
 
+import itertools
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -56,15 +57,30 @@ def test_it_beats_every_fifteen_seconds_with_the_last_progress_and_the_recent_ra
 ) -> None:
     one = heart(tmp_path, rows=40)
     start = time.monotonic()
-    one.tick(start + 14, 50)
+    for passed in (1, 3, 7, 15):  # it begins with shorter pauses
+        one.tick(start + passed + 0.1, 40)
+    one.tick(start + 30, 50)
     assert read(tmp_path).rows == 40
     one.tick(start + 60, 50)
     first = read(tmp_path)
     assert (first.rows, first.rate_per_minute) == (50, pytest.approx(10, abs=0.1))
-    assert round((first.written_at - first.progress_at).total_seconds()) == 46
+    assert round((first.written_at - first.progress_at).total_seconds()) == 30
     for beat in range(1, 41):
         one.tick(start + 60 + 15 * beat, 50 + beat)
     assert read(tmp_path).rate_per_minute == pytest.approx(4)
+
+
+def test_the_first_beats_come_soon_after_one_another(tmp_path: Path) -> None:
+    """Somebody who has just submitted looks whether anything happens."""
+    one = heart(tmp_path)
+    start = time.monotonic()
+    seen = []
+    for tenths in range(1, 700):
+        one.tick(start + tenths / 10, tenths)
+        seen.append(read(tmp_path).rows)
+    beats = sorted({rows / 10 for rows in seen if rows})
+    pauses = [round(later - earlier) for earlier, later in itertools.pairwise([0, *beats])]
+    assert pauses == [1, 2, 4, 8, 15, 15, 15]
 
 
 def test_a_full_disk_does_not_end_a_task_for_a_heartbeats_sake(small_disk: Path) -> None:
