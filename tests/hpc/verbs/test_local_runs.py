@@ -93,7 +93,7 @@ def test_a_shard_without_attempts_left_is_blocked_and_can_be_forced(bench: Bench
     blocked = bench.document("status", code=1)
     assert (blocked["state"], blocked["posts_done"]) == ("blocked", 4)
     assert "RuntimeError: this was scripted" in (run / "logs/0002/00001.log").read_text()
-    assert bench.document("resubmit")["shards"] == []
+    assert bench.document("resubmit", code=1)["shards"] == []
     assert bench.document("resubmit", "--force", "--dry-run") == {
         "run_id": run.name, "shards": [1], "array_jobs": [],
     }  # fmt: skip
