@@ -6,6 +6,7 @@ posts the run has nor where the run is.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ _FROZEN = {
 }
 # What the shell, this Python and this machine decide at submit, if the configuration does not.
 _BY_SHELL = ("account", "partition", "qos", "python")
-_BY_PLACE = ("cluster_name", "max_parallel")
+_BY_PLACE = ("cluster_name", "max_parallel", "grace_seconds")
 # A correction of one key takes the other one back.
 _ALTERNATIVES = (
     *resources.ALTERNATIVES,
@@ -214,8 +215,9 @@ def _correct_cluster(
     now = cluster_settings(run.cluster)
     # What the way through a section changes by itself is no correction.
     untouched = check(ClusterSection, before, source=SET, path="cluster", problems=Problems())
-    unchanged = cluster_settings(resources.resolve(untouched)) if untouched else now
-    return difference(now, unchanged, cluster_settings(resources.resolve(corrected)))
+    resolved = partial(resources.resolve, slurm_grace_seconds=run.cluster.grace_seconds)
+    unchanged = cluster_settings(resolved(untouched)) if untouched else now
+    return difference(now, unchanged, cluster_settings(resolved(corrected)))
 
 
 def _correct_retry(

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from hpc.run.resources import LONGEST_GRACE_S
+
 # Slurm's accounting hears of an end some seconds after the controller does, and of a step that ran
 # out of memory as well: a remedy that is chosen before that may be the wrong one.
 SHOWN_AT_ONCE_S = 15.0
-# NFS shows a new file up to 60 s late (acdirmax), and one that was looked for in vain as well.
-SHOWN_LATE_S = 120.0
 # Types as the kernel names them. GPFS, Lustre and BeeGFS lock what they cache.
 _COHERENT = {"gpfs", "lustre", "beegfs", "fhgfs", "gfs2", "ocfs2"}
 # Disks and memory of this machine: what sees them is on it. Nobody knows what is behind FUSE or an
@@ -32,10 +32,10 @@ def default_grace_seconds(folder: Path, mounts: Path = MOUNTS) -> float:
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return SHOWN_LATE_S
+        return LONGEST_GRACE_S
     # realpath looks at each part of the path, so that an automounted file system is listed first.
     shown_at_once = file_system_of(os.path.realpath(folder), lines) in _COHERENT | _LOCAL
-    return SHOWN_AT_ONCE_S if shown_at_once else SHOWN_LATE_S
+    return SHOWN_AT_ONCE_S if shown_at_once else LONGEST_GRACE_S
 
 
 def file_system_of(path: str, lines: Iterable[str]) -> str | None:

@@ -43,6 +43,8 @@ SLURM_DEFAULTS = _Defaults(max_parallel=8, poll_seconds=30.0)
 LOCAL_DEFAULTS = _Defaults(max_parallel=None, poll_seconds=0.2)
 # On this machine neither accounting nor files lag. With Slurm it depends on the file system.
 LOCAL_GRACE_S = 0.0
+# NFS shows a new file up to 60 s late (acdirmax), and one that was looked for in vain as well.
+LONGEST_GRACE_S = 120.0
 
 
 def _by_executor(slurm: float, local: float) -> str:
@@ -311,7 +313,7 @@ def _overridden(below: Mapping[str, object], above: Mapping[str, object]) -> dic
     return merged
 
 
-def resolve(section: ClusterSection, *, slurm_grace_seconds: float) -> Cluster:
+def resolve(section: ClusterSection, *, slurm_grace_seconds: float = LONGEST_GRACE_S) -> Cluster:
     """Return the section with every default filled in.
 
     Args:

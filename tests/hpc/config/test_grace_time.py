@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from hpc.config.grace_time import (
     SHOWN_AT_ONCE_S,
-    SHOWN_LATE_S,
     default_grace_seconds,
     file_system_of,
 )
+from hpc.run.resources import LONGEST_GRACE_S
 
 # Lines of real machines: proc(5) has the fields.
 MOUNTINFO = r"""
@@ -50,7 +50,7 @@ def test_a_path_is_on_the_innermost_and_newest_mount(path: str, kind: str) -> No
     ("kind", "seconds"),
     [
         *((kind, SHOWN_AT_ONCE_S) for kind in ("ext4", "xfs", "tmpfs", "gpfs", "lustre", "beegfs")),
-        *((kind, SHOWN_LATE_S) for kind in ("nfs", "nfs4", "cifs", "fuse", "overlay", "autofs")),
+        *((kind, LONGEST_GRACE_S) for kind in ("nfs", "nfs4", "cifs", "fuse", "overlay", "autofs")),
     ],
 )
 def test_only_where_files_appear_at_once_the_grace_time_is_short(
@@ -68,12 +68,12 @@ def test_a_link_counts_as_where_it_leads(tmp_path: Path) -> None:
     mounts.write_text(
         f"21 1 253:0 / / rw - ext4 d rw\n22 21 0:1 / {tmp_path.resolve()}/nfs rw - nfs4 d rw\n"
     )
-    assert default_grace_seconds(tmp_path / "runs", mounts) == SHOWN_LATE_S
+    assert default_grace_seconds(tmp_path / "runs", mounts) == LONGEST_GRACE_S
     assert default_grace_seconds(tmp_path, mounts) == SHOWN_AT_ONCE_S
 
 
 def test_what_nobody_knows_takes_long(tmp_path: Path) -> None:
-    assert default_grace_seconds(tmp_path, tmp_path / "no proc here") == SHOWN_LATE_S
+    assert default_grace_seconds(tmp_path, tmp_path / "no proc here") == LONGEST_GRACE_S
 
 
 @given(st.lists(st.text()), st.text())
