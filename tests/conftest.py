@@ -11,16 +11,28 @@ from hypothesis import settings
 
 from tests.servers.llama import LlamaServer
 
+# By the time that their slowest files take.
+LONGEST_FIRST = ("slurm", "verbs", "worker", "docs", "planning", "server", "reconcile")
+
 settings.register_profile("search", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests by file, those that wait for a Slurm begin: they take
-    the longest, and whoever is through with them goes on with the others."""
+    """Run the folders with the longest files first if several processes share the tests by file.
+
+    A long file that started last would keep one process busy while the others have nothing to do.
+    """
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: "slurm" not in item.path.parts)
+        items.sort(key=_start_order)
+
+
+def _start_order(item: pytest.Item) -> int:
+    folders = enumerate(LONGEST_FIRST)
+    return min(
+        (place for place, name in folders if name in item.path.parts), default=len(LONGEST_FIRST)
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")
