@@ -156,7 +156,7 @@ def test_a_task_that_a_person_canceled_waits_for_a_person(bench: Bench) -> None:
     (bench.scripts / "go").touch()
     assert bench.document("supervise", code=1)["state"] == "blocked"
     assert bench.states() == {0: ("done", None), 1: ("blocked", "cancelled")}
-    assert bench.document("resubmit")["shards"] == []
+    assert bench.document("resubmit", code=1)["shards"] == []
     assert bench.document("resubmit", "--force")["shards"] == [1]
     assert bench.document("supervise")["state"] == "complete"
     assert labeled(bench) == (20, 20)
