@@ -67,12 +67,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Correct a run and resubmit shards. If tasks end with this process, wait for their end."""
+    indices = _indices(options.indices)
     options.run = str(_find_run(options).folder)
     override = ResourceRequest(mem_gb=options.mem_gb, time_min=options.time_min or 0)
     with run_folder.lock_run(chosen_run(options)) as lock:
         # Somebody may have corrected it before this process got the lock.
         before = chosen_run(options)
-        changes = _corrections(before, options, printer)
+        changes = _corrections(before, options)
         executor = executor_of(before)
         if options.caretaker:
             executor.caretaker_jobs()  # raises InputError if this executor's runs need none
@@ -81,8 +82,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             _check_resources(run, executor, override, options.caretaker, printer)
         if not options.dry_run:
             run = amend(before, changes)
+        _report_corrections(run, options, changes, printer)
         request = resubmit.Request(
-            indices=_indices(options.indices),
+            indices=indices,
             override=override,
             # A correction is a look at what is blocked, too.
             force=options.force or bool(changes),
@@ -118,24 +120,25 @@ def _find_run(options: argparse.Namespace) -> Run:
     return runs[-1]
 
 
-def _corrections(run: Run, options: argparse.Namespace, say: Say) -> tuple[Change, ...]:
-    """Return what to correct about the run, and say it.
+def _corrections(run: Run, options: argparse.Namespace) -> tuple[Change, ...]:
+    """Return what the arguments correct about the run.
 
     Raises:
         InputError: a key has a wrong value, or must not be corrected.
     """
     overrides = tuple(options.set)
     if options.config:
-        changes = corrections.corrections_by_file(run, options.config, overrides)
-    elif overrides:
-        changes = corrections.corrections_by_key(run, overrides)
-    else:
-        return ()
+        return corrections.corrections_by_file(run, options.config, overrides)
+    return corrections.corrections_by_key(run, overrides) if overrides else ()
+
+
+def _report_corrections(
+    run: Run, options: argparse.Namespace, changes: tuple[Change, ...], say: Say
+) -> None:
     for change in describe_changes(changes):
         say(f"{'would correct' if options.dry_run else 'corrected'} {change}")
-    if not changes:
+    if not changes and (options.config or options.set):
         say(f"run {run.run_id} has these settings already; nothing to correct")
-    return changes
 
 
 def _check_resources(

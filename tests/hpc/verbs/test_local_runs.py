@@ -95,7 +95,7 @@ def test_a_shard_without_attempts_left_is_blocked_and_can_be_forced(bench: Bench
     assert "RuntimeError: this was scripted" in (run / "logs/0002/00001.log").read_text()
     assert bench.document("resubmit", code=1)["shards"] == []
     assert bench.document("resubmit", "--force", "--dry-run") == {
-        "run_id": run.name, "shards": [1], "array_jobs": [],
+        "run_id": run.name, "shards": [1], "array_jobs": [], "changes": [],
     }  # fmt: skip
     assert bench.states()[1] == ("blocked", "crashed", 2)
     assert bench.document("resubmit", "--force")["shards"] == [1]
