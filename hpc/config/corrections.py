@@ -67,6 +67,10 @@ _ALTERNATIVES = (
 )
 
 
+# What follows another key unless a configuration sets it.
+_FOLLOWERS = (("classifier.price.cached", "classifier.price.prompt"),)
+
+
 def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]:
     """Return what `--set a.b=value`, given several times, changes about a run.
 
@@ -171,9 +175,20 @@ def _overridden(
             for other in alternatives:
                 if name in alternatives and f"{parent}.{other}" not in paths:
                     _remove(after, f"{parent}.{other}")
+    for follower, leader in _FOLLOWERS:
+        value = _value_at(values, leader)
+        if leader in paths and value is not None and _value_at(values, follower) == value:
+            _remove(after, follower)
     for override in overrides:
         yaml_file.apply_override(after, override)
     return after
+
+
+def _value_at(values: Mapping[str, Any], path: str) -> object:
+    inner: Any = values
+    for name in path.split("."):
+        inner = inner.get(name) if isinstance(inner, Mapping) else None
+    return inner
 
 
 def _remove(values: dict[str, Any], path: str) -> None:

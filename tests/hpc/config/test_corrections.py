@@ -230,6 +230,17 @@ def test_a_server_of_the_tasks_own_is_corrected_beside_its_command(tmp_path: Pat
     assert after["server"]["ready_seconds"] == 60.0
 
 
+@pytest.mark.parametrize(("cached", "follows"), [({}, True), ({"cached": 0.5}, False)])
+def test_the_price_of_cached_tokens_follows_that_of_the_prompt_unless_it_is_another(
+    tmp_path: Path, cached: dict[str, float], follows: bool
+) -> None:
+    price = {"prompt": 2.0, "completion": 8.0, **cached}
+    run = make(tmp_path, {**LLM, "price": price})
+    ((_, corrected),) = changed(run, "classifier.price.prompt=1").values()
+    assert isinstance(corrected, dict)
+    assert corrected["cached"] == (1.0 if follows else 0.5)
+
+
 @pytest.mark.parametrize("executor", ["slurm", "local"])
 @pytest.mark.parametrize("own", [{}, {"partition": "p", "account": "a", "mem_per_cpu": 2.0}])
 def test_a_section_gives_the_resources_that_it_was_made_of(
