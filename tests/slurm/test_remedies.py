@@ -258,7 +258,7 @@ def test_a_run_whose_account_was_closed_goes_on_with_another_one(
     for more in (("--dry-run",), ()):
         rejected = bench.hpc("submit", "--config", config, *too_long, *more)
         assert rejected.returncode == 2, rejected.stderr
-        assert "cluster.time_min: 1-00:00:00 is more than partition short allows" in rejected.stderr
+        assert "cluster.time: 1-00:00:00 is more than partition short allows" in rejected.stderr
     assert not list((bench.folder / "runs").glob("[0-9]*"))
     (first,) = bench.document("submit", "--config", config)["array_jobs"]
     wanted = {0: ("failed", "crashed"), 1: ("done", None)}

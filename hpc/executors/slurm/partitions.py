@@ -83,7 +83,7 @@ def check_resources(resources: Resources, partitions: Mapping[str, Partition]) -
     problems = {}
     longest = max(inf if one.time_min is None else one.time_min for one in chosen)
     if resources.time_min > longest:
-        problems["time_min"] = (
+        problems["time"] = (
             f"{format_slurm_time(resources.time_min)} is more than {where} allows "
             f"({format_slurm_time(int(longest))})"
         )
@@ -117,7 +117,7 @@ def _describe_unknown(partitions: Mapping[str, Partition], wanted: str | None) -
         return ""
     return (
         f"sinfo shows no partition {wanted}{did_you_mean(wanted, list(partitions))}; it shows "
-        f"{', '.join(partitions)}"
+        f"{', '.join(sorted(partitions))}"
     )
 
 

@@ -32,11 +32,11 @@ def wrong(**request: object) -> set[str]:
     ("request_", "keys"),
     [
         ({"time_min": 2880}, set()),
-        ({"time_min": 2881}, {"time_min"}),
-        ({"time_min": 241, "partition": "short"}, {"time_min"}),
+        ({"time_min": 2881}, {"time"}),
+        ({"time_min": 241, "partition": "short"}, {"time"}),
         # Slurm starts the job where it fits.
         ({"time_min": 241, "partition": "short,normal"}, set()),
-        ({"time_min": 2881, "partition": "short,normal"}, {"time_min"}),
+        ({"time_min": 2881, "partition": "short,normal"}, {"time"}),
         ({"time_min": 10**6, "partition": "short,forever"}, set()),
         ({"mem_gb": 16.0}, set()),
         ({"mem_gb": 16.1}, {"mem_gb"}),
@@ -47,7 +47,7 @@ def wrong(**request: object) -> set[str]:
         ({"cpus": 17}, {"cpus"}),
         ({"cpus": 16, "mem_gb": 1.0}, set()),
         ({"cpus": 9, "mem_gb": 99.0, "time_min": 999, "partition": "short"},
-         {"cpus", "mem_gb", "time_min"}),
+         {"cpus", "mem_gb", "time"}),
     ],
 )  # fmt: skip
 def test_a_request_is_compared_with_the_most_generous_of_its_partitions(
@@ -59,7 +59,7 @@ def test_a_request_is_compared_with_the_most_generous_of_its_partitions(
 def test_a_problem_names_the_limit_and_the_partition() -> None:
     resources = Resources(time_min=14_400, partition="short")
     assert check_resources(resources, PARTITIONS).problems == {
-        "time_min": "10-00:00:00 is more than partition short allows (4:00:00)"
+        "time": "10-00:00:00 is more than partition short allows (4:00:00)"
     }
 
 
@@ -97,12 +97,12 @@ CLUSTER = Cluster(
 
 @pytest.mark.parametrize(
     ("caretaker", "keys"),
-    [(False, {"cluster.time_min"}), (True, {"cluster.time_min", "cluster.caretaker.mem_gb"})],
+    [(False, {"cluster.time"}), (True, {"cluster.time", "cluster.caretaker.mem_gb"})],
 )
 def test_a_caretaker_is_checked_where_one_is_wanted(caretaker: bool, keys: set[str]) -> None:
     with pytest.raises(InputError) as raised:
         check_cluster(_Cluster(True), CLUSTER, source="a.yaml", caretaker=caretaker, say=print)
-    assert {key for key in ("cluster.time_min", "cluster.caretaker.mem_gb")
+    assert {key for key in ("cluster.time", "cluster.caretaker.mem_gb")
             if key in str(raised.value)} == keys  # fmt: skip
     assert "a.yaml" in str(raised.value)
 
