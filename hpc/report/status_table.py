@@ -152,11 +152,23 @@ def _posts_per_second(status: RunStatus) -> float:
     seconds = (status.observation.observed_at - first).total_seconds()
     if not working or not done or seconds < 1:
         return 0.0
-    rates = [shard.heartbeat.rate_per_minute for shard in working if shard.heartbeat]
+    rates = [rate for shard in working if (rate := _reported_rate(shard)) is not None]
     if any(rates):
         return sum(rates) / 60
+    if any(len(shard.attempts) > 1 for shard in working):
+        return 0.0  # the mean would count the time between the attempts
     has_answers = not rates or any(shard.output.verified for shard in shards)
     return done / seconds if has_answers else 0.0
+
+
+def _reported_rate(shard: ShardFacts) -> float | None:
+    """Return the rate that a shard's task reports; None before its first heartbeat."""
+    record, beat = shard.attempts[-1].record, shard.heartbeat
+    started = record.started_at if record else None
+    # An earlier attempt's heartbeat is there until the new task has written its own.
+    if beat is None or (started and beat.written_at < started):
+        return None
+    return beat.rate_per_minute
 
 
 def _is_working(facts: ShardFacts, judgement: Judgement) -> bool:

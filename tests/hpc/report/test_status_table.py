@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hpc.report import status_table
 from hpc.report.console import plain_text
@@ -66,6 +67,7 @@ JUDGED = [
     judgement(6, State.BLOCKED, message="Slurm holds task 4001_6"),
     judgement(7, State.PLANNED, message="not submitted yet"),
 ]
+JUDGED_AGAIN = [judgement(0, State.RUNNING), judgement(1, State.DONE)]
 FACTS = [
     ShardFacts(
         index=index,
@@ -247,6 +249,19 @@ def test_the_rate_is_what_the_running_tasks_report(run_of_eight_shards: Run) -> 
     judged = [judgement(at, State.RUNNING) for at in range(2)]
     line = table(run_of_eight_shards, facts, judged).splitlines()[5]
     assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go"
+
+
+def test_there_is_no_rate_until_a_resubmitted_task_reports_its_own(
+    run_of_eight_shards: Run,
+) -> None:
+    former = structs.replace(beat(100, rate=70.0), written_at=NOW - timedelta(minutes=3))
+    again = (attempt(1, 0, started_min_ago=600), attempt(2, 0, started_min_ago=2))
+    resubmitted = replace(FACTS[2], index=0, attempts=again)
+    lines = [
+        table(run_of_eight_shards, [facts, FACTS[1]], JUDGED_AGAIN).splitlines()[6]
+        for facts in (resubmitted, replace(resubmitted, heartbeat=former))
+    ]
+    assert lines == ["350 of 2,000 posts done (17 %)"] * 2
 
 
 def test_there_is_no_time_to_go_before_the_first_answer(run_of_eight_shards: Run) -> None:
