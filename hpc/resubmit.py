@@ -19,6 +19,7 @@ from hpc.report.run_summary import show_status
 from hpc.run import run_folder
 from hpc.run.array_indices import parse_indices
 from hpc.run.model import ResourceRequest, Run, Say
+from hpc.run.plan import reaches_tasks
 from hpc.run.resource_requests import apply_request, first_request
 from hpc.run.slurm_time import parse_slurm_time
 from hpc.verb import Outcome, Verb, chosen_run
@@ -88,7 +89,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             override=override,
             # A correction is a look at what is blocked, too.
             force=options.force or bool(changes),
-            corrected=bool(changes),
+            corrected=any(reaches_tasks(change.key) for change in changes),
             caretaker=options.caretaker,
             dry_run=options.dry_run,
         )

@@ -12,6 +12,7 @@ from hpc.report.console import Printer
 from hpc.report.run_summary import show_status
 from hpc.report.status_table import describe_status, document
 from hpc.run.model import Run
+from hpc.run.run_folder import load
 from hpc.run.run_state import EXIT_CODE, RunStatus
 from hpc.verb import Outcome, Verb, chosen_run
 
@@ -37,12 +38,13 @@ def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus
     """Look until the run ends, and return the last look; show all others."""
     executor, seconds = executor_of(run), run.cluster.poll_seconds
     if options.json:
-        while (status := look(run, executor)).is_under_way:
+        while (status := look(load(run.folder), executor)).is_under_way:
             time.sleep(seconds)
         return status
 
     def look_and_describe() -> tuple[RunStatus, list[Block], bool]:
-        status = look(run, executor)
+        # Somebody may have corrected the run meanwhile.
+        status = look(load(run.folder), executor)
         return status, describe_status(status), status.is_under_way
 
     return printer.watch(look_and_describe, seconds)

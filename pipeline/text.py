@@ -18,7 +18,12 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration to about two digits: `45 s`, `12 min`, `2.5 h`, `28 h`, `4 days`."""
+    """Return a duration to about two digits: `45 s`, `12 min`, `2.5 h`, `28 h`, `4 days`.
+
+    Part of a second is 1 s: a wait of 0 s would be none.
+    """
+    if 0 < seconds < 1:
+        return "1 s"
     if seconds < 2 * MINUTE:
         return f"{max(0, seconds):.0f} s"
     if seconds < 2 * HOUR:

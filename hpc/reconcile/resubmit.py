@@ -174,9 +174,10 @@ def _report_alive(status: RunStatus, say: Say) -> None:
     if alive:
         keep = "keeps" if alive == 1 else "keep"
         say(
-            f"{counted(alive, 'task')} in the queue {keep} the former settings; to give "
-            f"{'it' if alive == 1 else 'them'} the new ones: {command('cancel', status.run)}, "
-            f"then {command('resubmit', status.run, '--force')}"
+            f"{counted(alive, 'task')} in the queue {keep} the former settings. To give "
+            f"{'it' if alive == 1 else 'them'} the new ones:\n"
+            f"  {command('cancel', status.run)}\n"
+            f"  {command('resubmit', status.run, '--force')}"
         )
 
 

@@ -24,14 +24,14 @@ def describe_changes(changes: Sequence[Change]) -> list[str]:
 
 
 def describe_amendments(amendments: Sequence[Amendment]) -> list[Block]:
-    """Return a line for each amendment: when, who and what."""
-    lines = [
-        Line(
-            f"  corrected {amendment.amended_at.replace('T', ' ')} UTC by {amendment.amended_by}: "
-            f"{'; '.join(describe_changes(amendment.changes))}"
-        )
-        for amendment in amendments
-    ]
+    """Return when and by whom, then a line for each change, for each amendment."""
+    lines: list[Block] = []
+    for amendment in amendments:
+        when = amendment.amended_at.replace("T", " ")
+        lines += [
+            Line(f"  corrected {when} UTC by {amendment.amended_by}:"),
+            *(Line(f"    {change}") for change in describe_changes(amendment.changes)),
+        ]
     return [Line(""), *lines] if lines else []
 
 

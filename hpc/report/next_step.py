@@ -9,8 +9,10 @@ from hpc.run.run_state import RunStatus
 
 _IF_CONFIGURED_WRONGLY = (
     "If the configuration was wrong, fix it and run hpc submit again: this run, which has no "
-    "labels, is then set aside, unless its name has labels or another run. If only the "
-    "environment was wrong, fix that; this run keeps its configuration\n"
+    "labels, is then set aside, unless its name has labels or another run.\n"
+    "What changes no label, such as the key file, can be corrected in this run: "
+    "hpc resubmit --config FILE\n"
+    "If the configuration was right, fix the cause and resume.\n"
 )
 
 

@@ -5,7 +5,7 @@ submitted now, and the rest when tasks have ended.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
@@ -14,6 +14,9 @@ from hpc.run.remedies import Base, group_by_remedy
 from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
+
+# Settings of whatever supervises the run, by the beginning of their keys. All others go to tasks.
+_OF_SUPERVISION = ("retry.", "cluster.caretaker.", "cluster.poll_seconds", "cluster.grace_seconds")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,18 +126,24 @@ def base_of(run: Run) -> Base:
     memory = {"cluster.mem_gb", "cluster.mem_per_cpu", *(["cluster.cpus"] if per_cpu else [])}
     return Base(
         request=first_request(run.cluster.resources),
-        memory_since=_last_attempt_before(run, memory),
-        time_since=_last_attempt_before(run, {"cluster.time_min"}),
+        memory_since=_last_attempt_before(run, memory.__contains__),
+        time_since=_last_attempt_before(run, {"cluster.time_min"}.__contains__),
+        settings_since=_last_attempt_before(run, reaches_tasks),
     )
 
 
-def _last_attempt_before(run: Run, keys: Collection[str]) -> int:
+def reaches_tasks(key: str) -> bool:
+    """Tell whether a task has this setting from its submission on, by its key."""
+    return not key.startswith(_OF_SUPERVISION)
+
+
+def _last_attempt_before(run: Run, corrects: Callable[[str], bool]) -> int:
     """Return the newest attempt before the last correction of some keys; 0 without any."""
     return max(
         (
             amendment.after_attempt
             for amendment in run.amendments
-            if any(change.key in keys for change in amendment.changes)
+            if any(corrects(change.key) for change in amendment.changes)
         ),
         default=0,
     )

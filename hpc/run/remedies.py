@@ -37,6 +37,8 @@ class Base:
     """The last attempt that was submitted before a person corrected the memory; 0 for none."""
     time_since: int = 0
     """The same for the time limit."""
+    settings_since: int = 0
+    """The same for any setting of tasks."""
 
 
 def group_by_remedy(
@@ -105,7 +107,8 @@ def _next_anywhere(
             return last.request, times_throttled, f"{cause}: {change}"
         case _:
             request = last.request
-            is_same = request == shard.attempts[-1].request
+            former = shard.attempts[-1]
+            is_same = request == former.request and former.number > base.settings_since
             change = "same settings" if is_same else "corrected settings"
     return request, 0, f"{cause}: {change}"
 

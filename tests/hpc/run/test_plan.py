@@ -23,6 +23,7 @@ from hpc.run.model import (
     State,
     TaskRecord,
 )
+from hpc.run.plan import reaches_tasks
 from hpc.run.selection import Rejection, find_rejection, jobs_to_wait_for, resubmittable
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
@@ -301,3 +302,18 @@ def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:
     # Refused again after that, it stands again.
     again = replace(refused, number=7, forced=True)
     assert find_rejection(seen((refused, again))) == stands
+
+
+@pytest.mark.parametrize(
+    ("key", "reaches"),
+    [
+        ("cluster.account", True),
+        ("classifier.api_key_file", True),
+        ("checkpoint.rows", True),
+        ("retry.max_attempts", False),
+        ("cluster.caretaker.mem_gb", False),
+        ("cluster.poll_seconds", False),
+    ],
+)
+def test_what_only_supervision_needs_reaches_no_task(key: str, reaches: bool) -> None:
+    assert reaches_tasks(key) is reaches

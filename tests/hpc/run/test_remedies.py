@@ -197,6 +197,12 @@ def test_corrected_memory_is_what_the_next_attempt_gets_whatever_the_cause(
     assert group.request.time_min == (240 if cause is Cause.TIMEOUT else 120)
 
 
+def test_a_retry_after_any_correction_has_not_the_same_settings() -> None:
+    base = Base(request=BASE, settings_since=2)
+    whys = [alone(ended(Cause.REFUSED, number), base=base).why for number in (2, 3)]
+    assert whys == ["refused: corrected settings", "refused: same settings"]
+
+
 def test_corrected_time_is_what_the_next_attempt_gets_and_a_remedy_goes_on_from_there() -> None:
     base = Base(request=replace(BASE, time_min=30), time_since=1)
     first = alone(ended(Cause.TIMEOUT, request=replace(BASE, time_min=120)), base=base)

@@ -69,6 +69,13 @@ def test_a_dry_run_shows_a_correction_and_writes_nothing(refused: Bench) -> None
     assert refused.document("status", code=1)["amendments"] == []
 
 
+def test_a_correction_is_not_announced_before_it_is_made(refused: Bench) -> None:
+    # The local executor has no caretakers.
+    done = refused.hpc("resubmit", "--set", "retry.max_attempts=9", "--caretaker")
+    assert (done.returncode, "corrected" in done.stdout + done.stderr) == (2, False)
+    assert refused.document("status", code=1)["amendments"] == []
+
+
 def test_an_edited_configuration_corrects_the_newest_run_of_its_name(refused: Bench) -> None:
     (folder,) = refused.runs()
     closed = refused.folder / "closed"
