@@ -5,6 +5,8 @@ import os
 import resource
 from pathlib import Path
 
+from pipeline import ownership
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
 # A disk with less than this is full for a program that writes tables.
@@ -13,6 +15,9 @@ SMALL_BYTES = 64 << 20
 
 def describe_system_error(error: OSError) -> str:
     """Return a message about an error that the system reported."""
+    if error.errno in ownership.DENIED and isinstance(error.filename, str | bytes | os.PathLike):
+        path = Path(os.fsdecode(error.filename))
+        return f"{path}: {error.strerror}. {ownership.describe_denial(path)}"
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _NO_SPACE and not _is_memory(error):
         return (

@@ -44,6 +44,11 @@ def test_a_node_that_ends_every_task_at_once_is_avoided(bench: Bench) -> None:
 
 def test_a_broken_environment_costs_one_array_and_stops_the_run(bench: Bench) -> None:
     python = bench.folder / "environment" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        '#!/bin/sh\nsleep 2\necho "$0: libpython3 is not on this node" >&2\nexit 127\n'
+    )
+    python.chmod(0o755)
     config = bench.config(
         posts.json_lines(bench.folder / "p.jsonl", 12),
         sharding={"shards": 6},
@@ -57,13 +62,12 @@ def test_a_broken_environment_costs_one_array_and_stops_the_run(bench: Bench) ->
     assert [shard["attempts"] for shard in stopped["shards"]] == [1] * 6
     (message,) = {shard["message"] for shard in stopped["shards"]}
     assert str(python) in message
-    assert str(python) in bench.hpc("status").stdout
+    shown = bench.hpc("status")
+    assert str(python) in shown.stdout, shown
     assert bench.hpc("resubmit").returncode == 1
     submissions = pathlib.Path(run["run_dir"]) / "submissions"
     assert len(list(submissions.iterdir())) == 1
-    python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
     bench.document("resubmit", "--force")
     assert bench.document("supervise")["state"] == "complete"
     causes = {(attempt, cause) for _, attempt, _, cause in attempts(bench)}
