@@ -66,7 +66,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Submit the posts, or show what a submit would do."""
     overrides = tuple(options.set)
     request = SubmitRequest(
-        spec=validate(run_config.load(options.config, overrides), os.environ),
+        spec=validate(
+            run_config.load(options.config, overrides), os.environ, is_preview=options.dry_run
+        ),
         selection=Selection(
             backfill=options.backfill,
             limit=options.limit,

@@ -77,7 +77,8 @@ def chosen_run(options: argparse.Namespace) -> Run:
     if chosen is None:
         return run
     database = str(chosen.expanduser().absolute())
-    return replace(run, manifest=msgspec.structs.replace(run.manifest, database=database))
+    manifest = msgspec.structs.replace(run.manifest, database=database)
+    return replace(run, manifest=manifest, chosen_database=chosen)
 
 
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:

@@ -45,7 +45,9 @@ class ResumedRuns:
     """Runs that another process works on."""
 
 
-def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -> ResumedRuns:
+def resume_runs(
+    spec: RunSpec, executor: Executor, locks: ExitStack, say: Say, *, is_supervised: bool = False
+) -> ResumedRuns:
     """Submit the shards of the name's runs that were planned and never submitted.
 
     If the executor's tasks end with this process, the interrupted runs are resumed too. A run that
@@ -57,6 +59,7 @@ def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -
         executor: what runs the tasks.
         locks: keeps the locks of the resumed runs.
         say: shows a message.
+        is_supervised: whether something supervises the runs from here on.
 
     Raises:
         ExecutorError: a partly submitted run cannot be submitted further.
@@ -76,7 +79,7 @@ def resume_runs(spec: RunSpec, executor: Executor, locks: ExitStack, say: Say) -
             say(str(error))
             busy.append(run)
             continue
-        if _resume(run, executor_of(run), say):
+        if _resume(run, executor_of(run), say, is_supervised=is_supervised):
             resumed.append(LockedRun(run, lock))
     return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy))
 
@@ -112,12 +115,12 @@ def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:
     return [run for run in named if run.executor == executor.name and is_to_resume(run)]
 
 
-def _resume(run: Run, executor: Executor, say: Say) -> bool:
+def _resume(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
     """Resume a locked run; return whether it still exists."""
     resuming = f"resuming the unfinished run {run.folder} with its original configuration"
     if executor.runs_in_background:
         say(resuming)
-        return _submit_rest(run, executor, say)
+        return _submit_rest(run, executor, say, is_supervised=is_supervised)
     # The caller supervises the run, which submits and runs its tasks.
     is_blocked = needs_a_person(look(run, executor, lock_is_ours=True))
     say(f"run {run.folder} is blocked and still holds its posts; see below" if is_blocked
@@ -125,7 +128,7 @@ def _resume(run: Run, executor: Executor, say: Say) -> bool:
     return True
 
 
-def _submit_rest(run: Run, executor: Executor, say: Say) -> bool:
+def _submit_rest(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
     """Submit what was never submitted; return whether the run still exists."""
     try:
         status = look(run, executor)
@@ -135,7 +138,7 @@ def _submit_rest(run: Run, executor: Executor, say: Say) -> bool:
         if rest := planned_shards(status.judgements):
             check_before_submission(run)
             wave = submit_shards(status, executor, ShardSelection(shards=rest), say)
-            report_waiting(run, wave, say)
+            report_waiting(run, wave, say, is_supervised=is_supervised)
     except ExecutorError as error:
         if read_submissions(run):
             raise

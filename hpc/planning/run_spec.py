@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hpc.config.run_config import Config
+from hpc.executors.base import ExecutorError
 from hpc.executors.factory import apply_shell, create_executor
 from hpc.planning.fingerprint import LabelSpec
 from hpc.run.model import Run
@@ -16,6 +17,9 @@ from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
 from pipeline.run_files.portable_paths import with_real_paths
 from pipeline.usage import CostOptions, cost_options
+
+# Slurm's default of MaxArraySize, for a plan that is made without a cluster.
+USUAL_ARRAY_SIZE = 1001
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,13 +125,17 @@ class Selection:
         return self.backfill or bool(self.replaces or self.only_labelled_by)
 
 
-def validate(config: Config, shell: Mapping[str, str] | None = None) -> RunSpec:
+def validate(
+    config: Config, shell: Mapping[str, str] | None = None, *, is_preview: bool = False
+) -> RunSpec:
     """Check all that can be checked before anything is read or spent.
 
     Args:
         config: the configuration.
         shell: the environment of the user's shell, which may say where tasks run if the
             configuration does not; by default, it says nothing.
+        is_preview: whether nothing will be submitted, so that the plan may lack what only the
+            cluster knows.
 
     Raises:
         InputError: the configuration is wrong.
@@ -137,10 +145,20 @@ def validate(config: Config, shell: Mapping[str, str] | None = None) -> RunSpec:
     classifier = config.classifier.freeze(problems)
     problems.raise_any()
     cluster, notes = apply_shell(config.cluster, shell or {})
+    try:
+        array_size = create_executor(cluster).array_size()
+    except ExecutorError as error:
+        if not is_preview:
+            raise
+        array_size = USUAL_ARRAY_SIZE
+        notes = (
+            *notes,
+            f"the cluster's limits on arrays and submitted jobs are not checked: {error.words}",
+        )
     return RunSpec(
         config=replace(config, cluster=cluster),
         notes=notes,
         classifier=classifier.to_json(),
         columns=classifier.columns,
-        array_size=create_executor(cluster).array_size(),
+        array_size=array_size,
     )

@@ -194,7 +194,8 @@ def _start(
     with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
         if seconds := discard_runs(spec, say):
             return seconds
-        resumed = resume.resume_runs(spec, executor, locks, say)
+        is_supervised = request.wait or request.caretaker
+        resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
         _say_lines(describe_draft(spec, request.selection, draft), say)

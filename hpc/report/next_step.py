@@ -16,11 +16,18 @@ _IF_CONFIGURED_WRONGLY = (
 )
 
 
+# The verbs that report on, or write to, the run's database.
+_TAKE_DATABASE = frozenset({"cancel", "gather", "resubmit", "status", "supervise"})
+
+
 def command(verb: str, run: Run, *options: str) -> str:
     """Return a command about a run, ready to be pasted into a shell.
 
-    The run's folder is relative to the working folder if it lies below that.
+    The run's folder is relative to the working folder if it lies below that. A database that was
+    named for this command is named for the next one too.
     """
+    if run.chosen_database is not None and verb in _TAKE_DATABASE:
+        options = (*options, "--database", shlex.quote(str(run.chosen_database)))
     here = Path.cwd()
     folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
     return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"

@@ -58,6 +58,8 @@ class Run:
     """The folder of the run that this one is a copy of; None for the run itself, moved or not."""
     amendments: tuple[Amendment, ...] = ()
     """The corrections since the run was created, which `manifest` includes already."""
+    chosen_database: Path | None = None
+    """The database that a person named instead of the run's, as they typed it; None for none."""
 
     @property
     def run_id(self) -> str:

@@ -5,6 +5,7 @@ may be submitting. The caretakers go first, because they would submit again. Job
 not show (a restricted wrapper, PrivateData) are canceled by their ids on record.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,7 @@ def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
     """Return a line for each kind of job that was canceled, or that is still alive."""
     lines = []
     if not (canceled.tasks or canceled.by_record) and canceled.is_complete:
-        lines.append(f"run {run.run_id} has no pending or running jobs; nothing to cancel")
+        lines.append(_describe_nothing(run))
     reached = canceled.caretakers - canceled.unreached.keys()
     lines += [f"canceled the caretaker (job {job})" for job in sorted(reached)]
     arrays = [job for job in canceled.arrays if job not in canceled.unreached]
@@ -129,6 +130,15 @@ def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
             f"supervise submits them, and so does the next submit under {run.manifest.name}"
         )
     return lines
+
+
+def _describe_nothing(run: Run) -> str:
+    if run.original is None:
+        return f"run {run.run_id} has no pending or running jobs; nothing to cancel"
+    return (
+        f"this copy of run {run.run_id} has no pending or running jobs of its own; nothing to "
+        f"cancel. To end the jobs of the original: hpc cancel {shlex.quote(str(run.original))}"
+    )
 
 
 def cancel_jobs(

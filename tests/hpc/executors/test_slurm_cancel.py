@@ -232,6 +232,14 @@ def test_arrays_that_squeue_does_not_show_are_canceled_by_the_ids_on_record(
     assert all(any(str(job) in line for line in lines) for job in {*canceled, *unreached})
 
 
+def test_a_copy_without_jobs_of_its_own_names_the_run_whose_jobs_may_be_alive(
+    run_of_four_shards: Run,
+) -> None:
+    copy = replace(run_of_four_shards, original=Path("/studies/the original"))
+    (line,) = cancellation.describe_canceled(copy, cancellation.CanceledJobs())
+    assert "hpc cancel '/studies/the original'" in line
+
+
 def test_without_squeue_and_records_cancel_fails(run_of_four_shards: Run) -> None:
     with pytest.raises(SlurmError):
         cancellation.cancel_jobs(run_of_four_shards, Hidden({}, squeue_fails=True), nothing)

@@ -1,5 +1,6 @@
 """Planning that fails, is killed or is a dry run leaves nothing behind."""
 
+import json
 import random
 import signal
 import subprocess
@@ -94,3 +95,15 @@ def test_a_dry_run_leaves_nothing_behind(bench: Bench, tmp_path: Path) -> None:
     assert (dry.returncode, dry.stderr) == (0, "")
     assert list(scratch.iterdir()) == []
     assert bench.listing() == before
+
+
+def test_a_dry_run_needs_no_slurm(bench: Bench, tmp_path: Path) -> None:
+    bench.config(6, classifier=VALENCE, cluster={"executor": "slurm"})
+    nowhere = {"PATH": str(tmp_path)}
+    dry = bench.hpc("submit", "--config", bench.path, "--dry-run", "--json", env=nowhere)
+    assert dry.returncode == 0, dry.stderr
+    plan = json.loads(dry.stdout)
+    assert (plan["posts"], plan["shards"], plan["waves"]) == (6, 2, 1)
+    assert "not checked" in dry.stderr
+    assert bench.hpc("submit", "--config", bench.path, env=nowhere).returncode == 1
+    assert bench.runs() == []

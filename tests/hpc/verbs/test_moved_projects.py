@@ -1,6 +1,7 @@
 """A project that was moved or copied works on itself, and never on the place it came from."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,12 @@ def test_a_copy_does_not_write_to_a_database_that_it_shares_with_its_original(
     assert shared.read_bytes() == before
     assert call(bench, copy, "gather", "--database", "own.duckdb").returncode == 0
     assert rows(copy / "own.duckdb") == 4
+    (run_in(copy) / "outputs" / "00001.parquet").unlink()
+    status = call(bench, copy, "status", "--database", "own.duckdb")
+    (step,) = (line for line in status.stdout.splitlines() if line.startswith("next: hpc "))
+    assert "--database own.duckdb" in step
+    verb, *rest = shlex.split(step.removeprefix("next: hpc "))
+    assert call(bench, copy, verb, *rest).returncode == 0
     # Once the original is gone, this is the run itself: it has moved.
     shutil.rmtree(original)
     assert call(bench, copy, "gather").returncode == 0
