@@ -32,8 +32,9 @@ class _Task:
 
     shard: int
     attempt: Attempt
-    before: Attempt | None
+    before: "_Task | None"
     is_last: bool
+    is_early: bool
 
 
 def mark_early_ends(
@@ -51,8 +52,8 @@ def mark_early_ends(
         grace: how long files of a task that has ended may take to show up.
         read_log_end: reads the end of a log.
     """
-    arrays = _tasks_by_array(shards)
-    if not any(_is_early(task.attempt) for tasks in arrays.values() for task in tasks):
+    arrays = _tasks_by_array(shards, now - grace)
+    if not any(task.is_early for tasks in arrays.values() for task in tasks):
         return tuple(shards)
     logs = _Logs(read_log_end)
     # Of each array, whether some task got further.
@@ -60,7 +61,7 @@ def mark_early_ends(
     marked: dict[tuple[int, int], EarlyEnd] = {}
     for number, tasks in sorted(arrays.items()):
         got_further[number] = _witnessed(tasks, _until_forced(arrays, number))
-        early = [task for task in tasks if _is_early(task.attempt)]
+        early = [task for task in tasks if task.is_early]
         is_proven = len(early) == len(tasks) and _is_proof(early, got_further)
         newest = None if got_further[number] else _open_since(early, tasks, now)
         if is_proven and newest is not None and newest + grace <= now:
@@ -71,31 +72,32 @@ def mark_early_ends(
     return tuple(_marked(shard, marked) for shard in shards)
 
 
-def _tasks_by_array(shards: Sequence[ShardFacts]) -> dict[int, list[_Task]]:
+def _tasks_by_array(
+    shards: Sequence[ShardFacts], files_are_there: datetime
+) -> dict[int, list[_Task]]:
     arrays: dict[int, list[_Task]] = {}
     for shard in shards:
         before = None
         for attempt in shard.attempts:
             is_last = attempt is shard.attempts[-1]
-            task = _Task(shard.index, attempt, before, is_last)
+            task = _Task(shard.index, attempt, before, is_last, _is_early(attempt, files_are_there))
             arrays.setdefault(attempt.number, []).append(task)
-            before = attempt
+            before = task
     return arrays
 
 
-def _is_early(attempt: Attempt) -> bool:
-    """Tell whether an attempt failed before its first line, and nothing else explains its end.
+def _is_early(attempt: Attempt, files_are_there: datetime) -> bool:
+    """Tell whether an attempt ended before its first line, and nothing else explains its end.
 
-    Slurm itself reports a task that was preempted or canceled, or ran out of time or memory.
+    Slurm itself reports a task that was preempted or canceled, or ran out of time or memory. One
+    that COMPLETED before its first line, as after `exec` in a line of setup, looks like one whose
+    output is late, so it counts only if the files of its time are there by now.
     """
     record = attempt.record
-    return (
-        record is not None
-        and record.phase is Phase.ENDED
-        and record.cause is Cause.CRASHED
-        and attempt.words is None
-        and not attempt.began
-    )
+    if record is None or record.phase is not Phase.ENDED or attempt.words or attempt.began:
+        return False
+    is_settled = attempt.last_change <= files_are_there
+    return record.cause is Cause.CRASHED or (record.cause is Cause.NO_OUTPUT and is_settled)
 
 
 def _until_forced(arrays: Mapping[int, Sequence[_Task]], number: int) -> list[_Task]:
@@ -146,8 +148,8 @@ def _is_proof(early: Sequence[_Task], got_further: Mapping[int, bool]) -> bool:
     # A person who resumes a run by force has changed something, so nothing before that counts.
     return all(
         task.before is not None
-        and _is_early(task.before)
-        and not got_further[task.before.number]
+        and task.before.is_early
+        and not got_further[task.before.attempt.number]
         and not task.attempt.forced
         for task in early
     )
@@ -185,12 +187,24 @@ def _environment(early: Sequence[_Task], logs: _Logs, newest: datetime) -> Early
     # The same words for all of them: a list of thousands says nothing else.
     example = next((task for task in early if task.is_last), early[0])
     message = f"every task ended before its first line, such as {_describe(example.attempt)}"
-    return EarlyEnd(Cause.ENVIRONMENT, f"{message}{logs.quote(example)}", newest)
+    message = f"{message}{logs.quote(example)}{_ask(example)}"
+    return EarlyEnd(Cause.ENVIRONMENT, message, newest)
 
 
 def _node(task: _Task, logs: _Logs, newest: datetime | None) -> EarlyEnd:
-    message = f"{_describe(task.attempt)} ended before its first line{logs.quote(task)}"
-    return EarlyEnd(Cause.NODE, message, newest)
+    message = f"{_describe(task.attempt)} ended before its first line"
+    return EarlyEnd(Cause.NODE, f"{message}{logs.quote(task)}{_ask(task)}", newest)
+
+
+def _ask(task: _Task) -> str:
+    """Return what may have ended a task that COMPLETED, which its log does not say.
+
+    A line such as `exec …`: the batch script reports the other ones as a failure.
+    """
+    record = task.attempt.record
+    if record is None or record.cause is not Cause.NO_OUTPUT:
+        return ""
+    return "; did a line of cluster.setup end the script?"
 
 
 def _describe(attempt: Attempt) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpc.executors.base import CaretakerRole, Executor, ExecutorError
+from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
@@ -32,9 +32,10 @@ from hpc.run.selection import (
     find_rejection,
     jobs_in_phase,
     planned_shards,
-    resubmittable,
+    shards_to_submit,
 )
 from pipeline.errors import BusyError, InputError
+from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
@@ -103,10 +104,9 @@ class _Supervision:
     def do_round(self, hand_over: Callable[[RunStatus], bool] | None) -> RunStatus | None:
         """Do one round; return the run's status if it was the last one."""
         status, rejection, trouble = self._resume_or_stop()
-        todo: list[int] = []
+        todo: tuple[int, ...] = ()
         if not (trouble or rejection):
-            failed, _ = resubmittable(status.judgements)
-            todo = sorted({*failed, *planned_shards(status.judgements)})
+            todo = self._choose_shards(status)
         no_room = bool(todo) and _lacks_room(status, len(todo))
         self._report_progress(status, trouble, len(todo) if no_room else 0)
         if not (todo or trouble or status.is_under_way):
@@ -124,6 +124,18 @@ class _Supervision:
 
     def _look(self) -> RunStatus:
         return look(self._run, self._executor, lock_is_ours=True)
+
+    def _choose_shards(self, status: RunStatus) -> tuple[int, ...]:
+        """Return the shards to submit next, and say why others wait."""
+        todo = shards_to_submit(status)
+        left = set(planned_shards(status.judgements)) - set(todo)
+        if left:
+            self._say_once(
+                f"{counted(len(left), 'shard')} not submitted yet: tasks ended before their first "
+                "line, and none has got to it since",
+                "the environment is in doubt",
+            )
+        return todo
 
     def _resume_or_stop(self) -> tuple[RunStatus, Rejection | None, str | None]:
         """Finish interrupted submissions; of a rejected run, cancel what is pending.
@@ -256,7 +268,11 @@ class _Supervision:
         """
         if isinstance(error, InputError):
             return self._once or not status.is_under_way
-        is_last = self._once or self._refusals == PATIENT_ROUNDS
+        if isinstance(error, SubmitLimitError) and error.is_certain:
+            # Administrators allow no jobs before a maintenance, and raise the limit afterwards.
+            return self._once and not status.is_under_way
+        # Refusals count while tasks are under way, too: more than that many may have passed.
+        is_last = self._once or self._refusals >= PATIENT_ROUNDS
         return is_last and not status.is_under_way and status.observation.answered
 
     def _say_once(self, message: str, situation: str = "") -> None:

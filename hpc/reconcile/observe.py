@@ -18,8 +18,8 @@ from hpc.reconcile.log_end import read_log_end
 from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
-from hpc.run.submissions import read_submissions
-from pipeline.errors import InputError
+from hpc.run.submissions import read_submissions, returned
+from pipeline.errors import Cause, InputError
 from pipeline.model import Shard
 from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoint import rows_by_attempt
@@ -42,7 +42,12 @@ def observe(
         executor: what runs its tasks.
         include_done: whether to ask for the attempts of shards that are done, for the history.
         lock_is_ours: whether the caller holds the run's lock.
+
+    Raises:
+        InputError: the folder is gone. Without its records, every shard would seem planned.
     """
+    if not run.folder.is_dir():
+        raise InputError(f"{run.folder} is gone. If it was moved, run the command at its new place")
     submissions = read_submissions(run)
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run)
@@ -94,7 +99,8 @@ def with_limits(
     if observation.submit_limits is None:
         submit_limits = executor.submit_limits(run.cluster)
         observation = replace(observation, submit_limits=submit_limits)
-    if observation.limits or not needs_limits([observation.shards[shard] for shard in shards]):
+    chosen = [observation.shards[shard] for shard in shards]
+    if observation.limits or not needs_limits(chosen, observation.shards):
         return observation
     return replace(observation, limits=executor.limits(run))
 
@@ -177,13 +183,14 @@ def _attempts(
             served = server_log_path(task_files.run.folder, number, shard).name in files
             is_wanted = include_done or not verdicts[shard].verified
             trace = traces.get(shard, _NO_TRACE)
+            record = records.get((number, index))
             attempts.setdefault(shard, []).append(
                 Attempt(
                     number=number,
                     array_job_id=submission.array_job_id,
                     array_task_index=index,
                     submitted_at=submission.released_at,
-                    record=records.get((number, index)),
+                    record=record,
                     words=task_files.last_words(number, shard) if spoke and is_wanted else None,
                     request=submission.plan.request,
                     rows=trace.rows.get(number, 0),
@@ -191,6 +198,11 @@ def _attempts(
                     began=spoke
                     or served
                     or number in trace.began
+                    or (
+                        record is not None
+                        and record.cause is Cause.NO_OUTPUT
+                        and returned(submission, index, files)
+                    )
                     or (verdicts[shard].verified and (shard, number) not in early),
                     restarted=index in submission.restarted,
                     forced=submission.forced,

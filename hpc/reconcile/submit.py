@@ -90,14 +90,14 @@ def prepare(status: RunStatus, executor: Executor, selection: ShardSelection) ->
     """Return the status with the limits that these shards need, asked for once.
 
     Raises:
-        ExecutorError: the limits are needed, and the executor does not answer; or one of them can
-            never be kept.
+        SubmitLimitError: a limit allows no jobs at all, until somebody raises it.
+        ExecutorError: the limits are needed, and the executor does not answer.
     """
     observation = with_limits(status.observation, status.run, executor, selection.shards)
     for limit in observation.submit_limits or ():
         if not limit.most:
             words = f"{limit.name} allows no jobs at all"
-            raise ExecutorError(words, words)
+            raise SubmitLimitError(words, words, is_certain=True)
     return replace(status, observation=observation)
 
 

@@ -60,9 +60,6 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
     details += [f"on {record.node}"] if record.node else []
     message = f"{message} ({', '.join(details)})" if details else message
-    if record.cause is Cause.NO_OUTPUT and not attempt.began:
-        # A line such as `exec …`; the batch script reports the other ones as a failure.
-        message = f"{message}, before its first line; did a line of cluster.setup end the script?"
     return record.cause, message
 
 

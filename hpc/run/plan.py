@@ -52,6 +52,7 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         base=base_of(run),
         policy=run.retry,
         limits=observation.limits or Limits(),
+        others=observation.shards,
     )
     room = room_for(status, len(shards))
     return plan_arrays(

@@ -5,7 +5,7 @@ whatever the cause. Shards that request the same form a group, and a group is su
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.causes import Remedy, cause_of, remedy
@@ -17,14 +17,13 @@ _NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME})
 _Next = tuple[ResourceRequest, int, str]
 
 
-def needs_limits(shards: Iterable[ShardFacts]) -> bool:
-    """Tell whether a remedy needs to know how far resources can grow, or which nodes there are."""
-    return any(
-        _remedy(attempt) is Remedy.ELSEWHERE
-        or (attempt is shard.attempts[-1] and _remedy(attempt) in _NEEDS_LIMITS)
-        for shard in shards
-        for attempt in shard.attempts
-    )
+def needs_limits(shards: Sequence[ShardFacts], others: Sequence[ShardFacts] = ()) -> bool:
+    """Tell whether a remedy needs to know how far resources can grow, or which nodes there are.
+
+    The arguments are those of `group_by_remedy`.
+    """
+    grows = any(shard.attempts and _remedy(shard.attempts[-1]) in _NEEDS_LIMITS for shard in shards)
+    return grows or any(_lost_on_nodes(shards)) or any(_early_ends(others))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,17 +41,23 @@ class Base:
 
 
 def group_by_remedy(
-    shards: Sequence[ShardFacts], *, base: Base, policy: RetryPolicy, limits: Limits
+    shards: Sequence[ShardFacts],
+    *,
+    base: Base,
+    policy: RetryPolicy,
+    limits: Limits,
+    others: Sequence[ShardFacts] = (),
 ) -> tuple[ShardGroup, ...]:
     """Return the shards to submit, grouped by what they request.
 
     Args:
         shards: the shards to submit.
+        others: the shards of the run that may have met a bad node.
         base: what the configuration requests.
         policy: how far each remedy may go.
         limits: how far the executor lets resources grow; not used unless `needs_limits`.
     """
-    avoided = _nodes_to_avoid(shards, policy, limits)
+    avoided = _nodes_to_avoid([*_lost_on_nodes(shards), *_early_ends(others)], policy, limits)
     groups: dict[_Next, list[int]] = {}
     for shard in shards:
         groups.setdefault(_next(shard, base, policy, limits, avoided), []).append(shard.index)
@@ -150,19 +155,32 @@ def _more_time(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[Reso
     return request, f"time limit {before} → {after} min{capped} for the remaining posts"
 
 
+def _lost_on_nodes(shards: Iterable[ShardFacts]) -> Iterator[Attempt]:
+    """Yield the attempts that a node ended."""
+    for shard in shards:
+        yield from (each for each in shard.attempts if _remedy(each) is Remedy.ELSEWHERE)
+
+
+def _early_ends(shards: Iterable[ShardFacts]) -> Iterator[Attempt]:
+    """Yield the attempts that a node ended before their first line.
+
+    Such a node stays up and is always idle, so it would end every later wave of the run as well. A
+    node that crashed is down until Slurm trusts it again.
+    """
+    yield from (each for each in _lost_on_nodes(shards) if each.early_end)
+
+
 def _nodes_to_avoid(
-    shards: Sequence[ShardFacts], policy: RetryPolicy, limits: Limits
+    attempts: Iterable[Attempt], policy: RetryPolicy, limits: Limits
 ) -> tuple[str, ...]:
-    """Return the nodes on which attempts of these shards were lost, for all shards together.
+    """Return the nodes on which these attempts were lost, for all shards together.
 
     If there are too many nodes, the newest losses count, and never all nodes of the partition.
     """
-    lost = {
-        attempt.record.node: attempt.number
-        for shard in shards
-        for attempt in shard.attempts
-        if attempt.record and attempt.record.node and _remedy(attempt) is Remedy.ELSEWHERE
-    }
+    lost: dict[str, int] = {}
+    for attempt in attempts:
+        if attempt.record and (node := attempt.record.node):
+            lost[node] = max(attempt.number, lost.get(node, 0))
     newest_first = sorted(lost, key=lambda node: (-lost[node], node))
     most = policy.max_excluded_nodes
     if limits.nodes is not None:

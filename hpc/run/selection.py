@@ -102,6 +102,30 @@ def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
     return tuple(judgement.index for judgement in judgements if judgement.state is State.PLANNED)
 
 
+def shards_to_submit(status: RunStatus) -> tuple[int, ...]:
+    """Return the shards that a supervised run submits next: failed ones, and planned ones.
+
+    The planned ones wait while nobody knows whether the tasks' environment works. Otherwise a
+    limit of submitted jobs would make a broken environment cost wave after wave.
+    """
+    failed, _ = resubmittable(status.judgements)
+    planned = planned_shards(status.judgements)
+    if (failed or status.is_under_way) and _is_environment_in_doubt(status.observation):
+        return failed
+    return tuple(sorted({*failed, *planned}))
+
+
+def _is_environment_in_doubt(observation: Observation) -> bool:
+    """Tell whether tasks ended before their first line, and none got to it since.
+
+    The numbers of the attempts decide what came after what.
+    """
+    attempts = [attempt for shard in observation.shards for attempt in shard.attempts]
+    newest_early = max((each.number for each in attempts if each.early_end), default=0)
+    newest_begun = max((each.number for each in attempts if each.began), default=0)
+    return newest_early > newest_begun
+
+
 def resubmittable(
     judgements: Sequence[Judgement], *, indices: Sequence[int] | None = None, force: bool = False
 ) -> tuple[tuple[int, ...], str | None]:

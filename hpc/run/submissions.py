@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -100,6 +100,17 @@ def job_prefix(run: Run) -> str:
         return f"hpc-{run.run_id}-"
     place = hashlib.sha256(os.fsencode(run.folder.resolve())).hexdigest()[:6]
     return f"hpc-{place}-{run.run_id}-"
+
+
+def returned(submission: Submission, index: int, log_files: Collection[str]) -> bool:
+    """Tell whether the worker of a task that COMPLETED had begun, from the files beside its log.
+
+    A task that is done keeps nothing in its work folder, so only these show it if its output is
+    gone. submitit writes a result file when the worker returns (submitit 1.5.4, JobPaths). Without
+    the task's order, the log folder was cleared, and proves nothing.
+    """
+    task = f"{submission.array_job_id}_{index}"
+    return f"{task}_0_result.pkl" in log_files or f"{task}_submitted.pkl" not in log_files
 
 
 def work_order(submission: Submission, index: int, run_dir: Path, *, amendments: int) -> WorkOrder:

@@ -127,13 +127,22 @@ def test_an_environment_that_breaks_later_costs_one_array_too() -> None:
         ("OUT_OF_MEMORY", Cause.OUT_OF_MEMORY),
         ("NODE_FAIL", Cause.NODE),
         ("LAUNCH_FAILED", Cause.NODE),
-        ("COMPLETED", Cause.NO_OUTPUT),
     ],
 )
 def test_what_slurm_itself_explains_keeps_its_cause(state: str, cause: Cause) -> None:
     early = attempt(node="n2")
     assert causes((attempt(state),), (early,)) == [cause, Cause.NODE]
     assert causes((attempt(state), attempt(state, "n2", number=2))) == [cause]
+
+
+def test_a_task_that_completed_before_its_first_line_ended_early_once_no_file_can_be_late() -> None:
+    completed = [(attempt("COMPLETED", f"n{index}"),) for index in range(3)]
+    ended_at = START + timedelta(minutes=1, seconds=1)
+    almost = ended_at + GRACE - timedelta(seconds=1)
+    assert causes(*completed, now=almost) == [Cause.NO_OUTPUT] * 3
+    assert causes(*completed, now=ended_at + GRACE) == [Cause.ENVIRONMENT] * 3
+    began = attempt("COMPLETED", "n9", began=True)
+    assert causes((began,), completed[0]) == [Cause.NO_OUTPUT, Cause.NODE]
 
 
 def test_nothing_is_decided_while_files_may_be_late() -> None:
@@ -224,7 +233,7 @@ histories = st.lists(attempts, max_size=4).map(
 
 
 @given(st.lists(histories, max_size=6))
-def test_only_failed_attempts_that_never_began_are_marked_and_one_array_has_one_cause(
+def test_only_attempts_that_ended_and_never_began_are_marked_and_one_array_has_one_cause(
     found: list[tuple[Attempt, ...]],
 ) -> None:
     before = shards_of(*found)
@@ -235,7 +244,8 @@ def test_only_failed_attempts_that_never_began_are_marked_and_one_array_has_one_
         for one, plain in zip(shard.attempts, old.attempts, strict=True):
             assert replace(one, early_end=None) == plain
             assert plain.record
-            is_early = plain.record.slurm_state == "FAILED" and not plain.began
+            has_ended = plain.record.slurm_state in ("FAILED", "COMPLETED")
+            is_early = has_ended and not plain.began
             assert (one.early_end is not None) == is_early
             by_array.setdefault(one.number, set()).add(one.early_end and one.early_end.cause)
     for causes_of_array in by_array.values():

@@ -15,9 +15,10 @@ from hpc.reconcile.resubmit import Request, resubmit
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
 from hpc.run.submissions import write_submission
+from pipeline.errors import Cause
 from pipeline.run_files import heartbeat
 from pipeline.run_files.heartbeat import HeartbeatWriter
-from pipeline.run_files.manifest import work_path
+from pipeline.run_files.manifest import log_path, output_path, work_path
 from tests.hpc.file_reads import counted_reads
 from tests.pipeline import run_builders
 
@@ -126,3 +127,25 @@ def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
         outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append, never)
     assert (outcome.shards, outcome.sent, len(lines)) == ((1,), (), 1)
     assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("left", "cause"),
+    [
+        pytest.param(["4711_0_submitted.pkl", "4711_0_0_result.pkl"], Cause.NO_OUTPUT, id="began"),
+        pytest.param(["4711_0_submitted.pkl"], Cause.NODE, id="ended-before-its-first-line"),
+        pytest.param([], Cause.NO_OUTPUT, id="logs-deleted"),
+    ],
+)
+def test_what_is_beside_its_log_shows_whether_a_task_without_output_had_begun(
+    twice_submitted_run: Run, left: list[str], cause: Cause
+) -> None:
+    run = twice_submitted_run
+    output_path(run.folder, 0).unlink()  # as a person does, to have the shard labeled again
+    logs = log_path(run.folder, 1)
+    logs.mkdir(parents=True)
+    for name in left:
+        (logs / name).touch()
+    judgement = look(run, SlurmExecutor(Slurm())).judgements[0]
+    assert (judgement.state, judgement.cause) == (State.FAILED, cause)
+    assert ("first line" in judgement.message) is (cause is Cause.NODE)

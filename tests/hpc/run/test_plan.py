@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpc.run import run_folder
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import (
     ArrayPlan,
@@ -24,10 +26,18 @@ from hpc.run.model import (
     TaskRecord,
 )
 from hpc.run.plan import reaches_tasks
-from hpc.run.selection import Rejection, find_rejection, jobs_to_wait_for, resubmittable
+from hpc.run.run_state import RunStatus
+from hpc.run.selection import (
+    Rejection,
+    find_rejection,
+    jobs_to_wait_for,
+    resubmittable,
+    shards_to_submit,
+)
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
+from tests.pipeline import run_builders
 
 
 def arrays(shards: Iterable[int], **more: Any) -> tuple[ArrayPlan, ...]:
@@ -278,6 +288,32 @@ def test_an_array_waits_for_living_arrays_but_never_for_a_held_task() -> None:
         one_attempt(3, 6, Phase.HELD),
     )
     assert jobs_to_wait_for(observation) == ("4001", "4002_3", "4002_5")
+
+
+def test_planned_shards_wait_while_no_task_has_begun_since_some_ended_before_their_first_line(
+    tmp_path: Path,
+) -> None:
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), shards=2)
+    run = run_folder.load(folder)
+    (ended,) = attempts_of(Phase.ENDED)
+    early = replace(ended, began=False, early_end=EarlyEnd(Cause.NODE, "on n1", AT))
+
+    def chosen(state: State, *attempts: Attempt) -> tuple[int, ...]:
+        """What is submitted beside a planned shard, shard 1."""
+        first = Judgement(index=0, state=state, rule=9)
+        judgements = (first, Judgement(index=1, state=State.PLANNED, rule=2))
+        return shards_to_submit(
+            RunStatus(run=run, observation=seen(attempts, ()), judgements=judgements)
+        )
+
+    assert chosen(State.ENDING, early) == ()
+    assert chosen(State.FAILED, early) == (0,)
+    pending = replace(early, number=early.number + 1, early_end=None)
+    assert chosen(State.QUEUED, early, pending) == ()
+    assert chosen(State.RUNNING, early, replace(pending, began=True)) == (1,)
+    # Nothing else would ever show whether the environment works.
+    assert chosen(State.BLOCKED, early) == (1,)
+    assert chosen(State.FAILED, ended) == (0, 1)
 
 
 def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:

@@ -143,6 +143,18 @@ def test_other_shards_of_the_round_stay_away_from_a_bad_node_too() -> None:
     assert alone(ended(Cause.NODE, node="n4"), ended(Cause.CRASHED, 2)).request.exclude == ("n4",)
 
 
+def test_later_waves_stay_away_from_nodes_on_which_no_task_of_the_run_begins() -> None:
+    early = replace(ended(Cause.NODE, node="n4"), early_end=EarlyEnd(Cause.NODE, "no Python", AT))
+    crashed_node = ended(Cause.NODE, node="n5")  # Slurm itself keeps tasks away from this one
+    others = [shard(early, index=0), shard(crashed_node, index=1)]
+    (group,) = group_by_remedy(
+        [shard(index=2)], base=CONFIGURED, policy=RetryPolicy(), limits=LIMITS, others=others
+    )
+    assert group.request.exclude == ("n4",)
+    assert needs_limits([shard(index=2)], others)
+    assert not needs_limits([shard(index=2)], others[1:])
+
+
 def test_some_nodes_of_a_partition_always_remain_and_the_latest_losses_are_excluded_first() -> None:
     lost = shard(*(ended(Cause.NODE, n, node=f"n{n}") for n in (1, 2, 3, 4)))
     (group,) = given_to(lost)
