@@ -184,6 +184,9 @@ class ClusterTemplate(Resources, frozen=True, kw_only=True):
         """
         if problem := objection(self.extra):
             raise Wrong("extra", problem)
+        for name, value in self.extra.items():
+            if isinstance(value, str) and len(value.splitlines()) > 1:
+                raise Wrong("extra", f"the value of {name} should be one line")
         if self.mem_gb is not None and self.mem_per_cpu is not None:
             raise Wrong("mem_per_cpu", "give either mem_gb or mem_per_cpu, not both")
         if self.cluster_name is not None and (problem := names_one_cluster(self.cluster_name)):

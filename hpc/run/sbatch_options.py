@@ -18,7 +18,7 @@ RESERVED: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket",
-         "ntasks-per-gpu", "tasks-per-node"),
+         "ntasks-per-gpu", "ntasks-per-tres", "tasks-per-node"),
         _SHARD_IS_ONE_PROCESS,
     ),
     # With a key of its own, a remedy can change it.
@@ -51,6 +51,10 @@ _SHORT = {
 }  # fmt: skip
 
 
+# Anything else, such as `nodes=2`, would bring its own value, or a line of its own in the script.
+_NAME = re.compile(r"[A-Za-z]|[A-Za-z][A-Za-z0-9-]+")
+
+
 def objection(options: Iterable[str]) -> str:
     """Return why the first bad one of some options is rejected; '' if all may be added.
 
@@ -59,6 +63,10 @@ def objection(options: Iterable[str]) -> str:
     """
     for name in options:
         option = name.replace("_", "-").lstrip("-")
+        if not _NAME.fullmatch(option):
+            return f"{name!r} is not the name of an option: give its value after the colon"
+        if len(option) > 1 and option != option.lower():
+            return f"{name!r} is not an option of sbatch, whose long names are in lower case"
         whole = _SHORT.get(option, option)
         if len(option) == 1 and whole not in RESERVED:
             return f"-{option} is not allowed: give the long name of the option"

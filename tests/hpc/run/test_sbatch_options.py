@@ -22,3 +22,10 @@ def test_no_spelling_of_a_reserved_option_gets_through(
 ) -> None:
     assert objection([other, option[:length]])
     assert objection([option.replace("-", "_")])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-", " mem", "mem ", "nodes=2", "comment\n#SBATCH --ntasks=4", "Mem", "NODES", "é"]
+)
+def test_what_is_no_name_of_an_option_is_rejected(name: str) -> None:
+    assert objection([name])
