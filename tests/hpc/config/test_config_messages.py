@@ -140,6 +140,7 @@ def rejection(folder: Path, sections: Mapping[str, Any] | str, *overrides: str) 
             "cluster.extra: should be a mapping, not ['exclusive']",
         ),
         (
+            "cluster",
             {"executor": "slurm", "extra": {"comment": "x\n#SBATCH --ntasks=4"}},
             "cluster.extra: the value of comment should be one line",
         ),
