@@ -16,7 +16,7 @@ from pipeline.text import counted
 
 def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list[str]:
     """Return lines on the posts, the shards, and what they will cost."""
-    lines = [*spec.notes, *draft.notes]
+    lines = [*draft.notes]
     if draft.since:
         lines.append(f"posts since the watermark, {draft.since:%Y-%m-%d %H:%M:%S} UTC")
     if selection.only_labelled_by:

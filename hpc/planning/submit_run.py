@@ -86,6 +86,7 @@ def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int
             never give what a task requests.
     """
     printer("dry run: nothing is submitted or written")
+    _say_lines(request.spec.notes, printer)
     _check_resources(request, create_executor(request.spec.config.cluster), printer)
     discardable = find_discardable(request.spec, printer)
     selection = replace(request.selection, without=discardable)
@@ -115,6 +116,8 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
         BusyError: another submit is planning, or it is too early to discard a run.
         ExecutorError: the executor refused the new run; nothing of it is left.
     """
+    # First: what the shell decides may be why the cluster does not answer.
+    _say_lines(request.spec.notes, printer)
     executor = create_executor(request.spec.config.cluster)
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none

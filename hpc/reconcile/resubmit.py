@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hpc.executors.base import CaretakerRole, Executor
+from hpc.executors.base import (
+    CaretakerRole,
+    Executor,
+    ExecutorError,
+    SubmitLimitError,
+    UnansweredError,
+)
 from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
@@ -148,7 +154,7 @@ def resubmit(
     wave = SubmittedWave()
     if choice.shards:
         check_before_submission(run)
-        wave = submit_shards(status, executor, selection, say)
+        wave = _submit_shards(status, executor, selection, say)
         report_waiting(run, wave, say, is_supervised=wants_caretaker)
     lacks_caretaker = wants_caretaker and not submit_caretaker(run, executor, say)
     sent = wave.submissions
@@ -162,6 +168,19 @@ def resubmit(
         refused=len(choice.shards) - wave.sent - wave.waiting,
         lacks_caretaker=lacks_caretaker,
     )
+
+
+def _submit_shards(
+    status: RunStatus, executor: Executor, selection: ShardSelection, say: Say
+) -> SubmittedWave:
+    try:
+        return submit_shards(status, executor, selection, say)
+    except (SubmitLimitError, UnansweredError):
+        raise
+    except ExecutorError as error:
+        correct = command("resubmit", status.run, "--set cluster.KEY=VALUE")
+        message = f"{error}\n  if a setting is wrong, correct it: {correct}"
+        raise ExecutorError(message, error.words) from error
 
 
 def _report_alive(status: RunStatus, say: Say) -> None:

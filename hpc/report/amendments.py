@@ -54,10 +54,12 @@ def changes_document(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 
 def _describe(path: str, old: object, new: object) -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict) and old and new:
-        for name in dict.fromkeys((*old, *new)):
-            if old.get(name) != new.get(name):
-                yield from _describe(f"{path}.{name}", old.get(name), new.get(name))
+    before, after = (value if isinstance(value, dict) else {} for value in (old, new))
+    is_mapping = all(value is None or isinstance(value, dict) for value in (old, new))
+    if is_mapping and (before or after):
+        for name in dict.fromkeys((*before, *after)):
+            if before.get(name) != after.get(name):
+                yield from _describe(f"{path}.{name}", before.get(name), after.get(name))
     else:
         yield f"{path}: {_shown(old)} → {_shown(new)}"
 

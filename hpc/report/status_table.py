@@ -1,7 +1,6 @@
 """Describe a run for people, and as the JSON document for programs. Pure."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -206,14 +205,18 @@ def _messages(judgements: Sequence[Judgement]) -> list[Block]:
             for judgement in judgements
             if judgement.state is state and (state is not State.RUNNING or judgement.stalled)
         ]
-        first_shard: dict[str, int] = {}
+        groups: dict[str, list[Judgement]] = {}
         for judgement in shards:
-            first_shard.setdefault(judgement.message, judgement.index)
-        messages = Counter(judgement.message for judgement in shards)
+            without_task = re.sub(r"\btask \d+_\d+", "task", judgement.message)
+            groups.setdefault(without_task, []).append(judgement)
+        largest = sorted(groups.values(), key=len, reverse=True)
         lines += [
-            Line(f"  shard {first_shard[message]}: {message}{_more_shards(count - 1)}")
-            for message, count in messages.most_common(MOST_MESSAGES)
+            Line(f"  shard {group[0].index}: {group[0].message}{_more_shards(len(group) - 1)}")
+            for group in largest[:MOST_MESSAGES]
         ]
+        if hidden := sum(map(len, largest[MOST_MESSAGES:])):
+            word = "stalled" if state is State.RUNNING else state
+            lines.append(Line(f"  and {counted(hidden, f'more {word} shard')}"))
     return [Line(""), *lines] if lines else []
 
 

@@ -5,7 +5,7 @@ tests/slurm compare the table with the names that the installed Slurm knows.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 
@@ -14,7 +14,7 @@ class Outlook(StrEnum):
 
     STARTS = "starts"  # by itself: its turn comes, or other jobs have to end first
     BUDGET = "budget"  # by itself, once the account's budget of CPU time is renewed or raised
-    SITE = "site"  # once the site's staff brings a partition, a node or a license back
+    SITE = "site"  # once a partition, a node, a reservation or a license is available
     HELD = "held"  # once a person releases it
     NEVER = "never"  # never, as it was submitted
     ENDED = "ended"  # not a reason to wait: why a job ended
@@ -115,6 +115,15 @@ _ADVICE = (
     (r"DependencyNeverSatisfied", "the job that it waits for has failed: cancel it and resubmit"),
 )  # fmt: skip
 
+_SITE_ADVICE = (
+    (r"^Partition", "the partition starts no jobs now: they start when it is up again (sinfo)"),
+    (r"Node", "nodes that it needs are down, drained or reserved (sinfo -R, scontrol show "
+     "reservation)"),
+    (r"^Reservation", "its reservation has not begun or is full (scontrol show reservation)"),
+    (r"^Licenses", "it starts when enough of its licenses are free (scontrol show license)"),
+    (r"^Constraints", "no node that is available has what it asks for (sinfo -o '%n %f %T')"),
+)  # fmt: skip
+
 
 def outlook(reason: str) -> Outlook:
     """Return what will become of a job that waits for `reason`, as squeue prints it.
@@ -134,13 +143,18 @@ def advice(reason: str) -> str:
     """Return what a person can do about `reason`, '' where there is nothing to do but wait."""
     match outlook(reason):
         case Outlook.NEVER:
-            found = (text for pattern, text in _ADVICE if re.search(pattern, reason))
-            return next(found, "as it was submitted, it can never start")
+            return _look_up(reason, _ADVICE) or "as it was submitted, it can never start"
         case Outlook.HELD:
             return "scontrol release lets it start"
         case Outlook.BUDGET:
             return "the budget of the account is used up: it starts when the budget is renewed"
         case Outlook.SITE:
-            return "the site has taken a node, partition or license out of service"
+            what = "the site has taken something that it needs out of service"
+            return _look_up(reason, _SITE_ADVICE) or what
         case Outlook.STARTS | Outlook.ENDED:
             return ""
+
+
+def _look_up(reason: str, table: Iterable[tuple[str, str]]) -> str:
+    """Return the text of the first pattern that matches a reason; '' if none does."""
+    return next((text for pattern, text in table if re.search(pattern, reason)), "")

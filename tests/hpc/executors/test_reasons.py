@@ -40,3 +40,18 @@ def test_a_job_with_an_unknown_reason_counts_as_able_to_start(reason: str) -> No
 def test_every_reason_that_needs_a_person_comes_with_advice(reason: str) -> None:
     needs_none = outlook(reason) in (Outlook.STARTS, Outlook.ENDED)
     assert (advice(reason) == "") == needs_none
+
+
+@pytest.mark.parametrize(
+    ("reason", "command"),
+    [
+        ("Licenses", "scontrol show license"),
+        ("Reservation", "scontrol show reservation"),
+        ("ReqNodeNotAvail,_UnavailableNodes:n3", "sinfo -R"),
+        ("PartitionDown", "sinfo"),
+    ],
+)
+def test_what_the_site_has_to_free_is_looked_up_where_slurm_shows_it(
+    reason: str, command: str
+) -> None:
+    assert command in advice(reason)

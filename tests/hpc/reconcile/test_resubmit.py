@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.exit_codes import FAILED, UNDER_WAY
@@ -50,6 +51,9 @@ class ScriptedSlurm:
             for index, state in enumerate(states)
         ]
         self._program("sacct", "cat <<END\n" + "\n".join(lines) + "\nEND")
+
+    def rejects(self) -> None:
+        self._program("sbatch", "echo 'Invalid account' >&2; exit 1")
 
     def _program(self, name: str, lines: str) -> None:
         (self._folder / name).write_text(f"#!/bin/sh\n{lines}\n")
@@ -153,3 +157,10 @@ def test_something_that_failed_is_resubmitted_beside_what_is_blocked(slurm: Scri
     slurm.ended("FAILED", "CANCELLED by 1001", ago=timedelta(days=1))
     outcome = slurm.resubmit(PLAIN)
     assert (jobs(outcome), outcome.exit_code) == ([(0,)], 0)
+
+
+def test_a_rejected_submission_says_how_to_correct_the_run(slurm: ScriptedSlurm) -> None:
+    slurm.ended("FAILED", "FAILED", ago=timedelta(seconds=2 * GRACE_S))
+    slurm.rejects()
+    with pytest.raises(ExecutorError, match=f"resubmit --set .*{slurm.run.run_id}"):
+        slurm.resubmit(PLAIN)

@@ -237,6 +237,15 @@ def test_the_three_most_frequent_messages_of_a_state_are_shown(run_of_eight_shar
         "  shard 3: c (and 2 more shards)",
         "  shard 1: b (and 1 more shard)",
         "  shard 6: d (and 1 more shard)",
+        "  and 1 more failed shard",
+    ]
+
+
+def test_messages_that_differ_only_by_the_task_are_shown_once(run_of_eight_shards: Run) -> None:
+    texts = [f"task 4001_{index} ended as CANCELLED by 7 (on n1)" for index in range(8)]
+    judged = [judgement(i, State.BLOCKED, Cause.CANCELLED, text) for i, text in enumerate(texts)]
+    assert table(run_of_eight_shards, FACTS, judged).splitlines()[7:] == [
+        "  shard 0: task 4001_0 ended as CANCELLED by 7 (on n1) (and 7 more shards)"
     ]
 
 
