@@ -113,7 +113,10 @@ class Resources(Section, frozen=True, kw_only=True):
     ] = ()
     extra: Annotated[
         Mapping[str, SbatchValue],
-        key("Further sbatch options by their long names, such as `{mail-type: END}`."),
+        key(
+            "Further sbatch options by their long names, such as `{mail-type: END}`. `true` adds "
+            "an option that takes no value; `false` and `null` leave one out."
+        ),
     ] = field(default_factory=dict)
 
     @property

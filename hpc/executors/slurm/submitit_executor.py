@@ -7,6 +7,7 @@ module relies on private names of submitit 1.5.4.
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Submission
-from hpc.run.resources import Resources, megabytes
+from hpc.run.resources import Resources, SbatchValue, megabytes
 from hpc.run.submissions import work_order
 from pipeline import files
 from pipeline.run_files import last_words
@@ -113,7 +114,7 @@ def _parameters(
         # submitit#1727). Since Slurm 22.05 a step no longer inherits the job's --cpus-per-task.
         "srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={resources.cpus}"],
         "additional_parameters": {
-            **resources.extra,
+            **_options(resources.extra),
             "nodes": 1,
             "ntasks": 1,
             "array": f"{format_indices(plan.indices)}%{plan.throttle}",
@@ -123,6 +124,15 @@ def _parameters(
     # No wckey: sites whose AccountingStorageEnforce includes wckeys reject submitit's default.
     configured = {key: value for key, value in parameters.items() if value is not None}
     return {**configured, "wckey": None}
+
+
+def _options(extra: Mapping[str, SbatchValue]) -> dict[str, SbatchValue]:
+    """Return the options to add. submitit would write null and false as `--name=None`."""
+    return {
+        name: value
+        for name, value in extra.items()
+        if value is not None and value is not False  # 0 is a value
+    }
 
 
 def _warning_s(time_min: int) -> int:

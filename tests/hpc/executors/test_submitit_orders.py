@@ -50,6 +50,14 @@ def test_the_warning_leaves_time_to_stop_and_takes_little_of_a_short_limit(
     assert f"#SBATCH --signal=USR2@{warning_s}\n" in script(tmp_path, time_min=time_min)
 
 
+def test_an_option_without_a_value_is_left_out(tmp_path: pathlib.Path) -> None:
+    """As `--set cluster.extra.reservation=` and a template's option that is switched off."""
+    extra = {"reservation": None, "exclusive": False, "nice": 0, "no-requeue": True}
+    options = [line for line in script(tmp_path, extra=extra).splitlines() if "#SBATCH" in line]
+    assert {"#SBATCH --nice=0", "#SBATCH --no-requeue"} <= set(options)
+    assert not [line for line in options if "reservation" in line or "exclusive" in line]
+
+
 def test_a_requeued_task_first_removes_its_earlier_last_words(tmp_path: pathlib.Path) -> None:
     """A requeued task whose setup fails must not be judged by what its first life said."""
     folder = tmp_path / "o'clock runs" / "logs" / "0002"
