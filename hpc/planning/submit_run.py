@@ -3,6 +3,7 @@
 The whole start happens under the run root's lock, so that two submits never take the same posts.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -276,6 +277,6 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
     return max(codes) if request.wait or FAILED not in codes else FAILED
 
 
-def _say_lines(lines: list[str], say: Say) -> None:
+def _say_lines(lines: Sequence[str], say: Say) -> None:
     for line in lines:
         say(line)

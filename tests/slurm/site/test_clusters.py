@@ -101,6 +101,7 @@ def test_clusters_that_a_run_cannot_have_are_rejected_before_anything_is_written
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 10))
     refused = bench.hpc("submit", "--config", config, env={"SLURM_CLUSTERS": clusters})
     assert refused.returncode == code
+    assert "SLURM_CLUSTERS" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (bench.folder / "runs").exists()
 
