@@ -16,7 +16,7 @@ from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
-from hpc.run.submissions import job_prefix
+from hpc.run.submissions import job_prefix, read_submissions
 from pipeline import files
 from pipeline.run_files.manifest import log_path
 
@@ -118,7 +118,12 @@ class SlurmExecutor:
 
     def cancel(self, run: Run, say: Say) -> Cancellation:
         """Cancel the caretakers first, then every other job, until none is alive."""
-        if other := self._describe_other_cluster(run):
+        try:
+            other = self._describe_other_cluster(run)
+        except SlurmError as error:
+            # On another cluster, the ids on record may be those of other jobs.
+            raise ExecutorError(f"{error}{_cancel_by_hand(run)}", error.words) from error
+        if other:
             raise ExecutorError(other, other)
         return cancel_and_report(run, self._slurm, say, patience_s=self._cancel_patience_s)
 
@@ -169,3 +174,15 @@ def _last_answer(folder: Path) -> datetime | None:
         return datetime.fromisoformat((folder / ANSWERED).read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return None
+
+
+def _cancel_by_hand(run: Run) -> str:
+    """Return how to cancel the arrays on record without us, to follow an error."""
+    jobs = [each.array_job_id for each in read_submissions(run) if each.array_job_id is not None]
+    if not jobs:
+        return ""
+    cluster = f", on cluster {(run.folder / CLUSTER).read_text(encoding='utf-8').strip()}"
+    return (
+        "\n  nothing is canceled: run the same command again once Slurm answers, or cancel the "
+        f"jobs by hand{cluster}: scancel {' '.join(map(str, jobs))}"
+    )

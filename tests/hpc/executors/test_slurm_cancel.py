@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import cancel as cancellation
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.client import QueryResult, Slurm, SlurmError
-from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
@@ -238,6 +239,25 @@ def test_a_copy_without_jobs_of_its_own_names_the_run_whose_jobs_may_be_alive(
     copy = replace(run_of_four_shards, original=Path("/studies/the original"))
     (line,) = cancellation.describe_canceled(copy, cancellation.CanceledJobs())
     assert "hpc cancel '/studies/the original'" in line
+
+
+class Unreachable(Hidden):
+    """Slurm, while the controller is down."""
+
+    def local_name(self) -> str:
+        raise SlurmError(["scontrol", "show", "config"], "exit code 1", "", "no controller\n")
+
+
+def test_where_nobody_knows_which_cluster_this_is_the_jobs_are_listed_and_not_canceled(
+    run_of_four_shards: Run,
+) -> None:
+    """The ids may be those of other jobs here."""
+    record_arrays(run_of_four_shards, 4711, 4712)
+    (run_of_four_shards.folder / CLUSTER).write_text("quest")
+    queue = Unreachable(ALIVE, squeue_fails=True)
+    with pytest.raises(ExecutorError, match="quest: scancel 4711 4712"):
+        SlurmExecutor(queue).cancel(run_of_four_shards, nothing)
+    assert queue.cancelled == []
 
 
 def test_without_squeue_and_records_cancel_fails(run_of_four_shards: Run) -> None:
