@@ -21,7 +21,7 @@ from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
-from hpc.run.selection import find_rejection, planned_shards
+from hpc.run.selection import find_rejection, planned_shards, planned_to_submit
 from hpc.run.submissions import read_submissions
 from pipeline.database import duckdb_file, history
 from pipeline.database.supersede import OTHER_CONFIG
@@ -116,7 +116,7 @@ def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:
 
 
 def _resume(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
-    """Resume a locked run; return whether it still exists."""
+    """Resume a locked run; return whether it goes on."""
     resuming = f"resuming the unfinished run {run.folder} with its original configuration"
     if executor.runs_in_background:
         say(resuming)
@@ -129,13 +129,17 @@ def _resume(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> b
 
 
 def _submit_rest(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
-    """Submit what was never submitted; return whether the run still exists."""
+    """Submit what was never submitted; return whether the run goes on."""
     try:
         status = look(run, executor)
         if resume_submissions(run, executor, status.observation.submissions, say):
             status = look(run, executor)
         cancel_strays(run, executor, status.observation.submissions, say)
-        if rest := planned_shards(status.judgements):
+        rest = planned_to_submit(status)
+        if not rest and planned_shards(status.judgements):
+            say(f"nothing is submitted: {_why_planned_wait(status)}")
+            return False
+        if rest:
             check_before_submission(run)
             wave = submit_shards(status, executor, ShardSelection(shards=rest), say)
             report_waiting(run, wave, say, is_supervised=is_supervised)
@@ -146,6 +150,14 @@ def _submit_rest(run: Run, executor: Executor, say: Say, *, is_supervised: bool)
         forget_run(run)
         return False
     return True
+
+
+def _why_planned_wait(status: RunStatus) -> str:
+    if rejection := find_rejection(status.observation):
+        return (
+            f"{rejection}\n  when that is fixed, run: {command('resubmit', status.run, '--force')}"
+        )
+    return "tasks ended before their first line, and none has got to it since"
 
 
 def _is_partly_submitted(run: Run) -> bool:

@@ -103,16 +103,23 @@ def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
 
 
 def shards_to_submit(status: RunStatus) -> tuple[int, ...]:
-    """Return the shards that a supervised run submits next: failed ones, and planned ones.
-
-    The planned ones wait while nobody knows whether the tasks' environment works. Otherwise a
-    limit of submitted jobs would make a broken environment cost wave after wave.
-    """
+    """Return the shards that a supervised run submits next: failed ones, and planned ones."""
     failed, _ = resubmittable(status.judgements)
-    planned = planned_shards(status.judgements)
+    return tuple(sorted({*failed, *planned_to_submit(status)}))
+
+
+def planned_to_submit(status: RunStatus) -> tuple[int, ...]:
+    """Return the shards that were never submitted and may be submitted now.
+
+    They wait while the run is stopped, and while nobody knows whether the tasks' environment works.
+    Otherwise a limit of submitted jobs would make a broken environment cost wave after wave.
+    """
+    if find_rejection(status.observation):
+        return ()
+    failed, _ = resubmittable(status.judgements)
     if (failed or status.is_under_way) and _is_environment_in_doubt(status.observation):
-        return failed
-    return tuple(sorted({*failed, *planned}))
+        return ()
+    return planned_shards(status.judgements)
 
 
 def _is_environment_in_doubt(observation: Observation) -> bool:

@@ -31,6 +31,7 @@ from hpc.run.selection import (
     Rejection,
     find_rejection,
     jobs_to_wait_for,
+    planned_to_submit,
     resubmittable,
     shards_to_submit,
 )
@@ -314,6 +315,23 @@ def test_planned_shards_wait_while_no_task_has_begun_since_some_ended_before_the
     # Nothing else would ever show whether the environment works.
     assert chosen(State.BLOCKED, early) == (1,)
     assert chosen(State.FAILED, ended) == (0, 1)
+
+
+def test_planned_shards_of_a_stopped_run_wait_until_a_person_forces_it(tmp_path: Path) -> None:
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), shards=2)
+    run = run_folder.load(folder)
+    (refused,) = attempts_of(Phase.ENDED, refused=True)
+
+    def planned(attempt: Attempt) -> tuple[int, ...]:
+        judgements = (
+            Judgement(index=0, state=State.BLOCKED, rule=8, cause=Cause.REFUSED),
+            Judgement(index=1, state=State.PLANNED, rule=2),
+        )
+        observation = seen((attempt,), ())
+        return planned_to_submit(RunStatus(run=run, observation=observation, judgements=judgements))
+
+    assert planned(refused) == ()
+    assert planned(replace(refused, forced=True, words=None)) == (1,)
 
 
 def test_a_refused_run_stays_stopped_until_a_person_forces_it() -> None:
