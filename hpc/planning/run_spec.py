@@ -149,7 +149,9 @@ def validate(
         array_size = create_executor(cluster).array_size()
     except ExecutorError as error:
         if not is_preview:
-            raise
+            # What the shell decides may be why the cluster does not answer.
+            message = "\n  ".join([str(error), *notes])
+            raise ExecutorError(message, error.words) from error
         array_size = USUAL_ARRAY_SIZE
         notes = (
             *notes,
