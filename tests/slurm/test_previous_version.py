@@ -42,7 +42,7 @@ def test_a_work_order_with_the_previous_versions_module_name_runs(
     with pytest.MonkeyPatch.context() as patch:
         # The class was defined there, and its pickles say so.
         patch.setattr(ShardTask, "__module__", "hpc.executors")
-        executor.write_orders(replace(intent, array_job_id=job), run_dir)
+        executor.write_orders(replace(intent, array_job_id=job), run_dir, amendments=0)
     pickled = names_in(log_path(run_dir, 1) / f"{job}_1_submitted.pkl")
     assert {"hpc.executors", "ShardTask", "pipeline.model", "WorkOrder"} <= pickled
     assert "pipeline.worker.submitit_task" not in pickled

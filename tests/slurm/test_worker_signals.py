@@ -53,7 +53,7 @@ class Site:
             intended_at=datetime.now(UTC),
         )
         job = executor.submit_waiting(Slurm(), submission, ())
-        executor.write_orders(replace(submission, array_job_id=job), self.run_dir)
+        executor.write_orders(replace(submission, array_job_id=job), self.run_dir, amendments=0)
         Slurm().release(job)
         return job
 

@@ -20,6 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "pipeline").mkdir()
     (folder / "pipeline" / "model.py").write_text("A = 1\n")
     (folder / "notes.txt").write_text("hello\n")
+    (folder / ".gitignore").write_text("__pycache__/\n")
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
