@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hpc.executors.base import Cancellation, CaretakerRole
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record
 from hpc.run import run_folder, submissions
 from hpc.run.model import Phase, Run, Say, Submission, TaskRecord

@@ -1,32 +1,22 @@
-"""Call Slurm's commands: sbatch, sacct, squeue, scontrol, scancel, sinfo. The only door to them.
-
-A failed command is reported with its exit code, stdout and stderr: Slurm's own words, not a guess
-at what they mean.
-"""
+"""Ask Slurm and tell it what to do: one method per request, with typed values in and out."""
 
 import os
 import re
-import shlex
-import shutil
-import subprocess
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.executors.base import ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.base import SubmitLimitError, UnansweredError
 from hpc.executors.slurm import parse, submit_limits
-from hpc.executors.slurm.environment import query_environment, sbatch_environment
+from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
 from hpc.executors.slurm.partitions import SINFO_FORMAT, Partition, parse_partitions
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, TaskRecord
-from pipeline.errors import InputError, RunError
+from pipeline.errors import RunError
 from pipeline.ownership import user_name
 
 PATIENCE_S = 60.0
-# How often to read what sbatch has printed so far. Between two tries it sleeps 1 s and more.
-_LOOK_S = 0.2
 # The clocks of two machines, and sacct's window, never agree to a second.
 _BEFORE = timedelta(days=1)
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.
@@ -45,34 +35,6 @@ _SENT_WITHOUT_ANSWER = (
     "Zero Bytes were transmitted or received",
     "Unexpected message received",
 )
-PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "sinfo")
-
-
-class SlurmError(ExecutorError):
-    """A command of Slurm failed. `words` is what the command itself printed."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        code: str,
-        stdout: str,
-        stderr: str,
-        *,
-        timed_out: bool = False,
-        note: str = "",
-    ) -> None:
-        """Describe the failure, with stdout and stderr labeled where there is any, and a note."""
-        self.command, self.code = tuple(command), code
-        self.stdout, self.stderr = stdout, stderr
-        self.timed_out = timed_out
-        lines = [f"{shlex.join(command)} failed: {code}"]
-        for label, text in (("stdout", stdout), ("stderr", stderr)):
-            lines += [f"  {label}: {line}" for line in text.strip().splitlines()]
-        words = stderr.strip() or stdout.strip() or code
-        if note:
-            lines.append(f"  {note}")
-            words = f"{words}; {note}"
-        super().__init__("\n".join(lines), words=words)
 
 
 class SubmissionUnansweredError(SlurmError, UnansweredError):
@@ -81,21 +43,6 @@ class SubmissionUnansweredError(SlurmError, UnansweredError):
 
 class ReleaseRefusedError(SlurmError):
     """Slurm answered that it does not release an array, which has not started."""
-
-
-def check_programs() -> None:
-    """Check that Slurm's commands are on PATH.
-
-    Raises:
-        InputError: some are not. Waiting does not help.
-    """
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    if missing:
-        raise InputError(
-            f"there is no {', '.join(missing)} on PATH: run this on a login node of the cluster. "
-            "cron starts commands with a short PATH: set it in the crontab, as in "
-            "PATH=/usr/local/bin:/usr/bin:/bin"
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -324,33 +271,7 @@ class Slurm:
         return f"the job belongs to {who}: only {who} or an administrator can change it"
 
     def _sbatch(self, *arguments: str) -> str:
-        """Run sbatch, but not while it only waits.
-
-        Where the controller takes no more jobs, sbatch says so and tries again for two minutes. The
-        tasks that have to end first take longer.
-        """
-        command = self._command("sbatch", *arguments)
-        deadline = time.monotonic() + self._patience_s
-        process = _start(command, sbatch_environment(os.environ))
-        while True:
-            try:
-                stdout, stderr = process.communicate(timeout=_LOOK_S)
-                break
-            except subprocess.TimeoutExpired as expired:
-                stdout, stderr = _decoded(expired.stdout), _decoded(expired.stderr)
-                is_late = time.monotonic() > deadline
-                if is_late or submit_limits.is_retrying(stderr):
-                    process.kill()
-                    process.communicate()
-                    code = f"no answer in {self._patience_s:g} s" if is_late else "it only waits"
-                    raise SlurmError(command, code, stdout, stderr, timed_out=is_late) from None
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-        if process.returncode:
-            raise SlurmError(command, f"exit code {process.returncode}", stdout, stderr)
-        return stdout
+        return run_sbatch(self._command("sbatch", *arguments), self._patience_s)
 
     def _check_cluster(self, command: Sequence[str], job: int, cluster: str) -> None:
         """Cancel a job that went to another cluster than every later command would.
@@ -405,60 +326,5 @@ class Slurm:
         is_addressed = self._cluster_name and program != "sacctmgr"
         return (program, *(("-M", self._cluster_name) if is_addressed else ()), *arguments)
 
-    def _run(
-        self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> str:
-        command = self._command(program, *arguments)
-        try:
-            done = subprocess.run(
-                command,
-                env=environment or query_environment(os.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self._patience_s,
-            )
-        except FileNotFoundError:
-            raise _not_here(command) from None
-        except subprocess.TimeoutExpired as expired:
-            # sbatch says why it waits ("temporarily unable to accept job, sleeping and retrying").
-            code = f"no answer in {self._patience_s:g} s"
-            raise SlurmError(
-                command,
-                code,
-                _decoded(expired.stdout),
-                _decoded(expired.stderr),
-                timed_out=True,
-            ) from None
-        if done.returncode:
-            raise SlurmError(command, f"exit code {done.returncode}", done.stdout, done.stderr)
-        return done.stdout
-
-
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    try:
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-    except FileNotFoundError:
-        raise _not_here(command) from None
-
-
-def _not_here(command: Sequence[str]) -> SlurmError:
-    words = (
-        f"there is no {command[0]} here: run this on a login node of the cluster, "
-        "or set cluster.executor: local"
-    )
-    return SlurmError(command, words, "", "")
-
-
-def _decoded(output: str | bytes | None) -> str:
-    """Return what a command had printed before its time ran out; Python leaves it undecoded."""
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+    def _run(self, program: str, *arguments: str) -> str:
+        return run_command(self._command(program, *arguments), self._patience_s)

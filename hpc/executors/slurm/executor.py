@@ -10,7 +10,8 @@ from hpc.executors.base import Cancellation, ExecutorError, ResourceCheck, TaskQ
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import PATIENCE_S, cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
-from hpc.executors.slurm.client import Slurm, SlurmError, check_programs
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError, check_programs
 from hpc.executors.slurm.partitions import check_resources, limits_of
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits

@@ -7,7 +7,8 @@ have ended.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record, newer
 from hpc.run.model import Phase, Records, Submission, TaskRecord
 from pipeline.errors import Cause

@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable
 
 from hpc.executors.slurm import submit_limits
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.submit_limits import Association, Owner, Qos
 from hpc.run.model import SubmitLimit
 from hpc.run.resources import Cluster

@@ -11,7 +11,8 @@ import pytest
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import cancel as cancellation
 from hpc.executors.slurm import submit
-from hpc.executors.slurm.client import QueryResult, Slurm, SlurmError
+from hpc.executors.slurm.client import QueryResult, Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.run import run_folder, submissions

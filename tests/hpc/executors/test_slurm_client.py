@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.base import UnansweredError
-from hpc.executors.slurm.client import (
-    PROGRAMS,
-    ReleaseRefusedError,
-    Slurm,
-    SlurmError,
-    check_programs,
-)
+from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
+from hpc.executors.slurm.commands import PROGRAMS, SlurmError, check_programs
 from pipeline.errors import InputError
 
 JOB = 4711

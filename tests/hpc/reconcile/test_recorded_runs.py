@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.slurm.client import Slurm, SlurmError
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.reconcile.observe import observe
 from hpc.run import run_folder, submissions
