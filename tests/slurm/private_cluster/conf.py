@@ -210,6 +210,8 @@ def slurmdbd_conf(layout: Layout) -> str:
             "StorageHost=localhost",
             "StorageUser=root",
             "StorageLoc=slurm",
+            # What slurm.conf hides from other users, accounting hides as well.
+            *(line for line in layout.extra_conf if line.startswith("PrivateData=")),
             "",
         ]
     )

@@ -1,16 +1,18 @@
 """A run that another user submitted, or another copy of the project."""
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.hpc.users import BO, GROUP, command_of, only_root
 from tests.slurm.private_cluster import posts
-from tests.slurm.private_cluster.cluster import wait_for
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = [pytest.mark.slurm, only_root]
@@ -23,6 +25,52 @@ def open_to_the_group(folder: pathlib.Path) -> None:
         path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
 
 
+@pytest.fixture
+def discreet_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A cluster that shows users their own jobs only."""
+    folder = tmp_path_factory.mktemp("slurm")
+    with SlurmCluster(folder, nodes=1, extra_conf=["PrivateData=jobs"]) as booted:
+        yield booted
+
+
+def hpc_of_colleague(bench: Bench, verb: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a verb as another user of the group."""
+    return subprocess.run(
+        command_of(BO, sys.executable, "-m", f"hpc.{verb}", *words),
+        cwd=bench.folder, env={**bench.env, "PYTHONDONTWRITEBYTECODE": "1"}, umask=0o002,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_colleague_who_sees_no_jobs_submits_nothing_again(
+    discreet_cluster: SlurmCluster, tmp_path: pathlib.Path
+) -> None:
+    """One task works and one is pending, and Slurm's answer is empty, with exit code 0."""
+    bench = Bench(discreet_cluster, tmp_path)
+    bench.script(0, "wait")
+    source = posts.json_lines(bench.folder / "p.jsonl", 20)
+    config = bench.config(
+        source, sharding={"shards": 2}, cluster={"max_parallel": 1, "grace_seconds": 1}
+    )
+    run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
+    wait_for(
+        lambda: bench.states() == {0: ("running", None), 1: ("queued", None)}, 60, "shard 0 runs"
+    )
+    open_to_the_group(bench.folder)
+    seen = hpc_of_colleague(bench, "status", "--json", run)
+    assert seen.returncode == 3, seen
+    states = [shard["state"] for shard in json.loads(seen.stdout)["shards"]]
+    assert states == ["unknown", "unknown"]
+    # Whatever a colleague types, nothing is sent.
+    for verb, *words in (("resubmit",), ("resubmit", "--force"), ("supervise", "--once")):
+        answer = hpc_of_colleague(bench, verb, *words, run)
+        assert (answer.returncode, "Traceback" in answer.stderr) == (3, False), answer
+    assert len(list((run / "submissions").iterdir())) == 1
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise")["state"] == "complete"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+
 def test_cancel_leaves_the_jobs_of_others_and_of_other_copies_alone(bench: Bench) -> None:
     bench.script(0, "wait")
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
@@ -32,11 +80,7 @@ def test_cancel_leaves_the_jobs_of_others_and_of_other_copies_alone(bench: Bench
     wait_for(lambda: bench.states() == {0: ("running", None)}, 60, "the task runs")
 
     open_to_the_group(run.parent)
-    refused = subprocess.run(
-        command_of(BO, sys.executable, "-m", "hpc.cancel", run),
-        cwd=bench.folder, env={**bench.env, "PYTHONDONTWRITEBYTECODE": "1"}, umask=0o002,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    refused = hpc_of_colleague(bench, "cancel", run)
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False), refused
     assert f"{job}: " in refused.stdout
     assert "belongs to root" in refused.stdout
