@@ -5,6 +5,8 @@ submits the run's shards again.
 """
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,11 +45,12 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
             while pending and len(alive) < submission.plan.throttle:
                 index = pending.pop(0)
                 alive[index] = _start(_order(run, submission, index), lock)
-            ended = [index for index, process in alive.items() if process.poll() is not None]
-            for index in ended:
-                order = _order(run, submission, index)
-                task_record.record_end(order, alive.pop(index).returncode)
-            if not ended:
+            ended = {index: _exit_code(process) for index, process in alive.items()}
+            for index, code in ended.items():
+                if code is not None:
+                    task_record.record_end(_order(run, submission, index), code)
+                    _reap(alive.pop(index), code)
+            if all(code is None for code in ended.values()):
                 time.sleep(TICK_S)
     finally:
         _stop_all(run, submission, alive, say)
@@ -84,23 +87,51 @@ def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
 def _stop_all(
     run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]], say: Say
 ) -> None:
-    if not alive:
-        return
-    for process in alive.values():
-        process.terminate()
-    with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
-        say(
-            f"stopping {counted(len(alive), 'task')}, which takes up to {KILL_WAIT_S:.0f} s; their "
-            "answers are kept. Ctrl-C again leaves at once, and the tasks stop by themselves"
-        )
-    for index in alive:
+    running = {index for index, process in alive.items() if _exit_code(process) is None}
+    for index in running:
+        os.kill(alive[index].pid, signal.SIGTERM)
+    if running:
+        with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
+            say(
+                f"stopping {counted(len(running), 'task')}, which takes up to {KILL_WAIT_S:.0f} s; "
+                "their answers are kept. Ctrl-C again leaves at once, and the tasks stop by "
+                "themselves"
+            )
+    for index in running:
         task_record.record_stop_request(_order(run, submission, index))
     deadline = time.monotonic() + KILL_WAIT_S
     for index, process in alive.items():
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        code = _wait(process, deadline)
         order = _order(run, submission, index)
-        task_record.record_end(order, process.returncode, stop_requested=True)
+        task_record.record_end(order, code, stop_requested=index in running)
+        _reap(process, code)
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Return how a task ended, as Popen has it, but leave it to be reaped; None while it runs.
+
+    Not `Popen.poll`: Ctrl-C raises wherever it comes. If that is right after Popen has taken its
+    lock, nobody releases it, and `Popen.wait` waits for it without end.
+    """
+    try:
+        result = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0  # a shell that ignores SIGCHLD leaves nobody to ask; the output tells
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> int:
+    """Wait for a task, kill it if it is still alive at the deadline, and return how it ended."""
+    while (code := _exit_code(process)) is None:
+        if time.monotonic() > deadline:
+            os.kill(process.pid, signal.SIGKILL)
+        time.sleep(TICK_S)
+    return code
+
+
+def _reap(process: subprocess.Popen[bytes], code: int) -> None:
+    process.returncode = code  # Popen asks no more from here on
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process.pid, 0)

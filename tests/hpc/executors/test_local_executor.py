@@ -1,8 +1,11 @@
 """The local executor's own record of its tasks."""
 
+import contextlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -131,4 +134,33 @@ def test_a_task_whose_start_cannot_be_recorded_does_not_start(
     monkeypatch.setattr("hpc.executors.local.task_record.files.write_json", full)
     with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
         tasks.run_array(run, submission, lock, print)
+    assert tasks_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_tasks_end_although_an_interruption_left_the_lock_of_popen_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_interrupted: bool
+) -> None:
+    """The handler of Ctrl-C raises between two lines of Popen, and nobody releases its lock."""
+    run = valence_run(tmp_path, 4)
+    submission = sent(run, 2)
+
+    def waits_without_end(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("Popen waits for its lock without end")
+
+    sleep, interruptions = time.sleep, [KeyboardInterrupt()] if is_interrupted else []
+
+    def sleep_unless_interrupted(seconds: float) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        sleep(seconds)
+
+    monkeypatch.setattr("subprocess.Popen.poll", lambda _: None)
+    monkeypatch.setattr("subprocess.Popen.wait", waits_without_end)
+    monkeypatch.setattr("time.sleep", sleep_unless_interrupted)
+    interruption = pytest.raises(KeyboardInterrupt) if is_interrupted else contextlib.nullcontext()
+    with run_folder.lock_run(run) as lock, interruption:
+        tasks.run_array(run, submission, lock, print)
+    records = read_records(run, [submission], in_use=False)
+    assert {record.phase for record in records.values()} == {Phase.ENDED}
     assert tasks_of(tmp_path) == {}
