@@ -1,5 +1,6 @@
 """Accounting that is off or away: squeue and the outputs carry on, and nothing is guessed."""
 
+import pathlib
 import re
 
 import pytest
@@ -32,8 +33,10 @@ def test_with_both_daemons_down_a_shard_is_unknown_since_the_last_answer(
 ) -> None:
     bench.script(0, "wait")
     config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 10), sharding={"shards": 1})
-    bench.document("submit", "--config", config)
+    run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
     wait_for(lambda: bench.states()[0] == ("running", None), 60, "shard 0 runs")
+    # Slurm calls it running before srun has asked the controller for its step.
+    wait_for(lambda: list(run.glob("work/*/*.heartbeat.json")), 60, "the worker has begun")
     bench.cluster.stop_slurmctld()  # it would wait for slurmdbd
     bench.cluster.stop_slurmdbd()
     (shard,) = bench.document("status", code=3)["shards"]
