@@ -239,7 +239,9 @@ def account(bench: Bench) -> Iterator[str]:
     """An account that somebody is about to close."""
     run = bench.cluster.run
     run("sacctmgr", "-i", "add", "account", CLOSED, f"Cluster={bench.cluster.name}")
-    run("sacctmgr", "-i", "add", "user", "root", f"Account={CLOSED}")
+    # Another cluster may be registered with the same slurmdbd.
+    here = f"Cluster={bench.cluster.name}"
+    run("sacctmgr", "-i", "add", "user", "root", f"Account={CLOSED}", here)
     yield CLOSED
     run("sacctmgr", "-i", "delete", "account", CLOSED, check=False)
 

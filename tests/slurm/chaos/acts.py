@@ -18,7 +18,7 @@ from tests.slurm.chaos.deaths import (
     start_a_copy,
     wake_a_stale_attempt,
 )
-from tests.slurm.chaos.site import PARALLEL, SHARDS, Done, Later, Site
+from tests.slurm.chaos.site import SHARDS, Done, Later, Site
 
 Act = Callable[[Site, random.Random], Done]
 
@@ -54,7 +54,7 @@ def restart_slurmctld(site: Site, chance: random.Random) -> Done:
 def show_nothing(site: Site, chance: random.Random) -> Done:
     """squeue and sacct succeed and print nothing, as under PrivateData, for longer than the grace
     time. Only while tasks work: nothing else proves that the empty answers are wrong."""
-    if site.blindfold.exists() or site.count_heartbeats() < PARALLEL // 2:
+    if site.blindfold.exists() or site.count_heartbeats() < 2:
         return None
     site.blindfold.touch()
 
