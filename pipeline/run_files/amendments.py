@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import DecodeError, Struct
 from msgspec.structs import replace
 
 from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import InputError
 from pipeline.run_files import portable_paths
-from pipeline.run_files.json_record import parse_record
+from pipeline.run_files.json_record import parse_record, parse_version
 from pipeline.run_files.manifest import Manifest
 
 FORMAT = 1
@@ -51,13 +50,6 @@ class Amendment(Section, frozen=True, kw_only=True):
     after_attempt: int
     """The number of the newest submission at that time: it and those before had the old values."""
     changes: tuple[Change, ...]
-
-
-class _Version(Struct, frozen=True):
-    """What every amendment says, of whatever version."""
-
-    format: int
-    version: str = "unknown"
 
 
 def path_of(run_dir: Path, number: int) -> Path:
@@ -139,10 +131,7 @@ def _read(run_dir: Path, number: int) -> Amendment:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        written_by = msgspec.json.decode(content, type=_Version)
-    except (DecodeError, UnicodeDecodeError):
-        raise InputError(f"{path} is damaged: it is not an amendment of this program") from None
+    written_by = parse_version(content, source=str(path), kind="an amendment")
     if written_by.format != FORMAT:
         raise InputError(
             f"{path} was written by another version (amendment format {written_by.format}, "

@@ -4,13 +4,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import DecodeError, ValidationError
+from msgspec import DecodeError, Struct, ValidationError
 
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import Section
 from pipeline.errors import InputError
 
 T = TypeVar("T", bound=Section)
+
+
+class Version(Struct, frozen=True):
+    """What every versioned file says, of whatever version."""
+
+    format: int
+    version: str = "unknown"
+    """The version of this program that wrote it."""
 
 
 def read_record(path: Path, record: type[T]) -> T:
@@ -35,3 +43,15 @@ def parse_record(content: bytes, record: type[T], *, source: str) -> T:
         raise InputError(f"{source} is damaged: {error}") from None
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is damaged: it is not JSON ({error})") from None
+
+
+def parse_version(content: bytes, *, source: str, kind: str) -> Version:
+    """Return which version wrote a file, before the rest of it is read.
+
+    Raises:
+        InputError: it is no such file; the message names `source` and the `kind` that it is not.
+    """
+    try:
+        return msgspec.json.decode(content, type=Version)
+    except (DecodeError, UnicodeDecodeError):
+        raise InputError(f"{source} is damaged: it is not {kind} of this program") from None

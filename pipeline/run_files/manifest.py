@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
-from msgspec import DecodeError, Struct
 from msgspec.structs import replace
 
 from pipeline import files
@@ -18,7 +16,7 @@ from pipeline.config.keys import Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
 from pipeline.run_files import portable_paths
-from pipeline.run_files.json_record import parse_record
+from pipeline.run_files.json_record import parse_record, parse_version
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
@@ -74,13 +72,6 @@ class Manifest(Section, frozen=True, kw_only=True):
         return {**self.receipt(index).metadata(), "hpc.config_hash": self.config_hash}
 
 
-class _Version(Struct, frozen=True):
-    """What every manifest says, of whatever version."""
-
-    format: int
-    version: str = "unknown"
-
-
 def config_hash(classifier: Mapping[str, object], min_text_length: int) -> str:
     """Return 16 hex digits over what decides a label: equal hashes mean comparable labels."""
     what = json.dumps([classifier, min_text_length], sort_keys=True, ensure_ascii=False)
@@ -113,10 +104,7 @@ def read(run_dir: Path) -> Manifest:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{run_dir} is not a run: {path.name}: {error.strerror}") from None
-    try:
-        made_by = msgspec.json.decode(content, type=_Version)
-    except (DecodeError, UnicodeDecodeError):
-        raise InputError(f"{path} is damaged: it is not a manifest of this program") from None
+    made_by = parse_version(content, source=str(path), kind="a manifest")
     if made_by.format != FORMAT:
         raise InputError(
             f"{run_dir} was made by another version (run format {made_by.format}, written by "
