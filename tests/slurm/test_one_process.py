@@ -16,7 +16,7 @@ import pytest
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.perspective import PerspectiveServer
 from tests.slurm.private_cluster import posts
-from tests.slurm.private_cluster.cluster import SlurmCluster
+from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
@@ -140,6 +140,10 @@ def logs_of(run: dict[str, Any], attempt: int) -> list[pathlib.Path]:
 
 
 def least_allocated(cluster: SlurmCluster, job: int) -> int:
-    """The CPUs of the array's task that got the fewest."""
-    told = cluster.run("sacct", "-n", "-P", "-X", "-j", str(job), "-o", "AllocCPUS")
-    return min(map(int, told.split()))
+    """The CPUs of the array's task that got the fewest, once accounting knows that all started."""
+
+    def fewest() -> int:
+        shown = cluster.run("sacct", "-n", "-P", "-X", "-j", str(job), "-o", "AllocCPUS")
+        return min(map(int, shown.split()), default=0)
+
+    return wait_for(fewest, 60, "accounting has the CPUs of each task")

@@ -56,6 +56,8 @@ def test_a_colleague_who_sees_no_jobs_submits_nothing_again(
     wait_for(
         lambda: bench.states() == {0: ("running", None), 1: ("queued", None)}, 60, "shard 0 runs"
     )
+    # Slurm calls a task running before its worker has begun.
+    wait_for(lambda: list(run.glob("work/*/*.heartbeat.json")), 60, "the worker has begun")
     open_to_the_group(bench.folder)
     seen = hpc_of_colleague(bench, "status", "--json", run)
     assert seen.returncode == 3, seen
