@@ -1,6 +1,7 @@
 """Define the errors that cross modules, each with its exit code or its cause."""
 
 from enum import StrEnum
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -13,6 +14,31 @@ class RunError(Exception):
 
 class BusyError(RunError):
     """Another process holds what is needed. Nothing is wrong: try again later."""
+
+
+class UnreadableError(RunError):
+    """A file cannot be read now: a stale handle, no permission, no memory.
+
+    That is the reader's problem, and says nothing about the file. It must not be counted as
+    missing or damaged, be replaced, or be moved away.
+    """
+
+    def __init__(self, path: Path, reason: Exception) -> None:
+        """Take the file, and the error that the system gave."""
+        shown = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        super().__init__(f"{path} cannot be read now: {shown}")
+        self.path = path
+        self.reason = reason
+
+
+class DamagedError(RunError):
+    """A file was read, and its content proves that it is not what it should be."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Take the file, and what is wrong with it, such as "it cannot be decoded"."""
+        super().__init__(f"{path} is damaged: {problem}")
+        self.path = path
+        self.problem = problem
 
 
 class Interruption(KeyboardInterrupt):

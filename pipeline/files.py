@@ -1,5 +1,7 @@
 """Write files that appear whole or not at all: a temporary file beside the target, fsync, rename.
 
+Read them, and tell a file that cannot be read now from one that is missing or damaged.
+
 A task that is killed in the middle of a write, or a full disk, then leaves the old state and at
 most a `.tmp-` file that nobody reads. POSIX rename is atomic within one file system, on NFS and
 GPFS too.
@@ -10,15 +12,27 @@ import errno
 import hashlib
 import json
 import os
+import stat
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import DamagedError, UnreadableError
+
 TEMPORARY_PREFIX = ".tmp-"
+
+# How long to wait before each new try to read a file that cannot be read now, in seconds.
+READ_PAUSES = (0.1, 0.4)
+_CHUNK_BYTES = 1 << 20
+# What the next try meets again.
+_LASTING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO}
+)
 
 
 @contextlib.contextmanager
@@ -101,6 +115,62 @@ def make_folder_of_run(folder: Path) -> None:
         problem = "the run was moved or deleted while this task ran"
         raise FileNotFoundError(errno.ENOENT, problem, str(folder.parent.parent)) from None
     folder.mkdir(exist_ok=True)
+
+
+def read_whole(
+    path: Path, *, last_bytes: int | None = None, pauses: Sequence[float] = READ_PAUSES
+) -> bytearray:
+    """Return a file's content; a stale handle or an I/O error may pass, so try a few times.
+
+    Args:
+        path: the file.
+        last_bytes: how many bytes to read from the end of the file; None for all.
+        pauses: seconds to wait before each new try.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        UnreadableError: the file cannot be read now; nothing is known about its content.
+        DamagedError: it is no regular file, but a folder or a named pipe.
+    """
+    for pause in (*pauses, None):
+        try:
+            return _read(path, last_bytes)
+        except FileNotFoundError:
+            raise
+        except (OSError, MemoryError) as error:
+            lasts = isinstance(error, OSError) and error.errno in _LASTING
+            if pause is None or lasts:
+                raise UnreadableError(path, error) from error
+        time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def _read(path: Path, last_bytes: int | None) -> bytearray:
+    # Opening a named pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise DamagedError(path, "it is not a file")
+        if last_bytes is not None and last_bytes < found.st_size:
+            os.lseek(descriptor, -last_bytes, os.SEEK_END)
+        content = bytearray()
+        # Not FileIO.read: it takes EAGAIN for the end of the file.
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            content += chunk
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def forget_cached_pages(path: Path) -> None:
+    """Let the next read come from the disk or the server, as far as the system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline import files, out_of_memory
 from pipeline.config.keys import Section
-from pipeline.errors import Cause, InputError, TaskError
+from pipeline.errors import Cause, InputError, TaskError, UnreadableError
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.manifest import log_path
 
@@ -137,6 +137,8 @@ def cause_of(error: Exception) -> Cause:
         return error.cause
     if isinstance(error, InputError):
         return Cause.REFUSED
+    if isinstance(error, UnreadableError):
+        return cause_of(error.reason)
     if out_of_memory.is_cause_of(error):
         return Cause.OUT_OF_MEMORY
     return Cause.CRASHED
@@ -151,5 +153,7 @@ def blames_post(error: BaseException) -> bool:
     """Return whether the post in flight may be why a classifier ended with this error."""
     if isinstance(error, TaskError):
         return error.blames_post
+    if isinstance(error, UnreadableError):
+        return False
     # SystemExit and KeyboardInterrupt: a library that ends the process for one bad text.
     return not isinstance(error, Exception) or cause_of(error) is Cause.CRASHED

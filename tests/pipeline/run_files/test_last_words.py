@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Cause, InputError, RunError, TaskError
+from pipeline.errors import Cause, InputError, RunError, TaskError, UnreadableError
 from pipeline.run_files import last_words
 from pipeline.run_files.last_words import LastWords
 from tests.pipeline.conftest import fill
@@ -36,6 +36,8 @@ def die(run_dir: Path, error: BaseException, *, key: str | None = None) -> objec
     [
         (TaskError(Cause.THROTTLED, "quota"), Cause.THROTTLED),
         (InputError("no such run"), Cause.REFUSED),
+        (UnreadableError(Path("a"), OSError(errno.ESTALE, "Stale")), Cause.CRASHED),
+        (UnreadableError(Path("a"), MemoryError()), Cause.OUT_OF_MEMORY),
         (MemoryError("no more"), Cause.OUT_OF_MEMORY),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), Cause.OUT_OF_MEMORY),
         (OutOfMemoryError("on the GPU"), Cause.OUT_OF_MEMORY),

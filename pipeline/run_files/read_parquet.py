@@ -1,0 +1,122 @@
+"""Read Parquet files, and tell what is wrong with a file from what is wrong with its reader.
+
+A stale NFS handle, exhausted memory or a missing permission says nothing about a file's content:
+the file stays where it is, and what it holds still counts. Only bytes that were read without an
+error, twice, and could not be decoded either time prove that a file is damaged. pyarrow raises
+OSError for both. So the bytes are read here, and pyarrow decodes them from memory.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import files
+from pipeline.errors import DamagedError, UnreadableError
+
+T = TypeVar("T")
+
+_TAIL_BYTES = 64 << 10
+_MAGIC = b"PAR1"
+_END_BYTES = 8  # the footer's length and the magic number
+# A damaged name or receipt raises UnicodeDecodeError, which is a ValueError.
+_UNDECODABLE = (OSError, ValueError, pa.ArrowException)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Footer:
+    """What a Parquet file says about itself."""
+
+    rows: int
+    schema: pa.Schema
+    """With the metadata that the writer added to it."""
+
+
+def read_table(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    pauses: Sequence[float] = files.READ_PAUSES,
+) -> pa.Table:
+    """Return a whole file as a table, after verifying the checksum of every page.
+
+    Args:
+        path: the file.
+        columns: which columns to decode; None for all.
+        pauses: seconds to wait before each new try to read the file.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        UnreadableError: the file cannot be read now; nothing is known about its content.
+        DamagedError: the content cannot be decoded.
+    """
+
+    def decode(content: bytearray) -> pa.Table:
+        # Without threads: the system may refuse to start any.
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            return file.read(columns=None if columns is None else list(columns), use_threads=False)
+
+    return decode_twice(path, decode, lambda: files.read_whole(path, pauses=pauses))
+
+
+def read_footer(path: Path, *, pauses: Sequence[float] = files.READ_PAUSES) -> Footer:
+    """Return what a file's footer says; reads nothing but the end of the file.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        UnreadableError: the file cannot be read now; nothing is known about its content.
+        DamagedError: the footer cannot be decoded.
+    """
+
+    def decode(content: bytearray) -> Footer:
+        metadata = pq.read_metadata(pa.BufferReader(content))
+        return Footer(rows=metadata.num_rows, schema=metadata.schema.to_arrow_schema())
+
+    return decode_twice(path, decode, lambda: _read_end(path, pauses))
+
+
+def decode_twice(path: Path, decode: Callable[[bytearray], T], read: Callable[[], bytearray]) -> T:
+    """Return a file's decoded content; what was read wrongly once is read again.
+
+    Args:
+        path: the file, for the message.
+        decode: decodes the bytes; raises OSError, ValueError or ArrowException if it cannot.
+        read: returns the bytes; raises UnreadableError if it cannot.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        UnreadableError: the file cannot be read now, or the memory to decode it is missing.
+        DamagedError: the bytes could not be decoded either time.
+    """
+    try:
+        return _decode(path, decode, read)
+    except DamagedError:
+        files.forget_cached_pages(path)
+        return _decode(path, decode, read)
+
+
+def _decode(path: Path, decode: Callable[[bytearray], T], read: Callable[[], bytearray]) -> T:
+    content = read()
+    try:
+        return decode(content)
+    except MemoryError as error:  # ArrowMemoryError too
+        raise UnreadableError(path, error) from error
+    except _UNDECODABLE as error:
+        raise DamagedError(path, f"it cannot be decoded: {error}") from error
+    except RuntimeError as error:  # no thread can be started
+        raise UnreadableError(path, error) from error
+
+
+def _read_end(path: Path, pauses: Sequence[float]) -> bytearray:
+    """Return the end of a file, the whole footer included; less if the file is no Parquet file."""
+    tail = files.read_whole(path, last_bytes=_TAIL_BYTES, pauses=pauses)
+    end = tail[-_END_BYTES:]
+    if end[-len(_MAGIC) :] != _MAGIC:
+        return tail
+    needed = int.from_bytes(end[:4], "little") + _END_BYTES
+    if needed <= len(tail):
+        return tail
+    return files.read_whole(path, last_bytes=needed, pauses=pauses)
