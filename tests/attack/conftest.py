@@ -1,0 +1,26 @@
+"""The fault injector, compiled once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.attack import faults as injector
+from tests.attack.faults import Faults
+
+
+@pytest.fixture(scope="session")
+def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled injector; in CI a missing compiler is a failure, not a skip."""
+    try:
+        return injector.build(tmp_path_factory.mktemp("fault-injector"))
+    except injector.NoCompilerError:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no C compiler")
+        pytest.skip("no C compiler")
+
+
+@pytest.fixture
+def faults(fault_library: Path, tmp_path: Path) -> Faults:
+    """Faults of this test's processes; none so far."""
+    return Faults(fault_library, tmp_path)
