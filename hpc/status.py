@@ -14,7 +14,7 @@ from hpc.report.status_table import describe_status, document
 from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import EXIT_CODE, RunStatus
-from hpc.verb import Outcome, Verb, chosen_run
+from hpc.verb import Outcome, Verb, chosen_run, report_copies
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show a run, once or until it ends."""
     run = chosen_run(options)
+    report_copies(run.folder.parent, printer)
     status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))

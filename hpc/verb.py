@@ -20,7 +20,7 @@ from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
 from hpc.report.system_error import describe_lack_of_memory, describe_system_error
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model import Run, Say
 from pipeline.errors import InputError, Interruption, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -79,6 +79,12 @@ def chosen_run(options: argparse.Namespace) -> Run:
     database = str(chosen.expanduser().absolute())
     manifest = msgspec.structs.replace(run.manifest, database=database)
     return replace(run, manifest=manifest, chosen_database=chosen)
+
+
+def report_copies(run_root: Path, say: Say) -> None:
+    """Name the folders that are copies of runs beside them: no command on other runs uses them."""
+    for line in run_folder.find_copies(run_root):
+        say(line)
 
 
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:

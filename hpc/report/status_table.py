@@ -10,7 +10,7 @@ from hpc.report.blocks import Bar, Block, Line, Table, Tone
 from hpc.report.pending import describe_pending
 from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, ShardFacts, State
+from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
 from hpc.run.run_state import RunState, RunStatus, posts_done
 from pipeline.text import counted, estimated_duration
 from pipeline.usage import cost_options
@@ -45,6 +45,7 @@ def describe_status(status: RunStatus) -> list[Block]:
     state = status.state  # once: it goes through all shards
     return [
         Line(f"run {status.run.run_id}: {state}", RUN_TONES[state]),
+        *_original(status.run),
         Line(""),
         _states(status.judgements),
         Line(""),
@@ -57,6 +58,11 @@ def describe_status(status: RunStatus) -> list[Block]:
         *_unreadable(status.observation),
         *describe_amendments(status.run.amendments),
     ]
+
+
+def _original(run: Run) -> list[Block]:
+    """Return which run this one is a copy of, as both have the same id."""
+    return [Line(f"a copy of {run.original}")] if run.original else []
 
 
 def document(status: RunStatus) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,7 +26,16 @@ PLANNING = ".planning-"
 SET_ASIDE = "set-aside"
 # `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
+# The id is the second key of a manifest.
+_MANIFEST_BEGINNING = 4096
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
+
+
+class LockLostError(RunError):
+    """The file of a lock that this process holds was removed or replaced.
+
+    Another process may hold the new file's lock, so this one must stop before it acts again.
+    """
 
 
 def find(run_root: Path, wanted: str | None) -> Run:
@@ -35,13 +45,14 @@ def find(run_root: Path, wanted: str | None) -> Run:
         InputError: there is no such run, or another version made it.
     """
     if wanted is None:
-        folders = all_runs(run_root)
-        if not folders:
+        newest_first = reversed(_folders(run_root))
+        newest = next((folder for folder in newest_first if _copied_run(folder) is None), None)
+        if newest is None:
             raise InputError(
                 f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
                 "name another place with --run-root or --config"
             )
-        return load(folders[-1])
+        return load(newest)
     for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
         if (folder / manifest.FILE_NAME).is_file():
             return load(folder)
@@ -49,7 +60,46 @@ def find(run_root: Path, wanted: str | None) -> Run:
 
 
 def all_runs(run_root: Path) -> list[Path]:
-    """Return the folders of all runs, oldest first: a run's id begins with its time."""
+    """Return the folders of all runs, oldest first: a run's id begins with its time.
+
+    Copies of runs beside their originals are left out; `find_copies` names them.
+    """
+    return [folder for folder in _folders(run_root) if _copied_run(folder) is None]
+
+
+def find_copies(run_root: Path) -> list[str]:
+    """Return a sentence for each folder that is a copy of a run beside it."""
+    return [
+        f"{folder} is a copy of run {run_id} beside it, and is left out: move it out of {run_root}"
+        for folder in _folders(run_root)
+        if (run_id := _copied_run(folder)) is not None
+    ]
+
+
+def _copied_run(folder: Path) -> str | None:
+    """Return the id of the run beside this folder that it is a copy of; None if it is none.
+
+    A folder that no other one beside it bears the id of is the run itself, renamed.
+    """
+    run_id = _read_run_id(folder)
+    if run_id in (None, folder.name):
+        return None
+    return run_id if (folder.with_name(run_id) / manifest.FILE_NAME).is_file() else None
+
+
+def _read_run_id(folder: Path) -> str | None:
+    """Return the run id in a folder's manifest; None where it does not begin with one."""
+    try:
+        with (folder / manifest.FILE_NAME).open("rb") as stream:
+            beginning = stream.read(_MANIFEST_BEGINNING)  # thousands of shards follow
+    except OSError:
+        return None
+    found = re.search(rb'"run_id"\s*:\s*"([^"\\]+)"', beginning)
+    return found[1].decode(errors="replace") if found else None
+
+
+def _folders(run_root: Path) -> list[Path]:
+    """Return the folders under the run root that have a manifest, oldest first."""
     if not run_root.is_dir():
         return []
     found = run_root.glob(f"[0-9]*/{manifest.FILE_NAME}")
@@ -72,9 +122,14 @@ def load(folder: Path) -> Run:
     """
     made, amended = manifest.read(folder), amendments.read(folder)
     if folder.name != made.run_id:
+        if _copied_run(folder):
+            raise InputError(
+                f"{folder} is a copy of run {made.run_id} beside it: use that one, or move the "
+                f"copy to another run root, under the name {made.run_id}"
+            )
         raise InputError(
-            f"{folder} holds run {made.run_id}: it is a copy or was renamed; name it "
-            f"{made.run_id} again, or move it out of the run root"
+            f"{folder} holds run {made.run_id} under another name: name it {made.run_id} again, "
+            "or move it out of the run root"
         )
     return typed_run(folder, amendments.apply(made, amended, folder), amended)
 
@@ -131,21 +186,78 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
         RunError: the file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / LOCK
-    # Whoever shares the folder takes the lock too, so its mode is left to the umask.
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _take_lock(folder / LOCK, busy)
     try:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while not _taken(descriptor, fcntl.LOCK_EX, lock):
-            if time.monotonic() > deadline:
-                who = lock_owner.read_owner(lock)
-                raise BusyError(f"{busy} ({who})" if who else busy)
-            time.sleep(0.05)
         if noted:
             lock_owner.write_owner(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def check_lock(run: Run, lock: int) -> None:
+    """Check that the run's lock is still the one that this process holds.
+
+    Whoever has held it for a while checks before each act: with another file in its place, two
+    processes would submit the same shards.
+
+    Args:
+        run: the run.
+        lock: file descriptor of the lock.
+
+    Raises:
+        LockLostError: it is not.
+        OSError: the file cannot be looked at now.
+    """
+    path = run.folder / LOCK
+    if not _is_file_at(path, lock):
+        raise LockLostError(
+            f"run {run.run_id}: {path} was removed or replaced while this process held it, so "
+            "another process may be at work on the run. This one stops before it does anything "
+            "else. Nothing is lost: look at hpc status, then type the same command again"
+        )
+
+
+def _take_lock(path: Path, busy: str) -> int:
+    """Take the lock of a file, and return its file descriptor.
+
+    Raises:
+        BusyError: another process holds it.
+        RunError: the file system has no locks.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        # Whoever shares the folder takes the lock too, so its mode is left to the umask.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if _taken(descriptor, fcntl.LOCK_EX, path):
+                # Somebody may have removed the file after it was opened. The lock of a file that
+                # nobody else can open keeps nobody out.
+                if _is_file_at(path, descriptor):
+                    return descriptor
+            elif time.monotonic() > deadline:
+                who = lock_owner.read_owner(path)
+                raise BusyError(f"{busy} ({who})" if who else busy)
+            else:
+                time.sleep(0.05)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    """Tell whether a path leads to the very file that a descriptor has open."""
+    try:
+        opened = os.fstat(descriptor)
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # NFS: the file was removed on another machine
+            return False
+        raise
+    try:
+        return os.path.samestat(opened, path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _taken(descriptor: int, kind: int, lock: Path) -> bool:

@@ -91,11 +91,39 @@ def test_a_rebuild_never_loses_the_rows_of_a_run_whose_folder_is_gone(
     assert not list(gathered.bench.folder.glob("labels.duckdb.re*"))
 
 
-def test_a_copied_run_folder_is_reported_and_not_gathered(gathered: GrowingBacklog) -> None:
-    first = gathered.runs()[0]
-    copy = first.folder.with_name(f"{first.folder.name}-copy")
-    shutil.copytree(first.folder, copy)
-    for arguments in (("gather", copy), ("audit", "--config", gathered.bench.path)):
-        code, message = outcome(gathered.bench.hpc(*map(str, arguments)))
-        assert code == 2
-        assert message.startswith(f"error: {copy} holds run {first.run_id}: it is a copy or was ")
+def test_commands_on_other_runs_name_a_copied_run_folder_and_go_on(
+    gathered: GrowingBacklog,
+) -> None:
+    first, newest = gathered.runs()[0], gathered.runs()[-1]
+    audited = gathered.bench.document("audit", "--config", gathered.bench.path)
+    before = contents(gathered)
+    # One of them has the newest name of all.
+    copies = [f"{first.folder.name}-copy", "20990101T000000-test-00000000"]
+    for name in copies:
+        shutil.copytree(first.folder, first.folder.with_name(name))
+    for verb, *arguments in (
+        ("status",),
+        ("gather",),
+        ("gather", "--rebuild"),
+        ("audit", "--config", gathered.bench.path),
+        ("submit", "--config", gathered.bench.path, "--dry-run"),
+    ):
+        done = gathered.bench.hpc(verb, *map(str, arguments))
+        assert done.returncode in (0, 1, 3), done
+        assert all(str(first.folder.with_name(name)) in done.stdout for name in copies), done
+    assert gathered.bench.document("audit", "--config", gathered.bench.path) == audited
+    assert gathered.bench.document("status", code=1)["run_id"] == newest.run_id
+    assert contents(gathered) == before
+    assert [run.run_id for run in gathered.runs()][-1] == newest.run_id
+    # Whoever names the copy itself learns which folder is the run.
+    code, message = outcome(gathered.bench.hpc("gather", first.folder.with_name(copies[0])))
+    assert (code, str(first.folder) in message) == (2, True)
+
+
+def test_a_renamed_run_still_holds_its_posts(gathered: GrowingBacklog) -> None:
+    """Nothing else has them: without the folder, submit would take them again."""
+    newest = gathered.runs()[-1]
+    renamed = newest.folder.rename(newest.folder.with_name(f"{newest.folder.name}-renamed"))
+    for verb in ("submit", "audit"):
+        code, message = outcome(gathered.bench.hpc(verb, "--config", gathered.bench.path))
+        assert (code, str(renamed) in message) == (2, True)

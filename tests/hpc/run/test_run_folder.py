@@ -1,6 +1,7 @@
 """A run's folder: found, locked, and the records of what was submitted."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -254,6 +255,39 @@ def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(
     )
     assert killed.returncode == -9
     assert not run_folder.is_locked(run_of_two_shards)
+
+
+def test_the_lock_of_a_file_that_was_removed_or_replaced_is_lost(run_of_two_shards: Run) -> None:
+    path = run_of_two_shards.folder / run_folder.LOCK
+    with run_folder.lock_run(run_of_two_shards) as first:
+        run_folder.check_lock(run_of_two_shards, first)
+        path.unlink()
+        with pytest.raises(run_folder.LockLostError):
+            run_folder.check_lock(run_of_two_shards, first)
+        with run_folder.lock_run(run_of_two_shards) as second:
+            run_folder.check_lock(run_of_two_shards, second)
+            with pytest.raises(run_folder.LockLostError):
+                run_folder.check_lock(run_of_two_shards, first)
+
+
+def test_a_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
+    run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise two processes could hold it: nobody can open the removed file any more."""
+    path, flock = run_of_two_shards.folder / run_folder.LOCK, fcntl.flock
+    removed: list[int] = []
+
+    def remove_and_lock(descriptor: int, kind: int) -> None:
+        if not removed:
+            removed.append(path.stat().st_ino)
+            path.unlink()
+        flock(descriptor, kind)
+
+    monkeypatch.setattr("hpc.run.run_folder.fcntl.flock", remove_and_lock)
+    with run_folder.lock_run(run_of_two_shards) as descriptor:
+        assert removed
+        run_folder.check_lock(run_of_two_shards, descriptor)
+        assert run_folder.is_locked(run_of_two_shards)
 
 
 def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(

@@ -54,6 +54,7 @@ def test_a_copy_and_a_moved_project_work_on_themselves(bench: Bench) -> None:
     copy = shutil.copytree(original, bench.folder / "copy", copy_function=shutil.copy2)
     (run_in(copy) / "outputs" / "00001.parquet").unlink()
     (copy / "labels.duckdb").unlink()
+    assert f"a copy of {run_in(original)}\n" in call(bench, copy, "status").stdout
     assert call(bench, copy, "gather").returncode == 0
     assert rows(copy / "labels.duckdb") == 2
     assert call(bench, copy, "supervise").returncode == 0
