@@ -39,6 +39,12 @@ clock, and a lease counts as alive because its beat has changed, not because of 
    `late` after its slot, and then it travels. For both together `minute` is a second longer than a
    minute. A task never catches up on more than that: unused slots are lost.
 
+5. *Entries of strangers count for nothing.* Only a regular file whose name is a lease counts, and a
+   quota of 0 is no lease, because no configuration has it. A lease that never changes is dead like
+   that of a task that died. One that has left counts no longer than a dead one, whatever its name
+   says. Leases that somebody keeps changing cannot be told from those of tasks: the quota is then
+   shared with them.
+
 What remains open: a process that is stopped in the microseconds between its last look at the clock
 and the sending itself sends that one request whenever it continues.
 
@@ -49,8 +55,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_NAME = re.compile(r"([A-Za-z0-9_-]+)\.([0-9]+)\.([0-9]+)\.(lease|left)")
-_LEASE_LIKE = re.compile(r".*\.(lease|left)")
+# Of numbers with more digits than a task can reach, somebody else has made the file.
+_NAME = re.compile(r"([A-Za-z0-9_-]+)\.([0-9]{1,15})\.([0-9]{1,15})\.(lease|left)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +97,14 @@ class LeaseTerms:
         """
         return 0.95 * (self.lease - self.delay)
 
+    @property
+    def longest_use(self) -> float:
+        """How long the share of a task that has left can still be in use.
 
-class UnreadableLease(Exception):
-    """A file is named like a lease, but this version cannot read the name."""
+        It is the longest interval between two slots, with room for the time that others need to
+        see it.
+        """
+        return self.minute + self.trust + self.delay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,19 +130,21 @@ class Lease:
 
 
 def parse_leases(names: Iterable[str]) -> list[Lease]:
-    """Return the leases among the files of a folder, ignoring all other files.
+    """Return the leases among the files of a folder, ignoring all other files."""
+    return [lease for lease in map(_parse, names) if lease]
 
-    Raises:
-        UnreadableLease: a file may be a lease of another version.
-    """
-    leases = []
-    for name in names:
-        if match := _NAME.fullmatch(name):
-            id_, number, quota, kind = match.groups()
-            leases.append(Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left"))
-        elif _LEASE_LIKE.fullmatch(name):
-            raise UnreadableLease(name)
-    return leases
+
+def is_lease(name: str) -> bool:
+    """Tell whether a file's name is that of a lease."""
+    return _parse(name) is not None
+
+
+def _parse(name: str) -> Lease | None:
+    match = _NAME.fullmatch(name)
+    if match is None or int(match[3]) < 1:
+        return None
+    id_, number, quota, kind = match.groups()
+    return Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left")
 
 
 def share(quota: int, rank: int, count: int) -> int:

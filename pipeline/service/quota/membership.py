@@ -80,7 +80,10 @@ class Membership:
         if not self._is_member:
             starts = max(now, self._joined_at + self._terms.join + longest_interval)
         self._is_member = True
-        counted = [self.lease, *(seen.lease for seen in self._others() if _is_counted(seen, now))]
+        counted = [
+            self.lease,
+            *(seen.lease for seen in self._others() if self._is_counted(seen, now)),
+        ]
         ids = sorted(lease.id for lease in counted)
         return Permit(
             share=share(min(lease.quota for lease in counted), ids.index(self.lease.id), len(ids)),
@@ -146,8 +149,7 @@ class Membership:
         seen = self._seen[lease.id]
         return (seen.is_dead or seen.lease.left) and seen.since <= before
 
-
-def _is_counted(seen: _SeenLease, now: float) -> bool:
-    if seen.lease.left:
-        return now < seen.since + seen.lease.number / 1000
-    return not seen.is_dead
+    def _is_counted(self, seen: _SeenLease, now: float) -> bool:
+        if seen.lease.left:
+            return now < seen.since + min(seen.lease.number / 1000, self._terms.longest_use)
+        return not seen.is_dead

@@ -4,6 +4,7 @@ A thread keeps the task's lease alive, and requests go out as its share allows. 
 they are safe, are in `leases`.
 """
 
+import errno
 import math
 import os
 import re
@@ -11,15 +12,17 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.config.input_files import InputFiles
 from pipeline.errors import Cause, TaskError
 from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pause_until
-from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, UnreadableLease, parse_leases
+from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
 from pipeline.service.quota.membership import Membership
 from pipeline.service.quota.pace import Pace, Slots
+from pipeline.terminal import one_line
+from pipeline.text import counted
 
 # A task that cannot use its folder sends nothing, and gives up after this time.
 PATIENCE_SECONDS = 120.0
@@ -27,6 +30,8 @@ PATIENCE_SECONDS = 120.0
 _SKEW_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 5.0
+# Something else is in the place of a folder. That does not pass, and every other task meets it too.
+_NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 
 
 def find_quota_folder(name: str, inputs: InputFiles) -> str:
@@ -42,6 +47,8 @@ def find_quota_folder(name: str, inputs: InputFiles) -> str:
     except (OSError, RuntimeError) as error:  # no home is known
         inputs.report("quota_folder", str(error))
         return name
+    if os.path.lexists(folder) and not folder.exists():  # a link to nowhere
+        above = folder
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         inputs.report(
             "quota_folder",
@@ -98,6 +105,7 @@ class SharedPace(Pace):
         self._permit: Permit | None = None
         self._failure: BaseException | None = None
         self._folder_problem = ""
+        self._reported_foreign = False
         self._pause_to_announce = self._announced_pause = 0.0
         self._turn = threading.Lock()
         self._wake = threading.Event()
@@ -171,12 +179,6 @@ class SharedPace(Pace):
     def _keep(self) -> None:
         try:
             self._refresh_until_closed()
-        except UnreadableLease as error:
-            self._failure = TaskError(
-                Cause.REFUSED,
-                f"{self.folder.path}/{error} is not a lease that this version can read: delete it "
-                "if nothing else uses the key",
-            )
         except Exception as error:  # noqa: BLE001 - raised in the threads that wait
             self._failure = error
 
@@ -193,6 +195,8 @@ class SharedPace(Pace):
                 self._announce_pause()
                 last_success = self._clock()
             except OSError as error:
+                if error.errno in _NO_FOLDER:
+                    raise TaskError(Cause.REFUSED, self._describe_obstacle()) from None
                 problem = error.strerror or error
                 self._folder_problem = (
                     f"{self.folder.path}: {problem}: nothing is sent without a lease"
@@ -205,25 +209,47 @@ class SharedPace(Pace):
         if has_lease:
             self._leave()
 
+    def _describe_obstacle(self) -> str:
+        return (
+            f"{self.folder.obstacle()} is no folder, and tasks share the quota through one in its "
+            "place: move it away, or name another folder in quota_folder"
+        )
+
     def _refresh(self, has_lease: bool) -> bool:
         """Renew the lease, list the others, and return whether there is a lease now."""
         began = self._clock()
         lease = self._membership.next_lease()
-        if not has_lease:
-            self.folder.write(lease)
-            self._membership.lease_written(lease, began, self._clock())
-        elif self._membership.should_renew(began):
-            try:
-                self.folder.rename(self._membership.lease, lease)
-            except FileNotFoundError:  # somebody has emptied the folder
-                return False
-            self._membership.lease_renamed(lease, began, self._clock())
-        names = self.folder.names()
-        permit = self._membership.permit(parse_leases(names), began, self._clock())
-        self._adopt(permit, names)
+        try:
+            if not has_lease:
+                self.folder.write(lease)
+                self._membership.lease_written(lease, began, self._clock())
+            elif self._membership.should_renew(began):
+                try:
+                    self.folder.rename(self._membership.lease, lease)
+                except FileNotFoundError:  # somebody has emptied the folder
+                    return False
+                self._membership.lease_renamed(lease, began, self._clock())
+        except FileExistsError:  # a stranger's entry has the name: join under another one
+            self._membership = Membership(_new_id(), self.requests_per_minute, self._terms)
+            return False
+        listing = self.folder.look()
+        self._report(listing.foreign)
+        permit = self._membership.permit(parse_leases(listing.names), began, self._clock())
+        self._adopt(permit, listing.names)
         return True
 
-    def _adopt(self, permit: Permit | None, names: list[str]) -> None:
+    def _report(self, foreign: Sequence[str]) -> None:
+        """Say once in the task's log that the folder holds what is not ours."""
+        if foreign and not self._reported_foreign:
+            self._reported_foreign = True
+            entries = counted(len(foreign), "entry", "entries")
+            print(
+                f"{self.folder.path} holds {entries} of other programs or people, such as "
+                f"{one_line(min(foreign))!r}: ignored. Delete them if nobody needs them",
+                flush=True,
+            )
+
+    def _adopt(self, permit: Permit | None, names: Sequence[str]) -> None:
         """Continue under a new permit and the announced pauses; delete what is obsolete."""
         wall = time.time()
         paused_until = pause_until(names, wall)

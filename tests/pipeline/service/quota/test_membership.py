@@ -1,6 +1,9 @@
 """What one task may send, from the leases that it lists at given times."""
 
-from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases, share
 from pipeline.service.quota.membership import Membership
 
 TERMS = LeaseTerms()
@@ -131,3 +134,43 @@ def test_more_tasks_than_requests_a_minute_leave_some_without_a_share() -> None:
     membership = member(quota=2)
     permit = refresh(membership, 123.0, "a.1.2.lease", "b.1.2.lease")
     assert permit and (permit.share, permit.count) == (0, 3)
+
+
+IDS = st.text("abcxyz0189_-", min_size=1, max_size=4).filter(lambda name: name != "me")
+QUOTAS = st.integers(1, 10**6)
+# Whatever may be in a folder that people share, but names that are leases.
+FOREIGN = st.one_of(
+    st.text(st.characters(exclude_characters="/\0"), max_size=20),
+    st.builds("{}.{}".format, st.text("a.10\n é", max_size=12), st.sampled_from(["lease", "left"])),
+    st.builds("{}.{}.0.lease".format, IDS, st.integers(0)),
+    st.builds("{}.1.{}.lease".format, IDS, st.integers(10**15)),
+).filter(lambda name: not parse_leases([name]))
+
+
+@given(
+    alive=st.dictionaries(IDS, QUOTAS, max_size=6),
+    dead=st.dictionaries(IDS, QUOTAS, max_size=6),
+    left=st.dictionaries(IDS, st.tuples(QUOTAS, st.integers(0, 10**15 - 1)), max_size=6),
+    foreign=st.lists(FOREIGN, max_size=12),
+    own_quota=QUOTAS,
+)
+def test_among_any_entries_a_task_shares_the_quota_with_the_live_leases_alone(
+    alive: dict[str, int],
+    dead: dict[str, int],
+    left: dict[str, tuple[int, int]],
+    foreign: list[str],
+    own_quota: int,
+) -> None:
+    still = [f"dead-{id_}.7.{quota}.lease" for id_, quota in dead.items()]
+    still += [f"left-{id_}.{used}.{quota}.left" for id_, (quota, used) in left.items()]
+    membership = member(own_quota)
+    for beat in range(40):  # two minutes
+        beating = [f"{id_}.{beat}.{quota}.lease" for id_, quota in alive.items()]
+        permit = refresh(membership, 123.0 + 3 * beat, *still, *beating, *foreign)
+    assert permit
+    rank = sorted(["me", *alive]).index("me")
+    lowest = min(own_quota, *alive.values(), own_quota)
+    assert (permit.share, permit.count) == (
+        share(lowest, rank, 1 + len(alive)),
+        1 + len(alive),
+    )

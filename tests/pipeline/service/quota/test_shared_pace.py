@@ -1,11 +1,14 @@
 """Tasks that share a quota through real files in one folder, on terms of milliseconds."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
+import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,8 @@ from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Post
 from pipeline.service.quota import shared_pace
-from pipeline.service.quota.lease_folder import LeaseFolder
-from pipeline.service.quota.leases import Lease, LeaseTerms
+from pipeline.service.quota.lease_folder import LeaseFolder, Listing
+from pipeline.service.quota.leases import Lease, LeaseTerms, parse_leases
 from pipeline.service.quota.pace import Pace
 from pipeline.service.quota.shared_pace import SharedPace, pace_of
 from tests.pipeline.classifiers.classifier_setup import frozen_options, options_of
@@ -51,7 +54,7 @@ def task(
 
 def names(folder: LeaseFolder, ending: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
-        return sorted(name for name in folder.names() if name.endswith(ending))
+        return sorted(name for name in folder.look().names if name.endswith(ending))
     return []
 
 
@@ -161,9 +164,9 @@ class Hanging(LeaseFolder):
         self.works = threading.Event()
         self.works.set()
 
-    def names(self) -> list[str]:
+    def look(self) -> Listing:
         assert self.works.wait(60)
-        return super().names()
+        return super().look()
 
 
 def test_a_task_whose_file_system_hangs_stops_by_its_own_clock(tmp_path: Path) -> None:
@@ -211,26 +214,197 @@ def test_a_task_joins_again_when_somebody_empties_the_folder(lease_folder: Lease
         assert pace.wait(STOP)
 
 
-def test_a_lease_of_another_version_ends_the_task(lease_folder: LeaseFolder) -> None:
+def put_link(path: Path, target: Path | str) -> None:
+    path.symlink_to(target)
+
+
+def put_socket(path: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)  # bind() takes no path as long as these
+
+
+def put_huge_file(path: Path) -> None:
+    with path.open("w") as file:
+        file.truncate(1 << 40)
+
+
+def put_unreadable(path: Path) -> None:
+    path.touch(mode=0o000)
+
+
+def put_future_file(path: Path) -> None:
+    path.touch()
+    os.utime(path, (2**33, 2**33))
+
+
+# What strangers may leave in a shared folder, by the way in which it is made.
+ENTRIES: dict[str, Callable[[Path], None]] = {
+    "file": Path.touch,
+    "garbage": lambda path: path.write_bytes(b"\xff\0" * 4096) and None,
+    "huge": put_huge_file,
+    "unreadable": put_unreadable,
+    "future": put_future_file,
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "socket": put_socket,
+    "endless": lambda path: put_link(path, "/dev/zero"),
+    "dangling": lambda path: put_link(path, "/nowhere/at/all"),
+    "loop": lambda path: put_link(path, path.name),
+    "elsewhere": lambda path: put_link(path, "/etc"),
+}
+FOREIGN_NAMES = [
+    "hello.lease",
+    "a.1.lease",
+    "a.x.60.lease",
+    "a b.1.60.lease",
+    "a.1.60.7.left",
+    "a.1.0.lease",
+    f"a.{'9' * 99}.60.left",
+    "a\n.1.60.lease",
+    "\x1b[2J.lease",
+    "²³.pause",
+    "notes.txt",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_an_entry_of_a_stranger_is_reported_and_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = LeaseFolder(tmp_path / "quota", "key")
+    own = Lease(id="own", number=1, quota=60)
+    folder.write(own)
+    ENTRIES[kind](folder.path / name)
+    assert folder.look() == Listing(names=folder.look().names, foreign=(name,))
+    assert parse_leases(folder.look().names) == [own]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ENTRIES if kind not in ("file", "future")])
+def test_what_only_has_the_name_of_a_lease_or_pause_is_never_deleted_or_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = LeaseFolder(tmp_path / "quota", "key")
+    own, following = (Lease(id="own", number=number, quota=60) for number in (1, 2))
+    folder.write(own)
+    for name in (following.name, "1000.pause"):
+        ENTRIES[kind](folder.path / name)
+    before = {path.name: path.lstat() for path in folder.path.iterdir()}
+    with pytest.raises(FileExistsError):
+        folder.rename(own, following)
+    folder.write_pause(1000)
+    if kind == "unreadable":  # an empty file; the owner's permissions do not tell whose it is
+        folder.write(following)
+    else:
+        with pytest.raises(FileExistsError):
+            folder.write(following)
+        folder.remove([following.name, "1000.pause"])
+    assert {path.name: path.lstat() for path in folder.path.iterdir()} == before
+
+
+class Contested(LeaseFolder):
+    """A folder in which a stranger takes the name of a task's second lease."""
+
+    taken: Path | None = None
+
+    def rename(self, old: Lease, new: Lease) -> None:
+        if not self.taken:
+            self.taken = self.path / new.name
+            self.taken.mkdir()
+        super().rename(old, new)
+
+
+def test_a_task_whose_next_lease_is_a_strangers_entry_joins_under_another_name(
+    tmp_path: Path,
+) -> None:
+    folder = Contested(tmp_path / "quota", "key")
+    with task(folder) as pace:
+        assert pace.wait(STOP)
+        wait_until(lambda: len(names(folder, ".lease")) == 2)
+        assert pace.wait(STOP)
+        assert folder.taken and folder.taken.is_dir()
+
+
+def test_strangers_are_reported_once_in_the_log_and_the_task_goes_on(
+    lease_folder: LeaseFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
     lease_folder.path.mkdir(parents=True)
-    (lease_folder.path / "v2.lease").touch()
-    with task(lease_folder) as pace, pytest.raises(TaskError) as raised:
-        pace.wait(STOP)
-    assert raised.value.cause is Cause.REFUSED
-    assert str(raised.value) == (
-        f"{lease_folder.path}/v2.lease is not a lease that this version can read: delete it if "
-        "nothing else uses the key"
+    (lease_folder.path / "he\x1b[2Jllo.lease").touch()
+    os.mkfifo(lease_folder.path / "a.1.60.lease")
+    with task(lease_folder) as pace:
+        assert pace.wait(STOP)
+        assert pace.share == 60_000
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line == (
+        f"{lease_folder.path} holds 2 entries of other programs or people, such as 'a.1.60.lease': "
+        "ignored. Delete them if nobody needs them"
     )
 
 
-def test_a_task_without_a_place_for_its_lease_sends_nothing_and_says_why(tmp_path: Path) -> None:
-    (tmp_path / "quota").touch()
+@pytest.mark.parametrize("place", ["root", "folder", "above"])
+@pytest.mark.parametrize("kind", [kind for kind in ENTRIES if kind not in ("folder", "elsewhere")])
+def test_what_is_in_the_place_of_a_folder_ends_the_task_at_once_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = LeaseFolder(tmp_path / "lab" / "quota", "key")
+    path = {"folder": folder.path, "root": folder.path.parent, "above": tmp_path / "lab"}[place]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ENTRIES[kind](path)
+    before = path.lstat()
+    with task(folder) as pace, pytest.raises(TaskError) as raised:
+        pace.wait(STOP)
+    assert raised.value.cause is Cause.REFUSED
+    assert str(raised.value) == (
+        f"{path} is no folder, and tasks share the quota through one in its place: move it away, "
+        "or name another folder in quota_folder"
+    )
+    assert path.lstat() == before
+
+
+def test_a_link_in_the_place_of_the_keys_folder_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     folder = LeaseFolder(tmp_path / "quota", "key")
-    with task(folder, patience=0.2) as pace, pytest.raises(TaskError) as raised:
+    folder.path.parent.mkdir()
+    folder.path.symlink_to(elsewhere)
+    with task(folder) as pace, pytest.raises(TaskError) as raised:
+        pace.wait(STOP)
+    assert raised.value.cause is Cause.REFUSED
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_that_is_replaced_while_the_task_runs_ends_it(lease_folder: LeaseFolder) -> None:
+    with task(lease_folder) as pace:
+        assert pace.wait(STOP)
+        shutil.rmtree(lease_folder.path)
+        os.mkfifo(lease_folder.path)
+        wait_until(lambda: is_refused(pace))
+
+
+def is_refused(pace: SharedPace) -> bool:
+    try:
+        pace.wait(STOP)
+    except TaskError as error:
+        return error.cause is Cause.REFUSED
+    return False
+
+
+def test_a_task_that_may_not_write_its_lease_sends_nothing_and_says_why(
+    lease_folder: LeaseFolder,
+) -> None:
+    class Closed(LeaseFolder):
+        def write(self, lease: Lease) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self.path))
+
+    closed = Closed(lease_folder.path.parent, "key")
+    with task(closed, patience=0.2) as pace, pytest.raises(TaskError) as raised:
         pace.wait(STOP)
     assert raised.value.cause is Cause.CRASHED
-    assert str(raised.value).startswith(f"{folder.path}: ")
-    assert str(raised.value).endswith(": nothing is sent without a lease")
+    assert str(raised.value) == (
+        f"{closed.path}: Permission denied: nothing is sent without a lease"
+    )
 
 
 def test_a_disk_that_stays_full_ends_the_task(small_disk: Path) -> None:
