@@ -46,8 +46,9 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
         "unlabelable": gathered.unlabelable,
         "already_present": gathered.already_present,
         "rejected_outputs": list(gathered.rejected),
+        "unreadable_files": list(gathered.unreadable),
     }
-    return FAILED if gathered.rejected else code, document
+    return FAILED if gathered.rejected or gathered.unreadable else code, document
 
 
 VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)

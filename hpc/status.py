@@ -13,7 +13,7 @@ from hpc.report.run_summary import show_status
 from hpc.report.status_table import describe_status, document
 from hpc.run.model import Run
 from hpc.run.run_folder import load
-from hpc.run.run_state import EXIT_CODE, RunStatus
+from hpc.run.run_state import RunStatus
 from hpc.verb import Outcome, Verb, chosen_run, report_copies
 
 
@@ -32,7 +32,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))
-    return EXIT_CODE[status.state], document(status)
+    return status.exit_code, document(status)
 
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:

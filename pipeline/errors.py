@@ -25,8 +25,8 @@ class UnreadableError(RunError):
 
     def __init__(self, path: Path, reason: Exception) -> None:
         """Take the file, and the error that the system gave."""
-        shown = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        super().__init__(f"{path} cannot be read now: {shown}")
+        self.why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        super().__init__(f"{path} cannot be read now: {self.why}")
         self.path = path
         self.reason = reason
 

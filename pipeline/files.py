@@ -29,8 +29,8 @@ TEMPORARY_PREFIX = ".tmp-"
 # How long to wait before each new try to read a file that cannot be read now, in seconds.
 READ_PAUSES = (0.1, 0.4)
 _CHUNK_BYTES = 1 << 20
-# What the next try meets again.
-_LASTING = frozenset(
+# What the next try meets again, and only a person can change.
+LASTING = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO}
 )
 
@@ -138,7 +138,7 @@ def read_whole(
         except FileNotFoundError:
             raise
         except (OSError, MemoryError) as error:
-            lasts = isinstance(error, OSError) and error.errno in _LASTING
+            lasts = isinstance(error, OSError) and error.errno in LASTING
             if pause is None or lasts:
                 raise UnreadableError(path, error) from error
         time.sleep(pause)

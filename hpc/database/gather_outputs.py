@@ -1,5 +1,10 @@
-"""Copy published outputs into DuckDB: one transaction per shard, safe to repeat, counts checked."""
+"""Copy published outputs into DuckDB: safe to repeat and to kill, rows and counts checked.
 
+Outputs are read one by one and written in batches, one transaction each. Whatever ends a gather,
+the next one copies the outputs that are not in the database yet.
+"""
+
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,16 +16,21 @@ import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
 from hpc.database.run_database import database_of
-from hpc.run import outputs, run_folder
+from hpc.run import run_folder
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
+from pipeline.run_files.output import Verdict
 
-# One pass over the labels' table looks for the posts of this many output rows at a time.
+# A batch's outputs are in memory at once. One pass over the labels' table looks for their posts, so
+# small batches would read a large table many times.
 BATCH_ROWS = 500_000
+BATCH_BYTES = 256 << 20
+# How long to wait before outputs that could not be read are tried again, in seconds.
+PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +48,9 @@ class Gathered:
     already_present: int
     """Posts that another run has labeled already; their rows stay."""
     rejected: tuple[str, ...]
-    """A message for each output or run that was left out."""
+    """A message for each output or run that was left out for what it holds."""
+    unreadable: tuple[str, ...] = ()
+    """A message for each file that could not be read now; it was left as it is."""
     set_aside: int
     """How many damaged outputs were renamed, so that their shards are labeled again."""
     shards: int
@@ -61,6 +73,7 @@ class _Progress:
     shards: int = 0
     set_aside: int = 0
     rejected: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def gather(
@@ -86,11 +99,7 @@ def gather(
     path = database or database_of(run)
     progress = _Progress()
     with duckdb_file.opened(path) as connection:
-        progress.rejected += [
-            f"{_path(run, shard.index)}: left out: {shard.output.problem}"
-            for shard in observation.shards
-            if shard.output.problem
-        ]
+        _report_outputs(run, observation, progress)
         before = label_tables.count(connection, name)
         shards = [index for index, _ in _not_gathered(connection, run, observation)]
         for batch in _batches(_read_outputs(run, shards, progress)):
@@ -110,38 +119,81 @@ def gather(
         unlabelable=progress.unlabelable,
         already_present=progress.already_present,
         rejected=tuple(progress.rejected),
+        unreadable=tuple(progress.unreadable),
         set_aside=progress.set_aside,
         shards=progress.shards,
     )
 
 
-def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[_Output]:
-    """Yield the outputs, with every page verified.
+def _report_outputs(run: Run, observation: Observation, progress: _Progress) -> None:
+    """Name the files that are no outputs, and those of which nobody knows now."""
+    for shard in observation.shards:
+        path = _path(run, shard.index)
+        if shard.output.problem:
+            progress.rejected.append(f"{path}: left out: {shard.output.problem}")
+        if shard.output.unreadable:
+            progress.unreadable.append(f"{path}: cannot be read now: {shard.output.unreadable}")
 
-    A damaged output is renamed, so that its shard is labeled again.
+
+def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[_Output]:
+    """Yield the outputs, with every page and row verified.
+
+    A damaged output is renamed, so that its shard is labeled again. What cannot be read is tried
+    once more after all others, and then left as it is.
     """
+    again: list[int] = []
     for index in shards:
-        verdict, labels = output.read(run.folder, run.manifest, index)
-        if labels is not None and verdict.publication:
+        verdict, labels = output.read(run.folder, run.manifest, index, pauses=())
+        if verdict.unreadable or verdict.unchecked:
+            again.append(index)
+        elif labels is not None and verdict.publication:
             yield _Output(index, verdict.publication, labels)
-        elif verdict.problem and output.verify(run.folder, run.manifest, index).verified:
-            renamed = outputs.quarantine(run, index)
-            progress.set_aside += 1
-            progress.rejected.append(
-                f"{_path(run, index)}: {verdict.problem}: set aside as {renamed.name}"
-            )
         else:
-            problem = verdict.problem or "it does not exist any more"
-            progress.rejected.append(f"{_path(run, index)}: left out: {problem}")
+            _reject(run, index, verdict, progress)
+    if again:
+        time.sleep(PAUSE_S)
+    for index in again:
+        verdict, labels = output.read(run.folder, run.manifest, index, pauses=())
+        if verdict.unreadable:
+            progress.unreadable.append(
+                f"{_path(run, index)}: cannot be read now: {verdict.unreadable}"
+            )
+        elif labels is not None and verdict.publication:
+            if verdict.unchecked:
+                progress.unreadable.append(
+                    f"{_path(run, index)}: gathered, but not compared with its shard: "
+                    f"{verdict.unchecked}"
+                )
+            yield _Output(index, verdict.publication, labels)
+        else:
+            _reject(run, index, verdict, progress)
+
+
+def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None:
+    """Leave an output out, and rename it if it would count as its shard's output otherwise."""
+    path, problem = _path(run, index), verdict.problem or "it does not exist any more"
+    if not (verdict.problem and output.verify(run.folder, run.manifest, index).verified):
+        progress.rejected.append(f"{path}: left out: {problem}")
+        return
+    try:
+        renamed = output.set_aside(path)
+    except OSError as error:
+        progress.rejected.append(f"{path}: {problem}: cannot be set aside: {error.strerror}")
+        return
+    progress.set_aside += 1
+    progress.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
 
 
 def _batches(gathered: Iterable[_Output]) -> Iterator[list[_Output]]:
     batch: list[_Output] = []
-    for shard_output in gathered:
-        batch.append(shard_output)
-        if sum(each.labels.num_rows for each in batch) >= BATCH_ROWS:
+    rows = size = 0
+    for each in gathered:
+        batch.append(each)
+        rows += each.labels.num_rows
+        size += each.labels.nbytes
+        if rows >= BATCH_ROWS or size >= BATCH_BYTES:
             yield batch
-            batch = []
+            batch, rows, size = [], 0, 0
     if batch:
         yield batch
 
@@ -156,16 +208,21 @@ def _insert(
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
     labels = [each.labels for each in batch]
     present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
-    for each in batch:
-        row = shard_row(run, each.index, each.publication, datetime.now(UTC))
-        removed, inserted = label_tables.replace_shard(
-            connection, name, each.labels, shard=row, present=present, outdated=outdated
-        )
-        unlabelable = pc.sum(pc.invert(each.labels["was_successfully_labeled"])).as_py()
-        progress.added += inserted - removed
-        progress.already_present += each.labels.num_rows - inserted
-        progress.unlabelable += unlabelable
-        progress.shards += 1
+    now = datetime.now(UTC)
+    removed, inserted = label_tables.replace_shards(
+        connection,
+        name,
+        labels,
+        shards=[shard_row(run, each.index, each.publication, now) for each in batch],
+        present=present,
+        outdated=outdated,
+    )
+    rows = sum(table.num_rows for table in labels)
+    labeled = sum(pc.sum(table["was_successfully_labeled"]).as_py() or 0 for table in labels)
+    progress.added += inserted - removed
+    progress.already_present += rows - inserted
+    progress.unlabelable += rows - labeled
+    progress.shards += len(batch)
 
 
 def _write_history(
@@ -260,5 +317,5 @@ def _register(database: duckdb.DuckDBPyConnection, run: Run) -> None:
     history.register(database, row, planned)
 
 
-def _path(run: Run, index: int) -> str:
-    return str(output_path(run.folder, index))
+def _path(run: Run, index: int) -> Path:
+    return output_path(run.folder, index)

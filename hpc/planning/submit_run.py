@@ -273,7 +273,7 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
         say(f"posts of this name are in run {run.folder}, which is {status.state}")
         say(describe_next_step(status, is_gathered=is_gathered(run, status.observation)))
         if request.wait or status.state is not RunState.RUNNING:
-            codes.add(EXIT_CODE[status.state])
+            codes.add(status.exit_code)
     return max(codes) if request.wait or FAILED not in codes else FAILED
 
 

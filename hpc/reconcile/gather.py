@@ -36,6 +36,6 @@ def gather_and_report(status: RunStatus, say: Say) -> Gathered:
     """
     gathered = gather(status.run, status.observation, status.judgements)
     say(describe_gathered(gathered))
-    for line in gathered.rejected:
+    for line in (*gathered.rejected, *gathered.unreadable):
         say(line)
     return gathered

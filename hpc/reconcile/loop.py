@@ -20,13 +20,14 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
+from hpc.report.next_step import command
 from hpc.report.progress_line import describe_progress
 from hpc.report.submissions import describe_limit, describe_waiting
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
 from hpc.run.model import Phase, Run, Say, State
 from hpc.run.plan import is_worth_submitting, room_for, tightest
-from hpc.run.run_state import RunStatus
+from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import (
     Rejection,
     find_rejection,
@@ -34,7 +35,7 @@ from hpc.run.selection import (
     planned_shards,
     shards_to_submit,
 )
-from pipeline.errors import BusyError, InputError
+from pipeline.errors import BusyError, InputError, RunError
 from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
@@ -173,10 +174,22 @@ class _Supervision:
             self._executor.cancel_pending(jobs)
 
     def _finish(self) -> RunStatus | None:
-        """Gather for the last time. Not the end if an output turns out to be damaged."""
+        """Gather for the last time. Not the end if an output turns out to be damaged.
+
+        Raises:
+            RunError: an output that counts could not be gathered.
+        """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
         cancel_strays(self._run, self._executor, last.observation.submissions, self._say)
-        return None if gather_and_report(last, self._say).set_aside else last
+        gathered = gather_and_report(last, self._say)
+        if gathered.set_aside:
+            return None
+        if last.state is RunState.COMPLETE and (gathered.rejected or gathered.unreadable):
+            raise RunError(
+                "the run is complete, but not all of it was gathered or compared, as said above. "
+                f"When that is remedied, run: {command('gather', self._run)}"
+            )
+        return last
 
     def _gather_for_now(self, status: RunStatus) -> None:
         """Gather what is new, or leave it for another round if the database is in use."""

@@ -86,6 +86,7 @@ def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> 
         unlabelable=sum(gathered.unlabelable for gathered in done),
         already_present=sum(gathered.already_present for gathered in done),
         rejected=tuple(line for gathered in done for line in gathered.rejected),
+        unreadable=tuple(line for gathered in done for line in gathered.unreadable),
         set_aside=sum(gathered.set_aside for gathered in done),
         shards=sum(gathered.shards for gathered in done),
     )

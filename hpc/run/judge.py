@@ -51,10 +51,13 @@ def judge(
     verdict = partial(Judgement, index=shard.index)
     if shard.output.verified:
         return verdict(rule=1, state=State.DONE)
-    if not shard.attempts:
+    if not shard.attempts and not shard.output.unreadable:
         return verdict(rule=2, state=State.PLANNED, message="not submitted yet")
-    alive = _judge_alive(shard, observation, policy, verdict)
-    return alive or _judge_ended(shard, observation, grace, policy, verdict, unseen)
+    return (
+        _judge_alive(shard, observation, policy, verdict)
+        or _judge_unreadable(shard, verdict)
+        or _judge_ended(shard, observation, grace, policy, verdict, unseen)
+    )
 
 
 def _judge_alive(
@@ -82,6 +85,18 @@ def _judge_alive(
     return None
 
 
+def _judge_unreadable(shard: ShardFacts, verdict: Callable[..., Judgement]) -> Judgement | None:
+    """Apply the first part of rule 6: whether the shard is done cannot be read now."""
+    output = shard.output
+    if not output.unreadable:
+        return None
+    message = f"its output cannot be read now, so it may be done: {output.unreadable}"
+    if output.needs_person:
+        advice = "make it readable, or move it away to have the shard labeled again"
+        return verdict(rule=6, state=State.BLOCKED, message=f"{message}; {advice}")
+    return verdict(rule=6, state=State.UNKNOWN, message=message)
+
+
 def _judge_ended(
     shard: ShardFacts,
     observation: Observation,
@@ -90,7 +105,7 @@ def _judge_ended(
     verdict: Callable[..., Judgement],
     unseen: str,
 ) -> Judgement:
-    """Apply rules 6 to 9: no attempt is known to be alive."""
+    """Apply the rest of rules 6 to 9: no attempt is known to be alive."""
     last = shard.attempts[-1]
     is_unknown = last.phase is Phase.UNKNOWN
     if is_unknown and not observation.answered:

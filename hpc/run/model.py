@@ -368,3 +368,13 @@ class Judgement:
     def is_held(self) -> bool:
         """Tell whether Slurm holds a task of it, which is alive and never starts by itself."""
         return self.state is State.BLOCKED and self.rule == 3
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Tell whether it has an output that only a person can make readable."""
+        return self.state is State.BLOCKED and self.rule == 6
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether its last attempt is known to be over, and to have left no output."""
+        return self.rule >= 7

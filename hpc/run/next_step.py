@@ -36,11 +36,14 @@ def next_command(status: RunStatus) -> NextStep:
     """Return the command to type next, whether or not anything is left to gather.
 
     Only force resumes a run that was rejected, or whose tasks a person canceled. A task that Slurm
-    holds counts as alive even for `resubmit --force`, so it has to be canceled first.
+    holds counts as alive even for `resubmit --force`, so it has to be canceled first. An output
+    that cannot be read has to be made readable, as the shard's message says.
     """
     blocked = [shard for shard in status.judgements if shard.state is State.BLOCKED]
     if status.state is RunState.BLOCKED and all(shard.is_held for shard in blocked):
         return NextStep(verb="cancel")
+    if status.state is RunState.BLOCKED and all(shard.is_unreadable for shard in blocked):
+        return NextStep(verb="status")
     if status.state is not RunState.COMPLETE and find_rejection(status.observation):
         return _STEP[RunState.BLOCKED]
     is_canceled = any(shard.cause is Cause.CANCELLED for shard in blocked)

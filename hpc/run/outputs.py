@@ -3,11 +3,15 @@
 10,000 footers take some seconds on a shared file system, and `status` is called often. So a file
 beside the run remembers which outputs verified, by size, time and inode, with what their answers
 cost. The file may be deleted.
+
+An output that cannot be read now is looked at once more after a pause, and then has a verdict that
+says so. It never counts as missing.
 """
 
 import contextlib
 import os
-from collections.abc import Container, Iterator
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +23,8 @@ from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
 
 MEMORY = ".seen-outputs.json"
+# One pause for all outputs: where a file system fails, it may fail for thousands of them.
+PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
@@ -46,16 +52,30 @@ class OutputFolder:
         """Return one verdict per shard, in the order of the shards."""
         verdicts = [Verdict()] * len(self._names)
         known: _Known = {}
-        for name, stamp in _stamps(self._run.folder / "outputs", self._names):
-            index = self._names[name]
-            before, verdict = self._known.get(name, (None, Verdict()))
-            if before != stamp:
-                verdict = output.verify(self._run.folder, self._run.manifest, index)
-            verdicts[index] = verdict
-            if verdict.verified:
-                known[name] = stamp, verdict
+        unreadable = self._examine(
+            _listed(self._run.folder / "outputs", self._names), known, verdicts
+        )
+        if unreadable:
+            time.sleep(PAUSE_S)
+            self._examine(unreadable, known, verdicts)
         self._known = known
         return tuple(verdicts)
+
+    def _examine(self, names: Iterable[str], known: _Known, verdicts: list[Verdict]) -> list[str]:
+        """Fill in the verdicts of these files; return those to look at once more."""
+        unreadable = []
+        for name in names:
+            index = self._names[name]
+            stamp = _stamp(self._run.folder / "outputs" / name)
+            before, verdict = self._known.get(name, (None, Verdict()))
+            if stamp is None or stamp != before:
+                verdict = output.verify(self._run.folder, self._run.manifest, index, pauses=())
+            verdicts[index] = verdict
+            if verdict.verified and stamp:
+                known[name] = stamp, verdict
+            if verdict.unreadable and not verdict.needs_person:
+                unreadable.append(name)
+        return unreadable
 
     def remember(self) -> None:
         """Write down which outputs verify, for the next look."""
@@ -71,32 +91,24 @@ def verify_outputs(run: Run) -> tuple[Verdict, ...]:
     return verdicts
 
 
-def quarantine(run: Run, index: int) -> Path:
-    """Rename an output whose pages are damaged, so that its shard counts as not done."""
-    path = output_path(run.folder, index)
-    aside = path.with_name(f"{path.name}.damaged")
-    path.replace(aside)
-    return aside
-
-
-def _stamps(folder: Path, names: Container[str]) -> Iterator[tuple[str, _Stamp]]:
-    """Yield size, time and inode of those files of `folder` that exist.
-
-    Tasks rename files and people delete them meanwhile; a file that is gone is left out.
-    """
+def _listed(folder: Path, names: Mapping[str, int]) -> list[str]:
+    """Return those of these names that a folder has; all of them if it cannot be listed now."""
     try:
-        entries = os.scandir(folder)
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name in names]
     except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            if entry.name not in names:
-                continue
-            try:
-                stat = entry.stat()
-            except FileNotFoundError:
-                continue
-            yield entry.name, [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        return list(names) if folder.is_symlink() else []
+    except OSError:
+        return list(names)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Return size, time and inode of a file; None if they cannot be read, or it is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def _remembered(folder: Path) -> _Known:

@@ -102,6 +102,8 @@ class RunStatus:
     @property
     def exit_code(self) -> int:
         """The exit code that tells a program how the run is."""
+        if any(shard.output.unreadable for shard in self.observation.shards):
+            return FAILED
         return EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
 
     @property

@@ -144,7 +144,7 @@ def resubmittable(
         force: whether to take the blocked shards that have ended too.
     """
     states = {State.FAILED} | ({State.BLOCKED} if force else set())
-    candidates = {shard.index for shard in judgements if shard.state in states and shard.rule > 3}
+    candidates = {shard.index for shard in judgements if shard.state in states and shard.has_ended}
     if indices is None:
         return tuple(sorted(candidates)), None
     for index in indices:
@@ -175,7 +175,8 @@ def unsettled_shards(
     return {
         judgement.index: seconds
         for facts, judgement in zip(observation.shards, status.judgements, strict=True)
-        if judgement.state in states and not judgement.is_held
+        if judgement.state in states
+        and (judgement.state is not State.BLOCKED or judgement.has_ended)
         if indices is None or judgement.index in indices
         if (seconds := rest_of_grace(facts, observation, grace))
     }
@@ -184,7 +185,7 @@ def unsettled_shards(
 def _hint(shard: Judgement) -> str:
     if shard.state in _ALIVE or shard.is_held:
         return f": an earlier attempt is still alive ({shard.message})"
-    if shard.state is State.BLOCKED:
+    if shard.state is State.BLOCKED and shard.has_ended:
         return f" ({shard.message}): add --force to resubmit it"
     if shard.state is State.DONE:
         return f": delete outputs/{shard.index:05d}.parquet to label it again"

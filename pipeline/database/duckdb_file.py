@@ -142,6 +142,18 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(rows)
 
 
+@contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
+    """Let queries within the block read these tables under their names."""
+    for name, table in tables.items():
+        connection.register(name, table)
+    try:
+        yield
+    finally:
+        for name in tables:
+            connection.unregister(name)
+
+
 def insert_rows(
     connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[dict[str, object]]
 ) -> None:
@@ -158,6 +170,5 @@ def insert_rows(
             f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows[0].values())
         )
         return
-    connection.register("rows", pa.Table.from_pylist(list(rows)))
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")
-    connection.unregister("rows")
+    with registered(connection, rows=pa.Table.from_pylist(list(rows))):
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")

@@ -1,6 +1,7 @@
 """Read and write the gathered labels.
 
-Each name has a table with one row for each uri. Each shard is gathered in one transaction.
+Each name has a table with one row for each uri. A shard is gathered whole or not at all; many
+shards share a transaction, because each commit takes about as long as inserting a shard.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.database import supersede
-from pipeline.database.duckdb_file import has_table, insert_rows, transaction
+from pipeline.database.duckdb_file import has_table, insert_rows, registered, transaction
 from pipeline.errors import RunError
 from pipeline.sql import fetch_number, quoted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
@@ -162,68 +163,81 @@ def overlap(
         outdated: a condition on rows that do not count, because they will be replaced.
     """
     current = f" AND NOT ({outdated})" if outdated else ""
-    uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
-    connection.register("new_uris", uris)
-    present = connection.sql(
-        f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
-        "ON old.uri = new_uris.uri "
-        "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
-        params=[run_id],
-    ).to_arrow_table()
-    connection.unregister("new_uris")
-    return present
+    columns = ["uri", "shard_index"]
+    uris = pa.concat_tables([table.select(columns).replace_schema_metadata() for table in tables])
+    with registered(connection, new_uris=uris):
+        return connection.sql(
+            f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
+            "ON old.uri = new_uris.uri "
+            "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
+            params=[run_id],
+        ).to_arrow_table()
 
 
-def replace_shard(
+def replace_shards(
     connection: duckdb.DuckDBPyConnection,
     name: str,
-    labels: pa.Table,
+    outputs: Sequence[pa.Table],
     *,
-    shard: dict[str, object],
+    shards: Sequence[dict[str, object]],
     present: pa.Table,
     outdated: str | None = None,
 ) -> tuple[int, int]:
-    """Write a shard's labels and its row in `shards`, in one transaction.
+    """Write the labels of a run's shards and their rows in `shards`, in one transaction.
 
-    Earlier labels of a shard that was redone are replaced, and so are outdated rows of its posts.
+    Earlier labels of shards that were redone are replaced, and so are outdated rows of their posts.
 
     Args:
         connection: the database.
         name: of the labels.
-        labels: a verified output.
-        shard: the row for `shards`.
+        outputs: verified outputs of one run.
+        shards: their rows for `shards`.
         present: uris whose rows stay as they are.
         outdated: a condition on rows to replace.
 
     Returns:
         How many rows were removed, and how many were inserted.
     """
-    table = quoted(labels_table(name))
-    key = [shard["run_id"], shard["shard_index"]]
-    connection.register("output", labels)
-    connection.register("present", present)
-    try:
-        with transaction(connection):
-            this_shard = "WHERE run_id = ? AND shard_index = ?"
-            deleted = connection.execute(
-                f"DELETE FROM shards {this_shard} RETURNING gathered_at", key
-            ).fetchall()
-            # Only a shard that was gathered has rows: the labels need not be searched for others.
-            was_gathered = any(gathered_at is not None for (gathered_at,) in deleted)
-            removed = 0
-            if was_gathered:
-                removed += fetch_number(connection, f"DELETE FROM {table} {this_shard}", key)
-            if outdated:
-                removed += supersede.move(connection, name, outdated, key)
-            new = "ANTI JOIN present USING (uri)" if present.num_rows else ""
-            inserted = fetch_number(
-                connection, f"INSERT INTO {table} BY NAME SELECT * FROM output {new}"
-            )
-            insert_rows(connection, "shards", [shard])
-    finally:
-        connection.unregister("output")
-        connection.unregister("present")
+    with transaction(connection):
+        removed = _delete_shards(connection, name, shards)
+        inserted = 0
+        for labels in _by_schema(outputs):
+            with registered(connection, output=labels, present=present):
+                if outdated:
+                    removed += supersede.move(connection, name, outdated, shards[0]["run_id"])
+                new = "ANTI JOIN present USING (uri)" if present.num_rows else ""
+                table = quoted(labels_table(name))
+                inserted += fetch_number(
+                    connection, f"INSERT INTO {table} BY NAME SELECT * FROM output {new}"
+                )
+        insert_rows(connection, "shards", shards)
     return removed, inserted
+
+
+def _delete_shards(
+    connection: duckdb.DuckDBPyConnection, name: str, shards: Sequence[dict[str, object]]
+) -> int:
+    """Delete the rows of shards; return how many labels they had."""
+    keys = [shards[0]["run_id"], [shard["shard_index"] for shard in shards]]
+    these_shards = "WHERE run_id = ? AND shard_index IN ?"
+    deleted = connection.execute(
+        f"DELETE FROM shards {these_shards} RETURNING shard_index, gathered_at", keys
+    ).fetchall()
+    # Only a shard that was gathered has rows: the labels need not be searched for others.
+    gathered = [index for index, gathered_at in deleted if gathered_at is not None]
+    if not gathered:
+        return 0
+    table = quoted(labels_table(name))
+    return fetch_number(connection, f"DELETE FROM {table} {these_shards}", [keys[0], gathered])
+
+
+def _by_schema(outputs: Sequence[pa.Table]) -> list[pa.Table]:
+    """Return the outputs, those with the same columns as one table."""
+    groups: dict[pa.Schema, list[pa.Table]] = {}
+    for labels in outputs:
+        bare = labels.replace_schema_metadata()
+        groups.setdefault(bare.schema, []).append(bare)
+    return [pa.concat_tables(group) for group in groups.values()]
 
 
 def _find_conflict(present: dict[str, str], wanted: dict[str, str]) -> tuple[str, str, str] | None:

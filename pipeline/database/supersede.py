@@ -49,16 +49,14 @@ def reasons(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> l
     return sorted(reasons_seen)
 
 
-def move(
-    connection: duckdb.DuckDBPyConnection, name: str, condition: str, shard: list[object]
-) -> int:
+def move(connection: duckdb.DuckDBPyConnection, name: str, condition: str, run_id: object) -> int:
     """Move the outdated rows of view `output`'s posts out of the labels, within a transaction.
 
     Args:
         connection: the database.
         name: of the labels.
         condition: which rows are outdated, as `outdated` returns it.
-        shard: run id and shard index, whose own rows stay.
+        run_id: the run of the outputs in view `output`; rows of their own shards stay.
 
     Returns:
         How many rows were moved.
@@ -66,7 +64,7 @@ def move(
     table, history = quoted(f"labels_{name}"), quoted(f"superseded_{name}")
     outdated_rows = (
         f"FROM {table} WHERE uri IN (SELECT uri FROM output) AND {condition} "
-        "AND NOT (run_id = ? AND shard_index = ?)"
+        "AND NOT (run_id = ? AND shard_index IN (SELECT shard_index FROM output))"
     )
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {history} AS "
@@ -79,6 +77,6 @@ def move(
     connection.execute(
         f"INSERT INTO {history} BY NAME "
         f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} {outdated_rows}",
-        shard,
+        [run_id],
     )
-    return fetch_number(connection, f"DELETE {outdated_rows}", shard)
+    return fetch_number(connection, f"DELETE {outdated_rows}", [run_id])

@@ -1,42 +1,50 @@
 """Publish, verify and read a shard's output: the only proof that the shard is done.
 
 An output appears by one rename, carries its receipt in the footer, and holds exactly the shard's
-posts.
+posts. One that cannot be read at the moment is neither missing nor damaged: it stays where it is,
+and its shard is not labeled again. Damage is proven by content that was read twice, and a damaged
+output is renamed, never deleted.
 """
 
+import errno
 import json
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import files, usage
-from pipeline.errors import Cause, TaskError
-from pipeline.model import ENVELOPE, PROVENANCE, RAW_SCHEMA, SHARD_SCHEMA, Column, output_schema
+from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
+from pipeline.model import RAW_SCHEMA, SHARD_SCHEMA, Column, output_schema
+from pipeline.run_files import output_rows, read_parquet
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
+from pipeline.run_files.output_rows import ATTEMPT, ROWS_DIGEST
+from pipeline.run_files.rows_digest import digest_rows
 from pipeline.text import counted
 
 PUBLICATION = "hpc.publication"
 USAGE = "hpc.usage"
 
-# A damaged name or receipt raises UnicodeDecodeError, which is a ValueError.
-_UNREADABLE = (OSError, ValueError, pa.ArrowException)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What an output's footer says. Without a file, `publication` and `problem` are None."""
+    """What an output shows. Without a file, there is no publication, no problem and no trouble."""
 
     publication: str | None = None
     """Identifies this publication of the shard; None unless the output is verified."""
     problem: str | None = None
-    """Why the file is not an output of this shard."""
+    """What in the file's content proves that it is not an output of this shard."""
+    unreadable: str | None = None
+    """Why the file cannot be read now. It may be the shard's output, whole and paid for."""
+    needs_person: bool = False
+    """Whether only a person can make the file readable, such as by giving permission."""
+    unchecked: str | None = None
+    """Which of the checks by `read` was impossible, and why."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """What the answers cost, by cost column."""
 
@@ -46,33 +54,103 @@ class Verdict:
         return self.publication is not None
 
 
-def verify(run_dir: Path, manifest: Manifest, index: int) -> Verdict:
-    """Check an output by its footer: that it opens, has this shard's receipt, and all its rows."""
+def verify(
+    run_dir: Path, manifest: Manifest, index: int, *, pauses: Sequence[float] = files.READ_PAUSES
+) -> Verdict:
+    """Check an output by its footer: that it opens, has this shard's receipt, and all its rows.
+
+    Args:
+        run_dir: the run's folder.
+        manifest: the run's manifest.
+        index: the shard's index.
+        pauses: seconds to wait before each new try to read the file.
+    """
+    return _examined(lambda: _verify(run_dir, manifest, index, pauses))
+
+
+def is_published(run_dir: Path, manifest: Manifest, index: int) -> bool:
+    """Tell whether a shard has its output.
+
+    Raises:
+        UnreadableError: there is a file, and it cannot be read now. Nobody may label the shard
+            again, because it may be done.
+    """
     try:
-        with pq.ParquetFile(output_path(run_dir, index)) as file:
-            return _judge(file.metadata.num_rows, file.schema_arrow.metadata, manifest, index)
-    except FileNotFoundError:
-        return Verdict()
-    except _UNREADABLE as error:
-        return Verdict(problem=f"it cannot be read: {error}")
+        return _verify(run_dir, manifest, index, files.READ_PAUSES).verified
+    except DamagedError:
+        return False
 
 
-def read(run_dir: Path, manifest: Manifest, index: int) -> tuple[Verdict, pa.Table | None]:
+def _verify(run_dir: Path, manifest: Manifest, index: int, pauses: Sequence[float]) -> Verdict:
+    path = output_path(run_dir, index)
+
+    def decode(content: bytearray) -> Verdict:
+        footer = read_parquet.decode_footer(content)
+        return _judge(path, footer.rows, _texts(footer.schema), manifest, index)
+
+    return _decoded(path, decode, lambda: read_parquet.read_end(path, pauses=pauses))
+
+
+def read(
+    run_dir: Path, manifest: Manifest, index: int, *, pauses: Sequence[float] = files.READ_PAUSES
+) -> tuple[Verdict, pa.Table | None]:
     """Read and return a whole output; the table is None unless the verdict is `verified`.
 
-    Verifies the checksum of every page. The footer has no checksum, so the columns are checked too.
+    Verifies the checksum of every page, and that the rows are exactly those of the shard. The
+    arguments are those of `verify`.
     """
     path = output_path(run_dir, index)
+    tables: list[pa.Table] = []
+
+    def decode(content: bytearray) -> Verdict:
+        table = read_parquet.decode_table(content)
+        footer = _texts(table.schema)
+        verdict = _judge(path, table.num_rows, footer, manifest, index)
+        check = output_rows.check_rows(run_dir, manifest, index, table, footer, pauses=pauses)
+        if check.problem:
+            raise DamagedError(path, check.problem)
+        tables.append(table)
+        return replace(verdict, unchecked=check.unchecked)
+
+    verdict = _examined(
+        lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses))
+    )
+    return verdict, tables[-1] if verdict.verified else None
+
+
+def _examined(examine: Callable[[], Verdict]) -> Verdict:
+    """Return the verdict of an examination, whatever it raises."""
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-        verdict = _judge(table.num_rows, table.schema.metadata, manifest, index)
-        if verdict.verified and not _has_an_outputs_columns(table.schema):
-            verdict = Verdict(problem="it does not have an output's columns")
+        return examine()
+    except UnreadableError as error:
+        lasts = isinstance(error.reason, OSError) and error.reason.errno in files.LASTING
+        return Verdict(unreadable=error.why, needs_person=lasts)
+    except DamagedError as error:
+        return Verdict(problem=error.problem)
+
+
+def _decoded(
+    path: Path, decode: Callable[[bytearray], Verdict], read_content: Callable[[], bytearray]
+) -> Verdict:
+    """Return what a file's content shows; an empty verdict if there is no file."""
+    try:
+        return read_parquet.decode_twice(path, decode, read_content)
     except FileNotFoundError:
-        return Verdict(), None
-    except _UNREADABLE as error:
-        return Verdict(problem=f"it cannot be read: {error}"), None
-    return verdict, table if verdict.verified else None
+        if path.is_symlink() or path.parent.is_symlink():
+            # What the link leads to may only be out of reach, such as a disk that is not mounted.
+            reason = OSError(errno.ELOOP, "it is a link to what is not there")
+            raise UnreadableError(path, reason) from None
+        return Verdict()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is proven to be no output; return its new path. Nothing is overwritten.
+
+    A person who has repaired it can give it its name back, and it counts again.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{uuid.uuid4().hex[:8]}")
+    path.rename(aside)
+    return aside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,38 +174,51 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
 
     Responses are written first, to a file that belongs to this publication alone. If a verified
     output is there, nothing is written and no response is read: another attempt was quicker, and
-    its labels may have been gathered already.
+    its labels may have been gathered already. A damaged output is renamed, and never overwritten.
 
     Raises:
         TaskError: the answers are not exactly the shard's.
+        UnreadableError: there is a file, and nobody knows now whether it is the shard's output.
         OSError: the disk is full, or a part is gone.
     """
     answered = _answers_in_order(index, labels)
-    if verify(run_dir, manifest, index).verified:
+    if is_published(run_dir, manifest, index):
         return
     publication = uuid.uuid4().hex
     footer = {
         **manifest.receipt(index).metadata(),
         PUBLICATION: publication,
-        "hpc.attempt": str(labels.attempt),
+        ATTEMPT: str(labels.attempt),
         "hpc.published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if costs := usage.count_columns(labels.columns):
         footer[USAGE] = json.dumps(sum_columns(answered, costs))
+    raw = failure = None
     if labels.responses is not None:
         raw = raw_path(run_dir, index, publication)
         failure = _write_responses(raw, footer, labels.responses)
-        # Writing takes a while. Another attempt may have published meanwhile, and may then have
-        # deleted the parts that the responses are read from.
-        if verify(run_dir, manifest, index).verified:
+    # Writing takes a while. Another attempt may have published meanwhile, and may then have
+    # deleted the parts that the responses are read from.
+    if not _clear_place(run_dir, manifest, index):
+        if raw:
             raw.unlink(missing_ok=True)
-            return
-        if failure:
-            raise failure
+        return
+    if failure:
+        raise failure
     path = output_path(run_dir, index)
     path.parent.mkdir(exist_ok=True)
     table = _output_table(manifest, index, labels, answered)
+    footer[ROWS_DIGEST] = digest_rows(table)
     files.write_parquet(path, table.replace_schema_metadata(footer))
+
+
+def _clear_place(run_dir: Path, manifest: Manifest, index: int) -> bool:
+    """Make sure that publishing destroys no file; return False if the shard has its output."""
+    try:
+        return not _verify(run_dir, manifest, index, files.READ_PAUSES).verified
+    except DamagedError:
+        set_aside(output_path(run_dir, index))
+        return True
 
 
 def _answers_in_order(index: int, labels: ShardLabels) -> pa.Table:
@@ -179,23 +270,23 @@ def _write_responses(
     return None
 
 
-def _has_an_outputs_columns(schema: pa.Schema) -> bool:
-    types = dict(zip(schema.names, schema.types, strict=True))
-    return all(types.get(field.name) == field.type for field in (*ENVELOPE, *PROVENANCE))
+def _texts(schema: pa.Schema) -> dict[str, str]:
+    """Return the metadata of a schema as texts. Raises UnicodeDecodeError if they are damaged."""
+    return {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
 
 
 def _judge(
-    rows: int, metadata: dict[bytes, bytes] | None, manifest: Manifest, index: int
+    path: Path, rows: int, footer: Mapping[str, str], manifest: Manifest, index: int
 ) -> Verdict:
-    footer = {key.decode(): value.decode() for key, value in (metadata or {}).items()}
+    """Return the verdict of a footer. Raises DamagedError if it is not that of this output."""
     for key, expected in manifest.receipt(index).metadata().items():
         if footer.get(key) != expected:
             actual = f"is {footer[key]}" if key in footer else "is missing"
-            return Verdict(problem=f"its receipt is not this shard's: {key} {actual}")
+            raise DamagedError(path, f"its receipt is not this shard's: {key} {actual}")
     posts = manifest.shards[index].posts
     if rows != posts:
-        return Verdict(
-            problem=f"it holds {counted(rows, 'row')}, but the shard {counted(posts, 'post')}"
+        raise DamagedError(
+            path, f"it holds {counted(rows, 'row')}, but the shard {counted(posts, 'post')}"
         )
     return Verdict(publication=footer.get(PUBLICATION, "unnamed"), counts=_usage(footer.get(USAGE)))
 

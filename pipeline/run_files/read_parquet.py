@@ -53,13 +53,18 @@ def read_table(
         UnreadableError: the file cannot be read now; nothing is known about its content.
         DamagedError: the content cannot be decoded.
     """
+    return decode_twice(
+        path,
+        lambda content: decode_table(content, columns=columns),
+        lambda: files.read_whole(path, pauses=pauses),
+    )
 
-    def decode(content: bytearray) -> pa.Table:
-        # Without threads: the system may refuse to start any.
-        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
-            return file.read(columns=None if columns is None else list(columns), use_threads=False)
 
-    return decode_twice(path, decode, lambda: files.read_whole(path, pauses=pauses))
+def decode_table(content: bytearray, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a file's content as a table, after verifying the checksum of every page."""
+    # Without threads: the system may refuse to start any.
+    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+        return file.read(columns=None if columns is None else list(columns), use_threads=False)
 
 
 def read_footer(path: Path, *, pauses: Sequence[float] = files.READ_PAUSES) -> Footer:
@@ -70,12 +75,13 @@ def read_footer(path: Path, *, pauses: Sequence[float] = files.READ_PAUSES) -> F
         UnreadableError: the file cannot be read now; nothing is known about its content.
         DamagedError: the footer cannot be decoded.
     """
+    return decode_twice(path, decode_footer, lambda: read_end(path, pauses=pauses))
 
-    def decode(content: bytearray) -> Footer:
-        metadata = pq.read_metadata(pa.BufferReader(content))
-        return Footer(rows=metadata.num_rows, schema=metadata.schema.to_arrow_schema())
 
-    return decode_twice(path, decode, lambda: _read_end(path, pauses))
+def decode_footer(content: bytearray) -> Footer:
+    """Return what the footer at the end of this content says."""
+    metadata = pq.read_metadata(pa.BufferReader(content))
+    return Footer(rows=metadata.num_rows, schema=metadata.schema.to_arrow_schema())
 
 
 def decode_twice(path: Path, decode: Callable[[bytearray], T], read: Callable[[], bytearray]) -> T:
@@ -110,7 +116,7 @@ def _decode(path: Path, decode: Callable[[bytearray], T], read: Callable[[], byt
         raise UnreadableError(path, error) from error
 
 
-def _read_end(path: Path, pauses: Sequence[float]) -> bytearray:
+def read_end(path: Path, *, pauses: Sequence[float] = files.READ_PAUSES) -> bytearray:
     """Return the end of a file, the whole footer included; less if the file is no Parquet file."""
     tail = files.read_whole(path, last_bytes=_TAIL_BYTES, pauses=pauses)
     end = tail[-_END_BYTES:]

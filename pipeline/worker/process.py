@@ -45,7 +45,7 @@ def run_task(order: WorkOrder, *, requeue: bool = False) -> None:
     with last_words.recorded(run_dir, order.attempt, order.shard_index, node) as words:
         _check_array_task(order)
         run = _read_run(run_dir, order.amendments)
-        if output.verify(run_dir, run, order.shard_index).verified:
+        if output.is_published(run_dir, run, order.shard_index):
             say(f"shard {order.shard_index} is already published: nothing to do")
             return
         if rejection := last_words.earlier_rejection(run_dir, order.attempt, order.shard_index):

@@ -82,8 +82,8 @@ def test_supervise_labels_a_shard_again_whose_output_gathering_renamed(
     damage(output_path(run.folder, 0))
     document = bench.document("gather", code=1)
     (line,) = document["rejected_outputs"]
-    assert line.startswith(f"{output_path(run.folder, 0)}: it cannot be read: ")
-    assert line.endswith(": set aside as 00000.parquet.damaged")
+    assert line.startswith(f"{output_path(run.folder, 0)}: it cannot be decoded: ")
+    assert ": set aside as 00000.parquet.damaged-" in line
     assert (document["rows_added"], document["rows_after"]) == (2, 2)
     states = "SELECT state, attempts FROM shards ORDER BY shard_index"
     assert bench.query(states) == [("planned", 0), ("done", 0)]
@@ -100,6 +100,6 @@ def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Benc
     damage(output_path(run.folder, 1))
     done = bench.hpc("supervise", run.run_id)
     assert outcome(done) == (0, "")
-    assert f"{output_path(run.folder, 1)}: it cannot be read: " in done.stdout
+    assert f"{output_path(run.folder, 1)}: it cannot be decoded: " in done.stdout
     assert "attempt 1: 1 shard on this machine, index 1, up to 1 at a time\n" in done.stdout
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]

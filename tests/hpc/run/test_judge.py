@@ -14,6 +14,7 @@ from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
 from hpc.run.retry_policy import RetryPolicy
+from hpc.run.selection import resubmittable
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
@@ -256,6 +257,27 @@ def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
     assert running(None, started=31).stalled
 
 
+@pytest.mark.parametrize("attempts", [(), (attempt(1, "COMPLETED"),), (attempt(1, "FAILED"),)])
+def test_rule_6_an_output_that_cannot_be_read_is_not_labeled_again(
+    attempts: tuple[Attempt, ...],
+) -> None:
+    stale = judged(*attempts, output=Verdict(unreadable="Stale file handle"))
+    message = "its output cannot be read now, so it may be done: Stale file handle"
+    assert stale == verdict(6, message)
+    denied = judged(*attempts, output=Verdict(unreadable="Permission denied", needs_person=True))
+    assert (denied.rule, denied.state) == (6, State.BLOCKED)
+    for judgement in (stale, denied):
+        alone = (replace(judgement, index=0),)
+        assert resubmittable(alone, force=True) == ((), None)
+        chosen, why_not = resubmittable(alone, indices=[0], force=True)
+        assert chosen == () and why_not
+
+
+def test_rules_3_to_5_come_before_an_output_that_cannot_be_read() -> None:
+    for rule, state in ((3, "REQUEUE_HOLD"), (4, "RUNNING"), (5, "PENDING")):
+        assert judged(attempt(1, state), output=Verdict(unreadable="stale")).rule == rule
+
+
 def test_rule_9_says_what_ended_where_and_how() -> None:
     ended = attempt(record=record("FAILED", exit_code="3:0", node="n2"))
     message = "task 4001_7 ended as FAILED (exit code 3:0, on n2)"
@@ -311,7 +333,12 @@ attempts = st.lists(
     ),
     max_size=5,
 ).map(lambda drawn: tuple(replace(item, number=n) for n, item in enumerate(drawn, 1)))  # fmt: skip
-outputs = st.sampled_from([Verdict(), Verdict(problem="half a file"), Verdict(publication="p")])
+outputs = st.sampled_from(
+    [
+        Verdict(), Verdict(problem="half a file"), Verdict(publication="p"),
+        Verdict(unreadable="stale"), Verdict(unreadable="denied", needs_person=True),
+    ]
+)  # fmt: skip
 shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,
                    attempts=attempts)  # fmt: skip
 observations = st.builds(
@@ -326,7 +353,10 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
     judged = judge_all(seen, grace=timedelta(seconds=grace), policy=RetryPolicy(max_attempts=most))
     assert [judgement.index for judgement in judged] == [shard.index for shard in seen.shards]
     for judgement, shard in zip(judged, seen.shards, strict=True):
-        assert judgement.state == STATE_OF_RULE[judgement.rule]
+        needs_person = judgement.rule == 6 and shard.output.needs_person
+        assert judgement.state == (State.BLOCKED if needs_person else STATE_OF_RULE[judgement.rule])
+        if shard.output.unreadable:
+            assert judgement.rule in (3, 4, 5, 6), "nothing labels it again"
         assert judgement.rule == 7 or (judgement.cause is not None) == (judgement.rule in (8, 9))
         assert judgement.cause is None or judgement.rule >= 7
         rest = rest_of_grace(shard, seen, timedelta(seconds=grace))

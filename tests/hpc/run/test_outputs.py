@@ -1,8 +1,10 @@
 """Looking at outputs again opens only what has changed, and its memory is never trusted too far."""
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import ShardLabels, Verdict
 from tests.pipeline import run_builders
+from tests.pipeline.exhaustion import exhausted_descriptors
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_a_file_that_was_touched_is_read_again(partly_published_run: Run) -> Non
     first, second, _ = outputs.verify_outputs(partly_published_run)
     assert first.verified
     assert second.publication is None
-    assert second.problem and second.problem.startswith("it cannot be read: ")
+    assert second.problem and second.problem.startswith("it cannot be decoded: ")
 
 
 def test_a_file_that_does_not_verify_is_read_every_time(partly_published_run: Run) -> None:
@@ -186,9 +189,98 @@ def test_without_the_folder_there_are_no_outputs(partly_published_run: Run) -> N
     assert verified(partly_published_run) == [False, False, False]
 
 
-def test_an_output_that_is_set_aside_no_longer_counts(partly_published_run: Run) -> None:
-    content = output_path(partly_published_run.folder, 0).read_bytes()
-    aside = outputs.quarantine(partly_published_run, 0)
-    assert aside == partly_published_run.folder / "outputs" / "00000.parquet.damaged"
-    assert aside.read_bytes() == content
+def test_an_output_that_is_set_aside_counts_again_once_it_is_put_back(
+    partly_published_run: Run,
+) -> None:
+    path = output_path(partly_published_run.folder, 0)
+    before = outputs.verify_outputs(partly_published_run)
+    aside = output.set_aside(path)
     assert verified(partly_published_run) == [False, True, False]
+    aside.rename(path)
+    assert outputs.verify_outputs(partly_published_run) == before
+
+
+STALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+MAY_PASS = Verdict(unreadable=os.strerror(errno.ESTALE))
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, function: str, *, times: int) -> None:
+    """Let a function of `os` fail so many times, as on a server that has restarted."""
+    works, left = getattr(os, function), iter(range(times))
+
+    def flaky(path: Any, *arguments: Any, **more: Any) -> Any:
+        if "outputs" in str(path) and next(left, None) is not None:
+            raise STALE
+        return works(path, *arguments, **more)
+
+    monkeypatch.setattr(os, function, flaky)
+
+
+@pytest.mark.parametrize("function", ["open", "scandir", "stat"])
+def test_an_error_that_passes_changes_no_verdict(
+    partly_published_run: Run, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    before = outputs.verify_outputs(partly_published_run)
+    (partly_published_run.folder / outputs.MEMORY).unlink()
+    monkeypatch.setattr(outputs, "PAUSE_S", 0.0)
+    fail(monkeypatch, function, times=1)
+    assert outputs.verify_outputs(partly_published_run) == before
+
+
+def test_outputs_that_cannot_be_read_are_neither_done_nor_missing(
+    partly_published_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "PAUSE_S", 0.0)
+    fail(monkeypatch, "open", times=1000)
+    assert outputs.verify_outputs(partly_published_run) == (MAY_PASS, MAY_PASS, Verdict())
+
+
+def test_a_folder_that_cannot_be_listed_makes_no_output_missing(
+    partly_published_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are looked at one by one then."""
+    before = outputs.verify_outputs(partly_published_run)
+    (partly_published_run.folder / outputs.MEMORY).unlink()
+    fail(monkeypatch, "scandir", times=1000)
+    assert outputs.verify_outputs(partly_published_run) == before
+
+
+def test_what_a_file_held_before_it_became_unreadable_counts_on(
+    partly_published_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = outputs.verify_outputs(partly_published_run)
+    fail(monkeypatch, "open", times=1000)
+    assert outputs.verify_outputs(partly_published_run) == before
+
+
+def test_without_descriptors_no_output_is_missing(
+    partly_published_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "PAUSE_S", 0.0)
+    with exhausted_descriptors():
+        verdicts = outputs.verify_outputs(partly_published_run)
+    exhausted = Verdict(unreadable=os.strerror(errno.EMFILE))
+    assert verdicts == (exhausted,) * 3
+    assert verified(partly_published_run) == [True, True, False]
+
+
+@pytest.mark.parametrize("linked", ["outputs", "outputs/00000.parquet"])
+def test_a_link_to_a_disk_that_is_not_mounted_is_not_a_missing_output(
+    partly_published_run: Run, linked: str
+) -> None:
+    moved = partly_published_run.folder / linked
+    moved.rename(partly_published_run.folder / "elsewhere")
+    moved.symlink_to("/not/mounted")
+    first = outputs.verify_outputs(partly_published_run)[0]
+    assert first.unreadable and first.needs_person and not first.problem
+
+
+def test_a_named_pipe_or_a_folder_is_no_output_and_nobody_waits_for_it(
+    partly_published_run: Run,
+) -> None:
+    for make in (os.mkfifo, os.mkdir):
+        path = output_path(partly_published_run.folder, 0)
+        output.set_aside(path)
+        make(path)
+        first = outputs.verify_outputs(partly_published_run)[0]
+        assert first == Verdict(problem="it is not a file")

@@ -97,8 +97,8 @@ def test_labels_are_kept_under_their_columns(
 ) -> None:
     run_dir, run = make_run(tmp_path, posts(3))
     labels = published(run_dir, run, 0)
-    changed = label_tables.replace_shard(
-        database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+    changed = label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
     )
     assert changed == (0, 3)
     assert label_tables.count(database, NAME) == 3
@@ -113,11 +113,15 @@ def test_gathering_a_shard_again_replaces_its_rows(
     run_dir, run = make_run(tmp_path, posts(5), shards=2)
     for index in (0, 1):
         labels = published(run_dir, run, index)
-        label_tables.replace_shard(
-            database, NAME, labels, shard=shard_row(run, index), present=NO_URIS
+        label_tables.replace_shards(
+            database, NAME, [labels], shards=[shard_row(run, index)], present=NO_URIS
         )
-    again = label_tables.replace_shard(
-        database, NAME, labels, shard=shard_row(run, 1) | {"publication": "p9"}, present=NO_URIS
+    again = label_tables.replace_shards(
+        database,
+        NAME,
+        [labels],
+        shards=[shard_row(run, 1) | {"publication": "p9"}],
+        present=NO_URIS,
     )
     assert again == (2, 2)
     assert label_tables.count(database, NAME) == 5
@@ -130,16 +134,22 @@ def test_a_shard_is_replaced_as_one_whole_or_not_at_all(
 ) -> None:
     run_dir, run = make_run(tmp_path, posts(3))
     labels = published(run_dir, run, 0)
-    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
+    )
     for broken in ({"attempts": "many"}, {"posts": None}):
         with pytest.raises(duckdb.Error):
-            label_tables.replace_shard(
-                database, NAME, labels.slice(1), shard=shard_row(run, 0) | broken, present=NO_URIS
+            label_tables.replace_shards(
+                database,
+                NAME,
+                [labels.slice(1)],
+                shards=[shard_row(run, 0) | broken],
+                present=NO_URIS,
             )
     assert label_tables.count(database, NAME) == 3
     assert rows(database, "SELECT attempts, posts FROM shards") == [(1, 3)]
-    changed = label_tables.replace_shard(
-        database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+    changed = label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
     )
     assert changed == (3, 3)
 
@@ -152,15 +162,15 @@ def test_posts_that_have_a_row_from_elsewhere_are_found_and_left_as_they_are(
     tables = [published(first_dir, first, index) for index in (0, 1)]
     assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
     for index in (0, 1):
-        label_tables.replace_shard(
-            database, NAME, tables[index], shard=shard_row(first, index), present=NO_URIS
+        label_tables.replace_shards(
+            database, NAME, [tables[index]], shards=[shard_row(first, index)], present=NO_URIS
         )
     assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
     labels = published(second_dir, second, 0)
     present = label_tables.overlap(database, NAME, second.run_id, [labels])
     assert sorted(present["uri"].to_pylist()) == [uri(2), uri(3)]
-    changed = label_tables.replace_shard(
-        database, NAME, labels, shard=shard_row(second, 0), present=present
+    changed = label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(second, 0)], present=present
     )
     assert changed == (0, 2)
     assert rows(database, "SELECT run_id, count(*) FROM labels_valence GROUP BY 1 ORDER BY 1") == [
@@ -174,7 +184,9 @@ def test_a_post_of_the_same_run_but_another_shard_is_from_elsewhere(
 ) -> None:
     run_dir, run = make_run(tmp_path, posts(2))
     labels = published(run_dir, run, 0)
-    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
+    )
     index = labels.schema.get_field_index("shard_index")
     moved = labels.set_column(index, labels.schema.field(index), pa.array([1, 1], pa.int32()))
     found = label_tables.overlap(database, NAME, run.run_id, [moved])
@@ -186,7 +198,9 @@ def test_new_label_columns_are_added_and_old_rows_have_none(
 ) -> None:
     run_dir, run = make_run(tmp_path, posts(1))
     labels = published(run_dir, run, 0)
-    label_tables.replace_shard(database, NAME, labels, shard=shard_row(run, 0), present=NO_URIS)
+    label_tables.replace_shards(
+        database, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
+    )
     wider = output_schema((*COLUMNS, Column("toxic", "flag"), Column("stars", "integer")))
     label_tables.ensure_labels(database, NAME, wider)
     label_tables.ensure_labels(database, NAME, SCHEMA)
@@ -222,8 +236,8 @@ def test_the_labeled_uris_are_those_of_an_attached_database(tmp_path: Path) -> N
     with duckdb_file.opened(path) as connection:
         label_tables.ensure_labels(connection, NAME, SCHEMA)
         labels = published(run_dir, run, 0)
-        label_tables.replace_shard(
-            connection, NAME, labels, shard=shard_row(run, 0), present=NO_URIS
+        label_tables.replace_shards(
+            connection, NAME, [labels], shards=[shard_row(run, 0)], present=NO_URIS
         )
     with duckdb.connect() as planning:
         duckdb_file.attach(planning, path, "had")

@@ -12,11 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.classifiers.base import TaskShare, create
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import Cause, TaskError, UnreadableError
 from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
 from pipeline.run_files import output
 from pipeline.run_files.manifest import Manifest, output_path, raw_path, shard_path
 from pipeline.run_files.output import ShardLabels, Verdict
+from pipeline.run_files.output_rows import ROWS_DIGEST
+from pipeline.run_files.rows_digest import digest_rows
 from tests.pipeline.run_builders import (
     RUN_ID,
     VALENCE,
@@ -183,7 +185,8 @@ def test_responses_are_published_beside_their_output(
     assert (
         dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
     )
-    assert kept.schema.metadata == published.schema.metadata
+    digest = {ROWS_DIGEST.encode(): digest_rows(published).encode()}
+    assert kept.schema.metadata | digest == published.schema.metadata
 
 
 def test_more_than_two_gigabytes_of_responses_are_published(
@@ -264,11 +267,30 @@ def test_a_damaged_output_is_replaced_by_another_publication(
     first = output.verify(run_dir, manifest, 0)
     path = output_path(run_dir, 0)
     path.write_bytes(path.read_bytes()[:500])
+    damaged = path.read_bytes()
     publish_shard(run_dir, manifest, 0)
+    (aside,) = path.parent.glob("00000.parquet.damaged-*")
+    assert aside.read_bytes() == damaged, "a person may still want it"
     second = output.verify(run_dir, manifest, 0)
     assert first.verified
     assert second.verified
     assert first.publication != second.publication
+
+
+def test_an_output_that_cannot_be_read_is_not_replaced(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
+    publish_shard(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    path.rename(run_dir / "elsewhere")
+    path.symlink_to("/not/mounted")
+    for attempt in (output.is_published, publish_shard):
+        with pytest.raises(UnreadableError):
+            attempt(run_dir, manifest, 0)
+    path.unlink()
+    (run_dir / "elsewhere").rename(path)
+    assert output.is_published(run_dir, manifest, 0)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 8, 500, -1, -8])
@@ -281,7 +303,7 @@ def test_a_truncated_file_is_not_an_output(
     path.write_bytes(path.read_bytes()[:kept])
     for problem in problems(run_dir, manifest):
         assert problem is not None
-        assert problem.startswith("it cannot be read: ")
+        assert problem.startswith("it cannot be decoded: ")
 
 
 def test_the_output_of_another_shard_is_not_an_output(

@@ -34,7 +34,7 @@ def test_a_damaged_page_is_found_when_the_output_is_read(
     verdict, table = output.read(run_dir, manifest, 0)
     assert table is None
     assert verdict.problem is not None
-    assert verdict.problem.startswith("it cannot be read: ")
+    assert verdict.problem.startswith("it cannot be decoded: ")
 
 
 def test_a_damaged_byte_never_gives_a_post_another_label(

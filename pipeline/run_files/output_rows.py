@@ -1,0 +1,139 @@
+"""Check an output's rows against the shard that they answer, and against its own footer.
+
+A receipt says which input an output answers. These checks show that its rows do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import files
+from pipeline.errors import DamagedError, UnreadableError
+from pipeline.model import ENVELOPE, PROVENANCE
+from pipeline.run_files import read_parquet
+from pipeline.run_files.manifest import Manifest, shard_path
+from pipeline.run_files.rows_digest import digest_rows
+from pipeline.text import counted
+
+# Keys of an output's footer.
+ATTEMPT = "hpc.attempt"
+ROWS_DIGEST = "hpc.rows_sha256"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowsCheck:
+    """What the rows of an output show."""
+
+    problem: str | None = None
+    """Why they are not the rows of this shard's output; None if nothing is wrong with them."""
+    unchecked: str | None = None
+    """What could not be compared, and why; None if everything was."""
+
+
+def check_rows(
+    run_dir: Path,
+    manifest: Manifest,
+    index: int,
+    table: pa.Table,
+    footer: Mapping[str, str],
+    *,
+    pauses: Sequence[float] = files.READ_PAUSES,
+) -> RowsCheck:
+    """Check that an output's rows are exactly those of its shard.
+
+    They have an output's columns; each post of the shard has one row, and there is no other; run,
+    shard, attempt and labeling setup are those of the output in every row; and the digest that was
+    written at publication is theirs. Outputs of older versions carry no digest.
+
+    Args:
+        run_dir: the run's folder.
+        manifest: the run's manifest.
+        index: the shard's index.
+        table: the whole output.
+        footer: the metadata in the output's footer.
+        pauses: seconds to wait before each new try to read the shard's file.
+    """
+    problem = (
+        _check_columns(table.schema)
+        or _check_provenance(manifest, index, table, footer)
+        or _check_digest(table, footer)
+    )
+    if problem:
+        return RowsCheck(problem=problem)
+    return _check_uris(run_dir, manifest, index, table["uri"], pauses)
+
+
+def _check_columns(schema: pa.Schema) -> str | None:
+    types = dict(zip(schema.names, schema.types, strict=True))
+    if all(types.get(field.name) == field.type for field in (*ENVELOPE, *PROVENANCE)):
+        return None
+    return "it does not have an output's columns"
+
+
+def _check_provenance(
+    manifest: Manifest, index: int, table: pa.Table, footer: Mapping[str, str]
+) -> str | None:
+    expected = {
+        "run_id": manifest.run_id,
+        "shard_index": str(index),
+        "config_hash": manifest.config_hash,
+    }
+    if ATTEMPT in footer:
+        expected[ATTEMPT.removeprefix("hpc.")] = footer[ATTEMPT]
+    for name in ("run_id", "shard_index", "attempt", "config_hash"):
+        values = pc.unique(table[name])
+        if len(values) > 1:
+            return f"its rows differ in {name}"
+        actual = str(values[0].as_py()) if len(values) else expected.get(name)
+        if actual != expected.get(name, actual):
+            return f"{name} is {actual} in its rows, and not {expected[name]}"
+    return None
+
+
+def _check_digest(table: pa.Table, footer: Mapping[str, str]) -> str | None:
+    if ROWS_DIGEST not in footer:
+        return None
+    try:
+        actual = digest_rows(table)
+    except ValueError as error:
+        return str(error)
+    if actual == footer[ROWS_DIGEST]:
+        return None
+    return "its rows are not those that were published: their digest is another"
+
+
+def _check_uris(
+    run_dir: Path,
+    manifest: Manifest,
+    index: int,
+    uris: pa.ChunkedArray,
+    pauses: Sequence[float],
+) -> RowsCheck:
+    repeated = len(uris) - pc.count_distinct(uris).as_py()
+    if repeated:
+        return RowsCheck(problem=f"it repeats {counted(repeated, 'post')}")
+    path = shard_path(run_dir, index)
+    try:
+        posts = read_parquet.read_table(path, columns=["uri"], pauses=pauses)
+        if posts.column_names == ["uri"] and uris.equals(posts["uri"]):
+            return RowsCheck()
+        # A shard's file proves something against an output only if it is the planned one.
+        if files.sha256_of(path) != manifest.shards[index].sha256:
+            return RowsCheck(unchecked=f"{path} has changed since the run was planned")
+    except FileNotFoundError:
+        return RowsCheck(unchecked=f"{path} is missing")
+    except OSError as error:
+        return RowsCheck(unchecked=str(UnreadableError(path, error)))
+    except (UnreadableError, DamagedError) as error:
+        return RowsCheck(unchecked=str(error))
+    answered = pc.sum(pc.is_in(posts["uri"], value_set=uris.combine_chunks())).as_py() or 0
+    missing = posts.num_rows - answered
+    if missing:
+        return RowsCheck(problem=f"it lacks {counted(missing, 'post')} of its shard")
+    if len(uris) > posts.num_rows:
+        foreign = counted(len(uris) - posts.num_rows, "post")
+        return RowsCheck(problem=f"it has {foreign} that its shard does not have")
+    return RowsCheck()

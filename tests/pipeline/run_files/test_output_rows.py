@@ -1,0 +1,147 @@
+"""An output's rows are exactly those of its shard, and those that were published."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.run_files import output
+from pipeline.run_files.manifest import Manifest, output_path, shard_path
+from pipeline.run_files.output_rows import ROWS_DIGEST
+from tests.pipeline.run_builders import make_run, posts, publish_shard
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> tuple[Path, Manifest]:
+    """Two shards of 20 posts each, both published."""
+    run_dir, manifest = make_run(tmp_path, posts(40), shards=2)
+    publish_shard(run_dir, manifest, 0)
+    publish_shard(run_dir, manifest, 1)
+    return run_dir, manifest
+
+
+def rewrite(run_dir: Path, change: Change, *, keeps_digest: bool = False) -> None:
+    """Write the first output again with other rows and the same receipt."""
+    path = output_path(run_dir, 0)
+    table = pq.read_table(path, partitioning=None)
+    footer = dict(table.schema.metadata)
+    if not keeps_digest:
+        del footer[ROWS_DIGEST.encode()]
+    pq.write_table(change(table).replace_schema_metadata(footer), path)
+
+
+def constant(name: str, value: object, *, rows: int | None = None) -> Change:
+    """Set the column in so many of the rows, by default in all of them."""
+
+    def change(table: pa.Table) -> pa.Table:
+        at, field = table.schema.get_field_index(name), table.schema.field(name)
+        count = table.num_rows if rows is None else rows
+        values = [value] * count + table[name].to_pylist()[count:]
+        return table.set_column(at, field, pa.array(values, field.type))
+
+    return change
+
+
+def reversed_labels(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("compound")
+    scores = [row / 100 for row in range(table.num_rows)]
+    return table.set_column(at, table.schema.field(at), pa.array(scores))
+
+
+def one_post_twice(table: pa.Table) -> pa.Table:
+    return pa.concat_tables([table.slice(0, 1), table.slice(0, table.num_rows - 1)])
+
+
+def problem(run_dir: Path, manifest: Manifest) -> str | None:
+    verdict, table = output.read(run_dir, manifest, 0)
+    assert (table is None) == (verdict.problem is not None)
+    return verdict.problem
+
+
+def test_a_published_output_passes(published: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = published
+    verdict, table = output.read(run_dir, manifest, 0)
+    assert table is not None
+    assert (verdict.verified, verdict.problem, verdict.unchecked) == (True, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (one_post_twice, "it repeats 1 post"),
+        (constant("uri", "at://other", rows=1), "it lacks 1 post of its shard"),
+        (constant("run_id", "other"), "run_id is other in its rows, and not "),
+        (constant("run_id", "other", rows=3), "its rows differ in run_id"),
+        (constant("shard_index", 1), "shard_index is 1 in its rows, and not 0"),
+        (constant("attempt", 9), "attempt is 9 in its rows, and not 1"),
+        (constant("config_hash", "0" * 16), "config_hash is 0000000000000000 in its rows, "),
+    ],
+)
+def test_rows_that_are_not_the_shards_are_found_even_without_a_digest(
+    published: tuple[Path, Manifest], change: Change, expected: str
+) -> None:
+    """Outputs of earlier versions have none."""
+    run_dir, manifest = published
+    rewrite(run_dir, change)
+    assert output.verify(run_dir, manifest, 0).verified, "its receipt is right"
+    found = problem(run_dir, manifest)
+    assert found is not None and found.startswith(expected)
+
+
+def test_the_rows_of_another_shard_are_found(published: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = published
+    other = pq.read_table(output_path(run_dir, 1), partitioning=None)
+    rewrite(run_dir, lambda _: constant("shard_index", 0)(other))
+    assert problem(run_dir, manifest) == "it lacks 20 posts of its shard"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        reversed_labels,
+        constant("reason", "x", rows=1),
+        constant("text", "another text", rows=1),
+        constant("model", "another"),
+        lambda table: table.take(list(range(table.num_rows))[::-1]),
+    ],
+)
+def test_rows_that_were_not_published_are_found_by_their_digest(
+    published: tuple[Path, Manifest], change: Change
+) -> None:
+    run_dir, manifest = published
+    rewrite(run_dir, change, keeps_digest=True)
+    found = problem(run_dir, manifest)
+    assert found == "its rows are not those that were published: their digest is another"
+
+
+def test_rows_in_another_order_are_the_same_rows(published: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = published
+    rewrite(run_dir, lambda table: table.take(list(range(table.num_rows))[::-1]))
+    assert problem(run_dir, manifest) is None
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def swapped(path: Path) -> None:
+    shutil.copy(path.with_name("00001.parquet"), path)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, damaged, swapped])
+def test_without_the_shards_own_file_the_receipt_and_the_digest_still_hold(
+    published: tuple[Path, Manifest], harm: Callable[[Path], None]
+) -> None:
+    run_dir, manifest = published
+    harm(shard_path(run_dir, 0))
+    verdict, table = output.read(run_dir, manifest, 0)
+    assert table is not None and verdict.verified
+    assert verdict.unchecked is not None
+    assert str(shard_path(run_dir, 0)) in verdict.unchecked
+    rewrite(run_dir, one_post_twice)
+    assert problem(run_dir, manifest) == "it repeats 1 post"
