@@ -11,23 +11,31 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from hpc.database.run_database import check_writable
-from hpc.planning.exclusions import LABELS, find_exclusions, uris_labeled_under
+from hpc.planning.exclusions import (
+    LABELS,
+    Exclusions,
+    find_exclusions,
+    reject_unreadable_labels,
+    uris_labeled_under,
+)
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.model import Run
-from hpc.run.run_folder import PLANNING, typed_run
+from hpc.run.run_folder import PLANNING, all_runs, typed_run
 from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
 from pipeline.backlog.scan import day_before
-from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
+from pipeline.backlog.sources import Source
 from pipeline.database import label_tables
+from pipeline.errors import InputError
 from pipeline.model import Shard
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
@@ -50,6 +58,7 @@ To have one shard labeled again, delete its file in outputs/ and run `hpc superv
 you need the responses: the database does not hold them.
 """
 POSTS_PER_BATCH = 10_000
+STAMP = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +71,16 @@ class RunDraft:
     counts: BacklogCounts
     sizes: ShardSizes
     unlabeled_before: int | None = None
-    """How many more rows than labels there are from before the watermark (to a day).
+    """How many more rows than labels there are among those that were not read.
 
-    These are duplicates, or posts that came late. None if counting them would be expensive.
+    These are duplicates, or posts that came late. None if everything was read.
     """
     paid: UsedTokens | None = None
     """The tokens that posts with comparable labels have used, if tokens have a price."""
+    future: OddTimes | None = None
+    """The unlabeled posts that were read and have a timestamp later than now."""
+    ancient: OddTimes | None = None
+    """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
     notes: tuple[str, ...] = ()
     """What a person should know: something that was asked for does not exist."""
 
@@ -86,7 +99,12 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
 
 
 def create_run(
-    spec: RunSpec, selection: Selection, folders: tuple[Path, ...], config_text: str
+    spec: RunSpec,
+    selection: Selection,
+    folders: tuple[Path, ...],
+    config_text: str,
+    *,
+    now: datetime | None = None,
 ) -> tuple[Run | None, RunDraft]:
     """Freeze the selected posts as a new run. Without any there is no run.
 
@@ -95,9 +113,11 @@ def create_run(
         selection: which posts to take.
         folders: where a relative source may start from.
         config_text: the configuration as it was given, kept in the run's folder.
+        now: the time (UTC); by default, that of the clock.
 
     Raises:
         InputError: the source cannot be read, or the name's labels do not fit.
+        RunError: nobody can tell which posts an unfinished run has.
         OSError: the disk is full, or the database is closed to this user. Nothing is left behind.
     """
     root = spec.config.storage.run_root
@@ -105,14 +125,14 @@ def create_run(
     for abandoned in root.glob(f"{PLANNING}*"):
         with contextlib.suppress(PermissionError):  # another user's, who will remove it
             shutil.rmtree(abandoned)
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%S}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
+    now = now or datetime.now(UTC).replace(tzinfo=None)
+    run_id = f"{_next_stamp(root, now)}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
     folder = root / f"{PLANNING}{run_id}"
     folder.mkdir()
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with _staged(spec, selection, folders, staging) as (draft, connection):
+        with _staged(spec, selection, folders, staging, now) as (draft, connection):
             if not draft.counts.posts:
                 return None, draft
             check_writable(spec.config.storage.database)
@@ -141,7 +161,7 @@ def _manifest(
         format=manifest.FORMAT,
         run_id=run_id,
         name=config.name,
-        created_at=now.replace(tzinfo=None).isoformat(timespec="seconds"),
+        created_at=now.isoformat(timespec="seconds"),
         version=__version__,
         database=str(config.storage.database),
         classifier=spec.classifier,
@@ -160,24 +180,33 @@ def _manifest(
     )
 
 
+def _next_stamp(root: Path, now: datetime) -> str:
+    """Return the time with which the new run's id begins: now, or later than that of other runs.
+
+    The ids give the order in which runs were created, also after a clock was set back.
+    """
+    stamps = [now]
+    for folder in all_runs(root):
+        with contextlib.suppress(ValueError, OverflowError):
+            newest = datetime.strptime(folder.name.split("-")[0], STAMP)
+            stamps.append(newest + timedelta(seconds=1))
+    return f"{max(stamps):{STAMP}}"
+
+
 @contextmanager
 def _staged(
-    spec: RunSpec, selection: Selection, folders: tuple[Path, ...], folder: Path
+    spec: RunSpec,
+    selection: Selection,
+    folders: tuple[Path, ...],
+    folder: Path,
+    now: datetime | None = None,
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
     """Yield a draft, and the staging database in `folder` with its posts."""
     source = sources.find_source(spec.config.backlog, folders)
     with select.staging(folder) as connection:
-        exclusions = find_exclusions(spec, selection, connection)
+        exclusions = find_exclusions(spec, selection, connection, now)
         since = None if selection.is_whole else exclusions.watermark
-        other = selection.only_labelled_by
-        counts = select.stage_posts(
-            connection,
-            source,
-            exclude=exclusions.uris,
-            since=since,
-            limit=selection.limit,
-            choose_from=uris_labeled_under(other, spec, connection) if other else None,
-        )
+        counts = _stage_posts(spec, selection, source, exclusions, connection)
         draft = RunDraft(
             source=str(source),
             since=since,
@@ -185,9 +214,33 @@ def _staged(
             sizes=shards.shard_sizes(counts.posts, spec.config.sharding),
             unlabeled_before=_unlabeled_before(spec, since, counts, connection),
             paid=_paid(spec, connection),
+            future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
+            ancient=select.find_ancient(connection),
             notes=exclusions.notes,
         )
         yield draft, connection
+
+
+def _stage_posts(
+    spec: RunSpec,
+    selection: Selection,
+    source: Source,
+    exclusions: Exclusions,
+    connection: duckdb.DuckDBPyConnection,
+) -> BacklogCounts:
+    other = selection.only_labelled_by
+    try:
+        return select.stage_posts(
+            connection,
+            source,
+            exclude=exclusions.uris,
+            since=None if selection.is_whole else exclusions.watermark,
+            limit=selection.limit,
+            choose_from=uris_labeled_under(other, spec, connection) if other else None,
+        )
+    except InputError:
+        reject_unreadable_labels(spec, exclusions, connection)
+        raise
 
 
 def _unlabeled_before(
@@ -196,7 +249,7 @@ def _unlabeled_before(
     counts: BacklogCounts,
     connection: duckdb.DuckDBPyConnection,
 ) -> int | None:
-    if since is None or counts.unread is None:
+    if since is None or not counts.unread:
         return None
     rows = label_tables.count_before(connection, spec.config.name, LABELS, day_before(since))
     return max(0, counts.unread - rows)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import describe_estimate, estimate_cost
@@ -10,7 +11,7 @@ from hpc.report.submissions import describe_limit
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
-from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
 from pipeline.text import counted
 
 
@@ -18,11 +19,12 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     """Return lines on the posts, the shards, and what they will cost."""
     lines = [*draft.notes]
     if draft.since:
-        lines.append(f"posts since the watermark, {draft.since:%Y-%m-%d %H:%M:%S} UTC")
+        lines.append(f"posts since the watermark, {_written(draft.since)} UTC")
     if selection.only_labelled_by:
         lines.append("the watermark does not move: a later plain submit labels the remaining posts")
     lines.append(f"{draft.source}: {_describe_counts(selection, draft.counts)}")
     lines += _describe_late_posts(draft)
+    lines += _describe_odd_times(draft)
     if not draft.counts.posts:
         return [*lines, f"nothing to label under the name {spec.config.name}"]
     estimate = estimate_cost(spec.cost_options, draft.counts.posts, draft.paid)
@@ -52,13 +54,33 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
             f"{counted(draft.counts.older, 'post')} from before the watermark {have} no label: "
             "submit --backfill labels late posts"
         )
-    if draft.unlabeled_before:
-        have = "has" if draft.unlabeled_before == 1 else "have"
+    if draft.counts.unread:
+        more = draft.unlabeled_before or 0
+        have = "has" if more == 1 else "have"
+        found = f"; at least {counted(more, 'row')} {have} no label (duplicates or late posts)"
         lines.append(
-            f"{counted(draft.unlabeled_before, 'older row')} {have} no label (duplicates or late "
-            "posts): hpc audit lists them, submit --backfill labels late posts"
+            f"not read: {counted(draft.counts.unread, 'older row')}{found if more else ''}. hpc "
+            "audit counts the late posts among them, submit --backfill labels them"
         )
     return lines
+
+
+def _describe_odd_times(draft: RunDraft) -> list[str]:
+    kinds = [
+        (draft.future, "later than now", "; such times do not move the watermark"),
+        (draft.ancient, f"from before {FIRST_CREDIBLE_YEAR}", ""),
+    ]
+    return [
+        f"{counted(odd.posts, 'unlabeled post')} with a timestamp {what}, such as {odd.uri} "
+        f"({_written(odd.moment)} UTC){effect}"
+        for odd, what, effect in kinds
+        if odd
+    ]
+
+
+def _written(moment: datetime) -> str:
+    # strftime does not write all four digits of years before 1000.
+    return moment.isoformat(sep=" ", timespec="seconds")
 
 
 def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:

@@ -1,22 +1,21 @@
 """Find the posts that a new run leaves out: labeled ones, and those of unfinished runs."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from hpc.planning import waiting_posts
 from hpc.planning.fingerprint import reject_other_fingerprint
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.database.watermark import read_watermark
-from pipeline.errors import InputError
-from pipeline.run_files import manifest
-from pipeline.sql import file_list
+from pipeline.errors import InputError, RunError
 from pipeline.text import did_you_mean
 
 # The labels' database on the planning connection.
@@ -49,7 +48,10 @@ class _Gathered:
 
 
 def find_exclusions(
-    spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
+    spec: RunSpec,
+    selection: Selection,
+    connection: duckdb.DuckDBPyConnection,
+    now: datetime | None = None,
 ) -> Exclusions:
     """Look into the run root and the labels' database, which stays attached to `connection`.
 
@@ -57,15 +59,17 @@ def find_exclusions(
         spec: the new run's configuration.
         selection: which posts are wanted.
         connection: the planning database; it gets the labels' one attached as LABELS.
+        now: the time (UTC); by default, that of the clock.
 
     Raises:
         InputError: the name's labels were made with another configuration and are not to be
             superseded, its table has a column of another type, or the reason to retry is
             misspelled.
         BusyError: another process holds the database.
+        RunError: nobody can tell which posts an unfinished run has.
     """
     runs = _runs_that_count(spec, selection)
-    gathered = _read_database(spec, selection, runs)
+    gathered = _read_database(spec, selection, runs, now)
     database = spec.config.storage.database
     has_labels = database.exists()
     if has_labels:
@@ -75,11 +79,9 @@ def find_exclusions(
     if has_labels:
         _reject_other_types(spec, connection)
         queries.append(_labeled_uris(spec, selection, connection))
-    queries.append(_uris_in_shards([
-        manifest.shard_path(run.folder, index)
-        for run in runs
-        for index in gathered.missing_from(run)
-    ]))  # fmt: skip
+    waiting = [(run, index) for run in runs for index in gathered.missing_from(run)]
+    if waiting:
+        queries.append(waiting_posts.stage(connection, waiting))
     return Exclusions(
         uris=" UNION ALL ".join(filter(None, queries)) or None,
         watermark=gathered.watermark,
@@ -124,7 +126,42 @@ def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:
     return runs
 
 
-def _read_database(spec: RunSpec, selection: Selection, runs: list[Run]) -> _Gathered:
+def reject_unreadable_labels(
+    spec: RunSpec, exclusions: Exclusions, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """Raise RunError if the labels' database is damaged, so that nobody takes it for the source."""
+    try:
+        connection.execute(f"SELECT count(uri) FROM ({exclusions.uris or 'SELECT NULL AS uri'})")
+    except duckdb.Error as error:
+        raise RunError(
+            f"the database {spec.config.storage.database} cannot be read: {error}. To make it "
+            "again from the run folders, run: hpc gather --rebuild"
+        ) from None
+
+
+def read_start(
+    labels: duckdb.DuckDBPyConnection, name: str, runs: list[Run], now: datetime | None = None
+) -> datetime | None:
+    """Return the watermark (UTC) that the next run of a name starts from, None without one.
+
+    Args:
+        labels: the labels' database.
+        name: of the labels.
+        runs: the runs of the name. The database may not know all of them yet, and its own watermark
+            would then be too late.
+        now: the time (UTC); by default, that of the clock.
+    """
+    oldest_missing = _oldest_missing(runs, _gathered_shards(labels, runs))
+    return read_watermark(labels, name, oldest_missing, now)
+
+
+def _gathered_shards(labels: duckdb.DuckDBPyConnection, runs: list[Run]) -> dict[str, set[int]]:
+    return {run.run_id: set(history.gathered_shards(labels, run.run_id)) for run in runs}
+
+
+def _read_database(
+    spec: RunSpec, selection: Selection, runs: list[Run], now: datetime | None
+) -> _Gathered:
     config = spec.config
     database = config.storage.database
     with (
@@ -135,21 +172,19 @@ def _read_database(spec: RunSpec, selection: Selection, runs: list[Run]) -> _Gat
             reject_other_fingerprint(spec.label_spec, config.name, runs, newest)
         if labels is None:
             return _Gathered(shards={}, watermark=None)
-        shards = {run.run_id: set(history.gathered_shards(labels, run.run_id)) for run in runs}
-        gathered = _Gathered(shards=shards, watermark=None)
-        # The database may not know of a run yet, and its own watermark would then be too late.
-        oldest_missing = _oldest_missing(runs, gathered)
         return _Gathered(
-            shards=shards, watermark=read_watermark(labels, config.name, oldest_missing)
+            shards=_gathered_shards(labels, runs),
+            watermark=read_start(labels, config.name, runs, now),
         )
 
 
-def _oldest_missing(runs: list[Run], gathered: _Gathered) -> datetime | None:
+def _oldest_missing(runs: list[Run], gathered: Mapping[str, set[int]]) -> datetime | None:
     """Return the time of the oldest post in a shard that is not gathered."""
     times = (
-        datetime.fromisoformat(run.manifest.shards[index].min_preprocessing_timestamp)
+        datetime.fromisoformat(shard.min_preprocessing_timestamp)
         for run in runs
-        for index in gathered.missing_from(run)
+        for shard in run.manifest.shards
+        if shard.index not in gathered[run.run_id]
     )
     return min(times, default=None)
 
@@ -161,12 +196,6 @@ def _labeled_uris(
         selection.replaces, spec.label_spec.hash, reason=selection.retry_reason
     )
     return label_tables.labeled_uris(connection, spec.config.name, LABELS, outdated=outdated)
-
-
-def _uris_in_shards(shard_files: list[Path]) -> str | None:
-    if not shard_files:
-        return None
-    return f"SELECT uri FROM read_parquet({file_list(shard_files)})"
 
 
 def _check_retry_reason(

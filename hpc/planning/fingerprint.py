@@ -1,7 +1,6 @@
 """Bind a name to one labeling setup: labels of another setup are rejected under the same name."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from hpc.run.model import Run
 from pipeline.classifiers import base
@@ -46,7 +45,8 @@ def reject_other_fingerprint(
 ) -> None:
     """Reject a configuration if the name's labels were made with another one.
 
-    The newest run decides: once labels are superseded, its setup is the name's.
+    The newest run decides: once labels are superseded, its setup is the name's. Ids give the order
+    of runs, because a clock may have been set back between two of them.
 
     Args:
         label_spec: what decides the labels of the new run.
@@ -58,9 +58,7 @@ def reject_other_fingerprint(
         InputError: the labels would not be comparable.
     """
     last = runs[-1] if runs else None
-    if newest and (
-        not last or datetime.fromisoformat(last.manifest.created_at) < newest.created_at
-    ):
+    if newest and (not last or last.run_id < newest.run_id):
         run = next((run for run in runs if run.run_id == newest.run_id), None)
         config_hash, run_id = newest.config_hash, newest.run_id
     elif last:

@@ -5,9 +5,11 @@ all sources. A type guessed from the first rows would fail on the ten-thousandth
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -24,18 +26,27 @@ if TYPE_CHECKING:
 # DuckDB 2.0 [ran]. The guard rejects what DuckDB takes for a date too: 'infinity', 'epoch', years
 # before Christ. The eleventh character tells the two formats apart: trying the wrong one first
 # doubles the time.
-TIMESTAMP = (
-    "CASE WHEN regexp_matches({0}, '^[12][0-9]{{3}}-[^(]*$') THEN "
-    "CASE WHEN {0}[11] = '-' THEN try_strptime({0}, '%Y-%m-%d-%H:%M:%S') ELSE coalesce("
-    "try_cast({0} AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
-    "try_strptime({0}, '%Y-%m-%d-%H:%M:%S')) END END"
+_TIMESTAMP = (
+    "CASE WHEN regexp_matches(raw_timestamp, '^[0-9]{4}-[^(]*$') THEN "
+    "CASE WHEN raw_timestamp[11] = '-' THEN try_strptime(raw_timestamp, '%Y-%m-%d-%H:%M:%S') "
+    "ELSE coalesce(try_cast(raw_timestamp AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
+    "try_strptime(raw_timestamp, '%Y-%m-%d-%H:%M:%S')) END END"
 )
+# Years 1 to 9999. Python has no others, and an offset from UTC can lead out of them.
+_IN_RANGE = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+
+# A source with at most this many older rows is read whole, so that each late post is counted.
+# 2 million rows take some three seconds.
+ROWS_TO_READ_ANYWAY = 2_000_000
 
 # Stated, not guessed: DuckDB infers quotes from the first 20,480 rows. If these hold no quotes, or
 # only single ones, it reads the later ones wrongly.
 _CSV = (
     "header=true, all_varchar=true, union_by_name=true, quote='\"', escape='\"', comment='', skip=0"
 )
+
+
+_SECOND_DAY = datetime(1, 1, 2)
 
 
 class Scan:
@@ -52,8 +63,9 @@ class Scan:
         Args:
             connection: where the relation is used; its time zone must be UTC.
             source: the files to read.
-            since: lets the source leave out older rows (UTC) that it can tell by Parquet's
-                statistics or an index. It does so coarsely: rows up to a day older still come.
+            since: lets a source with many rows leave out older ones (UTC) that it can tell by
+                Parquet's statistics or an index. It does so coarsely: rows up to a day older still
+                come.
         """
         self._connection = connection
         self._source = source
@@ -62,7 +74,7 @@ class Scan:
         self._attached: list[str] = []
         self._sql = ""
         self._streams: list[SqliteStream] = []
-        self._unread: list[str] = []
+        self._unread = 0
 
     @property
     def failure(self) -> InputError | None:
@@ -106,14 +118,10 @@ class Scan:
             return sum(stream.rows_read for stream in self._streams)
         return fetch_number(self._connection, f"SELECT count(*) FROM ({self._sql})")
 
-    def count_unread(self) -> int | None:
-        """Return how many rows the relation leaves out as older than `since`.
-
-        None if the source cannot count them by their times alone and would have to be read whole.
-        """
-        if not self._unread:
-            return None
-        return sum(fetch_number(self._connection, query) for query in self._unread)
+    @property
+    def unread(self) -> int:
+        """How many rows the relation leaves out as older than `since`."""
+        return self._unread
 
     def _table_function(self, paths: tuple[Path, ...]) -> str:
         names = file_list(paths)
@@ -165,10 +173,15 @@ class Scan:
         )
         if types[names.preprocessing_timestamp] == "TIMESTAMP WITH TIME ZONE":
             timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
-        recent = self._recent(types[names.preprocessing_timestamp])
-        if recent and self._source.kind in (SourceKind.PARQUET, SourceKind.DUCKDB):
-            older = where_all([*self._own_condition(), f"NOT ({recent})"])
-            self._unread.append(f"SELECT count(*) FROM {table}{older}")
+        recent = ""
+        if self._source.kind in (SourceKind.PARQUET, SourceKind.DUCKDB):
+            recent = self._leave_out_older(
+                self._recent(types[names.preprocessing_timestamp]),
+                lambda conditions, limit: fetch_number(
+                    self._connection,
+                    f"SELECT count(*) FROM (SELECT 1 FROM {table}{where_all(conditions)}{limit})",
+                ),
+            )
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
             f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
@@ -181,6 +194,21 @@ class Scan:
     def _conditions(self, recent: str) -> list[str]:
         return [*self._own_condition(), recent] if recent else self._own_condition()
 
+    def _leave_out_older(self, recent: str, count: Callable[[Sequence[str], str], int]) -> str:
+        """Return the condition that leaves out older rows; '' if these are few.
+
+        Args:
+            recent: a condition for rows that may be recent enough; '' if all may be.
+            count: counts the rows that fulfill some conditions, up to a limit.
+        """
+        if not recent:
+            return ""
+        older = [*self._own_condition(), f"NOT ({recent})"]
+        if count(older, f" LIMIT {ROWS_TO_READ_ANYWAY + 1}") <= ROWS_TO_READ_ANYWAY:
+            return ""
+        self._unread += count(older, "")
+        return recent
+
     def _recent(self, column_type: str) -> str:
         """Return a condition for rows that may be recent enough; '' if all may be.
 
@@ -189,7 +217,7 @@ class Scan:
         if not self._since or not column_type.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
             return ""
         name = quoted(self._source.backlog.columns.preprocessing_timestamp)
-        day = literal(f"{day_before(self._since):%Y-%m-%d}")
+        day = literal(day_before(self._since).isoformat())
         if column_type == "VARCHAR":
             return f"{name} >= {day} OR {name} = '' OR {name} IS NULL"
         return f"{name} >= DATE {day} OR {name} IS NULL"
@@ -216,7 +244,11 @@ class Scan:
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        stream = _open_sqlite(self._source, path, self._conditions(self._recent("VARCHAR")))
+        module = _import_sqlite()
+        recent = self._leave_out_older(
+            self._recent("VARCHAR"), partial(module.count_rows, self._source, path)
+        )
+        stream = module.SqliteStream(self._source, path, self._conditions(recent))
         self._streams.append(stream)
         self._connection.register(name, stream.reader)
         # The driver turns the columns of an empty result into numbers.
@@ -230,15 +262,24 @@ class Scan:
         return f"source_{self._names}"
 
 
-def _open_sqlite(source: Source, path: Path, conditions: Sequence[str]) -> "SqliteStream":
-    """Open a table of SQLite. Only then is its driver imported.
+def with_times(relation: str) -> str:
+    """Return SQL that yields a relation's rows with `preprocessing_timestamp`, a TIMESTAMP in UTC.
+
+    It is NULL where `raw_timestamp` is not a timestamp.
+    """
+    return (
+        f"SELECT * EXCLUDE moment, CASE WHEN moment {_IN_RANGE} THEN moment END "
+        f"AS preprocessing_timestamp FROM (SELECT *, {_TIMESTAMP} AS moment FROM ({relation}))"
+    )
+
+
+def _import_sqlite() -> ModuleType:
+    """Import the module for SQLite, and with it its driver, when they are needed.
 
     The driver imports pyarrow.dataset, and that imports pandas if it is installed: more than all
     other imports of `submit` together.
     """
-    module = importlib.import_module("pipeline.backlog.sqlite")
-    stream: SqliteStream = module.SqliteStream(source, path, conditions)
-    return stream
+    return importlib.import_module("pipeline.backlog.sqlite")
 
 
 def day_before(since: datetime) -> date:
@@ -246,4 +287,4 @@ def day_before(since: datetime) -> date:
 
     The offset of a text or of a native value from UTC may be as much as a day.
     """
-    return (since - timedelta(days=1)).date()
+    return max(since, _SECOND_DAY).date() - timedelta(days=1)

@@ -14,11 +14,25 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.backlog.scan import TIMESTAMP, Scan
+from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.sql import configure_session, fetch_number
 from pipeline.text import counted
+
+# No post was preprocessed before this year. Such times are placeholders: year 1, 1900, 1970.
+FIRST_CREDIBLE_YEAR = 1990
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OddTimes:
+    """Posts whose timestamps cannot be right."""
+
+    posts: int
+    uri: str
+    """One of them, the one that is furthest off."""
+    moment: datetime
+    """Its timestamp (UTC)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,19 +43,19 @@ class BacklogCounts:
     """
 
     rows: int
-    """The rows that were read: those since the watermark, if the source could leave out others."""
+    """The rows that were read: those since the watermark, if the source left out others."""
     duplicates: int
     """Further copies of a uri."""
     excluded: int
     """Posts that have a label, or are in an unfinished run."""
     older: int = 0
-    """Unlabeled posts from before the watermark."""
+    """Unlabeled posts from before the watermark, among the rows that were read."""
     over_limit: int
     """Posts beyond the limit."""
     posts: int
     """The posts to label."""
-    unread: int | None = None
-    """Rows that were not even read; None if counting them would be expensive."""
+    unread: int = 0
+    """Rows from before the watermark that were not even read, because there are so many."""
     not_chosen: int = 0
     """Posts that are not among those to choose from."""
 
@@ -83,14 +97,13 @@ def stage_posts(
     """
     anti_join = f" ANTI JOIN ({exclude}) AS excluded USING (uri)" if exclude else ""
     semi_join = f" SEMI JOIN ({choose_from}) AS chosen USING (uri)" if choose_from else ""
-    timestamp = TIMESTAMP.format("raw_timestamp")
     with closing(Scan(connection, source, since)) as scan, _readable_errors(source, scan):
         connection.execute(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-            f"{timestamp} AS preprocessing_timestamp FROM ({scan.relation()})"
+            f"preprocessing_timestamp FROM ({with_times(scan.relation())})"
             + (semi_join or anti_join)
         ).fetchall()
-        rows, unread = scan.count(), scan.count_unread()
+        rows, unread = scan.count(), scan.unread
     not_chosen = 0
     if choose_from:  # excluded afterwards, to tell how many of the chosen ones are
         not_chosen = rows - fetch_number(connection, "SELECT count(*) FROM staged")
@@ -98,14 +111,14 @@ def stage_posts(
             connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
     _reject_bad_rows(connection, source, semi_join + anti_join)
     staged = fetch_number(connection, "SELECT count(*) FROM staged")
-    older = _drop_older(connection, since) if since else 0
     with _readable_errors(source):
-        duplicates = _drop_duplicates(connection)
-    unlabeled = staged - older - duplicates
+        older = _drop_older(connection, since) if since else 0
+        _drop_duplicates(connection)
+    unlabeled = fetch_number(connection, "SELECT count(*) FROM staged")
     posts = unlabeled if limit is None else min(unlabeled, limit)
     return BacklogCounts(
         rows=rows,
-        duplicates=duplicates,
+        duplicates=staged - older - unlabeled,
         excluded=rows - not_chosen - staged,
         older=older,
         over_limit=unlabeled - posts,
@@ -126,23 +139,54 @@ def oldest_first(
 
 
 def _drop_older(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
-    """Keep the watermark's own second: not all of its posts may have been there then."""
-    deleted = connection.execute("DELETE FROM staged WHERE preprocessing_timestamp < ?", [since])
-    return int(deleted.fetchall()[0][0])
+    """Return how many posts are from before the watermark, and drop their rows.
+
+    The watermark's own second stays: not all of its posts may have been there then. A post that
+    has a copy since then is not left out.
+    """
+    older = fetch_number(
+        connection,
+        "SELECT count(*) FROM (SELECT uri FROM staged GROUP BY uri "
+        "HAVING max(preprocessing_timestamp) < ?)",
+        [since],
+    )
+    connection.execute("DELETE FROM staged WHERE preprocessing_timestamp < ?", [since])
+    return older
 
 
-def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
+def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """Keep the oldest copy of each uri (in a tie the smaller text), wherever it is in the source.
 
     Only the copies go through a window function; over all rows it would double the time.
     """
-    deleted = connection.execute(
+    connection.execute(
         "DELETE FROM staged WHERE rowid IN (SELECT id FROM (SELECT staged.rowid AS id, "
         "row_number() OVER (PARTITION BY uri ORDER BY preprocessing_timestamp, text, staged.rowid)"
         " AS copy FROM staged SEMI JOIN (SELECT uri FROM staged GROUP BY uri HAVING count(*) > 1)"
         " USING (uri)) WHERE copy > 1)"
+    )
+
+
+def find_future(connection: duckdb.DuckDBPyConnection, now: datetime) -> OddTimes | None:
+    """Describe the staged posts with a timestamp later than now (UTC); None if there are none."""
+    return _odd_times(connection, "> ?", now, "DESC")
+
+
+def find_ancient(connection: duckdb.DuckDBPyConnection) -> OddTimes | None:
+    """Describe the staged posts from before FIRST_CREDIBLE_YEAR; None if there are none."""
+    return _odd_times(connection, "< ?", datetime(FIRST_CREDIBLE_YEAR, 1, 1), "ASC")
+
+
+def _odd_times(
+    connection: duckdb.DuckDBPyConnection, condition: str, moment: datetime, order: str
+) -> OddTimes | None:
+    rows = connection.execute(
+        "SELECT count(*) OVER (), uri, preprocessing_timestamp FROM staged "
+        f"WHERE preprocessing_timestamp {condition} "
+        f"ORDER BY preprocessing_timestamp {order}, uri LIMIT 1",
+        [moment],
     ).fetchall()
-    return int(deleted[0][0])
+    return OddTimes(posts=rows[0][0], uri=rows[0][1], moment=rows[0][2]) if rows else None
 
 
 _BAD = "(uri IS NULL OR uri = '' OR preprocessing_timestamp IS NULL)"
@@ -178,12 +222,11 @@ def _first_bad_row(
     connection: duckdb.DuckDBPyConnection, source: Source, path: Path, joins: str
 ) -> tuple[int, str | None, str | None] | None:
     """Return row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
-    timestamp = TIMESTAMP.format("raw_timestamp")
     with closing(Scan(connection, source)) as scan, _readable_errors(source, scan):
         rows = connection.execute(
-            "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, uri, "
-            f"raw_timestamp, {timestamp} AS preprocessing_timestamp "
-            f"FROM ({scan.relation((path,))})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
+            "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, * "
+            f"FROM ({with_times(scan.relation((path,)))})){joins} "
+            f"WHERE {_BAD} ORDER BY row LIMIT 1"
         ).fetchall()
     return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 

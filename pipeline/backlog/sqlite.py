@@ -36,11 +36,11 @@ class SqliteStream:
         self.rows_read = 0
         self.failure: InputError | None = None
         try:
-            connection = sqlite.connect(f"file:{quote(str(path))}?mode=ro")
+            connection = _connect(path)
             self._open.append(connection)
             cursor = connection.cursor()
             self._open.append(cursor)
-            cursor.execute(_query(connection, source, path, conditions))
+            cursor.execute(_query(_table(connection, source, path), source, conditions))
             batches = cursor.fetch_record_batch()
         except SqliteError as error:
             self.close()
@@ -65,18 +65,47 @@ class SqliteStream:
             raise self.failure from None
 
 
-def _query(
-    connection: sqlite.Connection, source: Source, path: Path, conditions: Sequence[str]
-) -> str:
+def count_rows(source: Source, path: Path, conditions: Sequence[str], limit: str) -> int:
+    """Count the rows of a table that fulfill some conditions.
+
+    Args:
+        source: the backlog.
+        path: one of its files.
+        conditions: SQL conditions.
+        limit: a LIMIT clause, so that no more rows than that are counted; '' for none.
+
+    Raises:
+        InputError: the file, the table or a column cannot be read.
+    """
+    try:
+        with _connect(path) as connection, closing(connection.cursor()) as cursor:
+            table = _table(connection, source, path)
+            rows = f"SELECT 1 FROM {quoted(table)}{where_all(conditions)}{limit}"
+            cursor.execute(f"SELECT count(*) FROM ({rows})")
+            return int(cursor.fetchall()[0][0])
+    except SqliteError as error:
+        raise InputError(f"backlog.source: {path}: {error}") from None
+
+
+def _connect(path: Path) -> sqlite.Connection:
+    return sqlite.connect(f"file:{quote(str(path))}?mode=ro")
+
+
+def _table(connection: sqlite.Connection, source: Source, path: Path) -> str:
+    """Return the table to read, which has all the columns; raise InputError if there is none."""
     tables = _first_column(
         connection, "SELECT name FROM sqlite_master WHERE type IN ('table','view')"
     )
-    table = choose_table(source, path, tables)
+    table: str = choose_table(source, path, tables)
     columns = _first_column(connection, f"SELECT name FROM pragma_table_info({literal(table)})")
-    names = source.backlog.columns
-    for name in names.values():
+    for name in source.backlog.columns.values():
         if name not in columns:
             raise missing_column(f"{path}, table {table}", name, columns)
+    return table
+
+
+def _query(table: str, source: Source, conditions: Sequence[str]) -> str:
+    names = source.backlog.columns
     # The driver fixes a column's type by its first 1,024 rows. A cast, and no NULL, keep it text.
     selected = ", ".join(
         f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.backlog.scan import TIMESTAMP, Scan
+from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
 from pipeline.sql import fetch_number, file_list, quoted
@@ -151,8 +151,8 @@ def _load(
 ) -> None:
     with closing(Scan(connection, source)) as scan:
         connection.execute(
-            f"CREATE TABLE backlog AS SELECT uri, {TIMESTAMP.format('raw_timestamp')} AS moment "
-            f"FROM ({scan.relation()})"
+            "CREATE TABLE backlog AS SELECT uri, preprocessing_timestamp AS moment "
+            f"FROM ({with_times(scan.relation())})"
         )
     connection.execute(
         "CREATE TABLE expected AS SELECT uri, min(moment) AS moment, "

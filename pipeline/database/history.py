@@ -16,8 +16,6 @@ class LabeledRun:
     """A run that has labels in the database."""
 
     run_id: str
-    created_at: datetime
-    """UTC."""
     config_hash: str
     """The hash of the labeling setup."""
 
@@ -25,14 +23,13 @@ class LabeledRun:
 def newest_labeled_run(connection: duckdb.DuckDBPyConnection, name: str) -> LabeledRun | None:
     """Return the newest run of a name with gathered labels, whether or not its folder exists.
 
-    A run without labels no longer counts once its folder is gone.
+    A run without labels no longer counts once its folder is gone. The ids tell which is the newest.
     """
     if not has_table(connection, "runs") or not has_table(connection, "shards"):
         return None
     rows = connection.execute(
-        "SELECT run_id, created_at, config_hash FROM runs WHERE name = ? AND run_id IN "
-        "(SELECT run_id FROM shards WHERE gathered_at IS NOT NULL) "
-        "ORDER BY created_at DESC, run_id DESC LIMIT 1",
+        "SELECT run_id, config_hash FROM runs WHERE name = ? AND run_id IN "
+        "(SELECT run_id FROM shards WHERE gathered_at IS NOT NULL) ORDER BY run_id DESC LIMIT 1",
         [name],
     ).fetchall()
     return LabeledRun(*rows[0]) if rows else None

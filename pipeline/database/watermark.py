@@ -3,40 +3,60 @@
 A gathered shard that begins before, or ends after, the first post of a shard that is not gathered
 does not count. A run that chose its posts by another name's labels left out the posts between
 them: its shards can hold the watermark back, and never advance it.
+
+A post with a timestamp from the future says nothing about the posts that arrive before that time.
+A shard that ends later than its run was created, or later than now, counts up to its first post
+only, or not at all. Both times are needed: a run's clock may have been ahead as well.
 """
 
 from datetime import datetime
 
 import duckdb
 
+# Also right where the session's time zone is not UTC, and without DuckDB's extension icu.
+_NOW = "make_timestamp(epoch_us(now()))"
+
 
 def watermarks_query(
-    *, chosen_by: str = "only_labelled_by", first_waiting: str = "NULL::TIMESTAMP"
+    *,
+    chosen_by: str = "only_labelled_by",
+    first_waiting: str = "NULL::TIMESTAMP",
+    now: str = _NOW,
 ) -> str:
     """Return SQL that yields `name` and `watermark` (UTC) of every name that has one.
 
     Args:
         chosen_by: an expression, not NULL for runs that chose their posts by another name's labels.
         first_waiting: an expression, the first post of shards that the database does not know of.
+        now: an expression, the time (UTC).
     """
     return f"""
     WITH named AS (
-        SELECT name, {chosen_by} IS NULL AS took_every_post, shards.*
+        SELECT name, {chosen_by} IS NULL AS took_every_post, least(created_at, {now}) AS credible,
+            shards.*
         FROM shards JOIN runs USING (run_id)),
+    reached AS (
+        SELECT *, CASE
+            WHEN max_preprocessing_timestamp <= credible THEN max_preprocessing_timestamp
+            WHEN min_preprocessing_timestamp <= credible THEN min_preprocessing_timestamp
+        END AS reaches FROM named),
     names AS (
         SELECT name, least(
             min(min_preprocessing_timestamp) FILTER (gathered_at IS NULL), {first_waiting}
         ) AS first_missing
         FROM named GROUP BY name)
-    SELECT name, max(max_preprocessing_timestamp) AS watermark
-    FROM named JOIN names USING (name)
-    WHERE gathered_at IS NOT NULL AND took_every_post
-      AND (first_missing IS NULL OR max_preprocessing_timestamp < first_missing)
+    SELECT name, max(reaches) AS watermark
+    FROM reached JOIN names USING (name)
+    WHERE gathered_at IS NOT NULL AND took_every_post AND reaches IS NOT NULL
+      AND (first_missing IS NULL OR reaches < first_missing)
     GROUP BY name"""
 
 
 def read_watermark(
-    connection: duckdb.DuckDBPyConnection, name: str, first_waiting: datetime | None
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    first_waiting: datetime | None,
+    now: datetime | None = None,
 ) -> datetime | None:
     """Return a name's watermark in UTC, or None where it has none yet.
 
@@ -44,6 +64,7 @@ def read_watermark(
         connection: the database, which an older version of this program may have written.
         name: whose watermark.
         first_waiting: the first post (UTC) of shards that the database may not know of.
+        now: the time (UTC); by default, that of the clock.
     """
     columns = connection.execute(
         "SELECT column_name FROM duckdb_columns() "
@@ -53,9 +74,13 @@ def read_watermark(
         return None
     # A database without this column has no run that chose its posts by another name's labels.
     chosen_by = "only_labelled_by" if ("only_labelled_by",) in columns else "NULL"
-    query = watermarks_query(chosen_by=chosen_by, first_waiting="$first_waiting::TIMESTAMP")
+    query = watermarks_query(
+        chosen_by=chosen_by,
+        first_waiting="$first_waiting::TIMESTAMP",
+        now=f"coalesce($now::TIMESTAMP, {_NOW})",
+    )
     rows = connection.execute(
         f"SELECT watermark FROM ({query}) WHERE name = $name",
-        {"name": name, "first_waiting": first_waiting},
+        {"name": name, "first_waiting": first_waiting, "now": now},
     ).fetchall()
     return rows[0][0] if rows else None

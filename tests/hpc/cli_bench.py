@@ -22,7 +22,6 @@ from tests.pipeline.backlog.source_files import json_lines_file
 from tests.pipeline.run_builders import SourcePost
 
 ROOT = Path(__file__).parents[2]
-STAMP = "%Y-%m-%d-%H:%M:%S"
 CLASSIFIERS = """[pipeline.classifiers]
 scripted = tests.hpc.scripted_tasks:ShardScripted
 unpaced_perspective = tests.pipeline.classifiers.perspective.unpaced:UnpacedPerspective
@@ -53,7 +52,10 @@ class Bench:
         return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, self.site)))}
 
     def backlog(self, rows: Sequence[SourcePost]) -> Path:
-        given = [(post.uri, post.text, f"{post.preprocessing_timestamp:{STAMP}}") for post in rows]
+        times = [post.preprocessing_timestamp for post in rows]
+        # strftime does not write all four digits of years before 1000.
+        stamps = [f"{time.date()}-{time:%H:%M:%S}" for time in times]
+        given = [(post.uri, post.text, stamp) for post, stamp in zip(rows, stamps, strict=True)]
         return json_lines_file(self.folder / "posts.jsonl", given)
 
     def config(self, posts: int | None = None, **sections: Any) -> Path:

@@ -115,9 +115,13 @@ class GrowingBacklog:
         self.posts += posts
         self.bench.backlog(self.posts)
 
-    def submit(self, **scope: object) -> tuple[Run | None, RunDraft]:
+    def submit(
+        self, *, now: datetime | None = None, **scope: object
+    ) -> tuple[Run | None, RunDraft]:
         agreed = validate(run_config.load(self.bench.path))
-        made, draft = create_run.create_run(agreed, Selection(**scope), (self.bench.folder,), "")  # type: ignore[arg-type]
+        selection = Selection(**scope)  # type: ignore[arg-type]
+        folders = (self.bench.folder,)
+        made, draft = create_run.create_run(agreed, selection, folders, "", now=now)
         if made:
             gather_outputs.register_run(made)
         return made, draft

@@ -12,7 +12,7 @@ from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_draft import describe_draft
 from hpc.planning.estimate import CostEstimate, describe_estimate
 from hpc.planning.run_spec import Selection
-from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from tests.hpc.cli_bench import Bench, ended, exit_code, outcome
 from tests.hpc.planning.run_plans import spec_of
@@ -73,13 +73,40 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
 def test_a_plan_reports_late_posts(bench: Bench) -> None:
     draft = draft_of(rows=43, excluded=3, older=40)
     watermark = datetime(2024, 5, 31, 13)
-    assert plan_lines(bench, replace(draft, since=watermark, unlabeled_before=1)) == [
+    assert plan_lines(bench, replace(draft, since=watermark)) == [
         "posts since the watermark, 2024-05-31 13:00:00 UTC",
         "posts.db: 43 posts: 0 to label, 3 already labeled or in an unfinished run, 40 older",
         "40 posts from before the watermark have no label: submit --backfill labels late posts",
-        "1 older row has no label (duplicates or late posts): hpc audit lists them, "
-        "submit --backfill labels late posts",
         "nothing to label under the name test",
+    ]
+
+
+def test_a_plan_says_how_many_rows_were_not_read(bench: Bench) -> None:
+    draft = replace(draft_of(rows=43, excluded=43, unread=3_000_000), since=datetime(44, 3, 15))
+    read = [
+        "posts since the watermark, 0044-03-15 00:00:00 UTC",
+        "posts.db: 43 posts: 0 to label, 43 already labeled or in an unfinished run",
+    ]
+    advice = "hpc audit counts the late posts among them, submit --backfill labels them"
+    assert plan_lines(bench, draft)[:3] == [*read, f"not read: 3,000,000 older rows. {advice}"]
+    assert plan_lines(bench, replace(draft, unlabeled_before=1))[:3] == [
+        *read,
+        "not read: 3,000,000 older rows; at least 1 row has no label (duplicates or late posts). "
+        f"{advice}",
+    ]
+
+
+def test_a_plan_names_a_post_with_a_timestamp_that_cannot_be_right(bench: Bench) -> None:
+    draft = replace(
+        draft_of(rows=3, posts=3, sizes=ShardSizes(count=1, rows=3, larger=0)),
+        future=OddTimes(posts=2, uri="at://a", moment=datetime(2099, 1, 1)),
+        ancient=OddTimes(posts=1, uri="at://b", moment=datetime(1, 1, 1)),
+    )
+    assert plan_lines(bench, draft)[1:3] == [
+        "2 unlabeled posts with a timestamp later than now, such as at://a (2099-01-01 00:00:00 "
+        "UTC); such times do not move the watermark",
+        "1 unlabeled post with a timestamp from before 1990, such as at://b (0001-01-01 00:00:00 "
+        "UTC)",
     ]
 
 

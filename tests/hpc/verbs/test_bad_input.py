@@ -118,7 +118,7 @@ def test_an_empty_backlog_leaves_nothing_to_label(bench: Bench) -> None:
     assert bench.document("submit", "--config", bench.path) == {
         "run_id": None, "run_dir": None, "posts": 0, "shards": 0, "array_jobs": [],
         "dry_run": False, "requests": None, "quota_minutes": None, "cost_estimate": None,
-        "currency": None,
+        "currency": None, "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0,
     }  # fmt: skip
 
 

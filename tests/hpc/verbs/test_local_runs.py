@@ -13,6 +13,7 @@ from tests.pipeline import run_builders
 
 # What a classifier without quota and price will take.
 NOT_KNOWN = {"requests": None, "quota_minutes": None, "cost_estimate": None, "currency": None}
+NOTHING_LEFT_OUT = {"late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0}
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 
@@ -43,11 +44,12 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
         "array_jobs": [],
         "dry_run": False,
         **NOT_KNOWN,
+        **NOTHING_LEFT_OUT,
     }
     planned = bench.submit("--json", "--dry-run", "--set", "sharding.shards=1")
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
-        "dry_run": True, "waves": 1, **NOT_KNOWN,
+        "dry_run": True, "waves": 1, **NOT_KNOWN, **NOTHING_LEFT_OUT,
     }  # fmt: skip
     assert bench.document("gather") == {
         "rows_before": 4,
@@ -56,6 +58,7 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
         "unlabelable": 0,
         "already_present": 0,
         "rejected_outputs": [],
+        "unreadable_files": [],
     }
 
 

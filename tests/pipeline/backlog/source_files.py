@@ -119,7 +119,11 @@ def find(
 
 
 def stage(
-    source: Source, *, exclude: Sequence[str] = (), limit: int | None = None
+    source: Source,
+    *,
+    exclude: Sequence[str] = (),
+    limit: int | None = None,
+    since: datetime | None = None,
 ) -> tuple[BacklogCounts, list[Staged]]:
     """What a run would take of a source, in its order."""
     with (
@@ -130,7 +134,9 @@ def stage(
         if exclude:
             connection.execute("INSERT INTO labeled SELECT unnest(?)", [list(exclude)])
         excluded_uris = "SELECT uri FROM labeled" if exclude else None
-        counts = select.stage_posts(connection, source, exclude=excluded_uris, limit=limit)
+        counts = select.stage_posts(
+            connection, source, exclude=excluded_uris, limit=limit, since=since
+        )
         table = select.oldest_first(connection, counts, 1000).read_all()
     return counts, [tuple(row.values()) for row in table.to_pylist()]
 

@@ -1,6 +1,6 @@
 """A run takes the unlabeled posts of its backlog, oldest first, each uri once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,45 @@ def test_every_row_is_accounted_for_in_any_order(
     shuffled = random.sample(rows, len(rows))
     again = parquet_file(folder / "again.parquet", shuffled)
     assert stage(find(again), exclude=sorted(excluded), limit=limit) == (counts, posts)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_late_post_is_counted_once_whatever_the_kind_of_source(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [
+        ("late", "a", "0001-01-01"),
+        ("late", "its copy", "2024-05-30"),
+        ("labeled", "b", "2024-05-01"),
+        ("has a copy since", "c", "2024-05-01"),
+        ("has a copy since", "d", "2024-06-01"),
+        ("new", "e", "2099-01-01"),
+    ]
+    source = find(WRITERS[name](tmp_path / name, rows))
+    counts, posts = stage(source, exclude=["labeled"], since=datetime(2024, 5, 31))
+    assert counts == BacklogCounts(rows=6, duplicates=2, excluded=1, older=1, over_limit=0, posts=2)
+    assert [uri for uri, _, _ in posts] == ["has a copy since", "new"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_large_source_is_read_from_the_watermark_on_and_says_how_much_it_left_out(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.backlog.scan.ROWS_TO_READ_ANYWAY", 2)
+    rows = [(f"u{day}", "hello", f"2024-05-0{day}") for day in range(1, 6)]
+    counts, _ = stage(find(WRITERS[name](tmp_path / name, rows)), since=datetime(2024, 5, 5))
+    # The watermark's day before is always read. Text files are read whole anyway.
+    is_text = name.startswith(("posts.csv", "posts.jsonl"))
+    assert (counts.rows, counts.unread, counts.older) == ((5, 0, 4) if is_text else (2, 3, 1))
+    few, _ = stage(
+        find(WRITERS[name](tmp_path / f"few-{name}", rows[2:])), since=datetime(2024, 5, 5)
+    )
+    assert (few.rows, few.unread, few.older) == (3, 0, 2)
+
+
+def test_the_watermark_may_be_the_first_day_of_all(tmp_path: Path) -> None:
+    source = find(parquet_file(tmp_path / "posts.parquet", [("u1", "hello", STAMP)]))
+    assert stage(source, since=datetime(1, 1, 1))[0].posts == 1
 
 
 def test_a_full_disk_is_not_blamed_on_the_source(small_disk: Path, tmp_path: Path) -> None:

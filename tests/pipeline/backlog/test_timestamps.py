@@ -35,6 +35,9 @@ READABLE = {
     "2024-05-31 15:00:00+02": ONE,
     "2024-05-31T07:30:00-05:30": ONE,
     "2024-05-31": datetime(2024, 5, 31),
+    "0001-01-01-00:00:00": datetime(1, 1, 1),
+    "0900-12-31T23:00:00Z": datetime(900, 12, 31, 23),
+    "9999-12-31": datetime(9999, 12, 31),
 }
 
 
@@ -58,6 +61,9 @@ UNREADABLE = [
     "31.05.2024",
     "0044-03-15 (BC)",
     "0000-01-01",
+    "10000-01-01",
+    "0001-01-01T00:00:00+05:00",
+    "9999-12-31T23:00:00-05:00",
 ]
 
 
@@ -71,7 +77,7 @@ def test_an_unreadable_timestamp_is_rejected_with_its_row(tmp_path: Path, text: 
 @settings(deadline=None, max_examples=25)
 @given(
     st.lists(
-        st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2199, 12, 31)), min_size=1
+        st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)), min_size=1
     ),
     st.integers(-14 * 60, 14 * 60),
 )
@@ -85,7 +91,7 @@ def test_every_notation_of_a_time_is_the_same_instant(
     for number, at in enumerate(times):
         utc = at.replace(tzinfo=timezone.utc)  # noqa: UP017
         spelled = {
-            "lab": f"{at:%Y-%m-%d-%H:%M:%S}",
+            "lab": f"{at.date()}-{at:%H:%M:%S}",
             "z": f"{at.isoformat()}Z",
             "offset": utc.astimezone(zone).isoformat(),
         }

@@ -1,0 +1,101 @@
+"""Read the posts of shards that are not gathered: a new run must leave them out.
+
+If a shard's file cannot be read, its posts are those of its output. Without one, nobody can tell
+which posts they are, and a new run could pay for them a second time.
+"""
+
+import errno
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from hpc.report.next_step import command
+from hpc.run.model import Run
+from pipeline.errors import DamagedError, RunError, UnreadableError
+from pipeline.run_files import output, read_parquet
+from pipeline.run_files.manifest import shard_path
+from pipeline.sql import fetch_number, file_list
+from pipeline.text import counted
+
+TABLE = "waiting_posts"
+
+
+def stage(connection: duckdb.DuckDBPyConnection, shards: Sequence[tuple[Run, int]]) -> str:
+    """Copy the uris of these shards into a table, and return SQL that yields them.
+
+    From then on no file of a run is read, so that no fault of one is taken for one of the source.
+
+    Raises:
+        RunError: the posts of a shard are not known.
+        OSError: the disk is full.
+    """
+    paths = [shard_path(run.folder, index) for run, index in shards]
+    posts = sum(run.manifest.shards[index].posts for run, index in shards)
+    try:
+        connection.execute(
+            f"CREATE TABLE {TABLE} AS SELECT uri FROM read_parquet({file_list(paths)})"
+        )
+        is_whole = fetch_number(connection, f"SELECT count(*) FROM {TABLE}") == posts
+    except duckdb.Error as error:
+        _raise_lack_of_space(error)
+        is_whole = False
+    if not is_whole:
+        _stage_one_by_one(connection, shards)
+    return f"SELECT uri FROM {TABLE}"
+
+
+def _stage_one_by_one(
+    connection: duckdb.DuckDBPyConnection, shards: Sequence[tuple[Run, int]]
+) -> None:
+    connection.execute(f"CREATE OR REPLACE TABLE {TABLE} (uri VARCHAR)")
+    problems: list[tuple[Run, int, str]] = []
+    for run, index in shards:
+        uris, problem = _read_uris(run, index)
+        if uris is None:
+            problems.append((run, index, problem))
+            continue
+        connection.register("uris", uris)
+        try:
+            connection.execute(f"INSERT INTO {TABLE} SELECT uri FROM uris")
+        except duckdb.Error as error:
+            _raise_lack_of_space(error)
+            raise
+        finally:
+            connection.unregister("uris")
+    if problems:
+        raise RunError(_describe(problems))
+
+
+def _read_uris(run: Run, index: int) -> tuple[pa.Table | None, str]:
+    """Return a shard's uris, or None and what is wrong with its file."""
+    path, posts = shard_path(run.folder, index), run.manifest.shards[index].posts
+    try:
+        uris = read_parquet.read_table(path, columns=["uri"])
+        if uris.num_rows == posts:
+            return uris, ""
+        problem = f"{path} holds {counted(uris.num_rows, 'post')} instead of {posts:,}"
+    except FileNotFoundError:
+        problem = f"{path} is missing"
+    except (UnreadableError, DamagedError) as error:
+        problem = str(error)
+    verdict, answers = output.read(run.folder, run.manifest, index)
+    return (answers.select(["uri"]) if verdict.verified and answers is not None else None), problem
+
+
+def _describe(problems: Sequence[tuple[Run, int, str]]) -> str:
+    run, _, problem = problems[0]
+    posts = sum(each.manifest.shards[index].posts for each, index, _ in problems)
+    more = f" (and {counted(len(problems) - 1, 'more file')} like it)" if problems[1:] else ""
+    return (
+        f"{problem}{more}: so nobody can tell which {counted(posts, 'post')} of run {run.run_id} "
+        "are in it, and a new run could pay for them again; nothing is submitted. Make the file "
+        "readable or restore it from a backup, and submit again. If it is lost for good: finish "
+        f"the run's other shards ({command('supervise', run)}), then move {run.folder} out of "
+        f"{run.folder.parent}; the next submit labels what has no label"
+    )
+
+
+def _raise_lack_of_space(error: duckdb.Error) -> None:
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        raise OSError(errno.ENOSPC, f"No space left for planning: {error}") from None
