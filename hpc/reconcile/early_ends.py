@@ -56,11 +56,12 @@ def mark_early_ends(
     if not any(task.is_early for tasks in arrays.values() for task in tasks):
         return tuple(shards)
     logs = _Logs(read_log_end)
+    witnesses = {number: _witness(tasks) for number, tasks in arrays.items()}
     # Of each array, whether some task got further.
     got_further: dict[int, bool] = {}
     marked: dict[tuple[int, int], EarlyEnd] = {}
     for number, tasks in sorted(arrays.items()):
-        got_further[number] = _witnessed(tasks, _until_forced(arrays, number))
+        got_further[number] = _witnessed(tasks, _until_forced(witnesses, number))
         early = [task for task in tasks if task.is_early]
         is_proven = len(early) == len(tasks) and _is_proof(early, got_further)
         newest = None if got_further[number] else _open_since(early, tasks, now)
@@ -100,38 +101,48 @@ def _is_early(attempt: Attempt, files_are_there: datetime) -> bool:
     return record.cause is Cause.CRASHED or (record.cause is Cause.NO_OUTPUT and is_settled)
 
 
-def _until_forced(arrays: Mapping[int, Sequence[_Task]], number: int) -> list[_Task]:
-    """Return the tasks of the arrays before a person next resumed the run by force.
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """What the tasks of one array that got to their first line say about the other arrays."""
 
-    What a person has repaired says nothing about how it was before.
-    """
-    forced = [
-        later
-        for later, tasks in arrays.items()
-        if later > number and any(task.attempt.forced for task in tasks)
-    ]
-    return [
-        task
-        for other, tasks in arrays.items()
-        if not forced or other < min(forced)
-        for task in tasks
-    ]
+    is_active: bool
+    """Whether one of them is running."""
+    last_start: datetime | None
+    """When the last of them started, as far as is known."""
+    forced: bool
+    """Whether a person submitted any task of the array by force."""
 
 
-def _witnessed(tasks: Sequence[_Task], others: Sequence[_Task]) -> bool:
-    """Tell whether a task got further, of this array or of another one at the same time."""
-    if any(task.attempt.began for task in tasks):
-        return True
-    starts = [_started_at(task.attempt) for task in tasks]
-    first = min((start for start in starts if start), default=None)
-    return any(
-        task.attempt.began and (task.attempt.phase is Phase.ACTIVE or _is_after(task, first))
-        for task in others
+def _witness(tasks: Sequence[_Task]) -> _Witness:
+    began = [task.attempt for task in tasks if task.attempt.began]
+    starts = (_started_at(attempt) for attempt in began)
+    return _Witness(
+        is_active=any(attempt.phase is Phase.ACTIVE for attempt in began),
+        last_start=max((start for start in starts if start), default=None),
+        forced=any(task.attempt.forced for task in tasks),
     )
 
 
-def _is_after(task: _Task, first: datetime | None) -> bool:
-    start = _started_at(task.attempt)
+def _until_forced(witnesses: Mapping[int, _Witness], number: int) -> list[_Witness]:
+    """Return the arrays before a person next resumed the run by force.
+
+    What a person has repaired says nothing about how it was before.
+    """
+    forced = [later for later, witness in witnesses.items() if later > number and witness.forced]
+    until = min(forced, default=None)
+    return [witness for other, witness in witnesses.items() if until is None or other < until]
+
+
+def _witnessed(tasks: Sequence[_Task], others: Sequence[_Witness]) -> bool:
+    """Tell whether a task got further, of this array or of another one at the same time."""
+    if any(task.attempt.began for task in tasks):
+        return True
+    starts = (_started_at(task.attempt) for task in tasks)
+    first = min((start for start in starts if start), default=None)
+    return any(witness.is_active or _is_after(witness.last_start, first) for witness in others)
+
+
+def _is_after(start: datetime | None, first: datetime | None) -> bool:
     return start is not None and first is not None and start >= first
 
 
@@ -217,6 +228,8 @@ def _describe(attempt: Attempt) -> str:
 
 
 def _marked(shard: ShardFacts, marked: Mapping[tuple[int, int], EarlyEnd]) -> ShardFacts:
+    if not any((shard.index, attempt.number) in marked for attempt in shard.attempts):
+        return shard
     attempts = tuple(
         replace(attempt, early_end=marked.get((shard.index, attempt.number)))
         for attempt in shard.attempts

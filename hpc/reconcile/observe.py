@@ -4,13 +4,9 @@ The executor is asked before the outputs are looked at for good: a task that is 
 has published by then, or never will.
 """
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 from hpc.executors.base import Executor
 from hpc.reconcile.early_ends import mark_early_ends
@@ -19,17 +15,16 @@ from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts,
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import read_submissions, returned
+from hpc.traces.task_files import TaskFiles
+from hpc.traces.work_folder import WorkFolder
 from pipeline.errors import Cause, InputError
 from pipeline.model import Shard
-from pipeline.run_files import heartbeat, last_words
-from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.manifest import log_path, server_log_path, work_path
 from pipeline.run_files.output import Verdict
-from pipeline.worker.crash_journal import solo_attempts_by_attempt
 
-T = TypeVar("T")
+# A task of which the executor has no record may be running all the same.
+_MAY_RUN = (Phase.ACTIVE, Phase.UNKNOWN)
+_NO_WORK = WorkFolder()
 
 
 def observe(
@@ -62,13 +57,14 @@ def observe(
     if asked:
         verdicts = outputs.verify()
     outputs.remember()
-    traces = _read_traces(run, verdicts)
-    task_files = _TaskFiles(run)
-    attempts = _attempts(task_files, released, query.records, traces, verdicts, include_done)
+    task_files = TaskFiles(run)
+    looked_at = {submission.number for submission in asked}
+    attempts = _attempts(task_files, released, query.records, verdicts, include_done)
     shards = tuple(
-        _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), traces)
+        _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), looked_at)
         for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
     )
+    task_files.remember()
     return Observation(
         observed_at=now,
         shards=mark_early_ends(
@@ -105,68 +101,10 @@ def with_limits(
     return replace(observation, limits=executor.limits(run))
 
 
-@dataclass(frozen=True, slots=True)
-class _TaskFiles:
-    """Reads what tasks wrote, and collects what is wrong with it."""
-
-    run: Run
-    unreadable: list[str] = field(default_factory=list)
-
-    def last_words(self, attempt: int, shard: int) -> LastWords | None:
-        """Return a task's last words; None without any, or where they cannot be read."""
-        return self._read(partial(last_words.read, self.run.folder, attempt, shard))
-
-    def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
-        """Return a task's heartbeat; None without one, or where it cannot be read."""
-        return self._read(partial(heartbeat.read, work_path(self.run.folder, shard), attempt))
-
-    def _read(self, read: Callable[[], T | None]) -> T | None:
-        try:
-            return read()
-        except InputError as error:
-            self.unreadable.append(str(error))
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Trace:
-    """What a shard's attempts left in its work folder, by their numbers."""
-
-    rows: Mapping[int, int] = field(default_factory=dict)
-    """Rows in checkpoint parts."""
-    solo_attempts: Mapping[int, int] = field(default_factory=dict)
-    """Posts at which the attempt died while it had nothing else in hand."""
-    began: frozenset[int] = frozenset()
-    """Attempts that left any file."""
-
-
-# A task of which the executor has no record may be running all the same.
-_MAY_RUN = (Phase.ACTIVE, Phase.UNKNOWN)
-_NO_TRACE = _Trace()
-
-
-def _read_traces(run: Run, verdicts: Sequence[Verdict]) -> dict[int, _Trace]:
-    """Return the traces of shards that are not done, by the shard's index."""
-    folders = _names(run.folder / "work")
-    unfinished = [
-        shard.index
-        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
-        if not verdict.verified and f"{shard.index:05d}" in folders
-    ]
-    traces = {}
-    for index in unfinished:
-        folder = work_path(run.folder, index)
-        traces[index] = _Trace(
-            rows_by_attempt(folder), solo_attempts_by_attempt(folder), _attempts_in(folder)
-        )
-    return traces
-
-
 def _attempts(
-    task_files: _TaskFiles,
+    task_files: TaskFiles,
     released: Sequence[Submission],
     records: Records,
-    traces: Mapping[int, _Trace],
     verdicts: Sequence[Verdict],
     include_done: bool,
 ) -> dict[int, list[Attempt]]:
@@ -176,14 +114,16 @@ def _attempts(
     for submission in released:
         assert submission.released_at
         number = submission.number
-        files = _names(log_path(task_files.run.folder, number))
+        logs = task_files.logs(number)
+        restarted = frozenset(submission.restarted)
         for index in submission.plan.indices:
             shard = submission.plan.offset + index
-            spoke = last_words.path_of(task_files.run.folder, number, shard).name in files
-            served = server_log_path(task_files.run.folder, number, shard).name in files
-            is_wanted = include_done or not verdicts[shard].verified
-            trace = traces.get(shard, _NO_TRACE)
+            is_done = verdicts[shard].verified
+            # What a shard that is done left behind decides nothing any more.
+            work = _NO_WORK if is_done else task_files.work(shard)
             record = records.get((number, index))
+            spoke = shard in logs.spoke
+            is_wanted = spoke and (include_done or not is_done)
             attempts.setdefault(shard, []).append(
                 Attempt(
                     number=number,
@@ -191,20 +131,20 @@ def _attempts(
                     array_task_index=index,
                     submitted_at=submission.released_at,
                     record=record,
-                    words=task_files.last_words(number, shard) if spoke and is_wanted else None,
+                    words=task_files.last_words(number, shard) if is_wanted else None,
                     request=submission.plan.request,
-                    rows=trace.rows.get(number, 0),
-                    solo_attempts=trace.solo_attempts.get(number, 0),
+                    rows=work.rows.get(number, 0),
+                    solo_attempts=work.solo_attempts.get(number, 0),
                     began=spoke
-                    or served
-                    or number in trace.began
+                    or shard in logs.served
+                    or number in work.began
+                    or (is_done and (shard, number) not in early)
                     or (
                         record is not None
                         and record.cause is Cause.NO_OUTPUT
-                        and returned(submission, index, files)
-                    )
-                    or (verdicts[shard].verified and (shard, number) not in early),
-                    restarted=index in submission.restarted,
+                        and returned(submission, index, logs.names)
+                    ),
+                    restarted=index in restarted,
                     forced=submission.forced,
                 )
             )
@@ -229,41 +169,38 @@ def _judged_early(released: Sequence[Submission]) -> set[tuple[int, int]]:
     return early
 
 
-def _attempts_in(folder: Path) -> frozenset[int]:
-    """Return the attempts that left any file in a shard's work folder; their names begin so."""
-    found = (re.match(r"\d+", name) for name in _names(folder))
-    return frozenset(int(match[0]) for match in found if match)
-
-
 def _shard_facts(
-    task_files: _TaskFiles,
+    task_files: TaskFiles,
     shard: Shard,
     verdict: Verdict,
     attempts: Sequence[Attempt],
-    traces: Mapping[int, _Trace],
+    looked_at: Collection[int],
 ) -> ShardFacts:
-    trace = traces.get(shard.index, _NO_TRACE)
+    work = _NO_WORK if verdict.verified else task_files.work(shard.index)
     beat = left_behind = None
+    last = attempts[-1] if attempts else None
     # Only of a task that may be running: no more files are opened than that.
-    running = attempts[-1].number if attempts and attempts[-1].phase in _MAY_RUN else None
-    if running is not None:
-        beat = task_files.heartbeat(running, shard.index)
+    is_running = last is not None and last.phase in _MAY_RUN and last.number in looked_at
+    if last and is_running:
+        beat = task_files.heartbeat(last.number, shard.index)
     if beat is None:
-        others = {number for number in trace.rows if number != running}
+        others = (
+            number for number in work.rows if not (last and is_running and number == last.number)
+        )
         left_behind = _newest_heartbeat(task_files, others, shard.index)
     return ShardFacts(
         index=shard.index,
         posts=shard.posts,
         output=verdict,
         attempts=tuple(attempts),
-        rows=min(sum(trace.rows.values()), shard.posts),
+        rows=min(sum(work.rows.values()), shard.posts),
         heartbeat=beat,
         left_behind=left_behind,
     )
 
 
 def _newest_heartbeat(
-    task_files: _TaskFiles, attempts: Collection[int], shard: int
+    task_files: TaskFiles, attempts: Iterable[int], shard: int
 ) -> Heartbeat | None:
     """Return the heartbeat of the newest of these attempts that left one.
 
@@ -272,10 +209,3 @@ def _newest_heartbeat(
     newest_first = sorted(attempts, reverse=True)
     beats = (task_files.heartbeat(number, shard) for number in newest_first)
     return next((beat for beat in beats if beat), None)
-
-
-def _names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(path.name for path in folder.iterdir())
-    except FileNotFoundError:
-        return frozenset()

@@ -12,6 +12,7 @@ from hpc.report.status_table import TONES
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
 from hpc.run.run_state import RunStatus
+from pipeline.run_files import last_words
 from pipeline.run_files.manifest import server_log_path
 from pipeline.terminal import last_lines, last_lines_of_file, one_line, printable
 from pipeline.text import format_duration
@@ -107,7 +108,7 @@ class AttemptReport:
             "exit_code": record.exit_code if record else None,
             "node": _node(attempt),
             "words": last_words,
-            "traceback": printable(words.traceback) if words else None,
+            "traceback": printable(self._traceback(index, attempt)) if words else None,
             "log": str(log) if log else None,
             "server_log": str(server_log) if server_log else None,
             "tail": last_lines_of_file(log, self.most_lines) if log else None,
@@ -120,13 +121,18 @@ class AttemptReport:
         log = self.executor.log_file(run, index, attempt)
         if attempt.words:
             yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
-            yield from _quoted(last_lines(attempt.words.traceback, self.most_lines))
+            yield from _quoted(last_lines(self._traceback(index, attempt), self.most_lines))
             yield f"  log: {log}"
         else:
             yield from self._end_of_log(log)
         # Where the task failed because of its server, the server's last lines are in its words.
         if server_log := server_log_of(run, index, attempt):
             yield f"  its server's log: {server_log}"
+
+    def _traceback(self, index: int, attempt: Attempt) -> str:
+        """Return the traceback of an attempt that left last words; '' if it is gone by now."""
+        words = last_words.read(self.status.run.folder, attempt.number, index)
+        return words.traceback if words else ""
 
     def _end_of_log(self, log: Path | None) -> Iterator[str]:
         tail = last_lines_of_file(log, self.most_lines) if log else None

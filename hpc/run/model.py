@@ -257,7 +257,7 @@ class Attempt:
     record: TaskRecord | None = None
     """What the executor reports; None if it has no record of the task."""
     words: LastWords | None = None
-    """What the task said when it ended."""
+    """What the task said when it ended, without the traceback."""
     request: ResourceRequest = ResourceRequest()
     """What the task requested."""
     rows: int = 0

@@ -8,7 +8,7 @@ from a listing.
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,14 +30,14 @@ def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Sc
     return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns), *raw])
 
 
-def rows_by_attempt(folder: Path) -> dict[int, int]:
-    """Return how many rows each attempt's parts hold in a shard's work folder, by their names.
+def rows_by_attempt(names: Iterable[str]) -> dict[int, int]:
+    """Return how many rows each attempt's parts hold, from the names in a shard's work folder.
 
     A post counts twice if two attempts at once have asked about it.
     """
     rows: dict[int, int] = {}
-    for path in folder.glob("[0-9]*-*.parquet"):
-        if match := _PART.fullmatch(path.name):
+    for name in names:
+        if match := _PART.fullmatch(name):
             attempt = int(match[1])
             rows[attempt] = rows.get(attempt, 0) + int(match[2])
     return rows

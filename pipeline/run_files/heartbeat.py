@@ -54,6 +54,12 @@ def path_of(folder: Path, attempt: int) -> Path:
     return folder / f"{attempt:04d}{_ENDING}"
 
 
+def attempt_of(name: str) -> int | None:
+    """Return the attempt whose heartbeat a file of this name is; None for other files."""
+    attempt = name.removesuffix(_ENDING)
+    return int(attempt) if name.endswith(_ENDING) and attempt.isdecimal() else None
+
+
 def read(folder: Path, attempt: int) -> Heartbeat | None:
     """Return the last sign of life of an attempt at a shard; None where there is none.
 

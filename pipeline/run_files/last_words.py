@@ -37,6 +37,12 @@ def path_of(run_dir: Path, attempt: int, index: int) -> Path:
     return log_path(run_dir, attempt) / f"{index:05d}{_ENDING}"
 
 
+def shard_of(name: str) -> int | None:
+    """Return the shard that a file of this name has last words about; None for other files."""
+    shard = name.removesuffix(_ENDING)
+    return int(shard) if name.endswith(_ENDING) and shard.isdecimal() else None
+
+
 def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
     """Return why a task ended, in its own words; None where it left none.
 
@@ -56,19 +62,17 @@ def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
     rejection repeats it. So the last few of them are enough, whatever went wrong with the others.
     """
     folder = log_path(run_dir, attempt)
-    names = (path.name for path in folder.glob(f"*{_ENDING}"))
-    others = sorted(name for name in names if name != f"{index:05d}{_ENDING}")
-    for name in reversed(others[-WORDS_LOOKED_AT:]):
-        shard = name.removesuffix(_ENDING)
+    shards = {shard_of(path.name) for path in folder.glob(f"*{_ENDING}")} - {index, None}
+    others = sorted(shard for shard in shards if shard is not None)
+    for shard in reversed(others[-WORDS_LOOKED_AT:]):
         words = None
-        if shard.isdecimal():
-            # Last words of another version reject nothing; a verb reports them.
-            with contextlib.suppress(InputError):
-                words = read(run_dir, attempt, int(shard))
+        # Last words of another version reject nothing; a verb reports them.
+        with contextlib.suppress(InputError):
+            words = read(run_dir, attempt, shard)
         if words and words.stops_run:
             if words.message.startswith(_STOPPED):
                 return words.message
-            return f"{_STOPPED}shard {int(shard)} was refused: {words.message}"
+            return f"{_STOPPED}shard {shard} was refused: {words.message}"
     return None
 
 

@@ -22,6 +22,7 @@ FORMAT = 2
 FILE_NAME = "manifest.json"
 # The keys that hold paths.
 _WITH_PATHS = ("database", "classifier", "cluster")
+_SERVER_LOG_ENDING = "_server.log"
 
 
 class Manifest(Section, frozen=True, kw_only=True):
@@ -155,4 +156,10 @@ def log_path(run_dir: Path, attempt: int) -> Path:
 
 def server_log_path(run_dir: Path, attempt: int, index: int) -> Path:
     """Return the log file of the server that a task starts for itself."""
-    return log_path(run_dir, attempt) / f"{index:05d}_server.log"
+    return log_path(run_dir, attempt) / f"{index:05d}{_SERVER_LOG_ENDING}"
+
+
+def shard_of_server_log(name: str) -> int | None:
+    """Return the shard that a server's log of this name belongs to; None for other files."""
+    shard = name.removesuffix(_SERVER_LOG_ENDING)
+    return int(shard) if name.endswith(_SERVER_LOG_ENDING) and shard.isdecimal() else None

@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,15 +34,12 @@ JOURNAL, SOLO_ATTEMPT = ".in-hand", ".trial"
 MAX_AHEAD, QUICK_SECONDS = 16, 0.01
 
 
-def solo_attempts_by_attempt(folder: Path) -> dict[int, int]:
-    """Return how many solo attempts each attempt left unfinished in this work folder.
+def solo_attempts_by_attempt(names: Iterable[str]) -> dict[int, int]:
+    """Return how many solo attempts each attempt left unfinished, from the names in a work folder.
 
-    Reads file names only. An attempt without any is missing from the result.
+    An attempt without any is missing from the result.
     """
-    counts: dict[int, int] = {}
-    for attempt, _ in _solo_attempts(folder, "*"):
-        counts[attempt] = counts.get(attempt, 0) + 1
-    return counts
+    return dict(Counter(attempt for attempt, _ in _solo_attempts(names)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,8 @@ def read_evidence(folder: Path, crashed: Iterable[int]) -> CrashEvidence:
     suspects: dict[int, set[int]] = {}
     died_alone: set[int] = set()
     for attempt in crashed:
-        solo_rows = {row for _, row in _solo_attempts(folder, f"{attempt:04d}")}
+        names = (path.name for path in folder.glob(f"{attempt:04d}-*{SOLO_ATTEMPT}"))
+        solo_rows = {row for _, row in _solo_attempts(names)}
         for row in _rows_in_flight(folder, attempt) | solo_rows:
             suspects.setdefault(row, set()).add(attempt)
         died_alone |= solo_rows
@@ -235,11 +234,11 @@ def _rows_in_flight(folder: Path, attempt: int) -> set[int]:
     return rows
 
 
-def _solo_attempts(folder: Path, attempt: str) -> list[tuple[int, int]]:
+def _solo_attempts(names: Iterable[str]) -> list[tuple[int, int]]:
     """Return (attempt, row) of each solo attempt that no answer ended."""
     pairs = []
-    for path in folder.glob(f"{attempt}-*{SOLO_ATTEMPT}"):
-        number, _, row = path.stem.partition("-")
-        if number.isdecimal() and row.isdecimal():
+    for name in names:
+        number, _, row = name.removesuffix(SOLO_ATTEMPT).partition("-")
+        if name.endswith(SOLO_ATTEMPT) and number.isdecimal() and row.isdecimal():
             pairs.append((int(number), int(row)))
     return pairs

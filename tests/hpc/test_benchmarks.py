@@ -21,6 +21,20 @@ def test_the_login_node_benchmark_measures_every_step() -> None:
         assert f"  {step}" in done.stdout
 
 
+@pytest.mark.parametrize("executor", ["slurm", "local"])
+def test_the_benchmark_of_many_shards_asks_slurm_once_a_look(executor: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "many_shards.py", "--shards", "20", "--attempts",
+         "3", "--rounds", "1", "--executor", executor],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = "squeue 1, sacct 1" if executor == "slurm" else "squeue 0, sacct 0"
+    looks = [line for line in done.stdout.splitlines() if line.startswith("  status")]
+    assert len(looks) == 3
+    assert [line for line in looks if calls not in line] == []
+
+
 def test_the_local_model_benchmark_measures_every_step() -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("torch")

@@ -75,9 +75,14 @@ def already_answered(log: str) -> int:
     return int(match[1])
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; none where it does not exist."""
+    return [path.name for path in folder.glob("*")]
+
+
 def rows_in(folder: Path) -> int:
     """Rows in all of a shard's parts."""
-    return sum(rows_by_attempt(folder).values())
+    return sum(rows_by_attempt(names_in(folder)).values())
 
 
 def perspective(url: str, in_flight: int = 2) -> dict[str, object]:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from hpc.executors.base import Cancellation, CaretakerJobs, ResourceCheck, TaskQuery
 from hpc.executors.local import stop, tasks
-from hpc.executors.local.task_record import read_record
+from hpc.executors.local.task_record import read_records
 from hpc.run import run_folder
-from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
+from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import read_submissions, write_submission
 from pipeline.backlog import shards
 from pipeline.errors import InputError
-from pipeline.run_files.manifest import log_path
 from pipeline.text import counted
 
 
@@ -114,21 +113,3 @@ class LocalExecutor:
             InputError: always.
         """
         raise InputError("a run of the local executor needs no caretaker")
-
-
-def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -> Records:
-    """Return what is known of the tasks; nothing of one that died together with its parent.
-
-    Args:
-        run: the run of the submissions.
-        submissions: the submissions to look for.
-        in_use: whether somebody holds the run's lock, so that tasks may be alive or pending.
-    """
-    records: Records = {}
-    for submission in submissions:
-        folder = log_path(run.folder, submission.number)
-        for index in submission.plan.indices:
-            record = read_record(folder, submission.plan.offset + index, in_use=in_use)
-            if record:
-                records[submission.number, index] = record
-    return records

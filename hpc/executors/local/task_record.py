@@ -4,13 +4,17 @@ The parent writes it before the task starts, when it asks the task to stop, and 
 """
 
 import contextlib
+import os
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from hpc.run.model import Phase, TaskRecord
+from hpc.run.model import Phase, Records, Run, Submission, TaskRecord
+from hpc.traces.file_memory import FileMemory, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import Cause
@@ -19,6 +23,10 @@ from pipeline.run_files.heartbeat import UtcTime
 from pipeline.run_files.json_record import read_record as read_json_record
 from pipeline.run_files.manifest import log_path
 from pipeline.worker.process import ENDED_BY_SIGNAL
+
+# What the records held at the last look, in the run's folder.
+MEMORY = ".seen-task-records.json"
+_ENDING = ".task.json"
 
 
 class _LocalRecord(Section, frozen=True, kw_only=True):
@@ -66,18 +74,46 @@ def record_end(order: WorkOrder, exit_code: int, *, stop_requested: bool = False
     _write(order, ended)
 
 
-def read_record(folder: Path, shard: int, *, in_use: bool) -> TaskRecord | None:
-    """Return what is known of a task; None of one that started and died together with its parent.
+def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -> Records:
+    """Return what is known of the tasks; nothing of one that died together with its parent.
 
     Args:
-        folder: the attempt's log folder.
-        shard: the index of the task's shard.
+        run: the run of the submissions.
+        submissions: the submissions to look for.
         in_use: whether somebody holds the run's lock, so that tasks may be alive or pending.
 
     Raises:
-        InputError: another version wrote the record, or it is damaged.
+        InputError: another version wrote a record, or it is damaged.
     """
-    record = _read(folder / _name(shard))
+    records: Records = {}
+    memory = FileMemory(run.folder / MEMORY, _LocalRecord)
+    for submission in submissions:
+        folder = log_path(run.folder, submission.number)
+        stamps = _stamps(folder)
+        for index in submission.plan.indices:
+            name = _name(submission.plan.offset + index)
+            kept = None
+            if stamp := stamps.get(name):
+                kept = memory.value(f"{folder.name}/{name}", stamp, partial(_read, folder / name))
+            if record := _task_record(kept, in_use=in_use):
+                records[submission.number, index] = record
+    memory.remember()
+    return records
+
+
+def _stamps(folder: Path) -> dict[str, Stamp]:
+    """Return the stamps of an attempt's records by their names, from one listing."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return {}
+    with entries:
+        stamps = {entry.name: stamp_of(entry) for entry in entries if entry.name.endswith(_ENDING)}
+    return {name: stamp for name, stamp in stamps.items() if stamp}
+
+
+def _task_record(record: _LocalRecord | None, *, in_use: bool) -> TaskRecord | None:
+    """Return what a record means; None if the task started and died together with its parent."""
     if record is None:
         if in_use:
             return TaskRecord(phase=Phase.WAITING, slurm_state="waiting")
@@ -124,7 +160,7 @@ def _describe_exit(code: int) -> str:
 
 
 def _name(shard: int) -> str:
-    return f"{shard:05d}.task.json"
+    return f"{shard:05d}{_ENDING}"
 
 
 def _path(order: WorkOrder) -> Path:

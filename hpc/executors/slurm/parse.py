@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.states import meaning
@@ -25,6 +26,34 @@ _ENDLESS_GB = 2.0**40
 Record = tuple[TaskId, TaskRecord]
 
 
+class _Submitted(Protocol):
+    """A task's row, or its record: what says when the task was submitted."""
+
+    @property
+    def submitted_at(self) -> datetime | None:
+        """Return when the task was submitted (UTC); None if that is not known."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A task's own row of sacct, and what the rows of its steps add to it."""
+
+    fields: list[str]
+    submitted_at: datetime | None
+    used_mb: float | None = None
+    """Peak memory in MiB."""
+    ran_out_of_memory: bool = False
+
+    def add(self, fields: list[str]) -> None:
+        """Add the row of a step."""
+        _, state, exit_code, *_, max_rss, _, _ = fields
+        used = _mb(max_rss)
+        if used is not None and (self.used_mb is None or used > self.used_mb):
+            self.used_mb = used
+        if exit_code.endswith(_OOM_SIGNAL) or state.startswith("OUT_OF_ME"):
+            self.ran_out_of_memory = True
+
+
 def parse_sacct(printed: str) -> tuple[Record, ...]:
     """Return one record per task from `sacct -n -P -o SACCT_FORMAT`, completed by its steps.
 
@@ -32,41 +61,70 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
     is recorded for steps only. Lines that are not rows (a job's comment with a line break) are
     skipped. If job ids were reused, a task has several rows, and the one submitted last counts.
     """
-    tasks: dict[TaskId, TaskRecord] = {}
+    rows: dict[TaskId, _Row] = {}
     # The row before belongs to an older task of the same id, and so do the steps that follow it.
     outdated: set[TaskId] = set()
-    for identity, fields in _rows(printed, 10):
-        state, exit_code, submit, start, end, elapsed, max_rss, nodes, req_mem = fields
-        owner = TaskId(identity.job, identity.indices)
-        if identity.step:
-            if owner in tasks and owner not in outdated:
-                tasks[owner] = _with_step(tasks[owner], state, exit_code, max_rss)
+    for identity, is_step, fields in _sacct_rows(printed):
+        if is_step:
+            if identity in rows and identity not in outdated:
+                rows[identity].add(fields)
             continue
-        phase, cause = meaning(state)
-        if exit_code.endswith(_OOM_SIGNAL) and cause is Cause.CRASHED:
-            cause = Cause.OUT_OF_MEMORY
-        task = TaskRecord(
-            phase=phase,
-            slurm_state=state,
-            cause=cause,
-            exit_code=exit_code or None,
-            elapsed_s=int(elapsed) if elapsed.isdigit() else None,
-            max_rss_mb=_mb(max_rss),
-            req_mem_gb=_req_mem_gb(req_mem),
-            node=_node(nodes),
-            submitted_at=_time(submit),
-            started_at=_time(start),
-            ended_at=_time(end) if phase is Phase.ENDED else None,
-        )
-        if newer(task, tasks.get(identity)):
-            tasks[identity] = task
+        row = _Row(fields, _time(fields[3]))
+        if newer(row, rows.get(identity)):
+            rows[identity] = row
             outdated.discard(identity)
         else:
             outdated.add(identity)
-    return tuple(tasks.items())
+    return tuple((identity, _accounted(row)) for identity, row in rows.items())
 
 
-def newer(task: TaskRecord, known: TaskRecord | None) -> bool:
+def _sacct_rows(printed: str) -> Iterator[tuple[TaskId, bool, list[str]]]:
+    """Yield the task of each row, whether the row is a step's, and its fields.
+
+    There are three or four steps a task, and they follow it. So a step's id is read only as far as
+    it differs from the id before.
+    """
+    columns = SACCT_FORMAT.count(",") + 1
+    task, begins_step = None, ""
+    for line in printed.splitlines():
+        fields = line.split("|", columns - 1)
+        if len(fields) != columns:
+            continue
+        shown = fields[0].strip()
+        if task is not None and len(shown) > len(begins_step) and shown.startswith(begins_step):
+            yield task, True, fields
+            continue
+        identity = parse_task_id(shown)
+        if identity is None:
+            continue
+        if identity.step:
+            yield TaskId(identity.job, identity.indices), True, fields
+            continue
+        yield identity, False, fields
+        task, begins_step = identity, f"{shown}."
+
+
+def _accounted(row: _Row) -> TaskRecord:
+    _, state, exit_code, _, start, end, elapsed, _, nodes, req_mem = row.fields
+    phase, cause = meaning(state)
+    # A task that went on and succeeded, or was cut off by something else, keeps its own cause.
+    is_killed = row.ran_out_of_memory or exit_code.endswith(_OOM_SIGNAL)
+    return TaskRecord(
+        phase=phase,
+        slurm_state=state,
+        cause=Cause.OUT_OF_MEMORY if is_killed and cause is Cause.CRASHED else cause,
+        exit_code=exit_code or None,
+        elapsed_s=int(elapsed) if elapsed.isdigit() else None,
+        max_rss_mb=row.used_mb,
+        req_mem_gb=_req_mem_gb(req_mem),
+        node=_node(nodes),
+        submitted_at=row.submitted_at,
+        started_at=_time(start),
+        ended_at=_time(end) if phase is Phase.ENDED else None,
+    )
+
+
+def newer(task: _Submitted, known: _Submitted | None) -> bool:
     """Tell whether a record replaces the one known so far: unless it was submitted earlier.
 
     This also decides between the row of a whole array and that of one task: a pending array is one
@@ -146,15 +204,6 @@ def begin_of_pending(shown: str) -> datetime | None:
         if fields.get("JobState") == "PENDING":
             return _time(fields.get("StartTime", ""))
     return None
-
-
-def _with_step(task: TaskRecord, state: str, exit_code: str, max_rss: str) -> TaskRecord:
-    used = max((mb for mb in (task.max_rss_mb, _mb(max_rss)) if mb is not None), default=None)
-    died_of_memory = state.startswith("OUT_OF_ME") or exit_code.endswith(_OOM_SIGNAL)
-    # A task that went on and succeeded, or was cut off by something else, keeps its own cause.
-    if died_of_memory and task.cause is Cause.CRASHED:
-        return replace(task, max_rss_mb=used, cause=Cause.OUT_OF_MEMORY)
-    return replace(task, max_rss_mb=used)
 
 
 def _time(text: str) -> datetime | None:

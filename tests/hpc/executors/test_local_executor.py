@@ -10,7 +10,8 @@ from typing import NoReturn
 import pytest
 
 from hpc.executors.local import tasks
-from hpc.executors.local.executor import LocalExecutor, read_records
+from hpc.executors.local.executor import LocalExecutor
+from hpc.executors.local.task_record import read_records
 from hpc.run import run_folder
 from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import plan_intents

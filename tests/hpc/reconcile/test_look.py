@@ -15,9 +15,11 @@ from hpc.reconcile.resubmit import Request, resubmit
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
 from hpc.run.submissions import write_submission
+from hpc.traces.task_files import HEARTBEATS_MEMORY, LAST_WORDS_MEMORY
 from pipeline.errors import Cause
-from pipeline.run_files import heartbeat
+from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.heartbeat import HeartbeatWriter
+from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import log_path, output_path, work_path
 from tests.hpc.file_reads import counted_reads
 from tests.pipeline import run_builders
@@ -74,19 +76,83 @@ def slurm() -> SlurmExecutor:
     return SlurmExecutor(Slurm())
 
 
+def beat(run: Run, attempt: int, shard: int) -> None:
+    """A heartbeat, as a task that begins writes it."""
+    work = work_path(run.folder, shard)
+    work.mkdir(parents=True, exist_ok=True)
+    path = heartbeat.path_of(work, attempt)
+    HeartbeatWriter(path, posts=2, rows=1, node="n1", trouble=str, spent=dict)
+
+
+def speak(run: Run, attempt: int, shard: int, message: str) -> None:
+    """The last words of a task that failed."""
+    LastWordsWriter(last_words.path_of(run.folder, attempt, shard), "n1").write(
+        RuntimeError(message)
+    )
+
+
 def test_a_look_opens_each_file_of_the_run_once(twice_submitted_run: Run) -> None:
-    work = work_path(twice_submitted_run.folder, 2)
-    work.mkdir(parents=True)
-    HeartbeatWriter(heartbeat.path_of(work, 1), posts=2, rows=1, node="n1", trouble=str, spent=dict)
-    look(twice_submitted_run, slurm())
+    beat(twice_submitted_run, 1, 2)
+    speak(twice_submitted_run, 2, 1, "no luck")
     with counted_reads(twice_submitted_run.folder) as reads:
         status = look(twice_submitted_run, slurm())
     assert [shard.state for shard in status.judgements] == [
         State.DONE, State.FAILED, State.RUNNING,
     ]  # fmt: skip
-    read = {"submissions/0001.json", "submissions/0002.json", "work/00002/0001.heartbeat.json"}
+    read = {
+        "submissions/0001.json",
+        "submissions/0002.json",
+        "work/00002/0001.heartbeat.json",
+        "logs/0002/00001.last-words.json",
+    }
     assert {name: reads[name] for name in read} == dict.fromkeys(read, 1)
     assert {name: count for name, count in reads.items() if count > 1} == {}
+
+
+def test_the_next_look_opens_only_the_files_of_tasks_that_have_changed(
+    twice_submitted_run: Run,
+) -> None:
+    run = twice_submitted_run
+    beat(run, 1, 2)
+    speak(run, 1, 1, "no luck")
+    speak(run, 2, 1, "no luck again")
+    before = look(run, slurm())
+    with counted_reads(run.folder) as reads:
+        assert look(run, slurm()).observation.shards == before.observation.shards
+    assert {name for name in reads if name.startswith(("work/", "logs/"))} == set()
+    beat(run, 1, 2)
+    speak(run, 2, 1, "another end")
+    with counted_reads(run.folder) as reads:
+        after = look(run, slurm())
+    assert {
+        name: count for name, count in reads.items() if name.startswith(("work/", "logs/"))
+    } == {
+        "work/00002/0001.heartbeat.json": 1,
+        "logs/0002/00001.last-words.json": 1,
+    }
+    assert after.judgements[1].message == "another end"
+
+
+@pytest.mark.parametrize("name", [LAST_WORDS_MEMORY, HEARTBEATS_MEMORY])
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[1]", b'{"1/1": 3}', b"\xff", b"[" * 9_000])
+def test_a_damaged_memory_of_files_costs_only_time(
+    twice_submitted_run: Run, name: str, garbage: bytes
+) -> None:
+    run = twice_submitted_run
+    beat(run, 1, 2)
+    speak(run, 2, 1, "no luck")
+    before = look(run, slurm())
+    (run.folder / name).write_bytes(garbage)
+    assert look(run, slurm()).observation.shards == before.observation.shards
+
+
+def test_words_that_are_gone_are_not_remembered(twice_submitted_run: Run) -> None:
+    """A requeued task deletes the words of the process before it."""
+    run = twice_submitted_run
+    speak(run, 2, 1, "no luck")
+    assert look(run, slurm()).judgements[1].message == "no luck"
+    last_words.path_of(run.folder, 2, 1).unlink()
+    assert look(run, slurm()).judgements[1].message != "no luck"
 
 
 def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Run) -> None:

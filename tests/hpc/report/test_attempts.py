@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.report.attempts import AttemptReport
@@ -10,8 +12,9 @@ from hpc.report.console import plain_text
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
 from hpc.run.run_state import RunStatus
+from pipeline import files
 from pipeline.errors import Cause
-from pipeline.run_files import manifest
+from pipeline.run_files import last_words, manifest
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
 from tests.pipeline import run_builders
@@ -35,6 +38,8 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         cause=Cause.CRASHED, message="this was scripted", node="n1", written_at="",
         traceback="Traceback:\n  raise\nRuntimeError: this was scripted\n",
     )  # fmt: skip
+    files.write_json(last_words.path_of(folder, 1, 0), words.to_json())
+    words = msgspec.structs.replace(words, traceback="")  # as a look at the run returns it
     ended = TaskRecord(
         phase=Phase.ENDED, slurm_state="FAILED", exit_code="1:0", node="n1", started_at=STARTED,
         elapsed_s=61.0, max_rss_mb=1234.0,
@@ -47,9 +52,9 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     made = [
         Attempt(
             number=number, array_job_id=4000 + number, array_task_index=0, submitted_at=NOW,
-            record=record, words=last_words,
+            record=record, words=spoken,
         )
-        for number, record, last_words in ((1, ended, words), (2, killed, None), (3, waiting, None))
+        for number, record, spoken in ((1, ended, words), (2, killed, None), (3, waiting, None))
     ]  # fmt: skip
     shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
     status = RunStatus(

@@ -13,6 +13,7 @@ from pipeline.errors import Cause, TaskError
 from pipeline.worker import crash_journal
 from pipeline.worker.crash_journal import CrashEvidence, CrashJournal
 from tests.pipeline.conftest import fill
+from tests.pipeline.task_processes import names_in
 
 URIS = [f"u{row}" for row in range(40)]
 
@@ -86,7 +87,7 @@ def test_the_journal_is_deleted_unless_a_post_is_to_blame(
                 raise error
     except (ValueError, SystemExit):
         pass
-    assert crash_journal.solo_attempts_by_attempt(tmp_path) == ({1: 1} if blamed else {})
+    assert crash_journal.solo_attempts_by_attempt(names_in(tmp_path)) == ({1: 1} if blamed else {})
     assert crash_journal.read_evidence(tmp_path, [1]).suspects == ({3: {1}} if blamed else {})
 
 
@@ -100,10 +101,9 @@ def test_a_solo_attempt_has_a_file_until_the_post_is_answered(tmp_path: Path) ->
 
 
 def test_solo_attempts_are_counted_by_their_file_names(tmp_path: Path) -> None:
-    assert crash_journal.solo_attempts_by_attempt(tmp_path / "none") == {}
     for name in ("0001-00003.trial", "0001-00004.trial", "0012-00003.trial", "x-y.trial"):
         (tmp_path / name).touch()
-    assert crash_journal.solo_attempts_by_attempt(tmp_path) == {1: 2, 12: 1}
+    assert crash_journal.solo_attempts_by_attempt(names_in(tmp_path)) == {1: 2, 12: 1}
 
 
 def test_a_requeued_attempt_deletes_its_own_former_files_and_no_others(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_requeued_attempt_deletes_its_own_former_files_and_no_others(tmp_path:
     new_journal(tmp_path, 2)
     assert first.exists()
     assert states(tmp_path, 2) == bytes(40)
-    assert crash_journal.solo_attempts_by_attempt(tmp_path) == {1: 1}
+    assert crash_journal.solo_attempts_by_attempt(names_in(tmp_path)) == {1: 1}
 
 
 def test_a_journal_that_another_task_deleted_does_no_harm(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_solo_file_that_cannot_be_deleted_loses_no_answer_and_is_deleted_at_th
         with monkeypatch.context() as patched:
             patched.setattr(Path, "unlink", unlink)
             journal.answered("u3")
-        assert crash_journal.solo_attempts_by_attempt(tmp_path) == {1: 1}
+        assert crash_journal.solo_attempts_by_attempt(names_in(tmp_path)) == {1: 1}
         journal.handed_out("u4")
     assert list(tmp_path.iterdir()) == []
 

@@ -35,10 +35,10 @@ def test_a_post_that_kills_its_task_twice_is_set_aside(
     run_dir, run = scripted_run(tmp_path, 20, rows=3, seconds=0.02, deadly={uri(7): how})
     work = work_path(run_dir, 0)
     assert run_attempt(run_dir, 1, classifier_path) == code
-    assert crash_journal.solo_attempts_by_attempt(work) == {}
+    assert crash_journal.solo_attempts_by_attempt(task_processes.names_in(work)) == {}
     suspects = crash_journal.read_evidence(work, [1]).suspects  # more than one on a busy machine
     assert run_attempt(run_dir, 2, classifier_path, crashed="1") == code
-    assert crash_journal.solo_attempts_by_attempt(work) == {2: 1}
+    assert crash_journal.solo_attempts_by_attempt(task_processes.names_in(work)) == {2: 1}
     others = {uri(post) for post in range(20) if post not in suspects}
     assert others <= scripted_classifier.asked(tmp_path).keys(), "suspects are asked last"
     assert run_attempt(run_dir, 3, classifier_path, crashed="1,2") == 0
@@ -117,7 +117,7 @@ def test_a_requeued_attempt_does_not_suspect_its_own_posts(
     gate.unlink()
     second = task_processes.start(order(run_dir), classifier_path)
     wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(3)] == 2, task=second)
-    assert crash_journal.solo_attempts_by_attempt(work) == {}
+    assert crash_journal.solo_attempts_by_attempt(task_processes.names_in(work)) == {}
     assert len(list(work.glob("0001-*.in-hand"))) == 1
     gate.touch()
     assert task_processes.finished(second)[0] == 0

@@ -105,7 +105,9 @@ def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
             Cause.CRASHED,
             started_servers.message_of({"code": 0}, log=log, served=True, restarted=True),
         )
-    assert crash_journal.solo_attempts_by_attempt(manifest.work_path(run_dir, 0)) == {2: 1}
+    assert crash_journal.solo_attempts_by_attempt(
+        task_processes.names_in(manifest.work_path(run_dir, 0))
+    ) == {2: 1}
     code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
     assert (code, err) == (0, "")
     by_post = reasons(run_dir, run)

@@ -1,0 +1,43 @@
+"""List the log folder of one attempt: which tasks left last words, or started a server."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpc.traces.file_memory import Stamp, stamp_of
+from pipeline.run_files import last_words
+from pipeline.run_files.manifest import log_path, shard_of_server_log
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogFolder:
+    """What lies in the log folder of one attempt. Shards are given by their indices."""
+
+    names: frozenset[str] = frozenset()
+    """The names of all files."""
+    spoke: Mapping[int, Stamp] = field(default_factory=dict)
+    """The shards whose tasks left last words, with the stamps of the files."""
+    served: frozenset[int] = frozenset()
+    """The shards whose tasks started a server."""
+
+
+def list_log_folder(run_dir: Path, attempt: int) -> LogFolder:
+    """List the log folder of an attempt by one call; nothing of one that is not there."""
+    names: list[str] = []
+    spoke: dict[int, Stamp] = {}
+    served: list[int] = []
+    try:
+        entries = os.scandir(log_path(run_dir, attempt))
+    except FileNotFoundError:
+        return LogFolder()
+    with entries:
+        for entry in entries:
+            name = entry.name
+            names.append(name)
+            if (shard := last_words.shard_of(name)) is not None:
+                if stamp := stamp_of(entry):
+                    spoke[shard] = stamp
+            elif (shard := shard_of_server_log(name)) is not None:
+                served.append(shard)
+    return LogFolder(names=frozenset(names), spoke=spoke, served=frozenset(served))

@@ -1,0 +1,99 @@
+"""Read what the tasks of a run wrote, during one look at it, and collect what is wrong with it."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from hpc.run.model import Run
+from hpc.traces.file_memory import FileMemory, Stamp
+from hpc.traces.log_folder import LogFolder, list_log_folder
+from hpc.traces.work_folder import WorkFolder, list_work_folder
+from pipeline.errors import InputError
+from pipeline.run_files import heartbeat, last_words
+from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.manifest import work_path
+
+LAST_WORDS_MEMORY = ".seen-last-words.json"
+HEARTBEATS_MEMORY = ".seen-heartbeats.json"
+
+T = TypeVar("T")
+_NOTHING = WorkFolder()
+
+
+class TaskFiles:
+    """The files of a run's tasks. Each folder is listed once, when it is first needed."""
+
+    def __init__(self, run: Run) -> None:
+        """Read what earlier looks remember of the files."""
+        self._run = run
+        self._words = FileMemory(run.folder / LAST_WORDS_MEMORY, LastWords)
+        self._heartbeats = FileMemory(run.folder / HEARTBEATS_MEMORY, Heartbeat)
+        self._logs: dict[int, LogFolder] = {}
+        self._work: dict[int, WorkFolder] = {}
+        self._work_folders = _names(run.folder / "work")
+        self.unreadable: list[str] = []
+        """What is wrong with files that are damaged, or that another version wrote."""
+
+    def logs(self, attempt: int) -> LogFolder:
+        """Return what lies in an attempt's log folder."""
+        if attempt not in self._logs:
+            self._logs[attempt] = list_log_folder(self._run.folder, attempt)
+        return self._logs[attempt]
+
+    def work(self, shard: int) -> WorkFolder:
+        """Return what lies in a shard's work folder."""
+        if f"{shard:05d}" not in self._work_folders:
+            return _NOTHING
+        if shard not in self._work:
+            self._work[shard] = list_work_folder(self._run.folder, shard)
+        return self._work[shard]
+
+    def last_words(self, attempt: int, shard: int) -> LastWords | None:
+        """Return a task's last words without the traceback, which may be long.
+
+        Returns None where there are none, or they cannot be read.
+        """
+        read = partial(_read_words, self._run, attempt, shard)
+        return self._read(
+            self._words, f"{attempt}/{shard}", self.logs(attempt).spoke.get(shard), read
+        )
+
+    def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
+        """Return a task's heartbeat; None without one, or where it cannot be read."""
+        read = partial(heartbeat.read, work_path(self._run.folder, shard), attempt)
+        stamp = self.work(shard).heartbeats.get(attempt)
+        return self._read(self._heartbeats, f"{shard}/{attempt}", stamp, read)
+
+    def remember(self) -> None:
+        """Write down what was read, for the next look."""
+        self._words.remember()
+        self._heartbeats.remember()
+
+    def _read(
+        self, memory: FileMemory[T], name: str, stamp: Stamp | None, read: Callable[[], T | None]
+    ) -> T | None:
+        if stamp is None:
+            return None
+        try:
+            return memory.value(name, stamp, read)
+        except InputError as error:
+            self.unreadable.append(str(error))
+            return None
+
+
+def _read_words(run: Run, attempt: int, shard: int) -> LastWords | None:
+    words = last_words.read(run.folder, attempt, shard)
+    return msgspec.structs.replace(words, traceback="") if words else None
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries)
+    except FileNotFoundError:
+        return frozenset()

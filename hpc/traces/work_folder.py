@@ -1,0 +1,53 @@
+"""List the work folder of one shard: what its attempts kept, and how they ended."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpc.traces.file_memory import Stamp, stamp_of
+from pipeline.run_files import heartbeat
+from pipeline.run_files.checkpoint import rows_by_attempt
+from pipeline.run_files.manifest import work_path
+from pipeline.worker.crash_journal import solo_attempts_by_attempt
+
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkFolder:
+    """What a shard's attempts left in its work folder, by their numbers."""
+
+    rows: Mapping[int, int] = field(default_factory=dict)
+    """Rows in checkpoint parts."""
+    solo_attempts: Mapping[int, int] = field(default_factory=dict)
+    """Posts at which the attempt died while it had nothing else in hand."""
+    began: frozenset[int] = frozenset()
+    """Attempts that left any file."""
+    heartbeats: Mapping[int, Stamp] = field(default_factory=dict)
+    """Attempts that left a heartbeat, with the stamps of the files."""
+
+
+def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
+    """List a shard's work folder by one call; nothing of one that is not there."""
+    names: list[str] = []
+    heartbeats: dict[int, Stamp] = {}
+    try:
+        entries = os.scandir(work_path(run_dir, index))
+    except FileNotFoundError:
+        return WorkFolder()
+    with entries:
+        for entry in entries:
+            names.append(entry.name)
+            attempt = heartbeat.attempt_of(entry.name)
+            if attempt is not None and (stamp := stamp_of(entry)):
+                heartbeats[attempt] = stamp
+    # The name of each file begins with the attempt.
+    numbers = (_NUMBER.match(name) for name in names)
+    return WorkFolder(
+        rows=rows_by_attempt(names),
+        solo_attempts=solo_attempts_by_attempt(names),
+        began=frozenset(int(number[0]) for number in numbers if number),
+        heartbeats=heartbeats,
+    )
