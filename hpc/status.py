@@ -32,7 +32,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))
-    return status.exit_code, document(status)
+    return status.exit_code, document(status) if options.json else {}
 
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:

@@ -58,14 +58,13 @@ class TaskFiles:
 
         Returns None where there are none, or they cannot be read.
         """
+        stamp = self.logs(attempt).spoke.get(shard)
         read = partial(_read_words, self._run, attempt, shard)
-        return self._read(
-            self._words, f"{attempt}/{shard}", self.logs(attempt).spoke.get(shard), read
-        )
+        return self._read(self._words, f"{attempt}/{shard}", stamp, read)
 
     def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
         """Return a task's heartbeat; None without one, or where it cannot be read."""
-        read = partial(heartbeat.read, work_path(self._run.folder, shard), attempt)
+        read = partial(_read_heartbeat, self._run, attempt, shard)
         stamp = self.work(shard).heartbeats.get(attempt)
         return self._read(self._heartbeats, f"{shard}/{attempt}", stamp, read)
 
@@ -89,6 +88,10 @@ class TaskFiles:
 def _read_words(run: Run, attempt: int, shard: int) -> LastWords | None:
     words = last_words.read(run.folder, attempt, shard)
     return msgspec.structs.replace(words, traceback="") if words else None
+
+
+def _read_heartbeat(run: Run, attempt: int, shard: int) -> Heartbeat | None:
+    return heartbeat.read(work_path(run.folder, shard), attempt)
 
 
 def _names(folder: Path) -> frozenset[str]:

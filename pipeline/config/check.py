@@ -163,16 +163,18 @@ class _Walk:
         return int(str(name)) if is_number and not self.of_a_person else name
 
     def _check_leaf(self, annotation: Any, value: object, path: str, key: Key) -> None:
-        if isinstance(value, str) and not value.strip() and unwrapped(annotation) is str:
-            problem = "is empty: give it a value, or leave the key out"
-        else:
-            problem = _unexpected(annotation, value, key)
         try:
             msgspec.convert(value, annotation)
-            if isinstance(value, float) and not math.isfinite(value):
-                self._add(path, problem)
         except ValidationError:
-            self._add(path, problem)
+            is_wrong = True
+        else:
+            is_wrong = isinstance(value, float) and not math.isfinite(value)
+        if not is_wrong:
+            return
+        if isinstance(value, str) and not value.strip() and unwrapped(annotation) is str:
+            self._add(path, "is empty: give it a value, or leave the key out")
+        else:
+            self._add(path, _unexpected(annotation, value, key))
 
     def _check_rules(self, cls: type, cleaned: dict[str, object], path: str) -> None:
         try:

@@ -94,7 +94,9 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
             name = _name(submission.plan.offset + index)
             kept = None
             if stamp := stamps.get(name):
-                kept = memory.value(f"{folder.name}/{name}", stamp, partial(_read, folder / name))
+                kept = memory.value(
+                    f"{folder.name}/{name}", stamp, partial(_read_named, folder, name)
+                )
             if record := _task_record(kept, in_use=in_use):
                 records[submission.number, index] = record
     memory.remember()
@@ -169,6 +171,10 @@ def _path(order: WorkOrder) -> Path:
 
 def _write(order: WorkOrder, record: _LocalRecord) -> None:
     files.write_json(_path(order), msgspec.to_builtins(record))
+
+
+def _read_named(folder: Path, name: str) -> _LocalRecord | None:
+    return _read(folder / name)
 
 
 def _read(path: Path) -> _LocalRecord | None:

@@ -18,6 +18,8 @@ NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 COUNT_FORMAT = "%i|%U|%T"
 _OOM_SIGNAL = ":125"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_USED_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
+_REQUESTED_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT])n?")
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
 _GB = 2.0**30
@@ -44,10 +46,9 @@ class _Row:
     """Peak memory in MiB."""
     ran_out_of_memory: bool = False
 
-    def add(self, fields: list[str]) -> None:
-        """Add the row of a step."""
-        _, state, exit_code, *_, max_rss, _, _ = fields
-        used = _mb(max_rss)
+    def add_step(self, fields: list[str]) -> None:
+        """Add the row of one of the task's steps."""
+        state, exit_code, used = fields[1], fields[2], _mb(fields[7])
         if used is not None and (self.used_mb is None or used > self.used_mb):
             self.used_mb = used
         if exit_code.endswith(_OOM_SIGNAL) or state.startswith("OUT_OF_ME"):
@@ -61,47 +62,37 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
     is recorded for steps only. Lines that are not rows (a job's comment with a line break) are
     skipped. If job ids were reused, a task has several rows, and the one submitted last counts.
     """
+    columns = SACCT_FORMAT.count(",") + 1
     rows: dict[TaskId, _Row] = {}
+    # A task's three or four steps follow it. So a step's id is read only if it follows elsewhere.
+    task, begins_step = None, "\n"
     # The row before belongs to an older task of the same id, and so do the steps that follow it.
     outdated: set[TaskId] = set()
-    for identity, is_step, fields in _sacct_rows(printed):
-        if is_step:
-            if identity in rows and identity not in outdated:
-                rows[identity].add(fields)
-            continue
-        row = _Row(fields, _time(fields[3]))
-        if newer(row, rows.get(identity)):
-            rows[identity] = row
-            outdated.discard(identity)
-        else:
-            outdated.add(identity)
-    return tuple((identity, _accounted(row)) for identity, row in rows.items())
-
-
-def _sacct_rows(printed: str) -> Iterator[tuple[TaskId, bool, list[str]]]:
-    """Yield the task of each row, whether the row is a step's, and its fields.
-
-    There are three or four steps a task, and they follow it. So a step's id is read only as far as
-    it differs from the id before.
-    """
-    columns = SACCT_FORMAT.count(",") + 1
-    task, begins_step = None, ""
     for line in printed.splitlines():
         fields = line.split("|", columns - 1)
         if len(fields) != columns:
             continue
         shown = fields[0].strip()
-        if task is not None and len(shown) > len(begins_step) and shown.startswith(begins_step):
-            yield task, True, fields
+        if shown.startswith(begins_step) and shown != begins_step:
+            if task:
+                task.add_step(fields)
             continue
         identity = parse_task_id(shown)
         if identity is None:
             continue
         if identity.step:
-            yield TaskId(identity.job, identity.indices), True, fields
+            owner = TaskId(identity.job, identity.indices)
+            if owner in rows and owner not in outdated:
+                rows[owner].add_step(fields)
             continue
-        yield identity, False, fields
-        task, begins_step = identity, f"{shown}."
+        row, begins_step = _Row(fields, _time(fields[3])), f"{shown}."
+        if newer(row, rows.get(identity)):
+            task = rows[identity] = row
+            outdated.discard(identity)
+        else:
+            task = None
+            outdated.add(identity)
+    return tuple((identity, _accounted(row)) for identity, row in rows.items())
 
 
 def _accounted(row: _Row) -> TaskRecord:
@@ -214,7 +205,9 @@ def _time(text: str) -> datetime | None:
 
 
 def _mb(text: str) -> float | None:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    if not text:
+        return None
+    match = _USED_MEMORY.fullmatch(text)
     return float(match[1]) * _UNITS[match[2]] / _MB if match else None
 
 
@@ -225,7 +218,7 @@ def _req_mem_gb(text: str) -> float | None:
     21.08. Its `400Mc` is the memory of one CPU, and no column says how many there were. None also
     stands for 0 (all memory of the node), and for 2**64, which Slurm prints for unknown numbers.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT])n?", text.strip())
+    match = _REQUESTED_MEMORY.fullmatch(text.strip())
     gb = float(match[1]) * _UNITS[match[2]] / _GB if match else 0.0
     return gb if 0 < gb < _ENDLESS_GB else None
 

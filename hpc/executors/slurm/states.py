@@ -80,6 +80,9 @@ MEANING: dict[SlurmState, Meaning] = {
 }
 
 
+_BY_WORD = {str(state): state for state in SlurmState}
+
+
 def meaning(shown: str, reason: str = "") -> Meaning:
     """Return what a state means, as sacct or squeue shows it.
 
@@ -87,7 +90,7 @@ def meaning(shown: str, reason: str = "") -> Meaning:
     the table does not know counts as alive: nothing may be submitted on a guess.
     """
     word = shown.split(" ", 1)[0].rstrip("+*")
-    state = next((state for state in SlurmState if state == word), None)
+    state = _BY_WORD.get(word)
     if state is None and word:
         longer = [state for state in SlurmState if state.startswith(word)]
         state = longer[0] if len(longer) == 1 else None
