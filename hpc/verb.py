@@ -18,7 +18,7 @@ import msgspec
 from hpc.config import run_config
 from hpc.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.report.console import Printer
-from hpc.report.system_error import describe_lack_of_memory, describe_system_error
+from hpc.report.system_error import describe_error
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from pipeline.errors import InputError, Interruption, RunError
@@ -57,12 +57,8 @@ class Verb:
             return _complain(options, str(error), WRONG)
         except RunError as error:
             return _complain(options, str(error), FAILED)
-        except OSError as error:
-            return _complain(options, describe_system_error(error), FAILED)
-        except MemoryError:
-            return _complain(options, f"out of memory: {describe_lack_of_memory()}", FAILED)
-        except duckdb.Error as error:
-            return _complain(options, f"DuckDB: {error}", FAILED)
+        except (OSError, MemoryError, duckdb.Error) as error:
+            return _complain(options, describe_error(error), FAILED)
         return code
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
+from hpc.reconcile.patience import PASSING_ERRORS, Patience
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -53,6 +54,8 @@ def supervise(
 ) -> RunStatus:
     """Resume, gather and resubmit until the run is complete or needs a person.
 
+    A round that fails for a reason that may pass is reported, and the next one follows.
+
     Args:
         run: the run to supervise.
         executor: what runs its tasks.
@@ -63,19 +66,26 @@ def supervise(
         hand_over: asked after each round whether somebody else takes over from here.
 
     Raises:
-        InputError: the executor's commands are not installed here.
+        InputError: the executor's commands are not installed here, or a record of the run is
+            damaged.
         ExecutorError: a submission was refused and nothing else is under way.
         InputError: every attempt would fail, and nothing else is under way.
+        RunError: several rounds in a row failed, or the only one of `once`.
     """
     executor.check_programs()
-    cancel_strays(run, executor, submissions.read_submissions(run), say)
     # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
     spare_jobs = len(CaretakerRole) if hand_over else 0
     supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
+    patience = Patience(run, say, once=once)
     while True:
-        end = supervision.do_round(hand_over)
+        try:
+            end = supervision.do_round(hand_over)
+        except PASSING_ERRORS as error:
+            patience.wait_after(error)
+            continue
         if end is not None:
             return end
+        patience.reset()
 
 
 class _Supervision:
@@ -99,11 +109,20 @@ class _Supervision:
         self._last_lines: list[str] = []
         self._last_delay = ""
         self._gathered_shards = 0
+        self._has_begun = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
 
     def do_round(self, hand_over: Callable[[RunStatus], bool] | None) -> RunStatus | None:
-        """Do one round; return the run's status if it was the last one."""
+        """Do one round; return the run's status if it was the last one.
+
+        Raises:
+            Exception: one of PASSING_ERRORS. The next round derives everything anew.
+        """
+        if not self._has_begun:
+            recorded = submissions.read_submissions(self._run)
+            cancel_strays(self._run, self._executor, recorded, self._say)
+            self._has_begun = True
         status, rejection, trouble = self._resume_or_stop()
         todo: tuple[int, ...] = ()
         if not (trouble or rejection):
@@ -171,7 +190,10 @@ class _Supervision:
         ]
         if jobs:
             self._say(f"{rejection}\ncanceling the pending tasks")
-            self._executor.cancel_pending(jobs)
+            try:
+                self._executor.cancel_pending(jobs)
+            except ExecutorError as error:  # they are still pending in the next round
+                self._say(f"not canceled yet: {error}")
 
     def _finish(self) -> RunStatus | None:
         """Gather for the last time. Not the end if an output turns out to be damaged.

@@ -5,12 +5,33 @@ import os
 import resource
 from pathlib import Path
 
+import duckdb
+
 from pipeline import ownership
+from pipeline.terminal import one_line
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
 # A disk with less than this is full for a program that writes tables.
 SMALL_BYTES = 64 << 20
+
+
+def describe_error(error: Exception) -> str:
+    """Return a message about an error of the system, of DuckDB or of this program."""
+    if isinstance(error, OSError):
+        return describe_system_error(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {describe_lack_of_memory()}"
+    return f"DuckDB: {error}" if isinstance(error, duckdb.Error) else str(error)
+
+
+def describe_briefly(error: Exception) -> str:
+    """Return what happened and to which file, on one line, without advice."""
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    if isinstance(error, MemoryError):
+        return "this process gets no more memory"
+    return one_line(str(error).partition("\n")[0] or type(error).__name__)
 
 
 def describe_system_error(error: OSError) -> str:

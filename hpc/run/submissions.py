@@ -17,7 +17,7 @@ from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from pipeline import files
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files import manifest
 from pipeline.text import did_you_mean
@@ -28,6 +28,7 @@ def read_submissions(run: Run) -> tuple[Submission, ...]:
 
     Raises:
         InputError: a record is damaged.
+        UnreadableError: a record cannot be read now.
     """
     paths = (run.folder / "submissions").glob("[0-9]*.json")
     recorded = sorted(map(_read, paths), key=lambda submission: submission.number)
@@ -141,7 +142,7 @@ def _read(path: Path) -> Submission:
         if isinstance(values.get("array"), str):
             values["indices"] = parse_indices(str(values.pop("array")))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise UnreadableError(path, error) from error
     except (DecodeError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     problems = Problems()

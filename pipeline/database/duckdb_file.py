@@ -20,6 +20,10 @@ from pipeline.errors import BusyError, RunError
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
+_SYSTEM_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EREMOTEIO,
+)  # fmt: skip
 Opened = TypeVar("Opened")
 
 
@@ -107,11 +111,11 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _raise_system_error(path: Path, error: duckdb.Error) -> None:
-    """Raise OSError for a full disk or a closed file, for which DuckDB has no class.
+    """Raise OSError for what the system refuses, for which DuckDB has no class.
 
     The database is not damaged then.
     """
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+    for number in _SYSTEM_ERRORS:
         if os.strerror(number) in str(error):
             raise OSError(number, os.strerror(number), str(path)) from None
 

@@ -17,7 +17,7 @@ from hpc.run.model import Phase, Records, Run, Submission, TaskRecord
 from hpc.traces.file_memory import FileMemory, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
-from pipeline.errors import Cause
+from pipeline.errors import Cause, UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files.heartbeat import UtcTime
 from pipeline.run_files.json_record import read_record as read_json_record
@@ -49,12 +49,19 @@ def record_start(order: WorkOrder) -> None:
     _write(order, _LocalRecord(started_at=_now()))
 
 
+def forget_start(order: WorkOrder) -> None:
+    """Delete the record of a task that could not be started after all."""
+    with contextlib.suppress(OSError):
+        _path(order).unlink()
+
+
 def record_stop_request(order: WorkOrder) -> None:
     """Record that the task was asked to stop, in case nobody sees how it ends.
 
     Without this, a task whose parent leaves early would count as lost.
     """
-    with contextlib.suppress(OSError):  # a full disk; the task's end matters more
+    # A full disk: the task's end matters more.
+    with contextlib.suppress(OSError, UnreadableError):
         record = _read(_path(order)) or _LocalRecord()
         _write(order, msgspec.structs.replace(record, told_to_stop=True))
 
@@ -66,6 +73,10 @@ def record_end(order: WorkOrder, exit_code: int, *, stop_requested: bool = False
         order: the task's order.
         exit_code: as `subprocess.Popen.returncode` has it.
         stop_requested: whether the parent asked the task to stop.
+
+    Raises:
+        OSError: the record could not be written.
+        UnreadableError: the record of the start cannot be read now.
     """
     started = _read(_path(order)) or _LocalRecord()
     ended = msgspec.structs.replace(
@@ -84,6 +95,8 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
 
     Raises:
         InputError: another version wrote a record, or it is damaged.
+        UnreadableError: one cannot be read now. Without it, the task would seem never to have
+            started.
     """
     records: Records = {}
     memory = FileMemory(run.folder / MEMORY, _LocalRecord)
@@ -180,8 +193,10 @@ def _read_named(folder: Path, name: str) -> _LocalRecord | None:
 def _read(path: Path) -> _LocalRecord | None:
     try:
         return read_json_record(path, _LocalRecord)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UnreadableError(path, error) from error
 
 
 def _now() -> datetime:

@@ -17,6 +17,7 @@ from hpc.executors.local import task_record
 from hpc.run.model import Run, Say, Submission
 from hpc.run.submissions import work_order
 from pipeline import files
+from pipeline.errors import UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files.manifest import log_path
 from pipeline.text import counted
@@ -28,6 +29,9 @@ KILL_WAIT_S = 30.0  # between SIGTERM and SIGKILL, as Slurm's KillWait
 def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
     """Run an array's tasks, in the order of their indices, until all have ended.
 
+    A task that cannot be started or recorded, as on a full disk, ends nothing else: what runs goes
+    on to its end, and nothing more is started.
+
     If interrupted, ask the running tasks to stop, say so, and wait: they keep what they have. If
     interrupted again, leave at once: the tasks stop by themselves, and hold the lock until then.
 
@@ -36,24 +40,65 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
         submission: the array.
         lock: file descriptor of the run's lock.
         say: shows a message.
+
+    Raises:
+        OSError: a task could not be started, or its end not be recorded.
+        UnreadableError: a task's record cannot be read now.
     """
     files.make_folder_of_run(log_path(run.folder, submission.number))
     pending = list(submission.plan.indices)
     alive: dict[int, subprocess.Popen[bytes]] = {}
+    failure: OSError | UnreadableError | None = None
     try:
-        while pending or alive:
-            while pending and len(alive) < submission.plan.throttle:
-                index = pending.pop(0)
-                alive[index] = _start(_order(run, submission, index), lock)
-            ended = {index: _exit_code(process) for index, process in alive.items()}
-            for index, code in ended.items():
-                if code is not None:
-                    task_record.record_end(_order(run, submission, index), code)
-                    _reap(alive.pop(index), code)
-            if all(code is None for code in ended.values()):
+        while alive or (pending and failure is None):
+            if failure is None:
+                failure = _start_some(run, submission, pending, alive, lock)
+            before = len(alive)
+            trouble = _record_ends(run, submission, alive)
+            failure = failure or trouble
+            if trouble and all(_exit_code(process) is not None for process in alive.values()):
+                break
+            if len(alive) == before:
                 time.sleep(TICK_S)
     finally:
         _stop_all(run, submission, alive, say)
+    if failure is not None and (pending or alive):
+        raise failure
+
+
+def _start_some(
+    run: Run,
+    submission: Submission,
+    pending: list[int],
+    alive: dict[int, subprocess.Popen[bytes]],
+    lock: int,
+) -> OSError | None:
+    """Start as many tasks as may run at a time, and return what kept one from starting."""
+    while pending and len(alive) < submission.plan.throttle:
+        try:
+            alive[pending[0]] = _start(_order(run, submission, pending[0]), lock)
+        except OSError as error:
+            return error
+        pending.pop(0)
+    return None
+
+
+def _record_ends(
+    run: Run, submission: Submission, alive: dict[int, subprocess.Popen[bytes]]
+) -> OSError | UnreadableError | None:
+    """Record and forget the tasks that have ended, and return what kept one from being recorded."""
+    trouble: OSError | UnreadableError | None = None
+    for index, process in list(alive.items()):
+        code = _exit_code(process)
+        if code is None:
+            continue
+        try:
+            task_record.record_end(_order(run, submission, index), code)
+        except (OSError, UnreadableError) as error:
+            trouble = error
+        else:
+            _reap(alive.pop(index), code)
+    return trouble
 
 
 def log_file(run: Run, shard: int, attempt: int) -> Path:
@@ -72,16 +117,20 @@ def _start(order: WorkOrder, lock: int) -> subprocess.Popen[bytes]:
     # First: nobody would ever stop a task that runs without a record.
     task_record.record_start(order)
     folder = log_path(Path(order.run_dir), order.attempt)
-    with (folder / f"{order.shard_index:05d}.log").open("ab") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C is for the parent, which then stops its tasks in good order.
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
+    try:
+        with (folder / f"{order.shard_index:05d}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for the parent, which then stops its tasks in good order.
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+    except OSError:
+        task_record.forget_start(order)
+        raise
 
 
 def _stop_all(
@@ -103,7 +152,8 @@ def _stop_all(
     for index, process in alive.items():
         code = _wait(process, deadline)
         order = _order(run, submission, index)
-        task_record.record_end(order, code, stop_requested=index in running)
+        with contextlib.suppress(OSError, UnreadableError):  # every other task has to be stopped
+            task_record.record_end(order, code, stop_requested=index in running)
         _reap(process, code)
 
 

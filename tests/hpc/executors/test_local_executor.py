@@ -9,13 +9,14 @@ from typing import NoReturn
 
 import pytest
 
-from hpc.executors.local import tasks
+from hpc.executors.local import task_record, tasks
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.local.task_record import read_records
 from hpc.run import run_folder
 from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import plan_intents
 from pipeline.errors import Cause, InputError
+from pipeline.model import WorkOrder
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.processes import tasks_of
 from tests.hpc.run.test_plan import arrays
@@ -164,4 +165,29 @@ def test_tasks_end_although_an_interruption_left_the_lock_of_popen_taken(
         tasks.run_array(run, submission, lock, print)
     records = read_records(run, [submission], in_use=False)
     assert {record.phase for record in records.values()} == {Phase.ENDED}
+    assert tasks_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("failing", ["record_start", "record_end"])
+def test_a_task_that_cannot_be_recorded_ends_no_other_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    run = valence_run(tmp_path, 4)
+    submission = sent(run, 2)
+    original = getattr(task_record, failing)
+
+    def record(order: WorkOrder, *arguments: int, **options: bool) -> None:
+        if order.shard_index == 1:
+            raise OSError(28, "No space left on device")
+        original(order, *arguments, **options)
+
+    monkeypatch.setattr(task_record, failing, record)
+    with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+        tasks.run_array(run, submission, lock, print)
+    published = {path.name for path in (run.folder / "outputs").iterdir()}
+    assert published == {
+        "record_start": {"00000.parquet"},
+        "record_end": {"00000.parquet", "00001.parquet"},
+    }[failing]
+    assert read_records(run, [submission], in_use=False)[1, 0].exit_code == "0"
     assert tasks_of(tmp_path) == {}

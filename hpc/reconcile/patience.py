@@ -1,0 +1,84 @@
+"""Bear with a round of supervision that failed for a reason that may pass, but not without end."""
+
+import contextlib
+import time
+
+import duckdb
+
+from hpc.report.next_step import command
+from hpc.report.system_error import describe_briefly, describe_error
+from hpc.run.model import Run, Say
+from pipeline.errors import BusyError, RunError, UnreadableError
+from pipeline.text import counted, format_duration
+
+# What may be over in the next round: a stale handle, a full disk, no memory, no descriptor, a
+# database that is in use. What is wrong with a configuration or a record stays wrong.
+PASSING_ERRORS = (
+    OSError,
+    MemoryError,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    UnreadableError,
+    BusyError,
+)
+# So many failed rounds in a row need a person. With Slurm's 30 s between two rounds they take a
+# quarter of an hour. A file server that restarts, or fails over, is back by then.
+MOST_FAILED_ROUNDS = 10
+# The pause doubles after each failed round, up to this: what is in trouble should be left alone.
+LONGEST_PAUSE_S = 120.0
+
+
+class Patience:
+    """Counts the failed rounds of one supervising process."""
+
+    def __init__(self, run: Run, say: Say, *, once: bool) -> None:
+        """Begin without a failed round; `once` leaves the next one to somebody else, such as cron.
+
+        Args:
+            run: the run that is supervised.
+            say: shows a message.
+            once: whether the first failure ends it.
+        """
+        self._run = run
+        self._say = say
+        self._most = 1 if once else MOST_FAILED_ROUNDS
+        self._failed = 0
+        self._began = 0.0
+
+    def reset(self) -> None:
+        """Forget the failures: a round has succeeded."""
+        self._failed = 0
+
+    def wait_after(self, error: Exception) -> None:
+        """Report an error of PASSING_ERRORS on one line, and wait until it is time to try again.
+
+        Raises:
+            BrokenPipeError: nobody reads the messages any more.
+            BusyError: every round failed, and the last one because something is in use.
+            RunError: every round failed; the message names the file and the next command.
+        """
+        if isinstance(error, BrokenPipeError):
+            raise error
+        if not self._failed:
+            self._began = time.monotonic()
+        self._failed += 1
+        if self._failed >= self._most:
+            kind = BusyError if isinstance(error, BusyError) else RunError
+            raise kind(self._describe_end(error)) from error
+        poll_s = self._run.cluster.poll_seconds
+        pause_s = max(poll_s, min(poll_s * 2 ** (self._failed - 1), LONGEST_PAUSE_S))
+        with contextlib.suppress(OSError):  # the messages may go to the disk that is full
+            self._say(
+                f"this round failed: {describe_briefly(error)}; the next one follows in "
+                f"{format_duration(pause_s)}"
+            )
+        time.sleep(pause_s)
+
+    def _describe_end(self, error: Exception) -> str:
+        lasted = ""
+        if self._failed > 1:
+            rounds = counted(self._failed, "round")
+            duration = format_duration(time.monotonic() - self._began)
+            lasted = f"The last {rounds} failed, over {duration}. "
+        again = command("supervise", self._run)
+        return f"{describe_error(error)}\n{lasted}Once this works again: {again}"

@@ -1,0 +1,66 @@
+"""`supervise` as a process, while system calls on the run's files fail."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from hpc.exit_codes import FAILED
+from hpc.run.model import Run
+from tests.attack.faults import Faults
+from tests.hpc.cli_bench import Bench, ended, valence_run
+from tests.hpc.in_process import Done
+
+PASSING = [
+    ("list", "*/outputs", errno.ESTALE),
+    ("list", "*/submissions", errno.EIO),
+    ("read", "*/submissions/0001.json", errno.ESTALE),
+    ("open", "*/submissions/0001.json", errno.EACCES),
+    ("open", "*/submissions/0001.json", errno.EMFILE),
+    ("list", "*/work", errno.EIO),
+    ("list", "*/logs/0001", errno.ESTALE),
+    ("open", "*/labels.duckdb", errno.EIO),
+    ("write", "*/logs/*.task.json", errno.ENOSPC),
+    ("open", "*/logs/*.task.json", errno.EIO),
+]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return valence_run(tmp_path, 4, shards=2)
+
+
+def supervise(bench: Bench, run: Run, faults: Faults) -> Done:
+    return ended(bench.start("supervise", run.folder, env=faults.environment()))
+
+
+@pytest.mark.parametrize(("operation", "pattern", "error"), PASSING)
+def test_an_error_that_passes_ends_no_supervision(
+    run: Run, bench: Bench, faults: Faults, operation: str, pattern: str, error: int
+) -> None:
+    fault = faults.fail(operation, pattern, error, times=2, process="*supervise*")
+    done = supervise(bench, run, faults)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fault.injected
+    document = bench.document("status", run.folder)
+    assert document["state"] == "complete"
+    assert {shard["state"] for shard in document["shards"]} == {"done"}
+
+
+def test_an_error_that_lasts_ends_it_and_nothing_is_submitted(
+    run: Run, bench: Bench, faults: Faults
+) -> None:
+    faults.fail("list", "*/outputs", errno.ESTALE)
+    done = supervise(bench, run, faults)
+    assert done.returncode == FAILED
+    assert f"{run.folder}/outputs" in done.stderr
+    assert os.strerror(errno.ESTALE) in done.stderr
+    assert f"hpc supervise {run.folder.relative_to(bench.folder)}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((run.folder / "logs").glob("*"))
