@@ -11,7 +11,7 @@ from dataclasses import replace
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
-from hpc.reconcile.patience import PASSING_ERRORS, Patience
+from hpc.reconcile.patience import PASSING_ERRORS, LeftUnreadError, Patience
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -199,6 +199,7 @@ class _Supervision:
         """Gather for the last time. Not the end if an output turns out to be damaged.
 
         Raises:
+            LeftUnreadError: an output cannot be read now.
             RunError: an output that counts could not be gathered.
         """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
@@ -206,7 +207,11 @@ class _Supervision:
         gathered = gather_and_report(last, self._say)
         if gathered.set_aside:
             return None
-        if last.state is RunState.COMPLETE and (gathered.rejected or gathered.unreadable):
+        if gathered.unreadable:
+            raise LeftUnreadError(
+                f"{counted(len(gathered.unreadable), 'file')} could not be read, as said above"
+            )
+        if last.state is RunState.COMPLETE and gathered.rejected:
             raise RunError(
                 "the run is complete, but not all of it was gathered or compared, as said above. "
                 f"When that is remedied, run: {command('gather', self._run)}"

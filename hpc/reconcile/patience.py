@@ -11,6 +11,11 @@ from hpc.run.model import Run, Say
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.text import counted, format_duration
 
+
+class LeftUnreadError(RunError):
+    """Files could not be read now; each is named already, and left as it is."""
+
+
 # What may be over in the next round: a stale handle, a full disk, no memory, no descriptor, a
 # database that is in use. What is wrong with a configuration or a record stays wrong.
 PASSING_ERRORS = (
@@ -19,6 +24,7 @@ PASSING_ERRORS = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
     UnreadableError,
+    LeftUnreadError,
     BusyError,
 )
 # So many failed rounds in a row need a person. With Slurm's 30 s between two rounds they take a

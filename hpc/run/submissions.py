@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -23,17 +24,31 @@ from pipeline.run_files import manifest
 from pipeline.text import did_you_mean
 
 
+_RECORD = re.compile(r"[0-9].*\.json")
+
+
 def read_submissions(run: Run) -> tuple[Submission, ...]:
     """Return every recorded submission of a run, in the order of their numbers.
 
     Raises:
         InputError: a record is damaged.
-        UnreadableError: a record cannot be read now.
+        UnreadableError: a record, or the folder of the records, cannot be read now.
     """
-    paths = (run.folder / "submissions").glob("[0-9]*.json")
+    paths = _record_paths(run.folder / "submissions")
     recorded = sorted(map(_read, paths), key=lambda submission: submission.number)
     # An array that the original run has not released is not a copy's to finish or to cancel.
     return tuple(each for each in recorded if each.released_at or belongs_to(run, each))
+
+
+def _record_paths(folder: Path) -> list[Path]:
+    # Not glob, which takes a folder that it may not list for an empty one.
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names, to be matched
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UnreadableError(folder, error) from error
+    return [folder / name for name in names if _RECORD.fullmatch(name)]
 
 
 def belongs_to(run: Run, submission: Submission) -> bool:

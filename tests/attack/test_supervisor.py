@@ -11,6 +11,7 @@ from hpc.run.model import Run
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench, ended, valence_run
 from tests.hpc.in_process import Done
+from tests.pipeline import run_builders
 
 PASSING = [
     ("list", "*/outputs", errno.ESTALE),
@@ -53,14 +54,27 @@ def test_an_error_that_passes_ends_no_supervision(
     assert {shard["state"] for shard in document["shards"]} == {"done"}
 
 
+@pytest.mark.parametrize("error", [errno.ESTALE, errno.EACCES])
 def test_an_error_that_lasts_ends_it_and_nothing_is_submitted(
-    run: Run, bench: Bench, faults: Faults
+    run: Run, bench: Bench, faults: Faults, error: int
 ) -> None:
-    faults.fail("list", "*/outputs", errno.ESTALE)
+    faults.fail("list", "*/submissions", error)
     done = supervise(bench, run, faults)
     assert done.returncode == FAILED
-    assert f"{run.folder}/outputs" in done.stderr
-    assert os.strerror(errno.ESTALE) in done.stderr
+    assert f"{run.folder}/submissions" in done.stderr
+    assert os.strerror(error) in done.stderr
     assert f"hpc supervise {run.folder.relative_to(bench.folder)}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((run.folder / "logs").glob("*"))
+
+
+def test_an_output_that_cannot_be_read_is_gathered_in_a_later_round(
+    run: Run, bench: Bench, faults: Faults
+) -> None:
+    for shard in range(2):
+        run_builders.publish_shard(run.folder, run.manifest, shard)
+    fault = faults.fail("read", "*/outputs/00000.parquet", errno.EIO, times=12)
+    done = supervise(bench, run, faults)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fault.injected == 12
+    assert bench.document("gather", run.folder)["rows_before"] == 4
