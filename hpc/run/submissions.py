@@ -23,7 +23,6 @@ from pipeline.model import WorkOrder
 from pipeline.run_files import manifest
 from pipeline.text import did_you_mean
 
-
 _RECORD = re.compile(r"[0-9].*\.json")
 
 
