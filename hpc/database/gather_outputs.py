@@ -28,7 +28,7 @@ from pipeline.run_files.output import Verdict
 # A batch's outputs are in memory at once. One pass over the labels' table looks for their posts, so
 # small batches would read a large table many times.
 BATCH_ROWS = 500_000
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 128 << 20
 # How long to wait before outputs that could not be read are tried again, in seconds.
 PAUSE_S = 0.5
 
@@ -202,11 +202,11 @@ def _insert(
     connection: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output], progress: _Progress
 ) -> None:
     name = run.manifest.name
-    # Each schema: a run that was under way while its program was updated has two of them.
-    for schema in dict.fromkeys(each.labels.schema.remove_metadata() for each in batch):
-        label_tables.ensure_labels(connection, name, schema)
+    # A run that was under way while its program was updated has several schemas.
+    labels = label_tables.join_outputs(each.labels for each in batch)
+    for table in labels:
+        label_tables.ensure_labels(connection, name, table.schema)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
-    labels = [each.labels for each in batch]
     present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
     now = datetime.now(UTC)
     removed, inserted = label_tables.replace_shards(

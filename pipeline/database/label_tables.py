@@ -4,7 +4,7 @@ Each name has a table with one row for each uri. A shard is gathered whole or no
 shards share a transaction, because each commit takes about as long as inserting a shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import duckdb
@@ -142,6 +142,19 @@ def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return fetch_number(connection, f"SELECT count(*) FROM {quoted(labels_table(name))}")
 
 
+def join_outputs(outputs: Iterable[pa.Table]) -> list[pa.Table]:
+    """Return the rows of outputs, those with the same columns as one table.
+
+    The rows are copied together: DuckDB takes a hundred times the memory of small outputs that lie
+    apart (9,000 outputs of 10 rows: 1.1 GB).
+    """
+    groups: dict[pa.Schema, list[pa.Table]] = {}
+    for labels in outputs:
+        bare = labels.replace_schema_metadata()
+        groups.setdefault(bare.schema, []).append(bare)
+    return [pa.concat_tables(group).combine_chunks() for group in groups.values()]
+
+
 def overlap(
     connection: duckdb.DuckDBPyConnection,
     name: str,
@@ -159,12 +172,11 @@ def overlap(
         connection: the database.
         name: of the labels.
         run_id: the run that the outputs come from.
-        tables: verified outputs.
+        tables: the rows of verified outputs, as `join_outputs` returns them.
         outdated: a condition on rows that do not count, because they will be replaced.
     """
     current = f" AND NOT ({outdated})" if outdated else ""
-    columns = ["uri", "shard_index"]
-    uris = pa.concat_tables([table.select(columns).replace_schema_metadata() for table in tables])
+    uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     with registered(connection, new_uris=uris):
         return connection.sql(
             f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
@@ -190,8 +202,8 @@ def replace_shards(
     Args:
         connection: the database.
         name: of the labels.
-        outputs: verified outputs of one run.
-        shards: their rows for `shards`.
+        outputs: the rows of verified outputs of one run, as `join_outputs` returns them.
+        shards: the rows of these outputs for `shards`.
         present: uris whose rows stay as they are.
         outdated: a condition on rows to replace.
 
@@ -201,7 +213,7 @@ def replace_shards(
     with transaction(connection):
         removed = _delete_shards(connection, name, shards)
         inserted = 0
-        for labels in _by_schema(outputs):
+        for labels in outputs:
             with registered(connection, output=labels, present=present):
                 if outdated:
                     removed += supersede.move(connection, name, outdated, shards[0]["run_id"])
@@ -229,15 +241,6 @@ def _delete_shards(
         return 0
     table = quoted(labels_table(name))
     return fetch_number(connection, f"DELETE FROM {table} {these_shards}", [keys[0], gathered])
-
-
-def _by_schema(outputs: Sequence[pa.Table]) -> list[pa.Table]:
-    """Return the outputs, those with the same columns as one table."""
-    groups: dict[pa.Schema, list[pa.Table]] = {}
-    for labels in outputs:
-        bare = labels.replace_schema_metadata()
-        groups.setdefault(bare.schema, []).append(bare)
-    return [pa.concat_tables(group) for group in groups.values()]
 
 
 def _find_conflict(present: dict[str, str], wanted: dict[str, str]) -> tuple[str, str, str] | None:

@@ -7,7 +7,7 @@ of PyArrow reads them.
 It is the SHA-256 of these lines, in the order of the columns, each as UTF-8 with a line feed:
 `name type rows presence lengths values`. `name` is a JSON text. The last three are SHA-256 digests
 in hexadecimal, of one byte per row (1 for a value, 0 for null), of the lengths of texts in bytes
-(64 bits each; of nothing in other columns), and of the values one after another. Numbers are
+(32 bits each; of nothing in other columns), and of the values one after another. Numbers are
 little-endian, a flag is one byte, a timestamp is its 64-bit number of microseconds, a text is its
 UTF-8, and a null counts as 0 or as an empty text.
 """
@@ -49,10 +49,12 @@ def _digest_column(column: pa.ChunkedArray) -> list[str]:
     """Return the digests of a column's presence, lengths and values."""
     presence, lengths, values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for chunk in column.chunks:
-        presence.update(_numbers(pc.cast(pc.is_valid(chunk), pa.uint8())))
+        has_nulls = bool(chunk.null_count)
+        valid = _numbers(pc.is_valid(chunk).cast(pa.uint8())) if has_nulls else b"\1" * len(chunk)
+        presence.update(valid)
         if pa.types.is_string(chunk.type):
-            texts = chunk.fill_null("") if chunk.null_count else chunk
-            lengths.update(_numbers(pc.cast(pc.binary_length(texts), pa.int64())))
+            texts = chunk.fill_null("") if has_nulls else chunk
+            lengths.update(_numbers(pc.binary_length(texts)))
             values.update(_letters(texts))
         else:
             values.update(_numbers(_as_numbers(chunk)))

@@ -88,7 +88,7 @@ def test_the_digest_is_the_one_that_is_documented() -> None:
     )
     nothing = sha256(b"")
     lines = [
-        f'"uri" text 3 {sha256(bytes([1, 0, 1]))} {sha256(struct.pack("<3q", 1, 0, 2))} '
+        f'"uri" text 3 {sha256(bytes([1, 0, 1]))} {sha256(struct.pack("<3i", 1, 0, 2))} '
         f"{sha256('aü'.encode())}\n",
         f'"score" float64 3 {sha256(bytes([1, 0, 1]))} {nothing} '
         f"{sha256(struct.pack('<3d', 0.5, 0.0, -0.0))}\n",
