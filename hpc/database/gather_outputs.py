@@ -67,6 +67,8 @@ class _Output:
 class _Progress:
     """Counts while outputs are gathered."""
 
+    renames: bool
+    """Whether damaged outputs are renamed."""
     added: int = 0
     unlabelable: int = 0
     already_present: int = 0
@@ -82,6 +84,7 @@ def gather(
     judgements: Sequence[Judgement],
     *,
     database: Path | None = None,
+    set_aside: bool = True,
 ) -> Gathered:
     """Copy the outputs that are not in the database yet, and bring the run's history up to date.
 
@@ -90,6 +93,7 @@ def gather(
         observation: what its folder and its executor say.
         judgements: what follows for each shard.
         database: another database than the run's.
+        set_aside: whether to rename damaged outputs, so that their shards are labeled again.
 
     Raises:
         BusyError: another process holds the database.
@@ -97,7 +101,7 @@ def gather(
     """
     name = run.manifest.name
     path = database or database_of(run)
-    progress = _Progress()
+    progress = _Progress(renames=set_aside)
     with duckdb_file.opened(path) as connection:
         _report_outputs(run, observation, progress)
         before = label_tables.count(connection, name)
@@ -172,7 +176,8 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
 def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None:
     """Leave an output out, and rename it if it would count as its shard's output otherwise."""
     path, problem = _path(run, index), verdict.problem or "it does not exist any more"
-    if not (verdict.problem and output.verify(run.folder, run.manifest, index).verified):
+    counts = verdict.problem and output.verify(run.folder, run.manifest, index).verified
+    if not (counts and progress.renames):
         progress.rejected.append(f"{path}: left out: {problem}")
         return
     try:

@@ -2,30 +2,35 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.database import gather_outputs
+from hpc.database import gather_outputs, replace_database
 from hpc.database.gather_outputs import Gathered
+from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.report.gathered import describe_gathered
 from hpc.run import run_folder
 from hpc.run.model import Run
-from pipeline.database import duckdb_file, history
-from pipeline.errors import RunError
-from pipeline.text import counted
+from pipeline.database.duckdb_file import log_of
+from pipeline.errors import InputError, RunError
+from pipeline.run_files import manifest
+
+_GONE = "its folder is gone. Put it back, or move the database away"
 
 
 def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
     """Gather all runs beside this one that share its database, oldest first, into a new file.
 
-    The new file replaces the database; the old one is kept under another name.
+    The new file replaces the database; the old one is kept under another name, together with its
+    log. It need not be a database any more. A run or an output that cannot be read is named, and
+    all others are gathered; but a database that has labels of them is not replaced.
 
     Raises:
-        RunError: the database has rows of runs whose folders are gone; they would be lost.
-        BusyError: a submit or another rebuild is running under the run root.
+        RunError: the old database has rows that would be lost.
+        BusyError: a submit or another rebuild is running under the run root, or another process
+            has the database open.
     """
     database = database_of(run)
     # `run` may have been given another database than its manifest names.
@@ -33,52 +38,75 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
     root = run.folder.parent
     busy = f"another submit or rebuild is running under {root}: wait for it"
     with run_folder.locked(root, busy):
-        runs = [
-            other
-            for other in map(run_folder.load, run_folder.all_runs(root))
-            if other.manifest.database == configured
-        ]
-        _refuse_to_lose(database, runs)
+        runs, unreadable = _load_runs(root, configured)
+        old = replace_database.read_old(database)
+        if isinstance(old, str):
+            say(f"{old}\nwhat it held is not known: it is made again from the run folders")
+        if isinstance(old, OldDatabase):
+            here = {each.run_id for each in runs}
+            gone = dict.fromkeys(old.rows_by_run.keys() - here, _GONE)
+            replace_database.refuse_to_lose_runs(database, old, {**gone, **unreadable})
         fresh = database.with_name(f"{database.name}.rebuilding-{uuid.uuid4().hex[:8]}")
         try:
-            total = _gather_all(runs, fresh, say)
-            if database.exists():
-                stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-                old = database.with_name(f"{database.name}.replaced-{stamp}")
-                database.rename(old)
-                say(f"the old database is kept as {old}")
-            fresh.rename(database)
+            # With a usable database, a damaged output costs nothing: its labels are there.
+            total = _gather_all(
+                runs, fresh, say, set_aside=not isinstance(old, OldDatabase), unreadable=unreadable
+            )
+            if isinstance(old, OldDatabase):
+                replace_database.refuse_to_lose_shards(database, old, fresh)
+            kept = replace_database.replace(database, fresh)
+            if kept:
+                say(f"the old database is kept as {kept}")
         finally:
             fresh.unlink(missing_ok=True)
+            log_of(fresh).unlink(missing_ok=True)
     return total
 
 
-def _refuse_to_lose(database: Path, runs: list[Run]) -> None:
-    if not database.exists():
-        return
-    here = {run.run_id for run in runs}
-    with duckdb_file.opened(database) as labels:  # for writing: nobody may be gathering now
-        gone = {
-            run_id: count
-            for run_id, count in history.rows_by_run(labels).items()
-            if run_id not in here
-        }
-    if gone:
-        listed = ", ".join(
-            f"{run_id} ({counted(count, 'row')})" for run_id, count in sorted(gone.items())
-        )
-        raise RunError(
-            f"{database} has rows of runs whose folders are gone, and a rebuild would lose them: "
-            f"{listed}; put the folders back first"
-        )
+def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
+    """Return the runs that share a database, and by id why other runs cannot be read."""
+    runs: list[Run] = []
+    unreadable: dict[str, str] = {}
+    for folder in sorted(root.glob("[0-9]*/shards")):
+        if not (folder.parent / manifest.FILE_NAME).exists():
+            unreadable[folder.parent.name] = f"{folder.parent} has no {manifest.FILE_NAME}"
+    for folder in run_folder.all_runs(root):
+        try:
+            run = run_folder.load(folder)
+        except (InputError, RunError, OSError) as error:
+            unreadable[folder.name] = str(error)
+            continue
+        if run.manifest.database == database:
+            runs.append(run)
+    return runs, unreadable
 
 
-def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> Gathered:
+def _gather_all(
+    runs: list[Run],
+    database: Path,
+    say: Callable[[str], None],
+    *,
+    set_aside: bool,
+    unreadable: dict[str, str],
+) -> Gathered:
     done: list[Gathered] = []
+    lines = [f"run {run_id} is left out: {why}" for run_id, why in unreadable.items()]
     for run in runs:
-        now = look(run, executor_of(run), include_done=True)
-        done.append(gather_outputs.gather(run, now.observation, now.judgements, database=database))
-        say(f"run {run.run_id}: {describe_gathered(done[-1])}")
+        try:
+            now = look(run, executor_of(run), include_done=True)
+        except (InputError, RunError, OSError) as error:
+            lines.append(f"run {run.run_id} is left out: {error}")
+            continue
+        gathered = gather_outputs.gather(
+            run, now.observation, now.judgements, database=database, set_aside=set_aside
+        )
+        done.append(gathered)
+        say(f"run {run.run_id}: {describe_gathered(gathered)}")
+        lines += gathered.unreadable
+        for line in gathered.rejected:
+            say(line)
+    for line in lines:
+        say(line)
     return Gathered(
         rows_before=0,
         rows_added=sum(gathered.rows_added for gathered in done),
@@ -86,7 +114,7 @@ def _gather_all(runs: list[Run], database: Path, say: Callable[[str], None]) -> 
         unlabelable=sum(gathered.unlabelable for gathered in done),
         already_present=sum(gathered.already_present for gathered in done),
         rejected=tuple(line for gathered in done for line in gathered.rejected),
-        unreadable=tuple(line for gathered in done for line in gathered.unreadable),
+        unreadable=tuple(lines),
         set_aside=sum(gathered.set_aside for gathered in done),
         shards=sum(gathered.shards for gathered in done),
     )

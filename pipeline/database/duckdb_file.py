@@ -20,11 +20,29 @@ from pipeline.errors import BusyError, RunError
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
+# What says something about the system or the reader, and nothing about the file's content.
 _SYSTEM_ERRORS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE,
-    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EREMOTEIO,
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EIO,
+    errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT,
+    errno.EREMOTEIO,
 )  # fmt: skip
 Opened = TypeVar("Opened")
+
+
+class UnusableDatabaseError(RunError):
+    """The file is there and DuckDB cannot open it as a database."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Take the file, and what is wrong with it."""
+        super().__init__(
+            f"the database {path} cannot be opened: {problem}\n"
+            "to make it again from the run folders: hpc gather --rebuild"
+        )
+
+
+def log_of(path: Path) -> Path:
+    """Return the file beside a database in which DuckDB keeps what is not in it yet."""
+    return path.with_name(f"{path.name}.wal")
 
 
 @contextmanager
@@ -40,10 +58,14 @@ def opened(
 
     Raises:
         BusyError: another process has the database open for longer than that.
+        UnusableDatabaseError: the file is damaged, or its log belongs to another database.
         RunError: the file is not a database of this program.
         OSError: the disk is full, or the file is closed to this user; also raised from within the
             block.
     """
+    if log_of(path).exists() and not path.exists():
+        # DuckDB would delete the log, which may be all that is left.
+        raise UnusableDatabaseError(path, f"only its log {log_of(path).name} is there")
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = _wait_for_lock(
         path,
@@ -77,11 +99,13 @@ def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> 
     while True:
         try:
             return open_it()
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             _raise_system_error(path, error)
             # Not just "lock": all messages hold the path, and one names the damaged block.
             if "Could not set lock on file" not in str(error):
-                raise RunError(f"the database {path} cannot be opened: {error}") from None
+                raise UnusableDatabaseError(path, str(error)) from None
             if time.monotonic() > deadline:
                 raise BusyError(
                     f"the database {path} is in use by another process: {error}"
@@ -111,7 +135,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _raise_system_error(path: Path, error: duckdb.Error) -> None:
-    """Raise OSError for what the system refuses, for which DuckDB has no class.
+    """Raise OSError for a full disk, a closed file and the like, for which DuckDB has no class.
 
     The database is not damaged then.
     """

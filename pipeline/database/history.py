@@ -49,6 +49,14 @@ def gathered_shards(
     return {int(index): (publication, gathered_at) for index, publication, gathered_at in rows}
 
 
+def all_gathered_shards(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, int]]:
+    """Return run id and shard index of every shard that was gathered."""
+    rows = connection.execute(
+        "SELECT run_id, shard_index FROM shards WHERE gathered_at IS NOT NULL"
+    ).fetchall()
+    return {(str(run_id), int(index)) for run_id, index in rows}
+
+
 def rows_by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count the rows of labels, superseded ones included, by the run that they come from."""
     tables = connection.execute(

@@ -84,8 +84,9 @@ def test_a_rebuild_never_loses_the_rows_of_a_run_whose_folder_is_gone(
     refused = gathered.bench.hpc("gather", "--rebuild")
     assert outcome(refused) == (
         1,
-        f"error: {gathered.bench.folder}/labels.duckdb has rows of runs whose folders are gone, "
-        f"and a rebuild would lose them: {first.run_id} (5 rows); put the folders back first\n",
+        f"error: {gathered.bench.folder}/labels.duckdb has rows of runs that cannot be gathered "
+        "again, and a rebuild would lose them:\n"
+        f"{first.run_id} (5 rows): its folder is gone. Put it back, or move the database away\n",
     )
     assert contents(gathered) == before
     assert not list(gathered.bench.folder.glob("labels.duckdb.re*"))

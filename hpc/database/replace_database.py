@@ -1,0 +1,113 @@
+"""Replace a database by one that was made again, without losing what only the old one has."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipeline import files
+from pipeline.database import duckdb_file, history
+from pipeline.database.duckdb_file import UnusableDatabaseError, log_of
+from pipeline.errors import RunError
+from pipeline.text import counted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OldDatabase:
+    """What a database holds that is to be replaced."""
+
+    rows_by_run: dict[str, int]
+    """Rows of labels, by the run that they come from."""
+    shards: frozenset[tuple[str, int]]
+    """Run id and shard index of every gathered shard."""
+
+
+def read_old(path: Path) -> OldDatabase | str | None:
+    """Return what a database holds, why that cannot be known, or None where there is no database.
+
+    Raises:
+        BusyError: another process has it open; it may be gathering.
+        RunError: it is a database of another program.
+        OSError, UnreadableError: it cannot be read now, which does not mean that it is damaged.
+    """
+    if not path.exists() and not log_of(path).exists():
+        return None
+    try:
+        # For writing, so that nobody gathers meanwhile.
+        with duckdb_file.opened(path) as connection:
+            return OldDatabase(
+                rows_by_run=history.rows_by_run(connection),
+                shards=frozenset(history.all_gathered_shards(connection)),
+            )
+    except (UnusableDatabaseError, duckdb.Error) as error:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise
+        for file in (path, log_of(path)):
+            if file.exists():
+                files.sha256_of(file)  # raises OSError if the trouble is the reader's
+        return str(error).partition("\n")[0]
+
+
+def refuse_to_lose_runs(path: Path, old: OldDatabase, missing: dict[str, str]) -> None:
+    """Raise RunError if the old database has rows of runs that cannot be gathered again.
+
+    Args:
+        path: the database.
+        old: what it holds.
+        missing: by id, why a run that it may have cannot be gathered.
+    """
+    lost = [
+        f"{run_id} ({counted(old.rows_by_run[run_id], 'row')}): {why}"
+        for run_id, why in sorted(missing.items())
+        if run_id in old.rows_by_run
+    ]
+    if lost:
+        raise RunError(
+            f"{path} has rows of runs that cannot be gathered again, and a rebuild would lose "
+            "them:\n" + "\n".join(lost)
+        )
+
+
+def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
+    """Raise RunError if the old database has shards that the fresh one does not have."""
+    with duckdb_file.opened(fresh) as connection:
+        lost = old.shards - history.all_gathered_shards(connection)
+    if lost:
+        shards = Counter(run_id for run_id, _ in lost)
+        listed = ", ".join(
+            f"{run_id} ({counted(count, 'shard')})" for run_id, count in sorted(shards.items())
+        )
+        raise RunError(
+            f"{path} stays as it is: it has shards whose outputs cannot be gathered now, as said "
+            f"above: {listed}. To do without them, move the database away and rebuild again"
+        )
+
+
+def replace(path: Path, fresh: Path) -> Path | None:
+    """Put a fresh database in the place of the old one; return the old one's new path.
+
+    The old file and its log keep names that belong together, so that DuckDB can open them.
+    """
+    if log_of(fresh).exists():
+        raise RunError(f"{fresh} could not be completed: is the disk full?")
+    kept = _unused_name(path)
+    has_old = path.exists() or log_of(path).exists()
+    if log_of(path).exists():
+        log_of(path).rename(log_of(kept))
+    if path.exists():
+        path.rename(kept)
+    fresh.rename(path)
+    return kept if has_old else None
+
+
+def _unused_name(path: Path) -> Path:
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    number = 1
+    while True:
+        suffix = f"-{number}" if number > 1 else ""
+        kept = path.with_name(f"{path.name}.replaced-{stamp}{suffix}")
+        if not kept.exists() and not log_of(kept).exists():
+            return kept
+        number += 1
