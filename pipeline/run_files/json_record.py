@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import DecodeError, Struct, ValidationError
 
+from pipeline import limits, strict_json
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import Section
 from pipeline.errors import InputError
@@ -25,15 +26,16 @@ def read_record(path: Path, record: type[T]) -> T:
     """Return a file's content as a typed value.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is too large.
         InputError: it is not JSON, or not such a record; the message names the file and, for each
             key that is unknown, missing or mistyped, the key.
     """
-    return parse_record(path.read_bytes(), record, source=str(path))
+    return parse_record(limits.read_file(path, limits.RECORD_BYTES), record, source=str(path))
 
 
 def parse_record(content: bytes, record: type[T], *, source: str) -> T:
     """Return JSON as a typed value; `source` names it in the InputError that is raised."""
+    _check_depth(content, source)
     try:
         return msgspec.json.decode(content, type=record)
     except ValidationError as error:
@@ -51,7 +53,17 @@ def parse_version(content: bytes, *, source: str, kind: str) -> Version:
     Raises:
         InputError: it is no such file; the message names `source` and the `kind` that it is not.
     """
+    _check_depth(content, source)
     try:
         return msgspec.json.decode(content, type=Version)
     except (DecodeError, UnicodeDecodeError):
         raise InputError(f"{source} is damaged: it is not {kind} of this program") from None
+
+
+def _check_depth(content: bytes, source: str) -> None:
+    # A parser that gives up raises RecursionError, which is no error of JSON, and a little earlier
+    # it returns what the check of each key cannot walk.
+    if strict_json.is_too_deep(content.decode(errors="replace")):
+        raise InputError(
+            f"{source} is damaged: its JSON is nested more than {limits.JSON_LEVELS} levels deep"
+        )

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
+from pipeline.limits import ANSWER_BYTES, in_words
 from pipeline.service.http_reply import (
     DISCONNECTED,
     INCOMPLETE,
@@ -25,6 +26,16 @@ from pipeline.service.http_reply import (
     no_reply,
     parse_reply,
     retry_after,
+    without_body,
+)
+from pipeline.service.limited_http import (
+    ACCEPTED_ENCODINGS,
+    AnswerLimits,
+    LimitedAdapter,
+    TooLong,
+    TooSlow,
+    Unreadable,
+    read_body,
 )
 from pipeline.service.quota.pace import Pace
 from pipeline.text import counted
@@ -53,7 +64,7 @@ class RequestPolicy:
     """How long HTTP 429 is waited out while no request gets through."""
 
     timeout_s: float = 60.0
-    """How long the service may take to answer."""
+    """How long the service may take to answer, from the first byte sent to the last received."""
 
     until_quota_resets: Callable[[], float] | None = None
     """Returns the seconds to wait after a 429 that names none. None: as after any failure."""
@@ -74,6 +85,9 @@ class Service:
 
     connections: int
     """How many connections to keep open."""
+
+    most_bytes: int = ANSWER_BYTES
+    """How long an answer may be, decompressed."""
 
     server: Callable[[threading.Event], str] | None = None
     """Returns the base address of the task's own server, which changes with each start.
@@ -125,7 +139,7 @@ class Endpoint:
         self._policy = policy
         self._rules = rules
         self._answered = 0
-        self._session = _session(service)
+        self._session = _session(service, policy)
 
     def post(self, payload: Any, stop: threading.Event, *, attempts: int | None = None) -> Reply:
         """Send `payload` until the service gives a definite reply, and return that reply.
@@ -233,20 +247,41 @@ class Endpoint:
         timeouts_s = (CONNECT_TIMEOUT_SECONDS, self._policy.timeout_s)
         redact = self._service.secret.redact
         try:
-            response = self._session.post(
-                url, json=payload, timeout=timeouts_s, allow_redirects=False
-            )
-        except requests.Timeout as error:
-            return no_reply(TIMED_OUT, redact(str(error))), None
-        except (requests.RequestException, ValueError) as error:  # a Location that is not a URL
+            with self._session.post(
+                url, json=payload, timeout=timeouts_s, allow_redirects=False, stream=True
+            ) as response:
+                return self._read(response), retry_after(response.headers)
+        except (TooSlow, requests.Timeout):
+            return no_reply(TIMED_OUT, self._too_slow), None
+        except TooLong:  # its headers
+            return no_reply(INCOMPLETE, self._too_long), None
+        # ValueError: a Location that is not a URL
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             return no_reply(DISCONNECTED, redact(str(error))), None
+
+    def _read(self, response: requests.Response) -> Reply:
+        """Return the reply that a response stands for, once its body has come."""
+        status, headers = response.status_code, response.headers
+        try:
+            content = read_body(response, self._service.most_bytes)
+        except TooSlow:
+            return without_body(status, headers, self._too_slow, instead=TIMED_OUT)
+        except TooLong:
+            return without_body(status, headers, self._too_long, instead=INCOMPLETE)
+        except Unreadable as error:
+            return without_body(status, headers, str(error), instead=INCOMPLETE)
         # JSON is UTF-8. For a body without a charset requests guesses one, slowly and wrongly.
         # Redact before anything is cut off: half a key would not be recognized.
-        text = redact(response.content.decode(errors="replace"))
-        reply = parse_reply(
-            response.status_code, response.headers, text, is_complete=self._rules.is_complete
-        )
-        return reply, retry_after(response.headers)
+        text = self._service.secret.redact(content.decode(errors="replace"))
+        return parse_reply(status, headers, text, is_complete=self._rules.is_complete)
+
+    @property
+    def _too_slow(self) -> str:
+        return f"the answer was not complete within {self._policy.timeout_s:g} s"
+
+    @property
+    def _too_long(self) -> str:
+        return f"the answer is longer than {in_words(self._service.most_bytes)}"
 
     def _backoff_s(self, attempts: int) -> float:
         longest = min(self._policy.longest_wait_s, self._policy.first_wait_s * 2**attempts)
@@ -286,14 +321,15 @@ class _Throttling:
         return now - self.since
 
 
-def _session(service: Service) -> requests.Session:
+def _session(service: Service, policy: RequestPolicy) -> requests.Session:
     session = requests.Session()
-    session.headers.update(service.headers)
+    session.headers.update({"Accept-Encoding": ACCEPTED_ENCODINGS, **service.headers})
     # A proxy's or netrc's credentials must not replace our header.
     session.auth = lambda request: request
     # A proxy cannot reach a server on this machine.
     session.trust_env = service.server is None
-    adapter = HTTPAdapter(pool_maxsize=service.connections, pool_connections=1)
+    bounds = AnswerLimits(seconds=policy.timeout_s, most_bytes=service.most_bytes)
+    adapter = LimitedAdapter(bounds, connections=service.connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -3,10 +3,12 @@
 Everything here is pure.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pipeline import strict_json
+from pipeline.strict_json import Document, InvalidJson
 
 # Client errors that may pass: request timeout, conflict, too early.
 TRANSIENT_CLIENT_ERRORS = frozenset({408, 409, 425})
@@ -38,6 +40,9 @@ class Reply:
 
     retry: bool | None = None
     """Whether the service itself says to retry; None where it does not say."""
+
+    problem: str = ""
+    """Why nothing in the body of an HTTP 200 can be trusted, although it is JSON; else ''."""
 
     @property
     def failed(self) -> bool:
@@ -81,14 +86,36 @@ def parse_reply(
     # OpenAI's header, which overrides the status in OpenAI's own clients. A 200 needs no advice.
     advice = None if status == 200 else headers.get("x-should-retry")
     try:
-        body, is_json = json.loads(text), True
-    except (ValueError, RecursionError):  # also numbers that are too long, or too deep a nesting
-        body, is_json = None, False
+        document = strict_json.parse(text)
+    except InvalidJson:
+        document = Document(value=None, has_duplicates=False)
+        is_answer = False
+    else:
+        is_answer = document.has_duplicates or is_complete(document.value)
     return Reply(
-        status=INCOMPLETE if status == 200 and not (is_json and is_complete(body)) else status,
-        body=body,
+        status=INCOMPLETE if status == 200 and not is_answer else status,
+        body=document.value,
         summary=f"HTTP {status}: {text[:_SUMMARY_CHARACTERS]}",
         text=text,
+        retry={"true": True, "false": False}.get(advice or ""),
+        problem="a key is there twice" if document.has_duplicates else "",
+    )
+
+
+def without_body(status: int, headers: Mapping[str, str], problem: str, *, instead: int) -> Reply:
+    """Return the reply of a service whose body is not read to its end.
+
+    Args:
+        status: the HTTP status, which says enough unless it is 200.
+        headers: the response's headers.
+        problem: what is wrong with the body.
+        instead: the status of the reply if the HTTP status is 200.
+    """
+    advice = None if status == 200 else headers.get("x-should-retry")
+    return Reply(
+        status=instead if status == 200 else status,
+        body=None,
+        summary=f"HTTP {status}: {problem}",
         retry={"true": True, "false": False}.get(advice or ""),
     )
 

@@ -61,6 +61,12 @@ def is_completion(body: Any) -> bool:
     return bool(_message(body)) and not any(part.get("error") for part in parts)
 
 
+def choices(body: Any) -> int:
+    """Return how many answers a reply holds."""
+    found = body.get("choices") if isinstance(body, dict) else None
+    return len(found) if isinstance(found, list) else 0
+
+
 def content(body: Any) -> str | None:
     """Return the model's answer; None if the reply has no text."""
     text = _message(body).get("content")

@@ -5,6 +5,7 @@ import functools
 import threading
 from collections.abc import Callable
 
+from pipeline import limits
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat, output_modes
 from pipeline.classifiers.llm.options import LlmOptions
@@ -62,6 +63,7 @@ class ChatService:
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 secret=secret,
                 connections=options.max_in_flight,
+                most_bytes=_longest_answer(options),
                 server=self._server.address if self._server else None,
             ),
             pace=self._pace,
@@ -181,3 +183,10 @@ class ChatService:
 
         detected = output_modes.probe_server(self._prompts.probe_request, send)
         return dataclasses.replace(detected, token_limit_field=self._capabilities.token_limit_field)
+
+
+def _longest_answer(options: LlmOptions) -> int:
+    """Return how many bytes an answer may have, with as many tokens as are asked for."""
+    tokens = options.max_tokens * options.posts_per_prompt + output_modes.PROOF_TOKENS
+    entries = tokens * (1 + (options.top_logprobs or 0))
+    return limits.ANSWER_BYTES + limits.LOGPROB_BYTES * entries

@@ -150,7 +150,8 @@ class Llm(Classifier[LlmOptions]):
             if reply.status != 200:
                 failure = self._service.failure_reason(reply, stop)
                 return self._answer(post, billed, reason=failure)
-            if no_label := chat.no_label_reason(reply.body):
+            no_label = "" if reply.problem else chat.no_label_reason(reply.body)
+            if no_label:
                 return self._answer(post, billed, reason=no_label)
             try:
                 return self._answer(post, billed, values=self._prompts.values(reply))

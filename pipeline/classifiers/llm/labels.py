@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from pipeline import strict_json
 from pipeline.config.keys import Positive, Section, Text, Wrong, expects, label_key, one_of
 from pipeline.model import RESERVED, Column, ColumnKind, JsonObject, LabelValue
+from pipeline.strict_json import InvalidJson
 from pipeline.usage import COLUMNS
 
 _KINDS = {
@@ -183,8 +185,8 @@ def read_object(content: str) -> Mapping[str, Any]:
         InvalidAnswer: the answer is not a JSON object.
     """
     try:
-        answer = json.loads(without_fence(content), object_pairs_hook=_mark_duplicates)
-    except (ValueError, RecursionError):
+        answer = strict_json.parse(without_fence(content)).value
+    except InvalidJson:
         raise InvalidAnswer(f"not JSON: {content[:80]!r}") from None
     if not isinstance(answer, dict):
         raise InvalidAnswer(f"not a JSON object: {content[:80]!r}")
@@ -216,17 +218,3 @@ def without_fence(content: str) -> str:
     if text.startswith("```") and text.endswith("```"):
         text = text.strip("`").removeprefix("json")
     return text
-
-
-class _Duplicate:
-    """The value of a key that an object has twice: which of the two was meant is not guessed."""
-
-    def __str__(self) -> str:
-        return "given twice"
-
-
-def _mark_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {}
-    for name, value in pairs:
-        answer[name] = _Duplicate() if name in answer else value
-    return answer

@@ -122,6 +122,8 @@ class PromptBuilder:
         Raises:
             InvalidAnswer: the answer is not one of the declared labels.
         """
+        if problem := _problem(reply):
+            raise labels.InvalidAnswer(problem)
         content = chat.content(reply.body)
         if content is None:
             raise labels.InvalidAnswer("no content")
@@ -133,7 +135,8 @@ class PromptBuilder:
         Posts without valid values, which must be sent alone, are left out.
         """
         content = chat.content(reply.body)
-        if reply.status != 200 or chat.no_label_reason(reply.body) or content is None:
+        unusable = _problem(reply) or chat.no_label_reason(reply.body)
+        if reply.status != 200 or unusable or content is None:
             return {}
         ids = self._ids[: len(posts)]
         try:
@@ -176,3 +179,9 @@ class PromptBuilder:
             )
         model = chat.served_model(reply.body) or self._options.model
         return {**values, **probabilities, labels.MODEL_COLUMN: model}
+
+
+def _problem(reply: Reply) -> str:
+    """Return why it is unclear what a reply says, although it is JSON; '' if it is clear."""
+    several = "several choices, where one was asked for" if chat.choices(reply.body) > 1 else ""
+    return reply.problem or several

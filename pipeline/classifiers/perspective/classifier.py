@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from pipeline import limits
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
@@ -106,6 +107,8 @@ class Perspective(Classifier[PerspectiveOptions]):
                 headers={"X-Goog-Api-Key": self.secret.reveal()},
                 secret=self.secret,
                 connections=self._limit,
+                most_bytes=limits.ANSWER_BYTES
+                + limits.SPANS_BYTES * len(self._attributes) * self._spans,
             ),
             pace=self._pace,
             policy=dataclasses.replace(self.policy, timeout_s=options.timeout_seconds),
@@ -205,6 +208,8 @@ class Perspective(Classifier[PerspectiveOptions]):
             InvalidReply: the reply has no valid scores.
             TaskError: it answers another request, so that no reply can be joined to its post.
         """
+        if reply.problem:
+            raise InvalidReply(reply.problem)
         token = perspective_reply.client_token(reply.body)
         if token != request["clientToken"]:
             raise TaskError(

@@ -191,7 +191,7 @@ def test_a_timeout_is_an_attempt_and_is_named_in_the_message() -> None:
     policy = RequestPolicy(attempts=2, first_wait_s=0.001, longest_wait_s=0.001, timeout_s=0.05)
     with Scripted(lambda nth: Reply(delay_s=30)) as server:
         error = failure(server, policy=policy)
-    assert "Read timed out. (read timeout=0.05) (2 attempts)" in str(error)
+    assert "the answer was not complete within 0.05 s (2 attempts)" in str(error)
     assert error.cause is Cause.CRASHED
 
 

@@ -1,0 +1,79 @@
+"""Bound what is read from others: the limits of every reader, in one place.
+
+A service, a file system that people share, or a hand that slipped can hand this program anything.
+Each figure is far above what is ever needed, and low enough that no reader runs out of memory or
+time. Whatever exceeds one is reported as what it is, never cut silently.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+MEBIBYTE = 1 << 20
+
+ANSWER_BYTES = MEBIBYTE
+"""An HTTP answer, decompressed. A classifier that asks for more per answer adds to it."""
+
+LOGPROB_BYTES = 256
+"""What an answer may need in addition for each token, or alternative of a token, asked for."""
+
+SPANS_BYTES = MEBIBYTE
+"""What an answer may need in addition for each Perspective attribute with scores of spans."""
+
+FRAMING_BYTES = MEBIBYTE // 8
+"""What an answer may need beside its body: headers, and the sizes of its chunks."""
+
+JSON_LEVELS = 64
+"""How deep objects and lists may lie in one another, in any JSON that is read."""
+
+RECORD_BYTES = 64 * MEBIBYTE
+"""A JSON file of a run's folder. A manifest of 10,000 shards has some 2 MiB."""
+
+YAML_BYTES = MEBIBYTE // 4
+"""A configuration or a template. PyYAML reads it in about 5 s."""
+
+YAML_LEVELS = 32
+"""How deep mappings and lists may lie in one another, in YAML."""
+
+YAML_CHARACTERS = MEBIBYTE
+"""A configuration after its aliases have been replaced by what they stand for."""
+
+PROMPT_BYTES = MEBIBYTE
+"""A prompt, and any other text file that a configuration names."""
+
+
+class TooLarge(OSError):
+    """A file that is larger than what its reader accepts."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        problem = f"it is larger than {in_words(most_bytes)}"
+        super().__init__(errno.EFBIG, problem, str(path))
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        TooLarge: it has more than `most_bytes`.
+        OSError: it cannot be read, or is no regular file. A pipe would be waited for without end,
+            and a device may have none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise TooLarge(path, most_bytes)
+    return content
+
+
+def in_words(number_of_bytes: int) -> str:
+    """Return a limit as messages show it, such as `1 MiB` or `256 KiB`."""
+    if number_of_bytes >= MEBIBYTE:
+        return f"{number_of_bytes / MEBIBYTE:.3g} MiB"
+    return f"{number_of_bytes / 1024:.3g} KiB"

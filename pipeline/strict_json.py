@@ -1,0 +1,81 @@
+"""Parse JSON that others wrote, without guessing, and without trusting its size or depth. Pure."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.limits import JSON_LEVELS
+
+# A string, or what is left of one that does not end. Possessive, so that it takes linear time.
+_STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_INNERMOST = re.compile(r"\[\]|\{\}")
+_NO_BRACKET = re.compile(r"[^\[\]{}]+")
+
+
+class InvalidJson(ValueError):
+    """Text that is not JSON, or that is nested deeper than `JSON_LEVELS`."""
+
+
+class Duplicate:
+    """The value of a key that an object has twice: which of the two was meant is not guessed."""
+
+    def __repr__(self) -> str:
+        return "given twice"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """What a text holds."""
+
+    value: Any
+    """The value. Where an object has a key twice, that key's value is a `Duplicate`."""
+
+    has_duplicates: bool
+    """Whether any object in it has a key twice."""
+
+
+def parse(text: str) -> Document:
+    """Return what a JSON text holds.
+
+    NaN, Infinity and 1e999 are numbers here, as in Python's own reader: who uses a number has to
+    check it anyway.
+
+    Raises:
+        InvalidJson: it is not JSON, has a number of more than 4,300 digits, or is nested too deep.
+    """
+    if is_too_deep(text):
+        raise InvalidJson(f"nested more than {JSON_LEVELS} levels deep")
+    has_duplicates = False
+
+    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal has_duplicates
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            has_duplicates = True
+            counts = Counter(name for name, _ in pairs)
+            values |= {name: Duplicate() for name, count in counts.items() if count > 1}
+        return values
+
+    try:
+        value = json.loads(text, object_pairs_hook=to_object)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJson(str(error)) from None
+    return Document(value=value, has_duplicates=has_duplicates)
+
+
+def is_too_deep(text: str) -> bool:
+    """Report whether objects and lists lie deeper in one another than `JSON_LEVELS`.
+
+    Parsers end with a RecursionError somewhere near 1,000 levels, or let a value pass that the
+    next function which walks it cannot. How many that are depends on the caller's own depth.
+    """
+    if text.count("[") + text.count("{") <= JSON_LEVELS:
+        return False
+    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    levels = 0
+    while levels < JSON_LEVELS and (outer := _INNERMOST.sub("", brackets)) != brackets:
+        brackets, levels = outer, levels + 1
+    # Brackets are left if there are more levels, or in text that is not JSON.
+    return levels + brackets.count("[") + brackets.count("{") > JSON_LEVELS
