@@ -39,6 +39,9 @@ YAML_LEVELS = 32
 YAML_CHARACTERS = MEBIBYTE
 """A configuration after its aliases have been replaced by what they stand for."""
 
+KEY_BYTES = MEBIBYTE // 16
+"""A file that holds an API key."""
+
 PROMPT_BYTES = MEBIBYTE
 """A prompt, and any other text file that a configuration names."""
 

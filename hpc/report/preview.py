@@ -1,14 +1,15 @@
 """Preview the labels: how many there are, their values, and a few posts."""
 
-import json
 from pathlib import Path
 
 import duckdb
 
 from hpc.report.blocks import Block, Line, Table
+from pipeline import strict_json
 from pipeline.database import duckdb_file, label_tables
 from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, ColumnKind
 from pipeline.sql import quoted
+from pipeline.strict_json import InvalidJson
 from pipeline.terminal import one_line
 from pipeline.text import counted
 
@@ -98,9 +99,10 @@ def _holds_json(labels: duckdb.DuckDBPyConnection, table: str, column: str) -> b
 
 def _is_json(text: str) -> bool:
     try:
-        return text[:1] in ("{", "[") and isinstance(json.loads(text), dict | list)
-    except ValueError:
+        value = strict_json.parse(text).value if text[:1] in ("{", "[") else None
+    except InvalidJson:
         return False
+    return isinstance(value, dict | list)
 
 
 def _sample(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> Table:

@@ -18,7 +18,9 @@ import msgspec
 
 from hpc.run.model import Run
 from pipeline import files
+from pipeline.errors import InputError
 from pipeline.run_files import output
+from pipeline.run_files.json_record import parse_values, read_content
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
 
@@ -114,8 +116,8 @@ def _stamp(path: Path) -> _Stamp | None:
 def _remembered(folder: Path) -> _Known:
     """Return what an earlier look remembered; nothing of a file that this version cannot read."""
     try:
-        values = msgspec.json.decode((folder / MEMORY).read_bytes(), type=_Memory)
-    except (OSError, msgspec.MsgspecError):
+        values = parse_values(read_content(folder / MEMORY), _Memory, source=MEMORY)
+    except (OSError, InputError):
         return {}
     return {
         name: ([size, changed_at, inode], Verdict(publication=publication, counts=counts))

@@ -8,9 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-from msgspec import DecodeError
-
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.array_plan import next_number
@@ -21,6 +18,7 @@ from pipeline.config.keys import fields_to_json, keys_of
 from pipeline.errors import InputError, UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files import manifest
+from pipeline.run_files.json_record import parse_values, read_content
 from pipeline.text import did_you_mean
 
 _RECORD = re.compile(r"[0-9].*\.json")
@@ -152,12 +150,12 @@ def _document(submission: Submission) -> dict[str, object]:
 
 def _read(path: Path) -> Submission:
     try:
-        values = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+        values = parse_values(read_content(path), dict[str, object], source=str(path))
         if isinstance(values.get("array"), str):
             values["indices"] = parse_indices(str(values.pop("array")))
     except OSError as error:
         raise UnreadableError(path, error) from error
-    except (DecodeError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:  # of the array's indices
         raise InputError(f"{path} is damaged: {error}") from None
     problems = Problems()
     _check_keys(values, str(path), problems)

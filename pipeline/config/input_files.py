@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import limits
 from pipeline.config.check import Problems
 
 
@@ -46,7 +47,7 @@ class InputFiles:
         if path is None:
             return ""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = limits.read_file(path, limits.PROMPT_BYTES).decode()
         except OSError as error:
             self.report(key, f"{path} cannot be read: {error.strerror}")
             return ""

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+from pipeline import limits
 from pipeline.config.input_files import InputFiles
+from pipeline.config.redaction import SHOWN, Redaction
 from pipeline.errors import InputError
 from pipeline.ownership import DENIED
 
-_SHOWN = "[key]"
 _ONE_PERSON = "A key file is for one person: name your own with classifier.api_key_file"
 # A shorter one keeps nobody out, and stands for none (`none`, `EMPTY`, `x`, for servers that want
 # any): taken out of answers, it would take the same word, or letter, out of labels.
@@ -17,10 +18,11 @@ SHORTEST_KEPT_OUT = 8
 class Secret:
     """A key that does not show itself in a repr, a traceback's frame or a log line."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_redaction", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._redaction = Redaction(value) if len(value) >= SHORTEST_KEPT_OUT else None
 
     def reveal(self) -> str:
         """Return the secret itself, to be sent to its service and nowhere else."""
@@ -32,11 +34,11 @@ class Secret:
         return self._value if len(self._value) >= SHORTEST_KEPT_OUT else ""
 
     def redact(self, text: str) -> str:
-        """`text` without the key, for what others' error messages may carry."""
-        return text.replace(self.kept_out, _SHOWN) if self.kept_out else text
+        """Return a text without the key, in whatever form it is there."""
+        return self._redaction(text) if self._redaction else text
 
     def __repr__(self) -> str:
-        return f"Secret({_SHOWN})"
+        return f"Secret({SHOWN})"
 
 
 NO_KEY = Secret("")
@@ -84,7 +86,7 @@ def read_key(env: str | None, file: str | None) -> Secret:
         try:
             if path.stat().st_mode & 0o077:
                 raise InputError(f"{path} can be read by others: chmod 600 {path}")
-            value = path.read_text(encoding="utf-8").strip()
+            value = limits.read_file(path, limits.KEY_BYTES).decode().strip()
         except OSError as error:
             whose = f". {_ONE_PERSON}" if error.errno in DENIED else ""
             raise InputError(

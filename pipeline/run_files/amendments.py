@@ -16,7 +16,7 @@ from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import InputError
 from pipeline.run_files import portable_paths
-from pipeline.run_files.json_record import parse_record, parse_version
+from pipeline.run_files.json_record import parse_record, parse_version, read_content
 from pipeline.run_files.manifest import Manifest
 
 FORMAT = 1
@@ -128,7 +128,7 @@ def write(run_dir: Path, amendment: Amendment, project: Sequence[Path] = ()) -> 
 def _read(run_dir: Path, number: int) -> Amendment:
     path = path_of(run_dir, number)
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     written_by = parse_version(content, source=str(path), kind="an amendment")

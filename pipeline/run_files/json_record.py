@@ -12,6 +12,7 @@ from pipeline.config.keys import Section
 from pipeline.errors import InputError
 
 T = TypeVar("T", bound=Section)
+V = TypeVar("V")
 
 
 class Version(Struct, frozen=True):
@@ -30,7 +31,16 @@ def read_record(path: Path, record: type[T]) -> T:
         InputError: it is not JSON, or not such a record; the message names the file and, for each
             key that is unknown, missing or mistyped, the key.
     """
-    return parse_record(limits.read_file(path, limits.RECORD_BYTES), record, source=str(path))
+    return parse_record(read_content(path), record, source=str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the content of a file that holds JSON.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger than any such file can be.
+    """
+    return limits.read_file(path, limits.RECORD_BYTES)
 
 
 def parse_record(content: bytes, record: type[T], *, source: str) -> T:
@@ -45,6 +55,15 @@ def parse_record(content: bytes, record: type[T], *, source: str) -> T:
         raise InputError(f"{source} is damaged: {error}") from None
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is damaged: it is not JSON ({error})") from None
+
+
+def parse_values(content: bytes, kind: type[V], *, source: str) -> V:
+    """Return JSON of a plain type, such as `dict[str, object]`. Raises InputError."""
+    _check_depth(content, source)
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{source} is damaged: {error}") from None
 
 
 def parse_version(content: bytes, *, source: str, kind: str) -> Version:

@@ -16,7 +16,7 @@ from pipeline.config.keys import Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
 from pipeline.run_files import portable_paths
-from pipeline.run_files.json_record import parse_record, parse_version
+from pipeline.run_files.json_record import parse_record, parse_version, read_content
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
@@ -102,7 +102,7 @@ def read(run_dir: Path) -> Manifest:
     """
     path = run_dir / FILE_NAME
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         raise InputError(f"{run_dir} is not a run: {path.name}: {error.strerror}") from None
     made_by = parse_version(content, source=str(path), kind="a manifest")

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import files
+from pipeline import files, limits
 from pipeline.errors import Cause, TaskError
 
 WAITING, IN_FLIGHT, ANSWERED = range(3)
@@ -226,7 +226,7 @@ def _rows_in_flight(folder: Path, attempt: int) -> set[int]:
     rows: set[int] = set()
     for path in folder.glob(f"{attempt:04d}-*{JOURNAL}"):
         try:
-            states = path.read_bytes()
+            states = limits.read_file(path, limits.RECORD_BYTES)
         except OSError as error:
             print(f"{path}: ignored, it cannot be read: {error}", file=sys.stderr)
             continue

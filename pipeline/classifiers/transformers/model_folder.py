@@ -1,12 +1,11 @@
 """Check and describe a saved sequence classifier without torch, which login nodes may not have."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files
+from pipeline import files, limits, strict_json
 from pipeline.model import JsonObject
 
 # The files that decide a label. Weights must be safetensors: a pickle (pytorch_model.bin) is a
@@ -123,10 +122,11 @@ def _labels(config: JsonObject) -> tuple[str, ...]:
 
 def _json(path: Path) -> JsonObject:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = limits.read_file(path, limits.RECORD_BYTES)
+        document = strict_json.parse(content.decode()).value
     except FileNotFoundError:
         raise BadModel(f"it has no {path.name}") from None
-    except ValueError:
+    except ValueError:  # InvalidJson, or not UTF-8
         raise BadModel(f"its {path.name} is not JSON") from None
     if not isinstance(document, dict):
         raise BadModel(f"its {path.name} is not an object")
