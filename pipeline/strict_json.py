@@ -1,4 +1,4 @@
-"""Parse JSON that others wrote, without guessing, and without trusting its size or depth. Pure."""
+"""Parse JSON that others wrote, without guessing, and without trusting its size or depth."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Take a key out of text, in whatever form a service or a program may write it. Pure.
+"""Take a key out of text, in whatever form a service or a program may write it.
 
 A service that quotes the headers of a request does so in JSON, in HTML, in a URL, in Base64 or
 wrapped into lines. A reader of the message needs a second to turn each of these back into the key.
