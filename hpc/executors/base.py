@@ -58,6 +58,8 @@ class TaskQuery:
     """What kept the executor from answering in full; None if nothing did."""
     last_answer: datetime | None = None
     """When it last answered in full (UTC); None if it never did, or never fails to."""
+    hidden: Mapping[int, str] = field(default_factory=dict)
+    """By submission number, why tasks without a record may be alive all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +84,32 @@ class ResourceCheck:
     """What the cluster can never give: why, by key."""
     note: str = ""
     """What a person should know, although the cluster may accept it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnrecordedJob:
+    """An array of a run that is alive and on no record."""
+
+    job: int
+    """Its job id."""
+    name: str
+    """Its name, which carries the run's id."""
+    copy: Path | None = None
+    """The folder of the other copy of the run that it works on; None if none is known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnrecordedJobs:
+    """What an executor has of a run that no record names."""
+
+    canceled: tuple[int, ...] = ()
+    """Arrays on hold that it had accepted late, and that were canceled just now."""
+    alive: tuple[UnrecordedJob, ...] = ()
+    """Arrays that may have begun, or may begin."""
+    ended: frozenset[int] = frozenset()
+    """Numbers of the submissions that the executor remembers, and of which nothing is alive."""
+    last_number: int = 0
+    """The highest number of a submission that the executor remembers; 0 for none."""
 
 
 class CaretakerRole(StrEnum):
@@ -176,7 +204,7 @@ class Executor(Protocol):
         """Compare what a task requests with what the cluster can give."""
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         """Submit arrays, all or none, and return their records.
 
@@ -187,8 +215,11 @@ class Executor(Protocol):
             run: the run of the submissions.
             intents: records that are written already and name no job yet.
             recorded: every submission that the run had before.
+            lock: file descriptor of the run's lock, which is checked before each step.
 
         Raises:
+            LockLostError: it is not this process's any more. The records stay, and `resume`
+                finishes them.
             UnansweredError: nobody knows whether the executor took an array. The records stay, and
                 `resume` finishes them.
             SubmitLimitError: even the first array exceeds a limit of submitted jobs. None of
@@ -197,7 +228,7 @@ class Executor(Protocol):
                 except those that it has released already.
         """
 
-    def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+    def resume(self, run: Run, recorded: Sequence[Submission], lock: int) -> tuple[Submission, ...]:
         """Finish the submissions that an interrupted process had begun, and return them.
 
         The caller holds the run's lock.
@@ -205,17 +236,22 @@ class Executor(Protocol):
         Args:
             run: the run of the submissions.
             recorded: every submission of the run.
+            lock: file descriptor of the run's lock, which is checked before each step.
         """
 
-    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
-        """Cancel pending jobs of the run that no record names, and return their ids.
+    def find_unrecorded(self, run: Run, recorded: Sequence[Submission]) -> UnrecordedJobs:
+        """Return the arrays of the run that no record names; cancel those that never began.
 
-        They are submissions that the executor accepted late. The caller holds the run's lock.
+        Such an array is a submission that the executor accepted late, one whose record was lost,
+        or one of another copy of the run. The caller holds the run's lock.
 
         Args:
             run: the run.
             recorded: every submission of the run.
         """
+
+    def hides_jobs_of(self, uid: int) -> bool:
+        """Tell whether this user cannot see the jobs of that one, so that no answer is no proof."""
 
     def check_programs(self) -> None:
         """Check that the executor's commands are installed.

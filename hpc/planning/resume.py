@@ -10,12 +10,8 @@ from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
-from hpc.reconcile.submit import (
-    cancel_strays,
-    report_waiting,
-    resume_submissions,
-    submit_shards,
-)
+from hpc.reconcile.submit import report_waiting, resume_submissions, submit_shards
+from hpc.reconcile.unrecorded import cancel_strays
 from hpc.report.next_step import command
 from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
@@ -79,8 +75,9 @@ def resume_runs(
             say(str(error))
             busy.append(run)
             continue
-        if _resume(run, executor_of(run), say, is_supervised=is_supervised):
-            resumed.append(LockedRun(run, lock))
+        locked = LockedRun(run, lock)
+        if _resume(locked, executor_of(run), say, is_supervised=is_supervised):
+            resumed.append(locked)
     return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy))
 
 
@@ -115,12 +112,13 @@ def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:
     return [run for run in named if run.executor == executor.name and is_to_resume(run)]
 
 
-def _resume(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
+def _resume(locked: LockedRun, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
     """Resume a locked run; return whether it goes on."""
+    run = locked.run
     resuming = f"resuming the unfinished run {run.folder} with its original configuration"
     if executor.runs_in_background:
         say(resuming)
-        return _submit_rest(run, executor, say, is_supervised=is_supervised)
+        return _submit_rest(locked, executor, say, is_supervised=is_supervised)
     # The caller supervises the run, which submits and runs its tasks.
     is_blocked = needs_a_person(look(run, executor, lock_is_ours=True))
     say(f"run {run.folder} is blocked and still holds its posts; see below" if is_blocked
@@ -128,21 +126,23 @@ def _resume(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> b
     return True
 
 
-def _submit_rest(run: Run, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
+def _submit_rest(locked: LockedRun, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
     """Submit what was never submitted; return whether the run goes on."""
+    run, lock = locked.run, locked.lock
     try:
         status = look(run, executor)
-        if resume_submissions(run, executor, status.observation.submissions, say):
+        if resume_submissions(run, executor, status.observation.submissions, lock, say):
             status = look(run, executor)
-        cancel_strays(run, executor, status.observation.submissions, say)
         rest = planned_to_submit(status)
         if not rest and planned_shards(status.judgements):
             say(f"nothing is submitted: {_why_planned_wait(status)}")
             return False
         if rest:
             check_before_submission(run)
-            wave = submit_shards(status, executor, ShardSelection(shards=rest), say)
+            wave = submit_shards(status, executor, ShardSelection(shards=rest), lock, say)
             report_waiting(run, wave, say, is_supervised=is_supervised)
+        else:
+            cancel_strays(run, executor, status.observation.submissions, say)
     except ExecutorError as error:
         if read_submissions(run):
             raise

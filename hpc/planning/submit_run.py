@@ -208,7 +208,7 @@ def _start(
             say(f"run {run.folder}")
             lock = locks.enter_context(run_folder.lock_run(run))
             if executor.runs_in_background:
-                wave = _submit_or_forget(run, executor, request, say)
+                wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
             _register(run, say)
             runs = (*runs, LockedRun(run, lock))
         wants_caretaker = runs if request.caretaker else ()
@@ -221,19 +221,20 @@ def _start(
 
 
 def _submit_or_forget(
-    run: Run, executor: Executor, request: SubmitRequest, say: Say
+    locked: LockedRun, executor: Executor, request: SubmitRequest, say: Say
 ) -> SubmittedWave:
     """Submit a new run; if the executor refuses, delete it, so that its posts are free again.
 
     A limit of submitted jobs is no refusal: the run stays, even if no task of it fits yet.
     """
+    run = locked.run
     status = look(run, executor)
     selection = ShardSelection(
         shards=planned_shards(status.judgements),
         spare_jobs=len(CaretakerRole) if request.caretaker else 0,
     )
     try:
-        wave = submit_shards(status, executor, selection, say)
+        wave = submit_shards(status, executor, selection, locked.lock, say)
     except UnansweredError:
         say(
             "the run keeps its posts; to find the array, or submit it if Slurm has not accepted it "

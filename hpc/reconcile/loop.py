@@ -16,15 +16,15 @@ from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
     SubmittedWave,
-    cancel_strays,
     prepare,
     resume_submissions,
     submit_shards,
 )
+from hpc.reconcile.unrecorded import cancel_strays
 from hpc.report.next_step import command
 from hpc.report.progress_line import describe_progress
 from hpc.report.submissions import describe_limit, describe_waiting
-from hpc.run import submissions
+from hpc.run import run_folder, submissions
 from hpc.run.array_plan import alive_tasks
 from hpc.run.model import Phase, Run, Say, State
 from hpc.run.plan import is_worth_submitting, room_for, tightest
@@ -165,13 +165,14 @@ class _Supervision:
             finished. They stay for the next round.
         """
         status = self._look()
+        run_folder.check_lock(self._run, self._lock)
         rejection = find_rejection(status.observation)
         if rejection:
             self._stop(status, rejection)
             return status, rejection, None
         try:
             recorded = status.observation.submissions
-            resumed = resume_submissions(self._run, self._executor, recorded, self._say)
+            resumed = resume_submissions(self._run, self._executor, recorded, self._lock, self._say)
         except ExecutorError as error:
             return status, None, f"a submission is not finished: {error.words}"
         except InputError:  # their shards count as planned, and submitting these says it
@@ -289,7 +290,7 @@ class _Supervision:
             return self._room.last_wave(len(todo))
         prepared = prepare(status, self._executor, selection)
         if is_worth_submitting(prepared, selection):
-            wave = submit_shards(prepared, self._executor, selection, self._say)
+            wave = submit_shards(prepared, self._executor, selection, self._lock, self._say)
         else:
             limit = tightest(prepared.observation.submit_limits or ())
             wave = SubmittedWave(

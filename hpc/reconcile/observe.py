@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hpc.executors.base import Executor
+from hpc.executors.base import Executor, TaskQuery
 from hpc.reconcile.early_ends import mark_early_ends
 from hpc.reconcile.log_end import read_log_end
-from hpc.run.model import Attempt, Observation, Phase, Records, Run, ShardFacts, Submission
+from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts, Submission
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
-from hpc.run.submissions import read_submissions, returned
+from hpc.run.submissions import describe_lost_records, read_submissions, returned
 from hpc.traces.task_files import TaskFiles
 from hpc.traces.work_folder import WorkFolder
 from pipeline.errors import Cause, InputError
@@ -59,7 +59,7 @@ def observe(
     outputs.remember()
     task_files = TaskFiles(run)
     looked_at = {submission.number for submission in asked}
-    attempts = _attempts(task_files, released, query.records, verdicts, include_done)
+    attempts = _attempts(task_files, released, query, verdicts, include_done)
     shards = tuple(
         _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), looked_at)
         for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
@@ -79,7 +79,7 @@ def observe(
         last_answer=query.last_answer,
         trouble=query.trouble,
         submissions=submissions,
-        unreadable=tuple(task_files.unreadable),
+        unreadable=(*describe_lost_records(run), *task_files.unreadable),
     )
 
 
@@ -104,7 +104,7 @@ def with_limits(
 def _attempts(
     task_files: TaskFiles,
     released: Sequence[Submission],
-    records: Records,
+    query: TaskQuery,
     verdicts: Sequence[Verdict],
     include_done: bool,
 ) -> dict[int, list[Attempt]]:
@@ -121,7 +121,7 @@ def _attempts(
             is_done = verdicts[shard].verified
             # What a shard that is done left behind decides nothing any more.
             work = _NO_WORK if is_done else task_files.work(shard)
-            record = records.get((number, index))
+            record = query.records.get((number, index))
             spoke = shard in logs.spoke
             is_wanted = spoke and (include_done or not is_done)
             attempts.setdefault(shard, []).append(
@@ -146,6 +146,7 @@ def _attempts(
                     ),
                     restarted=index in restarted,
                     forced=submission.forced,
+                    hidden="" if record else query.hidden.get(number, ""),
                 )
             )
     return attempts

@@ -16,14 +16,15 @@ from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import (
     SubmittedWave,
-    cancel_strays,
     plan_submission,
     report_waiting,
     resume_submissions,
     submit_shards,
 )
+from hpc.reconcile.unrecorded import cancel_strays
 from hpc.report.next_step import command
 from hpc.report.submissions import describe_submission
+from hpc.run.array_plan import next_number
 from hpc.run.model import Phase, ResourceRequest, Run, Say, State, Submission, Wait
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunStatus
@@ -129,9 +130,8 @@ def resubmit(
     status = look(run, executor, lock_is_ours=True)
     if not request.dry_run:
         recorded = status.observation.submissions
-        if resume_submissions(run, executor, recorded, say):
+        if resume_submissions(run, executor, recorded, lock, say):
             status = look(run, executor, lock_is_ours=True)
-        cancel_strays(run, executor, status.observation.submissions, say)
     if request.corrected:
         _report_alive(status, say)
     choice = _choose(status, request)
@@ -154,8 +154,10 @@ def resubmit(
     wave = SubmittedWave()
     if choice.shards:
         check_before_submission(run)
-        wave = _submit_shards(status, executor, selection, say)
+        wave = _submit_shards(status, executor, selection, lock, say)
         report_waiting(run, wave, say, is_supervised=wants_caretaker)
+    else:
+        cancel_strays(run, executor, status.observation.submissions, say)
     lacks_caretaker = wants_caretaker and not submit_caretaker(run, executor, say)
     sent = wave.submissions
     has_ended = bool(sent) and executor.run_to_end(run, sent, lock, say)
@@ -171,10 +173,10 @@ def resubmit(
 
 
 def _submit_shards(
-    status: RunStatus, executor: Executor, selection: ShardSelection, say: Say
+    status: RunStatus, executor: Executor, selection: ShardSelection, lock: int, say: Say
 ) -> SubmittedWave:
     try:
-        return submit_shards(status, executor, selection, say)
+        return submit_shards(status, executor, selection, lock, say)
     except (SubmitLimitError, UnansweredError):
         raise
     except ExecutorError as error:
@@ -283,6 +285,6 @@ def _report_plan(
 ) -> None:
     plans = plan_submission(status, executor, selection)
     observation = status.observation
-    recorded = observation.submissions
-    for intent in plan_intents(status.run, plans, observation.observed_at, recorded=recorded):
+    first = next_number(observation.submissions)
+    for intent in plan_intents(status.run, plans, observation.observed_at, first_number=first):
         say(f"would submit {describe_submission(intent)}")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hpc.executors.base import Executor, ExecutorError, SubmitLimitError, UnansweredError
 from hpc.reconcile.observe import with_limits
 from hpc.reconcile.preflight import check_before_submission
+from hpc.reconcile.unrecorded import check_unrecorded
 from hpc.report.next_step import command
 from hpc.report.submissions import (
     describe_limit,
@@ -17,6 +18,8 @@ from hpc.report.submissions import (
     describe_submission,
     describe_waiting,
 )
+from hpc.run import run_folder
+from hpc.run.array_plan import next_number
 from hpc.run.causes import why_ended
 from hpc.run.model import ArrayPlan, Observation, Run, Say, Submission
 from hpc.run.plan import ShardSelection, plan, tightest
@@ -24,9 +27,9 @@ from hpc.run.run_state import RunStatus
 from hpc.run.submissions import (
     plan_intents,
     withdraw_submission,
-    write_submission,
+    write_intent,
 )
-from pipeline.errors import Cause
+from pipeline.errors import BusyError, Cause
 from pipeline.run_files.manifest import work_path
 
 
@@ -52,7 +55,7 @@ class SubmittedWave:
 
 
 def resume_submissions(
-    run: Run, executor: Executor, recorded: Sequence[Submission], say: Say
+    run: Run, executor: Executor, recorded: Sequence[Submission], lock: int, say: Say
 ) -> bool:
     """Finish the submissions that an interrupted process had begun, and report them.
 
@@ -63,6 +66,7 @@ def resume_submissions(
         run: the run of the submissions.
         executor: what runs its tasks.
         recorded: every submission of the run.
+        lock: file descriptor of the run's lock.
         say: shows a message.
 
     Returns:
@@ -70,13 +74,15 @@ def resume_submissions(
 
     Raises:
         ExecutorError: as `Executor.resume` does.
+        UnrecordedError: something of the run is alive that no record names.
         InputError: every attempt would fail.
     """
     if all(submission.released_at for submission in recorded):
         return False
     check_before_submission(run)
+    check_unrecorded(run, executor, recorded, lock, say)
     try:
-        resumed = executor.resume(run, recorded)
+        resumed = executor.resume(run, recorded, lock)
     except SubmitLimitError as error:
         if not error.is_certain:
             raise
@@ -101,23 +107,6 @@ def prepare(status: RunStatus, executor: Executor, selection: ShardSelection) ->
     return replace(status, observation=observation)
 
 
-def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], say: Say) -> None:
-    """Cancel and report arrays that the executor accepted late and that no record names.
-
-    The caller holds the run's lock. If the executor does not answer, they are left to the next
-    command.
-    """
-    try:
-        strays = executor.cancel_strays(run, recorded)
-    except ExecutorError:
-        return
-    if strays:
-        say(
-            f"canceled array job{'s' if strays[1:] else ''} {', '.join(map(str, strays))}: "
-            "accepted after sbatch had given up; no task had started"
-        )
-
-
 def plan_submission(
     status: RunStatus, executor: Executor, selection: ShardSelection
 ) -> tuple[ArrayPlan, ...]:
@@ -130,9 +119,11 @@ def plan_submission(
 
 
 def submit_shards(
-    status: RunStatus, executor: Executor, selection: ShardSelection, say: Say
+    status: RunStatus, executor: Executor, selection: ShardSelection, lock: int, say: Say
 ) -> SubmittedWave:
-    """Submit what fits of some shards, and report it. The caller holds the run's lock.
+    """Submit what fits of some shards, and report it. The caller holds the run's lock, `lock`.
+
+    First, look for what may be alive and is on no record.
 
     If the executor says that too many jobs are submitted, a half is tried, and a half of that. One
     remedy may ask for more than the cluster gives. If the executor refuses for such a reason, the
@@ -140,19 +131,24 @@ def submit_shards(
 
     Raises:
         ExecutorError: the executor refused every group, or did not answer.
+        UnrecordedError: something of the run is alive that no record names.
         PermissionError: the run, or what an earlier attempt left of a shard, is closed to this
             user.
     """
     check_writable(status.run, selection.shards)
+    recorded = status.observation.submissions
+    last = check_unrecorded(status.run, executor, recorded, lock, say)
+    status = replace(status, observation=replace(status.observation, last_number=last))
     status = prepare(status, executor, selection)
     limit = tightest(status.observation.submit_limits or ())
     plans = plan(status, selection)
+    submitter = _Submitter(executor=executor, selection=selection, lock=lock, say=say)
     sent: tuple[Submission, ...] = ()
     rejected = 0
     refusal: SubmitLimitError | None = None
     while plans:
         try:
-            sent, rejected = _submit_wave(status, executor, plans, selection, say)
+            sent, rejected = submitter.submit_wave(status, plans)
             break
         except SubmitLimitError as error:
             refusal = error
@@ -187,36 +183,6 @@ def report_waiting(run: Run, wave: SubmittedWave, say: Say, *, is_supervised: bo
         )
 
 
-def _submit_wave(
-    status: RunStatus,
-    executor: Executor,
-    plans: tuple[ArrayPlan, ...],
-    selection: ShardSelection,
-    say: Say,
-) -> tuple[tuple[Submission, ...], int]:
-    """Submit arrays and report them.
-
-    Returns:
-        The submissions, and how many shards the executor rejected for good.
-
-    Raises:
-        SubmitLimitError: not even the first array fits.
-        ExecutorError: the executor refused every group, or did not answer.
-    """
-    for line in describe_retries(plans, status.judgements):
-        say(line)
-    rejected = 0
-    try:
-        sent = _submit(status, executor, plans, status.observation.submissions, selection)
-    except (SubmitLimitError, UnansweredError):
-        raise
-    except ExecutorError as error:
-        sent, rejected = _submit_by_group(status, executor, plans, selection, error, say)
-    for submission in sent:
-        say(describe_submission(submission))
-    return sent, rejected
-
-
 def _count_shards(submissions: Sequence[Submission]) -> int:
     return sum(len(submission.plan.indices) for submission in submissions)
 
@@ -233,64 +199,89 @@ def check_writable(run: Run, shards: Sequence[int]) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def _submit_by_group(
-    status: RunStatus,
-    executor: Executor,
-    plans: tuple[ArrayPlan, ...],
-    selection: ShardSelection,
-    first: ExecutorError,
-    say: Say,
-) -> tuple[tuple[Submission, ...], int]:
-    """Submit the arrays of each request by themselves.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Submitter:
+    """Submits arrays of the selected shards while the run's lock is this process's."""
 
-    Returns:
-        The submissions, and how many shards the executor rejected for good.
-    """
-    requests = list(dict.fromkeys(array.request for array in plans))
-    if len(requests) == 1:
-        raise first
-    sent: list[Submission] = []
-    rejected = 0
-    for request in requests:
-        # The throttles were planned for all groups at once, so each group waits for the former.
-        before = tuple(str(submission.array_job_id) for submission in sent)
-        group = tuple(
-            replace(array, after=0, after_jobs=(*array.after_jobs, *before))
-            for array in plans
-            if array.request == request
-        )
-        recorded = (*status.observation.submissions, *sent)
+    executor: Executor
+    selection: ShardSelection
+    lock: int
+    say: Say
+
+    def submit_wave(
+        self, status: RunStatus, plans: tuple[ArrayPlan, ...]
+    ) -> tuple[tuple[Submission, ...], int]:
+        """Submit arrays and report them.
+
+        Returns:
+            The submissions, and how many shards the executor rejected for good.
+
+        Raises:
+            SubmitLimitError: not even the first array fits.
+            ExecutorError: the executor refused every group, or did not answer.
+        """
+        for line in describe_retries(plans, status.judgements):
+            self.say(line)
+        rejected = 0
         try:
-            sent += _submit(status, executor, group, recorded, selection)
-        except SubmitLimitError:
-            break  # the rest waits
-        except UnansweredError:
+            sent = self._submit(status, plans, status.observation.submissions)
+        except (SubmitLimitError, UnansweredError):
             raise
         except ExecutorError as error:
-            say(f"not submitted: {group[0].why}: {error}")
-            rejected += sum(len(array.indices) for array in group)
-    if not sent:
-        raise first
-    return tuple(sent), rejected
+            sent, rejected = self._submit_by_group(status, plans, error)
+        for submission in sent:
+            self.say(describe_submission(submission))
+        return sent, rejected
 
+    def _submit_by_group(
+        self, status: RunStatus, plans: tuple[ArrayPlan, ...], first: ExecutorError
+    ) -> tuple[tuple[Submission, ...], int]:
+        """Submit the arrays of each request by themselves.
 
-def _submit(
-    status: RunStatus,
-    executor: Executor,
-    plans: Sequence[ArrayPlan],
-    recorded: Sequence[Submission],
-    selection: ShardSelection,
-) -> tuple[Submission, ...]:
-    run, observation = status.run, status.observation
-    intents = plan_intents(
-        run,
-        plans,
-        datetime.now(UTC),
-        recorded=recorded,
-        crashed=crashed_attempts(observation, selection.shards),
-        forced=selection.forced,
-    )
-    return executor.submit(run, write_intents(run, intents), recorded)
+        Returns:
+            The submissions, and how many shards the executor rejected for good.
+        """
+        requests = list(dict.fromkeys(array.request for array in plans))
+        if len(requests) == 1:
+            raise first
+        sent: list[Submission] = []
+        rejected = 0
+        for request in requests:
+            # The throttles were planned for all groups at once, so each waits for the former.
+            before = tuple(str(submission.array_job_id) for submission in sent)
+            group = tuple(
+                replace(array, after=0, after_jobs=(*array.after_jobs, *before))
+                for array in plans
+                if array.request == request
+            )
+            recorded = (*status.observation.submissions, *sent)
+            try:
+                sent += self._submit(status, group, recorded)
+            except SubmitLimitError:
+                break  # the rest waits
+            except UnansweredError:
+                raise
+            except ExecutorError as error:
+                self.say(f"not submitted: {group[0].why}: {error}")
+                rejected += sum(len(array.indices) for array in group)
+        if not sent:
+            raise first
+        return tuple(sent), rejected
+
+    def _submit(
+        self, status: RunStatus, plans: Sequence[ArrayPlan], recorded: Sequence[Submission]
+    ) -> tuple[Submission, ...]:
+        run, observation = status.run, status.observation
+        run_folder.check_lock(run, self.lock)
+        intents = plan_intents(
+            run,
+            plans,
+            datetime.now(UTC),
+            first_number=next_number(recorded, observation.last_number),
+            crashed=crashed_attempts(observation, self.selection.shards),
+            forced=self.selection.forced,
+        )
+        return self.executor.submit(run, write_intents(run, intents), recorded, self.lock)
 
 
 def write_intents(run: Run, intents: Sequence[Submission]) -> tuple[Submission, ...]:
@@ -298,8 +289,8 @@ def write_intents(run: Run, intents: Sequence[Submission]) -> tuple[Submission, 
     written: list[Submission] = []
     try:
         for intent in intents:
-            written.append(write_submission(run, intent))
-    except OSError:
+            written.append(write_intent(run, intent))
+    except (OSError, BusyError):
         for intent in written:
             withdraw_submission(run, intent)
         raise

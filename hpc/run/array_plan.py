@@ -119,9 +119,14 @@ def plan_arrays(
     )
 
 
-def next_number(recorded: Iterable[Submission]) -> int:
-    """Return the number of the next submission, and so of the next attempt."""
-    return max((submission.number for submission in recorded), default=0) + 1
+def next_number(recorded: Iterable[Submission], last_number: int = 0) -> int:
+    """Return the number of the next submission, and so of the next attempt.
+
+    Args:
+        recorded: every recorded submission.
+        last_number: the highest number of one whose record may be lost; 0 for none.
+    """
+    return max([last_number, *(submission.number for submission in recorded)]) + 1
 
 
 def _blocks(shards: Iterable[int], array_size: int) -> list[tuple[int, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
 from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
+from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.text import format_duration
 
 # A task writes its heartbeat every 15 s; a busy file system may cost some of them.
@@ -117,6 +118,9 @@ def _judge_ended(
     if is_unknown and unseen:
         message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
+    if is_unknown and last.hidden:
+        message = f"Slurm has no record of {task_name(last)}. {last.hidden}"
+        return verdict(rule=6, state=State.UNKNOWN, message=message)
     cause, message = why_ended(last)
     may_be_late = cause in _MAY_BE_LATE
     if shard.output.problem:
@@ -188,12 +192,15 @@ def _sign_of_life(shard: ShardFacts, now: datetime, grace: timedelta) -> str:
     An empty answer of Slurm has many causes: PrivateData hides the jobs of others, a new controller
     has forgotten them. Without grace nothing lags, and no record means that there is no task.
     """
-    if shard.heartbeat is None or not grace:
+    if shard.heartbeat is None or not is_fresh(shard.heartbeat, now, grace):
         return ""
     age = now - shard.heartbeat.written_at
-    if age > grace + _MISSED_BEATS:
-        return ""
     return f"its heartbeat is {format_duration(max(age.total_seconds(), 0.0))} old"
+
+
+def is_fresh(beat: Heartbeat, now: datetime, grace: timedelta) -> bool:
+    """Tell whether the task of a heartbeat may still be alive."""
+    return bool(grace) and now - beat.written_at <= grace + _MISSED_BEATS
 
 
 def _describe_unseen(observation: Observation, grace: timedelta) -> str:

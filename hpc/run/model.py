@@ -191,6 +191,8 @@ class Submission:
     """Whether a person submitted it by force."""
     restarted: tuple[int, ...] = ()
     """Array indices that were requeued because their tasks stalled."""
+    submitter: int | None = None
+    """The user id of who submitted it; None where nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,6 +274,8 @@ class Attempt:
     """Whether the task was requeued because it stalled."""
     forced: bool = False
     """Whether a person submitted it by force."""
+    hidden: str = ""
+    """Why the lack of a record proves nothing of its task; empty if nothing is known to hide it."""
 
     @property
     def task(self) -> str | None:
@@ -336,6 +340,8 @@ class Observation:
     The run is judged without them."""
     submissions: tuple[Submission, ...] = ()
     """Every recorded submission, in the order of their numbers."""
+    last_number: int = 0
+    """The highest number that any submission had, recorded or not; 0 where nobody has looked."""
     limits: Limits | None = None
     """How far resources can grow; None if nothing needs to know."""
     submit_limits: tuple[SubmitLimit, ...] | None = None

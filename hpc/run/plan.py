@@ -64,7 +64,7 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         max_parallel=room.tasks,
         after_jobs=room.after_jobs,
         tasks_at_once=room.parallel_tasks,
-        first_number=next_number(observation.submissions),
+        first_number=next_number(observation.submissions, observation.last_number),
     )
 
 

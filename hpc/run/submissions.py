@@ -1,51 +1,51 @@
-"""Read and write the records of a run's submissions, one file each: `submissions/0002.json`."""
+"""Read and write the records of a run's submissions, one file each: `submissions/0002.json`.
 
+A submission's number is also in the names of its logs and of what its tasks write, so that a record
+that gets lost leaves traces, and its number is not used again.
+"""
+
+import contextlib
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
-from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
-from pipeline import files
+from pipeline import files, limits
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
-from pipeline.errors import InputError, UnreadableError
+from pipeline.errors import BusyError, DamagedError, InputError, UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files import manifest
-from pipeline.run_files.json_record import parse_values, read_content
+from pipeline.run_files.json_record import parse_values
 from pipeline.text import did_you_mean
 
-_RECORD = re.compile(r"[0-9].*\.json")
+_RECORD = re.compile(r"\d{4,}\.json")
+FOLDER = "submissions"
+_ADVICE = (
+    "\n  put the record back from a backup. Without one, move it away: before anything is "
+    "submitted again, Slurm is asked whether its array is alive"
+)
 
 
 def read_submissions(run: Run) -> tuple[Submission, ...]:
     """Return every recorded submission of a run, in the order of their numbers.
 
     Raises:
+        UnreadableError: a record, or their folder, cannot be read now. It must not seem missing:
+            its shards would be submitted again.
         InputError: a record is damaged.
-        UnreadableError: a record, or the folder of the records, cannot be read now.
     """
-    paths = _record_paths(run.folder / "submissions")
-    recorded = sorted(map(_read, paths), key=lambda submission: submission.number)
+    folder = run.folder / FOLDER
+    found = (_read(folder / name) for name in _names_in(folder) if _RECORD.fullmatch(name))
+    recorded = sorted((each for each in found if each), key=lambda each: each.number)
     # An array that the original run has not released is not a copy's to finish or to cancel.
     return tuple(each for each in recorded if each.released_at or belongs_to(run, each))
-
-
-def _record_paths(folder: Path) -> list[Path]:
-    # Not glob, which takes a folder that it may not list for an empty one.
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names, to be matched
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UnreadableError(folder, error) from error
-    return [folder / name for name in names if _RECORD.fullmatch(name)]
 
 
 def belongs_to(run: Run, submission: Submission) -> bool:
@@ -53,18 +53,82 @@ def belongs_to(run: Run, submission: Submission) -> bool:
     return run.original is None or submission.job_name.startswith(job_prefix(run))
 
 
+def find_traces(run: Run) -> Mapping[int, list[Path]]:
+    """Return what submissions left in the run's folder, by their numbers.
+
+    That is records, damaged and renamed ones too, log folders, and files of tasks. Corrections
+    name the submission before them, and count without a file.
+
+    Raises:
+        UnreadableError: a folder cannot be listed now.
+    """
+    traces: dict[int, list[Path]] = {each.after_attempt: [] for each in run.amendments}
+    work = run.folder / "work"
+    for folder in (run.folder / FOLDER, run.folder / "logs", *(work / n for n in _names_in(work))):
+        for name in _names_in(folder):
+            if number := re.match(r"(?:\.tmp-[0-9a-f]+-)?(\d{4,})", name):
+                traces.setdefault(int(number[1]), []).append(folder / name)
+    return traces
+
+
+def describe_lost_records(run: Run) -> list[str]:
+    """Return a sentence for each submission that has logs and no record.
+
+    Its shards seem planned, or as the attempt before left them.
+    """
+    recorded = set(_names_in(run.folder / FOLDER))
+    numbers = sorted(int(name) for name in _names_in(run.folder / "logs") if name.isdigit())
+    return [
+        f"{record_path(run, number)} is missing, although it has logs. Put it back from a backup. "
+        "Without it, nothing is submitted while its array is alive, and its attempt is not counted"
+        for number in numbers
+        if record_path(run, number).name not in recorded
+    ]
+
+
 def write_submission(run: Run, submission: Submission) -> Submission:
     """Write a submission's record, and return the submission."""
-    folder = run.folder / "submissions"
-    folder.mkdir(exist_ok=True)
-    files.write_json(folder / f"{submission.number:04d}.json", _document(submission))
+    path = record_path(run, submission.number)
+    path.parent.mkdir(exist_ok=True)
+    files.write_json(path, _document(submission))
     return submission
 
 
+def write_intent(run: Run, intent: Submission) -> Submission:
+    """Write the first record of a submission, and return the submission.
+
+    Raises:
+        BusyError: another process has taken the number meanwhile. The lock should have prevented
+            that, but some file systems do not lock between machines.
+    """
+    path = record_path(run, intent.number)
+    path.parent.mkdir(exist_ok=True)
+    try:
+        files.write_new_json(path, _document(intent))
+    except FileExistsError:
+        raise BusyError(
+            f"another process submits for run {run.run_id} at this moment, and has written {path}: "
+            "look at hpc status, then type the same command again"
+        ) from None
+    return intent
+
+
 def withdraw_submission(run: Run, submission: Submission) -> None:
-    """Delete the record and the logs of a submission whose tasks cannot have run."""
-    (run.folder / "submissions" / f"{submission.number:04d}.json").unlink()
-    shutil.rmtree(manifest.log_path(run.folder, submission.number), ignore_errors=True)
+    """Delete the record and the logs of a submission whose tasks cannot have run.
+
+    The logs are renamed first: logs without a record mean that a record was lost.
+    """
+    logs = manifest.log_path(run.folder, submission.number)
+    withdrawn = logs.with_name(f".withdrawn-{logs.name}")
+    with contextlib.suppress(FileNotFoundError):
+        logs.rename(withdrawn)
+    record_path(run, submission.number).unlink()
+    shutil.rmtree(withdrawn, ignore_errors=True)
+
+
+def record_path(run: Run, number: int) -> Path:
+    """Return the file of a submission's record."""
+    return run.folder / FOLDER / f"{number:04d}.json"
 
 
 def plan_intents(
@@ -72,7 +136,7 @@ def plan_intents(
     plans: Sequence[ArrayPlan],
     now: datetime,
     *,
-    recorded: Iterable[Submission] = (),
+    first_number: int = 1,
     crashed: Mapping[int, tuple[int, ...]] | None = None,
     forced: bool = False,
 ) -> list[Submission]:
@@ -82,7 +146,7 @@ def plan_intents(
         run: the run to submit.
         plans: one array each.
         now: the time of the intent (UTC).
-        recorded: every submission that the run has, for the number of the next one.
+        first_number: the number of the first of them.
         crashed: the attempts that ended as crashed, by shard.
         forced: whether a person has looked at the run and resumes it by force.
     """
@@ -98,8 +162,9 @@ def plan_intents(
                 if (attempts := (crashed or {}).get(plan.offset + index))
             },
             forced=forced,
+            submitter=os.getuid(),
         )
-        for number, plan in enumerate(plans, start=next_number(recorded))
+        for number, plan in enumerate(plans, start=first_number)
     ]
 
 
@@ -126,6 +191,16 @@ def returned(submission: Submission, index: int, log_files: Collection[str]) -> 
     return f"{task}_0_result.pkl" in log_files or f"{task}_submitted.pkl" not in log_files
 
 
+def find_job_of_logs(run: Run, submission: Submission) -> int | None:
+    """Return the job id in the names of the files that an array's tasks have in its log folder.
+
+    Only an array whose record has its job id gets any. A record without it is from before that.
+    """
+    names = _names_in(manifest.log_path(run.folder, submission.number))
+    found = (re.match(r"(\d+)_\d+_", name) for name in names)
+    return max((int(match[1]) for match in found if match), default=None)
+
+
 def work_order(submission: Submission, index: int, run_dir: Path, *, amendments: int) -> WorkOrder:
     """Return the order for the task of one array index, and how many amendments it obeys."""
     return WorkOrder(
@@ -148,14 +223,48 @@ def _document(submission: Submission) -> dict[str, object]:
     return document | {"array": format_indices(submission.plan.indices)}
 
 
-def _read(path: Path) -> Submission:
+def _names_in(folder: Path) -> list[str]:
+    """Return the names in a folder; none where there is no folder.
+
+    Not Path.glob, which takes a closed folder for an empty one.
+    """
     try:
-        values = parse_values(read_content(path), dict[str, object], source=str(path))
-        if isinstance(values.get("array"), str):
-            values["indices"] = parse_indices(str(values.pop("array")))
+        return os.listdir(folder)  # noqa: PTH208 - names, to be matched
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UnreadableError(folder, error) from error
+
+
+def _read(path: Path) -> Submission | None:
+    """Return the submission of a record; None if it was withdrawn at this moment."""
+    try:
+        status = path.stat()
+        if status.st_size > limits.RECORD_BYTES:
+            raise DamagedError(path, "it is larger than any record")
+        content = bytes(files.read_whole(path))
+    except FileNotFoundError as error:
+        if path.name in _names_in(path.parent):
+            raise UnreadableError(path, error) from error
+        return None
     except OSError as error:
         raise UnreadableError(path, error) from error
-    except ValueError as error:  # of the array's indices
+    except DamagedError as error:
+        raise InputError(f"{error}{_ADVICE}") from None
+    try:
+        # A record of an earlier version does not say who submitted.
+        return _parse(content, path, status.st_uid)
+    except InputError as error:
+        raise InputError(f"{error}{_ADVICE}") from None
+
+
+def _parse(content: bytes, path: Path, uid: int) -> Submission:
+    read = parse_values(content, dict[str, object], source=str(path))
+    values = {"submitter": uid, **read}
+    try:
+        if isinstance(values.get("array"), str):
+            values["indices"] = parse_indices(str(values.pop("array")))
+    except ValueError as error:
         raise InputError(f"{path} is damaged: {error}") from None
     problems = Problems()
     _check_keys(values, str(path), problems)
@@ -170,6 +279,8 @@ def _read(path: Path) -> Submission:
         problems.add(str(path), key, problem.text)
     problems.raise_any()
     assert submission
+    if path.stem != f"{submission.number:04d}":
+        raise InputError(f"{path} is damaged: it is the record of submission {submission.number}")
     return submission
 
 

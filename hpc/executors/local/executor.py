@@ -7,7 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.base import Cancellation, CaretakerJobs, ResourceCheck, TaskQuery
+from hpc.executors.base import (
+    Cancellation,
+    CaretakerJobs,
+    ResourceCheck,
+    TaskQuery,
+    UnrecordedJobs,
+)
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_records
 from hpc.run import run_folder
@@ -53,7 +59,7 @@ class LocalExecutor:
         return ResourceCheck()
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         """Record the submissions as released; `run_to_end` runs them."""
         now = datetime.now(UTC)
@@ -61,13 +67,17 @@ class LocalExecutor:
             write_submission(run, replace(submission, released_at=now)) for submission in intents
         )
 
-    def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+    def resume(self, run: Run, recorded: Sequence[Submission], lock: int) -> tuple[Submission, ...]:
         """Return nothing: a shard whose submission was not released counts as planned."""
         return ()
 
-    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
-        """Cancel nothing: a task starts at once, or not at all."""
-        return ()
+    def find_unrecorded(self, run: Run, recorded: Sequence[Submission]) -> UnrecordedJobs:
+        """Return nothing: only the heartbeats of tasks show what no record names."""
+        return UnrecordedJobs()
+
+    def hides_jobs_of(self, uid: int) -> bool:
+        """Return False: whoever holds the run's lock sees all of its tasks."""
+        return False
 
     def check_programs(self) -> None:
         """Accept: this program runs the tasks itself."""

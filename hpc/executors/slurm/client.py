@@ -119,6 +119,28 @@ class Slurm:
         """Return what `sacctmgr show` prints of the accounts, a row a line."""
         return self._run("sacctmgr", "-n", "-P", "show", *what)
 
+    def hides_jobs(self) -> bool:
+        """Tell whether this user sees no jobs but their own.
+
+        SlurmUser, root, operators and administrators see all (slurm.conf(5), PrivateData).
+        """
+        shown = self._run("scontrol", "show", "config")
+        private = re.search(r"^PrivateData\s*=\s*(\S+)", shown, re.MULTILINE)
+        if not private or not {"jobs", "all"} & set(private[1].lower().split(",")):
+            return False
+        uid = os.getuid()
+        administrator = re.search(r"^SlurmUser\s*=\s*.*\((\d+)\)", shown, re.MULTILINE)
+        if uid == 0 or (administrator and int(administrator[1]) == uid):
+            return False
+        return not self._is_operator(user_name(uid))
+
+    def _is_operator(self, user: str) -> bool:
+        try:
+            level = self.accounts("user", f"name={user}", "format=AdminLevel")
+        except SlurmError:  # no accounting, so no operators
+            return False
+        return bool(re.search(r"operator|administrator", level, re.IGNORECASE))
+
     def every_job(self) -> str:
         """Return id, user's id and state of everybody's jobs, just ended ones included."""
         return self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.COUNT_FORMAT)

@@ -1,12 +1,19 @@
 """Slurm as an executor."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.executors.base import Cancellation, ExecutorError, ResourceCheck, TaskQuery
+from hpc.executors.base import (
+    Cancellation,
+    ExecutorError,
+    ResourceCheck,
+    TaskQuery,
+    UnrecordedJobs,
+)
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import PATIENCE_S, cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
@@ -15,10 +22,12 @@ from hpc.executors.slurm.commands import SlurmError, check_programs
 from hpc.executors.slurm.partitions import check_resources, limits_of
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
-from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
+from hpc.executors.slurm.unrecorded import find_unrecorded
+from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import job_prefix, read_submissions
 from pipeline import files
+from pipeline.ownership import user_name
 from pipeline.run_files.manifest import log_path
 
 # When Slurm last answered in full, in the run's folder.
@@ -55,9 +64,15 @@ class SlurmExecutor:
                 trouble = self._describe_other_cluster(run)
             except SlurmError as error:
                 trouble = error.words
+        hidden: dict[int, str] = {}
+        try:
+            hidden = self._describe_hidden(submissions, records)
+        except SlurmError as error:
+            trouble = trouble or error.words
         if submissions and trouble is None:
             _remember_answer(run.folder, now)
-        return TaskQuery(records=records, trouble=trouble, last_answer=_last_answer(run.folder))
+        last_answer = _last_answer(run.folder)
+        return TaskQuery(records=records, trouble=trouble, last_answer=last_answer, hidden=hidden)
 
     def has_live_jobs(self, run: Run) -> bool:
         """Ask squeue for jobs by the prefix of their names."""
@@ -85,20 +100,24 @@ class SlurmExecutor:
         return replace(check, problems=problems)
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         """Submit the arrays on hold, write their tasks' orders, and release them."""
         self._stay_on_cluster(run)
-        return submit.submit_arrays(run, self._slurm, intents, recorded)
+        return submit.submit_arrays(run, self._slurm, intents, recorded, lock)
 
-    def resume(self, run: Run, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+    def resume(self, run: Run, recorded: Sequence[Submission], lock: int) -> tuple[Submission, ...]:
         """Find the arrays of unfinished submissions by their names, and finish them."""
         self._stay_on_cluster(run)
-        return submit.resume_arrays(run, self._slurm, recorded)
+        return submit.resume_arrays(run, self._slurm, recorded, lock)
 
-    def cancel_strays(self, run: Run, recorded: Sequence[Submission]) -> tuple[int, ...]:
-        """Find them by the names of their jobs, and cancel them."""
-        return submit.cancel_strays(run, self._slurm, recorded)
+    def find_unrecorded(self, run: Run, recorded: Sequence[Submission]) -> UnrecordedJobs:
+        """Find them by the names of their jobs."""
+        return find_unrecorded(run, self._slurm, recorded)
+
+    def hides_jobs_of(self, uid: int) -> bool:
+        """Ask Slurm for PrivateData, unless the jobs are this user's own."""
+        return uid != os.getuid() and self._slurm.hides_jobs()
 
     def check_programs(self) -> None:
         """Look for Slurm's commands on PATH."""
@@ -138,6 +157,25 @@ class SlurmExecutor:
         """Return the caretakers as small Slurm jobs."""
         return SlurmCaretakerJobs(self._slurm)
 
+    def _describe_hidden(
+        self, submissions: Sequence[Submission], records: Records
+    ) -> dict[int, str]:
+        """Return why tasks without a record may be alive, by the number of their submission.
+
+        Raises:
+            SlurmError: Slurm does not say whether it hides the jobs of others.
+        """
+        incomplete = [
+            submission
+            for submission in submissions
+            if any((submission.number, index) not in records for index in submission.plan.indices)
+        ]
+        return {
+            submission.number: describe_owner(submission.submitter)
+            for submission in incomplete
+            if submission.submitter is not None and self.hides_jobs_of(submission.submitter)
+        }
+
     def _stay_on_cluster(self, run: Run) -> None:
         """Record the cluster of the first submission; refuse later ones anywhere else."""
         path = run.folder / CLUSTER
@@ -162,6 +200,15 @@ class SlurmExecutor:
             f"the run was submitted to cluster {recorded}, and this is cluster {here}: use a login "
             f"node of {recorded}"
         )
+
+
+def describe_owner(uid: int) -> str:
+    """Return whose jobs are hidden, and what to do about that, as a sentence."""
+    owner = user_name(uid)
+    return (
+        f"{owner} submitted it, and this cluster shows jobs to their owners only (PrivateData), so "
+        f"it may be waiting or at work: ask {owner} to run hpc status or hpc supervise"
+    )
 
 
 def _remember_answer(folder: Path, answered_at: datetime) -> None:

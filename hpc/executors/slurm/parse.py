@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from hpc.executors.slurm.reasons import advice
@@ -183,6 +184,12 @@ def parse_sbatch_answer(printed: str) -> tuple[int | None, str | None]:
 def states_of_job(shown: str) -> set[str]:
     """Return the states of a job's parts, from `scontrol --oneliner show job`."""
     return set(re.findall(r"(?:^|\s)JobState=(\S+)", shown))
+
+
+def script_of_job(shown: str) -> Path | None:
+    """Return the batch script of a job, from `scontrol --oneliner show job`."""
+    found = re.search(r"\sCommand=(/.+?)(?= WorkDir=|$)", shown, re.MULTILINE)
+    return Path(found[1]) if found else None
 
 
 def begin_of_pending(shown: str) -> datetime | None:

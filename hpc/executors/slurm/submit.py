@@ -9,17 +9,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import CaretakerRole, ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.base import ExecutorError, SubmitLimitError, UnansweredError
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run.model import Phase, Run, Submission
+from hpc.run import run_folder
+from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
-from hpc.run.submissions import job_prefix, withdraw_submission, write_submission
+from hpc.run.submissions import find_job_of_logs, withdraw_submission, write_submission
 from pipeline.run_files.manifest import log_path
 
 
 def submit_arrays(
-    run: Run, slurm: Slurm, intents: Sequence[Submission], recorded: Sequence[Submission]
+    run: Run,
+    slurm: Slurm,
+    intents: Sequence[Submission],
+    recorded: Sequence[Submission],
+    lock: int,
 ) -> tuple[Submission, ...]:
     """Submit arrays and return their records. The caller holds the run's lock.
 
@@ -28,11 +33,14 @@ def submit_arrays(
         slurm: the cluster.
         intents: records that are written already; a job id in one means that sbatch took it.
         recorded: the other submissions of the run, for dependencies on them.
+        lock: file descriptor of the run's lock, which is checked before each step. Whoever removed
+            it may have started a process that finishes these submissions.
 
     If a limit of submitted jobs ends the series, what sbatch has taken goes on, and the other
     records are withdrawn. Canceled arrays would count against MaxJobCount for minutes.
 
     Raises:
+        LockLostError: the lock is not this process's any more. What is on hold stays on hold.
         SubmitLimitError: not even the first array fits.
         UnansweredError: sbatch did not answer. The records stay, as after a death at this point,
             so that an array that Slurm accepts late is found by its name.
@@ -45,6 +53,7 @@ def submit_arrays(
         for intent in intents:
             submission = intent
             if intent.array_job_id is None:
+                run_folder.check_lock(run, lock)
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
                 after = tuple(str(job) for job in before if job is not None)
                 try:
@@ -54,6 +63,7 @@ def submit_arrays(
                         raise
                     _cancel_and_withdraw(run, slurm, intents[len(on_hold) :])
                     break
+                run_folder.check_lock(run, lock)
                 submission = write_submission(run, replace(intent, array_job_id=job))
                 jobs[intent.number] = job
             on_hold.append(submission)
@@ -64,21 +74,25 @@ def submit_arrays(
     except UnansweredError:
         raise
     except (ExecutorError, OSError):
+        run_folder.check_lock(run, lock)
         _cancel_and_withdraw(run, slurm, intents)
         raise
-    return _release(run, slurm, on_hold)
+    return _release(run, slurm, on_hold, lock)
 
 
-def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tuple[Submission, ...]:
+def resume_arrays(
+    run: Run, slurm: Slurm, recorded: Sequence[Submission], lock: int
+) -> tuple[Submission, ...]:
     """Finish the submissions that were not released, and return them.
 
     Args:
         run: the run of the submissions.
         slurm: the cluster.
         recorded: every submission of the run.
+        lock: file descriptor of the run's lock.
 
     Raises:
-        SlurmError: as `submit_arrays` does.
+        SlurmError, LockLostError: as `submit_arrays` does.
     """
     begun = []
     for intent in recorded:
@@ -86,33 +100,20 @@ def resume_arrays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tup
             continue
         submission = intent
         if intent.array_job_id is None and (job := slurm.job_named(intent.job_name)):
+            run_folder.check_lock(run, lock)
             submission = write_submission(run, replace(intent, array_job_id=job))
+        elif intent.array_job_id is None and (job := find_job_of_logs(run, intent)):
+            # The record is from a backup: tasks of this array have had their orders, and it ended.
+            run_folder.check_lock(run, lock)
+            restored = replace(intent, array_job_id=job, released_at=intent.intended_at)
+            write_submission(run, restored)
+            continue
         if set(submission.plan.shards) & _submitted_after(submission, recorded):
             # Somebody has submitted these shards since: two attempts at once would pay twice.
             _cancel_and_withdraw(run, slurm, [submission])
             continue
         begun.append(submission)
-    return submit_arrays(run, slurm, begun, recorded) if begun else ()
-
-
-def cancel_strays(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> tuple[int, ...]:
-    """Cancel pending arrays of the run that no record names, and return their ids.
-
-    Slurm accepted them after the submitter had stopped waiting. They would stay on hold for a year,
-    and count against the user's limit of submitted jobs.
-    """
-    ours = {submission.array_job_id for submission in recorded}
-    begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
-    roles = {job_prefix(run) + role for role in CaretakerRole}
-    strays = {
-        task.job
-        for name, task, record in slurm.jobs(job_prefix(run))
-        if record.phase in (Phase.WAITING, Phase.HELD)
-        and task.job not in ours
-        and name not in begun | roles
-    }
-    slurm.cancel_waiting(sorted(strays))
-    return tuple(sorted(strays))
+    return submit_arrays(run, slurm, begun, recorded, lock) if begun else ()
 
 
 def _submitted_after(submission: Submission, recorded: Sequence[Submission]) -> set[int]:
@@ -141,11 +142,14 @@ def _withdraw(run: Run, begun: Sequence[Submission]) -> None:
         withdraw_submission(run, submission)
 
 
-def _release(run: Run, slurm: Slurm, on_hold: Sequence[Submission]) -> tuple[Submission, ...]:
+def _release(
+    run: Run, slurm: Slurm, on_hold: Sequence[Submission], lock: int
+) -> tuple[Submission, ...]:
     """Release arrays; cancel those that Slurm does not release, as they would wait for a year."""
     released: list[Submission] = []
     for submission in on_hold:
         assert submission.array_job_id is not None
+        run_folder.check_lock(run, lock)
         try:
             slurm.release(submission.array_job_id, submission.plan.delay_s)
         except ReleaseRefusedError:
@@ -153,6 +157,7 @@ def _release(run: Run, slurm: Slurm, on_hold: Sequence[Submission]) -> tuple[Sub
             _cancel(slurm, rest)
             _withdraw(run, rest)
             raise
+        run_folder.check_lock(run, lock)
         now = datetime.now(UTC)
         released.append(write_submission(run, replace(submission, released_at=now)))
     return tuple(released)

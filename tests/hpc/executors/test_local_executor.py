@@ -27,7 +27,7 @@ STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 def sent(run: Run, shards: int) -> Submission:
     plans = arrays(range(shards), array_size=1001, max_parallel=2)
     intents = plan_intents(run, plans, STARTED)
-    (submission,) = LocalExecutor().submit(run, intents, ())
+    (submission,) = LocalExecutor().submit(run, intents, (), 0)
     return submission
 
 

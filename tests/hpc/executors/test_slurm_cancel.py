@@ -10,7 +10,6 @@ import pytest
 
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import cancel as cancellation
-from hpc.executors.slurm import submit
 from hpc.executors.slurm.client import QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
@@ -264,30 +263,6 @@ def test_where_nobody_knows_which_cluster_this_is_the_jobs_are_listed_and_not_ca
 def test_without_squeue_and_records_cancel_fails(run_of_four_shards: Run) -> None:
     with pytest.raises(SlurmError):
         cancellation.cancel_jobs(run_of_four_shards, Hidden({}, squeue_fails=True), nothing)
-
-
-def test_only_pending_jobs_that_no_record_names_are_strays(run_of_four_shards: Run) -> None:
-    run = run_of_four_shards
-    record_arrays(run, 4711)
-    (recorded,) = submissions.read_submissions(run)
-    begun = replace(recorded, number=2, job_name=f"{PREFIX}0002", array_job_id=None)
-    queue = Strays(
-        f"4711_[1-3]|PENDING|N/A||Resources|{PREFIX}0001\n"
-        f"4712_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0001\n"
-        f"4713_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0002\n"
-        f"4714_[0-3]|PENDING|N/A||BeginTime|{PREFIX}0003\n"
-        f"4715_0|RUNNING|N/A|n1|None|{PREFIX}0003\n"
-        f"4716|PENDING|N/A||Dependency|{PREFIX}caretaker\n"
-        f"4717|PENDING|N/A||Dependency|{PREFIX}understudy\n"
-        "4718_[0-3]|PENDING|N/A||BeginTime|hpc-another-0001\n"
-    )
-    assert submit.cancel_strays(run, queue, [recorded, begun]) == (4712, 4714)
-    assert queue.canceled_pending == [4712, 4714]
-
-
-class Strays(Queue):
-    def cancel_waiting(self, jobs: Sequence[int]) -> None:
-        self.canceled_pending = list(jobs)
 
 
 def test_without_the_lock_cancel_changes_no_records(run_of_four_shards: Run) -> None:

@@ -1,6 +1,5 @@
 """Supervision ends, whatever lies beside the run, and is patient where something may change."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,11 +28,14 @@ MOST_MESSAGES = 20
 
 @pytest.fixture
 def supervised_run(tmp_path: Path) -> Run:
-    """A published run below a folder named `set aside`, beside a copy that is no run."""
+    """A published run below a folder named `set aside`, beside one that was renamed."""
     run = valence_run(tmp_path / "set aside", 4)
     for shard in range(len(run.manifest.shards)):
         run_builders.publish_shard(run.folder, run.manifest, shard)
-    shutil.copytree(run.folder, run.folder.with_name(f"{run.run_id}-copy"))
+    other = run_builders.make_run(
+        tmp_path / "set aside", run_builders.posts(1), run_id="20240602T120000-test-89abcdef"
+    )
+    other[0].rename(other[0].with_name("20240602T120000-renamed"))
     return run
 
 
@@ -90,7 +92,7 @@ class UnwillingExecutor(LocalExecutor):
         return (SubmitLimit(name="MaxSubmitJobs", most=most, used=0),)
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         if self.rounds_without_jobs:
             raise AcceptedError

@@ -38,7 +38,7 @@ class TightExecutor(LocalExecutor):
         return self.limits_shown
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         self.calls += 1
         kept: list[Submission] = []
@@ -51,7 +51,7 @@ class TightExecutor(LocalExecutor):
             withdraw_submission(run, intent)
         if not kept:
             raise SubmitLimitError("too many", "too many", is_certain=self.is_certain)
-        return super().submit(run, kept, recorded)
+        return super().submit(run, kept, recorded, lock)
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def sent_tasks(count: int) -> tuple[Submission, ...]:
 
 def submit_all(run: Run, executor: LocalExecutor) -> SubmittedWave:
     selection = ShardSelection(shards=tuple(range(SHARDS)))
-    return submit_shards(look(run, executor), executor, selection, lambda line: None)
+    with run_folder.lock_run(run) as lock:
+        return submit_shards(look(run, executor), executor, selection, lock, lambda line: None)
 
 
 @pytest.mark.parametrize(("most", "sent"), [(100, 24), (24, 24), (23, 12), (6, 6), (5, 3), (1, 1)])

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpc.run import run_folder, submissions
+from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
-from pipeline.errors import BusyError, InputError, RunError
+from pipeline.errors import BusyError, InputError, RunError, UnreadableError
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -58,6 +60,7 @@ recorded = st.builds(
     ),
     forced=st.booleans(),
     restarted=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
+    submitter=st.none() | st.integers(0, 2**31),
 )
 
 
@@ -115,14 +118,14 @@ def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
         "crashed": {"3": [1, 2]},
         "forced": False,
         "restarted": [7],
+        "submitter": os.getuid(),
     }
 
 
 def test_each_intent_has_the_next_number_and_a_unique_job_name(run_of_two_shards: Run) -> None:
     (earlier,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
     submissions.write_submission(run_of_two_shards, replace(earlier, number=8))
-    recorded = submissions.read_submissions(run_of_two_shards)
-    made = submissions.plan_intents(run_of_two_shards, (PLAN, PLAN, PLAN), NOW, recorded=recorded)
+    made = submissions.plan_intents(run_of_two_shards, (PLAN, PLAN, PLAN), NOW, first_number=9)
     assert [intent.number for intent in made] == [9, 10, 11]
     assert len({intent.job_name for intent in made}) == 3
     for intent in reversed(made):
@@ -168,9 +171,91 @@ def test_the_error_for_an_unreadable_record_names_the_file_and_the_keys(
         values = {**json.loads(path.read_text()), **damage}
         damage = json.dumps({key: value for key, value in values.items() if value is not ...})
     path.write_text(damage)
-    assert (
-        refusal(InputError, submissions.read_submissions, run_of_two_shards) == f"{path}{problem}"
-    )
+    found, advice = refusal(InputError, submissions.read_submissions, run_of_two_shards).split("\n")
+    assert found == f"{path}{problem}"
+    assert advice.startswith("  put the record back from a backup.")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"[" * 100_000),
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b"\xff" * 100),
+        lambda path: path.rename(path.with_name("0007.json")),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+    ],
+)
+def test_a_damaged_record_is_neither_believed_nor_taken_for_missing(
+    run_of_two_shards: Run, damage: Callable[[Path], object]
+) -> None:
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, intent)
+    damage(run_of_two_shards.folder / "submissions" / "0001.json")
+    message = refusal(InputError, submissions.read_submissions, run_of_two_shards)
+    assert " is damaged: " in message
+
+
+@pytest.mark.parametrize("unreadable", ["submissions/0001.json", "submissions", "logs"])
+def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(
+    run_of_two_shards: Run, unreadable: str
+) -> None:
+    """Its shards would seem planned, and be submitted again. A link to itself cannot be opened."""
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_two_shards, intent)
+    path = run_of_two_shards.folder / unreadable
+    if path.exists():
+        path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path)
+    read = submissions.find_traces if unreadable == "logs" else submissions.read_submissions
+    message = refusal(UnreadableError, read, run_of_two_shards)
+    assert message.startswith(f"{path} cannot be read now: ")
+
+
+EVIDENCE = st.dictionaries(
+    st.integers(1, 12_000),
+    st.sets(
+        st.sampled_from([
+            "submissions/{:04d}.json", "submissions/{:04d}.json.damaged",
+            "submissions/.tmp-0a1b2c3d-{:04d}.json", "logs/{:04d}/00001.last_words.json",
+            "work/00001/{:04d}.heartbeat.json", "work/00000/{:04d}-1a2b3c4d-00001-7.parquet",
+        ]),
+        min_size=1,
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(evidence=EVIDENCE, remembered=st.integers(0, 50))
+def test_a_number_of_which_anything_survives_is_never_used_again(
+    tmp_path: Path, evidence: dict[int, set[str]], remembered: int
+) -> None:
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(4), shards=2)
+    run = run_folder.load(folder)
+    for number, names in evidence.items():
+        for name in names:
+            path = folder / name.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    traces = submissions.find_traces(run)
+    last = max([remembered, *traces])
+    made = submissions.plan_intents(run, (PLAN, PLAN), NOW, first_number=next_number((), last))
+    numbers = {intent.number for intent in made}
+    assert min(numbers) > max([0, remembered, *evidence])
+    shutil.rmtree(tmp_path / "runs")
+    assert traces.keys() == evidence.keys()
+
+
+def test_two_processes_never_take_the_same_number(run_of_two_shards: Run) -> None:
+    """Some file systems do not lock between machines."""
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    submissions.write_intent(run_of_two_shards, intent)
+    other = replace(intent, forced=True)
+    assert "0001.json" in refusal(BusyError, submissions.write_intent, run_of_two_shards, other)
+    assert submissions.read_submissions(run_of_two_shards) == (intent,)
 
 
 def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None:
@@ -223,7 +308,7 @@ def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None
     assert (original.original, copy.original) == (None, folder)
     assert submissions.read_submissions(copy) == (released,)
     assert not submissions.belongs_to(copy, released)
-    (own,) = submissions.plan_intents(copy, (PLAN,), NOW, recorded=(released,))
+    (own,) = submissions.plan_intents(copy, (PLAN,), NOW, first_number=3)
     assert submissions.belongs_to(copy, own)
     assert not own.job_name.startswith(submissions.job_prefix(original))
     assert not on_hold.job_name.startswith(submissions.job_prefix(copy))

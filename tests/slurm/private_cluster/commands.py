@@ -157,12 +157,21 @@ class Bench:
         )
 
     @contextlib.contextmanager
-    def started(self, verb: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
-        """A verb at work beside the test; it is ended with the block."""
-        with subprocess.Popen(
-            [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
-            cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        ) as process:  # fmt: skip
+    def started(
+        self, verb: str, *arguments: object, log: pathlib.Path = pathlib.Path(os.devnull)
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A verb at work beside the test; it is ended with the block. Its output goes to `log`."""
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
             try:
                 yield process
             finally:

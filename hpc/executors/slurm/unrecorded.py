@@ -1,0 +1,87 @@
+"""Find the jobs of a run that Slurm has and no record names.
+
+A record may be lost, or a folder may have been put back from a backup while its array runs. The
+names of the jobs carry the run's id, also where another copy of the run has submitted them.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hpc.executors.base import UnrecordedJob, UnrecordedJobs
+from hpc.executors.slurm import parse
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
+from hpc.run.model import Phase, Run, Submission
+from hpc.run.submissions import job_prefix
+from pipeline.run_files import manifest
+
+# An array that was not released begins in a year.
+_NOT_RELEASED = timedelta(days=180)
+
+
+def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> UnrecordedJobs:
+    """Ask squeue once, and cancel the arrays of this folder that never began.
+
+    Slurm accepted those after the submitter had stopped waiting. They would stay on hold for a
+    year, and count against the user's limit of submitted jobs. The caller holds the run's lock.
+
+    Raises:
+        SlurmError: squeue does not answer, or an array on hold cannot be canceled.
+    """
+    ours = {submission.array_job_id for submission in recorded}
+    begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
+    is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?{re.escape(run.run_id)}-(\d+)").fullmatch
+    numbers: set[int] = set()
+    not_ended: set[int] = set()
+    phases: dict[tuple[int, str], set[Phase]] = {}
+    for name, task, record in slurm.jobs("hpc-"):
+        if not (match := is_array(name)):
+            continue
+        numbers.add(int(match[1]))
+        if record.phase is Phase.ENDED:
+            continue
+        not_ended.add(int(match[1]))
+        if task.job not in ours and name not in begun:
+            phases.setdefault((task.job, name), set()).add(record.phase)
+    canceled: list[int] = []
+    alive: list[UnrecordedJob] = []
+    for (job, name), seen in sorted(phases.items()):
+        shown = _show(slurm, job)
+        may_cancel = name.startswith(job_prefix(run)) and seen <= {Phase.WAITING, Phase.HELD}
+        if may_cancel and _is_on_hold(shown):
+            canceled.append(job)
+        else:
+            alive.append(UnrecordedJob(job=job, name=name, copy=_find_copy(run, shown)))
+    slurm.cancel_waiting(canceled)
+    return UnrecordedJobs(
+        canceled=tuple(canceled),
+        alive=tuple(alive),
+        ended=frozenset(numbers - not_ended),
+        last_number=max(numbers, default=0),
+    )
+
+
+def _show(slurm: Slurm, job: int) -> str:
+    try:
+        return slurm.show("--oneliner", "job", str(job))
+    except SlurmError:  # forgotten since, or closed to this user
+        return ""
+
+
+def _is_on_hold(shown: str) -> bool:
+    """Tell whether an array was never released, so that nothing of it has begun."""
+    begins = parse.begin_of_pending(shown)
+    is_far = begins is not None and begins - datetime.now(UTC) > _NOT_RELEASED
+    return is_far and parse.states_of_job(shown) == {"PENDING"}
+
+
+def _find_copy(run: Run, shown: str) -> Path | None:
+    """Return the other folder of this run that a job works on; None if there is none."""
+    script = parse.script_of_job(shown)
+    if script is None or len(script.parents) < 3:
+        return None
+    folder = script.parents[2]
+    is_other = folder.resolve() != run.folder.resolve()
+    return folder if is_other and (folder / manifest.FILE_NAME).is_file() else None
