@@ -28,20 +28,23 @@ MOST_MESSAGES = 20
 
 @pytest.fixture
 def supervised_run(tmp_path: Path) -> Run:
-    """A published run below a folder named `set aside`, beside one that was renamed."""
+    """A published run below a folder named `set aside`, beside a copy that is no run."""
     run = valence_run(tmp_path / "set aside", 4)
     for shard in range(len(run.manifest.shards)):
         run_builders.publish_shard(run.folder, run.manifest, shard)
-    other = run_builders.make_run(
-        tmp_path / "set aside", run_builders.posts(1), run_id="20240602T120000-test-89abcdef"
-    )
-    other[0].rename(other[0].with_name("20240602T120000-renamed"))
+    shutil.copytree(run.folder, run.folder.with_name(f"{run.run_id}-copy"))
     return run
 
 
 def test_a_run_that_cannot_be_read_is_reported_and_no_output_is_set_aside(
     supervised_run: Run,
 ) -> None:
+    renamed = supervised_run.folder.with_name("20240602T120000-renamed")
+    shutil.copytree(supervised_run.folder, renamed)
+    path = renamed / "manifest.json"
+    path.write_text(
+        path.read_text().replace(supervised_run.run_id, "20240602T120000-test-89abcdef")
+    )
     status = look(supervised_run, LocalExecutor(), include_done=True)
     gathered = gather_and_report(status, lambda line: None)
     assert (len(gathered.rejected), gathered.set_aside) == (1, 0)
