@@ -1,5 +1,6 @@
 """Supervision ends, whatever lies beside the run, and is patient where something may change."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
