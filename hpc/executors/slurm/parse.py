@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from hpc.executors.slurm.reasons import advice
@@ -186,10 +185,10 @@ def states_of_job(shown: str) -> set[str]:
     return set(re.findall(r"(?:^|\s)JobState=(\S+)", shown))
 
 
-def script_of_job(shown: str) -> Path | None:
+def script_of_job(shown: str) -> str | None:
     """Return the batch script of a job, from `scontrol --oneliner show job`."""
     found = re.search(r"\sCommand=(/.+?)(?= WorkDir=|$)", shown, re.MULTILINE)
-    return Path(found[1]) if found else None
+    return found[1] if found else None
 
 
 def begin_of_pending(shown: str) -> datetime | None:

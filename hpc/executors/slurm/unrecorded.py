@@ -80,8 +80,8 @@ def _is_on_hold(shown: str) -> bool:
 def _find_copy(run: Run, shown: str) -> Path | None:
     """Return the other folder of this run that a job works on; None if there is none."""
     script = parse.script_of_job(shown)
-    if script is None or len(script.parents) < 3:
+    if script is None:
         return None
-    folder = script.parents[2]
+    folder = Path(script).parent.parent.parent  # logs/0002/sbatch.sh
     is_other = folder.resolve() != run.folder.resolve()
     return folder if is_other and (folder / manifest.FILE_NAME).is_file() else None
