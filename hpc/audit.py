@@ -18,7 +18,7 @@ from hpc.report.post import describe_post
 from hpc.run import run_folder
 from hpc.run.model import Run, State
 from hpc.run.run_state import RunStatus
-from hpc.verb import Outcome, Verb, report_copies
+from hpc.verb import Outcome, Verb, report_left_out
 from pipeline.backlog import select, sources
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit, duckdb_file, history
@@ -47,7 +47,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Audit a backlog, or describe one of its posts."""
     config = run_config.load(options.config, tuple(options.set))
     source = sources.find_source(config.backlog, (options.config.parent.absolute(), Path.cwd()))
-    report_copies(config.storage.run_root, printer)
+    report_left_out(config.storage.run_root, printer)
     runs = run_folder.named(config.storage.run_root, config.name)
     if options.post:
         code, lines = describe_post(config, source, runs, options.post, _look_back)

@@ -16,12 +16,13 @@ from hpc.exit_codes import FAILED
 from hpc.report.blocks import Block, Line
 from hpc.report.comparison import describe_comparison, describe_rejection
 from hpc.report.console import Printer
+from hpc.run.unusable_runs import UnusableRun, find_unusable
 from hpc.verb import Outcome, Verb
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.analysis.overlap import Overlap, Pair, count_labeled, label_columns
 from pipeline.analysis.results import CONFIDENCE, Comparison, NotCompared
 from pipeline.backlog import select
-from pipeline.database import duckdb_file, label_tables
+from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
 from pipeline.text import counted, did_you_mean
@@ -95,6 +96,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         select.staging(Path(folder)) as connection,
     ):
         duckdb_file.attach(connection, database, LABELS)
+        unusable = _unusable_runs(connection, (options.a, options.b))
+        for each in unusable:
+            printer(str(each))
         pairs = _choose_pairs(connection, options, database)
         overlap = Overlap(connection, (options.a, options.b), LABELS, pairs)
         sides = {
@@ -120,6 +124,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "bins": options.bins,
         "comparisons": [asdict(comparison) for comparison in comparisons],
         "not_compared": [asdict(pair) for pair in rejected],
+        "unusable_runs": [str(each.folder) for each in unusable],
     }
     if not options.json:
         printer.show(*_report(document, comparisons, rejected))
@@ -143,6 +148,18 @@ def _database(options: argparse.Namespace) -> Path:
     if not database.is_file():
         raise InputError(f"there is no database {database}; name one with --config or --database")
     return database
+
+
+def _unusable_runs(
+    connection: duckdb.DuckDBPyConnection, names: tuple[str, str]
+) -> list[UnusableRun]:
+    """Return the runs that may be of these names and cannot be read, beside the recorded ones."""
+    return [
+        unusable
+        for root in history.run_roots(connection, LABELS, names)
+        for unusable in find_unusable(root)
+        if any(map(unusable.may_be_of, names))
+    ]
 
 
 def _choose_pairs(

@@ -13,7 +13,7 @@ from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
 from hpc.run.model import State
 from hpc.run.run_state import EXIT_CODE
-from hpc.verb import Verb, chosen_run, report_copies
+from hpc.verb import Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     """Gather, show a preview of the labels, and return the counts."""
     run = chosen_run(given)
-    report_copies(run.folder.parent, say)
+    report_left_out(run.folder.parent, say)
     code = 0
     if given.rebuild:
         gathered = rebuild(run, say)

@@ -14,7 +14,7 @@ from hpc.report.status_table import describe_status, document
 from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
-from hpc.verb import Outcome, Verb, chosen_run, report_copies
+from hpc.verb import Outcome, Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show a run, once or until it ends."""
     run = chosen_run(options)
-    report_copies(run.folder.parent, printer)
+    report_left_out(run.folder.parent, printer)
     status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))

@@ -15,7 +15,7 @@ from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
 from hpc.report.console import Printer
 from hpc.run.model import Run
 from hpc.run.submissions import read_submissions
-from hpc.verb import Outcome, Verb, report_copies
+from hpc.verb import Outcome, Verb, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         wait=options.wait,
         caretaker=options.caretaker,
     )
-    report_copies(request.spec.config.storage.run_root, printer)
+    report_left_out(request.spec.config.storage.run_root, printer)
     if options.dry_run:
         draft, waves = preview_run(request, printer)
         document = _document(request.spec, draft, None, dry_run=True)

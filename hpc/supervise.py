@@ -11,7 +11,7 @@ from hpc.report.interruption import explained
 from hpc.report.run_summary import show_result
 from hpc.report.status_table import document
 from hpc.run import run_folder
-from hpc.verb import Outcome, Verb, chosen_run
+from hpc.verb import Outcome, Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Supervise a run, and show how it is in the end."""
     run = chosen_run(options)
+    report_left_out(run.folder.parent, printer)
     executor = executor_of(run)
     if options.caretaker is None:
         in_background = executor.runs_in_background

@@ -21,6 +21,7 @@ from hpc.report.console import Printer
 from hpc.report.system_error import describe_error
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
+from hpc.run.unusable_runs import find_unusable
 from pipeline.errors import InputError, Interruption, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -77,9 +78,12 @@ def chosen_run(options: argparse.Namespace) -> Run:
     return replace(run, manifest=manifest, chosen_database=chosen)
 
 
-def report_copies(run_root: Path, say: Say) -> None:
-    """Name the folders that are copies of runs beside them: no command on other runs uses them."""
-    for line in run_folder.find_copies(run_root):
+def report_left_out(run_root: Path, say: Say) -> None:
+    """Name the folders that no command on other runs uses.
+
+    These are copies of runs beside them, and runs that cannot be read.
+    """
+    for line in (*run_folder.find_copies(run_root), *map(str, find_unusable(run_root))):
         say(line)
 
 

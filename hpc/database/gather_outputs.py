@@ -19,6 +19,7 @@ from hpc.database.run_database import database_of
 from hpc.run import run_folder
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
+from hpc.run.unusable_runs import find_unusable
 from pipeline.database import duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
@@ -301,7 +302,11 @@ def forget_run(run: Run) -> None:
 
 def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]:
     """Record the other runs of the run root; return a message for each that cannot be read."""
-    unreadable = []
+    unreadable = [
+        f"{each}. Until then, its posts cannot hold the watermark back"
+        for each in find_unusable(run.folder.parent)
+        if each.may_be_of(run.manifest.name)
+    ]
     for folder in run_folder.all_runs(run.folder.parent):
         try:
             other = run_folder.load(folder)

@@ -14,6 +14,7 @@ from hpc.run import lock_owner
 from hpc.run.model import Run
 from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
+from hpc.run.unusable_runs import SET_ASIDE, UnusableRun, find_unusable, list_folders
 from pipeline.config.check import Problems, check_record
 from pipeline.errors import BusyError, InputError, RunError
 from pipeline.file_system import describe_file_system
@@ -23,7 +24,6 @@ from pipeline.run_files.manifest import Manifest
 
 LOCK = ".lock"
 PLANNING = ".planning-"
-SET_ASIDE = "set-aside"
 # `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
 # The id is the second key of a manifest.
@@ -43,20 +43,31 @@ def find(run_root: Path, wanted: str | None) -> Run:
 
     Raises:
         InputError: there is no such run, or another version made it.
+        RunError: nobody can tell which run is the newest.
     """
     if wanted is None:
-        newest_first = reversed(_folders(run_root))
-        newest = next((folder for folder in newest_first if _copied_run(folder) is None), None)
-        if newest is None:
-            raise InputError(
-                f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
-                "name another place with --run-root or --config"
-            )
-        return load(newest)
+        return load(_newest(run_root))
     for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
         if (folder / manifest.FILE_NAME).is_file():
             return load(folder)
+    for unusable in find_unusable(run_root):
+        if unusable.folder.name == Path(wanted).name:
+            raise RunError(str(unusable))
     raise InputError(f"there is no run {wanted}, neither as a folder nor under {run_root}")
+
+
+def _newest(run_root: Path) -> Path:
+    newest_first = reversed(_folders(run_root))
+    newest = next((folder for folder in newest_first if _copied_run(folder) is None), None)
+    for unusable in reversed(find_unusable(run_root)):
+        if newest is None or unusable.folder.name > newest.name:
+            raise RunError(f"{unusable}. Or name the run that you mean")
+    if newest is None:
+        raise InputError(
+            f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
+            "name another place with --run-root or --config"
+        )
+    return newest
 
 
 def all_runs(run_root: Path) -> list[Path]:
@@ -100,17 +111,44 @@ def _read_run_id(folder: Path) -> str | None:
 
 def _folders(run_root: Path) -> list[Path]:
     """Return the folders under the run root that have a manifest, oldest first."""
-    if not run_root.is_dir():
-        return []
-    found = run_root.glob(f"[0-9]*/{manifest.FILE_NAME}")
-    # The id has the second; within it, the time of the manifest decides.
-    age = {path.parent: (path.parent.name.split("-")[0], path.stat().st_mtime_ns) for path in found}
+    age: dict[Path, tuple[str, int]] = {}
+    for folder in list_folders(run_root):
+        with contextlib.suppress(OSError):  # `find_unusable` names it
+            changed_at = (folder / manifest.FILE_NAME).stat().st_mtime_ns
+            # The id has the second; within it, the time of the manifest decides.
+            age[folder] = folder.name.split("-")[0], changed_at
     return sorted(age, key=lambda folder: age[folder])
 
 
 def named(run_root: Path, name: str) -> list[Run]:
-    """Return the runs of a name, oldest first."""
-    return [run for run in map(load, all_runs(run_root)) if run.manifest.name == name]
+    """Return the runs of a name, oldest first.
+
+    Raises:
+        InputError: another version made a run that may be of that name, or it was renamed.
+        RunError: a run that may be of that name cannot be read.
+    """
+    runs, unusable = find_named(run_root, name)
+    for each in unusable:
+        raise each.error or RunError(str(each))
+    return runs
+
+
+def find_named(run_root: Path, name: str) -> tuple[list[Run], list[UnusableRun]]:
+    """Return the runs of a name, oldest first, and those that may be and cannot be read.
+
+    Raises:
+        UnreadableError: the run root cannot be read now.
+    """
+    runs: list[Run] = []
+    unusable = find_unusable(run_root)
+    for folder in all_runs(run_root):
+        try:
+            run = load(folder)
+        except (InputError, RunError, OSError) as error:
+            unusable.append(UnusableRun(folder, str(error), error))
+        else:
+            runs += [run] if run.manifest.name == name else []
+    return runs, [each for each in unusable if each.may_be_of(name)]
 
 
 def load(folder: Path) -> Run:
@@ -332,9 +370,8 @@ def move_to_set_aside(folder: Path) -> Path:
 def remove(folder: Path) -> None:
     """Remove a run in which nothing was paid for.
 
-    The manifest is removed first, because half a run must not look like one. The next planning
-    removes what cannot be removed now, such as an open lock on NFS.
+    It is renamed first, because half a run must not look like one, nor like one that lost its
+    manifest. The next planning removes what cannot be removed now, such as an open lock on NFS.
     """
-    (folder / manifest.FILE_NAME).unlink(missing_ok=True)
     abandoned = folder.rename(folder.with_name(f"{PLANNING}{folder.name}"))
     shutil.rmtree(abandoned, ignore_errors=True)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 
@@ -78,6 +79,21 @@ def run_folders(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, s
         "SELECT run_id, run_dir FROM runs WHERE name = ? ORDER BY created_at, run_id", [name]
     ).fetchall()
     return dict(rows)
+
+
+def run_roots(
+    connection: duckdb.DuckDBPyConnection, catalog: str, names: Sequence[str]
+) -> list[Path]:
+    """Return the folders that hold the runs of some names, as an attached database has them."""
+    if not connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'runs'", [catalog]
+    ).fetchall():
+        return []
+    rows = connection.execute(
+        f"SELECT DISTINCT run_dir FROM {quoted(catalog)}.runs WHERE name IN (SELECT unnest(?))",
+        [list(names)],
+    ).fetchall()
+    return sorted({Path(row[0]).parent for row in rows})
 
 
 def register(

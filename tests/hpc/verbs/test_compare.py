@@ -103,6 +103,7 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
         "seed": 0,
         "bins": "uniform",
         "not_compared": [],
+        "unusable_runs": [],
     }
     assert [(pair["a"], pair["b"], pair["kinds"], pair["posts"]) for pair in comparisons] == [
         ("compound", "compound", ["number", "number"], 6),
