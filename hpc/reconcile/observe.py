@@ -4,7 +4,7 @@ The executor is asked before the outputs are looked at for good: a task that is 
 has published by then, or never will.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from hpc.reconcile.log_end import read_log_end
 from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts, Submission
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
-from hpc.run.submissions import describe_lost_records, read_submissions, returned
+from hpc.run.submissions import describe_lost_records, has_returned, read_submissions
 from hpc.traces.task_files import TaskFiles
 from hpc.traces.work_folder import WorkFolder
 from pipeline.errors import Cause, InputError
@@ -60,6 +60,7 @@ def observe(
     task_files = TaskFiles(run)
     looked_at = {submission.number for submission in asked}
     attempts = _attempts(task_files, released, query, verdicts, include_done)
+    _add_returned(run, task_files, executor, released, attempts)
     shards = tuple(
         _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), looked_at)
         for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
@@ -138,18 +139,34 @@ def _attempts(
                     began=spoke
                     or shard in logs.served
                     or number in work.began
-                    or (is_done and (shard, number) not in early)
-                    or (
-                        record is not None
-                        and record.cause is Cause.NO_OUTPUT
-                        and returned(submission, index, logs.names)
-                    ),
+                    or (is_done and (shard, number) not in early),
                     restarted=index in restarted,
                     forced=submission.forced,
                     hidden="" if record else query.hidden.get(number, ""),
                 )
             )
     return attempts
+
+
+def _add_returned(
+    run: Run,
+    task_files: TaskFiles,
+    executor: Executor,
+    released: Sequence[Submission],
+    attempts: Mapping[int, list[Attempt]],
+) -> None:
+    """Mark as begun the attempts that COMPLETED without an output, but whose workers returned."""
+    submissions = {submission.number: submission for submission in released}
+    for shard, each in attempts.items():
+        for place, attempt in enumerate(each):
+            record = attempt.record
+            if attempt.began or record is None or record.cause is not Cause.NO_OUTPUT:
+                continue
+            names = task_files.logs(attempt.number).names
+            log = executor.log_file(run, shard, attempt)
+            submission = submissions[attempt.number]
+            if has_returned(submission, attempt.array_task_index, names, log):
+                each[place] = replace(attempt, began=True)
 
 
 def _judged_early(released: Sequence[Submission]) -> set[tuple[int, int]]:

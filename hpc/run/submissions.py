@@ -21,8 +21,9 @@ from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
 from pipeline.errors import BusyError, DamagedError, InputError, UnreadableError
 from pipeline.model import WorkOrder
-from pipeline.run_files import manifest
+from pipeline.run_files import array_orders, manifest
 from pipeline.run_files.json_record import parse_values
+from pipeline.terminal import read_tail
 from pipeline.text import did_you_mean
 
 _RECORD = re.compile(r"\d{4,}\.json")
@@ -180,15 +181,28 @@ def job_prefix(run: Run) -> str:
     return f"hpc-{place}-{run.run_id}-"
 
 
-def returned(submission: Submission, index: int, log_files: Collection[str]) -> bool:
-    """Tell whether the worker of a task that COMPLETED had begun, from the files beside its log.
+def has_returned(
+    submission: Submission, index: int, log_files: Collection[str], log: Path | None
+) -> bool:
+    """Tell whether the worker of a task that COMPLETED had begun.
 
-    A task that is done keeps nothing in its work folder, so only these show it if its output is
-    gone. submitit writes a result file when the worker returns (submitit 1.5.4, JobPaths). Without
-    the task's order, the log folder was cleared, and proves nothing.
+    A task that is done keeps nothing in its work folder, so if its output is gone, only the last
+    line of its log shows it. A log that was deleted, or cannot be read now, proves nothing.
+
+    Args:
+        submission: the task's submission.
+        index: the task's array index.
+        log_files: the names of all files in the attempt's log folder.
+        log: the task's log; None if its job is unknown.
     """
     task = f"{submission.array_job_id}_{index}"
-    return f"{task}_0_result.pkl" in log_files or f"{task}_submitted.pkl" not in log_files
+    if f"{task}_submitted.pkl" in log_files:
+        # An order of an earlier version: submitit wrote a result file when the worker returned.
+        return f"{task}_0_result.pkl" in log_files
+    if submission.array_job_id is None or log is None or log.name not in log_files:
+        return True
+    text = read_tail(log)
+    return text is None or array_orders.END_LINE in text.splitlines()
 
 
 def find_job_of_logs(run: Run, submission: Submission) -> int | None:

@@ -96,7 +96,7 @@ def run_process(order: WorkOrder, *, requeue: bool = False) -> None:
     try:
         run_task(order, requeue=requeue)
     except SystemExit as end:
-        _end_at_once(end.code)
+        end_at_once(end.code)
 
 
 class StopSignals:
@@ -147,7 +147,7 @@ def _check_array_task(order: WorkOrder) -> None:
         )
 
 
-def _end_at_once(code: Any) -> NoReturn:
+def end_at_once(code: Any) -> NoReturn:
     """End the process without joining its threads.
 
     Python's own exit joins threads that wait for a hanging service, with its retries for minutes.

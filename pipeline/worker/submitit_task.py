@@ -1,13 +1,17 @@
-"""Define the entry point of a Slurm task: what submitit unpickles on a node, and calls."""
+"""Define what submitit unpickles on a node, for arrays that an earlier version submitted.
+
+Their orders were pickles of this class, and they may still be pending. New arrays run
+`slurm_task`.
+"""
 
 import os
-from collections.abc import Mapping
 
 from submitit.core.utils import DelayedSubmission
 
 from pipeline.model import WorkOrder
 from pipeline.worker.process import run_process
 from pipeline.worker.shard_task import say
+from pipeline.worker.slurm_task import further_copy
 
 
 class ShardTask:
@@ -32,18 +36,3 @@ class ShardTask:
     def checkpoint(self, order: WorkOrder) -> DelayedSubmission:
         """Return the same task again: the shard's parts hold what is done."""
         return DelayedSubmission(self, order)
-
-
-def further_copy(environment: Mapping[str, str]) -> str:
-    """Return why this process must not label anything; '' for the first process of a step.
-
-    sbatch and srun get --ntasks=1. A site's wrapper or plugin can still start copies of a task
-    (datatrove#296). All of them would label, and pay for, the same posts.
-    """
-    number, count = environment.get("SLURM_PROCID", "0"), environment.get("SLURM_NTASKS", "?")
-    if number == "0":
-        return ""
-    return (
-        f"srun started {count} copies of this task, and this is copy {number}; only copy 0 labels "
-        "posts, so this one ends now"
-    )

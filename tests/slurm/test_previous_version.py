@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import submitit
+from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.run.model import ArrayPlan, Submission
 from hpc.run.resources import Resources
+from hpc.run.submissions import work_order
 from pipeline.run_files import output
 from pipeline.run_files.manifest import log_path
 from pipeline.worker.submitit_task import ShardTask
@@ -21,6 +24,25 @@ from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.programs import environment
 
 pytestmark = pytest.mark.slurm
+
+
+class PicklingExecutor(WaitingArrayExecutor):
+    """Submits as that version did: submitit's own entry point, and a pickle for each task."""
+
+    @property
+    def _submitit_command_str(self) -> str:
+        command = submitit.SlurmExecutor._submitit_command_str.fget(self)  # type: ignore[attr-defined]
+        assert isinstance(command, str)
+        return command
+
+    def write_pickles(self, submission: Submission, run_dir: pathlib.Path) -> None:
+        for index in submission.plan.indices:
+            order = DelayedSubmission(
+                ShardTask(0), work_order(submission, index, run_dir, amendments=0)
+            )
+            order.set_timeout(5, 0)
+            job = f"{submission.array_job_id}_{index}"
+            order.dump(JobPaths(self.folder, job_id=job).submitted_pickle)
 
 
 def names_in(pickle: pathlib.Path) -> set[str]:
@@ -37,12 +59,12 @@ def test_a_work_order_with_the_previous_versions_module_name_runs(
     plan = ArrayPlan(offset=0, indices=(0, 1), throttle=2, parallel_tasks=2)
     intent = Submission(number=1, job_name="old", plan=plan, intended_at=datetime.now(UTC))
     resources = Resources(time_min=5, mem_gb=0.4, python=shlex.quote(sys.executable))
-    executor = WaitingArrayExecutor(log_path(run_dir, 1), resources)
+    executor = PicklingExecutor(log_path(run_dir, 1), resources)
     job = executor.submit_waiting(Slurm(), intent, ())
     with pytest.MonkeyPatch.context() as patch:
         # The class was defined there, and its pickles say so.
         patch.setattr(ShardTask, "__module__", "hpc.executors")
-        executor.write_orders(replace(intent, array_job_id=job), run_dir, amendments=0)
+        executor.write_pickles(replace(intent, array_job_id=job), run_dir)
     pickled = names_in(log_path(run_dir, 1) / f"{job}_1_submitted.pkl")
     assert {"hpc.executors", "ShardTask", "pipeline.model", "WorkOrder"} <= pickled
     assert "pipeline.worker.submitit_task" not in pickled

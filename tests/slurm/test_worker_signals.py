@@ -53,7 +53,7 @@ class Site:
             intended_at=datetime.now(UTC),
         )
         job = executor.submit_waiting(Slurm(), submission, ())
-        executor.write_orders(replace(submission, array_job_id=job), self.run_dir, amendments=0)
+        executor.write_orders(replace(submission, array_job_id=job), amendments=0)
         Slurm().release(job)
         return job
 
@@ -112,7 +112,7 @@ def test_a_task_near_its_time_limit_requeues_itself_and_pays_nothing_twice(
     wait_for(site.is_done, 60, "the second life has published")
     wait_for(lambda: site.state(job) == "COMPLETED", 30, "the task has ended")
     assert site.restarts(job) == 1
-    assert "Requeued job" in log(site, job)
+    assert f"requeued job {job}_0" in log(site, job)
     assert "10 posts, 6 already answered" in log(site, job)
     assert scripted_classifier.asked(at) == EACH_ONCE_BUT_THE_ONE_THAT_HUNG
 

@@ -68,9 +68,7 @@ def submit_arrays(
                 jobs[intent.number] = job
             on_hold.append(submission)
         for submission in on_hold:
-            _executor(run, submission).write_orders(
-                submission, run.folder, amendments=len(run.amendments)
-            )
+            _executor(run, submission).write_orders(submission, amendments=len(run.amendments))
     except UnansweredError:
         raise
     except (ExecutorError, OSError):

@@ -1,9 +1,8 @@
 """Extend submitit's Slurm executor by arrays of chosen indices that wait for their release.
 
-submitit writes `--array=0-(n-1)`, names the tasks' orders by position, submits a single item as no
-array at all, and moves the orders to their place only after sbatch has returned. A submitter that
-dies in between loses the array, and a task that starts at once waits 60 s for its order. This
-module relies on private names of submitit 1.5.4.
+submitit writes `--array=0-(n-1)`, submits a single item as no array at all, and gives each task a
+pickle, which is code for whoever can write to the folder. Here it only writes the batch script,
+which runs an entry point of our own. This module relies on private names of submitit 1.5.4.
 """
 
 import shlex
@@ -12,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Submission
 from hpc.run.resources import Resources, SbatchValue, megabytes
-from hpc.run.submissions import work_order
 from pipeline import files
-from pipeline.run_files import last_words
-from pipeline.worker.submitit_task import ShardTask
+from pipeline.run_files import array_orders, last_words
+from pipeline.run_files.array_orders import ArrayOrders
+
+# The module that runs a task. It is named, not imported: a login node needs nothing of it.
+ENTRY_POINT = "pipeline.worker.slurm_task"
 
 # Not --hold: Slurm accepts jobs on hold that it could never start, and says nothing about it.
 NOT_BEFORE_RELEASE = "now+365days"
@@ -40,14 +40,19 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         """Prepare the submission.
 
         Args:
-            folder: where submitit keeps its files and logs.
+            folder: the attempt's log folder, for the batch script, the orders and the logs.
             resources: what each task requests.
             requeues: how often a task near its time limit may put itself back into the queue,
                 under the same job id and as the same attempt; 0 leaves that to our plan.
         """
-        super().__init__(folder, max_num_timeout=requeues, python=resources.python)
+        super().__init__(folder, python=resources.python)
         self._resources = resources
         self._requeues = requeues
+
+    @property
+    def _submitit_command_str(self) -> str:
+        """Return the command of each task, in place of submitit's, which unpickles a file."""
+        return f"{self.python} -u -m {ENTRY_POINT} {shlex.quote(str(self.folder))}"
 
     @classmethod
     def affinity(cls) -> int:
@@ -73,19 +78,18 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         files.write_text(script, text)
         return slurm.submit(script, submission.job_name)
 
-    def write_orders(self, submission: Submission, run_dir: Path, *, amendments: int) -> None:
-        """Write each task's order where submitit looks for it. Safe to repeat."""
-        timeout_min = self._resources.time_min
-        for index in submission.plan.indices:
-            task = work_order(submission, index, run_dir, amendments=amendments)
-            order = DelayedSubmission(ShardTask(self._requeues), task)
-            order.set_timeout(timeout_min, self._requeues)
-            paths = JobPaths(self.folder, job_id=f"{submission.array_job_id}_{index}")
-            # By a rename, since a released task may be reading. Not synced one by one: 10,000 of
-            # them would take minutes, and nothing starts before all are there.
-            temporary = paths.submitted_pickle.with_name(f".tmp-{paths.submitted_pickle.name}")
-            order.dump(temporary)
-            temporary.replace(paths.submitted_pickle)
+    def write_orders(self, submission: Submission, *, amendments: int) -> None:
+        """Write the tasks' orders where they look for them. Safe to repeat."""
+        plan = submission.plan
+        orders = ArrayOrders(
+            offset=plan.offset,
+            indices=plan.indices,
+            parallel_tasks=plan.parallel_tasks,
+            amendments=amendments,
+            requeues=self._requeues,
+            crashed=submission.crashed,
+        )
+        array_orders.write(self.folder, orders)
 
 
 def _parameters(

@@ -1,22 +1,22 @@
 """What a batch script says and an order holds, read without a cluster."""
 
 import pathlib
+import shlex
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.run.model import ArrayPlan, Submission
 from hpc.run.resources import Resources
 from hpc.run.submissions import work_order
-from pipeline.model import WorkOrder
-from pipeline.run_files import last_words
-from pipeline.worker import submitit_task
+from pipeline.errors import InputError
+from pipeline.run_files import array_orders, last_words
+from pipeline.worker import slurm_task
 from pipeline.worker.submitit_task import ShardTask
 
 SUBMISSION = Submission(
@@ -70,33 +70,47 @@ def test_a_requeued_task_first_removes_its_earlier_last_words(tmp_path: pathlib.
     assert {shard for shard, path in words.items() if path.exists()} == {22, 24}
 
 
-@pytest.mark.parametrize("requeues", [0, 2])
-def test_submitit_may_requeue_a_work_order_as_often_as_configured(
-    tmp_path: pathlib.Path, requeues: int, monkeypatch: pytest.MonkeyPatch
+def test_a_task_runs_an_entry_point_of_ours_that_is_given_the_folder(
+    tmp_path: pathlib.Path,
 ) -> None:
-    run_dir = tmp_path / "run"
-    resources = Resources(python="python", time_min=30)
-    executor = WaitingArrayExecutor(tmp_path, resources, requeues=requeues)
-    executor.write_orders(SUBMISSION, run_dir, amendments=2)
-    paths = JobPaths(tmp_path, job_id="4711_7")
-    delayed = DelayedSubmission.load(paths.submitted_pickle)
-    order = work_order(SUBMISSION, 7, run_dir, amendments=2)
-    assert (delayed._timeout_min, delayed._timeout_countdown) == (30, requeues)
-    called: list[tuple[WorkOrder, bool]] = []
-
-    def run_process(order: WorkOrder, *, requeue: bool) -> None:
-        called.append((order, requeue))
-
-    monkeypatch.setattr(submitit_task, "run_process", run_process)
-    again = delayed._checkpoint_function()
-    assert again is not None
-    again.dump(paths.submitted_pickle)
-    for life in (delayed, DelayedSubmission.load(paths.submitted_pickle)):
-        life.result()
-    assert called == [(order, requeues > 0)] * 2
+    folder = tmp_path / "o'clock runs" / "logs" / "0002"
+    (line,) = [line for line in script(folder).splitlines() if line.startswith("srun ")]
+    words = shlex.split(line)
+    assert words[-5:] == ["python", "-u", "-m", slurm_task.__name__, str(folder)]
+    assert "submitit.core._submit" not in line
 
 
-def test_a_work_order_names_the_attempts_that_crashed() -> None:
+def test_an_array_has_one_file_of_orders_from_which_each_task_takes_its_own(
+    tmp_path: pathlib.Path,
+) -> None:
+    folder = tmp_path / "run" / "logs" / "0002"
+    resources = Resources(python="python")
+    executor = WaitingArrayExecutor(folder, resources, requeues=3)
+    submission = replace(SUBMISSION, crashed={7: (1, 3)})
+    executor.submit_waiting(Taking(), submission, ())
+    for _ in range(2):  # as a submission that was interrupted and is resumed
+        executor.write_orders(submission, amendments=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["orders.json", "sbatch.sh"]
+    orders = array_orders.read(folder)
+    assert orders.requeues == 3
+    for index in submission.plan.indices:
+        expected = work_order(submission, index, tmp_path / "run", amendments=2)
+        assert orders.of_task(folder, index) == expected
+
+
+@pytest.mark.parametrize("index", [0, 4, -1])
+def test_an_array_has_no_order_for_a_task_that_it_does_not_have(
+    tmp_path: pathlib.Path, index: int
+) -> None:
+    folder = tmp_path / "run" / "logs" / "0002"
+    executor = WaitingArrayExecutor(folder, Resources(python="python"))
+    executor.submit_waiting(Taking(), SUBMISSION, ())
+    executor.write_orders(SUBMISSION, amendments=0)
+    with pytest.raises(InputError, match=r"0002/orders\.json has no order for array task"):
+        array_orders.read(folder).of_task(folder, index)
+
+
+def test_an_order_of_an_earlier_version_names_the_attempts_that_crashed() -> None:
     order = work_order(SUBMISSION, 7, pathlib.Path("/run"), amendments=0)
     order = replace(order, crashed="1,3")
     again = ShardTask(1).checkpoint(order)

@@ -17,7 +17,7 @@ from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
 from hpc.run.submissions import write_submission
 from hpc.traces.task_files import HEARTBEATS_MEMORY, LAST_WORDS_MEMORY
 from pipeline.errors import Cause
-from pipeline.run_files import heartbeat, last_words
+from pipeline.run_files import array_orders, heartbeat, last_words
 from pipeline.run_files.heartbeat import HeartbeatWriter
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import log_path, output_path, work_path
@@ -195,23 +195,37 @@ def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
     assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before
 
 
+RETURNED = f"a line of setup\n10 posts\n{array_orders.END_LINE}\n"
+
+
 @pytest.mark.parametrize(
     ("left", "cause"),
     [
-        pytest.param(["4711_0_submitted.pkl", "4711_0_0_result.pkl"], Cause.NO_OUTPUT, id="began"),
-        pytest.param(["4711_0_submitted.pkl"], Cause.NODE, id="ended-before-its-first-line"),
-        pytest.param([], Cause.NO_OUTPUT, id="logs-deleted"),
+        pytest.param({"4711_0_0_log.out": RETURNED}, Cause.NO_OUTPUT, id="returned"),
+        pytest.param({"4711_0_0_log.out": "a line of setup"}, Cause.NODE, id="ended-early"),
+        pytest.param({"4711_0_0_log.out": ""}, Cause.NODE, id="ended-at-once"),
+        pytest.param({}, Cause.NO_OUTPUT, id="logs-deleted"),
+        pytest.param(
+            {"4711_0_submitted.pkl": "", "4711_0_0_result.pkl": "", "4711_0_0_log.out": ""},
+            Cause.NO_OUTPUT,
+            id="earlier-version-returned",
+        ),
+        pytest.param(
+            {"4711_0_submitted.pkl": "", "4711_0_0_log.out": ""},
+            Cause.NODE,
+            id="earlier-version-ended-early",
+        ),
     ],
 )
-def test_what_is_beside_its_log_shows_whether_a_task_without_output_had_begun(
-    twice_submitted_run: Run, left: list[str], cause: Cause
+def test_its_log_shows_whether_a_task_without_output_had_begun(
+    twice_submitted_run: Run, left: dict[str, str], cause: Cause
 ) -> None:
     run = twice_submitted_run
     output_path(run.folder, 0).unlink()  # as a person does, to have the shard labeled again
     logs = log_path(run.folder, 1)
     logs.mkdir(parents=True)
-    for name in left:
-        (logs / name).touch()
+    for name, text in left.items():
+        (logs / name).write_text(text)
     judgement = look(run, SlurmExecutor(Slurm())).judgements[0]
     assert (judgement.state, judgement.cause) == (State.FAILED, cause)
     assert ("first line" in judgement.message) is (cause is Cause.NODE)

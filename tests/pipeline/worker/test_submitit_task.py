@@ -1,4 +1,4 @@
-"""One process labels a shard, however many copies of its task Slurm starts."""
+"""An order that an earlier version pickled still labels its shard, in one process."""
 
 from pathlib import Path
 
@@ -6,13 +6,8 @@ import pytest
 
 from pipeline.model import WorkOrder
 from pipeline.run_files.manifest import output_path
-from pipeline.worker.submitit_task import ShardTask, further_copy
+from pipeline.worker.submitit_task import ShardTask
 from tests.pipeline.run_builders import make_run, order, posts
-
-
-@pytest.mark.parametrize("environment", [{}, {"SLURM_PROCID": "0"}, {"SLURM_NTASKS": "4"}])
-def test_the_first_process_of_a_step_labels_its_shard(environment: dict[str, str]) -> None:
-    assert further_copy(environment) == ""
 
 
 def test_a_further_copy_ends_at_once_and_writes_nothing(

@@ -267,7 +267,7 @@ class Site:
         for pid in self.processes(task):
             with contextlib.suppress(OSError):
                 command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"submitit" in command and not command.startswith(b"slurmstepd"):
+                if b"pipeline.worker" in command and not command.startswith(b"slurmstepd"):
                     return pid
         return None
 
