@@ -30,6 +30,7 @@ from pipeline.run_files.output import Verdict
 # small batches would read a large table many times.
 BATCH_ROWS = 500_000
 BATCH_BYTES = 128 << 20
+JOIN_OUTPUTS = 256
 # How long to wait before outputs that could not be read are tried again, in seconds.
 PAUSE_S = 0.5
 
@@ -190,26 +191,49 @@ def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None
     progress.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
 
 
-def _batches(gathered: Iterable[_Output]) -> Iterator[list[_Output]]:
-    batch: list[_Output] = []
-    rows = size = 0
+@dataclass(slots=True)
+class _Batch:
+    """Outputs that are written in one transaction."""
+
+    publications: dict[int, str] = field(default_factory=dict)
+    """By the shard's index."""
+    rows: int = 0
+    size: int = 0
+    _joined: list[pa.Table] = field(default_factory=list)
+    _apart: list[pa.Table] = field(default_factory=list)
+
+    def add(self, each: _Output) -> None:
+        self.publications[each.index] = each.publication
+        self.rows += each.labels.num_rows
+        self.size += each.labels.nbytes
+        self._apart.append(each.labels)
+        # A small output takes a hundred times the memory of its rows until it is joined to others.
+        if len(self._apart) >= JOIN_OUTPUTS:
+            self._joined += label_tables.join_outputs(self._apart)
+            self._apart = []
+
+    def tables(self) -> list[pa.Table]:
+        """Return the rows, those with the same columns as one table."""
+        return label_tables.join_outputs([*self._joined, *self._apart])
+
+
+def _batches(gathered: Iterable[_Output]) -> Iterator[_Batch]:
+    batch = _Batch()
     for each in gathered:
-        batch.append(each)
-        rows += each.labels.num_rows
-        size += each.labels.nbytes
-        if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+        batch.add(each)
+        if batch.rows >= BATCH_ROWS or batch.size >= BATCH_BYTES:
             yield batch
-            batch, rows, size = [], 0, 0
-    if batch:
+            batch = _Batch()
+    if batch.publications:
         yield batch
 
 
 def _insert(
-    connection: duckdb.DuckDBPyConnection, run: Run, batch: list[_Output], progress: _Progress
+    connection: duckdb.DuckDBPyConnection, run: Run, batch: _Batch, progress: _Progress
 ) -> None:
     name = run.manifest.name
     # A run that was under way while its program was updated has several schemas.
-    labels = label_tables.join_outputs(each.labels for each in batch)
+    labels = batch.tables()
     for table in labels:
         label_tables.ensure_labels(connection, name, table.schema)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
@@ -219,16 +243,15 @@ def _insert(
         connection,
         name,
         labels,
-        shards=[shard_row(run, each.index, each.publication, now) for each in batch],
+        shards=[shard_row(run, *each, now) for each in batch.publications.items()],
         present=present,
         outdated=outdated,
     )
-    rows = sum(table.num_rows for table in labels)
     labeled = sum(pc.sum(table["was_successfully_labeled"]).as_py() or 0 for table in labels)
     progress.added += inserted - removed
-    progress.already_present += rows - inserted
-    progress.unlabelable += rows - labeled
-    progress.shards += len(batch)
+    progress.already_present += batch.rows - inserted
+    progress.unlabelable += batch.rows - labeled
+    progress.shards += len(batch.publications)
 
 
 def _write_history(
