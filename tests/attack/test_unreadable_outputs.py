@@ -1,0 +1,111 @@
+"""An output that cannot be read now stays where it is, and nobody pays for it again."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from tests.attack.faults import Faults
+from tests.hpc.cli_bench import Bench, ended, exit_code, once
+
+POSTS = 6
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A complete run of two shards; its database is gone, so that it is to be gathered again."""
+    made = Bench(tmp_path)
+    made.config(posts=POSTS)
+    assert exit_code(made.submit()) == 0
+    (tmp_path / "labels.duckdb").unlink()
+    return made
+
+
+def call(bench: Bench, faults: Faults, *words: object) -> int:
+    """Return the exit code of a verb, as a process under faults that printed no traceback."""
+    verb, *arguments = words
+    # Long enough for the retries on a slow machine.
+    process = bench.start(str(verb), *arguments, env=faults.environment())
+    return exit_code(ended(process, within=120))
+
+
+def outputs(bench: Bench) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (bench.runs()[0] / "outputs").iterdir()}
+
+
+def labels(bench: Bench) -> int:
+    return int(bench.query("SELECT count(*) FROM labels_test")[0][0])
+
+
+def forget_looks(bench: Bench) -> None:
+    (bench.runs()[0] / ".seen-outputs.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "remembered"),
+    [
+        ("open", errno.EIO, True),
+        ("open", errno.EACCES, False),
+        ("open", errno.EMFILE, False),
+        ("read", errno.ESTALE, True),
+        ("read", errno.ENOMEM, False),
+        ("stat", errno.ESTALE, False),
+    ],
+)
+def test_nothing_is_moved_or_paid_again_and_all_else_is_gathered(
+    bench: Bench, faults: Faults, operation: str, error: int, remembered: bool
+) -> None:
+    before = outputs(bench)
+    if not remembered:
+        forget_looks(bench)
+    fault = faults.fail(operation, "*/outputs/00000.parquet", error)
+    assert call(bench, faults, "gather") == 1
+    assert fault.injected
+    assert labels(bench) == POSTS // 2
+    assert call(bench, faults, "supervise", "--once") == 1
+    # With what an earlier look remembers, the run is complete, and nothing is to be resubmitted.
+    assert call(bench, faults, "resubmit", "--force") == (0 if remembered else 1)
+    assert outputs(bench) == before
+    assert bench.asked() == once(POSTS)
+    faults.clear()
+    assert call(bench, faults, "gather") == 0
+    assert labels(bench) == POSTS
+    assert outputs(bench) == before
+
+
+@pytest.mark.parametrize(
+    ("operation", "pattern"),
+    [
+        ("open", "*/outputs/0*.parquet"),
+        ("read", "*/outputs/0*.parquet"),
+        ("list", "*/outputs"),
+        ("open", "*/shards/0*.parquet"),
+    ],
+)
+def test_an_error_that_passes_costs_nothing(
+    bench: Bench, faults: Faults, operation: str, pattern: str
+) -> None:
+    forget_looks(bench)
+    fault = faults.fail(operation, pattern, errno.ESTALE, times=1)
+    assert call(bench, faults, "gather") == 0
+    assert fault.injected == 1
+    assert labels(bench) == POSTS
+
+
+def test_a_folder_that_cannot_be_listed_makes_no_shard_unfinished(
+    bench: Bench, faults: Faults
+) -> None:
+    faults.fail("list", "*/outputs", errno.EIO)
+    assert call(bench, faults, "status") == 0
+    assert call(bench, faults, "supervise", "--once") == 0
+    assert labels(bench) == POSTS
+    assert bench.asked() == once(POSTS)
+
+
+def test_a_shard_whose_own_file_cannot_be_read_is_gathered_and_named(
+    bench: Bench, faults: Faults
+) -> None:
+    faults.fail("read", "*/shards/00001.parquet", errno.EIO)
+    assert call(bench, faults, "gather") == 1
+    assert labels(bench) == POSTS
+    assert call(bench, faults, "gather") == 0
