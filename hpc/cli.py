@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
-from hpc.exit_codes import WRONG
+from hpc.exit_codes import FAILED, WRONG
+from pipeline import terminal
 from pipeline.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -51,15 +52,19 @@ def run_from_shell() -> NoReturn:
     name = arguments[0] if arguments else "--help"
     if name in VERBS:
         main(importlib.import_module(f"hpc.{name}").VERB, arguments[1:])
+    _exit_with(lambda: _run_without_verb(name, arguments))
+
+
+def _run_without_verb(name: str, arguments: Sequence[str]) -> int:
     if not name.startswith("-"):
-        sys.exit(_report_unknown_verb(name))
+        return _report_unknown_verb(name)
     options = build_parser().parse_args(arguments or ["--help"])
     if options.print_completion:
         # shtab is needed for this option only, and takes 20 ms to import.
         completion = importlib.import_module("hpc.report.completion")
         verbs = [importlib.import_module(f"hpc.{verb}").VERB for verb in VERBS]
         print(completion.write_script(build_parser(verbs), options.print_completion))
-    sys.exit(0)
+    return 0
 
 
 def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
@@ -73,7 +78,23 @@ def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
     # through them again and again, which was a quarter of the look.
     gc.set_threshold(_VALUES_PER_COLLECTION, 20, 20)
     words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(verb.run(build_parser([verb]).parse_args([verb.name, *words])))
+    _exit_with(lambda: verb.run(build_parser([verb]).parse_args([verb.name, *words])))
+
+
+def _exit_with(act: Callable[[], int]) -> NoReturn:
+    """Exit with the code that `act` returns, after all that it printed has arrived."""
+    terminal.use_clean_streams()
+    code: object
+    try:
+        code = act()
+    except SystemExit as end:  # of argparse
+        code = end.code
+    except BrokenPipeError:  # the reader of stderr has seen enough
+        code = FAILED
+    failure = terminal.flush_streams()
+    if failure and not isinstance(failure, BrokenPipeError):
+        print(f"error: what was printed could not be written: {failure.strerror}", file=sys.stderr)
+    sys.exit(code if not failure else code or FAILED)
 
 
 def build_parser(verbs: Sequence["Verb"] = ()) -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if options.reference:
         print(descriptions.reference_page(kinds), end="")
     else:
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        print(json.dumps(document, indent=1))
     return 0, document
 
 

@@ -45,10 +45,10 @@ class Verb:
         try:
             code, document = _interruptible(lambda: self.act(options, printer))
             if options.json:
-                print(json.dumps(document, ensure_ascii=False))
+                # In ASCII, any terminal shows it, and no character in it can control one.
+                print(json.dumps(document))
             sys.stdout.flush()
         except BrokenPipeError:  # the reader, such as `| head`, has seen enough
-            sys.stderr.close()
             return FAILED
         except Interruption as interruption:
             return _complain(options, str(interruption), INTERRUPTED)

@@ -1,34 +1,138 @@
 """Make text that others wrote safe to show on a terminal, and read the end of a log.
 
-A log can be gigabytes long. It can hold a progress bar that is a single line, half a character, or
-text of posts with escape sequences in it. Nothing that is shown may control the reader's terminal.
+Nothing that is shown may control the reader's terminal, or look like what it is not. Names of
+files, texts of posts, errors of servers and Slurm's own words can all hold such characters. So
+whatever is printed passes a `CleanStream`. A log can be gigabytes long, and hold a progress bar
+that is a single line, or half a character.
 """
 
+import io
+import os
 import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 500
 
+# Each part excludes the escape character, so that a search takes linear time.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colors, cursor
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\)"  # OSC and similar: titles, links, the clipboard
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC and similar: titles, links, the clipboard
     r"|\x1b[ -/]*[0-~]?"
 )
-# Control characters but tab and newline, line separators, overrides of the writing direction, and
-# halves of surrogate pairs, which cannot be encoded.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+# Control characters but tab and newline, line separators, marks and overrides of the writing
+# direction, characters that nobody sees, and halves of surrogate pairs, which cannot be encoded.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+
+
+class CleanStream(io.TextIOBase):
+    """A text stream that takes out of what it is given all that controls a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text as `clean` returns it."""
+        self.stream.write(clean(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Pass on what is written."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Report whether a terminal shows what is written."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream below."""
+        return self.stream.fileno()
+
+    def writable(self) -> bool:
+        """Report that this stream can be written to."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream below."""
+        return self.stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """How the stream below writes what its encoding does not have."""
+        return self.stream.errors
+
+    @property
+    def buffer(self) -> Any:
+        """The bytes below, for programs that write no text."""
+        return self.stream.buffer
+
+
+def use_clean_streams() -> None:
+    """Let all that this process prints pass a `CleanStream`, whoever prints it.
+
+    A character that the encoding of the terminal or of the log does not have is written as an
+    escape sequence with its number. Output that nobody takes (`>&-`) is dropped.
+    """
+    sys.stdout, sys.stderr = _clean(sys.stdout), _clean(sys.stderr)
+
+
+def _clean(stream: Any) -> Any:
+    if isinstance(stream, CleanStream):
+        return stream
+    if stream is None:
+        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return CleanStream(stream)
+
+
+def flush_streams() -> OSError | None:
+    """Flush stdout and stderr; return why one cannot be, and drop what it still holds.
+
+    Python flushes them again when it ends, and would report the same error once more.
+    """
+    failure = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            failure = error
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return failure
+
+
+def clean(text: str) -> str:
+    """Return a text without escape sequences, control and invisible characters.
+
+    A carriage return would let what follows overwrite what came before; it becomes a blank.
+    """
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", " ")
+    return _UNSAFE.sub("", text)
 
 
 def printable(text: str) -> str:
-    """Return text without escape sequences, control characters and overrides of its direction.
+    """Return the text of a log as `clean` does.
 
     Of a line that overwrites itself, such as a progress bar, only its last state stays.
     """
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n"))
-    return _CONTROLS.sub("", "\n".join(lines))
+    return _UNSAFE.sub("", "\n".join(lines))
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:

@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from hpc.report.blocks import Bar, Block, Line, Table, Tone
+from pipeline.terminal import CleanStream, clean
 from pipeline.text import format_duration
 
 # Text that is not for a terminal is not wrapped: programs such as grep read whole lines.
@@ -43,11 +44,13 @@ class Printer:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self.is_terminal = self._stream.isatty()
-        self._console = Console(file=self._stream, markup=False, emoji=False, highlight=False)
+        # Rich writes its own colors and movements. What it is given to show is cleaned before.
+        below = self._stream.stream if isinstance(self._stream, CleanStream) else self._stream
+        self._console = Console(file=below, markup=False, emoji=False, highlight=False)
 
     def __call__(self, message: str) -> None:
-        """Print a message as it is."""
-        print(message, file=self._stream, flush=True)
+        """Print a message without what would control a terminal."""
+        print(clean(message), file=self._stream, flush=True)
 
     def show(self, *blocks: Block) -> None:
         """Print a report."""
@@ -95,7 +98,7 @@ class Printer:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while (left := end - time.monotonic()) > 0:
                 line = f"{why}: {format_duration(left)} left. Ctrl-C stops, and nothing is lost."
-                live.update(Text(line, style=STYLES[Tone.PENDING]), refresh=True)
+                live.update(_text(line, Tone.PENDING), refresh=True)
                 time.sleep(min(1.0, left))
 
     def _count_down(self, live: Live, blocks: Sequence[Block], seconds: float) -> None:
@@ -134,7 +137,7 @@ def _render(blocks: Iterable[Block]) -> Group:
 
 def _render_block(block: Block) -> RenderableType:
     if isinstance(block, Line):
-        return Text(block.text, style=STYLES[block.tone])
+        return _text(block.text, block.tone)
     if isinstance(block, Bar):
         bar = ProgressBar(total=max(1, block.total), completed=block.done, width=BAR_WIDTH)
         return Padding(bar, (0, 0, 0, 2))
@@ -154,7 +157,7 @@ def _render_table(block: Table) -> RenderableType:
     for number in range(columns):
         is_last = number == columns - 1
         table.add_column(
-            block.header[number] if block.header else "",
+            _cell(block.header[number]) if block.header else "",
             justify="right" if number in block.right_aligned else "left",
             no_wrap=not is_last,
             overflow="fold" if is_last else "ellipsis",
@@ -162,5 +165,14 @@ def _render_table(block: Table) -> RenderableType:
     for number, row in enumerate(block.rows):
         tone = block.tones[number] if block.tones else Tone.PLAIN
         first, *rest = row
-        table.add_row(Text(first, style=STYLES[tone]), *map(Text, rest))
+        table.add_row(_cell(first, tone), *map(_cell, rest))
     return Padding(table, (0, 0, 0, block.indent))
+
+
+def _text(text: str, tone: Tone = Tone.PLAIN) -> Text:
+    return Text(clean(text), style=STYLES[tone])
+
+
+def _cell(text: str, tone: Tone = Tone.PLAIN) -> Text:
+    """Return the text of a cell as one line, so that no value can look like another row."""
+    return _text(text.replace("\n", " "), tone)

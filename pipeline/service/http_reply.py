@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import strict_json
 from pipeline.strict_json import Document, InvalidJson
+from pipeline.terminal import clean
 
 # Client errors that may pass: request timeout, conflict, too early.
 TRANSIENT_CLIENT_ERRORS = frozenset({408, 409, 425})
@@ -95,7 +96,7 @@ def parse_reply(
     return Reply(
         status=INCOMPLETE if status == 200 and not is_answer else status,
         body=document.value,
-        summary=f"HTTP {status}: {text[:_SUMMARY_CHARACTERS]}",
+        summary=f"HTTP {status}: {_one_line(text)}",
         text=text,
         retry={"true": True, "false": False}.get(advice or ""),
         problem="a key is there twice" if document.has_duplicates else "",
@@ -122,7 +123,7 @@ def without_body(status: int, headers: Mapping[str, str], problem: str, *, inste
 
 def no_reply(status: int, problem: str) -> Reply:
     """Return the reply of a request that got none; `problem` must not contain the key."""
-    return Reply(status=status, body=None, summary=problem[:_SUMMARY_CHARACTERS])
+    return Reply(status=status, body=None, summary=_one_line(problem))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -132,3 +133,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value.replace(".", "", 1).isdecimal():
             return min(float(value) / per_second, LONGEST_WAIT_SECONDS)
     return None
+
+
+def _one_line(text: str) -> str:
+    """Return the beginning of a text as one line: no page of a server can look like our message."""
+    return " ".join(clean(text[:_SUMMARY_CHARACTERS]).split())

@@ -21,6 +21,7 @@ from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
+from pipeline.terminal import use_clean_streams
 from pipeline.worker.shard_task import Task, TaskOutcome, say
 
 ENDED_BY_SIGNAL = 128 + signal.SIGTERM
@@ -93,6 +94,7 @@ def _label(
 
 def run_process(order: WorkOrder, *, requeue: bool = False) -> None:
     """Call `run_task` where the whole process belongs to the task, and end the process."""
+    use_clean_streams()
     try:
         run_task(order, requeue=requeue)
     except SystemExit as end:

@@ -9,6 +9,7 @@ import os
 from submitit.core.utils import DelayedSubmission
 
 from pipeline.model import WorkOrder
+from pipeline.terminal import use_clean_streams
 from pipeline.worker.process import run_process
 from pipeline.worker.shard_task import say
 from pipeline.worker.slurm_task import further_copy
@@ -28,6 +29,7 @@ class ShardTask:
 
     def __call__(self, order: WorkOrder) -> None:
         """Label the shard and end the process."""
+        use_clean_streams()
         if copy := further_copy(os.environ):
             say(f"shard {order.shard_index}: {copy}")
             return

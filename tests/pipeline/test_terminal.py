@@ -1,5 +1,7 @@
 """Text from others cannot control the terminal, and only the end of a log is read."""
 
+import io
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -21,18 +23,68 @@ from pipeline import terminal
         ("10 %\r50 %\r100 %\r\nnext", "100 %\nnext"),
         ("evil \u202egnp.exe\u2066 x", "evil gnp.exe x"),
         ("half \ud83e of a pair", "half  of a pair"),
-        ("a tab\tand 🦋 and שלום‎ stay", "a tab\tand 🦋 and שלום‎ stay"),
+        ("a tab\tand 🦋 and שלום\u200e stay", "a tab\tand 🦋 and שלום stay"),
+        ("pay\u200bpal\ufeff \u2067x\u061c \U000e0041", "paypal x "),
     ],
 )
 def test_what_controls_a_terminal_is_removed(written: str, shown: str) -> None:
     assert terminal.printable(written) == shown
 
 
-@given(st.text(st.characters() | st.sampled_from("\x1b[]\\;m\r\n\x07")))
+hostile_texts = st.text(
+    st.characters() | st.sampled_from("\x1b[]\\;m\r\n\x07\x9b\u202e\u2066\u200b\u200f\u2028")
+)
+# What controls a terminal, and what nobody sees: categories of Unicode. Of the latter, some marks
+# of Arabic and other scripts are visible.
+CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+VISIBLE = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2")
+
+
+def unsafe(text: str) -> list[str]:
+    """Return the characters that no terminal should get."""
+    return [
+        character
+        for character in text
+        if character not in "\t\n"
+        and (
+            unicodedata.category(character) in CONTROLS
+            or (unicodedata.category(character) == "Cf" and ord(character) < 0x10000)
+        )
+        and character not in VISIBLE
+    ]
+
+
+@given(hostile_texts)
 def test_no_shown_character_controls_the_terminal(text: str) -> None:
-    shown = terminal.printable(text)
-    assert [c for c in shown if (ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) < 0xA0] == []
+    assert unsafe(terminal.printable(text)) == []
+    assert unsafe(terminal.clean(text)) == []
     assert "\n" not in terminal.one_line(text)
+
+
+@given(hostile_texts)
+def test_what_is_clean_stays_as_it_is(text: str) -> None:
+    shown = terminal.clean(text)
+    assert terminal.clean(shown) == shown
+
+
+@given(st.lists(hostile_texts))
+def test_a_clean_stream_writes_nothing_that_controls_the_terminal(texts: list[str]) -> None:
+    """Not even where a sequence is written piece by piece."""
+    below = io.StringIO()
+    stream = terminal.CleanStream(below)
+    print(*texts, sep="", file=stream)
+    stream.writelines(texts)
+    assert unsafe(below.getvalue()) == []
+
+
+def test_a_carriage_return_hides_nothing() -> None:
+    assert terminal.clean("12 posts failed\rall is well\r\n") == "12 posts failed all is well\n"
+
+
+@pytest.mark.parametrize("piece", ["\x1b]", "\x1b[", "\x1bP0", "\x1b[0;"])
+def test_sequences_without_end_take_linear_time(piece: str) -> None:
+    """A pattern that looks for the end of each would take hours."""
+    assert "\x1b" not in terminal.clean(piece * (1 << 20))
 
 
 def test_blank_lines_at_the_end_are_not_shown() -> None:

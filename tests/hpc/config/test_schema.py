@@ -21,7 +21,7 @@ REGENERATE = "run bash .ci/generate"
 
 
 def as_text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 @pytest.mark.parametrize(
