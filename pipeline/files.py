@@ -1,10 +1,10 @@
 """Write files that appear whole or not at all: a temporary file beside the target, fsync, rename.
 
-Read them, and tell a file that cannot be read now from one that is missing or damaged.
-
 A task that is killed in the middle of a write, or a full disk, then leaves the old state and at
 most a `.tmp-` file that nobody reads. POSIX rename is atomic within one file system, on NFS and
 GPFS too.
+
+What is read tells a file that cannot be read now from one that is missing or damaged.
 """
 
 import contextlib
@@ -15,14 +15,18 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import limits
 from pipeline.errors import DamagedError, UnreadableError
+
+T = TypeVar("T")
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -50,7 +54,8 @@ def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
             _sync(temporary)
         temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more
+            temporary.unlink(missing_ok=True)
         raise
     if sync:
         _sync(target.parent)
@@ -100,6 +105,24 @@ def write_tables(target: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
             writer.write_table(table)
 
 
+def overwrite(target: Path, content: bytes) -> None:
+    """Replace the content of a small file in place, which takes no room on a full disk.
+
+    Blanks follow, up to the former size. Somebody who reads at the same moment may see half of
+    it.
+
+    Raises:
+        OSError: the file is not there, or cannot be written.
+    """
+    descriptor = os.open(target, os.O_WRONLY)
+    try:
+        padded = content.ljust(os.fstat(descriptor).st_size)
+        if os.pwrite(descriptor, padded, 0) < len(padded):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    finally:
+        os.close(descriptor)
+
+
 def make_folder_of_run(folder: Path) -> None:
     """Create a folder two levels below a run's folder, but never the run's folder itself.
 
@@ -118,47 +141,99 @@ def make_folder_of_run(folder: Path) -> None:
 
 
 def read_whole(
-    path: Path, *, last_bytes: int | None = None, pauses: Sequence[float] = READ_PAUSES
+    path: Path,
+    *,
+    last_bytes: int | None = None,
+    most_bytes: int | None = None,
+    pauses: Sequence[float] = READ_PAUSES,
 ) -> bytearray:
     """Return a file's content; a stale handle or an I/O error may pass, so try a few times.
 
     Args:
         path: the file.
         last_bytes: how many bytes to read from the end of the file; None for all.
+        most_bytes: how large the file may be; None for any size.
         pauses: seconds to wait before each new try.
 
     Raises:
         FileNotFoundError: the file is not there.
         UnreadableError: the file cannot be read now; nothing is known about its content.
-        DamagedError: it is no regular file, but a folder or a named pipe.
+        DamagedError: it is no regular file, but a folder or a named pipe, or it is too large.
     """
-    for pause in (*pauses, None):
+    return _patiently(path, lambda: _read(path, last_bytes, most_bytes), pauses)
+
+
+def read_chunks(path: Path, *, pauses: Sequence[float] = READ_PAUSES) -> Iterator[bytes]:
+    """Yield a file's content piece by piece, for a file that may not fit into memory.
+
+    Raises:
+        FileNotFoundError, UnreadableError, DamagedError: as `read_whole` does.
+    """
+    offset = 0
+    while chunk := _patiently(path, partial(_read_chunk, path, offset), pauses):
+        yield chunk
+        offset += len(chunk)
+
+
+def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str]:
+    """Return the sorted names in a folder; none if it does not exist.
+
+    Unlike `Path.glob`, this does not take a folder that denies access for an empty one.
+
+    Raises:
+        UnreadableError: the folder cannot be read now.
+    """
+    try:
+        return sorted(_patiently(folder, lambda: [path.name for path in folder.iterdir()], pauses))
+    except FileNotFoundError:
+        return []
+
+
+def _patiently(path: Path, read: Callable[[], T], pauses: Sequence[float]) -> T:
+    for pause in pauses:
         try:
-            return _read(path, last_bytes)
+            return read()
         except FileNotFoundError:
             raise
         except (OSError, MemoryError) as error:
-            lasts = isinstance(error, OSError) and error.errno in LASTING
-            if pause is None or lasts:
+            if isinstance(error, OSError) and error.errno in LASTING:
                 raise UnreadableError(path, error) from error
         time.sleep(pause)
-    raise AssertionError("the last try returns or raises")
-
-
-def _read(path: Path, last_bytes: int | None) -> bytearray:
-    # Opening a named pipe would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise DamagedError(path, "it is not a file")
-        if last_bytes is not None and last_bytes < found.st_size:
+        return read()
+    except FileNotFoundError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise UnreadableError(path, error) from error
+
+
+def _read(path: Path, last_bytes: int | None, most_bytes: int | None) -> bytearray:
+    with _opened(path) as descriptor:
+        if last_bytes is not None and last_bytes < os.fstat(descriptor).st_size:
             os.lseek(descriptor, -last_bytes, os.SEEK_END)
         content = bytearray()
         # Not FileIO.read: it takes EAGAIN for the end of the file.
         while chunk := os.read(descriptor, _CHUNK_BYTES):
             content += chunk
+            if most_bytes is not None and len(content) > most_bytes:
+                raise DamagedError(path, f"it is larger than {limits.in_words(most_bytes)}")
         return content
+
+
+def _read_chunk(path: Path, offset: int) -> bytes:
+    with _opened(path) as descriptor:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, _CHUNK_BYTES)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    # Opening a named pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DamagedError(path, "it is not a file")
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -171,6 +246,15 @@ def forget_cached_pages(path: Path) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+
+
+def delete(path: Path) -> bool:
+    """Delete a file that is of no use any more; return False if the file system does not let us."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str:

@@ -11,7 +11,15 @@ from datetime import UTC, datetime, timedelta
 from hpc.executors.base import Executor, TaskQuery
 from hpc.reconcile.early_ends import mark_early_ends
 from hpc.reconcile.log_end import read_log_end
-from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts, Submission
+from hpc.run.model import (
+    Attempt,
+    Observation,
+    Phase,
+    Run,
+    ShardFacts,
+    Submission,
+    TaskRecord,
+)
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import describe_lost_records, has_returned, read_submissions
@@ -134,7 +142,7 @@ def _attempts(
                     record=record,
                     words=task_files.last_words(number, shard) if is_wanted else None,
                     request=submission.plan.request,
-                    rows=work.rows.get(number, 0),
+                    rows=0 if is_done else _kept_rows(task_files, number, shard, record),
                     solo_attempts=work.solo_attempts.get(number, 0),
                     began=spoke
                     or shard in logs.served
@@ -196,25 +204,35 @@ def _shard_facts(
 ) -> ShardFacts:
     work = _NO_WORK if verdict.verified else task_files.work(shard.index)
     beat = left_behind = None
+    known = {attempt.number: attempt.rows for attempt in attempts}
     last = attempts[-1] if attempts else None
     # Only of a task that may be running: no more files are opened than that.
     is_running = last is not None and last.phase in _MAY_RUN and last.number in looked_at
     if last and is_running:
         beat = task_files.heartbeat(last.number, shard.index)
+    kept = {
+        number: known[number] if number in known else task_files.kept_rows(number, shard.index)
+        for number in work.rows.keys() | work.journals.keys()
+    }
     if beat is None:
-        others = (
-            number for number in work.rows if not (last and is_running and number == last.number)
-        )
+        others = (number for number in kept if not (last and is_running and number == last.number))
         left_behind = _newest_heartbeat(task_files, others, shard.index)
     return ShardFacts(
         index=shard.index,
         posts=shard.posts,
         output=verdict,
         attempts=tuple(attempts),
-        rows=min(sum(work.rows.values()), shard.posts),
+        rows=min(sum(kept.values()), shard.posts),
         heartbeat=beat,
         left_behind=left_behind,
     )
+
+
+def _kept_rows(task_files: TaskFiles, attempt: int, shard: int, record: TaskRecord | None) -> int:
+    """Return how many answers an attempt has kept; of a running task, those in parts."""
+    if record is not None and record.phase is Phase.ACTIVE:
+        return task_files.work(shard).rows.get(attempt, 0)
+    return task_files.kept_rows(attempt, shard)
 
 
 def _newest_heartbeat(

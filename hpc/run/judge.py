@@ -75,8 +75,9 @@ def _judge_alive(
         return verdict(rule=3, state=State.BLOCKED, message=message)
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
-        stall = _describe_stall(shard, active, observation.observed_at, policy)
-        message = f"{task_name(active)} is {active.record.slurm_state}{stall}"
+        wait = _describe_wait_for_disk(shard, active)
+        stall = "" if wait else _describe_stall(shard, active, observation.observed_at, policy)
+        message = f"{task_name(active)} is {active.record.slurm_state}{wait or stall}"
         return verdict(rule=4, state=State.RUNNING, message=message, stalled=bool(stall))
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
@@ -213,6 +214,17 @@ def _describe_unseen(observation: Observation, grace: timedelta) -> str:
         if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
             return f"{task_name(shard.attempts[-1])}, and {alive}"
     return ""
+
+
+def _describe_wait_for_disk(shard: ShardFacts, active: Attempt) -> str:
+    """Return why a running attempt cannot write its answers; empty if it can.
+
+    It makes no progress until somebody makes room. It has answers in memory that are paid for, so
+    this must not count as a stall, which may get a task requeued.
+    """
+    beat, started = shard.heartbeat, active.record.started_at if active.record else None
+    is_its_own = beat is not None and (started is None or beat.written_at >= started)
+    return f", but {beat.last_error}" if beat and beat.waits_for_disk and is_its_own else ""
 
 
 def _describe_stall(shard: ShardFacts, active: Attempt, now: datetime, policy: RetryPolicy) -> str:

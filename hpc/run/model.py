@@ -263,7 +263,7 @@ class Attempt:
     request: ResourceRequest = ResourceRequest()
     """What the task requested."""
     rows: int = 0
-    """Rows that the task kept in checkpoint parts."""
+    """Answers that the task kept in checkpoint parts and journals; while it runs, in parts."""
     solo_attempts: int = 0
     """Posts at which the task died while it had nothing else in hand."""
     began: bool = True
@@ -314,7 +314,7 @@ class ShardFacts:
     attempts: tuple[Attempt, ...] = ()
     """Its attempts, oldest first."""
     rows: int = 0
-    """Rows in its checkpoint parts."""
+    """Answers that its attempts kept, counted in the same way."""
     heartbeat: Heartbeat | None = None
     """The last heartbeat of its last attempt, if that may be running."""
     left_behind: Heartbeat | None = None

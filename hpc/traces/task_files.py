@@ -12,14 +12,15 @@ from hpc.run.model import Run
 from hpc.traces.file_memory import FileMemory, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.work_folder import WorkFolder, list_work_folder
-from pipeline.errors import InputError
-from pipeline.run_files import heartbeat, last_words
+from pipeline.errors import InputError, UnreadableError
+from pipeline.run_files import answer_journal, heartbeat, last_words
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import work_path
 
 LAST_WORDS_MEMORY = ".seen-last-words.json"
 HEARTBEATS_MEMORY = ".seen-heartbeats.json"
+JOURNALS_MEMORY = ".seen-journals.json"
 
 T = TypeVar("T")
 _NOTHING = WorkFolder()
@@ -33,11 +34,12 @@ class TaskFiles:
         self._run = run
         self._words = FileMemory(run.folder / LAST_WORDS_MEMORY, LastWords)
         self._heartbeats = FileMemory(run.folder / HEARTBEATS_MEMORY, Heartbeat)
+        self._journals = FileMemory(run.folder / JOURNALS_MEMORY, int)
         self._logs: dict[int, LogFolder] = {}
         self._work: dict[int, WorkFolder] = {}
         self._work_folders = _names(run.folder / "work")
         self.unreadable: list[str] = []
-        """What is wrong with files that are damaged, or that another version wrote."""
+        """What is wrong with files: they are damaged, unreadable, or of another version."""
 
     def logs(self, attempt: int) -> LogFolder:
         """Return what lies in an attempt's log folder."""
@@ -52,6 +54,18 @@ class TaskFiles:
         if shard not in self._work:
             self._work[shard] = list_work_folder(self._run.folder, shard)
         return self._work[shard]
+
+    def kept_rows(self, attempt: int, shard: int) -> int:
+        """Return how many answers an attempt has kept, in parts and journals.
+
+        Opens the journals, so do not ask about a running task: its heartbeat counts their rows.
+        """
+        work = self.work(shard)
+        rows = work.rows.get(attempt, 0)
+        for name, stamp in work.journals.get(attempt, {}).items():
+            count = partial(answer_journal.count_rows, work_path(self._run.folder, shard) / name)
+            rows += self._read(self._journals, f"{shard}/{name}", stamp, count) or 0
+        return rows
 
     def last_words(self, attempt: int, shard: int) -> LastWords | None:
         """Return a task's last words without the traceback, which may be long.
@@ -72,6 +86,7 @@ class TaskFiles:
         """Write down what was read, for the next look."""
         self._words.remember()
         self._heartbeats.remember()
+        self._journals.remember()
 
     def _read(
         self, memory: FileMemory[T], name: str, stamp: Stamp | None, read: Callable[[], T | None]
@@ -80,7 +95,7 @@ class TaskFiles:
             return None
         try:
             return memory.value(name, stamp, read)
-        except InputError as error:
+        except (InputError, UnreadableError) as error:
             self.unreadable.append(str(error))
             return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc.traces.file_memory import Stamp, stamp_of
-from pipeline.run_files import heartbeat
+from pipeline.run_files import answer_journal, heartbeat
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.manifest import work_path
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
@@ -21,6 +21,8 @@ class WorkFolder:
 
     rows: Mapping[int, int] = field(default_factory=dict)
     """Rows in checkpoint parts."""
+    journals: Mapping[int, Mapping[str, Stamp]] = field(default_factory=dict)
+    """The journals of answers that are in no part yet, with the stamps of the files."""
     solo_attempts: Mapping[int, int] = field(default_factory=dict)
     """Posts at which the attempt died while it had nothing else in hand."""
     began: frozenset[int] = frozenset()
@@ -33,6 +35,7 @@ def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
     """List a shard's work folder by one call; nothing of one that is not there."""
     names: list[str] = []
     heartbeats: dict[int, Stamp] = {}
+    stamps: dict[str, Stamp] = {}
     try:
         entries = os.scandir(work_path(run_dir, index))
     except FileNotFoundError:
@@ -43,10 +46,16 @@ def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
             attempt = heartbeat.attempt_of(entry.name)
             if attempt is not None and (stamp := stamp_of(entry)):
                 heartbeats[attempt] = stamp
+            if entry.name.endswith(answer_journal.SUFFIX) and (stamp := stamp_of(entry)):
+                stamps[entry.name] = stamp
+    journals: dict[int, dict[str, Stamp]] = {}
+    for name, attempt in answer_journal.needed_journals(stamps, names).items():
+        journals.setdefault(attempt, {})[name] = stamps[name]
     # The name of each file begins with the attempt.
     numbers = (_NUMBER.match(name) for name in names)
     return WorkFolder(
         rows=rows_by_attempt(names),
+        journals=journals,
         solo_attempts=solo_attempts_by_attempt(names),
         began=frozenset(int(number[0]) for number in numbers if number),
         heartbeats=heartbeats,

@@ -13,7 +13,23 @@ import pyarrow.compute as pc
 
 from pipeline import usage
 from pipeline.errors import Cause, TaskError
-from pipeline.model import KIND_TYPES, RAW, Answer, Column, ColumnKind, LabelValue
+from pipeline.model import (
+    ENVELOPE,
+    KIND_TYPES,
+    RAW,
+    SHARD_SCHEMA,
+    Answer,
+    Column,
+    ColumnKind,
+    LabelValue,
+)
+
+
+def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
+    """Return a part's columns: the uri and the answer; text and timestamp stay in the shard."""
+    answer = ENVELOPE[len(SHARD_SCHEMA) :]
+    raw = [RAW] if keep_raw else []
+    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns), *raw])
 
 
 class AnswerRows:

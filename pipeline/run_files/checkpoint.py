@@ -1,12 +1,17 @@
-"""Keep what a task has paid for in immutable parts, so that the next attempt resumes from there.
+"""Keep what a task has paid for, so that the next attempt resumes from there.
 
-A part's name says which process of which attempt wrote it, so that two tasks of one shard at once
-never write the same file. It also says how many rows the part holds, so that progress can be read
-from a listing.
+A part is an immutable file with many answers; it survives a power failure. A journal of the answers
+since the last part survives the end of the process.
+
+The name of each says which process of which attempt wrote it, so that two tasks of one shard at
+once never write the same file. A part's name also says how many rows the part holds, so that
+progress can be read from a listing.
 """
 
+import os
 import re
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,26 +19,25 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import files, usage
-from pipeline.model import ENVELOPE, RAW, RAW_SCHEMA, SHARD_SCHEMA, TOO_SHORT, Answer, Column
-from pipeline.run_files.answer_row import AnswerRows, sum_columns
+from pipeline.errors import DamagedError, UnreadableError
+from pipeline.model import RAW_SCHEMA, TOO_SHORT, Answer, Column
+from pipeline.run_files import answer_journal
+from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
+from pipeline.run_files.answer_row import AnswerRows, part_schema, sum_columns
+from pipeline.run_files.read_parquet import read_table
+from pipeline.text import counted
 
 _PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
-
-
-def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
-    """Return a part's columns: the uri and the answer; text and timestamp stay in the shard."""
-    answer = ENVELOPE[len(SHARD_SCHEMA) :]
-    raw = [RAW] if keep_raw else []
-    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns), *raw])
+_NAMED_LINES = 5
 
 
 def rows_by_attempt(names: Iterable[str]) -> dict[int, int]:
     """Return how many rows each attempt's parts hold, from the names in a shard's work folder.
 
-    A post counts twice if two attempts at once have asked about it.
+    A post counts twice if two attempts at once have asked about it. Answers that are in a journal
+    only do not count here.
     """
     rows: dict[int, int] = {}
     for name in names:
@@ -44,23 +48,36 @@ def rows_by_attempt(names: Iterable[str]) -> dict[int, int]:
 
 
 def holds_answers(folder: Path) -> bool:
-    """Return whether any part below a folder holds an answer that was asked for.
+    """Return whether any file below a folder holds an answer that was asked for.
 
-    Texts that are too short are answered without asking. A part that cannot be read counts as
+    Texts that are too short are answered without asking. A file that cannot be read counts as
     holding answers.
     """
-    for part in folder.rglob("*.parquet"):
-        try:
-            reasons = pq.read_table(part, columns=["reason"], partitioning=None)["reason"]
-        except (OSError, pa.ArrowInvalid):
+    unreadable: list[OSError] = []
+    for place, _, names in os.walk(folder, onerror=unreadable.append):
+        if any(_holds_answers(Path(place) / name) for name in names):
             return True
-        if not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py():
-            return True
-    return False
+    return any(not isinstance(error, FileNotFoundError) for error in unreadable)
+
+
+def _holds_answers(path: Path) -> bool:
+    try:
+        if path.suffix == answer_journal.SUFFIX:
+            # It begins with its first answer, and holds only answers that were asked for.
+            return path.stat().st_size > 0
+        if path.suffix != ".parquet":
+            return False
+        reasons = read_table(path, columns=["reason"])["reason"]
+    except (OSError, KeyError, UnreadableError, DamagedError):
+        return True
+    return not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py()
 
 
 class Checkpoint:
-    """Collects a shard's answers and writes them as a part whenever `flush` is called."""
+    """Collects a shard's answers, and writes them as a part whenever `flush` is called.
+
+    One thread may add answers while another writes parts.
+    """
 
     def __init__(
         self,
@@ -84,6 +101,8 @@ class Checkpoint:
         """
         self._folder = folder
         self._metadata = dict(metadata)
+        self._columns = columns
+        self._keep_raw = keep_raw
         self._schema = part_schema(columns, keep_raw=keep_raw)
         self._answers = part_schema(columns)
         self._rows = AnswerRows(columns, keep_raw=keep_raw)
@@ -91,34 +110,47 @@ class Checkpoint:
         self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
         self._prefix = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
         self._now = now
+        self._lock = threading.Lock()
         self._pending: list[dict[str, object]] = []
-        # Without the responses: those of a whole shard may need more than a task's memory.
-        self._parts: dict[Path, pa.Table] = {}
+        self._unsaved = 0
+        self._number = 0
+        self._journal = self._new_journal()
+        self._journals: list[Path] = []
+        """The former journals of this process that are not deleted yet."""
+        self._is_discarded = False
+        # Parts and journals, without the responses: those of a whole shard may need more than a
+        # task's memory.
+        self._saved: dict[Path, pa.Table] = {}
         self._known_files: list[Path] = []
 
     @property
     def pending(self) -> int:
-        """How many answers are in memory only."""
+        """How many answers are in no part yet."""
         return len(self._pending)
 
-    def load(self) -> None:
-        """Read the parts of earlier attempts; one that cannot be used is named on stderr."""
-        for path in sorted(self._folder.glob("*.parquet")):
-            try:
-                table = self._with_missing_facts(
-                    pq.read_table(path, page_checksum_verification=True, partitioning=None)
-                )
-                problem = self._problem(table)
-            except (OSError, ValueError, pa.ArrowException) as error:
-                print(f"{path}: ignored, it cannot be read: {error}", file=sys.stderr)
-                if path.name.startswith(files.TEMPORARY_PREFIX):
-                    self._known_files.append(path)  # a killed process had begun to write it
-                continue
-            self._known_files.append(path)
-            if problem:
-                print(f"{path}: ignored, {problem}", file=sys.stderr)
-            else:
-                self._parts[path] = table.select(self._answers.names)
+    @property
+    def unsaved(self) -> int:
+        """How many answers are in memory only: they could not be written to the journal."""
+        return self._unsaved
+
+    def load(self) -> bool:
+        """Read the answers of earlier attempts; what is damaged is named on stderr and left out.
+
+        Returns whether a file disappeared meanwhile: another attempt has published the shard.
+
+        Raises:
+            UnreadableError: a file cannot be read now. Its answers must not be paid for again.
+        """
+        names = files.names_in(self._folder)
+        parts = [self._folder / name for name in names if name.endswith(".parquet")]
+        disappeared = [path for path in parts if not self._load(path, self._read_part)]
+        needed = answer_journal.needed_journals(names, [path.name for path in self._saved])
+        of_all = (name for name in names if name.endswith(answer_journal.SUFFIX))
+        self._known_files += [self._folder / name for name in of_all if name not in needed]
+        journals = [self._folder / name for name in needed]
+        disappeared += [path for path in journals if not self._load(path, self._read_journal)]
+        self._saved = dict(sorted(self._saved.items()))  # the first answer of a post counts
+        return bool(disappeared)
 
     def answered(self) -> pa.Table:
         """Return all answers so far without responses, in `part_schema`.
@@ -132,15 +164,17 @@ class Checkpoint:
 
         Raises:
             OSError: another attempt has published and deleted a part.
+            UnreadableError: a part cannot be read now.
         """
         seen: set[str] = set()
-        for path in self._parts:
-            table = pq.read_table(
-                path, columns=RAW_SCHEMA.names, page_checksum_verification=True, partitioning=None
-            )
-            yield _unseen_rows(table, seen)
+        for path in list(self._saved):
+            if path.suffix == answer_journal.SUFFIX:
+                for table in JournalReader(path).tables():
+                    yield _unseen_rows(table.select(RAW_SCHEMA.names), seen)
+            else:
+                yield _unseen_rows(read_table(path, columns=RAW_SCHEMA.names), seen)
         if self._pending:
-            yield _unseen_rows(pa.Table.from_pylist(self._pending, schema=RAW_SCHEMA), seen)
+            yield _unseen_rows(pa.Table.from_pylist(list(self._pending), schema=RAW_SCHEMA), seen)
 
     def counts(self) -> dict[str, int]:
         """Return what all answers so far cost, by cost column, as the output's footer will say."""
@@ -149,35 +183,122 @@ class Checkpoint:
         columns = [self._schema.field(name) for name in ("uri", *self._counted)]
         return sum_columns(self._answered(pa.schema(columns)), self._counted)
 
-    def add(self, answer: Answer) -> None:
-        """Keep an answer in memory.
+    def add(self, answer: Answer, *, is_free: bool = False) -> OSError | None:
+        """Keep an answer in memory and, unless it cost nothing, in the journal.
+
+        Returns why it could not be written to the journal; then it is in memory only. Does not
+        raise this error, because the answer is kept all the same.
 
         Raises:
             TaskError: the values are not what the classifier's columns declare.
         """
-        self._pending.append(self._rows.build(answer, self._now()))
+        row = self._rows.build(answer, self._now())
+        with self._lock:
+            if self._is_discarded:
+                return None
+            self._pending.append(row)
+            if is_free:
+                return None
+            try:
+                self._journal.append(row)
+            except OSError as error:
+                self._unsaved += 1
+                return error
+        return None
 
     def flush(self) -> None:
         """Write the pending answers as a part.
 
         Raises:
-            OSError: the disk is full, or the run's folder is not there any more.
+            OSError: the disk is full, or the run's folder is not there any more. The answers stay
+                in memory, and in the journals that hold them.
+            MemoryError: there is no memory to write a part.
         """
-        if not self._pending:
-            return
-        table = pa.Table.from_pylist(self._pending, schema=self._schema)
+        with self._lock:
+            rows, unsaved = list(self._pending), self._unsaved
+            if not rows:
+                return
+            number = self._begin_journal()
+        table = pa.Table.from_pylist(rows, schema=self._schema)
         # An attempt that published may have deleted the folder.
         files.make_folder_of_run(self._folder)
-        path = self._folder / f"{self._prefix}-{len(self._parts):05d}-{table.num_rows}.parquet"
+        path = self._folder / f"{self._prefix}-{number:05d}-{table.num_rows}.parquet"
         files.write_parquet(path, table.replace_schema_metadata(self._metadata))
         self._known_files.append(path)
-        self._parts[path] = table.select(self._answers.names)
-        self._pending = []
+        with self._lock:
+            self._saved[path] = table.select(self._answers.names)
+            del self._pending[: len(rows)]
+            self._unsaved -= unsaved
+        self._journals = [path for path in self._journals if not files.delete(path)]
 
     def discard(self) -> None:
-        """Delete the parts that this process read or wrote: the output holds them now."""
-        for path in self._known_files:
-            path.unlink(missing_ok=True)
+        """Delete the files that this process read or wrote: the output holds their answers now."""
+        with self._lock:
+            self._is_discarded = True
+            self._begin_journal()
+        for path in (*self._known_files, *self._journals):
+            files.delete(path)
+
+    def _begin_journal(self) -> int:
+        """Let the next answers go to a journal of their own; return the number of the former."""
+        self._journal.close()
+        if self._journal.is_begun:
+            self._journals.append(self._journal.path)
+        self._number += 1
+        self._journal = self._new_journal()
+        return self._number - 1
+
+    def _new_journal(self) -> AnswerJournal:
+        return AnswerJournal(
+            self._folder / f"{self._prefix}-{self._number:05d}{answer_journal.SUFFIX}",
+            metadata=self._metadata,
+            columns=self._columns,
+            keep_raw=self._keep_raw,
+        )
+
+    def _load(self, path: Path, read: Callable[[Path], pa.Table | None]) -> bool:
+        """Add the answers of a file to `saved`; return False if the file is not there any more."""
+        try:
+            table = read(path)
+        except FileNotFoundError:
+            return False
+        except DamagedError as error:
+            print(f"{path}: ignored, {error.problem}", file=sys.stderr)
+            if path.name.startswith(files.TEMPORARY_PREFIX):
+                self._known_files.append(path)  # a killed process had begun to write it
+            return True
+        if table is not None:
+            self._saved[path] = table.select(self._answers.names)
+        return True
+
+    def _read_part(self, path: Path) -> pa.Table | None:
+        table = read_table(path)
+        self._known_files.append(path)
+        return self._checked(path, table)
+
+    def _read_journal(self, path: Path) -> pa.Table | None:
+        """Read a journal; the lines that are damaged both times are left out, and named."""
+        reader = JournalReader(path)
+        for _ in range(2):
+            checked = [self._checked(path, table) for table in reader.tables()]
+            tables = [table.select(self._answers.names) for table in checked if table is not None]
+            if not reader.damaged_lines:
+                self._known_files.append(path)
+                break
+            files.forget_cached_pages(path)
+        else:
+            damaged = ", ".join(map(str, reader.damaged_lines[:_NAMED_LINES]))
+            lines = counted(len(reader.damaged_lines), "line")
+            print(f"{path}: {lines} ignored as damaged, such as {damaged}", file=sys.stderr)
+        return pa.concat_tables(tables) if tables else None
+
+    def _checked(self, path: Path, table: pa.Table) -> pa.Table | None:
+        """Return the table in this checkpoint's columns; None, with a message, if it has others."""
+        table = self._with_missing_facts(table)
+        if problem := self._problem(table):
+            print(f"{path}: ignored, {problem}", file=sys.stderr)
+            return None
+        return table
 
     def _with_missing_facts(self, table: pa.Table) -> pa.Table:
         """Add the facts that an older version of the classifier did not keep, as unknown."""
@@ -188,8 +309,10 @@ class Checkpoint:
         return table
 
     def _answered(self, columns: pa.Schema) -> pa.Table:
-        parts = [part.select(columns.names) for part in self._parts.values()]
-        table = pa.concat_tables([*parts, pa.Table.from_pylist(self._pending, schema=columns)])
+        with self._lock:
+            saved, pending = list(self._saved.values()), list(self._pending)
+        parts = [part.select(columns.names) for part in saved]
+        table = pa.concat_tables([*parts, pa.Table.from_pylist(pending, schema=columns)])
         uris = table["uri"].combine_chunks()
         is_first = pc.equal(
             pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32())
@@ -197,10 +320,8 @@ class Checkpoint:
         return table if pc.all(is_first).as_py() else table.filter(is_first)
 
     def _problem(self, table: pa.Table) -> str:
-        metadata = {
-            key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
-        }
-        if any(metadata.get(key) != value for key, value in self._metadata.items()):
+        metadata = table.schema.metadata or {}
+        if any(metadata.get(k.encode()) != v.encode() for k, v in self._metadata.items()):
             return "it belongs to another run, input or configuration"
         if not table.schema.equals(self._schema):
             return "it has other label columns"

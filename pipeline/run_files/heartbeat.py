@@ -17,7 +17,8 @@ from msgspec import Meta, field
 
 from pipeline import files, usage
 from pipeline.config.keys import Section
-from pipeline.run_files.json_record import read_record
+from pipeline.run_files.json_record import find_record
+from pipeline.spare_descriptors import SpareDescriptors
 
 HEARTBEAT_SECONDS = 15.0
 # Somebody who has just submitted looks whether anything happens: the first beats come sooner.
@@ -47,6 +48,8 @@ class Heartbeat(Section, frozen=True, kw_only=True):
     """What the rows cost, by cost column. Empty in a file of an older version."""
     counts_per_minute: Mapping[str, float] = field(default_factory=dict)
     """How fast the costs grew lately. Empty in a file of an older version."""
+    waits_for_disk: bool = False
+    """Whether the task asks nothing because it cannot write its answers; it is no stall."""
 
 
 def path_of(folder: Path, attempt: int) -> Path:
@@ -69,17 +72,15 @@ def read(folder: Path, attempt: int) -> Heartbeat | None:
 
     Raises:
         InputError: another version wrote the file, or it is damaged.
+        UnreadableError: the file cannot be read now.
     """
-    try:
-        return read_record(path_of(folder, attempt), Heartbeat)
-    except OSError:
-        return None
+    return find_record(path_of(folder, attempt), Heartbeat)
 
 
 def clear(folder: Path) -> None:
     """Delete the heartbeats of a published shard; a task that still runs writes its own again."""
     for path in (*folder.glob(f"[0-9]*{_ENDING}"), *folder.glob(f".tmp-*{_ENDING}")):
-        path.unlink(missing_ok=True)
+        files.delete(path)
 
 
 class HeartbeatWriter:
@@ -111,6 +112,9 @@ class HeartbeatWriter:
         self._node = node
         self._trouble = trouble
         self._spent = spent
+        self.waits_for_disk = False
+        """Set while the task waits until it can write its answers."""
+        self._spare = SpareDescriptors()
         now = time.monotonic()
         self._progress = now
         self._pause = min(_FIRST_PAUSE, HEARTBEAT_SECONDS)
@@ -151,10 +155,19 @@ class HeartbeatWriter:
             node=self._node,
             counts=spent,
             counts_per_minute=usage.rates_per_minute(spent, spent_before, elapsed),
+            waits_for_disk=self.waits_for_disk,
         )
+        content = json.dumps(beat.to_json()).encode()
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task
         # that can still work.
-        with contextlib.suppress(OSError):
-            files.make_folder_of_run(self._path.parent)
+        with contextlib.suppress(OSError), self._spare.released():
+            self._write(content)
+
+    def _write(self, content: bytes) -> None:
+        files.make_folder_of_run(self._path.parent)
+        try:
             with files.appearing_whole(self._path, sync=False) as temporary:
-                temporary.write_text(json.dumps(beat.to_json()), encoding="utf-8")
+                temporary.write_bytes(content)
+        except OSError:
+            # On a full disk there is still the room of the last heartbeat.
+            files.overwrite(self._path, content)

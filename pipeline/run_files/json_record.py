@@ -6,10 +6,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import DecodeError, Struct, ValidationError
 
-from pipeline import limits, strict_json
+from pipeline import files, limits, strict_json
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import Section
-from pipeline.errors import InputError
+from pipeline.errors import DamagedError, InputError
 
 T = TypeVar("T", bound=Section)
 V = TypeVar("V")
@@ -32,6 +32,22 @@ def read_record(path: Path, record: type[T]) -> T:
             key that is unknown, missing or mistyped, the key.
     """
     return parse_record(read_content(path), record, source=str(path))
+
+
+def find_record(path: Path, record: type[T]) -> T | None:
+    """Return a file's content as a typed value; None if the file is not there.
+
+    Raises:
+        UnreadableError: the file cannot be read now, so nothing is known about its content.
+        InputError: as `read_record` does.
+    """
+    try:
+        content = files.read_whole(path, most_bytes=limits.RECORD_BYTES)
+    except FileNotFoundError:
+        return None
+    except DamagedError as error:
+        raise InputError(str(error)) from None
+    return parse_record(bytes(content), record, source=str(path))
 
 
 def read_content(path: Path) -> bytes:

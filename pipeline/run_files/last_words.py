@@ -1,20 +1,28 @@
 """Record why a task ended, in its own words: Slurm's FAILED does not say it."""
 
 import contextlib
+import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from pipeline import files, out_of_memory
 from pipeline.config.keys import Section
 from pipeline.errors import Cause, InputError, TaskError, UnreadableError
-from pipeline.run_files.json_record import read_record
+from pipeline.run_files.json_record import find_record
 from pipeline.run_files.manifest import log_path
+from pipeline.spare_descriptors import SpareDescriptors
 
 LONGEST_TRACEBACK = 20_000
+LONGEST_MESSAGE_IN_PLACE, LONGEST_TRACEBACK_IN_PLACE = 1_000, 1_500
 WORDS_LOOKED_AT = 32
+# How long to wait before each new try to write, in seconds. Slurm may send SIGKILL soon.
+_WRITE_PAUSES = (0.2, 1.0, 2.0)
 _ENDING = ".last-words.json"
 _STOPPED = "stopped at once: "
 
@@ -48,11 +56,9 @@ def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:
 
     Raises:
         InputError: another version wrote the file, or it is damaged.
+        UnreadableError: the file cannot be read now.
     """
-    try:
-        return read_record(path_of(run_dir, attempt, index), LastWords)
-    except OSError:
-        return None
+    return find_record(path_of(run_dir, attempt, index), LastWords)
 
 
 def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
@@ -66,8 +72,9 @@ def earlier_rejection(run_dir: Path, attempt: int, index: int) -> str | None:
     others = sorted(shard for shard in shards if shard is not None)
     for shard in reversed(others[-WORDS_LOOKED_AT:]):
         words = None
-        # Last words of another version reject nothing; a verb reports them.
-        with contextlib.suppress(InputError):
+        # Last words of another version reject nothing; a verb reports them. Nor do those that
+        # cannot be read now: this only spares the task a rejection of its own.
+        with contextlib.suppress(InputError, UnreadableError):
             words = read(run_dir, attempt, shard)
         if words and words.stops_run:
             if words.message.startswith(_STOPPED):
@@ -87,9 +94,9 @@ def recorded(run_dir: Path, attempt: int, index: int, node: str) -> Iterator["La
         SystemExit: with code 1, in place of the exception.
     """
     writer = LastWordsWriter(path_of(run_dir, attempt, index), node)
-    # After a requeue of the same attempt, the last words of the former process no longer count.
-    writer.path.unlink(missing_ok=True)
     try:
+        # After a requeue of the same attempt, the last words of the former process do not count.
+        writer.path.unlink(missing_ok=True)
         yield writer
     except Exception as error:  # noqa: BLE001 - whatever ended the task is recorded
         writer.write(error)
@@ -103,13 +110,17 @@ class LastWordsWriter:
         """Take the file to write and the node's name."""
         self.path = path
         self._node = node
+        self._spare = SpareDescriptors()
         self.redact: Callable[[str], str] = str
+        self.replaceable: Path | None = None
+        """A file of the task that may become the last words where the disk has no room for both."""
 
     def write(self, error: Exception) -> None:
         """Write the error to stderr and to the file, both without the key.
 
-        A full disk is reported on stderr only.
+        Tries a few times. What cannot be written even then is on stderr only.
         """
+        self._spare.release()
         shown = self._redacted("".join(traceback.format_exception(error)))
         print(shown, file=sys.stderr, flush=True)
         words = LastWords(
@@ -120,11 +131,17 @@ class LastWordsWriter:
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
             stops_run=stops_run(error),
         )
-        try:
-            files.make_folder_of_run(self.path.parent)
-            files.write_json(self.path, words.to_json())
-        except OSError as failure:
-            print(f"{self.path}: not written: {failure}", file=sys.stderr, flush=True)
+        for pause in (*_WRITE_PAUSES, None):
+            try:
+                files.make_folder_of_run(self.path.parent)
+                files.write_json(self.path, words.to_json())
+                return
+            except OSError as failure:
+                problem = f"{self.path}: not written: {failure}"
+            if pause is not None:
+                time.sleep(pause)
+        if self.replaceable is None or not _write_in_place(self.replaceable, self.path, words):
+            print(problem, file=sys.stderr, flush=True)
 
     def _redacted(self, text: str) -> str:
         """Return the text without the key and without half surrogate pairs.
@@ -133,6 +150,21 @@ class LastWordsWriter:
         Python would print unredacted.
         """
         return self.redact(text).encode(errors="backslashreplace").decode()
+
+
+def _write_in_place(existing: Path, target: Path, words: LastWords) -> bool:
+    """Let a small file become the last words, shortened to the block that it has on a full disk."""
+    short = msgspec.structs.replace(
+        words,
+        message=words.message[:LONGEST_MESSAGE_IN_PLACE],
+        traceback=words.traceback[-LONGEST_TRACEBACK_IN_PLACE:],
+    )
+    try:
+        files.overwrite(existing, json.dumps(short.to_json()).encode())
+        existing.replace(target)
+    except OSError:
+        return False
+    return True
 
 
 def cause_of(error: Exception) -> Cause:

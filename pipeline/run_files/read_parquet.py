@@ -6,6 +6,7 @@ error, twice, and could not be decoded either time prove that a file is damaged.
 OSError for both. So the bytes are read here, and pyarrow decodes them from memory.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ def read_table(
     path: Path,
     *,
     columns: Sequence[str] | None = None,
+    sha256: str | None = None,
     pauses: Sequence[float] = files.READ_PAUSES,
 ) -> pa.Table:
     """Return a whole file as a table, after verifying the checksum of every page.
@@ -46,18 +48,21 @@ def read_table(
     Args:
         path: the file.
         columns: which columns to decode; None for all.
+        sha256: what the content's SHA-256 must be, in hexadecimal; None if nobody knows.
         pauses: seconds to wait before each new try to read the file.
 
     Raises:
         FileNotFoundError: the file is not there.
         UnreadableError: the file cannot be read now; nothing is known about its content.
-        DamagedError: the content cannot be decoded.
+        DamagedError: the content cannot be decoded, or is not the one of this checksum.
     """
-    return decode_twice(
-        path,
-        lambda content: decode_table(content, columns=columns),
-        lambda: files.read_whole(path, pauses=pauses),
-    )
+
+    def decode(content: bytearray) -> pa.Table:
+        if sha256 is not None and (actual := hashlib.sha256(content).hexdigest()) != sha256:
+            raise DamagedError(path, f"its sha256 is {actual}, but must be {sha256}")
+        return decode_table(content, columns=columns)
+
+    return decode_twice(path, decode, lambda: files.read_whole(path, pauses=pauses))
 
 
 def decode_table(content: bytearray, *, columns: Sequence[str] | None = None) -> pa.Table:

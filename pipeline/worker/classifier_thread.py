@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
@@ -13,9 +12,7 @@ from pipeline.model import Answer, Post
 # Slurm's KillWait, 30 s by default, lies between SIGTERM and SIGKILL. A stopping task waits this
 # long for answers that are under way, and has the rest of the time to write the last part.
 DRAIN_SECONDS = 15.0
-TICK_SECONDS = 0.5
-POLL_SECONDS = 0.02
-MAX_QUEUED = 10_000
+TICK_SECONDS = 0.1
 
 
 class PostObserver(Protocol):
@@ -24,39 +21,40 @@ class PostObserver(Protocol):
     def handed_out(self, uri: str) -> None:
         """Record that the classifier takes this post."""
 
-    def answered(self, uri: str) -> None:
-        """Record that the classifier has answered this post.
+    def answered(self, answer: Answer) -> None:
+        """Keep an answer, before the classifier goes on.
 
-        Must not raise: an error here would lose this answer and all that are under way.
+        An error ends the classifier, and with it all answers that are under way.
         """
 
 
-def stream_answers(
+def classify_in_thread(
     classifier: Classifier[Options],
     posts: list[Post],
     stopping: threading.Event,
     observer: PostObserver,
-) -> Iterator[Answer | None]:
-    """Yield the classifier's answers as they come, and None whenever none came for a tick.
+    wake: threading.Event,
+) -> Iterator[None]:
+    """Yield until the classifier has ended: after every tick, and whenever `wake` is set.
 
     The ticks let the caller write a checkpoint while a slow service is silent. Once `stopping` is
-    set, only answers that come within DRAIN_SECONDS are yielded.
+    set, the classifier has DRAIN_SECONDS to end.
 
     Raises:
-        BaseException: whatever the classifier raised, after the answers that it gave before.
+        BaseException: whatever the classifier raised.
     """
     if not posts:
         return
-    thread = _ClassifierThread(classifier, posts, stopping, observer)
+    thread = _ClassifierThread(classifier, posts, stopping, observer, wake)
     thread.start()
     try:
-        yield from thread.answers()
+        yield from thread.ticks()
     finally:
         thread.abandon()
 
 
 class _ClassifierThread:
-    """One call of `classify` in a daemon thread, and the queue of its answers."""
+    """One call of `classify` in a daemon thread."""
 
     def __init__(
         self,
@@ -64,46 +62,36 @@ class _ClassifierThread:
         posts: list[Post],
         stopping: threading.Event,
         observer: PostObserver,
+        wake: threading.Event,
     ) -> None:
         self._classifier = classifier
         self._posts = _PostsUntilStopped(posts, stopping, observer)
         self._stopping = stopping
         self._observer = observer
-        # The classifier's end is the last item: None, or the error that it raised.
-        self._queue: deque[Answer | BaseException | None] = deque()
+        self._wake = wake
+        self._error: BaseException | None = None
         self._ended = threading.Event()
-        self._abandoned = threading.Event()
+        self._abandoned = False
         self._drain_until: float | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="classify", daemon=True).start()
 
     def abandon(self) -> None:
-        """Let the thread end at its next answer: nobody reads the queue any more."""
-        self._abandoned.set()
+        """Let the thread end after its next answer: nobody waits for it any more."""
+        self._abandoned = True
 
-    def answers(self) -> Iterator[Answer | None]:
-        silent = 0.0
+    def ticks(self) -> Iterator[None]:
         while not self._drain_is_over():
-            if self._queue:
-                silent = 0.0
-                item = self._queue.popleft()
-                if item is None:
-                    return
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-                continue
-            # An answer does not wake this thread. If it did, the two threads would hand the
-            # interpreter to each other at every answer, which cost valence a third of its speed.
-            self._ended.wait(POLL_SECONDS)
-            silent += POLL_SECONDS
-            if silent >= TICK_SECONDS:
-                silent = 0.0
-                yield None
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+            if self._ended.is_set():
+                if self._error is not None:
+                    raise self._error
+                return
+            yield
 
     def _drain_is_over(self) -> bool:
-        """Also asked while answers come: a classifier that copied its posts never runs out."""
         if not self._stopping.is_set():
             return False
         if self._drain_until is None:
@@ -111,22 +99,17 @@ class _ClassifierThread:
         return time.monotonic() > self._drain_until
 
     def _run(self) -> None:
-        end: BaseException | None = None
         try:
             for answer in self._classifier.classify(self._posts):
-                self._observer.answered(answer.uri)
-                self._wait_for_room()
-                if self._abandoned.is_set():
+                # An answer does not wake the other thread. If it did, the two threads would hand
+                # the interpreter to each other at every answer.
+                self._observer.answered(answer)
+                if self._abandoned:
                     return
-                self._queue.append(answer)
         except BaseException as error:  # noqa: BLE001 - raised again in the task's own thread
-            end = error
-        self._queue.append(end)
+            self._error = error
         self._ended.set()
-
-    def _wait_for_room(self) -> None:
-        while len(self._queue) >= MAX_QUEUED and not self._abandoned.is_set():
-            time.sleep(POLL_SECONDS)
+        self._wake.set()
 
 
 class _PostsUntilStopped(Sequence[Post]):
@@ -157,4 +140,6 @@ class _PostsUntilStopped(Sequence[Post]):
             if self._stopping.is_set():
                 return
             self._observer.handed_out(post.uri)
+            if self._stopping.is_set():  # it may have waited for the disk until then
+                return
             yield post

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import files, limits
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import Cause, DamagedError, TaskError
 
 WAITING, IN_FLIGHT, ANSWERED = range(3)
 # The suffixes are part of the run folder's format: attempts of an older version wrote them too.
@@ -61,13 +61,17 @@ class CrashEvidence:
 def read_evidence(folder: Path, crashed: Iterable[int]) -> CrashEvidence:
     """Return what the crashed attempts left in a shard's work folder.
 
-    A journal that cannot be read is named on stderr and ignored.
+    What is no journal is named on stderr and ignored.
+
+    Raises:
+        UnreadableError: a journal cannot be read now. Without it, a deadly post would be asked
+            about together with others.
     """
     suspects: dict[int, set[int]] = {}
     died_alone: set[int] = set()
+    solo_attempts = _solo_attempts(files.names_in(folder))
     for attempt in crashed:
-        names = (path.name for path in folder.glob(f"{attempt:04d}-*{SOLO_ATTEMPT}"))
-        solo_rows = {row for _, row in _solo_attempts(names)}
+        solo_rows = {row for number, row in solo_attempts if number == attempt}
         for row in _rows_in_flight(folder, attempt) | solo_rows:
             suspects.setdefault(row, set()).add(attempt)
         died_alone |= solo_rows
@@ -80,7 +84,7 @@ def clear(folder: Path) -> None:
     A task of the shard that still runs goes on writing into a file without a name.
     """
     for path in (*folder.glob(f"[0-9]*{JOURNAL}"), *folder.glob(f"[0-9]*{SOLO_ATTEMPT}")):
-        path.unlink(missing_ok=True)
+        files.delete(path)
 
 
 @contextlib.contextmanager
@@ -120,8 +124,8 @@ class CrashJournal:
         self._first_unwritten, self._end_unwritten = len(uris), 0
         self._handed_out_at = self._written_at = 0.0
         self._ahead = 1
+        self._is_behind = False  # whether the last write failed
         self._solo_path: Path | None = None
-        self._failure: TaskError | None = None
         self.solo = False
         self.blamed = False
         # Processes of the same attempt ended by a requeue, not by a crash.
@@ -134,7 +138,7 @@ class CrashJournal:
             self._path.write_bytes(bytes(len(uris)))
             self._file = os.open(self._path, os.O_WRONLY)
         except OSError as error:
-            raise self._task_error(error) from None
+            raise TaskError(Cause.CRASHED, f"{self._path}: {error.strerror}") from None
         # Not closed earlier: the classifier's thread may outlive the task's work, and the number
         # of a closed file soon belongs to another file.
         weakref.finalize(self, os.close, self._file)
@@ -156,21 +160,17 @@ class CrashJournal:
         While `solo` is set, a file of its own records the solo attempt.
 
         Raises:
-            TaskError: this cannot be written, or an earlier answer could not.
+            OSError: this cannot be written, or an earlier answer could not. It may be tried again.
         """
-        if self._failure:
-            raise self._failure
-        try:
-            self._hand_out(self._rows[uri])
-        except OSError as error:
-            raise self._task_error(error) from None
+        self._end_solo_attempt()
+        self._hand_out(self._rows[uri])
 
     def answered(self, uri: str) -> None:
         """Record that this post is answered.
 
-        Never raises: that would lose this answer and all that are under way, and they are paid
-        for. A failure is raised before the next post is handed out. Until then answered posts may
-        stay suspects, except those whose answers are in a checkpoint.
+        Never raises: that would lose all answers that are under way, and they are paid for. What
+        fails is tried again before the next post is handed out. Until then answered posts may stay
+        suspects, except those whose answers are kept.
         """
         row = self._rows.get(uri)
         if row is None:
@@ -180,14 +180,16 @@ class CrashJournal:
             self._first_unwritten = row
         if row >= self._end_unwritten:
             self._end_unwritten = row + 1
-        try:
-            if self._solo_path:
-                self._solo_path.unlink(missing_ok=True)
-                self._solo_path = None
+        with contextlib.suppress(OSError):
+            self._end_solo_attempt()
             if time.monotonic() - self._written_at >= QUICK_SECONDS:
                 self._write(row, row + 1)
-        except OSError as error:
-            self._failure = self._task_error(error)
+
+    def _end_solo_attempt(self) -> None:
+        """Delete the file of a solo attempt whose post is answered."""
+        if self._solo_path:
+            self._solo_path.unlink(missing_ok=True)
+            self._solo_path = None
 
     def _hand_out(self, row: int) -> None:
         if self.solo:
@@ -195,7 +197,7 @@ class CrashJournal:
             self._solo_path.touch()
             self._states[row] = IN_FLIGHT
             self._write(row, row + 1)
-        elif self._states[row] != IN_FLIGHT:
+        elif self._states[row] != IN_FLIGHT or self._is_behind:
             now = time.monotonic()
             is_quick = now - self._handed_out_at < QUICK_SECONDS
             self._ahead = min(2 * self._ahead, MAX_AHEAD) if is_quick else 1
@@ -209,26 +211,31 @@ class CrashJournal:
     def _write(self, start: int, end: int) -> None:
         """Write these rows, and those that were answered since the last write."""
         start, end = min(start, self._first_unwritten), max(end, self._end_unwritten)
-        self._first_unwritten, self._end_unwritten = len(self._states), 0
+        self._first_unwritten, self._end_unwritten = start, end
         try:
             os.pwrite(self._file, self._states[start:end], start)
         except OSError as error:
             # On NFS: another task published the shard and deleted this file, so nobody needs it.
             if error.errno != errno.ESTALE:
+                self._is_behind = True
                 raise
+        self._is_behind = False
+        self._first_unwritten, self._end_unwritten = len(self._states), 0
         self._written_at = time.monotonic()
-
-    def _task_error(self, error: OSError) -> TaskError:
-        return TaskError(Cause.CRASHED, f"{self._path}: {error.strerror}")
 
 
 def _rows_in_flight(folder: Path, attempt: int) -> set[int]:
     rows: set[int] = set()
-    for path in folder.glob(f"{attempt:04d}-*{JOURNAL}"):
+    for name in files.names_in(folder):
+        if not (name.startswith(f"{attempt:04d}-") and name.endswith(JOURNAL)):
+            continue
+        path = folder / name
         try:
-            states = limits.read_file(path, limits.RECORD_BYTES)
-        except OSError as error:
-            print(f"{path}: ignored, it cannot be read: {error}", file=sys.stderr)
+            states = files.read_whole(path, most_bytes=limits.RECORD_BYTES)
+        except FileNotFoundError:  # another attempt has published the shard
+            continue
+        except DamagedError as error:
+            print(f"{path}: ignored, {error.problem}", file=sys.stderr)
             continue
         rows.update(row for row, state in enumerate(states) if state == IN_FLIGHT)
     return rows

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
-from pipeline.run_files import amendments, last_words, manifest, output
+from pipeline.run_files import amendments, heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
 from pipeline.terminal import use_clean_streams
@@ -88,6 +88,9 @@ def _label(
             contextlib.closing(create(run.classifier, share, source=source))
         )
         words.redact = classifier.secret.redact
+        words.replaceable = heartbeat.path_of(
+            manifest.work_path(run_dir, order.shard_index), order.attempt
+        )
         task = Task(order, run, classifier, signals.stopping, node, resources.close)
         return task.label(), task.kept
 

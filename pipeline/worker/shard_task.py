@@ -1,18 +1,18 @@
 """Label one shard: ask the classifier, keep its answers in parts, publish the output."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline import files
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.checkpoint import Checkpoint
@@ -20,15 +20,20 @@ from pipeline.run_files.heartbeat import HeartbeatWriter
 from pipeline.run_files.last_words import blames_post
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.output import ShardLabels
+from pipeline.run_files.read_parquet import read_table
 from pipeline.text import counted
 from pipeline.worker import crash_journal
-from pipeline.worker.classifier_thread import stream_answers
+from pipeline.worker.answer_keeper import AnswerKeeper
+from pipeline.worker.classifier_thread import classify_in_thread
 from pipeline.worker.crash_journal import CrashJournal
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 # One set, because blanks and invisible characters may alternate. U+3000 is the last white space
 # character of Unicode.
 BLANK = INVISIBLE + "".join(filter(str.isspace, map(chr, range(0x3001))))
+
+
+_OVERTAKEN = "another attempt has published this shard: leaving"
 
 
 class TaskOutcome(Enum):
@@ -77,8 +82,13 @@ class Task:
             attempt=order.attempt,
             keep_raw=self._keep_raw,
         )
-        self._last_part = time.monotonic()
-        self.kept = 0
+        self._keeper: AnswerKeeper | None = None
+        self._kept_before = 0
+
+    @property
+    def kept(self) -> int:
+        """How many posts have an answer on the disk."""
+        return self._kept_before + (self._keeper.saved if self._keeper else 0)
 
     def label(self) -> TaskOutcome:
         """Label the shard and publish its output, unless the task is to stop before that.
@@ -86,38 +96,57 @@ class Task:
         Raises:
             TaskError: the shard's file is not the planned one, or the classifier breaks its
                 protocol.
+            UnreadableError: a file cannot be read now.
             Exception: whatever the classifier raised. The answers that came before are on the disk.
         """
         index = self._order.shard_index
         posts = _read_shard(self._run_dir, self._run, index)
-        self._checkpoint.load()
+        if self._checkpoint.load() and self._verify_output():
+            say(_OVERTAKEN)
+            return TaskOutcome.PUBLISHED_BY_ANOTHER
         uris = posts["uri"].to_pylist()
         with crash_journal.open_journal(
             self._folder, attempt=self._order.attempt, uris=uris
         ) as journal:
-            outcome = self._ask_all(posts, journal)
-            # What is paid for is on the disk. Others may use its share of a quota from now on.
-            self._done_asking()
+            outcome = self._ask_and_publish(posts, journal)
             if outcome is TaskOutcome.STOPPED:
                 say(f"stopping on request; the next attempt resumes shard {index}")
                 return outcome
-            if outcome is None:
-                self._publish(posts)
         self._checkpoint.discard()
         crash_journal.clear(self._folder)
         heartbeat.clear(self._folder)
         say(f"shard {index}: published")
-        return outcome or TaskOutcome.PUBLISHED
+        return outcome
 
-    def _ask_all(self, posts: pa.Table, journal: CrashJournal) -> TaskOutcome | None:
-        """Ask about all posts without an answer; None once every post has one."""
+    def _ask_and_publish(self, posts: pa.Table, journal: CrashJournal) -> TaskOutcome:
         together, suspects = self._unanswered(posts, journal)
-        heart = self._start_heartbeat(posts.num_rows)
-        try:
-            return self._ask(together, suspects, journal, heart)
-        finally:
-            self._checkpoint.flush()
-            heart.beat(time.monotonic())
+        keeper = self._keeper = AnswerKeeper(
+            self._checkpoint,
+            journal,
+            self._stopping,
+            rows=self._run.checkpoint_rows,
+            seconds=self._run.checkpoint_seconds,
+            say=say,
+        )
+        with contextlib.closing(keeper):
+            heart = self._start_heartbeat(posts.num_rows, keeper)
+            tick = partial(self._tick, heart, keeper)
+            try:
+                outcome = self._ask(together, suspects, journal, keeper, tick)
+            finally:
+                keeper.write_all(tick)
+                tick()
+                heart.beat(time.monotonic())
+            # What is paid for is on the disk. Others may use its share of a quota from now on.
+            self._done_asking()
+            if outcome is None:
+                is_published = keeper.insist(partial(self._publish, posts), tick)
+                outcome = TaskOutcome.PUBLISHED if is_published else TaskOutcome.STOPPED
+            return outcome
+
+    def _tick(self, heart: HeartbeatWriter, keeper: AnswerKeeper) -> None:
+        heart.waits_for_disk = bool(keeper.trouble)
+        heart.tick(time.monotonic(), self.kept)
 
     def _unanswered(self, posts: pa.Table, journal: CrashJournal) -> tuple[list[Post], list[Post]]:
         """Return the posts to ask about together, and the suspects to ask about one at a time.
@@ -126,7 +155,7 @@ class Task:
         task died during a solo attempt.
         """
         answered = set(self._checkpoint.answered()["uri"].to_pylist())
-        self.kept = len(answered)
+        self._kept_before = len(answered)
         say(
             f"shard {self._order.shard_index}: {counted(posts.num_rows, 'post')}, "
             f"{len(answered)} already answered"
@@ -140,9 +169,9 @@ class Task:
             if uri in answered:
                 continue
             if len(text.strip(BLANK)) < self._run.min_text_length:
-                self._keep(Answer(uri, reason=TOO_SHORT))
+                self._keep_free(Answer(uri, reason=TOO_SHORT))
             elif row in evidence.died_alone:
-                self._keep(Answer(uri, reason=evidence.reason(row)))
+                self._keep_free(Answer(uri, reason=evidence.reason(row)))
             elif row in evidence.suspects:
                 suspects.append(Post(uri, text))
             else:
@@ -155,13 +184,18 @@ class Task:
             )
         return together, suspects
 
-    def _start_heartbeat(self, posts: int) -> HeartbeatWriter:
+    def _keep_free(self, answer: Answer) -> None:
+        self._checkpoint.add(answer, is_free=True)
+        self._kept_before += 1
+
+    def _start_heartbeat(self, posts: int, keeper: AnswerKeeper) -> HeartbeatWriter:
+        classifier = self._classifier
         return HeartbeatWriter(
             heartbeat.path_of(self._folder, self._order.attempt),
             posts=posts,
             rows=self.kept,
             node=self._node,
-            trouble=lambda: self._classifier.secret.redact(self._classifier.trouble),
+            trouble=lambda: keeper.trouble or classifier.secret.redact(classifier.trouble),
             spent=self._checkpoint.counts,
         )
 
@@ -170,75 +204,81 @@ class Task:
         together: list[Post],
         suspects: list[Post],
         journal: CrashJournal,
-        heart: HeartbeatWriter,
+        keeper: AnswerKeeper,
+        tick: Callable[[], None],
     ) -> TaskOutcome | None:
-        """Ask about the suspects last: by then the answers of all other posts are on the disk."""
-        outcome = self._collect(together, journal, heart)
+        """Ask about all posts without an answer; None once every post has one.
+
+        The suspects come last: by then the answers of all other posts are on the disk.
+        """
+        outcome = self._collect(together, journal, keeper, tick)
         if suspects and outcome is None:
-            self._checkpoint.flush()
+            keeper.write_all(tick)
             journal.solo = True
         for post in suspects:
             if outcome is not None:
                 break
-            outcome = self._collect([post], journal, heart)
+            outcome = self._collect([post], journal, keeper, tick)
         return outcome
 
     def _collect(
-        self, to_ask: list[Post], journal: CrashJournal, heart: HeartbeatWriter
+        self,
+        to_ask: list[Post],
+        journal: CrashJournal,
+        keeper: AnswerKeeper,
+        tick: Callable[[], None],
     ) -> TaskOutcome | None:
         """Keep the answers about these posts; None once each has one."""
-        awaited = {post.uri for post in to_ask}
-        for answer in self._answers(to_ask, journal):
-            if answer is not None:
-                if answer.uri not in awaited:
-                    raise TaskError(
-                        Cause.REFUSED,
-                        f"the classifier answered for {answer.uri!r}, which does not wait for an "
-                        "answer: this breaks the classifier protocol",
-                    )
-                awaited.discard(answer.uri)
-                self._keep(answer)
-            heart.tick(time.monotonic(), self.kept)
-            if self._is_part_due() and self._write_part_and_check_output():
-                say("another attempt has published this shard: leaving")
+        keeper.ask_about(to_ask)
+        for _ in self._asking(to_ask, journal, keeper):
+            tick()
+            is_written = keeper.is_part_due(time.monotonic()) and keeper.write_part()
+            if is_written and self._is_published():
+                say(_OVERTAKEN)
                 return TaskOutcome.PUBLISHED_BY_ANOTHER
-        if awaited and self._stopping.is_set():
+        missing = keeper.awaited
+        if missing and self._stopping.is_set():
             return TaskOutcome.STOPPED
-        if awaited:
+        if missing:
             journal.blamed = True
             raise TaskError(
                 Cause.CRASHED,
-                f"the classifier left {counted(len(awaited), 'post')} without an answer, "
-                f"such as {min(awaited)}",
+                f"the classifier left {counted(len(missing), 'post')} without an answer, "
+                f"such as {min(missing)}",
                 blames_post=True,
             )
         return None
 
-    def _answers(self, to_ask: list[Post], journal: CrashJournal) -> Iterator[Answer | None]:
-        """Yield the classifier's answers; blame the post in flight if the classifier raises."""
+    def _asking(
+        self, to_ask: list[Post], journal: CrashJournal, keeper: AnswerKeeper
+    ) -> Iterator[None]:
+        """Yield until the classifier has ended; blame the post in flight if it raises."""
         try:
-            yield from stream_answers(self._classifier, to_ask, self._stopping, journal)
+            yield from classify_in_thread(
+                self._classifier, to_ask, self._stopping, keeper, keeper.wake
+            )
         except GeneratorExit:
             raise
         except BaseException as error:
             journal.blamed = blames_post(error)
             raise
 
-    def _is_part_due(self) -> bool:
-        return (
-            self._checkpoint.pending >= self._run.checkpoint_rows
-            or time.monotonic() - self._last_part >= self._run.checkpoint_seconds
-        )
+    def _is_published(self) -> bool:
+        """Return whether another attempt has published the shard.
 
-    def _write_part_and_check_output(self) -> bool:
-        """Write a part; return whether the shard's output is there by now."""
-        self._checkpoint.flush()
-        self._last_part = time.monotonic()
+        Raises:
+            UnreadableError: there is an output, and it cannot be read now.
+        """
+        try:
+            return self._verify_output()
+        except UnreadableError:
+            # Without a descriptor nothing can be opened, whether or not it is there.
+            if manifest.output_path(self._run_dir, self._order.shard_index).exists():
+                raise
+            return False
+
+    def _verify_output(self) -> bool:
         return output.is_published(self._run_dir, self._run, self._order.shard_index)
-
-    def _keep(self, answer: Answer) -> None:
-        self._checkpoint.add(answer)
-        self.kept += 1
 
     def _publish(self, posts: pa.Table) -> None:
         labels = ShardLabels(
@@ -258,14 +298,18 @@ def say(line: str) -> None:
 
 
 def _read_shard(run_dir: Path, run: Manifest, index: int) -> pa.Table:
+    """Return the shard's posts, proven by their checksum.
+
+    Raises:
+        TaskError: the file has changed.
+        UnreadableError: the file cannot be read now.
+    """
     path = manifest.shard_path(run_dir, index)
-    sha256 = files.sha256_of(path)
     planned = run.shards[index].sha256
-    if sha256 != planned:
-        raise TaskError(
-            Cause.REFUSED,
-            f"{path} has changed since the run was planned: its sha256 is {sha256}, "
-            f"the manifest has {planned}",
-            stops_run=False,
-        )
-    return pq.read_table(path, partitioning=None)
+    try:
+        return read_table(path, sha256=planned)
+    except FileNotFoundError:
+        problem = f"{path} is missing"
+    except DamagedError as error:
+        problem = f"{path} has changed since the run was planned: {error.problem}"
+    raise TaskError(Cause.REFUSED, problem, stops_run=False)

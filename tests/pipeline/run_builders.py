@@ -15,7 +15,7 @@ from pipeline.classifiers.base import TaskShare, create
 from pipeline.config.sections import Sharding
 from pipeline.model import SHARD_SCHEMA, Answer, Column, JsonObject, Shard, WorkOrder
 from pipeline.run_files import manifest, output
-from pipeline.run_files.checkpoint import part_schema
+from pipeline.run_files.answer_row import part_schema
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.output import ShardLabels
 

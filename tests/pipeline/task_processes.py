@@ -9,6 +9,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from pipeline.model import WorkOrder
+from pipeline.run_files import answer_journal
 from pipeline.run_files.checkpoint import rows_by_attempt
 
 ROOT = Path(__file__).parents[2]
@@ -81,8 +82,11 @@ def names_in(folder: Path) -> list[str]:
 
 
 def rows_in(folder: Path) -> int:
-    """Rows in all of a shard's parts."""
-    return sum(rows_by_attempt(names_in(folder)).values())
+    """Answers in all of a shard's parts and journals."""
+    names = names_in(folder)
+    journals = answer_journal.needed_journals(names, names)
+    in_journals = sum(answer_journal.count_rows(folder / name) for name in journals)
+    return sum(rows_by_attempt(names).values()) + in_journals
 
 
 def perspective(url: str, in_flight: int = 2) -> dict[str, object]:

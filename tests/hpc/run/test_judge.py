@@ -255,6 +255,12 @@ def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
     assert not running(beat(42), started=10).stalled
     assert not running(None, started=29).stalled
     assert running(None, started=31).stalled
+    # A task that waits for room on the disk has answers in memory that are paid for.
+    waiting = msgspec.structs.replace(beat(42, "cannot write answers"), waits_for_disk=True)
+    message = "task 4001_7 is RUNNING, but cannot write answers"
+    assert running(waiting) == verdict(4, message)
+    earlier = msgspec.structs.replace(waiting, written_at=NOW - timedelta(minutes=41))
+    assert running(earlier, started=40).stalled, "its former life waited"
 
 
 @pytest.mark.parametrize("attempts", [(), (attempt(1, "COMPLETED"),), (attempt(1, "FAILED"),)])

@@ -26,18 +26,26 @@ class FunctionClassifier(Classifier[Options]):
         return self.classify_as(posts)
 
 
-class NoObserver:
-    """Observes nothing."""
+class Kept(list[Answer]):
+    """Keeps the answers, and observes nothing else."""
 
     def handed_out(self, uri: str) -> None: ...
-    def answered(self, uri: str) -> None: ...
+    def answered(self, answer: Answer) -> None:
+        self.append(answer)
 
 
-def stream(
-    classify: Callable[[Sequence[Post]], Iterator[Answer]], stopping: threading.Event | None = None
-) -> Iterator[Answer | None]:
-    return classifier_thread.stream_answers(
-        FunctionClassifier(classify), POSTS, stopping or threading.Event(), NoObserver()
+def run(
+    classify: Callable[[Sequence[Post]], Iterator[Answer]],
+    stopping: threading.Event | None = None,
+    kept: Kept | None = None,
+    wake: threading.Event | None = None,
+) -> Iterator[None]:
+    return classifier_thread.classify_in_thread(
+        FunctionClassifier(classify),
+        POSTS,
+        stopping or threading.Event(),
+        Kept() if kept is None else kept,
+        wake or threading.Event(),
     )
 
 
@@ -56,51 +64,81 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             assert not thread.is_alive()
 
 
-def test_answers_are_yielded_in_the_classifiers_order() -> None:
-    found = [item for item in stream(lambda posts: map(answer, posts)) if item is not None]
-    assert found == [answer(post) for post in POSTS]
+def test_answers_are_kept_in_the_classifiers_order() -> None:
+    kept = Kept()
+    list(run(lambda posts: map(answer, posts), kept=kept))
+    assert kept == [answer(post) for post in POSTS]
 
 
 def test_a_classifier_without_posts_is_not_started() -> None:
     def never(posts: Sequence[Post]) -> Iterator[Answer]:
         raise AssertionError
 
-    assert (
-        list(
-            classifier_thread.stream_answers(
-                FunctionClassifier(never), [], threading.Event(), NoObserver()
-            )
-        )
-        == []
+    ticks = classifier_thread.classify_in_thread(
+        FunctionClassifier(never), [], threading.Event(), Kept(), threading.Event()
     )
+    assert list(ticks) == []
 
 
-def test_ticks_are_yielded_while_the_classifier_is_silent() -> None:
+def test_ticks_come_while_the_classifier_is_silent() -> None:
     asked = threading.Event()
 
     def slow(posts: Sequence[Post]) -> Iterator[Answer]:
         asked.wait()
         yield answer(posts[0])
 
-    items = stream(slow)
-    assert next(items) is None
-    assert next(items) is None
+    kept = Kept()
+    ticks = run(slow, kept=kept)
+    next(ticks)
+    next(ticks)
+    assert kept == []
     asked.set()
-    assert [item for item in items if item is not None] == [answer(POSTS[0])]
+    assert set(ticks) <= {None}
+    assert kept == [answer(POSTS[0])]
+
+
+def test_a_tick_comes_at_once_when_there_is_something_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier_thread, "TICK_SECONDS", 3600.0)
+    wake, end = threading.Event(), threading.Event()
+
+    def silent(posts: Sequence[Post]) -> Iterator[Answer]:
+        wake.set()
+        end.wait()
+        yield from ()
+
+    ticks = run(silent, wake=wake)
+    next(ticks)
+    end.set()
+    assert list(ticks) == []
 
 
 @pytest.mark.parametrize("error", [TaskError(Cause.THROTTLED, "x"), SystemExit(3)])
-def test_answers_before_an_error_are_yielded_before_it_is_raised(error: BaseException) -> None:
+def test_answers_before_an_error_are_kept_before_it_is_raised(error: BaseException) -> None:
     def failing(posts: Sequence[Post]) -> Iterator[Answer]:
         yield from map(answer, posts[:3])
         raise error
 
-    found: list[Answer | None] = []
+    kept = Kept()
     with pytest.raises(type(error)) as raised:
-        for item in stream(failing):
-            found.append(item)
+        list(run(failing, kept=kept))
     assert raised.value is error
-    assert [item for item in found if item is not None] == [answer(post) for post in POSTS[:3]]
+    assert kept == [answer(post) for post in POSTS[:3]]
+
+
+def test_an_answer_is_kept_before_the_classifier_goes_on() -> None:
+    """What the classifier asks next must not add to what a crash costs."""
+    kept = Kept()
+    kept_before: list[int] = []
+
+    def counting(posts: Sequence[Post]) -> Iterator[Answer]:
+        for post in posts:
+            kept_before.append(len(kept))
+            yield answer(post)
+
+    list(run(counting, kept=kept))
+    assert kept_before == list(range(len(POSTS)))
 
 
 def test_a_classifier_gets_no_more_posts_once_the_task_is_to_stop() -> None:
@@ -112,8 +150,9 @@ def test_a_classifier_gets_no_more_posts_once_the_task_is_to_stop() -> None:
                 stopping.set()
             yield answer(post)
 
-    found = [item for item in stream(stopped_at_the_fifth, stopping) if item is not None]
-    assert found == [answer(post) for post in POSTS[:5]]
+    kept = Kept()
+    list(run(stopped_at_the_fifth, stopping, kept))
+    assert kept == [answer(post) for post in POSTS[:5]]
 
 
 def test_a_stopping_task_waits_for_answers_under_way() -> None:
@@ -123,11 +162,13 @@ def test_a_stopping_task_waits_for_answers_under_way() -> None:
         arrived.wait()
         yield answer(posts[0])
 
-    items = stream(in_flight, stopping)
+    kept = Kept()
+    ticks = run(in_flight, stopping, kept)
     stopping.set()
-    assert next(items) is None
+    next(ticks)
     arrived.set()
-    assert [item for item in items if item is not None] == [answer(POSTS[0])]
+    list(ticks)
+    assert kept == [answer(POSTS[0])]
 
 
 def test_a_stopping_task_leaves_a_silent_classifier_after_the_drain() -> None:
@@ -138,7 +179,7 @@ def test_a_stopping_task_leaves_a_silent_classifier_after_the_drain() -> None:
         yield from ()
 
     stopping.set()
-    assert set(stream(silent, stopping)) == {None}
+    assert set(run(silent, stopping)) == {None}
     end.set()
 
 
@@ -155,27 +196,19 @@ def test_a_stopping_task_leaves_a_classifier_that_never_stops_after_the_drain() 
             yield answer(posts[turn % len(posts)])
 
     stopping.set()
-    items = list(stream(stubborn, stopping))
-    assert 0 < len(items) < 10_000
+    kept = Kept()
+    list(run(stubborn, stopping, kept))
+    assert 0 < len(kept) < 10_000
 
 
-def test_closing_the_stream_ends_the_classifiers_thread() -> None:
+def test_closing_ends_the_classifiers_thread() -> None:
     """The fixture checks that no thread is left."""
 
     def endless(posts: Sequence[Post]) -> Iterator[Answer]:
         while True:
             yield answer(posts[0])
 
-    items = stream(endless)
-    assert next(items) == answer(POSTS[0])
-    assert isinstance(items, Iterator)
-    items.close()  # type: ignore[attr-defined]
-
-
-def test_more_answers_than_fit_in_the_queue_are_all_yielded() -> None:
-    posts = [Post(f"u{number}", "hello") for number in range(25_000)]
-    classifier = FunctionClassifier(lambda posts: map(answer, posts))
-    items = list(
-        classifier_thread.stream_answers(classifier, posts, threading.Event(), NoObserver())
-    )
-    assert [item.uri for item in items if item] == [post.uri for post in posts]
+    ticks = run(endless)
+    next(ticks)
+    assert isinstance(ticks, Iterator)
+    ticks.close()  # type: ignore[attr-defined]

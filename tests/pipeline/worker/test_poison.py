@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run_files import last_words
+from pipeline.errors import Cause
+from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.manifest import work_path
 from pipeline.worker import crash_journal
 from tests.pipeline import scripted_classifier, task_processes
@@ -139,45 +140,54 @@ def test_a_failure_of_the_service_or_of_memory_blames_no_post(
     assert list(work.glob("*.trial")) == []
 
 
+FULL = "open('/dev/full', 'wb', 0).write(b'x')"
+SHORT_WAITS = (
+    "import os, sys; "
+    "from pipeline.worker import answer_keeper, classifier_thread, process as worker; "
+    "from pipeline.run_files.checkpoint import Checkpoint; "
+    "from pipeline.worker.crash_journal import CrashJournal; "
+    "answer_keeper.FINAL_SECONDS = answer_keeper.FIRST_PAUSE = 0.1; "
+    "classifier_thread.DRAIN_SECONDS = 0.5; "
+)
+
+
+def waits_for_disk(run_dir: Path) -> bool:
+    beat = heartbeat.read(work_path(run_dir, 0), 1)
+    return beat is not None and beat.waits_for_disk
+
+
 def test_a_part_that_cannot_be_written_blames_no_post(
     tmp_path: Path, classifier_path: Path
 ) -> None:
     """The posts in flight at that moment did not cause the error."""
-    run_dir, _ = scripted_run(tmp_path, 6, rows=1, seconds=0.05)
-    program = (
-        "import sys; from pipeline.worker import process as worker; "
-        "from pipeline.run_files.checkpoint import Checkpoint; "
-        "Checkpoint.flush = lambda self: open('/dev/full', 'wb', 0).write(b'x'); "
-    )
-    code, _, _ = task_processes.finished(
-        task_processes.start(order(run_dir), classifier_path, program=program)
-    )
+    run_dir, _ = scripted_run(tmp_path, 6, rows=1, answered=1)
+    program = f"{SHORT_WAITS}Checkpoint.flush = lambda self: {FULL}; "
+    task = task_processes.start(order(run_dir), classifier_path, program=program)
+    wait_until(lambda: waits_for_disk(run_dir), task=task)
+    task.send_signal(signal.SIGUSR2)
+    assert task_processes.finished(task)[0] == 1
     words = last_words.read(run_dir, 1, 0)
     assert words is not None
-    assert (code, words.message) == (1, "[Errno 28] No space left on device")
+    assert words.cause is Cause.TIMEOUT
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
 
 
-def test_a_journal_that_cannot_be_written_loses_no_answer(
+def test_a_crash_journal_that_cannot_be_written_loses_no_answer(
     tmp_path: Path, classifier_path: Path
 ) -> None:
     """The disk is full when the first answer comes, and three others are under way."""
     run_dir, run = scripted_run(tmp_path, 12, rows=100, at_once=4, seconds=0.1)
     program = (
-        "import os, sys; from pipeline.worker import process as worker; "
-        "from pipeline.worker.crash_journal import CrashJournal; "
-        "real, full = CrashJournal.answered, lambda *_: open('/dev/full', 'wb', 0).write(b'x'); "
+        f"{SHORT_WAITS}real, full = CrashJournal.answered, lambda *_: {FULL}; "
         "CrashJournal.answered = lambda *of: (setattr(os, 'pwrite', full), real(*of)); "
     )
-    code, _, _ = task_processes.finished(
-        task_processes.start(order(run_dir), classifier_path, program=program)
-    )
-    words = last_words.read(run_dir, 1, 0)
-    assert words is not None
-    assert (code, words.message.endswith(".in-hand: No space left on device")) == (1, True)
+    task = task_processes.start(order(run_dir), classifier_path, program=program)
+    wait_until(lambda: waits_for_disk(run_dir), task=task)
+    task.send_signal(signal.SIGUSR2)
+    assert task_processes.finished(task)[0] == 1
     paid = scripted_classifier.asked(tmp_path)
     assert task_processes.rows_in(work_path(run_dir, 0)) == paid.total() == 4
-    assert run_attempt(run_dir, 2, classifier_path, crashed="1") == 0
+    assert run_attempt(run_dir, 2, classifier_path) == 0
     assert labels_and_reasons(run_dir, run) == own_texts(12)
     assert scripted_classifier.asked(tmp_path).most_common(1)[0][1] == 1
 

@@ -82,7 +82,7 @@ def test_the_last_words_of_a_task_that_is_warned_of_its_time_limit(
 
 def test_the_log_of_a_task_that_another_one_overtook(tmp_path: Path, classifier_path: Path) -> None:
     gate = tmp_path / "gate"
-    run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate))
+    run_dir, run = scripted_run(tmp_path, 4, rows=1, gate=str(gate), answered=1)
     slow = task_processes.start(order(run_dir), classifier_path)
     wait_until(lambda: scripted_classifier.asked(tmp_path), task=slow)
     columns = scripted_classifier.Scripted.columns
@@ -164,7 +164,7 @@ def test_the_last_words_about_a_shard_file_that_has_changed(tmp_path: Path) -> N
     assert last_words_of(run_dir) == (
         Cause.REFUSED,
         f"{path} has changed since the run was planned: its sha256 is {other.shards[0].sha256}, "
-        f"the manifest has {run.shards[0].sha256}",
+        f"but must be {run.shards[0].sha256}",
     )
 
 

@@ -1,0 +1,239 @@
+"""Keep answers that are paid for, also while the disk is full or nothing can be opened.
+
+A task that cannot write its answers asks for no more. It keeps what it has in memory, and tries
+again until it works or the task is told to stop. To end instead would throw the answers away, and
+the next attempt would pay for them again.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from pipeline import out_of_memory
+from pipeline.errors import Cause, TaskError
+from pipeline.model import Answer, Post
+from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.text import counted
+from pipeline.worker.crash_journal import CrashJournal
+
+# Seconds between two tries to write; they double.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+# A task that is to stop tries for so long after the drain: SIGKILL comes 30 s after SIGTERM.
+FINAL_SECONDS = 10.0
+# More memory than now comes only if answers under way end, and a larger task needs a new attempt.
+MEMORY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+_RECOVERED = "answers can be written again"
+
+
+class AnswerKeeper:
+    """Keeps the answers of a shard: what a classifier's thread gives it, and writes it.
+
+    The classifier's thread calls `handed_out` and `answered`; all else is called by the task's own
+    thread.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        journal: CrashJournal,
+        stopping: threading.Event,
+        *,
+        rows: int,
+        seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Begin without trouble.
+
+        Args:
+            checkpoint: holds the answers.
+            journal: records which posts are in flight.
+            stopping: set when the task is to stop.
+            rows: how many answers a part holds.
+            seconds: how long an answer waits for its part.
+            say: prints a line to the task's log.
+        """
+        self._checkpoint = checkpoint
+        self._journal = journal
+        self._stopping = stopping
+        self._rows, self._seconds = rows, seconds
+        self._say = say
+        self._awaited: set[str] = set()
+        self._last_part = time.monotonic()
+        self._failure: Exception | None = None
+        self._unrecorded: OSError | None = None
+        self._failing_since = self._next_try = 0.0
+        self._pause = FIRST_PAUSE
+        self._is_closed = False
+        self._spare = SpareDescriptors()
+        self.wake = threading.Event()
+        """Is set when the task's own thread has something to write."""
+        self._answers = 0
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is asked at the moment; '' if nothing is wrong."""
+        failure = self._failure or self._unrecorded
+        if failure is None:
+            return ""
+        return f"cannot write answers, and asks nothing until it can: {_described(failure)}"
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The posts that have no answer yet."""
+        return frozenset(self._awaited)
+
+    @property
+    def saved(self) -> int:
+        """How many of the answers that it was given are on the disk, in a part or the journal."""
+        return self._answers - self._checkpoint.unsaved
+
+    def ask_about(self, posts: list[Post]) -> None:
+        """Accept answers about these posts from now on, and no others."""
+        self._awaited = {post.uri for post in posts}
+
+    def handed_out(self, uri: str) -> None:
+        """Record that a post is in flight, once everything before it is written."""
+        self._wait_while_failing()
+        self._insist_on_record(partial(self._journal.handed_out, uri))
+
+    def answered(self, answer: Answer) -> None:
+        """Keep an answer, and return once it is written as far as it can be.
+
+        Raises:
+            TaskError: the answer breaks the classifier protocol.
+        """
+        if answer.uri not in self._awaited:
+            raise TaskError(
+                Cause.REFUSED,
+                f"the classifier answered for {answer.uri!r}, which does not wait for an "
+                "answer: this breaks the classifier protocol",
+            )
+        failure = self._checkpoint.add(answer)
+        self._awaited.discard(answer.uri)
+        self._answers += 1
+        self._journal.answered(answer.uri)
+        if failure is not None:
+            self._fail(failure)
+        if failure is not None or self._checkpoint.pending >= self._rows:
+            self.wake.set()
+        self._wait_while_failing()
+
+    def is_part_due(self, now: float) -> bool:
+        """Return whether a part should be written now; `now` is on the monotonic clock."""
+        if self._failure is not None:
+            return now >= self._next_try
+        is_full = self._checkpoint.pending >= self._rows
+        return is_full or now - self._last_part >= self._seconds
+
+    def write_part(self) -> bool:
+        """Write the pending answers; return False if that failed and has to be tried again.
+
+        Raises:
+            FileNotFoundError: the run was moved or deleted.
+            MemoryError, OSError: there is too little memory, and there will not be more.
+        """
+        if not self._try(self._checkpoint.flush):
+            return False
+        self._last_part = time.monotonic()
+        return True
+
+    def insist(self, write: Callable[[], None], meanwhile: Callable[[], None]) -> bool:
+        """Try to write until it works; return False if the task was told to stop before that.
+
+        Args:
+            write: writes something; raises OSError or MemoryError if that fails.
+            meanwhile: called again and again while this waits.
+
+        Raises:
+            FileNotFoundError, MemoryError, OSError: as `write_part` does.
+        """
+        give_up_at: float | None = None
+        while not self._try(write):
+            while (now := time.monotonic()) < self._next_try:
+                if self._stopping.is_set():
+                    give_up_at = now + FINAL_SECONDS if give_up_at is None else give_up_at
+                    self._next_try = min(self._next_try, now + FIRST_PAUSE)
+                    if now >= give_up_at:
+                        return False
+                meanwhile()
+                time.sleep(_POLL_SECONDS)
+        return True
+
+    def write_all(self, meanwhile: Callable[[], None]) -> None:
+        """Write all answers, however long that takes; say how many are lost if it never works.
+
+        Raises:
+            FileNotFoundError, MemoryError, OSError: as `write_part` does.
+        """
+        if not self.insist(self._checkpoint.flush, meanwhile) and (
+            lost := self._checkpoint.unsaved
+        ):
+            trouble = _described(self._failure) if self._failure else ""
+            self._say(f"{counted(lost, 'answer')} could not be written and are lost: {trouble}")
+
+    def close(self) -> None:
+        """Let a classifier's thread that waits for the disk go on: nothing is written any more."""
+        self._is_closed = True
+        self._spare.release()
+
+    def _wait_while_failing(self) -> None:
+        while self._failure is not None and not self._must_go_on():
+            time.sleep(_POLL_SECONDS)
+
+    def _insist_on_record(self, record: Callable[[], None]) -> None:
+        """Write to the crash journal, from the classifier's thread, until it works."""
+        pause = FIRST_PAUSE
+        while not self._must_go_on():
+            try:
+                record()
+                break
+            except OSError as error:
+                is_new, self._unrecorded = self._unrecorded is None, error
+            if is_new:
+                self._say(self.trouble)
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not self._must_go_on():
+                time.sleep(_POLL_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        if self._unrecorded is not None:
+            self._unrecorded = None
+            self._say(_RECOVERED)
+
+    def _must_go_on(self) -> bool:
+        return self._is_closed or self._stopping.is_set()
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        try:
+            with self._spare.released():
+                write()
+        except FileNotFoundError:
+            raise
+        except (OSError, MemoryError) as error:
+            self._fail(error)
+            now = time.monotonic()
+            if out_of_memory.is_cause_of(error) and now - self._failing_since > MEMORY_SECONDS:
+                raise
+            self._next_try = now + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            return False
+        if self._failure is not None:
+            self._say(_RECOVERED)
+            self._failure = None
+        self._pause = FIRST_PAUSE
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        is_new, self._failure = self._failure is None, error
+        if is_new:
+            self._failing_since = time.monotonic()
+            self._next_try = 0.0
+            self._say(self.trouble)
+
+
+def _described(error: Exception) -> str:
+    where = getattr(error, "filename", None)
+    what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{where}: {what}" if where else what
