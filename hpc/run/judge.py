@@ -116,11 +116,11 @@ def _judge_ended(
     if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
         message = f"Slurm has no record of {task_name(last)}, but {alive}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
-    if is_unknown and unseen:
-        message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
-        return verdict(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and last.hidden:
         message = f"Slurm has no record of {task_name(last)}. {last.hidden}"
+        return verdict(rule=6, state=State.UNKNOWN, message=message)
+    if is_unknown and unseen:
+        message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     cause, message = why_ended(last)
     may_be_late = cause in _MAY_BE_LATE

@@ -5,6 +5,7 @@ may be submitting. The caretakers go first, because they would submit again. Job
 not show (a restricted wrapper, PrivateData) are canceled by their ids on record.
 """
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -256,6 +257,8 @@ class _Search:
             if submission.released_at:
                 continue
             job = submission.array_job_id or self._jobs_by_name.get(submission.job_name)
+            if job is None and self._may_be_hidden(submission):
+                continue
             if job is None:
                 submissions.withdraw_submission(self._run, submission)
                 withdrawn += submission.plan.shards
@@ -265,6 +268,11 @@ class _Search:
                     replace(submission, array_job_id=job, released_at=datetime.now(UTC)),
                 )
         self.canceled.withdrawn = tuple(withdrawn)
+
+    def _may_be_hidden(self, submission: Submission) -> bool:
+        """Tell whether the array may be another user's, whom this one cannot see."""
+        uid = submission.submitter
+        return uid is not None and uid != os.getuid() and self._slurm.hides_jobs()
 
     def _alive(self, is_chosen: Callable[[str], bool]) -> dict[Task, TaskRecord]:
         alive: dict[Task, TaskRecord] = {}

@@ -1,6 +1,5 @@
 """Ask Slurm how many jobs a user may submit, and how many are submitted now."""
 
-import getpass
 import os
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.submit_limits import Association, Owner, Qos
 from hpc.run.model import SubmitLimit
 from hpc.run.resources import Cluster
+from pipeline.ownership import user_name
 
 _QOS_FORMAT = "format=Name,MaxSubmitPU,MaxSubmitPA,GrpSubmit,Flags"
 _DEFAULT_QOS_FORMAT = "format=Partition,DefaultQOS,QOS"
@@ -46,7 +46,7 @@ def _count_limits(slurm: Slurm, cluster: Cluster, most_jobs: int) -> list[Submit
 def _accounting_limits(slurm: Slurm, cluster: Cluster, name: str) -> list[SubmitLimit]:
     resources = cluster.resources
     owner = Owner(
-        user=getpass.getuser(),
+        user=user_name(os.getuid()),
         uid=os.getuid(),
         account=resources.account,
         partition=resources.partition,

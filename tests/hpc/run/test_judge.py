@@ -148,6 +148,14 @@ def test_rule_6_what_hides_a_working_task_hides_the_pending_ones_too() -> None:
     assert states_beside(on_record) == [State.FAILED, State.FAILED]
 
 
+def test_rule_6_no_record_proves_nothing_where_the_cluster_hides_the_jobs_of_others() -> None:
+    hidden = judged(attempt(hidden="ana submitted it"))
+    assert (hidden.rule, hidden.state) == (6, State.UNKNOWN)
+    assert "ana submitted it" in hidden.message
+    ended = judged(attempt(hidden="ana submitted it", words=words(Cause.CRASHED)))
+    assert ended.state is State.FAILED
+
+
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
     new = attempt(submitted_at=NOW - timedelta(seconds=119))
     message = "Slurm has no record of task 4001_7; waiting up to 1 s for a record of it"

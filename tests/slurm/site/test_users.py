@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hpc.users import BO, GROUP, command_of, only_root
+from tests.hpc.users import BO, GROUP, command_of, only_root, shared_folder
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.commands import Bench
@@ -31,6 +31,13 @@ def discreet_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm
     folder = tmp_path_factory.mktemp("slurm")
     with SlurmCluster(folder, nodes=1, extra_conf=["PrivateData=jobs"]) as booted:
         yield booted
+
+
+@pytest.fixture
+def group_folder() -> Iterator[pathlib.Path]:
+    """A folder of the group, in which a colleague may submit, too."""
+    with shared_folder() as folder:
+        yield folder
 
 
 def hpc_of_colleague(bench: Bench, verb: str, *words: object) -> subprocess.CompletedProcess[str]:
@@ -56,21 +63,56 @@ def test_a_colleague_who_sees_no_jobs_submits_nothing_again(
     wait_for(
         lambda: bench.states() == {0: ("running", None), 1: ("queued", None)}, 60, "shard 0 runs"
     )
-    # Slurm calls a task running before its worker has begun.
-    wait_for(lambda: list(run.glob("work/*/*.heartbeat.json")), 60, "the worker has begun")
     open_to_the_group(bench.folder)
-    seen = hpc_of_colleague(bench, "status", "--json", run)
-    assert seen.returncode == 3, seen
-    states = [shard["state"] for shard in json.loads(seen.stdout)["shards"]]
-    assert states == ["unknown", "unknown"]
-    # Whatever a colleague types, nothing is sent.
-    for verb, *words in (("resubmit",), ("resubmit", "--force"), ("supervise", "--once")):
-        answer = hpc_of_colleague(bench, verb, *words, run)
-        assert (answer.returncode, "Traceback" in answer.stderr) == (3, False), answer
-    assert len(list((run / "submissions").iterdir())) == 1
+    assert_nothing_is_submitted(bench, run)
     (bench.scripts / "go").touch()
     assert bench.document("supervise")["state"] == "complete"
     assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+
+@pytest.mark.parametrize("is_of_earlier_version", [False, True])
+def test_pending_tasks_without_a_heartbeat_are_not_taken_for_lost(
+    discreet_cluster: SlurmCluster, group_folder: pathlib.Path, is_of_earlier_version: bool
+) -> None:
+    """After the grace time, nothing in the folder shows that they are there."""
+    bench = Bench(discreet_cluster, group_folder)
+    (node,) = discreet_cluster.node_names
+    source = posts.json_lines(bench.folder / "p.jsonl", 20)
+    config = bench.config(source, sharding={"shards": 2}, cluster={"grace_seconds": 0.1})
+    discreet_cluster.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+    try:
+        run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
+        record = run / "submissions" / "0001.json"
+        if is_of_earlier_version:  # its record does not say who submitted; its owner does
+            values = json.loads(record.read_text())
+            del values["submitter"]
+            record.write_text(json.dumps(values))
+        open_to_the_group(bench.folder)
+        assert_nothing_is_submitted(bench, run)
+        # A lost record hides the array from the folder as well.
+        kept = record.read_bytes()
+        record.unlink()
+        refused = hpc_of_colleague(bench, "supervise", "--once", run)
+        assert refused.returncode == 1, refused
+        assert "nobody but root" in refused.stderr
+        record.write_bytes(kept)
+    finally:
+        discreet_cluster.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    assert bench.document("supervise")["state"] == "complete"
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
+
+
+def assert_nothing_is_submitted(bench: Bench, run: pathlib.Path) -> None:
+    """Whatever a colleague types, both shards are unknown, and their owner is named."""
+    seen = hpc_of_colleague(bench, "status", "--json", run)
+    assert seen.returncode == 3, seen
+    shards = json.loads(seen.stdout)["shards"]
+    assert [shard["state"] for shard in shards] == ["unknown", "unknown"]
+    assert "root" in shards[1]["message"]
+    for verb, *words in (("resubmit",), ("resubmit", "--force"), ("supervise", "--once")):
+        answer = hpc_of_colleague(bench, verb, *words, run)
+        assert (answer.returncode, "Traceback" in answer.stderr) == (3, False), answer
+    assert [path.name for path in (run / "submissions").iterdir()] == ["0001.json"]
 
 
 def test_cancel_leaves_the_jobs_of_others_and_of_other_copies_alone(bench: Bench) -> None:
