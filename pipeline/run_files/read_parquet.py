@@ -6,6 +6,7 @@ error, twice, and could not be decoded either time prove that a file is damaged.
 OSError for both. So the bytes are read here, and pyarrow decodes them from memory.
 """
 
+import errno
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,18 +100,26 @@ def decode_twice(path: Path, decode: Callable[[bytearray], T], read: Callable[[]
 
     Raises:
         FileNotFoundError: the file is not there.
-        UnreadableError: the file cannot be read now, or the memory to decode it is missing.
-        DamagedError: the bytes could not be decoded either time.
+        UnreadableError: the file cannot be read now, it changed between two reads, or the memory
+            to decode it is missing.
+        DamagedError: the same bytes were read both times, and could not be decoded.
     """
+    first = read()
     try:
-        return _decode(path, decode, read)
+        return _decode(path, decode, first)
     except DamagedError:
         files.forget_cached_pages(path)
-        return _decode(path, decode, read)
+    again = read()
+    try:
+        return _decode(path, decode, again)
+    except DamagedError:
+        if again == first:
+            raise
+        changed = OSError(errno.EBUSY, "it changed while it was read")
+        raise UnreadableError(path, changed) from None
 
 
-def _decode(path: Path, decode: Callable[[bytearray], T], read: Callable[[], bytearray]) -> T:
-    content = read()
+def _decode(path: Path, decode: Callable[[bytearray], T], content: bytearray) -> T:
     try:
         return decode(content)
     except MemoryError as error:  # ArrowMemoryError too

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +18,7 @@ from hpc.reconcile.look import look
 from hpc.run.model import Run
 from pipeline.errors import BusyError, RunError
 from pipeline.model import Answer
+from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import valence_run
 from tests.pipeline import run_builders
@@ -246,3 +248,111 @@ def test_a_column_of_another_type_is_rejected(tmp_path: Path) -> None:
         "the configuration another name"
     )
     assert query(run, "SELECT count(*) FROM labels_valence") == [(4,)]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("outputs_read", [0, 1, 3, 4, 7])
+def test_a_gather_that_is_killed_leaves_whole_shards_and_the_next_one_completes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs_read: int
+) -> None:
+    """Two outputs share a transaction here; the last transaction has one."""
+    run = valence_run(tmp_path, 21, shards=7)
+    for index in range(7):
+        publish(run, index)
+    monkeypatch.setattr(gather_outputs, "BATCH_ROWS", 6)
+    read, left = output.read, iter(range(outputs_read))
+
+    def dying(*arguments: Any, **more: Any) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return read(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "read", dying)
+        if outputs_read < 7:
+            with pytest.raises(Killed):
+                gather(run)
+    expected = [(index, 3) for index in range(outputs_read // 2 * 2)] if outputs_read < 7 else []
+    if expected:
+        rows = "SELECT shard_index, count(*) FROM labels_valence GROUP BY 1 ORDER BY 1"
+        assert query(run, rows) == expected
+        recorded = "SELECT shard_index FROM shards WHERE gathered_at IS NOT NULL ORDER BY 1"
+        assert query(run, recorded) == [(index,) for index, _ in expected]
+    done = gather(run)
+    assert (done.rows_after, done.shards) == (21, 7 - len(expected))
+    assert len(labels(run)) == 21
+    assert gather(run) == counted(21, 0, 21, shards=0)
+
+
+def test_outputs_of_two_versions_are_gathered_together(tmp_path: Path) -> None:
+    """The one that is in place while the program is updated lacks a column and the digest."""
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    publish(run, 1)
+    path = output_path(run.folder, 0)
+    older = pq.read_table(path, partitioning=None)
+    footer = {key: value for key, value in older.schema.metadata.items() if b"sha256" not in key}
+    footer[b"hpc.input_sha256"] = older.schema.metadata[b"hpc.input_sha256"]
+    bare = older.drop_columns(["compound"]).replace_schema_metadata(footer)
+    pq.write_table(bare, path)
+    assert gather(run) == counted(0, 7, 7, shards=2)
+    rows = query(run, "SELECT count(*), count(compound) FROM labels_valence")
+    assert rows == [(7, 3)]
+
+
+@pytest.mark.parametrize("unreadable", [0, 1])
+def test_an_output_that_cannot_be_read_stays_and_the_others_are_gathered(
+    tmp_path: Path, unreadable: int
+) -> None:
+    run = valence_run(tmp_path, 6)
+    publish(run, 0)
+    publish(run, 1)
+    path = output_path(run.folder, unreadable)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("/not/mounted")
+    gathered = gather(run)
+    (line,) = gathered.unreadable
+    assert line.startswith(f"{path}: cannot be read now: ")
+    assert gathered == counted(0, 3, 3, unreadable=(line,))
+    path.unlink()
+    (tmp_path / "elsewhere").rename(path)
+    assert gather(run) == counted(3, 3, 6)
+
+
+def test_an_output_that_was_set_aside_can_be_put_back(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    publish(run, 0)
+    path = output_path(run.folder, 0)
+    good = path.read_bytes()
+    damage(path)
+    assert gather(run).set_aside == 1
+    (aside,) = path.parent.glob("00000.parquet.damaged-*")
+    aside.write_bytes(good)
+    aside.rename(path)
+    assert gather(run) == counted(0, 4, 4)
+
+
+def test_every_damaged_output_is_kept(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 4, shards=1)
+    for _ in range(3):
+        publish(run, 0)
+        damage(output_path(run.folder, 0))
+        assert gather(run).set_aside == 1
+    assert len([*(run.folder / "outputs").glob("00000.parquet.damaged-*")]) == 3
+
+
+def test_rows_that_are_not_the_shards_are_never_gathered(tmp_path: Path) -> None:
+    """The receipt is right, and so is the number of rows."""
+    run = valence_run(tmp_path, 6)
+    publish(run, 0)
+    publish(run, 1)
+    path = output_path(run.folder, 0)
+    table = pq.read_table(path, partitioning=None)
+    twice = pa.concat_tables([table.slice(0, 1), table.slice(0, 2)])
+    pq.write_table(twice, path)
+    gathered = gather(run)
+    assert (gathered.rows_after, gathered.set_aside) == (3, 1)
+    assert [str(one.state) for one in look(run, LocalExecutor()).judgements] == ["planned", "done"]

@@ -120,6 +120,13 @@ def test_bytes_that_were_read_wrongly_once_are_read_again(path: Path) -> None:
     assert decode_twice(path, int, lambda: reads.pop(0)) == 7
 
 
+def test_only_the_same_bytes_prove_damage_twice(path: Path) -> None:
+    for second, expected in ((b"torn", DamagedError), (b"other", UnreadableError)):
+        reads = [bytearray(b"torn"), bytearray(second)]
+        with pytest.raises(expected):
+            decode_twice(path, int, lambda reads=reads: reads.pop(0))
+
+
 def test_missing_memory_for_decoding_says_nothing_about_a_file(path: Path) -> None:
     def decode(content: bytearray) -> None:
         raise pa.ArrowMemoryError("malloc of size 64 failed")
