@@ -333,7 +333,7 @@ def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]
     for folder in run_folder.all_runs(run.folder.parent):
         try:
             other = run_folder.load(folder)
-        except InputError as error:
+        except (InputError, RunError, OSError) as error:
             unreadable.append(f"{error}: its posts cannot hold the watermark back")
             continue
         if other.manifest.database == run.manifest.database and other.run_id != run.run_id:

@@ -3,7 +3,7 @@
 from hpc.database.gather_outputs import Gathered, gather
 from hpc.executors.base import Executor
 from hpc.reconcile.look import look
-from hpc.report.gathered import describe_gathered
+from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
 
@@ -36,6 +36,6 @@ def gather_and_report(status: RunStatus, say: Say) -> Gathered:
     """
     gathered = gather(status.run, status.observation, status.judgements)
     say(describe_gathered(gathered))
-    for line in (*gathered.rejected, *gathered.unreadable):
+    for line in describe_left_out(gathered):
         say(line)
     return gathered

@@ -10,9 +10,10 @@ from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
-from hpc.report.gathered import describe_gathered
+from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run import run_folder
 from hpc.run.model import Run
+from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import manifest
@@ -33,6 +34,8 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
             has the database open.
     """
     database = database_of(run)
+    duckdb_file.check_place(database)
+    database = database.resolve()  # what a link leads to is replaced, not the link
     # `run` may have been given another database than its manifest names.
     configured = run_folder.load(run.folder).manifest.database
     root = run.folder.parent
@@ -103,18 +106,20 @@ def _gather_all(
         done.append(gathered)
         say(f"run {run.run_id}: {describe_gathered(gathered)}")
         lines += gathered.unreadable
-        for line in gathered.rejected:
-            say(line)
-    for line in lines:
-        say(line)
-    return Gathered(
+    total = Gathered(
         rows_before=0,
         rows_added=sum(gathered.rows_added for gathered in done),
         rows_after=sum(gathered.rows_added for gathered in done),
         unlabelable=sum(gathered.unlabelable for gathered in done),
         already_present=sum(gathered.already_present for gathered in done),
-        rejected=tuple(line for gathered in done for line in gathered.rejected),
+        # Each gather names the runs that it cannot register.
+        rejected=tuple(dict.fromkeys(line for gathered in done for line in gathered.rejected)),
         unreadable=tuple(lines),
         set_aside=sum(gathered.set_aside for gathered in done),
         shards=sum(gathered.shards for gathered in done),
     )
+    for line in describe_left_out(total):
+        say(line)
+    if not done:
+        raise RunError(f"no run could be gathered: {database.parent} stays as it is")
+    return total

@@ -1,7 +1,12 @@
 """Describe what a gather added. Pure."""
 
+from collections.abc import Sequence
+
 from hpc.database.gather_outputs import Gathered
 from pipeline.text import counted
+
+# A folder that cannot be read makes thousands of files unreadable.
+MOST_FILES = 20
 
 
 def describe_gathered(gathered: Gathered) -> str:
@@ -17,3 +22,14 @@ def describe_gathered(gathered: Gathered) -> str:
         f"{gathered.rows_added:,} added, {gathered.rows_after:,} after"
     )
     return f"{line} ({'; '.join(notes)})" if notes else line
+
+
+def describe_left_out(gathered: Gathered) -> list[str]:
+    """Return a line for each file that was left out or could not be read, and how many more."""
+    return [*_first(gathered.rejected), *_first(gathered.unreadable)]
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - MOST_FILES
+    rest = [f"and {counted(more, 'more file')}: hpc gather --json lists all"] if more > 0 else []
+    return [*lines[:MOST_FILES], *rest]

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
-from pipeline.errors import BusyError, RunError
+from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
@@ -45,6 +45,12 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
+def check_place(path: Path) -> None:
+    """Raise UnreadableError if a path is a link to where nothing is, as on an unmounted disk."""
+    if path.is_symlink() and not path.resolve().parent.is_dir():
+        raise UnreadableError(path, OSError(errno.ENOENT, f"it is a link to {path.resolve()}"))
+
+
 @contextmanager
 def opened(
     path: Path, *, read_only: bool = False, wait_s: float | None = None
@@ -60,9 +66,11 @@ def opened(
         BusyError: another process has the database open for longer than that.
         UnusableDatabaseError: the file is damaged, or its log belongs to another database.
         RunError: the file is not a database of this program.
+        UnreadableError: the file is a link to a disk that is not there now.
         OSError: the disk is full, or the file is closed to this user; also raised from within the
             block.
     """
+    check_place(path)
     if log_of(path).exists() and not path.exists():
         # DuckDB would delete the log, which may be all that is left.
         raise UnusableDatabaseError(path, f"only its log {log_of(path).name} is there")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -15,8 +16,9 @@ from hpc.database.gather_outputs import Gathered
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
+from hpc.report.gathered import describe_left_out
 from hpc.run.model import Run
-from pipeline.errors import InputError, RunError
+from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.database.test_gather_outputs import damage
@@ -202,3 +204,30 @@ def test_a_folder_in_place_of_the_database_is_left_alone(run: Run) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         rebuild(run, lambda _: None)
     shutil.rmtree(database(run))
+
+
+def test_a_database_on_another_disk_is_replaced_there_or_not_at_all(
+    run: Run, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    before = labels(database(run))
+    database(run).rename(disk / "labels.duckdb")
+    database(run).symlink_to(disk / "labels.duckdb")
+    rebuild(run, lambda _: None)
+    assert database(run).is_symlink()
+    assert labels(database(run)) == before
+    assert len([*disk.glob("labels.duckdb.replaced-*")]) == 1
+    disk.rename(tmp_path / "elsewhere")
+    for act in (lambda: rebuild(run, lambda _: None), lambda: gather(run)):
+        with pytest.raises(UnreadableError):
+            act()
+    assert not disk.exists()
+
+
+def test_thousands_of_unreadable_files_do_not_fill_the_screen(run: Run) -> None:
+    lines = tuple(f"file {number}" for number in range(1000))
+    gathered = replace(gather(run), rejected=lines, unreadable=lines[:3])
+    shown = describe_left_out(gathered)
+    assert shown[:20] + shown[21:] == [*lines[:20], *lines[:3]]
+    assert "980 more files" in shown[20]
