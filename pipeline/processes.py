@@ -4,12 +4,18 @@ A process that ends during the look is left out. The count of out-of-memory kill
 """
 
 import contextlib
+import ctypes
+import os
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 PROC = Path("/proc")
+_LISTENS = "0A"  # the kernel's TCP_LISTEN
+_SOCKET = "socket:["
+PR_SET_DUMPABLE = 4
 CGROUPS = Path("/sys/fs/cgroup")
 
 # What asking about a process raises once it has ended.
@@ -32,26 +38,80 @@ def _has_not_ended(process: psutil.Process) -> bool:
         return False
 
 
-def has_foreign_listener(port: int, ours: Iterable[int]) -> bool:
-    """Tell whether a process that is certainly not one of `ours` listens on this TCP port.
+class ForeignListener(ConnectionError):
+    """A process that may be a stranger's listens on a port of this task."""
+
+
+def listening_sockets(port: int) -> dict[int, int]:
+    """Return the sockets that listen on a TCP port of this machine: the user of each, by inode.
+
+    psutil needs a look at every process of the machine for that.
+
+    Raises:
+        OSError: the kernel does not show them.
+    """
+    sockets = {}
+    for name in ("tcp", "tcp6"):
+        path = PROC / "net" / name
+        if name == "tcp6" and not path.exists():  # the machine has no IPv6
+            continue
+        for line in path.read_text().splitlines()[1:]:
+            _, local, _, state, _, _, _, user, _, inode, *_ = line.split()
+            if state == _LISTENS and int(local.rpartition(":")[2], 16) == port:
+                sockets[int(inode)] = int(user)
+    return sockets
+
+
+def prove_listeners(port: int, ours: Iterable[int]) -> frozenset[int]:
+    """Return the inodes of the sockets that listen on a port, if they are certainly ours.
 
     Servers can share a port without noticing: vLLM sets SO_REUSEPORT, and the kernel then spreads
-    the connections. Return False where one of `ours` cannot be inspected, such as a container's.
+    the connections. So each of them has to be held by one of `ours`. If one of `ours` cannot be
+    inspected, such as a container's, it is enough that this user holds the socket.
+
+    Raises:
+        ForeignListener: one of them is not.
+        OSError: nobody listens, or the kernel does not show who.
     """
-    pids = set(ours)
+    sockets = listening_sockets(port)
+    if not sockets:
+        raise ConnectionRefusedError("nobody listens on the port")
+    held, all_seen = _sockets_held(ours)
+    own_user = os.getuid()
+    for inode, user in sockets.items():
+        if inode not in held and (all_seen or user != own_user):
+            raise ForeignListener(f"a process that is not of this task listens on port {port}")
+    return frozenset(sockets)
+
+
+def _sockets_held(pids: Iterable[int]) -> tuple[set[int], bool]:
+    """Return the inodes of the sockets that processes hold, and whether all could be inspected."""
+    inodes: set[int] = set()
+    all_seen = True
     for pid in pids:
         try:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).num_fds()
-        except psutil.AccessDenied:
-            return False
-    return any(
-        connection.status == psutil.CONN_LISTEN
-        and connection.laddr
-        and connection.laddr.port == port
-        and connection.pid not in pids
-        for connection in psutil.net_connections("tcp")
-    )
+            entries = list(os.scandir(PROC / str(pid) / "fd"))
+        except PermissionError:
+            all_seen = False
+            continue
+        except OSError:  # it has ended
+            continue
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                link = os.readlink(entry.path)  # noqa: PTH115 - the entry has its path as text
+                if link.startswith(_SOCKET):
+                    inodes.add(int(link[len(_SOCKET) : -1]))
+    return inodes, all_seen
+
+
+def forbid_core_dumps() -> None:
+    """Keep the memory of this process out of core dumps, and from other processes of the user.
+
+    What this process starts writes no core file either, unless the machine hands cores to a
+    program, which no limit can forbid.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def out_of_memory_kills() -> int:

@@ -95,6 +95,9 @@ class Service:
     It waits while the server starts, and raises TaskError or Stopped.
     """
 
+    listener: Callable[[int], object] | None = None
+    """Proves who listens on a port of this machine, as `AnswerLimits` describes."""
+
     @property
     def name(self) -> str:
         """Return what messages call the service."""
@@ -328,7 +331,9 @@ def _session(service: Service, policy: RequestPolicy) -> requests.Session:
     session.auth = lambda request: request
     # A proxy cannot reach a server on this machine.
     session.trust_env = service.server is None
-    bounds = AnswerLimits(seconds=policy.timeout_s, most_bytes=service.most_bytes)
+    bounds = AnswerLimits(
+        seconds=policy.timeout_s, most_bytes=service.most_bytes, listener=service.listener
+    )
     adapter = LimitedAdapter(bounds, connections=service.connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

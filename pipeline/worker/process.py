@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline import processes
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
@@ -91,6 +92,8 @@ def _label(
         words.replaceable = heartbeat.path_of(
             manifest.work_path(run_dir, order.shard_index), order.attempt
         )
+        if classifier.secret.reveal():
+            processes.forbid_core_dumps()
         task = Task(order, run, classifier, signals.stopping, node, resources.close)
         return task.label(), task.kept
 

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -54,18 +54,31 @@ def test_a_process_that_does_not_exist_has_no_descendants() -> None:
     assert descendants(2**22 + 1) == set()
 
 
-def test_a_listener_of_ours_is_not_foreign(family: tuple[int, int]) -> None:
+def is_proven(port: int, ours: Iterable[int]) -> bool:
+    try:
+        processes.prove_listeners(port, ours)
+    except processes.ForeignListener:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_listener_is_proven_by_the_process_that_holds_its_socket(
+    family: tuple[int, int], address: str
+) -> None:
     parent, _ = family
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=kind) as server:
         port = server.getsockname()[1]
-        assert not processes.has_foreign_listener(port, [os.getpid()])
-        assert not processes.has_foreign_listener(port, [parent, os.getpid()])
-        assert processes.has_foreign_listener(port, [parent])
-        assert processes.has_foreign_listener(port, [])
-    assert not processes.has_foreign_listener(port, [])
+        assert is_proven(port, [os.getpid()])
+        assert is_proven(port, [parent, os.getpid(), 2**22 + 1])
+        assert not is_proven(port, [parent])
+        assert not is_proven(port, [])
+    with pytest.raises(ConnectionRefusedError):
+        processes.prove_listeners(port, [os.getpid()])
 
 
-def test_a_port_that_is_shared_has_a_has_foreign_listener() -> None:
+def test_who_shares_a_port_with_a_stranger_is_not_proven() -> None:
     """vLLM sets SO_REUSEPORT: two servers then share one port, and neither notices."""
     program = (
         "import socket, sys; s = socket.socket(); "
@@ -76,11 +89,11 @@ def test_a_port_that_is_shared_has_a_has_foreign_listener() -> None:
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", program, "0"], **options) as one:  # type: ignore[call-overload]
         port = int(one.stdout.readline())
-        assert not processes.has_foreign_listener(port, [one.pid])
+        assert is_proven(port, [one.pid])
         with subprocess.Popen([sys.executable, "-c", program, str(port)], **options) as other:  # type: ignore[call-overload]
             assert int(other.stdout.readline()) == port
-            assert processes.has_foreign_listener(port, [one.pid])
-            assert not processes.has_foreign_listener(port, [one.pid, other.pid])
+            assert not is_proven(port, [one.pid])
+            assert is_proven(port, [one.pid, other.pid])
             other.stdin.close()
         one.stdin.close()
 
@@ -88,6 +101,17 @@ def test_a_port_that_is_shared_has_a_has_foreign_listener() -> None:
 def test_an_open_connection_is_not_a_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            assert not processes.has_foreign_listener(port, [os.getpid()])
-        assert not processes.has_foreign_listener(port, [os.getpid(), 2**22 + 1])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            assert len(processes.listening_sockets(port)) == 1
+            assert processes.listening_sockets(connection.getsockname()[1]) == {}
+
+
+def test_a_process_that_forbids_it_leaves_no_core() -> None:
+    program = (
+        "import resource, ctypes; from pipeline import processes; processes.forbid_core_dumps(); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(0, 0) 0\n"

@@ -65,6 +65,7 @@ class ChatService:
                 connections=options.max_in_flight,
                 most_bytes=_longest_answer(options),
                 server=self._server.address if self._server else None,
+                listener=self._server.listener if self._server else None,
             ),
             pace=self._pace,
             policy=RequestPolicy(timeout_s=options.timeout_seconds),

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
-from tests.pipeline.classifiers.classifier_setup import KEY, Scripted, chain, endpoint
+from pipeline.service.endpoint import Endpoint, ReplyRules, Service
+from pipeline.service.http_reply import DISCONNECTED
+from pipeline.service.quota.pace import Pace
+from tests.pipeline.classifiers.classifier_setup import KEY, QUICK, Scripted, chain, endpoint
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import LoopbackServer, Reply
 
@@ -56,3 +60,51 @@ def test_a_key_that_the_service_echoes_is_redacted_from_the_body() -> None:
     with Scripted(lambda nth: echo) as server:
         reply = endpoint(server).post({}, NEVER)
     assert reply.body == {"said": "you sent [key]"}
+
+
+def proven_by(server: LoopbackServer, *listeners: object) -> Endpoint:
+    """Return an endpoint whose listener is, each time it is asked for, the next one or an error."""
+    answers = iter(listeners)
+
+    def listener(port: int) -> object:
+        assert port == server.port
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    return Endpoint(
+        Service(
+            url=server.url,
+            headers={"X-Goog-Api-Key": KEY},
+            secret=Secret(KEY),
+            connections=1,
+            listener=listener,
+        ),
+        pace=Pace(),
+        policy=QUICK,
+        rules=ReplyRules(),
+    )
+
+
+@pytest.mark.parametrize(
+    "listeners",
+    [
+        [ConnectionRefusedError("a stranger")],
+        ["ours", ConnectionRefusedError("a stranger")],
+        ["ours", "ours, and another"],
+    ],
+    ids=["before the connection", "after the connection", "another one by then"],
+)
+def test_nothing_is_sent_to_a_listener_that_is_not_proven(listeners: list[object]) -> None:
+    with Scripted(lambda nth: GOOD) as server:
+        reply = proven_by(server, *listeners).post({}, NEVER, attempts=1)
+    assert (reply.status, server.seen) == (DISCONNECTED, [])
+
+
+def test_a_listener_is_proven_once_for_each_connection() -> None:
+    """The connection stays with the process that accepted it."""
+    with Scripted(lambda nth: GOOD) as server:
+        endpoint = proven_by(server, "ours", "ours")
+        assert [endpoint.post({}, NEVER).status for _ in range(3)] == [200] * 3
+    assert len(server.seen) == 3

@@ -81,7 +81,7 @@ class ServerFailure:
             blames_post=self.served and cause is Cause.CRASHED and not self.killed_from_outside,
         )
         if self.log.lines:
-            lines = "\n".join(f"| {secret.redact(line)}" for line in self.log.lines)
+            lines = secret.redact("\n".join(f"| {line}" for line in self.log.lines))
             error.add_note(f"the end of {log}:\n{lines}")
         return error
 

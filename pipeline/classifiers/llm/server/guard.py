@@ -22,35 +22,38 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from pipeline import processes
+from pipeline.config.redaction import Redaction
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # A task has about 15 s to end before Slurm's SIGKILL, and must write its last checkpoint part too.
 GRACE_SECONDS = 5.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.2
+# A longer line is written in parts.
+LONGEST_LINE_BYTES = 1 << 16
 
 
 class RedactedLog:
-    """Writes a server's output to a file, without the key.
+    """Writes a server's output to a file, line by line, without the key in any form.
 
     A full disk does not end the server: what does not fit is dropped.
     """
 
-    def __init__(self, stream: BinaryIO, key: bytes) -> None:
+    def __init__(self, stream: BinaryIO, key: str) -> None:
         """Redact `key`, unless it is empty."""
         self._stream = stream
-        self._key = key
+        self._redact = Redaction(key) if key else str
         self._pending = b""
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk, wherever the output was cut."""
         text = self._pending + chunk
-        if self._key:
-            text = text.replace(self._key, b"[key]")
-        lengths = (n for n in range(len(self._key) - 1, 0, -1) if text.endswith(self._key[:n]))
-        keep = next(lengths, 0)  # the beginning of the key; the next chunk may hold the rest
-        self._pending = text[len(text) - keep :]
-        self._put(text[: len(text) - keep])
+        # A progress bar ends its lines with a carriage return.
+        end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+        if len(text) - end > LONGEST_LINE_BYTES:
+            end = len(text)
+        self._pending = text[end:]
+        self._put(text[:end])
 
     def close(self) -> None:
         """Write what is pending, and close the file."""
@@ -58,10 +61,9 @@ class RedactedLog:
         self._stream.close()
 
     def _put(self, text: bytes) -> None:
-        try:
-            self._stream.write(text)
-        except OSError:
-            return
+        shown = self._redact(text.decode(errors="surrogateescape"))
+        with contextlib.suppress(OSError):
+            self._stream.write(shown.encode(errors="surrogateescape"))
 
 
 class Guard:
@@ -149,7 +151,9 @@ def main() -> None:
 def _run(order: dict[str, Any]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    log = RedactedLog(open(order["log"], "ab", buffering=0), order["key"].encode())  # noqa: SIM115, PTH123
+    if order["key"]:
+        processes.forbid_core_dumps()
+    log = RedactedLog(open(order["log"], "ab", buffering=0), order["key"])  # noqa: SIM115, PTH123
     try:
         try:
             server = subprocess.Popen(

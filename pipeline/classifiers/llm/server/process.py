@@ -71,6 +71,7 @@ class ServerProcess:
     def __init__(self, guard: "subprocess.Popen[bytes]", *, log_start: int) -> None:
         """Watch a server through its guard; its log begins at byte `log_start`."""
         self._guard = guard
+        self._proven: frozenset[int] = frozenset()
         self._kills_before = processes.out_of_memory_kills()
         self.log_start = log_start
 
@@ -80,10 +81,19 @@ class ServerProcess:
         ready, _, _ = select.select([self._guard.stdout], [], [], within)
         return bool(ready)
 
-    def shares_port(self, port: int) -> bool:
-        """Report whether a process other than the server and its children listens there."""
-        ours = (process.pid for process in processes.descendants(self._guard.pid))
-        return processes.has_foreign_listener(port, ours)
+    def listeners(self, port: int) -> frozenset[int]:
+        """Return the sockets that listen on a port, all of them of the server and its children.
+
+        Raises:
+            ForeignListener: another process listens there, too or alone.
+            OSError: nobody listens, or the kernel does not show who.
+        """
+        # A socket that was ours once is ours as long as it exists, and asking is slow.
+        sockets = frozenset(processes.listening_sockets(port))
+        if not sockets or not sockets <= self._proven:
+            ours = (process.pid for process in processes.descendants(self._guard.pid))
+            self._proven = processes.prove_listeners(port, ours)
+        return sockets
 
     def report(self) -> JsonObject:
         """Return the guard's report of the end; it is empty where the guard was killed."""

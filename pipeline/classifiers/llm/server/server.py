@@ -17,6 +17,7 @@ from pipeline.classifiers.llm.server.options import Server, ServerOptions, serve
 from pipeline.classifiers.llm.server.process import HOST, Ports, ServerProcess
 from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
+from pipeline.processes import ForeignListener
 from pipeline.run_files.last_words import cause_of
 from pipeline.service.endpoint import Stopped
 
@@ -49,6 +50,7 @@ class ModelServer:
         self._address = ""
         self._failure: TaskError | None = None
         self._activity = ""
+        self._process: ServerProcess | None = None
 
     @property
     def trouble(self) -> str:
@@ -78,6 +80,18 @@ class ModelServer:
                 raise _copy(self._failure)
             if stop.wait(POLL_SECONDS):
                 raise Stopped
+
+    def listener(self, port: int) -> object:
+        """Return which sockets of the server listen on its port.
+
+        Raises:
+            OSError: another process does, or nobody, or it cannot be known. Then nothing may be
+                sent there: the key would be a stranger's, and his answers labels.
+        """
+        running = self._process
+        if running is None:
+            raise ConnectionRefusedError("the server has ended")
+        return running.listeners(port)
 
     def close(self) -> None:
         """End the server, with everything that it has started."""
@@ -122,6 +136,7 @@ class ModelServer:
     def _run_once(self, port: int) -> ServerFailure | None:
         """Run the server until it fails, and return how; None if the task ends first."""
         with process.start_server(self._options, port, self._log, self._secret) as server:
+            self._process = server
             try:
                 failure = self._wait_until_ready(server, port)
                 if failure or self._leaving():
@@ -131,6 +146,7 @@ class ModelServer:
                         return None
             finally:
                 served, self._address = bool(self._address), ""
+                self._process = None
         return failure_from_report(
             server.report(),
             program=self._options.command[0],
@@ -149,12 +165,19 @@ class ModelServer:
         began = time.monotonic()
         finding = "no answer yet"
         while not server.has_ended(POLL_SECONDS) and not self._leaving():
-            is_ready, finding = check_health(HOST, port, self._options, self._secret)
+            try:
+                server.listeners(port)
+            except ForeignListener:
+                # It will not get the port, or share it unknowingly: another server would answer.
+                return ServerFailure(event="shares its port with another process", port_taken=True)
+            except OSError as error:
+                is_ready, finding = False, f"no connection: {error}"
+            else:
+                is_ready, finding = check_health(
+                    HOST, port, self._options, self._secret, self.listener
+                )
             waited = time.monotonic() - began
             self._activity = f"the server has been starting for {waited:.0f} s; {finding}"
-            if is_ready and server.shares_port(port):
-                # It did not bind the port, or shares it unknowingly: another server may answer.
-                return ServerFailure(event="shares its port with another process", port_taken=True)
             if is_ready:
                 print(f"the server is ready after {waited:.0f} s", flush=True)
                 self._activity = (

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifiers.llm.server.guard import RedactedLog
+from pipeline.config.redaction import Redaction
 from tests.pipeline.classifiers.llm.server.started_servers import (
     NEVER,
     MakeServer,
@@ -84,30 +85,38 @@ def test_no_process_is_left_when_the_guard_is_killed(
     assert len(alive(starts_folder)) == 1
 
 
-@pytest.mark.parametrize("cut", range(24))
+@pytest.mark.parametrize("cut", range(28))
 def test_a_key_is_redacted_wherever_the_output_is_cut(tmp_path: Path, cut: int) -> None:
-    text = b"the key sk-4711 and sk-471\n"
+    text = b"the key sk-47114711 and sk-471\n"
     stream = (tmp_path / "log").open("wb", buffering=0)
-    log = RedactedLog(stream, b"sk-4711")
+    log = RedactedLog(stream, "sk-47114711")
     log.write(text[:cut])
     log.write(text[cut:])
     log.close()
     assert (tmp_path / "log").read_bytes() == b"the key [key] and sk-471\n"
 
 
-@given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("abc", max_size=5), max_size=8))
+@given(st.text("ab1", min_size=8, max_size=12), st.lists(st.text("ab1", max_size=9), max_size=9))
 def test_chunks_make_the_same_log_as_the_whole_output(key: str, chunks: list[str]) -> None:
     written = io.BytesIO()
     written.close = lambda: None  # type: ignore[method-assign]
-    log = RedactedLog(written, key.encode())
+    log = RedactedLog(written, key)
     for chunk in chunks:
         log.write(chunk.encode())
     log.close()
-    assert written.getvalue().decode() == "".join(chunks).replace(key, "[key]")
+    assert written.getvalue().decode() == Redaction(key)("".join(chunks))
+
+
+def test_a_line_without_end_is_written_in_parts(tmp_path: Path) -> None:
+    stream = (tmp_path / "log").open("wb", buffering=0)
+    log = RedactedLog(stream, "sk-47114711")
+    log.write(b"x" * 100_000)
+    assert (tmp_path / "log").stat().st_size == 100_000
+    log.close()
 
 
 def test_a_full_disk_does_not_end_the_server() -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
-        log = RedactedLog(full, b"")
+        log = RedactedLog(full, "")
         log.write(b"output")
         log.close()

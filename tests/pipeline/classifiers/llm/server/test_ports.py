@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.classifiers.llm.server import process
+from pipeline.config.secret import Secret
 from tests.pipeline.classifiers.llm.server.started_servers import (
     NEVER,
     MakeServer,
@@ -36,8 +37,11 @@ def test_ports_that_are_always_taken_end_the_task(
 def test_another_process_that_answers_on_the_port_is_not_trusted(
     make_server: MakeServer, starts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first start does not get its port, where another server answers, and lives on."""
-    take, taken = process.Ports.take, []
+    """The first start does not get its port, where another server answers, and lives on.
+
+    The other server reads the port off the command line, and hopes for the key.
+    """
+    take, taken, received = process.Ports.take, [], bytearray()
 
     class Other(threading.Thread):
         """A server that answers 200 to everything."""
@@ -53,7 +57,7 @@ def test_another_process_that_answers_on_the_port_is_not_trusted(
                 except OSError:
                     return
                 with connection:
-                    connection.recv(1000)
+                    received.extend(connection.recv(1000))
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     def with_another(ports: Any) -> int:
@@ -64,9 +68,10 @@ def test_another_process_that_answers_on_the_port_is_not_trusted(
         return port
 
     monkeypatch.setattr(process.Ports, "take", with_another)
-    server = make_server("polite", "polite")
+    server = make_server("polite", "polite", key=Secret("sk-secret-4711"))
     assert server.address(NEVER) == f"http://127.0.0.1:{taken[1]}/v1"
     assert status_of(server.address(NEVER)) == 200
+    assert received == b""
 
 
 def test_two_tasks_never_reserve_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:

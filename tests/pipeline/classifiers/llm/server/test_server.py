@@ -163,3 +163,19 @@ def test_a_key_too_short_to_be_one_is_not_redacted(make_server: MakeServer) -> N
     script = f"echo CUDA out of memory; exit 1; # {'{port}'}"
     error = failure(make_server(command=["sh", "-c", script], key=Secret("o")))
     assert error.cause is Cause.OUT_OF_MEMORY
+
+
+def test_a_request_reaches_only_the_server_itself(
+    make_server: MakeServer, starts_folder: Path
+) -> None:
+    """After its end, and before its address is withdrawn, a stranger may take its port."""
+    server = make_server()
+    address = server.address(NEVER)
+    port = int(address.split(":")[2].partition("/")[0])
+    sockets = server.listener(port)
+    assert sockets
+    assert server.listener(port) == sockets
+    kill(starts_folder)
+    with pytest.raises(OSError, match=r"has ended|nobody listens"):
+        while server.listener(port):
+            time.sleep(0.01)

@@ -157,7 +157,7 @@ def test_a_server_that_is_never_ready_ends_the_task(
 
 def test_a_server_that_never_listens_ends_the_task(make_server: MakeServer) -> None:
     error = failure(make_server("silent", ready_seconds=0.5))
-    assert "(GET /health: no connection)" in str(error)
+    assert "(no connection: nobody listens on the port)" in str(error)
 
 
 def test_a_configured_health_page_must_exist(make_server: MakeServer) -> None:
