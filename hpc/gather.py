@@ -8,6 +8,7 @@ from hpc.executors.factory import executor_of
 from hpc.exit_codes import FAILED
 from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
+from hpc.reconcile.trust import describe_older_run
 from hpc.report import preview
 from hpc.report.console import Printer
 from hpc.report.next_step import describe_next_step
@@ -28,6 +29,8 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
     """Gather, show a preview of the labels, and return the counts."""
     run = chosen_run(given)
     report_left_out(run.folder.parent, say)
+    if note := describe_older_run(run):
+        say(note)
     code = 0
     if given.rebuild:
         gathered = rebuild(run, say)

@@ -16,6 +16,7 @@ from hpc.report.console import Printer
 from hpc.run.model import Run
 from hpc.run.submissions import read_submissions
 from hpc.verb import Outcome, Verb, report_left_out
+from pipeline import ownership
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +83,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         caretaker=options.caretaker,
     )
     report_left_out(request.spec.config.storage.run_root, printer)
+    if not request.spec.config.storage.trust_group:
+        ownership.close_to_group()
     if options.dry_run:
         draft, waves = preview_run(request, printer)
         document = _document(request.spec, draft, None, dry_run=True)

@@ -22,6 +22,7 @@ from hpc.report.system_error import describe_error
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.run.unusable_runs import find_unusable
+from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -43,7 +44,8 @@ class Verb:
         """Do the work, print what it says, and return the exit code."""
         printer = Printer(sys.stderr if options.json else sys.stdout)
         try:
-            code, document = _interruptible(lambda: self.act(options, printer))
+            with ownership.private_files():
+                code, document = _interruptible(lambda: self.act(options, printer))
             if options.json:
                 # In ASCII, any terminal shows it, and no character in it can control one.
                 print(json.dumps(document))
@@ -70,6 +72,8 @@ def chosen_run(options: argparse.Namespace) -> Run:
     else:
         root = (options.run_root or Path("runs")).expanduser().absolute()
     run = run_folder.find(root, options.run)
+    if run.manifest.trust_group is False:
+        ownership.close_to_group()
     chosen: Path | None = getattr(options, "database", None)  # some verbs need no database
     if chosen is None:
         return run

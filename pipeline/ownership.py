@@ -1,13 +1,114 @@
-"""Say whose file it is that may not be used, and what to do, for people who share folders."""
+"""Say whose file it is that may not be used, or that others may, and keep others out of new files.
 
+For people who share folders, and those who do not want to.
+"""
+
+import contextlib
 import errno
 import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 DENIED = (errno.EACCES, errno.EPERM)
+_ACCESS_LIST = "system.posix_acl_access"
+# Everybody else: neither the owner nor the group.
+_OTHERS = 0o007
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writers:
+    """Who besides this user and root can write to a file or folder."""
+
+    who: str
+    is_everybody: bool = False
+    is_owner: bool = False
+    """Whether it is the owner, whom no mode keeps out."""
+
+
+def other_writers(path: Path) -> Writers | None:
+    """Return who else can write to a file or folder; None if nobody can, or it is not there.
+
+    A group that only its user is in counts as that user, as many systems give everybody one. The
+    sticky bit keeps nobody from adding files. Access lists of NFS version 4 cannot be seen.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if status.st_mode & stat.S_IWOTH:
+        return Writers(who="everybody", is_everybody=True)
+    if status.st_uid not in (os.geteuid(), 0):
+        return Writers(who=f"its owner {user_name(status.st_uid)}", is_owner=True)
+    if status.st_mode & stat.S_IWGRP:
+        if _has_access_list(path):  # the bit is then the most that the list can allow to anybody
+            return Writers(who="whoever its access list names")
+        if not _is_private_group(status.st_gid):
+            return Writers(who=f"group {group_name(status.st_gid)}")
+    return None
+
+
+def describe_mode(path: Path) -> str:
+    """Return mode, owner and group of a file or folder, such as `drwxrwxr-x, user ana, group lab`.
+
+    Raises OSError.
+    """
+    status = path.stat()
+    owner, group = user_name(status.st_uid), group_name(status.st_gid)
+    return f"{stat.filemode(status.st_mode)}, owner {owner}, group {group}"
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Within the block, new files and folders are closed to everybody but owner and group."""
+    former = _forbid(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(former)
+
+
+def keep_others_out() -> None:
+    """Close to everybody but owner and group what this process makes from now on."""
+    _forbid(_OTHERS)
+
+
+def close_to_group() -> None:
+    """Let the group write to no file or folder that this process makes from now on."""
+    _forbid(stat.S_IWGRP)
+
+
+def _forbid(bits: int) -> int:
+    """Take permissions from all files and folders that are made from now on.
+
+    Returns:
+        The umask before that.
+    """
+    former = os.umask(_OTHERS | stat.S_IWGRP)
+    os.umask(former | bits)
+    return former
+
+
+def _is_private_group(group: int) -> bool:
+    """Tell whether only this user, or root, is in a group."""
+    if group == 0:
+        return True
+    user = user_name(os.geteuid())
+    try:
+        entry = grp.getgrgid(group)
+    except KeyError:
+        return False
+    return entry.gr_name == user and set(entry.gr_mem) <= {user}
+
+
+def _has_access_list(path: Path) -> bool:
+    try:
+        return _ACCESS_LIST in os.listxattr(path)
+    except OSError:  # the file system has none
+        return False
 
 
 def user_name(uid: int) -> str:

@@ -22,6 +22,7 @@ from hpc.config.settings import (
     cluster_settings,
     difference,
     retry_settings,
+    storage_settings,
 )
 from hpc.run import resources
 from hpc.run.model import Run
@@ -47,11 +48,13 @@ _CHANGES_LABELS = (
     "changes labels, so this run keeps it; to use another value, submit a new run (under a new "
     "name, or with --supersede)"
 )
+_STAYS = "this run stays where it is; the next hpc submit uses it"
 _FROZEN = {
     "name": "this run's labels belong to its name; to use another one, submit a new run",
     "backlog": "this run's posts are chosen already; the next hpc submit uses it",
     "sharding": "this run's posts are in shards already; the next hpc submit uses it",
-    "storage": "this run stays where it is; the next hpc submit uses it",
+    "storage.run_root": _STAYS,
+    "storage.database": _STAYS,
     "cluster.cluster_name": "a run keeps its cluster; to use another one, submit a new run",
     "cluster.executor": "a run keeps its executor; to use another one, submit a new run",
     "cluster.template": "set its keys one by one, or edit the configuration and use --config",
@@ -89,6 +92,7 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
         "checkpoint": fields_to_json(_checkpoint_of(run)),
         "cluster": resources.section_of(run.cluster),
         "retry": fields_to_json(run.retry),
+        "storage": {"trust_group": run.manifest.trust_group},
     }
     after = _overridden(before, overrides, paths)
     changes: list[Change] = []
@@ -120,6 +124,7 @@ def corrections_by_file(
         **checkpoint_settings(config.checkpoint),
         **cluster_settings(_with_decisions_of_submit(config, run.cluster)),
         **retry_settings(config.retry),
+        **storage_settings(trust_group=_corrected_trust(config, run)),
     }
     changes = difference(now, now, after)
     raw = yaml_file.read_mapping(path, overrides)
@@ -129,6 +134,15 @@ def corrections_by_file(
             problems.add(str(path), key, objection)
     problems.raise_any()
     return changes
+
+
+def _corrected_trust(config: Config, run: Run) -> bool | None:
+    """Return whether a run trusts the group, by a configuration that may not say so.
+
+    A run from before there was the key has no value until somebody asks for one.
+    """
+    is_undecided = run.manifest.trust_group is None and not config.storage.trust_group
+    return None if is_undecided else config.storage.trust_group
 
 
 def _objection(path: str, options: type[Options]) -> str:
@@ -251,11 +265,24 @@ def _correct_checkpoint(
     return difference(now, now, checkpoint_settings(corrected)) if corrected else ()
 
 
+def _correct_storage(
+    run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
+) -> tuple[Change, ...]:
+    # An override without a value means the default.
+    given = {name: value for name, value in after.items() if value is not None}
+    corrected = check(StorageSection, given, source=SET, path="storage", problems=problems)
+    now = storage_settings(trust_group=run.manifest.trust_group)
+    if corrected is None:
+        return ()
+    return difference(now, now, storage_settings(trust_group=corrected.trust_group))
+
+
 _CORRECT = {
     "classifier": _correct_classifier,
     "cluster": _correct_cluster,
     "retry": _correct_retry,
     "checkpoint": _correct_checkpoint,
+    "storage": _correct_storage,
 }
 
 
@@ -265,6 +292,7 @@ def _settings_of(run: Run) -> Settings:
         **checkpoint_settings(_checkpoint_of(run)),
         **cluster_settings(run.cluster),
         **retry_settings(run.retry),
+        **storage_settings(trust_group=run.manifest.trust_group),
     }
 
 
@@ -314,7 +342,8 @@ def _changed_frozen_keys(run: Run, config: Config, raw: Mapping[str, Any]) -> li
             continue  # the configuration of an earlier version
         ours, theirs = fields_to_json(then), fields_to_json(now)
         changed += [f"{name}.{key}" for key in ours
-                    if ours[key] != theirs[key] and key != "min_text_length"]  # fmt: skip
+                    if ours[key] != theirs[key]
+                    and key not in ("min_text_length", "trust_group")]  # fmt: skip
     return changed
 
 

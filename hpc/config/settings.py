@@ -52,6 +52,11 @@ def checkpoint_settings(checkpoint: CheckpointSettings) -> Settings:
     return _settings("checkpoint", "checkpoint_", fields_to_json(checkpoint))
 
 
+def storage_settings(*, trust_group: bool | None) -> Settings:
+    """Return who may write to the run; of the section, no other key can be corrected."""
+    return _settings("storage", "", {"trust_group": trust_group})
+
+
 def difference(now: Settings, before: Settings, after: Settings) -> tuple[Change, ...]:
     """Return what has another value in `after` than in `before`.
 

@@ -177,6 +177,7 @@ def _manifest(
         replaces=selection.replaces,
         only_labelled_by=selection.only_labelled_by or "",
         folder=str(config.storage.run_root.resolve() / run_id),
+        trust_group=config.storage.trust_group,
     )
 
 

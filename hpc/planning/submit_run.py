@@ -24,6 +24,7 @@ from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.preflight import find_python_problem
 from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
+from hpc.reconcile.trust import check_root
 from hpc.report.console import Printer
 from hpc.report.interruption import explained
 from hpc.report.next_step import command, describe_next_step
@@ -87,6 +88,8 @@ def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int
             never give what a task requests.
     """
     printer("dry run: nothing is submitted or written")
+    storage = request.spec.config.storage
+    check_root(storage.run_root, trusts_group=storage.trust_group)
     _say_lines(request.spec.notes, printer)
     _check_resources(request, create_executor(request.spec.config.cluster), printer)
     discardable = find_discardable(request.spec, printer)
@@ -195,6 +198,7 @@ def _start(
     if problem := find_python_problem(spec.config.cluster.resources.python):
         raise InputError(f"cluster.python: {problem}")
     root = spec.config.storage.run_root
+    check_root(root, trusts_group=spec.config.storage.trust_group)
     with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
         if seconds := discard_runs(spec, say):
             return seconds

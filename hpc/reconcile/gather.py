@@ -3,6 +3,7 @@
 from hpc.database.gather_outputs import Gathered, gather
 from hpc.executors.base import Executor
 from hpc.reconcile.look import look
+from hpc.reconcile.trust import check_run
 from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
@@ -32,8 +33,10 @@ def gather_and_report(status: RunStatus, say: Say) -> Gathered:
 
     Raises:
         BusyError: another process has the database open.
+        InputError: others can write to the run, and it does not trust them.
         RunError: the counts do not add up, or a column's type has changed.
     """
+    check_run(status.run)
     gathered = gather(status.run, status.observation, status.judgements)
     say(describe_gathered(gathered))
     for line in describe_left_out(gathered):

@@ -20,6 +20,7 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
+from hpc.reconcile.trust import describe_older_run
 from hpc.reconcile.unrecorded import cancel_strays
 from hpc.report.next_step import command
 from hpc.report.progress_line import describe_progress
@@ -122,6 +123,8 @@ class _Supervision:
         if not self._has_begun:
             recorded = submissions.read_submissions(self._run)
             cancel_strays(self._run, self._executor, recorded, self._say)
+            if note := describe_older_run(self._run):
+                self._say(note)
             self._has_begun = True
         status, rejection, trouble = self._resume_or_stop()
         todo: tuple[int, ...] = ()
@@ -228,6 +231,8 @@ class _Supervision:
             gather_and_report(status, self._say)
         except BusyError as error:
             self._say(f"not gathered yet: {error}")
+        except InputError as error:  # a person can still close the folder while tasks run
+            self._say_once(f"not gathered yet: {error}")
         else:
             self._gathered_shards = done
 

@@ -6,6 +6,7 @@ or a file may have been moved. Attempts without it would all fail, and stop the 
 
 from pathlib import Path
 
+from hpc.reconcile.trust import check_run
 from hpc.run.model import Run
 from pipeline.classifiers import base
 from pipeline.config.check import Problems
@@ -16,8 +17,10 @@ def check_before_submission(run: Run) -> None:
     """Check the classifier's API key and files, and the Python that runs the tasks.
 
     Raises:
-        InputError: every attempt would fail now. It names each key of the configuration.
+        InputError: every attempt would fail now, or others can write to the run. It names each
+            key of the configuration.
     """
+    check_run(run)
     problems = Problems()
     source = f"run {run.run_id}"
     python = run.cluster.resources.python

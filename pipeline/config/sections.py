@@ -95,12 +95,21 @@ class StorageSection(Section, frozen=True, kw_only=True):
 
     run_root: Annotated[Text, key("Folder of the runs.")] = "runs"
     database: Annotated[Text, key("DuckDB file of the labels.")] = "labels.duckdb"
+    trust_group: Annotated[
+        bool,
+        key(
+            "Accept that others of the folder's group, or its owner, can write to runs, and so "
+            "decide what your tasks run.",
+            omit_default=True,
+        ),
+    ] = False
 
     def resolve(self) -> "Storage":
         """Return absolute paths."""
         return Storage(
             run_root=Path(self.run_root).expanduser().absolute(),
             database=Path(self.database).expanduser().absolute(),
+            trust_group=self.trust_group,
         )
 
 
@@ -110,3 +119,5 @@ class Storage:
 
     run_root: Path
     database: Path
+    trust_group: bool = False
+    """Whether others may be able to write to the runs."""

@@ -57,6 +57,10 @@ class Manifest(Section, frozen=True, kw_only=True):
     """The name whose labeled posts the run chose from; such a run does not move the watermark."""
     folder: Annotated[str, key("Where the run was created.", omit_default=True)] = ""
     """Tells a copy from the run itself. '' where an older version does not say it."""
+    trust_group: Annotated[
+        bool | None, key("Whether others may write to the run.", omit_default=True)
+    ] = None
+    """None where an older version made the run."""
 
     @property
     def posts(self) -> int:

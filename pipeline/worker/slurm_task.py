@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
+from pipeline import ownership
 from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files import array_orders
 from pipeline.run_files.array_orders import ArrayOrders
@@ -31,6 +32,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         folder: the attempt's log folder, absolute.
         environment: the variables that Slurm gave the task.
     """
+    ownership.keep_others_out()
     if copy := further_copy(environment):
         say(copy)
         return

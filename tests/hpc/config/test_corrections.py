@@ -24,8 +24,8 @@ LLM: dict[str, Any] = {
     "labels": [{"name": "toxic", "type": "bool", "description": "Is it toxic?"}],
 }  # fmt: skip
 SHIPPED = ("perspective", "llm", "transformers", "valence")
-FROZEN = ("name", "backlog", "sharding", "storage", "cluster.executor", "cluster.template",
-          "cluster.cluster_name")  # fmt: skip
+FROZEN = ("name", "backlog", "sharding", "storage.run_root", "storage.database", "cluster.executor",
+          "cluster.template", "cluster.cluster_name")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ pytestmark = only_root
 @pytest.fixture
 def study(bench: Bench) -> Iterator[Path]:
     """Yield the shared project of a group, with a configuration for four posts."""
-    bench.config(4, classifier={"type": "valence"})
+    bench.config(4, classifier={"type": "valence"}, storage={"trust_group": True})
     with shared_folder() as project:
         for name in ("posts.jsonl", "run.yaml"):
             shutil.copyfile(bench.folder / name, project / name)
@@ -98,6 +98,54 @@ def test_a_refusal_names_the_owner_and_the_file(bench: Bench, study: Path) -> No
             True,
         )
         assert holder.poll() is None
+
+
+def test_without_trust_a_shared_folder_is_refused_and_both_ways_on_work(
+    bench: Bench, study: Path
+) -> None:
+    distrusting = ("--config", "run.yaml", "--set", "storage.trust_group=false")
+    (study / "runs").mkdir()
+    os.chown(study / "runs", ANA, GROUP)
+    (study / "runs").chmod(0o2775)
+    for dry_run in ((), ("--dry-run",)):
+        refused = call(bench, study, ANA, "submit", *distrusting, *dry_run)
+        assert exit_code(refused) == 2
+        assert f"{study}/runs (drwxrwsr-x, owner user {ANA}, group {GROUP})" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert list((study / "runs").iterdir()) == []
+    # One way: keep the group out. The umask of a group would open the run again.
+    (study / "runs").chmod(0o2755)
+    assert exit_code(call(bench, study, ANA, "submit", *distrusting)) == 0
+    run = run_in(study)
+    assert [path for path in run.rglob("*") if path.stat().st_mode & 0o022] == []
+    assert rows(study / "labels.duckdb") == 4
+    # The other way: trust it.
+    (run / "logs").chmod(0o2775)
+    refused = call(bench, study, ANA, "gather")
+    assert (exit_code(refused), f"{run}/logs" in refused.stderr) == (2, True)
+    assert exit_code(call(bench, study, ANA, "resubmit", "--set", "storage.trust_group=true")) == 0
+    assert exit_code(call(bench, study, ANA, "gather")) == 0
+
+
+@pytest.mark.parametrize(("umask", "closed"), [(0o022, 0o027), (0o002, 0o007), (0o077, 0o077)])
+def test_what_a_run_writes_is_closed_to_others(
+    bench: Bench, study: Path, umask: int, closed: int
+) -> None:
+    submitted = call(bench, study, ANA, "submit", "--config", "run.yaml", umask=umask)
+    assert exit_code(submitted) == 0
+    written = [study / "runs", *(study / "runs").rglob("*"), study / "labels.duckdb"]
+    assert len(written) > 20
+    modes = {str(path): oct(path.stat().st_mode & 0o777) for path in written
+             if path.stat().st_mode & closed}  # fmt: skip
+    assert modes == {}
+
+
+def test_folders_that_exist_keep_their_mode(bench: Bench, study: Path) -> None:
+    (study / "runs").mkdir()
+    os.chown(study / "runs", ANA, GROUP)
+    (study / "runs").chmod(0o2775)
+    assert exit_code(call(bench, study, ANA, "submit", "--config", "run.yaml")) == 0
+    assert (study / "runs").stat().st_mode & 0o7777 == 0o2775
 
 
 @contextlib.contextmanager

@@ -57,8 +57,9 @@ def test_a_colleague_who_sees_no_jobs_submits_nothing_again(
     bench.script(0, "wait")
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
     config = bench.config(
-        source, sharding={"shards": 2}, cluster={"max_parallel": 1, "grace_seconds": 1}
-    )
+        source, sharding={"shards": 2}, cluster={"max_parallel": 1, "grace_seconds": 1},
+        storage={"trust_group": True},
+    )  # fmt: skip
     run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
     wait_for(
         lambda: bench.states() == {0: ("running", None), 1: ("queued", None)}, 60, "shard 0 runs"
