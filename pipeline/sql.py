@@ -1,5 +1,6 @@
 """Configure a DuckDB session, read single numbers, and write names and texts as SQL."""
 
+import errno
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,12 @@ def fetch_number(
 ) -> int:
     """Return the whole number that a query yields in its first row and column."""
     return int(connection.execute(query, parameters).fetchall()[0][0])
+
+
+def raise_lack_of_space(error: duckdb.Error, doing: str) -> None:
+    """Raise OSError if DuckDB ran out of disk or memory, for which no file is to blame."""
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        raise OSError(errno.ENOSPC, f"No space left for {doing}: {error}") from None
 
 
 def quoted(name: str) -> str:

@@ -4,7 +4,6 @@ If a shard's file cannot be read, its posts are those of its output. Without one
 which posts they are, and a new run could pay for them a second time.
 """
 
-import errno
 from collections.abc import Sequence
 
 import duckdb
@@ -15,7 +14,7 @@ from hpc.run.model import Run
 from pipeline.errors import DamagedError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import fetch_number, file_list
+from pipeline.sql import fetch_number, file_list, raise_lack_of_space
 from pipeline.text import counted
 
 TABLE = "waiting_posts"
@@ -38,7 +37,7 @@ def stage(connection: duckdb.DuckDBPyConnection, shards: Sequence[tuple[Run, int
         )
         is_whole = fetch_number(connection, f"SELECT count(*) FROM {TABLE}") == posts
     except duckdb.Error as error:
-        _raise_lack_of_space(error)
+        raise_lack_of_space(error, "planning")
         is_whole = False
     if not is_whole:
         _stage_one_by_one(connection, shards)
@@ -59,7 +58,7 @@ def _stage_one_by_one(
         try:
             connection.execute(f"INSERT INTO {TABLE} SELECT uri FROM uris")
         except duckdb.Error as error:
-            _raise_lack_of_space(error)
+            raise_lack_of_space(error, "planning")
             raise
         finally:
             connection.unregister("uris")
@@ -94,8 +93,3 @@ def _describe(problems: Sequence[tuple[Run, int, str]]) -> str:
         f"the run's other shards ({command('supervise', run)}), then move {run.folder} out of "
         f"{run.folder.parent}; the next submit labels what has no label"
     )
-
-
-def _raise_lack_of_space(error: duckdb.Error) -> None:
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
-        raise OSError(errno.ENOSPC, f"No space left for planning: {error}") from None

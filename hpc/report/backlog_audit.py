@@ -1,5 +1,7 @@
 """Describe where the posts of a backlog are, what is wrong, and what to do about it. Pure."""
 
+from collections.abc import Mapping
+
 from hpc.report.blocks import Block, Line, Table, Tone
 from pipeline.database.backlog_audit import Audit, Files, Place
 from pipeline.text import counted
@@ -8,11 +10,13 @@ NOTES = {
     Place.LABELED: "",
     Place.UNLABELABLE: "",
     Place.NOT_GATHERED: "published, but not in the database yet: hpc gather",
-    Place.IN_FLIGHT: "in a shard that is planned, queued, running or ending",
+    Place.IN_FLIGHT: "in a shard that is queued, running or ending: hpc status",
+    Place.PLANNED: "in a shard that was never submitted: hpc supervise",
     Place.FAILED: "in a failed shard: hpc resubmit",
     Place.BLOCKED: "in a shard that needs your attention: hpc status",
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "
     "(do not delete run folders)",
+    Place.UNREADABLE: "perhaps in a file that cannot be read, see below",
     Place.LATE: "older than the watermark, and in no run: hpc submit --backfill",
     Place.NEW: "in no run yet: hpc submit",
 }
@@ -21,15 +25,30 @@ TONES = {
     Place.UNLABELABLE: Tone.PLAIN,
     Place.NOT_GATHERED: Tone.PENDING,
     Place.IN_FLIGHT: Tone.ACTIVE,
+    Place.PLANNED: Tone.BAD,
     Place.FAILED: Tone.BAD,
     Place.BLOCKED: Tone.BAD,
     Place.LOST: Tone.BAD,
+    Place.UNREADABLE: Tone.BAD,
     Place.LATE: Tone.PENDING,
     Place.NEW: Tone.PLAIN,
 }
 # Their commands need a run: without one, a verb takes the newest run, maybe of another name.
-_WITH_RUN = (Place.NOT_GATHERED, Place.FAILED, Place.BLOCKED)
-_OPEN = (Place.NOT_GATHERED, Place.IN_FLIGHT, Place.FAILED, Place.BLOCKED, Place.NEW)
+_WITH_RUN = (Place.NOT_GATHERED, Place.IN_FLIGHT, Place.PLANNED, Place.FAILED, Place.BLOCKED)
+# What the verdict calls the posts of a place that a person has to do something about.
+_STUCK = {
+    Place.LOST: "lost",
+    Place.FAILED: "in failed shards",
+    Place.BLOCKED: "in blocked shards",
+    Place.PLANNED: "never submitted",
+    Place.UNREADABLE: "perhaps in unreadable files",
+    Place.LATE: "late and in no run",
+}
+_UNDER_WAY = {
+    Place.IN_FLIGHT: "in flight",
+    Place.NOT_GATHERED: "not gathered yet",
+    Place.NEW: "in no run yet",
+}
 
 
 def describe_audit(audit: Audit, name: str, source: str, files: Files) -> list[Block]:
@@ -52,7 +71,7 @@ def describe_audit(audit: Audit, name: str, source: str, files: Files) -> list[B
         *_defects(audit),
         *_open_days(audit),
         Line(""),
-        Line(_verdict(audit), Tone.GOOD if audit.is_whole else Tone.BAD),
+        Line(_verdict(audit), _tone(audit)),
     ]
 
 
@@ -71,8 +90,8 @@ def _note(place: Place, audit: Audit, files: Files) -> str:
         return ", ".join(f"{reason} {count:,}" for reason, count in audit.reasons.items())
     if place not in _WITH_RUN:
         return NOTES[place]
-    paths = files.not_gathered if place is Place.NOT_GATHERED else files.waiting[place]
-    folders = list(dict.fromkeys(path.parents[1] for path in paths))
+    shard_files = files.not_gathered if place is Place.NOT_GATHERED else files.waiting[place]
+    folders = list(dict.fromkeys(file.path.parents[1] for file in shard_files))
     more = f" (and {counted(len(folders) - 1, 'more run')})" if folders[1:] else ""
     return f"{NOTES[place]} {folders[0]}{more}" if folders else NOTES[place]
 
@@ -80,14 +99,24 @@ def _note(place: Place, audit: Audit, files: Files) -> str:
 def _defects(audit: Audit) -> list[Block]:
     rows = [
         (audit.unreadable, "of the backlog without a uri or timestamp: hpc submit names the first"),
-        (audit.differing, "of the database that differ from the output they came from"),
+        (
+            audit.differing,
+            "of the database that differ from their output, or are in no output of their shard",
+        ),
         (audit.duplicates, "of the database too many: their uri has a row already"),
         (audit.foreign, "of the database for posts that are not in this backlog"),
         (
             audit.unproven,
             "of the database without an output: kept, but gather --rebuild cannot restore them "
-            "(the folder of their run was probably deleted)",
+            "(the folder of their run was deleted)",
         ),
+        (
+            audit.outputs_gone,
+            "of the database whose output is gone from the folder of their run: put it back, or "
+            "hpc supervise labels its shard again",
+        ),
+        (audit.not_compared, "of the database not compared with their output"),
+        (audit.future, "of the backlog with a timestamp later than now"),
     ]
     return [
         *(Line(f"  {counted(count, 'row')} {problem}") for count, problem in rows if count),
@@ -98,6 +127,8 @@ def _defects(audit: Audit) -> list[Block]:
             )
             for shard in audit.edited
         ),
+        *([Line("what cannot be read (the rest was audited):")] if audit.unreadable_files else []),
+        *(Line(f"  {problem}") for problem in audit.unreadable_files),
     ]
 
 
@@ -110,17 +141,38 @@ def _open_days(audit: Audit) -> list[Block]:
     return [Line(""), Line("days with unlabeled posts:"), Table(rows=tuple(rows))] if rows else []
 
 
+def _tone(audit: Audit) -> Tone:
+    if audit.needs_a_person:
+        return Tone.BAD
+    return Tone.GOOD if audit.is_whole else Tone.PENDING
+
+
 def _verdict(audit: Audit) -> str:
-    unfinished = sum(audit.places[place] for place in _OPEN)
-    lost, late = audit.places[Place.LOST], audit.places[Place.LATE]
+    """Return the conclusion in words: something is wrong, something is not done yet, or all is."""
     problems = [
-        f"{counted(lost, 'label')} lost" if lost else "",
-        f"{counted(late, 'late post')} in no run" if late else "",
-        f"{counted(audit.unreadable, 'unreadable row')}" if audit.unreadable else "",
-        f"{counted(audit.duplicates, 'duplicate label')}" if audit.duplicates else "",
-        f"{counted(audit.differing, 'edited label')}" if audit.differing else "",
+        *_counts(audit, _STUCK),
+        *_count(len(audit.unreadable_files), "unreadable file or run", "unreadable files or runs"),
+        *_count(audit.unreadable, "unreadable backlog row"),
+        *_count(audit.duplicates, "duplicate label"),
+        *_count(audit.differing, "edited label"),
+        *_count(audit.outputs_gone, "label without its output", "labels without their output"),
     ]
-    if audit.is_whole:
-        open_posts = f"; {counted(unfinished, 'post')} not labeled yet" if unfinished else ""
-        return f"nothing is missing{open_posts}"
-    return f"needs attention: {', '.join(problem for problem in problems if problem)}"
+    rest = _counts(audit, _UNDER_WAY)
+    if audit.needs_a_person:
+        also = f"; also {', '.join(rest)}" if rest else ""
+        return f"needs attention: {', '.join(problems)}{also}"
+    if rest:
+        return f"nothing is wrong, and not everything is done: {', '.join(rest)}"
+    return "nothing is missing"
+
+
+def _counts(audit: Audit, words: Mapping[Place, str]) -> list[str]:
+    return [
+        f"{counted(audit.places[place], 'post')} {what}"
+        for place, what in words.items()
+        if audit.places[place]
+    ]
+
+
+def _count(number: int, singular: str, plural: str | None = None) -> list[str]:
+    return [counted(number, singular, plural)] if number else []

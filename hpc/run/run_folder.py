@@ -145,7 +145,7 @@ def find_named(run_root: Path, name: str) -> tuple[list[Run], list[UnusableRun]]
         try:
             run = load(folder)
         except (InputError, RunError, OSError) as error:
-            unusable.append(UnusableRun(folder, str(error), error))
+            unusable.append(UnusableRun(folder, str(error), error, _read_run_id(folder)))
         else:
             runs += [run] if run.manifest.name == name else []
     return runs, [each for each in unusable if each.may_be_of(name)]

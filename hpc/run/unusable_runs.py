@@ -26,10 +26,17 @@ class UnusableRun:
     """What is wrong with it, as a sentence without its period."""
     error: Exception | None = None
     """The error of reading the run, if there is a manifest."""
+    recorded_id: str | None = None
+    """The run id in the manifest, if it can be read."""
+
+    @property
+    def run_id(self) -> str:
+        """Return the run's id, by its manifest or else by the name of its folder."""
+        return self.recorded_id or self.folder.name
 
     def may_be_of(self, name: str) -> bool:
-        """Tell whether the run may be one of this name, as far as its folder's name says it."""
-        run_id = _RUN_ID.fullmatch(self.folder.name)
+        """Tell whether the run may be one of this name, as far as its id says it."""
+        run_id = _RUN_ID.fullmatch(self.run_id)
         return run_id is None or run_id[1] == name
 
     def __str__(self) -> str:

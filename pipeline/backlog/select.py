@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.sql import configure_session, fetch_number
+from pipeline.sql import configure_session, fetch_number, raise_lack_of_space
 from pipeline.text import counted
 
 # No post was preprocessed before this year. Such times are placeholders: year 1, 1900, 1970.
@@ -237,7 +237,6 @@ def _readable_errors(source: Source, scan: Scan | None = None) -> Iterator[None]
     try:
         yield
     except duckdb.Error as error:
-        if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
-            raise OSError(28, f"No space left for planning: {error}") from None
+        raise_lack_of_space(error, "planning")
         failure = scan.failure if scan else None
         raise failure or InputError(f"backlog.source: {source}: {error}") from None

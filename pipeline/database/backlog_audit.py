@@ -1,12 +1,14 @@
 """Find every post of a backlog: compare it with the database's rows and the runs' files.
 
 DuckDB compares the files themselves: a row of the database counts because it exists, and an output
-because its posts are in it, whatever a record says.
+because its posts are in it, whatever a record says. A file that cannot be read is named, and the
+rest is audited.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,7 +17,18 @@ import duckdb
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
-from pipeline.sql import fetch_number, file_list, quoted
+from pipeline.database.compare_outputs import (
+    Claim,
+    Compared,
+    Examine,
+    LabelRows,
+    ShardFile,
+    compare_outputs,
+    read_uris,
+)
+from pipeline.sql import fetch_number, quoted
+
+_LABELED = "labeled"
 
 
 class Place(StrEnum):
@@ -25,23 +38,46 @@ class Place(StrEnum):
     UNLABELABLE = "unlabelable"
     NOT_GATHERED = "not_gathered"
     IN_FLIGHT = "in_flight"
+    PLANNED = "planned"
     FAILED = "failed"
     BLOCKED = "blocked"
     LOST = "lost"
+    UNREADABLE = "unreadable"
     LATE = "late"
     NEW = "new"
+
+
+WAITING = (Place.IN_FLIGHT, Place.PLANNED, Place.FAILED, Place.BLOCKED, Place.UNREADABLE)
+"""The places of posts in shards that are not done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
     """The Parquet files of a name's runs."""
 
-    gathered: tuple[Path, ...]
+    gathered: tuple[ShardFile, ...] = ()
     """Outputs that verify and were gathered."""
-    not_gathered: tuple[Path, ...]
+    not_gathered: tuple[ShardFile, ...] = ()
     """Outputs that verify and were not gathered yet."""
-    waiting: Mapping[Place, tuple[Path, ...]]
-    """The inputs of shards that are not done, by IN_FLIGHT, FAILED and BLOCKED."""
+    waiting: Mapping[Place, tuple[ShardFile, ...]]
+    """The inputs of shards that are not done, by their place."""
+    runs: Mapping[str, int]
+    """How many shards each run has, by run id."""
+    unusable_runs: frozenset[str] = frozenset()
+    """The ids of runs that cannot be read, as far as their folders' names say them."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with runs and files, as far as it is known before they are read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditedLabels:
+    """The labels of a name."""
+
+    name: str
+    database: Path
+    """The DuckDB file, which may not exist yet."""
+    watermark: datetime | None
+    """From when on (UTC) the next run would take posts; None from the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,11 +90,14 @@ class Audit:
     """Rows of the backlog beyond the first one of a uri."""
     unreadable: int
     """Rows of the backlog without a uri or a timestamp."""
+    future: int
+    """Posts of the backlog with a timestamp later than now."""
     expected: int
     """Posts of the backlog: the sum over all places."""
     places: dict[Place, int]
-    """Posts by place. Lost ones are in an output that was gathered, and have no row; late ones are
-    older than the watermark, and in no run."""
+    """Posts by place. Lost ones are in an output that was gathered, and have no row; unreadable
+    ones may be in a file that cannot be read; late ones are older than the watermark, and in no
+    run."""
     reasons: dict[str, int]
     """Unlabelable posts by reason, the most frequent first."""
     duplicates: int
@@ -66,55 +105,77 @@ class Audit:
     foreign: int
     """Rows of the database for posts that the backlog does not have."""
     unproven: int
-    """Rows of the database that no output holds."""
+    """Rows of the database whose run's folder is gone."""
+    outputs_gone: int
+    """Rows of the database whose run's folder is there, and has no output for them."""
+    not_compared: int
+    """Rows of the database whose output cannot be read, or is not gathered yet."""
     differing: int
-    """Rows of the database that differ from the output they came from."""
+    """Rows of the database that differ from the output they came from, or are not in it, or claim
+    a run or a shard that there is not."""
     edited: tuple[str, ...]
     """The shards of these rows, as `run R, shard 3`."""
+    unreadable_files: tuple[str, ...]
+    """What is wrong with the runs and files that cannot be read."""
     days: tuple[tuple[str, dict[Place, int]], ...]
     """Posts by place for every day, in order."""
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether no post is lost, late or unreadable, and no row is duplicate or edited."""
-        missing = self.places[Place.LOST] + self.places[Place.LATE] + self.unreadable
-        return not (missing or self.duplicates or self.differing)
+        """Tell whether every post has its row, and nothing is wrong."""
+        done = self.places[Place.LABELED] + self.places[Place.UNLABELABLE]
+        return done == self.expected and not self.needs_a_person
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Tell whether something is wrong, or stays as it is until a person acts."""
+        stuck = (Place.PLANNED, Place.FAILED, Place.BLOCKED)
+        missing = (Place.LOST, Place.UNREADABLE, Place.LATE)
+        wrong = (self.unreadable, self.duplicates, self.differing, self.outputs_gone)
+        return bool(
+            any(wrong)
+            or self.unreadable_files
+            or any(self.places[place] for place in (*stuck, *missing))
+        )
 
 
 def audit(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
-    *,
-    database: Path,
-    name: str,
+    audited: AuditedLabels,
     files: Files,
+    examine: Examine,
 ) -> Audit:
     """Compare a backlog with a name's database and files.
 
     Args:
         connection: a staging connection, as `pipeline.backlog.select.staging` makes it.
         source: the backlog.
-        database: the DuckDB file, which may not exist yet.
-        name: of the labels.
+        audited: the labels.
         files: of the name's runs.
+        examine: reads one file, and checks it.
 
     Raises:
         InputError: the source cannot be read.
+        OSError: the disk is full.
     """
-    _load(connection, source, database, name, files)
-    connection.execute(
-        "CREATE TABLE placed AS SELECT uri, day, CASE "
-        f"WHEN labeled THEN '{Place.LABELED}' "
-        f"WHEN labeled IS NOT NULL THEN '{Place.UNLABELABLE}' "
-        f"WHEN uri IN (FROM not_gathered) THEN '{Place.NOT_GATHERED}' "
-        + "".join(f"WHEN uri IN (FROM {place}) THEN '{place}' " for place in files.waiting)
-        + f"WHEN uri IN (FROM gathered) THEN '{Place.LOST}' "
-        f"WHEN moment < (SELECT watermark FROM mark) THEN '{Place.LATE}' "
-        f"ELSE '{Place.NEW}' END AS place "
-        "FROM expected LEFT JOIN labeled_posts USING (uri)"
+    _load_backlog(connection, source)
+    labels, recorded_runs = _load_labels(connection, audited.database, audited.name)
+    compared = compare_outputs(connection, labels, files.gathered, examine)
+    claims = _judge_claims(labels, files, compared, recorded_runs)
+    problems = [*files.problems, *compared.unreadable.values()]
+    problems += _load_uris(connection, files, examine)
+    rows = {claim: rows for claim, (rows, _) in labels.claims().items()}
+    _add_doubtful(
+        connection,
+        (
+            file
+            for file in files.gathered
+            if file.claim in compared.unreadable and rows.get(file.claim, 0) < file.posts
+        ),
     )
+    _place_posts(connection, audited.watermark)
     counts = _counts(connection, "SELECT place, count(*) FROM placed GROUP BY 1")
-    differing = _differing(connection, name, files.gathered)
     return Audit(
         rows=fetch_number(connection, "SELECT count(*) FROM backlog"),
         copies=fetch_number(
@@ -123,6 +184,9 @@ def audit(
         unreadable=fetch_number(
             connection,
             "SELECT count(*) FROM backlog WHERE uri IS NULL OR uri = '' OR moment IS NULL",
+        ),
+        future=fetch_number(
+            connection, "SELECT count(*) FROM expected WHERE moment > now()::TIMESTAMP"
         ),
         expected=fetch_number(connection, "SELECT count(*) FROM expected"),
         places={place: counts.get(place, 0) for place in Place},
@@ -135,20 +199,17 @@ def audit(
         foreign=fetch_number(
             connection, "SELECT count(*) FROM labeled_posts ANTI JOIN expected USING (uri)"
         ),
-        unproven=fetch_number(
-            connection,
-            "SELECT count(*) FROM labeled_posts "
-            "WHERE uri NOT IN (FROM gathered) AND uri NOT IN (FROM not_gathered)",
-        ),
-        differing=sum(differing.values()),
-        edited=tuple(differing),
+        unproven=claims.unproven,
+        outputs_gone=claims.outputs_gone,
+        not_compared=claims.not_compared,
+        differing=sum(claims.differing.values()),
+        edited=tuple(f"run {run}, shard {index}" for run, index in sorted(claims.differing)),
+        unreadable_files=tuple(dict.fromkeys(problems)),
         days=_days(connection),
     )
 
 
-def _load(
-    connection: duckdb.DuckDBPyConnection, source: Source, database: Path, name: str, files: Files
-) -> None:
+def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
     with closing(Scan(connection, source)) as scan:
         connection.execute(
             "CREATE TABLE backlog AS SELECT uri, preprocessing_timestamp AS moment "
@@ -159,62 +220,105 @@ def _load(
         "coalesce(strftime(min(moment), '%Y-%m-%d'), 'no day') AS day "
         "FROM backlog WHERE uri <> '' GROUP BY uri"
     )
-    connection.execute(
-        "CREATE TABLE labels (uri VARCHAR, labeled BOOLEAN, reason VARCHAR);"
-        "CREATE TABLE mark (watermark TIMESTAMP);"
-    )
+
+
+def _load_labels(
+    connection: duckdb.DuckDBPyConnection, database: Path, name: str
+) -> tuple[LabelRows, frozenset[str]]:
+    """Copy the rows of the database; return them, and the ids of the runs that it knows."""
+    table, runs = None, frozenset[str]()
     if database.exists():
-        duckdb_file.attach(connection, database, "labeled")
-        table = label_tables.labels_table(name)
-        if label_tables.labeled_uris(connection, name, "labeled"):
-            connection.execute(
-                "INSERT INTO labels SELECT uri, was_successfully_labeled, reason "
-                f"FROM labeled.{quoted(table)}"
-            )
-            connection.execute(
-                "INSERT INTO mark SELECT watermark FROM labeled.watermarks WHERE name = ?", [name]
-            )
+        duckdb_file.attach(connection, database, _LABELED)
+        if label_tables.labeled_uris(connection, name, _LABELED):
+            table = f"{_LABELED}.{quoted(label_tables.labels_table(name))}"
+        rows = connection.execute(f"SELECT run_id FROM {_LABELED}.runs").fetchall()
+        runs = frozenset(row[0] for row in rows)
+    labels = LabelRows(connection, table)
+    if database.exists():
+        connection.execute(f"DETACH {_LABELED}")
     connection.execute(
         "CREATE TABLE labeled_posts AS "
         "SELECT uri, bool_or(labeled) AS labeled, min(reason) AS reason FROM labels GROUP BY uri"
     )
-    _uris(connection, "gathered", files.gathered)
-    _uris(connection, "not_gathered", files.not_gathered)
-    for place, paths in files.waiting.items():
-        _uris(connection, place, paths)
+    return labels, runs
 
 
-def _differing(
-    connection: duckdb.DuckDBPyConnection, name: str, outputs: Sequence[Path]
-) -> dict[str, int]:
-    """Count the rows that differ in any column from the output that they came from, by shard."""
-    if not outputs or not label_tables.labeled_uris(connection, name, "labeled"):
-        return {}
-    table = f"labeled.{quoted(label_tables.labels_table(name))}"
-    published = f"read_parquet({file_list(outputs)}, union_by_name=true)"
-    shared = _column_names(connection, table) & _column_names(connection, published)
-    differ = " OR ".join(
-        f"l.{quoted(column)} IS DISTINCT FROM o.{quoted(column)}" for column in shared
+@dataclass(kw_only=True, slots=True)
+class _Claims:
+    """What became of the rows of the database, by the run and shard that they claim."""
+
+    differing: dict[Claim, int]
+    unproven: int = 0
+    outputs_gone: int = 0
+    not_compared: int = 0
+
+
+def _judge_claims(
+    labels: LabelRows, files: Files, compared: Compared, recorded_runs: frozenset[str]
+) -> _Claims:
+    gathered = {file.claim for file in files.gathered}
+    published = {file.claim for file in files.not_gathered}
+    unreadable = {file.claim for file in files.waiting.get(Place.UNREADABLE, ())}
+    claims = _Claims(differing=dict(compared.differing))
+    for claim, (rows, _) in labels.claims().items():
+        run_id, index = claim
+        if claim in compared.unreadable or claim in published or claim in unreadable:
+            claims.not_compared += rows
+        elif claim in gathered:
+            continue
+        elif run_id in files.unusable_runs:
+            claims.not_compared += rows
+        elif run_id in files.runs:
+            if 0 <= index < files.runs[run_id]:
+                claims.outputs_gone += rows
+            else:
+                claims.differing[claim] = rows
+        elif run_id in recorded_runs:
+            claims.unproven += rows
+        else:
+            claims.differing[claim] = rows
+    return claims
+
+
+def _load_uris(connection: duckdb.DuckDBPyConnection, files: Files, examine: Examine) -> list[str]:
+    """Copy the uris of files into tables by place; return what is wrong with those that cannot."""
+    problems = []
+    connection.execute("CREATE TABLE doubtful (oldest TIMESTAMP, newest TIMESTAMP)")
+    for place in (Place.NOT_GATHERED, *WAITING):
+        chosen = files.not_gathered if place is Place.NOT_GATHERED else files.waiting.get(place, ())
+        for file in read_uris(connection, place, chosen):
+            table, problem = examine(file)
+            if table is not None:
+                connection.register("uris", table)
+                connection.execute(f"INSERT INTO {place} SELECT uri FROM uris")
+                connection.unregister("uris")
+                continue
+            problems.append(problem)
+            _add_doubtful(connection, [file])
+    return problems
+
+
+def _add_doubtful(connection: duckdb.DuckDBPyConnection, files: Iterable[ShardFile]) -> None:
+    """Note from when to when the posts of files are that cannot be read."""
+    for file in files:
+        connection.execute("INSERT INTO doubtful VALUES (?, ?)", [file.oldest, file.newest])
+
+
+def _place_posts(connection: duckdb.DuckDBPyConnection, watermark: datetime | None) -> None:
+    waiting = "".join(f"WHEN uri IN (FROM {place}) THEN '{place}' " for place in WAITING[:-1])
+    connection.execute(
+        "CREATE TABLE placed AS SELECT uri, day, CASE "
+        f"WHEN labeled THEN '{Place.LABELED}' "
+        f"WHEN labeled IS NOT NULL THEN '{Place.UNLABELABLE}' "
+        f"WHEN uri IN (FROM not_gathered) THEN '{Place.NOT_GATHERED}' {waiting}"
+        f"WHEN uri IN (FROM unmatched) THEN '{Place.LOST}' "
+        f"WHEN uri IN (FROM {Place.UNREADABLE}) THEN '{Place.UNREADABLE}' "
+        "WHEN EXISTS (SELECT 1 FROM doubtful WHERE moment BETWEEN oldest AND newest) "
+        f"THEN '{Place.UNREADABLE}' "
+        f"WHEN moment < $watermark::TIMESTAMP THEN '{Place.LATE}' ELSE '{Place.NEW}' END AS place "
+        "FROM expected LEFT JOIN labeled_posts USING (uri)",
+        {"watermark": watermark},
     )
-    return _counts(
-        connection,
-        f"SELECT 'run ' || run_id || ', shard ' || shard_index, count(*) FROM {table} AS l "
-        f"JOIN {published} AS o USING (uri, run_id, shard_index) WHERE {differ} "
-        "GROUP BY run_id, shard_index ORDER BY run_id, shard_index",
-    )
-
-
-def _column_names(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
-    return {row[0] for row in rows}
-
-
-def _uris(connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Path]) -> None:
-    connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
-    if paths:
-        connection.execute(
-            f"INSERT INTO {table} SELECT DISTINCT uri FROM read_parquet({file_list(paths)})"
-        )
 
 
 def _days(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, dict[Place, int]], ...]:

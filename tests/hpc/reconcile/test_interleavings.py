@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hpc import audit
+from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
@@ -104,15 +105,17 @@ class Arrivals(RuleBasedStateMachine):
     def audit(self) -> Audit:
         config, runs = self.growing.settings(), self.growing.runs()
         source = sources.find_source(config.backlog, (self.growing.bench.folder,))
-        return audit.audit_backlog(config, source, audit.collect_files(config, runs))
+        files = collect_files(config.storage.database, runs)
+        return audit.audit_backlog(config, source, runs, files)
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:
         report = self.audit()
         assert sum(report.places.values()) == report.expected == len(self.growing.posts)
-        assert report.duplicates == report.foreign == report.unproven - self._unproven() == 0
+        assert report.duplicates == report.foreign == report.unproven == report.differing == 0
+        assert report.outputs_gone == self._rows_without_output()
 
-    def _unproven(self) -> int:
+    def _rows_without_output(self) -> int:
         """Rows whose output was lost after it was gathered."""
         return self.growing.rows_without_output()
 

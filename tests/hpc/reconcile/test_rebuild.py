@@ -50,7 +50,7 @@ def contents(gathered: GrowingBacklog) -> dict[str, list[tuple[object, ...]]]:
 
 def test_a_rebuilt_database_is_the_same_and_so_is_its_audit(gathered: GrowingBacklog) -> None:
     before = contents(gathered)
-    audit = gathered.bench.document("audit", "--config", gathered.bench.path)
+    audit = gathered.bench.document("audit", "--config", gathered.bench.path, code=1)
     assert len(before["labels_test"]) == 6
     assert len(before["superseded_test"]) == 1
     database = gathered.bench.folder / "labels.duckdb"
@@ -59,7 +59,7 @@ def test_a_rebuilt_database_is_the_same_and_so_is_its_audit(gathered: GrowingBac
     rebuilt = gathered.bench.document("gather", "--rebuild")
     assert (rebuilt["rows_before"], rebuilt["rows_added"], rebuilt["rows_after"]) == (0, 6, 6)
     assert contents(gathered) == before
-    assert gathered.bench.document("audit", "--config", gathered.bench.path) == audit
+    assert gathered.bench.document("audit", "--config", gathered.bench.path, code=1) == audit
 
 
 def test_a_rebuild_repairs_a_damaged_row_and_keeps_the_old_file(gathered: GrowingBacklog) -> None:
@@ -96,7 +96,7 @@ def test_commands_on_other_runs_name_a_copied_run_folder_and_go_on(
     gathered: GrowingBacklog,
 ) -> None:
     first, newest = gathered.runs()[0], gathered.runs()[-1]
-    audited = gathered.bench.document("audit", "--config", gathered.bench.path)
+    audited = gathered.bench.document("audit", "--config", gathered.bench.path, code=1)
     before = contents(gathered)
     # One of them has the newest name of all.
     copies = [f"{first.folder.name}-copy", "20990101T000000-test-00000000"]
@@ -112,7 +112,7 @@ def test_commands_on_other_runs_name_a_copied_run_folder_and_go_on(
         done = gathered.bench.hpc(verb, *map(str, arguments))
         assert done.returncode in (0, 1, 3), done
         assert all(str(first.folder.with_name(name)) in done.stdout for name in copies), done
-    assert gathered.bench.document("audit", "--config", gathered.bench.path) == audited
+    assert gathered.bench.document("audit", "--config", gathered.bench.path, code=1) == audited
     assert gathered.bench.document("status", code=1)["run_id"] == newest.run_id
     assert contents(gathered) == before
     assert [run.run_id for run in gathered.runs()][-1] == newest.run_id
@@ -125,6 +125,8 @@ def test_a_renamed_run_still_holds_its_posts(gathered: GrowingBacklog) -> None:
     """Nothing else has them: without the folder, submit would take them again."""
     newest = gathered.runs()[-1]
     renamed = newest.folder.rename(newest.folder.with_name(f"{newest.folder.name}-renamed"))
-    for verb in ("submit", "audit"):
-        code, message = outcome(gathered.bench.hpc(verb, "--config", gathered.bench.path))
-        assert (code, str(renamed) in message) == (2, True)
+    code, message = outcome(gathered.bench.hpc("submit", "--config", gathered.bench.path))
+    assert (code, str(renamed) in message) == (2, True)
+    audit = gathered.bench.document("audit", "--config", gathered.bench.path, code=1)
+    assert [str(renamed) in problem for problem in audit["unreadable_files"]] == [True]
+    assert (audit["places"]["unreadable"], audit["unproven"], audit["runs_gone"]) == (1, 0, [])

@@ -87,7 +87,8 @@ def as_before_it_was_counted(run: Run, index: int) -> None:
     """An output as a version without counts has published it."""
     path = output_path(run.folder, index)
     table = pq.read_table(path, partitioning=None)
-    footer = {k: v for k, v in table.schema.metadata.items() if k != b"hpc.usage"}
+    newer = (b"hpc.usage", b"hpc.rows_sha256")
+    footer = {k: v for k, v in table.schema.metadata.items() if k not in newer}
     pq.write_table(table.drop_columns(list(COUNTED)).replace_schema_metadata(footer), path)
 
 

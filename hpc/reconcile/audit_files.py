@@ -1,0 +1,181 @@
+"""Sort the files of a name's runs for the audit, by what became of their shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from hpc.executors.factory import executor_of
+from hpc.reconcile.look import look
+from hpc.run import outputs
+from hpc.run.model import Run, State
+from hpc.run.run_state import RunStatus
+from hpc.run.unusable_runs import UnusableRun
+from pipeline.database import duckdb_file, history
+from pipeline.database.backlog_audit import WAITING, Files, Place
+from pipeline.database.compare_outputs import Examine, ShardFile
+from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
+from pipeline.run_files import output, read_parquet
+from pipeline.run_files.manifest import output_path, shard_path
+from pipeline.run_files.output import Verdict
+
+# Where the posts of a shard that is not done are.
+PLACE = {
+    State.PLANNED: Place.PLANNED,
+    State.QUEUED: Place.IN_FLIGHT,
+    State.RUNNING: Place.IN_FLIGHT,
+    State.UNKNOWN: Place.IN_FLIGHT,
+    State.ENDING: Place.IN_FLIGHT,
+    State.FAILED: Place.FAILED,
+    State.BLOCKED: Place.BLOCKED,
+}
+
+
+@dataclass(slots=True)
+class _Sorted:
+    gathered: list[ShardFile] = field(default_factory=list)
+    not_gathered: list[ShardFile] = field(default_factory=list)
+    waiting: dict[Place, list[ShardFile]] = field(
+        default_factory=lambda: {place: [] for place in WAITING}
+    )
+    problems: list[str] = field(default_factory=list)
+
+
+def collect_files(
+    database: Path, runs: Sequence[Run], unusable: Sequence[UnusableRun] = ()
+) -> Files:
+    """Look at runs, and sort the files of their shards by what became of them.
+
+    Args:
+        database: the labels' database, which may not exist yet.
+        runs: the runs.
+        unusable: runs that cannot be read. Their posts are those of their shards' files.
+    """
+    found = _Sorted()
+    for run in runs:
+        _sort_run(database, run, found)
+    for each in unusable:
+        found.problems.append(str(each))
+        found.waiting[Place.UNREADABLE] += _files_without_manifest(each.folder)
+    return Files(
+        gathered=tuple(found.gathered),
+        not_gathered=tuple(found.not_gathered),
+        waiting={place: tuple(files) for place, files in found.waiting.items()},
+        runs={run.run_id: len(run.manifest.shards) for run in runs},
+        unusable_runs=frozenset(each.run_id for each in unusable),
+        problems=tuple(found.problems),
+    )
+
+
+def examine_with(runs: Sequence[Run]) -> Examine:
+    """Return what reads a file of these runs, and says what is wrong with it."""
+    by_id = {run.run_id: run for run in runs}
+
+    def examine(file: ShardFile) -> tuple[pa.Table | None, str]:
+        run = by_id.get(file.run_id)
+        if run and file.path == output_path(run.folder, file.index):
+            return _read_output(run, file)
+        try:
+            return read_parquet.read_table(file.path, columns=["uri"], pauses=()), ""
+        except FileNotFoundError:
+            return None, f"{file.path} is missing"
+        except (UnreadableError, DamagedError) as error:
+            return None, str(error)
+
+    return examine
+
+
+def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
+    verdict, table = output.read(run.folder, run.manifest, file.index, pauses=())
+    if table is not None:
+        return table, ""
+    if verdict.unreadable:
+        return None, f"{file.path} cannot be read now: {verdict.unreadable}"
+    if verdict.problem:
+        return None, f"{file.path} is damaged: {verdict.problem}"
+    return None, f"{file.path} is missing"
+
+
+def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
+    known = _gathered_publications(database, run)
+    try:
+        status = look(run, executor_of(run))
+    except (InputError, RunError, OSError) as error:
+        found.problems.append(f"run {run.run_id}: {error}")
+        verdicts = outputs.verify_outputs(run)
+        places = [Place.UNREADABLE] * len(verdicts)
+    else:
+        verdicts = tuple(facts.output for facts in status.observation.shards)
+        places = _places(status)
+    for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
+        _sort_shard(run, shard.index, verdict, place, known, found)
+
+
+def _places(status: RunStatus) -> list[Place]:
+    """Return where the posts of each shard are that is not done.
+
+    A planned shard is on its way while others are: its wave follows theirs.
+    """
+    places = [PLACE.get(judgement.state, Place.UNREADABLE) for judgement in status.judgements]
+    if not status.is_under_way:
+        return places
+    return [Place.IN_FLIGHT if place is Place.PLANNED else place for place in places]
+
+
+def _sort_shard(
+    run: Run,
+    index: int,
+    verdict: Verdict,
+    place: Place,
+    known: dict[int, str],
+    found: _Sorted,
+) -> None:
+    if verdict.unreadable:
+        path = output_path(run.folder, index)
+        found.problems.append(f"{path} cannot be read now: {verdict.unreadable}")
+        place = Place.UNREADABLE
+    if verdict.problem:
+        found.problems.append(f"{output_path(run.folder, index)}: {verdict.problem}")
+    if not verdict.verified:
+        found.waiting[place].append(_file(run, index, shard_path(run.folder, index)))
+    elif known.get(index) == verdict.publication:
+        found.gathered.append(_file(run, index, output_path(run.folder, index)))
+    else:
+        found.not_gathered.append(_file(run, index, output_path(run.folder, index)))
+
+
+def _file(run: Run, index: int, path: Path) -> ShardFile:
+    shard = run.manifest.shards[index]
+    return ShardFile(
+        path=path,
+        run_id=run.run_id,
+        index=index,
+        posts=shard.posts,
+        oldest=datetime.fromisoformat(shard.min_preprocessing_timestamp),
+        newest=datetime.fromisoformat(shard.max_preprocessing_timestamp),
+    )
+
+
+def _files_without_manifest(folder: Path) -> list[ShardFile]:
+    """Return the inputs of a run without a manifest, or without these its outputs."""
+    for name in ("shards", "outputs"):
+        try:
+            paths = sorted(path for path in (folder / name).iterdir() if path.suffix == ".parquet")
+        except OSError:  # the run is named anyway
+            continue
+        if paths:
+            return [
+                ShardFile(path=path, run_id=folder.name, index=number, posts=0)
+                for number, path in enumerate(paths)
+            ]
+    return []
+
+
+def _gathered_publications(database: Path, run: Run) -> dict[int, str]:
+    if not database.exists():
+        return {}
+    with duckdb_file.opened(database, read_only=True) as labels:
+        gathered = history.gathered_shards(labels, run.run_id)
+    return {index: publication for index, (publication, _) in gathered.items()}

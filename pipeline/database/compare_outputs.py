@@ -1,0 +1,265 @@
+"""Compare the database's rows with the outputs that they came from, without a query for each file.
+
+One pass over the files yields the number and a sum of hashes of each output's rows, and one pass
+over the table those of the rows that claim it. Equal sums prove equal rows, uris included. Only the
+outputs that are left are looked at row by row.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.sql import file_list, literal, quoted, raise_lack_of_space
+
+# DuckDB keeps what it knows of each file of a query in memory.
+FILES_PER_QUERY = 500
+ROWS_PER_QUERY = 1_000_000
+# Outputs of so many rows are compared row by row at once.
+ROWS_IN_MEMORY = 200_000
+
+Claim = tuple[str, int]
+"""Run id and shard index, which a row of the database has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardFile:
+    """A file of a shard: its input or its output."""
+
+    path: Path
+    run_id: str
+    index: int
+    posts: int
+    oldest: datetime | None = None
+    """The time of its oldest post (UTC); None if unknown."""
+    newest: datetime | None = None
+    """The time of its newest post (UTC)."""
+
+    @property
+    def claim(self) -> Claim:
+        """Return what the rows of the output have."""
+        return self.run_id, self.index
+
+
+# Reads a whole output, and checks it. Returns the table, or None and what is wrong with the file.
+Examine = Callable[[ShardFile], tuple[pa.Table | None, str]]
+
+
+@dataclass(kw_only=True, slots=True)
+class Compared:
+    """What the comparison found."""
+
+    differing: dict[Claim, int] = field(default_factory=dict)
+    """How many rows differ from their output, or are not in it."""
+    unreadable: dict[Claim, str] = field(default_factory=dict)
+    """What is wrong with the outputs that could not be compared."""
+
+
+class LabelRows:
+    """The rows of a name's table, copied into table `labels` of a staging database.
+
+    Each has a hash over all columns of the table.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: str | None) -> None:
+        """Copy the rows.
+
+        Args:
+            connection: the staging database.
+            table: the table, as SQL; None if there is none, and no row.
+        """
+        self._connection = connection
+        self._types = _types(connection, table) if table else {}
+        if table:
+            columns = ", ".join(map(quoted, self._types))
+            connection.execute(
+                "CREATE TABLE labels AS SELECT uri, was_successfully_labeled AS labeled, reason, "
+                f"run_id, shard_index, hash({columns}) AS row_hash FROM {table}"
+            )
+        else:
+            connection.execute(
+                "CREATE TABLE labels (uri VARCHAR, labeled BOOLEAN, reason VARCHAR, "
+                "run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
+            )
+
+    def claims(self) -> dict[Claim, tuple[int, int]]:
+        """Return by run and shard how many rows claim it, and the sum of their hashes."""
+        rows = self._connection.execute(
+            "SELECT run_id, shard_index, count(*), sum(row_hash::HUGEINT) FROM labels GROUP BY ALL"
+        ).fetchall()
+        return {(run_id, index): (count, total) for run_id, index, count, total in rows}
+
+    def row_hash(self, present: Mapping[str, str]) -> str:
+        """Return SQL for the hash of a row that has these columns, as if it were in the table."""
+        values = (
+            f"CAST({quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
+            for name, kind in self._types.items()
+        )
+        return f"hash({', '.join(values)})"
+
+
+def compare_outputs(
+    connection: duckdb.DuckDBPyConnection,
+    labels: LabelRows,
+    outputs: Sequence[ShardFile],
+    examine: Examine,
+) -> Compared:
+    """Compare gathered outputs with the rows that claim them.
+
+    The uris of the outputs that are not equal to their rows go into table `unmatched`.
+
+    Args:
+        connection: the staging database, which holds `labels`.
+        labels: the rows.
+        outputs: outputs that were gathered.
+        examine: reads one output, and checks it.
+    """
+    claims = labels.claims()
+    compared = Compared()
+    left = [
+        output
+        for output, sums in _sums(connection, labels, outputs)
+        if sums is None or sums != claims.get(output.claim)
+    ]
+    # A later run may have replaced all rows of an output. Then only its uris matter.
+    unclaimed = [output for output in left if output.claim not in claims]
+    unread = read_uris(connection, "unmatched", unclaimed)
+    claimed = [output for output in left if output.claim in claims]
+    for batch in _batches([*claimed, *unread], FILES_PER_QUERY, ROWS_IN_MEMORY):
+        _compare_rows(connection, labels, batch, examine, compared)
+    return compared
+
+
+def _sums(
+    connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
+) -> Iterator[tuple[ShardFile, tuple[int, int] | None]]:
+    """Yield each output with the number and the sum of hashes of its rows; None if unreadable."""
+    for batch in _batches(outputs, FILES_PER_QUERY, ROWS_PER_QUERY):
+        sums = _sums_of(connection, labels, batch)
+        yield from ((output, sums.get(output.path)) for output in batch)
+
+
+def _sums_of(
+    connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
+) -> dict[Path, tuple[int, int]]:
+    """Return the sums by file. A file that DuckDB cannot read, or not with the others, is missing.
+
+    The others are found by halves.
+    """
+    files = f"read_parquet({file_list(output.path for output in outputs)}, {_PLAIN}, filename=true)"
+    try:
+        present = _types(connection, files)
+        rows = connection.execute(
+            f"SELECT filename, count(*), sum({labels.row_hash(present)}::HUGEINT) FROM {files} "
+            "GROUP BY filename"
+        ).fetchall()
+    except duckdb.Error as error:
+        raise_lack_of_space(error, "the audit")
+        if len(outputs) == 1:
+            return {}
+        middle = len(outputs) // 2
+        return {
+            **_sums_of(connection, labels, outputs[:middle]),
+            **_sums_of(connection, labels, outputs[middle:]),
+        }
+    return {Path(name): (count, total) for name, count, total in rows}
+
+
+# The path of a file says nothing about its rows.
+_PLAIN = "hive_partitioning=false"
+
+
+def _compare_rows(
+    connection: duckdb.DuckDBPyConnection,
+    labels: LabelRows,
+    outputs: Sequence[ShardFile],
+    examine: Examine,
+    compared: Compared,
+) -> None:
+    """Compare some outputs row by row."""
+    connection.execute(
+        "CREATE OR REPLACE TABLE output_rows "
+        "(uri VARCHAR, run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
+    )
+    for output in outputs:
+        table, problem = examine(output)
+        if table is None:
+            compared.unreadable[output.claim] = problem
+            continue
+        connection.register("output_table", table)
+        row_hash = labels.row_hash(_types(connection, "output_table"))
+        try:
+            connection.execute(
+                f"INSERT INTO output_rows SELECT uri, {literal(output.run_id)}, {output.index}, "
+                f"{row_hash} FROM output_table"
+            )
+        except duckdb.Error as error:
+            raise_lack_of_space(error, "the audit")
+            compared.unreadable[output.claim] = f"{output.path}: {error}"
+        finally:
+            connection.unregister("output_table")
+    connection.execute("INSERT INTO unmatched SELECT uri FROM output_rows")
+    connection.execute(
+        "CREATE OR REPLACE TABLE compared_claims AS SELECT DISTINCT run_id, shard_index "
+        "FROM output_rows"
+    )
+    differing = connection.execute(
+        "SELECT l.run_id, l.shard_index, count(*) FROM labels AS l "
+        "SEMI JOIN compared_claims USING (run_id, shard_index) "
+        "LEFT JOIN output_rows AS o USING (uri, run_id, shard_index) "
+        "WHERE l.row_hash IS DISTINCT FROM o.row_hash GROUP BY ALL"
+    ).fetchall()
+    compared.differing.update({(run_id, index): count for run_id, index, count in differing})
+
+
+def _types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def _batches(
+    files: Sequence[ShardFile], most_files: int, most_rows: int
+) -> Iterator[list[ShardFile]]:
+    batch: list[ShardFile] = []
+    rows = 0
+    for file in files:
+        if batch and (len(batch) >= most_files or rows + file.posts > most_rows):
+            yield batch
+            batch, rows = [], 0
+        batch.append(file)
+        rows += file.posts
+    if batch:
+        yield batch
+
+
+def read_uris(
+    connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[ShardFile]
+) -> list[ShardFile]:
+    """Copy the uris of some files into a new table, and return the files that cannot be read."""
+    connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
+    return [
+        file
+        for batch in _batches(files, FILES_PER_QUERY, ROWS_PER_QUERY)
+        for file in _insert_uris(connection, table, batch)
+    ]
+
+
+def _insert_uris(
+    connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[ShardFile]
+) -> list[ShardFile]:
+    names = file_list(file.path for file in files)
+    try:
+        connection.execute(f"INSERT INTO {table} SELECT uri FROM read_parquet({names}, {_PLAIN})")
+    except duckdb.Error as error:
+        raise_lack_of_space(error, "the audit")
+        if len(files) == 1:
+            return list(files)
+        middle = len(files) // 2
+        return [
+            *_insert_uris(connection, table, files[:middle]),
+            *_insert_uris(connection, table, files[middle:]),
+        ]
+    return []
