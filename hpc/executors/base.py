@@ -29,6 +29,10 @@ class ExecutorError(RunError):
         self.words = words
 
 
+class UnseenError(ExecutorError):
+    """The executor does not say whether jobs of a run are alive, so nothing was submitted."""
+
+
 class UnansweredError(ExecutorError):
     """It is unknown whether the executor took a submission. It may still appear."""
 

@@ -20,7 +20,7 @@ from hpc.run.model import Run, Say, State
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.database import duckdb_file, history, label_tables
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, InputError, UnreadableError
 from pipeline.run_files import checkpoint
 from pipeline.text import format_duration
 
@@ -113,7 +113,10 @@ def _useless_runs(
     useless = []
     for run in runs:
         executor = executor_of(run)
-        status = look(run, executor, lock_is_ours=lock_is_ours)
+        try:
+            status = look(run, executor, lock_is_ours=lock_is_ours)
+        except (InputError, UnreadableError):  # it may have labeled posts
+            return []
         if not _needs_a_person(status) or _has_answers(run):
             return []
         try:

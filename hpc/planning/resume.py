@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
-from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.base import Executor, ExecutorError, UnseenError
 from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
@@ -18,10 +18,10 @@ from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection, planned_shards, planned_to_submit
-from hpc.run.submissions import read_submissions
+from hpc.run.submissions import read_submissions, was_submitted
 from pipeline.database import duckdb_file, history
 from pipeline.database.supersede import OTHER_CONFIG
-from pipeline.errors import BusyError
+from pipeline.errors import BusyError, InputError, UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class ResumedRuns:
     resumed: tuple[LockedRun, ...]
     busy: tuple[Run, ...]
     """Runs that another process works on."""
+    unreadable: tuple[Run, ...] = ()
+    """Runs whose records are damaged or cannot be read now. They keep their posts."""
 
 
 def resume_runs(
@@ -62,7 +64,17 @@ def resume_runs(
     """
     resumed: list[LockedRun] = []
     busy: list[Run] = []
-    for run in _runs_to_resume(spec, executor):
+    unreadable: list[Run] = []
+    is_to_resume = _is_partly_submitted if executor.runs_in_background else _is_unfinished
+    for run in run_folder.named(spec.config.storage.run_root, spec.config.name):
+        try:
+            if run.executor != executor.name or not is_to_resume(run):
+                continue
+            read_submissions(run)
+        except (InputError, UnreadableError) as error:
+            say(f"run {run.folder} stays as it is, and keeps its posts: {error}")
+            unreadable.append(run)
+            continue
         if run.manifest.config_hash != spec.label_spec.hash:
             say(
                 f"run {run.folder} is unfinished and stays as it is, because its labels would be "
@@ -78,7 +90,7 @@ def resume_runs(
         locked = LockedRun(run, lock)
         if _resume(locked, executor_of(run), say, is_supervised=is_supervised):
             resumed.append(locked)
-    return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy))
+    return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy), unreadable=tuple(unreadable))
 
 
 def needs_a_person(status: RunStatus) -> bool:
@@ -104,12 +116,6 @@ def find_unfinished(spec: RunSpec) -> list[Run]:
         if number >= newest or run.manifest.config_hash == named[newest].manifest.config_hash
         if _is_unfinished(run)
     ]
-
-
-def _runs_to_resume(spec: RunSpec, executor: Executor) -> list[Run]:
-    is_to_resume = _is_partly_submitted if executor.runs_in_background else _is_unfinished
-    named = run_folder.named(spec.config.storage.run_root, spec.config.name)
-    return [run for run in named if run.executor == executor.name and is_to_resume(run)]
 
 
 def _resume(locked: LockedRun, executor: Executor, say: Say, *, is_supervised: bool) -> bool:
@@ -143,8 +149,10 @@ def _submit_rest(locked: LockedRun, executor: Executor, say: Say, *, is_supervis
             report_waiting(run, wave, say, is_supervised=is_supervised)
         else:
             cancel_strays(run, executor, status.observation.submissions, say)
+    except UnseenError:
+        raise
     except ExecutorError as error:
-        if read_submissions(run):
+        if was_submitted(run):
             raise
         say(f"{error}\nnothing of this run was ever submitted: it is deleted, its posts are free")
         forget_run(run)

@@ -34,7 +34,7 @@ from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection, count_waves
 from hpc.run.run_state import EXIT_CODE, RunState
 from hpc.run.selection import planned_shards
-from hpc.run.submissions import read_submissions
+from hpc.run.submissions import was_submitted
 from pipeline.errors import BusyError, InputError
 
 
@@ -71,6 +71,8 @@ class _Started:
     """The resumed runs, then the new one."""
     busy: tuple[Run, ...]
     """Unfinished runs of the name that another process works on."""
+    unreadable: tuple[Run, ...]
+    """Runs of the name whose records cannot be used: a person has to look at them."""
     wave: SubmittedWave
     """What was submitted of the new run."""
     has_caretakers: bool
@@ -141,14 +143,14 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
         printer(f"next: {command('supervise', run)} (or look: hpc status)")
         nothing_fits = started.wave.waiting and not started.wave.sent
         code = UNDER_WAY if nothing_fits else 0
-        code = code if started.has_caretakers else FAILED
+        code = code if started.has_caretakers and not started.unreadable else FAILED
         return SubmitResult(draft=started.draft, run=run, exit_code=code)
     show_result(ends[-1], printer)
     for end in ends[:-1]:
         if end.state is not RunState.COMPLETE:  # explains the exit code
             printer("")
             show_status(end, printer, is_gathered=False)
-    code = max(end.exit_code for end in ends)
+    code = max([FAILED if started.unreadable else 0, *(end.exit_code for end in ends)])
     return SubmitResult(draft=started.draft, run=run, exit_code=code)
 
 
@@ -220,7 +222,12 @@ def _start(
             submit_caretaker(locked.run, executor_of(locked.run), say) for locked in wants_caretaker
         ]
     return _Started(
-        draft=draft, runs=runs, busy=resumed.busy, wave=wave, has_caretakers=all(submitted)
+        draft=draft,
+        runs=runs,
+        busy=resumed.busy,
+        unreadable=resumed.unreadable,
+        wave=wave,
+        has_caretakers=all(submitted),
     )
 
 
@@ -246,7 +253,7 @@ def _submit_or_forget(
         )
         raise
     except (ExecutorError, OSError):
-        if not read_submissions(run):
+        if not was_submitted(run):
             forget_run(run)
         raise
     report_waiting(run, wave, say, is_supervised=request.wait or request.caretaker)
@@ -269,10 +276,10 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
         # Someone who waits for the labels, such as a script, does not have them yet.
         say(f"next: {command('status', started.busy[-1])}")
         return EXIT_CODE[RunState.RUNNING]
-    busy = {run.run_id for run in started.busy}
-    codes = {0}
+    said = {run.run_id for run in (*started.busy, *started.unreadable)}
+    codes = {FAILED if started.unreadable else 0}
     for run in resume.find_unfinished(request.spec):
-        if run.run_id in busy:
+        if run.run_id in said:
             continue
         status = look(run, executor_of(run))
         say(f"posts of this name are in run {run.folder}, which is {status.state}")

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.executors.base import Executor, ExecutorError, UnrecordedJob, UnrecordedJobs
+from hpc.executors.base import (
+    Executor,
+    ExecutorError,
+    UnrecordedJob,
+    UnrecordedJobs,
+    UnseenError,
+)
 from hpc.report.next_step import command
 from hpc.run import run_folder
 from hpc.run.judge import is_fresh
@@ -42,13 +48,19 @@ def check_unrecorded(
         UnrecordedError: something is alive, or may be.
         LockLostError: the run's lock is not this process's any more.
         UnreadableError: a folder of the run cannot be listed now.
-        ExecutorError: the executor does not answer.
+        UnseenError: the executor does not answer.
     """
     run_folder.check_lock(run, lock)
     traces = find_traces(run)
     known = {submission.number for submission in recorded}
     lost = {number: paths for number, paths in traces.items() if number not in known and paths}
-    jobs = executor.find_unrecorded(run, recorded)
+    try:
+        jobs = executor.find_unrecorded(run, recorded)
+    except ExecutorError as error:
+        message = (
+            f"nothing was submitted, as it is unknown which jobs of the run are alive: {error}"
+        )
+        raise UnseenError(message, error.words) from error
     _report_canceled(jobs, say)
     if jobs.alive:
         raise UnrecordedError(_describe_jobs(run, jobs.alive))

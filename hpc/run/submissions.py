@@ -72,6 +72,15 @@ def find_traces(run: Run) -> Mapping[int, list[Path]]:
     return traces
 
 
+def was_submitted(run: Run) -> bool:
+    """Tell whether anything in the run's folder shows that tasks of it may have run.
+
+    Raises:
+        UnreadableError: a folder cannot be listed now.
+    """
+    return bool(find_traces(run)) or bool(_names_in(run.folder / "outputs"))
+
+
 def describe_lost_records(run: Run) -> list[str]:
     """Return a sentence for each submission that has logs and no record.
 
