@@ -138,6 +138,8 @@ def submit_shards(
     check_writable(status.run, selection.shards)
     recorded = status.observation.submissions
     last = check_unrecorded(status.run, executor, recorded, lock, say)
+    # Of a submission without any record, log or file of its tasks, the outputs still tell.
+    last = max([last, *(shard.output.attempt for shard in status.observation.shards)])
     status = replace(status, observation=replace(status.observation, last_number=last))
     status = prepare(status, executor, selection)
     limit = tightest(status.observation.submit_limits or ())

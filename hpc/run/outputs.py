@@ -30,7 +30,7 @@ PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
-_Memory = dict[str, tuple[int, int, int, str, dict[str, int]]]
+_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int]]
 
 
 class OutputFolder:
@@ -120,14 +120,17 @@ def _remembered(folder: Path) -> _Known:
     except (OSError, InputError):
         return {}
     return {
-        name: ([size, changed_at, inode], Verdict(publication=publication, counts=counts))
-        for name, (size, changed_at, inode, publication, counts) in values.items()
+        name: (
+            [size, changed_at, inode],
+            Verdict(publication=publication, counts=counts, attempt=attempt),
+        )
+        for name, (size, changed_at, inode, publication, counts, attempt) in values.items()
     }
 
 
 def _remember(folder: Path, known: _Known) -> None:
     values = {
-        name: [*stamp, verdict.publication, verdict.counts]
+        name: [*stamp, verdict.publication, verdict.counts, verdict.attempt]
         for name, (stamp, verdict) in known.items()
     }
     # Losing it costs only time: a reader without write access, or a full disk, does without.

@@ -47,6 +47,8 @@ class Verdict:
     """Which of the checks by `read` was impossible, and why."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """What the answers cost, by cost column."""
+    attempt: int = 0
+    """The number of the attempt that published it; 0 where the file does not say."""
 
     @property
     def verified(self) -> bool:
@@ -288,7 +290,12 @@ def _judge(
         raise DamagedError(
             path, f"it holds {counted(rows, 'row')}, but the shard {counted(posts, 'post')}"
         )
-    return Verdict(publication=footer.get(PUBLICATION, "unnamed"), counts=_usage(footer.get(USAGE)))
+    attempt = footer.get(ATTEMPT, "")
+    return Verdict(
+        publication=footer.get(PUBLICATION, "unnamed"),
+        counts=_usage(footer.get(USAGE)),
+        attempt=int(attempt) if attempt.isdecimal() else 0,
+    )
 
 
 def _usage(text: str | None) -> dict[str, int]:
