@@ -30,8 +30,8 @@ JSON_LEVELS = 64
 RECORD_BYTES = 64 * MEBIBYTE
 """A JSON file of a run's folder. A manifest of 10,000 shards has some 2 MiB."""
 
-YAML_BYTES = MEBIBYTE // 4
-"""A configuration or a template. PyYAML reads it in about 5 s."""
+YAML_BYTES = MEBIBYTE // 8
+"""A configuration or a template. PyYAML needs some seconds for so much."""
 
 YAML_LEVELS = 32
 """How deep mappings and lists may lie in one another, in YAML."""

@@ -291,8 +291,8 @@ def _read_template(
     if path is None:
         return None
     try:
-        values = strict_yaml.read(path.read_text(encoding="utf-8"))
-    except (OSError, InvalidYaml, UnicodeDecodeError) as error:
+        values = strict_yaml.read_file(path)
+    except (OSError, InvalidYaml) as error:
         inputs.report("template", f"{path} is not valid YAML: {error}")
         return None
     if check(ClusterTemplate, values, source=str(path), problems=problems) is None:

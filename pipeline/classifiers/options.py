@@ -7,7 +7,9 @@ from typing import Annotated, Self
 from msgspec import Meta
 
 from pipeline.config.check import Problems, check_record
+from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import Section, Text, Wrong, expects, key
+from pipeline.service.address import host_of, is_readable_on_the_way
 
 DEFAULT_QUOTA_FOLDER = "~/.hpc/quota"
 
@@ -30,6 +32,16 @@ QuotaFolder = Annotated[
     key(
         "Folder through which tasks share the quota: one that all nodes see and, for an API key "
         "that several people use, one in which all of them may write.",
+        omit_default=True,
+    ),
+]
+
+
+AllowInsecure = Annotated[
+    bool,
+    key(
+        "Send the API key over `http://` to another machine, although everybody on the way can "
+        "read it.",
         omit_default=True,
     ),
 ]
@@ -85,4 +97,16 @@ def without_slash(base_url: str) -> str:
         )
     if not re.match(r"https?://[^/\s]", url):
         raise Wrong("base_url", f"should begin with http:// or https://, not {url!r}")
+    if re.search(r"[\s\\]", url) or not url.isprintable():
+        raise Wrong("base_url", f"should hold no blank, backslash or control character: {url!r}")
     return url
+
+
+def check_transport(base_url: str, *, allow_insecure: bool, inputs: InputFiles) -> None:
+    """Report an address to which the API key would be sent for everybody on the way to read."""
+    if is_readable_on_the_way(base_url) and not allow_insecure:
+        inputs.report(
+            "base_url",
+            f"would send the API key unencrypted to {host_of(base_url)}: use https://, or, if you "
+            "trust everybody on the way, set classifier.allow_insecure: true",
+        )

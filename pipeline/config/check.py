@@ -25,6 +25,8 @@ from pipeline.text import counted, did_you_mean, nearest
 T = TypeVar("T")
 
 _LONGEST_SHOWN = 200
+# More problems in one file have one reason, and nobody reads them.
+_MOST_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Problems:
         for source in dict.fromkeys(problem.source for problem in self.found):
             own = [problem for problem in self.found if problem.source == source]
             lines.append(f"{source}: {counted(len(own), 'problem')}")
-            lines += [f"  {problem.path or 'the file'}: {problem.text}" for problem in own]
+            shown_first = own[:_MOST_SHOWN]
+            lines += [f"  {problem.path or 'the file'}: {problem.text}" for problem in shown_first]
+            if len(own) > _MOST_SHOWN:
+                lines.append(f"  and {counted(len(own) - _MOST_SHOWN, 'more problem')}")
         if lines:
             raise InputError("\n".join(lines))
 
@@ -114,6 +119,10 @@ class _Walk:
         }
         before = len(self.problems.found)
         unknown = [str(name) for name in values if name not in keys]
+        if len(unknown) > _MOST_SHOWN:
+            more = len(unknown) - _MOST_SHOWN
+            self._add(path, f"{counted(more, 'more unknown key')} beside the following")
+            unknown = unknown[:_MOST_SHOWN]
         for name in unknown:
             self._add(_join(path, name), f"unknown key{did_you_mean(name, list(keys))}")
         misspelt = {nearest(name, list(keys)) for name in unknown}

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import strict_yaml
+from pipeline.config.check import shown
 from pipeline.config.strict_yaml import InvalidYaml
 from pipeline.errors import InputError
+from pipeline.limits import YAML_LEVELS
 
 
 def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -22,10 +24,10 @@ def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = strict_yaml.read(path.read_text(encoding="utf-8"))
+        values = strict_yaml.read_file(path)
     except OSError as error:
         raise InputError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    except (InvalidYaml, UnicodeDecodeError) as error:
+    except InvalidYaml as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} should be a mapping of keys: see docs/reference/configuration.md")
@@ -46,6 +48,10 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not keys:
         raise InputError(f"--set {override!r}: should look like sharding.shards=10")
     *parents, last = keys.strip().split(".")
+    if len(parents) > YAML_LEVELS:
+        raise InputError(
+            f"--set {shown(override)}: no key lies more than {YAML_LEVELS} levels deep"
+        )
     inner: Any = values
     for parent in parents:
         if isinstance(inner, dict) and inner.get(parent) is None:

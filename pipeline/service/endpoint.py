@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.limits import ANSWER_BYTES, in_words
+from pipeline.service.address import host_of, is_on_this_machine
 from pipeline.service.http_reply import (
     DISCONNECTED,
     INCOMPLETE,
@@ -251,7 +252,13 @@ class Endpoint:
         redact = self._service.secret.redact
         try:
             with self._session.post(
-                url, json=payload, timeout=timeouts_s, allow_redirects=False, stream=True
+                url,
+                json=payload,
+                timeout=timeouts_s,
+                allow_redirects=False,
+                stream=True,
+                # On the way to a proxy the key of a server on this machine would be readable.
+                proxies={"no_proxy": host_of(url)} if is_on_this_machine(url) else None,
             ) as response:
                 return self._read(response), retry_after(response.headers)
         except (TooSlow, requests.Timeout):
@@ -329,8 +336,6 @@ def _session(service: Service, policy: RequestPolicy) -> requests.Session:
     session.headers.update({"Accept-Encoding": ACCEPTED_ENCODINGS, **service.headers})
     # A proxy's or netrc's credentials must not replace our header.
     session.auth = lambda request: request
-    # A proxy cannot reach a server on this machine.
-    session.trust_env = service.server is None
     bounds = AnswerLimits(
         seconds=policy.timeout_s, most_bytes=service.most_bytes, listener=service.listener
     )

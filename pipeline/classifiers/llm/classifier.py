@@ -19,6 +19,7 @@ from pipeline.classifiers.llm.chat_service import ChatService
 from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.requests import BilledReply, PostGroup, PromptBuilder
+from pipeline.classifiers.options import check_transport
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.model import Answer, Column, LabelValue, Post
@@ -48,6 +49,8 @@ class Llm(Classifier[LlmOptions]):
         env, file = find_key(
             env=options.api_key_env, file=options.api_key_file, default_env=None, inputs=inputs
         )
+        if options.base_url and (env or file):
+            check_transport(options.base_url, allow_insecure=options.allow_insecure, inputs=inputs)
         quota_folder = options.quota_folder
         if options.requests_per_minute is not None:
             quota_folder = find_quota_folder(quota_folder, inputs)

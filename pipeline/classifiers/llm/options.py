@@ -12,6 +12,7 @@ from pipeline.classifiers.llm.probabilities import check_scores
 from pipeline.classifiers.llm.server.options import Server
 from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
+    AllowInsecure,
     ApiKeyFile,
     EnvironmentVariable,
     Options,
@@ -120,6 +121,7 @@ class LlmOptions(Options, frozen=True, kw_only=True):
         ),
     ] = None
     api_key_file: ApiKeyFile = None
+    allow_insecure: AllowInsecure = False
 
     def __post_init__(self) -> None:
         """Reject keys that contradict one another, and take the slash off the address."""

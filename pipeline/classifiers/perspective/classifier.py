@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pipeline import limits
 from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.options import check_transport
 from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import SupportedAttributes
@@ -63,6 +64,7 @@ class Perspective(Classifier[PerspectiveOptions]):
             default_env=API_KEY_ENV,
             inputs=inputs,
         )
+        check_transport(options.base_url, allow_insecure=options.allow_insecure, inputs=inputs)
         quota_folder = find_quota_folder(options.quota_folder, inputs)
         return replace(options, quota_folder=quota_folder, api_key_env=env, api_key_file=file)
 

@@ -7,6 +7,7 @@ from msgspec.structs import force_setattr
 
 from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
+    AllowInsecure,
     ApiKeyFile,
     EnvironmentVariable,
     Options,
@@ -68,6 +69,7 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
         ),
     ] = None
     api_key_file: ApiKeyFile = None
+    allow_insecure: AllowInsecure = False
 
     def __post_init__(self) -> None:
         """Reject an attribute that is given twice, and take the slash off the address."""

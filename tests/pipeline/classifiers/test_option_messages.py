@@ -395,9 +395,41 @@ def test_a_prompt_that_nobody_can_mean_is_rejected(
 
 
 def test_what_is_wrong_with_files_and_the_key_is_named_at_once(in_a_folder: Path) -> None:
-    values = llm(prompt="p.txt", api_key_env="NOT_SET_ANYWHERE")
+    values = llm(prompt="p.txt", api_key_env="NOT_SET_ANYWHERE", base_url="https://h")
     assert rejection(values).splitlines() == [
         "2 problems",
         f"  classifier.api_key_env: the environment variable NOT_SET_ANYWHERE {NOT_SET}",
         f"  classifier.prompt: there is no file {in_a_folder}/p.txt",
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/a b", "http://localhost\\.h", "https://h\t/x", "http://h\u202e"]
+)
+def test_an_address_that_readers_take_for_different_ones_is_rejected(url: str) -> None:
+    assert rejection(perspective(base_url=url)) == (
+        f"base_url: should hold no blank, backslash or control character: {url!r}"
+    )
+
+
+INSECURE = (
+    "base_url: would send the API key unencrypted to gpu-7: use https://, or, if you trust "
+    "everybody on the way, set classifier.allow_insecure: true"
+)
+
+
+def test_a_key_is_not_sent_for_everybody_to_read(
+    in_a_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-12345678")
+    insecure = {"base_url": "http://gpu-7:8000/v1", "api_key_env": "MY_KEY"}
+    assert rejection(llm(**insecure)) == INSECURE
+    assert rejection(perspective(**insecure)) == INSECURE
+    for values in (
+        llm(**insecure, allow_insecure=True),
+        perspective(**insecure, allow_insecure=True),
+        llm(base_url="http://gpu-7:8000/v1"),
+        llm(base_url="http://localhost:8000/v1", api_key_env="MY_KEY"),
+        llm(base_url="https://gpu-7/v1", api_key_env="MY_KEY"),
+    ):
+        assert configured(values, in_a_folder)

@@ -108,3 +108,15 @@ def test_a_listener_is_proven_once_for_each_connection() -> None:
         endpoint = proven_by(server, "ours", "ours")
         assert [endpoint.post({}, NEVER).status for _ in range(3)] == [200] * 3
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_the_key_of_a_server_on_this_machine_passes_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Scripted(lambda nth: GOOD) as proxy, Scripted(lambda nth: GOOD) as server:
+        monkeypatch.setenv(variable, proxy.url)
+        assert endpoint(server).post({}, NEVER).status == 200
+    assert (len(server.seen), proxy.seen) == (1, [])
