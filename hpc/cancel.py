@@ -31,7 +31,7 @@ def act(given: argparse.Namespace, say: Any) -> tuple[int, dict[str, Any]]:
     say(
         f"kept: {len(done):,} of {counted(len(now.judgements), 'shard')} done "
         f"({counted(published, 'post')}), "
-        f"{counted(now.posts_kept - published, 'post')} in checkpoint parts"
+        f"{counted(now.posts_kept - published, 'post')} of other shards"
     )
     say(_how_to_resume(now))
     if hidden := _hidden_jobs(now):

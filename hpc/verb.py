@@ -101,10 +101,7 @@ def _complain(options: argparse.Namespace, message: str, code: int) -> int:
 def _describe_interruption(options: argparse.Namespace) -> str:
     # With --limit, the same command would label that many posts more, in a run of their own.
     again = "hpc supervise" if getattr(options, "limit", None) else "the same command"
-    return (
-        "interrupted; nothing is lost, and jobs that were submitted to Slurm keep running. "
-        f"To resume, run {again}"
-    )
+    return f"interrupted; jobs that were submitted to Slurm keep running. To resume, run {again}"
 
 
 def _interruptible(act: Callable[[], Outcome]) -> Outcome:

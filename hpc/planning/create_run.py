@@ -46,8 +46,8 @@ README = """\
 This folder is one run of a batch classification.
 
 manifest.json says what the run is. shards/ holds its posts, outputs/ their labels, logs/ and
-submissions/ how it went: keep these. work/ holds checkpoint parts of shards that are not done,
-notes/ what the run's tasks share with each other. raw/ holds the service's responses, if the
+submissions/ how it went: keep these. work/ holds the answers so far of shards that are not
+done, notes/ what the run's tasks share with each other. raw/ holds the service's responses, if the
 configuration keeps them; the footer of each output names its file (`hpc.publication`).
 Paths in manifest.json that begin with {run}/ are relative to this folder.
 

@@ -97,7 +97,7 @@ class Printer:
         end = time.monotonic() + seconds
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while (left := end - time.monotonic()) > 0:
-                line = f"{why}: {format_duration(left)} left. Ctrl-C stops, and nothing is lost."
+                line = f"{why}: {format_duration(left)} left. Ctrl-C ends the wait."
                 live.update(_text(line, Tone.PENDING), refresh=True)
                 time.sleep(min(1.0, left))
 

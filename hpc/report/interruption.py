@@ -26,10 +26,10 @@ def _describe(run: Run, *, runs_in_background: bool) -> str:
     supervise = command("supervise", run)
     if not runs_in_background:
         return (
-            "interrupted; the tasks on this machine stop, and their answers are kept. "
+            "interrupted; the tasks on this machine save their answers and stop. "
             f"To resume: {supervise}"
         )
     return (
-        "interrupted; nothing is lost, and the jobs in Slurm keep running. To continue here: "
+        "interrupted; the jobs in Slurm keep running. To continue here: "
         f"{supervise}; to end the jobs: {command('cancel', run)}"
     )

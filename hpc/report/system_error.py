@@ -41,10 +41,7 @@ def describe_system_error(error: OSError) -> str:
         return f"{path}: {error.strerror}. {ownership.describe_denial(path)}"
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _NO_SPACE and not _is_memory(error):
-        return (
-            f"{where}the disk or your quota is full. Nothing is lost: make room, then run the "
-            "same command again"
-        )
+        return f"{where}the disk or your quota is full. Make room, then run the same command again"
     if error.errno in (*_NO_SPACE, *_NO_MEMORY):
         return f"{where}{error.strerror}: {describe_lack_of_memory()}"
     return f"{where}{error.strerror or error}"
@@ -55,8 +52,8 @@ def describe_lack_of_memory() -> str:
     limit = _address_space()
     shown = f", which `ulimit -v` limits to {limit / 2**30:.1f} GiB here" if limit else ""
     return (
-        f"this machine gives this process no more memory{shown}. Nothing is lost: run the same "
-        "command again where there is more, such as on another login node or in a job"
+        f"this machine gives this process no more memory{shown}. Run the same command "
+        "again where there is more, such as on another login node or in a job"
     )
 
 

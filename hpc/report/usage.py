@@ -1,8 +1,7 @@
 """Sum what a run's answers have cost so far, and estimate what all will cost. Pure.
 
 The cost is in tokens, and in money where a price is configured. The sums come from outputs and
-checkpoint parts. What a task paid for and lost, because it was killed between two parts, is not
-counted.
+heartbeats. What a killed task had in flight, and paid for, is not counted.
 """
 
 from collections import Counter

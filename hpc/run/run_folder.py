@@ -252,7 +252,7 @@ def check_lock(run: Run, lock: int) -> None:
         raise LockLostError(
             f"run {run.run_id}: {path} was removed or replaced while this process held it, so "
             "another process may be at work on the run. This one stops before it does anything "
-            "else. Nothing is lost: look at hpc status, then type the same command again"
+            "else. Look at hpc status, then type the same command again"
         )
 
 

@@ -56,15 +56,15 @@ _AT_WORK = frozenset({State.RUNNING, State.UNKNOWN})
 
 
 def posts_kept(shard: ShardFacts) -> int:
-    """Count the posts of a shard whose answer is on the disk, published or in a checkpoint part."""
+    """Count the posts of a shard whose answer is on the disk, published or in its work folder."""
     return shard.posts if shard.output.verified else shard.rows
 
 
 def posts_done(shard: ShardFacts, judgement: Judgement) -> int:
     """Count the posts of a shard that have an answer.
 
-    A task writes a checkpoint part every minute or so, but its heartbeat knows better. Both count
-    the answers of earlier attempts. Once the task is gone, only what it kept is done.
+    Nobody opens the journal of a running task, but its heartbeat knows better. Both count the
+    answers of earlier attempts. Once the task is gone, what it kept is done.
     """
     kept = posts_kept(shard)
     if shard.heartbeat is None or judgement.state not in _AT_WORK:
@@ -118,5 +118,5 @@ class RunStatus:
 
     @property
     def posts_kept(self) -> int:
-        """How many posts have an answer on the disk, published or in a checkpoint part."""
+        """How many posts have an answer on the disk, published or in a work folder."""
         return sum(map(posts_kept, self.observation.shards))

@@ -4,9 +4,10 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pipeline.service.descriptors import affordable
 from pipeline.service.endpoint import Stopped
 
 # How often to check whether the task has been asked to stop.
@@ -34,7 +35,8 @@ def map_concurrently(
         items: taken one at a time, only when there is room to send one.
         send: runs in a thread. Its second argument is set when no more results are wanted; its
             waits should then end by raising Stopped.
-        limit: how many items may be in flight at once.
+        limit: how many items may be in flight at once. There are fewer where the system allows
+            neither so many open files nor so many threads.
         stopping: set when the task has been asked to stop. From then on nothing new is sent, and
             Stopped is not a failure.
         requeued: items that `send` puts here are sent before the next one of `items`.
@@ -50,15 +52,24 @@ def map_concurrently(
             finished = flight.next_finished()
             if finished is None:
                 continue
-            error = finished.exception()
-            if error is None:
-                yield finished.result()
-            elif not (isinstance(error, Stopped) and stopping and stopping.is_set()):
-                flight.fail(error)
+            if isinstance(finished, _Succeeded):
+                yield finished.result
+            elif not (isinstance(finished.error, Stopped) and stopping and stopping.is_set()):
+                flight.fail(finished.error)
     finally:
         flight.abandon()
     if flight.failure is not None:
         raise flight.failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Succeeded(Generic[Result]):
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: BaseException
 
 
 class _Flight(Generic[Item, Result]):
@@ -77,13 +88,17 @@ class _Flight(Generic[Item, Result]):
         self._items = iter(items)
         self._send = send
         self._requeued = deque[Item]() if requeued is None else requeued
-        self._finished: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
-        self._limit = limit
-        self._pool = ThreadPoolExecutor(limit, thread_name_prefix="request")
+        # None ends a thread.
+        self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[_Succeeded[Result] | _Failed] = queue.SimpleQueue()
+        self._limit = affordable(limit)
+        self._threads = 0
 
     def fill(self) -> None:
         """Send items until the limit is reached, none is left, or the flight has been stopped."""
         while not self.stop.is_set() and self.size < self._limit:
+            if self.size == self._threads and not self._start_thread():
+                return
             try:
                 item = self._requeued.popleft() if self._requeued else next(self._items, None)
             except Exception as error:  # noqa: BLE001 - raised after the paid results are yielded
@@ -91,10 +106,10 @@ class _Flight(Generic[Item, Result]):
                 return
             if item is None:
                 return
-            self._pool.submit(self._send, item, self.stop).add_done_callback(self._finished.put)
             self.size += 1
+            self._waiting.put(item)
 
-    def next_finished(self) -> Future[Result] | None:
+    def next_finished(self) -> "_Succeeded[Result] | _Failed | None":
         """Return a finished request, or None when none finishes within POLL_SECONDS."""
         try:
             finished = self._finished.get(timeout=POLL_SECONDS)
@@ -111,4 +126,29 @@ class _Flight(Generic[Item, Result]):
     def abandon(self) -> None:
         """Tell the requests in flight that their results are no longer wanted."""
         self.stop.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._threads):
+            self._waiting.put(None)
+
+    def _start_thread(self) -> bool:
+        """Start one more thread; do with those that run if the system refuses another.
+
+        Not a thread pool: that loses the result of the item at which a thread cannot start.
+        """
+        try:
+            threading.Thread(target=self._work, name="request", daemon=True).start()
+        except RuntimeError as error:
+            if not self._threads:
+                self.fail(error)
+            self._limit = self._threads
+            return False
+        self._threads += 1
+        return True
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            try:
+                result = self._send(item, self.stop)
+            except BaseException as error:  # noqa: BLE001 - raised where the results are yielded
+                self._finished.put(_Failed(error))
+            else:
+                self._finished.put(_Succeeded(result))

@@ -236,4 +236,4 @@ class AnswerKeeper:
 def _described(error: Exception) -> str:
     where = getattr(error, "filename", None)
     what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{where}: {what}" if where else what
+    return f"{what} ({where})" if where else what

@@ -22,6 +22,7 @@ from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
+from pipeline.service.descriptors import describe_lack, raise_limit
 from pipeline.terminal import use_clean_streams
 from pipeline.worker.shard_task import Task, TaskOutcome, say
 
@@ -78,6 +79,10 @@ def _label(
     """Return how the work ended, and how many posts have an answer on the disk."""
     run_dir = Path(order.run_dir)
     source = str(run_dir / manifest.FILE_NAME)
+    requests = run.classifier.get("max_in_flight", 1)
+    raise_limit(requests)
+    if lack := describe_lack(requests):
+        say(lack)
     share = TaskShare(
         parallel_tasks=order.parallel_tasks,
         notes=run_dir / "notes",

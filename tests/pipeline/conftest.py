@@ -1,5 +1,7 @@
 """Fixtures for what only a real machine can show."""
 
+import contextlib
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,9 +20,18 @@ SMALL_DISK_BYTES = 1024 * 1024
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one MiB. Mounting needs root; in CI its absence is a failure, not a skip."""
-    folder = tmp_path / "small_disk"
+    yield from _mounted(tmp_path / "small_disk", f"size={SMALL_DISK_BYTES}")
+
+
+@pytest.fixture
+def few_inodes(tmp_path: Path) -> Iterator[Path]:
+    """A file system that holds 60 files."""
+    yield from _mounted(tmp_path / "few_inodes", "size=16m,nr_inodes=60")
+
+
+def _mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode:
         if os.environ.get("CI") == "true":
@@ -38,6 +49,15 @@ def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
         label_tables.ensure_labels(connection, "valence", output_schema(Valence.columns))
         yield connection
+
+
+def take_all_inodes(folder: Path) -> None:
+    """Create files below `folder/filler` until there can be no more."""
+    filler = folder / "filler"
+    filler.mkdir()
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            (filler / str(number)).touch()
 
 
 def fill(folder: Path, *, leaving: int) -> None:

@@ -145,9 +145,9 @@ def _stop_all(
     if running:
         with contextlib.suppress(BrokenPipeError):  # `| tee` goes with the same Ctrl-C
             say(
-                f"stopping {counted(len(running), 'task')}, which takes up to {KILL_WAIT_S:.0f} s; "
-                "their answers are kept. Ctrl-C again leaves at once, and the tasks stop by "
-                "themselves"
+                f"stopping {counted(len(running), 'task')}, which takes up to {KILL_WAIT_S:.0f} s, "
+                "because they save their answers first. Ctrl-C again leaves at once, and the tasks "
+                "stop by themselves"
             )
     for index in running:
         task_record.record_stop_request(_order(run, submission, index))

@@ -14,12 +14,12 @@ import pytest
 from hpc.verb import Verb
 from pipeline.errors import InputError, RunError
 
-FULL = "the disk or your quota is full. Nothing is lost: make room, then run the same command again"
+FULL = "the disk or your quota is full. Make room, then run the same command again"
 NO_MEMORY = (
-    "this machine gives this process no more memory. Nothing is lost: run the same command again "
+    "this machine gives this process no more memory. Run the same command again "
     "where there is more, such as on another login node or in a job"
 )
-STILL_RUNNING = "interrupted; nothing is lost, and jobs that were submitted to Slurm keep running."
+STILL_RUNNING = "interrupted; jobs that were submitted to Slurm keep running."
 
 
 def end_with(error: BaseException, **options: Any) -> int:

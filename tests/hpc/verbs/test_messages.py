@@ -148,13 +148,13 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
         f"stopping pid {driver.pid} "
         f"({sys.executable} -m hpc.submit --config {bench.path})\n"
         "canceled on this machine: 2 running and 1 pending task\n"
-        f"kept: 0 of 3 shards done (0 posts), {kept} posts in checkpoint parts\n"
+        f"kept: 0 of 3 shards done (0 posts), {kept} posts of other shards\n"
         f"to resume: hpc resubmit runs/{run.name}\n"
     )
     assert exit_code(interrupted) == 130
     assert (
-        "stopping 2 tasks, which takes up to 30 s; their answers are kept. Ctrl-C again "
-        "leaves at once, and the tasks stop by themselves\n"
+        "stopping 2 tasks, which takes up to 30 s, because they save their answers first. "
+        "Ctrl-C again leaves at once, and the tasks stop by themselves\n"
     ) in interrupted.stdout
     shards = bench.document("status", code=1)["shards"]
     assert shards[2]["message"] == "attempt 1 ended as never started"
@@ -167,7 +167,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     nothing = f"run {run.run_id} has no tasks on this machine; nothing to cancel\n"
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
-        "kept: 0 of 2 shards done (0 posts), 0 posts in checkpoint parts\n"
+        "kept: 0 of 2 shards done (0 posts), 0 posts of other shards\n"
         f"to resume: hpc supervise runs/{run.run_id}\n"
     )
     for shard in (0, 1):
@@ -175,7 +175,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("gather").returncode == 0
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
-        "kept: 2 of 2 shards done (4 posts), 0 posts in checkpoint parts\n"
+        "kept: 2 of 2 shards done (4 posts), 0 posts of other shards\n"
         f"done: every post has a row in {bench.folder}/labels.duckdb\n"
     )
 
