@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
 from pipeline.run_files import last_words, output
-from pipeline.run_files.manifest import shard_path, work_path
+from pipeline.run_files.manifest import output_path, shard_path, work_path
 from pipeline.worker.process import run_task
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.run_builders import FIRST_TIME, SourcePost, make_run, order, posts, uri
@@ -50,6 +50,19 @@ def test_a_published_shard_is_not_labeled_again(tmp_path: Path) -> None:
     run_task(order(run_dir))
     run_task(order(run_dir, attempt=2))
     assert set(scripted_classifier.asked(tmp_path).values()) == {1}
+
+
+def test_a_shard_whose_output_cannot_be_read_is_not_labeled_again(tmp_path: Path) -> None:
+    run_dir, _ = scripted_run(tmp_path, 6)
+    run_task(order(run_dir))
+    path = output_path(run_dir, 0)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("/not/mounted")
+    cause, message = failure(order(run_dir, attempt=2))
+    assert cause is Cause.CRASHED
+    assert str(path) in message
+    assert set(scripted_classifier.asked(tmp_path).values()) == {1}
+    assert path.is_symlink()
 
 
 @pytest.mark.parametrize(
