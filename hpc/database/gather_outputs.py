@@ -21,6 +21,7 @@ from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.run.unusable_runs import find_unusable
 from pipeline.database import duckdb_file, history, label_tables, supersede
+from pipeline.database.supersede import Replacement
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
@@ -106,6 +107,7 @@ def gather(
     progress = _Progress(renames=set_aside)
     with duckdb_file.opened(path) as connection:
         _report_outputs(run, observation, progress)
+        _register(connection, run)
         before = label_tables.count(connection, name)
         shards = [index for index, _ in _not_gathered(connection, run, observation)]
         for batch in _batches(_read_outputs(run, shards, progress)):
@@ -236,7 +238,8 @@ def _insert(
     labels = batch.tables()
     for table in labels:
         label_tables.ensure_labels(connection, name, table.schema)
-    outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash)
+    newer = history.newer_runs(connection, run.run_id)
+    outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash, newer=newer)
     present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
     now = datetime.now(UTC)
     removed, inserted = label_tables.replace_shards(
@@ -245,7 +248,7 @@ def _insert(
         labels,
         shards=[shard_row(run, *each, now) for each in batch.publications.items()],
         present=present,
-        outdated=outdated,
+        replacement=Replacement(outdated=outdated, newer=newer),
     )
     labeled = sum(pc.sum(table["was_successfully_labeled"]).as_py() or 0 for table in labels)
     progress.added += inserted - removed

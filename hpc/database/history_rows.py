@@ -26,6 +26,7 @@ def run_row(run: Run, judgements: Sequence[Judgement]) -> Row:
         "config_hash": manifest.config_hash,
         "version": manifest.version,
         "only_labelled_by": manifest.only_labelled_by or None,
+        "replaces": manifest.replaces or None,
     }
 
 

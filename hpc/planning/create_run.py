@@ -161,7 +161,7 @@ def _manifest(
         format=manifest.FORMAT,
         run_id=run_id,
         name=config.name,
-        created_at=now.isoformat(timespec="seconds"),
+        created_at=now.isoformat(timespec="milliseconds"),
         version=__version__,
         database=str(config.storage.database),
         classifier=spec.classifier,

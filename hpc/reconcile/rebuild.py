@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from hpc.database import gather_outputs, replace_database
@@ -81,7 +82,12 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
             continue
         if run.manifest.database == database:
             runs.append(run)
-    return runs, unreadable
+    return sorted(runs, key=_age), unreadable
+
+
+def _age(run: Run) -> tuple[datetime, str]:
+    """Return what orders runs as the database does."""
+    return datetime.fromisoformat(run.manifest.created_at), run.run_id
 
 
 def _gather_all(

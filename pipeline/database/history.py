@@ -50,6 +50,16 @@ def gathered_shards(
     return {int(index): (publication, gathered_at) for index, publication, gathered_at in rows}
 
 
+def newer_runs(connection: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:
+    """Return the known runs that were created after a known run."""
+    rows = connection.execute(
+        "SELECT newer.run_id FROM runs AS newer JOIN runs AS this ON this.run_id = ? "
+        "WHERE (newer.created_at, newer.run_id) > (this.created_at, this.run_id) ORDER BY ALL",
+        [run_id],
+    ).fetchall()
+    return tuple(str(newer) for (newer,) in rows)
+
+
 def all_gathered_shards(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, int]]:
     """Return run id and shard index of every shard that was gathered."""
     rows = connection.execute(

@@ -12,9 +12,12 @@ import pyarrow as pa
 
 from pipeline.database import supersede
 from pipeline.database.duckdb_file import has_table, insert_rows, registered, transaction
+from pipeline.database.supersede import Replacement
 from pipeline.errors import RunError
 from pipeline.sql import fetch_number, quoted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
+
+_REPLACES_NOTHING = Replacement()
 
 
 def labels_table(name: str) -> str:
@@ -193,7 +196,7 @@ def replace_shards(
     *,
     shards: Sequence[dict[str, object]],
     present: pa.Table,
-    outdated: str | None = None,
+    replacement: Replacement = _REPLACES_NOTHING,
 ) -> tuple[int, int]:
     """Write the labels of a run's shards and their rows in `shards`, in one transaction.
 
@@ -204,8 +207,8 @@ def replace_shards(
         name: of the labels.
         outputs: the rows of verified outputs of one run, as `join_outputs` returns them.
         shards: the rows of these outputs for `shards`.
-        present: uris whose rows stay as they are.
-        outdated: a condition on rows to replace.
+        present: uris that have a row from elsewhere, which stays unless a newer run added it.
+        replacement: which rows of other runs are replaced.
 
     Returns:
         How many rows were removed, and how many were inserted.
@@ -215,10 +218,14 @@ def replace_shards(
         inserted = 0
         for labels in outputs:
             with registered(connection, output=labels, present=present):
-                if outdated:
-                    removed += supersede.move(connection, name, outdated, shards[0]["run_id"])
-                new = "ANTI JOIN present USING (uri)" if present.num_rows else ""
+                if replacement.outdated:
+                    run_id = shards[0]["run_id"]
+                    removed += supersede.move(connection, name, replacement.outdated, run_id)
+                if present.num_rows and replacement.newer:
+                    removed += supersede.give_way(connection, name, replacement.newer)
                 table = quoted(labels_table(name))
+                there = f"(FROM present SEMI JOIN {table} USING (uri))"
+                new = f"ANTI JOIN {there} USING (uri)" if present.num_rows else ""
                 inserted += fetch_number(
                     connection, f"INSERT INTO {table} BY NAME SELECT * FROM output {new}"
                 )
@@ -239,6 +246,7 @@ def _delete_shards(
     gathered = [index for index, gathered_at in deleted if gathered_at is not None]
     if not gathered:
         return 0
+    supersede.forget(connection, name, keys[0], gathered)
     table = quoted(labels_table(name))
     return fetch_number(connection, f"DELETE FROM {table} {these_shards}", [keys[0], gathered])
 

@@ -21,5 +21,6 @@ CREATE TABLE IF NOT EXISTS attempts (
     exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
     node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS only_labelled_by VARCHAR;
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS replaces VARCHAR;
 CREATE OR REPLACE VIEW watermarks AS {watermarks_query()};
 """
