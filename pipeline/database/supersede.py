@@ -109,7 +109,7 @@ def give_way(connection: duckdb.DuckDBPyConnection, name: str, newer: Sequence[s
     Returns:
         How many rows were deleted from the labels.
     """
-    table, history = quoted(f"labels_{name}"), _ensure_history(connection, name)
+    table = quoted(f"labels_{name}")
     connection.execute(
         "CREATE OR REPLACE TEMPORARY TABLE settled AS "
         f"SELECT output.uri, labels.run_id, coalesce("
@@ -120,10 +120,12 @@ def give_way(connection: duckdb.DuckDBPyConnection, name: str, newer: Sequence[s
         "WHERE labels.run_id IN ?",
         [list(newer)],
     )
-    connection.execute(
-        f"INSERT INTO {history} BY NAME SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM output "
-        "WHERE uri IN (SELECT uri FROM settled WHERE is_replaced)"
-    )
+    if fetch_number(connection, "SELECT count(*) FROM settled WHERE is_replaced"):
+        connection.execute(
+            f"INSERT INTO {_ensure_history(connection, name)} BY NAME "
+            f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM output "
+            "WHERE uri IN (SELECT uri FROM settled WHERE is_replaced)"
+        )
     deleted = fetch_number(
         connection,
         f"DELETE FROM {table} WHERE (uri, run_id) IN "
