@@ -11,6 +11,7 @@ from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
+from hpc.reconcile.trust import check_run
 from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run import run_folder
 from hpc.run.model import Run
@@ -77,6 +78,8 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
     for folder in run_folder.all_runs(root):
         try:
             run = run_folder.load(folder)
+            if run.manifest.database == database:
+                check_run(run)
         except (InputError, RunError, OSError) as error:
             unreadable[folder.name] = str(error)
             continue

@@ -17,7 +17,7 @@ from hpc.reconcile.loop import supervise
 from hpc.reconcile.patience import MOST_FAILED_ROUNDS
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Phase, Run, Submission, TaskRecord
-from hpc.run.run_state import RunState
+from hpc.run.run_state import RunState, RunStatus
 from hpc.run.submissions import write_submission
 from pipeline.errors import BusyError, Cause, InputError, RunError, UnreadableError
 from tests.hpc.cli_bench import valence_run
@@ -60,10 +60,10 @@ class TroubledExecutor(LocalExecutor):
         return super().query(run, submissions, lock_is_ours=lock_is_ours)
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         assert self.failed == self.failing, "submitted after a look that failed"
-        return super().submit(run, intents, recorded)
+        return super().submit(run, intents, recorded, lock)
 
 
 @pytest.fixture
@@ -110,6 +110,40 @@ def test_an_error_that_lasts_ends_the_supervision_with_the_file_and_the_next_com
     assert error not in ERRNOS or "/study/runs/1" in str(raised.value)
 
 
+def test_a_caretaker_bears_with_failed_rounds_before_it_hands_over(run: Run) -> None:
+    """It looks once more after a round, to hand over; that look may fail as well."""
+    (run.folder / "outputs" / "00000.parquet").unlink()
+    handed_over: list[RunState] = []
+
+    class Working(LocalExecutor):
+        looks = 0
+
+        def query(
+            self, run: Run, submissions: Sequence[Submission], *, lock_is_ours: bool
+        ) -> TaskQuery:
+            self.looks += 1
+            if self.looks in (1, 3, 5):
+                raise system_error("ESTALE")
+            record = TaskRecord(phase=Phase.ACTIVE, slurm_state="RUNNING")
+            return TaskQuery(records={(each.number, 0): record for each in submissions})
+
+    plan = ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1)
+    write_submission(
+        run,
+        Submission(number=1, job_name="n1", plan=plan, intended_at=LONG_AGO, released_at=LONG_AGO),
+    )
+
+    def hand_over(status: RunStatus) -> bool:
+        handed_over.append(status.state)
+        return True
+
+    lines: list[str] = []
+    with run_folder.lock_run(run) as lock:
+        supervise(run, Working(), lock, lines.append, hand_over=hand_over)
+    assert handed_over == [RunState.RUNNING]
+    assert len([line for line in lines if "this round failed" in line]) == 3
+
+
 class SubmittedAgainError(Exception):
     """A round has got as far as submitting the shard again."""
 
@@ -137,7 +171,7 @@ class FlickeringExecutor(LocalExecutor):
         return TaskQuery(records={(each.number, 0): record for each in submissions})
 
     def submit(
-        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission]
+        self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int
     ) -> tuple[Submission, ...]:
         raise SubmittedAgainError
 

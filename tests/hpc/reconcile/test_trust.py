@@ -1,5 +1,6 @@
 """Runs that others can write to are refused, because they decide what a user's tasks run."""
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.gather import gather_run
 from hpc.reconcile.preflight import check_before_submission
+from hpc.reconcile.rebuild import rebuild
 from hpc.reconcile.trust import check_root, check_run, describe_older_run
 from hpc.run.model import Run
-from pipeline.errors import InputError
+from pipeline.errors import InputError, RunError
 from pipeline.ownership import close_to_group, other_writers, private_files
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.users import ANA, GROUP, only_root
@@ -138,6 +140,18 @@ def test_a_run_is_neither_submitted_nor_gathered_while_others_can_write_to_it(
     else:
         with pytest.raises(InputError):
             check_run(trusting(run, True))
+
+
+@pytest.mark.parametrize("kind", SHARED | OPEN)
+def test_a_rebuild_leaves_out_a_run_that_others_can_write_to(run: Run, kind: str) -> None:
+    manifest = run.folder / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "trust_group": False}))
+    (SHARED | OPEN)[kind](manifest)
+    lines: list[str] = []
+    with pytest.raises(RunError):
+        rebuild(run, lines.append)
+    assert any(str(manifest) in line for line in lines)
+    assert not Path(run.manifest.database).exists()
 
 
 @pytest.mark.parametrize("kind", SHARED | OPEN)
