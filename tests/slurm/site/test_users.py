@@ -79,7 +79,10 @@ def test_pending_tasks_without_a_heartbeat_are_not_taken_for_lost(
     bench = Bench(discreet_cluster, group_folder)
     (node,) = discreet_cluster.node_names
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
-    config = bench.config(source, sharding={"shards": 2}, cluster={"grace_seconds": 0.1})
+    config = bench.config(
+        source, sharding={"shards": 2}, cluster={"grace_seconds": 0.1},
+        storage={"trust_group": True},
+    )  # fmt: skip
     discreet_cluster.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
     try:
         run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
