@@ -63,13 +63,16 @@ def read_file(path: Path, most_bytes: int) -> bytes:
             and a device may have none.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        content = stream.read(most_bytes + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(most_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > most_bytes:
         raise TooLarge(path, most_bytes)
     return content

@@ -63,14 +63,17 @@ def parse_record(content: bytes, record: type[T], *, source: str) -> T:
     """Return JSON as a typed value; `source` names it in the InputError that is raised."""
     _check_depth(content, source)
     try:
-        return msgspec.json.decode(content, type=record)
-    except ValidationError as error:
-        problems = Problems()
-        check_record(record, msgspec.json.decode(content), source=source, problems=problems)
-        problems.raise_any()
-        raise InputError(f"{source} is damaged: {error}") from None
+        try:
+            return msgspec.json.decode(content, type=record)
+        except ValidationError as error:
+            # The error is found before the end is read, which may be torn off.
+            values, problem = msgspec.json.decode(content), error
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is damaged: it is not JSON ({error})") from None
+    problems = Problems()
+    check_record(record, values, source=source, problems=problems)
+    problems.raise_any()
+    raise InputError(f"{source} is damaged: {problem}")
 
 
 def parse_values(content: bytes, kind: type[V], *, source: str) -> V:

@@ -355,3 +355,49 @@ def test_trouble_is_the_servers_last_failure(llm_classifier: Make) -> None:
         with pytest.raises(TaskError):
             answers(classifier, posts("a post"))
     assert classifier.trouble.startswith("HTTP 503: ")
+
+
+def completed(message: str, **parts: str) -> str:
+    """Return the text of a completion, with other texts for some of its parts."""
+    finish = parts.get("finish", '"finish_reason": "stop"')
+    choice = f'{{"index": 0, "message": {message}, {finish}}}'
+    return f'{{"model": "stub", "choices": [{parts.get("choices", choice)}]}}'
+
+
+ANSWER_TEXT = f'{{"role": "assistant", "content": {json.dumps(GOOD)}}}'
+ONE_CHOICE = f'{{"index": 0, "message": {ANSWER_TEXT}, "finish_reason": "stop"}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (completed(f'{{"content": "{{}}", "content": {json.dumps(GOOD)}}}'),
+         "a key is there twice"),
+        (completed(ANSWER_TEXT, finish='"finish_reason": "length", "finish_reason": "stop"'),
+         "a key is there twice"),
+        (completed(ANSWER_TEXT).replace('"model": "stub"', '"model": "a", "model": "stub"'),
+         "a key is there twice"),
+        (completed(ANSWER_TEXT, choices=f"{ONE_CHOICE}, {ONE_CHOICE}"),
+         "several choices, where one was asked for"),
+    ],
+    ids=["content", "finish reason", "model", "choices"],
+)  # fmt: skip
+def test_an_answer_that_says_two_things_gives_no_label(
+    llm_classifier: Make, text: str, problem: str
+) -> None:
+    def answer(body: Any, nth: int) -> Reply:
+        odd = "odd" in body["messages"][-1]["content"]
+        return Reply(body=text) if odd else completion(GOOD)
+
+    with OpenAIStub(answer) as server:
+        found = answers(llm_classifier(server, structured_output="none"), posts("odd", "even"))
+    assert found["odd"].values is None
+    assert found["odd"].reason == f"invalid_answer: {problem}"
+    assert found["even"].values == VALUES
+
+
+def test_labels_nested_deeper_than_any_reader_walks_are_no_labels(llm_classifier: Make) -> None:
+    deep = '{"civic": ' + "[" * 900 + "]" * 900 + ', "ideology": "left"}'
+    with OpenAIStub(lambda body, nth: completion(deep)) as server:
+        found = answers(llm_classifier(server, structured_output="none"), posts("deep"))
+    assert str(found["deep"].reason).startswith("invalid_answer: ")

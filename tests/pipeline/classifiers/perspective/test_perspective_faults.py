@@ -53,6 +53,32 @@ def test_a_value_that_is_not_a_probability_is_not_a_score(value: Any) -> None:
     assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of TOXICITY")}
 
 
+LOW, HIGH = (f'{{"summaryScore": {{"value": {value}}}}}' for value in (0.1, 0.9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"attributeScores": {{"TOXICITY": {LOW}, "TOXICITY": {HIGH}}}, "clientToken": "at://0"}}',
+        f'{{"attributeScores": {{"TOXICITY": {LOW}}}, "clientToken": "at://1", '
+        '"clientToken": "at://0"}',
+        f'{{"attributeScores": {{}}, "attributeScores": {{"TOXICITY": {LOW}}}, '
+        '"clientToken": "at://0"}',
+        '{"attributeScores": {"TOXICITY": {"summaryScore": {"value": 0.1, "value": 0.1}}}, '
+        '"clientToken": "at://0"}',
+        f'{{"attributeScores": {{"TOXICITY": {LOW}}}, "clientToken": "at://0", '
+        '"other": [{"a": 1, "a": 1}]}',
+    ],
+    ids=["attribute", "token", "scores", "value", "elsewhere"],
+)
+def test_an_answer_with_a_key_twice_gives_no_score_and_is_not_paid_for_again(text: str) -> None:
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=text))) as server:
+        found = verdicts(classifier(server), posts("odd"))
+        paid = server.paid
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: a key is there twice")}
+    assert paid == 1  # the probe; a faulty answer is not counted
+
+
 @pytest.mark.parametrize(
     "scores",
     [None, [], {}, {"TOXICITY": None}, {"TOXICITY": {}}, {"TOXICITY": {"summaryScore": 0.5}},
