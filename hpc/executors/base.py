@@ -292,6 +292,12 @@ class Executor(Protocol):
     def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
         """Return where a task's stdout and stderr go; None if its job is unknown."""
 
+    def task_files(self, run: Run, shard: int, attempt: Attempt) -> tuple[Path, ...]:
+        """Return the files beside the log that nobody needs once the task has ended.
+
+        What they say is in the task's record by then.
+        """
+
     def caretaker_jobs(self) -> CaretakerJobs:
         """Return the jobs that can look after a run.
 

@@ -1,12 +1,17 @@
 """Gather a run's outputs and report what came of it."""
 
+import contextlib
+
 from hpc.database.gather_outputs import Gathered, gather
 from hpc.executors.base import Executor
 from hpc.reconcile.look import look
+from hpc.reconcile.pack import pack_and_report
 from hpc.reconcile.trust import check_run
 from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run.model import Run, Say
+from hpc.run.run_folder import lock_run
 from hpc.run.run_state import RunStatus
+from pipeline.errors import RunError
 
 
 def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunStatus]:
@@ -25,6 +30,9 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
         # The shards of those outputs are no longer done, and the history should say so.
         status = look(run, executor, include_done=True)
         gather(run, status.observation, status.judgements)
+    # Whoever holds the lock packs when it has gathered. A colleague may gather without writing here.
+    with contextlib.suppress(RunError, OSError), lock_run(run):
+        pack_and_report(status, executor, say)
     return gathered, status
 
 

@@ -4,6 +4,7 @@ Everything is derived anew in every round, so another process can take over from
 between any two steps.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dataclasses import replace
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
+from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_and_report, pack_gathered
 from hpc.reconcile.patience import PASSING_ERRORS, LeftUnreadError, Patience
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
@@ -110,6 +112,7 @@ class _Supervision:
         self._last_lines: list[str] = []
         self._last_delay = ""
         self._gathered_shards = 0
+        self._packed_shards = 0
         self._has_begun = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
@@ -211,6 +214,7 @@ class _Supervision:
         gathered = gather_and_report(last, self._say)
         if gathered.set_aside:
             return None
+        pack_and_report(last, self._executor, self._say)
         if gathered.unreadable:
             raise LeftUnreadError(
                 f"{counted(len(gathered.unreadable), 'file')} could not be read, as said above"
@@ -235,6 +239,15 @@ class _Supervision:
             self._say_once(f"not gathered yet: {error}")
         else:
             self._gathered_shards = done
+            self._pack_for_now(status, done)
+
+    def _pack_for_now(self, status: RunStatus, done: int) -> None:
+        """Pack what was gathered, whenever that is worth listing the folders for it."""
+        if done - self._packed_shards < SHARDS_AT_ONCE:
+            return
+        self._packed_shards = done
+        with contextlib.suppress(BusyError):  # the database's; there will be another round
+            pack_gathered(status, self._executor)
 
     def _requeue_stalled(self, status: RunStatus) -> None:
         """Requeue stalled tasks once per attempt, if the configuration says so."""

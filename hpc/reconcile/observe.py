@@ -23,7 +23,9 @@ from hpc.run.model import (
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import describe_lost_records, has_returned, read_submissions
+from hpc.traces.packed_tasks import without_packed
 from hpc.traces.task_files import TaskFiles
+from hpc.traces.task_log import log_of
 from hpc.traces.work_folder import WorkFolder
 from pipeline.errors import Cause, InputError
 from pipeline.model import Shard
@@ -55,9 +57,10 @@ def observe(
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run)
     verdicts = outputs.verify()
+    task_files = TaskFiles(run)
     asked = [
         submission
-        for submission in released
+        for submission in without_packed(released, task_files.packed)
         if include_done or not all(verdicts[shard].verified for shard in submission.plan.shards)
     ]
     now = datetime.now(UTC)
@@ -65,8 +68,8 @@ def observe(
     if asked:
         verdicts = outputs.verify()
     outputs.remember()
-    task_files = TaskFiles(run)
     looked_at = {submission.number for submission in asked}
+    task_files.list_folders(submission.number for submission in released)
     attempts = _attempts(task_files, released, query, verdicts, include_done)
     _add_returned(run, task_files, executor, released, attempts)
     shards = tuple(
@@ -81,7 +84,7 @@ def observe(
             now=now,
             grace=timedelta(seconds=run.cluster.grace_seconds),
             read_log_end=lambda shard, attempt: read_log_end(
-                executor.log_file(run, shard, attempt)
+                log_of(run, shard, attempt, executor.log_file(run, shard, attempt))
             ),
         ),
         answered=query.trouble is None,
@@ -89,6 +92,7 @@ def observe(
         trouble=query.trouble,
         submissions=submissions,
         unreadable=(*describe_lost_records(run), *task_files.unreadable),
+        asked=frozenset(looked_at),
     )
 
 
@@ -130,9 +134,14 @@ def _attempts(
             is_done = verdicts[shard].verified
             # What a shard that is done left behind decides nothing any more.
             work = _NO_WORK if is_done else task_files.work(shard)
-            record = query.records.get((number, index))
-            spoke = shard in logs.spoke
-            is_wanted = spoke and (include_done or not is_done)
+            packed = task_files.packed.get((number, shard))
+            record = packed.record if packed else query.records.get((number, index))
+            if packed:
+                words, began = packed.words, packed.began
+            else:
+                is_wanted = include_done or not is_done
+                words = task_files.last_words(number, shard) if is_wanted else None
+                began = shard in logs.spoke or shard in logs.served
             attempts.setdefault(shard, []).append(
                 Attempt(
                     number=number,
@@ -140,17 +149,17 @@ def _attempts(
                     array_task_index=index,
                     submitted_at=submission.released_at,
                     record=record,
-                    words=task_files.last_words(number, shard) if is_wanted else None,
+                    words=words,
                     request=submission.plan.request,
                     rows=0 if is_done else _kept_rows(task_files, number, shard, record),
                     solo_attempts=work.solo_attempts.get(number, 0),
-                    began=spoke
-                    or shard in logs.served
+                    began=began
                     or number in work.began
                     or (is_done and (shard, number) not in early),
                     restarted=index in restarted,
                     forced=submission.forced,
                     hidden="" if record else query.hidden.get(number, ""),
+                    packed=packed.logs if packed else None,
                 )
             )
     return attempts
@@ -168,7 +177,8 @@ def _add_returned(
     for shard, each in attempts.items():
         for place, attempt in enumerate(each):
             record = attempt.record
-            if attempt.began or record is None or record.cause is not Cause.NO_OUTPUT:
+            is_known = attempt.began or attempt.packed is not None
+            if is_known or record is None or record.cause is not Cause.NO_OUTPUT:
                 continue
             names = task_files.logs(attempt.number).names
             log = executor.log_file(run, shard, attempt)

@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from hpc.executors.base import Executor
 from hpc.report.blocks import Block, Line, Tone
 from hpc.report.status_table import TONES
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State
+from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
 from hpc.run.run_state import RunStatus
-from pipeline.run_files import last_words
-from pipeline.run_files.manifest import server_log_path
-from pipeline.terminal import last_lines, last_lines_of_file, one_line, printable
+from hpc.traces.task_log import TaskLog, log_of, server_log_of, traceback_of
+from pipeline.terminal import last_lines, one_line, printable
 from pipeline.text import format_duration
 
 NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
@@ -96,8 +94,9 @@ class AttemptReport:
 
     def _attempt_document(self, index: int, attempt: Attempt) -> dict[str, Any]:
         record, words = attempt.record, attempt.words
-        log = self.executor.log_file(self.status.run, index, attempt)
-        server_log = server_log_of(self.status.run, index, attempt)
+        run = self.status.run
+        log = self._log(index, attempt)
+        server_log = server_log_of(run, index, attempt)
         last_words = None
         if words:
             last_words = {"cause": str(words.cause), "message": printable(words.message)}
@@ -108,47 +107,40 @@ class AttemptReport:
             "exit_code": record.exit_code if record else None,
             "node": _node(attempt),
             "words": last_words,
-            "traceback": printable(self._traceback(index, attempt)) if words else None,
-            "log": str(log) if log else None,
-            "server_log": str(server_log) if server_log else None,
-            "tail": last_lines_of_file(log, self.most_lines) if log else None,
+            "traceback": printable(traceback_of(run, index, attempt)) if words else None,
+            "log": str(log.path) if log else None,
+            "server_log": str(server_log.path) if server_log else None,
+            "tail": log.last_lines(self.most_lines) if log else None,
         }
 
     def _describe_attempt(self, index: int, attempt: Attempt) -> Iterator[str]:
         run, observation = self.status.run, self.status.observation
         yield _heading(attempt, observation.observed_at)
         yield f"  {_record(attempt, observation.trouble)}"
-        log = self.executor.log_file(run, index, attempt)
+        log = self._log(index, attempt)
         if attempt.words:
             yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
-            yield from _quoted(last_lines(self._traceback(index, attempt), self.most_lines))
-            yield f"  log: {log}"
+            yield from _quoted(last_lines(traceback_of(run, index, attempt), self.most_lines))
+            yield f"  log: {log.path if log else None}"
         else:
             yield from self._end_of_log(log)
         # Where the task failed because of its server, the server's last lines are in its words.
         if server_log := server_log_of(run, index, attempt):
-            yield f"  its server's log: {server_log}"
+            yield f"  its server's log: {server_log.path}"
 
-    def _traceback(self, index: int, attempt: Attempt) -> str:
-        """Return the traceback of an attempt that left last words; '' if it is gone by now."""
-        words = last_words.read(self.status.run.folder, attempt.number, index)
-        return words.traceback if words else ""
+    def _log(self, index: int, attempt: Attempt) -> TaskLog | None:
+        run = self.status.run
+        return log_of(run, index, attempt, self.executor.log_file(run, index, attempt))
 
-    def _end_of_log(self, log: Path | None) -> Iterator[str]:
-        tail = last_lines_of_file(log, self.most_lines) if log else None
+    def _end_of_log(self, log: TaskLog | None) -> Iterator[str]:
+        tail = log.last_lines(self.most_lines) if log else None
         if tail is None:
-            yield f"  no log to read: {log or 'its job is not known'}"
+            yield f"  no log to read: {log.path if log else 'its job is not known'}"
         elif not tail:
-            yield f"  its log is empty: {log}"
+            yield f"  its log is empty: {log.path if log else ''}"
         else:
-            yield f"  the end of {log}:"
+            yield f"  the end of {log.path if log else ''}:"
             yield from _quoted(tail)
-
-
-def server_log_of(run: Run, index: int, attempt: Attempt) -> Path | None:
-    """Return the log of the server that the task started, or None where it started none."""
-    path = server_log_path(run.folder, attempt.number, index)
-    return path if path.exists() else None
 
 
 def _heading(attempt: Attempt, now: datetime) -> str:

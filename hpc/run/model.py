@@ -244,6 +244,26 @@ class EarlyEnd:
     still show which cause it is; None once one got further."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogExcerpt:
+    """A part of a shard's one log, in bytes."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogExcerpts:
+    """Where an attempt's logs are in the log of its shard; None where it left none."""
+
+    log: LogExcerpt | None = None
+    """What the task printed."""
+    server_log: LogExcerpt | None = None
+    """The log of the server that it started."""
+    traceback: LogExcerpt | None = None
+    """The traceback of its last words."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One released submission of a shard."""
@@ -276,6 +296,8 @@ class Attempt:
     """Whether a person submitted it by force."""
     hidden: str = ""
     """Why the lack of a record proves nothing of its task; empty if nothing is known to hide it."""
+    packed: LogExcerpts | None = None
+    """Where its logs are once its files are packed; None while each is a file of its own."""
 
     @property
     def task(self) -> str | None:
@@ -338,6 +360,8 @@ class Observation:
     unreadable: tuple[str, ...] = ()
     """What is wrong with heartbeats and last words that are damaged, or that another version wrote.
     The run is judged without them."""
+    asked: frozenset[int] = frozenset()
+    """The numbers of the submissions whose tasks the executor was asked about."""
     submissions: tuple[Submission, ...] = ()
     """Every recorded submission, in the order of their numbers."""
     last_number: int = 0

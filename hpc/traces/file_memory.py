@@ -7,6 +7,7 @@ the file server. A memory is one file in the run's folder. It may be deleted at 
 import contextlib
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,6 +16,18 @@ import msgspec
 from pipeline import files
 
 T = TypeVar("T")
+
+
+class MemoryFile(StrEnum):
+    """The memories in a run's folder."""
+
+    LAST_WORDS = ".seen-last-words.json"
+    HEARTBEATS = ".seen-heartbeats.json"
+    JOURNALS = ".seen-journals.json"
+    """How many answers journals hold."""
+    TASK_RECORDS = ".seen-task-records.json"
+    """Those of the local executor."""
+
 
 Stamp = tuple[int, int, int]
 """Size, time of change and inode. A file that is replaced by a rename has another one."""
@@ -29,22 +42,30 @@ def stamp_of(entry: os.DirEntry[str]) -> Stamp | None:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
+def forget(run_dir: Path) -> None:
+    """Remove the memories, once most of the files that they know are gone."""
+    for name in MemoryFile:
+        with contextlib.suppress(OSError):
+            (run_dir / name).unlink(missing_ok=True)
+
+
 class FileMemory(Generic[T]):
     """The values that files held when they were last read, by a name for each file."""
 
-    def __init__(self, path: Path, kind: type[T]) -> None:
+    def __init__(self, run_dir: Path, name: MemoryFile, kind: type[T]) -> None:
         """Read what was remembered; nothing of a memory that this version cannot read.
 
         Args:
-            path: the memory's file.
+            run_dir: the run's folder.
+            name: which memory.
             kind: the type of a value, which msgspec reads from JSON and writes to it.
         """
-        self._path = path
+        self._path = run_dir / name
         decoder = msgspec.json.Decoder(dict[str, tuple[Stamp, kind]])  # type: ignore[valid-type]
         self._known: dict[str, tuple[Stamp, T]] = {}
         self._is_outdated = False
         with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            self._known = decoder.decode(path.read_bytes())
+            self._known = decoder.decode(self._path.read_bytes())
 
     def value(self, name: str, stamp: Stamp, read: Callable[[], T | None]) -> T | None:
         """Return what a file holds: from memory, or if it has changed, from `read`.

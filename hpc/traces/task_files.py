@@ -1,7 +1,7 @@
 """Read what the tasks of a run wrote, during one look at it, and collect what is wrong with it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -9,18 +9,15 @@ from typing import TypeVar
 import msgspec
 
 from hpc.run.model import Run
-from hpc.traces.file_memory import FileMemory, Stamp
+from hpc.traces.file_memory import FileMemory, MemoryFile, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
+from hpc.traces.packed_tasks import PackedTasks, read_packed_tasks, size_of_list
 from hpc.traces.work_folder import WorkFolder, list_work_folder
 from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files import answer_journal, heartbeat, last_words
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import work_path
-
-LAST_WORDS_MEMORY = ".seen-last-words.json"
-HEARTBEATS_MEMORY = ".seen-heartbeats.json"
-JOURNALS_MEMORY = ".seen-journals.json"
 
 T = TypeVar("T")
 _NOTHING = WorkFolder()
@@ -32,14 +29,37 @@ class TaskFiles:
     def __init__(self, run: Run) -> None:
         """Read what earlier looks remember of the files."""
         self._run = run
-        self._words = FileMemory(run.folder / LAST_WORDS_MEMORY, LastWords)
-        self._heartbeats = FileMemory(run.folder / HEARTBEATS_MEMORY, Heartbeat)
-        self._journals = FileMemory(run.folder / JOURNALS_MEMORY, int)
+        self._words = FileMemory(run.folder, MemoryFile.LAST_WORDS, LastWords)
+        self._heartbeats = FileMemory(run.folder, MemoryFile.HEARTBEATS, Heartbeat)
+        self._journals = FileMemory(run.folder, MemoryFile.JOURNALS, int)
         self._logs: dict[int, LogFolder] = {}
         self._work: dict[int, WorkFolder] = {}
-        self._work_folders = _names(run.folder / "work")
+        self._work_folders: frozenset[str] = frozenset()
         self.unreadable: list[str] = []
         """What is wrong with files: they are damaged, unreadable, or of another version."""
+        self.packed: PackedTasks = {}
+        """What was packed, and is in no file of its own any more."""
+        self._packed_size = 0
+        self._read_packed()
+
+    def list_folders(self, attempts: Iterable[int]) -> None:
+        """List the log folders of attempts and the work folders, and read again what is packed.
+
+        To be called when the executor has answered. Somebody may have packed tasks since, and they
+        are on the list before their files are removed.
+        """
+        for attempt in attempts:
+            self.logs(attempt)
+        self._work_folders = _names(self._run.folder / "work")
+        self._read_packed()
+
+    def _read_packed(self) -> None:
+        """Read what is packed, unless nothing was added since."""
+        size = size_of_list(self._run.folder)
+        if size != self._packed_size:
+            self.packed, problems = read_packed_tasks(self._run.folder)
+            self.unreadable += [problem for problem in problems if problem not in self.unreadable]
+            self._packed_size = size
 
     def logs(self, attempt: int) -> LogFolder:
         """Return what lies in an attempt's log folder."""

@@ -15,6 +15,12 @@ from pipeline.worker.crash_journal import solo_attempts_by_attempt
 _NUMBER = re.compile(r"\d+")
 
 
+# Parts, heartbeats, journals of answers and of crashes, and what a killed task had begun to write.
+_OF_A_TASK = re.compile(
+    r"(?:\.tmp-[0-9a-f]+-)?(\d+)[-.](?:.*\.)?(?:parquet|heartbeat\.json|answers|in-hand|trial)"
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkFolder:
     """What a shard's attempts left in its work folder, by their numbers."""
@@ -60,3 +66,9 @@ def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
         began=frozenset(int(number[0]) for number in numbers if number),
         heartbeats=heartbeats,
     )
+
+
+def attempt_of_file(name: str) -> int | None:
+    """Return the attempt that wrote a file of a work folder; None for a file of somebody else."""
+    match = _OF_A_TASK.fullmatch(name)
+    return int(match[1]) if match else None

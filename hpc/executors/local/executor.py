@@ -15,11 +15,12 @@ from hpc.executors.base import (
     UnrecordedJobs,
 )
 from hpc.executors.local import stop, tasks
-from hpc.executors.local.task_record import read_records
+from hpc.executors.local.task_record import read_records, record_path
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import read_submissions, write_submission
+from hpc.traces.packed_tasks import read_packed_tasks, without_packed
 from pipeline.backlog import shards
 from pipeline.errors import InputError
 from pipeline.text import counted
@@ -102,7 +103,9 @@ class LocalExecutor:
             RunError: the process is on another machine, cannot be found, or does not end in time.
         """
         released = [submission for submission in read_submissions(run) if submission.released_at]
-        records = self.query(run, released, lock_is_ours=False).records
+        packed, _ = read_packed_tasks(run.folder)
+        unpacked = tuple(without_packed(released, packed))
+        records = self.query(run, unpacked, lock_is_ours=False).records
         phases = Counter(record.phase for record in records.values())
         if stop.stop_tasks(run, say):
             running, pending = phases[Phase.ACTIVE], phases[Phase.WAITING]
@@ -115,6 +118,10 @@ class LocalExecutor:
     def log_file(self, run: Run, shard: int, attempt: Attempt) -> Path | None:
         """Return the task's own log."""
         return tasks.log_file(run, shard, attempt.number)
+
+    def task_files(self, run: Run, shard: int, attempt: Attempt) -> tuple[Path, ...]:
+        """Return the task's record."""
+        return (record_path(run.folder, attempt.number, shard),)
 
     def caretaker_jobs(self) -> CaretakerJobs:
         """Refuse: the process that started the tasks is there until they end.

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from hpc.run.model import Phase, Records, Run, Submission, TaskRecord
-from hpc.traces.file_memory import FileMemory, Stamp, stamp_of
+from hpc.traces.file_memory import FileMemory, MemoryFile, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import Cause, UnreadableError
@@ -24,8 +24,6 @@ from pipeline.run_files.json_record import read_record as read_json_record
 from pipeline.run_files.manifest import log_path
 from pipeline.worker.process import ENDED_BY_SIGNAL
 
-# What the records held at the last look, in the run's folder.
-MEMORY = ".seen-task-records.json"
 _ENDING = ".task.json"
 
 
@@ -99,7 +97,7 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
             started.
     """
     records: Records = {}
-    memory = FileMemory(run.folder / MEMORY, _LocalRecord)
+    memory = FileMemory(run.folder, MemoryFile.TASK_RECORDS, _LocalRecord)
     for submission in submissions:
         folder = log_path(run.folder, submission.number)
         stamps = _stamps(folder)
@@ -178,8 +176,13 @@ def _name(shard: int) -> str:
     return f"{shard:05d}{_ENDING}"
 
 
+def record_path(run_dir: Path, attempt: int, shard: int) -> Path:
+    """Return the file of a task's record."""
+    return log_path(run_dir, attempt) / _name(shard)
+
+
 def _path(order: WorkOrder) -> Path:
-    return log_path(Path(order.run_dir), order.attempt) / _name(order.shard_index)
+    return record_path(Path(order.run_dir), order.attempt, order.shard_index)
 
 
 def _write(order: WorkOrder, record: _LocalRecord) -> None:

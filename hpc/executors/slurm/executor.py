@@ -153,6 +153,15 @@ class SlurmExecutor:
             return None
         return log_path(run.folder, attempt.number) / f"{attempt.task}_0_log.out"
 
+    def task_files(self, run: Run, shard: int, attempt: Attempt) -> tuple[Path, ...]:
+        """Return submitit's order and result (submitit 1.5.4, JobPaths)."""
+        if attempt.task is None:
+            return ()
+        folder = log_path(run.folder, attempt.number)
+        return tuple(
+            folder / f"{attempt.task}_{ending}" for ending in ("submitted.pkl", "0_result.pkl")
+        )
+
     def caretaker_jobs(self) -> SlurmCaretakerJobs:
         """Return the caretakers as small Slurm jobs."""
         return SlurmCaretakerJobs(self._slurm)

@@ -14,6 +14,7 @@ from hpc.reconcile.early_ends import MOST_LOGS, PATIENCE, mark_early_ends
 from hpc.reconcile.log_end import read_log_end
 from hpc.run.causes import cause_of
 from hpc.run.model import Attempt, Phase, ShardFacts, TaskRecord
+from hpc.traces.task_log import TaskLog
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
@@ -215,8 +216,8 @@ def test_the_end_of_a_log_is_its_last_line_that_says_why(
 ) -> None:
     path = tmp_path / "log.out"
     path.write_text(log)
-    assert read_log_end(path) == end
-    assert read_log_end(tmp_path / "nowhere") == read_log_end(None) == ""
+    assert read_log_end(TaskLog(path)) == end
+    assert read_log_end(TaskLog(tmp_path / "nowhere")) == read_log_end(None) == ""
 
 
 attempts = st.builds(

@@ -156,11 +156,11 @@ def test_a_done_shard_shows_its_log_or_that_the_log_is_missing(
     head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
     assert printed(bench.hpc("logs", 0)) == (
         f"{head}exit code 0\n"
-        f"  the end of {blocked_run}/logs/0001/00000.log:\n"
+        f"  the end of {blocked_run}/logs/00000.log:\n"
         "  | shard 0: 2 posts, 0 already answered\n"
         "  | shard 0: published\n"
     )
-    log = blocked_run / "logs" / "0001" / "00000.log"
+    log = blocked_run / "logs" / "00000.log"  # it is gathered, so its files are packed
     log.write_text("")
     assert printed(bench.hpc("logs", 0)) == f"{head}exit code 0\n  its log is empty: {log}\n"
     log.unlink()
@@ -179,11 +179,11 @@ def test_failed_attempts_of_a_complete_run_can_still_be_read(bench: Bench) -> No
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         "  | RuntimeError: this was scripted\n"
-        f"  log: {run}/logs/0001/00001.log\n"
+        f"  log: {run}/logs/00001.log\n"
         "\n"
         "attempt 2: local process, submitted WHEN\n"
         "  process: ended, exit code 0\n"
-        f"  the end of {run}/logs/0002/00001.log:\n"
+        f"  the end of {run}/logs/00001.log:\n"
         "  | shard 1: published\n"
     )
 

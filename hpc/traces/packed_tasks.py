@@ -1,0 +1,127 @@
+"""The packed form of what the tasks of gathered shards left: one log a shard, one list a run.
+
+`logs/packed.jsonl` has a line for each attempt, and `logs/00007.log` the logs of all attempts of a
+shard, one after another. Lines are only ever added. Of two lines about the same attempt the later
+one counts. A last line without its end is one that a killed process had begun: it does not count.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from hpc.run.model import LogExcerpt, LogExcerpts, Submission, TaskRecord
+from pipeline.run_files.last_words import LastWords
+
+FILE_NAME = "packed.jsonl"
+
+PackedTasks = Mapping[tuple[int, int], "PackedTask"]
+"""By the number of the attempt and the index of the shard."""
+
+
+class PackedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is left of one attempt at a shard."""
+
+    shard: int
+    attempt: int
+    record: TaskRecord | None = None
+    """What the executor last reported."""
+    words: LastWords | None = None
+    """Its last words, without the traceback."""
+    began: bool = False
+    """Whether its own files showed that its worker had begun."""
+    logs: LogExcerpts = LogExcerpts()
+    """Where its logs are in the shard's log."""
+
+
+_DECODER = msgspec.json.Decoder(PackedTask)
+
+
+def packed_log_path(run_dir: Path, shard: int) -> Path:
+    """Return the one log of a shard that is packed."""
+    return run_dir / "logs" / f"{shard:05d}.log"
+
+
+def size_of_list(run_dir: Path) -> int:
+    """Return how many bytes the list of packed tasks has; 0 if nothing is packed."""
+    try:
+        return _path(run_dir).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
+    """Return what is packed, and what is wrong with lines that do not count.
+
+    Raises:
+        OSError: the list is there but cannot be read now.
+    """
+    path = _path(run_dir)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}, []
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    packed: dict[tuple[int, int], PackedTask] = {}
+    problems: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            task = _DECODER.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            problems.append(f"{path}, line {number}: damaged: {error}")
+            continue
+        packed[task.attempt, task.shard] = task
+    return packed, problems
+
+
+def without_packed(submissions: Iterable[Submission], packed: PackedTasks) -> Iterator[Submission]:
+    """Yield the submissions with those of their tasks that are not packed; none without any."""
+    shards: dict[int, set[int]] = {}
+    for number, shard in packed:
+        shards.setdefault(number, set()).add(shard)
+    for submission in submissions:
+        plan, gone = submission.plan, shards.get(submission.number)
+        if gone is None:
+            yield submission
+        elif rest := tuple(index for index in plan.indices if plan.offset + index not in gone):
+            yield replace(submission, plan=replace(plan, indices=rest))
+
+
+def add_packed_tasks(run_dir: Path, tasks: Iterable[PackedTask]) -> None:
+    """Add lines to the list, and return when they would survive a power failure.
+
+    The caller holds the run's lock.
+    """
+    lines = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
+    with _path(run_dir).open("a+b") as stream:
+        _cut_half_line(stream.fileno())
+        stream.write(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_excerpt(log: Path, excerpt: LogExcerpt) -> bytes | None:
+    """Return a part of a shard's log; None if it cannot be read."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(excerpt.offset)
+            return stream.read(excerpt.length)
+    except OSError:
+        return None
+
+
+def _path(run_dir: Path) -> Path:
+    return run_dir / "logs" / FILE_NAME
+
+
+def _cut_half_line(descriptor: int) -> None:
+    """Cut off a line that a killed process had begun, or the next line would be its end."""
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end and os.pread(descriptor, 1, end - 1) != b"\n":
+        block = os.pread(descriptor, min(4096, end), end - min(4096, end))
+        end -= len(block) - (block.rfind(b"\n") + 1)
+    if end < size:
+        os.ftruncate(descriptor, end)
