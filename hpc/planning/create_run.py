@@ -53,6 +53,10 @@ Paths in manifest.json that begin with {run}/ are relative to this folder.
 
 amendments/, if it is there, holds later corrections of the configuration: keep it.
 
+Once a shard is gathered, its files in logs/0001/, logs/0002/ and so on, and in work/, are packed:
+logs/00007.log has the logs of all attempts at shard 7, and logs/packed.jsonl what is known of each
+attempt. `hpc logs`, `hpc audit --post` and the database's history read both: keep them.
+
 To have one shard labeled again, delete its file in outputs/ and run `hpc supervise`. Once
 `hpc gather` has copied all labels into the database, the whole folder may be deleted. Keep raw/ if
 you need the responses: the database does not hold them.

@@ -70,7 +70,6 @@ def pack_gathered(status: RunStatus, executor: Executor) -> Packed:
         packing.pack(todo[first : first + SHARDS_AT_ONCE])
     if todo:
         remove_begun(run.folder)
-        packing.remove_empty_log_folders()
         forget(run.folder)
     return Packed(shards=packing.packed_shards, problems=tuple(packing.problems))
 
@@ -152,12 +151,6 @@ class _Packing:
                 self.problems.append(f"shard {shard.index}: {error}")
             else:
                 self.packed_shards += 1
-
-    def remove_empty_log_folders(self) -> None:
-        """Remove the log folders of attempts that hold nothing any more."""
-        for number in self.logs:
-            with contextlib.suppress(OSError):
-                log_path(self.run.folder, number).rmdir()
 
     def _pack_shard(self, shard: ShardFacts) -> list[PackedTask]:
         """Write a shard's log; return the lines about those of its attempts that left files."""

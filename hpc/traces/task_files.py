@@ -34,7 +34,7 @@ class TaskFiles:
         self._journals = FileMemory(run.folder, MemoryFile.JOURNALS, int)
         self._logs: dict[int, LogFolder] = {}
         self._work: dict[int, WorkFolder] = {}
-        self._work_folders: frozenset[str] = frozenset()
+        self._work_folders = _names(run.folder / "work")
         self.unreadable: list[str] = []
         """What is wrong with files: they are damaged, unreadable, or of another version."""
         self.packed: PackedTasks = {}
