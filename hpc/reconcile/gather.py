@@ -30,7 +30,7 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
         # The shards of those outputs are no longer done, and the history should say so.
         status = look(run, executor, include_done=True)
         gather(run, status.observation, status.judgements)
-    # Whoever holds the lock packs when it has gathered. A colleague may gather without writing here.
+    # Whoever holds the lock packs after its own gathering. A colleague may not write here.
     with contextlib.suppress(RunError, OSError), lock_run(run):
         pack_and_report(status, executor, say)
     return gathered, status

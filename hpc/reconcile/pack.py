@@ -30,7 +30,7 @@ from hpc.traces.work_folder import attempt_of_file
 from pipeline.errors import Cause, InputError, RunError
 from pipeline.run_files import last_words
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.manifest import log_path, output_path, server_log_path, work_path
+from pipeline.run_files.manifest import output_path, server_log_path, work_path
 from pipeline.text import counted
 
 SHARDS_AT_ONCE = 500
