@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.hpc.cli_bench import Bench, ended, outcome, valence_run
-from tests.hpc.processes import tasks_of
+from pipeline.run_files import heartbeat
+from pipeline.run_files.manifest import work_path
+from tests.hpc.cli_bench import Bench, ended, once, outcome, valence_run
 from tests.pipeline.backlog import source_files
 from tests.pipeline.conftest import fill, small_disk
 from tests.waiting import wait_until
@@ -191,7 +192,7 @@ def test_a_database_that_cannot_be_opened_is_rejected_before_anything_is_spent(
     assert database.read_text() == "dear diary\n"
 
 
-def test_a_full_disk_stops_a_run_and_the_run_resumes_once_there_is_room(
+def test_a_run_waits_while_the_disk_is_full_and_goes_on_once_there_is_room(
     bench: Bench, request: pytest.FixtureRequest
 ) -> None:
     disk: Path = request.getfixturevalue("small_disk")
@@ -206,15 +207,22 @@ def test_a_full_disk_stops_a_run_and_the_run_resumes_once_there_is_room(
     wait_until(lambda: len(bench.asked()) == 2, "two tasks are at work")
     fill(disk, leaving=0)
     gate.touch()
-    code, error = outcome(ended(driver))
-    assert code == 1
-    assert "the disk or your quota is full" in error
-    assert tasks_of(disk) == {}
-    assert outcome(bench.hpc("status", "--config", bench.path)) == (1, "")
-    assert outcome(bench.submit())[0] == 1
+    (run,) = (disk / "runs").glob("2*")
+
+    def waits_for_disk(shard: int) -> bool:
+        beat = heartbeat.read(work_path(run, shard), 1)
+        return beat is not None and beat.waits_for_disk
+
+    wait_until(lambda: waits_for_disk(0) and waits_for_disk(1), "both tasks wait")
+    status = bench.document("status", "--config", bench.path, code=3)
+    messages = [shard["message"] for shard in status["shards"][:2]]
+    assert ["No space left on device" in message for message in messages] == [True, True]
+    assert [shard["stalled"] for shard in status["shards"][:2]] == [False, False]
+    assert len(bench.asked()) == 2
     (disk / "filler").unlink()
-    assert outcome(bench.submit()) == (0, "")
+    assert outcome(ended(driver)) == (0, "")
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(30, 30)]
+    assert bench.asked() == once(30)
     assert list(disk.rglob(".tmp-*")) == []
 
 
