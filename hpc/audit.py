@@ -12,11 +12,11 @@ from hpc.config.run_config import Config
 from hpc.executors.factory import executor_of
 from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.planning.exclusions import read_start
-from hpc.reconcile.audit_files import collect_files, examine_with
+from hpc.reconcile.audit_files import collect_files, examine_with, list_inputs
 from hpc.reconcile.look import look
 from hpc.report.backlog_audit import describe_audit
 from hpc.report.console import Printer
-from hpc.report.post import describe_post
+from hpc.report.post import PostFiles, describe_post
 from hpc.run import run_folder
 from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
@@ -42,8 +42,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         printer(line)
     runs, unusable = run_folder.find_named(config.storage.run_root, config.name)
     if options.post:
-        code, lines = describe_post(config, source, runs, options.post, _look_back)
-        lines += map(str, unusable)
+        files_of_posts = PostFiles(
+            inputs=list_inputs(runs),
+            examine=examine_with(runs),
+            look=_look_back,
+            problems=[str(each) for each in unusable],
+        )
+        code, lines = describe_post(config, source, runs, options.post, files_of_posts)
         if not options.json:
             printer("\n".join(lines))
         return code, {"uri": options.post, "labelled": code == 0, "story": lines}

@@ -69,6 +69,15 @@ def collect_files(
     )
 
 
+def list_inputs(runs: Sequence[Run]) -> list[ShardFile]:
+    """Return the inputs of all shards of some runs."""
+    return [
+        _file(run, shard.index, shard_path(run.folder, shard.index))
+        for run in runs
+        for shard in run.manifest.shards
+    ]
+
+
 def examine_with(runs: Sequence[Run]) -> Examine:
     """Return what reads a file of these runs, and says what is wrong with it."""
     by_id = {run.run_id: run for run in runs}

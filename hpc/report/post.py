@@ -1,8 +1,8 @@
 """Describe what happened to one post: its row, and its run, shard and attempts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass
 
 import duckdb
 
@@ -13,15 +13,30 @@ from hpc.run.run_state import RunStatus
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
-from pipeline.run_files.manifest import shard_path
-from pipeline.sql import file_list, quoted
+from pipeline.database.compare_outputs import Examine, ShardFile, find_uri
+from pipeline.errors import InputError, RunError
+from pipeline.sql import quoted
 from pipeline.terminal import one_line
 
 SHOWN_TEXT = 80
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostFiles:
+    """The files that may hold a post, and how to read them."""
+
+    inputs: Sequence[ShardFile]
+    """The inputs of all shards of a name's runs."""
+    examine: Examine
+    """Reads one file, and checks it."""
+    look: Callable[[Run], RunStatus]
+    """Observes and judges a run, with the attempts of shards that are done."""
+    problems: Sequence[str] = ()
+    """What is wrong with runs that cannot be read."""
+
+
 def describe_post(
-    config: Config, source: Source, runs: list[Run], uri: str, look: Callable[[Run], RunStatus]
+    config: Config, source: Source, runs: list[Run], uri: str, files: PostFiles
 ) -> tuple[int, list[str]]:
     """Return 0 and what the post's row says, or 1 and why there is no row.
 
@@ -30,15 +45,20 @@ def describe_post(
         source: the backlog.
         runs: the runs of the configuration's name.
         uri: of the post.
-        look: observes and judges a run, with the attempts of shards that are done.
+        files: the files that may hold it.
     """
     in_backlog, found = _find_in_backlog(source, uri)
     has_row, row = _find_row(config, uri)
     lines = [found, row]
-    shards = _find_shards(runs, uri)
-    for run, index in shards:
-        lines += _describe_shard(look(run), index)
-    if not has_row and not shards:
+    holders, problems = _find_shards(files, uri)
+    problems += files.problems
+    by_id = {run.run_id: run for run in runs}
+    for file in holders:
+        lines += _describe_holder(by_id[file.run_id], file.index, files.look)
+    if problems and not has_row:
+        lines.append("what cannot be read may hold it:")
+    lines += problems
+    if not has_row and not holders and not problems:
         lines.append(
             "it is in no run: hpc submit labels it, with --backfill if it is older than the "
             "watermark"
@@ -85,20 +105,26 @@ def _find_row(config: Config, uri: str) -> tuple[bool, str]:
     )
 
 
-def _find_shards(runs: list[Run], uri: str) -> list[tuple[Run, int]]:
-    shards = []
+def _find_shards(files: PostFiles, uri: str) -> tuple[list[ShardFile], list[str]]:
+    """Return the shards that have the post, and what is wrong with files that cannot be read."""
     with duckdb.connect() as connection:
-        for run in runs:
-            indices = {
-                shard_path(run.folder, shard.index): shard.index for shard in run.manifest.shards
-            }
-            rows = connection.execute(
-                f"SELECT filename FROM read_parquet({file_list(indices)}, filename=true) "
-                "WHERE uri = ?",
-                [uri],
-            ).fetchall()
-            shards += [(run, indices[Path(filename)]) for (filename,) in rows]
-    return shards
+        holders, unread = find_uri(connection, files.inputs, uri)
+    problems = []
+    for file in unread:
+        table, problem = files.examine(file)
+        if table is None:
+            problems.append(problem)
+        elif uri in table["uri"].to_pylist():
+            holders.append(file)
+    return holders, problems
+
+
+def _describe_holder(run: Run, index: int, look: Callable[[Run], RunStatus]) -> list[str]:
+    try:
+        status = look(run)
+    except (InputError, RunError, OSError) as error:
+        return [f"run {run.run_id} has it in shard {index}; the run cannot be read: {error}"]
+    return _describe_shard(status, index)
 
 
 def _describe_shard(status: RunStatus, index: int) -> list[str]:

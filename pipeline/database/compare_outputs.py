@@ -145,31 +145,44 @@ def _sums(
 def _sums_of(
     connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
 ) -> dict[Path, tuple[int, int]]:
-    """Return the sums by file. A file that DuckDB cannot read, or not with the others, is missing.
+    """Return the sums by file. A file that cannot be read, or not with the others, is missing."""
+    sums: dict[Path, tuple[int, int]] = {}
 
-    The others are found by halves.
-    """
-    files = f"read_parquet({file_list(output.path for output in outputs)}, {_PLAIN}, filename=true)"
-    try:
-        present = _types(connection, files)
+    def add(files: Sequence[ShardFile]) -> None:
+        relation = _relation(files)
+        row_hash = labels.row_hash(_types(connection, relation))
         rows = connection.execute(
-            f"SELECT filename, count(*), sum({labels.row_hash(present)}::HUGEINT) FROM {files} "
-            "GROUP BY filename"
+            f"SELECT filename, count(*), sum({row_hash}::HUGEINT) FROM {relation} GROUP BY filename"
         ).fetchall()
+        sums.update({Path(name): (count, total) for name, count, total in rows})
+
+    _apply_by_halves(outputs, add)
+    return sums
+
+
+def _relation(files: Sequence[ShardFile]) -> str:
+    # The path of a file says nothing about its rows.
+    names = file_list(file.path for file in files)
+    return f"read_parquet({names}, hive_partitioning=false, filename=true)"
+
+
+def _apply_by_halves(
+    files: Sequence[ShardFile], act: Callable[[Sequence[ShardFile]], None]
+) -> list[ShardFile]:
+    """Apply a query to files at once; if it fails, to each half of them.
+
+    Returns:
+        The files for which it fails on their own.
+    """
+    try:
+        act(files)
     except duckdb.Error as error:
         raise_lack_of_space(error, "the audit")
-        if len(outputs) == 1:
-            return {}
-        middle = len(outputs) // 2
-        return {
-            **_sums_of(connection, labels, outputs[:middle]),
-            **_sums_of(connection, labels, outputs[middle:]),
-        }
-    return {Path(name): (count, total) for name, count, total in rows}
-
-
-# The path of a file says nothing about its rows.
-_PLAIN = "hive_partitioning=false"
+        if len(files) == 1:
+            return list(files)
+        middle = len(files) // 2
+        return [*_apply_by_halves(files[:middle], act), *_apply_by_halves(files[middle:], act)]
+    return []
 
 
 def _compare_rows(
@@ -240,26 +253,33 @@ def read_uris(
 ) -> list[ShardFile]:
     """Copy the uris of some files into a new table, and return the files that cannot be read."""
     connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
+
+    def insert(batch: Sequence[ShardFile]) -> None:
+        connection.execute(f"INSERT INTO {table} SELECT uri FROM {_relation(batch)}")
+
     return [
         file
         for batch in _batches(files, FILES_PER_QUERY, ROWS_PER_QUERY)
-        for file in _insert_uris(connection, table, batch)
+        for file in _apply_by_halves(batch, insert)
     ]
 
 
-def _insert_uris(
-    connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[ShardFile]
-) -> list[ShardFile]:
-    names = file_list(file.path for file in files)
-    try:
-        connection.execute(f"INSERT INTO {table} SELECT uri FROM read_parquet({names}, {_PLAIN})")
-    except duckdb.Error as error:
-        raise_lack_of_space(error, "the audit")
-        if len(files) == 1:
-            return list(files)
-        middle = len(files) // 2
-        return [
-            *_insert_uris(connection, table, files[:middle]),
-            *_insert_uris(connection, table, files[middle:]),
-        ]
-    return []
+def find_uri(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[ShardFile], uri: str
+) -> tuple[list[ShardFile], list[ShardFile]]:
+    """Return the files that hold a uri, and those that cannot be read."""
+    by_path = {file.path: file for file in files}
+    holders: list[ShardFile] = []
+
+    def look(batch: Sequence[ShardFile]) -> None:
+        rows = connection.execute(
+            f"SELECT DISTINCT filename FROM {_relation(batch)} WHERE uri = ?", [uri]
+        ).fetchall()
+        holders.extend(by_path[Path(row[0])] for row in rows)
+
+    unread = [
+        file
+        for batch in _batches(files, FILES_PER_QUERY, ROWS_PER_QUERY)
+        for file in _apply_by_halves(batch, look)
+    ]
+    return holders, unread

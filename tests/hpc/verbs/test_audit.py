@@ -329,6 +329,22 @@ def test_the_input_of_an_unfinished_shard_that_cannot_be_read_is_named_and_the_r
     assert places == {"not_gathered": 3, "unreadable": 3, "new": 2}
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, overwrite_a_page, cut])
+def test_the_description_of_a_post_goes_on_past_files_that_cannot_be_read(
+    finished: GrowingBacklog, damage: Callable[[Path], None]
+) -> None:
+    run = finished.runs()[0]
+    path = shard_path(run.folder, 1)
+    damage(path)
+    audit = ("audit", "--config", finished.bench.path, "--post")
+    first = finished.bench.document(*audit, run_builders.uri(1))["story"]
+    assert f"run {run.run_id} has it in shard 0" in "".join(first)
+    change(finished, f"DELETE FROM labels_test WHERE uri = '{run_builders.uri(8)}'")
+    last = finished.bench.document(*audit, run_builders.uri(8), code=1)["story"]
+    assert str(path) in "".join(last)
+    assert "it is in no run" not in "".join(last)
+
+
 def test_posts_of_a_run_without_a_manifest_are_in_no_other_place(
     unlabeled: GrowingBacklog,
 ) -> None:
