@@ -16,6 +16,9 @@ from pipeline.text import format_duration
 
 # A task writes its heartbeat every 15 s; a busy file system may cost some of them.
 _MISSED_BEATS = timedelta(minutes=1)
+# Slurm rejects commands between machines whose clocks differ by more (munge). An end that is later
+# than that was dated by a clock that has been set back since, and so it is over.
+_CLOCKS_MAY_DIFFER = timedelta(minutes=5)
 # These say that an output is missing, or a record. Within the grace time it may only be late.
 _MAY_BE_LATE = frozenset({Cause.NO_OUTPUT, Cause.LOST})
 
@@ -147,7 +150,10 @@ def rest_of_grace(shard: ShardFacts, observation: Observation, grace: timedelta)
     """
     if not shard.attempts:
         return 0.0
-    age = observation.observed_at - shard.attempts[-1].last_change
+    last = shard.attempts[-1]
+    age = observation.observed_at - last.last_change
+    if age < -_CLOCKS_MAY_DIFFER and last.record and last.record.ended_at:
+        return 0.0
     # The clock that dated the end may be ahead of ours.
     return 0.0 if age >= grace else min(grace, grace - age).total_seconds()
 

@@ -179,6 +179,16 @@ def test_rule_7_holds_for_last_words_too_unless_no_grace_is_given() -> None:
     assert at_once == verdict(9, "in its own words", Cause.CRASHED)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "state"),
+    [(timedelta(minutes=4), State.ENDING), (timedelta(days=1), State.FAILED)],
+)
+def test_rule_7_does_not_wait_for_an_end_in_the_future(ahead: timedelta, state: State) -> None:
+    """A clock that is a little ahead dated it, or one that was set back since."""
+    ended = attempt(1, record=record("NODE_FAIL", ended_at=NOW + ahead))
+    assert judged(ended).state is state
+
+
 def test_rule_7_ends_with_the_grace() -> None:
     ended = attempt(record=record("COMPLETED", ended_at=NOW - GRACE))
     message = "task 4001_7 ended as COMPLETED"
