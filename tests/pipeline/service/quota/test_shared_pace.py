@@ -375,6 +375,14 @@ def test_a_link_in_the_place_of_the_keys_folder_is_not_followed(tmp_path: Path) 
     assert list(elsewhere.iterdir()) == []
 
 
+def test_a_folder_is_not_listed_through_a_link(tmp_path: Path) -> None:
+    folder = LeaseFolder(tmp_path / "quota", "key")
+    folder.path.parent.mkdir()
+    folder.path.symlink_to(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        folder.look()
+
+
 def test_a_folder_that_is_replaced_while_the_task_runs_ends_it(lease_folder: LeaseFolder) -> None:
     with task(lease_folder) as pace:
         assert pace.wait(STOP)
