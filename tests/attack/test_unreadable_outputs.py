@@ -109,3 +109,26 @@ def test_a_shard_whose_own_file_cannot_be_read_is_gathered_and_named(
     assert call(bench, faults, "gather") == 1
     assert labels(bench) == POSTS
     assert call(bench, faults, "gather") == 0
+
+
+def test_what_only_a_person_can_make_readable_is_blocked_and_forced_by_nobody(
+    bench: Bench, tmp_path: Path
+) -> None:
+    path = bench.runs()[0] / "outputs" / "00000.parquet"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("/not/mounted")
+    status = bench.document("status", code=1)
+    assert [shard["state"] for shard in status["shards"]] == ["blocked", "done"]
+    gathered = bench.document("gather", code=1)
+    assert (gathered["rows_after"], len(gathered["unreadable_files"])) == (POSTS // 2, 1)
+    for words in (
+        ("resubmit", "--force"),
+        ("resubmit", "--force", "--indices", "0"),
+        ("supervise", "--once"),
+    ):
+        assert exit_code(bench.hpc(*words)) == 1
+    assert bench.asked() == once(POSTS)
+    # Moving the file away is how a person says that the shard is to be labeled again.
+    path.unlink()
+    assert exit_code(bench.hpc("supervise")) == 0
+    assert labels(bench) == POSTS
