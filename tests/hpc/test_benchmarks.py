@@ -21,6 +21,17 @@ def test_the_login_node_benchmark_measures_every_step() -> None:
         assert f"  {step}" in done.stdout
 
 
+def test_the_audit_benchmark_measures_the_audit_and_its_reference() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "audit.py", "--shards", "4", "--published", "3",
+         "--posts", "5", "--rounds", "1"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    measured = [line.split()[0] for line in done.stdout.splitlines()[-2:]]
+    assert measured == ["bare", "audit"]
+
+
 @pytest.mark.parametrize("executor", ["slurm", "local"])
 def test_the_benchmark_of_many_shards_asks_slurm_once_a_look(executor: str) -> None:
     done = subprocess.run(
