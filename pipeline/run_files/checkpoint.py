@@ -131,7 +131,7 @@ class Checkpoint:
     @property
     def unsaved(self) -> int:
         """How many answers are in memory only: they could not be written to the journal."""
-        return self._unsaved
+        return self._unsaved + self._journal.unwritten
 
     def load(self) -> bool:
         """Read the answers of earlier attempts; what is damaged is named on stderr and left out.
@@ -202,7 +202,6 @@ class Checkpoint:
             try:
                 self._journal.append(row)
             except OSError as error:
-                self._unsaved += 1
                 return error
         return None
 
@@ -215,10 +214,11 @@ class Checkpoint:
             MemoryError: there is no memory to write a part.
         """
         with self._lock:
-            rows, unsaved = list(self._pending), self._unsaved
+            rows = list(self._pending)
             if not rows:
                 return
             number = self._begin_journal()
+            unsaved = self._unsaved
         table = pa.Table.from_pylist(rows, schema=self._schema)
         # An attempt that published may have deleted the folder.
         files.make_folder_of_run(self._folder)
@@ -242,6 +242,7 @@ class Checkpoint:
     def _begin_journal(self) -> int:
         """Let the next answers go to a journal of their own; return the number of the former."""
         self._journal.close()
+        self._unsaved += self._journal.unwritten
         if self._journal.is_begun:
             self._journals.append(self._journal.path)
         self._number += 1

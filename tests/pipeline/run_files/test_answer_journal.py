@@ -1,6 +1,7 @@
 """Answers that no part holds yet survive the end of their process, exactly as they were."""
 
 import math
+import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnreadableError
 from pipeline.model import Answer, Column
-from pipeline.run_files import checkpoint
+from pipeline.run_files import answer_journal, checkpoint
 from pipeline.run_files.checkpoint import Checkpoint, holds_answers
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill
@@ -255,3 +256,28 @@ def test_exhausted_descriptors_stop_neither_journal_nor_part(tmp_path: Path) -> 
         assert saved.add(Answer("u3", VALUES)) is None
     assert (saved.unsaved, saved.pending) == (0, 1)
     assert set(side_by_uri(loaded(tmp_path))) == {"u1", "u2", "u3"}
+
+
+def test_answers_that_come_very_quickly_share_writes_and_none_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service is never so quick: its answers get a write each."""
+    writes: list[int] = []
+    real = os.write
+
+    def write(descriptor: int, content: bytes) -> int:
+        writes.append(content.count(b"\n"))
+        return real(descriptor, content)
+
+    monkeypatch.setattr(answer_journal, "QUICK_SECONDS", 3600.0)
+    monkeypatch.setattr(answer_journal, "QUICK_WRITE_SECONDS", 3600.0)
+    monkeypatch.setattr(answer_journal, "QUICK_ANSWERS", 10)
+    saved = new_checkpoint(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write)
+        for number in range(30):
+            saved.add(Answer(f"u{number}", VALUES))
+    lines_with_header = [2, *[1] * 9]
+    assert (writes, saved.unsaved) == (lines_with_header, 20)
+    saved.flush()
+    assert (saved.unsaved, loaded(tmp_path).answered().num_rows) == (0, 30)
