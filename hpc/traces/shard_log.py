@@ -83,12 +83,12 @@ class ShardLog:
         return excerpt
 
     def write(self) -> None:
-        """Let the log appear whole.
+        """Let the log appear whole. The caller syncs it, together with others.
 
         Raises:
             OSError: the disk is full.
         """
         if not self._is_changed:
             return
-        with files.appearing_whole(self._path) as temporary:
+        with files.appearing_whole(self._path, sync=False) as temporary:
             temporary.write_bytes(self._content)
