@@ -135,7 +135,8 @@ class _Supervision:
             todo = self._choose_shards(status)
         no_room = bool(todo) and _lacks_room(status, len(todo))
         self._report_progress(status, trouble, len(todo) if no_room else 0)
-        if not (todo or trouble or status.is_under_way):
+        goes_on = status.is_under_way and not status.waits_for_outputs
+        if not (todo or trouble or goes_on):
             return self._finish()
         self._gather_for_now(status)
         self._requeue_stalled(status)

@@ -112,6 +112,15 @@ class RunStatus:
         return EXIT_CODE[self.state] == UNDER_WAY
 
     @property
+    def waits_for_outputs(self) -> bool:
+        """Whether the run is under way only because outputs cannot be read now."""
+        return self.is_under_way and all(
+            shard.output.unreadable
+            for shard, judgement in zip(self.observation.shards, self.judgements, strict=True)
+            if EXIT_CODE[run_state([judgement])] == UNDER_WAY
+        )
+
+    @property
     def posts_done(self) -> int:
         """How many posts have an answer."""
         return sum(map(posts_done, self.observation.shards, self.judgements))

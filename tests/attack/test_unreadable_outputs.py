@@ -92,6 +92,17 @@ def test_an_error_that_passes_costs_nothing(
     assert labels(bench) == POSTS
 
 
+def test_supervise_does_not_wait_without_end_for_an_output(bench: Bench, faults: Faults) -> None:
+    """A round that could not read one has failed, and the supervisor counts such rounds."""
+    forget_looks(bench)
+    faults.fail("read", "*/outputs/00000.parquet", errno.ESTALE)
+    process = bench.start("supervise", "--once", env=faults.environment())
+    done = ended(process, within=120)
+    assert exit_code(done) == 1
+    assert done.stderr.startswith("error: ")
+    assert bench.asked() == once(POSTS)
+
+
 def test_a_folder_that_cannot_be_listed_makes_no_shard_unfinished(
     bench: Bench, faults: Faults
 ) -> None:
