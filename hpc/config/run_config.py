@@ -44,7 +44,7 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
         expects("keys of its own, below"),
         label_key("Which classifier labels the posts, with its options."),
     ]
-    checkpoint: Annotated[CheckpointSettings, key("How often a task saves its answers.")] = (
+    checkpoint: Annotated[CheckpointSettings, key("How often a task writes a checkpoint part.")] = (
         CheckpointSettings()
     )
     cluster: Annotated[ClusterSection, key("Where and with which resources tasks run.")]

@@ -48,7 +48,7 @@ def retry_settings(retry: RetryPolicy) -> Settings:
 
 
 def checkpoint_settings(checkpoint: CheckpointSettings) -> Settings:
-    """Return how often a task saves its answers."""
+    """Return how often a task writes a checkpoint part."""
     return _settings("checkpoint", "checkpoint_", fields_to_json(checkpoint))
 
 

@@ -84,10 +84,10 @@ class Sharding(Section, frozen=True, kw_only=True):
 
 
 class CheckpointSettings(Section, frozen=True, kw_only=True):
-    """How often a task saves its answers: after a number of rows or seconds, whichever is first."""
+    """How often a task writes a checkpoint part: after a number of rows or seconds."""
 
-    rows: Annotated[Positive, key("Save after this many new answers.")] = 500
-    seconds: Annotated[Duration, key("Save after this long.", unit="seconds")] = 60.0
+    rows: Annotated[Positive, key("Write a part after this many new answers.")] = 500
+    seconds: Annotated[Duration, key("Write a part after this long.", unit="seconds")] = 60.0
 
 
 class StorageSection(Section, frozen=True, kw_only=True):
@@ -98,8 +98,8 @@ class StorageSection(Section, frozen=True, kw_only=True):
     trust_group: Annotated[
         bool,
         key(
-            "Accept that others of the folder's group, or its owner, can write to runs, and so "
-            "decide what your tasks run.",
+            "Accept that the folder's owner and other members of its group can write to runs, and "
+            "so decide what your tasks run.",
             omit_default=True,
         ),
     ] = False
