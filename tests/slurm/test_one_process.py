@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from hpc.traces.packed_tasks import read_packed_tasks
+from pipeline.run_files.manifest import log_path
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.perspective import PerspectiveServer
 from tests.slurm.private_cluster import posts
@@ -53,9 +55,7 @@ def test_each_post_is_paid_for_once_where_slurm_allocates_more_cpus(
 ) -> None:
     bench = Bench(whole_cores, tmp_path)
     run = submit_paid_run(bench, partition, mem_gb=mem_gb)
-    assert sorted(path.name for path in logs_of(run, 1)) == [
-        f"{run['array_jobs'][0]}_{index}_0_log.out" for index in (0, 1)
-    ]
+    assert sorted(logs_of(run, 1)) == ["0_0_log.out", "1_0_log.out"]
     assert least_allocated(whole_cores, run["array_jobs"][0]) >= least_cpus, "not more CPUs"
 
 
@@ -71,9 +71,8 @@ def test_each_post_is_paid_for_once_where_the_memory_remedy_adds_cpus(
     jobs = {shard["array_job_id"] for shard in bench.document("status")["shards"]}
     assert run["array_jobs"][0] not in jobs
     # Their second attempts are one array, or two where the first ones did not end together.
-    logs = [path for number in range(1, 1 + len(jobs)) for path in logs_of(run, 1 + number)]
-    assert len(logs) == 2
-    assert {path.name.partition("_")[2] for path in logs} == {"0_0_log.out", "1_0_log.out"}
+    logs = [name for number in range(1, 1 + len(jobs)) for name in logs_of(run, 1 + number)]
+    assert sorted(logs) == ["0_0_log.out", "1_0_log.out"]
     assert min(least_allocated(whole_cores, job) for job in jobs) >= 4
     with duckdb.connect(str(bench.folder / "labels.duckdb"), read_only=True) as labels:
         causes = labels.execute("SELECT DISTINCT attempt > 1, cause FROM attempts ORDER BY 1")
@@ -135,8 +134,19 @@ def submit_paid_run(bench: Bench, partition: str, **cluster: Any) -> dict[str, A
     return run
 
 
-def logs_of(run: dict[str, Any], attempt: int) -> list[pathlib.Path]:
-    return list((pathlib.Path(run["run_dir"]) / "logs" / f"{attempt:04d}").glob("*_log.out"))
+def logs_of(run: dict[str, Any], attempt: int) -> list[str]:
+    """The names of an attempt's logs without the job's id, also of those that are packed by now.
+
+    A second copy of a task would have left a log that ends with `_1_log.out`, which nobody packs.
+    """
+    run_dir = pathlib.Path(run["run_dir"])
+    own = (path.name for path in log_path(run_dir, attempt).glob("*_log.out"))
+    packed, _ = read_packed_tasks(run_dir)
+    return [
+        *(name.partition("_")[2] for name in own),
+        *(f"{shard}_0_log.out" for (number, shard), task in packed.items()
+          if number == attempt and task.logs.log),
+    ]  # fmt: skip
 
 
 def least_allocated(cluster: SlurmCluster, job: int) -> int:

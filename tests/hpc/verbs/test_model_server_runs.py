@@ -27,10 +27,10 @@ def test_two_tasks_at_once_each_have_their_own_server(bench: Bench) -> None:
     (run,) = bench.runs()
     assert len({start["port"] for start in started_servers.starts(bench.folder / "server")}) == 2
     assert bench.query("SELECT count(*), count(civic) FROM labels_test") == [(8, 8)]
-    assert sorted(path.name for path in (run / "logs" / "0001").glob("*_server.log")) == [
-        "00000_server.log",
-        "00001_server.log",
+    server_logs = [
+        shard["attempts"][0]["server_log"] for shard in bench.document("logs", "0-1")["shards"]
     ]
+    assert server_logs == [f"{run}/logs/0000{shard}.log" for shard in (0, 1)]
     assert started_servers.alive(bench.folder / "server") == []
 
 
