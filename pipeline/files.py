@@ -259,7 +259,7 @@ def delete(path: Path) -> bool:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as stream:
+    with os.fdopen(limits.open_regular(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -39,6 +39,9 @@ YAML_LEVELS = 32
 YAML_CHARACTERS = MEBIBYTE
 """A configuration after its aliases have been replaced by what they stand for."""
 
+NOTE_BYTES = MEBIBYTE // 16
+"""A small text file of a run's folder, such as a lock or the name of its cluster."""
+
 KEY_BYTES = MEBIBYTE // 16
 """A file that holds an API key."""
 
@@ -59,8 +62,21 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
     Raises:
         TooLarge: it has more than `most_bytes`.
-        OSError: it cannot be read, or is no regular file. A pipe would be waited for without end,
-            and a device may have none.
+        OSError: it cannot be read, or is no regular file.
+    """
+    with os.fdopen(open_regular(path), "rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise TooLarge(path, most_bytes)
+    return content
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading, and return its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file. A pipe would be waited for without
+            end, and a device may have none.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -69,13 +85,10 @@ def read_file(path: Path, most_bytes: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            content = stream.read(most_bytes + 1)
-    finally:
+    except BaseException:
         os.close(descriptor)
-    if len(content) > most_bytes:
-        raise TooLarge(path, most_bytes)
-    return content
+        raise
+    return descriptor
 
 
 def in_words(number_of_bytes: int) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline import limits
+
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 500
 
@@ -159,7 +161,7 @@ def read_tail(path: Path, start: int = 0) -> str | None:
     the file cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with os.fdopen(limits.open_regular(path), "rb") as stream:
             begin = max(start, stream.seek(0, 2) - TAIL_BYTES)
             stream.seek(begin)
             data = stream.read(TAIL_BYTES)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline import limits
 from pipeline.ownership import user_name
 
 TASK = "pipeline.worker"
@@ -132,7 +133,7 @@ def _running(owner: LockOwner) -> psutil.Process | None:
 
 def _read_note(lock: Path) -> LockOwner | None:
     try:
-        pid, host, started = lock.read_text(encoding="utf-8").split()
+        pid, host, started = limits.read_file(lock, limits.NOTE_BYTES).decode().split()
         return LockOwner(int(pid), host, started)
     except (OSError, ValueError):
         return None

@@ -15,6 +15,7 @@ from hpc.run.model import Run
 from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.unusable_runs import SET_ASIDE, UnusableRun, find_unusable, list_folders
+from pipeline import limits
 from pipeline.config.check import Problems, check_record
 from pipeline.errors import BusyError, InputError, RunError
 from pipeline.file_system import describe_file_system
@@ -101,7 +102,7 @@ def _copied_run(folder: Path) -> str | None:
 def _read_run_id(folder: Path) -> str | None:
     """Return the run id in a folder's manifest; None where it does not begin with one."""
     try:
-        with (folder / manifest.FILE_NAME).open("rb") as stream:
+        with os.fdopen(limits.open_regular(folder / manifest.FILE_NAME), "rb") as stream:
             beginning = stream.read(_MANIFEST_BEGINNING)  # thousands of shards follow
     except OSError:
         return None
@@ -342,7 +343,7 @@ def is_locked(run: Run) -> bool:
     """
     lock = run.folder / LOCK
     try:
-        descriptor = os.open(lock, os.O_RDONLY)
+        descriptor = limits.open_regular(lock)
     except FileNotFoundError:  # nobody has ever taken it
         return False
     try:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pipeline import files
+from pipeline import files, limits
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class FileMemory(Generic[T]):
         self._known: dict[str, tuple[Stamp, T]] = {}
         self._is_outdated = False
         with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            self._known = decoder.decode(self._path.read_bytes())
+            self._known = decoder.decode(limits.read_file(self._path, limits.RECORD_BYTES))
 
     def value(self, name: str, stamp: Stamp, read: Callable[[], T | None]) -> T | None:
         """Return what a file holds: from memory, or if it has changed, from `read`.

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hpc.run.model import LogExcerpt, LogExcerpts, Submission, TaskRecord
+from pipeline import limits
 from pipeline.run_files.last_words import LastWords
 
 FILE_NAME = "packed.jsonl"
@@ -60,7 +61,7 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
     """
     path = _path(run_dir)
     try:
-        content = path.read_bytes()
+        content = limits.read_file(path, limits.RECORD_BYTES)
     except FileNotFoundError:
         return {}, []
     lines = content[: content.rfind(b"\n") + 1].splitlines()
@@ -105,7 +106,7 @@ def add_packed_tasks(run_dir: Path, tasks: Iterable[PackedTask]) -> None:
 def read_excerpt(log: Path, excerpt: LogExcerpt) -> bytes | None:
     """Return a part of a shard's log; None if it cannot be read."""
     try:
-        with log.open("rb") as stream:
+        with os.fdopen(limits.open_regular(log), "rb") as stream:
             stream.seek(excerpt.offset)
             return stream.read(excerpt.length)
     except OSError:

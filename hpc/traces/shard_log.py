@@ -1,11 +1,12 @@
 """Put the logs of a shard's attempts into one file, with a heading for each."""
 
+import os
 import re
 from pathlib import Path
 
 from hpc.run.model import LogExcerpt
 from hpc.traces.packed_tasks import packed_log_path
-from pipeline import files
+from pipeline import files, limits
 
 MOST_BYTES = 2**20
 """Of one log. Of a longer one, the end is kept, which says how the task ended."""
@@ -39,9 +40,8 @@ class ShardLog:
         """
         self._path = packed_log_path(run_dir, shard)
         try:
-            self._content = (
-                bytearray(self._path.read_bytes()[:recorded]) if recorded else bytearray()
-            )
+            with os.fdopen(limits.open_regular(self._path), "rb") as stream:
+                self._content = bytearray(stream.read(recorded))
         except FileNotFoundError:
             self._content = bytearray()
         # Whoever removed the log must not make the list point into other tasks' logs.
@@ -55,7 +55,7 @@ class ShardLog:
             OSError: the file is there but cannot be read now.
         """
         try:
-            with path.open("rb") as stream:
+            with os.fdopen(limits.open_regular(path), "rb") as stream:
                 left_out = max(0, stream.seek(0, 2) - MOST_BYTES)
                 stream.seek(left_out)
                 content = stream.read()

@@ -103,6 +103,10 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
 
 
 def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> Opened:
+    for file in (path, log_of(path)):
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            # DuckDB would wait for the other end of a pipe.
+            raise UnusableDatabaseError(path, f"{file.name} is not a regular file")
     deadline = time.monotonic() + wait_s
     while True:
         try:

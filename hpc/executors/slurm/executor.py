@@ -26,7 +26,7 @@ from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import job_prefix, read_submissions
-from pipeline import files
+from pipeline import files, limits
 from pipeline.ownership import user_name
 from pipeline.run_files.manifest import log_path
 
@@ -202,7 +202,7 @@ class SlurmExecutor:
         path = run.folder / CLUSTER
         if run.cluster.cluster_name is not None or not path.exists():
             return None
-        recorded, here = path.read_text(encoding="utf-8").strip(), self._slurm.local_name()
+        recorded, here = _read_words(path), self._slurm.local_name()
         if here in (recorded, ""):
             return None
         return (
@@ -228,9 +228,14 @@ def _remember_answer(folder: Path, answered_at: datetime) -> None:
 
 def _last_answer(folder: Path) -> datetime | None:
     try:
-        return datetime.fromisoformat((folder / ANSWERED).read_text(encoding="utf-8").strip())
+        return datetime.fromisoformat(_read_words(folder / ANSWERED))
     except (OSError, ValueError):
         return None
+
+
+def _read_words(path: Path) -> str:
+    """Return what a small file says. Raises OSError."""
+    return limits.read_file(path, limits.NOTE_BYTES).decode(errors="replace").strip()
 
 
 def _cancel_by_hand(run: Run) -> str:
@@ -238,7 +243,7 @@ def _cancel_by_hand(run: Run) -> str:
     jobs = [each.array_job_id for each in read_submissions(run) if each.array_job_id is not None]
     if not jobs:
         return ""
-    cluster = f", on cluster {(run.folder / CLUSTER).read_text(encoding='utf-8').strip()}"
+    cluster = f", on cluster {_read_words(run.folder / CLUSTER)}"
     return (
         "\n  nothing is canceled: run the same command again once Slurm answers, or cancel the "
         f"jobs by hand{cluster}: scancel {' '.join(map(str, jobs))}"
