@@ -1,12 +1,14 @@
 """The fault injector, compiled once."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.attack import faults as injector
 from tests.attack.faults import Faults
+from tests.attack.world import World
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,12 @@ def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faults(fault_library: Path, tmp_path: Path) -> Faults:
     """Faults of this test's processes; none so far."""
     return Faults(fault_library, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def world(fault_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A project to attack; whoever attacks it restores it first."""
+    folder = tmp_path_factory.mktemp("world")
+    made = World(folder, Faults(fault_library, folder))
+    yield made
+    made.close()

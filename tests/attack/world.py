@@ -1,0 +1,176 @@
+"""A project with a complete run, an interrupted run and new posts, which can be put back."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.attack import paid_classifier
+from tests.attack.faults import Faults
+from tests.hpc.cli_bench import Bench, ended
+from tests.hpc.processes import tasks_of
+from tests.pipeline import run_builders
+from tests.waiting import wait_until
+
+POSTS_IN_SHARD = 3
+OLD, NEWER, NEW = 9, 9, 3  # posts of the complete run, of the interrupted one, and of none
+PATIENCE_S = 40.0
+
+
+class Ended(NamedTuple):
+    """How a verb ended."""
+
+    verb: str
+    code: int | None
+    """None: it hung, and was killed."""
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+class VerbServer:
+    """Runs verbs in a folder, each in a process of its own (tests.attack.verb_server)."""
+
+    def __init__(self, folder: Path, streams: Path, env: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._out, self._err = streams / "stdout", streams / "stderr"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.attack.verb_server"],
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, verb: str, *arguments: str) -> Ended:
+        """Run a verb to its end, or kill it where it hangs."""
+        assert self._process.stdin and self._process.stdout
+        order = [verb, arguments, str(self._out), str(self._err)]
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        process = int(self._process.stdout.readline())
+        patience = threading.Timer(PATIENCE_S, os.killpg, (process, signal.SIGKILL))
+        patience.start()
+        code = int(self._process.stdout.readline())
+        patience.cancel()
+        hung = code == -signal.SIGKILL
+        return Ended(verb, None if hung else code, self._out.read_text(), self._err.read_text())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+class World:
+    """The project, and the verbs in it.
+
+    `old` is complete and gathered, one of its shards after a failure. `newer` was interrupted for
+    the second time: shard 0 is published and not gathered, shard 1 has answers of two attempts,
+    shard 2 was never started. Three more posts belong to no run.
+    """
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        self.faults = faults
+        self.folder = folder / "project"
+        self._template = folder / "template"
+        self.backup = folder / "backup"
+        self.folder.mkdir()
+        self.bench = Bench(self.folder)
+        self._build()
+        self.old, self.newer = (path.name for path in self.bench.runs())
+        self.paid_before = paid_classifier.paid(self.folder)
+        self.folder.rename(self._template)
+        self.restore()
+        self._server = VerbServer(self.folder, folder, {**self.bench.env, **faults.environment()})
+
+    def _build(self) -> None:
+        with (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").open("a") as entries:
+            entries.write("paid = tests.attack.paid_classifier:Paid\n")
+        self.bench.config(
+            posts=OLD,
+            classifier={"type": "paid"},
+            sharding={"rows_per_shard": POSTS_IN_SHARD, "shards": None},
+            checkpoint={"rows": 1},
+            cluster={
+                "executor": "local",
+                "max_parallel": 1,
+                "grace_seconds": 0,
+                "poll_seconds": 0.002,
+            },
+        )
+        self._stop_at(4)
+        self._interrupt("submit", "--config", str(self.bench.path))
+        (self.folder / paid_classifier.STOP_AT).unlink()
+        assert self.bench.hpc_process("supervise").returncode == 0
+        self.bench.backlog(run_builders.posts(OLD + NEWER))
+        self._stop_at(OLD + 4)
+        self._interrupt("submit", "--config", str(self.bench.path))
+        shutil.copytree(self.folder, self.backup)
+        self._stop_at(OLD + 5)
+        self._interrupt("resubmit", "--indices", "1", "--set", "retry.max_attempts=5")
+        (self.folder / paid_classifier.STOP_AT).unlink()
+        self.bench.backlog(run_builders.posts(OLD + NEWER + NEW))
+
+    def _stop_at(self, number: int) -> None:
+        (self.folder / paid_classifier.STOP_AT).write_text(run_builders.uri(number))
+
+    def _interrupt(self, verb: str, *arguments: str) -> None:
+        """Kill a verb and its task once the classifier hangs, and its answer is in a part."""
+        parts = len([*self.folder.glob("runs/*/work/00001/*.parquet")])
+        stopped = self.folder / paid_classifier.STOPPED
+        process = self.bench.start(verb, *arguments)
+        wait_until(stopped.exists, "the classifier hangs")
+        wait_until(
+            lambda: len([*self.folder.glob("runs/*/work/00001/*.parquet")]) > parts, "a part"
+        )
+        process.kill()
+        for task in tasks_of(self.folder):
+            os.kill(task, signal.SIGKILL)
+        ended(process)
+        wait_until(lambda: not tasks_of(self.folder), "the tasks have ended")
+        stopped.unlink()
+
+    def restore(self) -> None:
+        """Put the project back to what it was."""
+        for path in self.folder.iterdir() if self.folder.exists() else ():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        shutil.copytree(self._template, self.folder, dirs_exist_ok=True)
+
+    def files(self) -> list[Path]:
+        """Return the files that this program has written: of the runs, and the database."""
+        below = (path for path in (self.folder / "runs").rglob("*") if path.is_file())
+        return sorted([*below, *self.folder.glob("labels.duckdb*")])
+
+    def kind(self, path: Path) -> str:
+        """Return a file's path in the runs, such as newer/outputs/00000.parquet."""
+        name = str(path.relative_to(self.folder)).removeprefix("runs/")
+        return name.replace(self.old, "old").replace(self.newer, "newer")
+
+    def kinds(self) -> dict[str, Path]:
+        """Return a file of each kind, so that a new kind is attacked without being listed."""
+        return {re.sub(r"[0-9a-f]{4,}", "N", self.kind(path)): path for path in self.files()}
+
+    def hpc(self, verb: str, *arguments: str) -> Ended:
+        return self._server.run(verb, *arguments)
+
+    def kill_tasks(self) -> None:
+        """Kill the tasks that a killed verb has left behind."""
+        for task in tasks_of(self.folder):
+            os.kill(task, signal.SIGKILL)
+
+    def paid(self) -> Counter[str]:
+        """Return what was paid for since the world was made."""
+        return paid_classifier.paid(self.folder) - self.paid_before
+
+    def close(self) -> None:
+        self._server.close()
