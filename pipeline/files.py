@@ -160,7 +160,7 @@ def read_whole(
         UnreadableError: the file cannot be read now; nothing is known about its content.
         DamagedError: it is no regular file, but a folder or a named pipe, or it is too large.
     """
-    return _patiently(path, lambda: _read(path, last_bytes, most_bytes), pauses)
+    return _with_retries(path, lambda: _read(path, last_bytes, most_bytes), pauses)
 
 
 def read_chunks(path: Path, *, pauses: Sequence[float] = READ_PAUSES) -> Iterator[bytes]:
@@ -170,7 +170,7 @@ def read_chunks(path: Path, *, pauses: Sequence[float] = READ_PAUSES) -> Iterato
         FileNotFoundError, UnreadableError, DamagedError: as `read_whole` does.
     """
     offset = 0
-    while chunk := _patiently(path, partial(_read_chunk, path, offset), pauses):
+    while chunk := _with_retries(path, partial(_read_chunk, path, offset), pauses):
         yield chunk
         offset += len(chunk)
 
@@ -184,12 +184,14 @@ def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str
         UnreadableError: the folder cannot be read now.
     """
     try:
-        return sorted(_patiently(folder, lambda: [path.name for path in folder.iterdir()], pauses))
+        return sorted(
+            _with_retries(folder, lambda: [path.name for path in folder.iterdir()], pauses)
+        )
     except FileNotFoundError:
         return []
 
 
-def _patiently(path: Path, read: Callable[[], T], pauses: Sequence[float]) -> T:
+def _with_retries(path: Path, read: Callable[[], T], pauses: Sequence[float]) -> T:
     for pause in pauses:
         try:
             return read()

@@ -29,7 +29,7 @@ class ExecutorError(RunError):
         self.words = words
 
 
-class UnseenError(ExecutorError):
+class UnknownJobsError(ExecutorError):
     """The executor does not say whether jobs of a run are alive, so nothing was submitted."""
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
-from hpc.executors.base import Executor, ExecutorError, UnseenError
+from hpc.executors.base import Executor, ExecutorError, UnknownJobsError
 from hpc.executors.factory import executor_of
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import report_waiting, resume_submissions, submit_shards
-from hpc.reconcile.unrecorded import cancel_strays
+from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.report.next_step import command
 from hpc.run import outputs, run_folder
 from hpc.run.model import Run, Say
@@ -148,8 +148,8 @@ def _submit_rest(locked: LockedRun, executor: Executor, say: Say, *, is_supervis
             wave = submit_shards(status, executor, ShardSelection(shards=rest), lock, say)
             report_waiting(run, wave, say, is_supervised=is_supervised)
         else:
-            cancel_strays(run, executor, status.observation.submissions, say)
-    except UnseenError:
+            cancel_unrecorded(run, executor, status.observation.submissions, say)
+    except UnknownJobsError:
         raise
     except ExecutorError as error:
         if was_submitted(run):

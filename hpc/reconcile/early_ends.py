@@ -56,12 +56,12 @@ def mark_early_ends(
     if not any(task.is_early for tasks in arrays.values() for task in tasks):
         return tuple(shards)
     logs = _Logs(read_log_end)
-    witnesses = {number: _witness(tasks) for number, tasks in arrays.items()}
+    progress = {number: _progress_of(tasks) for number, tasks in arrays.items()}
     # Of each array, whether some task got further.
     got_further: dict[int, bool] = {}
     marked: dict[tuple[int, int], EarlyEnd] = {}
     for number, tasks in sorted(arrays.items()):
-        got_further[number] = _witnessed(tasks, _until_forced(witnesses, number))
+        got_further[number] = _has_got_further(tasks, _until_forced(progress, number))
         early = [task for task in tasks if task.is_early]
         is_proven = len(early) == len(tasks) and _is_proof(early, got_further)
         newest = None if got_further[number] else _open_since(early, tasks, now)
@@ -102,8 +102,8 @@ def _is_early(attempt: Attempt, files_are_there: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Witness:
-    """What the tasks of one array that got to their first line say about the other arrays."""
+class _ArrayProgress:
+    """Which tasks of one array got to their first line, and when."""
 
     is_active: bool
     """Whether one of them is running."""
@@ -113,33 +113,33 @@ class _Witness:
     """Whether a person submitted any task of the array by force."""
 
 
-def _witness(tasks: Sequence[_Task]) -> _Witness:
+def _progress_of(tasks: Sequence[_Task]) -> _ArrayProgress:
     began = [task.attempt for task in tasks if task.attempt.began]
     starts = (_started_at(attempt) for attempt in began)
-    return _Witness(
+    return _ArrayProgress(
         is_active=any(attempt.phase is Phase.ACTIVE for attempt in began),
         last_start=max((start for start in starts if start), default=None),
         forced=any(task.attempt.forced for task in tasks),
     )
 
 
-def _until_forced(witnesses: Mapping[int, _Witness], number: int) -> list[_Witness]:
+def _until_forced(progress: Mapping[int, _ArrayProgress], number: int) -> list[_ArrayProgress]:
     """Return the arrays before a person next resumed the run by force.
 
     What a person has repaired says nothing about how it was before.
     """
-    forced = [later for later, witness in witnesses.items() if later > number and witness.forced]
+    forced = [later for later, array in progress.items() if later > number and array.forced]
     until = min(forced, default=None)
-    return [witness for other, witness in witnesses.items() if until is None or other < until]
+    return [array for other, array in progress.items() if until is None or other < until]
 
 
-def _witnessed(tasks: Sequence[_Task], others: Sequence[_Witness]) -> bool:
+def _has_got_further(tasks: Sequence[_Task], others: Sequence[_ArrayProgress]) -> bool:
     """Tell whether a task got further, of this array or of another one at the same time."""
     if any(task.attempt.began for task in tasks):
         return True
     starts = (_started_at(task.attempt) for task in tasks)
     first = min((start for start in starts if start), default=None)
-    return any(witness.is_active or _is_after(witness.last_start, first) for witness in others)
+    return any(array.is_active or _is_after(array.last_start, first) for array in others)
 
 
 def _is_after(start: datetime | None, first: datetime | None) -> bool:

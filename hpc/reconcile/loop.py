@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
+from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_and_report, pack_gathered
-from hpc.reconcile.patience import PASSING_ERRORS, LeftUnreadError, Patience
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -23,7 +23,7 @@ from hpc.reconcile.submit import (
     submit_shards,
 )
 from hpc.reconcile.trust import describe_older_run
-from hpc.reconcile.unrecorded import cancel_strays
+from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.report.next_step import command
 from hpc.report.progress_line import describe_progress
 from hpc.report.submissions import describe_limit, describe_waiting
@@ -79,16 +79,16 @@ def supervise(
     # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
     spare_jobs = len(CaretakerRole) if hand_over else 0
     supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
-    patience = Patience(run, say, once=once)
+    backoff = Backoff(run, say, once=once)
     while True:
         try:
             end = supervision.do_round(hand_over)
         except PASSING_ERRORS as error:
-            patience.wait_after(error)
+            backoff.wait_after(error)
             continue
         if end is not None:
             return end
-        patience.reset()
+        backoff.reset()
 
 
 class _Supervision:
@@ -125,7 +125,7 @@ class _Supervision:
         """
         if not self._has_begun:
             recorded = submissions.read_submissions(self._run)
-            cancel_strays(self._run, self._executor, recorded, self._say)
+            cancel_unrecorded(self._run, self._executor, recorded, self._say)
             if note := describe_older_run(self._run):
                 self._say(note)
             self._has_begun = True
@@ -211,7 +211,7 @@ class _Supervision:
             RunError: an output that counts could not be gathered.
         """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
-        cancel_strays(self._run, self._executor, last.observation.submissions, self._say)
+        cancel_unrecorded(self._run, self._executor, last.observation.submissions, self._say)
         gathered = gather_and_report(last, self._say)
         if gathered.set_aside:
             return None
@@ -288,7 +288,7 @@ class _Supervision:
                 raise
             self._say_once(f"not submitted yet: {error}")
             # An array that was accepted late counts against the limits of the next one.
-            cancel_strays(self._run, self._executor, status.observation.submissions, self._say)
+            cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._say)
             self._refusals += 1
             return False
         self._refusals = 0

@@ -141,7 +141,7 @@ def _attempts(
             else:
                 is_wanted = include_done or not is_done
                 words = task_files.last_words(number, shard) if is_wanted else None
-                began = shard in logs.spoke or shard in logs.served
+                began = shard in logs.last_words or shard in logs.with_server
             attempts.setdefault(shard, []).append(
                 Attempt(
                     number=number,

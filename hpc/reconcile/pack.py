@@ -20,7 +20,7 @@ from hpc.run.causes import task_name
 from hpc.run.model import Attempt, LogExcerpts, Run, Say, ShardFacts, Submission
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import has_returned, read_submissions
-from hpc.traces.file_memory import forget
+from hpc.traces.file_cache import delete_caches
 from hpc.traces.inodes import count_inodes
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packable import packable_shards
@@ -70,7 +70,7 @@ def pack_gathered(status: RunStatus, executor: Executor) -> Packed:
         packing.pack(todo[first : first + SHARDS_AT_ONCE])
     if todo:
         remove_begun(run.folder)
-        forget(run.folder)
+        delete_caches(run.folder)
     return Packed(shards=packing.packed_shards, problems=tuple(packing.problems))
 
 
@@ -198,7 +198,7 @@ class _Packing:
     def _has_begun(self, shard: int, attempt: Attempt) -> bool:
         """Tell whether the files of an attempt show that its worker had begun."""
         logs = self.logs[attempt.number]
-        if shard in logs.spoke or shard in logs.served:
+        if shard in logs.last_words or shard in logs.with_server:
             return True
         if attempt.number in map(attempt_of_file, self._work_files(shard)):
             return True
@@ -209,7 +209,7 @@ class _Packing:
         return has_returned(submission, attempt.array_task_index, logs.names, own)
 
     def _last_words(self, shard: int, attempt: int) -> LastWords | None:
-        if shard not in self.logs[attempt].spoke:
+        if shard not in self.logs[attempt].last_words:
             return None
         return last_words.read(self.run.folder, attempt, shard)
 

@@ -21,7 +21,7 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
-from hpc.reconcile.unrecorded import cancel_strays
+from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.report.next_step import command
 from hpc.report.submissions import describe_submission
 from hpc.run.array_plan import next_number
@@ -158,7 +158,7 @@ def resubmit(
         wave = _submit_shards(status, executor, selection, lock, say)
         report_waiting(run, wave, say, is_supervised=wants_caretaker)
     else:
-        cancel_strays(run, executor, status.observation.submissions, say)
+        cancel_unrecorded(run, executor, status.observation.submissions, say)
     lacks_caretaker = wants_caretaker and not submit_caretaker(run, executor, say)
     sent = wave.submissions
     has_ended = bool(sent) and executor.run_to_end(run, sent, lock, say)

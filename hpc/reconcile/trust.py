@@ -72,7 +72,7 @@ def _parts(run: Run) -> Iterator[Path]:
     yield run.folder
     for folder in (run.folder, log_path(run.folder, 0).parent):
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-            # What begins with a dot is for locks and memories.
+            # Names that begin with a dot are locks and caches.
             yield from sorted(Path(entry) for entry in entries if not entry.name.startswith("."))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from hpc.executors.base import (
     Executor,
     ExecutorError,
+    UnknownJobsError,
     UnrecordedJob,
     UnrecordedJobs,
-    UnseenError,
 )
 from hpc.report.next_step import command
 from hpc.run import run_folder
@@ -48,7 +48,7 @@ def check_unrecorded(
         UnrecordedError: something is alive, or may be.
         LockLostError: the run's lock is not this process's any more.
         UnreadableError: a folder of the run cannot be listed now.
-        UnseenError: the executor does not answer.
+        UnknownJobsError: the executor does not answer.
     """
     run_folder.check_lock(run, lock)
     traces = find_traces(run)
@@ -60,7 +60,7 @@ def check_unrecorded(
         message = (
             f"nothing was submitted, as it is unknown which jobs of the run are alive: {error}"
         )
-        raise UnseenError(message, error.words) from error
+        raise UnknownJobsError(message, error.words) from error
     _report_canceled(jobs, say)
     if jobs.alive:
         raise UnrecordedError(_describe_jobs(run, jobs.alive))
@@ -74,7 +74,9 @@ def check_unrecorded(
     return max([jobs.last_number, *traces, *known], default=0)
 
 
-def cancel_strays(run: Run, executor: Executor, recorded: Sequence[Submission], say: Say) -> None:
+def cancel_unrecorded(
+    run: Run, executor: Executor, recorded: Sequence[Submission], say: Say
+) -> None:
     """Cancel and report arrays that the executor accepted late and that no record names.
 
     The caller holds the run's lock. If the executor does not answer, they are left to the next

@@ -5,28 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.traces.file_memory import Stamp, stamp_of
+from hpc.traces.file_cache import Stamp, stamp_of
 from pipeline.run_files import last_words
 from pipeline.run_files.manifest import log_path, shard_of_server_log
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogFolder:
-    """What lies in the log folder of one attempt. Shards are given by their indices."""
+    """The content of the log folder of one attempt. Shards are named by their indices."""
 
     names: frozenset[str] = frozenset()
     """The names of all files."""
-    spoke: Mapping[int, Stamp] = field(default_factory=dict)
+    last_words: Mapping[int, Stamp] = field(default_factory=dict)
     """The shards whose tasks left last words, with the stamps of the files."""
-    served: frozenset[int] = frozenset()
+    with_server: frozenset[int] = frozenset()
     """The shards whose tasks started a server."""
 
 
 def list_log_folder(run_dir: Path, attempt: int) -> LogFolder:
-    """List the log folder of an attempt by one call; nothing of one that is not there."""
+    """List the log folder of an attempt in one call; the result is empty without a folder."""
     names: list[str] = []
-    spoke: dict[int, Stamp] = {}
-    served: list[int] = []
+    words: dict[int, Stamp] = {}
+    with_server: list[int] = []
     try:
         entries = os.scandir(log_path(run_dir, attempt))
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def list_log_folder(run_dir: Path, attempt: int) -> LogFolder:
             names.append(name)
             if (shard := last_words.shard_of(name)) is not None:
                 if stamp := stamp_of(entry):
-                    spoke[shard] = stamp
+                    words[shard] = stamp
             elif (shard := shard_of_server_log(name)) is not None:
-                served.append(shard)
-    return LogFolder(names=frozenset(names), spoke=spoke, served=frozenset(served))
+                with_server.append(shard)
+    return LogFolder(names=frozenset(names), last_words=words, with_server=frozenset(with_server))

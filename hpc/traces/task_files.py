@@ -1,4 +1,4 @@
-"""Read what the tasks of a run wrote, during one look at it, and collect what is wrong with it."""
+"""Read what the tasks of a run wrote, and collect the problems with it, during one look."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from hpc.run.model import Run
-from hpc.traces.file_memory import FileMemory, MemoryFile, Stamp
+from hpc.traces.file_cache import CacheFile, FileCache, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packed_tasks import PackedTasks, read_packed_tasks, size_of_list
 from hpc.traces.work_folder import WorkFolder, list_work_folder
@@ -27,26 +27,26 @@ class TaskFiles:
     """The files of a run's tasks. Each folder is listed once, when it is first needed."""
 
     def __init__(self, run: Run) -> None:
-        """Read what earlier looks remember of the files."""
+        """Read the caches that earlier looks have saved."""
         self._run = run
-        self._words = FileMemory(run.folder, MemoryFile.LAST_WORDS, LastWords)
-        self._heartbeats = FileMemory(run.folder, MemoryFile.HEARTBEATS, Heartbeat)
-        self._journals = FileMemory(run.folder, MemoryFile.JOURNALS, int)
+        self._words = FileCache(run.folder, CacheFile.LAST_WORDS, LastWords)
+        self._heartbeats = FileCache(run.folder, CacheFile.HEARTBEATS, Heartbeat)
+        self._journals = FileCache(run.folder, CacheFile.JOURNALS, int)
         self._logs: dict[int, LogFolder] = {}
         self._work: dict[int, WorkFolder] = {}
         self._work_folders = _names(run.folder / "work")
         self.unreadable: list[str] = []
         """What is wrong with files: they are damaged, unreadable, or of another version."""
         self.packed: PackedTasks = {}
-        """What was packed, and is in no file of its own any more."""
+        """What was packed and no longer has files of its own."""
         self._packed_size = 0
         self._read_packed()
 
     def list_folders(self, attempts: Iterable[int]) -> None:
-        """List the log folders of attempts and the work folders, and read again what is packed.
+        """List the log folders of attempts and the work folders, and read the packed tasks again.
 
-        To be called when the executor has answered. Somebody may have packed tasks since, and they
-        are on the list before their files are removed.
+        Call this after the executor has answered. Somebody may have packed tasks since, and their
+        lines are written before their files are deleted.
         """
         for attempt in attempts:
             self.logs(attempt)
@@ -54,7 +54,7 @@ class TaskFiles:
         self._read_packed()
 
     def _read_packed(self) -> None:
-        """Read what is packed, unless nothing was added since."""
+        """Read the packed tasks, unless nothing was added since."""
         size = size_of_list(self._run.folder)
         if size != self._packed_size:
             self.packed, problems = read_packed_tasks(self._run.folder)
@@ -90,31 +90,31 @@ class TaskFiles:
     def last_words(self, attempt: int, shard: int) -> LastWords | None:
         """Return a task's last words without the traceback, which may be long.
 
-        Returns None where there are none, or they cannot be read.
+        Returns None if there are none, or if they cannot be read.
         """
-        stamp = self.logs(attempt).spoke.get(shard)
+        stamp = self.logs(attempt).last_words.get(shard)
         read = partial(_read_words, self._run, attempt, shard)
         return self._read(self._words, f"{attempt}/{shard}", stamp, read)
 
     def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
-        """Return a task's heartbeat; None without one, or where it cannot be read."""
+        """Return a task's heartbeat; None if there is none, or if it cannot be read."""
         read = partial(_read_heartbeat, self._run, attempt, shard)
         stamp = self.work(shard).heartbeats.get(attempt)
         return self._read(self._heartbeats, f"{shard}/{attempt}", stamp, read)
 
     def remember(self) -> None:
-        """Write down what was read, for the next look."""
-        self._words.remember()
-        self._heartbeats.remember()
-        self._journals.remember()
+        """Save the caches for the next look."""
+        self._words.save()
+        self._heartbeats.save()
+        self._journals.save()
 
     def _read(
-        self, memory: FileMemory[T], name: str, stamp: Stamp | None, read: Callable[[], T | None]
+        self, cache: FileCache[T], name: str, stamp: Stamp | None, read: Callable[[], T | None]
     ) -> T | None:
         if stamp is None:
             return None
         try:
-            return memory.value(name, stamp, read)
+            return cache.value(name, stamp, read)
         except (InputError, UnreadableError) as error:
             self.unreadable.append(str(error))
             return None

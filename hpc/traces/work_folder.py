@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.traces.file_memory import Stamp, stamp_of
+from hpc.traces.file_cache import Stamp, stamp_of
 from pipeline.run_files import answer_journal, heartbeat
 from pipeline.run_files.checkpoint import rows_by_attempt
 from pipeline.run_files.manifest import work_path

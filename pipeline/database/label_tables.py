@@ -222,7 +222,7 @@ def replace_shards(
                     run_id = shards[0]["run_id"]
                     removed += supersede.move(connection, name, replacement.outdated, run_id)
                 if present.num_rows and replacement.newer:
-                    removed += supersede.give_way(connection, name, replacement.newer)
+                    removed += supersede.yield_to_newer_runs(connection, name, replacement.newer)
                 table = quoted(labels_table(name))
                 there = f"(FROM present SEMI JOIN {table} USING (uri))"
                 new = f"ANTI JOIN {there} USING (uri)" if present.num_rows else ""

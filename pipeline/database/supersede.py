@@ -94,7 +94,9 @@ def move(connection: duckdb.DuckDBPyConnection, name: str, condition: str, run_i
     return fetch_number(connection, f"DELETE {outdated_rows}", [run_id])
 
 
-def give_way(connection: duckdb.DuckDBPyConnection, name: str, newer: Sequence[str]) -> int:
+def yield_to_newer_runs(
+    connection: duckdb.DuckDBPyConnection, name: str, newer: Sequence[str]
+) -> int:
     """Settle which rows stay where newer runs were gathered first, within a transaction.
 
     The order of gathering decides nothing: what stays is what would have stayed if the runs had

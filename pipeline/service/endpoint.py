@@ -35,7 +35,7 @@ from pipeline.service.limited_http import (
     LimitedAdapter,
     TooLong,
     TooSlow,
-    Unreadable,
+    UndecodableBody,
     read_body,
 )
 from pipeline.service.quota.pace import Pace
@@ -278,7 +278,7 @@ class Endpoint:
             return without_body(status, headers, self._too_slow, instead=TIMED_OUT)
         except TooLong:
             return without_body(status, headers, self._too_long, instead=INCOMPLETE)
-        except Unreadable as error:
+        except UndecodableBody as error:
             return without_body(status, headers, str(error), instead=INCOMPLETE)
         # JSON is UTF-8. For a body without a charset requests guesses one, slowly and wrongly.
         # Redact before anything is cut off: half a key would not be recognized.

@@ -37,7 +37,7 @@ class TooSlow(Exception):
     """An answer that was not complete in time."""
 
 
-class Unreadable(Exception):
+class UndecodableBody(Exception):
     """An answer whose body makes no sense; the message says why, and quotes nothing."""
 
 
@@ -88,12 +88,12 @@ def read_body(response: requests.Response, most_bytes: int) -> bytes:
     Raises:
         TooLong: it has more than `most_bytes`.
         TooSlow: it was not complete in time.
-        Unreadable: it is damaged, or compressed in a way that was not asked for.
+        UndecodableBody: it is damaged, or compressed in a way that was not asked for.
         OSError: the connection broke; or urllib3's HTTPError.
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _UNDERSTOOD:
-        raise Unreadable("its body is compressed in a way that was not asked for")
+        raise UndecodableBody("its body is compressed in a way that was not asked for")
     body = bytearray()
     try:
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=True):
@@ -101,7 +101,7 @@ def read_body(response: requests.Response, most_bytes: int) -> bytes:
             if len(body) > most_bytes:
                 raise TooLong
     except DecodeError:
-        raise Unreadable("its body cannot be decompressed") from None
+        raise UndecodableBody("its body cannot be decompressed") from None
     return bytes(body)
 
 

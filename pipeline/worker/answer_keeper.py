@@ -97,7 +97,7 @@ class AnswerKeeper:
     def handed_out(self, uri: str) -> None:
         """Record that a post is in flight, once everything before it is written."""
         self._wait_while_failing()
-        self._insist_on_record(partial(self._journal.handed_out, uri))
+        self._retry_record(partial(self._journal.handed_out, uri))
 
     def answered(self, answer: Answer) -> None:
         """Keep an answer, and return once it is written as far as it can be.
@@ -140,7 +140,7 @@ class AnswerKeeper:
         self._last_part = time.monotonic()
         return True
 
-    def insist(self, write: Callable[[], None], meanwhile: Callable[[], None]) -> bool:
+    def retry_until_written(self, write: Callable[[], None], meanwhile: Callable[[], None]) -> bool:
         """Try to write until it works; return False if the task was told to stop before that.
 
         Args:
@@ -168,7 +168,7 @@ class AnswerKeeper:
         Raises:
             FileNotFoundError, MemoryError, OSError: as `write_part` does.
         """
-        if not self.insist(self._checkpoint.flush, meanwhile) and (
+        if not self.retry_until_written(self._checkpoint.flush, meanwhile) and (
             lost := self._checkpoint.unsaved
         ):
             trouble = _described(self._failure) if self._failure else ""
@@ -183,7 +183,7 @@ class AnswerKeeper:
         while self._failure is not None and not self._must_go_on():
             time.sleep(_POLL_SECONDS)
 
-    def _insist_on_record(self, record: Callable[[], None]) -> None:
+    def _retry_record(self, record: Callable[[], None]) -> None:
         """Write to the crash journal, from the classifier's thread, until it works."""
         pause = FIRST_PAUSE
         while not self._must_go_on():

@@ -140,7 +140,7 @@ class Task:
             # What is paid for is on the disk. Others may use its share of a quota from now on.
             self._done_asking()
             if outcome is None:
-                is_published = keeper.insist(partial(self._publish, posts), tick)
+                is_published = keeper.retry_until_written(partial(self._publish, posts), tick)
                 outcome = TaskOutcome.PUBLISHED if is_published else TaskOutcome.STOPPED
             return outcome
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from hpc.run.model import Phase, Records, Run, Submission, TaskRecord
-from hpc.traces.file_memory import FileMemory, MemoryFile, Stamp, stamp_of
+from hpc.traces.file_cache import CacheFile, FileCache, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import Cause, UnreadableError
@@ -97,7 +97,7 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
             started.
     """
     records: Records = {}
-    memory = FileMemory(run.folder, MemoryFile.TASK_RECORDS, _LocalRecord)
+    cache = FileCache(run.folder, CacheFile.TASK_RECORDS, _LocalRecord)
     for submission in submissions:
         folder = log_path(run.folder, submission.number)
         stamps = _stamps(folder)
@@ -105,12 +105,12 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
             name = _name(submission.plan.offset + index)
             kept = None
             if stamp := stamps.get(name):
-                kept = memory.value(
+                kept = cache.value(
                     f"{folder.name}/{name}", stamp, partial(_read_named, folder, name)
                 )
             if record := _task_record(kept, in_use=in_use):
                 records[submission.number, index] = record
-    memory.remember()
+    cache.save()
     return records
 
 

@@ -15,7 +15,7 @@ from hpc.reconcile.resubmit import Request, resubmit
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
 from hpc.run.submissions import write_submission
-from hpc.traces.file_memory import MemoryFile
+from hpc.traces.file_cache import CacheFile
 from pipeline.errors import Cause
 from pipeline.run_files import array_orders, heartbeat, last_words
 from pipeline.run_files.heartbeat import HeartbeatWriter
@@ -133,9 +133,9 @@ def test_the_next_look_opens_only_the_files_of_tasks_that_have_changed(
     assert after.judgements[1].message == "another end"
 
 
-@pytest.mark.parametrize("name", [MemoryFile.LAST_WORDS, MemoryFile.HEARTBEATS])
+@pytest.mark.parametrize("name", [CacheFile.LAST_WORDS, CacheFile.HEARTBEATS])
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[1]", b'{"1/1": 3}', b"\xff", b"[" * 9_000])
-def test_a_damaged_memory_of_files_costs_only_time(
+def test_a_damaged_cache_of_files_costs_only_time(
     twice_submitted_run: Run, name: str, garbage: bytes
 ) -> None:
     run = twice_submitted_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hpc.executors.base import ExecutorError, UnrecordedJob, UnrecordedJobs, UnseenError
+from hpc.executors.base import ExecutorError, UnknownJobsError, UnrecordedJob, UnrecordedJobs
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.submit import submit_shards
@@ -83,7 +83,7 @@ def test_a_live_array_that_no_record_names_stops_the_submission(run: Run) -> Non
 
 
 def test_nothing_is_submitted_while_nobody_knows_what_is_alive(run: Run) -> None:
-    with pytest.raises(UnseenError):
+    with pytest.raises(UnknownJobsError):
         submit(run, Knowing(jobs=ExecutorError("squeue failed", "no answer")))
     assert read_submissions(run) == ()
 

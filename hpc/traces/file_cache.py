@@ -1,7 +1,7 @@
-"""Remember what small files hold, so that a look opens no more of them than have changed.
+"""Cache the content of small files, so that a look opens only those that have changed.
 
-A run of 10,000 shards has tens of thousands of such files, and each that is opened costs a trip to
-the file server. A memory is one file in the run's folder. It may be deleted at any time.
+A run of 10,000 shards has tens of thousands of such files, and opening each costs a trip to the
+file server. A cache is one file in the run's folder, and may be deleted at any time.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from pipeline import files, limits
 T = TypeVar("T")
 
 
-class MemoryFile(StrEnum):
-    """The memories in a run's folder."""
+class CacheFile(StrEnum):
+    """The caches in a run's folder."""
 
     LAST_WORDS = ".seen-last-words.json"
     HEARTBEATS = ".seen-heartbeats.json"
     JOURNALS = ".seen-journals.json"
-    """How many answers journals hold."""
+    """How many answers each answer journal holds."""
     TASK_RECORDS = ".seen-task-records.json"
-    """Those of the local executor."""
+    """The records of the local executor."""
 
 
 Stamp = tuple[int, int, int]
@@ -42,22 +42,22 @@ def stamp_of(entry: os.DirEntry[str]) -> Stamp | None:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def forget(run_dir: Path) -> None:
-    """Remove the memories, once most of the files that they know are gone."""
-    for name in MemoryFile:
+def delete_caches(run_dir: Path) -> None:
+    """Delete the caches, once most of the files in them are gone."""
+    for name in CacheFile:
         with contextlib.suppress(OSError):
             (run_dir / name).unlink(missing_ok=True)
 
 
-class FileMemory(Generic[T]):
-    """The values that files held when they were last read, by a name for each file."""
+class FileCache(Generic[T]):
+    """The values of files as they were last read, with a name for each file."""
 
-    def __init__(self, run_dir: Path, name: MemoryFile, kind: type[T]) -> None:
-        """Read what was remembered; nothing of a memory that this version cannot read.
+    def __init__(self, run_dir: Path, name: CacheFile, kind: type[T]) -> None:
+        """Read the cache; it is empty if this version cannot read its file.
 
         Args:
             run_dir: the run's folder.
-            name: which memory.
+            name: which cache.
             kind: the type of a value, which msgspec reads from JSON and writes to it.
         """
         self._path = run_dir / name
@@ -68,12 +68,12 @@ class FileMemory(Generic[T]):
             self._known = decoder.decode(limits.read_file(self._path, limits.RECORD_BYTES))
 
     def value(self, name: str, stamp: Stamp, read: Callable[[], T | None]) -> T | None:
-        """Return what a file holds: from memory, or if it has changed, from `read`.
+        """Return the value of a file, from the cache or, if the file has changed, from `read`.
 
         Args:
-            name: names the file in the memory.
+            name: names the file in the cache.
             stamp: the file's stamp, taken before it is read.
-            read: reads the file; it returns None if there is nothing to remember.
+            read: reads the file; it returns None if there is nothing to keep.
         """
         known = self._known.get(name)
         if known is not None and known[0] == stamp:
@@ -84,11 +84,11 @@ class FileMemory(Generic[T]):
             self._is_outdated = True
         return value
 
-    def remember(self) -> None:
-        """Write the memory for the next look, if this one has read any file."""
+    def save(self) -> None:
+        """Write the cache for the next look, if this one has read any file."""
         if not self._is_outdated:
             return
-        # Losing it costs only time: a reader without write access, or a full disk, does without.
+        # Without the cache, the next look only takes longer. A reader may lack write access.
         with (
             contextlib.suppress(OSError),
             files.appearing_whole(self._path, sync=False) as temporary,

@@ -13,8 +13,8 @@ import pytest
 
 from hpc.executors.base import TaskQuery
 from hpc.executors.local.executor import LocalExecutor
+from hpc.reconcile.backoff import MOST_FAILED_ROUNDS
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.patience import MOST_FAILED_ROUNDS
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Phase, Run, Submission, TaskRecord
 from hpc.run.run_state import RunState, RunStatus

@@ -1,4 +1,4 @@
-"""Bear with a round of supervision that failed for a reason that may pass, but not without end."""
+"""Retry after failed rounds of supervision, with longer pauses and a limit."""
 
 import contextlib
 import time
@@ -13,11 +13,11 @@ from pipeline.text import counted, format_duration
 
 
 class LeftUnreadError(RunError):
-    """Files could not be read now; each is named already, and left as it is."""
+    """Some files could not be read now. Each was already named, and left as it is."""
 
 
-# What may be over in the next round: a stale handle, a full disk, no memory, no descriptor, a
-# database that is in use. What is wrong with a configuration or a record stays wrong.
+# Errors that may be over in the next round: a stale handle, a full disk, no memory, no descriptor,
+# a database in use. Errors in a configuration or a record are not among them.
 PASSING_ERRORS = (
     OSError,
     MemoryError,
@@ -27,23 +27,23 @@ PASSING_ERRORS = (
     LeftUnreadError,
     BusyError,
 )
-# So many failed rounds in a row need a person. With Slurm's 30 s between two rounds they take a
-# quarter of an hour. A file server that restarts, or fails over, is back by then.
+# After this many failed rounds in a row, a person has to help. With 30 s between two rounds, as on
+# Slurm, they take a quarter of an hour, enough for a file server to restart or fail over.
 MOST_FAILED_ROUNDS = 10
-# The pause doubles after each failed round, up to this: what is in trouble should be left alone.
+# The pause doubles after each failed round, up to this, to spare a system in trouble.
 LONGEST_PAUSE_S = 120.0
 
 
-class Patience:
-    """Counts the failed rounds of one supervising process."""
+class Backoff:
+    """Counts the failed rounds of one supervising process, and waits after each."""
 
     def __init__(self, run: Run, say: Say, *, once: bool) -> None:
-        """Begin without a failed round; `once` leaves the next one to somebody else, such as cron.
+        """Begin without a failed round.
 
         Args:
             run: the run that is supervised.
             say: shows a message.
-            once: whether the first failure ends it.
+            once: whether the first failure ends it, because cron or the like starts the next round.
         """
         self._run = run
         self._say = say
