@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests.servers.llama import LlamaServer
 
 # By the time that their slowest files take.
-LONGEST_FIRST = ("slurm", "verbs", "worker", "docs", "planning", "server", "reconcile")
+LONGEST_FIRST = ("slurm", "attack", "verbs", "worker", "docs", "planning", "server", "reconcile")
 
 settings.register_profile("search", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
