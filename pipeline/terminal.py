@@ -20,14 +20,14 @@ TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 500
 
 # Each part excludes the escape character, so that a search takes linear time.
-_ESCAPES = re.compile(
+ESCAPE_SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colors, cursor
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC and similar: titles, links, the clipboard
     r"|\x1b[ -/]*[0-~]?"
 )
 # Control characters but tab and newline, line separators, marks and overrides of the writing
 # direction, characters that nobody sees, and halves of surrogate pairs, which cannot be encoded.
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -124,8 +124,8 @@ def clean(text: str) -> str:
 
     A carriage return would let what follows overwrite what came before; it becomes a blank.
     """
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", " ")
-    return _UNSAFE.sub("", text)
+    text = ESCAPE_SEQUENCES.sub("", text).replace("\r\n", "\n").replace("\r", " ")
+    return UNSAFE.sub("", text)
 
 
 def printable(text: str) -> str:
@@ -133,8 +133,10 @@ def printable(text: str) -> str:
 
     Of a line that overwrites itself, such as a progress bar, only its last state stays.
     """
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in _ESCAPES.sub("", text).split("\n"))
-    return _UNSAFE.sub("", "\n".join(lines))
+    lines = (
+        line.rstrip("\r").rpartition("\r")[2] for line in ESCAPE_SEQUENCES.sub("", text).split("\n")
+    )
+    return UNSAFE.sub("", "\n".join(lines))
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:

@@ -8,8 +8,10 @@ So the text is read as such a reader would read it, and the key is looked for in
 import base64
 import html.entities
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
 
 SHOWN = "[key]"
 # Forms of a shorter key are too likely to occur by chance.
@@ -18,13 +20,16 @@ _SHORTEST = 8
 _ROUNDS = 3
 
 # What may stand between two characters of a key: blanks, ends of lines, tags that break lines, and
-# characters that nobody sees.
+# all that is taken out of a text before it is shown, which would put the key together again.
 _BETWEEN = re.compile(
-    "[\\s\x00\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+"
-    "|<(?:br|wbr)\\s*/?>|&(?:amp;)*(?:nbsp|shy|zwnj|zwj);",
+    rf"(?:\s|{UNSAFE.pattern})+|<(?:br|wbr)\s*/?>|&(?:amp;)*(?:nbsp|shy|zwnj|zwj);",
     re.IGNORECASE,
 )
-_BEFORE_OTHERS = ("\0", "<", "&")
+_BEFORE_OTHERS = ("<", "&")
+# An escape sequence is taken out whole. One that is cut off may end with a character of the key.
+_SEQUENCES = (ESCAPE_SEQUENCES, re.compile("\x1b"))
+# What every form of the escape character has, and few other texts.
+_ESCAPE_FORMS = ("\x1b", "1b", "1B", "033", "27")
 _NAMES = {
     name: character
     for name, character in html.entities.html5.items()
@@ -34,11 +39,12 @@ _NAMES = {
 # found many times faster.
 _ESCAPES = (
     re.compile(
-        r"\\\\*(?:u(?:00([0-9a-f]{2})|\{0*([0-9a-f]{2})\})|x([0-9a-f]{2})|([0-7]{3})|[nrtfv])?",
+        r"\\\\*(?:(?-i:U)000([0-9a-f]{5})|u(?:([0-9a-f]{4})|\{0*([0-9a-f]{1,5})\})"
+        r"|x([0-9a-f]{2})|([0-7]{3})|[nrtfv])?",
         re.IGNORECASE,
     ),
     re.compile(r"%(?:25)*([0-9a-f]{2})", re.IGNORECASE),
-    re.compile(r"&(?:amp;)*(?:\#x0*([0-9a-f]{2});?|\#0*([0-9]{2,3});?|([a-z]+;))", re.IGNORECASE),
+    re.compile(r"&(?:amp;)*(?:\#x0*([0-9a-f]{1,5});?|\#0*([0-9]{1,6});?|([a-z]+;))", re.IGNORECASE),
 )
 _URLSAFE = str.maketrans("-_;", "+/,")
 _HEX_SPACES = re.compile(r"0x|[:;,\-]")
@@ -80,7 +86,7 @@ class Redaction:
     def __init__(self, key: str) -> None:
         """Prepare to find a key of printable ASCII characters."""
         self._key = key
-        self._plain = {key.lower(), _decoded(key).lower()}
+        self._plain = {key.lower(), _decoded(key, ESCAPE_SEQUENCES).lower()}
         self._base64 = {_base64(key, before).lower() for before in range(3)}
         self._hexadecimal = key.encode().hex()
         first = self._hexadecimal[:2]
@@ -126,52 +132,66 @@ class Redaction:
 
 def _readings(text: str) -> Iterator[str]:
     """Yield a text as different readers understand it: as it is, and decoded."""
-    closed = _closed(text)
-    yield closed
-    decoded = _decoded(closed)
-    if decoded != closed:
-        yield decoded
+    for sequence in _sequences(text):
+        closed = _closed(text, sequence)
+        yield closed
+        decoded = _decoded(closed, sequence)
+        if decoded != closed:
+            yield decoded
 
 
 def _mapped_readings(text: str) -> Iterator[_Reading]:
     """Yield what `_readings` yields, with the places in the text."""
     places = list(range(len(text) + 1))
-    reading = _Reading(text, places[:-1], places[1:]).replaced(_BETWEEN, lambda match: "")
-    yield reading
-    for _ in range(_ROUNDS):
-        before = reading.text
-        for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
-            reading = reading.replaced(pattern, character)
-        if reading.text == before:
-            return
-        reading = reading.replaced(_BETWEEN, lambda match: "")
+    for sequence in _sequences(text):
+        reading = _mapped_closed(_Reading(text, places[:-1], places[1:]), sequence)
         yield reading
+        for _ in range(_ROUNDS):
+            before = reading.text
+            for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
+                reading = reading.replaced(pattern, character)
+            if reading.text == before:
+                break
+            reading = _mapped_closed(reading, sequence)
+            yield reading
 
 
-def _closed(text: str) -> str:
+def _sequences(text: str) -> Iterable[re.Pattern[str]]:
+    """Return the escape sequences that readers leave out of a text, in one way or another."""
+    return _SEQUENCES if any(form in text for form in _ESCAPE_FORMS) else _SEQUENCES[:1]
+
+
+def _closed(text: str, sequence: re.Pattern[str]) -> str:
     """Return a text without what may stand between two characters of a key."""
     if text.isascii() and not any(begin in text for begin in _BEFORE_OTHERS):
-        return "".join(text.split())  # many times faster
-    return _BETWEEN.sub("", text)
+        closed = "".join(text.split())  # many times faster
+        if closed.isprintable():
+            return closed
+    return _BETWEEN.sub("", sequence.sub("", text))
 
 
-def _decoded(text: str) -> str:
+def _mapped_closed(reading: _Reading, sequence: re.Pattern[str]) -> _Reading:
+    """Return a reading of what `_closed` returns."""
+    return reading.replaced(sequence, lambda match: "").replaced(_BETWEEN, lambda match: "")
+
+
+def _decoded(text: str, sequence: re.Pattern[str]) -> str:
     for _ in range(_ROUNDS):
         before = text
         for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
             text = pattern.sub(character, text)
         if text == before:
             break
-        text = _closed(text)
+        text = _closed(text, sequence)
     return text
 
 
 def _after_backslash(match: re.Match[str]) -> str:
     """Return what backslashes and what follows them stand for; '' for the end of a line."""
-    hexadecimal = match[1] or match[2] or match[3]
+    hexadecimal = match[1] or match[2] or match[3] or match[4]
     if hexadecimal:
         return chr(int(hexadecimal, 16))
-    return chr(int(match[4], 8)) if match[4] else ""
+    return chr(int(match[5], 8)) if match[5] else ""
 
 
 def _after_percent(match: re.Match[str]) -> str:

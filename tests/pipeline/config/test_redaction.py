@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import string
+import sys
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.redaction import Redaction
+from pipeline.terminal import clean
 
 KEY = "sk-Ab3/9+xY=_z.Q7'k"
 # As in HTTP headers: printable ASCII without blanks. What begins an escape sequence in some form is
@@ -66,7 +68,15 @@ FORMS: dict[str, Callable[[str], str]] = {
     "lines of HTML": lambda key: wrapped(key, "<br/>"),
     "letter-spaced": " ".join,
     "invisible characters": "\u200b".join,
+    "invisible characters in JSON": lambda key: json.dumps("\u200b".join(key))[1:-1],
+    "invisible characters in HTML": "&#8203;".join,
     "zeros": "\0".join,
+    "escape sequences": lambda key: wrapped(key, "\x1b[0m"),
+    "escape sequences in JSON": lambda key: json.dumps(wrapped(key, "\x1b[1;31m"))[1:-1],
+    "titles of a terminal": lambda key: wrapped(key, "\x1b]0;a title\x07"),
+    "escape characters": "\x1b".join,
+    "escape characters in JSON": lambda key: json.dumps("\x1b".join(key))[1:-1],
+    "Unicode escapes of eight digits": lambda key: "".join(f"\\U{ord(c):08x}" for c in key),
     "Base64": lambda key: base64.b64encode(key.encode()).decode(),
     "Base64 for URLs": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
     "Base64 without padding": lambda key: base64.b64encode(key.encode()).decode().rstrip("="),
@@ -110,6 +120,15 @@ def test_any_key_is_taken_out_as_it_is(key: str, before: str, after: str) -> Non
 def test_a_text_without_the_key_stays_as_it_is(key: str, text: str) -> None:
     shown = Redaction(key)(text)
     assert shown == text or len(text) >= 8
+
+
+def test_no_character_that_screens_leave_out_hides_a_key() -> None:
+    """The key would show, because a screen puts it together again."""
+    left_out = [chr(code) for code in range(sys.maxunicode + 1) if not clean(f"{chr(code)}x")[1:]]
+    assert len(left_out) > 200
+    for character in left_out:
+        shown = Redaction(KEY)(f"{KEY[:9]}{character}{KEY[9:]}")
+        assert shown == "[key]", hex(ord(character))
 
 
 def test_the_text_around_several_keys_stays() -> None:
