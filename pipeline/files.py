@@ -16,6 +16,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ TEMPORARY_PREFIX = ".tmp-"
 # How long to wait before each new try to read a file that cannot be read now, in seconds.
 READ_PAUSES = (0.1, 0.4)
 _CHUNK_BYTES = 1 << 20
+_SYNCS_AT_ONCE = 16
 # What the next try meets again, and only a person can change.
 LASTING = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO}
@@ -257,6 +259,20 @@ def delete(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """Return when files and folders would survive a power failure.
+
+    A disk writes many files at once in hardly more time than one of them. A sync of all file
+    systems would be as quick, but on a shared machine it waits for everybody's files.
+
+    Raises:
+        OSError: a file is gone, or the disk reports an error.
+    """
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(_sync, paths):
+            pass
 
 
 def sha256_of(path: Path) -> str:

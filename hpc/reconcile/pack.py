@@ -24,9 +24,16 @@ from hpc.traces.file_cache import delete_caches
 from hpc.traces.inodes import count_inodes
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packable import packable_shards
-from hpc.traces.packed_tasks import PackedTask, PackedTasks, add_packed_tasks, read_packed_tasks
+from hpc.traces.packed_tasks import (
+    PackedTask,
+    PackedTasks,
+    add_packed_tasks,
+    packed_log_path,
+    read_packed_tasks,
+)
 from hpc.traces.shard_log import ShardLog, remove_begun
 from hpc.traces.work_folder import attempt_of_file
+from pipeline import files
 from pipeline.errors import Cause, InputError, RunError
 from pipeline.run_files import last_words
 from pipeline.run_files.last_words import LastWords
@@ -143,8 +150,9 @@ class _Packing:
                 self.problems.append(f"shard {shard.index}: {error}")
             else:
                 packed.append(shard)
-        # One by one, they would take 40 ms each on a busy disk. Nothing is removed before that.
-        os.sync()
+        # Nothing is removed before the logs would survive a power failure.
+        logs = [packed_log_path(self.run.folder, shard.index) for shard in packed]
+        files.sync_all([*filter(Path.exists, logs), self.run.folder / "logs"])
         add_packed_tasks(self.run.folder, lines)
         for shard in packed:
             try:
