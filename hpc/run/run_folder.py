@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ PLANNING = ".planning-"
 LOCK_WAIT_S = 0.5
 # The id is the second key of a manifest.
 _MANIFEST_BEGINNING = 4096
+# A link, a folder, a socket.
+_NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
 
 
@@ -222,7 +225,7 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
 
     Raises:
         BusyError: another process holds the lock; the message ends with which.
-        RunError: the file system has no locks.
+        RunError: the file system has no locks, or something else lies where the lock should be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = _take_lock(folder / LOCK, busy)
@@ -266,8 +269,7 @@ def _take_lock(path: Path, busy: str) -> int:
     """
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
-        # Whoever shares the folder takes the lock too, so its mode is left to the umask.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open_lock(path)
         try:
             if _taken(descriptor, fcntl.LOCK_EX, path):
                 # Somebody may have removed the file after it was opened. The lock of a file that
@@ -283,6 +285,28 @@ def _take_lock(path: Path, busy: str) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Open the file of a lock, which is created if it does not exist, and return its descriptor.
+
+    Who holds it is noted in it, so a link would overwrite the file that it leads to.
+
+    Raises:
+        RunError: it is a link, a folder or a pipe.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        # Whoever shares the folder takes the lock too, so its mode is left to the umask.
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise RunError(f"{path} should be a file, to be locked: look at what it is, and move it away")
 
 
 def _is_file_at(path: Path, descriptor: int) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
+from hpc.run.unusable_runs import RUN_ID
 from pipeline import files, limits
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
@@ -27,6 +28,7 @@ from pipeline.terminal import read_tail
 from pipeline.text import did_you_mean
 
 _RECORD = re.compile(r"\d{4,}\.json")
+_JOB_NAME = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+")
 FOLDER = "submissions"
 _ADVICE = (
     "\n  put the record back from a backup. Without one, move it away: before anything is "
@@ -40,10 +42,10 @@ def read_submissions(run: Run) -> tuple[Submission, ...]:
     Raises:
         UnreadableError: a record, or their folder, cannot be read now. It must not seem missing:
             its shards would be submitted again.
-        InputError: a record is damaged.
+        InputError: a record is damaged, or belongs to another run.
     """
     folder = run.folder / FOLDER
-    found = (_read(folder / name) for name in _names_in(folder) if _RECORD.fullmatch(name))
+    found = (_read(folder / name, run) for name in _names_in(folder) if _RECORD.fullmatch(name))
     recorded = sorted((each for each in found if each), key=lambda each: each.number)
     # An array that the original run has not released is not a copy's to finish or to cancel.
     return tuple(each for each in recorded if each.released_at or belongs_to(run, each))
@@ -259,7 +261,7 @@ def _names_in(folder: Path) -> list[str]:
         raise UnreadableError(folder, error) from error
 
 
-def _read(path: Path) -> Submission | None:
+def _read(path: Path, run: Run) -> Submission | None:
     """Return the submission of a record; None if it was withdrawn at this moment."""
     try:
         status = path.stat()
@@ -276,9 +278,14 @@ def _read(path: Path) -> Submission | None:
         raise InputError(f"{error}{_ADVICE}") from None
     try:
         # A record of an earlier version does not say who submitted.
-        return _parse(content, path, status.st_uid)
+        submission = _parse(content, path, status.st_uid)
     except InputError as error:
         raise InputError(f"{error}{_ADVICE}") from None
+    # Its array would be shown as this run's, and canceled with it.
+    other = _JOB_NAME.fullmatch(submission.job_name)
+    if other and other[1] != run.run_id:
+        raise InputError(f"{path} is a record of another run, {other[1]}{_ADVICE}")
+    return submission
 
 
 def _parse(content: bytes, path: Path, uid: int) -> Submission:

@@ -14,7 +14,7 @@ from pipeline.run_files import manifest
 # The suffix of the manifest of a run that is about to be moved to the folder of this name.
 SET_ASIDE = "set-aside"
 _CONTENTS = frozenset({"shards", "outputs", "work", "submissions"})
-_RUN_ID = re.compile(r"\d{8}T\d{6}-(.+)-[0-9a-f]{8}")
+RUN_ID = r"\d{8}T\d{6}-(?P<name>.+)-[0-9a-f]{8}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class UnusableRun:
 
     def may_be_of(self, name: str) -> bool:
         """Tell whether the run may be one of this name, as far as its id says it."""
-        run_id = _RUN_ID.fullmatch(self.run_id)
-        return run_id is None or run_id[1] == name
+        run_id = re.fullmatch(RUN_ID, self.run_id)
+        return run_id is None or run_id["name"] == name
 
     def __str__(self) -> str:
         """Say what is wrong, and what to do."""

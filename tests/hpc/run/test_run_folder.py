@@ -87,6 +87,21 @@ def test_a_submission_is_read_as_it_was_recorded(
     assert submissions.read_submissions(run_of_two_shards) == ()
 
 
+@pytest.mark.parametrize("place", ["", "12ab9f-"], ids=["a run", "a copy"])
+def test_a_record_of_another_run_is_not_taken_for_one_of_this_run(
+    run_of_two_shards: Run, place: str
+) -> None:
+    """Canceling this run would cancel the other one's array."""
+    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    foreign = replace(intent, job_name=f"hpc-{place}{OTHER}-0001", array_job_id=4711)
+    submissions.write_submission(run_of_two_shards, foreign)
+    with pytest.raises(InputError, match=rf"0001\.json is a record of another run, {OTHER}\n"):
+        submissions.read_submissions(run_of_two_shards)
+    of_copy = intent.job_name.replace("hpc-", f"hpc-{place}")
+    submissions.write_submission(run_of_two_shards, replace(foreign, job_name=of_copy))
+    assert len(submissions.read_submissions(run_of_two_shards)) == 1
+
+
 def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
     plan = replace(
         PLAN,
@@ -353,6 +368,32 @@ def test_the_lock_of_a_file_that_was_removed_or_replaced_is_lost(run_of_two_shar
             run_folder.check_lock(run_of_two_shards, second)
             with pytest.raises(run_folder.LockLostError):
                 run_folder.check_lock(run_of_two_shards, first)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path, other: path.symlink_to(other),
+        lambda path, other: path.symlink_to(path),
+        lambda path, other: path.mkdir(),
+        lambda path, other: os.mkfifo(path),
+    ],
+    ids=["a link", "a link to itself", "a folder", "a pipe"],
+)
+def test_only_a_file_is_locked_and_written_to(
+    run_of_two_shards: Run, tmp_path: Path, put: Callable[[Path, Path], None]
+) -> None:
+    """Who holds a lock is noted in it, and a link may lead to a file that somebody needs."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    path = run_of_two_shards.folder / run_folder.LOCK
+    put(path, other)
+    with (
+        pytest.raises(RunError, match=f"^{path} should be a file"),
+        run_folder.lock_run(run_of_two_shards),
+    ):
+        pass
+    assert other.read_text() == "precious"
 
 
 def test_a_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
