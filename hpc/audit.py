@@ -89,7 +89,7 @@ def audit_backlog(config: Config, source: Source, runs: list[Run], files: Files)
 
 
 def _read_watermark(config: Config, runs: list[Run]) -> datetime | None:
-    if not config.storage.database.exists():
+    if not duckdb_file.exists(config.storage.database):
         return None
     with duckdb_file.opened(config.storage.database, read_only=True) as labels:
         return read_start(labels, config.name, runs)
@@ -104,7 +104,7 @@ def _deleted_runs(config: Config, runs: list[Run], unusable: list[UnusableRun]) 
 
     The next submit takes those of their posts that were not gathered.
     """
-    if not config.storage.database.exists():
+    if not duckdb_file.exists(config.storage.database):
         return {}
     with duckdb_file.opened(config.storage.database, read_only=True) as labels:
         recorded = history.run_folders(labels, config.name)

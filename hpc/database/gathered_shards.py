@@ -13,7 +13,7 @@ def read_gathered_shards(run: Run, observation: Observation) -> frozenset[int]:
         BusyError: another process has the database open.
     """
     database = Path(run.manifest.database)
-    if not database.exists():
+    if not duckdb_file.exists(database):
         return frozenset()
     with duckdb_file.opened(database, read_only=True) as labels:
         known = history.gathered_shards(labels, run.run_id)

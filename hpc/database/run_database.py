@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpc.run import run_folder
 from hpc.run.model import Run
+from pipeline.database import duckdb_file
 from pipeline.errors import InputError
 
 
@@ -36,6 +37,7 @@ def check_writable(database: Path) -> None:
     Raises:
         PermissionError: the file or its folder is closed to this user.
     """
+    duckdb_file.check_place(database)
     folder = next(parent for parent in database.parents if parent.exists())
     if database.exists() and not os.access(database, os.R_OK | os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(database))

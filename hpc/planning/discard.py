@@ -95,7 +95,7 @@ def _candidates(spec: RunSpec) -> list[Run]:
     runs = run_folder.named(config.storage.run_root, config.name)
     if not runs or not all(spec.differing_keys(run) for run in runs):
         return []
-    if config.storage.database.exists():
+    if duckdb_file.exists(config.storage.database):
         with duckdb_file.opened(config.storage.database, read_only=True) as labels:
             newest = history.newest_labeled_run(labels, config.name)
             if newest or label_tables.count(labels, config.name):

@@ -71,7 +71,7 @@ def find_exclusions(
     runs = _runs_that_count(spec, selection)
     gathered = _read_database(spec, selection, runs, now)
     database = spec.config.storage.database
-    has_labels = database.exists()
+    has_labels = duckdb_file.exists(database)
     if has_labels:
         duckdb_file.attach(connection, database, LABELS)
     notes = _check_retry_reason(spec, selection, connection, has_labels=has_labels)
@@ -103,7 +103,7 @@ def uris_labeled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConn
     database = spec.config.storage.database
     if name == spec.config.name:
         raise InputError(f"--only-labeled-by {name}: this is the configuration's own name")
-    if not database.exists():
+    if not duckdb_file.exists(database):
         raise InputError(f"--only-labeled-by {name}: there is no database {database} yet")
     uris = label_tables.successful_uris(connection, name, LABELS)
     if uris is None:
@@ -165,7 +165,9 @@ def _read_database(
     config = spec.config
     database = config.storage.database
     with (
-        duckdb_file.opened(database, read_only=True) if database.exists() else nullcontext()
+        duckdb_file.opened(database, read_only=True)
+        if duckdb_file.exists(database)
+        else nullcontext()
     ) as labels:
         if not selection.supersede:
             newest = history.newest_labeled_run(labels, config.name) if labels else None

@@ -181,7 +181,7 @@ def _is_unfinished(run: Run) -> bool:
     if not all(verdict.verified for verdict in outputs.verify_outputs(run)):
         return True
     database = Path(run.manifest.database)
-    if not database.exists():
+    if not duckdb_file.exists(database):
         return True
     with duckdb_file.opened(database, read_only=True) as labels:
         return len(history.gathered_shards(labels, run.run_id)) < len(run.manifest.shards)

@@ -183,7 +183,7 @@ def _files_without_manifest(folder: Path) -> list[ShardFile]:
 
 
 def _gathered_publications(database: Path, run: Run) -> dict[int, str]:
-    if not database.exists():
+    if not duckdb_file.exists(database):
         return {}
     with duckdb_file.opened(database, read_only=True) as labels:
         gathered = history.gathered_shards(labels, run.run_id)

@@ -85,7 +85,7 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
 
 def _find_row(config: Config, uri: str) -> tuple[bool, str]:
     database, table = config.storage.database, label_tables.labels_table(config.name)
-    if not database.exists():
+    if not duckdb_file.exists(database):
         return False, f"there is no database {database} yet"
     with duckdb_file.opened(database, read_only=True) as labels:
         if not label_tables.count(labels, config.name):

@@ -227,14 +227,14 @@ def _load_labels(
 ) -> tuple[LabelRows, frozenset[str]]:
     """Copy the rows of the database; return them, and the ids of the runs that it knows."""
     table, runs = None, frozenset[str]()
-    if database.exists():
+    if duckdb_file.exists(database):
         duckdb_file.attach(connection, database, _LABELED)
         if label_tables.labeled_uris(connection, name, _LABELED):
             table = f"{_LABELED}.{quoted(label_tables.labels_table(name))}"
         rows = connection.execute(f"SELECT run_id FROM {_LABELED}.runs").fetchall()
         runs = frozenset(row[0] for row in rows)
     labels = LabelRows(connection, table)
-    if database.exists():
+    if duckdb_file.exists(database):
         connection.execute(f"DETACH {_LABELED}")
     connection.execute(
         "CREATE TABLE labeled_posts AS "

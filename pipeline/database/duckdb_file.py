@@ -6,6 +6,7 @@ only briefly: DuckDB lets a single process write at a time.
 
 import errno
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +21,9 @@ from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
-# What says something about the system or the reader, and nothing about the file's content.
-_SYSTEM_ERRORS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EIO,
-    errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT,
-    errno.EREMOTEIO,
-)  # fmt: skip
+# DuckDB's messages end with the words for the error number of a call that failed.
+_SYSTEM_ERRORS = {os.strerror(number): number for number in errno.errorcode}
+_FAILED_CALL = re.compile(rf": ({'|'.join(map(re.escape, _SYSTEM_ERRORS))})(?=[\"\n]|$)")
 Opened = TypeVar("Opened")
 
 
@@ -49,6 +47,16 @@ def check_place(path: Path) -> None:
     """Raise UnreadableError if a path is a link to where nothing is, as on an unmounted disk."""
     if path.is_symlink() and not path.resolve().parent.is_dir():
         raise UnreadableError(path, OSError(errno.ENOENT, f"it is a link to {path.resolve()}"))
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is a database.
+
+    Raises:
+        UnreadableError: the file is a link to a disk that is not there now, so nobody can tell.
+    """
+    check_place(path)
+    return path.exists()
 
 
 @contextmanager
@@ -147,13 +155,14 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _raise_system_error(path: Path, error: duckdb.Error) -> None:
-    """Raise OSError for a full disk, a closed file and the like, for which DuckDB has no class.
+    """Raise OSError if a call to the system failed, for which DuckDB has no class.
 
-    The database is not damaged then.
+    Whatever the call, that says something about the system or the reader, and nothing about the
+    content of the file.
     """
-    for number in _SYSTEM_ERRORS:
-        if os.strerror(number) in str(error):
-            raise OSError(number, os.strerror(number), str(path)) from None
+    if failed := _FAILED_CALL.search(str(error)):
+        number = _SYSTEM_ERRORS[failed[1]]
+        raise OSError(number, failed[1], str(path)) from None
 
 
 @contextmanager

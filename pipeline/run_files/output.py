@@ -292,7 +292,7 @@ def _judge(
         )
     attempt = footer.get(ATTEMPT, "")
     return Verdict(
-        publication=footer.get(PUBLICATION, "unnamed"),
+        publication=footer.get(PUBLICATION) or "unnamed",
         counts=_usage(footer.get(USAGE)),
         attempt=int(attempt) if attempt.isdecimal() else 0,
     )

@@ -273,7 +273,8 @@ class Task:
             return self._verify_output()
         except UnreadableError:
             # Without a descriptor nothing can be opened, whether or not it is there.
-            if manifest.output_path(self._run_dir, self._order.shard_index).exists():
+            path = manifest.output_path(self._run_dir, self._order.shard_index)
+            if path.is_symlink() or path.exists():
                 raise
             return False
 

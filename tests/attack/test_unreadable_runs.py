@@ -107,3 +107,25 @@ def test_an_error_that_passes_does_not_change_what_audit_says(bench: Bench, faul
     fault = faults.fail("read", "*/outputs/00000.parquet", errno.ESTALE, times=1)
     assert audit(bench, faults) == (1, before)
     assert fault.injected == 1
+
+
+def test_a_database_on_a_disk_that_is_not_there_is_not_missing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Nobody knows what has a label, so nothing is planned, and no audit says that all is well."""
+    database = tmp_path / "labels.duckdb"
+    moved = database.rename(tmp_path / "moved.duckdb")
+    database.symlink_to("/not/mounted/labels.duckdb")
+    runs = bench.runs()
+    for done in (
+        bench.submit(),
+        bench.hpc("submit", "--config", bench.path, "--dry-run"),
+        bench.hpc("audit", "--config", bench.path),
+        bench.hpc("audit", "--config", bench.path, "--post", posts(1)[0].uri),
+        bench.hpc("gather"),
+    ):
+        assert done.returncode == 1, done
+        assert str(database) in done.stderr
+    assert bench.runs() == runs
+    moved.replace(database)
+    assert bench.document("audit", "--config", bench.path, code=1)["places"]["labelled"] == 2

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -96,6 +98,26 @@ def test_another_programs_database_is_not_written_to(tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as theirs:
         names = rows(theirs, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
     assert names == [("runs",), ("shards",)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'IO Error: Could not read from file "{path}": {words}',
+        'TransactionContext Error: Failed to commit: Could not write file "{path}.wal": {words}',
+        'FATAL Error: the database has been invalidated\nOriginal error: "Cannot open: {words}"',
+    ],
+)
+def test_whatever_call_fails_the_database_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    path = tmp_path / "labels.duckdb"
+    for words in {os.strerror(number) for number in errno.errorcode}:
+        error = duckdb.IOException(message.format(path=path, words=words))
+        monkeypatch.setattr(duckdb, "connect", Mock(side_effect=error))
+        with pytest.raises(OSError, match=re.escape(words)) as failed, duckdb_file.opened(path):
+            pass
+        assert (os.strerror(failed.value.errno), failed.value.filename) == (words, str(path))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -374,3 +374,15 @@ def test_an_output_with_other_columns_is_not_read(
     ):
         pq.write_table(columns.replace_schema_metadata(whole.schema.metadata), path)
         assert problems(run_dir, manifest) == (None, "it does not have an output's columns")
+
+
+def test_an_empty_name_of_the_publication_does_not_hide_an_output_from_gathering(
+    folder_and_manifest: tuple[Path, Manifest],
+) -> None:
+    run_dir, manifest = folder_and_manifest
+    publish_shard(run_dir, manifest, 0)
+    path = output_path(run_dir, 0)
+    table = pq.read_table(path)
+    footer = {**table.schema.metadata, output.PUBLICATION.encode(): b""}
+    pq.write_table(table.replace_schema_metadata(footer), path)
+    assert output.verify(run_dir, manifest, 0).publication
