@@ -134,7 +134,7 @@ def gather(
 
 
 def _report_outputs(run: Run, observation: Observation, progress: _Progress) -> None:
-    """Name the files that are no outputs, and those of which nobody knows now."""
+    """Name the files that are not outputs, and those that cannot be read now."""
     for shard in observation.shards:
         path = _path(run, shard.index)
         if shard.output.problem:
@@ -179,7 +179,7 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
 
 def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None:
     """Leave an output out, and rename it if it would count as its shard's output otherwise."""
-    path, problem = _path(run, index), verdict.problem or "it does not exist any more"
+    path, problem = _path(run, index), verdict.problem or "it no longer exists"
     counts = verdict.problem and output.verify(run.folder, run.manifest, index).verified
     if not (counts and progress.renames):
         progress.rejected.append(f"{path}: left out: {problem}")

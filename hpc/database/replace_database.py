@@ -1,4 +1,4 @@
-"""Replace a database by one that was made again, without losing what only the old one has."""
+"""Replace a database by a rebuilt one, without losing labels that only the old one has."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -80,8 +80,8 @@ def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
             f"{run_id} ({counted(count, 'shard')})" for run_id, count in sorted(shards.items())
         )
         raise RunError(
-            f"{path} stays as it is: it has shards whose outputs cannot be gathered now, as said "
-            f"above: {listed}. To do without them, move the database away and rebuild again"
+            f"{path} stays as it is: it has shards whose outputs cannot be gathered now, see "
+            f"above: {listed}. To give them up, move the database away and rebuild again"
         )
 
 

@@ -60,14 +60,14 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
         found = f"; at least {counted(more, 'row')} {have} no label (duplicates or late posts)"
         lines.append(
             f"not read: {counted(draft.counts.unread, 'older row')}{found if more else ''}. hpc "
-            "audit counts the late posts among them, submit --backfill labels them"
+            "audit counts the late posts among them, and submit --backfill labels them"
         )
     return lines
 
 
 def _describe_odd_times(draft: RunDraft) -> list[str]:
     kinds = [
-        (draft.future, "later than now", "; such times do not move the watermark"),
+        (draft.future, "in the future", "; such times do not move the watermark"),
         (draft.ancient, f"from before {FIRST_CREDIBLE_YEAR}", ""),
     ]
     return [

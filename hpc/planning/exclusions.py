@@ -134,8 +134,8 @@ def reject_unreadable_labels(
         connection.execute(f"SELECT count(uri) FROM ({exclusions.uris or 'SELECT NULL AS uri'})")
     except duckdb.Error as error:
         raise RunError(
-            f"the database {spec.config.storage.database} cannot be read: {error}. To make it "
-            "again from the run folders, run: hpc gather --rebuild"
+            f"the database {spec.config.storage.database} cannot be read: {error}. To "
+            "rebuild it from the run folders, run: hpc gather --rebuild"
         ) from None
 
 

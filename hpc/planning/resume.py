@@ -72,7 +72,7 @@ def resume_runs(
                 continue
             read_submissions(run)
         except (InputError, UnreadableError) as error:
-            say(f"run {run.folder} stays as it is, and keeps its posts: {error}")
+            say(f"run {run.folder} stays as it is and keeps its posts: {error}")
             unreadable.append(run)
             continue
         if run.manifest.config_hash != spec.label_spec.hash:

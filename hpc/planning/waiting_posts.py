@@ -1,7 +1,7 @@
 """Read the posts of shards that are not gathered: a new run must leave them out.
 
-If a shard's file cannot be read, its posts are those of its output. Without one, nobody can tell
-which posts they are, and a new run could pay for them a second time.
+If a shard's file cannot be read, its posts are those of its output. Without an output, its posts
+are unknown, and a new run could pay for them a second time.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ TABLE = "waiting_posts"
 def stage(connection: duckdb.DuckDBPyConnection, shards: Sequence[tuple[Run, int]]) -> str:
     """Copy the uris of these shards into a table, and return SQL that yields them.
 
-    From then on no file of a run is read, so that no fault of one is taken for one of the source.
+    From then on, no file of a run is read, so a fault in a run is never reported as one of the
+    source.
 
     Raises:
         RunError: the posts of a shard are not known.
@@ -85,11 +86,11 @@ def _read_uris(run: Run, index: int) -> tuple[pa.Table | None, str]:
 def _describe(problems: Sequence[tuple[Run, int, str]]) -> str:
     run, _, problem = problems[0]
     posts = sum(each.manifest.shards[index].posts for each, index, _ in problems)
-    more = f" (and {counted(len(problems) - 1, 'more file')} like it)" if problems[1:] else ""
+    more = f" (and {counted(len(problems) - 1, 'more file')})" if problems[1:] else ""
     return (
-        f"{problem}{more}: so nobody can tell which {counted(posts, 'post')} of run {run.run_id} "
-        "are in it, and a new run could pay for them again; nothing is submitted. Make the file "
-        "readable or restore it from a backup, and submit again. If it is lost for good: finish "
-        f"the run's other shards ({command('supervise', run)}), then move {run.folder} out of "
-        f"{run.folder.parent}; the next submit labels what has no label"
+        f"{problem}{more}. Nothing was submitted, because it is unknown which "
+        f"{counted(posts, 'post')} of run {run.run_id} are in it, and a new run could pay for them "
+        "again. Make the file readable or restore it from a backup, and submit again. If it is "
+        f"lost for good, finish the run's other shards ({command('supervise', run)}), then move "
+        f"{run.folder} out of {run.folder.parent}. The next submit labels the posts without a label"
     )

@@ -75,7 +75,7 @@ class Backoff:
         pause_s = max(poll_s, min(poll_s * 2 ** (self._failed - 1), LONGEST_PAUSE_S))
         with contextlib.suppress(OSError):  # the messages may go to the disk that is full
             self._say(
-                f"this round failed: {describe_briefly(error)}; the next one follows in "
+                f"this round failed: {describe_briefly(error)}. The next one starts in "
                 f"{format_duration(pause_s)}"
             )
         time.sleep(pause_s)
@@ -87,4 +87,4 @@ class Backoff:
             duration = format_duration(time.monotonic() - self._began)
             lasted = f"The last {rounds} failed, over {duration}. "
         again = command("supervise", self._run)
-        return f"{describe_error(error)}\n{lasted}Once this works again: {again}"
+        return f"{describe_error(error)}\n{lasted}Once this works again, run: {again}"

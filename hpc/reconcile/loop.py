@@ -204,7 +204,7 @@ class _Supervision:
                 self._say(f"not canceled yet: {error}")
 
     def _finish(self) -> RunStatus | None:
-        """Gather for the last time. Not the end if an output turns out to be damaged.
+        """Gather for the last time; return None if an output turned out to be damaged.
 
         Raises:
             LeftUnreadError: an output cannot be read now.
@@ -218,12 +218,12 @@ class _Supervision:
         pack_and_report(last, self._executor, self._say)
         if gathered.unreadable:
             raise LeftUnreadError(
-                f"{counted(len(gathered.unreadable), 'file')} could not be read, as said above"
+                f"{counted(len(gathered.unreadable), 'file')} could not be read, see above"
             )
         if last.state is RunState.COMPLETE and gathered.rejected:
             raise RunError(
-                "the run is complete, but not all of it was gathered or compared, as said above. "
-                f"When that is remedied, run: {command('gather', self._run)}"
+                "the run is complete, but not all of it was gathered or compared, see above. "
+                f"Once that is fixed, run: {command('gather', self._run)}"
             )
         return last
 

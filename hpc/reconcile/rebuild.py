@@ -20,15 +20,15 @@ from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import manifest
 
-_GONE = "its folder is gone. Put it back, or move the database away"
+_GONE = "its folder is gone. Restore it, or move the database away"
 
 
 def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
     """Gather all runs beside this one that share its database, oldest first, into a new file.
 
-    The new file replaces the database; the old one is kept under another name, together with its
-    log. It need not be a database any more. A run or an output that cannot be read is named, and
-    all others are gathered; but a database that has labels of them is not replaced.
+    The new file replaces the database. The old one is kept under another name, together with its
+    log, and need not be usable. A run or an output that cannot be read is named, and all others
+    are gathered. A usable database with labels of such runs or outputs is not replaced.
 
     Raises:
         RunError: the old database has rows that would be lost.
@@ -46,7 +46,7 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
         runs, unreadable = _load_runs(root, configured)
         old = replace_database.read_old(database)
         if isinstance(old, str):
-            say(f"{old}\nwhat it held is not known: it is made again from the run folders")
+            say(f"{old}\nits content is unknown, so the database is rebuilt from the run folders")
         if isinstance(old, OldDatabase):
             here = {each.run_id for each in runs}
             gone = dict.fromkeys(old.rows_by_run.keys() - here, _GONE)

@@ -1,7 +1,7 @@
 """Refuse folders that others can write to: a run's manifest decides what its tasks run.
 
-Whoever can change it can run programs as the user who submits. A group may be trusted by the
-configuration, everybody never.
+Whoever can change it can run programs as the user who submits. The configuration may trust a
+group, but never everybody.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pipeline.ownership import Writers, describe_mode, other_writers
 from pipeline.run_files.manifest import log_path
 
 KEY = "storage.trust_group"
-_WHY = "can write to it, and so run programs as you in the tasks"
+_WHY = "can write to it, and can run programs as you in the tasks"
 
 
 def check_root(root: Path, *, trusts_group: bool) -> None:
@@ -33,41 +33,41 @@ def check_root(root: Path, *, trusts_group: bool) -> None:
             mode = parent.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise InputError(
-                    f"everybody can write to {parent} ({describe_mode(parent)}), and so replace "
-                    f"{root}: chmod o-w {parent}, or name another folder in storage.run_root"
+                    f"everybody can write to {parent} ({describe_mode(parent)}), and can replace "
+                    f"{root}: run chmod o-w {parent}, or name another folder in storage.run_root"
                 )
 
 
 def check_run(run: Run) -> None:
     """Check a run's folder and what is in it, before tasks are submitted or labels gathered.
 
-    A run that was made before there was the key is trusted: it may be under way.
+    A run from before this key existed is trusted: it may be in progress.
 
     Raises:
         InputError: others can write to it, and the run does not trust them.
     """
     if run.manifest.trust_group is None:
         return
-    advice = command("resubmit", run, f"--set {KEY}=true")
+    advice = f"run {command('resubmit', run, f'--set {KEY}=true')}"
     for path in _parts(run):
         _check(path, trusts_group=run.manifest.trust_group, advice=advice)
 
 
 def describe_older_run(run: Run) -> str:
-    """Return what to know about a run from before there was the key; '' if others are kept out."""
+    """Return a note about a run from before this key existed; '' if others cannot write to it."""
     if run.manifest.trust_group is not None:
         return ""
     for path in _parts(run):
         if writers := other_writers(path):
             return (
                 f"note: {writers.who} {_WHY}: {path} ({describe_mode(path)}). This run is from "
-                f"before that was refused, so it goes on; a new run needs {KEY}: true"
+                f"an earlier version, so it continues. A new run needs {KEY}: true"
             )
     return ""
 
 
 def _parts(run: Run) -> Iterator[Path]:
-    """Yield what of a run can decide what its tasks do, or what is gathered."""
+    """Yield the paths of a run that decide what its tasks do, or what is gathered."""
     yield run.folder.parent
     yield run.folder
     for folder in (run.folder, log_path(run.folder, 0).parent):
@@ -83,12 +83,12 @@ def _check(path: Path, *, trusts_group: bool, advice: str) -> None:
     mode = describe_mode(path)
     if writers.is_everybody:
         raise InputError(
-            f"{path} ({mode}): {writers.who} {_WHY}; nothing makes that safe: chmod -R o-w {path}"
+            f"{path} ({mode}): {writers.who} {_WHY}. That is never safe: run chmod -R o-w {path}"
         )
-    raise InputError(
-        f"{path} ({mode}): {writers.who} {_WHY}. {_close(writers, path)}if you trust them: {advice}"
-    )
+    raise InputError(f"{path} ({mode}): {writers.who} {_WHY}. {_advice(writers, path, advice)}")
 
 
-def _close(writers: Writers, path: Path) -> str:
-    return "" if writers.is_owner else f"Keep them out: chmod -R g-w {path}; or, "
+def _advice(writers: Writers, path: Path, to_trust: str) -> str:
+    if writers.is_owner:
+        return f"If you trust them, {to_trust}"
+    return f"To keep them out, run chmod -R g-w {path}. If you trust them, {to_trust}"

@@ -1,4 +1,4 @@
-"""Look for what may be alive of a run and is on no record, before anything is submitted."""
+"""Check, before anything is submitted, that no unrecorded array or task of the run is alive."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,15 +23,15 @@ from pipeline.text import format_duration
 
 
 class UnrecordedError(RunError):
-    """Something of the run is alive, or may be, that no record names."""
+    """An array or a task of the run that no record names is alive, or may be."""
 
 
 def check_unrecorded(
     run: Run, executor: Executor, recorded: Sequence[Submission], lock: int, say: Say
 ) -> int:
-    """Check that nothing of the run can be alive that no record names.
+    """Check that no unrecorded array or task of the run can be alive.
 
-    It would work on the same shards as what is submitted now, and every post would be paid for
+    It would work on the same shards as the next submission, and every post would be paid for
     twice. The executor is asked once.
 
     Args:
@@ -45,8 +45,8 @@ def check_unrecorded(
         The highest number that a submission of the run ever had, recorded or not.
 
     Raises:
-        UnrecordedError: something is alive, or may be.
-        LockLostError: the run's lock is not this process's any more.
+        UnrecordedError: such an array or task is alive, or may be.
+        LockLostError: this process no longer holds the run's lock.
         UnreadableError: a folder of the run cannot be listed now.
         UnknownJobsError: the executor does not answer.
     """
@@ -58,7 +58,7 @@ def check_unrecorded(
         jobs = executor.find_unrecorded(run, recorded)
     except ExecutorError as error:
         message = (
-            f"nothing was submitted, as it is unknown which jobs of the run are alive: {error}"
+            f"nothing was submitted, because it is unknown which jobs of the run are alive: {error}"
         )
         raise UnknownJobsError(message, error.words) from error
     _report_canceled(jobs, say)
@@ -102,27 +102,27 @@ def _describe_jobs(run: Run, jobs: Sequence[UnrecordedJob]) -> str:
     """Return which jobs keep the run from being submitted, and what to type."""
     lines = [
         f"run {run.run_id}: nothing was submitted, because Slurm has live jobs of this run that "
-        "are on no record, and every post would be paid for twice:"
+        "are not recorded, and every post would be paid for twice:"
     ]
     for job in jobs:
         whose = f", submitted for the copy {job.copy}" if job.copy else ""
         lines.append(f"  array job {job.job} ({job.name}){whose}")
     ids = " ".join(str(job.job) for job in jobs)
     if all(job.copy for job in jobs):
-        lines.append(f"wait until they have ended, or end them: scancel {ids}")
+        lines.append(f"wait until they have ended, or run: scancel {ids}")
     else:
         lines.append(
-            f"put the missing records back into {record_path(run, 1).parent} from a backup, or end "
-            f"the jobs, which keeps what their tasks have paid for: scancel {ids}"
+            f"restore the missing records in {record_path(run, 1).parent} from a backup, or end "
+            f"the jobs, which keeps the answers that are paid for: scancel {ids}"
         )
-    lines.append(f"then look: {command('status', run)}")
+    lines.append(f"then run: {command('status', run)}")
     return "\n".join(lines)
 
 
 def _check_heartbeats(run: Run, lost: Mapping[int, Sequence[Path]]) -> None:
-    """Check that no task whose submission is on no record has given a sign of life.
+    """Check that no task of an unrecorded submission has shown a sign of life.
 
-    Slurm may not show such a task: it hides the jobs of others, or is another cluster.
+    Slurm may not show such a task, because it hides the jobs of others or is another cluster.
     """
     now = datetime.now(UTC)
     for number, paths in lost.items():
@@ -135,8 +135,8 @@ def _check_heartbeats(run: Run, lost: Mapping[int, Sequence[Path]]) -> None:
                 age = format_duration(max(0.0, (now - beat.written_at).total_seconds()))
                 raise UnrecordedError(
                     f"run {run.run_id}: nothing was submitted, because a task of submission "
-                    f"{number} is at work, whose record {record_path(run, number)} is missing: "
-                    f"{heartbeat.path_of(folder, number)} is {age} old. Put the record back from a "
+                    f"{number} is running, whose record {record_path(run, number)} is missing: "
+                    f"{heartbeat.path_of(folder, number)} is {age} old. Restore the record from a "
                     "backup, or wait until the task has ended"
                 )
 
@@ -146,8 +146,8 @@ def _check_visible(run: Run, executor: Executor, uid: int | None, what: str) -> 
         return
     owner = user_name(uid)
     raise UnrecordedError(
-        f"run {run.run_id}: nothing was submitted, because nobody but {owner} can see whether "
-        f"{what} is alive: this cluster shows jobs to their owners only (PrivateData). Ask {owner} "
+        f"run {run.run_id}: nothing was submitted, because only {owner} can see whether "
+        f"{what} is alive: this cluster shows jobs only to their owners (PrivateData). Ask {owner} "
         f"to run {command('supervise', run, '--once')}"
     )
 

@@ -16,7 +16,7 @@ NOTES = {
     Place.BLOCKED: "in a shard that needs your attention: hpc status",
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "
     "(do not delete run folders)",
-    Place.UNREADABLE: "perhaps in a file that cannot be read, see below",
+    Place.UNREADABLE: "perhaps in a file that cannot be read; see below",
     Place.LATE: "older than the watermark, and in no run: hpc submit --backfill",
     Place.NEW: "in no run yet: hpc submit",
 }
@@ -35,7 +35,7 @@ TONES = {
 }
 # Their commands need a run: without one, a verb takes the newest run, maybe of another name.
 _WITH_RUN = (Place.NOT_GATHERED, Place.IN_FLIGHT, Place.PLANNED, Place.FAILED, Place.BLOCKED)
-# What the verdict calls the posts of a place that a person has to do something about.
+# What the verdict calls posts in a place about which a person has to do something.
 _STUCK = {
     Place.LOST: "lost",
     Place.FAILED: "in failed shards",
@@ -103,7 +103,7 @@ def _defects(audit: Audit) -> list[Block]:
             audit.differing,
             "of the database that differ from their output, or are in no output of their shard",
         ),
-        (audit.duplicates, "of the database too many: their uri has a row already"),
+        (audit.duplicates, "of the database are superfluous: their uri already has a row"),
         (audit.foreign, "of the database for posts that are not in this backlog"),
         (
             audit.unproven,
@@ -112,22 +112,26 @@ def _defects(audit: Audit) -> list[Block]:
         ),
         (
             audit.outputs_gone,
-            "of the database whose output is gone from the folder of their run: put it back, or "
-            "hpc supervise labels its shard again",
+            "of the database whose output is gone from the folder of their run: restore it, or run "
+            "hpc supervise to label its shard again",
         ),
         (audit.not_compared, "of the database not compared with their output"),
-        (audit.future, "of the backlog with a timestamp later than now"),
+        (audit.future, "of the backlog with a timestamp in the future"),
     ]
     return [
         *(Line(f"  {counted(count, 'row')} {problem}") for count, problem in rows if count),
         *(
             Line(
-                f"    {shard}: the rows or the output were edited; hpc gather --rebuild takes "
-                "the output's"
+                f"    {shard}: the rows or the output were edited; hpc gather --rebuild uses "
+                "the output"
             )
             for shard in audit.edited
         ),
-        *([Line("what cannot be read (the rest was audited):")] if audit.unreadable_files else []),
+        *(
+            [Line("files and runs that cannot be read (the rest was audited):")]
+            if audit.unreadable_files
+            else []
+        ),
         *(Line(f"  {problem}") for problem in audit.unreadable_files),
     ]
 
@@ -148,7 +152,7 @@ def _tone(audit: Audit) -> Tone:
 
 
 def _verdict(audit: Audit) -> str:
-    """Return the conclusion in words: something is wrong, something is not done yet, or all is."""
+    """Return the conclusion: something is wrong, something is not done yet, or all is done."""
     problems = [
         *_counts(audit, _STUCK),
         *_count(len(audit.unreadable_files), "unreadable file or run", "unreadable files or runs"),
@@ -162,7 +166,7 @@ def _verdict(audit: Audit) -> str:
         also = f"; also {', '.join(rest)}" if rest else ""
         return f"needs attention: {', '.join(problems)}{also}"
     if rest:
-        return f"nothing is wrong, and not everything is done: {', '.join(rest)}"
+        return f"nothing is wrong, but not everything is done: {', '.join(rest)}"
     return "nothing is missing"
 
 

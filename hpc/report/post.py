@@ -56,7 +56,7 @@ def describe_post(
     for file in holders:
         lines += _describe_holder(by_id[file.run_id], file.index, files.look)
     if problems and not has_row:
-        lines.append("what cannot be read may hold it:")
+        lines.append("files and runs that cannot be read may hold it:")
     lines += problems
     if not has_row and not holders and not problems:
         lines.append(

@@ -47,7 +47,7 @@ def find(run_root: Path, wanted: str | None) -> Run:
 
     Raises:
         InputError: there is no such run, or another version made it.
-        RunError: nobody can tell which run is the newest.
+        RunError: it is unknown which run is the newest.
     """
     if wanted is None:
         return load(_newest(run_root))
@@ -65,7 +65,7 @@ def _newest(run_root: Path) -> Path:
     newest = next((folder for folder in newest_first if _copied_run(folder) is None), None)
     for unusable in reversed(find_unusable(run_root)):
         if newest is None or unusable.folder.name > newest.name:
-            raise RunError(f"{unusable}. Or name the run that you mean")
+            raise RunError(f"{unusable}. Or name a run in the command")
     if newest is None:
         raise InputError(
             f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
@@ -85,16 +85,16 @@ def all_runs(run_root: Path) -> list[Path]:
 def find_copies(run_root: Path) -> list[str]:
     """Return a sentence for each folder that is a copy of a run beside it."""
     return [
-        f"{folder} is a copy of run {run_id} beside it, and is left out: move it out of {run_root}"
+        f"{folder} is a copy of run {run_id} next to it and is left out: move it out of {run_root}"
         for folder in _folders(run_root)
         if (run_id := _copied_run(folder)) is not None
     ]
 
 
 def _copied_run(folder: Path) -> str | None:
-    """Return the id of the run beside this folder that it is a copy of; None if it is none.
+    """Return the id of the run next to this folder that it is a copy of; None if it is no copy.
 
-    A folder that no other one beside it bears the id of is the run itself, renamed.
+    If no folder next to it has that id as its name, this folder is the run itself, renamed.
     """
     run_id = _read_run_id(folder)
     if run_id in (None, folder.name):
@@ -166,8 +166,8 @@ def load(folder: Path) -> Run:
     if folder.name != made.run_id:
         if _copied_run(folder):
             raise InputError(
-                f"{folder} is a copy of run {made.run_id} beside it: use that one, or move the "
-                f"copy to another run root, under the name {made.run_id}"
+                f"{folder} is a copy of run {made.run_id} next to it: use the original, or move "
+                f"the copy to another run root, under the name {made.run_id}"
             )
         raise InputError(
             f"{folder} holds run {made.run_id} under another name: name it {made.run_id} again, "
@@ -238,25 +238,25 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
 
 
 def check_lock(run: Run, lock: int) -> None:
-    """Check that the run's lock is still the one that this process holds.
+    """Check that this process still holds the run's lock.
 
-    Whoever has held it for a while checks before each act: with another file in its place, two
-    processes would submit the same shards.
+    A process that has held it for a while checks before each act: with another file in its place,
+    two processes would submit the same shards.
 
     Args:
         run: the run.
         lock: file descriptor of the lock.
 
     Raises:
-        LockLostError: it is not.
-        OSError: the file cannot be looked at now.
+        LockLostError: it does not.
+        OSError: the file cannot be inspected now.
     """
     path = run.folder / LOCK
     if not _is_file_at(path, lock):
         raise LockLostError(
             f"run {run.run_id}: {path} was removed or replaced while this process held it, so "
-            "another process may be at work on the run. This one stops before it does anything "
-            "else. Look at hpc status, then type the same command again"
+            "another process may be working on the run. This process stops before it does "
+            "anything else. Run hpc status, then run the same command again"
         )
 
 
@@ -272,8 +272,8 @@ def _take_lock(path: Path, busy: str) -> int:
         descriptor = _open_lock(path)
         try:
             if _taken(descriptor, fcntl.LOCK_EX, path):
-                # Somebody may have removed the file after it was opened. The lock of a file that
-                # nobody else can open keeps nobody out.
+                # Somebody may have removed the file after it was opened. A lock on a file that
+                # nobody else can open excludes nobody.
                 if _is_file_at(path, descriptor):
                     return descriptor
             elif time.monotonic() > deadline:
@@ -395,8 +395,9 @@ def move_to_set_aside(folder: Path) -> Path:
 def remove(folder: Path) -> None:
     """Remove a run in which nothing was paid for.
 
-    It is renamed first, because half a run must not look like one, nor like one that lost its
-    manifest. The next planning removes what cannot be removed now, such as an open lock on NFS.
+    The folder is renamed first, because half a run must look neither like a run nor like one that
+    lost its manifest. The next planning removes what cannot be removed now, such as an open lock
+    on NFS.
     """
     abandoned = folder.rename(folder.with_name(f"{PLANNING}{folder.name}"))
     shutil.rmtree(abandoned, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Read and write the records of a run's submissions, one file each: `submissions/0002.json`.
 
-A submission's number is also in the names of its logs and of what its tasks write, so that a record
-that gets lost leaves traces, and its number is not used again.
+The number is also in the names of the logs and of the files that the tasks write. So a lost record
+leaves traces, and its number is not used again.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ _RECORD = re.compile(r"\d{4,}\.json")
 _JOB_NAME = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+")
 FOLDER = "submissions"
 _ADVICE = (
-    "\n  put the record back from a backup. Without one, move it away: before anything is "
-    "submitted again, Slurm is asked whether its array is alive"
+    "\n  restore the record from a backup. Without a backup, move it away: before the next "
+    "submission, Slurm is asked whether its array is alive"
 )
 
 
@@ -75,7 +75,7 @@ def find_traces(run: Run) -> Mapping[int, list[Path]]:
 
 
 def was_submitted(run: Run) -> bool:
-    """Tell whether anything in the run's folder shows that tasks of it may have run.
+    """Tell whether anything in the run's folder shows that its tasks may have run.
 
     Raises:
         UnreadableError: a folder cannot be listed now.
@@ -84,15 +84,15 @@ def was_submitted(run: Run) -> bool:
 
 
 def describe_lost_records(run: Run) -> list[str]:
-    """Return a sentence for each submission that has logs and no record.
+    """Return a sentence for each submission that has logs but no record.
 
-    Its shards seem planned, or as the attempt before left them.
+    Its shards look planned, or as the previous attempt left them.
     """
     recorded = set(_names_in(run.folder / FOLDER))
     numbers = sorted(int(name) for name in _names_in(run.folder / "logs") if name.isdigit())
     return [
-        f"{record_path(run, number)} is missing, although it has logs. Put it back from a backup. "
-        "Without it, nothing is submitted while its array is alive, and its attempt is not counted"
+        f"{record_path(run, number)} is missing, although it has logs. Restore it from a backup. "
+        "Without it, nothing is submitted while its array is alive, and its attempt does not count"
         for number in numbers
         if record_path(run, number).name not in recorded
     ]
@@ -119,8 +119,8 @@ def write_intent(run: Run, intent: Submission) -> Submission:
         files.write_new_json(path, _document(intent))
     except FileExistsError:
         raise BusyError(
-            f"another process submits for run {run.run_id} at this moment, and has written {path}: "
-            "look at hpc status, then type the same command again"
+            f"another process is submitting run {run.run_id} and has written {path}: run hpc "
+            "status, then run the same command again"
         ) from None
     return intent
 
@@ -219,7 +219,8 @@ def has_returned(
 def find_job_of_logs(run: Run, submission: Submission) -> int | None:
     """Return the job id in the names of the files that an array's tasks have in its log folder.
 
-    Only an array whose record has its job id gets any. A record without it is from before that.
+    Only an array whose record has its job id gets such files. If the record has none, it is older
+    than the files.
     """
     names = _names_in(manifest.log_path(run.folder, submission.number))
     found = (re.match(r"(\d+)_\d+_", name) for name in names)

@@ -1,6 +1,6 @@
-"""Find folders under the run root that hold a run, and that nobody can read as one.
+"""Find folders under the run root that hold a run which cannot be read.
 
-Their posts may be labeled and paid for. So no command may take them for nothing.
+Their posts may be labeled and paid for, so no command may ignore them.
 """
 
 import os
@@ -35,7 +35,7 @@ class UnusableRun:
         return self.recorded_id or self.folder.name
 
     def may_be_of(self, name: str) -> bool:
-        """Tell whether the run may be one of this name, as far as its id says it."""
+        """Tell whether the run may be one of this name, judging by its id."""
         run_id = re.fullmatch(RUN_ID, self.run_id)
         return run_id is None or run_id["name"] == name
 
@@ -44,9 +44,9 @@ class UnusableRun:
         if self.error:
             return self.problem
         return (
-            f"{self.problem}: nobody can tell which posts of this run are labeled and paid for. "
-            "Put it back, from a backup for example. If all labels of the run are in the database, "
-            f"or none is worth keeping, move the folder out of {self.folder.parent} instead"
+            f"{self.problem}: it is unknown which posts of this run are labeled and paid for. "
+            "Restore it, for example from a backup. If all labels of the run are in the database, "
+            f"or you do not need them, move the folder out of {self.folder.parent} instead"
         )
 
 
@@ -54,7 +54,7 @@ def list_folders(run_root: Path) -> list[Path]:
     """Return what may be the folders of runs, by their names; nothing without a run root.
 
     Raises:
-        UnreadableError: the run root cannot be read now, and nobody knows which runs there are.
+        UnreadableError: the run root cannot be read now, so it is unknown which runs exist.
     """
     try:
         names = os.listdir(run_root)  # noqa: PTH208 - 10 times as fast as iterdir

@@ -261,7 +261,7 @@ def create(
     names = [column.name.lower() for column in made.columns]
     for name in names:
         if name in RESERVED or names.count(name) > 1:
-            problem = "reserved in every output" if name in RESERVED else "there twice"
+            problem = "reserved in every output" if name in RESERVED else "declared twice"
             raise InputError(f"classifier.type {frozen[TYPE]}: its column {name!r} is {problem}")
     return made
 

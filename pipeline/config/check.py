@@ -121,7 +121,7 @@ class _Walk:
         unknown = [str(name) for name in values if name not in keys]
         if len(unknown) > _MOST_SHOWN:
             more = len(unknown) - _MOST_SHOWN
-            self._add(path, f"{counted(more, 'more unknown key')} beside the following")
+            self._add(path, f"{counted(more, 'more unknown key')} besides the following")
             unknown = unknown[:_MOST_SHOWN]
         for name in unknown:
             self._add(_join(path, name), f"unknown key{did_you_mean(name, list(keys))}")

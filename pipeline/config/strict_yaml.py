@@ -108,7 +108,7 @@ def _check(node: Node, sizes: dict[int, int]) -> int:
     if id(node) in sizes:
         if not sizes[id(node)]:
             raise ConstructorError(
-                problem="an alias stands for something that it is itself in",
+                problem="an alias contains itself",
                 problem_mark=node.start_mark,
             )
         return sizes[id(node)]
@@ -139,7 +139,7 @@ def _check_keys(node: MappingNode) -> None:
             continue
         if (key.tag, key.value) in keys:
             raise ConstructorError(
-                problem=f"the key {shortened(key.value, _LONGEST_KEY)!r} is there twice",
+                problem=f"the key {shortened(key.value, _LONGEST_KEY)!r} occurs twice",
                 problem_mark=key.start_mark,
             )
         keys.add((key.tag, key.value))

@@ -34,7 +34,7 @@ class UnusableDatabaseError(RunError):
         """Take the file, and what is wrong with it."""
         super().__init__(
             f"the database {path} cannot be opened: {problem}\n"
-            "to make it again from the run folders: hpc gather --rebuild"
+            "to rebuild it from the run folders, run: hpc gather --rebuild"
         )
 
 
@@ -81,7 +81,7 @@ def opened(
     check_place(path)
     if log_of(path).exists() and not path.exists():
         # DuckDB would delete the log, which may be all that is left.
-        raise UnusableDatabaseError(path, f"only its log {log_of(path).name} is there")
+        raise UnusableDatabaseError(path, f"only its log {log_of(path).name} exists")
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = _wait_for_lock(
         path,

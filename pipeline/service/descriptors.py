@@ -40,5 +40,5 @@ def describe_lack(requests: int) -> str:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return (
         f"max_in_flight is {requests}, but this task may open only {limit} files "
-        f"(`ulimit -Hn`): it keeps {possible} requests in flight"
+        f"(`ulimit -Hn`), so it keeps {possible} requests in flight"
     )

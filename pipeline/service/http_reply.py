@@ -99,7 +99,7 @@ def parse_reply(
         summary=f"HTTP {status}: {_one_line(text)}",
         text=text,
         retry={"true": True, "false": False}.get(advice or ""),
-        problem="a key is there twice" if document.has_duplicates else "",
+        problem="a key occurs twice" if document.has_duplicates else "",
     )
 
 

@@ -78,7 +78,9 @@ class AnswerKeeper:
         failure = self._failure or self._unrecorded
         if failure is None:
             return ""
-        return f"cannot write answers, and asks nothing until it can: {_described(failure)}"
+        return (
+            f"cannot write its answers, and sends no requests until it can: {_described(failure)}"
+        )
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -108,8 +110,8 @@ class AnswerKeeper:
         if answer.uri not in self._awaited:
             raise TaskError(
                 Cause.REFUSED,
-                f"the classifier answered for {answer.uri!r}, which does not wait for an "
-                "answer: this breaks the classifier protocol",
+                f"the classifier answered for {answer.uri!r}, but no answer for it was expected: "
+                "this breaks the classifier protocol",
             )
         failure = self._checkpoint.add(answer)
         self._awaited.discard(answer.uri)

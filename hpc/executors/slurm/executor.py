@@ -215,8 +215,8 @@ def describe_owner(uid: int) -> str:
     """Return whose jobs are hidden, and what to do about that, as a sentence."""
     owner = user_name(uid)
     return (
-        f"{owner} submitted it, and this cluster shows jobs to their owners only (PrivateData), so "
-        f"it may be waiting or at work: ask {owner} to run hpc status or hpc supervise"
+        f"{owner} submitted it, and this cluster shows jobs only to their owners (PrivateData), so "
+        f"it may be pending or running: ask {owner} to run hpc status or hpc supervise"
     )
 
 

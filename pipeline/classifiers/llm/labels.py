@@ -74,7 +74,7 @@ class Label(Section, frozen=True, kw_only=True):
             raise Wrong("choices", f"should be a list of 2 or more, not {list(self.choices)!r}")
         for choice in self.choices:
             if self.choices.count(choice) > 1:
-                raise Wrong("choices", f"{choice!r} is there twice")
+                raise Wrong("choices", f"{choice!r} occurs twice")
 
     def to_json(self) -> dict[str, object]:
         """Return the keys that this type of label has."""

@@ -211,8 +211,8 @@ class SharedPace(Pace):
 
     def _describe_obstacle(self) -> str:
         return (
-            f"{self.folder.obstacle()} is no folder, and tasks share the quota through one in its "
-            "place: move it away, or name another folder in quota_folder"
+            f"{self.folder.obstacle()} is not a folder, but tasks need a folder there to share the "
+            "quota: move it away, or name another folder in quota_folder"
         )
 
     def _refresh(self, has_lease: bool) -> bool:

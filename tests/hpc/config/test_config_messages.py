@@ -315,9 +315,9 @@ def test_a_file_that_is_no_yaml_is_reported_by_name(tmp_path: Path, content: byt
     ("text", "problem"),
     [
         ("classifier: {type: a}\nname: v\nclassifier: {type: b}\n",
-         "the key 'classifier' is there twice\n  in \"<unicode string>\", line 3, column 1"),
+         "the key 'classifier' occurs twice\n  in \"<unicode string>\", line 3, column 1"),
         ("classifier:\n  labels: {toxic: a, 'toxic': b}\n",
-         "the key 'toxic' is there twice\n  in \"<unicode string>\", line 2, column 22"),
+         "the key 'toxic' occurs twice\n  in \"<unicode string>\", line 2, column 22"),
         ('name: "\\ud83e"\n',
          "half a character (\\ud800 to \\udfff)\n  in \"<unicode string>\", line 1, column 7"),
     ],

@@ -87,7 +87,7 @@ def test_a_plan_says_how_many_rows_were_not_read(bench: Bench) -> None:
         "posts since the watermark, 0044-03-15 00:00:00 UTC",
         "posts.db: 43 posts: 0 to label, 43 already labeled or in an unfinished run",
     ]
-    advice = "hpc audit counts the late posts among them, submit --backfill labels them"
+    advice = "hpc audit counts the late posts among them, and submit --backfill labels them"
     assert plan_lines(bench, draft)[:3] == [*read, f"not read: 3,000,000 older rows. {advice}"]
     assert plan_lines(bench, replace(draft, unlabeled_before=1))[:3] == [
         *read,
@@ -103,7 +103,7 @@ def test_a_plan_names_a_post_with_a_timestamp_that_cannot_be_right(bench: Bench)
         ancient=OddTimes(posts=1, uri="at://b", moment=datetime(1, 1, 1)),
     )
     assert plan_lines(bench, draft)[1:3] == [
-        "2 unlabeled posts with a timestamp later than now, such as at://a (2099-01-01 00:00:00 "
+        "2 unlabeled posts with a timestamp in the future, such as at://a (2099-01-01 00:00:00 "
         "UTC); such times do not move the watermark",
         "1 unlabeled post with a timestamp from before 1990, such as at://b (0001-01-01 00:00:00 "
         "UTC)",

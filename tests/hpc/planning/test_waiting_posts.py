@@ -1,4 +1,4 @@
-"""The posts of unfinished shards are left out, or submit says whose posts nobody can tell."""
+"""The posts of unfinished shards are left out, or submit says which posts are unknown."""
 
 from collections.abc import Callable
 from pathlib import Path

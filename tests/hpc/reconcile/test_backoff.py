@@ -106,7 +106,7 @@ def test_an_error_that_lasts_ends_the_supervision_with_the_file_and_the_next_com
         supervised(run, executor, once=once)
     assert executor.failed == most
     assert isinstance(raised.value, BusyError) == (error == "busy")
-    assert str(raised.value).endswith(f"Once this works again: hpc supervise {run.folder}")
+    assert str(raised.value).endswith(f"Once this works again, run: hpc supervise {run.folder}")
     assert error not in ERRNOS or "/study/runs/1" in str(raised.value)
 
 

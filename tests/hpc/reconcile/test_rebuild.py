@@ -1,4 +1,4 @@
-"""The database can be made again from the run folders, and is then the same."""
+"""The database can be rebuilt from the run folders, and is then the same."""
 
 import shutil
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_rebuild_never_loses_the_rows_of_a_run_whose_folder_is_gone(
         1,
         f"error: {gathered.bench.folder}/labels.duckdb has rows of runs that cannot be gathered "
         "again, and a rebuild would lose them:\n"
-        f"{first.run_id} (5 rows): its folder is gone. Put it back, or move the database away\n",
+        f"{first.run_id} (5 rows): its folder is gone. Restore it, or move the database away\n",
     )
     assert contents(gathered) == before
     assert not list(gathered.bench.folder.glob("labels.duckdb.re*"))

@@ -118,7 +118,7 @@ def test_what_a_colleague_began_and_nobody_else_can_see_stops_the_submission(
         logs = run.folder / "logs" / "0001"
         logs.mkdir(parents=True)
         hidden = logs.stat().st_uid
-    with pytest.raises(UnrecordedError, match="nobody but"):
+    with pytest.raises(UnrecordedError, match="PrivateData"):
         submit(run, Knowing(hidden=frozenset({hidden})))
 
 

@@ -188,7 +188,7 @@ def test_the_error_for_an_unreadable_record_names_the_file_and_the_keys(
     path.write_text(damage)
     found, advice = refusal(InputError, submissions.read_submissions, run_of_two_shards).split("\n")
     assert found == f"{path}{problem}"
-    assert advice.startswith("  put the record back from a backup.")
+    assert advice.startswith("  restore the record from a backup.")
 
 
 @pytest.mark.parametrize(

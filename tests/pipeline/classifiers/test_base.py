@@ -115,7 +115,7 @@ def test_a_classifier_that_cannot_be_imported_says_what_is_missing() -> None:
     [
         (("response",), "its column 'response' is reserved in every output"),
         (("shouts", "URI"), "its column 'uri' is reserved in every output"),
-        (("shouts", "loud", "Shouts"), "its column 'shouts' is there twice"),
+        (("shouts", "loud", "Shouts"), "its column 'shouts' is declared twice"),
     ],
 )
 def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(

@@ -222,7 +222,7 @@ def test_of_an_llm(in_a_folder: Path, values: dict[str, Any], message: str) -> N
          "choices: should be a list of 2 or more, not ['left']"),
         ({"type": "choice", "choices": ["a", True]},
          "choices[1]: should be text (quote it), not True"),
-        ({"type": "choice", "choices": ["a", "b", "a"]}, "choices: 'a' is there twice"),
+        ({"type": "choice", "choices": ["a", "b", "a"]}, "choices: 'a' occurs twice"),
         ({"type": "number", "minimum": 2, "maximum": 1}, "maximum: should be 2 or more, not 1"),
         ({"type": "text", "max_length": 0},
          "max_length: should be a whole number, 1 or more, not 0"),

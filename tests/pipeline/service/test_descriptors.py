@@ -55,8 +55,8 @@ def test_a_hard_limit_is_respected_and_reported() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == (
-        "(256, 256) max_in_flight is 512, but this task may open only 256 files (`ulimit -Hn`): "
-        "it keeps 160 requests in flight\n"
+        "(256, 256) max_in_flight is 512, but this task may open only 256 files (`ulimit -Hn`), "
+        "so it keeps 160 requests in flight\n"
     )
 
 

@@ -110,12 +110,12 @@ def test_the_log_of_a_task_that_another_one_overtook(tmp_path: Path, classifier_
     [
         (
             "unknown",
-            "the classifier answered for 'at://nobody', which does not wait for an answer: "
+            "the classifier answered for 'at://nobody', but no answer for it was expected: "
             "this breaks the classifier protocol",
         ),
         (
             "twice",
-            f"the classifier answered for {uri(2)!r}, which does not wait for an answer: "
+            f"the classifier answered for {uri(2)!r}, but no answer for it was expected: "
             "this breaks the classifier protocol",
         ),
         ("missing", f"the classifier left 2 posts without an answer, such as {uri(2)}"),

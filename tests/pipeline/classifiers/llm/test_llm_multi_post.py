@@ -147,10 +147,10 @@ def spoiled(answer: dict[str, Any], value: Any) -> dict[str, Any]:
 PARTLY: dict[str, Spoil] = {
     "an id is missing": lambda answer: without(answer, 1),
     "an id is unknown": renamed,
-    "an id is there twice": doubled,
+    "an id occurs twice": doubled,
     "a label is missing": lambda answer: spoiled(answer, {}),
     "a label is wrong": lambda answer: spoiled(answer, {"civic": "yes"}),
-    "a label is there twice": lambda answer: json.dumps(answer).replace(
+    "a label occurs twice": lambda answer: json.dumps(answer).replace(
         f'"{keys(answer)[1]}": {{', f'"{keys(answer)[1]}": {{"civic": true, '
     ),
     "a value is no object": lambda answer: spoiled(answer, True),

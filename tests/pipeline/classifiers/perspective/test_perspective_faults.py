@@ -75,7 +75,7 @@ def test_an_answer_with_a_key_twice_gives_no_score_and_is_not_paid_for_again(tex
     with PerspectiveServer(key=KEY, faults=of_one(Fault(body=text))) as server:
         found = verdicts(classifier(server), posts("odd"))
         paid = server.paid
-    assert found == {"odd": Answer("at://0", reason="invalid_answer: a key is there twice")}
+    assert found == {"odd": Answer("at://0", reason="invalid_answer: a key occurs twice")}
     assert paid == 1  # the probe; a faulty answer is not counted
 
 

@@ -357,7 +357,7 @@ def test_what_is_in_the_place_of_a_folder_ends_the_task_at_once_and_is_named(
         pace.wait(STOP)
     assert raised.value.cause is Cause.REFUSED
     assert str(raised.value) == (
-        f"{path} is no folder, and tasks share the quota through one in its place: move it away, "
+        f"{path} is not a folder, but tasks need a folder there to share the quota: move it away, "
         "or name another folder in quota_folder"
     )
     assert path.lstat() == before
