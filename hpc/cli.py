@@ -74,8 +74,8 @@ def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
         verb: the verb.
         arguments: what follows the verb; by default, the process's own arguments.
     """
-    # A look at 10,000 shards makes half a million values that stay. By default the collector goes
-    # through them again and again, which was a quarter of the look.
+    # A look at 10,000 shards creates half a million lasting objects. By default the collector scans
+    # them again and again, which took a quarter of the time of the look.
     gc.set_threshold(_VALUES_PER_COLLECTION, 20, 20)
     words = sys.argv[1:] if arguments is None else arguments
     _exit_with(lambda: verb.run(build_parser([verb]).parse_args([verb.name, *words])))

@@ -19,8 +19,8 @@ class BusyError(RunError):
 class UnreadableError(RunError):
     """A file cannot be read now: a stale handle, no permission, no memory.
 
-    That is the reader's problem, and says nothing about the file. It must not be counted as
-    missing or damaged, be replaced, or be moved away.
+    The problem is on the reader's side and says nothing about the file. The file must not count as
+    missing or damaged, and must not be replaced or moved away.
     """
 
     def __init__(self, path: Path, reason: Exception) -> None:

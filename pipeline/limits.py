@@ -1,8 +1,8 @@
-"""Bound what is read from others: the limits of every reader, in one place.
+"""Define the limits of everything that the program reads from others, in one place.
 
-A service, a file system that people share, or a hand that slipped can hand this program anything.
-Each figure is far above what is ever needed, and low enough that no reader runs out of memory or
-time. Whatever exceeds one is reported as what it is, never cut silently.
+A service, a shared file system or a mistake can give this program anything to read. Each limit is
+far above what is ever needed, and low enough that no reader runs out of memory or time. Content
+that exceeds a limit is reported, never cut silently.
 """
 
 import errno
@@ -25,16 +25,16 @@ FRAMING_BYTES = MEBIBYTE // 8
 """What an answer may need beside its body: headers, and the sizes of its chunks."""
 
 JSON_LEVELS = 64
-"""How deep objects and lists may lie in one another, in any JSON that is read."""
+"""How many levels of objects and lists any JSON may have."""
 
 RECORD_BYTES = 64 * MEBIBYTE
-"""A JSON file of a run's folder. A manifest of 10,000 shards has some 2 MiB."""
+"""A JSON file of a run's folder. A manifest of 10,000 shards has about 2 MiB."""
 
 YAML_BYTES = MEBIBYTE // 8
-"""A configuration or a template. PyYAML needs some seconds for so much."""
+"""A configuration or a template. PyYAML needs some seconds for this many."""
 
 YAML_LEVELS = 32
-"""How deep mappings and lists may lie in one another, in YAML."""
+"""How many levels of mappings and lists YAML may have."""
 
 YAML_CHARACTERS = MEBIBYTE
 """A configuration after its aliases have been replaced by what they stand for."""

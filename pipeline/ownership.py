@@ -1,7 +1,4 @@
-"""Say whose file it is that may not be used, or that others may, and keep others out of new files.
-
-For people who share folders, and those who do not want to.
-"""
+"""Report who owns a file and who else can write to it, and keep others out of new files."""
 
 import contextlib
 import errno
@@ -63,7 +60,7 @@ def describe_mode(path: Path) -> str:
 
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
-    """Within the block, new files and folders are closed to everybody but owner and group."""
+    """Give others no permissions for files and folders that are created within the block."""
     former = _forbid(_OTHERS)
     try:
         yield
@@ -72,12 +69,12 @@ def private_files() -> Iterator[None]:
 
 
 def keep_others_out() -> None:
-    """Close to everybody but owner and group what this process makes from now on."""
+    """Give others no permissions for what this process creates from now on."""
     _forbid(_OTHERS)
 
 
 def close_to_group() -> None:
-    """Let the group write to no file or folder that this process makes from now on."""
+    """Let the group write to no file or folder that this process creates from now on."""
     _forbid(stat.S_IWGRP)
 
 

@@ -1,4 +1,4 @@
-"""Hold file descriptors back, for the files that must be written when a process has no others."""
+"""Reserve file descriptors for files that must be written even if a process has no others."""
 
 import contextlib
 import os

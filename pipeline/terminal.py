@@ -1,8 +1,8 @@
 """Make text that others wrote safe to show on a terminal, and read the end of a log.
 
-Nothing that is shown may control the reader's terminal, or look like what it is not. Names of
-files, texts of posts, errors of servers and Slurm's own words can all hold such characters. So
-whatever is printed passes a `CleanStream`. A log can be gigabytes long, and hold a progress bar
+Nothing that is shown may control the reader's terminal or imitate other output. File names, texts
+of posts, server errors and Slurm's messages can all contain such characters. So everything that is
+printed passes through a `CleanStream`. A log can be gigabytes long, and hold a progress bar
 that is a single line, or half a character.
 """
 
@@ -35,7 +35,7 @@ UNSAFE = re.compile(
 
 
 class CleanStream(io.TextIOBase):
-    """A text stream that takes out of what it is given all that controls a terminal."""
+    """A text stream that removes everything that can control a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`."""
@@ -84,10 +84,10 @@ class CleanStream(io.TextIOBase):
 
 
 def use_clean_streams() -> None:
-    """Let all that this process prints pass a `CleanStream`, whoever prints it.
+    """Let everything that this process prints pass through a `CleanStream`.
 
     A character that the encoding of the terminal or of the log does not have is written as an
-    escape sequence with its number. Output that nobody takes (`>&-`) is dropped.
+    escape sequence with its number. Output to a closed descriptor (`>&-`) is dropped.
     """
     sys.stdout, sys.stderr = _clean(sys.stdout), _clean(sys.stderr)
 

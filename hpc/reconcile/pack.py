@@ -84,7 +84,7 @@ def pack_gathered(status: RunStatus, executor: Executor) -> Packed:
 def pack_and_report(status: RunStatus, executor: Executor, say: Say) -> None:
     """Pack the shards that are gathered, and say how many files and folders are left.
 
-    What keeps it from that is no failure: the files stay, and the next gathering tries again.
+    An error here is not a failure of the command: the files stay, and the next gathering retries.
     """
     try:
         before = count_inodes(status.run.folder)

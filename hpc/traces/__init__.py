@@ -1,1 +1,1 @@
-"""What the tasks of a run left in its folder, read with as few files opened as possible."""
+"""Read what the tasks of a run left in its folder, opening as few files as possible."""

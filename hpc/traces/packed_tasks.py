@@ -2,7 +2,7 @@
 
 `logs/packed.jsonl` has a line for each attempt, and `logs/00007.log` the logs of all attempts of a
 shard, one after another. Lines are only ever added. Of two lines about the same attempt the later
-one counts. A last line without its end is one that a killed process had begun: it does not count.
+one counts. A last line that is incomplete, because the process was killed, does not count.
 """
 
 import os
@@ -118,7 +118,7 @@ def _path(run_dir: Path) -> Path:
 
 
 def _cut_half_line(descriptor: int) -> None:
-    """Cut off a line that a killed process had begun, or the next line would be its end."""
+    """Cut off an incomplete last line, or the next line would be appended to it."""
     size = os.fstat(descriptor).st_size
     end = size
     while end and os.pread(descriptor, 1, end - 1) != b"\n":

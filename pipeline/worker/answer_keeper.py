@@ -1,8 +1,8 @@
-"""Keep answers that are paid for, also while the disk is full or nothing can be opened.
+"""Keep answers that are paid for, even while the disk is full or no file can be opened.
 
-A task that cannot write its answers asks for no more. It keeps what it has in memory, and tries
-again until it works or the task is told to stop. To end instead would throw the answers away, and
-the next attempt would pay for them again.
+A task that cannot write its answers sends no more requests. It keeps its answers in memory and
+retries until it can write them, or is told to stop. Ending instead would lose the answers, and the
+next attempt would pay for them again.
 """
 
 import threading
