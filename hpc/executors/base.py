@@ -100,6 +100,9 @@ class UnrecordedJob:
     """Its name, which carries the run's id."""
     copy: Path | None = None
     """The folder of the other copy of the run that it works on; None if none is known."""
+    lost_folder: Path | None = None
+    """Where the folder of another run of the same name is missing that it works on; None if it is
+    an array of this run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ from hpc.reconcile.loop import supervise
 from hpc.reconcile.preflight import find_python_problem
 from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
 from hpc.reconcile.trust import check_root
+from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.report.console import Printer
 from hpc.report.interruption import explained
 from hpc.report.next_step import command, describe_next_step
@@ -252,7 +253,7 @@ def _submit_or_forget(
             f"by then: {command('supervise', run, '--once')}"
         )
         raise
-    except (ExecutorError, OSError):
+    except (ExecutorError, UnrecordedError, OSError):
         if not was_submitted(run):
             forget_run(run)
         raise

@@ -100,6 +100,8 @@ def _report_canceled(jobs: UnrecordedJobs, say: Say) -> None:
 
 def _describe_jobs(run: Run, jobs: Sequence[UnrecordedJob]) -> str:
     """Return which jobs keep the run from being submitted, and what to type."""
+    if lost := [job for job in jobs if job.lost_folder]:
+        return _describe_lost_runs(run, lost)
     lines = [
         f"run {run.run_id}: nothing was submitted, because Slurm has live jobs of this run that "
         "are not recorded, and every post would be paid for twice:"
@@ -116,6 +118,23 @@ def _describe_jobs(run: Run, jobs: Sequence[UnrecordedJob]) -> str:
             f"the jobs, which keeps the answers that are paid for: scancel {ids}"
         )
     lines.append(f"then run: {command('status', run)}")
+    return "\n".join(lines)
+
+
+def _describe_lost_runs(run: Run, jobs: Sequence[UnrecordedJob]) -> str:
+    """Return which arrays of runs whose folders are missing keep a new run from being submitted."""
+    lines = [
+        f"run {run.run_id}: nothing was submitted, because earlier runs of the name "
+        f"{run.manifest.name} are at work whose folders are missing, and every post would be paid "
+        "for twice:"
+    ]
+    lines += [f"  array job {job.job} ({job.name}): {job.lost_folder} is missing" for job in jobs]
+    ids = " ".join(str(job.job) for job in jobs)
+    lines.append(
+        "put the folders back, from a backup for example, or, if nothing of these runs is worth "
+        f"keeping, end the jobs: scancel {ids}"
+    )
+    lines.append("then type the same command again")
     return "\n".join(lines)
 
 

@@ -13,8 +13,10 @@ from hpc.executors.base import UnrecordedJob, UnrecordedJobs
 from hpc.executors.slurm import parse
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.run.model import Phase, Run, Submission
+from hpc.run.array_indices import TaskId
+from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import job_prefix
+from hpc.run.unusable_runs import RUN_ID
 from pipeline.run_files import manifest
 
 # An array that was not released begins in a year.
@@ -24,19 +26,24 @@ _NOT_RELEASED = timedelta(days=180)
 def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> UnrecordedJobs:
     """Ask squeue once, and cancel the arrays of this folder that never began.
 
+    Before the first submission of a run, look also for arrays of earlier runs of its name whose
+    folders are missing. All their posts may be in the new run.
+
     Slurm accepted those after the submitter had stopped waiting. They would stay on hold for a
     year, and count against the user's limit of submitted jobs. The caller holds the run's lock.
 
     Raises:
         SlurmError: squeue does not answer, or an array on hold cannot be canceled.
     """
+    queue = slurm.jobs("hpc-")
     ours = {submission.array_job_id for submission in recorded}
     begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
     is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?{re.escape(run.run_id)}-(\d+)").fullmatch
+    of_lost_runs = {} if recorded else _of_lost_runs(run, queue)
     numbers: set[int] = set()
     not_ended: set[int] = set()
     phases: dict[tuple[int, str], set[Phase]] = {}
-    for name, task, record in slurm.jobs("hpc-"):
+    for name, task, record in queue:
         if not (match := is_array(name)):
             continue
         numbers.add(int(match[1]))
@@ -54,6 +61,9 @@ def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> U
             canceled.append(job)
         else:
             alive.append(UnrecordedJob(job=job, name=name, copy=_find_copy(run, shown)))
+    for (job, name), folder in sorted(of_lost_runs.items()):
+        if _run_folder(_show(slurm, job)) == folder:
+            alive.append(UnrecordedJob(job=job, name=name, lost_folder=folder))
     slurm.cancel_waiting(canceled)
     return UnrecordedJobs(
         canceled=tuple(canceled),
@@ -61,6 +71,22 @@ def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> U
         ended=frozenset(numbers - not_ended),
         last_number=max(numbers, default=0),
     )
+
+
+def _of_lost_runs(
+    run: Run, queue: Sequence[tuple[str, TaskId, TaskRecord]]
+) -> dict[tuple[int, str], Path]:
+    """Return the arrays that may be of other runs of this name, and where their folders are not."""
+    is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+").fullmatch
+    found: dict[tuple[int, str], Path] = {}
+    for name, task, record in queue:
+        match = is_array(name)
+        if not match or match["name"] != run.manifest.name or record.phase is Phase.ENDED:
+            continue
+        folder = run.folder.with_name(match[1])
+        if folder != run.folder and not folder.exists():
+            found[task.job, name] = folder
+    return found
 
 
 def _show(slurm: Slurm, job: int) -> str:
@@ -79,9 +105,13 @@ def _is_on_hold(shown: str) -> bool:
 
 def _find_copy(run: Run, shown: str) -> Path | None:
     """Return the other folder of this run that a job works on; None if there is none."""
-    script = parse.script_of_job(shown)
-    if script is None:
+    folder = _run_folder(shown)
+    if folder is None or folder.resolve() == run.folder.resolve():
         return None
-    folder = Path(script).parent.parent.parent  # logs/0002/sbatch.sh
-    is_other = folder.resolve() != run.folder.resolve()
-    return folder if is_other and (folder / manifest.FILE_NAME).is_file() else None
+    return folder if (folder / manifest.FILE_NAME).is_file() else None
+
+
+def _run_folder(shown: str) -> Path | None:
+    """Return the folder of the run that a job works on, by its script logs/0002/sbatch.sh."""
+    script = parse.script_of_job(shown)
+    return Path(script).parent.parent.parent if script else None

@@ -94,3 +94,29 @@ def test_the_jobs_of_other_copies_are_found_and_never_canceled(run: Run, tmp_pat
     found = find_unrecorded(run, slurm, ())
     assert found.alive == (UnrecordedJob(job=4714, name=f"hpc-0a1b2c-{RUN}-0001", copy=copy),)
     assert slurm.canceled == []
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "is_found"),
+    [
+        ("test", "", True),
+        ("other", "", False),
+        ("test", "elsewhere", False),
+    ],
+    ids=["of this name", "of another name", "of another project"],
+)
+def test_before_a_first_submission_arrays_of_runs_without_a_folder_are_found(
+    run: Run, name: str, root: str, *, is_found: bool
+) -> None:
+    name = run.manifest.name if name == "test" else name
+    lost = run.folder.parent / root / f"20240601T120000-{name}-89abcdef"
+    job = f"hpc-{lost.name}-0001"
+    slurm = Controller(
+        f"4714_0|RUNNING|N/A|n1|None|{job}\n4713_0|CANCELLED|N/A||None|{job[:-1]}2\n",
+        script=f"{lost}/logs/0001/sbatch.sh",
+    )
+    expected = UnrecordedJob(job=4714, name=job, lost_folder=lost)
+    assert find_unrecorded(run, slurm, ()).alive == ((expected,) if is_found else ())
+    assert find_unrecorded(run, slurm, recorded(run, 4711)).alive == ()
+    lost.mkdir(parents=True)
+    assert find_unrecorded(run, slurm, ()).alive == ()

@@ -117,6 +117,23 @@ def test_a_run_folder_that_was_put_back_from_a_backup_is_not_submitted_while_its
     assert Counter(bench.asked()) == uris()
 
 
+def test_no_new_run_takes_the_posts_of_a_run_at_work_whose_folder_is_gone(bench: Bench) -> None:
+    """The folder of all runs was put back from a backup, which is older than the run."""
+    run, job = submitted(bench)
+    kept = run.rename(bench.folder / "kept")
+    config = bench.folder / "run.yaml"
+    for _ in range(2):
+        refused = bench.hpc("submit", "--config", config)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False), refused
+        assert f"{run} is missing" in refused.stderr
+        assert f"scancel {job}" in refused.stderr
+        assert list(run.parent.glob("[0-9]*")) == []  # it would pay for the posts once more
+    kept.rename(run)
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise")["posts_done"] == POSTS
+    assert Counter(bench.asked()) == uris()
+
+
 def test_a_record_from_before_sbatch_answered_adopts_its_array_dead_or_alive(
     bench: Bench,
 ) -> None:
