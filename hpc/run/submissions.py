@@ -28,6 +28,8 @@ from pipeline.terminal import read_tail
 from pipeline.text import did_you_mean
 
 _RECORD = re.compile(r"\d{4,}\.json")
+# In the folder of the logs, the number in such a name is a shard's.
+_PACKED = re.compile(r"(?:\.tmp-[0-9a-f]+-)?\d+\.log|packed\.jsonl")
 _JOB_NAME = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+")
 FOLDER = "submissions"
 _ADVICE = (
@@ -69,6 +71,8 @@ def find_traces(run: Run) -> Mapping[int, list[Path]]:
     work = run.folder / "work"
     for folder in (run.folder / FOLDER, run.folder / "logs", *(work / n for n in _names_in(work))):
         for name in _names_in(folder):
+            if _PACKED.fullmatch(name) and folder.name == "logs":
+                continue
             if number := re.match(r"(?:\.tmp-[0-9a-f]+-)?(\d{4,})", name):
                 traces.setdefault(int(number[1]), []).append(folder / name)
     return traces
@@ -80,7 +84,8 @@ def was_submitted(run: Run) -> bool:
     Raises:
         UnreadableError: a folder cannot be listed now.
     """
-    return bool(find_traces(run)) or bool(_names_in(run.folder / "outputs"))
+    packed = filter(_PACKED.fullmatch, _names_in(run.folder / "logs"))
+    return bool(find_traces(run)) or any(packed) or bool(_names_in(run.folder / "outputs"))
 
 
 def describe_lost_records(run: Run) -> list[str]:

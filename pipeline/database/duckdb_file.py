@@ -112,9 +112,12 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
 
 def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> Opened:
     for file in (path, log_of(path)):
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            # DuckDB would wait for the other end of a pipe.
-            raise UnusableDatabaseError(path, f"{file.name} is not a regular file")
+        if file.exists() and not file.is_file():
+            # DuckDB would wait for the other end of a pipe, and no rebuild replaces a folder.
+            raise RunError(
+                f"{file} is not a regular file: move it away. The database can then be made again "
+                "from the run folders: hpc gather --rebuild"
+            )
     deadline = time.monotonic() + wait_s
     while True:
         try:

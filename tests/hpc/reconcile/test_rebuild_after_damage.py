@@ -1,7 +1,7 @@
 """A rebuild needs no usable database, loses nothing of a usable one, and goes past what it cannot
 read."""
 
-import shutil
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -198,12 +198,19 @@ def test_a_database_of_another_program_is_not_replaced(run: Run) -> None:
     assert replaced(run) == {}
 
 
-def test_a_folder_in_place_of_the_database_is_left_alone(run: Run) -> None:
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_in_place_of_the_database_is_left_alone(
+    run: Run, make: Callable[[Path], None]
+) -> None:
+    """The advice works: who moves it away can make the database again."""
+    before = labels(database(run))
     database(run).unlink()
-    database(run).mkdir()
-    with pytest.raises(OSError, match="Is a directory"):
+    make(database(run))
+    with pytest.raises(RunError, match="move it away"):
         rebuild(run, lambda _: None)
-    shutil.rmtree(database(run))
+    database(run).rename(database(run).with_name("aside"))
+    rebuild(run, lambda _: None)
+    assert labels(database(run)) == before
 
 
 def test_a_database_on_another_disk_is_replaced_there_or_not_at_all(

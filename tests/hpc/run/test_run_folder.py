@@ -264,6 +264,16 @@ def test_a_number_of_which_anything_survives_is_never_used_again(
     assert traces.keys() == evidence.keys()
 
 
+@pytest.mark.parametrize("name", ["00007.log", ".tmp-0a1b2c3d-00007.log", "packed.jsonl"])
+def test_the_packed_log_of_a_shard_shows_a_submission_and_is_not_the_log_of_one_of_its_number(
+    run_of_two_shards: Run, name: str
+) -> None:
+    (run_of_two_shards.folder / "logs").mkdir()
+    (run_of_two_shards.folder / "logs" / name).touch()
+    assert submissions.find_traces(run_of_two_shards) == {}
+    assert submissions.was_submitted(run_of_two_shards)
+
+
 def test_two_processes_never_take_the_same_number(run_of_two_shards: Run) -> None:
     """Some file systems do not lock between machines."""
     (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
