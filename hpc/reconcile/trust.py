@@ -12,8 +12,10 @@ from pathlib import Path
 
 from hpc.report.next_step import command
 from hpc.run.model import Run
+from hpc.run.submissions import record_path
 from pipeline.errors import InputError
 from pipeline.ownership import Writers, describe_mode, other_writers
+from pipeline.run_files.amendments import FOLDER
 from pipeline.run_files.manifest import log_path
 
 KEY = "storage.trust_group"
@@ -28,7 +30,11 @@ def check_root(root: Path, *, trusts_group: bool) -> None:
             everybody can replace it.
     """
     _check(root, trusts_group=trusts_group, advice=f"set {KEY}: true in the configuration")
-    for parent in root.resolve().parents:
+    _check_parents(root)
+
+
+def _check_parents(root: Path) -> None:
+    for parent in sorted({*root.absolute().parents, *root.resolve().parents}):
         with contextlib.suppress(OSError):
             mode = parent.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -44,13 +50,15 @@ def check_run(run: Run) -> None:
     A run from before this key existed is trusted: it may be in progress.
 
     Raises:
-        InputError: others can write to it, and the run does not trust them.
+        InputError: others can write to it, and the run does not trust them; or everybody can
+            replace it.
     """
     if run.manifest.trust_group is None:
         return
     advice = f"run {command('resubmit', run, f'--set {KEY}=true')}"
     for path in _parts(run):
         _check(path, trusts_group=run.manifest.trust_group, advice=advice)
+    _check_parents(run.folder.parent)
 
 
 def describe_older_run(run: Run) -> str:
@@ -70,8 +78,10 @@ def _parts(run: Run) -> Iterator[Path]:
     """Yield the paths of a run that decide what its tasks do, or what is gathered."""
     yield run.folder.parent
     yield run.folder
-    for folder in (run.folder, log_path(run.folder, 0).parent):
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    deciding = (log_path(run.folder, 0).parent, record_path(run, 0).parent, run.folder / FOLDER)
+    for folder in (run.folder, *deciding):
+        missing = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with missing, os.scandir(folder) as entries:
             # Names that begin with a dot are locks and caches.
             yield from sorted(Path(entry) for entry in entries if not entry.name.startswith("."))
 

@@ -117,7 +117,31 @@ def test_what_everybody_can_replace_is_refused(tmp_path: Path, mode: int, is_ref
         check_root(tmp_path / "scratch" / "runs", trusts_group=False)
 
 
-PARTS = ["..", ".", "manifest.json", "logs", "logs/0001", "submissions", "shards", "outputs"]
+@pytest.mark.parametrize(("mode", "is_refused"), [(0o777, True), (0o1777, False)])
+def test_a_run_that_everybody_can_replace_is_refused(
+    run: Run, mode: int, *, is_refused: bool
+) -> None:
+    """Also through a link to the folder of all runs, which can be replaced too."""
+    link = run.folder.parent.with_name("links") / "runs"
+    link.parent.mkdir()
+    link.symlink_to(run.folder.parent)
+    linked = replace(run, folder=link / run.folder.name)
+    check_run(linked)
+    for part in (run.folder.parent.parent, link.parent):
+        former = stat.S_IMODE(part.stat().st_mode)
+        part.chmod(mode)
+        if is_refused:
+            with pytest.raises(InputError, match=f"chmod o-w {part}"):
+                check_run(linked)
+        else:
+            check_run(linked)
+        part.chmod(former)
+
+
+PARTS = [
+    "..", ".", "manifest.json", "logs", "logs/0001", "submissions", "submissions/0001.json",
+    "amendments", "amendments/0001.json", "shards", "outputs",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", SHARED | OPEN)
@@ -126,8 +150,10 @@ def test_a_run_is_neither_submitted_nor_gathered_while_others_can_write_to_it(
     run: Run, part: str, kind: str
 ) -> None:
     (run.folder / "logs" / "0001").mkdir(parents=True, exist_ok=True)
-    for name in ("submissions", "outputs"):
+    for name in ("submissions", "amendments", "outputs"):
         (run.folder / name).mkdir(exist_ok=True)
+    for name in ("submissions", "amendments"):
+        (run.folder / name / "0001.json").touch(0o600)
     check_run(run)
     (SHARED | OPEN)[kind]((run.folder / part).resolve())
     with pytest.raises(InputError):
