@@ -21,6 +21,8 @@ from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
+# A database without any table: DuckDB's three headers.
+_EMPTY_BYTES = 3 * 4096
 # DuckDB's messages end with the words for the error number of a call that failed.
 _SYSTEM_ERRORS = {os.strerror(number): number for number in errno.errorcode}
 _FAILED_CALL = re.compile(rf": ({'|'.join(map(re.escape, _SYSTEM_ERRORS))})(?=[\"\n]|$)")
@@ -83,11 +85,17 @@ def opened(
         # DuckDB would delete the log, which may be all that is left.
         raise UnusableDatabaseError(path, f"only its log {log_of(path).name} exists")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _wait_for_lock(
-        path,
-        lambda: duckdb.connect(str(path), read_only=read_only),
-        LOCK_WAIT_S if wait_s is None else wait_s,
-    )
+    is_new = not path.exists()
+    try:
+        connection = _wait_for_lock(
+            path,
+            lambda: duckdb.connect(str(path), read_only=read_only),
+            LOCK_WAIT_S if wait_s is None else wait_s,
+        )
+    except OSError:
+        if is_new:
+            _remove_begun(path)
+        raise
     try:
         configure_session(connection)
         # A transaction for each shard fills DuckDB's log quickly. Checkpointing at every 16 MB,
@@ -102,6 +110,13 @@ def opened(
         raise
     finally:
         connection.close()
+
+
+def _remove_begun(path: Path) -> None:
+    """Remove what a full disk left of a new database: nobody could open it once there is room."""
+    with suppress(OSError):
+        if path.stat().st_size < _EMPTY_BYTES and not log_of(path).exists():
+            path.unlink()
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import duckdb
 import pytest
 
-from pipeline.database import duckdb_file
+from pipeline.database import duckdb_file, label_tables
 from pipeline.errors import BusyError, RunError
 from tests.pipeline.database.test_label_tables import held_by_another_process, rows
 
@@ -133,6 +133,25 @@ def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
         pass
     for told in (gathering.value, opening.value):
         assert (told.errno, told.filename) == (number, str(path))
+
+
+@pytest.mark.parametrize("begun", [0, 4096])
+def test_a_disk_that_is_full_when_the_database_is_created_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: int
+) -> None:
+    """Who makes room can run the same command again, as the message says."""
+    path = tmp_path / "labels.duckdb"
+
+    def connect(*_: object, **__: object) -> None:
+        path.write_bytes(bytes(begun))
+        raise duckdb.IOException(f'Could not write file "{path}": {os.strerror(errno.ENOSPC)}')
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(duckdb, "connect", connect)
+        with pytest.raises(OSError, match="No space left"), duckdb_file.opened(path):
+            pass
+    with duckdb_file.opened(path) as connection:
+        assert label_tables.count(connection, "t") == 0
 
 
 def test_a_commit_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
