@@ -1,6 +1,11 @@
 """Replace a database by a rebuilt one, without losing labels that only the old one has."""
 
+import glob
+import os
+import re
+import uuid
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +17,8 @@ from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import UnusableDatabaseError, log_of
 from pipeline.errors import RunError
 from pipeline.text import counted
+
+_FRESH = ".rebuilding-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +90,30 @@ def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
             f"{path} stays as it is: it has shards whose outputs cannot be gathered now, see "
             f"above: {listed}. To give them up, move the database away and rebuild again"
         )
+
+
+def name_fresh(path: Path) -> Path:
+    """Return an unused path for the database that is to replace another one."""
+    return path.with_name(f"{path.name}{_FRESH}{uuid.uuid4().hex[:8]}")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Delete what rebuilds of a database left behind that were killed.
+
+    A rebuild has its file open from beginning to end, so that DuckDB holds a lock on it.
+    """
+    for fresh in path.parent.glob(f"{glob.escape(path.name + _FRESH)}*"):
+        if re.fullmatch("[0-9a-f]{8}", fresh.name.removeprefix(path.name + _FRESH)):
+            with suppress(OSError):  # it is of no use, and it is in nobody's way
+                _remove_unless_held(fresh)
+
+
+def _remove_unless_held(fresh: Path) -> None:
+    """Delete a database and its log. Raises OSError if a process has it open."""
+    with fresh.open("r+b") as stream:
+        os.lockf(stream.fileno(), os.F_TLOCK, 0)
+        log_of(fresh).unlink(missing_ok=True)
+        fresh.unlink()
 
 
 def replace(path: Path, fresh: Path) -> Path | None:

@@ -1,6 +1,5 @@
 """Build the whole database again from the run folders, which are the truth."""
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -51,20 +50,21 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
             here = {each.run_id for each in runs}
             gone = dict.fromkeys(old.rows_by_run.keys() - here, _GONE)
             replace_database.refuse_to_lose_runs(database, old, {**gone, **unreadable})
-        fresh = database.with_name(f"{database.name}.rebuilding-{uuid.uuid4().hex[:8]}")
+        replace_database.remove_abandoned(database)
+        fresh = replace_database.name_fresh(database)
+        # With a usable database, a damaged output costs nothing: its labels are there.
+        set_aside = not isinstance(old, OldDatabase)
         try:
-            # With a usable database, a damaged output costs nothing: its labels are there.
-            total = _gather_all(
-                runs, fresh, say, set_aside=not isinstance(old, OldDatabase), unreadable=unreadable
-            )
+            with duckdb_file.opened(fresh):  # so that nobody takes it for abandoned
+                total = _gather_all(runs, fresh, say, set_aside=set_aside, unreadable=unreadable)
             if isinstance(old, OldDatabase):
                 replace_database.refuse_to_lose_shards(database, old, fresh)
             kept = replace_database.replace(database, fresh)
             if kept:
                 say(f"the old database is kept as {kept}")
         finally:
-            fresh.unlink(missing_ok=True)
             log_of(fresh).unlink(missing_ok=True)
+            fresh.unlink(missing_ok=True)
     return total
 
 

@@ -33,6 +33,14 @@ connection.execute("CREATE TABLE IF NOT EXISTS later (day DATE)")
 os._exit(0)
 """
 
+HOLD = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+# Succeeds if no process has the database open.
+LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as stream:
+    fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
@@ -187,6 +195,39 @@ def test_rebuilds_in_one_second_keep_every_old_file(run: Run) -> None:
         rebuild(run, lambda _: None)
     kept = database(run).parent.glob("labels.duckdb.replaced-*")
     assert sorted(path.read_bytes() for path in kept) == [b"one", b"three", b"two"]
+
+
+def test_what_a_killed_rebuild_left_is_removed_unless_a_process_has_it_open(run: Run) -> None:
+    """The files beside it that only have similar names stay."""
+    left, held, mine = (
+        database(run).with_name(f"labels.duckdb.rebuilding-{end}")
+        for end in ("0123abcd", "4567abcd", "notes")
+    )
+    for path in (left, left.with_name(f"{left.name}.wal"), held, mine):
+        garbage(path)
+    held.unlink()
+    command = [sys.executable, "-c", HOLD, str(held)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        rebuild(run, lambda _: None)
+        assert sorted(database(run).parent.glob("*rebuilding*")) == [held, mine]
+        holder.kill()
+    rebuild(run, lambda _: None)
+    assert sorted(database(run).parent.glob("*rebuilding*")) == [mine]
+
+
+def test_no_other_process_can_open_a_rebuild_that_is_under_way(run: Run) -> None:
+    """So that another rebuild does not take it for what a killed one left."""
+    tried: list[int] = []
+
+    def say(_: str) -> None:
+        for fresh in database(run).parent.glob("*.rebuilding-????????"):
+            tried.append(subprocess.run([sys.executable, "-c", LOCK, str(fresh)]).returncode)
+
+    rebuild(run, say)
+    assert tried
+    assert 0 not in tried
 
 
 def test_a_database_of_another_program_is_not_replaced(run: Run) -> None:
