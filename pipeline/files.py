@@ -281,6 +281,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Tell whether a file can be read now, and its content has this SHA-256."""
+    digest = hashlib.sha256()
+    try:
+        with _opened(path) as descriptor:
+            while chunk := os.read(descriptor, _CHUNK_BYTES):
+                digest.update(chunk)
+    except (OSError, DamagedError):
+        return False
+    return digest.hexdigest() == sha256
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

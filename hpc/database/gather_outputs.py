@@ -20,7 +20,9 @@ from hpc.run import run_folder
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.run.unusable_runs import find_unusable
-from pipeline.database import duckdb_file, history, label_tables, supersede
+from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
+from pipeline.database.history import GatheredShard
+from pipeline.database.output_proofs import OutputProof
 from pipeline.database.supersede import Replacement
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import output
@@ -62,7 +64,7 @@ class Gathered:
 @dataclass(frozen=True, slots=True)
 class _Output:
     index: int
-    publication: str
+    verdict: Verdict
     labels: pa.Table
 
 
@@ -155,7 +157,7 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
         if verdict.unreadable or verdict.unchecked:
             again.append(index)
         elif labels is not None and verdict.publication:
-            yield _Output(index, verdict.publication, labels)
+            yield _Output(index, verdict, labels)
         else:
             _reject(run, index, verdict, progress)
     if again:
@@ -172,7 +174,7 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
                     f"{_path(run, index)}: gathered, but not compared with its shard: "
                     f"{verdict.unchecked}"
                 )
-            yield _Output(index, verdict.publication, labels)
+            yield _Output(index, verdict, labels)
         else:
             _reject(run, index, verdict, progress)
 
@@ -197,7 +199,7 @@ def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None
 class _Batch:
     """Outputs that are written in one transaction."""
 
-    publications: dict[int, str] = field(default_factory=dict)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
     """By the shard's index."""
     rows: int = 0
     size: int = 0
@@ -205,7 +207,7 @@ class _Batch:
     _apart: list[pa.Table] = field(default_factory=list)
 
     def add(self, each: _Output) -> None:
-        self.publications[each.index] = each.publication
+        self.verdicts[each.index] = each.verdict
         self.rows += each.labels.num_rows
         self.size += each.labels.nbytes
         self._apart.append(each.labels)
@@ -226,7 +228,7 @@ def _batches(gathered: Iterable[_Output]) -> Iterator[_Batch]:
         if batch.rows >= BATCH_ROWS or batch.size >= BATCH_BYTES:
             yield batch
             batch = _Batch()
-    if batch.publications:
+    if batch.verdicts:
         yield batch
 
 
@@ -242,11 +244,15 @@ def _insert(
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash, newer=newer)
     present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
     now = datetime.now(UTC)
+    hashes = output_proofs.hash_shards(connection, labels)
     removed, inserted = label_tables.replace_shards(
         connection,
         name,
         labels,
-        shards=[shard_row(run, *each, now) for each in batch.publications.items()],
+        shards=[
+            shard_row(run, index, _gathered(verdict, now, hashes[index]))
+            for index, verdict in batch.verdicts.items()
+        ],
         present=present,
         replacement=Replacement(outdated=outdated, newer=newer),
     )
@@ -254,7 +260,11 @@ def _insert(
     progress.added += inserted - removed
     progress.already_present += batch.rows - inserted
     progress.unlabelable += batch.rows - labeled
-    progress.shards += len(batch.publications)
+    progress.shards += len(batch.verdicts)
+
+
+def _gathered(verdict: Verdict, now: datetime, rows_hash: str) -> GatheredShard:
+    return GatheredShard(verdict.publication or "", now, OutputProof(verdict.sha256, rows_hash))
 
 
 def _write_history(
@@ -269,7 +279,7 @@ def _write_history(
         run=run_row(run, judgements),
         shards=[
             {
-                **shard_row(run, judgement.index, *known.get(judgement.index, (None, None))),
+                **shard_row(run, judgement.index, known.get(judgement.index)),
                 "state": str(judgement.state),
                 "cause": str(judgement.cause) if judgement.cause else None,
                 "attempts": len(shard.attempts),
@@ -303,7 +313,8 @@ def _not_gathered(
     return [
         (shard.index, shard.output.publication)
         for shard in observation.shards
-        if shard.output.publication and known.get(shard.index, ("",))[0] != shard.output.publication
+        if shard.output.publication
+        and (shard.index not in known or known[shard.index].publication != shard.output.publication)
     ]
 
 
@@ -346,7 +357,7 @@ def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]
 
 def _register(database: duckdb.DuckDBPyConnection, run: Run) -> None:
     planned = [
-        {**shard_row(run, shard.index, None, None), "state": str(State.PLANNED)}
+        {**shard_row(run, shard.index, None), "state": str(State.PLANNED)}
         for shard in run.manifest.shards
     ]
     row = {**run_row(run, ()), "state": str(RunState.PLANNED)}

@@ -20,5 +20,5 @@ def read_gathered_shards(run: Run, observation: Observation) -> frozenset[int]:
     return frozenset(
         shard.index
         for shard in observation.shards
-        if shard.output.publication and known.get(shard.index, ("",))[0] == shard.output.publication
+        if shard.index in known and known[shard.index].publication == shard.output.publication
     )

@@ -7,6 +7,7 @@ from typing import Any
 from hpc.run.causes import why_ended
 from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, State
 from hpc.run.run_state import run_state
+from pipeline.database.history import GatheredShard
 from pipeline.errors import Cause
 
 Row = dict[str, Any]
@@ -30,7 +31,7 @@ def run_row(run: Run, judgements: Sequence[Judgement]) -> Row:
     }
 
 
-def shard_row(run: Run, index: int, publication: str | None, gathered_at: datetime | None) -> Row:
+def shard_row(run: Run, index: int, gathered: GatheredShard | None) -> Row:
     """Return a shard's row of table `shards`, as of a shard that is done.
 
     The caller replaces state, cause and attempts if it knows more.
@@ -38,10 +39,10 @@ def shard_row(run: Run, index: int, publication: str | None, gathered_at: dateti
     Args:
         run: the shard's run.
         index: the shard's index.
-        publication: the publication that was gathered; None if none was.
-        gathered_at: when it was gathered (UTC); None if it was not.
+        gathered: what was gathered; None if nothing was.
     """
     shard = run.manifest.shards[index]
+    proof = gathered.proof if gathered else None
     return {
         "run_id": run.run_id,
         "shard_index": index,
@@ -51,8 +52,10 @@ def shard_row(run: Run, index: int, publication: str | None, gathered_at: dateti
         "state": str(State.DONE),
         "cause": None,
         "attempts": 0,
-        "gathered_at": gathered_at,
-        "publication": publication,
+        "gathered_at": gathered.gathered_at if gathered else None,
+        "publication": gathered.publication if gathered else None,
+        "output_sha256": proof.sha256 if proof else None,
+        "rows_hash": proof.rows_hash if proof else None,
     }
 
 

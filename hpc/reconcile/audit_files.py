@@ -16,6 +16,8 @@ from hpc.run.unusable_runs import UnusableRun
 from pipeline.database import duckdb_file, history
 from pipeline.database.backlog_audit import WAITING, Files, Place
 from pipeline.database.compare_outputs import Examine, ShardFile
+from pipeline.database.history import GatheredShard
+from pipeline.database.output_proofs import OutputProof
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet
 from pipeline.run_files.manifest import output_path, shard_path
@@ -108,7 +110,7 @@ def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
 
 
 def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
-    known = _gathered_publications(database, run)
+    known = _gathered_shards(database, run)
     try:
         status = look(run, executor_of(run))
     except (InputError, RunError, OSError) as error:
@@ -138,7 +140,7 @@ def _sort_shard(
     index: int,
     verdict: Verdict,
     place: Place,
-    known: dict[int, str],
+    known: dict[int, GatheredShard],
     found: _Sorted,
 ) -> None:
     if verdict.unreadable:
@@ -149,13 +151,14 @@ def _sort_shard(
         found.problems.append(f"{output_path(run.folder, index)}: {verdict.problem}")
     if not verdict.verified:
         found.waiting[place].append(_file(run, index, shard_path(run.folder, index)))
-    elif known.get(index) == verdict.publication:
-        found.gathered.append(_file(run, index, output_path(run.folder, index)))
+    elif index in known and known[index].publication == verdict.publication:
+        path = output_path(run.folder, index)
+        found.gathered.append(_file(run, index, path, known[index].proof))
     else:
         found.not_gathered.append(_file(run, index, output_path(run.folder, index)))
 
 
-def _file(run: Run, index: int, path: Path) -> ShardFile:
+def _file(run: Run, index: int, path: Path, proof: OutputProof | None = None) -> ShardFile:
     shard = run.manifest.shards[index]
     return ShardFile(
         path=path,
@@ -164,6 +167,7 @@ def _file(run: Run, index: int, path: Path) -> ShardFile:
         posts=shard.posts,
         oldest=datetime.fromisoformat(shard.min_preprocessing_timestamp),
         newest=datetime.fromisoformat(shard.max_preprocessing_timestamp),
+        proof=proof,
     )
 
 
@@ -182,9 +186,8 @@ def _files_without_manifest(folder: Path) -> list[ShardFile]:
     return []
 
 
-def _gathered_publications(database: Path, run: Run) -> dict[int, str]:
+def _gathered_shards(database: Path, run: Run) -> dict[int, GatheredShard]:
     if not duckdb_file.exists(database):
         return {}
     with duckdb_file.opened(database, read_only=True) as labels:
-        gathered = history.gathered_shards(labels, run.run_id)
-    return {index: publication for index, (publication, _) in gathered.items()}
+        return history.gathered_shards(labels, run.run_id)

@@ -1,8 +1,8 @@
 """Find every post of a backlog: compare it with the database's rows and the runs' files.
 
-DuckDB compares the files themselves: a row of the database counts because it exists, and an output
-because its posts are in it, whatever a record says. A file that cannot be read is named, and the
-rest is audited.
+The files themselves are compared: a row of the database counts because it exists, and an output
+because its posts are in it, or its bytes are those that were gathered. A file that cannot be read
+is named, and the rest is audited.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,9 @@
 """Compare the database's rows with the outputs that they came from, without a query for each file.
 
-One pass over the files yields the number and a sum of hashes of each output's rows, and one pass
-over the table those of the rows that claim it. Equal sums prove equal rows, uris included. Only the
-outputs that are left are looked at row by row.
+One pass over the table yields the number and a sum of hashes of the rows that claim each output.
+Equal sums of the output's rows prove equal rows, uris included. The database has the sums of an
+output when it was gathered, and they hold while its bytes are the same; of the other outputs, one
+pass over the files yields them. Only the outputs that are left are looked at row by row.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.sql import file_list, literal, quoted, raise_lack_of_space
+from pipeline.database.output_proofs import (
+    OutputProof,
+    describe_rows,
+    find_unchanged,
+    row_hash,
+)
+from pipeline.sql import file_list, literal, raise_lack_of_space
 
 # DuckDB keeps what it knows of each file of a query in memory.
 FILES_PER_QUERY = 500
@@ -23,6 +30,8 @@ ROWS_IN_MEMORY = 200_000
 
 Claim = tuple[str, int]
 """Run id and shard index, which a row of the database has."""
+RowSums = tuple[int, int]
+"""The number of rows, and the sum of their hashes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +46,8 @@ class ShardFile:
     """The time of its oldest post (UTC); None if unknown."""
     newest: datetime | None = None
     """The time of its newest post (UTC)."""
+    proof: OutputProof | None = None
+    """What it held when it was gathered; None for other files, and if nobody recorded it."""
 
     @property
     def claim(self) -> Claim:
@@ -74,10 +85,9 @@ class LabelRows:
         self._connection = connection
         self._types = _types(connection, table) if table else {}
         if table:
-            columns = ", ".join(map(quoted, self._types))
             connection.execute(
                 "CREATE TABLE labels AS SELECT uri, was_successfully_labeled AS labeled, reason, "
-                f"run_id, shard_index, hash({columns}) AS row_hash FROM {table}"
+                f"run_id, shard_index, {row_hash(self._types)} AS row_hash FROM {table}"
             )
         else:
             connection.execute(
@@ -85,7 +95,7 @@ class LabelRows:
                 "run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
             )
 
-    def claims(self) -> dict[Claim, tuple[int, int]]:
+    def claims(self) -> dict[Claim, RowSums]:
         """Return by run and shard how many rows claim it, and the sum of their hashes."""
         rows = self._connection.execute(
             "SELECT run_id, shard_index, count(*), sum(row_hash::HUGEINT) FROM labels GROUP BY ALL"
@@ -94,11 +104,7 @@ class LabelRows:
 
     def row_hash(self, present: Mapping[str, str]) -> str:
         """Return SQL for the hash of a row that has these columns, as if it were in the table."""
-        values = (
-            f"CAST({quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
-            for name, kind in self._types.items()
-        )
-        return f"hash({', '.join(values)})"
+        return row_hash({name: kind for name, kind in self._types.items() if name in present})
 
 
 def compare_outputs(
@@ -119,9 +125,12 @@ def compare_outputs(
     """
     claims = labels.claims()
     compared = Compared()
+    equal = _find_equal(claims, outputs)
     left = [
         output
-        for output, sums in _sums(connection, labels, outputs)
+        for output, sums in _sums(
+            connection, labels, [output for output in outputs if output.path not in equal]
+        )
         if sums is None or sums != claims.get(output.claim)
     ]
     # A later run may have replaced all rows of an output. Then only its uris matter.
@@ -133,9 +142,21 @@ def compare_outputs(
     return compared
 
 
+def _find_equal(claims: Mapping[Claim, RowSums], outputs: Sequence[ShardFile]) -> set[Path]:
+    """Return the outputs that are as they were gathered, and so are the rows that claim them."""
+    descriptions = {claim: describe_rows(*sums) for claim, sums in claims.items()}
+    return find_unchanged(
+        {
+            output.path: output.proof
+            for output in outputs
+            if output.proof and output.proof.rows_hash == descriptions.get(output.claim)
+        }
+    )
+
+
 def _sums(
     connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
-) -> Iterator[tuple[ShardFile, tuple[int, int] | None]]:
+) -> Iterator[tuple[ShardFile, RowSums | None]]:
     """Yield each output with the number and the sum of hashes of its rows; None if unreadable."""
     for batch in _batches(outputs, FILES_PER_QUERY, ROWS_PER_QUERY):
         sums = _sums_of(connection, labels, batch)
@@ -144,9 +165,9 @@ def _sums(
 
 def _sums_of(
     connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
-) -> dict[Path, tuple[int, int]]:
+) -> dict[Path, RowSums]:
     """Return the sums by file. A file that cannot be read, or not with the others, is missing."""
-    sums: dict[Path, tuple[int, int]] = {}
+    sums: dict[Path, RowSums] = {}
 
     def add(files: Sequence[ShardFile]) -> None:
         relation = _relation(files)

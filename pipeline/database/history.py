@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from pipeline.database.duckdb_file import has_table, insert_rows, transaction
+from pipeline.database.output_proofs import OutputProof
 from pipeline.sql import quoted
+
+PROOF_COLUMNS = ("output_sha256", "rows_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,17 @@ class LabeledRun:
     run_id: str
     config_hash: str
     """The hash of the labeling setup."""
+
+
+class GatheredShard(NamedTuple):
+    """What the database has of a shard that was gathered."""
+
+    publication: str
+    """Which output was gathered."""
+    gathered_at: datetime
+    """When (UTC)."""
+    proof: OutputProof | None = None
+    """What the output held; None if an earlier version gathered it."""
 
 
 def newest_labeled_run(connection: duckdb.DuckDBPyConnection, name: str) -> LabeledRun | None:
@@ -36,18 +51,26 @@ def newest_labeled_run(connection: duckdb.DuckDBPyConnection, name: str) -> Labe
     return LabeledRun(*rows[0]) if rows else None
 
 
-def gathered_shards(
-    connection: duckdb.DuckDBPyConnection, run_id: str
-) -> dict[int, tuple[str, datetime]]:
-    """Return, by shard index, which publication of a run's shards was gathered, and when (UTC)."""
+def gathered_shards(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, GatheredShard]:
+    """Return by shard index what the database has of a run's gathered shards."""
     if not has_table(connection, "shards"):
         return {}
+    columns = {row[0] for row in connection.execute("DESCRIBE shards").fetchall()}
+    # A database that an earlier version made is read as it is.
+    proof = (column if column in columns else "NULL" for column in PROOF_COLUMNS)
     rows = connection.execute(
-        "SELECT shard_index, publication, gathered_at FROM shards "
+        f"SELECT shard_index, publication, gathered_at, {', '.join(proof)} FROM shards "
         "WHERE run_id = ? AND gathered_at IS NOT NULL",
         [run_id],
     ).fetchall()
-    return {int(index): (publication, gathered_at) for index, publication, gathered_at in rows}
+    return {
+        int(index): GatheredShard(
+            publication,
+            gathered_at,
+            OutputProof(sha256, rows_hash) if sha256 and rows_hash else None,
+        )
+        for index, publication, gathered_at, sha256, rows_hash in rows
+    }
 
 
 def newer_runs(connection: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:

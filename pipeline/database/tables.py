@@ -22,5 +22,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS only_labelled_by VARCHAR;
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS replaces VARCHAR;
+ALTER TABLE shards ADD COLUMN IF NOT EXISTS output_sha256 VARCHAR;
+ALTER TABLE shards ADD COLUMN IF NOT EXISTS rows_hash VARCHAR;
 CREATE OR REPLACE VIEW watermarks AS {watermarks_query()};
 """

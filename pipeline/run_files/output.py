@@ -7,6 +7,7 @@ output is renamed, never deleted.
 """
 
 import errno
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,8 @@ class Verdict:
     """What the answers cost, by cost column."""
     attempt: int = 0
     """The number of the attempt that published it; 0 where the file does not say."""
+    sha256: str = field(default="", compare=False)
+    """The SHA-256 of the file's bytes, if `read` has read them all."""
 
     @property
     def verified(self) -> bool:
@@ -112,7 +115,8 @@ def read(
         if check.problem:
             raise DamagedError(path, check.problem)
         tables.append(table)
-        return replace(verdict, unchecked=check.unchecked)
+        digest = hashlib.sha256(content).hexdigest()
+        return replace(verdict, unchecked=check.unchecked, sha256=digest)
 
     verdict = _examined(
         lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses))

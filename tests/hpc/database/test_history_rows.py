@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, files
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, outcome, valence_run
 from tests.hpc.database.test_gather_outputs import damage
@@ -28,11 +28,14 @@ def test_a_run_its_shards_and_all_attempts_are_recorded(bench: Bench) -> None:
     (row,) = bench.query("SELECT * EXCLUDE (created_at, config_hash) FROM runs")
     assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None, None)
     assert bench.query(
-        "SELECT * EXCLUDE (publication, gathered_at) FROM shards ORDER BY shard_index"
+        "SELECT * EXCLUDE (publication, gathered_at, output_sha256, rows_hash) FROM shards "
+        "ORDER BY shard_index"
     ) == [
         (run.name, 0, 3, second(0), second(2), "done", None, 1),
         (run.name, 1, 2, second(3), second(4), "done", None, 3),
     ]
+    digests = "SELECT output_sha256 FROM shards ORDER BY shard_index"
+    assert bench.query(digests) == [(files.sha256_of(output_path(run, index)),) for index in (0, 1)]
     attempts = bench.query(
         "SELECT shard_index, attempt, array_job_id, array_task_index, slurm_state, cause, "
         "exit_code FROM attempts ORDER BY 1, 2"

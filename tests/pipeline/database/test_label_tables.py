@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.database import duckdb_file, history, label_tables
+from pipeline.database.history import GatheredShard
 from pipeline.errors import RunError
 from pipeline.model import Column, output_schema
 from pipeline.run_files import output
@@ -104,7 +105,9 @@ def test_labels_are_kept_under_their_columns(
     assert label_tables.count(database, NAME) == 3
     kept = database.sql("SELECT * FROM labels_valence ORDER BY uri").to_arrow_table()
     assert kept.to_pylist() == labels.to_pylist()
-    assert history.gathered_shards(database, run.run_id) == {0: ("p0", datetime(2024, 6, 2))}
+    assert history.gathered_shards(database, run.run_id) == {
+        0: GatheredShard("p0", datetime(2024, 6, 2))
+    }
 
 
 def test_gathering_a_shard_again_replaces_its_rows(
@@ -126,7 +129,10 @@ def test_gathering_a_shard_again_replaces_its_rows(
     assert again == (2, 2)
     assert label_tables.count(database, NAME) == 5
     at = datetime(2024, 6, 2)
-    assert history.gathered_shards(database, run.run_id) == {0: ("p0", at), 1: ("p9", at)}
+    assert history.gathered_shards(database, run.run_id) == {
+        0: GatheredShard("p0", at),
+        1: GatheredShard("p9", at),
+    }
 
 
 def test_a_shard_is_replaced_as_one_whole_or_not_at_all(

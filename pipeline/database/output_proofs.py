@@ -1,0 +1,90 @@
+"""Record what an output held when it was gathered, so that an audit need not decode it again.
+
+A proof is a digest of the file's bytes and a sum of hashes over its rows. While the bytes are the
+same, the rows of the file have the same sum.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline import files
+from pipeline.database.duckdb_file import registered
+from pipeline.sql import literal, quoted
+
+# Reading waits for the file system, mostly: so many files at a time.
+READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OutputProof:
+    """What an output held when it was gathered."""
+
+    sha256: str
+    """The SHA-256 of its bytes, in hexadecimal."""
+    rows_hash: str
+    """Its rows, as `describe_rows` returns them."""
+
+
+def row_hash(types: Mapping[str, str]) -> str:
+    """Return SQL for the hash of a row that has these columns, by name.
+
+    Columns without a value do not count, so a column that the table got later changes nothing. The
+    order of the columns does not count either.
+    """
+    values = (
+        f"CASE WHEN {quoted(name)} IS NULL THEN 0::UBIGINT "
+        f"ELSE hash({literal(name.lower())}, CAST({quoted(name)} AS {kind})) END"
+        for name, kind in types.items()
+    )
+    combined = "0::UBIGINT"
+    for value in values:
+        combined = f"xor({combined}, {value})"
+    # Hashed once more: a sum of what is only combined could not tell which row has which value.
+    return f"hash({combined})"
+
+
+def describe_rows(count: int, total: int | None) -> str:
+    """Return a text that stands for rows: their number, and the sum of their hashes.
+
+    It names the version of DuckDB, because another one may compute other hashes.
+    """
+    return f"{duckdb.__version__} {count} {total}"
+
+
+def hash_shards(
+    connection: duckdb.DuckDBPyConnection, outputs: Sequence[pa.Table]
+) -> dict[int, str]:
+    """Return the description of each shard's rows, by its index.
+
+    Args:
+        connection: any connection.
+        outputs: the rows of outputs of one run; each shard's are in one table.
+    """
+    described: dict[int, str] = {}
+    for table in outputs:
+        with registered(connection, output=table):
+            columns = connection.execute("DESCRIBE SELECT * FROM output").fetchall()
+            rows = connection.execute(
+                "SELECT shard_index, count(*), "
+                f"sum({row_hash({row[0]: row[1] for row in columns})}::HUGEINT) "
+                "FROM output GROUP BY shard_index"
+            ).fetchall()
+        described.update({index: describe_rows(count, total) for index, count, total in rows})
+    return described
+
+
+def find_unchanged(proofs: Mapping[Path, OutputProof]) -> set[Path]:
+    """Return the files that can be read now and have the bytes of their proofs."""
+    paths = list(proofs)
+
+    def check(some: Iterable[Path]) -> list[Path]:
+        return [path for path in some if files.has_sha256(path, proofs[path].sha256)]
+
+    with ThreadPoolExecutor(READERS) as pool:
+        parts = pool.map(check, (paths[number::READERS] for number in range(READERS)))
+        return {path for part in parts for path in part}
