@@ -46,7 +46,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """
     keys, equals, text = override.partition("=")
     if not equals or not keys:
-        raise InputError(f"--set {override!r}: should look like sharding.shards=10")
+        raise InputError(f"--set {shown(override)}: should look like sharding.shards=10")
     *parents, last = keys.strip().split(".")
     if len(parents) > YAML_LEVELS:
         raise InputError(
@@ -58,8 +58,8 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             inner[parent] = {}
         inner = inner[parent] if isinstance(inner, dict) else None
     if not isinstance(inner, dict):
-        raise InputError(f"--set {override!r}: {'.'.join(parents)} holds no keys")
+        raise InputError(f"--set {shown(override)}: {'.'.join(parents)} holds no keys")
     try:
         inner[last] = strict_yaml.read(text)
     except InvalidYaml as error:
-        raise InputError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+        raise InputError(f"--set {shown(override)}: the value is not valid YAML: {error}") from None

@@ -352,3 +352,10 @@ def test_an_override_that_is_no_yaml_is_rejected(tmp_path: Path) -> None:
     assert rejection(tmp_path, SECTIONS, "name=[").startswith(
         "--set 'name=[': the value is not valid YAML: "
     )
+
+
+@pytest.mark.parametrize(
+    "override", ["x" * 60_000, "name.first=" + "x" * 60_000, "name=" + "[" * 60_000]
+)
+def test_a_long_override_is_not_shown_whole(tmp_path: Path, override: str) -> None:
+    assert len(rejection(tmp_path, SECTIONS, override)) < 1_000
