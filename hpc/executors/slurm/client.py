@@ -232,10 +232,32 @@ class Slurm:
         """Return name, id and record of the jobs whose names begin with `prefix`.
 
         Jobs that have just ended are included. squeue selects by whole names only, and fetches the
-        whole queue for that too.
+        whole queue for that too. Where a site's wrapper of squeue does not know its options,
+        accounting answers, which has live jobs only.
         """
-        printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
+        try:
+            printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
+        except SlurmError as error:
+            if error.timed_out:
+                raise
+            printed = self._accounted_names(error)
         return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))
+
+    def _accounted_names(self, refusal: SlurmError) -> str:
+        """Return the live jobs as accounting has them, in the form of squeue.
+
+        Raises:
+            SlurmError: squeue's refusal, because the controller is down, or accounting is off.
+        """
+        since = datetime.now(UTC) - _RECENT
+        try:
+            self.local_name()  # or a job that was submitted just now would be in neither answer
+            return self._run(
+                "sacct", "-n", "-P", "-X", "-a", "-S", f"{since:%Y-%m-%dT%H:%M:%S}",
+                "-s", "PENDING,RUNNING,SUSPENDED,REQUEUED", "-o", parse.SACCT_NAMED_FORMAT,
+            )  # fmt: skip
+        except SlurmError:
+            raise refusal from None
 
     def queue(self, names: Sequence[str]) -> QueryResult:
         """Return what the controller knows of the jobs of these names, just ended ones included."""

@@ -15,6 +15,7 @@ from pipeline.errors import Cause
 SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
+SACCT_NAMED_FORMAT = "JobID,State,End,NodeList,Reason,JobName"
 COUNT_FORMAT = "%i|%U|%T"
 _OOM_SIGNAL = ":125"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -132,7 +133,10 @@ def parse_squeue(printed: str) -> tuple[Record, ...]:
 
 
 def parse_squeue_names(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
-    """Return the same from `squeue -h -o NAMED_FORMAT`, with the job's name, which is any text."""
+    """Return the same with the job's name, which is any text.
+
+    The rows are those of `squeue -h -o NAMED_FORMAT`, or of `sacct -n -P -X -o SACCT_NAMED_FORMAT`.
+    """
     return tuple(
         (name, identity, _queued(*fields)) for identity, (*fields, name) in _rows(printed, 6)
     )

@@ -167,8 +167,8 @@ def cut(manifest: Path) -> None:
 def test_every_verb_names_a_run_that_it_cannot_read(
     bench: Bench, change: Callable[[Path], None], message: str
 ) -> None:
-    bench.config(posts=3)
     run = valence_run(bench.folder, 3)
+    bench.config(posts=3, name=run.manifest.name)
     change(run.folder / "manifest.json")
     before = bench.listing()
     error = f"error: {message.format(run=run.folder)}\n"

@@ -33,14 +33,11 @@ def test_banners_change_nothing_and_a_look_asks_slurm_twice(bench: Bench) -> Non
     env = wrapped(bench, banner, *PROGRAMS)
     config = bench.config(source)
     assert bench.hpc("submit", "--config", config, env=env).returncode == 0
-    assert bench.hpc("supervise", env=env).returncode == 0
-    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
-
-    (run,) = (bench.folder / "runs").glob("[0-9]*")
-    (run / "outputs" / "00002.parquet").unlink()  # or there would be nothing to ask about
     calls.unlink()
     assert bench.hpc("status", env=env).returncode in (1, 3)
     assert calls.read_text().split() == ["squeue", "sacct"]
+    assert bench.hpc("supervise", env=env).returncode == 0
+    assert sorted(bench.asked()) == sorted(uri for uri, _, _ in posts.rows(20))
 
 
 def test_a_restricted_squeue_leaves_accounting_and_the_ids_on_record(bench: Bench) -> None:
@@ -53,7 +50,7 @@ def test_a_restricted_squeue_leaves_accounting_and_the_ids_on_record(bench: Benc
     (job,) = json.loads(submitted.stdout)["array_jobs"]
     wait_for(bench.asked, 60, "the first task is at work")
     canceled = bench.hpc("cancel", "--json", env=env)
-    assert canceled.returncode == 1  # a caretaker might be there
+    assert canceled.returncode == 0  # accounting shows that no caretaker is there
     assert json.loads(canceled.stdout)["cancelled_jobs"] == [job]
     assert bench.cluster.run("squeue", "-h", "-j", str(job), "-t", "R,PD", check=False) == ""
 
