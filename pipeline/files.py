@@ -41,6 +41,11 @@ LASTING = frozenset(
 )
 
 
+def needs_person(error: UnreadableError) -> bool:
+    """Tell whether only a person can make a file readable, such as by giving permission."""
+    return isinstance(error.reason, OSError) and error.reason.errno in LASTING
+
+
 @contextlib.contextmanager
 def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target`, and rename it onto `target` if the block succeeds.

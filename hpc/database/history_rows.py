@@ -72,7 +72,8 @@ def attempt_rows(run: Run, observation: Observation) -> list[Row]:
 
 def _attempt_row(attempt: Attempt, *, has_published: bool) -> Row:
     record = attempt.record
-    cause = why_ended(attempt)[0] if attempt.phase is Phase.ENDED else None
+    is_known = attempt.phase is Phase.ENDED and not attempt.unread_words
+    cause = why_ended(attempt)[0] if is_known else None
     # Slurm's "completed" alone does not tell whether there is an output. Where there is one,
     # nothing went wrong.
     if has_published and cause is Cause.NO_OUTPUT:

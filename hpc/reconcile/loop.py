@@ -135,7 +135,7 @@ class _Supervision:
             todo = self._choose_shards(status)
         no_room = bool(todo) and _lacks_room(status, len(todo))
         self._report_progress(status, trouble, len(todo) if no_room else 0)
-        goes_on = status.is_under_way and not status.waits_for_outputs
+        goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
             return self._finish()
         self._gather_for_now(status)
@@ -207,7 +207,7 @@ class _Supervision:
         """Gather for the last time; return None if an output turned out to be damaged.
 
         Raises:
-            LeftUnreadError: an output cannot be read now.
+            LeftUnreadError: an output, or a file that decides a shard's state, cannot be read now.
             RunError: an output that counts could not be gathered.
         """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
@@ -220,6 +220,9 @@ class _Supervision:
             raise LeftUnreadError(
                 f"{counted(len(gathered.unreadable), 'file')} could not be read, see above"
             )
+        if last.only_awaits_files:
+            waiting = next(shard for shard in last.judgements if shard.awaits_file)
+            raise LeftUnreadError(f"shard {waiting.index}: {waiting.message}")
         if last.state is RunState.COMPLETE and gathered.rejected:
             raise RunError(
                 "the run is complete, but not all of it was gathered or compared, see above. "

@@ -19,6 +19,7 @@ from hpc.run.model import (
     ShardFacts,
     Submission,
     TaskRecord,
+    UnreadableFile,
 )
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
@@ -30,6 +31,7 @@ from hpc.traces.work_folder import WorkFolder
 from pipeline.errors import Cause, InputError
 from pipeline.model import Shard
 from pipeline.run_files.heartbeat import Heartbeat
+from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
 
 # A task of which the executor has no record may be running all the same.
@@ -135,6 +137,7 @@ def _attempts(
             # What a shard that is done left behind decides nothing any more.
             work = _NO_WORK if is_done else task_files.work(shard)
             packed = task_files.packed.get((number, shard))
+            words: LastWords | UnreadableFile | None
             record = packed.record if packed else query.records.get((number, index))
             if packed:
                 words, began = packed.words, packed.began
@@ -149,7 +152,8 @@ def _attempts(
                     array_task_index=index,
                     submitted_at=submission.released_at,
                     record=record,
-                    words=words,
+                    words=None if isinstance(words, UnreadableFile) else words,
+                    unread_words=words if isinstance(words, UnreadableFile) else None,
                     request=submission.plan.request,
                     rows=0 if is_done else _kept_rows(task_files, number, shard, record),
                     solo_attempts=work.solo_attempts.get(number, 0),
@@ -213,7 +217,8 @@ def _shard_facts(
     looked_at: Collection[int],
 ) -> ShardFacts:
     work = _NO_WORK if verdict.verified else task_files.work(shard.index)
-    beat = left_behind = None
+    beat: Heartbeat | UnreadableFile | None = None
+    left_behind = None
     known = {attempt.number: attempt.rows for attempt in attempts}
     last = attempts[-1] if attempts else None
     # Only of a task that may be running: no more files are opened than that.
@@ -224,7 +229,7 @@ def _shard_facts(
         number: known[number] if number in known else task_files.kept_rows(number, shard.index)
         for number in work.rows.keys() | work.journals.keys()
     }
-    if beat is None:
+    if not isinstance(beat, Heartbeat):
         others = (number for number in kept if not (last and is_running and number == last.number))
         left_behind = _newest_heartbeat(task_files, others, shard.index)
     return ShardFacts(
@@ -233,7 +238,8 @@ def _shard_facts(
         output=verdict,
         attempts=tuple(attempts),
         rows=min(sum(kept.values()), shard.posts),
-        heartbeat=beat,
+        heartbeat=beat if isinstance(beat, Heartbeat) else None,
+        unread_heartbeat=beat if isinstance(beat, UnreadableFile) else None,
         left_behind=left_behind,
     )
 
@@ -254,4 +260,4 @@ def _newest_heartbeat(
     """
     newest_first = sorted(attempts, reverse=True)
     beats = (task_files.heartbeat(number, shard) for number in newest_first)
-    return next((beat for beat in beats if beat), None)
+    return next((beat for beat in beats if isinstance(beat, Heartbeat)), None)

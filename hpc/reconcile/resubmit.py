@@ -99,8 +99,7 @@ class Outcome:
         submitted = [shard for submission in self.sent for shard in submission.plan.shards]
         states = {self.end.judgements[shard].state for shard in submitted}
         is_not_done = self.has_ended and states - {State.DONE}
-        is_unreadable = any(shard.output.unreadable for shard in self.end.observation.shards)
-        if is_not_done or self.refused or self.lacks_caretaker or is_unreadable:
+        if is_not_done or self.refused or self.lacks_caretaker or self.end.lacks_file:
             return FAILED
         nothing_fits = bool(self.waiting) and not self.sent
         is_left_out = self.choice.unsettled.keys() - set(self.choice.shards)

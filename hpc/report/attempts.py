@@ -123,6 +123,8 @@ class AttemptReport:
             yield from _quoted(last_lines(traceback_of(run, index, attempt), self.most_lines))
             yield f"  log: {log.path if log else None}"
         else:
+            if attempt.unread_words:
+                yield f"  last words: {one_line(attempt.unread_words.problem)}"
             yield from self._end_of_log(log)
         # Where the task failed because of its server, the server's last lines are in its words.
         if server_log := server_log_of(run, index, attempt):

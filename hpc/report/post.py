@@ -144,6 +144,8 @@ def _describe_shard(status: RunStatus, index: int) -> list[str]:
 
 
 def _describe_end(attempt: Attempt, *, published: bool) -> str:
+    if attempt.unread_words and not published:
+        return attempt.unread_words.problem
     if attempt.phase is Phase.ENDED and not published:
         return why_ended(attempt)[1]
     return attempt.record.slurm_state if attempt.record else "no record"

@@ -4,11 +4,20 @@ The rules carry the numbers that the documentation gives them.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
-from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State
+from hpc.run.model import (
+    Attempt,
+    Judgement,
+    Observation,
+    Phase,
+    ShardFacts,
+    State,
+    UnreadableFile,
+)
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
@@ -96,10 +105,16 @@ def _judge_unreadable(shard: ShardFacts, verdict: Callable[..., Judgement]) -> J
     if not output.unreadable:
         return None
     message = f"its output cannot be read now, so it may be done: {output.unreadable}"
-    if output.needs_person:
-        advice = "make it readable, or move it away to have the shard labeled again"
-        return verdict(rule=6, state=State.BLOCKED, message=f"{message}; {advice}")
-    return verdict(rule=6, state=State.UNKNOWN, message=message)
+    advice = "make it readable, or move it away to have the shard labeled again"
+    return _await_file(UnreadableFile(message, output.needs_person), advice, verdict)
+
+
+def _await_file(file: UnreadableFile, advice: str, verdict: Callable[..., Judgement]) -> Judgement:
+    """Judge nothing before a file can be read; block where a person has to make that possible."""
+    pending = partial(verdict, rule=6, awaits_file=True)
+    if file.needs_person:
+        return pending(state=State.BLOCKED, message=f"{file.problem}; {advice}")
+    return pending(state=State.UNKNOWN, message=file.problem)
 
 
 def _judge_ended(
@@ -113,11 +128,18 @@ def _judge_ended(
     """Apply the rest of rules 6 to 9: no attempt is known to be alive."""
     last = shard.attempts[-1]
     is_unknown = last.phase is Phase.UNKNOWN
+    if words := last.unread_words:
+        message = f"{words.problem}, so nobody knows why {task_name(last)} ended"
+        advice = "make the file readable, or move it away to have the shard judged without it"
+        return _await_file(replace(words, problem=message), advice, verdict)
     if is_unknown and not observation.answered:
         message = f"Slurm does not answer ({_last_answer(observation)}): {observation.trouble}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
         message = f"Slurm has no record of {task_name(last)}, but {alive}"
+        if beat := shard.unread_heartbeat:
+            advice = "make the file readable, or move it away once the task is known to be gone"
+            return _await_file(replace(beat, problem=message), advice, verdict)
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and last.hidden:
         message = f"Slurm has no record of {task_name(last)}. {last.hidden}"
@@ -196,9 +218,13 @@ def _in_phase(shard: ShardFacts, phase: Phase) -> Attempt | None:
 def _sign_of_life(shard: ShardFacts, now: datetime, grace: timedelta) -> str:
     """Return how fresh a task's heartbeat is; empty if the task cannot be alive any more.
 
+    A heartbeat that cannot be read now may be fresh.
+
     An empty answer of Slurm has many causes: PrivateData hides the jobs of others, a new controller
     has forgotten them. Without grace nothing lags, and no record means that there is no task.
     """
+    if grace and shard.unread_heartbeat:
+        return f"it may be alive: {shard.unread_heartbeat.problem}"
     if shard.heartbeat is None or not is_fresh(shard.heartbeat, now, grace):
         return ""
     age = now - shard.heartbeat.written_at

@@ -264,6 +264,16 @@ class LogExcerpts:
     """The traceback of its last words."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableFile:
+    """A file that is there and cannot be read now. Nothing is known about its content."""
+
+    problem: str
+    """Which file, and why."""
+    needs_person: bool
+    """Whether only a person can make it readable."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One released submission of a shard."""
@@ -280,6 +290,8 @@ class Attempt:
     """What the executor reports; None if it has no record of the task."""
     words: LastWords | None = None
     """What the task said when it ended, without the traceback."""
+    unread_words: UnreadableFile | None = None
+    """Its last words, if they are there but cannot be read now."""
     request: ResourceRequest = ResourceRequest()
     """What the task requested."""
     rows: int = 0
@@ -339,6 +351,8 @@ class ShardFacts:
     """Answers that its attempts kept, counted in the same way."""
     heartbeat: Heartbeat | None = None
     """The last heartbeat of its last attempt, if that may be running."""
+    unread_heartbeat: UnreadableFile | None = None
+    """That heartbeat, if it is there but cannot be read now."""
     left_behind: Heartbeat | None = None
     """Without one, the newest heartbeat of an attempt that kept rows: it has what those cost."""
 
@@ -358,8 +372,8 @@ class Observation:
     trouble: str | None = None
     """What the executor said if it did not answer in full."""
     unreadable: tuple[str, ...] = ()
-    """What is wrong with heartbeats and last words that are damaged, or that another version wrote.
-    The run is judged without them."""
+    """What is wrong with files of tasks that cannot be read, are damaged, or that another version
+    wrote."""
     asked: frozenset[int] = frozenset()
     """The numbers of the submissions whose tasks the executor was asked about."""
     submissions: tuple[Submission, ...] = ()
@@ -393,6 +407,8 @@ class Judgement:
     """The same in words."""
     stalled: bool = False
     """Whether it is running and has made no progress for longer than it should."""
+    awaits_file: bool = False
+    """Whether its state is open until a file can be read that cannot be read now."""
 
     @property
     def is_held(self) -> bool:
@@ -401,7 +417,7 @@ class Judgement:
 
     @property
     def is_unreadable(self) -> bool:
-        """Tell whether it has an output that only a person can make readable."""
+        """Tell whether it depends on a file that only a person can make readable."""
         return self.state is State.BLOCKED and self.rule == 6
 
     @property

@@ -102,9 +102,16 @@ class RunStatus:
     @property
     def exit_code(self) -> int:
         """The exit code that tells a program how the run is."""
-        if any(shard.output.unreadable for shard in self.observation.shards):
+        if self.lacks_file:
             return FAILED
         return EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
+
+    @property
+    def lacks_file(self) -> bool:
+        """Whether an output, or a file that decides a shard's state, cannot be read now."""
+        return any(shard.output.unreadable for shard in self.observation.shards) or any(
+            judgement.awaits_file for judgement in self.judgements
+        )
 
     @property
     def is_under_way(self) -> bool:
@@ -112,11 +119,11 @@ class RunStatus:
         return EXIT_CODE[self.state] == UNDER_WAY
 
     @property
-    def waits_for_outputs(self) -> bool:
-        """Whether the run is under way only because outputs cannot be read now."""
+    def only_awaits_files(self) -> bool:
+        """Whether the run is under way only because files cannot be read now."""
         return self.is_under_way and all(
-            shard.output.unreadable
-            for shard, judgement in zip(self.observation.shards, self.judgements, strict=True)
+            judgement.awaits_file
+            for judgement in self.judgements
             if EXIT_CODE[run_state([judgement])] == UNDER_WAY
         )
 

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import msgspec
 
-from hpc.run.model import Run
+from hpc.run.model import Run, UnreadableFile
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packed_tasks import PackedTasks, read_packed_tasks, size_of_list
 from hpc.traces.work_folder import WorkFolder, list_work_folder
+from pipeline import files
 from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files import answer_journal, heartbeat, last_words
 from pipeline.run_files.heartbeat import Heartbeat
@@ -84,20 +85,21 @@ class TaskFiles:
         rows = work.rows.get(attempt, 0)
         for name, stamp in work.journals.get(attempt, {}).items():
             count = partial(answer_journal.count_rows, work_path(self._run.folder, shard) / name)
-            rows += self._read(self._journals, f"{shard}/{name}", stamp, count) or 0
+            counted = self._read(self._journals, f"{shard}/{name}", stamp, count)
+            rows += counted if isinstance(counted, int) else 0
         return rows
 
-    def last_words(self, attempt: int, shard: int) -> LastWords | None:
+    def last_words(self, attempt: int, shard: int) -> LastWords | UnreadableFile | None:
         """Return a task's last words without the traceback, which may be long.
 
-        Returns None if there are none, or if they cannot be read.
+        Returns None if there are none, or if they are damaged.
         """
         stamp = self.logs(attempt).last_words.get(shard)
         read = partial(_read_words, self._run, attempt, shard)
         return self._read(self._words, f"{attempt}/{shard}", stamp, read)
 
-    def heartbeat(self, attempt: int, shard: int) -> Heartbeat | None:
-        """Return a task's heartbeat; None if there is none, or if it cannot be read."""
+    def heartbeat(self, attempt: int, shard: int) -> Heartbeat | UnreadableFile | None:
+        """Return a task's heartbeat; None if there is none, or if it is damaged."""
         read = partial(_read_heartbeat, self._run, attempt, shard)
         stamp = self.work(shard).heartbeats.get(attempt)
         return self._read(self._heartbeats, f"{shard}/{attempt}", stamp, read)
@@ -110,14 +112,17 @@ class TaskFiles:
 
     def _read(
         self, cache: FileCache[T], name: str, stamp: Stamp | None, read: Callable[[], T | None]
-    ) -> T | None:
+    ) -> T | UnreadableFile | None:
         if stamp is None:
             return None
         try:
             return cache.value(name, stamp, read)
-        except (InputError, UnreadableError) as error:
+        except InputError as error:
             self.unreadable.append(str(error))
             return None
+        except UnreadableError as error:
+            self.unreadable.append(str(error))
+            return UnreadableFile(str(error), files.needs_person(error))
 
 
 def _read_words(run: Run, attempt: int, shard: int) -> LastWords | None:

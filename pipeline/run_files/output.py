@@ -129,8 +129,7 @@ def _examined(examine: Callable[[], Verdict]) -> Verdict:
     try:
         return examine()
     except UnreadableError as error:
-        lasts = isinstance(error.reason, OSError) and error.reason.errno in files.LASTING
-        return Verdict(unreadable=error.why, needs_person=lasts)
+        return Verdict(unreadable=error.why, needs_person=files.needs_person(error))
     except DamagedError as error:
         return Verdict(problem=error.problem)
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hpc.executors.slurm.states import MEANING, SlurmState
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
-from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
+from hpc.run.model import (
+    Attempt,
+    Judgement,
+    Observation,
+    Phase,
+    ShardFacts,
+    State,
+    TaskRecord,
+    UnreadableFile,
+)
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.selection import resubmittable
 from pipeline.errors import Cause
@@ -287,14 +296,70 @@ def test_rule_6_an_output_that_cannot_be_read_is_not_labeled_again(
 ) -> None:
     stale = judged(*attempts, output=Verdict(unreadable="Stale file handle"))
     message = "its output cannot be read now, so it may be done: Stale file handle"
-    assert stale == verdict(6, message)
+    assert stale == replace(verdict(6, message), awaits_file=True)
     denied = judged(*attempts, output=Verdict(unreadable="Permission denied", needs_person=True))
     assert (denied.rule, denied.state) == (6, State.BLOCKED)
-    for judgement in (stale, denied):
+    assert_not_resubmittable(stale, denied)
+
+
+def assert_not_resubmittable(*judgements: Judgement) -> None:
+    for judgement in judgements:
         alone = (replace(judgement, index=0),)
         assert resubmittable(alone, force=True) == ((), None)
         chosen, why_not = resubmittable(alone, indices=[0], force=True)
         assert chosen == () and why_not
+
+
+@pytest.mark.parametrize("state", [None, "FAILED", "CANCELLED", "COMPLETED"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_rule_6_last_words_that_cannot_be_read_may_say_anything(
+    state: str | None, answered: bool
+) -> None:
+    """They may say that the run was rejected, and to try it again would cost another attempt."""
+
+    def with_words(unread: UnreadableFile) -> Judgement:
+        return judged(attempt(1, state, unread_words=unread), answered=answered, max_attempts=1)
+
+    stale = with_words(UnreadableFile("w.json cannot be read now: Stale file handle", False))
+    message = "w.json cannot be read now: Stale file handle, so nobody knows why task 4001_7 ended"
+    assert stale == replace(verdict(6, message), awaits_file=True)
+    denied = with_words(UnreadableFile("w.json cannot be read now: Permission denied", True))
+    assert (denied.rule, denied.state, denied.awaits_file) == (6, State.BLOCKED, True)
+    assert_not_resubmittable(stale, denied)
+
+
+def test_rule_6_last_words_of_an_earlier_attempt_or_life_decide_nothing() -> None:
+    unread = UnreadableFile("w.json cannot be read now: Stale file handle", False)
+    earlier = attempt(1, "FAILED", unread_words=unread)
+    assert judged(earlier, attempt(2, "FAILED")).rule == 9
+    assert judged(attempt(1, "RUNNING", unread_words=unread)).rule == 4
+    assert judged(attempt(1, "PENDING", unread_words=unread)).rule == 5
+
+
+def test_rule_6_a_heartbeat_that_cannot_be_read_may_be_a_sign_of_life() -> None:
+    def with_heartbeat(
+        needs_person: bool, state: str | None = None, grace: timedelta = GRACE
+    ) -> Judgement:
+        unread = UnreadableFile("h.json cannot be read now: why", needs_person)
+        shard = ShardFacts(index=7, posts=10, output=NO_OUTPUT, attempts=(attempt(1, state),),
+                           unread_heartbeat=unread)  # fmt: skip
+        beside = replace(shard, index=8, unread_heartbeat=None, attempts=(attempt(1),))
+        seen = Observation(observed_at=NOW, shards=(shard, beside), answered=True, last_answer=NOW)
+        first, second = judge_all(seen, grace=grace, policy=RetryPolicy())
+        assert second.state is (State.UNKNOWN if first.awaits_file else State.FAILED)
+        return first
+
+    message = (
+        "Slurm has no record of task 4001_7, but it may be alive: h.json cannot be read now: why"
+    )
+    passing = with_heartbeat(needs_person=False)
+    assert passing == replace(verdict(6, message), awaits_file=True)
+    lasting = with_heartbeat(needs_person=True)
+    assert (lasting.rule, lasting.state) == (6, State.BLOCKED)
+    assert_not_resubmittable(passing, lasting)
+    # Slurm's record needs no heartbeat, and on one machine no record means that there is no task.
+    assert with_heartbeat(needs_person=False, state="FAILED").rule == 9
+    assert with_heartbeat(needs_person=False, grace=timedelta(0)).rule == 9
 
 
 def test_rules_3_to_5_come_before_an_output_that_cannot_be_read() -> None:
@@ -347,13 +412,16 @@ records = st.builds(
     ),
     st.sampled_from(ANY_STATE), st.none() | times, st.none() | st.just("JobHeldUser"),
 )  # fmt: skip
+unread = st.booleans().map(lambda needs_person: UnreadableFile("x", needs_person))
 attempts = st.lists(
     st.builds(
         lambda job, at, known, last_words: attempt(
-            array_job_id=job, submitted_at=at, record=known, words=last_words
+            array_job_id=job, submitted_at=at, record=known,
+            words=last_words if isinstance(last_words, LastWords) else None,
+            unread_words=last_words if isinstance(last_words, UnreadableFile) else None,
         ),
         st.none() | st.integers(1, 9), times, st.none() | records,
-        st.none() | st.sampled_from(list(Cause)).map(words),
+        st.none() | st.sampled_from(list(Cause)).map(words) | unread,
     ),
     max_size=5,
 ).map(lambda drawn: tuple(replace(item, number=n) for n, item in enumerate(drawn, 1)))  # fmt: skip
@@ -364,7 +432,7 @@ outputs = st.sampled_from(
     ]
 )  # fmt: skip
 shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,
-                   attempts=attempts)  # fmt: skip
+                   attempts=attempts, unread_heartbeat=st.none() | unread)  # fmt: skip
 observations = st.builds(
     Observation, observed_at=st.just(NOW), shards=st.lists(shards, max_size=4).map(tuple),
     answered=st.booleans(), last_answer=st.none() | times, trouble=st.none() | st.just("down"),
@@ -377,8 +445,13 @@ def test_every_shard_is_in_exactly_one_state(seen: Observation, most: int, grace
     judged = judge_all(seen, grace=timedelta(seconds=grace), policy=RetryPolicy(max_attempts=most))
     assert [judgement.index for judgement in judged] == [shard.index for shard in seen.shards]
     for judgement, shard in zip(judged, seen.shards, strict=True):
-        needs_person = judgement.rule == 6 and shard.output.needs_person
-        assert judgement.state == (State.BLOCKED if needs_person else STATE_OF_RULE[judgement.rule])
+        may_block = (judgement.rule, judgement.awaits_file) == (6, True)
+        assert judgement.state == STATE_OF_RULE[judgement.rule] or (
+            may_block and judgement.state is State.BLOCKED
+        )
+        assert not judgement.awaits_file or judgement.rule == 6
+        if shard.output.unreadable or (shard.attempts and shard.attempts[-1].unread_words):
+            assert judgement.rule in (1, 3, 4, 5, 6), "nothing labels it again"
         if shard.output.unreadable:
             assert judgement.rule in (3, 4, 5, 6), "nothing labels it again"
         assert judgement.rule == 7 or (judgement.cause is not None) == (judgement.rule in (8, 9))
