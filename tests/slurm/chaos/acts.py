@@ -1,7 +1,7 @@
 """What is done to a run, each act by itself. An act says what it did, or None where there was
-nothing to do it to: then it is tried again later. Those on tasks and nodes: `chaos_deaths`."""
+nothing to do it to: then it is tried again later. Those on tasks and nodes: `deaths`; what runs
+out: `shortages`."""
 
-import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -17,6 +17,11 @@ from tests.slurm.chaos.deaths import (
     run_out_of_time,
     start_a_copy,
     wake_a_stale_attempt,
+)
+from tests.slurm.chaos.shortages import (
+    exhaust_the_descriptors,
+    exhaust_the_inodes,
+    fill_the_disk,
 )
 from tests.slurm.chaos.site import SHARDS, Done, Later, Site
 
@@ -114,28 +119,6 @@ def cut_an_output(site: Site, chance: random.Random) -> Done:
     return f"{path.name} is cut from {size} to {path.stat().st_size} bytes", []
 
 
-def fill_the_disk(site: Site, chance: random.Random) -> Done:
-    if site.disk_is_full or not site.running():
-        return None
-    filler = site.disk / "filler"
-    counted = contextlib.ExitStack()
-    counted.enter_context(site.counting("disk full", site.running))
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while stream.write(bytes(size)):
-                    pass
-    site.disk_is_full = True
-
-    def room() -> str:
-        counted.close()
-        filler.unlink()
-        site.disk_is_full = False
-        return "the disk has room again"
-
-    return "the disk is full", [Later(room, chance.uniform(4, 12))]
-
-
 def endpoint_out(site: Site, chance: random.Random) -> Done:
     """Shorter than a task's patience: nothing has to die of it."""
     seconds = chance.uniform(3, 8)
@@ -162,5 +145,7 @@ ACTS: dict[Act, float] = {
     lower_the_submit_limit: 1.5,
     cut_an_output: 1.5,
     fill_the_disk: 1.5,
+    exhaust_the_inodes: 1.5,
+    exhaust_the_descriptors: 1.5,
     endpoint_out: 1.0,
 }

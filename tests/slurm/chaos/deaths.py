@@ -15,11 +15,8 @@ from tests.slurm.private_cluster.cluster import wait_for
 HOG = pathlib.Path(__file__).with_name("hog.py")
 
 
-def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
-    """A running task at work, and the pid of its Python. Not on a full disk, of which they all die
-    anyhow."""
-    if site.disk_is_full:
-        return None
+def find_victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
+    """A running task at work, and the pid of its Python."""
     tasks = [task for task in site.running() if task.index not in site.stale]
     chance.shuffle(tasks)
     for task in tasks:
@@ -29,7 +26,7 @@ def _victim(site: Site, chance: random.Random) -> tuple[Task, int] | None:
 
 
 def kill_a_task(site: Site, chance: random.Random) -> Done:
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, pid = victim
     site.toll.lives["kill -9 of a task"] += 1
@@ -41,7 +38,7 @@ def kill_a_step(site: Site, chance: random.Random) -> Done:
     """Its slurmstepd too: nobody is left who could tell Slurm how it ended. Of the task's step
     alone, srun waits for ever; of all steps, Slurm notices only when it asks the node again. What
     helps is that a task that stands still is put back into the queue."""
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, _ = victim
     step = chance.choice(["step_*", "step_0"])
@@ -54,7 +51,7 @@ def kill_a_step(site: Site, chance: random.Random) -> Done:
 def start_a_copy(site: Site, chance: random.Random) -> Done:
     """What srun does on some clusters despite --ntasks=1: the task's command runs once more, as the
     second process of its step. It must end at once, and ask for nothing."""
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, pid = victim
     process = pathlib.Path(f"/proc/{pid}")
@@ -75,7 +72,7 @@ def start_a_copy(site: Site, chance: random.Random) -> Done:
 
 def open_a_black_hole(site: Site, chance: random.Random) -> Done:
     """A node on which every task ends before its first line, so that it is always idle."""
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, pid = victim
     hole = site.black_hole(task.node)
@@ -93,7 +90,7 @@ def open_a_black_hole(site: Site, chance: random.Random) -> Done:
 
 def run_out_of_memory(site: Site, chance: random.Random) -> Done:
     """A hog in the task's cgroup takes all its memory, and the kernel kills the task."""
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, pid = victim
     site.toll.lives["out of memory"] += 1
@@ -107,7 +104,7 @@ def run_out_of_memory(site: Site, chance: random.Random) -> Done:
 
 
 def run_out_of_time(site: Site, chance: random.Random) -> Done:
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, _ = victim
     done = site.cluster.call("scontrol", "update", f"JobId={task.id}", "EndTime=now+1")
@@ -118,7 +115,7 @@ def run_out_of_time(site: Site, chance: random.Random) -> Done:
 
 
 def preempt(site: Site, chance: random.Random) -> Done:
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     node = victim[0].node
     here = lambda: [task for task in site.running() if task.node == node]  # noqa: E731
@@ -132,7 +129,7 @@ def preempt(site: Site, chance: random.Random) -> Done:
 
 
 def cancel_an_index(site: Site, chance: random.Random) -> Done:
-    if not (victim := _victim(site, chance)):
+    if not (victim := find_victim(site, chance)):
         return None
     task, _ = victim
     site.toll.lives["cancelled"] += 1
@@ -143,7 +140,7 @@ def cancel_an_index(site: Site, chance: random.Random) -> Done:
 
 def kill_a_slurmd(site: Site, chance: random.Random) -> Done:
     """With its jobs, as a node that loses power; long enough for Slurm to notice."""
-    if site.down or not (victim := _victim(site, chance)):
+    if site.down or not (victim := find_victim(site, chance)):
         return None
     node = victim[0].node
     with site.counting("node lost", lambda: [task for task in site.running() if task.node == node]):
@@ -166,7 +163,7 @@ def _back(site: Site, node: str) -> Callable[[], str | None]:
 def wake_a_stale_attempt(site: Site, chance: random.Random) -> Done:
     """A task is frozen, its node lost to Slurm; when its successor has published, it goes on, with
     answers in hand and posts to ask. The output must stay what it is."""
-    if site.down or not (victim := _victim(site, chance)):
+    if site.down or not (victim := find_victim(site, chance)):
         return None
     task, pid = victim
     here = [other for other in site.running() if other.node == task.node]
@@ -176,7 +173,7 @@ def wake_a_stale_attempt(site: Site, chance: random.Random) -> Done:
     site.stale.add(task.index)
     site.down.add(task.node)
     # Those beside it run on, stale as well, until the node comes back.
-    site.toll.lives["stale attempts"] += 2 * len(here)
+    site.toll.stale += len(here)
 
     def wake() -> str | None:
         output = site.outputs().get(task.index)

@@ -139,6 +139,7 @@ class Figures:
     paid_times: dict[int, int]
     bound: int
     lives: dict[str, int]
+    stale: int
     late: int
     redone: int
     attempts: dict[str, int]
@@ -183,6 +184,7 @@ def figures(site: Site, schedule: Schedule) -> Figures:
         paid_times=dict(sorted(Counter(endpoint.paid_by_text.values()).items())),
         bound=toll.bound(site.posts, endpoint.late),
         lives=dict(toll.lives),
+        stale=toll.stale,
         late=endpoint.late,
         redone=toll.redone,
         attempts=dict(attempts),
@@ -204,8 +206,9 @@ def describe_figures(seed: int, total: Figures) -> str:
         f"seed {seed}: {total.posts} posts, {total.rows} rows of {total.uris} posts, "
         f"{total.labeled} labeled, others: {total.reasons or 'none'}",
         f"paid {total.paid}, at most {total.bound} = {total.posts} posts + {lives} lives x "
-        f"({CHECKPOINT_ROWS} checkpoint rows + {IN_FLIGHT} in flight) + {total.late} answers that "
-        f"came too late + {total.redone} posts of outputs that were cut",
+        f"{IN_FLIGHT} in flight + {total.stale} stale attempts x ({CHECKPOINT_ROWS} checkpoint "
+        f"rows + 2 x {IN_FLIGHT} in flight) + {total.late} answers that came too late + "
+        f"{total.redone} posts of outputs that were cut",
         f"posts by how often they were paid: {total.paid_times}",
         f"lives that acts may have ended: {total.lives}",
         f"attempts by cause: {total.attempts}; lives by Slurm's state: {total.slurm}",

@@ -26,7 +26,7 @@ from tests.slurm.private_cluster.posts import json_lines
 # Few tasks a node, so that a node is not all of them.
 SHARDS, NODES, CPUS, PARALLEL = 12, 4, 2, 6
 CHECKPOINT_ROWS, IN_FLIGHT = 10, 4
-DISK = "24m"
+DISK, INODES = "24m", 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +65,26 @@ Done = tuple[str, list[Later]] | None
 class Toll:
     """What the acts did, as far as it may cost requests or need a person.
 
-    `lives` of tasks that may have ended, by act; `redone`: posts of shards whose published output
+    `lives` of tasks that may have ended, by act; `stale`: tasks that may have gone on beside their
+    successors; `redone`: posts of shards whose published output
     was cut; `cancelled`: shards that were cancelled on purpose; `persons`: what a person was
     needed for, beside those.
     """
 
     lives: Counter[str] = field(default_factory=Counter)
+    stale: int = 0
     redone: int = 0
     cancelled: set[int] = field(default_factory=set)
     forced: int = 0
     persons: list[str] = field(default_factory=list)
 
     def bound(self, posts: int, late: int) -> int:
-        """A life that ends loses the answers that are in no part yet, fewer than `checkpoint.rows`,
-        and what it has in flight. A stale attempt that wakes counts as two: it goes on until its
-        next part, where it sees that it was overtaken."""
-        lost = sum(self.lives.values()) * (CHECKPOINT_ROWS + IN_FLIGHT)
-        return posts + lost + late + self.redone
+        """A life that ends loses what it has in flight, and nothing else: each answer is in a part
+        or in the journal. A stale attempt goes on until its next part, where it sees that it was
+        overtaken, with what it had in flight before and has then."""
+        lost = sum(self.lives.values()) * IN_FLIGHT
+        asked_beside = self.stale * (CHECKPOINT_ROWS + 2 * IN_FLIGHT)
+        return posts + lost + asked_beside + late + self.redone
 
 
 def _opens(path: pathlib.Path) -> bool:
@@ -110,6 +113,8 @@ class Site:
         self.requeues = requeues
         self.disk = folder / "disk"
         self.database = self.disk / "labels.duckdb"
+        # What the acts fill the disk with.
+        self.ballast = self.disk / "ballast"
         self.toll = Toll()
         self.controller_up = True
         self.accounting_up = True
@@ -130,7 +135,8 @@ class Site:
     def __enter__(self) -> "Site":
         self.disk.mkdir()
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "chaos", self.disk], check=True
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK},nr_inodes={INODES}", "chaos", self.disk],
+            check=True,
         )
         return self
 
@@ -146,7 +152,7 @@ class Site:
 
     def keep_what_is_left(self) -> None:
         """The small disk's content, for who wants to know why: it goes with its mount."""
-        leave_out = shutil.ignore_patterns("filler")
+        leave_out = shutil.ignore_patterns(self.ballast.name)
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(self.disk, self.disk.with_name("disk-after"), ignore=leave_out)
 
