@@ -16,6 +16,7 @@ from pipeline.config.keys import Section
 from pipeline.errors import Cause, InputError, TaskError, UnreadableError
 from pipeline.run_files.json_record import find_record
 from pipeline.run_files.manifest import log_path
+from pipeline.shortage import find_shortage
 from pipeline.spare_descriptors import SpareDescriptors
 
 LONGEST_TRACEBACK = 20_000
@@ -122,7 +123,8 @@ class LastWordsWriter:
         """
         self._spare.release()
         shown = self._redacted("".join(traceback.format_exception(error)))
-        print(shown, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a log without room must not keep the words away
+            print(shown, file=sys.stderr, flush=True)
         words = LastWords(
             cause=cause_of(error),
             message=self._redacted(str(error) or type(error).__name__),
@@ -141,7 +143,8 @@ class LastWordsWriter:
             if pause is not None:
                 time.sleep(pause)
         if self.replaceable is None or not _write_in_place(self.replaceable, self.path, words):
-            print(problem, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(problem, file=sys.stderr, flush=True)
 
     def _redacted(self, text: str) -> str:
         """Return the text without the key and without half surrogate pairs.
@@ -189,7 +192,7 @@ def blames_post(error: BaseException) -> bool:
     """Return whether the post in flight may be why a classifier ended with this error."""
     if isinstance(error, TaskError):
         return error.blames_post
-    if isinstance(error, UnreadableError):
+    if isinstance(error, UnreadableError) or find_shortage(error):
         return False
     # SystemExit and KeyboardInterrupt: a library that ends the process for one bad text.
     return not isinstance(error, Exception) or cause_of(error) is Cause.CRASHED

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError
 
+from pipeline import out_of_memory
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.limits import ANSWER_BYTES, in_words
@@ -39,9 +40,12 @@ from pipeline.service.limited_http import (
     read_body,
 )
 from pipeline.service.quota.pace import Pace
+from pipeline.shortage import find_shortage
 from pipeline.text import counted
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+# More memory than now comes only if requests under way end.
+MEMORY_SECONDS = 60.0
 
 
 class Stopped(Exception):
@@ -164,6 +168,7 @@ class Endpoint:
 
         Raises:
             TaskError: the service is at fault (crashed), or 429 lasts too long (throttled).
+            OSError: this machine has had too little memory for a request for a while.
             Stopped: `stop` was set first.
         """
         limit = attempts or self._policy.attempts
@@ -172,7 +177,10 @@ class Endpoint:
             delivery.send_to(self._service.address(stop))
             if not self._pace.wait(stop):
                 raise Stopped
-            reply, requested_wait_s = self._send(delivery.url, payload)
+            sent = self._send_or_wait(payload, delivery, stop, is_patient=attempts is None)
+            if sent is None:
+                continue
+            reply, requested_wait_s = sent
             self.trouble = "" if reply.status == 200 else reply.summary
             if reply.status == 429 and not reply.is_final:
                 self._wait_for_quota(throttling, reply, requested_wait_s)
@@ -228,6 +236,35 @@ class Endpoint:
         else:
             self._pace.pause(self._backoff_s(throttling.replies))
 
+    def _send_or_wait(
+        self, payload: Any, delivery: "_Delivery", stop: threading.Event, *, is_patient: bool
+    ) -> tuple[Reply, float | None] | None:
+        """Return what `_send` does; None after a wait, if this machine could not send anything.
+
+        That is no attempt: the service has not seen the request. A task that ended instead would
+        meet the same lack in its next attempt.
+
+        Raises:
+            OSError: there is too little memory, and there will not be more.
+            Stopped: `stop` was set first.
+        """
+        try:
+            return self._send(delivery.url, payload)
+        except OSError as error:
+            shortage = error
+        if not is_patient:
+            return no_reply(DISCONNECTED, str(shortage)), None
+        self.trouble = f"{self.url}: nothing can be sent: {shortage.strerror}"
+        now = time.monotonic()
+        delivery.lacking_since = delivery.lacking_since or now
+        if out_of_memory.is_cause_of(shortage) and now - delivery.lacking_since > MEMORY_SECONDS:
+            raise shortage
+        delivery.shortages += 1
+        if stop.wait(self._backoff_s(delivery.shortages)):
+            raise Stopped
+        delivery.answered_before = self._answered
+        return None
+
     def _blame(
         self, payload: Any, reply: Reply, delivery: "_Delivery", stop: threading.Event
     ) -> Reply:
@@ -247,7 +284,11 @@ class Endpoint:
         )
 
     def _send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
-        """Return the reply, and how many seconds the service asks to wait, if it does."""
+        """Return the reply, and how many seconds the service asks to wait, if it does.
+
+        Raises:
+            OSError: this machine lacks what a request needs, such as file descriptors.
+        """
         timeouts_s = (CONNECT_TIMEOUT_SECONDS, self._policy.timeout_s)
         redact = self._service.secret.redact
         try:
@@ -267,6 +308,8 @@ class Endpoint:
             return no_reply(INCOMPLETE, self._too_long), None
         # ValueError: a Location that is not a URL
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            if shortage := find_shortage(error):
+                raise shortage from error
             return no_reply(DISCONNECTED, redact(str(error))), None
 
     def _read(self, response: requests.Response) -> Reply:
@@ -305,6 +348,8 @@ class _Delivery:
     url: str = ""
     attempts: int = 0
     answered_before: float = float("inf")
+    shortages: int = 0
+    lacking_since: float = 0.0
 
     def send_to(self, url: str) -> None:
         """Count anew at another address: failures of a server that died prove nothing."""

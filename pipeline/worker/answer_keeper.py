@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.shortage import is_shortage
 from pipeline.spare_descriptors import SpareDescriptors
 from pipeline.text import counted
 from pipeline.worker.crash_journal import CrashJournal
+
+T = TypeVar("T")
 
 # Seconds between two tries to write; they double.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
@@ -233,6 +237,44 @@ class AnswerKeeper:
             self._failing_since = time.monotonic()
             self._next_try = 0.0
             self._say(self.trouble)
+
+
+def begin_with_room(
+    begin: Callable[[], T], stopping: threading.Event, say: Callable[[str], None]
+) -> T | None:
+    """Return what `begin` returns, once there is room for what it creates.
+
+    A task that ended instead would use up an attempt, and so would the next ones: a disk is often
+    full for hours.
+
+    Args:
+        begin: creates files.
+        stopping: set when the task is to stop; then this returns None.
+        say: prints a line to the task's log.
+
+    Raises:
+        FileNotFoundError: the run was moved or deleted.
+        TaskError: a file cannot be created for another reason than a lack.
+    """
+    pause, trouble = FIRST_PAUSE, ""
+    while True:
+        try:
+            begun = begin()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if not is_shortage(error):
+                raise TaskError(Cause.CRASHED, f"cannot begin: {_described(error)}") from error
+            if not trouble:
+                trouble = f"cannot begin, and asks nothing until it can: {_described(error)}"
+                say(trouble)
+        else:
+            if trouble:
+                say("the task can begin now")
+            return begun
+        if stopping.wait(pause):
+            return None
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _described(error: Exception) -> str:

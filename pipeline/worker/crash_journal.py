@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import files, limits
-from pipeline.errors import Cause, DamagedError, TaskError
+from pipeline.errors import DamagedError
 
 WAITING, IN_FLIGHT, ANSWERED = range(3)
 # The suffixes are part of the run folder's format: attempts of an older version wrote them too.
@@ -88,20 +88,11 @@ def clear(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_journal(folder: Path, *, attempt: int, uris: Sequence[str]) -> Iterator["CrashJournal"]:
+def closing_journal(journal: "CrashJournal") -> Iterator["CrashJournal"]:
     """Yield a journal for the block and delete it at the end, unless a post is to blame.
 
     It stays behind if the process dies within the block, or leaves it with `blamed` set.
-
-    Args:
-        folder: the shard's work folder; created if missing.
-        attempt: the attempt's number.
-        uris: the uris of the shard's posts, in the shard's order.
-
-    Raises:
-        TaskError: the journal cannot be written.
     """
-    journal = CrashJournal(folder, attempt=attempt, uris=uris)
     try:
         yield journal
     finally:
@@ -110,13 +101,23 @@ def open_journal(folder: Path, *, attempt: int, uris: Sequence[str]) -> Iterator
 
 
 class CrashJournal:
-    """The journal of one process; `open_journal` creates and deletes it.
+    """The journal of one process; `closing_journal` deletes it.
 
     Set `solo` to begin solo attempts, and `blamed` if the post in flight may have ended the task.
     """
 
     def __init__(self, folder: Path, *, attempt: int, uris: Sequence[str]) -> None:
-        """Create the journal file. Raises TaskError if the disk is full."""
+        """Create the journal file.
+
+        Args:
+            folder: the shard's work folder; created if missing.
+            attempt: the attempt's number.
+            uris: the uris of the shard's posts, in the shard's order.
+
+        Raises:
+            FileNotFoundError: the run was moved or deleted.
+            OSError: the file cannot be created. What there is of it is deleted by the next try.
+        """
         self._prefix = folder / f"{attempt:04d}-"
         self._rows = {uri: row for row, uri in enumerate(uris)}
         self._path = Path(f"{self._prefix}{uuid.uuid4().hex[:8]}{JOURNAL}")
@@ -132,13 +133,10 @@ class CrashJournal:
         for suffix in (JOURNAL, SOLO_ATTEMPT):
             for former in folder.glob(f"{self._prefix.name}*{suffix}"):
                 former.unlink(missing_ok=True)
-        try:
-            files.make_folder_of_run(folder)
-            # At full size now: a full disk should stop the task before it has asked anything.
-            self._path.write_bytes(bytes(len(uris)))
-            self._file = os.open(self._path, os.O_WRONLY)
-        except OSError as error:
-            raise TaskError(Cause.CRASHED, f"{self._path}: {error.strerror}") from None
+        files.make_folder_of_run(folder)
+        # At full size now: a full disk should stop the task before it has asked anything.
+        self._path.write_bytes(bytes(len(uris)))
+        self._file = os.open(self._path, os.O_WRONLY)
         # Not closed earlier: the classifier's thread may outlive the task's work, and the number
         # of a closed file soon belongs to another file.
         weakref.finalize(self, os.close, self._file)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from pipeline.run_files import amendments, heartbeat, last_words, manifest, outp
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
 from pipeline.service.descriptors import describe_lack, raise_limit
-from pipeline.terminal import use_clean_streams
+from pipeline.terminal import flush_streams, use_clean_streams
 from pipeline.worker.shard_task import Task, TaskOutcome, say
 
 ENDED_BY_SIGNAL = 128 + signal.SIGTERM
@@ -110,6 +109,7 @@ def run_process(order: WorkOrder, *, requeue: bool = False) -> None:
         run_task(order, requeue=requeue)
     except SystemExit as end:
         end_at_once(end.code)
+    flush_streams()
 
 
 class StopSignals:
@@ -166,8 +166,7 @@ def end_at_once(code: Any) -> NoReturn:
     Python's own exit joins threads that wait for a hanging service, with its retries for minutes.
     Slurm sends SIGKILL after KillWait, and such an end looks like a crash.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()  # a log without room must not change the exit code
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

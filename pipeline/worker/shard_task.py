@@ -23,7 +23,7 @@ from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.read_parquet import read_table
 from pipeline.text import counted
 from pipeline.worker import crash_journal
-from pipeline.worker.answer_keeper import AnswerKeeper
+from pipeline.worker.answer_keeper import AnswerKeeper, begin_with_room
 from pipeline.worker.classifier_thread import classify_in_thread
 from pipeline.worker.crash_journal import CrashJournal
 
@@ -104,19 +104,24 @@ class Task:
         if self._checkpoint.load() and self._verify_output():
             say(_OVERTAKEN)
             return TaskOutcome.PUBLISHED_BY_ANOTHER
-        uris = posts["uri"].to_pylist()
-        with crash_journal.open_journal(
-            self._folder, attempt=self._order.attempt, uris=uris
-        ) as journal:
-            outcome = self._ask_and_publish(posts, journal)
-            if outcome is TaskOutcome.STOPPED:
-                say(f"stopping on request; the next attempt resumes shard {index}")
-                return outcome
+        outcome = self._label_with_journal(posts)
+        if outcome is TaskOutcome.STOPPED:
+            say(f"stopping on request; the next attempt resumes shard {index}")
+            return outcome
         self._checkpoint.discard()
         crash_journal.clear(self._folder)
         heartbeat.clear(self._folder)
         say(f"shard {index}: published")
         return outcome
+
+    def _label_with_journal(self, posts: pa.Table) -> TaskOutcome:
+        uris = posts["uri"].to_pylist()
+        new_journal = partial(CrashJournal, self._folder, attempt=self._order.attempt, uris=uris)
+        journal = begin_with_room(new_journal, self._stopping, say)
+        if journal is None:
+            return TaskOutcome.STOPPED
+        with crash_journal.closing_journal(journal):
+            return self._ask_and_publish(posts, journal)
 
     def _ask_and_publish(self, posts: pa.Table, journal: CrashJournal) -> TaskOutcome:
         together, suspects = self._unanswered(posts, journal)
@@ -294,8 +299,9 @@ class Task:
 
 
 def say(line: str) -> None:
-    """Print a line to the task's log at once."""
-    print(line, flush=True)
+    """Print a line to the task's log at once, or with a later one if the log has no room."""
+    with contextlib.suppress(OSError):  # no line is worth the answers of a task
+        print(line, flush=True)
 
 
 def _read_shard(run_dir: Path, run: Manifest, index: int) -> pa.Table:

@@ -17,6 +17,7 @@ from pipeline import ownership
 from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files import array_orders
 from pipeline.run_files.array_orders import ArrayOrders
+from pipeline.terminal import flush_streams
 from pipeline.worker.process import end_at_once, run_task
 from pipeline.worker.shard_task import say
 
@@ -50,6 +51,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
             say(array_orders.END_LINE)
         end_at_once(end.code)
     say(array_orders.END_LINE)
+    flush_streams()
 
 
 def wait_for_orders(folder: Path, *, wait_s: float = ORDERS_WAIT_S) -> ArrayOrders:

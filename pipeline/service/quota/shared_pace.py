@@ -21,10 +21,12 @@ from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pau
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
 from pipeline.service.quota.membership import Membership
 from pipeline.service.quota.pace import Pace, Slots
+from pipeline.shortage import is_shortage
 from pipeline.terminal import one_line
 from pipeline.text import counted
 
-# A task that cannot use its folder sends nothing, and gives up after this time.
+# A task that cannot use its folder sends nothing, and gives up after this time unless the disk is
+# full or the like.
 PATIENCE_SECONDS = 120.0
 # The service's minute begins by the service's own clock.
 _SKEW_SECONDS = 2.0
@@ -201,7 +203,9 @@ class SharedPace(Pace):
                 self._folder_problem = (
                     f"{self.folder.path}: {problem}: nothing is sent without a lease"
                 )
-                if self._clock() - last_success > self._patience:
+                # A full disk has room again some time, and the next attempt would meet it as well.
+                is_over = self._clock() - last_success > self._patience
+                if is_over and not is_shortage(error):
                     raise TaskError(Cause.CRASHED, self._folder_problem) from None
                 due = self._clock() + self._terms.refresh
             self._wake.wait(max(0.0, due - self._clock()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import TaskError, UnreadableError
+from pipeline.errors import UnreadableError
 from pipeline.worker import crash_journal
 from pipeline.worker.crash_journal import CrashEvidence, CrashJournal
 from tests.pipeline.conftest import fill
@@ -80,7 +80,7 @@ def test_the_journal_is_deleted_unless_a_post_is_to_blame(
     tmp_path: Path, blamed: bool, error: BaseException | None
 ) -> None:
     try:
-        with crash_journal.open_journal(tmp_path, attempt=1, uris=URIS) as journal:
+        with crash_journal.closing_journal(new_journal(tmp_path)) as journal:
             journal.solo = True
             journal.handed_out("u3")
             journal.blamed = blamed
@@ -187,7 +187,7 @@ def test_a_solo_file_that_cannot_be_deleted_is_deleted_before_the_next_post(
     def unlink(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    with crash_journal.open_journal(tmp_path, attempt=1, uris=URIS) as journal:
+    with crash_journal.closing_journal(new_journal(tmp_path)) as journal:
         journal.solo = True
         journal.handed_out("u3")
         with monkeypatch.context() as patched:
@@ -201,11 +201,14 @@ def test_a_solo_file_that_cannot_be_deleted_is_deleted_before_the_next_post(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_ends_the_task_before_anything_is_asked(small_disk: Path) -> None:
+def test_a_full_disk_is_noticed_before_anything_is_asked(small_disk: Path) -> None:
     (small_disk / "00007").mkdir()
     fill(small_disk, leaving=0)
-    with pytest.raises(TaskError, match=r"\.in-hand: No space left on device$"):
+    with pytest.raises(OSError, match="No space left on device"):
         new_journal(small_disk / "00007")
+    (small_disk / "filler").unlink()
+    new_journal(small_disk / "00007")
+    assert len(list((small_disk / "00007").iterdir())) == 1, "what the first try left is gone"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pipeline.run_files.manifest import Manifest, work_path
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill, take_all_inodes
 from tests.pipeline.run_builders import make_run, order, posts
-from tests.servers.perspective import PerspectiveServer
+from tests.servers.perspective import Fault, PerspectiveServer
 from tests.waiting import wait_until
 
 COUNT, IN_FLIGHT = 200, 4
@@ -25,6 +26,10 @@ SHORT_WAITS = (
     "from pipeline.worker import answer_keeper, process as worker; "
     "heartbeat.HEARTBEAT_SECONDS = answer_keeper.FIRST_PAUSE = answer_keeper.LONGEST_PAUSE = 0.1; "
     "answer_keeper.FINAL_SECONDS = 0.3; "
+)
+# Each wait between two requests ends at once and leaves a line.
+SHOWN_BACKOFFS = (
+    "import random; random.uniform = lambda low, high: print('backs off', flush=True) or 0.01; "
 )
 
 
@@ -39,11 +44,30 @@ def run_of(folder: Path, server: PerspectiveServer, rows: int) -> tuple[Path, Ma
     return make_run(folder, posts(COUNT), classifier=classifier, checkpoint_rows=rows)
 
 
-def start(run_dir: Path, server: PerspectiveServer, *, attempt: int = 1) -> "subprocess.Popen[str]":
-    """Start a task, and return once it has paid for some answers."""
-    task = task_processes.start(
-        order(run_dir, attempt=attempt), program=SHORT_WAITS, TEST_KEY=server.key
+def begin(
+    run_dir: Path,
+    server: PerspectiveServer,
+    *,
+    attempt: int = 1,
+    program: str = SHORT_WAITS,
+    key: str | None = None,
+) -> "subprocess.Popen[str]":
+    return task_processes.start(
+        order(run_dir, attempt=attempt), program=program, TEST_KEY=key or server.key
     )
+
+
+def says(task: "subprocess.Popen[str]", words: str) -> bool:
+    """Wait for a line with these words; False if the task ends before that."""
+    assert task.stdout is not None
+    return any(words in line for line in iter(task.stdout.readline, ""))
+
+
+def start(
+    run_dir: Path, server: PerspectiveServer, *, program: str = SHORT_WAITS
+) -> "subprocess.Popen[str]":
+    """Start a task, and return once it has paid for some answers."""
+    task = begin(run_dir, server, program=program)
     wait_until(lambda: server.paid >= 20, task=task)
     return task
 
@@ -103,6 +127,66 @@ def test_a_task_waits_for_room_and_pays_for_nothing_twice(
     assert server.paid == COUNT
 
 
+@pytest.mark.parametrize(
+    ("disk", "exhaust"), [("small_disk", take_all_bytes), ("few_inodes", take_all_inodes)]
+)
+def test_a_task_that_finds_a_full_disk_begins_once_there_is_room(
+    request: pytest.FixtureRequest,
+    server: PerspectiveServer,
+    disk: str,
+    exhaust: Callable[[Path], None],
+) -> None:
+    """To end would use up all attempts of a night in a few minutes."""
+    folder = request.getfixturevalue(disk)
+    run_dir, run = run_of(folder, server, rows=10)
+    exhaust(folder)
+    task = begin(run_dir, server)
+    assert says(task, "cannot begin")
+    task.send_signal(signal.SIGTERM)
+    assert task_processes.finished(task)[0] == 128 + signal.SIGTERM
+    assert last_words.read(run_dir, 1, 0) is None
+    second = begin(run_dir, server, attempt=2)
+    assert says(second, "cannot begin")
+    assert server.requests == 0
+    shutil.rmtree(folder / "filler")
+    finish(second, run_dir, run)
+    assert server.paid == COUNT
+
+
+def test_a_task_that_can_open_no_connection_waits_and_blames_no_post(
+    tmp_path: Path, server: PerspectiveServer
+) -> None:
+    """Other posts may be answered meanwhile, by connections that are open already."""
+    run_dir, run = run_of(tmp_path, server, rows=1000)
+    is_cutting = threading.Event()
+    server.faults = lambda text, nth: Fault(cut_connection=True) if is_cutting.is_set() else None
+    task = start(run_dir, server, program=SHORT_WAITS + SHOWN_BACKOFFS)
+    limits = resource.prlimit(task.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(task.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    is_cutting.set()
+    for _ in range(10 * IN_FLIGHT):  # more tries than a request has
+        assert says(task, "backs off")
+    is_cutting.clear()
+    resource.prlimit(task.pid, resource.RLIMIT_NOFILE, limits)
+    finish(task, run_dir, run)
+    assert server.paid == COUNT
+
+
+def test_a_log_without_room_ends_no_task(tmp_path: Path, server: PerspectiveServer) -> None:
+    run_dir, run = run_of(tmp_path, server, rows=10)
+    full_log = "sys.stdout = sys.stderr = open('/dev/full', 'w'); "
+    task = begin(run_dir, server, program=SHORT_WAITS + full_log)
+    assert task_processes.finished(task) == (0, "", "")
+    assert output.verify(run_dir, run, 0).verified
+    server.key = "another"
+    (run_dir / "outputs/00000.parquet").unlink()
+    refused = begin(run_dir, server, attempt=2, program=SHORT_WAITS + full_log, key="wrong")
+    assert task_processes.finished(refused)[0] == 1
+    words = last_words.read(run_dir, 2, 0)
+    assert words is not None
+    assert words.cause is Cause.REFUSED
+
+
 def test_a_task_without_descriptors_waits_until_it_has_some(
     tmp_path: Path, server: PerspectiveServer
 ) -> None:
@@ -110,8 +194,7 @@ def test_a_task_without_descriptors_waits_until_it_has_some(
     task = start(run_dir, server)
     limits = resource.prlimit(task.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(task.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
-    assert task.stdout is not None
-    assert any("cannot write answers" in line for line in iter(task.stdout.readline, ""))
+    assert says(task, "cannot write answers")
     assert server.requests < COUNT
     resource.prlimit(task.pid, resource.RLIMIT_NOFILE, limits)
     finish(task, run_dir, run)

@@ -58,7 +58,10 @@ def exhaust_the_descriptors(site: Site, chance: random.Random) -> Done:
         return None
     task, pid = victim
     try:
-        is_open = len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+        files = [path.readlink() for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        if not any(path.suffix == ".in-hand" for path in files):  # not at work yet
+            return None
+        is_open = len(files)
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (is_open, before[1]))
     except (FileNotFoundError, ProcessLookupError):
