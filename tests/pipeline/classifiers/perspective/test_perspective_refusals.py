@@ -177,10 +177,10 @@ def test_a_key_that_is_revoked_during_the_run_ends_it(reply: Reply) -> None:
 def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
     """After the service's end its name may be gone, but a hanging resolver looks the same."""
     with pytest.raises(TaskError) as raised:
-        verdicts(classifier("http://perspective.invalid"), posts("one"))
+        verdicts(classifier("https://perspective.invalid"), posts("one"))
     fault = raised.value
     assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
-    assert str(fault).startswith(f"http://perspective.invalid{ANALYZE}: ")
+    assert str(fault).startswith(f"https://perspective.invalid{ANALYZE}: ")
     assert "Failed to resolve 'perspective.invalid'" in str(fault)
     assert str(fault).endswith(f" (6 attempts); is the service still there? {ENDS[1:-1]}")
 
