@@ -58,7 +58,9 @@ def list_folders(run_root: Path) -> list[Path]:
     """
     try:
         names = os.listdir(run_root)  # noqa: PTH208 - 10 times as fast as iterdir
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if run_root.is_symlink():  # such as to a disk that is not mounted
+            raise UnreadableError(run_root, error) from error
         return []
     except OSError as error:
         raise UnreadableError(run_root, error) from error

@@ -134,8 +134,11 @@ def test_a_folder_without_a_run_is_none(bench: Bench, published: Path) -> None:
     assert created(bench).manifest.posts == 2
 
 
-def test_a_run_root_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["runs", "not-mounted"])
+def test_a_run_root_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, target: str
+) -> None:
     root = tmp_path / "runs"
-    root.symlink_to(root)
+    root.symlink_to(tmp_path / target)
     with pytest.raises(UnreadableError, match=str(root)):
         run_folder.named(root, "test")
