@@ -91,6 +91,9 @@ def _exit_with(act: Callable[[], int]) -> NoReturn:
         code = end.code
     except BrokenPipeError:  # the reader of stderr has seen enough
         code = FAILED
+    except OSError as error:  # the help or the completion could not be written
+        print(f"error: what was printed could not be written: {error.strerror}", file=sys.stderr)
+        code = FAILED
     failure = terminal.flush_streams()
     if failure and not isinstance(failure, BrokenPipeError):
         print(f"error: what was printed could not be written: {failure.strerror}", file=sys.stderr)

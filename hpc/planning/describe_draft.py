@@ -12,6 +12,7 @@ from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
+from pipeline.terminal import one_line
 from pipeline.text import counted
 
 
@@ -71,8 +72,8 @@ def _describe_odd_times(draft: RunDraft) -> list[str]:
         (draft.ancient, f"from before {FIRST_CREDIBLE_YEAR}", ""),
     ]
     return [
-        f"{counted(odd.posts, 'unlabeled post')} with a timestamp {what}, such as {odd.uri} "
-        f"({_written(odd.moment)} UTC){effect}"
+        f"{counted(odd.posts, 'unlabeled post')} with a timestamp {what}, such as "
+        f"{one_line(odd.uri)} ({_written(odd.moment)} UTC){effect}"
         for odd, what, effect in kinds
         if odd
     ]

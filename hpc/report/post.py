@@ -74,11 +74,11 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
             f"SELECT text, raw_timestamp FROM ({scan.relation()}) WHERE uri = ?", [uri]
         ).fetchall()
     if not rows:
-        return False, f"{uri} is not in {source}"
+        return False, f"{one_line(uri)} is not in {source}"
     text, timestamp = rows[0]
     copies = f", {len(rows)} times" if len(rows) > 1 else ""
     return True, (
-        f"{uri} is in {source}{copies}, preprocessed {timestamp}: "
+        f"{one_line(uri)} is in {source}{copies}, preprocessed {timestamp}: "
         f"'{one_line(str(text), SHOWN_TEXT)}'"
     )
 

@@ -18,6 +18,7 @@ from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.sql import configure_session, fetch_number, raise_lack_of_space
+from pipeline.terminal import one_line
 from pipeline.text import counted
 
 # No post was preprocessed before this year. Such times are placeholders: year 1, 1900, 1970.
@@ -211,7 +212,7 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
         raise InputError(
             f"{path}, row {row}: column {names.preprocessing_timestamp!r} is "
             f"{raw_timestamp!r}, which is not a timestamp such as 2024-05-31-13:00:00 or ISO 8601 "
-            f"(uri {uri}){more}"
+            f"(uri {one_line(uri)}){more}"
         )
     raise InputError(
         f"{source} changed while it was read: {counted(bad, 'row')} had no uri or timestamp"

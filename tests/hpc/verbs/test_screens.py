@@ -143,10 +143,11 @@ def test_a_closed_pipe_ends_every_verb_quietly(hostile: Bench, command: str) -> 
 
 
 def test_output_that_cannot_be_written_is_an_error(bench: Bench) -> None:
-    full = run(bench, "hpc schema > /dev/full; echo $?")
-    assert full.stdout == "1\n"
-    assert full.stderr.startswith("error: ")
-    assert full.stderr.count("\n") == 1
+    for command in ("hpc schema", "hpc --print-completion bash"):
+        full = run(bench, f"{command} > /dev/full; echo $?")
+        assert full.stdout == "1\n"
+        assert full.stderr.startswith("error: ")
+        assert full.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
