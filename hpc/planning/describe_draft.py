@@ -12,7 +12,6 @@ from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
-from pipeline.terminal import one_line
 from pipeline.text import counted
 
 
@@ -73,7 +72,7 @@ def _describe_odd_times(draft: RunDraft) -> list[str]:
     ]
     return [
         f"{counted(odd.posts, 'unlabeled post')} with a timestamp {what}, such as "
-        f"{one_line(odd.uri)} ({_written(odd.moment)} UTC){effect}"
+        f"{odd.uri!r} ({_written(odd.moment)} UTC){effect}"
         for odd, what, effect in kinds
         if odd
     ]

@@ -21,7 +21,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.run_files import output
 from pipeline.run_files.json_record import parse_values, read_content
-from pipeline.run_files.manifest import output_path
+from pipeline.run_files.manifest import output_name
 from pipeline.run_files.output import Verdict
 
 MEMORY = ".seen-outputs.json"
@@ -44,9 +44,7 @@ class OutputFolder:
     def __init__(self, run: Run) -> None:
         """Read what was remembered of the run's outputs."""
         self._run = run
-        self._names = {
-            output_path(run.folder, shard.index).name: shard.index for shard in run.manifest.shards
-        }
+        self._names = {output_name(shard.index): shard.index for shard in run.manifest.shards}
         self._remembered = _remembered(run.folder)
         self._known = self._remembered
 

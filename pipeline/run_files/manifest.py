@@ -138,9 +138,14 @@ def shard_path(run_dir: Path, index: int) -> Path:
     return run_dir / "shards" / f"{index:05d}.parquet"
 
 
+def output_name(index: int) -> str:
+    """Return the file name of a shard's output."""
+    return f"{index:05d}.parquet"
+
+
 def output_path(run_dir: Path, index: int) -> Path:
     """Return the file of a shard's published output."""
-    return run_dir / "outputs" / f"{index:05d}.parquet"
+    return run_dir / "outputs" / output_name(index)
 
 
 def raw_path(run_dir: Path, index: int, publication: str) -> Path:

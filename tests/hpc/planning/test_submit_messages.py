@@ -103,9 +103,9 @@ def test_a_plan_names_a_post_with_a_timestamp_that_cannot_be_right(bench: Bench)
         ancient=OddTimes(posts=1, uri="at://b", moment=datetime(1, 1, 1)),
     )
     assert plan_lines(bench, draft)[1:3] == [
-        "2 unlabeled posts with a timestamp in the future, such as at://a (2099-01-01 00:00:00 "
+        "2 unlabeled posts with a timestamp in the future, such as 'at://a' (2099-01-01 00:00:00 "
         "UTC); such times do not move the watermark",
-        "1 unlabeled post with a timestamp from before 1990, such as at://b (0001-01-01 00:00:00 "
+        "1 unlabeled post with a timestamp from before 1990, such as 'at://b' (0001-01-01 00:00:00 "
         "UTC)",
     ]
 
