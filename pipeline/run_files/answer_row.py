@@ -48,9 +48,9 @@ class AnswerRows:
             TaskError: the values are not what the classifier's columns declare.
         """
         if answer.reason is not None and not _is_utf8(answer.reason):
-            raise _broken(f"gave the reason {answer.reason!r} for {answer.uri!r}")
+            raise _broken(f"gave the reason {answer.reason!r} for {answer.uri}")
         if answer.values is None and not answer.reason:
-            raise _broken(f"gave neither a label nor a reason for {answer.uri!r}")
+            raise _broken(f"gave neither a label nor a reason for {answer.uri}")
         row: dict[str, object] = {
             "uri": answer.uri,
             "was_successfully_labeled": answer.values is not None,
@@ -60,7 +60,7 @@ class AnswerRows:
         }
         if self._keep_raw and answer.raw is not None:
             if not _is_utf8(answer.raw):
-                raise _broken(f"gave a raw response that is not valid text for {answer.uri!r}")
+                raise _broken(f"gave a raw response that is not valid text for {answer.uri}")
             row[RAW.name] = answer.raw
         return row
 
@@ -71,11 +71,11 @@ class AnswerRows:
         if undeclared or (answer.values is not None and missing):
             raise _broken(
                 f"declares the columns {', '.join(self._kinds)} "
-                f"but answered {', '.join(values)} for {answer.uri!r}"
+                f"but answered {', '.join(values)} for {answer.uri}"
             )
         for name, value in values.items():
             if not _fits(value, self._kinds[name]):
-                raise _broken(f"answered {name} = {value!r} for {answer.uri!r}")
+                raise _broken(f"answered {name} = {value!r} for {answer.uri}")
         return {name: _stored(value, self._kinds[name]) for name, value in values.items()}
 
 

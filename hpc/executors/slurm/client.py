@@ -232,11 +232,18 @@ class Slurm:
         """Return name, id and record of the jobs whose names begin with `prefix`.
 
         Jobs that have just ended are included. squeue selects by whole names only, and fetches the
-        whole queue for that too. Where a site's wrapper of squeue does not know its options,
-        accounting answers, which has live jobs only.
+        whole queue for that too.
+        """
+        printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
+        return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))
+
+    def jobs_or_accounted(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+        """Return the same, from accounting where a wrapper of squeue does not know its options.
+
+        Accounting has live jobs only, and lags by some seconds.
         """
         try:
-            printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
+            return self.jobs(prefix)
         except SlurmError as error:
             if error.timed_out:
                 raise

@@ -35,7 +35,7 @@ def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> U
     Raises:
         SlurmError: squeue does not answer, or an array on hold cannot be canceled.
     """
-    queue = slurm.jobs("hpc-")
+    queue = slurm.jobs_or_accounted("hpc-")
     ours = {submission.array_job_id for submission in recorded}
     begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
     is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?{re.escape(run.run_id)}-(\d+)").fullmatch

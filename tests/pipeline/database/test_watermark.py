@@ -47,7 +47,8 @@ class Nights:
         for index, first in enumerate(range(0, len(taken), rows_per_shard)):
             shard = taken[first : first + rows_per_shard]
             self.database.execute(
-                "INSERT INTO shards VALUES (?, ?, ?, ?, ?, 'planned', NULL, 0, NULL, NULL)",
+                "INSERT INTO shards BY POSITION "
+                "VALUES (?, ?, ?, ?, ?, 'planned', NULL, 0, NULL, NULL, NULL, NULL)",
                 [str(self.runs), index, len(shard), self.posts[shard[0]], self.posts[shard[-1]]],
             )
         self.runs_of_post.update(dict.fromkeys(taken, self.runs))

@@ -200,7 +200,7 @@ def test_a_task_without_descriptors_waits_until_it_has_some(
     task = start(run_dir, server)
     limits = resource.prlimit(task.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(task.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
-    assert says(task, "cannot write answers")
+    assert says(task, "cannot write its answers")
     assert server.requests < COUNT
     resource.prlimit(task.pid, resource.RLIMIT_NOFILE, limits)
     finish(task, run_dir, run)

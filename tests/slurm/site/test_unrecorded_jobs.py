@@ -169,6 +169,7 @@ def test_a_run_without_records_is_never_deleted_because_slurm_does_not_answer(
     kept = record.read_bytes()
     record.unlink()
     silent = bench.shim("squeue", "echo 'squeue: error: no answer' >&2; exit 1")
+    silent = bench.shim("sacct", "exit 1", path=silent["PATH"])
     refused = bench.hpc("submit", "--config", bench.folder / "run.yaml", env=silent)
     assert refused.returncode == 1, refused
     assert "no answer" in refused.stderr

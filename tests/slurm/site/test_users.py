@@ -98,7 +98,7 @@ def test_pending_tasks_without_a_heartbeat_are_not_taken_for_lost(
         record.unlink()
         refused = hpc_of_colleague(bench, "supervise", "--once", run)
         assert refused.returncode == 1, refused
-        assert "nobody but root" in refused.stderr
+        assert "only root" in refused.stderr
         record.write_bytes(kept)
     finally:
         discreet_cluster.run("scontrol", "update", f"NodeName={node}", "State=RESUME")

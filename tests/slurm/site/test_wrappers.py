@@ -51,7 +51,7 @@ def test_a_restricted_squeue_leaves_accounting_and_the_ids_on_record(bench: Benc
     wait_for(bench.asked, 60, "the first task is at work")
     wait_for(lambda: "RUNNING" in bench.accounted([job]).values(), 60, "accounting has the array")
     canceled = bench.hpc("cancel", "--json", env=env)
-    assert canceled.returncode == 0  # accounting shows that no caretaker is there
+    assert canceled.returncode == 1  # a caretaker might be there
     assert json.loads(canceled.stdout)["cancelled_jobs"] == [job]
     assert bench.cluster.run("squeue", "-h", "-j", str(job), "-t", "R,PD", check=False) == ""
 

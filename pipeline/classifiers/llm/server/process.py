@@ -78,8 +78,10 @@ class ServerProcess:
     def has_ended(self, within: float) -> bool:
         """Wait up to `within` seconds, and report whether the server has ended by itself."""
         assert self._guard.stdout
-        ready, _, _ = select.select([self._guard.stdout], [], [], within)
-        return bool(ready)
+        # select() fails where a process has more than 1,024 descriptors.
+        poll = select.poll()
+        poll.register(self._guard.stdout)
+        return bool(poll.poll(within * 1000))
 
     def listeners(self, port: int) -> frozenset[int]:
         """Return the sockets that listen on a port, all of them of the server and its children.
