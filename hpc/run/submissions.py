@@ -47,7 +47,9 @@ def read_submissions(run: Run) -> tuple[Submission, ...]:
         InputError: a record is damaged, or belongs to another run.
     """
     folder = run.folder / FOLDER
-    found = (_read(folder / name, run) for name in _names_in(folder) if _RECORD.fullmatch(name))
+    found = (
+        _read(folder / name, run) for name in files.names_in(folder) if _RECORD.fullmatch(name)
+    )
     recorded = sorted((each for each in found if each), key=lambda each: each.number)
     # An array that the original run has not released is not a copy's to finish or to cancel.
     return tuple(each for each in recorded if each.released_at or belongs_to(run, each))
@@ -69,8 +71,12 @@ def find_traces(run: Run) -> Mapping[int, list[Path]]:
     """
     traces: dict[int, list[Path]] = {each.after_attempt: [] for each in run.amendments}
     work = run.folder / "work"
-    for folder in (run.folder / FOLDER, run.folder / "logs", *(work / n for n in _names_in(work))):
-        for name in _names_in(folder):
+    for folder in (
+        run.folder / FOLDER,
+        run.folder / "logs",
+        *(work / n for n in files.names_in(work)),
+    ):
+        for name in files.names_in(folder):
             if _PACKED.fullmatch(name) and folder.name == "logs":
                 continue
             if number := re.match(r"(?:\.tmp-[0-9a-f]+-)?(\d{4,})", name):
@@ -84,8 +90,8 @@ def was_submitted(run: Run) -> bool:
     Raises:
         UnreadableError: a folder cannot be listed now.
     """
-    packed = filter(_PACKED.fullmatch, _names_in(run.folder / "logs"))
-    return bool(find_traces(run)) or any(packed) or bool(_names_in(run.folder / "outputs"))
+    packed = filter(_PACKED.fullmatch, files.names_in(run.folder / "logs"))
+    return bool(find_traces(run)) or any(packed) or bool(files.names_in(run.folder / "outputs"))
 
 
 def describe_lost_records(run: Run) -> list[str]:
@@ -93,8 +99,8 @@ def describe_lost_records(run: Run) -> list[str]:
 
     Its shards look planned, or as the previous attempt left them.
     """
-    recorded = set(_names_in(run.folder / FOLDER))
-    numbers = sorted(int(name) for name in _names_in(run.folder / "logs") if name.isdigit())
+    recorded = set(files.names_in(run.folder / FOLDER))
+    numbers = sorted(int(name) for name in files.names_in(run.folder / "logs") if name.isdigit())
     return [
         f"{record_path(run, number)} is missing, although it has logs. Restore it from a backup. "
         "Without it, nothing is submitted while its array is alive, and its attempt does not count"
@@ -227,7 +233,7 @@ def find_job_of_logs(run: Run, submission: Submission) -> int | None:
     Only an array whose record has its job id gets such files. If the record has none, it is older
     than the files.
     """
-    names = _names_in(manifest.log_path(run.folder, submission.number))
+    names = files.names_in(manifest.log_path(run.folder, submission.number))
     found = (re.match(r"(\d+)_\d+_", name) for name in names)
     return max((int(match[1]) for match in found if match), default=None)
 
@@ -254,19 +260,6 @@ def _document(submission: Submission) -> dict[str, object]:
     return document | {"array": format_indices(submission.plan.indices)}
 
 
-def _names_in(folder: Path) -> list[str]:
-    """Return the names in a folder; none where there is no folder.
-
-    Not Path.glob, which takes a closed folder for an empty one.
-    """
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names, to be matched
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UnreadableError(folder, error) from error
-
-
 def _read(path: Path, run: Run) -> Submission | None:
     """Return the submission of a record; None if it was withdrawn at this moment."""
     try:
@@ -275,7 +268,7 @@ def _read(path: Path, run: Run) -> Submission | None:
             raise DamagedError(path, "it is larger than any record")
         content = bytes(files.read_whole(path))
     except FileNotFoundError as error:
-        if path.name in _names_in(path.parent):
+        if path.name in files.names_in(path.parent):
             raise UnreadableError(path, error) from error
         return None
     except OSError as error:
