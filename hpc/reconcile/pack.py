@@ -64,21 +64,24 @@ def pack_gathered(status: RunStatus, executor: Executor) -> Packed:
         BusyError: another process has the database open.
         OSError: the run's folder cannot be read now.
     """
+    packing = _plan_packing(status, executor)
+    return packing.pack_all() if packing else Packed()
+
+
+def _plan_packing(status: RunStatus, executor: Executor) -> "_Packing | None":
+    """Return the packing of the shards that may be packed; None if nothing is left to pack."""
     run, observation = status.run, status.observation
     # Somebody may have submitted shards again before this process took the lock.
     if read_submissions(run) != observation.submissions:
-        return Packed()
+        return None
     grace = timedelta(seconds=run.cluster.grace_seconds)
     gathered = read_gathered_shards(run, observation)
     shards = packable_shards(observation, status.judgements, gathered, grace=grace)
     packing = _Packing.begin(run, executor, observation.submissions)
-    todo = [facts for shard in shards if packing.has_files(facts := observation.shards[shard])]
-    for first in range(0, len(todo), SHARDS_AT_ONCE):
-        packing.pack(todo[first : first + SHARDS_AT_ONCE])
-    if todo:
-        remove_begun(run.folder)
-        delete_caches(run.folder)
-    return Packed(shards=packing.packed_shards, problems=tuple(packing.problems))
+    packing.todo = [
+        facts for shard in shards if packing.has_files(facts := observation.shards[shard])
+    ]
+    return packing if packing.todo else None
 
 
 def pack_and_report(status: RunStatus, executor: Executor, say: Say) -> None:
@@ -87,8 +90,12 @@ def pack_and_report(status: RunStatus, executor: Executor, say: Say) -> None:
     An error here is not a failure of the command: the files stay, and the next gathering retries.
     """
     try:
+        packing = _plan_packing(status, executor)
+        if packing is None:
+            return
+        # Counting lists every folder of the run, so it is left out where nothing is packed.
         before = count_inodes(status.run.folder)
-        packed = pack_gathered(status, executor)
+        packed = packing.pack_all()
         after = count_inodes(status.run.folder)
     except (OSError, RunError) as error:
         say(f"the logs of tasks are not packed yet: {error}")
@@ -114,6 +121,8 @@ class _Packing:
     """The log folders by attempt."""
     work_folders: frozenset[str]
     known: PackedTasks
+    todo: list[ShardFacts] = field(default_factory=list)
+    """The shards to pack."""
     packed_shards: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -138,6 +147,14 @@ class _Packing:
             for attempt in shard.attempts
             for path in self._log_files(shard.index, attempt)
         )
+
+    def pack_all(self) -> Packed:
+        """Pack the shards, a batch at a time."""
+        for first in range(0, len(self.todo), SHARDS_AT_ONCE):
+            self.pack(self.todo[first : first + SHARDS_AT_ONCE])
+        remove_begun(self.run.folder)
+        delete_caches(self.run.folder)
+        return Packed(shards=self.packed_shards, problems=tuple(self.problems))
 
     def pack(self, shards: Iterable[ShardFacts]) -> None:
         """Write the logs of shards, then their lines in the list, and then remove their files."""

@@ -235,7 +235,7 @@ class Slurm:
         whole queue for that too.
         """
         printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
-        return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))
+        return _begin_with(prefix, printed)
 
     def jobs_or_accounted(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         """Return the same, from accounting where a wrapper of squeue does not know its options.
@@ -247,8 +247,7 @@ class Slurm:
         except SlurmError as error:
             if error.timed_out:
                 raise
-            printed = self._accounted_names(error)
-        return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))
+            return _begin_with(prefix, self._accounted_names(error))
 
     def _accounted_names(self, refusal: SlurmError) -> str:
         """Return the live jobs as accounting has them, in the form of squeue.
@@ -379,3 +378,8 @@ class Slurm:
 
     def _run(self, program: str, *arguments: str) -> str:
         return run_command(self._command(program, *arguments), self._patience_s)
+
+
+def _begin_with(prefix: str, printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    """Return the jobs of a listing whose names begin with `prefix`."""
+    return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))
