@@ -25,8 +25,10 @@ SHORT_WAITS = (
     "import sys; from pipeline.worker import answer_keeper, process as worker; "
     "answer_keeper.FIRST_PAUSE = answer_keeper.LONGEST_PAUSE = 0.1; "
 )
-PART, JOURNAL = "*/work/00000/0001-*.parquet", "*/work/00000/0001-*.answers"
-CRASH_JOURNAL, SHARD = "*/work/00000/0001-*.in-hand", "*/shards/00000.parquet"
+# The work folder of shard 0 in any run.
+WORK = f"*/{work_path(Path(), 0)}"
+PART, JOURNAL = f"{WORK}/0001-*.parquet", f"{WORK}/0001-*.answers"
+CRASH_JOURNAL, SHARD = f"{WORK}/0001-*.in-hand", "*/shards/00000.parquet"
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def killed_run(
         ("read", SHARD, errno.ESTALE),
         ("open", CRASH_JOURNAL, errno.EACCES),
         ("read", CRASH_JOURNAL, errno.EIO),
-        ("list", "*/work/00000", errno.EACCES),
+        ("list", WORK, errno.EACCES),
     ],
 )
 def test_what_cannot_be_read_now_ends_the_task_before_it_asks(
@@ -124,11 +126,11 @@ def test_trouble_that_passes_is_not_even_noticed(
         ("write", JOURNAL, errno.ENOSPC),
         ("write", JOURNAL, errno.EIO),
         ("open", JOURNAL, errno.ENFILE),
-        ("write", "*/work/00000/*.parquet", errno.EDQUOT),
-        ("open", "*/work/00000/*.parquet", errno.EMFILE),
-        ("open", "*/work/00000/*.parquet", errno.ENOMEM),
-        ("sync", "*/work/00000*", errno.EIO),
-        ("rename", "*/work/00000/*.parquet", errno.EROFS),
+        ("write", f"{WORK}/*.parquet", errno.EDQUOT),
+        ("open", f"{WORK}/*.parquet", errno.EMFILE),
+        ("open", f"{WORK}/*.parquet", errno.ENOMEM),
+        ("sync", f"{WORK}*", errno.EIO),
+        ("rename", f"{WORK}/*.parquet", errno.EROFS),
         ("write", CRASH_JOURNAL, errno.EIO),
         ("write", "*/outputs/*", errno.ENOSPC),
     ],
