@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pipeline.backlog.sources import DATABASES, Source, SourceKind, choose_table, missing_column
+from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.databases.duckdb_tables import attach_table
+from pipeline.backlog.sources import DATABASES, Source, SourceKind
 from pipeline.errors import InputError
 from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
 
 if TYPE_CHECKING:
-    from pipeline.backlog.sqlite import SqliteStream
+    from pipeline.backlog.databases.sqlite_stream import SqliteStream
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own format. The cast reads ISO 8601, in a session whose time
 # zone is UTC. It goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP drops an offset in
@@ -86,7 +88,7 @@ class Scan:
         for stream in self._streams:
             stream.close()
         while self._attached:
-            self._connection.execute(f"DETACH {self._attached.pop()}")
+            self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
         """Return SQL that yields columns `uri`, `text` and `raw_timestamp`, all VARCHAR.
@@ -231,16 +233,9 @@ class Scan:
 
     def _duckdb(self, path: Path) -> str:
         alias = self._new_name()
-        try:
-            self._connection.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
-        except duckdb.Error as error:
-            raise InputError(f"backlog.source: {path} cannot be opened: {error}") from None
         self._attached.append(alias)
-        rows = self._connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_catalog = ?", [alias]
-        ).fetchall()
-        table = choose_table(self._source, path, tuple(row[0] for row in rows))
-        return self._select(f"{alias}.{quoted(table)}", f"{path}, table {table}")
+        table = attach_table(self._connection, self._source, path, alias)
+        return self._select(table.sql, f"{path}, table {table.name}")
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
@@ -279,7 +274,7 @@ def _import_sqlite() -> ModuleType:
     The driver imports pyarrow.dataset, and that imports pandas if it is installed: more than all
     other imports of `submit` together.
     """
-    return importlib.import_module("pipeline.backlog.sqlite")
+    return importlib.import_module("pipeline.backlog.databases.sqlite_stream")
 
 
 def day_before(since: datetime) -> date:

@@ -9,7 +9,8 @@ import adbc_driver_sqlite.dbapi as sqlite
 import pyarrow as pa
 from adbc_driver_manager import Error as SqliteError
 
-from pipeline.backlog.sources import Source, choose_table, missing_column
+from pipeline.backlog.catalog import choose_table, missing_column
+from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.sql import literal, quoted, where_all
 

@@ -1,0 +1,1 @@
+"""Read posts from the tables of SQLite and DuckDB databases."""
