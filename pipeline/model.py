@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from pipeline.config.keys import Section
 
-# The reason of a post that is too short to be sent: nothing was paid for it.
+# The reasons of posts that are never sent: nothing is paid for them.
+NO_TEXT = "no_text"
+INVALID_TEXT = "invalid_text"
 TOO_SHORT = "text_too_short"
+UNSENT = (NO_TEXT, INVALID_TEXT, TOO_SHORT)
 
 LabelValue = str | float | int | bool | None
 
@@ -91,18 +94,21 @@ class Column:
 
 UTC_TIMESTAMP = pa.timestamp("us")
 
-SHARD_SCHEMA = pa.schema(
-    [
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("preprocessing_timestamp", UTC_TIMESTAMP, nullable=False),
-    ]
-)
+POST_COLUMNS = [
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("text", pa.string(), nullable=False),
+    pa.field("preprocessing_timestamp", UTC_TIMESTAMP, nullable=False),
+]
+REASON = pa.field("reason", pa.string())
+
+# `reason` says why a post is not sent: NO_TEXT or INVALID_TEXT; null for all others. Shards that an
+# older version wrote do not have this column.
+SHARD_SCHEMA = pa.schema([*POST_COLUMNS, REASON])
 
 ENVELOPE = [
-    *SHARD_SCHEMA,
+    *POST_COLUMNS,
     pa.field("was_successfully_labeled", pa.bool_(), nullable=False),
-    pa.field("reason", pa.string()),
+    REASON,
     pa.field("label_timestamp", UTC_TIMESTAMP, nullable=False),
 ]
 

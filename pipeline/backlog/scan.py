@@ -1,4 +1,4 @@
-"""Turn a source into SQL that yields the uri, the text and the raw timestamp of every post.
+"""Turn a source into SQL that yields the uri, text, raw timestamp and reason of every post.
 
 Text formats are read with every column as text, and timestamps are parsed here, by one rule for
 all sources. A type guessed from the first rows would fail on the ten-thousandth.
@@ -18,6 +18,7 @@ from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.databases.duckdb_tables import attach_table
 from pipeline.backlog.sources import DATABASES, Source, SourceKind
 from pipeline.errors import InputError
+from pipeline.model import NO_TEXT
 from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ class Scan:
             self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
-        """Return SQL that yields columns `uri`, `text` and `raw_timestamp`, all VARCHAR.
+        """Return SQL that yields columns `uri`, `text`, `raw_timestamp` and `reason`, all VARCHAR.
 
-        It can be read once.
+        It can be read once. `reason` says why a post cannot be sent, such as NO_TEXT for one whose
+        text is null; it is NULL for all other posts.
 
         Args:
             files: some of the source's files; all of them by default.
@@ -108,7 +110,9 @@ class Scan:
         elif self._source.kind is SourceKind.JSON_LINES and not any(
             path.stat().st_size for path in paths
         ):
-            self._sql = "SELECT '' AS uri, '' AS text, '' AS raw_timestamp WHERE false"
+            self._sql = (
+                "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
+            )
         else:
             self._reject_files_without_text(paths)
             self._sql = self._select(self._table_function(paths), str(paths[0]))
@@ -186,9 +190,15 @@ class Scan:
             )
         return (
             f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
-            f"CAST({timestamp} AS VARCHAR) AS raw_timestamp FROM {table}"
-            + where_all(self._conditions(recent))
+            f"CAST({timestamp} AS VARCHAR) AS raw_timestamp, {self._reason(text)} AS reason "
+            f"FROM {table}" + where_all(self._conditions(recent))
         )
+
+    def _reason(self, text: str) -> str:
+        """Return SQL for the reason of a post, given that for its text."""
+        if self._source.kind is SourceKind.CSV:  # an empty field is read as NULL
+            return "CAST(NULL AS VARCHAR)"
+        return f"CASE WHEN {text} IS NULL THEN {literal(NO_TEXT)} END"
 
     def _own_condition(self) -> list[str]:
         return [self._source.backlog.where] if self._source.backlog.where else []
@@ -247,10 +257,9 @@ class Scan:
         self._streams.append(stream)
         self._connection.register(name, stream.reader)
         # The driver turns the columns of an empty result into numbers.
-        columns = (
-            f"CAST({column} AS VARCHAR) AS {column}" for column in stream.reader.schema.names
-        )
-        return f"SELECT {', '.join(columns)} FROM {name}"
+        columns = (f"CAST({column} AS VARCHAR) AS {column}" for column in module.COLUMNS)
+        reason = "nullif(CAST(reason AS VARCHAR), '') AS reason"
+        return f"SELECT {', '.join(columns)}, {reason} FROM {name}"
 
     def _new_name(self) -> str:
         self._names += 1

@@ -101,7 +101,7 @@ def stage_posts(
     with closing(Scan(connection, source, since)) as scan, _readable_errors(source, scan):
         connection.execute(
             "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-            f"preprocessing_timestamp FROM ({with_times(scan.relation())})"
+            f"preprocessing_timestamp, reason FROM ({with_times(scan.relation())})"
             + (semi_join or anti_join)
         ).fetchall()
         rows, unread = scan.count(), scan.unread
@@ -132,9 +132,12 @@ def stage_posts(
 def oldest_first(
     connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, rows: int
 ) -> pa.RecordBatchReader:
-    """Return the staged posts by (preprocessing_timestamp, uri), in batches of at most `rows`."""
+    """Return the staged posts in SHARD_SCHEMA, by (preprocessing_timestamp, uri).
+
+    A batch holds at most `rows` posts.
+    """
     return connection.sql(
-        "SELECT uri, text, preprocessing_timestamp FROM staged "
+        "SELECT uri, text, preprocessing_timestamp, reason FROM staged "
         f"ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts}"
     ).to_arrow_reader(rows)
 
@@ -158,13 +161,14 @@ def _drop_older(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """Keep the oldest copy of each uri (in a tie the smaller text), wherever it is in the source.
 
+    A copy with a text that can be read comes before one without.
     Only the copies go through a window function; over all rows it would double the time.
     """
     connection.execute(
         "DELETE FROM staged WHERE rowid IN (SELECT id FROM (SELECT staged.rowid AS id, "
-        "row_number() OVER (PARTITION BY uri ORDER BY preprocessing_timestamp, text, staged.rowid)"
-        " AS copy FROM staged SEMI JOIN (SELECT uri FROM staged GROUP BY uri HAVING count(*) > 1)"
-        " USING (uri)) WHERE copy > 1)"
+        "row_number() OVER (PARTITION BY uri ORDER BY reason IS NOT NULL, preprocessing_timestamp, "
+        "text, reason, staged.rowid) AS copy FROM staged SEMI JOIN "
+        "(SELECT uri FROM staged GROUP BY uri HAVING count(*) > 1) USING (uri)) WHERE copy > 1)"
     )
 
 

@@ -16,8 +16,8 @@ from pipeline.errors import Cause, TaskError
 from pipeline.model import (
     ENVELOPE,
     KIND_TYPES,
+    POST_COLUMNS,
     RAW,
-    SHARD_SCHEMA,
     Answer,
     Column,
     ColumnKind,
@@ -27,9 +27,9 @@ from pipeline.model import (
 
 def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Schema:
     """Return a part's columns: the uri and the answer; text and timestamp stay in the shard."""
-    answer = ENVELOPE[len(SHARD_SCHEMA) :]
+    answer = ENVELOPE[len(POST_COLUMNS) :]
     raw = [RAW] if keep_raw else []
-    return pa.schema([SHARD_SCHEMA.field("uri"), *answer, *(c.arrow() for c in columns), *raw])
+    return pa.schema([POST_COLUMNS[0], *answer, *(c.arrow() for c in columns), *raw])
 
 
 class AnswerRows:

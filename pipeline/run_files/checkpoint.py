@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from pipeline import files, usage
 from pipeline.errors import DamagedError, UnreadableError
-from pipeline.model import RAW_SCHEMA, TOO_SHORT, Answer, Column
+from pipeline.model import RAW_SCHEMA, UNSENT, Answer, Column
 from pipeline.run_files import answer_journal
 from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
 from pipeline.run_files.answer_row import AnswerRows, part_schema, sum_columns
@@ -50,8 +50,8 @@ def rows_by_attempt(names: Iterable[str]) -> dict[int, int]:
 def holds_answers(folder: Path) -> bool:
     """Return whether any file below a folder holds an answer that was asked for.
 
-    Texts that are too short are answered without asking. A file that cannot be read counts as
-    holding answers.
+    Posts that are never sent, such as those without text, are answered without asking. A file
+    that cannot be read counts as holding answers.
     """
     unreadable: list[OSError] = []
     for place, _, names in os.walk(folder, onerror=unreadable.append):
@@ -70,7 +70,7 @@ def _holds_answers(path: Path) -> bool:
         reasons = read_table(path, columns=["reason"])["reason"]
     except (OSError, KeyError, UnreadableError, DamagedError):
         return True
-    return not pc.all(pc.fill_null(pc.equal(reasons, TOO_SHORT), False)).as_py()
+    return not pc.all(pc.is_in(reasons, value_set=pa.array(UNSENT))).as_py()
 
 
 class Checkpoint:

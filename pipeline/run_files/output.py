@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline import files, usage
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
-from pipeline.model import RAW_SCHEMA, SHARD_SCHEMA, Column, output_schema
+from pipeline.model import POST_COLUMNS, RAW_SCHEMA, Column, output_schema
 from pipeline.run_files import output_rows, read_parquet
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
@@ -163,7 +163,7 @@ class ShardLabels:
     """All that a task found out about its shard, ready to be published."""
 
     posts: pa.Table
-    """The shard's posts, in SHARD_SCHEMA."""
+    """The shard's posts, in POST_COLUMNS; further columns are not published."""
     answers: pa.Table
     """The answers in any order, in `checkpoint.part_schema`."""
     columns: tuple[Column, ...]
@@ -251,12 +251,13 @@ def _output_table(
         "model": labels.model,
         "config_hash": manifest.config_hash,
     }
+    of_post = {field.name for field in POST_COLUMNS}
     arrays = []
     for column in schema:
         if column.name in provenance:
             value = pa.scalar(provenance[column.name], column.type)
             arrays.append(pa.repeat(value, labels.posts.num_rows))
-        elif column.name in SHARD_SCHEMA.names:
+        elif column.name in of_post:
             arrays.append(labels.posts[column.name])
         else:
             arrays.append(answered[column.name])

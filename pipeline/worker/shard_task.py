@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
-from pipeline.model import TOO_SHORT, Answer, Post, WorkOrder
+from pipeline.model import REASON, TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import HeartbeatWriter
@@ -156,8 +156,8 @@ class Task:
     def _unanswered(self, posts: pa.Table, journal: CrashJournal) -> tuple[list[Post], list[Post]]:
         """Return the posts to ask about together, and the suspects to ask about one at a time.
 
-        Posts that need no asking are answered here: texts that are too short, and posts at which a
-        task died during a solo attempt.
+        Posts that need no asking are answered here: those without a text that can be sent, texts
+        that are too short, and posts at which a task died during a solo attempt.
         """
         answered = set(self._checkpoint.answered()["uri"].to_pylist())
         self._kept_before = len(answered)
@@ -169,11 +169,12 @@ class Task:
         evidence = crash_journal.read_evidence(self._folder, crashed)
         together: list[Post] = []
         suspects: list[Post] = []
-        rows = zip(posts["uri"].to_pylist(), posts["text"].to_pylist(), strict=True)
-        for row, (uri, text) in enumerate(rows):
+        for row, (uri, text, reason) in enumerate(_rows(posts)):
             if uri in answered:
                 continue
-            if len(text.strip(BLANK)) < self._run.min_text_length:
+            if reason is not None:
+                self._keep_free(Answer(uri, reason=reason))
+            elif len(text.strip(BLANK)) < self._run.min_text_length:
                 self._keep_free(Answer(uri, reason=TOO_SHORT))
             elif row in evidence.died_alone:
                 self._keep_free(Answer(uri, reason=evidence.reason(row)))
@@ -302,6 +303,13 @@ def say(line: str) -> None:
     """Print a line to the task's log at once, or with a later one if the log has no room."""
     with contextlib.suppress(OSError):  # no line is worth the answers of a task
         print(line, flush=True)
+
+
+def _rows(posts: pa.Table) -> Iterator[tuple[str, str, str | None]]:
+    """Yield uri, text and reason of a shard's posts. Shards of older versions have no reasons."""
+    has_reasons = REASON.name in posts.column_names
+    reasons = posts[REASON.name].to_pylist() if has_reasons else [None] * posts.num_rows
+    yield from zip(posts["uri"].to_pylist(), posts["text"].to_pylist(), reasons, strict=True)
 
 
 def _read_shard(run_dir: Path, run: Manifest, index: int) -> pa.Table:

@@ -54,6 +54,15 @@ class SourcePost(NamedTuple):
     preprocessing_timestamp: datetime
 
 
+class UnsentPost(NamedTuple):
+    """A post that a shard holds with the reason why it is not sent."""
+
+    uri: str
+    text: str
+    preprocessing_timestamp: datetime
+    reason: str
+
+
 def uri(number: int) -> str:
     """An at-uri of the real lengths; they sort by `number`."""
     return f"at://did:plc:{number:024d}/app.bsky.feed.post/{number:013d}"
@@ -67,16 +76,15 @@ def posts(count: int, *, first: int = 0) -> list[SourcePost]:
     ]
 
 
-def shard_table(rows: Sequence[SourcePost]) -> pa.Table:
+def shard_table(rows: Sequence[SourcePost | UnsentPost]) -> pa.Table:
     """The rows as a shard holds them, oldest first."""
     ordered = sorted(rows, key=lambda post: (post.preprocessing_timestamp, post.uri))
-    columns = zip(*ordered, strict=True) if ordered else ([], [], [])
-    return pa.table([list(column) for column in columns], schema=SHARD_SCHEMA)
+    return pa.Table.from_pylist([post._asdict() for post in ordered], schema=SHARD_SCHEMA)
 
 
 def make_run(
     folder: Path,
-    rows: Sequence[SourcePost],
+    rows: Sequence[SourcePost | UnsentPost],
     *,
     shards: int = 1,
     classifier: JsonObject = VALENCE,

@@ -12,13 +12,16 @@ from adbc_driver_manager import Error as SqliteError
 from pipeline.backlog.catalog import choose_table, missing_column
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
+from pipeline.model import NO_TEXT
 from pipeline.sql import literal, quoted, where_all
 
 COLUMNS = ("uri", "text", "raw_timestamp")
 
 
 class SqliteStream:
-    """One open table, as `reader`: columns `uri`, `text` and `raw_timestamp`, all of them text.
+    """One open table, as `reader`: columns `uri`, `text`, `raw_timestamp` and `reason`, all text.
+
+    `reason` is empty for a post that can be sent.
 
     `rows_read` counts the rows that were handed over, exactly, also if the table grows meanwhile.
     `failure` is the error that ended the stream; DuckDB wraps it in a traceback.
@@ -112,7 +115,8 @@ def _query(table: str, source: Source, conditions: Sequence[str]) -> str:
         f"ifnull(CAST({quoted(name)} AS TEXT), '') AS {alias}"
         for name, alias in zip(names.values(), COLUMNS, strict=True)
     )
-    return f"SELECT {selected} FROM {quoted(table)}{where_all(conditions)}"
+    reason = f"CASE WHEN {quoted(names.text)} IS NULL THEN {literal(NO_TEXT)} ELSE '' END AS reason"
+    return f"SELECT {selected}, {reason} FROM {quoted(table)}{where_all(conditions)}"
 
 
 def _first_column(connection: sqlite.Connection, query: str) -> tuple[str, ...]:

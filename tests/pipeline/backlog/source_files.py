@@ -138,7 +138,19 @@ def stage(
             connection, source, exclude=excluded_uris, limit=limit, since=since
         )
         table = select.oldest_first(connection, counts, 1000).read_all()
-    return counts, [tuple(row.values()) for row in table.to_pylist()]
+    names = list(SOURCE_COLUMNS)
+    return counts, [tuple(row.values()) for row in table.select(names).to_pylist()]
+
+
+def stage_reasons(source: Source) -> dict[str, tuple[str, str | None]]:
+    """The text and the reason with which a run would freeze each post of a source."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        select.staging(Path(folder)) as connection,
+    ):
+        counts = select.stage_posts(connection, source, exclude=None)
+        rows = select.oldest_first(connection, counts, 1000).read_all().to_pylist()
+    return {row["uri"]: (row["text"], row["reason"]) for row in rows}
 
 
 def rejection(

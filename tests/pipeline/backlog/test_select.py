@@ -20,6 +20,7 @@ from tests.pipeline.backlog.source_files import (
     rejection,
     sqlite_file,
     stage,
+    stage_reasons,
 )
 from tests.pipeline.conftest import fill
 
@@ -44,6 +45,46 @@ def test_every_kind_of_source_yields_the_same_posts(tmp_path: Path, name: str) -
             ("u4", "the oldest copy", ONE + timedelta(milliseconds=250)),
         ],
     )
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_null_text_is_no_text_and_an_empty_text_is_a_text(tmp_path: Path, name: str) -> None:
+    rows = [("null", None, STAMP), ("empty", "", STAMP), ("word", "hello", STAMP)]
+    # A CSV file cannot tell an empty field from none.
+    reason = None if ".csv" in name else "no_text"
+    assert stage_reasons(find(WRITERS[name](tmp_path / name, rows))) == {
+        "null": ("", reason),
+        "empty": ("", None),
+        "word": ("hello", None),
+    }
+
+
+def test_a_line_of_json_without_the_key_is_a_post_without_text(tmp_path: Path) -> None:
+    path = tmp_path / "posts.jsonl"
+    stamp = f'"preprocessing_timestamp": "{STAMP}"'
+    path.write_text(f'{{"uri": "absent", {stamp}}}\n{{"uri": "word", "text": "hello", {stamp}}}\n')
+    assert stage_reasons(find(path)) == {"absent": ("", "no_text"), "word": ("hello", None)}
+
+
+@pytest.mark.parametrize("name", ["posts.db", "posts.duckdb", "posts.parquet", "posts.jsonl"])
+def test_a_copy_with_a_text_is_kept_rather_than_an_older_one_without(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [
+        ("u1", None, STAMP),
+        ("u1", "later", "2024-06-01"),
+        ("u1", "last", "2024-06-02"),
+        ("u2", None, STAMP),
+        ("u2", None, "2024-06-01"),
+        ("u3", "", STAMP),
+        ("u3", "later", "2024-06-01"),
+    ]
+    source = find(WRITERS[name](tmp_path / name, rows))
+    assert stage_reasons(source) == {
+        "u1": ("later", None),
+        "u2": ("", "no_text"),
+        "u3": ("", None),
+    }
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -62,8 +62,8 @@ def test_a_few_posts_beyond_a_full_shard_are_evened_out() -> None:
 def test_shards_hold_the_posts_in_order_and_are_described_by_their_content(tmp_path: Path) -> None:
     run_dir, run = make_run(tmp_path, posts(5), shards=2)
     assert [read_shard(run_dir, index).to_pylist() for index in (0, 1)] == [
-        [post._asdict() for post in posts(3)],
-        [post._asdict() for post in posts(2, first=3)],
+        [{**post._asdict(), "reason": None} for post in posts(3)],
+        [{**post._asdict(), "reason": None} for post in posts(2, first=3)],
     ]
     assert run.shards == (
         Shard(

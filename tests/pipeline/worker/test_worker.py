@@ -4,15 +4,27 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 
+from pipeline import files
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
-from pipeline.run_files import last_words, output
+from pipeline.run_files import last_words, manifest, output
 from pipeline.run_files.manifest import output_path, shard_path, work_path
 from pipeline.worker.process import run_task
 from tests.pipeline import scripted_classifier, task_processes
-from tests.pipeline.run_builders import FIRST_TIME, SourcePost, make_run, order, posts, uri
+from tests.pipeline.run_builders import (
+    FIRST_TIME,
+    SourcePost,
+    UnsentPost,
+    make_run,
+    order,
+    posts,
+    read_shard,
+    uri,
+)
 from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, scripted_run
 
 
@@ -89,6 +101,39 @@ def test_a_text_with_too_few_visible_characters_is_not_sent(
         uri(0): (text, None) if sent else (None, "text_too_short")
     }
     assert scripted_classifier.asked(tmp_path) == ({uri(0): 1} if sent else {})
+
+
+@pytest.mark.parametrize("min_text_length", [0, 5])
+def test_a_post_whose_shard_says_why_it_cannot_be_sent_gets_that_reason(
+    tmp_path: Path, min_text_length: int
+) -> None:
+    rows = [
+        UnsentPost(uri(0), "", FIRST_TIME, "no_text"),
+        SourcePost(uri(1), "what a fine day", FIRST_TIME),
+        UnsentPost(uri(2), "what a fine d\ufffdy", FIRST_TIME, "invalid_text"),
+    ]
+    classifier = scripted_classifier.options(tmp_path)
+    run_dir, run = make_run(tmp_path, rows, classifier=classifier, min_text_length=min_text_length)
+    run_task(order(run_dir))
+    assert labels_and_reasons(run_dir, run) == {
+        uri(0): (None, "no_text"),
+        uri(1): ("what a fine day", None),
+        uri(2): (None, "invalid_text"),
+    }
+    assert scripted_classifier.asked(tmp_path) == {uri(1): 1}
+
+
+def test_a_shard_of_an_older_version_has_no_reasons(tmp_path: Path) -> None:
+    run_dir, run = scripted_run(tmp_path, 3)
+    path = shard_path(run_dir, 0)
+    pq.write_table(read_shard(run_dir, 0).drop_columns(["reason"]), path)
+    shard = structs.replace(run.shards[0], sha256=files.sha256_of(path))
+    old = structs.replace(run, shards=(shard,))
+    (run_dir / "manifest.json").unlink()
+    manifest.write(run_dir, old)
+    run_task(order(run_dir))
+    assert output.verify(run_dir, old, 0).verified
+    assert set(scripted_classifier.asked(tmp_path).values()) == {1}
 
 
 def test_the_run_decides_the_shortest_text_that_is_sent(tmp_path: Path) -> None:
