@@ -37,7 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Audit a backlog, or describe one of its posts."""
     config = run_config.load(options.config, tuple(options.set))
-    source = sources.find_source(config.backlog, (options.config.parent.absolute(), Path.cwd()))
+    source = sources.find_source(
+        config.backlog,
+        (options.config.parent.absolute(), Path.cwd()),
+        database=config.storage.database,
+    )
     for line in run_folder.find_copies(config.storage.run_root):
         printer(line)
     runs, unusable = run_folder.find_named(config.storage.run_root, config.name)
@@ -56,10 +60,16 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     audit = audit_backlog(config, source, runs, files)
     gone = _deleted_runs(config, runs, unusable)
     if not options.json:
-        printer.show(*describe_audit(audit, config.name, str(source), files))
+        printer.show(*describe_audit(audit, config.name, source, files))
         for run_id, folder in gone.items():
             printer(f"the database has run {run_id}, but its folder {folder} is gone")
-    document = {"whole": audit.is_whole, **asdict(audit), "runs_gone": list(gone)}
+    document = {
+        "whole": audit.is_whole,
+        **asdict(audit),
+        "runs_gone": list(gone),
+        "files": len(source.files),
+        "left_out": [each.to_json() for each in source.left_out],
+    }
     return _exit_code(audit), document
 
 

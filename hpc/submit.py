@@ -106,6 +106,8 @@ def _document(
         "shards": len(run.manifest.shards) if run else draft.sizes.count,
         "array_jobs": [each.array_job_id for each in submissions if each.array_job_id is not None],
         "dry_run": dry_run,
+        "files": draft.files,
+        "left_out": [each.to_json() for each in draft.left_out],
         "late_posts": draft.counts.older,
         "unread_rows": draft.counts.unread,
         "future_posts": draft.future.posts if draft.future else 0,

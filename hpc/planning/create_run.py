@@ -30,6 +30,7 @@ from hpc.run.model import Run
 from hpc.run.run_folder import PLANNING, all_runs, typed_run
 from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
+from pipeline.backlog.left_out import LeftOut
 from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
@@ -87,6 +88,10 @@ class RunDraft:
     """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
     notes: tuple[str, ...] = ()
     """What a person should know: something that was asked for does not exist."""
+    files: int = 0
+    """How many files the posts were read from."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the source has beside them, and was not read."""
 
 
 def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) -> RunDraft:
@@ -207,7 +212,9 @@ def _staged(
     now: datetime | None = None,
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
     """Yield a draft, and the staging database in `folder` with its posts."""
-    source = sources.find_source(spec.config.backlog, folders)
+    source = sources.find_source(
+        spec.config.backlog, folders, database=spec.config.storage.database
+    )
     with select.staging(folder) as connection:
         exclusions = find_exclusions(spec, selection, connection, now)
         since = None if selection.is_whole else exclusions.watermark
@@ -221,7 +228,9 @@ def _staged(
             paid=_paid(spec, connection),
             future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
             ancient=select.find_ancient(connection),
-            notes=exclusions.notes,
+            notes=(*source.notes, *exclusions.notes),
+            files=len(source.files),
+            left_out=source.left_out,
         )
         yield draft, connection
 

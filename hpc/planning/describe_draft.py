@@ -11,6 +11,7 @@ from hpc.report.submissions import describe_limit
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
+from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
 from pipeline.text import counted
 
@@ -23,6 +24,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     if selection.only_labelled_by:
         lines.append("the watermark does not move: a later plain submit labels the remaining posts")
     lines.append(f"{draft.source}: {_describe_counts(selection, draft.counts)}")
+    lines += describe_left_out(draft.left_out)
     lines += _describe_late_posts(draft)
     lines += _describe_odd_times(draft)
     if not draft.counts.posts:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from hpc.report.blocks import Block, Line, Table, Tone
+from pipeline.backlog.left_out import describe_left_out
+from pipeline.backlog.sources import Source
 from pipeline.database.backlog_audit import Audit, Files, Place
 from pipeline.text import counted
 
@@ -51,13 +53,13 @@ _UNDER_WAY = {
 }
 
 
-def describe_audit(audit: Audit, name: str, source: str, files: Files) -> list[Block]:
+def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> list[Block]:
     """Return the counts with a note for each place, the days that have open posts, the verdict.
 
     Args:
         audit: the counts.
         name: of the labels.
-        source: the backlog, in words.
+        source: the backlog, with what was left out of it.
         files: the files of the name's runs, which name the runs.
     """
     return [
@@ -66,6 +68,7 @@ def describe_audit(audit: Audit, name: str, source: str, files: Files) -> list[B
             f"{counted(audit.copies, 'duplicate')}, "
             f"{counted(audit.expected, 'post')} expected under the name {name}"
         ),
+        *map(Line, (*source.notes, *describe_left_out(source.left_out))),
         Line(""),
         _places(audit, files),
         *_defects(audit),

@@ -5,6 +5,7 @@ all sources. A type guessed from the first rows would fail on the ten-thousandth
 """
 
 import importlib
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -16,7 +17,9 @@ import duckdb
 
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.databases.duckdb_tables import attach_table
-from pipeline.backlog.sources import DATABASES, Source, SourceKind
+from pipeline.backlog.decompress import needs_unpacking, unpack
+from pipeline.backlog.file_formats import DATABASES, FileFormat, SourceFile, SourceKind
+from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.model import NO_TEXT
 from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
@@ -78,6 +81,7 @@ class Scan:
         self._sql = ""
         self._streams: list[SqliteStream] = []
         self._unread = 0
+        self._copies: list[tempfile.TemporaryDirectory[str]] = []
 
     @property
     def failure(self) -> InputError | None:
@@ -90,6 +94,8 @@ class Scan:
             stream.close()
         while self._attached:
             self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
+        while self._copies:
+            self._copies.pop().cleanup()
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
         """Return SQL that yields columns `uri`, `text`, `raw_timestamp` and `reason`, all VARCHAR.
@@ -103,19 +109,22 @@ class Scan:
         Raises:
             InputError: a table or a column is missing, or a file cannot be read.
         """
-        paths = files or self._source.files
-        if self._source.kind in DATABASES:
-            read_table = self._sqlite if self._source.kind is SourceKind.SQLITE else self._duckdb
-            self._sql = " UNION ALL ".join(read_table(path) for path in paths)
-        elif self._source.kind is SourceKind.JSON_LINES and not any(
-            path.stat().st_size for path in paths
-        ):
+        chosen = self._unpacked(self._source.select(files))
+        if not chosen:
             self._sql = (
                 "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
             )
+        elif self._source.kind in DATABASES:
+            read_table = self._sqlite if self._source.kind is SourceKind.SQLITE else self._duckdb
+            self._sql = " UNION ALL ".join(read_table(file.path) for file in chosen)
         else:
-            self._reject_files_without_text(paths)
-            self._sql = self._select(self._table_function(paths), str(paths[0]))
+            by_format: dict[FileFormat, list[Path]] = {}
+            for file in chosen:
+                by_format.setdefault(file.format, []).append(file.path)
+            self._sql = " UNION ALL ".join(
+                self._read_files(tuple(paths), file_format)
+                for file_format, paths in by_format.items()
+            )
         return self._sql
 
     def count(self) -> int:
@@ -129,35 +138,53 @@ class Scan:
         """How many rows the relation leaves out as older than `since`."""
         return self._unread
 
-    def _table_function(self, paths: tuple[Path, ...]) -> str:
+    def _unpacked(self, files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
+        """Return the files, with decompressed copies of those that DuckDB cannot read."""
+        if not any(map(needs_unpacking, files)):
+            return files
+        row = self._connection.execute("SELECT current_setting('temp_directory')").fetchone()
+        spill = Path(str(row[0] if row else ""))
+        folder = spill.parent if spill.is_absolute() else None
+        copies = tempfile.TemporaryDirectory(prefix="decompressed-", dir=folder)
+        self._copies.append(copies)
+        return tuple(
+            unpack(file, Path(copies.name)) if needs_unpacking(file) else file for file in files
+        )
+
+    def _read_files(self, paths: tuple[Path, ...], file_format: FileFormat) -> str:
+        self._reject_files_without_text(paths, file_format)
+        return self._select(self._table_function(paths, file_format), str(paths[0]))
+
+    def _table_function(self, paths: tuple[Path, ...], file_format: FileFormat) -> str:
         names = file_list(paths)
-        match self._source.kind:
+        compression = f"compression='{file_format.compression}'"
+        match file_format.kind:
             case SourceKind.PARQUET:
                 return f"read_parquet({names}, union_by_name=true)"
             case SourceKind.CSV:
-                tabs = ".tsv" in (suffix.lower() for suffix in paths[0].suffixes)
-                return f"read_csv({names}, {_CSV}, delim='{chr(9) if tabs else ','}')"
+                delimiter = literal(file_format.delimiter)
+                return f"read_csv({names}, {_CSV}, {compression}, delim={delimiter})"
             case _:
                 # DuckDB guesses types from a sample; only the names are taken from it.
-                guessed = f"read_json({names}, format='newline_delimited')"
-                types = self._column_types(guessed, str(paths[0]))
+                options = f"{names}, {compression}, format='{file_format.layout}'"
+                types = self._column_types(f"read_json({options})", str(paths[0]))
                 if tuple(types) == ("json",):
                     raise InputError(
                         f"backlog.source: {paths[0]}: none of its lines is a JSON object"
                     )
                 columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
-                return f"read_json({names}, format='newline_delimited', columns={{{columns}}})"
+                return f"read_json({options}, columns={{{columns}}})"
 
-    def _reject_files_without_text(self, paths: tuple[Path, ...]) -> None:
+    def _reject_files_without_text(self, paths: tuple[Path, ...], file_format: FileFormat) -> None:
         """Raise InputError for a file without the text column among files that have it.
 
         Its posts would have no text, and would be labeled as such. A file without a uri or a
         timestamp is rejected by its rows.
         """
-        if len(paths) == 1 or self._source.kind is SourceKind.JSON_LINES:
+        if len(paths) == 1 or file_format.kind is SourceKind.JSON_LINES:
             return
         suspects = paths
-        if self._source.kind is SourceKind.PARQUET:
+        if file_format.kind is SourceKind.PARQUET:
             rows = self._connection.execute(
                 f"SELECT file_name FROM parquet_schema({file_list(paths)}) GROUP BY file_name "
                 "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
@@ -165,7 +192,7 @@ class Scan:
             ).fetchall()
             suspects = tuple(Path(row[0]) for row in rows)
         for path in suspects:
-            self._select(self._table_function((path,)), str(path))
+            self._select(self._table_function((path,), file_format), str(path))
 
     def _select(self, table: str, where_from: str) -> str:
         types = self._column_types(table, where_from)

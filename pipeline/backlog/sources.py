@@ -1,38 +1,31 @@
-"""Find a backlog's files and tell what kind they are, by content if the name says too little."""
+"""Find a backlog's files by their content, and account for everything else that lies there."""
 
-import glob
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.backlog import own_files
+from pipeline.backlog.file_formats import (
+    DATABASES,
+    Empty,
+    FileFormat,
+    SourceFile,
+    SourceKind,
+    Unreadable,
+)
+from pipeline.backlog.left_out import LeftOut, WhyLeftOut, describe_left_out
+from pipeline.backlog.path_patterns import IgnorePatterns, SourceGlob, split_glob
+from pipeline.backlog.recognize_file import recognize_file
+from pipeline.backlog.walk_folder import FolderContent, describe_denial
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
+from pipeline.text import counted
 
+__all__ = ["DATABASES", "Source", "SourceFile", "SourceKind", "find_source"]
 
-class SourceKind(StrEnum):
-    """The kinds of file that a backlog can be."""
-
-    SQLITE = "SQLite"
-    DUCKDB = "DuckDB"
-    PARQUET = "Parquet"
-    CSV = "CSV"
-    JSON_LINES = "JSON Lines"
-
-
-DATABASES = (SourceKind.SQLITE, SourceKind.DUCKDB)
-
-_BY_SUFFIX = {
-    ".parquet": SourceKind.PARQUET,
-    ".csv": SourceKind.CSV,
-    ".tsv": SourceKind.CSV,
-    ".jsonl": SourceKind.JSON_LINES,
-    ".ndjson": SourceKind.JSON_LINES,
-    ".json": SourceKind.JSON_LINES,
-}
-_DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
-_COMPRESSED = (".gz", ".zst")
+_MOST_PROBLEMS_SHOWN = 5
+# What SQLite and DuckDB keep beside a database that is in use.
+_BESIDE_DATABASES = ("-wal", "-shm", "-journal", ".wal")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,105 +33,219 @@ class Source:
     """The files of a backlog, all of one kind, sorted by name."""
 
     kind: SourceKind
-    files: tuple[Path, ...]
+    """The kind of the files; any kind if there are none."""
+    source_files: tuple[SourceFile, ...]
+    """None if all files are empty."""
     backlog: Backlog
+    left_out: tuple[LeftOut, ...] = ()
+    """What was found beside the files, and is not read."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as a pattern that matches nothing."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The paths of the files."""
+        return tuple(file.path for file in self.source_files)
+
+    def select(self, paths: Sequence[Path] | None) -> tuple[SourceFile, ...]:
+        """Return the files with these paths; all files if there are no paths."""
+        if paths is None:
+            return self.source_files
+        return tuple(file for file in self.source_files if file.path in paths)
 
     def __str__(self) -> str:
-        if len(self.files) == 1:
-            return str(self.files[0])
-        return f"{self.backlog.source} ({len(self.files)} files)"
+        if len(self.source_files) == 1:
+            return str(self.source_files[0].path)
+        return f"{self.backlog.source} ({len(self.source_files)} files)"
 
 
-def find_source(backlog: Backlog, folders: tuple[Path, ...]) -> Source:
+@dataclass(kw_only=True, slots=True)
+class _Inspection:
+    """What the files of one folder, glob or file turned out to be."""
+
+    files: list[SourceFile] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    problems: dict[Path, str] = field(default_factory=dict)
+    """Why files that look like data cannot be read."""
+
+    def leave_out(self, path: Path, why: WhyLeftOut) -> None:
+        self.left_out.append(LeftOut(path=path, why=why))
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether there is data, or a file that may get some."""
+        empty = any(each.why is WhyLeftOut.EMPTY for each in self.left_out)
+        return bool(self.files or self.problems or empty)
+
+
+def find_source(
+    backlog: Backlog, folders: tuple[Path, ...], *, database: Path | None = None
+) -> Source:
     """Return the files that `backlog.source` names, looked for in each of `folders` in turn.
 
     Args:
         backlog: its `source` is a file, a folder or a glob.
         folders: the folders that a relative path may start from.
+        database: the file of the labels, which is never a source.
 
     Raises:
-        InputError: nothing is there, the files are of several kinds, or a kind is unknown.
+        InputError: nothing is there, a file that looks like data cannot be read, or the files are
+            of several kinds.
     """
     name = Path(backlog.source).expanduser()
+    tried: dict[Path, _Inspection] = {}
     for folder in folders:
-        files = _files(folder, name)
-        if files:
+        content = _look(folder, name)
+        ignore = IgnorePatterns(backlog.ignore)
+        inspection = _inspect(content, ignore, backlog, database)
+        if inspection.is_useful:
             break
+        tried[folder / name] = inspection
     else:
-        tried = " or ".join(dict.fromkeys(str(folder / name) for folder in folders))
-        raise InputError(f"backlog.source: there is no file at {tried}")
-    kinds = {path: _kind(path) for path in files}
-    if len(set(kinds.values())) > 1:
-        first, *rest = kinds.items()
-        other = next(item for item in rest if item[1] is not first[1])
-        raise InputError(
-            f"backlog.source: {backlog.source} holds files of several kinds: {first[0]} is "
-            f"{first[1]}, {other[0]} is {other[1]}; choose one kind with a glob such as "
-            f"{name}/*.parquet"
-        )
-    return Source(kind=kinds[files[0]], files=files, backlog=backlog)
+        raise InputError(_describe_nothing(tried, backlog))
+    if inspection.problems:
+        raise InputError(_describe_problems(inspection.problems))
+    notes = [
+        f"backlog.ignore: {pattern!r} matches nothing in {content.base}"
+        for pattern in ignore.unmatched
+    ]
+    return Source(
+        kind=_only_kind(inspection.files, backlog),
+        source_files=tuple(inspection.files),
+        backlog=backlog,
+        left_out=tuple(inspection.left_out),
+        notes=tuple(notes),
+    )
 
 
-def _files(folder: Path, name: Path) -> tuple[Path, ...]:
+def _look(folder: Path, name: Path) -> FolderContent:
+    """Return what is found at a path: a file, what is in a folder, or what matches a glob."""
     path = folder / name
-    if path.is_file():
-        return (path,)
     if path.is_dir():
-        inside = list(_walk(path))
-        posts = _sorted_files(file for file in inside if _suffix(file) in _BY_SUFFIX)
-        return posts or _sorted_files(
-            file for file in inside if _suffix(file) in _DATABASE_SUFFIXES
-        )
-    # Path.glob does not enter linked folders before Python 3.13: their posts would be missed.
-    globbed = glob.iglob(str(name), root_dir=folder, recursive=True)  # noqa: PTH207
-    return _sorted_files(folder / match for match in globbed if _is_visible(Path(match).name))
+        content = FolderContent(base=path)
+        content.add(path)
+    elif path.exists() or path.is_symlink():
+        content = FolderContent(base=path.parent, is_one_file=True)
+        content.add(path)
+    else:
+        beginning, parts = split_glob(name)
+        content = FolderContent(base=folder / beginning, pattern=SourceGlob(parts))
+        if parts and content.base.is_dir():
+            content.add(content.base)
+    return content
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files below, also through links; each folder once, as links may form a circle."""
-    seen = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(filter(_is_visible, folders))
-        real = Path(root).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield from (Path(root, name) for name in filter(_is_visible, names))
+def _inspect(
+    content: FolderContent, ignore: IgnorePatterns, backlog: Backlog, database: Path | None
+) -> _Inspection:
+    """Look into all files, except those that `backlog.ignore` excludes."""
+    result = _Inspection()
+
+    def is_kept(path: Path) -> bool:
+        if not ignore.match(content.relative(path)):
+            return True
+        result.leave_out(path, WhyLeftOut.IGNORED)
+        return False
+
+    result.left_out += [each for each in content.left_out if is_kept(each.path)]
+    result.problems |= {path: why for path, why in content.problems.items() if is_kept(path)}
+    present = set(content.files.values())
+    for path in filter(is_kept, sorted(present)):
+        if database and own_files.is_part_of_database(path, database):
+            result.leave_out(path, WhyLeftOut.LABELS)
+        elif not _is_beside_database(path, present):
+            _inspect_file(path, backlog, result, may_be_labels=content.is_one_file)
+    for path in filter(is_kept, content.hidden):
+        if _holds_data(path, backlog):
+            result.leave_out(path, WhyLeftOut.HIDDEN)
+    return result
 
 
-def _is_visible(name: str) -> bool:
-    """Return False for names such as `.ipynb_checkpoints` or Spark's `_temporary`."""
-    return not name.startswith((".", "_"))
-
-
-def _sorted_files(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Return each file once, however many links lead to it."""
-    files = {path.resolve(): path for path in sorted(paths, reverse=True) if path.is_file()}
-    return tuple(sorted(files.values()))
-
-
-def _suffix(path: Path) -> str:
-    suffix = Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
-    return suffix.lower()
-
-
-def _kind(path: Path) -> SourceKind:
+def _inspect_file(
+    path: Path, backlog: Backlog, result: _Inspection, *, may_be_labels: bool
+) -> None:
     try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
+        recognized, head = recognize_file(path, backlog.columns.values())
+    except FileNotFoundError:
+        result.leave_out(path, WhyLeftOut.VANISHED)
+        return
     except OSError as error:
-        raise InputError(f"backlog.source: {path} cannot be read: {error.strerror}") from None
-    if head.startswith(b"SQLite format 3\0"):
-        return SourceKind.SQLITE
-    if head[8:12] == b"DUCK":
-        return SourceKind.DUCKDB
-    if head.startswith(b"PAR1"):
-        return SourceKind.PARQUET
-    kind = _BY_SUFFIX.get(_suffix(path))
-    if kind is None or kind is SourceKind.PARQUET:
+        result.problems[path] = describe_denial(error)
+        return
+    match recognized:
+        case FileFormat():
+            if not may_be_labels and own_files.holds_labels(path, recognized, head):
+                result.leave_out(path, WhyLeftOut.LABELS)
+            else:
+                result.files.append(SourceFile(path=path, format=recognized))
+        case Unreadable():
+            result.problems[path] = f"{recognized.problem}: {recognized.advice}"
+        case Empty():
+            result.leave_out(path, WhyLeftOut.EMPTY)
+        case _:
+            result.leave_out(path, WhyLeftOut.NO_DATA)
+
+
+def _holds_data(path: Path, backlog: Backlog) -> bool:
+    """Tell whether a hidden file holds data; most hidden files are notes of programs."""
+    try:
+        recognized, _ = recognize_file(path, backlog.columns.values())
+    except OSError:
+        return False
+    return isinstance(recognized, FileFormat)
+
+
+def _is_beside_database(path: Path, present: set[Path]) -> bool:
+    return any(
+        path.name.endswith(ending) and path.with_name(path.name.removesuffix(ending)) in present
+        for ending in _BESIDE_DATABASES
+    )
+
+
+def _only_kind(files: Sequence[SourceFile], backlog: Backlog) -> SourceKind:
+    """Return the kind of the files; raise InputError if they are of several kinds."""
+    kinds = {file.kind: file.path for file in reversed(files)}
+    if len(kinds) > 1:
+        (first, path), (second, other) = sorted(kinds.items(), key=lambda item: item[1])[:2]
         raise InputError(
-            f"backlog.source: {path} is not a SQLite, DuckDB or Parquet file, and its name does "
-            "not end in .csv, .tsv, .jsonl, .ndjson or .json"
+            f"backlog.source: {backlog.source} holds files of several kinds: {path} is {first}, "
+            f"{other} is {second}; name one kind by a glob in backlog.source, or exclude the other "
+            "by backlog.ignore"
         )
-    return kind
+    return next(iter(kinds), SourceKind.JSON_LINES)
+
+
+def _describe_problems(problems: dict[Path, str]) -> str:
+    first, *more = sorted(problems.items())
+    if not more:
+        return (
+            f"backlog.source: {first[0]} looks like data, but {first[1]}, or exclude it with "
+            "backlog.ignore"
+        )
+    shown = [first, *more][:_MOST_PROBLEMS_SHOWN]
+    rest = len(problems) - len(shown)
+    lines = [f"  {path}: {problem}" for path, problem in shown]
+    lines += [f"  and {counted(rest, 'more file')}"] if rest else []
+    return "\n".join(
+        [
+            f"backlog.source: {counted(len(problems), 'file')} look like data, but cannot be read "
+            "(correct them, or exclude them with backlog.ignore):",
+            *lines,
+        ]
+    )
+
+
+def _describe_nothing(tried: dict[Path, _Inspection], backlog: Backlog) -> str:
+    """Return that there is no data anywhere, and what is there instead."""
+    left_out = [each for inspection in tried.values() for each in inspection.left_out]
+    for each in left_out:
+        if each.path in tried and each.why is WhyLeftOut.NO_DATA:
+            return (
+                f"backlog.source: {each.path} holds neither a SQLite or DuckDB database, Parquet "
+                f"nor JSON, and is no table with the columns {', '.join(backlog.columns.values())}"
+            )
+    what = "data file" if left_out else "file"
+    places = " or ".join(map(str, tried))
+    return "\n".join(
+        [f"backlog.source: there is no {what} at {places}", *describe_left_out(left_out)]
+    )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from pipeline.config.keys import (
@@ -13,10 +14,16 @@ from pipeline.config.keys import (
     Section,
     Text,
     Wrong,
+    expects,
     key,
     label_key,
 )
 
+Glob = Annotated[
+    str,
+    Meta(pattern=r"^[^/\s]"),
+    expects("a glob, relative to the source's folder"),
+]
 SOURCE_COLUMNS = ("uri", "text", "preprocessing_timestamp")
 DEFAULT_ROWS_PER_SHARD = 10_000
 
@@ -48,6 +55,15 @@ class Backlog(Section, frozen=True, kw_only=True):
     source: Annotated[
         Text, key("A file, a folder or a glob: SQLite, DuckDB, Parquet, CSV or JSON Lines.")
     ]
+    ignore: Annotated[
+        tuple[Glob, ...],
+        key(
+            "Globs of files to leave out, relative to the source's folder: `drafts`, `*.json`, "
+            "`**/*.bak`.",
+            default="none",
+            omit_default=True,
+        ),
+    ] = ()
     table: Annotated[Text | None, key("Table of a database.", default="the only one in it")] = None
     columns: Annotated[SourceColumns, key("What the source calls its columns.")] = SourceColumns()
     where: Annotated[

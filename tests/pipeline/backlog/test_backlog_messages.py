@@ -31,12 +31,19 @@ def test_a_missing_file_is_reported_with_every_place_that_was_searched(tmp_path:
     )
 
 
-@pytest.mark.parametrize("name", ["posts.txt", "posts.parquet"])
-def test_an_unknown_file_is_reported_with_the_known_kinds(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("hello")
-    assert rejection(tmp_path / name) == (
-        f"backlog.source: {tmp_path / name} is not a SQLite, DuckDB or Parquet file, and its "
-        "name does not end in .csv, .tsv, .jsonl, .ndjson or .json"
+def test_a_file_without_data_is_reported_with_the_known_kinds(tmp_path: Path) -> None:
+    (tmp_path / "posts.txt").write_text("hello")
+    assert rejection(tmp_path / "posts.txt") == (
+        f"backlog.source: {tmp_path / 'posts.txt'} holds neither a SQLite or DuckDB database, "
+        "Parquet nor JSON, and is no table with the columns uri, text, preprocessing_timestamp"
+    )
+
+
+def test_a_file_with_another_content_than_its_name_says_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "posts.parquet").write_text("hello")
+    assert rejection(tmp_path / "posts.parquet") == (
+        f"backlog.source: {tmp_path / 'posts.parquet'} looks like data, but its name says Parquet, "
+        "and it holds something else: replace it by a good copy, or exclude it with backlog.ignore"
     )
 
 
@@ -45,8 +52,8 @@ def test_files_of_several_kinds_are_reported_with_an_example_of_each(tmp_path: P
     json_lines_file(tmp_path / "b.jsonl", [POST])
     assert rejection(tmp_path) == (
         f"backlog.source: {tmp_path} holds files of several kinds: {tmp_path / 'a.csv'} is CSV, "
-        f"{tmp_path / 'b.jsonl'} is JSON Lines; choose one kind with a glob such as "
-        f"{tmp_path}/*.parquet"
+        f"{tmp_path / 'b.jsonl'} is JSON Lines; name one kind by a glob in backlog.source, or "
+        "exclude the other by backlog.ignore"
     )
 
 
@@ -76,7 +83,7 @@ def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) 
     ("content", "problem"),
     [
         ('{"uri": "a", "te\n', "Malformed JSON"),
-        ('[{"uri": "a"}]\n', "none of its lines is a JSON object"),
+        ("17\n", "none of its lines is a JSON object"),
     ],
 )
 def test_a_file_that_is_not_json_lines_is_reported(

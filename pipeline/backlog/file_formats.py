@@ -1,0 +1,88 @@
+"""Define what a file of a source can be: how it is read, or why it is not. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class SourceKind(StrEnum):
+    """The kinds of file that a backlog can be."""
+
+    SQLITE = "SQLite"
+    DUCKDB = "DuckDB"
+    PARQUET = "Parquet"
+    CSV = "CSV"
+    JSON_LINES = "JSON Lines"
+
+
+DATABASES = (SourceKind.SQLITE, SourceKind.DUCKDB)
+
+
+class Compression(StrEnum):
+    """How a whole file is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+    LZ4 = "lz4"
+
+
+class JsonLayout(StrEnum):
+    """How the objects of a JSON file are arranged, in DuckDB's words for it."""
+
+    LINES = "newline_delimited"
+    """One object a line."""
+    ARRAY = "array"
+    """One array of objects."""
+    OBJECTS = "unstructured"
+    """Objects that go over several lines, one after another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFormat:
+    """How a file is read."""
+
+    kind: SourceKind
+    compression: Compression = Compression.NONE
+    delimiter: str = ","
+    """What separates the columns of a CSV file; without meaning for other kinds."""
+    layout: JsonLayout = JsonLayout.LINES
+    """How a JSON file arranges its objects; without meaning for other kinds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """A file with posts."""
+
+    path: Path
+    format: FileFormat
+
+    @property
+    def kind(self) -> SourceKind:
+        """What kind of file it is, once decompressed."""
+        return self.format.kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """Why a file that looks like data cannot be read, and what to do."""
+
+    problem: str
+    """A clause about the file, such as "it is a zip archive"."""
+    advice: str
+    """What a person can do, such as "unpack it"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """A file without any content."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """A file that holds something else than data, such as a PDF or a README."""
+
+
+Recognized = FileFormat | Unreadable | Empty | NoData

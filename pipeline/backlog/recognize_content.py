@@ -1,0 +1,200 @@
+"""Tell from the first bytes of a file what it holds.
+
+The name of a file decides only where its content says nothing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.backlog.file_formats import (
+    Compression,
+    Empty,
+    FileFormat,
+    NoData,
+    Recognized,
+    SourceKind,
+    Unreadable,
+)
+from pipeline.backlog.recognize_text import recognize_text
+
+_COMPRESSIONS: Mapping[bytes, Compression] = {
+    b"\x1f\x8b": Compression.GZIP,
+    b"\x28\xb5\x2f\xfd": Compression.ZSTD,
+    b"BZh": Compression.BZIP2,
+    b"\xfd7zXZ\0": Compression.XZ,
+    b"\x04\x22\x4d\x18": Compression.LZ4,
+}
+_ARROW = "convert it to Parquet, for example with pyarrow or R's arrow"
+_FROM_PYTHON = "write its table as Parquet, for example with pandas.DataFrame.to_parquet"
+_FROM_R = "write its table as Parquet, for example with R's arrow::write_parquet"
+_FROM_EXCEL = "save its sheet as CSV (UTF-8)"
+_UNPACK = "unpack it"
+# Formats that hold tables of posts, or files with them, and that are not read.
+_UNREAD: Mapping[bytes, Unreadable] = {
+    b"PK\x05\x06": Unreadable(problem="it is an empty zip archive", advice="remove it"),
+    b"7z\xbc\xaf\x27\x1c": Unreadable(problem="it is a 7z archive", advice=_UNPACK),
+    b"Rar!\x1a\x07": Unreadable(problem="it is a RAR archive", advice=_UNPACK),
+    b"\x1f\x9d": Unreadable(problem="it is compressed by compress", advice="run uncompress"),
+    b"\x89LZO": Unreadable(problem="it is compressed by lzop", advice="run lzop -d"),
+    b"LZIP": Unreadable(problem="it is compressed by lzip", advice="run lzip -d"),
+    b"\xff\x06\0\0sNaPpY": Unreadable(problem="it is compressed by Snappy", advice="decompress it"),
+    b"ARROW1": Unreadable(problem="it is an Arrow or Feather file", advice=_ARROW),
+    b"FEA1": Unreadable(problem="it is an old Feather file", advice=_ARROW),
+    b"\xff\xff\xff\xff": Unreadable(problem="it may be an Arrow stream", advice=_ARROW),
+    b"ORC": Unreadable(problem="it is an ORC file", advice="convert it to Parquet"),
+    b"Obj\x01": Unreadable(problem="it is an Avro file", advice="convert it to Parquet"),
+    b"PARE": Unreadable(problem="it is an encrypted Parquet file", advice="decrypt it"),
+    b"\x89HDF\r\n": Unreadable(problem="it is an HDF5 file", advice=_FROM_PYTHON),
+    b"\x93NUMPY": Unreadable(problem="it is a NumPy file", advice=_FROM_PYTHON),
+    b"\x80\x04\x95": Unreadable(problem="it is a Python pickle", advice=_FROM_PYTHON),
+    b"\x80\x05\x95": Unreadable(problem="it is a Python pickle", advice=_FROM_PYTHON),
+    b"RDX": Unreadable(problem="it is R data", advice=_FROM_R),
+    b"RDA": Unreadable(problem="it is R data", advice=_FROM_R),
+    b"X\n\0\0\0": Unreadable(problem="it is R data", advice=_FROM_R),
+    b"$FL2": Unreadable(problem="it is an SPSS file", advice=_FROM_R),
+    b"<stata_dta>": Unreadable(problem="it is a Stata file", advice=_FROM_R),
+}
+_NO_TABLES = (
+    b"%PDF",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+    b"\x7fELF",
+)
+_MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg)", re.IGNORECASE)
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_TAR = slice(257, 262)
+_ZIP_NO_TABLES = (b"word/", b"ppt/", b"application/vnd.oasis.opendocument.text", b"META-INF/")
+
+_KINDS: Mapping[str, SourceKind] = {
+    ".parquet": SourceKind.PARQUET,
+    ".pq": SourceKind.PARQUET,
+    ".parq": SourceKind.PARQUET,
+    ".csv": SourceKind.CSV,
+    ".tsv": SourceKind.CSV,
+    ".tab": SourceKind.CSV,
+    ".jsonl": SourceKind.JSON_LINES,
+    ".ndjson": SourceKind.JSON_LINES,
+    ".jl": SourceKind.JSON_LINES,
+    ".json": SourceKind.JSON_LINES,
+    ".db": SourceKind.SQLITE,
+    ".sqlite": SourceKind.SQLITE,
+    ".sqlite3": SourceKind.SQLITE,
+    ".duckdb": SourceKind.DUCKDB,
+}
+_BINARY = (SourceKind.PARQUET, SourceKind.SQLITE, SourceKind.DUCKDB)
+# What programs append to a name: compression, and the numbers of rotated or split files.
+_APPENDED = re.compile(r"\.(?:gz|gzip|zst|zstd|bz2|xz|lz4|\d+)")
+
+
+def recognize_compression(head: bytes) -> Compression:
+    """Return how a file is compressed that begins with these bytes."""
+    matching = (value for magic, value in _COMPRESSIONS.items() if head.startswith(magic))
+    return next(matching, Compression.NONE)
+
+
+def recognize_content(
+    head: bytes, name: str, columns: Sequence[str], *, is_whole: bool
+) -> Recognized:
+    """Return what a file holds that begins with these bytes, once decompressed.
+
+    Args:
+        head: the first bytes, a few thousand.
+        name: the file's name.
+        columns: what the source calls its columns.
+        is_whole: whether these are all bytes of the file.
+    """
+    if not head:
+        return Empty()
+    return _recognize_binary(head, name) or _recognize_text(head, name, columns, is_whole)
+
+
+def kind_by_name(name: str) -> SourceKind | None:
+    """Return what kind of file a name says it is, such as `b.JSONL.GZ`; None if it says none."""
+    suffixes = Path(name.lower()).suffixes
+    while suffixes and _APPENDED.fullmatch(suffixes[-1]):
+        suffixes.pop()
+    return _KINDS.get(suffixes[-1]) if suffixes else None
+
+
+def _recognize_binary(head: bytes, name: str) -> Recognized | None:
+    """Return what the magic number of a file says; None if it has none."""
+    if head.startswith(b"SQLite format 3\0"):
+        return FileFormat(kind=SourceKind.SQLITE)
+    if head[8:12] == b"DUCK":
+        return FileFormat(kind=SourceKind.DUCKDB)
+    if head.startswith(b"PAR1"):
+        return FileFormat(kind=SourceKind.PARQUET)
+    if head.startswith(b"PK\x03\x04"):
+        return _recognize_zip(head, name)
+    if head.startswith(_OLD_OFFICE):
+        is_excel = name.lower().endswith(".xls")
+        return (
+            Unreadable(problem="it is an Excel file", advice=_FROM_EXCEL) if is_excel else NoData()
+        )
+    if head[_TAR] == b"ustar":
+        return Unreadable(problem="it is a tar archive", advice="unpack it, such as with tar xf")
+    for magic, unreadable in _UNREAD.items():
+        if head.startswith(magic):
+            return unreadable
+    return NoData() if head.startswith(_NO_TABLES) else None
+
+
+def _recognize_zip(head: bytes, name: str) -> Recognized:
+    if b"xl/" in head or name.lower().endswith((".xlsx", ".xlsm")):
+        return Unreadable(problem="it is an Excel workbook", advice=_FROM_EXCEL)
+    if any(mark in head for mark in _ZIP_NO_TABLES) or name.lower().endswith((".docx", ".pptx")):
+        return NoData()
+    return Unreadable(problem="it is a zip archive", advice="unpack it, such as with unzip")
+
+
+def _recognize_text(head: bytes, name: str, columns: Sequence[str], is_whole: bool) -> Recognized:
+    expected = kind_by_name(name)
+    if _MARKUP.match(head):
+        return _not_as_named(expected, "HTML or XML") if expected else NoData()
+    if _is_wide(head):
+        return _recognize_wide(name, expected, columns, head)
+    recognized = recognize_text(head, columns, is_whole=is_whole)
+    if recognized:
+        return recognized
+    if b"\0" in head:
+        return _not_as_named(expected, "something else") if expected else NoData()
+    if expected is None:
+        return NoData()
+    if expected in _BINARY:
+        return _not_as_named(expected, "something else")
+    is_tabbed = expected is SourceKind.CSV and not re.search(r"\.csv\b", name.lower())
+    return FileFormat(kind=expected, delimiter="\t" if is_tabbed else ",")
+
+
+def _not_as_named(expected: SourceKind, instead: str) -> Unreadable:
+    return Unreadable(
+        problem=f"its name says {expected}, and it holds {instead}",
+        advice="replace it by a good copy",
+    )
+
+
+def _is_wide(head: bytes) -> bool:
+    """Tell whether this is text in UTF-16 or UTF-32: by its mark, or the zeros in ASCII text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        return True
+    pairs = head[: len(head) // 2 * 2]
+    return len(pairs) >= 8 and any(
+        not any(pairs[start::2]) and all(pairs[1 - start :: 2]) for start in (0, 1)
+    )
+
+
+def _recognize_wide(
+    name: str, expected: SourceKind | None, columns: Sequence[str], head: bytes
+) -> Recognized:
+    narrow = head.lstrip(b"\xff\xfe").replace(b"\0", b"")
+    if expected is None and recognize_text(narrow, columns, is_whole=False) is None:
+        return NoData()
+    return Unreadable(
+        problem="it is text in UTF-16 or UTF-32",
+        advice=f"convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8 {name}",
+    )
