@@ -37,6 +37,10 @@ class UnansweredError(ExecutorError):
     """It is unknown whether the executor took a submission. It may still appear."""
 
 
+class CopySubmittedError(ExecutorError):
+    """Another copy of the run submitted at the same moment and goes first, so this one withdrew."""
+
+
 class SubmitLimitError(ExecutorError):
     """The executor takes no more jobs for now, or fewer than were submitted.
 
@@ -231,6 +235,7 @@ class Executor(Protocol):
                 `resume` finishes them.
             SubmitLimitError: even the first array exceeds a limit of submitted jobs. None of
                 `intents` is recorded then.
+            CopySubmittedError: another copy of the run goes first. None of `intents` is recorded.
             ExecutorError: the executor refused an array. None of `intents` is recorded then,
                 except those that it has released already.
         """

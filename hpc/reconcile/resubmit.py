@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from hpc.executors.base import (
     CaretakerRole,
+    CopySubmittedError,
     Executor,
     ExecutorError,
     SubmitLimitError,
@@ -177,7 +178,7 @@ def _submit_shards(
 ) -> SubmittedWave:
     try:
         return submit_shards(status, executor, selection, lock, say)
-    except (SubmitLimitError, UnansweredError):
+    except (SubmitLimitError, UnansweredError, CopySubmittedError):
         raise
     except ExecutorError as error:
         correct = command("resubmit", status.run, "--set cluster.KEY=VALUE")

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import Executor, ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.base import (
+    CopySubmittedError,
+    Executor,
+    ExecutorError,
+    SubmitLimitError,
+    UnansweredError,
+)
 from hpc.reconcile.observe import with_limits
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.unrecorded import check_unrecorded
@@ -227,7 +233,7 @@ class _Submitter:
         rejected = 0
         try:
             sent = self._submit(status, plans, status.observation.submissions)
-        except (SubmitLimitError, UnansweredError):
+        except (SubmitLimitError, UnansweredError, CopySubmittedError):
             raise
         except ExecutorError as error:
             sent, rejected = self._submit_by_group(status, plans, error)
@@ -261,7 +267,7 @@ class _Submitter:
                 sent += self._submit(status, group, recorded)
             except SubmitLimitError:
                 break  # the rest waits
-            except UnansweredError:
+            except (UnansweredError, CopySubmittedError):
                 raise
             except ExecutorError as error:
                 self.say(f"not submitted: {group[0].why}: {error}")

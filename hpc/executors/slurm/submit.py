@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hpc.executors.base import ExecutorError, SubmitLimitError, UnansweredError
+from hpc.executors.base import (
+    CopySubmittedError,
+    ExecutorError,
+    SubmitLimitError,
+    UnansweredError,
+)
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
+from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.run import run_folder
 from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
@@ -42,6 +48,7 @@ def submit_arrays(
     Raises:
         LockLostError: the lock is not this process's any more. What is on hold stays on hold.
         SubmitLimitError: not even the first array fits.
+        CopySubmittedError: another copy of the run goes first.
         UnansweredError: sbatch did not answer. The records stay, as after a death at this point,
             so that an array that Slurm accepts late is found by its name.
         SlurmError: with Slurm's own words; then none of `intents` is submitted or recorded, except
@@ -69,6 +76,7 @@ def submit_arrays(
             on_hold.append(submission)
         for submission in on_hold:
             _executor(run, submission).write_orders(submission, amendments=len(run.amendments))
+        _let_earlier_copy_go_first(run, slurm, on_hold, recorded)
     except UnansweredError:
         raise
     except (ExecutorError, OSError):
@@ -76,6 +84,31 @@ def submit_arrays(
         _cancel_and_withdraw(run, slurm, intents)
         raise
     return _release(run, slurm, on_hold, lock)
+
+
+def _let_earlier_copy_go_first(
+    run: Run, slurm: Slurm, on_hold: Sequence[Submission], recorded: Sequence[Submission]
+) -> None:
+    """Check that no other copy of the run has put an array on hold before this one.
+
+    Two copies have different locks. If both look for live arrays before either has one, both
+    submit. So each looks again while its own arrays are on hold: whoever comes second sees the
+    first, and the lower job id decides where each sees the other.
+
+    Raises:
+        CopySubmittedError: another copy goes first.
+    """
+    mine = [submission.array_job_id for submission in on_hold if submission.array_job_id]
+    jobs = find_unrecorded(run, slurm, (*recorded, *on_hold)).alive
+    earlier = next((job for job in jobs if job.job < min(mine)), None)
+    if earlier:
+        copy = f" for the copy {earlier.copy}" if earlier.copy else ""
+        raise CopySubmittedError(
+            f"run {run.run_id}: nothing was submitted, because array job {earlier.job} "
+            f"({earlier.name}) was submitted{copy} at the same moment, and every post would be "
+            f"paid for twice. Wait until it has ended, or run: scancel {earlier.job}",
+            f"array job {earlier.job} goes first",
+        )
 
 
 def resume_arrays(

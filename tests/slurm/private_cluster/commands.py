@@ -158,7 +158,11 @@ class Bench:
 
     @contextlib.contextmanager
     def started(
-        self, verb: str, *arguments: object, log: pathlib.Path = pathlib.Path(os.devnull)
+        self,
+        verb: str,
+        *arguments: object,
+        log: pathlib.Path = pathlib.Path(os.devnull),
+        env: Mapping[str, str] | None = None,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A verb at work beside the test; it is ended with the block. Its output goes to `log`."""
         with (
@@ -166,7 +170,7 @@ class Bench:
             subprocess.Popen(
                 [sys.executable, "-m", f"hpc.{verb}", *map(str, arguments)],
                 cwd=self.folder,
-                env=self.env,
+                env={**self.env, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

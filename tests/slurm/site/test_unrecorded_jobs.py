@@ -222,6 +222,62 @@ def test_a_copy_and_its_original_never_work_on_the_run_at_the_same_time(bench: B
     assert Counter(bench.asked()) == uris()
 
 
+def failed_with_a_copy(bench: Bench) -> tuple[pathlib.Path, pathlib.Path]:
+    """Return the folder of a run with two failed shards, and the folder of a copy of it."""
+    for index in (0, 1):
+        bench.script(index, "fail wait")
+    source = posts.json_lines(bench.folder / "p.jsonl", POSTS)
+    config = bench.config(source, sharding={"shards": 2})
+    run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
+    failed = {0: ("failed", "crashed"), 1: ("failed", "crashed")}
+    wait_for(lambda: bench.states() == failed, 90, "both shards failed")
+    project = shutil.copytree(run.parent, bench.folder / "copy" / "runs")
+    (project.parent / bench.scripts.name).symlink_to(bench.scripts)
+    return run, project / run.name
+
+
+def test_a_copy_that_submitted_between_look_and_submission_goes_first(bench: Bench) -> None:
+    run, copy = failed_with_a_copy(bench)
+    arrived, go_on = bench.folder / "arrived", bench.folder / "go-on"
+    waits = bench.shim(
+        "sbatch",
+        f"touch {arrived}\nfor i in $(seq 900); do [ -e {go_on} ] && break; sleep 0.1; done",
+    )
+    log = bench.folder / "late.log"
+    with bench.started("resubmit", run, log=log, env=waits) as late:
+        wait_for(arrived.exists, 60, "the run has looked and calls sbatch")
+        assert bench.hpc("resubmit", copy).returncode == 0
+        (first,) = arrays(bench, run)
+        go_on.touch()
+        assert late.wait(120) == 1
+    assert f"array job {first} " in log.read_text()
+    assert arrays(bench, run) == {first}
+    assert [path.name for path in (run / "submissions").iterdir()] == ["0001.json"]
+    (bench.scripts / "go").touch()
+    assert bench.document("supervise", copy)["posts_done"] == POSTS
+    assert Counter(bench.asked()) == uris()
+
+
+def test_of_two_copies_that_submit_together_only_the_first_goes_on(bench: Bench) -> None:
+    run, copy = failed_with_a_copy(bench)
+    waits = bench.shim(
+        "sbatch",
+        f"touch {bench.folder}/arrived-$$\n"
+        f"for i in $(seq 900); do [ $(ls {bench.folder} | grep -c arrived-) = 2 ] && break; "
+        "sleep 0.1; done",
+    )
+    with (
+        bench.started("resubmit", run, env=waits) as mine,
+        bench.started("resubmit", copy, env=waits) as theirs,
+    ):
+        assert sorted((mine.wait(120), theirs.wait(120))) == [0, 1]
+    assert len(arrays(bench, run)) == 1
+    (bench.scripts / "go").touch()
+    goes_on = run if (run / "submissions" / "0002.json").exists() else copy
+    assert bench.document("supervise", goes_on)["posts_done"] == POSTS
+    assert Counter(bench.asked()) == uris()
+
+
 def test_a_supervisor_whose_lock_was_removed_stops_before_it_acts(bench: Bench) -> None:
     """Both would resubmit the shard that fails."""
     run, _ = submitted(bench)
