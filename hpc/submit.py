@@ -98,7 +98,8 @@ def _document(
 ) -> dict[str, Any]:
     submissions = read_submissions(run) if run else ()
     posts = run.manifest.posts if run else draft.counts.posts
-    estimate = estimate_cost(spec.cost_options, posts, draft.paid)
+    unsent = {each.reason: each.posts for each in draft.unsent}
+    estimate = estimate_cost(spec.cost_options, posts - sum(unsent.values()), draft.paid)
     return {
         "run_id": run.run_id if run else None,
         "run_dir": str(run.folder) if run else None,
@@ -108,6 +109,7 @@ def _document(
         "dry_run": dry_run,
         "files": draft.files,
         "left_out": [each.to_json() for each in draft.left_out],
+        "unlabelable_by_reason": unsent,
         "late_posts": draft.counts.older,
         "unread_rows": draft.counts.unread,
         "future_posts": draft.future.posts if draft.future else 0,

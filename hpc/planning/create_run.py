@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,9 +35,10 @@ from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from pipeline.backlog.sources import Source
+from pipeline.backlog.unsent import UnsentPosts, find_unsent, first_to_send
 from pipeline.database import label_tables
 from pipeline.errors import InputError
-from pipeline.model import Shard
+from pipeline.model import Post, Shard
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.portable_paths import project_folders
@@ -86,12 +87,21 @@ class RunDraft:
     """The unlabeled posts that were read and have a timestamp later than now."""
     ancient: OddTimes | None = None
     """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
+    unsent: tuple[UnsentPosts, ...] = ()
+    """The posts to label that are not sent, because they have no text to send."""
+    first: Post | None = None
+    """The oldest post that will be sent, if `draft_run` made the draft and there is one."""
     notes: tuple[str, ...] = ()
     """What a person should know: something that was asked for does not exist."""
     files: int = 0
     """How many files the posts were read from."""
     left_out: tuple[LeftOut, ...] = ()
     """What the source has beside them, and was not read."""
+
+    @property
+    def posts_to_send(self) -> int:
+        """The posts that the classifier is asked about."""
+        return self.counts.posts - sum(each.posts for each in self.unsent)
 
 
 def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) -> RunDraft:
@@ -102,9 +112,10 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
     """
     with (
         tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        _staged(spec, selection, folders, Path(name)) as (draft, _),
+        _staged(spec, selection, folders, Path(name)) as (draft, connection),
     ):
-        return draft
+        min_length = spec.config.backlog.min_text_length
+        return replace(draft, first=first_to_send(connection, draft.counts, min_length))
 
 
 def create_run(
@@ -228,6 +239,7 @@ def _staged(
             paid=_paid(spec, connection),
             future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
             ancient=select.find_ancient(connection),
+            unsent=find_unsent(connection, counts, spec.config.backlog.min_text_length),
             notes=(*source.notes, *exclusions.notes),
             files=len(source.files),
             left_out=source.left_out,

@@ -13,6 +13,7 @@ from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
+from pipeline.model import INVALID_TEXT, NO_TEXT, TOO_SHORT
 from pipeline.text import counted
 
 
@@ -29,7 +30,8 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     lines += _describe_odd_times(draft)
     if not draft.counts.posts:
         return [*lines, f"nothing to label under the name {spec.config.name}"]
-    estimate = estimate_cost(spec.cost_options, draft.counts.posts, draft.paid)
+    lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
+    estimate = estimate_cost(spec.cost_options, draft.posts_to_send, draft.paid)
     return [*lines, _describe_shards(spec, draft), *describe_estimate(estimate)]
 
 
@@ -65,6 +67,21 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
             "audit counts the late posts among them, and submit --backfill labels them"
         )
     return lines
+
+
+def _describe_unsent(draft: RunDraft, min_text_length: int) -> list[str]:
+    kinds = {
+        NO_TEXT: "without text",
+        INVALID_TEXT: "whose text is not valid text",
+        TOO_SHORT: f"with fewer than {counted(min_text_length, 'character')}",
+    }
+    lines = [
+        f"{counted(each.posts, 'post')} {kinds[each.reason]} ({each.reason}), such as {each.uri!r}"
+        for each in draft.unsent
+    ]
+    if lines and not draft.posts_to_send:
+        return [*lines, "no post will be sent, so none will get a label: check backlog.columns"]
+    return [*lines, "these posts are not sent, and their rows say why"] if lines else []
 
 
 def _describe_odd_times(draft: RunDraft) -> list[str]:

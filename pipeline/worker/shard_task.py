@@ -21,17 +21,12 @@ from pipeline.run_files.last_words import blames_post
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.read_parquet import read_table
+from pipeline.short_text import is_too_short
 from pipeline.text import counted
 from pipeline.worker import crash_journal
 from pipeline.worker.answer_keeper import AnswerKeeper, begin_with_room
 from pipeline.worker.classifier_thread import classify_in_thread
 from pipeline.worker.crash_journal import CrashJournal
-
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
-# One set, because blanks and invisible characters may alternate. U+3000 is the last white space
-# character of Unicode.
-BLANK = INVISIBLE + "".join(filter(str.isspace, map(chr, range(0x3001))))
-
 
 _OVERTAKEN = "another attempt has published this shard: leaving"
 
@@ -174,7 +169,7 @@ class Task:
                 continue
             if reason is not None:
                 self._keep_free(Answer(uri, reason=reason))
-            elif len(text.strip(BLANK)) < self._run.min_text_length:
+            elif is_too_short(text, self._run.min_text_length):
                 self._keep_free(Answer(uri, reason=TOO_SHORT))
             elif row in evidence.died_alone:
                 self._keep_free(Answer(uri, reason=evidence.reason(row)))

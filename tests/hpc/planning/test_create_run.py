@@ -3,6 +3,7 @@
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from pipeline.backlog.select import BacklogCounts
+from pipeline.model import Post
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, uris
 from tests.hpc.planning.run_plans import created, gather_run, plan_run, spec_of, uris_of
@@ -161,7 +163,8 @@ def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench
 def test_a_dry_run_and_the_run_say_the_same(bench: Bench) -> None:
     bench.backlog([*posts(11), posts(1)[0]])
     dry = create_run.draft_run(spec_of(bench), Selection(limit=7), (bench.folder,))
-    assert plan_run(bench, 7)[1] == dry
+    assert dry.first == Post(posts(1)[0].uri, posts(1)[0].text)  # for the example of a request
+    assert plan_run(bench, 7)[1] == replace(dry, first=None)
 
 
 def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from hpc.planning.estimate import CostEstimate, describe_estimate, estimate_cost
 from pipeline.model import JsonObject
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens, cost_options
 from tests.hpc.cli_bench import Bench, outcome
+from tests.pipeline.backlog.source_files import STAMP, json_lines_file
+from tests.pipeline.run_builders import uri
 
 PRICE = {"prompt": 10.0, "completion": 100.0, "cached": 5.0, "currency": "USD"}
 PAID = UsedTokens(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
@@ -56,6 +58,27 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
     assert json.loads(done.stdout) == {
         "run_id": None, "run_dir": None, "posts": 90, "shards": 2, "array_jobs": [],
         "dry_run": True, "waves": 1, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
-        "currency": None, "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0,
+        "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
+        "future_posts": 0, "ancient_posts": 0,
     }  # fmt: skip
     assert bench.listing() == before
+
+
+def test_posts_that_are_not_sent_take_nothing_of_the_quota(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
+    rows = [(uri(n), text, STAMP) for n, text in enumerate([None, None, "meh", *["a day"] * 30])]
+    json_lines_file(bench.folder / "posts.jsonl", rows)
+    bench.config(classifier={"type": "perspective", "requests_per_minute": 30})
+    document = bench.document("submit", "--config", bench.path, "--dry-run")
+    assert document["posts"] == 33
+    assert document["unlabelable_by_reason"] == {"no_text": 2, "text_too_short": 1}
+    assert (document["requests"], document["quota_minutes"]) == (30, 1.0)
+    assert bench.document("submit", "--config", bench.path, "--dry-run", "--limit", "3") == {
+        **document,
+        "posts": 3,
+        "shards": 2,
+        "requests": 0,
+        "quota_minutes": 0.0,
+    }

@@ -14,6 +14,7 @@ from hpc.planning.estimate import CostEstimate, describe_estimate
 from hpc.planning.run_spec import Selection
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
+from pipeline.backlog.unsent import UnsentPosts
 from tests.hpc.cli_bench import Bench, ended, exit_code, outcome
 from tests.hpc.planning.run_plans import spec_of
 from tests.hpc.processes import started
@@ -107,6 +108,29 @@ def test_a_plan_names_a_post_with_a_timestamp_that_cannot_be_right(bench: Bench)
         "UTC); such times do not move the watermark",
         "1 unlabeled post with a timestamp from before 1990, such as 'at://b' (0001-01-01 00:00:00 "
         "UTC)",
+    ]
+
+
+def test_a_plan_reports_posts_that_are_not_sent(bench: Bench) -> None:
+    unsent = (
+        UnsentPosts(reason="no_text", posts=2, uri="at://a"),
+        UnsentPosts(reason="invalid_text", posts=1, uri="at://b"),
+        UnsentPosts(reason="text_too_short", posts=1_000, uri="at://c"),
+    )
+    some = draft_of(ShardSizes(count=1, rows=2_000, larger=0), rows=2_000, posts=2_000)
+    every = draft_of(ShardSizes(count=1, rows=1_003, larger=0), rows=1_003, posts=1_003)
+    lines = [
+        "2 posts without text (no_text), such as 'at://a'",
+        "1 post whose text is not valid text (invalid_text), such as 'at://b'",
+        "1,000 posts with fewer than 5 characters (text_too_short), such as 'at://c'",
+    ]
+    assert plan_lines(bench, replace(some, unsent=unsent))[1:-1] == [
+        *lines,
+        "these posts are not sent, and their rows say why",
+    ]
+    assert plan_lines(bench, replace(every, unsent=unsent))[1:-1] == [
+        *lines,
+        "no post will be sent, so none will get a label: check backlog.columns",
     ]
 
 

@@ -1,0 +1,81 @@
+"""Find out which of the staged posts will not be sent, and why."""
+
+from dataclasses import dataclass
+
+import duckdb
+
+from pipeline.backlog.select import BacklogCounts
+from pipeline.model import TOO_SHORT, UNSENT, Post
+from pipeline.short_text import BLANK
+from pipeline.sql import literal
+
+_BLANK_OR_NONE = f"IN ('', {', '.join(map(literal, BLANK))})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnsentPosts:
+    """The posts of a run that are not sent for one reason; their rows say it."""
+
+    reason: str
+    """One of UNSENT."""
+    posts: int
+    uri: str
+    """The oldest of them."""
+
+
+def find_unsent(
+    connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, min_text_length: int
+) -> tuple[UnsentPosts, ...]:
+    """Return the posts to label that will not be sent, by reason.
+
+    Args:
+        connection: has the posts in table `staged`, see `select.stage_posts`.
+        counts: says how many of them are to be labeled.
+        min_text_length: the least number of characters of a text that is sent.
+    """
+    rows = connection.execute(
+        f"SELECT why, count(*), arg_min(uri, (preprocessing_timestamp, uri)) "
+        f"FROM ({_with_reasons(counts, min_text_length)}) WHERE why IS NOT NULL GROUP BY why"
+    ).fetchall()
+    return tuple(
+        UnsentPosts(reason=reason, posts=posts, uri=uri)
+        for reason, posts, uri in sorted(rows, key=lambda row: UNSENT.index(row[0]))
+    )
+
+
+def first_to_send(
+    connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, min_text_length: int
+) -> Post | None:
+    """Return the oldest post that will be sent; None if none will be. See `find_unsent`."""
+    rows = connection.execute(
+        f"SELECT uri, text FROM ({_with_reasons(counts, min_text_length)}) WHERE why IS NULL "
+        "ORDER BY preprocessing_timestamp, uri LIMIT 1"
+    ).fetchall()
+    return Post(*rows[0]) if rows else None
+
+
+def _with_reasons(counts: BacklogCounts, min_text_length: int) -> str:
+    """Return SQL that yields the posts to label with `why`: the reason of those that stay here."""
+    posts = "staged"
+    if counts.over_limit:
+        posts = f"(FROM staged ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts})"
+    too_short = _too_short(min_text_length)
+    return (
+        f"SELECT *, coalesce(reason, CASE WHEN {too_short} THEN {literal(TOO_SHORT)} END) AS why "
+        f"FROM {posts}"
+    )
+
+
+def _too_short(min_length: int) -> str:
+    """Return the SQL of `short_text.is_too_short`.
+
+    Most texts have visible characters at their start and where the shortest text would end, and so
+    need no look at the rest: trimming all texts takes ten times as long.
+    """
+    if min_length <= 0:
+        return "false"
+    return (
+        f"CASE WHEN text[1] NOT {_BLANK_OR_NONE} AND (text[{min_length}] NOT {_BLANK_OR_NONE} "
+        f"OR text[{min_length + 1}] NOT {_BLANK_OR_NONE}) THEN false "
+        f"ELSE length(trim(text, {literal(BLANK)})) < {min_length} END"
+    )
