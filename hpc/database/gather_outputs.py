@@ -21,6 +21,7 @@ from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.run.unusable_runs import find_unusable
 from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
+from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.database.supersede import Replacement
@@ -36,6 +37,8 @@ BATCH_BYTES = 128 << 20
 JOIN_OUTPUTS = 256
 # How long to wait before outputs that could not be read are tried again, in seconds.
 PAUSE_S = 0.5
+_NO_PATIENCE = Patience(seconds=0.0)
+_LITTLE_PATIENCE = Patience(seconds=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +93,7 @@ def gather(
     *,
     database: Path | None = None,
     set_aside: bool = True,
+    patience: Patience | None = None,
 ) -> Gathered:
     """Copy the outputs that are not in the database yet, and bring the run's history up to date.
 
@@ -99,15 +103,16 @@ def gather(
         judgements: what follows for each shard.
         database: another database than the run's.
         set_aside: whether to rename damaged outputs, so that their shards are labeled again.
+        patience: how to wait for another process that has the database open.
 
     Raises:
-        BusyError: another process holds the database.
+        HeldDatabaseError: another process has the database open.
         RunError: the counts do not add up, or a column's type has changed.
     """
     name = run.manifest.name
     path = database or database_of(run)
     progress = _Progress(renames=set_aside)
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.opened(path, patience=patience) as connection:
         _report_outputs(run, observation, progress)
         _register(connection, run)
         before = label_tables.count(connection, name)
@@ -299,7 +304,7 @@ def is_gathered(run: Run, observation: Observation) -> bool:
     if not all(shard.output.verified for shard in observation.shards) or not database.exists():
         return False
     try:
-        with duckdb_file.opened(database, read_only=True, wait_s=0.0) as labels:
+        with duckdb_file.opened(database, read_only=True, patience=_NO_PATIENCE) as labels:
             return not _not_gathered(labels, run, observation)
     except (RunError, OSError, duckdb.Error):
         return False
@@ -322,9 +327,9 @@ def register_run(run: Run) -> None:
     """Record a new run in the database, so that its posts hold the watermark back.
 
     Raises:
-        BusyError: another process holds the database; the next `gather` will record the run.
+        HeldDatabaseError: another process has the database open; the next `gather` records the run.
     """
-    with duckdb_file.opened(database_of(run)) as database:
+    with duckdb_file.opened(database_of(run), patience=_LITTLE_PATIENCE) as database:
         _register(database, run)
 
 

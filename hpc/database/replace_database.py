@@ -119,7 +119,8 @@ def _remove_unless_held(fresh: Path) -> None:
 def replace(path: Path, fresh: Path) -> Path | None:
     """Put a fresh database in the place of the old one; return the old one's new path.
 
-    The old file and its log keep names that belong together, so that DuckDB can open them.
+    The old file and its log keep names that belong together, so that DuckDB can open them. There is
+    a database under its name at any moment, unless the file system has no hard links.
     """
     if log_of(fresh).exists():
         raise RunError(f"{fresh} could not be completed: is the disk full?")
@@ -128,8 +129,13 @@ def replace(path: Path, fresh: Path) -> Path | None:
     if log_of(path).exists():
         log_of(path).rename(log_of(kept))
     if path.exists():
-        path.rename(kept)
+        try:
+            os.link(path, kept)
+        except OSError:
+            path.rename(kept)
+    files.sync_all([fresh])
     fresh.rename(path)
+    files.sync_all([path.parent])
     return kept if has_old else None
 
 

@@ -36,7 +36,8 @@ from hpc.run.plan import ShardSelection, count_waves
 from hpc.run.run_state import EXIT_CODE, RunState
 from hpc.run.selection import planned_shards
 from hpc.run.submissions import was_submitted
-from pipeline.errors import BusyError, InputError
+from pipeline.database.duckdb_file import HeldDatabaseError
+from pipeline.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,8 +265,8 @@ def _submit_or_forget(
 def _register(run: Run, say: Say) -> None:
     try:
         register_run(run)
-    except BusyError as error:
-        say(f"the run is not in the database yet, gather will add it: {error}")
+    except HeldDatabaseError as error:
+        say(f"{error.where}: the run is not recorded in it yet, and the next gather will do that")
 
 
 def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor, say: Say) -> int:

@@ -2,7 +2,9 @@
 
 import contextlib
 
+from hpc.database.convert_database import convert_if_newer
 from hpc.database.gather_outputs import Gathered, gather
+from hpc.database.run_database import database_of
 from hpc.executors.base import Executor
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_and_report
@@ -11,7 +13,11 @@ from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run.model import Run, Say
 from hpc.run.run_folder import lock_run
 from hpc.run.run_state import RunStatus
+from pipeline.database.duckdb_file import Patience
 from pipeline.errors import RunError
+
+# How long `hpc gather` waits for another process that has the database open.
+WAIT_S = 30.0
 
 
 def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunStatus]:
@@ -21,11 +27,11 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
         What was gathered, and the run as it is then.
 
     Raises:
-        BusyError: another process has the database open.
+        HeldDatabaseError: another process has the database open.
         RunError: the counts do not add up, or a column's type has changed.
     """
     status = look(run, executor, include_done=True)
-    gathered = gather_and_report(status, say)
+    gathered = gather_and_report(status, say, patience=Patience(seconds=WAIT_S, say=say))
     if gathered.set_aside:
         # The shards of those outputs are no longer done, and the history should say so.
         status = look(run, executor, include_done=True)
@@ -36,16 +42,26 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
     return gathered, status
 
 
-def gather_and_report(status: RunStatus, say: Say) -> Gathered:
+def gather_and_report(
+    status: RunStatus, say: Say, *, patience: Patience | None = None, converts: bool = True
+) -> Gathered:
     """Copy the published outputs into the database, and say how many rows it has now.
 
+    Args:
+        status: the run as it is now.
+        say: shows a message.
+        patience: how to wait for another process that has the database open.
+        converts: whether to convert a database that only DuckDB 2 can open.
+
     Raises:
-        BusyError: another process has the database open.
+        HeldDatabaseError: another process has the database open.
         InputError: others can write to the run, and it does not trust them.
         RunError: the counts do not add up, or a column's type has changed.
     """
     check_run(status.run)
-    gathered = gather(status.run, status.observation, status.judgements)
+    if converts:
+        convert_if_newer(database_of(status.run), say, patience)
+    gathered = gather(status.run, status.observation, status.judgements, patience=patience)
     say(describe_gathered(gathered))
     for line in describe_left_out(gathered):
         say(line)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from hpc.database.gather_outputs import Gathered
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather import gather_and_report
@@ -39,11 +40,16 @@ from hpc.run.selection import (
     planned_shards,
     shards_to_submit,
 )
+from pipeline.database.duckdb_file import HOW_TO_CLOSE, HeldDatabaseError, Patience
 from pipeline.errors import BusyError, InputError, RunError
 from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
+# How long a round waits for a process that has the database open, in seconds. While tasks are under
+# way, the next round tries again. At the end there is nothing else to do.
+ROUND_WAIT_S = 1.0
+LAST_WAIT_S = 30.0
 
 
 def supervise(
@@ -74,6 +80,8 @@ def supervise(
         ExecutorError: a submission was refused and nothing else is under way.
         InputError: every attempt would fail, and nothing else is under way.
         RunError: several rounds in a row failed, or the only one of `once`.
+        HeldDatabaseError: with `hand_over`, nothing is left to do but to gather, and another
+            process has the database open.
     """
     executor.check_programs()
     # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
@@ -84,6 +92,8 @@ def supervise(
         try:
             end = supervision.do_round(hand_over)
         except PASSING_ERRORS as error:
+            if hand_over and isinstance(error, HeldDatabaseError):
+                raise  # the next caretaker costs less than a job that waits
             backoff.wait_after(error)
             continue
         if end is not None:
@@ -111,8 +121,10 @@ class _Supervision:
         self._once = once
         self._last_lines: list[str] = []
         self._last_delay = ""
+        self._last_holders = ""
         self._gathered_shards = 0
         self._packed_shards = 0
+        self._has_gathered = False
         self._has_begun = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
@@ -137,7 +149,7 @@ class _Supervision:
         self._report_progress(status, trouble, len(todo) if no_room else 0)
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
-            return self._finish()
+            return self._finish(waits=not hand_over)
         self._gather_for_now(status)
         self._requeue_stalled(status)
         if todo and not no_room and self._submit(status, todo):
@@ -203,16 +215,29 @@ class _Supervision:
             except ExecutorError as error:  # they are still pending in the next round
                 self._say(f"not canceled yet: {error}")
 
-    def _finish(self) -> RunStatus | None:
-        """Gather for the last time; return None if an output turned out to be damaged.
+    def _finish(self, *, waits: bool) -> RunStatus | None:
+        """Gather for the last time; return None if another round has to follow.
+
+        That is so if an output turned out to be damaged, or if another process has the database
+        open. Nothing is wrong then, so this waits for as long as that takes.
+
+        Args:
+            waits: whether to wait for the database.
 
         Raises:
+            HeldDatabaseError: another process has the database open, and this does not wait.
             LeftUnreadError: an output, or a file that decides a shard's state, cannot be read now.
             RunError: an output that counts could not be gathered.
         """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
         cancel_unrecorded(self._run, self._executor, last.observation.submissions, self._say)
-        gathered = gather_and_report(last, self._say)
+        try:
+            gathered = self._gather(last, LAST_WAIT_S)
+        except HeldDatabaseError as error:
+            if not waits:
+                raise
+            self._say_held(error)
+            return replace(last, awaits_database=True) if self._once else None
         if gathered.set_aside:
             return None
         pack_and_report(last, self._executor, self._say)
@@ -236,14 +261,32 @@ class _Supervision:
         if done == self._gathered_shards:
             return
         try:
-            gather_and_report(status, self._say)
-        except BusyError as error:
-            self._say(f"not gathered yet: {error}")
+            self._gather(status, ROUND_WAIT_S)
+        except HeldDatabaseError as error:
+            self._say_held(error)
         except InputError as error:  # a person can still close the folder while tasks run
             self._say_once(f"not gathered yet: {error}")
         else:
             self._gathered_shards = done
             self._pack_for_now(status, done)
+
+    def _gather(self, status: RunStatus, wait_s: float) -> Gathered:
+        """Gather. The first time, convert a database that only DuckDB 2 can open."""
+        patience = Patience(seconds=wait_s)
+        gathered = gather_and_report(
+            status, self._say, patience=patience, converts=not self._has_gathered
+        )
+        self._has_gathered = True
+        self._last_holders = ""
+        return gathered
+
+    def _say_held(self, error: HeldDatabaseError) -> None:
+        """Say who has the database open, once for each holder."""
+        if error.where == self._last_holders:
+            return
+        self._last_holders = error.where
+        when = "the next round gathers the labels" if self._once else "the labels are gathered then"
+        self._say(f"not gathered yet: {error.where}. {HOW_TO_CLOSE}; {when}")
 
     def _pack_for_now(self, status: RunStatus, done: int) -> None:
         """Pack what was gathered, whenever that is worth listing the folders for it."""

@@ -17,6 +17,9 @@ def show_status(status: RunStatus, printer: Printer, *, is_gathered: bool) -> No
 def show_result(status: RunStatus, printer: Printer) -> None:
     """Show how a run ended, its labels so far, and the next command where one is needed."""
     manifest = status.run.manifest
+    if status.awaits_database:
+        show_status(status, printer, is_gathered=False)
+        return
     printer.show(
         *describe_status(status), *preview.describe_labels(manifest.database, manifest.name)
     )

@@ -74,6 +74,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "state": str(status.state),
         "posts": status.run.manifest.posts,
         "posts_done": status.posts_done,
+        "awaits_database": status.awaits_database,
         "usage": asdict(usage) if usage else None,
         "amendments": amendments_document(status.run.amendments),
         "shards": [

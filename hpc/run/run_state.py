@@ -93,6 +93,8 @@ class RunStatus:
     judgements: tuple[Judgement, ...]
     waits_for_room: bool = False
     """Whether shards wait only for a limit of submitted jobs, so that nobody is needed."""
+    awaits_database: bool = False
+    """Whether labels wait to be gathered, because another process has the database open."""
 
     @property
     def state(self) -> RunState:
@@ -104,7 +106,8 @@ class RunStatus:
         """The exit code that tells a program how the run is."""
         if self.lacks_file:
             return FAILED
-        return EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
+        code = EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
+        return code or (UNDER_WAY if self.awaits_database else 0)
 
     @property
     def lacks_file(self) -> bool:

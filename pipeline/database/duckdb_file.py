@@ -2,6 +2,9 @@
 
 The file can be rebuilt from the run folders. Only a gathering process opens it for writing, and
 only briefly: DuckDB lets a single process write at a time.
+
+It is created in the oldest storage format that DuckDB can write, so that DuckDB 1.x, R and other
+programs can read it. DuckDB keeps the format of a file that exists.
 """
 
 import errno
@@ -10,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +22,17 @@ import pyarrow as pa
 
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
+from pipeline.lock_holders import LockHolder, describe_holders, find_lock_holders
 from pipeline.sql import configure_session, literal, quoted
 
 LOCK_WAIT_S = 10.0
+# A process that gathers or reads is soon done. Only what takes longer is worth a message.
+QUIET_S = 2.0
+OLDEST_STORAGE = "v1.0.0"
+HOW_TO_CLOSE = (
+    "DuckDB lets nobody else write to it meanwhile; hpc export can read the labels. Close it there "
+    "(in a notebook: close the connection, or restart the kernel)"
+)
 # A database without any table: DuckDB's three headers.
 _EMPTY_BYTES = 3 * 4096
 # DuckDB's messages end with the words for the error number of a call that failed.
@@ -38,6 +50,26 @@ class UnusableDatabaseError(RunError):
             f"the database {path} cannot be opened: {problem}\n"
             "to rebuild it from the run folders, run: hpc gather --rebuild"
         )
+
+
+class HeldDatabaseError(BusyError):
+    """Another process has the database open. Nothing is lost: outputs wait to be gathered."""
+
+    def __init__(self, path: Path, holders: tuple[LockHolder, ...]) -> None:
+        """Take the file, and who has it open as far as that is known."""
+        self.where = f"{path} is open in {describe_holders(holders)}"
+        self.holders = holders
+        super().__init__(f"{self.where}. {HOW_TO_CLOSE}, then run the same command again")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How to wait for another process that has the database open."""
+
+    seconds: float
+    """How long."""
+    say: Callable[[str], None] | None = None
+    """Shows that this waits, and for whom."""
 
 
 def log_of(path: Path) -> Path:
@@ -63,17 +95,17 @@ def exists(path: Path) -> bool:
 
 @contextmanager
 def opened(
-    path: Path, *, read_only: bool = False, wait_s: float | None = None
+    path: Path, *, read_only: bool = False, patience: Patience | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the database and create its tables.
 
     Args:
         path: the file; it is created where it does not exist, unless `read_only`.
         read_only: for readers.
-        wait_s: how long to wait for another process, by default LOCK_WAIT_S.
+        patience: how to wait for another process, by default silently for LOCK_WAIT_S.
 
     Raises:
-        BusyError: another process has the database open for longer than that.
+        HeldDatabaseError: another process has the database open for longer than that.
         UnusableDatabaseError: the file is damaged, or its log belongs to another database.
         RunError: the file is not a database of this program.
         UnreadableError: the file is a link to a disk that is not there now.
@@ -89,8 +121,8 @@ def opened(
     try:
         connection = _wait_for_lock(
             path,
-            lambda: duckdb.connect(str(path), read_only=read_only),
-            LOCK_WAIT_S if wait_s is None else wait_s,
+            lambda: connect(path, read_only=read_only),
+            patience or Patience(seconds=LOCK_WAIT_S),
         )
     except OSError:
         if is_new:
@@ -106,10 +138,36 @@ def opened(
             _create_tables(connection, path)
         yield connection
     except duckdb.Error as error:
-        _raise_system_error(path, error)
+        raise_system_error(path, error)
         raise
     finally:
         connection.close()
+
+
+def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open the file that has this name now.
+
+    A gather may put another file in its place between DuckDB's opening and locking of the old one.
+    What is written to the old file then would be lost.
+    """
+    while True:
+        before = _identity(path)
+        connection = duckdb.connect(
+            str(path),
+            read_only=read_only,
+            config={"storage_compatibility_version": OLDEST_STORAGE},
+        )
+        if before in (None, _identity(path)):
+            return connection
+        connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _remove_begun(path: Path) -> None:
@@ -122,10 +180,10 @@ def _remove_begun(path: Path) -> None:
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
     """Attach the database read-only to another connection, waiting as `opened` does."""
     statement = f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)"
-    _wait_for_lock(path, lambda: connection.execute(statement), LOCK_WAIT_S)
+    _wait_for_lock(path, lambda: connection.execute(statement), Patience(seconds=LOCK_WAIT_S))
 
 
-def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> Opened:
+def _wait_for_lock(path: Path, open_it: Callable[[], Opened], patience: Patience) -> Opened:
     for file in (path, log_of(path)):
         if file.exists() and not file.is_file():
             # DuckDB would wait for the other end of a pipe, and no rebuild replaces a folder.
@@ -133,21 +191,25 @@ def _wait_for_lock(path: Path, open_it: Callable[[], Opened], wait_s: float) -> 
                 f"{file} is not a regular file: move it away. The database can then be made again "
                 "from the run folders: hpc gather --rebuild"
             )
-    deadline = time.monotonic() + wait_s
+    began = time.monotonic()
+    is_said = patience.say is None
     while True:
         try:
             return open_it()
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            _raise_system_error(path, error)
+            raise_system_error(path, error)
             # Not just "lock": all messages hold the path, and one names the damaged block.
             if "Could not set lock on file" not in str(error):
                 raise UnusableDatabaseError(path, str(error)) from None
-            if time.monotonic() > deadline:
-                raise BusyError(
-                    f"the database {path} is in use by another process: {error}"
-                ) from None
+        waited = time.monotonic() - began
+        if waited > patience.seconds:
+            raise HeldDatabaseError(path, find_lock_holders(path))
+        if patience.say and not is_said and waited > QUIET_S:
+            holders = describe_holders(find_lock_holders(path))
+            patience.say(f"{path} is open in {holders}: waiting up to {patience.seconds:g} s")
+            is_said = True
         time.sleep(0.2)
 
 
@@ -168,11 +230,11 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
         connection.execute(f"BEGIN; {CREATE_TABLES} COMMIT;")
     except duckdb.Error as error:
-        _raise_system_error(path, error)
+        raise_system_error(path, error)
         raise RunError(f"{path} is not a database of this program: {error}") from None
 
 
-def _raise_system_error(path: Path, error: duckdb.Error) -> None:
+def raise_system_error(path: Path, error: duckdb.Error) -> None:
     """Raise OSError if a call to the system failed, for which DuckDB has no class.
 
     Whatever the call, that says something about the system or the reader, and nothing about the

@@ -4,10 +4,11 @@ from pipeline.database.watermark import watermarks_query
 
 HISTORY_TABLES = frozenset({"runs", "shards", "attempts"})
 
-# The columns that a later version added come last, also in a new database.
+# The columns that a later version added come last, also in a new database. There is no primary key:
+# DuckDB 1.0 cannot open a file with an index that DuckDB 2 wrote.
 CREATE_TABLES = f"""
 CREATE TABLE IF NOT EXISTS runs (
-    run_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+    run_id VARCHAR NOT NULL, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
     run_dir VARCHAR NOT NULL, posts BIGINT NOT NULL, shards INTEGER NOT NULL,
     state VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, version VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS shards (

@@ -24,6 +24,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def disk_of_a_database(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for a small database and a part of another one."""
+    yield from _mounted(tmp_path / "disk_of_a_database", "size=16m")
+
+
+@pytest.fixture
 def few_inodes(tmp_path: Path) -> Iterator[Path]:
     """A file system that holds 60 files."""
     yield from _mounted(tmp_path / "few_inodes", "size=16m,nr_inodes=60")

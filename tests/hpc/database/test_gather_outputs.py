@@ -16,7 +16,8 @@ from hpc.database.gather_outputs import Gathered
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.run.model import Run
-from pipeline.errors import BusyError, RunError
+from pipeline.database.duckdb_file import HeldDatabaseError
+from pipeline.errors import RunError
 from pipeline.model import Answer
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
@@ -193,12 +194,9 @@ def test_a_busy_database_is_reported_and_nothing_is_lost(
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     try:
-        with pytest.raises(BusyError) as raised:
+        with pytest.raises(HeldDatabaseError) as raised:
             gather(run)
-        assert str(raised.value).startswith(
-            f"the database {run.manifest.database} is in use by another process: "
-        )
-        assert str(holder.pid) in str(raised.value)
+        assert [each.pid for each in raised.value.holders] == [holder.pid]
         # `status` asks this for one line only, which is not worth waiting for.
         monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 600.0)
         assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)

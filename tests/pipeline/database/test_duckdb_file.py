@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from pipeline.database import duckdb_file, label_tables
+from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import BusyError, RunError
 from tests.pipeline.database.test_label_tables import held_by_another_process, rows
 
@@ -28,9 +29,9 @@ def test_a_database_in_another_processs_hands_is_busy_and_named(
     path = tmp_path / "labels.duckdb"
     with held_by_another_process(path) as pid:
         for error in (refusal(path), _refused_attachment(path)):
-            assert isinstance(error, BusyError)
-            assert str(error).startswith(f"the database {path} is in use by another process: ")
-            assert f"PID {pid}" in str(error)
+            assert isinstance(error, HeldDatabaseError)
+            assert [holder.pid for holder in error.holders] == [pid]
+            assert all(holder.is_here for holder in error.holders)
     with duckdb_file.opened(path) as connection:
         assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
 
