@@ -20,6 +20,7 @@ class WhyLeftOut(StrEnum):
     BROKEN_LINK = "a link that leads nowhere"
     VANISHED = "removed before it was read"
     RUN = "the folder of a run"
+    DATABASE = "part of the database of the labels (storage.database)"
     LABELS = "labels that this program wrote; to read them, name the file in backlog.source"
 
 
@@ -39,13 +40,18 @@ class LeftOut:
 
 
 def describe_left_out(left_out: Sequence[LeftOut]) -> list[str]:
-    """Return a line for each reason: how many files, and one of them."""
+    """Return a line for each reason: how many files, one of them, and why."""
     lines = []
     for why in WhyLeftOut:
         paths = sorted(each.path for each in left_out if each.why is why)
-        if not paths:
-            continue
-        count = counted(len(paths), "folder" if why in _FOLDERS else "file")
-        example = f"for example {paths[0]}" if paths[1:] else str(paths[0])
-        lines.append(f"left out: {count}, {example}: {why}")
+        if paths:
+            example = f"for example {paths[0]}" if paths[1:] else str(paths[0])
+            lines.append(_describe(why, len(paths), example))
     return lines
+
+
+def _describe(why: WhyLeftOut, count: int, example: str) -> str:
+    if why is WhyLeftOut.EMPTY:
+        return f"{counted(count, 'empty file')}: {example}"
+    noun = "folder" if why in _FOLDERS else "file"
+    return f"left out: {counted(count, noun)}, {example}: {why}"

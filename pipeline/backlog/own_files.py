@@ -43,7 +43,10 @@ def is_planned_run(folder: Path) -> bool:
 
 def is_in_run(path: Path) -> bool:
     """Tell whether a path is that of a run's folder, or is inside one."""
-    return any(_names_run(folder / manifest.FILE_NAME) for folder in (path, *path.parents))
+    return any(
+        (folder / "shards").is_dir() and _names_run(folder / manifest.FILE_NAME)
+        for folder in (path, *path.parents)
+    )
 
 
 def _names_run(path: Path) -> bool:

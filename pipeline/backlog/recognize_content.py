@@ -18,13 +18,16 @@ from pipeline.backlog.file_formats import (
 )
 from pipeline.backlog.recognize_text import recognize_text
 
-_COMPRESSIONS: Mapping[bytes, Compression] = {
-    b"\x1f\x8b": Compression.GZIP,
-    b"\x28\xb5\x2f\xfd": Compression.ZSTD,
-    b"BZh": Compression.BZIP2,
-    b"\xfd7zXZ\0": Compression.XZ,
-    b"\x04\x22\x4d\x18": Compression.LZ4,
+_COMPRESSIONS: Mapping[Compression, re.Pattern[bytes]] = {
+    Compression.GZIP: re.compile(rb"\x1f\x8b\x08"),
+    Compression.ZSTD: re.compile(rb"\x28\xb5\x2f\xfd"),
+    Compression.BZIP2: re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
+    Compression.XZ: re.compile(rb"\xfd7zXZ\0"),
+    Compression.LZ4: re.compile(rb"\x04\x22\x4d\x18"),
 }
+# Text has none of these; most other formats have some among their first bytes. Without this check,
+# a table whose first column is called ORCID would be an ORC file.
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _ARROW = "convert it to Parquet, for example with pyarrow or R's arrow"
 _FROM_PYTHON = "write its table as Parquet, for example with pandas.DataFrame.to_parquet"
 _FROM_R = "write its table as Parquet, for example with R's arrow::write_parquet"
@@ -41,7 +44,6 @@ _UNREAD: Mapping[bytes, Unreadable] = {
     b"\xff\x06\0\0sNaPpY": Unreadable(problem="it is compressed by Snappy", advice="decompress it"),
     b"ARROW1": Unreadable(problem="it is an Arrow or Feather file", advice=_ARROW),
     b"FEA1": Unreadable(problem="it is an old Feather file", advice=_ARROW),
-    b"\xff\xff\xff\xff": Unreadable(problem="it may be an Arrow stream", advice=_ARROW),
     b"ORC": Unreadable(problem="it is an ORC file", advice="convert it to Parquet"),
     b"Obj\x01": Unreadable(problem="it is an Avro file", advice="convert it to Parquet"),
     b"PARE": Unreadable(problem="it is an encrypted Parquet file", advice="decrypt it"),
@@ -55,20 +57,13 @@ _UNREAD: Mapping[bytes, Unreadable] = {
     b"$FL2": Unreadable(problem="it is an SPSS file", advice=_FROM_R),
     b"<stata_dta>": Unreadable(problem="it is a Stata file", advice=_FROM_R),
 }
-_NO_TABLES = (
-    b"%PDF",
-    b"\x89PNG",
-    b"\xff\xd8\xff",
-    b"GIF8",
-    b"RIFF",
-    b"II*\0",
-    b"MM\0*",
-    b"\x7fELF",
-)
+_UNREAD_MAGIC = re.compile(b"|".join(map(re.escape, _UNREAD)))
+# A message, whose length is less than 65,536.
+_ARROW_STREAM = re.compile(rb"\xff{4}..\0\0", re.DOTALL)
 _MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg)", re.IGNORECASE)
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _TAR = slice(257, 262)
-_ZIP_NO_TABLES = (b"word/", b"ppt/", b"application/vnd.oasis.opendocument.text", b"META-INF/")
+_ZIPPED_DOCUMENTS = (b"word/", b"ppt/", b"application/vnd.oasis.opendocument.text", b"META-INF/")
 
 _KINDS: Mapping[str, SourceKind] = {
     ".parquet": SourceKind.PARQUET,
@@ -93,7 +88,7 @@ _APPENDED = re.compile(r"\.(?:gz|gzip|zst|zstd|bz2|xz|lz4|\d+)")
 
 def recognize_compression(head: bytes) -> Compression:
     """Return how a file is compressed that begins with these bytes."""
-    matching = (value for magic, value in _COMPRESSIONS.items() if head.startswith(magic))
+    matching = (each for each, magic in _COMPRESSIONS.items() if magic.match(head))
     return next(matching, Compression.NONE)
 
 
@@ -110,7 +105,20 @@ def recognize_content(
     """
     if not head:
         return Empty()
-    return _recognize_binary(head, name) or _recognize_text(head, name, columns, is_whole)
+    expected = kind_by_name(name)
+    recognized = _recognize_binary(head, name) if _NOT_TEXT.search(head) else None
+    recognized = recognized or _recognize_text(head, name, columns, is_whole=is_whole)
+    if recognized:
+        return recognized
+    if expected is None:
+        return NoData()
+    if expected in _BINARY or _NOT_TEXT.search(head) or _MARKUP.match(head):
+        return Unreadable(
+            problem=f"its name says {expected}, and it holds something else",
+            advice="replace it by a good copy",
+        )
+    is_tabbed = expected is SourceKind.CSV and not re.search(r"\.csv\b", name.lower())
+    return FileFormat(kind=expected, delimiter="\t" if is_tabbed else ",")
 
 
 def kind_by_name(name: str) -> SourceKind | None:
@@ -133,48 +141,38 @@ def _recognize_binary(head: bytes, name: str) -> Recognized | None:
         return _recognize_zip(head, name)
     if head.startswith(_OLD_OFFICE):
         is_excel = name.lower().endswith(".xls")
-        return (
-            Unreadable(problem="it is an Excel file", advice=_FROM_EXCEL) if is_excel else NoData()
-        )
+        excel = Unreadable(problem="it is an Excel file", advice=_FROM_EXCEL)
+        return excel if is_excel else NoData()
     if head[_TAR] == b"ustar":
         return Unreadable(problem="it is a tar archive", advice="unpack it, such as with tar xf")
-    for magic, unreadable in _UNREAD.items():
-        if head.startswith(magic):
-            return unreadable
-    return NoData() if head.startswith(_NO_TABLES) else None
+    if _ARROW_STREAM.match(head):
+        return Unreadable(problem="it is an Arrow stream", advice=_ARROW)
+    unread = _UNREAD_MAGIC.match(head)
+    return _UNREAD[unread[0]] if unread else None
 
 
 def _recognize_zip(head: bytes, name: str) -> Recognized:
     if b"xl/" in head or name.lower().endswith((".xlsx", ".xlsm")):
         return Unreadable(problem="it is an Excel workbook", advice=_FROM_EXCEL)
-    if any(mark in head for mark in _ZIP_NO_TABLES) or name.lower().endswith((".docx", ".pptx")):
+    if any(mark in head for mark in _ZIPPED_DOCUMENTS) or name.lower().endswith((".docx", ".pptx")):
         return NoData()
     return Unreadable(problem="it is a zip archive", advice="unpack it, such as with unzip")
 
 
-def _recognize_text(head: bytes, name: str, columns: Sequence[str], is_whole: bool) -> Recognized:
-    expected = kind_by_name(name)
+def _recognize_text(
+    head: bytes, name: str, columns: Sequence[str], *, is_whole: bool
+) -> Recognized | None:
+    """Return what a text is; None if its beginning does not say."""
     if _MARKUP.match(head):
-        return _not_as_named(expected, "HTML or XML") if expected else NoData()
-    if _is_wide(head):
-        return _recognize_wide(name, expected, columns, head)
-    recognized = recognize_text(head, columns, is_whole=is_whole)
-    if recognized:
-        return recognized
-    if b"\0" in head:
-        return _not_as_named(expected, "something else") if expected else NoData()
-    if expected is None:
-        return NoData()
-    if expected in _BINARY:
-        return _not_as_named(expected, "something else")
-    is_tabbed = expected is SourceKind.CSV and not re.search(r"\.csv\b", name.lower())
-    return FileFormat(kind=expected, delimiter="\t" if is_tabbed else ",")
-
-
-def _not_as_named(expected: SourceKind, instead: str) -> Unreadable:
+        return None
+    if not _is_wide(head):
+        return recognize_text(head, columns, is_whole=is_whole)
+    narrow = head.lstrip(b"\xff\xfe").replace(b"\0", b"")
+    if kind_by_name(name) is None and recognize_text(narrow, columns, is_whole=is_whole) is None:
+        return None
     return Unreadable(
-        problem=f"its name says {expected}, and it holds {instead}",
-        advice="replace it by a good copy",
+        problem="it is text in UTF-16 or UTF-32",
+        advice=f"convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8 {name}",
     )
 
 
@@ -182,19 +180,9 @@ def _is_wide(head: bytes) -> bool:
     """Tell whether this is text in UTF-16 or UTF-32: by its mark, or the zeros in ASCII text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return True
+    if b"\0" not in head:
+        return False
     pairs = head[: len(head) // 2 * 2]
     return len(pairs) >= 8 and any(
         not any(pairs[start::2]) and all(pairs[1 - start :: 2]) for start in (0, 1)
-    )
-
-
-def _recognize_wide(
-    name: str, expected: SourceKind | None, columns: Sequence[str], head: bytes
-) -> Recognized:
-    narrow = head.lstrip(b"\xff\xfe").replace(b"\0", b"")
-    if expected is None and recognize_text(narrow, columns, is_whole=False) is None:
-        return NoData()
-    return Unreadable(
-        problem="it is text in UTF-16 or UTF-32",
-        advice=f"convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8 {name}",
     )

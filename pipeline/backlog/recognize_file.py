@@ -38,6 +38,6 @@ def recognize_file(path: Path, columns: Sequence[str]) -> tuple[Recognized, byte
         return Unreadable(problem="it is compressed twice", advice="decompress it once"), head
     is_whole = len(head) < _HEAD_BYTES
     recognized = recognize_content(head, path.name, columns, is_whole=is_whole)
-    if isinstance(recognized, FileFormat):
+    if isinstance(recognized, FileFormat) and compression is not Compression.NONE:
         recognized = replace(recognized, compression=compression)
     return recognized, head

@@ -43,7 +43,8 @@ def recognize_text(
 def _layout_of_objects(text: str) -> JsonLayout:
     """Return whether the first object fills one line, or goes over several."""
     first, _, rest = text.partition("\n")
-    if not rest.strip():  # the only line, or longer than what was read
+    is_only = not rest.strip()  # or longer than what was read
+    if is_only or first.rstrip().endswith("}"):
         return JsonLayout.LINES
     try:
         json.loads(first)

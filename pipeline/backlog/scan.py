@@ -142,8 +142,8 @@ class Scan:
         """Return the files, with decompressed copies of those that DuckDB cannot read."""
         if not any(map(needs_unpacking, files)):
             return files
-        row = self._connection.execute("SELECT current_setting('temp_directory')").fetchone()
-        spill = Path(str(row[0] if row else ""))
+        setting = "SELECT current_setting('temp_directory')"
+        spill = Path(str(self._connection.execute(setting).fetchall()[0][0]))
         folder = spill.parent if spill.is_absolute() else None
         copies = tempfile.TemporaryDirectory(prefix="decompressed-", dir=folder)
         self._copies.append(copies)

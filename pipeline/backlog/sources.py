@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.backlog import own_files
+from pipeline.backlog.describe_nothing import describe_nothing
 from pipeline.backlog.file_formats import (
     DATABASES,
     Empty,
@@ -13,7 +14,7 @@ from pipeline.backlog.file_formats import (
     SourceKind,
     Unreadable,
 )
-from pipeline.backlog.left_out import LeftOut, WhyLeftOut, describe_left_out
+from pipeline.backlog.left_out import LeftOut, WhyLeftOut
 from pipeline.backlog.path_patterns import IgnorePatterns, SourceGlob, split_glob
 from pipeline.backlog.recognize_file import recognize_file
 from pipeline.backlog.walk_folder import FolderContent, describe_denial
@@ -94,7 +95,7 @@ def find_source(
     """
     name = Path(backlog.source).expanduser()
     tried: dict[Path, _Inspection] = {}
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         content = _look(folder, name)
         ignore = IgnorePatterns(backlog.ignore)
         inspection = _inspect(content, ignore, backlog, database)
@@ -102,7 +103,8 @@ def find_source(
             break
         tried[folder / name] = inspection
     else:
-        raise InputError(_describe_nothing(tried, backlog))
+        left_out = [each for inspection in tried.values() for each in inspection.left_out]
+        raise InputError(describe_nothing(backlog, list(tried), left_out))
     if inspection.problems:
         raise InputError(_describe_problems(inspection.problems))
     notes = [
@@ -121,6 +123,11 @@ def find_source(
 def _look(folder: Path, name: Path) -> FolderContent:
     """Return what is found at a path: a file, what is in a folder, or what matches a glob."""
     path = folder / name
+    if own_files.is_in_run(path):
+        raise InputError(
+            f"backlog.source: {path} is in the folder of a run, which is never a source: name the "
+            "files that the run's posts come from"
+        )
     if path.is_dir():
         content = FolderContent(base=path)
         content.add(path)
@@ -142,7 +149,7 @@ def _inspect(
     result = _Inspection()
 
     def is_kept(path: Path) -> bool:
-        if not ignore.match(content.relative(path)):
+        if not backlog.ignore or not ignore.match(content.relative(path)):
             return True
         result.leave_out(path, WhyLeftOut.IGNORED)
         return False
@@ -150,9 +157,9 @@ def _inspect(
     result.left_out += [each for each in content.left_out if is_kept(each.path)]
     result.problems |= {path: why for path, why in content.problems.items() if is_kept(path)}
     present = set(content.files.values())
-    for path in filter(is_kept, sorted(present)):
+    for path in filter(is_kept, sorted(present, key=_parts)):
         if database and own_files.is_part_of_database(path, database):
-            result.leave_out(path, WhyLeftOut.LABELS)
+            result.leave_out(path, WhyLeftOut.DATABASE)
         elif not _is_beside_database(path, present):
             _inspect_file(path, backlog, result, may_be_labels=content.is_one_file)
     for path in filter(is_kept, content.hidden):
@@ -186,6 +193,10 @@ def _inspect_file(
             result.leave_out(path, WhyLeftOut.NO_DATA)
 
 
+def _parts(path: Path) -> tuple[str, ...]:
+    return path.parts
+
+
 def _holds_data(path: Path, backlog: Backlog) -> bool:
     """Tell whether a hidden file holds data; most hidden files are notes of programs."""
     try:
@@ -196,9 +207,11 @@ def _holds_data(path: Path, backlog: Backlog) -> bool:
 
 
 def _is_beside_database(path: Path, present: set[Path]) -> bool:
-    return any(
-        path.name.endswith(ending) and path.with_name(path.name.removesuffix(ending)) in present
+    name = path.name
+    return name.endswith(_BESIDE_DATABASES) and any(
+        path.with_name(name.removesuffix(ending)) in present
         for ending in _BESIDE_DATABASES
+        if name.endswith(ending)
     )
 
 
@@ -232,20 +245,4 @@ def _describe_problems(problems: dict[Path, str]) -> str:
             "(correct them, or exclude them with backlog.ignore):",
             *lines,
         ]
-    )
-
-
-def _describe_nothing(tried: dict[Path, _Inspection], backlog: Backlog) -> str:
-    """Return that there is no data anywhere, and what is there instead."""
-    left_out = [each for inspection in tried.values() for each in inspection.left_out]
-    for each in left_out:
-        if each.path in tried and each.why is WhyLeftOut.NO_DATA:
-            return (
-                f"backlog.source: {each.path} holds neither a SQLite or DuckDB database, Parquet "
-                f"nor JSON, and is no table with the columns {', '.join(backlog.columns.values())}"
-            )
-    what = "data file" if left_out else "file"
-    places = " or ".join(map(str, tried))
-    return "\n".join(
-        [f"backlog.source: there is no {what} at {places}", *describe_left_out(left_out)]
     )

@@ -61,7 +61,7 @@ def parquet_file(path: Path, rows: Sequence[Row], *, stamp: pa.DataType | None =
 
 def csv_file(path: Path, rows: Sequence[Row], *, delimiter: str = ",") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "wt", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter=delimiter)
         writer.writerow(SOURCE_COLUMNS)
@@ -71,7 +71,7 @@ def csv_file(path: Path, rows: Sequence[Row], *, delimiter: str = ",") -> Path:
 
 def json_lines_file(path: Path, rows: Sequence[Row]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "wt", encoding="utf-8") as stream:
         for row in rows:
             stream.write(json.dumps(dict(zip(SOURCE_COLUMNS, row, strict=True))) + "\n")
@@ -95,9 +95,11 @@ def configured(
     table: str | None = None,
     where: str | None = None,
     columns: dict[str, str] | None = None,
+    ignore: tuple[str, ...] = (),
 ) -> Backlog:
     return Backlog(
         source=str(source),
+        ignore=ignore,
         table=table,
         columns=SourceColumns(**(columns or {})),
         where=where,
@@ -112,10 +114,12 @@ def find(
     where: str | None = None,
     columns: dict[str, str] | None = None,
     folders: tuple[Path, ...] = (),
+    ignore: tuple[str, ...] = (),
+    database: Path | None = None,
 ) -> Source:
     """The source as a configuration finds it, from the working folder or from `folders`."""
-    backlog = configured(source, table=table, where=where, columns=columns)
-    return sources.find_source(backlog, folders or (Path.cwd(),))
+    backlog = configured(source, table=table, where=where, columns=columns, ignore=ignore)
+    return sources.find_source(backlog, folders or (Path.cwd(),), database=database)
 
 
 def stage(

@@ -1,11 +1,13 @@
 """Every rejected backlog is reported with its file, the problem and the remedy."""
 
+import os
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from pipeline.backlog import shards
+from pipeline.backlog.left_out import LeftOut, WhyLeftOut, describe_left_out
 from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from tests.pipeline.backlog.source_files import (
@@ -15,6 +17,7 @@ from tests.pipeline.backlog.source_files import (
     duckdb_file,
     find,
     json_lines_file,
+    parquet_file,
     rejection,
     sqlite_file,
 )
@@ -27,8 +30,91 @@ def test_a_missing_file_is_reported_with_every_place_that_was_searched(tmp_path:
     with pytest.raises(InputError) as rejected:
         find("no.csv", folders=(first, second, first))
     assert str(rejected.value) == (
-        f"backlog.source: there is no file at {first / 'no.csv'} or {second / 'no.csv'}"
+        f"backlog.source: there is no file at {first / 'no.csv'} or {second / 'no.csv'}\n"
+        f"{tmp_path} is empty"
     )
+
+
+def test_what_lies_near_a_missing_source_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "posts"
+    for number in range(7):
+        csv_file(folder / f"day{number}.csv", [POST])
+    nearby = f"{folder} holds day0.csv, day1.csv, day2.csv, day3.csv, day4.csv and 2 others"
+    assert rejection(folder / "day9.csv").splitlines() == [
+        f"backlog.source: there is no file at {folder / 'day9.csv'}",
+        f"{nearby} (did you mean 'day6.csv'?)",
+    ]
+    assert rejection(folder / "*.parquet").splitlines() == [
+        f"backlog.source: there is no file at {folder / '*.parquet'}",
+        nearby,
+    ]
+
+
+def test_a_source_without_data_is_reported_with_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("notes\n")
+    (tmp_path / "codebook.pdf").write_bytes(b"%PDF-1.7")
+    os.mkfifo(tmp_path / "pipe")
+    assert rejection(tmp_path).splitlines() == [
+        f"backlog.source: there is no data file at {tmp_path}",
+        f"left out: 2 files, for example {tmp_path / 'README.md'}: not a data file",
+        f"left out: 1 file, {tmp_path / 'pipe'}: a pipe, a socket or a device, not a file",
+    ]
+
+
+def test_data_that_cannot_be_read_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", [POST])
+    (tmp_path / "b.tar").write_bytes(b"\0" * 257 + b"ustar")
+    tar = "it is a tar archive: unpack it, such as with tar xf"
+    assert rejection(tmp_path) == (
+        f"backlog.source: {tmp_path / 'b.tar'} looks like data, but {tar}, or exclude it with "
+        "backlog.ignore"
+    )
+    for number in range(6):
+        (tmp_path / f"c{number}.parquet").write_text("hello")
+    assert rejection(tmp_path).splitlines() == [
+        "backlog.source: 7 files look like data, but cannot be read (correct them, or exclude "
+        "them with backlog.ignore):",
+        f"  {tmp_path / 'b.tar'}: {tar}",
+        *(
+            f"  {tmp_path / f'c{number}.parquet'}: its name says Parquet, and it holds something "
+            "else: replace it by a good copy"
+            for number in range(4)
+        ),
+        "  and 2 more files",
+    ]
+
+
+def test_a_run_as_the_source_is_reported(tmp_path: Path) -> None:
+    parquet_file(tmp_path / "shards" / "0.parquet", [POST])
+    (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
+    assert rejection(tmp_path) == (
+        f"backlog.source: {tmp_path} is in the folder of a run, which is never a source: name the "
+        "files that the run's posts come from"
+    )
+
+
+def test_a_pattern_that_ignores_nothing_is_reported(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", [POST])
+    assert find(tmp_path, ignore=("*.pdf",)).notes == (
+        f"backlog.ignore: '*.pdf' matches nothing in {tmp_path}",
+    )
+
+
+def test_files_that_are_left_out_are_counted_with_an_example(tmp_path: Path) -> None:
+    left_out = [
+        LeftOut(path=tmp_path / name, why=why)
+        for name, why in [
+            ("c.pdf", WhyLeftOut.NO_DATA),
+            ("b.pdf", WhyLeftOut.NO_DATA),
+            ("a.csv", WhyLeftOut.EMPTY),
+            ("run", WhyLeftOut.RUN),
+        ]
+    ]
+    assert describe_left_out(left_out) == [
+        f"1 empty file: {tmp_path / 'a.csv'}",
+        f"left out: 2 files, for example {tmp_path / 'b.pdf'}: not a data file",
+        f"left out: 1 folder, {tmp_path / 'run'}: the folder of a run",
+    ]
 
 
 def test_a_file_without_data_is_reported_with_the_known_kinds(tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
 """A backlog's files are found, and their kind is recognized."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from pipeline.backlog import sources
-from pipeline.backlog.sources import SourceKind
+from pipeline.backlog.file_formats import SourceKind
+from pipeline.backlog.left_out import LeftOut, WhyLeftOut
+from pipeline.errors import InputError
 from tests.pipeline.backlog.source_files import (
     STAMP,
     configured,
     csv_file,
     duckdb_file,
     find,
+    json_lines_file,
     parquet_file,
     sqlite_file,
+    stage,
 )
 
 ROWS = [("u1", "hello", STAMP)]
@@ -28,22 +33,98 @@ def test_content_decides_the_kind_of_a_file_with_a_misleading_name(tmp_path: Pat
     assert {kind: find(path).kind for kind, path in paths.items()} == {k: k for k in paths}
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("a.csv", SourceKind.CSV),
-        ("a.TSV", SourceKind.CSV),
-        ("a.csv.gz", SourceKind.CSV),
-        ("a.jsonl", SourceKind.JSON_LINES),
-        ("a.ndjson", SourceKind.JSON_LINES),
-        ("a.json.zst", SourceKind.JSON_LINES),
-    ],
-)
-def test_the_suffix_decides_the_kind_of_a_text_file(
-    tmp_path: Path, name: str, kind: SourceKind
-) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    assert find(tmp_path / name).kind is kind
+def test_files_are_recognized_whatever_they_are_called(tmp_path: Path) -> None:
+    paths = [
+        json_lines_file(tmp_path / "a.jsonl.1", ROWS),
+        json_lines_file(tmp_path / "B.JSONL.GZ", ROWS),
+        json_lines_file(tmp_path / "part-00001", ROWS),
+        json_lines_file(tmp_path / "posts.txt", ROWS),
+        json_lines_file(tmp_path / "posts.jsonl.bak", ROWS),
+    ]
+    (tmp_path / "README.md").write_text("# Posts\n\nOne a line.\n")
+    source = find(tmp_path)
+    assert source.kind is SourceKind.JSON_LINES
+    assert source.files == tuple(sorted(paths))
+    assert [each.path.name for each in source.left_out] == ["README.md"]
+
+
+@pytest.mark.parametrize("name", ["b.parquet.gzip", "c.pq", "d.PARQ", "part-00001", "x.txt"])
+def test_parquet_is_recognized_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    first = parquet_file(tmp_path / "a.parquet", ROWS)
+    second = parquet_file(tmp_path / name, [("u2", "hello", STAMP)])
+    source = find(tmp_path)
+    assert source.files == tuple(sorted([first, second]))
+    assert len(stage(source)[1]) == 2
+
+
+def test_each_table_of_text_is_read_with_its_own_delimiter(tmp_path: Path) -> None:
+    delimiters = {"a.csv": ",", "b.tsv": "\t", "c.csv": ";", "d.txt": "|", "e.csv": "\t"}
+    for name, delimiter in delimiters.items():
+        csv_file(tmp_path / name, [(name, "one, two; three", STAMP)], delimiter=delimiter)
+    source = find(tmp_path)
+    assert {file.path.name: file.format.delimiter for file in source.source_files} == delimiters
+    assert [row[:2] for row in stage(source)[1]] == [
+        (name, "one, two; three") for name in delimiters
+    ]
+
+
+def test_files_of_zero_bytes_are_counted_and_nothing_else(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "a.parquet", ROWS)
+    for name in ("b.parquet", "c.csv", "d.db", "e", "f.jsonl"):
+        (tmp_path / name).touch()
+    source = find(tmp_path)
+    assert source.files == (posts,)
+    assert {each.path.name: each.why for each in source.left_out} == dict.fromkeys(
+        ("b.parquet", "c.csv", "d.db", "e", "f.jsonl"), WhyLeftOut.EMPTY
+    )
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.db", "a.jsonl"])
+def test_a_source_of_empty_files_has_no_posts(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    for source in (find(tmp_path), find(tmp_path / name), find(tmp_path / "*")):
+        counts, posts = stage(source)
+        assert (source.files, counts.rows, posts) == ((), 0, [])
+
+
+def test_data_that_is_not_read_is_an_error_unless_it_is_ignored(tmp_path: Path) -> None:
+    posts = csv_file(tmp_path / "a.csv", ROWS)
+    other = tmp_path / "old" / "b.zip"
+    other.parent.mkdir()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.write(posts, "a.csv")
+    for source in (tmp_path, tmp_path / "**" / "*"):
+        with pytest.raises(InputError, match=str(other)):
+            find(source)
+        for pattern in ("old", "old/*", "**/*.zip", "old/b.zip"):
+            kept = find(source, ignore=(pattern,))
+            assert kept.files == (posts,)
+            assert kept.left_out == (LeftOut(path=other, why=WhyLeftOut.IGNORED),)
+            assert kept.notes == ()
+        with pytest.raises(InputError, match=str(other)):
+            find(source, ignore=("*.zip",))
+
+
+def test_a_pattern_that_ignores_nothing_is_noted(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", ROWS)
+    assert [len(find(tmp_path, ignore=globs).notes) for globs in [(), ("*.zip",)]] == [0, 1]
+
+
+def test_files_of_several_kinds_are_rejected(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", ROWS)
+    sqlite_file(tmp_path / "b.db", ROWS)
+    with pytest.raises(InputError):
+        find(tmp_path)
+    assert find(tmp_path, ignore=("*.db",)).kind is SourceKind.CSV
+    assert find(tmp_path / "*.db").kind is SourceKind.SQLITE
+
+
+def test_a_folder_without_data_is_passed_over_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "first" / "posts").mkdir(parents=True)
+    (tmp_path / "first" / "posts" / "README.md").write_text("nothing yet\n")
+    posts = csv_file(tmp_path / "second" / "posts" / "a.csv", ROWS)
+    folders = (tmp_path / "first", tmp_path / "second")
+    assert sources.find_source(configured("posts"), folders).files == (posts,)
 
 
 def test_a_relative_source_is_searched_for_in_each_folder_in_turn(tmp_path: Path) -> None:
@@ -71,18 +152,6 @@ def test_a_folder_stands_for_its_files_at_any_depth_sorted_by_name(
 def test_a_folder_of_databases_stands_for_its_databases(tmp_path: Path) -> None:
     databases = tuple(sqlite_file(tmp_path / name, ROWS) for name in ("a.db", "b.sqlite"))
     assert find(tmp_path).files == databases
-
-
-def test_hidden_and_unfinished_files_of_a_folder_are_ignored(tmp_path: Path) -> None:
-    posts = csv_file(tmp_path / "a.csv", ROWS)
-    for hidden in (
-        ".b.csv",
-        "_c.csv",
-        ".ipynb_checkpoints/a-checkpoint.csv",
-        "_temporary/0/part.csv",
-    ):
-        csv_file(tmp_path / hidden, ROWS)
-    assert find(tmp_path).files == (posts,)
 
 
 def test_a_folder_may_be_inside_a_hidden_one(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""What this program has written is never part of a backlog."""
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.backlog.left_out import WhyLeftOut
+from pipeline.backlog.sources import Source
+from pipeline.errors import InputError
+from tests.pipeline.backlog.source_files import (
+    STAMP,
+    csv_file,
+    duckdb_file,
+    find,
+    json_lines_file,
+    parquet_file,
+)
+
+ROWS = [("u1", "hello", STAMP)]
+RUN_ID = "20240531T130000-t-0123abcd"
+
+
+def left_out(source: Source) -> dict[Path, WhyLeftOut]:
+    return {each.path: each.why for each in source.left_out}
+
+
+def run_folder(folder: Path, *, manifest: str = "manifest.json") -> Path:
+    """A run's folder as far as it matters here."""
+    parquet_file(folder / "shards" / "00000.parquet", ROWS)
+    parquet_file(folder / "outputs" / "00000.parquet", ROWS)
+    json_lines_file(folder / "logs" / "packed.jsonl", ROWS)
+    (folder / manifest).write_text(json.dumps({"format": 2, "run_id": RUN_ID, "name": "t"}))
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.parquet", "**/*", "*/*/*/*.parquet"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"runs/{RUN_ID}",
+        f"elsewhere/deep/{RUN_ID}",
+        f"runs/{RUN_ID} (copy)",
+        "runs/renamed",
+    ],
+)
+def test_the_folder_of_a_run_is_never_a_source_wherever_it_lies(
+    tmp_path: Path, pattern: str, place: str
+) -> None:
+    posts = parquet_file(tmp_path / "2024" / "05" / "31" / "posts.parquet", ROWS)
+    run = run_folder(tmp_path / place)
+    source = find(tmp_path / pattern)
+    assert source.files == (posts,)
+    assert left_out(source) in ({run: WhyLeftOut.RUN}, {})
+
+
+def test_a_run_that_was_set_aside_or_lost_its_manifest_is_no_source(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "posts.parquet", ROWS)
+    aside = run_folder(tmp_path / "runs" / "set-aside" / "x", manifest="manifest.json.set-aside")
+    lost = run_folder(tmp_path / "runs" / RUN_ID)
+    (lost / "manifest.json").unlink()
+    run_folder(tmp_path / "runs" / f".planning-{RUN_ID}")
+    source = find(tmp_path)
+    assert source.files == (posts,)
+    assert left_out(source) == dict.fromkeys([aside, lost], WhyLeftOut.RUN)
+
+
+def test_posts_beside_runs_are_read(tmp_path: Path) -> None:
+    """The run root may be the folder of the posts as well."""
+    posts = parquet_file(tmp_path / "posts.parquet", ROWS)
+    run_folder(tmp_path / RUN_ID)
+    assert find(tmp_path).files == (posts,)
+
+
+def test_a_manifest_of_another_program_does_not_hide_posts(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "export" / "shards" / "posts.parquet", ROWS)
+    (tmp_path / "export" / "manifest.json").write_text('{"entries": []}\n')
+    assert find(tmp_path, ignore=("export/*.json",)).files == (posts,)
+
+
+@pytest.mark.parametrize("inside", ["", "outputs", "outputs/*.parquet", "outputs/00000.parquet"])
+def test_what_is_in_a_run_is_rejected_as_a_source(tmp_path: Path, inside: str) -> None:
+    run = run_folder(tmp_path / "renamed")
+    with pytest.raises(InputError, match=str(run)):
+        find(run / inside)
+
+
+def test_the_labels_database_and_what_lies_beside_it_are_no_source(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "posts.parquet", ROWS)
+    database = duckdb_file(tmp_path / "labels.duckdb", ROWS)
+    beside = [
+        "labels.duckdb.wal",
+        "labels.duckdb.replaced-20240531T130000",
+        "labels.duckdb.replaced-20240531T130000-2.wal",
+        "labels.duckdb.rebuilding-0123abcd",
+    ]
+    for name in beside:
+        shutil.copy(database, tmp_path / name)
+    source = find(tmp_path, database=database)
+    assert source.files == (posts,)
+    assert left_out(source) == dict.fromkeys(
+        [database, *(tmp_path / name for name in beside)], WhyLeftOut.DATABASE
+    )
+    with pytest.raises(InputError):
+        find(database, database=database)
+
+
+def test_the_labels_database_of_another_study_is_no_source(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "posts.parquet", ROWS)
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as connection:
+        for table in ("runs", "shards", "attempts", "labels_t"):
+            connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
+    source = find(tmp_path)
+    assert source.files == (posts,)
+    assert left_out(source) == {other: WhyLeftOut.LABELS}
+
+
+def test_exported_labels_are_read_only_if_they_are_named(tmp_path: Path) -> None:
+    posts = csv_file(tmp_path / "posts.csv", ROWS)
+    columns = ["uri", "text", "preprocessing_timestamp", "was_successfully_labeled", "reason"]
+    columns += ["label_timestamp", "compound"]
+    text = tmp_path / "labels.csv"
+    text.write_text(",".join(columns) + "\n" + f"u1,hello,{STAMP},true,,,\n")
+    table = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({name: ["x"] for name in columns}), table)
+    source = find(tmp_path)
+    assert source.files == (posts,)
+    assert left_out(source) == dict.fromkeys([text, table], WhyLeftOut.LABELS)
+    assert [find(path).files for path in (text, table)] == [(text,), (table,)]
+
+
+def test_what_a_database_keeps_beside_itself_is_part_of_it(tmp_path: Path) -> None:
+    database = duckdb_file(tmp_path / "posts.duckdb", ROWS)
+    for name in (
+        "posts.duckdb.wal",
+        "posts.duckdb-wal",
+        "posts.duckdb-shm",
+        "posts.duckdb-journal",
+    ):
+        (tmp_path / name).write_bytes(b"\x01\0\0\0")
+    source = find(tmp_path)
+    assert (source.files, source.left_out) == ((database,), ())
