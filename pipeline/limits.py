@@ -48,6 +48,12 @@ KEY_BYTES = MEBIBYTE // 16
 PROMPT_BYTES = MEBIBYTE
 """A prompt, and any other text file that a configuration names."""
 
+REQUEST_BYTES = MEBIBYTE // 16
+"""The fields that a configuration adds to every request, as JSON."""
+
+REQUEST_LEVELS = 16
+"""How many levels of mappings and lists these fields may have."""
+
 
 class TooLarge(OSError):
     """A file that is larger than what its reader accepts."""

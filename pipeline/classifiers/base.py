@@ -50,6 +50,17 @@ class TaskShare:
     """Set when the task has been asked to stop."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderedRequest:
+    """A request as a task would send it, without its headers and so without the API key."""
+
+    url: str
+    """Where it is sent by POST; only the path, for a server of the task's own."""
+
+    body: JsonObject
+    """What is sent."""
+
+
 class Classifier(ABC, Generic[OptionsT]):
     """Labels posts. One instance lives in one task."""
 
@@ -103,6 +114,18 @@ class Classifier(ABC, Generic[OptionsT]):
         """
         known = getattr(cls, "columns", ())
         return known if isinstance(known, tuple) else ()
+
+    @classmethod
+    def render_request(cls, options: OptionsT, posts: Sequence[Post]) -> RenderedRequest | None:
+        """Return the first request of a task, for a preview; None if nothing is requested.
+
+        This runs on the login node, where nothing is sent.
+
+        Args:
+            options: those that `freeze` returned.
+            posts: as many as one request is about, one or more.
+        """
+        return None
 
     @abstractmethod
     def __init__(self, options: OptionsT, share: TaskShare) -> None:
@@ -222,6 +245,19 @@ def what_decides(frozen: JsonObject) -> JsonObject:
         for name, value in frozen.items()
         if name not in keys or keys[name].facts.changes_labels
     }
+
+
+def render_request(frozen: JsonObject, posts: Sequence[Post]) -> RenderedRequest | None:
+    """Return the first request of a task about these posts; None if nothing is requested.
+
+    Args:
+        frozen: the manifest's `classifier`.
+        posts: as many as one request is about, one or more.
+    """
+    classifier = load(frozen[TYPE])
+    values = {name: value for name, value in frozen.items() if name != TYPE}
+    options = classifier.options_type.from_manifest(values, source="the configuration")
+    return classifier.render_request(options, posts)
 
 
 def check_frozen(frozen: JsonObject, *, source: str, problems: Problems) -> None:

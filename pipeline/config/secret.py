@@ -1,6 +1,7 @@
 """API keys: read from a variable or a private file, sent in a header, shown nowhere."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline import limits
@@ -73,6 +74,22 @@ def check_key(env: str | None, file: str | None, inputs: InputFiles) -> None:
         read_key(env, file)
     except InputError as error:
         inputs.report("api_key_file" if file else "api_key_env", str(error))
+
+
+def report_key_in(
+    texts: Mapping[str, str], env: str | None, file: str | None, inputs: InputFiles
+) -> None:
+    """Report to `inputs` each value, by its key, that holds the API key itself.
+
+    The run's folder keeps these values. A key that cannot be read is reported elsewhere.
+    """
+    try:
+        secret = read_key(env, file)
+    except InputError:
+        return
+    for name, text in texts.items():
+        if secret.redact(text) != text:
+            inputs.report(name, "holds the API key, which the run's folder would keep: remove it")
 
 
 def read_key(env: str | None, file: str | None) -> Secret:

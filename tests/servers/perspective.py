@@ -34,6 +34,7 @@ from .perspective_answers import (
 __all__ = ["ANALYZE", "Fault", "PerspectiveServer", "score", "spans"]
 
 ANALYZE = "/v1alpha1/comments:analyze"
+KEY_HEADER = "X-Goog-Api-Key"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,8 @@ class PerspectiveServer(LoopbackServer):
         unsupported: (attribute, language) pairs to reject beside those that the service itself
             does not support.
         clock: returns seconds since 1970; a test moves it to the next minute without waiting.
+        path: where a look-alike of the service is.
+        key_header: the header in which it expects `key`, which is then the whole value.
     """
 
     def __init__(
@@ -80,8 +83,11 @@ class PerspectiveServer(LoopbackServer):
         faults: Callable[[str, int], Fault | None] | None = None,
         unsupported: Iterable[tuple[str, str]] = (),
         clock: Callable[[], float] = time.time,
+        path: str = ANALYZE,
+        key_header: str = KEY_HEADER,
     ) -> None:
         super().__init__()
+        self.path, self.key_header = path, key_header
         self.key, self.quota, self.latency_s = key, quota, latency_s
         self.faults, self.unsupported, self.clock = faults, frozenset(unsupported), clock
         self.requests = self.paid = 0
@@ -102,7 +108,7 @@ class PerspectiveServer(LoopbackServer):
     def respond(self, request: Request) -> Reply:
         if (request.method, request.path) == ("GET", "/_stats"):
             return Reply(body=self.stats())
-        if (request.method, request.path) != ("POST", ANALYZE):
+        if (request.method, request.path) != ("POST", self.path):
             page = "<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>"
             return Reply(status=404, body=page, headers={"Content-Type": "text/html"})
         text: str | None = None
@@ -122,7 +128,7 @@ class PerspectiveServer(LoopbackServer):
 
     def _admit(self, request: Request) -> None:
         """Check the key, then the quota, before the service itself sees anything."""
-        key = request.headers.get("X-Goog-Api-Key") or request.query.get("key")
+        key = request.headers.get(self.key_header) or request.query.get("key")
         if not key:
             raise key_missing()
         if key != self.key:

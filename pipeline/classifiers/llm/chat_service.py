@@ -10,6 +10,7 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat, output_modes
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
+from pipeline.classifiers.llm.request_fields import find_rejected_field
 from pipeline.classifiers.llm.requests import PROBE, PromptBuilder
 from pipeline.classifiers.llm.server import server
 from pipeline.config.secret import Secret
@@ -18,6 +19,8 @@ from pipeline.model import JsonObject
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.shared_pace import pace_of
+
+CHAT_PATH = "/chat/completions"
 
 # With these statuses the server rejects every request: the key, the address or the model is wrong.
 _REJECTS_ALL = (401, 402, 403, 404, 410, 429)
@@ -59,7 +62,7 @@ class ChatService:
         )
         self._endpoint = Endpoint(
             Service(
-                url=(options.base_url or "") + "/chat/completions",
+                url=(options.base_url or "") + CHAT_PATH,
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 secret=secret,
                 connections=options.max_in_flight,
@@ -155,13 +158,17 @@ class ChatService:
             # Without the server's message, which may quote the post.
             return reply.reason + (f": {code}" if chat.is_error_name(code) else "")
         output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
-        # The temperature changes labels, so it is not dropped silently.
-        advice = (
-            ": set classifier.temperature to null to use the model's own"
-            if chat.unsupported_field(reply.body) == "temperature"
-            else ""
+        raise TaskError(
+            Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{self._advice(reply)}"
         )
-        raise TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{advice}")
+
+    def _advice(self, reply: Reply) -> str:
+        """Return what to do about a field that the server rejects. What changes labels stays."""
+        if chat.unsupported_field(reply.body) == "temperature":
+            return ": set classifier.temperature to null to use the model's own"
+        if field := find_rejected_field(reply.body, self._prompts.probe_request.fields):
+            return f": the server rejects classifier.request.{field}: change it, or take it out"
+        return ""
 
     def _probe(self) -> ServerCapabilities:
         """Ask the server, first without constraints and with all attempts.

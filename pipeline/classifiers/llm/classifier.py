@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from pipeline import usage
-from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.base import Classifier, RenderedRequest, TaskShare
 from pipeline.classifiers.llm import chat, multi_post
-from pipeline.classifiers.llm.chat_service import ChatService
+from pipeline.classifiers.llm.chat_service import CHAT_PATH, ChatService
+from pipeline.classifiers.llm.check_texts import check_texts
 from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.requests import BilledReply, PostGroup, PromptBuilder
@@ -35,9 +36,11 @@ class Llm(Classifier[LlmOptions]):
 
     @classmethod
     def freeze(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:
-        """Read the prompt, and find the API key and the quota folder."""
+        """Read the prompt and check it, and find the API key and the quota folder."""
         frozen = cls._with_places(options, inputs)
-        return replace(frozen, prompt=inputs.text("prompt", options.prompt))
+        prompt = inputs.text("prompt", options.prompt)
+        check_texts(frozen, prompt, inputs)
+        return replace(frozen, prompt=prompt)
 
     @classmethod
     def refreeze(cls, options: LlmOptions, before: LlmOptions, inputs: InputFiles) -> LlmOptions:
@@ -67,6 +70,12 @@ class Llm(Classifier[LlmOptions]):
     def declared(cls, options: LlmOptions) -> tuple[Column, ...]:
         """Return the columns of the labels and of the tokens."""
         return (*PromptBuilder(options).columns, *usage.COLUMNS)
+
+    @classmethod
+    def render_request(cls, options: LlmOptions, posts: Sequence[Post]) -> RenderedRequest:
+        """Return the request about these posts, as a task sends it first."""
+        base_url = options.base_url or (options.server.base_path if options.server else "")
+        return RenderedRequest(url=base_url + CHAT_PATH, body=PromptBuilder(options).preview(posts))
 
     def __init__(self, options: LlmOptions, share: TaskShare) -> None:
         """Read the API key; send nothing yet."""

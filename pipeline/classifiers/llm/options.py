@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from msgspec import Meta
+from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
 from pipeline.classifiers.llm.labels import Label
 from pipeline.classifiers.llm.output_modes import AUTO, MODES
 from pipeline.classifiers.llm.probabilities import check_scores
+from pipeline.classifiers.llm.request_fields import check_fields
 from pipeline.classifiers.llm.server.options import Server
 from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
@@ -19,7 +20,7 @@ from pipeline.classifiers.options import (
     QuotaFolder,
     without_slash,
 )
-from pipeline.config.keys import Duration, Positive, Text, Wrong, key, label_key, one_of
+from pipeline.config.keys import Duration, Positive, Text, Wrong, expects, key, label_key, one_of
 from pipeline.usage import Price
 
 DEFAULT_TOP_LOGPROBS = 20
@@ -28,6 +29,11 @@ MOST_POSTS_PER_PROMPT = 20
 
 # In the manifest, what changes labels of `server` stands beside the rest of it.
 _COMMAND = "server_command"
+
+FieldName = Annotated[str, expects("text (quote it)")]
+JsonValue = Annotated[
+    object, expects("a value of JSON: text, a finite number, true, false, null, a list or mapping")
+]
 
 
 class LlmOptions(Options, frozen=True, kw_only=True):
@@ -53,6 +59,14 @@ class LlmOptions(Options, frozen=True, kw_only=True):
     prompt: Annotated[
         Text, label_key("File that holds the prompt. Its text counts, which the run keeps.")
     ]
+    allow_placeholders: Annotated[
+        bool,
+        key(
+            "Send what looks like a placeholder (`{text}`) in the prompt or in a label as it "
+            "stands, instead of rejecting it.",
+            omit_default=True,
+        ),
+    ] = False
     labels: Annotated[
         tuple[Label, ...],
         Meta(min_length=1),
@@ -91,6 +105,15 @@ class LlmOptions(Options, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MOST_POSTS_PER_PROMPT)],
         label_key("Posts in one request; with many, labels get worse.", omit_default=True),
     ] = 1
+    request: Annotated[
+        Mapping[FieldName, JsonValue],
+        label_key(
+            "Further fields of every request, as the server gets them, such as `{seed: 7}` or "
+            "`{chat_template_kwargs: {enable_thinking: false}}`.",
+            default="none",
+            omit_default=True,
+        ),
+    ] = field(default_factory=dict)
     answer_tries: Annotated[
         Positive, label_key("Requests for one post until an answer is valid, at most.")
     ] = 3
@@ -126,6 +149,7 @@ class LlmOptions(Options, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Reject keys that contradict one another, and take the slash off the address."""
         self._check_server()
+        check_fields(self.request)
         names = [label.name for label in self.labels]
         for name in names:
             if names.count(name) > 1:

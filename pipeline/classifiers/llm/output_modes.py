@@ -98,6 +98,9 @@ class ProbeRequest:
     declared: tuple[labels.Label, ...]
     """The labels whose schema the server should enforce."""
 
+    fields: Mapping[str, object] = field(default_factory=dict)
+    """What `classifier.request` adds to every request, and so to the probes."""
+
     @property
     def is_needed(self) -> bool:
         """Whether anything has to be detected."""
@@ -106,7 +109,8 @@ class ProbeRequest:
     def note_path(self, folder: Path) -> Path:
         """Return the file of the result, which differs for another server, model or request."""
         parts = [self.server, self.model, self.mode, self.top_logprobs]
-        identity = json.dumps([*parts, labels.schema(self.declared)])
+        parts += [labels.schema(self.declared), *([self.fields] if self.fields else [])]
+        identity = json.dumps(parts)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         return folder / f"structured-output-{digest}.json"
 

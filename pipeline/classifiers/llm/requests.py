@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pipeline.classifiers.llm import chat, labels, multi_post
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import (
+    AUTO,
+    MODES,
     PROOF_TOKENS,
     ProbeRequest,
     ServerCapabilities,
@@ -76,6 +78,7 @@ class PromptBuilder:
             mode=options.structured_output,
             top_logprobs=options.top_logprobs or 0,
             declared=self._declared,
+            fields=options.request,
         )
 
     def probe(self, capabilities: ServerCapabilities, fields: JsonObject) -> JsonObject:
@@ -112,9 +115,20 @@ class PromptBuilder:
                 max_tokens=self._options.max_tokens * len(posts),
                 token_limit_field=capabilities.token_limit_field,
             ),
+            **self._options.request,
             **constraint(capabilities.mode, multi_post.schema(list(by_id), self._declared)),
             **logprobs_fields(capabilities.top_logprobs),
         }
+
+    def preview(self, posts: Sequence[Post]) -> JsonObject:
+        """Return the request about these posts, to a server that honors the strictest mode."""
+        mode = self._options.structured_output
+        capabilities = ServerCapabilities(
+            mode=MODES[0] if mode == AUTO else mode, top_logprobs=self._options.top_logprobs or 0
+        )
+        if len(posts) == 1:
+            return self.single(posts[0], capabilities)
+        return self.multi(posts, capabilities)
 
     def values(self, reply: Reply) -> Values:
         """Return the column values of a reply about one post.
@@ -154,7 +168,7 @@ class PromptBuilder:
         # and some models accept no other temperature than 1, or none above it.
         if temperature is not None and temperature < 1:
             temperature = min(1.0, temperature + 0.3 * attempt)
-        return chat.request(
+        request = chat.request(
             model=self._options.model,
             system=self._prompt,
             user={"post": post.text},
@@ -162,6 +176,7 @@ class PromptBuilder:
             max_tokens=self._options.max_tokens,
             token_limit_field=capabilities.token_limit_field,
         )
+        return {**request, **self._options.request}
 
     def _all_columns(
         self,

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from pipeline import limits
-from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.base import Classifier, RenderedRequest, TaskShare
 from pipeline.classifiers.options import check_transport
 from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.options import API_KEY_ENV, PerspectiveOptions
 from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
+from pipeline.classifiers.perspective.request import build_request
 from pipeline.config.input_files import InputFiles
-from pipeline.config.secret import check_key, find_key, read_key
+from pipeline.config.secret import check_key, find_key, read_key, report_key_in
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
@@ -26,8 +27,6 @@ from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Servi
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
-
-PATH = "/v1alpha1/comments:analyze"
 
 MAX_TEXT_BYTES = 20_480
 
@@ -65,6 +64,7 @@ class Perspective(Classifier[PerspectiveOptions]):
             inputs=inputs,
         )
         check_transport(options.base_url, allow_insecure=options.allow_insecure, inputs=inputs)
+        report_key_in({"key_header": options.key_header, "path": options.path}, env, file, inputs)
         quota_folder = find_quota_folder(options.quota_folder, inputs)
         return replace(options, quota_folder=quota_folder, api_key_env=env, api_key_file=file)
 
@@ -82,12 +82,18 @@ class Perspective(Classifier[PerspectiveOptions]):
         return cls.freeze(options, inputs)
 
     @classmethod
+    def render_request(cls, options: PerspectiveOptions, posts: Sequence[Post]) -> RenderedRequest:
+        """Return the request about the first of these posts."""
+        return RenderedRequest(url=options.url, body=build_request(options, posts[0]))
+
+    @classmethod
     def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:
         """Return the columns of the configured attributes."""
         return columns(options.attributes, spans=options.span_scores)
 
     def __init__(self, options: PerspectiveOptions, share: TaskShare) -> None:
         """Read the API key; send nothing yet."""
+        self._options = options
         self._attributes = list(options.attributes)
         self._languages = list(options.languages)
         self._spans = options.span_scores
@@ -95,7 +101,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         self._stopping = share.stopping
         self.columns = self.declared(options)
         self._support = SupportedAttributes(self._attributes, self._languages)
-        self.model = f"perspective v1alpha1 at {options.base_url}"
+        self.model = options.model
         self.secret = read_key(options.api_key_env, options.api_key_file)
         # The quota belongs to the Google project, and so to the key, wherever it is used.
         self._pace = pace_of(
@@ -105,8 +111,8 @@ class Perspective(Classifier[PerspectiveOptions]):
         )
         self._endpoint = Endpoint(
             Service(
-                url=options.base_url + PATH,
-                headers={"X-Goog-Api-Key": self.secret.reveal()},
+                url=options.url,
+                headers=options.headers(self.secret.reveal()),
                 secret=self.secret,
                 connections=self._limit,
                 most_bytes=limits.ANSWER_BYTES
@@ -194,14 +200,7 @@ class Perspective(Classifier[PerspectiveOptions]):
             return False
 
     def _request(self, post: Post, attributes: list[str]) -> JsonObject:
-        return {
-            "comment": {"text": post.text},
-            "requestedAttributes": {name: {} for name in attributes},
-            "languages": self._languages,
-            "doNotStore": True,
-            "clientToken": post.uri,
-            **({"spanAnnotations": True} if self._spans else {}),
-        }
+        return build_request(self._options, post, attributes)
 
     def _values(self, request: JsonObject, reply: Reply) -> dict[str, LabelValue]:
         """Return the column values of a reply.

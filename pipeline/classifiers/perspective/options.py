@@ -1,5 +1,7 @@
 """The keys of `classifier: {type: perspective}`."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta
@@ -18,6 +20,18 @@ from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.config.keys import Duration, Positive, Text, Wrong, key, label_key, one_of
 
 API_KEY_ENV = "PERSPECTIVE_API_KEY"
+DEFAULT_PATH = "/v1alpha1/comments:analyze"
+DEFAULT_KEY_HEADER = "X-Goog-Api-Key"
+AUTHORIZATION = "authorization"
+
+# What HTTP allows in a header's name (RFC 9110, section 5.6.2).
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# These say how the request is sent, or reach a proxy instead of the service.
+_OTHER_HEADERS = re.compile(
+    r"host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|date|via|range"
+    r"|user-agent|accept(-.*)?|content-.*|proxy-.*|if-.*|sec-.*",
+    re.IGNORECASE,
+)
 
 
 class PerspectiveOptions(Options, frozen=True, kw_only=True):
@@ -26,6 +40,21 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
     base_url: Annotated[
         Text, label_key("Address of the service, or of a drop-in that keeps its JSON.")
     ] = "https://commentanalyzer.googleapis.com"
+    path: Annotated[
+        Text,
+        label_key(
+            "Path below `base_url` to which posts are sent; a drop-in may have another one.",
+            omit_default=True,
+        ),
+    ] = DEFAULT_PATH
+    key_header: Annotated[
+        Text,
+        key(
+            "Header in which the API key is sent. `Authorization` sends `Bearer` and the key, any "
+            "other one the key alone.",
+            omit_default=True,
+        ),
+    ] = DEFAULT_KEY_HEADER
     attributes: Annotated[
         tuple[Annotated[str, one_of(ATTRIBUTES)], ...],
         Meta(min_length=1),
@@ -76,3 +105,48 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
         if len(set(self.attributes)) < len(self.attributes):
             raise Wrong("attributes", "should name each attribute once")
         force_setattr(self, "base_url", without_slash(self.base_url))
+        _check_path(self.path)
+        _check_header(self.key_header)
+
+    @property
+    def url(self) -> str:
+        """Where requests are sent."""
+        return self.base_url + self.path
+
+    @property
+    def model(self) -> str:
+        """What labels, for the labels' column `model`."""
+        if self.path == DEFAULT_PATH:
+            return f"perspective v1alpha1 at {self.base_url}"
+        return f"perspective at {self.url}"
+
+    def headers(self, api_key: str) -> Mapping[str, str]:
+        """Return the header that carries the API key."""
+        is_authorization = self.key_header.lower() == AUTHORIZATION
+        return {self.key_header: f"Bearer {api_key}" if is_authorization else api_key}
+
+
+def _check_path(path: str) -> None:
+    if not path.startswith("/"):
+        raise Wrong("path", f"should be a path that begins with /, not {path!r}")
+    if re.search(r"[?#]", path):
+        raise Wrong(
+            "path",
+            "should hold no ?query, because the run's folder keeps it: an API key is sent in the "
+            "header that key_header names",
+        )
+    if not (path.isascii() and path.isprintable()) or re.search(r"[\s\\]", path):
+        raise Wrong(
+            "path", f"should hold visible ASCII characters only, and no backslash: {path!r}"
+        )
+
+
+def _check_header(name: str) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise Wrong(
+            "key_header",
+            "should be the name of a header, such as X-Goog-Api-Key or Authorization: letters, "
+            "digits and -, without a value",
+        )
+    if _OTHER_HEADERS.fullmatch(name):
+        raise Wrong("key_header", f"cannot be {name}, which HTTP itself uses")

@@ -1,7 +1,8 @@
-"""A configuration is frozen today as it was on 2026-11-29: labels made before and after compare.
+"""A configuration is frozen today as it was when it was recorded: labels before and after compare.
 
-recorded.json has, for each configuration, what the manifest of commit 6f9faab kept of it. An entry
-may be added, and none may be changed: equal configurations must have an equal `config_hash`.
+recorded.json has, for each configuration, what the manifest kept of it, of most since commit
+6f9faab. An entry may be added, and none may be changed: equal configurations must have an equal
+`config_hash`. Configurations of the project that were edited since are kept in of_6f9faab/.
 """
 
 import json

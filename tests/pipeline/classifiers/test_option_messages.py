@@ -1,6 +1,7 @@
 """What mistakes in the section `classifier` are answered with."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,46 @@ def test_of_every_classifier(values: dict[str, Any], message: str) -> None:
             {"requests_per_minute": 0},
             "requests_per_minute: should be a whole number, 1 or more, not 0",
         ),
+        ({"path": "score"}, "path: should be a path that begins with /, not 'score'"),
+        *(
+            (
+                {"path": path},
+                "path: should hold no ?query, because the run's folder keeps it: an API key is "
+                "sent in the header that key_header names",
+            )
+            for path in (f"/score?key={KEY}", "/score#now")
+        ),
+        *(
+            (
+                {"path": path},
+                f"path: should hold visible ASCII characters only, and no backslash: {path!r}",
+            )
+            for path in ("/a b", "/a\\b", "/a\n", "/é", "/\x7f")
+        ),
+        *(
+            (
+                {"key_header": name},
+                "key_header: should be the name of a header, such as X-Goog-Api-Key or "
+                "Authorization: letters, digits and -, without a value",
+            )
+            for name in ("X-Key:", "X Key", "X-Key\r\nHost: h", "Clé", f"X-Key: {KEY}", "a\n")
+        ),
+        *(
+            ({"key_header": name}, f"key_header: cannot be {name}, which HTTP itself uses")
+            for name in (
+                "Host",
+                "content-length",
+                "Transfer-Encoding",
+                "Proxy-Authorization",
+                "Content-Type",
+                "Accept-Encoding",
+                "CONNECTION",
+            )
+        ),
+        (
+            {"key_header": KEY},
+            "key_header: holds the API key, which the run's folder would keep: remove it",
+        ),
         ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
         (
             {"base_url": f"https://h/?key={KEY}"},
@@ -195,6 +236,71 @@ def test_an_address_has_to_be_one(url: str) -> None:
         (
             {**llm(base_ulr="http://h"), "base_url": None},
             "base_ulr: unknown key (did you mean 'base_url'?)",
+        ),
+        (llm(request=[1]), "request: should be a mapping, not [1]"),
+        (llm(request={1: 2}), "request: should be text (quote it), not 1"),
+        (
+            llm(request={"a": float("nan")}),
+            "request.a: should be a value of JSON: text, a finite number, true, false, null, a "
+            "list or mapping, not nan",
+        ),
+        (llm(request={"max_tokens": 5}), "request.max_tokens: is set by classifier.max_tokens"),
+        (
+            llm(request={"Temperature": 1}),
+            "request.Temperature: is set by classifier.temperature (null sends none)",
+        ),
+        (
+            llm(request={"messages": []}),
+            "request.messages: is what the program sends: classifier.prompt, the labels and the "
+            "post",
+        ),
+        (
+            llm(request={"stream": False}),
+            "request.stream: cannot be set, because an answer is read whole: leave it out",
+        ),
+        (
+            llm(request={"n": 1}),
+            "request.n: cannot be set, because one answer is read: classifier.answer_tries says "
+            "how often to ask",
+        ),
+        (
+            llm(request={"tools": []}),
+            "request.tools: cannot be set, because labels are read from the message, and a tool "
+            "call has none",
+        ),
+        (
+            llm(request={"a": {"api_key": KEY}}),
+            "request.a.api_key: looks like a secret, which the run's folder would keep: an API "
+            "key belongs in classifier.api_key_env or classifier.api_key_file",
+        ),
+        (
+            llm(request={"a": [date(2026, 11, 30)]}),
+            "request.a[0]: is a date, which JSON does not have: write it in quotes ('2026-11-30')",
+        ),
+        (
+            llm(request={"a": b"x"}),
+            "request.a: is binary data, which JSON does not have: write it as text",
+        ),
+        (
+            llm(request={"a": {"x"}}),
+            "request.a: is a set, which JSON does not have: write a list",
+        ),
+        (
+            llm(request={"a": [float("inf")]}),
+            "request.a[0]: should be a number of JSON, not inf",
+        ),
+        (
+            llm(request={"a": 2**64}),
+            "request.a: should have at most 64 bits, as a number of any server has",
+        ),
+        (
+            llm(request={"a": {1: 2}}),
+            "request.a: the key 1 should be text: put it in quotes",
+        ),
+        (llm(request={"a": {"": 2}}), "request.a: holds a key without a name"),
+        (
+            llm(request={"a": "x" * 2**16}),
+            "request: should be at most 64 KiB as JSON",
         ),
         (
             llm(server={"command": COMMAND}),
@@ -392,6 +498,16 @@ def test_a_prompt_that_nobody_can_mean_is_rejected(
     path = in_a_folder / "prompt.txt"
     path.write_bytes(content)
     assert rejection(llm()) == f"prompt: {path} {problem}"
+
+
+def test_a_placeholder_is_shown_with_what_to_do(in_a_folder: Path) -> None:
+    (in_a_folder / "prompt.txt").write_text("Is it civic?\n\nPost: {{ text }}")
+    assert rejection(llm()) == (
+        "prompt: line 3 of prompt.txt has '{{ text }}', which looks like a placeholder, and "
+        "nothing fills it in: the post is sent after the prompt, as a message of its own. Delete "
+        "it, or write what it stands for; if the model should read it as it stands, set "
+        "classifier.allow_placeholders: true"
+    )
 
 
 def test_what_is_wrong_with_files_and_the_key_is_named_at_once(in_a_folder: Path) -> None:

@@ -47,6 +47,7 @@ def llm_classifier(tmp_path: Path) -> Make:
             "base_url": server.base_url + "/",
             "model": "tiny",
             "prompt": "prompt.txt",
+            "allow_placeholders": True,
             "labels": LABELS,
             "structured_output": "none",
             **values,

@@ -33,6 +33,7 @@ def options(server: OpenAIStub, folder: Path, **values: Any) -> dict[str, Any]:
     (folder / "prompt.txt").write_text("You label posts. {not} a %s template.")
     return frozen_options({"type": "llm", "base_url": server.base_url, "model": "tiny",
              "prompt": "prompt.txt",
+             "allow_placeholders": True,
              "labels": LABELS, "structured_output": "json_schema", "posts_per_prompt": 5,
              "max_tokens": 10, **values},
             folder,)  # fmt: skip
