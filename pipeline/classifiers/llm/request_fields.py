@@ -1,4 +1,4 @@
-"""Check `classifier.request`: further fields of every request, as the server gets them. Pure.
+"""Check `classifier.request`: further fields of every request, as the server gets them.
 
 The fields are part of the labeling setup, so the manifest keeps them. They must be JSON, must not
 contradict what the program sets itself, and must hold no secret.
