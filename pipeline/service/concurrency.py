@@ -24,6 +24,7 @@ def map_concurrently(
     limit: int,
     stopping: threading.Event | None = None,
     requeued: deque[Item] | None = None,
+    waiting: Callable[[], int] = lambda: 0,
 ) -> Iterator[Result]:
     """Yield `send(item, stop)` for every item, in the order in which the results arrive.
 
@@ -40,8 +41,10 @@ def map_concurrently(
         stopping: set when the task has been asked to stop. From then on nothing new is sent, and
             Stopped is not a failure.
         requeued: items that `send` puts here are sent before the next one of `items`.
+        waiting: returns how many items in flight wait to be sent again. Up to `limit` of them take
+            no other item's place; `send` must see to it that no more than `limit` are being sent.
     """
-    flight = _Flight(items, send, limit, requeued)
+    flight = _Flight(items, send, limit, requeued, waiting)
     try:
         while True:
             if stopping and stopping.is_set():
@@ -81,6 +84,7 @@ class _Flight(Generic[Item, Result]):
         send: Callable[[Item, threading.Event], Result],
         limit: int,
         requeued: deque[Item] | None,
+        waiting: Callable[[], int],
     ) -> None:
         self.stop = threading.Event()
         self.size = 0
@@ -89,14 +93,16 @@ class _Flight(Generic[Item, Result]):
         self._send = send
         self._requeued = deque[Item]() if requeued is None else requeued
         # None ends a thread.
-        self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._to_send: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[_Succeeded[Result] | _Failed] = queue.SimpleQueue()
         self._limit = affordable(limit)
+        self._waiting = waiting
         self._threads = 0
+        self._most_threads = 2 * self._limit
 
     def fill(self) -> None:
         """Send items until the limit is reached, none is left, or the flight has been stopped."""
-        while not self.stop.is_set() and self.size < self._limit:
+        while not self.stop.is_set() and self.size < self._room():
             if self.size == self._threads and not self._start_thread():
                 return
             try:
@@ -107,7 +113,7 @@ class _Flight(Generic[Item, Result]):
             if item is None:
                 return
             self.size += 1
-            self._waiting.put(item)
+            self._to_send.put(item)
 
     def next_finished(self) -> "_Succeeded[Result] | _Failed | None":
         """Return a finished request, or None when none finishes within POLL_SECONDS."""
@@ -127,7 +133,11 @@ class _Flight(Generic[Item, Result]):
         """Tell the requests in flight that their results are no longer wanted."""
         self.stop.set()
         for _ in range(self._threads):
-            self._waiting.put(None)
+            self._to_send.put(None)
+
+    def _room(self) -> int:
+        """Return how many items may be in flight now, those that wait included."""
+        return min(self._limit + self._waiting(), self._most_threads)
 
     def _start_thread(self) -> bool:
         """Start one more thread; do with those that run if the system refuses another.
@@ -139,13 +149,13 @@ class _Flight(Generic[Item, Result]):
         except RuntimeError as error:
             if not self._threads:
                 self.fail(error)
-            self._limit = self._threads
+            self._most_threads = self._threads
             return False
         self._threads += 1
         return True
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
+        while (item := self._to_send.get()) is not None:
             try:
                 result = self._send(item, self.stop)
             except BaseException as error:  # noqa: BLE001 - raised where the results are yielded

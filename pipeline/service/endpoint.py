@@ -5,6 +5,7 @@ retried; every other reply is returned for the classifier to judge. The key trav
 because URLs end up in tracebacks and in the logs of proxies.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.limits import ANSWER_BYTES, in_words
 from pipeline.service.address import host_of, is_on_this_machine
+from pipeline.service.descriptors import affordable
 from pipeline.service.http_reply import (
     DISCONNECTED,
     INCOMPLETE,
@@ -40,12 +42,16 @@ from pipeline.service.limited_http import (
     read_body,
 )
 from pipeline.service.quota.pace import Pace
+from pipeline.service.throttling import RecentReplies, Tally
+from pipeline.service.wire import Wire
 from pipeline.shortage import find_shortage
 from pipeline.text import counted
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 # More memory than now comes only if requests under way end.
 MEMORY_SECONDS = 60.0
+# After so many 429s to one request, others show whether it is the only one.
+_TRIES_BEFORE_PROBE = 2
 
 
 class Stopped(Exception):
@@ -59,11 +65,17 @@ class RequestPolicy:
     attempts: int = 6
     """How often a request is sent before its failure counts."""
 
-    first_wait_s: float = 1.0
-    """Half the longest wait before the second attempt; it doubles with each further attempt."""
+    first_wait_s: float = 0.5
+    """The longest wait before the second attempt; it grows fourfold with each further attempt.
+
+    Most failures pass at once. The others are outages, which take long.
+    """
 
     longest_wait_s: float = 30.0
     """The longest wait between two attempts."""
+
+    longest_throttle_s: float = 15.0
+    """The longest wait after a 429 that names none."""
 
     throttled_s: float = 600.0
     """How long HTTP 429 is waited out while no request gets through."""
@@ -72,7 +84,11 @@ class RequestPolicy:
     """How long the service may take to answer, from the first byte sent to the last received."""
 
     until_quota_resets: Callable[[], float] | None = None
-    """Returns the seconds to wait after a 429 that names none. None: as after any failure."""
+    """Returns for how many seconds the whole task sends nothing once its quota is used up.
+
+    That is once several requests in a row got a 429 that names no time. None: as long as one of
+    them waits.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,15 +162,27 @@ class Endpoint:
         self._pace = pace
         self._policy = policy
         self._rules = rules
-        self._answered = 0
+        self._recent = RecentReplies()
+        self._numbers = itertools.count()
+        self._wire = Wire(affordable(service.connections))
+        self._probing = threading.Lock()
+        self._no_probe_before = 0.0
         self._session = _session(service, policy)
+
+    def waiting(self) -> int:
+        """Return how many requests are not on the wire, because they wait to be sent again."""
+        return self._wire.waiting()
 
     def post(self, payload: Any, stop: threading.Event, *, attempts: int | None = None) -> Reply:
         """Send `payload` until the service gives a definite reply, and return that reply.
 
         A failure that may pass is retried. If it lasts, the post is at fault when other posts or
-        the probe are answered meanwhile, and the service otherwise. A 429 is waited out and is no
-        attempt, because the service has not looked at the request.
+        the probe are answered meanwhile, and the service otherwise.
+
+        A 429 is no attempt, because the service has not looked at the request. It makes this
+        request wait, and the whole task only once several requests in a row got one. Others do not
+        wait for this request's place on the wire. If the service goes on to throttle this request
+        and no other, as with one that exceeds a limit by itself, its 429 is returned.
 
         Args:
             payload: the JSON body.
@@ -163,8 +191,10 @@ class Endpoint:
                 returned even if it may pass, and nobody is blamed.
 
         Returns:
-            The reply, for the classifier to judge: a success, an error that does not pass, or a
-            failure (500, a timeout, no JSON) that is this post's own.
+            The reply, for the classifier to judge: a success; an error that does not pass; a
+            failure (500, a timeout, no JSON) that is this post's own; or a 429. Of these, one with
+            `is_final` may be about every request, and any other is this post's own: others, or the
+            probe, were answered after each of its last `RequestPolicy.attempts` tries.
 
         Raises:
             TaskError: the service is at fault (crashed), or 429 lasts too long (throttled).
@@ -172,18 +202,18 @@ class Endpoint:
             Stopped: `stop` was set first.
         """
         limit = attempts or self._policy.attempts
-        delivery, throttling = _Delivery(), _Throttling()
+        delivery = _Delivery(number=next(self._numbers))
         while True:
-            delivery.send_to(self._service.address(stop))
-            if not self._pace.wait(stop):
-                raise Stopped
             sent = self._send_or_wait(payload, delivery, stop, is_patient=attempts is None)
             if sent is None:
                 continue
             reply, requested_wait_s = sent
-            self.trouble = "" if reply.status == 200 else reply.summary
-            if reply.status == 429 and not reply.is_final:
-                self._wait_for_quota(throttling, reply, requested_wait_s)
+            if reply.asks_to_wait:
+                if attempts is None:
+                    self._see_who_is_throttled(payload, delivery, stop)
+                if delivery.throttled_alone >= self._policy.attempts:
+                    return reply
+                self._wait_for_quota(delivery, reply, requested_wait_s, stop)
                 continue
             if not (reply.may_pass or reply.retry):
                 self._count(payload, reply)
@@ -196,9 +226,8 @@ class Endpoint:
                     return self._blame(payload, reply, delivery, stop)
                 continue  # the task's server has been started again
             # Counted from the last wait on: answers before that may precede an outage.
-            delivery.answered_before = self._answered
-            if stop.wait(requested_wait_s or self._backoff_s(delivery.attempts)):
-                raise Stopped
+            delivery.before_wait = self._recent.tally
+            self._wait(self._wait_s(delivery.attempts, requested_wait_s), stop)
 
     def answers_probe(
         self, payload: Any, stop: threading.Event, attempts: int | None = None
@@ -218,28 +247,89 @@ class Endpoint:
         reply = self.post(probe, stop, attempts=attempts)
         return reply.status == 200 and self._rules.answers(probe, reply)
 
-    def _count(self, payload: Any, reply: Reply) -> None:
-        if reply.status == 200 and self._rules.answers(payload, reply):
-            self._answered += 1
+    def _count(self, payload: Any, reply: Reply) -> bool:
+        is_answer = reply.status == 200 and self._rules.answers(payload, reply)
+        if is_answer:
+            self._recent.record_answered()
+        return is_answer
+
+    def _see_who_is_throttled(
+        self, payload: Any, delivery: "_Delivery", stop: threading.Event
+    ) -> None:
+        """Find out after a 429 whether others pass, and count how often they did in a row.
+
+        They pass if some were answered since this request's last 429, and none was throttled.
+        Where others say nothing, the probe is asked. The first two 429s show nothing: a quota that
+        is used up has room again after the first wait.
+        """
+        before = delivery.before_429
+        if before is None or delivery.throttled < _TRIES_BEFORE_PROBE:
+            delivery.others_pass = None
+        elif self._recent.tally.shows_others_pass(before, own=1):
+            delivery.others_pass = True
+        else:
+            delivery.others_pass = self._try_probe(payload, stop)
+        # Taken anew, so that an answer to the probe counts once.
+        delivery.before_429 = self._recent.tally
+        if delivery.others_pass is not None:
+            delivery.throttled_alone = delivery.throttled_alone + 1 if delivery.others_pass else 0
+
+    def _try_probe(self, payload: Any, stop: threading.Event) -> bool | None:
+        """Send the probe once, and return whether it is answered rather than throttled.
+
+        Returns:
+            None if that remains unknown. While the service throttles the whole task, only one
+            request at a time asks, and not at once again.
+        """
+        if self._rules.probe is None or not self._probing.acquire(blocking=False):
+            return None
+        try:
+            if time.monotonic() < self._no_probe_before:
+                return None
+            probe = self._rules.probe(payload)
+            delivery = _Delivery(number=next(self._numbers))
+            sent = self._send_or_wait(probe, delivery, stop, is_patient=False)
+            reply, requested_wait_s = sent or (no_reply(DISCONNECTED, ""), None)
+            if reply.status == 429:
+                rest_s = requested_wait_s or self._policy.longest_throttle_s
+                self._no_probe_before = time.monotonic() + rest_s
+                return False
+            return self._count(probe, reply) or None
+        finally:
+            self._probing.release()
 
     def _wait_for_quota(
-        self, throttling: "_Throttling", reply: Reply, requested_wait_s: float | None
+        self,
+        delivery: "_Delivery",
+        reply: Reply,
+        requested_wait_s: float | None,
+        stop: threading.Event,
     ) -> None:
-        """Pause all requests of the key; raises TaskError when that has lasted too long."""
-        if throttling.seconds(self._answered) > self._policy.throttled_s:
+        """Wait before a throttled request is sent again, and let the whole task wait if need be.
+
+        Raises:
+            TaskError: no request has got through for too long.
+            Stopped: `stop` was set first.
+        """
+        if delivery.throttled_for_s(self._recent.tally) > self._policy.throttled_s:
             raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.summary}")
-        throttling.replies += 1
-        if requested_wait_s:
-            self._pace.pause(requested_wait_s)
-        elif self._policy.until_quota_resets:
-            self._pace.pause(self._policy.until_quota_resets())
-        else:
-            self._pace.pause(self._backoff_s(throttling.replies))
+        delivery.throttled += 1
+        wait_s = self._wait_s(
+            delivery.throttled, requested_wait_s, longest_s=self._policy.longest_throttle_s
+        )
+        if self._recent.are_throttled or delivery.others_pass is False:
+            until_reset = self._policy.until_quota_resets
+            self._pace.pause(requested_wait_s or (until_reset() if until_reset else wait_s))
+        self._wait(wait_s, stop)
+
+    def _wait(self, seconds: float, stop: threading.Event) -> None:
+        if not self._wire.wait(seconds, stop):
+            raise Stopped
 
     def _send_or_wait(
         self, payload: Any, delivery: "_Delivery", stop: threading.Event, *, is_patient: bool
     ) -> tuple[Reply, float | None] | None:
-        """Return what `_send` does; None after a wait, if this machine could not send anything.
+        """Return what `_exchange` does; None after a wait, if this machine could not send anything.
 
         That is no attempt: the service has not seen the request. A task that ended instead would
         meet the same lack in its next attempt.
@@ -249,7 +339,7 @@ class Endpoint:
             Stopped: `stop` was set first.
         """
         try:
-            return self._send(delivery.url, payload)
+            return self._exchange(payload, delivery, stop)
         except OSError as error:
             shortage = error
         if not is_patient:
@@ -260,18 +350,46 @@ class Endpoint:
         if out_of_memory.is_cause_of(shortage) and now - delivery.lacking_since > MEMORY_SECONDS:
             raise shortage
         delivery.shortages += 1
-        if stop.wait(self._backoff_s(delivery.shortages)):
+        # It keeps its place among the posts in flight: others could not be sent either.
+        if stop.wait(self._wait_s(delivery.shortages)):
             raise Stopped
-        delivery.answered_before = self._answered
+        delivery.before_wait = self._recent.tally
         return None
+
+    def _exchange(
+        self, payload: Any, delivery: "_Delivery", stop: threading.Event
+    ) -> tuple[Reply, float | None]:
+        """Send a request when it is its turn, and return what `_send` does.
+
+        Raises:
+            OSError: as `_send`.
+            TaskError: nothing may be sent any more.
+            Stopped: `stop` was set first.
+        """
+        if not self._wire.enter(stop):
+            raise Stopped
+        try:
+            delivery.send_to(self._service.address(stop))
+            if not self._pace.wait(stop):
+                raise Stopped
+            reply, requested_wait_s = self._send(delivery.url, payload)
+        finally:
+            self._wire.leave()
+        self.trouble = "" if reply.status == 200 else reply.summary
+        if reply.asks_to_wait or (reply.may_pass and requested_wait_s):
+            self._recent.record_throttled(delivery.number)
+        elif not reply.may_pass:
+            self._recent.record_passed()
+        return reply, requested_wait_s
 
     def _blame(
         self, payload: Any, reply: Reply, delivery: "_Delivery", stop: threading.Event
     ) -> Reply:
         """Return the reply of a post that fails while others succeed; else raise TaskError."""
-        others_succeed = self._answered > delivery.answered_before or self.answers_probe(
-            payload, stop, 1
-        )
+        before = delivery.before_wait
+        others_succeed = (
+            before is not None and self._recent.tally.answered > before.answered
+        ) or self.answers_probe(payload, stop, 1)
         if others_succeed and reply.status in (500, INCOMPLETE, TIMED_OUT):
             return reply
         # A gateway's 502 to 504 and a lost connection may be the post's fault or a passing outage.
@@ -336,44 +454,51 @@ class Endpoint:
     def _too_long(self) -> str:
         return f"the answer is longer than {in_words(self._service.most_bytes)}"
 
-    def _backoff_s(self, attempts: int) -> float:
-        longest = min(self._policy.longest_wait_s, self._policy.first_wait_s * 2**attempts)
-        return float(longest * random.uniform(0.5, 1.0))
+    def _wait_s(
+        self, failures: int, requested_s: float | None = None, *, longest_s: float | None = None
+    ) -> float:
+        """Return how many seconds to wait after so many failures in a row.
+
+        That is what the service asks for, or more where that did not help the last time.
+        """
+        if requested_s:
+            return max(requested_s, self._wait_s(failures - 1, longest_s=longest_s))
+        most_s = longest_s or self._policy.longest_wait_s
+        grown_s = self._policy.first_wait_s * 4.0 ** (min(failures, 20) - 1)
+        return min(most_s, grown_s) * random.uniform(0.5, 1.0)
 
 
 @dataclass(kw_only=True, slots=True)
 class _Delivery:
     """How far one payload has come."""
 
+    number: int
     url: str = ""
     attempts: int = 0
-    answered_before: float = float("inf")
+    before_wait: Tally | None = None
     shortages: int = 0
     lacking_since: float = 0.0
+    throttled: int = 0
+    throttled_alone: int = 0
+    before_429: Tally | None = None
+    others_pass: bool | None = None
+    throttled_since: float | None = None
+    answered: int = 0
 
     def send_to(self, url: str) -> None:
         """Count anew at another address: failures of a server that died prove nothing."""
         if url != self.url:
             self.url, self.attempts = url, 0
 
-
-@dataclass(kw_only=True, slots=True)
-class _Throttling:
-    """How long one payload has been answered with 429 only."""
-
-    replies: int = 0
-    since: float | None = None
-    answered: int = 0
-
-    def seconds(self, answered: int) -> float:
-        """Return for how long no request has got through; `answered` counts those that did.
+    def throttled_for_s(self, tally: Tally) -> float:
+        """Return for how many seconds neither this request nor any other has got through.
 
         While others get through, this request is merely late.
         """
         now = time.monotonic()
-        if self.since is None or answered > self.answered:
-            self.since, self.answered = now, answered
-        return now - self.since
+        if self.throttled_since is None or tally.answered > self.answered:
+            self.throttled_since, self.answered = now, tally.answered
+        return now - self.throttled_since
 
 
 def _session(service: Service, policy: RequestPolicy) -> requests.Session:

@@ -56,13 +56,18 @@ class Reply:
         return self.failed or self.status in TRANSIENT_CLIENT_ERRORS
 
     @property
+    def asks_to_wait(self) -> bool:
+        """Report whether the service has not looked at the request, and may do so later."""
+        return self.status == 429 and not self.is_final
+
+    @property
     def reason(self) -> str:
         """Return why a post has no label, where the status is all there is to say."""
         return f"http_{self.status}" if self.status > 0 else "no_answer"
 
     @property
     def is_final(self) -> bool:
-        """Report whether waiting cannot help.
+        """Report whether waiting cannot help, as far as the reply itself says.
 
         `insufficient_quota` comes as a 429 and never passes (OpenAI's error codes).
         """

@@ -84,6 +84,10 @@ class ChatService:
         server_trouble = self._server.trouble if self._server else ""
         return server_trouble or self._pace.trouble or self._endpoint.trouble
 
+    def waiting(self) -> int:
+        """Return how many requests wait to be sent again."""
+        return self._endpoint.waiting()
+
     def close(self) -> None:
         """Give the share of the quota back, and end the task's own server."""
         self._pace.close()

@@ -118,6 +118,7 @@ class Llm(Classifier[LlmOptions]):
             limit=self._options.max_in_flight,
             stopping=self._stopping,
             requeued=requeued,
+            waiting=self._service.waiting,
         ):
             yield from answers
 

@@ -139,7 +139,13 @@ class Perspective(Classifier[PerspectiveOptions]):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """Yield one answer per post, as described by the base class."""
-        return map_concurrently(posts, self._label, limit=self._limit, stopping=self._stopping)
+        return map_concurrently(
+            posts,
+            self._label,
+            limit=self._limit,
+            stopping=self._stopping,
+            waiting=self._endpoint.waiting,
+        )
 
     def _label(self, post: Post, stop: threading.Event) -> Answer:
         """Request all attributes at once, which costs one request of the quota.

@@ -18,7 +18,11 @@ from tests.servers.http import LoopbackServer, Reply, Request
 
 KEY = "k3y-AIzaSyD-0123456789"
 QUICK = RequestPolicy(
-    first_wait_s=0.001, longest_wait_s=0.002, timeout_s=5.0, until_quota_resets=lambda: 0.001
+    first_wait_s=0.001,
+    longest_wait_s=0.002,
+    longest_throttle_s=0.002,
+    timeout_s=5.0,
+    until_quota_resets=lambda: 0.001,
 )
 
 

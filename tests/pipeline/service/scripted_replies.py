@@ -27,13 +27,14 @@ FAILURES = {
 
 
 class RecordedWaits(threading.Event):
-    """A stop event that records how long it is waited for; it is set from the second wait on."""
+    """A stop event that records how long it is waited for; it is set from the nth wait on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, until: int = 2) -> None:
         super().__init__()
         self.waits_s: list[float] = []
+        self._until = until
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
         self.waits_s.append(timeout)
-        return len(self.waits_s) > 1
+        return len(self.waits_s) >= self._until

@@ -63,6 +63,27 @@ def test_no_more_requests_than_the_limit_are_in_flight() -> None:
     assert highest <= 7
 
 
+@pytest.mark.parametrize(("waiting", "in_flight"), [(0, 3), (2, 5), (3, 6), (99, 6)])
+def test_items_that_wait_take_no_others_place_up_to_the_limit(waiting: int, in_flight: int) -> None:
+    """Each waits until as many are in flight as there may be; one more would be taken too early."""
+    together = threading.Barrier(in_flight, timeout=HANG_SECONDS)
+    lock, current, highest = threading.Lock(), 0, 0
+
+    def send(post: Post, stop: threading.Event) -> Answer:
+        nonlocal current, highest
+        with lock:
+            current += 1
+            highest = max(highest, current)
+        together.wait()
+        with lock:
+            current -= 1
+        return echo(post, stop)
+
+    count = 10 * in_flight
+    answers = map_concurrently(posts(count), send, limit=3, waiting=lambda: waiting)
+    assert (len(list(answers)), highest) == (count, in_flight)
+
+
 def test_a_slow_request_does_not_delay_the_others() -> None:
     """The first is answered only after the results of the 99 others have been yielded."""
     slow = threading.Event()
