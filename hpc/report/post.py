@@ -15,7 +15,7 @@ from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.compare_outputs import Examine, ShardFile, find_uri
 from pipeline.errors import InputError, RunError
-from pipeline.sql import quoted
+from pipeline.sql import literal, quoted
 from pipeline.terminal import one_line
 
 SHOWN_TEXT = 80
@@ -70,9 +70,11 @@ def describe_post(
 
 def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     with duckdb.connect() as connection, closing(Scan(connection, source)) as scan:
-        rows = connection.execute(
-            f"SELECT text, raw_timestamp FROM ({scan.relation()}) WHERE uri = ?", [uri]
-        ).fetchall()
+        rows = scan.read(
+            lambda relation: (
+                f"SELECT text, raw_timestamp FROM ({relation}) WHERE uri = {literal(uri)}"
+            )
+        )
     if not rows:
         return False, f"{one_line(uri)} is not in {source}"
     text, timestamp = rows[0]

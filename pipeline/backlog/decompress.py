@@ -39,6 +39,22 @@ def read_beginning(stream: IO[bytes], compression: Compression, size: int) -> by
         return plain.read(size)
 
 
+@contextmanager
+def open_decompressed(path: Path, compression: Compression) -> Iterator[IO[bytes]]:
+    """Yield the plain content of a file.
+
+    Raises:
+        DamagedCompressionError: it cannot be decompressed.
+        OSError: it cannot be read.
+    """
+    with os.fdopen(limits.open_regular(path), "rb") as stream:
+        if compression is Compression.NONE:
+            yield stream
+        else:
+            with _decompressed(stream, compression) as plain:
+                yield plain
+
+
 def needs_unpacking(file: SourceFile) -> bool:
     """Tell whether DuckDB cannot read a file as it is, because of its compression."""
     if file.kind in _TEXT:

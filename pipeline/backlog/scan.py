@@ -5,24 +5,27 @@ all sources. A type guessed from the first rows would fail on the ten-thousandth
 """
 
 import importlib
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
+from duckdb.sqltypes import VARCHAR
 
-from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.column_path import find_path
 from pipeline.backlog.databases.duckdb_tables import attach_table
-from pipeline.backlog.decompress import needs_unpacking, unpack
-from pipeline.backlog.file_formats import DATABASES, FileFormat, SourceFile, SourceKind
+from pipeline.backlog.file_formats import DATABASES, SourceKind
+from pipeline.backlog.formats.diagnose import find_fault
+from pipeline.backlog.formats.file_posts import FilePosts
+from pipeline.backlog.formats.file_table import Reading, first_line
+from pipeline.backlog.formats.post_columns import Types
+from pipeline.backlog.formats.table_posts import read_table
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.model import NO_TEXT
-from pipeline.sql import fetch_number, file_list, literal, quoted, where_all
+from pipeline.sql import fetch_number, literal, quoted, raise_lack_of_space, where_all
 
 if TYPE_CHECKING:
     from pipeline.backlog.databases.sqlite_stream import SqliteStream
@@ -44,13 +47,6 @@ _IN_RANGE = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.9
 # A source with at most this many older rows is read whole, so that each late post is counted.
 # 2 million rows take some three seconds.
 ROWS_TO_READ_ANYWAY = 2_000_000
-
-# Stated, not guessed: DuckDB infers quotes from the first 20,480 rows. If these hold no quotes, or
-# only single ones, it reads the later ones wrongly.
-_CSV = (
-    "header=true, all_varchar=true, union_by_name=true, quote='\"', escape='\"', comment='', skip=0"
-)
-
 
 _SECOND_DAY = datetime(1, 1, 2)
 
@@ -80,8 +76,9 @@ class Scan:
         self._attached: list[str] = []
         self._sql = ""
         self._streams: list[SqliteStream] = []
+        self._readings: list[Reading] = []
         self._unread = 0
-        self._copies: list[tempfile.TemporaryDirectory[str]] = []
+        self._files = FilePosts(connection, source.kind, source.backlog)
 
     @property
     def failure(self) -> InputError | None:
@@ -89,13 +86,40 @@ class Scan:
         return next((stream.failure for stream in self._streams if stream.failure), None)
 
     def close(self) -> None:
-        """Close and detach what the relation has opened."""
+        """Close and detach what the relation has opened, and delete copies of files."""
         for stream in self._streams:
             stream.close()
         while self._attached:
             self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
-        while self._copies:
-            self._copies.pop().cleanup()
+        self._files.close()
+
+    def read(
+        self, statement: Callable[[str], str], files: tuple[Path, ...] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Execute a statement on the posts, and return the rows that it yields.
+
+        A file with bytes that are not text is read again, in a slower way.
+
+        Args:
+            statement: returns SQL, given that of the relation.
+            files: some of the source's files; all of them by default.
+
+        Raises:
+            InputError: a table or a column is missing, or a row cannot be used; the message has
+                the file, the row and what to do.
+            OSError: memory or disk is full.
+        """
+        while True:
+            try:
+                return self._connection.execute(statement(self.relation(files))).fetchall()
+            except duckdb.Error as error:
+                raise_lack_of_space(error, "planning")
+                if self.failure:
+                    raise self.failure from None
+                if not self._improve(files):
+                    raise InputError(
+                        f"backlog.source: {self._source} cannot be read: {first_line(error)}"
+                    ) from None
 
     def relation(self, files: tuple[Path, ...] | None = None) -> str:
         """Return SQL that yields columns `uri`, `text`, `raw_timestamp` and `reason`, all VARCHAR.
@@ -109,23 +133,35 @@ class Scan:
         Raises:
             InputError: a table or a column is missing, or a file cannot be read.
         """
-        chosen = self._unpacked(self._source.select(files))
+        chosen = self._source.select(files)
+        self._unread = 0
         if not chosen:
             self._sql = (
                 "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
             )
-        elif self._source.kind in DATABASES:
-            read_table = self._sqlite if self._source.kind is SourceKind.SQLITE else self._duckdb
-            self._sql = " UNION ALL ".join(read_table(file.path) for file in chosen)
+        elif self._source.kind is SourceKind.SQLITE:
+            self._sql = " UNION ALL ".join(self._sqlite(file.path) for file in chosen)
         else:
-            by_format: dict[FileFormat, list[Path]] = {}
-            for file in chosen:
-                by_format.setdefault(file.format, []).append(file.path)
-            self._sql = " UNION ALL ".join(
-                self._read_files(tuple(paths), file_format)
-                for file_format, paths in by_format.items()
+            self._readings = (
+                [self._duckdb(file.path) for file in chosen]
+                if self._source.kind is SourceKind.DUCKDB
+                else self._files.readings(chosen)
             )
+            self._sql = " UNION ALL ".join(map(self._select, self._readings))
         return self._sql
+
+    def _improve(self, files: tuple[Path, ...] | None) -> bool:
+        """Have files be read in a slower way; False if that cannot help.
+
+        Raises:
+            InputError: a row has a fault that no way copes with.
+        """
+        if self._source.kind not in DATABASES:
+            return self._files.improve(self._source.select(files))
+        for reading in self._readings:
+            if fault := find_fault(self._connection, reading, self._source.backlog):
+                raise fault
+        return False
 
     def count(self) -> int:
         """Return the number of rows of the relation; for SQLite only once it has been read."""
@@ -138,94 +174,18 @@ class Scan:
         """How many rows the relation leaves out as older than `since`."""
         return self._unread
 
-    def _unpacked(self, files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
-        """Return the files, with decompressed copies of those that DuckDB cannot read."""
-        if not any(map(needs_unpacking, files)):
-            return files
-        setting = "SELECT current_setting('temp_directory')"
-        spill = Path(str(self._connection.execute(setting).fetchall()[0][0]))
-        folder = spill.parent if spill.is_absolute() else None
-        copies = tempfile.TemporaryDirectory(prefix="decompressed-", dir=folder)
-        self._copies.append(copies)
-        return tuple(
-            unpack(file, Path(copies.name)) if needs_unpacking(file) else file for file in files
+    def _select(self, reading: Reading) -> str:
+        if self._source.kind not in (SourceKind.PARQUET, SourceKind.DUCKDB):
+            return reading.sql()
+        recent = self._leave_out_older(
+            self._recent(reading.types),
+            lambda conditions, limit: fetch_number(
+                self._connection,
+                "SELECT count(*) FROM (SELECT 1 FROM "
+                f"{reading.table}{where_all(conditions)}{limit})",
+            ),
         )
-
-    def _read_files(self, paths: tuple[Path, ...], file_format: FileFormat) -> str:
-        self._reject_files_without_text(paths, file_format)
-        return self._select(self._table_function(paths, file_format), str(paths[0]))
-
-    def _table_function(self, paths: tuple[Path, ...], file_format: FileFormat) -> str:
-        names = file_list(paths)
-        compression = f"compression='{file_format.compression}'"
-        match file_format.kind:
-            case SourceKind.PARQUET:
-                return f"read_parquet({names}, union_by_name=true)"
-            case SourceKind.CSV:
-                delimiter = literal(file_format.delimiter)
-                return f"read_csv({names}, {_CSV}, {compression}, delim={delimiter})"
-            case _:
-                # DuckDB guesses types from a sample; only the names are taken from it.
-                options = f"{names}, {compression}, format='{file_format.layout}'"
-                types = self._column_types(f"read_json({options})", str(paths[0]))
-                if tuple(types) == ("json",):
-                    raise InputError(
-                        f"backlog.source: {paths[0]}: none of its lines is a JSON object"
-                    )
-                columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
-                return f"read_json({options}, columns={{{columns}}})"
-
-    def _reject_files_without_text(self, paths: tuple[Path, ...], file_format: FileFormat) -> None:
-        """Raise InputError for a file without the text column among files that have it.
-
-        Its posts would have no text, and would be labeled as such. A file without a uri or a
-        timestamp is rejected by its rows.
-        """
-        if len(paths) == 1 or file_format.kind is SourceKind.JSON_LINES:
-            return
-        suspects = paths
-        if file_format.kind is SourceKind.PARQUET:
-            rows = self._connection.execute(
-                f"SELECT file_name FROM parquet_schema({file_list(paths)}) GROUP BY file_name "
-                "HAVING NOT bool_or(name = ?) ORDER BY file_name LIMIT 1",
-                [self._source.backlog.columns.text],
-            ).fetchall()
-            suspects = tuple(Path(row[0]) for row in rows)
-        for path in suspects:
-            self._select(self._table_function((path,), file_format), str(path))
-
-    def _select(self, table: str, where_from: str) -> str:
-        types = self._column_types(table, where_from)
-        names = self._source.backlog.columns
-        for name in names.values():
-            if name not in types:
-                raise missing_column(where_from, name, tuple(types))
-        uri, text, timestamp = (
-            f"decode({quoted(name)})" if types[name] == "BLOB" else quoted(name)
-            for name in names.values()
-        )
-        if types[names.preprocessing_timestamp] == "TIMESTAMP WITH TIME ZONE":
-            timestamp = f"{timestamp} AT TIME ZONE 'UTC'"
-        recent = ""
-        if self._source.kind in (SourceKind.PARQUET, SourceKind.DUCKDB):
-            recent = self._leave_out_older(
-                self._recent(types[names.preprocessing_timestamp]),
-                lambda conditions, limit: fetch_number(
-                    self._connection,
-                    f"SELECT count(*) FROM (SELECT 1 FROM {table}{where_all(conditions)}{limit})",
-                ),
-            )
-        return (
-            f"SELECT CAST({uri} AS VARCHAR) AS uri, CAST({text} AS VARCHAR) AS text, "
-            f"CAST({timestamp} AS VARCHAR) AS raw_timestamp, {self._reason(text)} AS reason "
-            f"FROM {table}" + where_all(self._conditions(recent))
-        )
-
-    def _reason(self, text: str) -> str:
-        """Return SQL for the reason of a post, given that for its text."""
-        if self._source.kind is SourceKind.CSV:  # an empty field is read as NULL
-            return "CAST(NULL AS VARCHAR)"
-        return f"CASE WHEN {text} IS NULL THEN {literal(NO_TEXT)} END"
+        return reading.sql(recent) if recent else reading.sql()
 
     def _own_condition(self) -> list[str]:
         return [self._source.backlog.where] if self._source.backlog.where else []
@@ -248,37 +208,37 @@ class Scan:
         self._unread += count(older, "")
         return recent
 
-    def _recent(self, column_type: str) -> str:
+    def _recent(self, types: Types) -> str:
         """Return a condition for rows that may be recent enough; '' if all may be.
 
         Rows without a readable timestamp may be: they are rejected later, by name.
         """
-        if not self._since or not column_type.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
+        path = find_path(self._source.backlog.columns.preprocessing_timestamp, types)
+        if not self._since or path is None or path.keys:
             return ""
-        name = quoted(self._source.backlog.columns.preprocessing_timestamp)
+        column_type = str(types[path.column])
+        if not column_type.startswith(("VARCHAR", "TIMESTAMP", "DATE")):
+            return ""
+        name = quoted(path.column)
         day = literal(day_before(self._since).isoformat())
         if column_type == "VARCHAR":
             return f"{name} >= {day} OR {name} = '' OR {name} IS NULL"
         return f"{name} >= DATE {day} OR {name} IS NULL"
 
-    def _column_types(self, table: str, where_from: str) -> dict[str, str]:
-        try:
-            rows = self._connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
-        except duckdb.Error as error:
-            raise InputError(f"backlog.source: {where_from}: {error}") from None
-        return {row[0]: row[1] for row in rows}
-
-    def _duckdb(self, path: Path) -> str:
+    def _duckdb(self, path: Path) -> Reading:
         alias = self._new_name()
         self._attached.append(alias)
         table = attach_table(self._connection, self._source, path, alias)
-        return self._select(table.sql, f"{path}, table {table.name}")
+        return read_table(
+            self._connection, table.sql, f"{path}, table {table.name}", self._source.backlog
+        )
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
         module = _import_sqlite()
         recent = self._leave_out_older(
-            self._recent("VARCHAR"), partial(module.count_rows, self._source, path)
+            self._recent({self._source.backlog.columns.preprocessing_timestamp: VARCHAR}),
+            partial(module.count_rows, self._source, path),
         )
         stream = module.SqliteStream(self._source, path, self._conditions(recent))
         self._streams.append(stream)

@@ -99,11 +99,13 @@ def stage_posts(
     anti_join = f" ANTI JOIN ({exclude}) AS excluded USING (uri)" if exclude else ""
     semi_join = f" SEMI JOIN ({choose_from}) AS chosen USING (uri)" if choose_from else ""
     with closing(Scan(connection, source, since)) as scan, _readable_errors(source, scan):
-        connection.execute(
-            "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-            f"preprocessing_timestamp, reason FROM ({with_times(scan.relation())})"
-            + (semi_join or anti_join)
-        ).fetchall()
+        scan.read(
+            lambda relation: (
+                "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
+                f"preprocessing_timestamp, reason FROM ({with_times(relation)})"
+                + (semi_join or anti_join)
+            )
+        )
         rows, unread = scan.count(), scan.unread
     not_chosen = 0
     if choose_from:  # excluded afterwards, to tell how many of the chosen ones are
@@ -228,11 +230,13 @@ def _first_bad_row(
 ) -> tuple[int, str | None, str | None] | None:
     """Return row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     with closing(Scan(connection, source)) as scan, _readable_errors(source, scan):
-        rows = connection.execute(
-            "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, * "
-            f"FROM ({with_times(scan.relation((path,)))})){joins} "
-            f"WHERE {_BAD} ORDER BY row LIMIT 1"
-        ).fetchall()
+        rows = scan.read(
+            lambda relation: (
+                "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, * "
+                f"FROM ({with_times(relation)})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
+            ),
+            (path,),
+        )
     return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
 

@@ -211,9 +211,11 @@ def audit(
 
 def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
     with closing(Scan(connection, source)) as scan:
-        connection.execute(
-            "CREATE TABLE backlog AS SELECT uri, preprocessing_timestamp AS moment "
-            f"FROM ({with_times(scan.relation())})"
+        scan.read(
+            lambda relation: (
+                "CREATE TABLE backlog AS SELECT uri, preprocessing_timestamp AS moment "
+                f"FROM ({with_times(relation)})"
+            )
         )
     connection.execute(
         "CREATE TABLE expected AS SELECT uri, min(moment) AS moment, "

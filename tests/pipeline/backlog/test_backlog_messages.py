@@ -168,18 +168,28 @@ def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('{"uri": "a", "te\n', "Malformed JSON"),
-        ("17\n", "none of its lines is a JSON object"),
+        (
+            '{"uri": "a", "te',
+            """the line ends before its object does ('…{"uri": "a", "te'): it was cut, or the """
+            "object goes over several lines; complete or remove it, or write one object a line: "
+            "jq -c . FILE > FILE.jsonl",
+        ),
+        ("17", "it is '17', and not a JSON object: remove it"),
+        (
+            '{"uri": "a"} {"uri": "b"}',
+            "it goes on after its object, and one object a line is needed: "
+            "jq -c . FILE > FILE.jsonl",
+        ),
+        ('{"uri": "a", "uri": "b"}', "the object has the key 'uri' twice: remove one of the two"),
+        ("[1]", "a JSON array; one object a line is needed: jq -c '.[]' FILE > FILE.jsonl"),
     ],
 )
-def test_a_file_that_is_not_json_lines_is_reported(
+def test_a_line_that_is_not_a_json_object_is_reported_with_its_number(
     tmp_path: Path, content: str, problem: str
 ) -> None:
-    path = tmp_path / "posts.json"
-    path.write_text(content)
-    message = rejection(path)
-    assert message.startswith(f"backlog.source: {path}: ")
-    assert problem in message
+    path = json_lines_file(tmp_path / "posts.jsonl", [POST])
+    path.write_text(path.read_text() + "\n" + content + "\n" + path.read_text())
+    assert rejection(path) == f"backlog.source: {path}, line 3: {problem}"
 
 
 @pytest.mark.parametrize("name", WRITERS)

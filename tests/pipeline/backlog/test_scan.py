@@ -1,7 +1,6 @@
 """Each kind of file is read with its columns, its dialect and its defects."""
 
 import json
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,9 +89,7 @@ def test_a_tsv_file_is_separated_by_tabs(tmp_path: Path) -> None:
 def test_a_csv_row_with_too_few_fields_is_rejected_with_its_line(tmp_path: Path) -> None:
     path = csv_file(tmp_path / "posts.csv", [(f"u{i}", "hello", STAMP) for i in range(21_000)])
     path.write_text(path.read_text() + "u,hello\n")
-    message = rejection(path)
-    assert message.startswith(f"backlog.source: {path}: ")
-    assert "CSV Error on Line: 21002" in message
+    assert f"{path}, line 21002: " in rejection(path)
 
 
 def test_the_only_table_of_a_database_need_not_be_named(tmp_path: Path) -> None:
@@ -112,7 +109,7 @@ def test_the_where_condition_selects_rows(tmp_path: Path) -> None:
 def test_an_invalid_where_condition_is_rejected_with_the_source(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / name, [("u1", "hello", STAMP)])
     message = rejection(path, where="nope = 1")
-    assert message.startswith(f"backlog.source: {path}: ")
+    assert str(path) in message
     assert "nope" in message
 
 
@@ -180,4 +177,4 @@ def test_a_damaged_database_is_rejected_with_its_path(tmp_path: Path) -> None:
 def test_a_truncated_parquet_file_is_rejected_with_its_path(tmp_path: Path) -> None:
     path = parquet_file(tmp_path / "posts.parquet", [("u1", "hello", STAMP)])
     path.write_bytes(path.read_bytes()[:-20])
-    assert re.match(rf"backlog\.source: {re.escape(str(path))}: .*No magic bytes", rejection(path))
+    assert f"{path} cannot be read as Parquet" in rejection(path)

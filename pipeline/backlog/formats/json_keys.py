@@ -1,0 +1,168 @@
+"""Find the keys of JSON objects that the configuration names, without reading every line.
+
+The first lines of a file show most keys. Only for a key that they lack is the whole file searched.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import duckdb
+
+from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.column_path import join_parts, json_pointer, split_path
+from pipeline.backlog.file_formats import JsonLayout
+from pipeline.backlog.formats.file_table import (
+    ReadableFile,
+    UnreadableFileError,
+    rows_exist,
+)
+from pipeline.backlog.formats.open_text import open_text
+from pipeline.errors import InputError
+from pipeline.sql import file_list, literal
+
+Keys = tuple[str, ...]
+"""The keys that lead from an object to a value inside it."""
+
+_HEAD_CHARACTERS = 1 << 16
+_HEAD_LINES = 50
+_MOST_KEYS_SHOWN = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JsonFile:
+    """A JSON file with its first objects."""
+
+    file: ReadableFile
+    objects: tuple[dict[str, Any], ...]
+
+    def has(self, connection: duckdb.DuckDBPyConnection, keys: Keys) -> bool:
+        """Return whether some object of the file has these keys.
+
+        Raises:
+            UnreadableFileError: the file has to be searched, and cannot be read.
+        """
+        if any(_reaches(each, keys) for each in self.objects):
+            return True
+        exists = f"json_exists(json, {literal(json_pointer(keys))})"
+        return self._rows_exist(connection, exists)
+
+    def has_rows(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Return whether the file has an object.
+
+        Raises:
+            UnreadableFileError: the file has to be searched, and cannot be read.
+        """
+        return bool(self.objects) or self._rows_exist(connection)
+
+    def _rows_exist(self, connection: duckdb.DuckDBPyConnection, *conditions: str) -> bool:
+        try:
+            return rows_exist(connection, objects_table([self.file]), conditions)
+        except duckdb.Error:
+            raise UnreadableFileError(self.file) from None
+
+    def top_level(self, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+        """Return the keys of the objects, for messages."""
+        names = tuple(dict.fromkeys(name for each in self.objects for name in each))
+        return names or all_keys(connection, [self.file])[:_MOST_KEYS_SHOWN]
+
+
+def open_json(file: ReadableFile) -> JsonFile:
+    """Return a file with its first objects; with none of them where they are not plain lines."""
+    return JsonFile(file=file, objects=tuple(_first_objects(file)))
+
+
+def _first_objects(file: ReadableFile) -> Iterator[dict[str, Any]]:
+    if file.file.format.layout is not JsonLayout.LINES:
+        return
+    with open_text(file.path, file.compression) as stream:
+        head = stream.read(_HEAD_CHARACTERS)
+    lines = head.split("\n")
+    if len(head) == _HEAD_CHARACTERS:
+        lines.pop()
+    for line in islice(filter(str.strip, lines), _HEAD_LINES):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(value, dict):
+            yield value
+
+
+def _reaches(value: object, keys: Keys) -> bool:
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
+
+
+def objects_table(files: Sequence[ReadableFile]) -> str:
+    """Return SQL for a table of the objects of files that are arranged alike, in column `json`."""
+    layout, compression = files[0].file.format.layout, files[0].compression
+    return (
+        f"read_json_objects({file_list(file.path for file in files)}, hive_partitioning=false, "
+        f"compression={literal(str(compression))}, format={literal(str(layout))})"
+    )
+
+
+def all_keys(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]
+) -> tuple[str, ...]:
+    """Return all keys of all objects, without those inside nested values."""
+    names: dict[str, None] = {}
+    for file in files:
+        try:
+            rows = connection.execute(
+                f"SELECT DISTINCT unnest(json_keys(json)) FROM {objects_table([file])} ORDER BY 1"
+            ).fetchall()
+        except duckdb.Error:
+            raise UnreadableFileError(file) from None
+        names |= {row[0]: None for row in rows}
+    return tuple(names)
+
+
+def find_keys(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], name: str) -> Keys:
+    """Return the keys that a configured column means, and require each file to have them.
+
+    A key of exactly this name comes first, then the longest key that the name begins with.
+
+    Raises:
+        InputError: in some file, no object has them.
+        UnreadableFileError: a file has to be searched, and cannot be read.
+    """
+    candidates = _readings_of(name)
+    keys = next(
+        (
+            each
+            for each in candidates
+            if any(_reaches(value, each) for file in files for value in file.objects)
+        ),
+        None,
+    ) or next(
+        (each for each in candidates if any(file.has(connection, each) for file in files)),
+        candidates[0],
+    )
+    for file in files:
+        if not file.has(connection, keys) and file.has_rows(connection):
+            raise _missing(connection, file, name)
+    return keys
+
+
+def _readings_of(name: str) -> list[Keys]:
+    parts = split_path(name)
+    splits = ((".".join(parts[:n]), *parts[n:]) for n in range(len(parts), 0, -1))
+    return list(dict.fromkeys([(name,), *splits]))
+
+
+def _missing(connection: duckdb.DuckDBPyConnection, file: JsonFile, name: str) -> InputError:
+    top_level = file.top_level(connection)
+    first = split_path(name)[0]
+    inner = [each[first] for each in file.objects if isinstance(each.get(first), dict)]
+    if first == name or not inner:
+        return missing_column(str(file.file.original), name, top_level)
+    fields = dict.fromkeys(field for value in inner for field in value)
+    present = tuple(join_parts((first, field)) for field in fields)
+    return missing_column(str(file.file.original), name, present)

@@ -1,0 +1,138 @@
+"""Read Parquet files: the columns are those that the files declare, merged by name."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+import duckdb
+
+from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.column_path import find_path
+from pipeline.backlog.formats.file_table import (
+    FileTable,
+    ReadableFile,
+    Reading,
+    describe_types,
+    first_line,
+)
+from pipeline.backlog.formats.marks import register_decoder
+from pipeline.backlog.formats.post_columns import post_columns
+from pipeline.backlog.formats.where_condition import tables_with_where
+from pipeline.config.sections import Backlog
+from pipeline.errors import InputError
+from pipeline.sql import file_list
+
+_OPTIONS = "union_by_name=true"
+
+
+def read_parquet_files(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[ReadableFile],
+    backlog: Backlog,
+    *,
+    apart: bool = False,
+) -> list[Reading]:
+    """Return how posts are read from Parquet files.
+
+    Args:
+        connection: where the posts are read.
+        files: the files.
+        backlog: which columns to read, and which rows.
+        apart: read each file by itself, to find the one with a fault.
+
+    Raises:
+        InputError: a column is missing in a file, has a type that cannot be used, or is called
+            like a folder.
+    """
+    _reject_missing_columns(connection, files, backlog)
+    together = [file for file in files if not file.is_copy and not apart]
+    groups = [together] if together else []
+    groups += [[file] for file in files if file not in together]
+    tables = [_table(connection, group) for group in groups]
+    columns = backlog.columns
+    used = [
+        path.column
+        for name in columns.values()
+        for table in tables
+        if (path := find_path(name, table.types))
+    ]
+    sources = tables_with_where(connection, tables, backlog.where, used)
+    readings = [
+        Reading(
+            place=table.place,
+            table=sql,
+            types=table.types,
+            columns=post_columns(table.types, columns, table.place, has_marks=table.has_marks),
+            conditions=(backlog.where,) if backlog.where else (),
+            files=table.files,
+        )
+        for table, sql in zip(tables, sources, strict=True)
+    ]
+    if any(found.id == "blob" for table in tables for found in table.types.values()):
+        register_decoder(connection)
+    return readings
+
+
+def _table(connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]) -> FileTable:
+    table = FileTable(files=tuple(files), function="read_parquet", options=_OPTIONS, types={})
+    return FileTable(
+        files=table.files,
+        function=table.function,
+        options=table.options,
+        types=describe_types(connection, table.sql(), table.place),
+    )
+
+
+def _reject_missing_columns(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile], backlog: Backlog
+) -> None:
+    """Raise InputError for a file that lacks one of the columns, also if another file has it."""
+    declared = _declared_columns(connection, files)
+    for file in files:
+        columns = declared.get(str(file.path), ())
+        for name in backlog.columns.values():
+            if find_path(name, columns) is None:
+                raise missing_column(str(file.original), name, columns)
+    names = set(backlog.columns.values())
+    if any(not names.issubset(columns) for columns in declared.values()):
+        for file in files:  # the fields of a struct may differ from file to file
+            table = _table(connection, [file])
+            post_columns(table.types, backlog.columns, str(file.original))
+
+
+def _declared_columns(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]
+) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each file by its path, without the fields inside them."""
+    query = "SELECT file_name, name, coalesce(num_children, 0) FROM parquet_schema"
+    try:
+        rows = connection.execute(f"{query}({file_list(file.path for file in files)})").fetchall()
+    except duckdb.Error as error:
+        raise InputError(
+            f"backlog.source: {_damaged(connection, files)} cannot be read as Parquet: it is "
+            f"damaged or cut ({first_line(error)}): replace it by a good copy"
+        ) from None
+    by_file = groupby(rows, key=itemgetter(0))
+    return {path: _top_level([row[1:] for row in elements][1:]) for path, elements in by_file}
+
+
+def _top_level(elements: list[tuple[str, int]]) -> tuple[str, ...]:
+    """Return the columns among the elements of a schema, each of which precedes its children."""
+    names = []
+    inside = 0
+    for name, children in elements:
+        if inside:
+            inside -= 1
+        else:
+            names.append(name)
+        inside += children
+    return tuple(names)
+
+
+def _damaged(connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]) -> str:
+    for file in files:
+        try:
+            connection.execute(f"SELECT 1 FROM parquet_schema({file_list([file.path])}) LIMIT 1")
+        except duckdb.Error:
+            return str(file.original)
+    return str(files[0].original)
