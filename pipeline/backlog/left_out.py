@@ -45,13 +45,13 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> list[str]:
     for why in WhyLeftOut:
         paths = sorted(each.path for each in left_out if each.why is why)
         if paths:
-            example = f"for example {paths[0]}" if paths[1:] else str(paths[0])
-            lines.append(_describe(why, len(paths), example))
+            lines.append(_describe(why, len(paths), paths[0]))
     return lines
 
 
-def _describe(why: WhyLeftOut, count: int, example: str) -> str:
+def _describe(why: WhyLeftOut, count: int, path: Path) -> str:
+    example = f"for example {path}" if count > 1 else str(path)
     if why is WhyLeftOut.EMPTY:
-        return f"{counted(count, 'empty file')}: {example}"
+        return f"{counted(count, 'empty file')}, {example}"
     noun = "folder" if why in _FOLDERS else "file"
     return f"left out: {counted(count, noun)}, {example}: {why}"

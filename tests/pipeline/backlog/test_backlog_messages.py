@@ -111,7 +111,7 @@ def test_files_that_are_left_out_are_counted_with_an_example(tmp_path: Path) -> 
         ]
     ]
     assert describe_left_out(left_out) == [
-        f"1 empty file: {tmp_path / 'a.csv'}",
+        f"1 empty file, {tmp_path / 'a.csv'}",
         f"left out: 2 files, for example {tmp_path / 'b.pdf'}: not a data file",
         f"left out: 1 folder, {tmp_path / 'run'}: the folder of a run",
     ]
