@@ -23,7 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     cli.config_arguments(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the plan; submit and write nothing"
+        "--dry-run",
+        action="store_true",
+        help="print the plan and the first request; submit and write nothing",
     )
     afterwards = parser.add_mutually_exclusive_group()
     afterwards.add_argument(
@@ -86,9 +88,15 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if not request.spec.config.storage.trust_group:
         ownership.close_to_group()
     if options.dry_run:
-        draft, waves = preview_run(request, printer)
-        document = _document(request.spec, draft, None, dry_run=True)
-        return 0, {**document, "waves": waves}
+        preview = preview_run(request, printer)
+        document = _document(request.spec, preview.draft, None, dry_run=True)
+        first = preview.first_request
+        return 0, {
+            **document,
+            "waves": preview.waves,
+            "first_request": first and first.body,
+            "first_request_url": first and first.url,
+        }
     result = submit_run(request, printer)
     return result.exit_code, _document(request.spec, result.draft, result.run)
 

@@ -89,8 +89,8 @@ class RunDraft:
     """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
     unsent: tuple[UnsentPosts, ...] = ()
     """The posts to label that are not sent, because they have no text to send."""
-    first: Post | None = None
-    """The oldest post that will be sent, if `draft_run` made the draft and there is one."""
+    first: tuple[Post, ...] = ()
+    """The oldest posts that will be sent, as many as one request is about, by `draft_run`."""
     notes: tuple[str, ...] = ()
     """What a person should know: something that was asked for does not exist."""
     files: int = 0
@@ -115,7 +115,9 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
         _staged(spec, selection, folders, Path(name)) as (draft, connection),
     ):
         min_length = spec.config.backlog.min_text_length
-        return replace(draft, first=first_to_send(connection, draft.counts, min_length))
+        together = min(spec.cost_options.posts_per_prompt, draft.sizes.largest)
+        first = first_to_send(connection, draft.counts, min_length, most=together)
+        return replace(draft, first=first)
 
 
 def create_run(

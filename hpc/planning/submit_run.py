@@ -29,6 +29,7 @@ from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.report.console import Printer
 from hpc.report.interruption import explained
 from hpc.report.next_step import command, describe_next_step
+from hpc.report.rendered_request import describe_request
 from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
@@ -36,6 +37,7 @@ from hpc.run.plan import ShardSelection, count_waves
 from hpc.run.run_state import EXIT_CODE, RunState
 from hpc.run.selection import planned_shards
 from hpc.run.submissions import was_submitted
+from pipeline.classifiers.base import RenderedRequest, render_request
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import InputError
 
@@ -81,11 +83,19 @@ class _Started:
     """Whether each of the runs has the caretaker that was asked for."""
 
 
-def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int | None]:
-    """Describe what a submit would take; change nothing.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPreview:
+    """What a submit would do."""
 
-    Returns:
-        The draft, and in how many waves it would be submitted; None if no job fits now.
+    draft: RunDraft
+    waves: int | None
+    """In how many waves the run would be submitted; None if no job fits now."""
+    first_request: RenderedRequest | None
+    """The first request to the classifier's service; None if none would be sent."""
+
+
+def preview_run(request: SubmitRequest, printer: Printer) -> RunPreview:
+    """Describe what a submit would take and send; change nothing.
 
     Raises:
         InputError: the source cannot be read, the name's labels do not fit, or the cluster can
@@ -109,7 +119,12 @@ def preview_run(request: SubmitRequest, printer: Printer) -> tuple[RunDraft, int
     spare_jobs = _spare_jobs(request)
     waves = count_waves(draft.sizes.count, limits, spare_jobs=spare_jobs)
     _say_lines(describe_waves(draft, limits, waves, spare_jobs=spare_jobs), printer)
-    return draft, waves
+    first_request = None
+    if draft.first:
+        first_request = render_request(request.spec.classifier, draft.first)
+    if first_request:
+        _say_lines(describe_request(first_request, len(draft.first)), printer)
+    return RunPreview(draft=draft, waves=waves, first_request=first_request)
 
 
 def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:

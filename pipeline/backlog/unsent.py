@@ -44,14 +44,18 @@ def find_unsent(
 
 
 def first_to_send(
-    connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, min_text_length: int
-) -> Post | None:
-    """Return the oldest post that will be sent; None if none will be. See `find_unsent`."""
+    connection: duckdb.DuckDBPyConnection,
+    counts: BacklogCounts,
+    min_text_length: int,
+    *,
+    most: int = 1,
+) -> tuple[Post, ...]:
+    """Return the oldest posts that will be sent, at most so many. See `find_unsent`."""
     rows = connection.execute(
         f"SELECT uri, text FROM ({_with_reasons(counts, min_text_length)}) WHERE why IS NULL "
-        "ORDER BY preprocessing_timestamp, uri LIMIT 1"
+        f"ORDER BY preprocessing_timestamp, uri LIMIT {most}"
     ).fetchall()
-    return Post(*rows[0]) if rows else None
+    return tuple(Post(uri, text) for uri, text in rows)
 
 
 def _with_reasons(counts: BacklogCounts, min_text_length: int) -> str:

@@ -60,6 +60,9 @@ class RenderedRequest:
     body: JsonObject
     """What is sent."""
 
+    note: str = ""
+    """What a task may learn from the service, and then sends in another way; '' if nothing."""
+
 
 class Classifier(ABC, Generic[OptionsT]):
     """Labels posts. One instance lives in one task."""

@@ -19,7 +19,12 @@ from pipeline.classifiers.llm.chat_service import CHAT_PATH, ChatService
 from pipeline.classifiers.llm.check_texts import check_texts
 from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
-from pipeline.classifiers.llm.requests import BilledReply, PostGroup, PromptBuilder
+from pipeline.classifiers.llm.requests import (
+    BilledReply,
+    PostGroup,
+    PromptBuilder,
+    preview_note,
+)
 from pipeline.classifiers.options import check_transport
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
@@ -75,7 +80,8 @@ class Llm(Classifier[LlmOptions]):
     def render_request(cls, options: LlmOptions, posts: Sequence[Post]) -> RenderedRequest:
         """Return the request about these posts, as a task sends it first."""
         base_url = options.base_url or (options.server.base_path if options.server else "")
-        return RenderedRequest(url=base_url + CHAT_PATH, body=PromptBuilder(options).preview(posts))
+        body = PromptBuilder(options).preview(posts)
+        return RenderedRequest(url=base_url + CHAT_PATH, body=body, note=preview_note(options))
 
     def __init__(self, options: LlmOptions, share: TaskShare) -> None:
         """Read the API key; send nothing yet."""

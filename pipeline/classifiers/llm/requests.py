@@ -196,6 +196,16 @@ class PromptBuilder:
         return {**values, **probabilities, labels.MODEL_COLUMN: model}
 
 
+def preview_note(options: LlmOptions) -> str:
+    """Return what a request may have in another way than in `PromptBuilder.preview`."""
+    if options.structured_output != AUTO:
+        return ""
+    return (
+        "a task first detects how the server can be bound to the labels (structured_output: auto): "
+        f"{MODES[0]}, as shown here, is the strictest way"
+    )
+
+
 def _problem(reply: Reply) -> str:
     """Return why it is unclear what a reply says, although it is JSON; '' if it is clear."""
     several = "several choices, where one was asked for" if chat.choices(reply.body) > 1 else ""

@@ -163,8 +163,8 @@ def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench
 def test_a_dry_run_and_the_run_say_the_same(bench: Bench) -> None:
     bench.backlog([*posts(11), posts(1)[0]])
     dry = create_run.draft_run(spec_of(bench), Selection(limit=7), (bench.folder,))
-    assert dry.first == Post(posts(1)[0].uri, posts(1)[0].text)  # for the example of a request
-    assert plan_run(bench, 7)[1] == replace(dry, first=None)
+    assert dry.first == (Post(posts(1)[0].uri, posts(1)[0].text),)  # for the example of a request
+    assert plan_run(bench, 7)[1] == replace(dry, first=())
 
 
 def test_a_run_is_planned_from_any_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

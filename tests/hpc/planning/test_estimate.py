@@ -55,7 +55,10 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
     before = bench.listing()
     done = bench.hpc("submit", "--config", bench.path, "--dry-run", "--json")
     assert outcome(done)[0] == 0
-    assert json.loads(done.stdout) == {
+    document = json.loads(done.stdout)
+    assert document.pop("first_request")["clientToken"] == uri(0)
+    assert document.pop("first_request_url").startswith("https://commentanalyzer.googleapis.com/")
+    assert document == {
         "run_id": None, "run_dir": None, "posts": 90, "shards": 2, "array_jobs": [],
         "dry_run": True, "waves": 1, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
         "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
@@ -81,4 +84,6 @@ def test_posts_that_are_not_sent_take_nothing_of_the_quota(
         "shards": 2,
         "requests": 0,
         "quota_minutes": 0.0,
+        "first_request": None,
+        "first_request_url": None,
     }

@@ -49,7 +49,8 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
     planned = bench.submit("--json", "--dry-run", "--set", "sharding.shards=1")
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
-        "dry_run": True, "waves": 1, **NOT_KNOWN, **NOTHING_LEFT_OUT,
+        "dry_run": True, "waves": 1, "first_request": None, "first_request_url": None,
+        **NOT_KNOWN, **NOTHING_LEFT_OUT,
     }  # fmt: skip
     assert bench.document("gather") == {
         "rows_before": 4,
