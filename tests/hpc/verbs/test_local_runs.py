@@ -13,7 +13,10 @@ from tests.pipeline import run_builders
 
 # What a classifier without quota and price will take.
 NOT_KNOWN = {"requests": None, "quota_minutes": None, "cost_estimate": None, "currency": None}
-NOTHING_LEFT_OUT = {"late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0}
+NOTHING_LEFT_OUT = {
+    "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0, "files": 1,
+    "left_out": [], "unlabelable_by_reason": {},
+}  # fmt: skip
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 
