@@ -32,6 +32,7 @@ VERBS = {
     "logs": "show how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "show where every post of a backlog is; with --post, why one has no label",
     "compare": "show how far two classifiers agree on the posts that both labeled",
+    "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
     "schema": "print every key of a configuration, for editors and for people",
 }
 SHELLS = ("bash", "zsh", "tcsh")

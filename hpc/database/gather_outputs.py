@@ -5,16 +5,16 @@ the next one copies the outputs that are not in the database yet.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
+from hpc.database.output_batches import Batch, Output, batches
 from hpc.database.run_database import database_of
 from hpc.run import run_folder
 from hpc.run.model import Judgement, Observation, Run, State
@@ -30,11 +30,6 @@ from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
 
-# A batch's outputs are in memory at once. One pass over the labels' table looks for their posts, so
-# small batches would read a large table many times.
-BATCH_ROWS = 500_000
-BATCH_BYTES = 128 << 20
-JOIN_OUTPUTS = 256
 # How long to wait before outputs that could not be read are tried again, in seconds.
 PAUSE_S = 0.5
 _NO_PATIENCE = Patience(seconds=0.0)
@@ -62,13 +57,6 @@ class Gathered:
     set_aside: int
     """How many damaged outputs were renamed, so that their shards are labeled again."""
     shards: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Output:
-    index: int
-    verdict: Verdict
-    labels: pa.Table
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,8 +104,9 @@ def gather(
         _report_outputs(run, observation, progress)
         _register(connection, run)
         before = label_tables.count(connection, name)
-        shards = [index for index, _ in _not_gathered(connection, run, observation)]
-        for batch in _batches(_read_outputs(run, shards, progress)):
+        published = [shard.output for shard in observation.shards]
+        shards = find_not_gathered(history.gathered_shards(connection, run.run_id), published)
+        for batch in batches(_read_outputs(run, shards, progress)):
             _insert(connection, run, batch, progress)
         after = label_tables.count(connection, name)
         if before + progress.added != after:
@@ -150,7 +139,7 @@ def _report_outputs(run: Run, observation: Observation, progress: _Progress) -> 
             progress.unreadable.append(f"{path}: cannot be read now: {shard.output.unreadable}")
 
 
-def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[_Output]:
+def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[Output]:
     """Yield the outputs, with every page and row verified.
 
     A damaged output is renamed, so that its shard is labeled again. What cannot be read is tried
@@ -162,7 +151,7 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
         if verdict.unreadable or verdict.unchecked:
             again.append(index)
         elif labels is not None and verdict.publication:
-            yield _Output(index, verdict, labels)
+            yield Output(index, verdict, labels)
         else:
             _reject(run, index, verdict, progress)
     if again:
@@ -179,7 +168,7 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
                     f"{_path(run, index)}: gathered, but not compared with its shard: "
                     f"{verdict.unchecked}"
                 )
-            yield _Output(index, verdict, labels)
+            yield Output(index, verdict, labels)
         else:
             _reject(run, index, verdict, progress)
 
@@ -200,45 +189,8 @@ def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None
     progress.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Outputs that are written in one transaction."""
-
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    """By the shard's index."""
-    rows: int = 0
-    size: int = 0
-    _joined: list[pa.Table] = field(default_factory=list)
-    _apart: list[pa.Table] = field(default_factory=list)
-
-    def add(self, each: _Output) -> None:
-        self.verdicts[each.index] = each.verdict
-        self.rows += each.labels.num_rows
-        self.size += each.labels.nbytes
-        self._apart.append(each.labels)
-        # A small output takes a hundred times the memory of its rows until it is joined to others.
-        if len(self._apart) >= JOIN_OUTPUTS:
-            self._joined += label_tables.join_outputs(self._apart)
-            self._apart = []
-
-    def tables(self) -> list[pa.Table]:
-        """Return the rows, those with the same columns as one table."""
-        return label_tables.join_outputs([*self._joined, *self._apart])
-
-
-def _batches(gathered: Iterable[_Output]) -> Iterator[_Batch]:
-    batch = _Batch()
-    for each in gathered:
-        batch.add(each)
-        if batch.rows >= BATCH_ROWS or batch.size >= BATCH_BYTES:
-            yield batch
-            batch = _Batch()
-    if batch.verdicts:
-        yield batch
-
-
 def _insert(
-    connection: duckdb.DuckDBPyConnection, run: Run, batch: _Batch, progress: _Progress
+    connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, progress: _Progress
 ) -> None:
     name = run.manifest.name
     # A run that was under way while its program was updated has several schemas.
@@ -305,22 +257,52 @@ def is_gathered(run: Run, observation: Observation) -> bool:
         return False
     try:
         with duckdb_file.opened(database, read_only=True, patience=_NO_PATIENCE) as labels:
-            return not _not_gathered(labels, run, observation)
+            known = history.gathered_shards(labels, run.run_id)
+            return not find_not_gathered(known, [shard.output for shard in observation.shards])
     except (RunError, OSError, duckdb.Error):
         return False
 
 
-def _not_gathered(
-    database: duckdb.DuckDBPyConnection, run: Run, observation: Observation
-) -> list[tuple[int, str]]:
-    """Return index and publication of each output that the database does not have."""
-    known = history.gathered_shards(database, run.run_id)
+def find_not_gathered(
+    known: Mapping[int, GatheredShard], published: Sequence[Verdict]
+) -> list[int]:
+    """Return the shards with an output that the database does not have.
+
+    Args:
+        known: what the database has, by the shard's index.
+        published: the shards' outputs, in the order of the shards.
+    """
     return [
-        (shard.index, shard.output.publication)
-        for shard in observation.shards
-        if shard.output.publication
-        and (shard.index not in known or known[shard.index].publication != shard.output.publication)
+        index
+        for index, verdict in enumerate(published)
+        if verdict.publication
+        and (index not in known or known[index].publication != verdict.publication)
     ]
+
+
+def gather_into_copy(
+    published: Mapping[str, Sequence[Verdict]], runs: Sequence[Run], copy: Path
+) -> tuple[str, ...]:
+    """Add the outputs that a copy of a database does not have. No output is renamed.
+
+    Args:
+        published: the outputs of each run, by its id.
+        runs: the runs, oldest first.
+        copy: the copy, which has the history of these runs as far as they were gathered.
+
+    Returns:
+        A message for each output that was left out.
+    """
+    progress = _Progress(renames=False)
+    with duckdb_file.opened(copy) as connection:
+        for run in runs:
+            _register(connection, run)
+        for run in runs:
+            known = history.gathered_shards(connection, run.run_id)
+            shards = find_not_gathered(known, published[run.run_id])
+            for batch in batches(_read_outputs(run, shards, progress)):
+                _insert(connection, run, batch, progress)
+    return (*progress.rejected, *progress.unreadable)
 
 
 def register_run(run: Run) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hpc.database import gather_outputs
+from hpc.database import gather_outputs, output_batches
 from hpc.database.gather_outputs import Gathered
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
@@ -260,7 +260,7 @@ def test_a_gather_that_is_killed_leaves_whole_shards_and_the_next_one_completes_
     run = valence_run(tmp_path, 21, shards=7)
     for index in range(7):
         publish(run, index)
-    monkeypatch.setattr(gather_outputs, "BATCH_ROWS", 6)
+    monkeypatch.setattr(output_batches, "BATCH_ROWS", 6)
     read, left = output.read, iter(range(outputs_read))
 
     def dying(*arguments: Any, **more: Any) -> Any:

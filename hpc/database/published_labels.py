@@ -1,0 +1,147 @@
+"""Give readers every published label, also while the database is in use or lacks some of them.
+
+An open notebook keeps `gather` from writing. The published outputs are the truth, so what the
+database lacks is added to a copy of the name's tables, by the rules of `gather`.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from hpc.database.gather_outputs import find_not_gathered, gather_into_copy
+from hpc.run.model import Run
+from hpc.run.outputs import verify_outputs
+from pipeline.database import duckdb_file, history
+from pipeline.database.duckdb_file import HeldDatabaseError, Patience
+from pipeline.database.history import GatheredShard
+from pipeline.database.label_tables import labels_table
+from pipeline.sql import quoted
+
+_DATABASE = "original"
+_PATIENCE = Patience(seconds=2.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseContent:
+    """What a database says about its names and runs."""
+
+    names: tuple[str, ...] = ()
+    """The names that have labels."""
+    run_roots: tuple[Path, ...] = ()
+    """The folders of the runs that it knows."""
+    held: str = ""
+    """Why it cannot be read now, such as `labels.duckdb is open in R (pid 7)`; empty if it can."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedLabels:
+    """Where all labels of a name can be read that are published."""
+
+    database: Path
+    """The database, or a copy of the name's tables that has what the database lacks."""
+    shards: int = 0
+    """How many published shards the database lacks, or does not show now."""
+    posts: int = 0
+    """How many posts these have."""
+    problems: tuple[str, ...] = ()
+    """A message for each output that was left out."""
+
+
+def read_content(database: Path) -> DatabaseContent:
+    """Return what a database holds; nothing where there is none.
+
+    Raises:
+        RunError: it is damaged, or of another program.
+    """
+    if not duckdb_file.exists(database):
+        return DatabaseContent()
+    try:
+        with duckdb_file.opened(database, read_only=True, patience=_PATIENCE) as labels:
+            tables = labels.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            folders = labels.execute("SELECT DISTINCT run_dir FROM runs").fetchall()
+    except HeldDatabaseError as error:
+        return DatabaseContent(held=error.where)
+    prefix = labels_table("")
+    return DatabaseContent(
+        names=tuple(sorted(t.removeprefix(prefix) for (t,) in tables if t.startswith(prefix))),
+        run_roots=tuple(sorted({Path(folder).parent for (folder,) in folders})),
+    )
+
+
+@contextmanager
+def published_labels(
+    database: Path, name: str, runs: Sequence[Run], folder: Path
+) -> Iterator[PublishedLabels]:
+    """Yield where all published labels of a name are.
+
+    Args:
+        database: the database, which need not exist, and may be in use.
+        name: of the labels.
+        runs: the runs of the name that write to the database, oldest first.
+        folder: where a copy can be written, which is deleted afterwards.
+
+    Raises:
+        RunError: the database is damaged, or of another program.
+    """
+    published = {run.run_id: verify_outputs(run) for run in runs}
+    known = _read_known(database, runs)
+    is_readable = known is not None
+    missing = {
+        run.run_id: find_not_gathered((known or {}).get(run.run_id, {}), published[run.run_id])
+        for run in runs
+    }
+    shards = sum(map(len, missing.values()))
+    if is_readable and not shards:
+        yield PublishedLabels(database=database)
+        return
+    posts = sum(run.manifest.shards[index].posts for run in runs for index in missing[run.run_id])
+    with tempfile.TemporaryDirectory(prefix=".tmp-labels-", dir=folder) as place:
+        copy = Path(place) / "labels.duckdb"
+        if is_readable and duckdb_file.exists(database):
+            _copy_tables(database, name, copy)
+        problems = gather_into_copy(published, runs, copy)
+        yield PublishedLabels(database=copy, shards=shards, posts=posts, problems=problems)
+
+
+_Known = Mapping[str, Mapping[int, GatheredShard]]
+
+
+def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:
+    """Return what the database has of each run; None if it cannot be read now."""
+    if not duckdb_file.exists(database):
+        return {}
+    try:
+        with duckdb_file.opened(database, read_only=True, patience=_PATIENCE) as labels:
+            return {run.run_id: history.gathered_shards(labels, run.run_id) for run in runs}
+    except HeldDatabaseError:
+        return None
+
+
+def _copy_tables(database: Path, name: str, copy: Path) -> None:
+    """Copy the labels of a name, and the history of its runs."""
+    with duckdb_file.opened(copy) as connection:
+        duckdb_file.attach(connection, database, _DATABASE)
+        for table in (labels_table(name), f"superseded_{name}"):
+            if _has_table(connection, table):
+                source = f"{_DATABASE}.{quoted(table)}"
+                connection.execute(f"CREATE TABLE {quoted(table)} AS FROM {source}")
+        connection.execute(
+            f"INSERT INTO runs BY NAME SELECT * FROM {_DATABASE}.runs WHERE name = ?", [name]
+        )
+        connection.execute(
+            f"INSERT INTO shards BY NAME SELECT * FROM {_DATABASE}.shards "
+            "WHERE run_id IN (SELECT run_id FROM runs)"
+        )
+        connection.execute(f"DETACH {_DATABASE}")
+
+
+def _has_table(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    rows = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = ?",
+        [_DATABASE, table],
+    ).fetchall()
+    return bool(rows)

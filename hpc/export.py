@@ -1,0 +1,227 @@
+"""Run `hpc export`: write the labels of a name to a file for R, pandas and polars."""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from hpc import cli
+from hpc.config import run_config
+from hpc.database.published_labels import DatabaseContent, published_labels, read_content
+from hpc.exit_codes import FAILED
+from hpc.reconcile.trust import check_run
+from hpc.report.console import Printer
+from hpc.run import run_folder
+from hpc.run.model import Run
+from hpc.run.unusable_runs import UnusableRun, find_unusable
+from hpc.verb import Outcome, Verb
+from pipeline.database import export_labels
+from pipeline.database.duckdb_file import exists
+from pipeline.database.export_labels import ExportRequest
+from pipeline.errors import InputError, RunError
+from pipeline.run_files import manifest
+from pipeline.text import counted, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the labels are."""
+
+    database: Path
+    run_root: Path
+    content: DatabaseContent
+    runs: tuple[Run, ...]
+    """The runs that write to the database, oldest first."""
+    unusable: tuple[UnusableRun, ...]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `hpc export`."""
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a name of labels (default: the configuration's)"
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the file to write; its name ends in .parquet, .csv or .jsonl, or the latter two .gz",
+    )
+    parser.add_argument(
+        "--where",
+        default="",
+        metavar="SQL",
+        help='only rows that fulfill this condition, such as "prob_toxic > 0.5"',
+    )
+    parser.add_argument(
+        "--columns", default="", metavar="A,B", help="only these columns, in this order"
+    )
+    parser.add_argument(
+        "--labeled-only", action="store_true", help="leave out posts that have no labels"
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument(
+        "--database", type=Path, metavar="FILE", help="use this database instead of labels.duckdb"
+    )
+    cli.root_arguments(parser, "use this configuration's name, database and run root")
+
+
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Export the labels of a name."""
+    export_labels.format_of(options.to)
+    target = options.to.expanduser().absolute()
+    _check_target(target, replaces=options.force)
+    place = _find_place(options)
+    name = _choose_name(options, place)
+    runs = _trusted_runs(place, name, printer)
+    request = ExportRequest(
+        name=name,
+        columns=tuple(filter(None, (column.strip() for column in options.columns.split(",")))),
+        where=options.where,
+        labeled_only=options.labeled_only,
+    )
+    with published_labels(place.database, name, runs, target.parent) as labels:
+        exported = export_labels.export(labels.database, request, target)
+    for problem in labels.problems:
+        printer(problem)
+    _report(exported, target, printer)
+    if place.content.held:
+        printer(
+            f"{place.content.held}, so the rows are those of {counted(len(runs), 'run')} under "
+            f"{place.run_root}. Labels of runs whose folders are gone are not among them"
+        )
+    elif labels.shards:
+        printer(
+            f"{counted(labels.posts, 'post')} of {counted(labels.shards, 'shard')} are not in "
+            f"{place.database} yet, and were read from their runs. To gather them: hpc gather"
+        )
+    document = {
+        "name": name,
+        "file": str(target),
+        "rows": exported.rows,
+        "labeled": exported.labeled,
+        "unlabelable": exported.rows - exported.labeled,
+        "columns": list(exported.columns),
+        "database": str(place.database),
+        "database_in_use": bool(place.content.held),
+        "posts_not_gathered": labels.posts,
+        "left_out": list(labels.problems),
+    }
+    return FAILED if labels.problems else 0, document
+
+
+def _report(exported: export_labels.Exported, target: Path, printer: Printer) -> None:
+    unlabelable = exported.rows - exported.labeled
+    rest = f", {unlabelable:,} without, each with its reason" if unlabelable else ""
+    printer(
+        f"wrote {target}: {counted(exported.rows, 'row')}, {exported.labeled:,} with labels{rest}"
+    )
+    if exported.with_nul and target.name.lower().endswith((".csv", ".csv.gz")):
+        printer(
+            f"{counted(exported.with_nul, 'text')} of them hold the character NUL, at which R cuts "
+            "a text: use skipNul = TRUE in read.csv, or export to .parquet"
+        )
+
+
+def _check_target(target: Path, *, replaces: bool) -> None:
+    """Raise InputError if the file must not be written there."""
+    if not target.parent.is_dir():
+        raise InputError(f"--to {target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise InputError(f"--to {target}: this is a folder; name a file in it")
+    for folder in target.parents:
+        if (folder / manifest.FILE_NAME).is_file():
+            raise InputError(f"--to {target}: {folder} is the folder of a run; write elsewhere")
+    if target.exists() and not replaces:
+        raise InputError(f"--to {target}: the file exists. To replace it, add --force")
+
+
+def _find_place(options: argparse.Namespace) -> _Place:
+    root, database = options.run_root or Path("runs"), options.database or Path("labels.duckdb")
+    if options.config:
+        storage = run_config.load_storage(options.config)
+        root, database = storage.run_root, options.database or storage.database
+    database = database.expanduser().absolute()
+    root = root.expanduser().absolute()
+    content = read_content(database)
+    runs, unusable = _load_runs(database, (root, *content.run_roots))
+    return _Place(database, root, content, tuple(runs), tuple(unusable))
+
+
+def _choose_name(options: argparse.Namespace, place: _Place) -> str:
+    """Return the name to export, which has labels in the database or in a run."""
+    names = sorted({*place.content.names, *(run.manifest.name for run in place.runs)})
+    name: str | None = options.name
+    if name is None and options.config:
+        name = run_config.load_name(options.config)
+    if name is None and len(names) == 1:
+        name = names[0]
+    if not names and not exists(place.database):
+        raise InputError(
+            f"there is no database {place.database}, and no run of it under {place.run_root}; name "
+            "them with --config, or with --database and --run-root"
+        )
+    available = f"{place.database} has labels of: {', '.join(names) or 'no name'}"
+    if name is None:
+        raise InputError(f"which labels? Put a NAME after export; {available}")
+    if name not in names:
+        raise InputError(
+            f"there are no labels of the name {name!r}{did_you_mean(name, names)}; {available}"
+        )
+    return name
+
+
+def _load_runs(database: Path, roots: Iterable[Path]) -> tuple[list[Run], list[UnusableRun]]:
+    """Return the runs that write to a database, oldest first, and those that cannot be read."""
+    runs: dict[str, Run] = {}
+    unusable: list[UnusableRun] = []
+    for root in filter(Path.is_dir, sorted(set(roots))):
+        unusable += find_unusable(root)
+        for folder in run_folder.all_runs(root):
+            try:
+                run = run_folder.load(folder)
+            except (InputError, RunError, OSError) as error:
+                unusable.append(UnusableRun(folder, str(error), error))
+                continue
+            if _is_of(run, database):
+                runs[run.run_id] = run
+    return sorted(runs.values(), key=_age), unusable
+
+
+def _age(run: Run) -> tuple[datetime, str]:
+    """Return what orders runs as the database does."""
+    return datetime.fromisoformat(run.manifest.created_at), run.run_id
+
+
+def _trusted_runs(place: _Place, name: str, printer: Printer) -> list[Run]:
+    """Return the runs of a name whose outputs count, and say which do not."""
+    for each in place.unusable:
+        if each.may_be_of(name):
+            printer(str(each))
+    trusted = []
+    for run in place.runs:
+        if run.manifest.name != name:
+            continue
+        try:
+            check_run(run)
+        except InputError as error:
+            printer(f"run {run.run_id} is left out: {error}")
+        else:
+            trusted.append(run)
+    return trusted
+
+
+def _is_of(run: Run, database: Path) -> bool:
+    return Path(run.manifest.database).resolve() == database.resolve()
+
+
+VERB = Verb(
+    name="export",
+    example="hpc export perspective --to labels.parquet",
+    arguments=arguments,
+    act=act,
+)
+
+if __name__ == "__main__":
+    cli.main(VERB)

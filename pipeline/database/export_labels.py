@@ -1,0 +1,203 @@
+"""Write the labels of a name to a file for R, pandas and polars.
+
+The query runs in a session that can write this one file and nothing else: a condition is SQL that a
+person wrote, maybe copied from somewhere.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+
+from pipeline import files
+from pipeline.database import duckdb_file
+from pipeline.database.label_tables import labels_table
+from pipeline.errors import InputError
+from pipeline.sql import configure_session, literal, quoted
+from pipeline.text import did_you_mean
+
+_LABELS, _POSTS = "labels", "posts"
+_NOT_OF_A_CONDITION = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InternalException)
+_LABELED = "was_successfully_labeled"
+
+
+class ExportFormat(StrEnum):
+    """The formats of an exported file, by the end of its name."""
+
+    PARQUET = ".parquet"
+    CSV = ".csv"
+    CSV_GZ = ".csv.gz"
+    JSON_LINES = ".jsonl"
+    JSON_LINES_GZ = ".jsonl.gz"
+
+
+_OPTIONS = {
+    ExportFormat.PARQUET: "FORMAT parquet, COMPRESSION zstd",
+    ExportFormat.CSV: "FORMAT csv, HEADER true, COMPRESSION none",
+    ExportFormat.CSV_GZ: "FORMAT csv, HEADER true, COMPRESSION gzip",
+    ExportFormat.JSON_LINES: "FORMAT json, COMPRESSION none",
+    ExportFormat.JSON_LINES_GZ: "FORMAT json, COMPRESSION gzip",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportRequest:
+    """Which labels to write."""
+
+    name: str
+    columns: tuple[str, ...] = ()
+    """The columns to write, in this order; empty for all."""
+    where: str = ""
+    """A condition on the rows, in SQL; empty for all rows."""
+    labeled_only: bool = False
+    """Whether to leave out posts without labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What a file holds."""
+
+    rows: int
+    labeled: int
+    """How many of these rows have labels; the others have a reason."""
+    columns: tuple[str, ...]
+    with_nul: int
+    """How many texts hold the character NUL, at which R cuts a text of a CSV file."""
+
+
+def format_of(target: Path) -> ExportFormat:
+    """Return the format of a file by its name.
+
+    Raises:
+        InputError: the name ends like no format.
+    """
+    name = target.name.lower()
+    for file_format in ExportFormat:
+        if name.endswith(file_format) and name != file_format:
+            return file_format
+    suffixes = ", ".join(ExportFormat)
+    raise InputError(f"--to {target}: the name should end in one of: {suffixes}")
+
+
+def export(database: Path, request: ExportRequest, target: Path) -> Exported:
+    """Write the labels of a name to a file, which appears whole or not at all.
+
+    Times are written as UTC. The order of rows is that of the table.
+
+    Args:
+        database: the database.
+        request: which labels.
+        target: the file; an existing one is replaced.
+
+    Raises:
+        InputError: a column does not exist, or the condition is wrong.
+        HeldDatabaseError: another process has the database open.
+        OSError: the disk is full.
+    """
+    file_format = format_of(target)
+    with (
+        files.appearing_whole(target) as temporary,
+        closing(duckdb.connect()) as connection,
+    ):
+        configure_session(connection, temp_directory=temporary.with_suffix(".spill"))
+        duckdb_file.attach(connection, database, _LABELS)
+        table = f"{_LABELS}.{quoted(labels_table(request.name))}"
+        connection.execute(f"CREATE TEMPORARY VIEW {_POSTS} AS FROM {table}")
+        types = _column_types(connection)
+        columns = _choose_columns(request, types)
+        _lock_down(connection, temporary)
+        rows = f"FROM {_POSTS}{_conditions(connection, request, tuple(types))}"
+        try:
+            counts = connection.execute(
+                f"SELECT count(*) FILTER ({_LABELED}), count(*) FILTER (contains(text, chr(0))) "
+                f"{rows}"
+            ).fetchall()[0]
+            expressions = ", ".join(
+                f"{_as_written(column, types[column], file_format)} AS {quoted(column)}"
+                for column in columns
+            )
+            written = connection.execute(
+                f"COPY (SELECT {expressions} {rows}) TO {literal(str(temporary))} "
+                f"({_OPTIONS[file_format]})"
+            ).fetchall()[0][0]
+        except duckdb.Error as error:
+            duckdb_file.raise_system_error(target, error)
+            raise _wrong_condition(request, error, tuple(types)) from None
+    return Exported(rows=int(written), labeled=counts[0], columns=columns, with_nul=counts[1])
+
+
+def _lock_down(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Let the session write one file, and neither read nor write any other."""
+    connection.execute(f"USE {_LABELS}")
+    connection.execute(f"SET allowed_paths = [{literal(str(file))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _column_types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    rows = connection.execute(f"DESCRIBE {_POSTS}").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def _choose_columns(request: ExportRequest, types: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the columns to write, spelled as the table has them."""
+    by_name = {column.lower(): column for column in types}
+    chosen = []
+    for column in dict.fromkeys(request.columns or types):
+        if column.lower() not in by_name:
+            raise InputError(
+                f"--columns {column}: {labels_table(request.name)} has no such column"
+                f"{did_you_mean(column, tuple(types))}; it has: {', '.join(types)}"
+            )
+        chosen.append(by_name[column.lower()])
+    return tuple(dict.fromkeys(chosen))
+
+
+def _conditions(
+    connection: duckdb.DuckDBPyConnection, request: ExportRequest, columns: Sequence[str]
+) -> str:
+    """Return a WHERE clause for the rows that are wanted; empty for all.
+
+    The condition may end in a comment, so it has a line of its own.
+    """
+    conditions = [_LABELED] if request.labeled_only else []
+    if request.where.strip():
+        conditions.append(f"({request.where}\n)")
+        try:
+            statements = connection.extract_statements(
+                f"SELECT 1 FROM {_POSTS} WHERE ({request.where}\n)"
+            )
+        except duckdb.Error as error:
+            raise _wrong_condition(request, error, columns) from None
+        if len(statements) != 1:
+            raise InputError("--where: should be a single condition, without a semicolon")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _wrong_condition(
+    request: ExportRequest, error: duckdb.Error, columns: Sequence[str]
+) -> Exception:
+    """Return what is wrong with the condition, or the error itself if that is not to blame."""
+    if not request.where.strip() or isinstance(error, _NOT_OF_A_CONDITION):
+        return error
+    # DuckDB begins with the kind of the error, such as `Binder Error: `.
+    problem = re.sub(r"^[A-Za-z ]+ Error: ", "", str(error).partition("\n")[0]).rstrip(".!")
+    return InputError(f"--where {request.where}: {problem}. The columns are: {', '.join(columns)}")
+
+
+def _as_written(column: str, kind: str, file_format: ExportFormat) -> str:
+    """Return the expression for a column: times say that they are UTC.
+
+    A Parquet time without a zone is local time to R. Text formats get ISO 8601.
+    """
+    name = quoted(column)
+    if kind not in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
+        return name
+    if file_format is ExportFormat.PARQUET:
+        return f"CAST({name} AS TIMESTAMPTZ)"
+    moment = name if kind == "TIMESTAMP" else f"({name} AT TIME ZONE 'UTC')"
+    return f"strftime({moment}, '%Y-%m-%dT%H:%M:%S.%fZ')"

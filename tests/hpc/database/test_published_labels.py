@@ -1,0 +1,185 @@
+"""`hpc export` writes every published label, also next to an open notebook."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hpc.database import published_labels
+from hpc.run.model import Run
+from pipeline.database import duckdb_file
+from pipeline.database.duckdb_file import Patience
+from pipeline.run_files.manifest import output_path
+from tests.hpc.cli_bench import outcome
+from tests.hpc.database.held_database import held
+from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.pipeline import run_builders
+
+
+@pytest.fixture
+def backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GrowingBacklog:
+    monkeypatch.setattr(published_labels, "_PATIENCE", Patience(seconds=0.0))
+    monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
+    made = GrowingBacklog(tmp_path)
+    made.arrive(post(1, 1), post(2, 2))
+    first, _ = made.submit()
+    assert first
+    made.finish(first)
+    return made
+
+
+def submit_and_publish(backlog: GrowingBacklog, number: int = 3) -> Run:
+    backlog.arrive(post(number, number))
+    run, _ = backlog.submit()
+    assert run
+    backlog.publish(run)
+    return run
+
+
+def export(backlog: GrowingBacklog, *arguments: object, code: int = 0) -> dict[str, object]:
+    target = backlog.bench.folder / "l.parquet"
+    document = backlog.bench.document(
+        "export", "test", "--to", target, "--force", *arguments, code=code
+    )
+    rows = pq.read_table(target)
+    assert document["rows"] == rows.num_rows
+    document["uris"] = sorted(rows["uri"].to_pylist())
+    return document
+
+
+def uris(*numbers: int) -> list[str]:
+    return sorted(map(run_builders.uri, numbers))
+
+
+def test_gathered_labels_are_exported(backlog: GrowingBacklog) -> None:
+    document = export(backlog)
+    assert document["uris"] == uris(1, 2)
+    assert (document["posts_not_gathered"], document["database_in_use"]) == (0, False)
+
+
+def test_published_labels_that_are_not_gathered_are_exported_too(backlog: GrowingBacklog) -> None:
+    submit_and_publish(backlog)
+    before = (backlog.bench.folder / "labels.duckdb").read_bytes()
+    document = export(backlog)
+    assert (document["uris"], document["posts_not_gathered"]) == (uris(1, 2, 3), 1)
+    assert (backlog.bench.folder / "labels.duckdb").read_bytes() == before
+    assert not list(backlog.bench.folder.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_labels_are_exported_next_to_an_open_notebook(
+    backlog: GrowingBacklog, read_only: bool
+) -> None:
+    submit_and_publish(backlog)
+    with held(backlog.bench.folder / "labels.duckdb", read_only=read_only):
+        document = export(backlog)
+    assert document["uris"] == uris(1, 2, 3)
+    assert document["database_in_use"] is not read_only
+    assert document["posts_not_gathered"] == (1 if read_only else 3)
+
+
+def test_a_shard_that_was_labeled_again_is_exported_as_it_is_now(backlog: GrowingBacklog) -> None:
+    (run,) = backlog.runs()
+    output_path(run.folder, 0).unlink()
+    run_builders.publish_shard(run.folder, run.manifest, 0, attempt=2)
+    document = export(backlog, "--where", "attempt = 2")
+    assert document["rows"] == run.manifest.shards[0].posts
+    assert export(backlog)["uris"] == uris(1, 2)
+
+
+def test_replaced_rows_are_not_exported(backlog: GrowingBacklog) -> None:
+    """By the rules of gathering: a retry replaces the row, whether or not it is gathered."""
+    backlog.arrive(run_builders.SourcePost(run_builders.uri(9), "meh", run_builders.FIRST_TIME))
+    run, _ = backlog.submit(backfill=True)
+    assert run
+    backlog.bench.hpc("supervise", run.folder)
+    retry, _ = backlog.submit(retry_reason="text_too_short")
+    assert retry
+    assert export(backlog)["labeled"] == 2
+    backlog.publish(retry)
+    document = export(backlog)
+    assert (document["rows"], document["labeled"]) == (3, 3)
+    with held(backlog.bench.folder / "labels.duckdb", read_only=False):
+        document = export(backlog)
+    assert (document["rows"], document["labeled"]) == (3, 3)
+
+
+def test_the_first_run_is_exported_before_there_is_a_database(tmp_path: Path) -> None:
+    made = GrowingBacklog(tmp_path)
+    submit_and_publish(made)
+    (tmp_path / "labels.duckdb").unlink()
+    assert export(made)["uris"] == uris(3)
+
+
+def test_a_damaged_output_is_named_and_stays(backlog: GrowingBacklog) -> None:
+    run = submit_and_publish(backlog)
+    path = output_path(run.folder, 0)
+    content = bytearray(path.read_bytes())
+    content[40] ^= 0xFF
+    path.write_bytes(content)
+    document = export(backlog, code=1)
+    assert document["uris"] == uris(1, 2)
+    assert str(path) in str(document["left_out"])
+    assert path.read_bytes() == content
+
+
+def test_the_labels_of_another_folder_are_found_by_the_database(
+    backlog: GrowingBacklog, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    submit_and_publish(backlog)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    database = backlog.bench.folder / "labels.duckdb"
+    target = elsewhere / "l.csv"
+    backlog.bench.folder = elsewhere
+    document = backlog.bench.document("export", "--to", target, "--database", database)
+    assert document["rows"] == 3
+
+
+def test_the_labels_of_runs_without_a_folder_are_exported(backlog: GrowingBacklog) -> None:
+    shutil.rmtree(backlog.bench.folder / "runs")
+    assert export(backlog)["uris"] == uris(1, 2)
+
+
+def test_the_name_may_be_left_out(backlog: GrowingBacklog) -> None:
+    target = backlog.bench.folder / "l.jsonl"
+    for arguments in ((), ("--config", backlog.bench.path)):
+        done = backlog.bench.hpc("export", "--to", target, "--force", *arguments)
+        assert outcome(done) == (0, "")
+    assert len(target.read_text().splitlines()) == 2
+    assert json.loads(target.read_text().splitlines()[0])["uri"] in uris(1, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tset", "--to", "l.csv"),
+        ("test'; DROP TABLE runs; --", "--to", "l.csv"),
+        ('test"', "--to", "l.csv"),
+        ("test", "--to", "l.xls"),
+        ("test", "--to", "missing/l.csv"),
+        ("test", "--to", "folder.csv"),
+        ("test", "--to", "there.csv"),
+        ("test", "--to", "runs/l.csv", "--database", "none.duckdb"),
+        ("test", "--to", "l.csv", "--columns", "nothing"),
+        ("test", "--to", "l.csv", "--where", "nothing"),
+    ],
+)
+def test_what_cannot_be_exported_is_wrong_usage(
+    backlog: GrowingBacklog, arguments: tuple[str, ...]
+) -> None:
+    (backlog.bench.folder / "folder.csv").mkdir()
+    (backlog.bench.folder / "there.csv").write_text("precious")
+    assert outcome(backlog.bench.hpc("export", *arguments))[0] == 2
+    assert (backlog.bench.folder / "there.csv").read_text() == "precious"
+    assert not (backlog.bench.folder / "l.csv").exists()
+
+
+def test_nothing_is_written_into_a_run(backlog: GrowingBacklog) -> None:
+    (run,) = backlog.runs()
+    path = output_path(run.folder, 0)
+    before = path.read_bytes()
+    done = backlog.bench.hpc("export", "test", "--to", path, "--force")
+    assert outcome(done)[0] == 2
+    assert path.read_bytes() == before
