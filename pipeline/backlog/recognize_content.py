@@ -3,6 +3,7 @@
 The name of a file decides only where its content says nothing.
 """
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ _UNREAD_MAGIC = re.compile(b"|".join(map(re.escape, _UNREAD)))
 # A message, whose length is less than 65,536.
 _ARROW_STREAM = re.compile(rb"\xff{4}..\0\0", re.DOTALL)
 _MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg)", re.IGNORECASE)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _TAR = slice(257, 262)
 _ZIPPED_DOCUMENTS = (b"word/", b"ppt/", b"application/vnd.oasis.opendocument.text", b"META-INF/")
@@ -105,6 +107,7 @@ def recognize_content(
     """
     if not head:
         return Empty()
+    head = _in_utf_8(head)
     expected = kind_by_name(name)
     recognized = _recognize_binary(head, name) if _NOT_TEXT.search(head) else None
     recognized = recognized or _recognize_text(head, name, columns, is_whole=is_whole)
@@ -165,23 +168,28 @@ def _recognize_text(
     """Return what a text is; None if its beginning does not say."""
     if _MARKUP.match(head):
         return None
-    if not _is_wide(head):
+    if b"\0" not in head or not _is_wide(head):
         return recognize_text(head, columns, is_whole=is_whole)
-    narrow = head.lstrip(b"\xff\xfe").replace(b"\0", b"")
+    narrow = head.lstrip(b"\xff\xfe\0").replace(b"\0", b"")
     if kind_by_name(name) is None and recognize_text(narrow, columns, is_whole=is_whole) is None:
         return None
     return Unreadable(
-        problem="it is text in UTF-16 or UTF-32",
-        advice=f"convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8 {name}",
+        problem="it is text in UTF-32, or in UTF-16 without a byte order mark",
+        advice=f"convert it to UTF-8, for example with iconv -f UTF-16LE -t UTF-8 {name}",
     )
 
 
+def _in_utf_8(head: bytes) -> bytes:
+    """Return text in UTF-16 with a byte order mark as UTF-8, and other bytes as they are."""
+    if head.startswith(_UTF_16) and not head.startswith(codecs.BOM_UTF32_LE):
+        return head.decode("utf-16", errors="replace").encode()
+    return head
+
+
 def _is_wide(head: bytes) -> bool:
-    """Tell whether this is text in UTF-16 or UTF-32: by its mark, or the zeros in ASCII text."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+    """Tell whether this is text in UTF-32, or in UTF-16 without a mark, by the zeros in it."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return True
-    if b"\0" not in head:
-        return False
     pairs = head[: len(head) // 2 * 2]
     return len(pairs) >= 8 and any(
         not any(pairs[start::2]) and all(pairs[1 - start :: 2]) for start in (0, 1)

@@ -7,11 +7,18 @@ from pathlib import Path
 
 from pipeline import limits
 from pipeline.backlog.decompress import DamagedCompressionError, read_beginning
-from pipeline.backlog.file_formats import Compression, FileFormat, Recognized, Unreadable
+from pipeline.backlog.file_formats import DATABASES, Compression, FileFormat, Recognized, Unreadable
 from pipeline.backlog.recognize_content import recognize_compression, recognize_content
 
 # Enough for the header of a wide table. One read of a network file system brings more.
 _HEAD_BYTES = 8192
+_COMMANDS = {
+    Compression.GZIP: "gunzip",
+    Compression.ZSTD: "unzstd",
+    Compression.BZIP2: "bunzip2",
+    Compression.XZ: "unxz",
+    Compression.LZ4: "unlz4",
+}
 
 
 def recognize_file(path: Path, columns: Sequence[str]) -> tuple[Recognized, bytes]:
@@ -39,5 +46,10 @@ def recognize_file(path: Path, columns: Sequence[str]) -> tuple[Recognized, byte
     is_whole = len(head) < _HEAD_BYTES
     recognized = recognize_content(head, path.name, columns, is_whole=is_whole)
     if isinstance(recognized, FileFormat) and compression is not Compression.NONE:
+        if recognized.kind in DATABASES:
+            return Unreadable(
+                problem=f"it is a {recognized.kind} database compressed by {compression}",
+                advice=f"decompress it, for example with {_COMMANDS[compression]} {path.name}",
+            ), head
         recognized = replace(recognized, compression=compression)
     return recognized, head

@@ -3,7 +3,7 @@
 import bz2
 import gzip
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pipeline.backlog.file_formats import Compression, SourceKind
 from pipeline.errors import InputError
 from tests.pipeline.backlog.source_files import (
     STAMP,
+    Row,
     configured,
     csv_file,
     duckdb_file,
@@ -40,8 +41,6 @@ COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
     Compression.LZ4: lambda content: compressed_by_pyarrow(content, "lz4"),
 }
 WRITERS = {
-    SourceKind.SQLITE: sqlite_file,
-    SourceKind.DUCKDB: duckdb_file,
     SourceKind.PARQUET: parquet_file,
     SourceKind.CSV: csv_file,
     SourceKind.JSON_LINES: json_lines_file,
@@ -67,6 +66,18 @@ def test_a_compressed_file_is_read_whatever_it_is_called(
         (kind, compression)
     ]
     assert uris(path) == [uri for uri, _, _ in ROWS]
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+@pytest.mark.parametrize("write", [sqlite_file, duckdb_file])
+def test_a_compressed_database_is_named_and_not_copied(
+    tmp_path: Path, write: Callable[[Path, Sequence[Row]], Path], compression: Compression
+) -> None:
+    plain = write(tmp_path / "plain", ROWS[:1])
+    path = tmp_path / "posts.db.gz"
+    path.write_bytes(COMPRESS[compression](plain.read_bytes()))
+    with pytest.raises(InputError, match=str(path)):
+        find(path)
 
 
 @pytest.mark.parametrize("compression", COMPRESS)
