@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from pipeline.config.check import Problems, check_record
 from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import Section, Text, Wrong, expects, key
-from pipeline.service.address import host_of, is_readable_on_the_way
+from pipeline.service.address import host_of, is_readable_on_the_way, secret_parameter
 
 DEFAULT_QUOTA_FOLDER = "~/.hpc/quota"
 
@@ -83,23 +84,51 @@ class Options(Section, frozen=True, kw_only=True):
 
 
 def without_slash(base_url: str) -> str:
-    """Return an address without a slash at its end.
+    """Return an address without a slash at the end of its path; a harmless query stays.
 
     Raises:
         Wrong: it is no address, or holds what a run's folder must not keep.
     """
-    url = base_url.rstrip("/")
-    if re.search(r"[@?#]", url):
+    address, mark, query = base_url.partition("?")
+    url = address.rstrip("/") + (mark + query if query else "")
+    if not re.match(r"https?://[^/\s?]", url):
+        raise Wrong("base_url", f"should begin with http:// or https://, not {_hidden(url)!r}")
+    if re.search(r"[\s\\]", url) or not url.isprintable():
+        raise Wrong(
+            "base_url", f"should hold no blank, backslash or control character: {_hidden(url)!r}"
+        )
+    if "#" in url:
+        raise Wrong("base_url", "should hold no #fragment, which no service gets to see")
+    _check_host(url)
+    if name := secret_parameter(url):
         raise Wrong(
             "base_url",
-            "should hold no user, password or ?query, because the run's folder keeps it: an API "
-            "key belongs in api_key_env or api_key_file",
+            f"should hold no secret, because the run's folder keeps it, and ?{name}= looks like "
+            "one: an API key belongs in api_key_env or api_key_file",
         )
-    if not re.match(r"https?://[^/\s]", url):
-        raise Wrong("base_url", f"should begin with http:// or https://, not {url!r}")
-    if re.search(r"[\s\\]", url) or not url.isprintable():
-        raise Wrong("base_url", f"should hold no blank, backslash or control character: {url!r}")
     return url
+
+
+def _check_host(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no port
+    except ValueError:
+        raise Wrong(
+            "base_url", f"should name a host, and a port up to 65535 if any: {_hidden(url)!r}"
+        ) from None
+    if "@" in parts.netloc:
+        raise Wrong(
+            "base_url",
+            "should hold no user or password, because the run's folder keeps it: an API key "
+            "belongs in api_key_env or api_key_file",
+        )
+
+
+def _hidden(url: str) -> str:
+    """Return an address for a message, without a user, a password and the values of a query."""
+    plain = re.sub(r"[^/?#]*@", "…@", url)
+    return re.sub(r"=[^&#]*", "=…", plain)
 
 
 def check_transport(base_url: str, *, allow_insecure: bool, inputs: InputFiles) -> None:

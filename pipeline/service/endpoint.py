@@ -13,41 +13,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from pipeline import out_of_memory
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
-from pipeline.limits import ANSWER_BYTES, in_words
-from pipeline.service.address import host_of, is_on_this_machine
+from pipeline.limits import ANSWER_BYTES
 from pipeline.service.descriptors import affordable
-from pipeline.service.http_reply import (
-    DISCONNECTED,
-    INCOMPLETE,
-    TIMED_OUT,
-    Reply,
-    no_reply,
-    parse_reply,
-    retry_after,
-    without_body,
-)
-from pipeline.service.limited_http import (
-    ACCEPTED_ENCODINGS,
-    AnswerLimits,
-    LimitedAdapter,
-    TooLong,
-    TooSlow,
-    UndecodableBody,
-    read_body,
-)
+from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT, Reply, no_reply
+from pipeline.service.http_sender import HttpSender, ReplyMeaning
+from pipeline.service.limited_http import AnswerLimits
 from pipeline.service.quota.pace import Pace
+from pipeline.service.route import PermanentFault
 from pipeline.service.throttling import RecentReplies, Tally
 from pipeline.service.wire import Wire
-from pipeline.shortage import find_shortage
 from pipeline.text import counted
 
-CONNECT_TIMEOUT_SECONDS = 10.0
 # More memory than now comes only if requests under way end.
 MEMORY_SECONDS = 60.0
 # After so many 429s to one request, others show whether it is the only one.
@@ -106,6 +85,9 @@ class Service:
 
     connections: int
     """How many connections to keep open."""
+
+    path: str = ""
+    """The part of `url` that `base_url` does not name, such as /chat/completions."""
 
     most_bytes: int = ANSWER_BYTES
     """How long an answer may be, decompressed."""
@@ -167,7 +149,15 @@ class Endpoint:
         self._wire = Wire(affordable(service.connections))
         self._probing = threading.Lock()
         self._no_probe_before = 0.0
-        self._session = _session(service, policy)
+        self._sender = HttpSender(
+            headers=service.headers,
+            secret=service.secret,
+            limits=AnswerLimits(
+                seconds=policy.timeout_s, most_bytes=service.most_bytes, listener=service.listener
+            ),
+            connections=service.connections,
+            meaning=ReplyMeaning(path=service.path, is_complete=rules.is_complete),
+        )
 
     def waiting(self) -> int:
         """Return how many requests are not on the wire, because they wait to be sent again."""
@@ -359,11 +349,12 @@ class Endpoint:
     def _exchange(
         self, payload: Any, delivery: "_Delivery", stop: threading.Event
     ) -> tuple[Reply, float | None]:
-        """Send a request when it is its turn, and return what `_send` does.
+        """Send a request when it is its turn, and return what `HttpSender.send` does.
 
         Raises:
-            OSError: as `_send`.
-            TaskError: nothing may be sent any more.
+            OSError: this machine lacks what a request needs, such as file descriptors.
+            TaskError: nothing may be sent any more, or nothing can arrive before a person has
+                changed something.
             Stopped: `stop` was set first.
         """
         if not self._wire.enter(stop):
@@ -372,7 +363,9 @@ class Endpoint:
             delivery.send_to(self._service.address(stop))
             if not self._pace.wait(stop):
                 raise Stopped
-            reply, requested_wait_s = self._send(delivery.url, payload)
+            reply, requested_wait_s = self._sender.send(delivery.url, payload)
+        except PermanentFault as fault:
+            raise TaskError(Cause.REFUSED, f"{self.url}: {fault}") from None
         finally:
             self._wire.leave()
         self.trouble = "" if reply.status == 200 else reply.summary
@@ -400,59 +393,6 @@ class Endpoint:
             f"{self.url}: {reply.summary} ({counted(delivery.attempts, 'attempt')}){advice}",
             blames_post=others_succeed,
         )
-
-    def _send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
-        """Return the reply, and how many seconds the service asks to wait, if it does.
-
-        Raises:
-            OSError: this machine lacks what a request needs, such as file descriptors.
-        """
-        timeouts_s = (CONNECT_TIMEOUT_SECONDS, self._policy.timeout_s)
-        redact = self._service.secret.redact
-        try:
-            with self._session.post(
-                url,
-                json=payload,
-                timeout=timeouts_s,
-                allow_redirects=False,
-                stream=True,
-                # On the way to a proxy the key of a server on this machine would be readable.
-                proxies={"no_proxy": host_of(url)} if is_on_this_machine(url) else None,
-            ) as response:
-                return self._read(response), retry_after(response.headers)
-        except (TooSlow, requests.Timeout):
-            return no_reply(TIMED_OUT, self._too_slow), None
-        except TooLong:  # its headers
-            return no_reply(INCOMPLETE, self._too_long), None
-        # ValueError: a Location that is not a URL
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            if shortage := find_shortage(error):
-                raise shortage from error
-            return no_reply(DISCONNECTED, redact(str(error))), None
-
-    def _read(self, response: requests.Response) -> Reply:
-        """Return the reply that a response stands for, once its body has come."""
-        status, headers = response.status_code, response.headers
-        try:
-            content = read_body(response, self._service.most_bytes)
-        except TooSlow:
-            return without_body(status, headers, self._too_slow, instead=TIMED_OUT)
-        except TooLong:
-            return without_body(status, headers, self._too_long, instead=INCOMPLETE)
-        except UndecodableBody as error:
-            return without_body(status, headers, str(error), instead=INCOMPLETE)
-        # JSON is UTF-8. For a body without a charset requests guesses one, slowly and wrongly.
-        # Redact before anything is cut off: half a key would not be recognized.
-        text = self._service.secret.redact(content.decode(errors="replace"))
-        return parse_reply(status, headers, text, is_complete=self._rules.is_complete)
-
-    @property
-    def _too_slow(self) -> str:
-        return f"the answer was not complete within {self._policy.timeout_s:g} s"
-
-    @property
-    def _too_long(self) -> str:
-        return f"the answer is longer than {in_words(self._service.most_bytes)}"
 
     def _wait_s(
         self, failures: int, requested_s: float | None = None, *, longest_s: float | None = None
@@ -499,17 +439,3 @@ class _Delivery:
         if self.throttled_since is None or tally.answered > self.answered:
             self.throttled_since, self.answered = now, tally.answered
         return now - self.throttled_since
-
-
-def _session(service: Service, policy: RequestPolicy) -> requests.Session:
-    session = requests.Session()
-    session.headers.update({"Accept-Encoding": ACCEPTED_ENCODINGS, **service.headers})
-    # A proxy's or netrc's credentials must not replace our header.
-    session.auth = lambda request: request
-    bounds = AnswerLimits(
-        seconds=policy.timeout_s, most_bytes=service.most_bytes, listener=service.listener
-    )
-    adapter = LimitedAdapter(bounds, connections=service.connections)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session

@@ -16,6 +16,7 @@ TRANSIENT_CLIENT_ERRORS = frozenset({408, 409, 425})
 # Stand in for a status where there is none, or where the status says nothing.
 INCOMPLETE, TIMED_OUT, DISCONNECTED = 0, -1, -2
 
+# A service that asks for more is asked again after this time.
 LONGEST_WAIT_SECONDS = 300.0
 _SUMMARY_CHARACTERS = 300
 
@@ -129,15 +130,6 @@ def without_body(status: int, headers: Mapping[str, str], problem: str, *, inste
 def no_reply(status: int, problem: str) -> Reply:
     """Return the reply of a request that got none; `problem` must not contain the key."""
     return Reply(status=status, body=None, summary=_one_line(problem))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the service asks to wait, at most 300; None where it does not say."""
-    for header, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(header, "")
-        if value.replace(".", "", 1).isdecimal():
-            return min(float(value) / per_second, LONGEST_WAIT_SECONDS)
-    return None
 
 
 def _one_line(text: str) -> str:

@@ -37,6 +37,14 @@ class TooSlow(Exception):
     """An answer that was not complete in time."""
 
 
+class ProxyRefused(OSError):
+    """A proxy opens no tunnel; `status` is the HTTP status of its answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy answered HTTP {status}")
+        self.status = status
+
+
 class UndecodableBody(Exception):
     """An answer whose body makes no sense; the message says why, and quotes nothing."""
 
@@ -46,7 +54,7 @@ class AnswerLimits:
     """What one answer may take, and who may give it."""
 
     seconds: float
-    """From the first byte of the request to the last one of the answer."""
+    """From the beginning of the connection, or else of the request, to the end of the answer."""
 
     most_bytes: int = limits.ANSWER_BYTES
     """Of the body, decompressed."""
@@ -64,6 +72,7 @@ class LimitedAdapter(HTTPAdapter):
 
     def __init__(self, bounds: AnswerLimits, *, connections: int) -> None:
         """Keep that many connections open."""
+        self._bounds = bounds
         self._pools = {
             "http": _limited_pool(HTTPConnectionPool, bounds),
             "https": _limited_pool(HTTPSConnectionPool, bounds),
@@ -75,10 +84,16 @@ class LimitedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **keys)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
-    def proxy_manager_for(self, *args: Any, **keys: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **keys: Any) -> Any:
         """Return the manager of the connections through a proxy."""
-        manager = super().proxy_manager_for(*args, **keys)
-        manager.pool_classes_by_scheme = self._pools
+        is_new = proxy not in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **keys)
+        if is_new:
+            # One for SOCKS has classes of its own, which find the way through the proxy.
+            manager.pool_classes_by_scheme = {
+                scheme: _limited_pool(pool, self._bounds)
+                for scheme, pool in manager.pool_classes_by_scheme.items()
+            }
         return manager
 
 
@@ -135,48 +150,91 @@ def _limited_pool(pool: Any, bounds: AnswerLimits) -> Any:
 
 def _connection(kind: Any, bounds: AnswerLimits) -> Any:
     """Return a class of connections of this kind that keep to the limits."""
+    return type(f"Limited{kind.__name__}", (_LimitedConnection, kind), {"bounds": bounds})
 
-    class LimitedConnection(kind):  # type: ignore[misc]
-        ends = 0.0
 
-        def connect(self) -> None:
-            self._begin()
-            before = bounds.listener(self.port) if bounds.listener else None
+class _LimitedConnection(HTTPConnection):
+    """The first base of a class of connections, whose other base makes them."""
+
+    bounds: AnswerLimits
+    response_class: Any = HTTPResponse
+    ends = 0.0
+    has_begun = False
+    tunnel_status = 200
+
+    def connect(self) -> None:
+        self._begin()
+        listener = self.bounds.listener
+        before = listener(self.port) if listener else None
+        self.tunnel_status = 200
+        try:
             super().connect()
-            if bounds.listener and bounds.listener(self.port) != before:
-                self.close()
-                raise ConnectionAbortedError("another process listens on the port by now")
+        except OSError as error:
+            if self.tunnel_status != 200:
+                raise ProxyRefused(self.tunnel_status) from error
+            raise
+        if listener and listener(self.port) != before:
+            self.close()
+            raise ConnectionAbortedError("another process listens on the port by now")
 
-        def request(self, *args: Any, **keys: Any) -> None:
-            self._begin()
-            super().request(*args, **keys)
+    def request(self, *args: Any, **keys: Any) -> None:
+        self._begin()
+        super().request(*args, **keys)
 
-        def send(self, data: Any) -> None:
-            if self.sock is not None:
-                self.sock.settimeout(_seconds_left(self.ends))
+    def send(self, data: Any) -> None:
+        if self.sock is None:
             super().send(data)
+            return
+        self.sock.settimeout(_seconds_left(self.ends))
+        try:
+            super().send(data)
+        except TimeoutError:
+            raise TooSlow from None
 
-        def _begin(self) -> None:
-            self.ends = time.monotonic() + bounds.seconds
-            # Twice, because each chunk of a body comes with its length.
-            most_bytes = 2 * bounds.most_bytes + limits.FRAMING_BYTES
-            # Also what a proxy says before the connection to the service stands is such an answer.
-            self.response_class = functools.partial(
-                _LimitedResponse, ends=self.ends, most_bytes=most_bytes
-            )
+    def getresponse(self, *args: Any, **keys: Any) -> Any:
+        self.has_begun = False
+        return super().getresponse(*args, **keys)
 
-    return LimitedConnection
+    def close(self) -> None:
+        self.has_begun = False
+        super().close()
+
+    def _begin(self) -> None:
+        """Let the time for a request begin, unless it began when its connection was made."""
+        if self.has_begun:
+            return
+        self.has_begun = True
+        self.ends = time.monotonic() + self.bounds.seconds
+        # Twice, because each chunk of a body comes with its length.
+        most_bytes = 2 * self.bounds.most_bytes + limits.FRAMING_BYTES
+        # Also what a proxy says before the connection to the service stands is such an answer.
+        self.response_class = functools.partial(
+            _LimitedResponse, ends=self.ends, most_bytes=most_bytes, asker=self
+        )
 
 
 class _LimitedResponse(HTTPResponse):
     """An answer that is read from its socket until a moment, and up to a number of bytes."""
 
     def __init__(
-        self, sock: socket.socket, *args: Any, ends: float, most_bytes: int, **keys: Any
+        self,
+        sock: socket.socket,
+        *args: Any,
+        ends: float,
+        most_bytes: int,
+        asker: Any,
+        **keys: Any,
     ) -> None:
         super().__init__(sock, *args, **keys)
+        self._asker = asker
         reader = _LimitedReader(self.fp.detach(), sock, ends, most_bytes)
         self.fp = io.BufferedReader(reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Keep the status: that of a proxy's answer to CONNECT is only in an error's words."""
+        version, status, words = super()._read_status()  # type: ignore[misc]  # not in typeshed
+        self._asker.tunnel_status = status
+        return version, status, words
 
 
 class _LimitedReader(io.RawIOBase):

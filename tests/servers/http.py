@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Mapping
@@ -162,7 +163,8 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Record an error of the stand-in itself; a client that went away is not one."""
         error = sys.exception()
-        if error is not None and not isinstance(error, ConnectionError):
+        is_the_clients = isinstance(error, (ConnectionError, ssl.SSLError))
+        if error is not None and not is_the_clients:
             self.stand_in.crashes.append(error)
             super().handle_error(request, client_address)
 

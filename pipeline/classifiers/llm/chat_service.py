@@ -16,6 +16,7 @@ from pipeline.classifiers.llm.server import server
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
+from pipeline.service.address import with_path
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.shared_pace import pace_of
@@ -62,7 +63,8 @@ class ChatService:
         )
         self._endpoint = Endpoint(
             Service(
-                url=(options.base_url or "") + CHAT_PATH,
+                url=with_path(options.base_url or "", CHAT_PATH),
+                path=CHAT_PATH,
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 secret=secret,
                 connections=options.max_in_flight,

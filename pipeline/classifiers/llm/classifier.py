@@ -29,6 +29,7 @@ from pipeline.classifiers.options import check_transport
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.model import Answer, Column, LabelValue, Post
+from pipeline.service.address import with_path
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Stopped
 from pipeline.service.quota.shared_pace import find_quota_folder
@@ -81,7 +82,8 @@ class Llm(Classifier[LlmOptions]):
         """Return the request about these posts, as a task sends it first."""
         base_url = options.base_url or (options.server.base_path if options.server else "")
         body = PromptBuilder(options).preview(posts)
-        return RenderedRequest(url=base_url + CHAT_PATH, body=body, note=preview_note(options))
+        url = with_path(base_url, CHAT_PATH)
+        return RenderedRequest(url=url, body=body, note=preview_note(options))
 
     def __init__(self, options: LlmOptions, share: TaskShare) -> None:
         """Read the API key; send nothing yet."""

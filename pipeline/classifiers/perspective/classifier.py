@@ -112,6 +112,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         self._endpoint = Endpoint(
             Service(
                 url=options.url,
+                path=options.path,
                 headers=options.headers(self.secret.reveal()),
                 secret=self.secret,
                 connections=self._limit,

@@ -18,6 +18,7 @@ from pipeline.classifiers.options import (
 )
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.config.keys import Duration, Positive, Text, Wrong, key, label_key, one_of
+from pipeline.service.address import with_path
 
 API_KEY_ENV = "PERSPECTIVE_API_KEY"
 DEFAULT_PATH = "/v1alpha1/comments:analyze"
@@ -111,7 +112,7 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where requests are sent."""
-        return self.base_url + self.path
+        return with_path(self.base_url, self.path)
 
     @property
     def model(self) -> str:

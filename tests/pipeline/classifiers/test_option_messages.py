@@ -143,8 +143,25 @@ def test_of_every_classifier(values: dict[str, Any], message: str) -> None:
         ({"base_url": "h"}, "base_url: should begin with http:// or https://, not 'h'"),
         (
             {"base_url": f"https://h/?key={KEY}"},
-            "base_url: should hold no user, password or ?query, because the run's folder keeps "
-            "it: an API key belongs in api_key_env or api_key_file",
+            "base_url: should hold no secret, because the run's folder keeps it, and ?key= looks "
+            "like one: an API key belongs in api_key_env or api_key_file",
+        ),
+        (
+            {"base_url": f"https://me:{KEY}@h"},
+            "base_url: should hold no user or password, because the run's folder keeps it: an API "
+            "key belongs in api_key_env or api_key_file",
+        ),
+        (
+            {"base_url": f"me:{KEY}@h?key={KEY}"},
+            "base_url: should begin with http:// or https://, not '…@h?key=…'",
+        ),
+        (
+            {"base_url": "https://h/#part"},
+            "base_url: should hold no #fragment, which no service gets to see",
+        ),
+        (
+            {"base_url": "https://h:99999"},
+            "base_url: should name a host, and a port up to 65535 if any: 'https://h:99999'",
         ),
         (
             {"api_key_env": "NOT_SET_ANYWHERE"},
