@@ -12,7 +12,7 @@ from http.client import BadStatusLine
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-import requests
+from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL
 from urllib3.exceptions import LocationParseError, NewConnectionError, ProxySchemeUnknown
 from urllib3.exceptions import ProxyError as UrllibProxyError
 
@@ -88,24 +88,18 @@ def speaks_only_tls(url: str, error: Exception) -> bool:
 
 
 def _bad_address(errors: list[BaseException], url: str, proxy: Proxy | None) -> NoAnswer | None:
-    if (
-        proxy
-        and proxy.scheme.startswith("socks")
-        and _first(errors, requests.exceptions.InvalidSchema)
-    ):
+    is_unknown_scheme = _has(errors, InvalidSchema, ProxySchemeUnknown)
+    if proxy and is_unknown_scheme and proxy.scheme.startswith("socks"):
         return _permanent(
             f"{proxy} needs the package PySocks: run `pip install pysocks` in the tasks' Python, "
             f"or unset {proxy.variable}"
         )
-    if proxy and (
-        _first(errors, requests.exceptions.InvalidProxyURL)
-        or _first(errors, ProxySchemeUnknown)
-        or _first(errors, requests.exceptions.InvalidSchema)
-    ):
+    is_no_address = _has(errors, InvalidURL, LocationParseError)
+    if proxy and (is_unknown_scheme or (is_no_address and not proxy.place)):
         return _permanent(
             f"{proxy} has no usable address: set {proxy.variable} to http://host:port"
         )
-    if _first(errors, requests.exceptions.InvalidURL) or _first(errors, LocationParseError):
+    if is_no_address:
         return _permanent(f"{host_of(url) or url} is no host: check classifier.base_url")
     return None
 
@@ -160,7 +154,7 @@ def _tls_fault(errors: list[BaseException], url: str, proxy: Proxy | None) -> No
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, host: str) -> str:
-    words = f"the TLS certificate of {host} is not accepted: {error.verify_message}"
+    words = f"the TLS certificate of {host} is not accepted: {error.verify_message.rstrip('.')}"
     if error.verify_code in _BAD_DATES:
         return f"{words}: it must be renewed, unless this machine's clock is wrong"
     if error.verify_code in _OTHER_NAMES:
@@ -179,14 +173,14 @@ def _no_connection(errors: list[BaseException], url: str, proxy: Proxy | None) -
             words=f"the name {parts.hostname} cannot be resolved: {_why(errors)}",
             is_permanent=False,
         )
-    if _first(errors, NewConnectionError) or _first(errors, requests.ConnectTimeout):
+    if _first(errors, NewConnectionError) or _first(errors, ConnectTimeout):
         return NoAnswer(words=f"{parts.hostname} port {port}: {_why(errors)}", is_permanent=False)
     return None
 
 
 def _why(errors: list[BaseException]) -> str:
     """Return the system's words for why there is no connection."""
-    if _first(errors, TimeoutError) or _first(errors, requests.ConnectTimeout):
+    if _first(errors, TimeoutError) or _first(errors, ConnectTimeout):
         return f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s"
     for each in errors:
         if isinstance(each, OSError) and isinstance(each.strerror, str):
@@ -196,6 +190,10 @@ def _why(errors: list[BaseException]) -> str:
 
 def _permanent(words: str) -> NoAnswer:
     return NoAnswer(words=words, is_permanent=True)
+
+
+def _has(errors: list[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(error, kinds) for error in errors)
 
 
 def _first(errors: list[BaseException], kind: type[_Error]) -> _Error | None:

@@ -170,7 +170,10 @@ class HttpSender:
         if not target:
             return "it redirects to no address: check classifier.base_url"
         base_url = target.removesuffix(self._meaning.path)
-        advice = f"set classifier.base_url to {base_url}" if base_url != target else "check it"
+        is_moved = base_url != target
+        advice = (
+            f"set classifier.base_url to {base_url}" if is_moved else "check classifier.base_url"
+        )
         return self._secret.redact(f"it redirects to {target}, which is not followed: {advice}")
 
     def _read_body(self, response: requests.Response) -> Reply:

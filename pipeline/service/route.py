@@ -31,16 +31,20 @@ class Proxy:
         """Return the protocol in which the proxy is asked, such as http or socks5."""
         return self.url.partition("://")[0].lower() if "://" in self.url else "http"
 
-    def __str__(self) -> str:
-        """Return what messages call it, without the user and password in its address."""
+    @property
+    def place(self) -> str:
+        """Return its host and port; '' if its address is none."""
         address = self.url if "://" in self.url else f"http://{self.url}"
         try:
             parts = urlsplit(address)
-            host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+            port = f":{parts.port}" if parts.port else ""
         except ValueError:  # its port is no number
-            host, port = "", ""
-        place = f" ({clean(host)}{port})" if host else ""
-        return f"the proxy of {self.variable}{place}"
+            return ""
+        return clean(parts.hostname) + port if parts.hostname else ""
+
+    def __str__(self) -> str:
+        """Return what messages call it, without the user and password in its address."""
+        return f"the proxy of {self.variable}" + (f" ({self.place})" if self.place else "")
 
     def __repr__(self) -> str:
         return f"Proxy({self})"
@@ -98,8 +102,11 @@ def _check_authorities(variable: str, path: str) -> None:
     try:
         if not Path(path).is_dir():
             ssl.create_default_context(cafile=path)
-    except OSError as error:  # ssl.SSLError among them, for a file without certificates
+    except ssl.SSLError:
         raise PermanentFault(
-            f"{variable} names {clean(path)}, which cannot be used: {error.strerror}: set it to a "
-            "file with certificates in PEM form"
+            f"{variable} names {clean(path)}, which holds no certificate in PEM form"
+        ) from None
+    except OSError as error:
+        raise PermanentFault(
+            f"{variable} names {clean(path)}, which cannot be read: {error.strerror}"
         ) from None

@@ -178,7 +178,9 @@ def test_a_proxy_named_with_https_that_has_no_tls_is_refused_at_once(
         assert fault("https://service.example/v1").cause is Cause.REFUSED
 
 
-@pytest.mark.parametrize("proxy_url", ["http://:", "ftp://proxy.example:21"])
+@pytest.mark.parametrize(
+    "proxy_url", ["http://:", "ftp://proxy.example:21", "http://h:abc", "http://h:99999"]
+)
 def test_a_proxy_without_a_usable_address_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, proxy_url: str
 ) -> None:
