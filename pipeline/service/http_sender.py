@@ -168,13 +168,10 @@ class HttpSender:
     def _describe_redirect(self, url: str, location: str) -> str:
         target = redirect_target(url, location)
         if not target:
-            return "it redirects to no address: check classifier.base_url"
+            return "it redirects to no address"
         base_url = target.removesuffix(self._meaning.path)
-        is_moved = base_url != target
-        advice = (
-            f"set classifier.base_url to {base_url}" if is_moved else "check classifier.base_url"
-        )
-        return self._secret.redact(f"it redirects to {target}, which is not followed: {advice}")
+        advice = f": set classifier.base_url to {base_url}" if base_url != target else ""
+        return self._secret.redact(f"it redirects to {target}, which is not followed{advice}")
 
     def _read_body(self, response: requests.Response) -> Reply:
         status, headers = response.status_code, response.headers
