@@ -11,6 +11,7 @@ from hpc.reconcile.rebuild import rebuild
 from hpc.reconcile.trust import describe_older_run
 from hpc.report import preview
 from hpc.report.console import Printer
+from hpc.report.label_counts import describe_no_label
 from hpc.report.next_step import describe_next_step
 from hpc.run.model import State
 from hpc.run.run_state import EXIT_CODE
@@ -40,6 +41,9 @@ def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
             say(f"no shard is done yet: the run is {status.state}")
             say(describe_next_step(status, is_gathered=False))
             code = EXIT_CODE[status.state]
+        elif status.lacks_labels:
+            say(describe_no_label(status.labels))
+            code = FAILED
     if not given.json:
         say.show(*preview.describe_labels(run.manifest.database, run.manifest.name))
     document = {

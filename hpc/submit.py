@@ -98,7 +98,12 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             "first_request_url": first and first.url,
         }
     result = submit_run(request, printer)
-    return result.exit_code, _document(request.spec, result.draft, result.run)
+    labels = result.end.labels if result.end else None
+    return result.exit_code, {
+        **_document(request.spec, result.draft, result.run),
+        "labeled": labels.labeled if labels and not labels.unknown else None,
+        "unlabelable": dict(labels.unlabelable) if labels else None,
+    }
 
 
 def _document(

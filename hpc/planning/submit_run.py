@@ -34,7 +34,7 @@ from hpc.report.run_summary import show_result, show_status
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection, count_waves
-from hpc.run.run_state import EXIT_CODE, RunState
+from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
 from hpc.run.selection import planned_shards
 from hpc.run.submissions import was_submitted
 from pipeline.classifiers.base import RenderedRequest, render_request
@@ -66,6 +66,8 @@ class SubmitResult:
     run: Run | None
     """The new run, or without one the newest run that was resumed; None if there is neither."""
     exit_code: int
+    end: RunStatus | None = None
+    """The last look at the run, if it was supervised."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,11 +166,11 @@ def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
         return SubmitResult(draft=started.draft, run=run, exit_code=code)
     show_result(ends[-1], printer)
     for end in ends[:-1]:
-        if end.state is not RunState.COMPLETE:  # explains the exit code
+        if end.exit_code:
             printer("")
             show_status(end, printer, is_gathered=False)
     code = max([FAILED if started.unreadable else 0, *(end.exit_code for end in ends)])
-    return SubmitResult(draft=started.draft, run=run, exit_code=code)
+    return SubmitResult(draft=started.draft, run=run, exit_code=code, end=ends[-1])
 
 
 def _spare_jobs(request: SubmitRequest) -> int:

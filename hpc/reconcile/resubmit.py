@@ -99,7 +99,7 @@ class Outcome:
         """
         submitted = [shard for submission in self.sent for shard in submission.plan.shards]
         states = {self.end.judgements[shard].state for shard in submitted}
-        is_not_done = self.has_ended and states - {State.DONE}
+        is_not_done = self.has_ended and (states - {State.DONE} or self.end.lacks_labels)
         if is_not_done or self.refused or self.lacks_caretaker or self.end.lacks_file:
             return FAILED
         nothing_fits = bool(self.waiting) and not self.sent

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from hpc.report.label_counts import describe_no_label
 from hpc.run.model import Run
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
@@ -46,6 +47,9 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
         is_gathered: whether the database has every shard as it is published now.
     """
     step = next_step(status, is_gathered=is_gathered)
+    if status.lacks_labels:
+        rest = f"\nnext: {_command(status.run, step)}" if step.verb else ""
+        return f"{describe_no_label(status.labels)}{rest}"
     if step.verb is None:
         return f"done: every post has a row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from hpc.report.label_counts import describe_labeled
 from hpc.report.pending import describe_pending
 from hpc.run.model import State
 from hpc.run.run_state import RunStatus
@@ -31,7 +32,7 @@ def describe_progress(status: RunStatus, trouble: str | None = None, later: int 
     posts = status.run.manifest.posts
     line = (
         f"{counts[State.DONE]:,} of {counted(len(status.judgements), 'shard')} done, "
-        f"{status.posts_done:,} of {counted(posts, 'post')}"
+        f"{status.posts_done:,} of {counted(posts, 'post')}{describe_labeled(status.labels)}"
     )
     if others := [f"{counts[state]:,} {state}" for state in _SHOWN if counts[state]]:
         line += f"; {', '.join(others)}"

@@ -23,5 +23,7 @@ def show_result(status: RunStatus, printer: Printer) -> None:
     printer.show(
         *describe_status(status), *preview.describe_labels(manifest.database, manifest.name)
     )
-    if status.state is not RunState.COMPLETE:
-        printer(f"\n{describe_next_step(status, is_gathered=False)}")
+    is_complete = status.state is RunState.COMPLETE
+    if not is_complete or status.lacks_labels:
+        # A run that is complete has been gathered by whoever shows its result.
+        printer(f"\n{describe_next_step(status, is_gathered=is_complete)}")

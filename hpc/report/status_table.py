@@ -7,11 +7,12 @@ from typing import Any
 
 from hpc.report.amendments import amendments_document, describe_amendments
 from hpc.report.blocks import Bar, Block, Line, Table, Tone
+from hpc.report.label_counts import describe_labeled, describe_reasons
 from hpc.report.pending import describe_pending
 from hpc.report.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
-from hpc.run.run_state import RunState, RunStatus, posts_done
+from hpc.run.run_state import LabelCounts, RunState, RunStatus, posts_done
 from pipeline.text import counted, estimated_duration
 from pipeline.usage import cost_options
 
@@ -42,15 +43,19 @@ MOST_TROUBLES = 2
 
 def describe_status(status: RunStatus) -> list[Block]:
     """Return a row for each state and cause, the progress, the cost, and what is wrong."""
-    state = status.state  # once: it goes through all shards
+    state, labels = status.state, status.labels  # once: they go through all shards
     return [
-        Line(f"run {status.run.run_id}: {state}", RUN_TONES[state]),
+        Line(
+            f"run {status.run.run_id}: {state}",
+            Tone.BAD if status.lacks_labels else RUN_TONES[state],
+        ),
         *_original(status.run),
         Line(""),
         _states(status.judgements),
         Line(""),
         Bar(status.posts_done, status.run.manifest.posts),
-        Line(_progress(status)),
+        Line(_progress(status, labels)),
+        *(Line(line) for line in describe_reasons(labels)),
         *_cost(status, state),
         *(Line(line) for line in describe_pending(status.observation)),
         *_messages(status.judgements),
@@ -67,7 +72,7 @@ def _original(run: Run) -> list[Block]:
 
 def document(status: RunStatus) -> dict[str, Any]:
     """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
-    usage = _usage(status)
+    usage, labels = _usage(status), status.labels
     return {
         "run_id": status.run.run_id,
         "run_dir": str(status.run.folder),
@@ -75,6 +80,8 @@ def document(status: RunStatus) -> dict[str, Any]:
         "posts": status.run.manifest.posts,
         "posts_done": status.posts_done,
         "awaits_database": status.awaits_database,
+        "labeled": None if labels.unknown else labels.labeled,
+        "unlabelable": dict(labels.unlabelable),
         "usage": asdict(usage) if usage else None,
         "amendments": amendments_document(status.run.amendments),
         "shards": [
@@ -118,11 +125,12 @@ def _states(judgements: Sequence[Judgement]) -> Table:
     )
 
 
-def _progress(status: RunStatus) -> str:
-    """Return the posts done, and while tasks work, the rate and the time to go."""
+def _progress(status: RunStatus, labels: LabelCounts) -> str:
+    """Return the posts done and labeled, and while tasks work, the rate and the time to go."""
     done, posts = status.posts_done, status.run.manifest.posts
     # Rounded down: not 100 % before the last post.
     line = f"{done:,} of {counted(posts, 'post')} done ({done * 100 // posts} %)"
+    line += describe_labeled(labels)
     # A blocked shard goes on only after somebody has looked at it: nobody knows when that is.
     to_come = (
         posts

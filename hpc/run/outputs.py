@@ -30,7 +30,7 @@ PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
-_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int]]
+_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None]]
 
 
 class OutputFolder:
@@ -121,15 +121,19 @@ def _remembered(folder: Path) -> _Known:
     return {
         name: (
             [size, changed_at, inode],
-            Verdict(publication=publication, counts=counts, attempt=attempt),
+            Verdict(
+                publication=publication, counts=counts, attempt=attempt, unlabelable=unlabelable
+            ),
         )
-        for name, (size, changed_at, inode, publication, counts, attempt) in values.items()
+        for name, (size, changed_at, inode, publication, counts, attempt, unlabelable) in (
+            values.items()
+        )
     }
 
 
 def _remember(folder: Path, known: _Known) -> None:
     values = {
-        name: [*stamp, verdict.publication, verdict.counts, verdict.attempt]
+        name: [*stamp, verdict.publication, verdict.counts, verdict.attempt, verdict.unlabelable]
         for name, (stamp, verdict) in known.items()
     }
     # Losing it costs only time: a reader without write access, or a full disk, does without.

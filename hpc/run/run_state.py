@@ -1,6 +1,7 @@
 """The state of a whole run, and a run as it was seen at one moment. Pure."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +86,50 @@ def pending_records(observation: Observation) -> list[TaskRecord]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LabelCounts:
+    """How many answers of a run are labels, and how many are reasons."""
+
+    labeled: int
+    """Posts that are known to have a label."""
+    unlabelable: Mapping[str, int]
+    """Posts that are known to have a reason instead, by reason, the most frequent first."""
+    unknown: int
+    """Posts that have an answer, of which nothing more is known."""
+
+    @property
+    def is_none_labeled(self) -> bool:
+        """Whether posts have an answer, and none of these is a label."""
+        return not self.labeled and not self.unknown and bool(self.unlabelable)
+
+
+def count_labels(shards: Sequence[ShardFacts], judgements: Sequence[Judgement]) -> LabelCounts:
+    """Count the labels of shards, by their outputs' footers and their tasks' heartbeats."""
+    labeled = unknown = 0
+    unlabelable: Counter[str] = Counter()
+    for shard, judgement in zip(shards, judgements, strict=True):
+        done = posts_done(shard, judgement)
+        rows, reasons = _known_answers(shard)
+        if reasons is None:
+            unknown += done
+            continue
+        without = sum(reasons.values())
+        unlabelable.update(reasons)
+        labeled += max(rows - without, 0)
+        unknown += max(done - rows, 0)
+    return LabelCounts(
+        labeled=labeled, unlabelable=dict(unlabelable.most_common()), unknown=unknown
+    )
+
+
+def _known_answers(shard: ShardFacts) -> tuple[int, Mapping[str, int] | None]:
+    """Return how many answers of a shard were counted, and how many of them are reasons."""
+    if shard.output.verified:
+        return shard.posts, shard.output.unlabelable
+    beat = shard.heartbeat or shard.left_behind
+    return (beat.rows, beat.unlabelable) if beat else (0, {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStatus:
     """A run as it was at one moment: what was observed, and what follows for each shard."""
 
@@ -104,7 +149,7 @@ class RunStatus:
     @property
     def exit_code(self) -> int:
         """The exit code that tells a program how the run is."""
-        if self.lacks_file:
+        if self.lacks_file or self.lacks_labels:
             return FAILED
         code = EXIT_CODE[RunState.RUNNING if self.waits_for_room else self.state]
         return code or (UNDER_WAY if self.awaits_database else 0)
@@ -115,6 +160,16 @@ class RunStatus:
         return any(shard.output.unreadable for shard in self.observation.shards) or any(
             judgement.awaits_file for judgement in self.judgements
         )
+
+    @property
+    def labels(self) -> LabelCounts:
+        """How many posts have a label, and why others have none."""
+        return count_labels(self.observation.shards, self.judgements)
+
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether the run is complete, and none of its posts got a label."""
+        return self.state is RunState.COMPLETE and self.labels.is_none_labeled
 
     @property
     def is_under_way(self) -> bool:

@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ import pyarrow.compute as pc
 from pipeline import files, usage
 from pipeline.errors import DamagedError, UnreadableError
 from pipeline.model import RAW_SCHEMA, UNSENT, Answer, Column
-from pipeline.run_files import answer_journal
+from pipeline.run_files import answer_journal, reason_counts
 from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
 from pipeline.run_files.answer_row import AnswerRows, part_schema, sum_columns
+from pipeline.run_files.heartbeat import AnswerSums
 from pipeline.run_files.read_parquet import read_table
 from pipeline.text import counted
 
@@ -113,6 +115,7 @@ class Checkpoint:
         self._lock = threading.Lock()
         self._pending: list[dict[str, object]] = []
         self._unsaved = 0
+        self._reasons: Counter[str] = Counter()
         self._number = 0
         self._journal = self._new_journal()
         self._journals: list[Path] = []
@@ -150,6 +153,7 @@ class Checkpoint:
         journals = [self._folder / name for name in needed]
         disappeared += [path for path in journals if not self._load(path, self._read_journal)]
         self._saved = dict(sorted(self._saved.items()))  # the first answer of a post counts
+        self._reasons = reason_counts.count_reasons(self.answered())
         return bool(disappeared)
 
     def answered(self) -> pa.Table:
@@ -183,6 +187,12 @@ class Checkpoint:
         columns = [self._schema.field(name) for name in ("uri", *self._counted)]
         return sum_columns(self._answered(pa.schema(columns)), self._counted)
 
+    def sums(self) -> AnswerSums:
+        """Return what all answers so far cost, and how many of them are reasons."""
+        with self._lock:
+            unlabelable = reason_counts.most_frequent(self._reasons)
+        return AnswerSums(costs=self.counts(), unlabelable=unlabelable)
+
     def add(self, answer: Answer, *, is_free: bool = False) -> OSError | None:
         """Keep an answer in memory and, unless it cost nothing, in the journal.
 
@@ -197,6 +207,8 @@ class Checkpoint:
             if self._is_discarded:
                 return None
             self._pending.append(row)
+            if answer.values is None:
+                self._reasons[reason_counts.word_of(answer.reason)] += 1
             if is_free:
                 return None
             try:

@@ -9,6 +9,8 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -48,8 +50,20 @@ class Heartbeat(Section, frozen=True, kw_only=True):
     """What the rows cost, by cost column. Empty in a file of an older version."""
     counts_per_minute: Mapping[str, float] = field(default_factory=dict)
     """How fast the costs grew lately. Empty in a file of an older version."""
+    unlabelable: Mapping[str, int] | None = None
+    """The rows with a reason instead of labels, by reason; None in a file of an older version."""
     waits_for_disk: bool = False
     """Whether the task asks nothing because it cannot write its answers; it is no stall."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerSums:
+    """What a task knows about all answers to its shard so far, those of earlier attempts too."""
+
+    costs: Mapping[str, int] = dataclass_field(default_factory=dict)
+    """What they cost, by cost column."""
+    unlabelable: Mapping[str, int] = dataclass_field(default_factory=dict)
+    """How many of them are a reason instead of labels, by reason."""
 
 
 def path_of(folder: Path, attempt: int) -> Path:
@@ -94,7 +108,7 @@ class HeartbeatWriter:
         rows: int,
         node: str,
         trouble: Callable[[], str],
-        spent: Callable[[], Mapping[str, int]] = dict,
+        sums: Callable[[], AnswerSums] = AnswerSums,
     ) -> None:
         """Write the first heartbeat.
 
@@ -104,21 +118,22 @@ class HeartbeatWriter:
             rows: how many were answered before this process began.
             node: the node's name.
             trouble: returns what is going wrong at the moment, without any key; '' for nothing.
-            spent: returns what all answers so far cost; called at every beat.
+            sums: returns what all answers so far cost, and how many are reasons; called at every
+                beat.
         """
         self._path = path
         self._posts = posts
         self._rows = rows
         self._node = node
         self._trouble = trouble
-        self._spent = spent
+        self._sums = sums
         self.waits_for_disk = False
         """Set while the task waits until it can write its answers."""
         self._spare = SpareDescriptors()
         now = time.monotonic()
         self._progress = now
         self._pause = min(_FIRST_PAUSE, HEARTBEAT_SECONDS)
-        self._beats = deque([(now, rows, spent())], maxlen=_RATE_BEATS)
+        self._beats = deque([(now, rows, sums().costs)], maxlen=_RATE_BEATS)
         self.beat(now)
 
     def tick(self, now: float, rows: int) -> None:
@@ -138,9 +153,9 @@ class HeartbeatWriter:
         """Write the heartbeat; `now` is in seconds on the monotonic clock."""
         self._due = now + self._pause
         self._pause = min(2 * self._pause, HEARTBEAT_SECONDS)
-        since, rows_before, spent_before = self._beats[0]
-        spent = self._spent()
-        self._beats.append((now, self._rows, spent))
+        since, rows_before, costs_before = self._beats[0]
+        sums = self._sums()
+        self._beats.append((now, self._rows, sums.costs))
         elapsed = now - since
         written_at = datetime.now(UTC)
         beat = Heartbeat(
@@ -153,8 +168,9 @@ class HeartbeatWriter:
             else 0.0,
             last_error=self._trouble()[:LONGEST_ERROR],
             node=self._node,
-            counts=spent,
-            counts_per_minute=usage.rates_per_minute(spent, spent_before, elapsed),
+            counts=sums.costs,
+            counts_per_minute=usage.rates_per_minute(sums.costs, costs_before, elapsed),
+            unlabelable=sums.unlabelable,
             waits_for_disk=self.waits_for_disk,
         )
         content = json.dumps(beat.to_json()).encode()

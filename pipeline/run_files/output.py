@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 from pipeline import files, usage
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import POST_COLUMNS, RAW_SCHEMA, Column, output_schema
-from pipeline.run_files import output_rows, read_parquet
+from pipeline.run_files import output_rows, read_parquet, reason_counts
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
 from pipeline.run_files.output_rows import ATTEMPT, ROWS_DIGEST
+from pipeline.run_files.reason_counts import REASONS
 from pipeline.run_files.rows_digest import digest_rows
 from pipeline.text import counted
 
@@ -48,6 +49,8 @@ class Verdict:
     """Which of the checks by `read` was impossible, and why."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """What the answers cost, by cost column."""
+    unlabelable: Mapping[str, int] | None = None
+    """The posts that have a reason instead of labels, by reason; None if that is not known."""
     attempt: int = 0
     """The number of the attempt that published it; 0 where the file does not say."""
     sha256: str = field(default="", compare=False)
@@ -91,7 +94,9 @@ def _verify(run_dir: Path, manifest: Manifest, index: int, pauses: Sequence[floa
 
     def decode(content: bytearray) -> Verdict:
         footer = read_parquet.decode_footer(content)
-        return _judge(path, footer.rows, _texts(footer.schema), manifest, index)
+        texts = _texts(footer.schema)
+        verdict = _judge(path, footer.rows, texts, manifest, index)
+        return replace(verdict, unlabelable=reason_counts.read_counts(texts, footer.metadata))
 
     return _decoded(path, decode, lambda: read_parquet.read_end(path, pauses=pauses))
 
@@ -116,7 +121,8 @@ def read(
             raise DamagedError(path, check.problem)
         tables.append(table)
         digest = hashlib.sha256(content).hexdigest()
-        return replace(verdict, unchecked=check.unchecked, sha256=digest)
+        unlabelable = reason_counts.most_frequent(reason_counts.count_reasons(table))
+        return replace(verdict, unlabelable=unlabelable, unchecked=check.unchecked, sha256=digest)
 
     verdict = _examined(
         lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses))
@@ -198,6 +204,7 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
     }
     if costs := usage.count_columns(labels.columns):
         footer[USAGE] = json.dumps(sum_columns(answered, costs))
+    footer[REASONS] = reason_counts.write_counts(answered)
     raw = failure = None
     if labels.responses is not None:
         raw = raw_path(run_dir, index, publication)

@@ -9,7 +9,7 @@ OSError for both. So the bytes are read here, and pyarrow decodes them from memo
 import errno
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,8 @@ class Footer:
     rows: int
     schema: pa.Schema
     """With the metadata that the writer added to it."""
+    metadata: pq.FileMetaData = field(compare=False)
+    """With the statistics of its columns."""
 
 
 def read_table(
@@ -87,7 +89,8 @@ def read_footer(path: Path, *, pauses: Sequence[float] = files.READ_PAUSES) -> F
 def decode_footer(content: bytearray) -> Footer:
     """Return what the footer at the end of this content says."""
     metadata = pq.read_metadata(pa.BufferReader(content))
-    return Footer(rows=metadata.num_rows, schema=metadata.schema.to_arrow_schema())
+    schema = metadata.schema.to_arrow_schema()
+    return Footer(rows=metadata.num_rows, schema=schema, metadata=metadata)
 
 
 def decode_twice(path: Path, decode: Callable[[bytearray], T], read: Callable[[], bytearray]) -> T:

@@ -197,7 +197,7 @@ class Task:
             rows=self.kept,
             node=self._node,
             trouble=lambda: keeper.trouble or classifier.secret.redact(classifier.trouble),
-            spent=self._checkpoint.counts,
+            sums=self._checkpoint.sums,
         )
 
     def _ask(

@@ -134,6 +134,9 @@ class Scripted(Classifier[ScriptedOptions]):
             raise RuntimeError(f"GET /analyze?key={KEY} failed")
         yield Answer(post.uri, {"mood": "x"})
 
+    def nothing(self, number: int, post: Post) -> Iterator[Answer]:
+        yield Answer(post.uri, reason=f"invalid_answer: {post.text}")
+
     def quota(self, number: int, post: Post) -> Iterator[Answer]:
         if number == 2:
             raise TaskError(Cause.THROTTLED, "HTTP 429")

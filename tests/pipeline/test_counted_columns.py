@@ -14,7 +14,7 @@ from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Column, LabelValue, Receipt, output_schema
 from pipeline.run_files import heartbeat, output
 from pipeline.run_files.checkpoint import Checkpoint
-from pipeline.run_files.heartbeat import HeartbeatWriter
+from pipeline.run_files.heartbeat import AnswerSums, HeartbeatWriter
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import ShardLabels, Verdict
 from tests.pipeline import run_builders
@@ -176,7 +176,7 @@ def test_a_heartbeat_has_the_sums_and_their_recent_growth(tmp_path: Path) -> Non
     spent = {"tokens": 1000}
     path = heartbeat.path_of(tmp_path, 3)
     heart = HeartbeatWriter(
-        path, posts=100, rows=40, node="n1", trouble=str, spent=lambda: dict(spent)
+        path, posts=100, rows=40, node="n1", trouble=str, sums=lambda: AnswerSums(costs=dict(spent))
     )
     assert beat(tmp_path)[0] == {"tokens": 1000}
     start = time.monotonic()

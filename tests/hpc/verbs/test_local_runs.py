@@ -48,6 +48,8 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
         "dry_run": False,
         **NOT_KNOWN,
         **NOTHING_LEFT_OUT,
+        "labeled": 4,
+        "unlabelable": {},
     }
     planned = bench.submit("--json", "--dry-run", "--set", "sharding.shards=1")
     assert json.loads(planned.stdout) == {

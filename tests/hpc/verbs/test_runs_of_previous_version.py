@@ -88,6 +88,8 @@ def test_a_local_run_is_judged_resubmitted_and_gathered(
     gathered = bench.hpc("gather", run.folder)
     assert (gathered.returncode, gathered.stderr) == (0, "")
     assert labels(run) == LABELED
+    counts = bench.document("status", run.folder)
+    assert (counts["labeled"], counts["unlabelable"]) == (3, {"text_too_short": 1})
 
 
 def test_a_local_run_is_supervised_to_its_end(tmp_path: Path, bench: Bench) -> None:

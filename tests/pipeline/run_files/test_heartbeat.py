@@ -48,6 +48,7 @@ def test_it_beats_when_a_life_starts(tmp_path: Path) -> None:
         rate_per_minute=0.0,
         last_error="x" * 200,
         node="qnode7",
+        unlabelable={},
     )
     assert [path.name for path in (tmp_path / "00007").iterdir()] == ["0003.heartbeat.json"]
 

@@ -43,7 +43,7 @@ def test_a_footer_is_read_even_if_it_is_larger_than_the_part_read_first(tmp_path
     path = tmp_path / "00001.parquet"
     files.write_parquet(path, TABLE.cast(schema))
     footer = read_footer(path)
-    assert footer == Footer(rows=500, schema=schema)
+    assert footer == Footer(rows=500, schema=schema, metadata=footer.metadata)
     assert footer.schema.metadata == schema.metadata
 
 
