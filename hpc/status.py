@@ -6,6 +6,7 @@ import time
 from hpc import cli
 from hpc.database.gather_outputs import is_gathered
 from hpc.executors.factory import executor_of
+from hpc.planning import late_posts
 from hpc.reconcile.look import look
 from hpc.report.blocks import Block
 from hpc.report.console import Printer
@@ -30,9 +31,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     run = chosen_run(options)
     report_left_out(run.folder.parent, printer)
     status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
+    late = late_posts.recall(run.folder.parent, run.manifest.name)
     if not options.json:
         show_status(status, printer, is_gathered=is_gathered(run, status.observation))
-    return status.exit_code, document(status) if options.json else {}
+        for line in late_posts.describe_late(late):
+            printer(line)
+        return status.exit_code, {}
+    return status.exit_code, {**document(status), **late_posts.late_document(late)}
 
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:

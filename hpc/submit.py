@@ -14,6 +14,7 @@ from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
 from hpc.report.console import Printer
 from hpc.run.model import Run
+from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from hpc.verb import Outcome, Verb, report_left_out
 from pipeline import ownership
@@ -93,16 +94,15 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         first = preview.first_request
         return 0, {
             **document,
+            **_labels_document(None),
             "waves": preview.waves,
             "first_request": first and first.body,
             "first_request_url": first and first.url,
         }
     result = submit_run(request, printer)
-    labels = result.end.labels if result.end else None
     return result.exit_code, {
         **_document(request.spec, result.draft, result.run),
-        "labeled": labels.labeled if labels and not labels.unknown else None,
-        "unlabelable": dict(labels.unlabelable) if labels else None,
+        **_labels_document(result.end),
     }
 
 
@@ -131,6 +131,15 @@ def _document(
         "quota_minutes": estimate.minutes,
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,
+    }
+
+
+def _labels_document(end: RunStatus | None) -> dict[str, Any]:
+    """Return how many labels a run has in the end; null if nobody has waited for that."""
+    labels = end.labels if end else None
+    return {
+        "labeled": labels.labeled if labels and not labels.unknown else None,
+        "unlabelable": dict(labels.unlabelable) if labels else None,
     }
 
 

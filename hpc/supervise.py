@@ -4,6 +4,7 @@ import argparse
 
 from hpc import cli
 from hpc.executors.factory import executor_of
+from hpc.planning import late_posts
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
 from hpc.report.console import Printer
@@ -35,10 +36,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             end = supervise(run, executor, lock, printer, once=options.once)
     else:
         end = caretaker.run_caretaker(run, executor, options.caretaker, printer)
+    late = late_posts.recall(run.folder.parent, run.manifest.name)
     if not options.json:
         show_result(end, printer)
+        for line in late_posts.describe_late(late):
+            printer(line)
     # Slurm should not report a caretaker as failed that did its work.
-    return 0 if options.caretaker is not None else end.exit_code, document(end)
+    code = 0 if options.caretaker is not None else end.exit_code
+    return code, {**document(end), **late_posts.late_document(late)}
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

@@ -12,7 +12,7 @@ from hpc.database.gather_outputs import forget_run, is_gathered, register_run
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
 from hpc.exit_codes import FAILED, UNDER_WAY
-from hpc.planning import resume
+from hpc.planning import late_posts, resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
 from hpc.planning.describe_draft import describe_draft, describe_waves
 from hpc.planning.discard import discard_runs, find_discardable
@@ -228,6 +228,7 @@ def _start(
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
         _say_lines(describe_draft(spec, request.selection, draft), say)
+        late_posts.remember(root, spec.config.name, request.selection, draft)
         runs = resumed.resumed
         if run is not None:
             say(f"run {run.folder}")

@@ -27,9 +27,10 @@ def test_the_quickstart_labels_every_post_once_and_then_has_nothing_to_do(bench:
     assert bench.states() == [("done", None, 1)] * 6
     assert bench.query(
         "SELECT count(*), count(DISTINCT uri), count(*) FILTER (reason = 'text_too_short'), "
+        "count(*) FILTER (reason = 'no_text'), "
         "count(*) FILTER (was_successfully_labeled AND valence_label IS NOT NULL) "
         "FROM labels_valence"
-    ) == [(2980, 2980, 50, 2930)]
+    ) == [(2980, 2980, 48, 2, 2930)]
     assert bench.document("submit", "--config", QUICKSTART)["run_id"] is None
     assert bench.runs() == [run]
 
@@ -55,6 +56,7 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
         "dry_run": True, "waves": 1, "first_request": None, "first_request_url": None,
+        "labeled": None, "unlabelable": None,
         **NOT_KNOWN, **NOTHING_LEFT_OUT,
     }  # fmt: skip
     assert bench.document("gather") == {
