@@ -62,7 +62,7 @@ def _run_without_verb(name: str, arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments or ["--help"])
     if options.print_completion:
         # shtab is needed for this option only, and takes 20 ms to import.
-        completion = importlib.import_module("hpc.report.completion")
+        completion = importlib.import_module("hpc.completion")
         verbs = [importlib.import_module(f"hpc.{verb}").VERB for verb in VERBS]
         print(completion.write_script(build_parser(verbs), options.print_completion))
     return 0
