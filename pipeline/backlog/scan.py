@@ -78,7 +78,11 @@ class Scan:
         self._streams: list[SqliteStream] = []
         self._readings: list[Reading] = []
         self._unread = 0
-        self._files = FilePosts(connection, source.kind, source.backlog)
+        self._files = {
+            kind: FilePosts(connection, kind, source.backlog)
+            for kind in source.kinds
+            if kind not in DATABASES
+        }
 
     @property
     def failure(self) -> InputError | None:
@@ -91,7 +95,8 @@ class Scan:
             stream.close()
         while self._attached:
             self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
-        self._files.close()
+        for posts in self._files.values():
+            posts.close()
 
     def read(
         self, statement: Callable[[str], str], files: tuple[Path, ...] | None = None
@@ -139,14 +144,15 @@ class Scan:
             self._sql = (
                 "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
             )
-        elif self._source.kind is SourceKind.SQLITE:
+        elif SourceKind.SQLITE in self._source.kinds:
             self._sql = " UNION ALL ".join(self._sqlite(file.path) for file in chosen)
         else:
-            self._readings = (
-                [self._duckdb(file.path) for file in chosen]
-                if self._source.kind is SourceKind.DUCKDB
-                else self._files.readings(chosen)
-            )
+            self._readings = [
+                self._duckdb(file.path) for file in chosen if file.kind is SourceKind.DUCKDB
+            ]
+            for kind, posts in self._files.items():
+                if some := [file for file in chosen if file.kind is kind]:
+                    self._readings += posts.readings(some)
             self._sql = " UNION ALL ".join(map(self._select, self._readings))
         return self._sql
 
@@ -156,8 +162,12 @@ class Scan:
         Raises:
             InputError: a row has a fault that no way copes with.
         """
-        if self._source.kind not in DATABASES:
-            return self._files.improve(self._source.select(files))
+        if self._files:
+            chosen = self._source.select(files)
+            return any(
+                posts.improve([file for file in chosen if file.kind is kind])
+                for kind, posts in self._files.items()
+            )
         for reading in self._readings:
             if fault := find_fault(self._connection, reading, self._source.backlog):
                 raise fault
@@ -165,7 +175,7 @@ class Scan:
 
     def count(self) -> int:
         """Return the number of rows of the relation; for SQLite only once it has been read."""
-        if self._source.kind is SourceKind.SQLITE:
+        if SourceKind.SQLITE in self._source.kinds:
             return sum(stream.rows_read for stream in self._streams)
         return fetch_number(self._connection, f"SELECT count(*) FROM ({self._sql})")
 
@@ -175,7 +185,7 @@ class Scan:
         return self._unread
 
     def _select(self, reading: Reading) -> str:
-        if self._source.kind not in (SourceKind.PARQUET, SourceKind.DUCKDB):
+        if reading.files and reading.files[0].file.kind is not SourceKind.PARQUET:
             return reading.sql()
         recent = self._leave_out_older(
             self._recent(reading.types),

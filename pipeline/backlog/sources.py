@@ -31,12 +31,10 @@ _BESIDE_DATABASES = ("-wal", "-shm", "-journal", ".wal")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """The files of a backlog, all of one kind, sorted by name."""
+    """The files of a backlog: databases of one kind, or files of any other kinds."""
 
-    kind: SourceKind
-    """The kind of the files; any kind if there are none."""
     source_files: tuple[SourceFile, ...]
-    """None if all files are empty."""
+    """The files, sorted by name; none if all files are empty."""
     backlog: Backlog
     left_out: tuple[LeftOut, ...] = ()
     """What was found beside the files, and is not read."""
@@ -48,11 +46,18 @@ class Source:
         """The paths of the files."""
         return tuple(file.path for file in self.source_files)
 
+    @property
+    def kinds(self) -> tuple[SourceKind, ...]:
+        """The kinds of the files, each once."""
+        present = {file.kind for file in self.source_files}
+        return tuple(kind for kind in SourceKind if kind in present)
+
     def select(self, paths: Sequence[Path] | None) -> tuple[SourceFile, ...]:
         """Return the files with these paths; all files if there are no paths."""
         if paths is None:
             return self.source_files
-        return tuple(file for file in self.source_files if file.path in paths)
+        wanted = set(paths)
+        return tuple(file for file in self.source_files if file.path in wanted)
 
     def __str__(self) -> str:
         if len(self.source_files) == 1:
@@ -90,8 +95,8 @@ def find_source(
         database: the file of the labels, which is never a source.
 
     Raises:
-        InputError: nothing is there, a file that looks like data cannot be read, or the files are
-            of several kinds.
+        InputError: nothing is there, a file that looks like data cannot be read, or a database is
+            beside other files.
     """
     name = Path(backlog.source).expanduser()
     tried: dict[Path, _Inspection] = {}
@@ -107,12 +112,12 @@ def find_source(
         raise InputError(describe_nothing(backlog, list(tried), left_out))
     if inspection.problems:
         raise InputError(_describe_problems(inspection.problems))
+    _reject_mixed_databases(inspection.files, backlog)
     notes = [
         f"backlog.ignore: {pattern!r} matches nothing in {content.base}"
         for pattern in ignore.unmatched
     ]
     return Source(
-        kind=_only_kind(inspection.files, backlog),
         source_files=tuple(inspection.files),
         backlog=backlog,
         left_out=tuple(inspection.left_out),
@@ -215,17 +220,19 @@ def _is_beside_database(path: Path, present: set[Path]) -> bool:
     )
 
 
-def _only_kind(files: Sequence[SourceFile], backlog: Backlog) -> SourceKind:
-    """Return the kind of the files; raise InputError if they are of several kinds."""
-    kinds = {file.kind: file.path for file in reversed(files)}
-    if len(kinds) > 1:
-        (first, path), (second, other) = sorted(kinds.items(), key=lambda item: item[1])[:2]
-        raise InputError(
-            f"backlog.source: {backlog.source} holds files of several kinds: {path} is {first}, "
-            f"{other} is {second}; name one kind by a glob in backlog.source, or exclude the other "
-            "by backlog.ignore"
-        )
-    return next(iter(kinds), SourceKind.JSON_LINES)
+def _reject_mixed_databases(files: Sequence[SourceFile], backlog: Backlog) -> None:
+    """Raise InputError if there are files of another kind beside a database."""
+    first_of_kind = {file.kind: file.path for file in reversed(files)}
+    if len(first_of_kind) == 1 or not any(kind in DATABASES for kind in first_of_kind):
+        return
+    (kind, path), (other, beside) = sorted(
+        first_of_kind.items(), key=lambda item: (item[0] not in DATABASES, item[1])
+    )[:2]
+    raise InputError(
+        f"backlog.source: {backlog.source} holds a database beside other files: {path} is {kind}, "
+        f"{beside} is {other}; name what to read by a glob in backlog.source, or exclude the other "
+        "by backlog.ignore"
+    )
 
 
 def _describe_problems(problems: dict[Path, str]) -> str:

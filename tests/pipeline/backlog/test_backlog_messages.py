@@ -133,12 +133,12 @@ def test_a_file_with_another_content_than_its_name_says_is_reported(tmp_path: Pa
     )
 
 
-def test_files_of_several_kinds_are_reported_with_an_example_of_each(tmp_path: Path) -> None:
+def test_a_database_beside_other_files_is_reported_with_one_of_each(tmp_path: Path) -> None:
     csv_file(tmp_path / "a.csv", [POST])
-    json_lines_file(tmp_path / "b.jsonl", [POST])
+    sqlite_file(tmp_path / "b.db", [POST])
     assert rejection(tmp_path) == (
-        f"backlog.source: {tmp_path} holds files of several kinds: {tmp_path / 'a.csv'} is CSV, "
-        f"{tmp_path / 'b.jsonl'} is JSON Lines; name one kind by a glob in backlog.source, or "
+        f"backlog.source: {tmp_path} holds a database beside other files: {tmp_path / 'b.db'} is "
+        f"SQLite, {tmp_path / 'a.csv'} is CSV; name what to read by a glob in backlog.source, or "
         "exclude the other by backlog.ignore"
     )
 

@@ -1,5 +1,6 @@
 """A backlog's files are found, and their kind is recognized."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from pipeline.backlog import sources
 from pipeline.backlog.file_formats import SourceKind
 from pipeline.backlog.left_out import LeftOut, WhyLeftOut
+from pipeline.config.sections import SOURCE_COLUMNS
 from pipeline.errors import InputError
 from tests.pipeline.backlog.source_files import (
     STAMP,
@@ -30,7 +32,7 @@ def test_content_decides_the_kind_of_a_file_with_a_misleading_name(tmp_path: Pat
         SourceKind.DUCKDB: duckdb_file(tmp_path / "b.db", ROWS),
         SourceKind.PARQUET: parquet_file(tmp_path / "c.bin", ROWS),
     }
-    assert {kind: find(path).kind for kind, path in paths.items()} == {k: k for k in paths}
+    assert [find(path).kinds for path in paths.values()] == [(kind,) for kind in paths]
 
 
 def test_files_are_recognized_whatever_they_are_called(tmp_path: Path) -> None:
@@ -43,7 +45,7 @@ def test_files_are_recognized_whatever_they_are_called(tmp_path: Path) -> None:
     ]
     (tmp_path / "README.md").write_text("# Posts\n\nOne a line.\n")
     source = find(tmp_path)
-    assert source.kind is SourceKind.JSON_LINES
+    assert source.kinds == (SourceKind.JSON_LINES,)
     assert source.files == tuple(sorted(paths))
     assert [each.path.name for each in source.left_out] == ["README.md"]
 
@@ -110,13 +112,47 @@ def test_a_pattern_that_ignores_nothing_is_noted(tmp_path: Path) -> None:
     assert [len(find(tmp_path, ignore=globs).notes) for globs in [(), ("*.zip",)]] == [0, 1]
 
 
-def test_files_of_several_kinds_are_rejected(tmp_path: Path) -> None:
+def test_files_of_several_kinds_are_read_together(tmp_path: Path) -> None:
+    csv_file(tmp_path / "a.csv", [("csv", "a fine day", STAMP), ("dull", "rain", STAMP)])
+    json_lines_file(tmp_path / "b.jsonl", [("lines", "a fine day", STAMP)])
+    (tmp_path / "c.json").write_text(
+        json.dumps([dict(zip(SOURCE_COLUMNS, ("array", "a fine day", STAMP), strict=True))])
+    )
+    parquet_file(tmp_path / "d.parquet", [("parquet", "a fine day", STAMP)])
+    csv_file(tmp_path / "e.tsv", [("tabs", "a fine day", STAMP)], delimiter="\t")
+    source = find(tmp_path, where="text LIKE '%fine%'")
+    assert source.kinds == (SourceKind.PARQUET, SourceKind.CSV, SourceKind.JSON_LINES)
+    counts, posts = stage(source)
+    assert counts.rows == 5
+    assert [post[0] for post in posts] == ["array", "csv", "lines", "parquet", "tabs"]
+
+
+def test_bytes_that_are_not_text_are_set_aside_in_each_kind(tmp_path: Path) -> None:
+    header = ",".join(SOURCE_COLUMNS).encode()
+    (tmp_path / "a.csv").write_bytes(header + b"\nbad,caf\xe9 au lait," + STAMP.encode() + b"\n")
+    line = json.dumps(dict(zip(SOURCE_COLUMNS, ("worse", "caf?", STAMP), strict=True)))
+    (tmp_path / "b.jsonl").write_bytes(line.encode().replace(b"?", b"\xe9"))
+    parquet_file(tmp_path / "c.parquet", [("good", "a fine day", STAMP)])
+    counts, posts = stage(find(tmp_path))
+    assert (counts.rows, sorted(post[0] for post in posts)) == (3, ["bad", "good", "worse"])
+
+
+@pytest.mark.parametrize("beside", ["a.csv", "posts.jsonl", "z.parquet", "z.duckdb"])
+def test_a_database_beside_other_files_is_rejected(tmp_path: Path, beside: str) -> None:
+    write = {".csv": csv_file, ".jsonl": json_lines_file, ".parquet": parquet_file}
+    write.get(Path(beside).suffix, duckdb_file)(tmp_path / beside, ROWS)
+    database = sqlite_file(tmp_path / "b.db", ROWS)
+    with pytest.raises(InputError, match=str(database)):
+        find(tmp_path)
+    assert find(tmp_path, ignore=(beside,)).files == (database,)
+    assert find(tmp_path, ignore=("*.db",)).files == (tmp_path / beside,)
+
+
+def test_what_a_database_lies_beside_can_be_read_by_a_glob(tmp_path: Path) -> None:
     csv_file(tmp_path / "a.csv", ROWS)
     sqlite_file(tmp_path / "b.db", ROWS)
-    with pytest.raises(InputError):
-        find(tmp_path)
-    assert find(tmp_path, ignore=("*.db",)).kind is SourceKind.CSV
-    assert find(tmp_path / "*.db").kind is SourceKind.SQLITE
+    assert find(tmp_path, ignore=("*.db",)).kinds == (SourceKind.CSV,)
+    assert find(tmp_path / "*.db").kinds == (SourceKind.SQLITE,)
 
 
 def test_a_folder_without_data_is_passed_over_for_the_next(tmp_path: Path) -> None:
