@@ -1,5 +1,7 @@
 """Bind a name to one labeling setup: labels of another setup are rejected under the same name."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc.run.model import Run
@@ -35,9 +37,19 @@ class LabelSpec:
         """Return the names of the keys that differ, sorted."""
         mine = {**self.classifier, "min_text_length": self.min_text_length}
         theirs = {**other.classifier, "min_text_length": other.min_text_length}
-        return sorted(
-            key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)
-        )
+        return differing_keys(mine, theirs)
+
+
+def differing_keys(mine: Mapping[str, object], theirs: Mapping[str, object]) -> list[str]:
+    """Return the names of the keys whose values differ as JSON, sorted.
+
+    Python takes 1, 1.0 and true for equal, and a service may not.
+    """
+    return sorted(
+        key
+        for key in mine.keys() | theirs.keys()
+        if json.dumps(mine.get(key), sort_keys=True) != json.dumps(theirs.get(key), sort_keys=True)
+    )
 
 
 def reject_other_fingerprint(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hpc.config.run_config import Config
 from hpc.executors.base import ExecutorError
 from hpc.executors.factory import apply_shell, create_executor
-from hpc.planning.fingerprint import LabelSpec
+from hpc.planning.fingerprint import LabelSpec, differing_keys
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
@@ -64,9 +64,7 @@ class RunSpec:
         mine = _settings(
             self.classifier, config.cluster, config.retry, config.backlog.min_text_length
         )
-        return sorted(
-            key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)
-        )
+        return differing_keys(mine, theirs)
 
 
 def _settings(

@@ -107,6 +107,7 @@ def test_posts_of_an_unfinished_run_are_excluded_under_its_name_only(
             since=None,
             counts=BacklogCounts(rows=8, duplicates=0, excluded=8, over_limit=0, posts=0),
             sizes=create_run.shards.shard_sizes(0, run_config.load(bench.path).sharding),
+            files=1,
         ),
     )
     assert uris_of(created(bench, name="other")) == [uris(4), uris(4, first=4)]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.hpc.cli_bench import Bench, outcome
+from tests.hpc.cli_bench import ROOT, Bench, outcome
+from tests.pipeline import run_builders
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion
@@ -66,7 +67,10 @@ def test_labels_of_another_request_need_another_name_or_supersede_the_old_ones(
     assert [body.get("seed") for body in server.bodies] == [None] * 3 + [7] * 3
     assert study.query("SELECT count(*) FROM labels_test") == [(3,)]
     assert study.query("SELECT count(*) FROM superseded_test") == [(3,)]
-    assert study.submit("--set", "classifier.request.seed=8").returncode == 2
+    for other in ("classifier.request.seed=8", "classifier.request.seed=7.0"):
+        rejected = study.submit("--set", other)
+        assert rejected.returncode == 2
+        assert "request" in rejected.stderr
 
 
 def test_a_submitted_run_keeps_its_request(study: Bench, tmp_path: Path) -> None:
@@ -130,3 +134,28 @@ def test_a_prompt_with_a_placeholder_is_rejected_before_anything_is_sent(
     assert (server.requests, study.runs()) == (0, [])
     assert study.submit("--set", "classifier.allow_placeholders=true").returncode == 0
     assert "Post: {text}" in server.bodies[0]["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("name", ["llm", "llm_toxic", "llm_civic", "llm_constructive"])
+def test_the_configurations_for_qwen3_turn_its_thinking_off(bench: Bench, name: str) -> None:
+    """This server answers as Qwen3 does: it thinks unless the request says otherwise."""
+
+    def thinks(body: dict[str, Any], nth: int) -> Reply:
+        if body.get("chat_template_kwargs") == {"enable_thinking": False}:
+            return bound(body) if mode_of(body) != "none" else completion("yes")
+        return completion("", finish_reason="length")
+
+    bench.backlog(run_builders.posts(3))
+    with OpenAIStub(thinks) as server:
+        done = bench.hpc(
+            "submit",
+            "--config", ROOT / "configs" / f"{name}.yaml",
+            "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
+            "--set", f"classifier.base_url={server.base_url}",
+            "--set", "cluster={executor: local, max_parallel: 1}",
+        )  # fmt: skip
+    assert outcome(done) == (0, "")
+    table = "sociopolitical" if name == "llm" else name
+    assert bench.query(f"SELECT count(*) FROM labels_{table} WHERE was_successfully_labeled") == [
+        (3,)
+    ]

@@ -92,6 +92,25 @@ def test_llama_cpp_is_detected_to_ignore_vllms_mode(
     assert set(detected.findings) == {"json_schema", "json_object", "structured_outputs"}
 
 
+QWEN = {"chat_template_kwargs": {"enable_thinking": False}}
+
+
+def test_a_seed_among_the_fields_of_the_request_decides_what_is_sampled(
+    llama_cpp_server: LlamaServer, tmp_path: Path
+) -> None:
+    """It ignores the switch for thinking, which its model does not have."""
+
+    def labeled(seed: int) -> list[object]:
+        fields = {**QWEN, "seed": seed}
+        frozen = options(llama_cpp_server, tmp_path, temperature=1.0, request=fields)
+        found = answers(create(frozen, TaskShare()), posts(*TEXTS[:4]))
+        assert_labeled(found)
+        return [found[text].values for text in TEXTS[:4]]
+
+    assert labeled(7) == labeled(7)
+    assert len({json.dumps(labeled(seed)) for seed in range(8)}) > 1
+
+
 def test_a_whole_task_publishes_one_row_per_post(
     llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
