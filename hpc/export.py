@@ -1,13 +1,14 @@
 """Run `hpc export`: write the labels of a name to a file for R, pandas and polars."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from hpc import cli
 from hpc.config import run_config
+from hpc.config.corrections import recorded_backlog
 from hpc.database.published_labels import DatabaseContent, published_labels, read_content
 from hpc.exit_codes import FAILED
 from hpc.reconcile.trust import check_run
@@ -16,6 +17,7 @@ from hpc.run import run_folder
 from hpc.run.model import Run
 from hpc.run.unusable_runs import UnusableRun, find_unusable
 from hpc.verb import Outcome, Verb
+from pipeline.backlog.sources import Source, find_source
 from pipeline.database import export_labels
 from pipeline.database.duckdb_file import exists
 from pipeline.database.export_labels import ExportRequest
@@ -58,6 +60,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--columns", default="", metavar="A,B", help="only these columns, in this order"
     )
     parser.add_argument(
+        "--join",
+        default="",
+        metavar="A,B",
+        help="add these columns of the source, joined by uri",
+    )
+    parser.add_argument(
         "--labeled-only", action="store_true", help="leave out posts that have no labels"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -77,15 +85,24 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     runs = _trusted_runs(place, name, printer)
     request = ExportRequest(
         name=name,
-        columns=tuple(filter(None, (column.strip() for column in options.columns.split(",")))),
+        columns=_names(options.columns),
         where=options.where,
         labeled_only=options.labeled_only,
+        source=_find_source(options, place, runs) if options.join else None,
+        source_columns=_names(options.join),
     )
+    if request.source is not None:
+        _check_source(target, request.source)
     with published_labels(place.database, name, runs, target.parent) as labels:
         exported = export_labels.export(labels.database, request, target)
     for problem in labels.problems:
         printer(problem)
     _report(exported, target, printer)
+    if exported.not_in_source:
+        printer(
+            f"{counted(exported.not_in_source, 'post')} of {name} are not in {request.source} now: "
+            "the joined columns are null there"
+        )
     if place.content.held:
         printer(
             f"{place.content.held}, so the rows are those of {counted(len(runs), 'run')} under "
@@ -106,9 +123,37 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "database": str(place.database),
         "database_in_use": bool(place.content.held),
         "posts_not_gathered": labels.posts,
+        "posts_not_in_source": exported.not_in_source,
         "left_out": list(labels.problems),
     }
     return FAILED if labels.problems else 0, document
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _find_source(options: argparse.Namespace, place: _Place, runs: Sequence[Run]) -> Source:
+    """Return the source of the configuration, or else that of the newest run."""
+    if options.config:
+        folders = (options.config.parent.absolute(), Path.cwd())
+        backlog = run_config.load_backlog(options.config)
+        return find_source(backlog, folders, database=place.database)
+    recorded = recorded_backlog(runs[-1]) if runs else None
+    if recorded is None:
+        raise InputError("--join: which source? Name its configuration with --config FILE")
+    try:
+        # A run does not record the folder of its configuration, which the path may start from.
+        return find_source(recorded, (place.run_root.parent, Path.cwd()), database=place.database)
+    except InputError as error:
+        raise InputError(f"{error}\nName the configuration with --config FILE") from None
+
+
+def _check_source(target: Path, source: Source) -> None:
+    """Raise InputError if the file would replace a file of the source."""
+    if any(file.resolve() == target.resolve() for file in source.files):
+        raise InputError(f"--to {target}: this is a file of the source; write elsewhere")
 
 
 def _report(exported: export_labels.Exported, target: Path, printer: Printer) -> None:

@@ -347,6 +347,12 @@ def _changed_frozen_keys(run: Run, config: Config, raw: Mapping[str, Any]) -> li
     return changed
 
 
+def recorded_backlog(run: Run) -> Backlog | None:
+    """Return where the posts of a run came from, as its configuration says; None if it is gone."""
+    section = _checked(Backlog, _given_configuration(run).get("backlog"))
+    return section if isinstance(section, Backlog) else None
+
+
 def _checked(kind: type[Section], values: object) -> Section | None:
     return check(kind, values, source="", problems=Problems())
 

@@ -56,6 +56,10 @@ class _OnlyName(Section, frozen=True, kw_only=True):
     name: TableName
 
 
+class _OnlyBacklog(Section, frozen=True, kw_only=True):
+    backlog: Backlog
+
+
 class _OnlyStorage(Section, frozen=True, kw_only=True):
     storage: StorageSection = StorageSection()
 
@@ -142,6 +146,15 @@ def load_name(path: Path) -> str:
         InputError: the file cannot be read, or its name is wrong.
     """
     return _load_only(_OnlyName, path).name
+
+
+def load_backlog(path: Path) -> Backlog:
+    """Read where a configuration's posts are, and nothing else of it.
+
+    Raises:
+        InputError: the file cannot be read, or its section `backlog` is wrong.
+    """
+    return _load_only(_OnlyBacklog, path).backlog
 
 
 def _load_only(part: type[T], path: Path) -> T:

@@ -5,8 +5,8 @@ person wrote, maybe copied from somewhere.
 """
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,10 +14,17 @@ from pathlib import Path
 import duckdb
 
 from pipeline import files
+from pipeline.backlog import select
+from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file
 from pipeline.database.label_tables import labels_table
+from pipeline.database.source_columns import (
+    SourceColumn,
+    count_missing,
+    stage_source_columns,
+)
 from pipeline.errors import InputError
-from pipeline.sql import configure_session, literal, quoted
+from pipeline.sql import literal, quoted
 from pipeline.text import did_you_mean
 
 _LABELS, _POSTS = "labels", "posts"
@@ -55,6 +62,10 @@ class ExportRequest:
     """A condition on the rows, in SQL; empty for all rows."""
     labeled_only: bool = False
     """Whether to leave out posts without labels."""
+    source: Source | None = None
+    """The source of the posts; None if none of its columns is wanted."""
+    source_columns: tuple[str, ...] = ()
+    """Columns of the source, which are joined by uri."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +78,8 @@ class Exported:
     columns: tuple[str, ...]
     with_nul: int
     """How many texts hold the character NUL, at which R cuts a text of a CSV file."""
+    not_in_source: int = 0
+    """How many posts of the name the source does not have."""
 
 
 def format_of(target: Path) -> ExportFormat:
@@ -101,12 +114,11 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
     file_format = format_of(target)
     with (
         files.appearing_whole(target) as temporary,
-        closing(duckdb.connect()) as connection,
+        tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=target.parent) as folder,
+        select.staging(Path(folder)) as connection,
     ):
-        configure_session(connection, temp_directory=temporary.with_suffix(".spill"))
         duckdb_file.attach(connection, database, _LABELS)
-        table = f"{_LABELS}.{quoted(labels_table(request.name))}"
-        connection.execute(f"CREATE TEMPORARY VIEW {_POSTS} AS FROM {table}")
+        not_in_source = _create_view(connection, request)
         types = _column_types(connection)
         columns = _choose_columns(request, types)
         _lock_down(connection, temporary)
@@ -127,7 +139,37 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
         except duckdb.Error as error:
             duckdb_file.raise_system_error(target, error)
             raise _wrong_condition(request, error, tuple(types)) from None
-    return Exported(rows=int(written), labeled=counts[0], columns=columns, with_nul=counts[1])
+    return Exported(
+        rows=int(written),
+        labeled=counts[0],
+        columns=columns,
+        with_nul=counts[1],
+        not_in_source=not_in_source,
+    )
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, request: ExportRequest) -> int:
+    """Create a view of the labels and the columns of the source.
+
+    Returns:
+        How many posts the source does not have.
+    """
+    table = f"{_LABELS}.{quoted(labels_table(request.name))}"
+    taken = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+    columns: tuple[SourceColumn, ...] = ()
+    if request.source is not None:
+        columns = stage_source_columns(
+            connection, request.source, request.source_columns, table, taken
+        )
+    values = "".join(f", {each.value} AS {quoted(each.column)}" for each in columns)
+    joins = "".join(
+        f" LEFT JOIN {each.table} AS {each.alias} ON {each.alias}.uri = labeled.uri"
+        for each in columns
+    )
+    connection.execute(
+        f"CREATE TEMPORARY VIEW {_POSTS} AS SELECT labeled.*{values} FROM {table} AS labeled{joins}"
+    )
+    return count_missing(connection, columns, table)
 
 
 def _lock_down(connection: duckdb.DuckDBPyConnection, file: Path) -> None:

@@ -12,7 +12,7 @@ from hpc.run.model import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import Patience
 from pipeline.run_files.manifest import output_path
-from tests.hpc.cli_bench import outcome
+from tests.hpc.cli_bench import Bench, outcome
 from tests.hpc.database.held_database import held
 from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
@@ -183,3 +183,28 @@ def test_nothing_is_written_into_a_run(backlog: GrowingBacklog) -> None:
     done = backlog.bench.hpc("export", "test", "--to", path, "--force")
     assert outcome(done)[0] == 2
     assert path.read_bytes() == before
+
+
+def test_columns_of_the_source_are_joined_with_and_without_a_configuration(bench: Bench) -> None:
+    bench.config(posts=2)
+    assert bench.submit().returncode == 0
+    target = bench.folder / "l.parquet"
+    for arguments in (("--config", bench.path), ()):
+        document = bench.document(
+            "export", "--to", target, "--force", "--join", "text,uri", *arguments
+        )
+        assert (document["rows"], document["posts_not_in_source"]) == (2, 0)
+        rows = pq.read_table(target).to_pylist()
+        assert all(row["source_text"] == row["text"] for row in rows)
+    (bench.folder / "posts.jsonl").rename(bench.folder / "moved.jsonl")
+    assert outcome(bench.hpc("export", "--to", target, "--force", "--join", "text"))[0] == 2
+
+
+def test_a_file_of_the_source_is_not_replaced(bench: Bench) -> None:
+    bench.config(posts=2)
+    assert bench.submit().returncode == 0
+    source = bench.folder / "posts.jsonl"
+    before = source.read_bytes()
+    done = bench.hpc("export", "--to", source, "--force", "--join", "uri", "--config", bench.path)
+    assert outcome(done)[0] == 2
+    assert source.read_bytes() == before
