@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from pipeline.classifiers.llm.answer_problems import AnswerProblem, InvalidAnswer
 from pipeline.model import JsonObject
 
 _TOO_LONG = "context_length_exceeded"
@@ -12,10 +14,16 @@ _TOO_LONG_SIGNS = (
     "maximum context length",
     "longer than the model's context length",
 )
-# Error codes that are about one post, whenever it is sent.
-POST_ERROR_CODES = (_TOO_LONG, "content_filter")
+_CONTENT_FILTER, _MODERATION = "content_filter", "moderation"
 # Fields that limit an answer's tokens. OpenAI's newer models accept only the second.
 MAX_TOKENS, MAX_COMPLETION_TOKENS = "max_tokens", "max_completion_tokens"
+# Where servers put what a model has thought: vLLM and DeepSeek, then newer vLLM and OpenRouter.
+_REASONING_FIELDS = ("reasoning_content", "reasoning")
+_TEXT_PARTS = ("text", "output_text")
+_THINKING_PARTS = ("thinking", "redacted_thinking", "reasoning")
+_ENDINGS = {"length": AnswerProblem.CUT, "content_filter": AnswerProblem.CONTENT_FILTER}
+# Such as hate, self-harm and violence/graphic.
+_CATEGORY = re.compile(r"[A-Za-z]+([_/-][A-Za-z]+)*")
 _ERROR_NAME = re.compile(r"[A-Za-z]+(_[A-Za-z]+)*")
 
 
@@ -67,10 +75,40 @@ def choices(body: Any) -> int:
     return len(found) if isinstance(found, list) else 0
 
 
-def content(body: Any) -> str | None:
-    """Return the model's answer; None if the reply has no text."""
-    text = _message(body).get("content")
-    return text if isinstance(text, str) else None
+def content(body: Any) -> str:
+    """Return the text of the model's answer, without what it thought.
+
+    Raises:
+        InvalidAnswer: there is none, or it is not clear what it is.
+    """
+    message = _message(body)
+    text = _text_of(message.get("content"))
+    if text.strip():
+        return text
+    parts = message.get("content")
+    has_thinking = any(map(_is_thinking, parts)) if isinstance(parts, list) else False
+    if has_thinking or any(message.get(name) for name in _REASONING_FIELDS):
+        raise InvalidAnswer(
+            AnswerProblem.ONLY_REASONING, "no content, only reasoning, which is no answer"
+        )
+    raise InvalidAnswer(AnswerProblem.NO_CONTENT, "no content")
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a message's content, which is a text or, as from Mistral, its parts."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts: list[str] = []
+    for part in content:
+        if _is_thinking(part):
+            continue
+        text = part.get("text") if _kind(part) in _TEXT_PARTS else None
+        if not isinstance(text, str):
+            raise InvalidAnswer(
+                AnswerProblem.UNCLEAR, "a part of the content is neither text nor thinking"
+            )
+        texts.append(text)
+    return "".join(texts)
 
 
 def token_logprobs(body: Any) -> list[Any]:
@@ -86,15 +124,36 @@ def served_model(body: Any) -> str | None:
     return name if isinstance(name, str) and name.isprintable() else None
 
 
-def no_label_reason(body: Any) -> str | None:
-    """Return why a complete answer holds no label; None if it may hold one.
+def ending(body: Any) -> AnswerProblem | None:
+    """Return how an answer ended, if it did not end by itself."""
+    message = _message(body)
+    parts = message.get("content")
+    refusals = [part for part in parts if _is_refusal(part)] if isinstance(parts, list) else []
+    if message.get("refusal") or refusals:
+        return AnswerProblem.REFUSAL
+    return _ENDINGS.get(str(_choice(body).get("finish_reason")))
 
-    The model refused, its answer was cut off, or a filter removed it.
-    """
-    if _message(body).get("refusal"):
-        return "refusal"
-    reasons = {"length": "answer_cut_at_max_tokens", "content_filter": "content_filter"}
-    return reasons.get(str(_choice(body).get("finish_reason")))
+
+def _is_refusal(part: Any) -> bool:
+    return _kind(part) == "refusal"
+
+
+def _is_thinking(part: Any) -> bool:
+    return _kind(part) in _THINKING_PARTS
+
+
+def _kind(part: Any) -> str:
+    return str(part.get("type")) if isinstance(part, dict) else ""
+
+
+def shown(body: Any) -> str:
+    """Return what a person should see of a completion: what it says, and how it ended."""
+    finish = _choice(body).get("finish_reason")
+    try:
+        text = content(body)
+    except InvalidAnswer:
+        text = json.dumps(_message(body), ensure_ascii=False)
+    return text if finish in ("stop", None) else f"{text} (finish_reason: {finish})"
 
 
 def error_code(body: Any) -> str:
@@ -106,6 +165,29 @@ def error_code(body: Any) -> str:
     if any(sign in type_and_message for sign in _TOO_LONG_SIGNS):
         return _TOO_LONG
     return str(error.get("code") or "")
+
+
+def category(body: Any) -> str:
+    """Return why a service declines a text, in words of its own that quote nothing.
+
+    It is `moderation` (OpenRouter's), `content_filter` (OpenAI's and Azure's), each followed by
+    the categories if they are given, or `context_length_exceeded`; '' without one of them.
+    """
+    error = _error(body)
+    reasons = _object(error.get("metadata")).get("reasons")
+    if isinstance(reasons, list):
+        return _with_names(_MODERATION, reasons)
+    code = error_code(body)
+    if code == _CONTENT_FILTER:
+        results = _object(_object(error.get("innererror")).get("content_filter_result"))
+        filtered = [name for name, result in results.items() if _object(result).get("filtered")]
+        return _with_names(code, filtered)
+    return code if code == _TOO_LONG else ""
+
+
+def is_about_the_text(body: Any) -> bool:
+    """Report whether an error is about one text, whatever the server answers to others."""
+    return error_code(body) in (_TOO_LONG, _CONTENT_FILTER)
 
 
 def unsupported_field(body: Any) -> str:
@@ -123,9 +205,23 @@ def is_error_name(code: str) -> bool:
     return len(code) <= 64 and _ERROR_NAME.fullmatch(code) is not None
 
 
+def _with_names(word: str, names: Sequence[Any]) -> str:
+    """Return a word and the names behind it; none of them if any may be part of a post."""
+    are_names = all(
+        isinstance(name, str) and len(name) <= 64 and _CATEGORY.fullmatch(name) for name in names
+    )
+    return f"{word}: {', '.join(names)}" if names and are_names and len(names) <= 20 else word
+
+
 def _error(body: Any) -> dict[str, Any]:
-    error = body.get("error", body) if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {}
+    """Return the error of a reply, wherever the server puts it; {} without one."""
+    if not isinstance(body, dict):
+        return {}
+    return _object(body.get("error") or _choice(body).get("error") or body)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _choice(body: Any) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pipeline import limits
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat, output_modes
+from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
 from pipeline.classifiers.llm.request_fields import find_rejected_field
 from pipeline.classifiers.llm.requests import PROBE, PromptBuilder
 from pipeline.classifiers.llm.server import server
+from pipeline.classifiers.shared_probe import SharedProbe
+from pipeline.classifiers.verdicts import Verdict, judge
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
@@ -20,13 +23,13 @@ from pipeline.service.address import with_path
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.shared_pace import pace_of
+from pipeline.terminal import one_line
 
 CHAT_PATH = "/chat/completions"
 
-# With these statuses the server rejects every request: the key, the address or the model is wrong.
-_REJECTS_ALL = (401, 402, 403, 404, 410, 429)
-# These are one post's, unless the probe gets them too.
-_MAYBE_THE_POSTS = (400, 413, 422)
+# A test sentence that gets one of these says that no request can succeed.
+_WRONG_PLACE_OR_KEY = frozenset({*range(300, 400), 401, 402, 403, 404, 405, 410, 429})
+_SHOWN_CHARACTERS = 300
 
 BuildRequest = Callable[[ServerCapabilities], JsonObject]
 """Returns the request for a server with these capabilities."""
@@ -51,7 +54,9 @@ class ChatService:
         self._notes = share.notes
         self._stopping = share.stopping
         self._capabilities = ServerCapabilities(mode=UNCONSTRAINED)
+        self._tries = options.answer_tries
         self._is_detected = False
+        self._shared_probe = SharedProbe()
         key = secret.reveal()
         self._server = server.of_task(options.server, options.model, share, secret)
         # The key alone does not identify a quota: many servers accept any key, and each has its
@@ -97,10 +102,12 @@ class ChatService:
             self._server.close()
 
     def detect_capabilities(self) -> None:
-        """Detect what the server supports, at the first call.
+        """Detect what the server supports and prove that it labels, at the first call.
+
+        Another task of the run may have noted that before.
 
         Raises:
-            TaskError: the server rejects every request, or does not answer.
+            TaskError: the server rejects every request, does not answer, or labels nothing.
             Stopped: the task was asked to stop first.
         """
         if self._is_detected:
@@ -110,6 +117,32 @@ class ChatService:
         if request.top_logprobs and not detected.top_logprobs:
             print(f"{request.server} gives no logprobs: no label has a probability", flush=True)
         self._capabilities, self._is_detected = detected, True
+
+    def prove_labels(self, stop: threading.Event) -> None:
+        """Ask for the labels of the fixed sentence, exactly as for those of a post.
+
+        Args:
+            stop: set when the answer is no longer wanted.
+
+        Raises:
+            TaskError: there are no valid labels in `answer_tries` answers, so no post would be
+                labeled.
+            Stopped: `stop` was set first.
+        """
+        for attempt in range(self._tries):
+            build = functools.partial(self._prompts.single, PROBE, attempt=attempt)
+            reply = self.post(build, stop)
+            if reply.status != 200:
+                raise self._fault(reply)
+            try:
+                self._prompts.values(reply)
+            except InvalidAnswer as invalid:
+                problem = invalid
+            else:
+                return
+            if not problem.facts.is_asked_again:
+                break
+        raise self._without_label(problem, reply)
 
     def post(
         self, build: BuildRequest, stop: threading.Event, attempts: int | None = None
@@ -139,13 +172,9 @@ class ChatService:
         return reply
 
     def check_access(self, reply: Reply) -> None:
-        """Raise TaskError if the server rejects every request."""
-        if reply.status in _REJECTS_ALL:
-            output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
-            raise TaskError(
-                Cause.REFUSED,
-                f"{self._endpoint.url}: {reply.summary}: check classifier.base_url, model and key",
-            )
+        """Raise TaskError if the server rejects every request, whatever its text is."""
+        if judge(reply) is Verdict.EVERY_POSTS:
+            raise self._fault(reply)
 
     def failure_reason(self, reply: Reply, stop: threading.Event) -> str:
         """Return why a post has no label after a reply other than 200.
@@ -155,48 +184,81 @@ class ChatService:
             Stopped: `stop` was set first.
         """
         self.check_access(reply)
+        is_posts_own = (
+            judge(reply) is Verdict.SETTLED
+            or chat.is_about_the_text(reply.body)
+            or self._works_without(stop)
+        )
+        if not is_posts_own:
+            raise self._fault(reply)
+        if category := self._secret.redact(chat.category(reply.body)):
+            return category
+        # Without the server's message, which may quote the post.
         code = self._secret.redact(chat.error_code(reply.body))
-        if code in chat.POST_ERROR_CODES:
-            return code
-        if reply.failed:
-            return reply.reason
-        if reply.status in _MAYBE_THE_POSTS and self._endpoint.answers_probe(None, stop):
-            # Without the server's message, which may quote the post.
-            return reply.reason + (f": {code}" if chat.is_error_name(code) else "")
-        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
-        raise TaskError(
-            Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}{self._advice(reply)}"
+        is_named = chat.is_error_name(code) and not reply.failed
+        return reply.reason + (f": {code}" if is_named else "")
+
+    def _works_without(self, stop: threading.Event) -> bool:
+        """Report whether the server answers the fixed sentence, after it has rejected a post."""
+        return self._shared_probe.is_answered(
+            lambda: self._endpoint.answers_probe(None, stop), stop
         )
 
+    def _fault(self, reply: Reply) -> TaskError:
+        """Return the end of the task after a reply that every post would get.
+
+        What is noted about the server may be the reason, so it is forgotten.
+        """
+        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        cause = Cause.CRASHED if reply.failed else Cause.REFUSED
+        return TaskError(cause, f"{self._endpoint.url}: {reply.summary}{self._advice(reply)}")
+
     def _advice(self, reply: Reply) -> str:
-        """Return what to do about a field that the server rejects. What changes labels stays."""
+        """Return what to do about a reply that every post gets. What changes labels stays."""
         if chat.unsupported_field(reply.body) == "temperature":
             return ": set classifier.temperature to null to use the model's own"
         if field := find_rejected_field(reply.body, self._prompts.probe_request.fields):
             return f": the server rejects classifier.request.{field}: change it, or take it out"
+        if reply.status in _WRONG_PLACE_OR_KEY:
+            return ": check classifier.base_url, model and key"
         return ""
+
+    def _without_label(self, problem: InvalidAnswer, reply: Reply) -> TaskError:
+        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        # Redact before anything is cut off: half a key would not be recognized.
+        answer = one_line(self._secret.redact(chat.shown(reply.body)), _SHOWN_CHARACTERS)
+        reason = one_line(self._secret.redact(problem.reason), _SHOWN_CHARACTERS)
+        return TaskError(
+            Cause.REFUSED,
+            f'{self._endpoint.url}: the fixed sentence "{PROBE.text}" gets no label, so posts would'
+            f" get none: {reason}: {problem.facts.advice}. The answer was: {answer}",
+        )
 
     def _probe(self) -> ServerCapabilities:
         """Ask the server, first without constraints and with all attempts.
 
         A server that is still starting must not be mistaken for one that supports nothing.
         """
-        stop = self._stopping
-        reply = self.post(functools.partial(self._prompts.single, PROBE), stop)
-        if reply.status != 200:
-            self.failure_reason(reply, stop)
-
-        def send(fields: JsonObject) -> Reply:
-            reply = self.post(
-                lambda capabilities: self._prompts.probe(capabilities, fields), stop, attempts=2
-            )
-            # A 403 may be about these fields alone, such as OpenAI's on logprobs.
-            if reply.status != 403 or not self._endpoint.answers_probe(None, stop):
-                self.check_access(reply)
-            return reply
-
-        detected = output_modes.probe_server(self._prompts.probe_request, send)
+        stop, request = self._stopping, self._prompts.probe_request
+        if request.is_needed:
+            reply = self.post(functools.partial(self._prompts.single, PROBE), stop)
+            if reply.status != 200:
+                raise self._fault(reply)
+        detected = output_modes.probe_server(request, functools.partial(self._send_probe, stop))
+        self._capabilities = dataclasses.replace(
+            detected, token_limit_field=self._capabilities.token_limit_field
+        )
+        self.prove_labels(stop)
         return dataclasses.replace(detected, token_limit_field=self._capabilities.token_limit_field)
+
+    def _send_probe(self, stop: threading.Event, fields: JsonObject) -> Reply:
+        reply = self.post(
+            lambda capabilities: self._prompts.probe(capabilities, fields), stop, attempts=2
+        )
+        # Any other status may be about these fields alone, such as OpenAI's 403 on logprobs. The
+        # request for labels, which comes next, shows whether the server still answers.
+        self.check_access(reply)
+        return reply
 
 
 def _longest_answer(options: LlmOptions) -> int:

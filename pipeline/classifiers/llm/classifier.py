@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from pipeline import usage
 from pipeline.classifiers.base import Classifier, RenderedRequest, TaskShare
-from pipeline.classifiers.llm import chat, multi_post
+from pipeline.classifiers.llm import multi_post
+from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.classifiers.llm.chat_service import CHAT_PATH, ChatService
 from pipeline.classifiers.llm.check_texts import check_texts
-from pipeline.classifiers.llm.labels import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.requests import (
     BilledReply,
@@ -26,6 +26,7 @@ from pipeline.classifiers.llm.requests import (
     preview_note,
 )
 from pipeline.classifiers.options import check_transport
+from pipeline.classifiers.unlabeled_streak import UnlabeledStreak
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.model import Answer, Column, LabelValue, Post
@@ -95,6 +96,7 @@ class Llm(Classifier[LlmOptions]):
         self.model = options.model
         self.secret = read_key(options.api_key_env, options.api_key_file)
         self._service = ChatService(options, share, self.secret, self._prompts)
+        self._streak = UnlabeledStreak(self._service.prove_labels)
 
     @property
     def trouble(self) -> str:
@@ -129,6 +131,7 @@ class Llm(Classifier[LlmOptions]):
             waiting=self._service.waiting,
         ):
             yield from answers
+        self._streak.check(self._stopping)
 
     def _send(
         self, requeued: deque[PostGroup], group: PostGroup, stop: threading.Event
@@ -137,6 +140,7 @@ class Llm(Classifier[LlmOptions]):
 
         Requeued posts are sent one by one.
         """
+        self._streak.check(stop)
         if len(group.posts) == 1:
             return [self._send_single(group.posts[0], list(group.earlier), stop)]
         reply = self._service.post(functools.partial(self._prompts.multi, group.posts), stop)
@@ -163,7 +167,7 @@ class Llm(Classifier[LlmOptions]):
 
     def _send_single(self, post: Post, billed: list[BilledReply], stop: threading.Event) -> Answer:
         """Send one post until its answer is valid, at most `answer_tries` times."""
-        reason = "invalid_answer"
+        reason = ""
         for attempt in range(self._options.answer_tries):
             build = functools.partial(self._prompts.single, post, attempt=attempt)
             reply = self._service.post(build, stop)
@@ -171,13 +175,12 @@ class Llm(Classifier[LlmOptions]):
             if reply.status != 200:
                 failure = self._service.failure_reason(reply, stop)
                 return self._answer(post, billed, reason=failure)
-            no_label = "" if reply.problem else chat.no_label_reason(reply.body)
-            if no_label:
-                return self._answer(post, billed, reason=no_label)
             try:
                 return self._answer(post, billed, values=self._prompts.values(reply))
-            except InvalidAnswer as error:
-                reason = f"invalid_answer: {error}"
+            except InvalidAnswer as invalid:
+                reason = invalid.reason
+                if not invalid.facts.is_asked_again:
+                    break
         return self._answer(post, billed, reason=reason)
 
     def _answer(
@@ -209,4 +212,4 @@ class Llm(Classifier[LlmOptions]):
             for part in billed
             if part.reply.status <= 200
         )
-        return Answer(post.uri, values, reason, tokens, raw)
+        return self._streak.count(Answer(post.uri, values, reason, tokens, raw))

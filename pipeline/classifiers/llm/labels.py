@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipeline import strict_json
+from pipeline.classifiers.llm import answer_text
+from pipeline.classifiers.llm.answer_problems import AnswerProblem, InvalidAnswer
 from pipeline.config.keys import Positive, Section, Text, Wrong, expects, label_key, one_of
 from pipeline.model import RESERVED, Column, ColumnKind, JsonObject, LabelValue
-from pipeline.strict_json import InvalidJson
 from pipeline.usage import COLUMNS
 
 _KINDS = {
@@ -20,10 +20,6 @@ _KINDS = {
 DEFAULT_MAX_LENGTH = 200
 MODEL_COLUMN = "llm_model_name"
 _RESERVED = RESERVED | {MODEL_COLUMN, *(column.name for column in COLUMNS)}
-
-
-class InvalidAnswer(Exception):
-    """A model's answer that is not one of the declared labels."""
 
 
 class Label(Section, frozen=True, kw_only=True):
@@ -125,7 +121,10 @@ class Label(Section, frozen=True, kw_only=True):
                 return float(answer)
             case "text" if isinstance(answer, str) and self._can_be_stored(answer):
                 return answer
-        raise InvalidAnswer(f"{self.name}: {str(answer)[:80]!r} is no {self.type} of this label")
+        raise InvalidAnswer(
+            AnswerProblem.LABEL_WRONG,
+            f"{self.name}: {str(answer)[:80]!r} is no {self.type} of this label",
+        )
 
     def _in_range(self, answer: float) -> bool:
         try:
@@ -173,24 +172,7 @@ def read_answer(content: str, labels: tuple[Label, ...]) -> dict[str, LabelValue
     Raises:
         InvalidAnswer: the answer is not the JSON object that was asked for.
     """
-    return label_values(read_object(content), labels, content)
-
-
-def read_object(content: str) -> Mapping[str, Any]:
-    """Return the JSON object that a model's answer consists of.
-
-    A key that it gives twice has a value that no label accepts.
-
-    Raises:
-        InvalidAnswer: the answer is not a JSON object.
-    """
-    try:
-        answer = strict_json.parse(without_fence(content)).value
-    except InvalidJson:
-        raise InvalidAnswer(f"not JSON: {content[:80]!r}") from None
-    if not isinstance(answer, dict):
-        raise InvalidAnswer(f"not a JSON object: {content[:80]!r}")
-    return answer
+    return label_values(answer_text.read_object(content), labels, content)
 
 
 def label_values(
@@ -208,13 +190,7 @@ def label_values(
     """
     missing = [label.name for label in labels if label.name not in answer]
     if missing:
-        raise InvalidAnswer(f"without {', '.join(missing)}: {content[:80]!r}")
+        raise InvalidAnswer(
+            AnswerProblem.LABEL_MISSING, f"without {', '.join(missing)}: {content[:80]!r}"
+        )
     return {label.name: label.validate(answer[label.name]) for label in labels}
-
-
-def without_fence(content: str) -> str:
-    """Return an answer without the Markdown fence that models like to put around JSON."""
-    text = content.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.strip("`").removeprefix("json")
-    return text

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.classifiers.llm import labels
+from pipeline.classifiers.llm.answer_text import object_text
 
 # OpenAI and vLLM use it for "not among the most likely": it is not a probability.
 _UNLIKELY = -9999.0
@@ -44,7 +44,7 @@ def locate_values(
         The first and the last byte (exclusive) of each value, by its keys. It is empty if the
         tokens do not make up the answer: some servers lose the bytes of a cut character.
     """
-    answer = labels.without_fence(content)
+    answer = object_text(content)
     # Find the last occurrence: a model's reasoning before its answer is in the tokens, too.
     first_byte = b"".join(texts).rfind(answer.encode(errors="replace"))
     if first_byte < 0:

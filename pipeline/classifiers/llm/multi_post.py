@@ -11,7 +11,8 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipeline.classifiers.llm import labels
+from pipeline.classifiers.llm import answer_text, labels
+from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.classifiers.llm.labels import Label
 from pipeline.model import JsonObject, LabelValue, Post
 
@@ -72,13 +73,13 @@ def read_answers(
     Raises:
         InvalidAnswer: the answer is not a JSON object.
     """
-    answers = labels.read_object(content)
+    answers = answer_text.read_object(content)
     values: dict[str, dict[str, LabelValue]] = {}
     for id_ in ids:
         answer = answers.get(id_)
         if isinstance(answer, Mapping):
             try:
                 values[id_] = labels.label_values(answer, declared, content)
-            except labels.InvalidAnswer:
+            except InvalidAnswer:
                 continue
     return values

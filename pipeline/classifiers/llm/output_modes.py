@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Annotated
 
 from pipeline import files
-from pipeline.classifiers.llm import chat, labels
+from pipeline.classifiers.llm import answer_text, chat, labels, replies
+from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.config.keys import Count, Section, key, one_of
 from pipeline.errors import InputError
 from pipeline.model import JsonObject
@@ -125,8 +126,6 @@ def detect_capabilities(
         notes: the folder of the run's notes; None if there is none.
         probe: asks the server.
     """
-    if not request.is_needed:
-        return ServerCapabilities(mode=request.mode)
     note = request.note_path(notes) if notes else None
     if note and (noted := read_note(note)):
         return noted
@@ -141,7 +140,7 @@ def detect_capabilities(
 
 def forget_capabilities(request: ProbeRequest, notes: Path | None) -> None:
     """Delete the note of a server that behaves differently now, so that it is probed again."""
-    if notes and request.is_needed:
+    if notes:
         request.note_path(notes).unlink(missing_ok=True)
 
 
@@ -263,15 +262,13 @@ def _proof(declared: tuple[labels.Label, ...]) -> str:
 def _finding(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
     if reply.status != 200:
         return reply.summary
-    if reason := chat.no_label_reason(reply.body):
-        return reason
-    content = chat.content(reply.body) or ""
     try:
         # The labels' values do not matter: not every grammar knows the limits of a number.
-        proof = labels.read_object(content).get(_PROOF)
-    except labels.InvalidAnswer as error:
-        return f"ignored: {error}"
-    return HONORED if proof == _proof(declared) else "ignored: the answer is of another schema"
+        _, answer = replies.read(reply, answer_text.read_object)
+    except InvalidAnswer as error:
+        return error.reason if not error.details else f"ignored: {error}"
+    is_proof = answer.get(_PROOF) == _proof(declared)
+    return HONORED if is_proof else "ignored: the answer is of another schema"
 
 
 def _without_logprobs(reply: Reply) -> str:

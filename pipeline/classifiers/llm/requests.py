@@ -1,9 +1,11 @@
 """Build the requests about posts, and read the label values of the replies."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.classifiers.llm import chat, labels, multi_post
+from pipeline.classifiers.llm import chat, labels, multi_post, replies
+from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import (
     AUTO,
@@ -136,26 +138,24 @@ class PromptBuilder:
         Raises:
             InvalidAnswer: the answer is not one of the declared labels.
         """
-        if problem := _problem(reply):
-            raise labels.InvalidAnswer(problem)
-        content = chat.content(reply.body)
-        if content is None:
-            raise labels.InvalidAnswer("no content")
-        return self._all_columns(reply, content, labels.read_answer(content, self._declared))
+        content, values = replies.read(reply, self._read_answer)
+        return self._all_columns(reply, content, values)
+
+    def _read_answer(self, content: str) -> Values:
+        return labels.read_answer(content, self._declared)
 
     def values_by_position(self, reply: Reply, posts: Sequence[Post]) -> dict[int, Values]:
         """Return the column values of a reply about several posts, by position in `posts`.
 
         Posts without valid values, which must be sent alone, are left out.
         """
-        content = chat.content(reply.body)
-        unusable = _problem(reply) or chat.no_label_reason(reply.body)
-        if reply.status != 200 or unusable or content is None:
+        if reply.status != 200:
             return {}
         ids = self._ids[: len(posts)]
+        read = functools.partial(multi_post.read_answers, ids=ids, declared=self._declared)
         try:
-            answers = multi_post.read_answers(content, ids, self._declared)
-        except labels.InvalidAnswer:
+            content, answers = replies.read(reply, read)
+        except InvalidAnswer:
             return {}
         return {
             ids.index(id_): self._all_columns(reply, content, values, within=(id_,))
@@ -204,9 +204,3 @@ def preview_note(options: LlmOptions) -> str:
         "a task first detects how the server can be bound to the labels (structured_output: auto): "
         f"{MODES[0]}, as shown here, is the strictest way"
     )
-
-
-def _problem(reply: Reply) -> str:
-    """Return why it is unclear what a reply says, although it is JSON; '' if it is clear."""
-    several = "several choices, where one was asked for" if chat.choices(reply.body) > 1 else ""
-    return reply.problem or several

@@ -3,6 +3,7 @@
 The service ends on 31 December 2026.
 """
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,29 +17,27 @@ from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.columns import ATTRIBUTES, DROPPED, columns, spans_column
 from pipeline.classifiers.perspective.languages import SupportedAttributes
 from pipeline.classifiers.perspective.options import API_KEY_ENV, PerspectiveOptions
-from pipeline.classifiers.perspective.reply import ENDS, NOT_SUPPORTED, NOT_THERE, InvalidReply
+from pipeline.classifiers.perspective.reply import (
+    ENDS,
+    NOT_SUPPORTED,
+    InvalidReply,
+    RejectedRequest,
+)
 from pipeline.classifiers.perspective.request import build_request
+from pipeline.classifiers.shared_probe import SharedProbe
+from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED, UnlabeledStreak
+from pipeline.classifiers.verdicts import Verdict, judge
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key, report_key_in
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
+from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
 
 MAX_TEXT_BYTES = 20_480
-
-# With these statuses the service rejects every request.
-_REJECTS_ALL = NOT_THERE | {401, 403}
-# Error types that are about the post, whatever other posts get.
-_POST_ERRORS = {"COMMENT_EMPTY", "COMMENT_TOO_LONG", "LANGUAGE_DETECTION_FAILED"}
-# Error types that are about the post unless the probe gets them too, with the post's reason.
-_MAYBE_THE_POSTS = {
-    "INVALID_REQUEST": "invalid_request",
-    NOT_SUPPORTED: f"{NOT_SUPPORTED.lower()}: the service does not say which",
-}
 
 # Sent to see whether the service answers at all.
 _PROBE = Post("probe", "The sun is out today.")
@@ -101,6 +100,8 @@ class Perspective(Classifier[PerspectiveOptions]):
         self._stopping = share.stopping
         self.columns = self.declared(options)
         self._support = SupportedAttributes(self._attributes, self._languages)
+        self._streak = UnlabeledStreak(self._prove_scores)
+        self._shared_probe = SharedProbe()
         self.model = options.model
         self.secret = read_key(options.api_key_env, options.api_key_file)
         # The quota belongs to the Google project, and so to the key, wherever it is used.
@@ -140,13 +141,15 @@ class Perspective(Classifier[PerspectiveOptions]):
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """Yield one answer per post, as described by the base class."""
-        return map_concurrently(
+        yield from map_concurrently(
             posts,
             self._label,
             limit=self._limit,
             stopping=self._stopping,
             waiting=self._endpoint.waiting,
         )
+        with contextlib.suppress(Stopped):
+            self._streak.check(self._stopping)
 
     def _label(self, post: Post, stop: threading.Event) -> Answer:
         """Request all attributes at once, which costs one request of the quota.
@@ -154,6 +157,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         Each attribute that is rejected for its language costs one more, because that rejects the
         whole request.
         """
+        self._streak.check(stop)
         if len(post.text.encode()) > MAX_TEXT_BYTES:
             return Answer(post.uri, reason="comment_too_long")
         attributes, reply = self._support.to_request(), None
@@ -176,29 +180,63 @@ class Perspective(Classifier[PerspectiveOptions]):
         self, post: Post, attributes: list[str], reply: Reply, stop: threading.Event
     ) -> Answer:
         """Return the post's answer, or raise TaskError if the service is at fault."""
-        if reply.failed:
-            return self._row(post, attributes, reply, reason=reply.reason)
-        request = self._request(post, attributes)
-        if reply.status == 200:
-            try:
-                values = self._values(request, reply)
-            except InvalidReply as error:
-                reason = f"invalid_answer: {error}"
-            else:
-                return self._row(post, attributes, reply, values=values)
-            fault = TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
-        else:
-            rejection = perspective_reply.parse_rejection(reply.body)
-            advice = perspective_reply.advice(reply.status, rejection)
-            fault = TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
-            if reply.status in _REJECTS_ALL or rejection.about_key:
-                raise fault
-            if rejection.error_type in _POST_ERRORS:
-                return self._row(post, attributes, reply, reason=rejection.error_type.lower())
-            reason = _MAYBE_THE_POSTS.get(rejection.error_type, reply.reason)
-        if not self._endpoint.answers_probe(request, stop):
-            raise fault
+        verdict = judge(reply)
+        if verdict is Verdict.ANSWERED:
+            return self._scored(post, attributes, reply, stop)
+        rejection = perspective_reply.parse_rejection(reply.body)
+        if verdict is Verdict.EVERY_POSTS or rejection.about_key:
+            raise self._refusal(reply, rejection)
+        reason = rejection.reason or reply.reason
+        is_posts_own = (
+            verdict is Verdict.SETTLED
+            or rejection.is_about_the_text
+            or self._works_without(post, attributes, stop)
+        )
+        if not is_posts_own:
+            raise self._refusal(reply, rejection)
         return self._row(post, attributes, reply, reason=reason)
+
+    def _scored(
+        self, post: Post, attributes: list[str], reply: Reply, stop: threading.Event
+    ) -> Answer:
+        """Return the post's answer after an HTTP 200."""
+        try:
+            values = self._values(self._request(post, attributes), reply)
+        except InvalidReply as error:
+            reason = f"invalid_answer: {error}"
+        else:
+            return self._row(post, attributes, reply, values=values)
+        if not self._works_without(post, attributes, stop):
+            raise TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
+        return self._row(post, attributes, reply, reason=reason)
+
+    def _works_without(self, post: Post, attributes: list[str], stop: threading.Event) -> bool:
+        """Report whether the service scores the fixed sentence, after it has rejected a post."""
+        return self._shared_probe.is_answered(
+            lambda: self._endpoint.answers_probe(self._request(post, attributes), stop),
+            stop,
+            kind=tuple(attributes),
+        )
+
+    def _prove_scores(self, stop: threading.Event) -> None:
+        """Ask for the scores of the fixed sentence; raise TaskError if it gets none."""
+        request = self._request(_PROBE, self._support.to_request())
+        reply = self._endpoint.post(request, stop)
+        if reply.status == 200 and self._is_answer(request, reply):
+            return
+        rejection = perspective_reply.parse_rejection(reply.body)
+        if rejection.error_type == NOT_SUPPORTED:
+            return  # no configured attribute has the sentence's language, but posts have others
+        advice = perspective_reply.advice(reply.status, rejection)
+        raise TaskError(
+            Cause.CRASHED if reply.failed else Cause.REFUSED,
+            f'{self._endpoint.url}: {MOST_UNLABELED} posts in a row got no scores, nor does "'
+            f'{_PROBE.text}": {reply.summary}: {advice}',
+        )
+
+    def _refusal(self, reply: Reply, rejection: RejectedRequest) -> TaskError:
+        advice = perspective_reply.advice(reply.status, rejection)
+        return TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
 
     def _is_answer(self, request: JsonObject, reply: Reply) -> bool:
         try:
@@ -246,4 +284,5 @@ class Perspective(Classifier[PerspectiveOptions]):
     ) -> Answer:
         dropped = ",".join(name for name in self._attributes if name not in attributes) or None
         raw = reply.text if reply else None
-        return Answer(post.uri, values, reason, facts={DROPPED: dropped}, raw=raw)
+        answer = Answer(post.uri, values, reason, facts={DROPPED: dropped}, raw=raw)
+        return self._streak.count(answer)

@@ -12,8 +12,15 @@ from typing import Any
 
 ENDS = "it ends on 31 December 2026; see README, When Perspective ends"
 # The service has gone, or has moved to an address that the configuration does not name.
-NOT_THERE = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
+_NOT_THERE = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
 NOT_SUPPORTED = "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
+# Error types that are about the post, whatever other posts get.
+_ABOUT_THE_TEXT = frozenset({"COMMENT_EMPTY", "COMMENT_TOO_LONG", "LANGUAGE_DETECTION_FAILED"})
+# Error types that are about the post unless the probe gets them too, with the post's reason.
+_MAYBE_THE_POSTS = {
+    "INVALID_REQUEST": "invalid_request",
+    NOT_SUPPORTED: f"{NOT_SUPPORTED.lower()}: the service does not say which",
+}
 _NOT_SUPPORTED = re.compile(r"Attribute (\w+) does not support request languages: (.+)")
 
 
@@ -40,6 +47,18 @@ class RejectedRequest:
     They are those of the request, or the detected ones where the request names none.
     """
 
+    @property
+    def is_about_the_text(self) -> bool:
+        """Report whether the error is about one text, whatever the service answers to others."""
+        return self.error_type in _ABOUT_THE_TEXT
+
+    @property
+    def reason(self) -> str:
+        """The reason of a post that gets the error; '' where the service does not name one."""
+        if self.is_about_the_text:
+            return self.error_type.lower()
+        return _MAYBE_THE_POSTS.get(self.error_type, "")
+
 
 def parse_rejection(body: Any) -> RejectedRequest:
     """Return what the body of an error reply says, whatever its form."""
@@ -63,7 +82,7 @@ def advice(status: int, rejection: RejectedRequest) -> str:
     """Return what a person should do about an error that every post gets."""
     if status in (401, 403) or rejection.about_key:
         return f"check the API key and that the Perspective API is enabled for its project ({ENDS})"
-    if status in NOT_THERE:
+    if status in _NOT_THERE:
         return f"the service is not there ({ENDS}): set classifier.base_url"
     return "the request is not accepted: check classifier.attributes and languages"
 

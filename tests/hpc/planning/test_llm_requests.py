@@ -49,7 +49,7 @@ def test_a_field_of_the_command_line_reaches_the_server_and_the_manifest(
     assert outcome(done) == (0, "")
     fields = {"seed": 7, "chat_template_kwargs": {"enable_thinking": False},
               "provider": {"order": ["a", "b"]}}  # fmt: skip
-    assert [{name: body[name] for name in fields} for body in server.bodies] == [fields] * 3
+    assert [{name: body[name] for name in fields} for body in server.bodies] == [fields] * 4
     (run,) = study.runs()
     assert json.loads((run / "manifest.json").read_text())["classifier"]["request"] == fields
 
@@ -63,8 +63,8 @@ def test_labels_of_another_request_need_another_name_or_supersede_the_old_ones(
     assert rejected.returncode == 2
     assert "request" in rejected.stderr
     assert study.submit("--supersede", *seeded).returncode == 0
-    assert server.requests == 6
-    assert [body.get("seed") for body in server.bodies] == [None] * 3 + [7] * 3
+    assert server.requests == 8
+    assert [body.get("seed") for body in server.bodies] == [None] * 4 + [7] * 4
     assert study.query("SELECT count(*) FROM labels_test") == [(3,)]
     assert study.query("SELECT count(*) FROM superseded_test") == [(3,)]
     for other in ("classifier.request.seed=8", "classifier.request.seed=7.0"):

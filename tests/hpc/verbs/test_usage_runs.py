@@ -124,7 +124,7 @@ def test_a_server_that_reports_no_tokens_has_no_usage(
 def test_the_cost_of_an_interrupted_task_stays_counted(
     llm_backlog: Make, usage_server: Server
 ) -> None:
-    usage_server.refuses_from = 4
+    usage_server.refuses_from = 5  # the fixed sentence comes first
     growing = llm_backlog(sections={"sharding": {"shards": 1}, "checkpoint": {"rows": 2}})
     growing.arrive(*(post(number, number) for number in range(1, 8)))
     assert growing.bench.submit().returncode == 1
@@ -141,7 +141,8 @@ def test_the_cost_of_an_interrupted_task_stays_counted(
     assert growing.bench.hpc("resubmit", "--force").returncode == 0
     growing.bench.hpc("supervise")
     assert usage(growing)["prompt_tokens"] == 7000
-    assert usage_server.requests == 4 + 4  # the key was refused once; nothing was asked twice
+    # The key was refused once, each attempt asked the fixed sentence, and no post was asked twice.
+    assert usage_server.requests == 7 + 1 + 2
 
 
 def test_a_run_that_was_under_way_during_an_update_is_gathered_completely(

@@ -84,7 +84,7 @@ SERVERS: dict[str, tuple[dict[str, Script], str]] = {
     ),
     "one that cuts the answer short": (
         {"none": OBEYS, "json_object": bound,
-         "json_schema": lambda body: completion(answer_of(body), finish_reason="length")},
+         "json_schema": lambda body: completion(answer_of(body)[:-1], finish_reason="length")},
         "json_object",
     ),
 }  # fmt: skip
@@ -124,6 +124,8 @@ def test_a_grammar_without_number_limits_still_counts_as_enforced() -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         if mode_of(body) == "none":
             return NONSENSE(body)
+        if is_probe(body):
+            return bound(body)
         return completion(json.dumps(instance(schema_of(body)) | {"anger": 7}))
 
     with OpenAIStub(answer) as server:
@@ -137,18 +139,20 @@ def test_a_task_probes_its_server_once() -> None:
         classifier = asker(it)
         for _ in range(3):
             answers(classifier, posts("a", "b"))
-    assert sum(map(is_probe, it.bodies)) == 2
-    assert it.requests == 8
+    assert sum(map(is_probe, it.bodies)) == 3  # unbound, json_schema with the word and without
+    assert it.requests == 9
 
 
-def test_no_probe_is_sent_if_the_mode_is_configured_or_there_are_no_posts(
+def test_a_configured_mode_is_only_asked_for_labels_and_nothing_if_there_are_no_posts(
     tmp_path: Path,
 ) -> None:
     with OpenAIStub(lambda body, _: bound(body)) as server:
         assert answers(asker(server, tmp_path / "notes"), []) == {}
-        answers(asker(server, tmp_path / "notes", structured_output="json_object"), posts("a"))
-    assert [mode_of(body) for body in server.bodies] == ["json_object"]
-    assert not (tmp_path / "notes").exists()
+        assert server.requests == 0
+        for _ in range(2):  # the second task reads the first one's note
+            answers(asker(server, tmp_path / "notes", structured_output="json_object"), posts("a"))
+    assert [mode_of(body) for body in server.bodies] == ["json_object"] * 3
+    assert [is_probe(body) for body in server.bodies] == [True, False, False]
 
 
 def llama_like(body: dict[str, Any], nth: int = 0) -> Reply:
@@ -160,7 +164,7 @@ def test_other_tasks_use_the_note_instead_of_probing(tmp_path: Path) -> None:
         answers(asker(server, tmp_path / "notes"), posts("a"))
         asked = sum(map(is_probe, server.bodies))
         found = answers(asker(server, tmp_path / "notes"), posts("b"))
-    assert asked == 4  # unbound, json_schema twice, json_object
+    assert asked == 5  # unbound, json_schema twice, json_object, and for its labels
     assert sum(map(is_probe, server.bodies)) == asked
     assert found == {"b": Answer("at://0", VALUES)}
     assert Counter(mode_of(body) for body in server.bodies[asked:]) == {"json_object": 2}
@@ -211,7 +215,7 @@ def test_a_damaged_note_is_replaced_after_a_new_probe(tmp_path: Path, damaged: s
         note.write_text(damaged, encoding="latin-1")
         answers(asker(server, tmp_path), posts("a"))
         assert json.loads(note.read_text()).keys() == good.keys()
-    assert sum(map(is_probe, server.bodies)) == 8
+    assert sum(map(is_probe, server.bodies)) == 10
 
 
 @pytest.mark.parametrize("passing", [503, 408, 200])

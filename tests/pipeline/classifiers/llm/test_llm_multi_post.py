@@ -19,6 +19,7 @@ from pipeline.run_files import manifest, output
 from pipeline.worker import crash_journal
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
+from tests.pipeline.classifiers.llm.fixed_sentence import about_posts, labels_fixed_sentence
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 from tests.waiting import wait_until
@@ -26,6 +27,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
 LABELS: list[dict[str, Any]] = [{"name": "civic", "type": "bool"}]
+GOOD = '{"civic": true}'
 Spoil = Callable[[dict[str, Any]], Any]
 
 
@@ -79,7 +81,7 @@ def test_a_request_holds_several_posts_by_id(tmp_path: Path) -> None:
         classifier = create(options(server, tmp_path), TaskShare())
         found = answers(classifier, posts("yes 🦋", "no"))
     assert civic(found) == {"yes 🦋": True, "no": False}
-    (body,) = server.bodies
+    (body,) = about_posts(server)
     first, second = (item["id"] for item in asked(body)["posts"])
     assert asked(body) == {"posts": [{"id": first, "post": "yes 🦋"}, {"id": second, "post": "no"}]}
     assert body["messages"][0]["content"] == (
@@ -108,7 +110,7 @@ def test_a_last_group_of_one_post_is_sent_alone(tmp_path: Path) -> None:
     with OpenAIStub(served) as server:
         found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS, "yes 5"))
     assert civic(found) == {text: truth(text) for text in (*TEXTS, "yes 5")}
-    assert sorted(len(asked(body).get("posts", [1])) for body in server.bodies) == [1, 5]
+    assert sorted(len(asked(body).get("posts", [1])) for body in about_posts(server)) == [1, 5]
     assert {"post": "yes 5"} in [asked(body) for body in server.bodies]
 
 
@@ -166,7 +168,7 @@ def test_only_posts_without_valid_labels_are_sent_again_alone(tmp_path: Path, sp
     with OpenAIStub(answer) as server:
         found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS))
     assert civic(found) == {text: truth(text) for text in TEXTS}
-    assert [asked(body) for body in server.bodies[1:]] == [{"post": "no 1"}]
+    assert [asked(body) for body in about_posts(server)[1:]] == [{"post": "no 1"}]
 
 
 WHOLLY: dict[str, Callable[[dict[str, Any]], Reply]] = {
@@ -175,7 +177,7 @@ WHOLLY: dict[str, Callable[[dict[str, Any]], Reply]] = {
     "one for all": lambda answer: reply({"civic": True}),
     "by number": lambda answer: reply({str(n): v for n, v in enumerate(answer.values())}),
     "cut": lambda answer: reply(json.dumps(answer)[:-20], finish_reason="length"),
-    "cut at an end": lambda answer: reply(answer, finish_reason="length"),
+    "cut before its end": lambda answer: reply(json.dumps(answer)[:-1], finish_reason="length"),
     "refused": lambda answer: Reply(body={"choices": [{"message": {"refusal": "no"}}]}),
     "filtered": lambda answer: reply("", finish_reason="content_filter"),
     "too long": lambda answer: Reply(status=400, body=error("long", "context_length_exceeded")),
@@ -225,7 +227,7 @@ def test_a_post_that_is_sent_alone_has_its_own_reason(tmp_path: Path) -> None:
             return reply("nonsense")
         return Reply(status=400, body=error("long", "context_length_exceeded"))
 
-    with OpenAIStub(answer) as server:
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
         asker = create(options(server, tmp_path, answer_tries=2), TaskShare())
         found = answers(asker, posts(*TEXTS))
     assert {text: answer.reason for text, answer in found.items()} == {
@@ -246,7 +248,7 @@ def test_a_shared_response_is_kept_once_and_the_other_posts_refer_to_it(tmp_path
     with OpenAIStub(answer) as server:
         frozen = options(server, tmp_path, keep_raw=True)
         found = list(create(frozen, TaskShare()).classify(posts(*TEXTS)))
-        group, alone = (json.dumps(answer(body, 0).body) for body in server.bodies)
+        group, alone = (json.dumps(answer(body, 0).body) for body in about_posts(server))
     assert {answer.uri: json.loads(answer.raw or "") for answer in found} == {
         "at://0": json.loads(alone),
         "at://1": json.loads(group),
@@ -256,6 +258,32 @@ def test_a_shared_response_is_kept_once_and_the_other_posts_refer_to_it(tmp_path
     }
     # Before those that lead to it: a task may be killed between any two.
     assert found[0].uri == "at://1"
+
+
+def test_a_whole_answer_that_goes_on_with_blanks_is_used(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return reply(json.dumps(right(body)) + "\n" * 50, finish_reason="length")
+
+    with OpenAIStub(answer) as server:
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS))
+    assert civic(found) == {text: truth(text) for text in TEXTS}
+    assert len(about_posts(server)) == 1
+
+
+def test_a_group_with_a_rejected_post_is_sent_alone_and_that_post_has_its_reason(
+    tmp_path: Path,
+) -> None:
+    flagged = {"code": 403, "message": "no 1 was flagged", "metadata": {"reasons": ["hate"]}}
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        if "no 1" in body["messages"][1]["content"]:
+            return Reply(status=403, body={"error": flagged})
+        return reply(right(body))
+
+    with OpenAIStub(answer) as server:
+        found = answers(create(options(server, tmp_path), TaskShare()), posts(*TEXTS))
+    assert found.pop("no 1").reason == "moderation: hate"
+    assert civic(found) == {text: truth(text) for text in found}
 
 
 @pytest.mark.parametrize("status", [401, 404, 429])
@@ -286,7 +314,7 @@ def test_no_post_can_end_its_quotes_or_change_its_id(tmp_path: Path, texts: list
     assert {answer.uri: (answer.values or {})["civic"] for answer in found} == {
         post.uri: truth(post.text) for post in group
     }
-    (body,) = server.bodies
+    (body,) = about_posts(server)
     assert [item["post"] for item in asked(body)["posts"]] == texts
     names = [item["id"] for item in asked(body)["posts"]]
     assert (
@@ -354,7 +382,7 @@ def test_each_of_several_posts_has_its_own_probabilities(tmp_path: Path) -> None
         return completion(content, logprobs={"content": tokens})
 
     def answer_all(body: dict[str, Any], nth: int) -> Reply:
-        return answer(body, nth) if is_group(body) else completion("", logprobs={"content": [1]})
+        return answer(body, nth) if is_group(body) else completion(GOOD, logprobs={"content": [1]})
 
     with OpenAIStub(answer_all) as server:
         asker = create(options(server, tmp_path, scores=True), TaskShare())
@@ -381,7 +409,7 @@ def test_only_posts_that_are_being_sent_are_taken(tmp_path: Path) -> None:
         asker = create(options(server, tmp_path, max_in_flight=1), TaskShare())
         found = list(asker.classify(Noted(posts(*map(str, range(22))))))
     assert len(found) == 22
-    assert left == [5, 10, 15, 20, 22]
+    assert left == [0, 5, 10, 15, 20, 22]  # the fixed sentence comes first
 
 
 def test_after_a_crash_the_group_in_flight_is_sent_one_by_one(tmp_path: Path) -> None:
@@ -400,7 +428,7 @@ def test_after_a_crash_the_group_in_flight_is_sent_one_by_one(tmp_path: Path) ->
         )
         work = manifest.work_path(run_dir, 0)
         first = task_processes.start(run_builders.order(run_dir))
-        wait_until(lambda: server.requests == 2 and task_processes.rows_in(work) == 5, task=first)
+        wait_until(lambda: server.requests == 3 and task_processes.rows_in(work) == 5, task=first)
         task_processes.kill(first)
         held = crash_journal.read_evidence(work, [1]).suspects.keys()
         assert held >= {5, 6, 7, 8, 9}  # and some that were written ahead

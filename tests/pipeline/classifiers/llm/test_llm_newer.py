@@ -11,6 +11,7 @@ from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue
 from tests.pipeline.classifiers.classifier_setup import answers, options_of, posts, verdicts
+from tests.pipeline.classifiers.llm.fixed_sentence import about_posts, labels_fixed_sentence
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error, newer_model
@@ -52,6 +53,7 @@ def test_a_model_that_rejects_max_tokens_gets_max_completion_tokens(tmp_path: Pa
         {"max_completion_tokens": 50},
         {"max_completion_tokens": 50 + 64},
         {"max_completion_tokens": 50},
+        {"max_completion_tokens": 50},
     ]
     assert (note(tmp_path)["mode"], note(tmp_path)["token_limit"]) == (
         "json_schema",
@@ -91,7 +93,9 @@ def test_a_note_with_an_unknown_field_is_replaced_after_a_new_probe(tmp_path: Pa
 
 
 @pytest.mark.parametrize("several", [1, 3])
-def test_without_a_probe_the_first_request_detects_the_field(tmp_path: Path, several: int) -> None:
+def test_with_a_configured_mode_the_first_request_detects_the_field(
+    tmp_path: Path, several: int
+) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return bound(body)
 
@@ -102,7 +106,7 @@ def test_without_a_probe_the_first_request_detects_the_field(tmp_path: Path, sev
         found = verdicts(classifier, posts("a", "b", "c"))
     assert [answer.values for answer in found.values()] == [VALUES] * 3
     later = [{"max_completion_tokens": 50 * several}] * (3 // several)
-    assert limits(server) == [{"max_tokens": 50 * several}, *later]
+    assert limits(server) == [{"max_tokens": 50}, {"max_completion_tokens": 50}, *later]
 
 
 def test_a_rejected_number_of_tokens_does_not_change_the_field(tmp_path: Path) -> None:
@@ -152,18 +156,19 @@ def test_an_invalid_answer_at_temperature_1_or_null_is_retried_unchanged(
     tmp_path: Path, temperature: int | None, sent: list[float | None]
 ) -> None:
     """Answers vary at that temperature anyway, and 1.3 would be rejected with the post."""
-    with OpenAIStub(newer_model(lambda *_: completion("?"))) as server:
+    answer = labels_fixed_sentence(GOOD, lambda *_: completion("?"))
+    with OpenAIStub(newer_model(answer)) as server:
         classifier = asker(server, tmp_path, temperature=temperature, structured_output="none")
         found = verdicts(classifier, posts("a"))
     assert found == {"a": Answer("at://0", reason="invalid_answer: not JSON: '?'")}
-    assert [body.get("temperature") for body in server.bodies[1:]] == sent
+    assert [body.get("temperature") for body in about_posts(server)] == sent
 
 
 def test_a_retry_is_never_above_temperature_1(tmp_path: Path) -> None:
     """Some models accept no more, and would reject the post for that."""
-    with OpenAIStub(lambda *_: completion("?")) as server:
+    with OpenAIStub(labels_fixed_sentence(GOOD, lambda *_: completion("?"))) as server:
         answers(asker(server, tmp_path, temperature=0.8, structured_output="none"), posts("a"))
-    assert [body["temperature"] for body in server.bodies] == [0.8, 1.0, 1.0]
+    assert [body["temperature"] for body in about_posts(server)] == [0.8, 1.0, 1.0]
 
 
 def test_forbidden_logprobs_cost_the_probabilities_but_not_the_run(

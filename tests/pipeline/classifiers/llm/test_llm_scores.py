@@ -11,6 +11,7 @@ from pipeline import usage
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.model import Column
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
+from tests.pipeline.classifiers.llm.fixed_sentence import about_posts
 from tests.servers.bound import instance
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -150,6 +151,6 @@ def test_without_scores_no_logprobs_are_requested(tmp_path: Path) -> None:
         classifier = create(frozen(tmp_path, server.base_url, scores=False), TaskShare())
         (answer,) = classifier.classify(posts("a"))
     assert answer.values == PLAIN
-    assert [("logprobs" in body, "top_logprobs" in body) for body in server.bodies] == [
+    assert [("logprobs" in body, "top_logprobs" in body) for body in about_posts(server)] == [
         (False, False)
     ]

@@ -17,6 +17,7 @@ from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.manifest import config_hash, output_path, work_path
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
+from tests.pipeline.classifiers.llm.fixed_sentence import labels_fixed_sentence
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
 from tests.waiting import wait_until
@@ -39,7 +40,7 @@ def frozen(server: OpenAIStub, folder: Path, **values: Any) -> JsonObject:
 
 def facts(answer: Answering, folder: Path, **values: Any) -> tuple[Any, str | None, Any]:
     """Return the values, the reason and the facts of one post's answer."""
-    with OpenAIStub(answer) as server:
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
         asker = create(frozen(server, folder, **values), TaskShare())
         found = answers(asker, posts("a post"))["a post"]
     return found.values and found.values["civic"], found.reason, dict(found.facts)
@@ -122,7 +123,7 @@ def test_posts_of_one_prompt_share_the_reported_tokens_exactly(
         usage = {"prompt_tokens": cost[0], "completion_tokens": cost[1]}
         return completion(json.dumps(answer), usage=usage)
 
-    with OpenAIStub(answer) as server:
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
         asker = create(frozen(server, tmp_path, posts_per_prompt=at_once), TaskShare())
         found = answers(asker, posts(*texts))
     assert [len(answer.facts) for answer in found.values()] == [2] * len(texts)
@@ -151,7 +152,7 @@ def test_a_resumed_task_counts_the_tokens_of_the_attempt_before(
         # The first life gets nothing beyond its eighth answer.
         return completion(GOOD, usage=CACHED) if nth != 9 else Reply(cut=True)
 
-    with OpenAIStub(answer) as server:
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
         options = frozen(server, tmp_path, max_in_flight=1)
         run_dir, run = run_builders.make_run(
             tmp_path, rows, classifier=options, name="llm", checkpoint_rows=3

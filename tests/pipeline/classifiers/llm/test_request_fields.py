@@ -17,6 +17,7 @@ from pipeline.errors import Cause, InputError, TaskError
 from pipeline.limits import REQUEST_BYTES, REQUEST_LEVELS
 from pipeline.model import JsonObject
 from tests.pipeline.classifiers.classifier_setup import KEY, answers, frozen_options, posts
+from tests.pipeline.classifiers.llm.fixed_sentence import about_posts
 from tests.servers.bound import bound, mode_of
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
@@ -65,7 +66,7 @@ def test_without_fields_a_request_is_what_it_was(tmp_path: Path) -> None:
         frozen = options(server, tmp_path, structured_output="none")
         assert "request" not in frozen
         answers(create(frozen, TaskShare()), posts("a"))
-    (body,) = server.bodies
+    (body,) = about_posts(server)
     assert list(body) == ["model", "messages", "temperature", "max_tokens"]
 
 
@@ -93,7 +94,7 @@ def test_a_note_is_reused_for_the_same_fields_only(tmp_path: Path) -> None:
             frozen = options(server, tmp_path, request=fields)
             answers(create(frozen, TaskShare(notes=notes)), posts("a"))
             counts.append(server.requests - before)
-    assert counts == [3, 1, 3, 3]
+    assert counts == [4, 1, 4, 4]
     assert len(list(notes.iterdir())) == 3
 
 

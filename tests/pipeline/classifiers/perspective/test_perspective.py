@@ -202,7 +202,7 @@ def test_429_for_too_long_ends_the_task_as_throttled(
 
 
 def test_answers_paid_for_before_a_failure_are_yielded() -> None:
-    gone = Fault(status=403)
+    gone = Fault(status=401)
     with PerspectiveServer(key=KEY, faults=lambda t, _: gone if t == "post 20" else None) as server:
         texts = [f"post {number}" for number in range(200)]
         asker, found = classifier(server, max_in_flight=4), []

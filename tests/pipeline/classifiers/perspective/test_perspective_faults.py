@@ -197,7 +197,7 @@ faults = st.sampled_from([
     Fault(body={"error": {"code": 500}}),
 ])  # fmt: skip
 REASONS = {
-    "http_500", "no_answer", "http_400", "invalid_answer: no JSON object",
+    "http_500", "no_answer", "http_400", "http_403", "http_404", "invalid_answer: no JSON object",
     "invalid_answer: an error under HTTP 200",
 }  # fmt: skip
 

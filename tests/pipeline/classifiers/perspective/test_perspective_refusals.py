@@ -1,6 +1,7 @@
 """Rejections, case by case: one post's reason, or the end of the run with advice."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.pipeline.classifiers.classifier_setup import (
 from tests.servers import perspective_answers as google
 from tests.servers.http import LoopbackServer, Reply
 from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer
+from tests.waiting import wait_until
 
 PROBE = "The sun is out today."
 ENDS = "(it ends on 31 December 2026; see README, When Perspective ends)"
@@ -158,22 +160,101 @@ def test_an_error_of_one_post_is_its_reason_and_costs_at_most_a_probe(
     assert alike["fine"].values is not None
 
 
-@pytest.mark.parametrize("reply", [google.key_invalid().reply, Reply(status=403), html(404)])
-def test_a_key_that_is_revoked_during_the_run_ends_it(reply: Reply) -> None:
-    """It is not the post's fault, even if other posts are answered meanwhile."""
-    out = threading.Event()
+def revoked_once(out: threading.Event, reply: Reply, *, texts: tuple[str, ...]) -> Any:
+    """Answer these texts with `reply` from `out` on; "late" waits for it."""
 
     def happens(text: str, _: int) -> Fault | None:
-        late = text == "late" and out.wait(30)
-        return Fault(status=reply.status, body=reply.body) if late else None
+        is_late = text != "late" or out.wait(30)
+        gone = out.is_set() and is_late and text in texts
+        return Fault(status=reply.status, body=reply.body) if gone else None
 
-    with PerspectiveServer(key=KEY, faults=happens) as server:
+    return happens
+
+
+@pytest.mark.parametrize("reply", [google.key_invalid().reply, Reply(status=401)])
+def test_a_reply_about_the_key_ends_the_run_even_if_others_are_answered(reply: Reply) -> None:
+    out = threading.Event()
+    with PerspectiveServer(key=KEY, faults=revoked_once(out, reply, texts=("late",))) as server:
+        coming = classifier(server.url, max_in_flight=2).classify(posts("late", "fine"))
+        assert next(coming).values is not None
+        out.set()
+        with pytest.raises(TaskError) as raised:
+            next(coming)
+        assert server.requests == 2
+    assert raised.value.cause is Cause.REFUSED
+
+
+@pytest.mark.parametrize("reply", [Reply(status=403), html(404), Reply(status=302), html(405)])
+def test_a_key_that_is_revoked_during_the_run_ends_it(reply: Reply) -> None:
+    """Posts that were answered before prove nothing."""
+    out = threading.Event()
+    faults = revoked_once(out, reply, texts=("late", PROBE))
+    with PerspectiveServer(key=KEY, faults=faults) as server:
         coming = classifier(server.url, max_in_flight=2).classify(posts("late", "fine"))
         assert next(coming).values is not None
         out.set()
         with pytest.raises(TaskError) as raised:
             next(coming)
     assert raised.value.cause is Cause.REFUSED
+
+
+REJECTIONS = [302, 307, 400, *range(403, 408), 410, 412, 413, 415, 418, 422, 423, 451, 499]
+
+
+@pytest.mark.parametrize("status", REJECTIONS)
+def test_a_firewalls_page_for_one_post_is_that_posts_reason(status: int) -> None:
+    page = Fault(status=status, body="<html>Blocked: odd")
+    with PerspectiveServer(key=KEY, faults=lambda t, _: page if t == "odd" else None) as server:
+        found = verdicts(classifier(server.url), posts("odd", "fine"))
+    assert found["odd"] == Answer("at://0", reason=f"http_{status}")
+    assert found["fine"].values is not None
+
+
+def test_posts_that_are_rejected_together_share_their_probes() -> None:
+    """Each probe is sent after the rejections that it settles."""
+    held = threading.Event()
+    odd = [f"odd {number}" for number in range(32)]
+
+    def happens(text: str, nth: int) -> Fault | None:
+        if text == PROBE:
+            assert held.wait(60)
+            return None
+        return Fault(status=403, body="<html>Blocked") if "odd" in text else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        coming = classifier(server.url, max_in_flight=32).classify(posts(*odd, "fine"))
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(list, coming)
+            wait_until(lambda: server.requests == 32)  # the held probe is not counted yet
+            held.set()
+            reasons = [answer.reason for answer in found.result(60)]
+    assert reasons.count("http_403") == 32
+    assert server.paid_by_text[PROBE] <= 4
+
+
+def test_twenty_posts_without_scores_are_settled_by_the_fixed_sentence() -> None:
+    """A study of emoji posts goes on; a service that scores nothing ends the run."""
+    undetected = Fault(status=400, body=typed("LANGUAGE_DETECTION_FAILED").body)
+    emoji = posts(*(f"odd {number}" for number in range(100)))
+
+    def emoji_only(text: str, _: int) -> Fault | None:
+        return undetected if "odd" in text else None
+
+    with PerspectiveServer(key=KEY, faults=emoji_only) as server:
+        found = verdicts(classifier(server.url, max_in_flight=1), emoji)
+        assert server.paid_by_text == {PROBE: 5}
+    assert {answer.reason for answer in found.values()} == {"language_detection_failed"}
+
+    answered: list[Answer] = []
+    with (
+        PerspectiveServer(key=KEY, faults=lambda *_: undetected) as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        for answer in classifier(server.url, max_in_flight=1).classify(emoji):
+            answered.append(answer)
+    assert raised.value.cause is Cause.REFUSED
+    assert len(answered) == 20  # what was asked is kept
+    assert server.requests == 21
 
 
 def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
