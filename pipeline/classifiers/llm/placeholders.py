@@ -45,8 +45,8 @@ def find_placeholder(text: str) -> Placeholder | None:
 
 _BRACES = re.compile(rf"[$#]?(?P<open>\{{{{1,3}})(?P<inside>[^{{}}]{{0,{_LONGEST}}})\}}{{1,3}}")
 _STATEMENT = re.compile(rf"\{{%[^%{{}}]{{1,{_LONGEST}}}%\}}")
-# LaTeX: \emph{word}, x^{word}, x_{word}; patterns: \d{4}, [a-z]{2}.
-_AFTER_COMMAND = re.compile(r"(?:\\[A-Za-z]*\*?|[\^_])\Z")
+# LaTeX: \emph{word}, \frac{a}{b}, x^{word}, x_{word}; patterns: \d{4}, [a-z]{2}.
+_AFTER_COMMAND = re.compile(r"(?:\\[A-Za-z]*\*?(?:\{[^{}]*\})*|[\^_])\Z")
 _AFTER_REPEATED = re.compile(r"[\w\])}.*+?\\^]\Z")
 # `Post:`, `Text to classify: "`, directly before a sign.
 _AFTER_LABEL = re.compile(rf"(?:\A|[\s*#>(-])(?:{_POST})s?(?: (?:{_DO})){{0,4}}\W{{0,12}}\Z", re.I)
@@ -107,7 +107,8 @@ _CERTAIN = (
     re.compile(rf"<<<?\w[\w.-]{{0,{_LONGEST}}}>>>?"),  # <<text>>
 )
 _AROUND_POST_WORDS = (
-    re.compile(r"(?<![\w$\\])\$(?P<inside>[A-Za-z]\w{0,40})"),  # $text
+    # $text; not "$comment" as a key of a JSON schema
+    re.compile(r"(?<![\w$\\])\$(?P<inside>[A-Za-z]\w{0,40})(?!\w|[\"']\s*:)"),
     re.compile(r"(?<!\w)(?P<sign>__|@@|##|%%?)(?P<inside>[A-Z][A-Z_]{0,40}[A-Z])(?P=sign)(?!\w)"),
     re.compile(rf"<<<?\s+(?P<inside>\w[\w -]{{0,{_LONGEST}}}?)\s+>>>?"),
 )

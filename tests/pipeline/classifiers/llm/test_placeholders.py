@@ -46,7 +46,8 @@ NO_PLACEHOLDERS = [
     "It costs $5 or US$100, see $TSLA.", "100% sure, 5 % of all", "[text](https://example.org)",
     '["text", "post"]', "[0, 1]", "as Smith [1] says", "delimited by <<< and >>>", "a < b > c",
     "<b>text</b>", "the author [of the post] must mean it", "Dear [Name],", "**text** and _post_",
-    "a score, e.g. 0.5 {sic!}",
+    "a score, e.g. 0.5 {sic!}", r"\frac{a}{b} and \begin{text}", '{"$comment": "x", "$ref": "a"}',
+    '{"reason": [TEXT]}', "[text][1] and [post]: https://example.org", "List[text]",
 ]  # fmt: skip
 
 
