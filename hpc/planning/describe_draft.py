@@ -56,7 +56,7 @@ def _describe_late_posts(draft: RunDraft) -> list[str]:
         have = "has" if draft.counts.older == 1 else "have"
         lines.append(
             f"{counted(draft.counts.older, 'post')} from before the watermark {have} no label: "
-            "submit --backfill labels late posts"
+            "submit --backfill labels late posts (hpc audit tells them from lost labels)"
         )
     if draft.counts.unread:
         more = draft.unlabeled_before or 0

@@ -73,8 +73,11 @@ def describe_late(late: LatePosts | None) -> list[str]:
     else:
         have = "has" if late.unread_without_label == 1 else "have"
         rows = counted(late.unread_without_label, "older row")
-        what = f"at least {rows} {have} no label (duplicates or late posts, which hpc audit counts)"
-    return [f"{what}, {when}: hpc submit --config FILE --backfill labels late posts"]
+        what = f"at least {rows} {have} no label (duplicates or late posts)"
+    return [
+        f"{what}, {when}: hpc submit --config FILE --backfill labels late posts (hpc audit tells "
+        "them from lost labels)"
+    ]
 
 
 def _path(run_root: Path, name: str) -> Path:

@@ -77,7 +77,8 @@ def test_a_plan_reports_late_posts(bench: Bench) -> None:
     assert plan_lines(bench, replace(draft, since=watermark)) == [
         "posts since the watermark, 2024-05-31 13:00:00 UTC",
         "posts.db: 43 posts: 0 to label, 3 already labeled or in an unfinished run, 40 older",
-        "40 posts from before the watermark have no label: submit --backfill labels late posts",
+        "40 posts from before the watermark have no label: submit --backfill labels late posts "
+        "(hpc audit tells them from lost labels)",
         "nothing to label under the name test",
     ]
 

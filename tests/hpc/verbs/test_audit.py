@@ -14,6 +14,7 @@ from hpc.reconcile.audit_files import PLACE
 from hpc.report.backlog_audit import NOTES, TONES
 from hpc.run.model import State
 from pipeline.database.backlog_audit import Place
+from pipeline.model import Answer
 from pipeline.run_files.manifest import output_path, shard_path
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post
@@ -86,6 +87,29 @@ def test_a_late_post_in_no_run_is_missing_until_it_is_backfilled(
     assert places(unlabeled, 1) == {"labelled": 8, "planned": 2}
     unlabeled.finish(backfill)
     assert places(unlabeled, 0) == {"labelled": 10}
+
+
+def test_late_posts_lost_labels_and_reasons_are_told_apart(unlabeled: GrowingBacklog) -> None:
+    run, _ = unlabeled.submit()
+    assert run
+    run_builders.publish_shard(
+        run.folder, run.manifest, 0, answer=lambda uri: Answer(uri, reason="no_text: of one day")
+    )
+    unlabeled.finish(run)
+    for number in (3, 6):  # one with a reason, one with labels
+        change(unlabeled, f"DELETE FROM labels_test WHERE uri = '{run_builders.uri(number)}'")
+    unlabeled.arrive(post(20, 3), post(21, 6), post(22, 30))
+    report = report_of(unlabeled, 1)
+    assert {place: count for place, count in report["places"].items() if count} == {
+        "labelled": 3, "unlabelable": 3, "lost": 2, "late": 2, "new": 1,
+    }  # fmt: skip
+    assert report["reasons"] == {"no_text": 3}
+    # Restored from the output, a lost label is not paid for again.
+    assert unlabeled.bench.hpc("gather", "--rebuild", run.folder).returncode == 0
+    assert places(unlabeled, 1) == {"labelled": 4, "unlabelable": 4, "late": 2, "new": 1}
+    backfill, _ = unlabeled.submit(backfill=True)
+    assert backfill
+    assert backfill.manifest.posts == 3
 
 
 def test_audit_counts_duplicate_foreign_and_unproven_rows(unlabeled: GrowingBacklog) -> None:
