@@ -66,17 +66,15 @@ def describe_late(late: LatePosts | None) -> list[str]:
     """Return a line on late posts, if there were any."""
     if late is None or not (late.posts or late.unread_without_label):
         return []
-    when = f"when hpc submit last looked ({late.seen_at:%Y-%m-%d %H:%M} UTC)"
     if late.posts:
-        have = "has" if late.posts == 1 else "have"
-        what = f"{counted(late.posts, 'post')} from before the watermark {have} no label"
+        what = f"{counted(late.posts, 'post')} from before the watermark"
     else:
-        have = "has" if late.unread_without_label == 1 else "have"
         rows = counted(late.unread_without_label, "older row")
-        what = f"at least {rows} {have} no label (duplicates or late posts)"
+        what = f"at least {rows} (duplicates or late posts)"
     return [
-        f"{what}, {when}: hpc submit --config FILE --backfill labels late posts (hpc audit tells "
-        "them from lost labels)"
+        f"{what} had no label when hpc submit last looked ({late.seen_at:%Y-%m-%d %H:%M} UTC): "
+        "hpc submit --config FILE --backfill labels late posts (hpc audit tells them from lost "
+        "labels)"
     ]
 
 

@@ -90,16 +90,15 @@ def test_rows_that_were_not_read_are_remembered(tmp_path: Path) -> None:
 
 
 def test_late_posts_in_words() -> None:
-    when = "when hpc submit last looked (2026-11-24 12:30 UTC)"
-    advice = (
-        "hpc submit --config FILE --backfill labels late posts (hpc audit tells them from lost "
-        "labels)"
+    rest = (
+        "had no label when hpc submit last looked (2026-11-24 12:30 UTC): hpc submit --config FILE "
+        "--backfill labels late posts (hpc audit tells them from lost labels)"
     )
     assert describe_late(LatePosts(seen_at=SEEN, posts=1)) == [
-        f"1 post from before the watermark has no label, {when}: {advice}"
+        f"1 post from before the watermark {rest}"
     ]
     assert describe_late(LatePosts(seen_at=SEEN, posts=0, unread_without_label=2_000)) == [
-        f"at least 2,000 older rows have no label (duplicates or late posts), {when}: {advice}"
+        f"at least 2,000 older rows (duplicates or late posts) {rest}"
     ]
     assert describe_late(LatePosts(seen_at=SEEN, posts=0, unread_rows=9)) == []
     assert describe_late(None) == []

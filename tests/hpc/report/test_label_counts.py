@@ -116,6 +116,16 @@ def test_a_run_without_labels_is_labeled_under_a_corrected_configuration(bench: 
     assert bench.document("status")["labeled"] == 4
 
 
+def test_a_resubmission_that_ends_without_a_label_ends_with_1(bench: Bench) -> None:
+    bench.config(posts=4, classifier={"script": "nothing"}, retry={"max_attempts": 1})
+    bench.script(1, "fail")
+    assert exit_code(bench.submit()) == 1
+    assert bench.document("status", code=1)["state"] == "blocked"
+    assert exit_code(bench.hpc("resubmit", "--force")) == 1
+    document = bench.document("status", code=1)
+    assert (document["state"], document["labeled"]) == ("complete", 0)
+
+
 def test_labels_in_words() -> None:
     labels = LabelCounts(labeled=1_200, unlabelable={"no_text": 1_000, "poison": 1}, unknown=0)
     assert describe_labeled(labels) == ", 1,200 labeled"

@@ -142,7 +142,9 @@ def test_a_limit_keeps_the_oldest_posts(tmp_path: Path) -> None:
 
 ROWS = st.lists(
     st.tuples(
-        st.sampled_from("abcdefgh"), st.text(max_size=3), st.sampled_from([STAMP, "2024-06-01"])
+        st.sampled_from("abcdefgh"),
+        st.none() | st.text(max_size=3),
+        st.sampled_from([STAMP, "2024-06-01"]),
     ),
     max_size=30,
 )
@@ -152,7 +154,7 @@ ROWS = st.lists(
 @given(ROWS, st.sets(st.sampled_from("abxy")), st.none() | st.integers(0, 9), st.randoms())
 def test_every_row_is_accounted_for_in_any_order(
     tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[str, str, str]],
+    rows: list[tuple[str, str | None, str]],
     excluded: set[str],
     limit: int | None,
     random: Any,
@@ -167,7 +169,11 @@ def test_every_row_is_accounted_for_in_any_order(
     assert counts.rows == counts.posts + counts.duplicates + counts.excluded + counts.over_limit
     assert posts == sorted(posts, key=lambda post: (post[2], post[0]))
     assert len({uri for uri, _, _ in posts}) == len(posts) == counts.posts
-    assert all(text in [t for u, t, _ in rows if u == uri] for uri, text, _ in posts)
+    assert all(text in [t or "" for u, t, _ in rows if u == uri] for uri, text, _ in posts)
+    reasons = stage_reasons(find(path))
+    assert {uri for uri, (_, reason) in reasons.items() if reason} == {
+        uri for uri, _, _ in rows if all(t is None for u, t, _ in rows if u == uri)
+    }
     shuffled = random.sample(rows, len(rows))
     again = parquet_file(folder / "again.parquet", shuffled)
     assert stage(find(again), exclude=sorted(excluded), limit=limit) == (counts, posts)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.run_files import heartbeat
-from pipeline.run_files.heartbeat import Heartbeat, HeartbeatWriter
+from pipeline.run_files.heartbeat import AnswerSums, Heartbeat, HeartbeatWriter
 from pipeline.run_files.manifest import work_path
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.conftest import fill
@@ -165,3 +165,14 @@ def test_it_is_written_while_the_classifier_hangs_and_shows_no_key(tmp_path: Pat
     assert abs(again.progress_at - first.progress_at) < timedelta(milliseconds=50)
     assert again.last_error == "HTTP 503 for [key]"
     task_processes.kill(task)
+
+
+def test_it_says_how_many_posts_have_which_reason(tmp_path: Path) -> None:
+    sums = AnswerSums(unlabelable={"no_text": 2})
+    one = HeartbeatWriter(
+        heartbeat.path_of(tmp_path, 3), posts=9, rows=4, node="n1", trouble=str, sums=lambda: sums
+    )
+    assert read(tmp_path).unlabelable == {"no_text": 2}
+    sums = AnswerSums(unlabelable={"no_text": 2, "poison": 1})
+    one.beat(1e6)
+    assert read(tmp_path).unlabelable == {"no_text": 2, "poison": 1}
