@@ -136,7 +136,7 @@ def _tls_fault(errors: list[BaseException], url: str, proxy: Proxy | None) -> No
     if certificate := _first(errors, ssl.SSLCertVerificationError):
         return _permanent(_certificate_fault(certificate, host) + way)
     fault = _first(errors, ssl.SSLError)
-    reason = fault.reason if fault else None
+    reason = getattr(fault, "reason", None)  # only those that OpenSSL made have one
     if reason in _NO_TLS:
         return _permanent(
             f"{host} answers without TLS{way}: is it http:// instead of https://? Check "

@@ -22,6 +22,7 @@ from pipeline.model import JsonObject
 from pipeline.service.address import with_path
 from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
 from pipeline.service.http_reply import Reply
+from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import pace_of
 from pipeline.terminal import one_line
 
@@ -78,7 +79,10 @@ class ChatService:
                 listener=self._server.listener if self._server else None,
             ),
             pace=self._pace,
-            policy=RequestPolicy(timeout_s=options.timeout_seconds),
+            policy=RequestPolicy(
+                timeout_s=options.timeout_seconds,
+                until_quota_resets=until_next_minute if options.requests_per_minute else None,
+            ),
             rules=ReplyRules(
                 probe=lambda _: prompts.single(PROBE, self._capabilities),
                 is_complete=chat.is_completion,
