@@ -173,8 +173,11 @@ def _no_connection(errors: list[BaseException], url: str, proxy: Proxy | None) -
             words=f"the name {parts.hostname} cannot be resolved: {_why(errors)}",
             is_permanent=False,
         )
-    if _first(errors, NewConnectionError) or _first(errors, ConnectTimeout):
-        return NoAnswer(words=f"{parts.hostname} port {port}: {_why(errors)}", is_permanent=False)
+    if _has(errors, NewConnectionError, ConnectTimeout):
+        # Only a SOCKS proxy is not named as such by now.
+        way = f" (through {proxy})" if proxy else ""
+        words = f"{parts.hostname} port {port}{way}: {_why(errors)}"
+        return NoAnswer(words=words, is_permanent=False)
     return None
 
 

@@ -380,13 +380,20 @@ class Endpoint:
     ) -> Reply:
         """Return the reply of a post that fails while others succeed; else raise TaskError."""
         before = delivery.before_wait
-        others_succeed = (
-            before is not None and self._recent.tally.answered > before.answered
-        ) or self.answers_probe(payload, stop, 1)
-        if others_succeed and reply.status in (500, INCOMPLETE, TIMED_OUT):
+        others_succeed = before is not None and self._recent.tally.answered > before.answered
+        if reply.status in (500, INCOMPLETE, TIMED_OUT, DISCONNECTED):
+            others_succeed = others_succeed or self.answers_probe(payload, stop, 1)
+        else:
+            # A gateway's word may be the last one of an outage. It is about the post if it comes
+            # once more after the probe has been answered.
+            if self._rules.probe:
+                others_succeed = self.answers_probe(payload, stop, 1)
+            if others_succeed:
+                reply = self.post(payload, stop, attempts=1)
+        if others_succeed and reply.status != DISCONNECTED:
             return reply
-        # A gateway's 502 to 504 and a lost connection may be the post's fault or a passing outage.
-        # The next attempt of the task sends the post alone, which decides it.
+        # A lost connection may be the post's fault or a passing outage. The next attempt of the
+        # task sends the post alone, which decides it.
         advice = "" if others_succeed else self._rules.outage_advice
         raise TaskError(
             Cause.CRASHED,

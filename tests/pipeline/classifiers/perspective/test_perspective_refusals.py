@@ -109,7 +109,7 @@ def test_an_error_that_every_post_gets_ends_the_run_with_advice(name: str) -> No
     assert (fault.cause, fault.stops_run) == (Cause.REFUSED, True)
     page = reply.encoded().decode()[:300]
     redirect = f"it redirects to {server.url}/bye, which is not followed"
-    shown = f"HTTP {reply.status}: {redirect if reply.headers else page}"
+    shown = f"HTTP {reply.status}: {redirect if 'Location' in reply.headers else page}"
     assert str(fault) == f"{server.url}{ANALYZE}: {shown}: {advice}"
     assert len(server.seen) <= 6  # each of the three once, and the probe at most as often
     assert KEY not in chain(fault)
@@ -264,7 +264,7 @@ def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
     fault = raised.value
     assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
     assert str(fault).startswith(f"https://perspective.invalid{ANALYZE}: ")
-    assert "Failed to resolve 'perspective.invalid'" in str(fault)
+    assert "the name perspective.invalid cannot be resolved" in str(fault)
     assert str(fault).endswith(f" (6 attempts); is the service still there? {ENDS[1:-1]}")
 
 
@@ -278,8 +278,37 @@ def test_a_server_that_is_down_is_a_crash_with_advice() -> None:
     assert str(raised.value).endswith(f"is the service still there? {ENDS[1:-1]}")
 
 
-def test_a_gateway_error_of_one_post_blames_the_post() -> None:
+@pytest.mark.parametrize("status", [408, 409, 425, 501, 502, 503, 504, 520, 599])
+def test_a_gateway_error_of_one_post_is_its_reason(status: int) -> None:
+    fault = Fault(status=status)
+    asked: list[str] = []
+
+    def happens(text: str, _: int) -> Fault | None:
+        asked.append(text)
+        return fault if text == "odd" else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        found = verdicts(classifier(server.url), posts("odd"))
+    assert found == {"odd": Answer("at://0", reason=f"http_{status}")}
+    assert asked == ["odd"] * 6 + [PROBE, "odd"]
+
+
+def test_a_gateway_error_that_ends_with_the_outage_is_no_posts() -> None:
     fault = Fault(status=502)
+    asked: list[str] = []
+
+    def happens(text: str, _: int) -> Fault | None:
+        asked.append(text)
+        return fault if len(asked) <= 6 else None
+
+    with PerspectiveServer(key=KEY, faults=happens) as server:
+        found = verdicts(classifier(server.url), posts("odd"))
+    assert found["odd"].values
+    assert asked == ["odd"] * 6 + [PROBE, "odd"]
+
+
+def test_a_connection_that_is_lost_for_one_post_blames_the_post() -> None:
+    fault = Fault(cut_connection=True)
     with (
         PerspectiveServer(key=KEY, faults=lambda t, _: fault if t == "odd" else None) as server,
         pytest.raises(TaskError) as raised,
