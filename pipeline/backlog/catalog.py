@@ -1,33 +1,129 @@
-"""Choose the table of a database, and name the columns that a table lacks."""
+"""Choose the table of a database, and name the columns that a table lacks. Pure."""
 
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.backlog.column_path import ColumnPath, find_path, join_parts, split_path
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.text import did_you_mean
+from pipeline.sql import quoted
+from pipeline.text import did_you_mean, nearest
+
+_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TO_LOWER = str.maketrans(_UPPER, _UPPER.lower())
 
 
-def choose_table(source: Source, path: Path, tables: tuple[str, ...]) -> str:
-    """Return the configured table of a database, or its only one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogTable:
+    """A table or view of a database."""
+
+    schema: str
+    name: str
+    in_default_schema: bool
+    """Whether its name alone is enough in a SELECT."""
+    has_posts: bool = True
+    """Whether it is a user's table. The database's own tables and indexes can be named, too."""
+
+    @property
+    def sql(self) -> str:
+        """Its schema and name as SQL."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    def __str__(self) -> str:
+        return self.name if self.in_default_schema else join_parts((self.schema, self.name))
+
+    def spellings(self, database: str) -> Iterator[str]:
+        """Yield the names that a SELECT accepts for this table.
+
+        Args:
+            database: the name that the database program gives to the file.
+        """
+        if self.in_default_schema:
+            yield from _spellings((self.name,))
+        yield from _spellings((self.schema, self.name))
+        yield from _spellings((database, self.schema, self.name))
+        if self.in_default_schema:
+            yield from _spellings((database, self.name))
+
+
+def _spellings(parts: tuple[str, ...]) -> Iterator[str]:
+    """Yield the parts joined by dots, each with and without quotes."""
+    head, *rest = parts
+    for spelling in (head, quoted(head)):
+        if not rest:
+            yield spelling
+        for tail in _spellings(tuple(rest)) if rest else ():
+            yield f"{spelling}.{tail}"
+
+
+def fold_case(name: str) -> str:
+    """Return a name as SQLite and DuckDB compare it: only the letters A to Z have a case."""
+    return name.translate(_TO_LOWER)
+
+
+def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> CatalogTable:
+    """Return the configured table of a database, or the only one with posts.
 
     Raises:
         InputError: the table is not there, or none is configured and there is not exactly one.
     """
     wanted = source.backlog.table
-    if wanted in tables:
-        return str(wanted)
-    if wanted is None and len(tables) == 1:
-        return tables[0]
-    names = ", ".join(sorted(tables)) or "no table"
+    with_posts = [table for table in tables if table.has_posts]
+    names = ", ".join(sorted(map(str, with_posts))) or "no table"
     if wanted is None:
+        if len(with_posts) == 1:
+            return with_posts[0]
+        if not with_posts:
+            raise InputError(f"backlog.source: {path} has no table")
         raise InputError(f"backlog.table: set this to a table of {path}; it has {names}")
-    near = did_you_mean(wanted, tables)
+    matches = _matching(wanted, path.stem, tables)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        choices = " or ".join(f"{quoted(table.schema)}.{quoted(table.name)}" for table in matches)
+        raise InputError(f"backlog.table: {path} has several tables {wanted!r}: write {choices}")
+    near = did_you_mean(wanted, [str(table) for table in with_posts])
     raise InputError(f"backlog.table: {path} has no table {wanted!r}{near}; it has {names}")
+
+
+def _matching(wanted: str, database: str, tables: Sequence[CatalogTable]) -> list[CatalogTable]:
+    """Return the tables that a name means: those spelled so, or else those in another case."""
+    spelled = [table for table in tables if wanted in table.spellings(database)]
+    folded = fold_case(wanted)
+    return spelled or [
+        table for table in tables if folded in map(fold_case, table.spellings(database))
+    ]
+
+
+def find_column(name: str, columns: Collection[str]) -> ColumnPath | None:
+    """Return the column that a name means, in any case of its letters, and the keys inside it.
+
+    The case of the keys matters, as it does in JSON.
+
+    Args:
+        name: a column's name, or a path such as `record.text`.
+        columns: the columns of the table.
+
+    Returns:
+        None if no column is meant.
+    """
+    if path := find_path(name, columns):
+        return path
+    by_folded = {fold_case(column): column for column in columns}
+    path = find_path(fold_case(name), by_folded)
+    if path is None:
+        return None
+    keys = split_path(name)[-len(path.keys) :] if path.keys else ()
+    return ColumnPath(column=by_folded[path.column], keys=keys)
 
 
 def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
     """Return the error for a configured column that a table lacks, with the nearest name."""
+    first, *keys = split_path(name)
     near = did_you_mean(name, columns)
+    if keys and (root := nearest(first, columns)):
+        near = f" (did you mean {join_parts((root, *keys))!r}?)"
     return InputError(
         f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
     )

@@ -7,13 +7,11 @@ all sources. A type guessed from the first rows would fail on the ten-thousandth
 import importlib
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from duckdb.sqltypes import VARCHAR
 
 from pipeline.backlog.column_path import find_path
 from pipeline.backlog.databases.duckdb_tables import attach_table
@@ -24,11 +22,11 @@ from pipeline.backlog.formats.file_table import Reading, first_line
 from pipeline.backlog.formats.post_columns import Types
 from pipeline.backlog.formats.table_posts import read_table
 from pipeline.backlog.sources import Source
-from pipeline.errors import InputError
+from pipeline.errors import InputError, RunError
 from pipeline.sql import fetch_number, literal, quoted, raise_lack_of_space, where_all
 
 if TYPE_CHECKING:
-    from pipeline.backlog.databases.sqlite_stream import SqliteStream
+    from pipeline.backlog.databases.sqlite_posts import SqlitePosts
 
 # `%Y-%m-%d-%H:%M:%S` is the lab's own format. The cast reads ISO 8601, in a session whose time
 # zone is UTC. It goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP drops an offset in
@@ -75,7 +73,7 @@ class Scan:
         self._names = 0
         self._attached: list[str] = []
         self._sql = ""
-        self._streams: list[SqliteStream] = []
+        self._streams: list[SqlitePosts] = []
         self._readings: list[Reading] = []
         self._unread = 0
         self._files = {
@@ -85,7 +83,7 @@ class Scan:
         }
 
     @property
-    def failure(self) -> InputError | None:
+    def failure(self) -> InputError | RunError | None:
         """The error that ended a SQLite stream; DuckDB wraps it in a traceback."""
         return next((stream.failure for stream in self._streams if stream.failure), None)
 
@@ -240,23 +238,21 @@ class Scan:
         self._attached.append(alias)
         table = attach_table(self._connection, self._source, path, alias)
         return read_table(
-            self._connection, table.sql, f"{path}, table {table.name}", self._source.backlog
+            self._connection,
+            f"{alias}.{table.sql}",
+            f"{path}, table {table}",
+            self._source.backlog,
         )
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        module = _import_sqlite()
+        posts: SqlitePosts = _import_sqlite().SqlitePosts(self._source, path)
+        self._streams.append(posts)
         recent = self._leave_out_older(
-            self._recent({self._source.backlog.columns.preprocessing_timestamp: VARCHAR}),
-            partial(module.count_rows, self._source, path),
+            posts.recent(day_before(self._since)) if self._since else "", posts.count
         )
-        stream = module.SqliteStream(self._source, path, self._conditions(recent))
-        self._streams.append(stream)
-        self._connection.register(name, stream.reader)
-        # The driver turns the columns of an empty result into numbers.
-        columns = (f"CAST({column} AS VARCHAR) AS {column}" for column in module.COLUMNS)
-        reason = "nullif(CAST(reason AS VARCHAR), '') AS reason"
-        return f"SELECT {', '.join(columns)}, {reason} FROM {name}"
+        self._connection.register(name, posts.read(self._conditions(recent)))
+        return f"SELECT uri, text, raw_timestamp, reason FROM {name}"
 
     def _new_name(self) -> str:
         self._names += 1
@@ -280,7 +276,7 @@ def _import_sqlite() -> ModuleType:
     The driver imports pyarrow.dataset, and that imports pandas if it is installed: more than all
     other imports of `submit` together.
     """
-    return importlib.import_module("pipeline.backlog.databases.sqlite_stream")
+    return importlib.import_module("pipeline.backlog.databases.sqlite_posts")
 
 
 def day_before(since: datetime) -> date:

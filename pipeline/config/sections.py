@@ -17,6 +17,7 @@ from pipeline.config.keys import (
     expects,
     key,
     label_key,
+    one_of,
 )
 
 Glob = Annotated[
@@ -26,6 +27,9 @@ Glob = Annotated[
 ]
 SOURCE_COLUMNS = ("uri", "text", "preprocessing_timestamp")
 DEFAULT_ROWS_PER_SHARD = 10_000
+
+# How a text holds a record.
+JSON_RECORDS, PYTHON_RECORDS = RECORD_FORMATS = ("json", "python")
 
 
 class SourceColumns(Section, frozen=True, kw_only=True):
@@ -66,6 +70,15 @@ class Backlog(Section, frozen=True, kw_only=True):
     ] = ()
     table: Annotated[Text | None, key("Table of a database.", default="the only one in it")] = None
     columns: Annotated[SourceColumns, key("What the source calls its columns.")] = SourceColumns()
+    record_format: Annotated[
+        str,
+        one_of(RECORD_FORMATS),
+        key(
+            "How texts hold the records into which a path such as `record.text` leads: `json`, or "
+            "`python` for what Python's `str` makes of a dict, such as `{'text': 'hello'}`.",
+            omit_default=True,
+        ),
+    ] = JSON_RECORDS
     where: Annotated[
         Text | None, key("A SQL condition on the rows of the source.", default="every row")
     ] = None

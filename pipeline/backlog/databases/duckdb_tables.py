@@ -1,29 +1,20 @@
 """Attach a DuckDB file for reading, and find the table of the posts in it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from pipeline.backlog.catalog import choose_table
+from pipeline.backlog.catalog import CatalogTable, choose_table
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.sql import literal, quoted
+from pipeline.sql import literal
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttachedTable:
-    """One table of an attached database."""
-
-    sql: str
-    """Its name as SQL, with the database it is in."""
-    name: str
-    """Its name as a person reads it."""
+DEFAULT_SCHEMA = "main"
 
 
 def attach_table(
     connection: duckdb.DuckDBPyConnection, source: Source, path: Path, alias: str
-) -> AttachedTable:
+) -> CatalogTable:
     """Attach a database as `alias`, and return the table of the posts in it.
 
     The caller detaches `alias`, also after an error.
@@ -36,7 +27,14 @@ def attach_table(
     except duckdb.Error as error:
         raise InputError(f"backlog.source: {path} cannot be opened: {error}") from None
     rows = connection.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_catalog = ?", [alias]
+        "SELECT schema_name, table_name FROM duckdb_tables() "
+        "WHERE database_name = $1 AND NOT internal AND NOT temporary UNION ALL "
+        "SELECT schema_name, view_name FROM duckdb_views() "
+        "WHERE database_name = $1 AND NOT internal AND NOT temporary",
+        [alias],
     ).fetchall()
-    table = choose_table(source, path, tuple(row[0] for row in rows))
-    return AttachedTable(sql=f"{alias}.{quoted(table)}", name=table)
+    tables = [
+        CatalogTable(schema=schema, name=name, in_default_schema=schema == DEFAULT_SCHEMA)
+        for schema, name in rows
+    ]
+    return choose_table(source, path, tables)

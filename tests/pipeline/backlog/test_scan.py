@@ -171,7 +171,7 @@ def test_a_damaged_database_is_rejected_with_its_path(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300_000:310_000] = b"\xff" * 10_000
     path.write_bytes(content)
-    assert rejection(path) == f"backlog.source: {path}: database disk image is malformed"
+    assert rejection(path).startswith(f"backlog.source: {path} is damaged")
 
 
 def test_a_truncated_parquet_file_is_rejected_with_its_path(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Recognize texts that are serialized records, and say how to read the texts inside them. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.backlog.column_path import join_parts
+from pipeline.backlog.python_literals import parse_literals
+from pipeline.config.sections import JSON_RECORDS, PYTHON_RECORDS
+
+# The keys that posts are known to have their text under, in the order of preference.
+_KEYS_OF_TEXT = ("text", "full_text", "body", "content", "message")
+_MOST_PATHS = 3
+_DEEPEST_PATH = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordSample:
+    """What some texts have in common that are all serialized records."""
+
+    record_format: str
+    """The value of `backlog.record_format` that reads them."""
+    paths: tuple[tuple[str, ...], ...]
+    """The keys that lead to texts in the first record, the likeliest text of a post first."""
+
+    def advice(self, column: str) -> str:
+        """Return which keys to set, so that the texts in the records of a column are read."""
+        if not self.paths:
+            settings = "columns.text to a path into them, such as record.text"
+        else:
+            paths = [join_parts((column, *keys)) for keys in self.paths[:_MOST_PATHS]]
+            settings = f"backlog.columns.text to the path of the text, such as {' or '.join(paths)}"
+        if self.record_format == PYTHON_RECORDS:
+            settings += f", and backlog.record_format to {PYTHON_RECORDS}"
+        return f"set {settings}"
+
+
+def recognize_records(texts: Sequence[str]) -> RecordSample | None:
+    """Return what texts have in common if each of them is a serialized record.
+
+    Args:
+        texts: some texts of posts.
+
+    Returns:
+        None if there are none, or if one of them is a plain text.
+    """
+    if not texts or not all(map(_looks_like_record, texts)):
+        return None
+    for record_format, parse in ((JSON_RECORDS, _parse_json), (PYTHON_RECORDS, parse_literals)):
+        records = [record for record in parse(texts) if isinstance(record, Mapping) and record]
+        if len(records) == len(texts):
+            return RecordSample(record_format=record_format, paths=tuple(_paths_to_texts(records)))
+    return None
+
+
+def _looks_like_record(text: str) -> bool:
+    return text.lstrip().startswith("{") and text.rstrip().endswith("}")
+
+
+def _parse_json(texts: Sequence[str]) -> Iterator[object]:
+    for text in texts:
+        try:
+            yield json.loads(text)
+        except (ValueError, RecursionError):
+            yield None
+
+
+def _paths_to_texts(records: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
+    paths = list(_walk(records[0], ()))
+    return sorted(paths, key=_rank)
+
+
+def _walk(value: object, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, str) and keys:
+        yield keys
+    elif isinstance(value, Mapping) and len(keys) < _DEEPEST_PATH:
+        for key, inner in value.items():
+            yield from _walk(inner, (*keys, str(key)))
+
+
+def _rank(keys: tuple[str, ...]) -> tuple[int, int]:
+    name = keys[-1]
+    place = _KEYS_OF_TEXT.index(name) if name in _KEYS_OF_TEXT else len(_KEYS_OF_TEXT)
+    return place, len(keys)
