@@ -5,8 +5,9 @@ from pathlib import Path
 import duckdb
 
 from pipeline.backlog.catalog import CatalogTable, choose_table
+from pipeline.backlog.databases.duckdb_problems import explain
+from pipeline.backlog.databases.lock_wait import wait_for_lock
 from pipeline.backlog.sources import Source
-from pipeline.errors import InputError
 from pipeline.sql import literal
 
 DEFAULT_SCHEMA = "main"
@@ -20,12 +21,19 @@ def attach_table(
     The caller detaches `alias`, also after an error.
 
     Raises:
+        BusyError: another process has had the file open for writing for LOCK_WAIT_S.
         InputError: the file cannot be opened, or it is not clear which table to read.
     """
-    try:
-        connection.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
-    except duckdb.Error as error:
-        raise InputError(f"backlog.source: {path} cannot be opened: {error}") from None
+
+    def attach(_patience_s: float) -> None:
+        try:
+            connection.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            raise explain(path, str(error)) from None
+
+    wait_for_lock(path, attach)
     rows = connection.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() "
         "WHERE database_name = $1 AND NOT internal AND NOT temporary UNION ALL "

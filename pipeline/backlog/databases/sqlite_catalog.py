@@ -14,7 +14,8 @@ from pipeline.backlog.catalog import (
 from pipeline.backlog.column_path import ColumnPath
 from pipeline.backlog.databases.sqlite_connection import SqliteConnection
 from pipeline.backlog.sources import Source
-from pipeline.sql import literal
+from pipeline.errors import InputError
+from pipeline.sql import literal, quoted
 
 # Every table with a rowid has it under these names, unless a column is called so.
 _ROWID_NAMES = ("rowid", "oid", "_rowid_")
@@ -46,6 +47,14 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
         InputError: it is not clear which table to read, or the table lacks a column.
     """
     table = choose_table(source, connection.path, _tables(connection))
+    try:
+        connection.rows(f"SELECT 1 FROM {quoted(table.name)} LIMIT 0")
+    except InputError as error:
+        raise InputError(
+            f"backlog.source: {connection.path}, table {table} cannot be read. It is a view of "
+            "something that is not there, or it needs an extension of SQLite: set backlog.table to "
+            f"another table, or copy its rows into a plain one ({error})"
+        ) from None
     columns, rowid = _columns(connection, table.name)
     accepted = (*columns, *_ROWID_NAMES) if rowid else columns
     paths = []

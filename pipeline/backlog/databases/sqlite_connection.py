@@ -1,8 +1,6 @@
 """Open a SQLite file for reading, in one transaction, and wait where another process locked it."""
 
 import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +12,10 @@ from adbc_driver_manager import Error as SqliteError
 from adbc_driver_sqlite import StatementOptions
 
 from pipeline.backlog.databases import sqlite_problems
+from pipeline.backlog.databases.lock_wait import wait_for_lock
 from pipeline.backlog.databases.sqlite_problems import explain, sqlite_message
 from pipeline.errors import BusyError, InputError, RunError
 
-# A collector commits within seconds. After that, something is wrong with it.
-LOCK_WAIT_S = 30.0
-# How long a wait is not worth a message, and how long SQLite itself tries to get a lock.
-_ONE_TRY_S = 1.0
 _BATCH_ROWS = 8192
 
 
@@ -42,7 +37,7 @@ class SqliteConnection:
         self.path = path
         self._fingerprint: tuple[int, ...] | None = None
         self._cursors: list[sqlite.Cursor] = []
-        self._connection = self._wait_for_lock()
+        self._connection = wait_for_lock(path, self._open)
 
     def close(self) -> None:
         """End the transaction and close the file, whatever is still being read."""
@@ -89,26 +84,9 @@ class SqliteConnection:
     def explained(self, error: Exception) -> InputError | RunError:
         """Return the error that a person reads, given that of the driver."""
         message = sqlite_message(error)
-        return explain(self.path, message) or InputError(f"backlog.source: {self.path}: {message}")
-
-    def _wait_for_lock(self) -> sqlite.Connection:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        is_announced = False
-        while True:
-            remaining_s = deadline - time.monotonic()
-            try:
-                return self._open(min(_ONE_TRY_S, remaining_s))
-            except BusyError:
-                if time.monotonic() >= deadline:
-                    raise
-            if not is_announced:
-                is_announced = True
-                print(
-                    f"{self.path} is locked by another process: waiting up to "
-                    f"{LOCK_WAIT_S:.0f} s for it",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        return explain(self.path, message) or InputError(
+            f"backlog.source: {self.path}: SQLite rejects the query of its rows: {message}"
+        )
 
     def _open(self, patience_s: float) -> sqlite.Connection:
         try:

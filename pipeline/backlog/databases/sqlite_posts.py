@@ -124,8 +124,7 @@ class SqlitePosts:
         return self._source.backlog.record_format == PYTHON_RECORDS
 
     def _check_condition(self) -> None:
-        """Raise InputError if SQLite rejects `backlog.where`, or cannot read the table at all."""
-        self._connection.rows(f"SELECT 1 FROM {self._from} LIMIT 0")
+        """Raise InputError if SQLite rejects `backlog.where`."""
         if not self._source.backlog.where:
             return
         try:
