@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pipeline.backlog.reject_records import reject_records
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
@@ -113,6 +114,7 @@ def stage_posts(
         if exclude:
             connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
     _reject_bad_rows(connection, source, semi_join + anti_join)
+    reject_records(connection, source)
     staged = fetch_number(connection, "SELECT count(*) FROM staged")
     with _readable_errors(source):
         older = _drop_older(connection, since) if since else 0

@@ -1,4 +1,4 @@
-"""Recognize texts that are serialized records, and say how to read the texts inside them. Pure."""
+"""Recognize texts that are serialized records, and say how to read the texts inside them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,19 +24,19 @@ class RecordSample:
     """The keys that lead to texts in the first record, the likeliest text of a post first."""
 
     def advice(self, column: str) -> str:
-        """Return which keys to set, so that the texts in the records of a column are read."""
-        if not self.paths:
-            settings = "columns.text to a path into them, such as record.text"
-        else:
-            paths = [join_parts((column, *keys)) for keys in self.paths[:_MOST_PATHS]]
-            settings = f"backlog.columns.text to the path of the text, such as {' or '.join(paths)}"
+        """Return the keys to set, so that the texts inside the records of a column are read."""
+        paths = (join_parts((column, *keys)) for keys in self.paths[:_MOST_PATHS])
+        setting = (
+            "set backlog.columns.text to the path of the text inside them, such as "
+            f"{' or '.join(paths)}"
+        )
         if self.record_format == PYTHON_RECORDS:
-            settings += f", and backlog.record_format to {PYTHON_RECORDS}"
-        return f"set {settings}"
+            setting += f", and backlog.record_format to {PYTHON_RECORDS}"
+        return setting
 
 
 def recognize_records(texts: Sequence[str]) -> RecordSample | None:
-    """Return what texts have in common if each of them is a serialized record.
+    """Return what texts have in common if each of them is a serialized record with a text.
 
     Args:
         texts: some texts of posts.
@@ -47,9 +47,10 @@ def recognize_records(texts: Sequence[str]) -> RecordSample | None:
     if not texts or not all(map(_looks_like_record, texts)):
         return None
     for record_format, parse in ((JSON_RECORDS, _parse_json), (PYTHON_RECORDS, parse_literals)):
-        records = [record for record in parse(texts) if isinstance(record, Mapping) and record]
-        if len(records) == len(texts):
-            return RecordSample(record_format=record_format, paths=tuple(_paths_to_texts(records)))
+        records = list(parse(texts))
+        if all(isinstance(record, Mapping) and any(_walk(record, ())) for record in records):
+            paths = sorted(_walk(records[0], ()), key=_rank)
+            return RecordSample(record_format=record_format, paths=tuple(paths))
     return None
 
 
@@ -65,12 +66,8 @@ def _parse_json(texts: Sequence[str]) -> Iterator[object]:
             yield None
 
 
-def _paths_to_texts(records: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
-    paths = list(_walk(records[0], ()))
-    return sorted(paths, key=_rank)
-
-
 def _walk(value: object, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys to each text in a record."""
     if isinstance(value, str) and keys:
         yield keys
     elif isinstance(value, Mapping) and len(keys) < _DEEPEST_PATH:

@@ -45,8 +45,12 @@ class SqliteConnection:
             self._cursors.pop().close()
         self._connection.close()
 
-    def rows(self, query: str) -> list[tuple[object, ...]]:
+    def rows(self, query: str, what: str = "the query of its rows") -> list[tuple[object, ...]]:
         """Return all rows of a query.
+
+        Args:
+            query: the query.
+            what: what SQLite rejects if it rejects the query.
 
         Raises:
             InputError: SQLite rejects the query, or cannot read the file.
@@ -57,7 +61,7 @@ class SqliteConnection:
                 cursor.execute(query)
                 return [tuple(row) for row in cursor.fetchall()]
         except (SqliteError, OSError, pa.ArrowException) as error:
-            raise self.explained(error) from None
+            raise self.explained(error, what) from None
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query; the query runs as they are taken.
@@ -81,11 +85,13 @@ class SqliteConnection:
             raise self.explained(error) from None
         self._check_unchanged()
 
-    def explained(self, error: Exception) -> InputError | RunError:
+    def explained(
+        self, error: Exception, what: str = "the query of its rows"
+    ) -> InputError | RunError:
         """Return the error that a person reads, given that of the driver."""
         message = sqlite_message(error)
         return explain(self.path, message) or InputError(
-            f"backlog.source: {self.path}: SQLite rejects the query of its rows: {message}"
+            f"backlog.source: {self.path}: SQLite rejects {what}: {message}"
         )
 
     def _open(self, patience_s: float) -> sqlite.Connection:

@@ -127,12 +127,8 @@ class SqlitePosts:
         """Raise InputError if SQLite rejects `backlog.where`."""
         if not self._source.backlog.where:
             return
-        try:
-            self._connection.rows(
-                f"SELECT 1 FROM {self._from}{where_all([self._source.backlog.where])} LIMIT 0"
-            )
-        except InputError as error:
-            raise InputError(f"{error} (in the condition of backlog.where)") from None
+        query = f"SELECT 1 FROM {self._from}{where_all([self._source.backlog.where])} LIMIT 0"
+        self._connection.rows(query, "the condition of backlog.where")
 
     def _values(self, conditions: Sequence[str]) -> Iterator[tuple[Values, Values, Values]]:
         """Yield uris, texts and timestamps, batch by batch."""

@@ -19,11 +19,7 @@ from pipeline.model import INVALID_TEXT, NO_TEXT
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # What a message shows of a value that cannot be read.
 _SHOWN_CHARACTERS = 300
-_REASONS = {
-    State.NULL: NO_TEXT,
-    State.ABSENT: NO_TEXT,
-    State.MALFORMED: INVALID_TEXT,
-}
+_WITHOUT_TEXT = (State.NULL, State.ABSENT, State.MALFORMED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,20 +99,26 @@ def _join_surrogates(text: str) -> tuple[str, bool]:
 
 def reasons_of(values: Values) -> pa.StringArray:
     """Return why posts with these texts cannot be sent; null for those that can."""
-    if not values.undecodable and not values.has(*_REASONS):
-        return pa.nulls(len(values.texts), pa.string())
-    reasons = [_REASONS.get(State(state)) for state in values.states.to_pylist()]
+    reasons = pa.nulls(len(values.texts), pa.string())
+    if values.has(*_WITHOUT_TEXT):
+        reasons = pc.if_else(_is_without_text(values), pa.scalar(NO_TEXT), reasons)
+    if not values.undecodable:
+        return reasons
+    rows = reasons.to_pylist()
     for row in values.undecodable:
-        reasons[row] = reasons[row] or INVALID_TEXT
-    return pa.array(reasons, pa.string())
+        rows[row] = rows[row] or INVALID_TEXT
+    return pa.array(rows, pa.string())
 
 
 def texts_of(values: Values) -> pa.StringArray:
     """Return the texts of posts: null where there is none, and never a serialized record."""
-    if not values.has(*_REASONS):
+    if not values.has(*_WITHOUT_TEXT):
         return values.texts
-    unreadable = pc.is_in(values.states, pa.array(list(_REASONS), pa.int64()))
-    return pc.if_else(unreadable, pa.scalar(None, pa.string()), values.texts)
+    return pc.if_else(_is_without_text(values), pa.scalar(None, pa.string()), values.texts)
+
+
+def _is_without_text(values: Values) -> pa.BooleanArray:
+    return pc.is_in(values.states, pa.array(_WITHOUT_TEXT, pa.int64()))
 
 
 def read_literals(records: Values, keys: Sequence[Sequence[str]]) -> list[Values]:

@@ -86,12 +86,12 @@ def test_a_record_without_a_text_gets_the_reason_no_text(
 @pytest.mark.parametrize(
     "broken", ['{"text": "cut', "{'text': 'cut", "", "plain words", "{'t': nan}"]
 )
-def test_a_broken_record_among_others_gets_the_reason_invalid_text(
+def test_a_broken_record_among_others_has_no_text(
     tmp_path: Path, record_format: str, broken: str
 ) -> None:
     good = FORMATS[record_format]({"text": "fine day"})
     path = records_file(tmp_path / "posts.db", good, broken)
-    assert read(path, record_format) == {"u1": ("fine day", None), "u2": ("", "invalid_text")}
+    assert read(path, record_format) == {"u1": ("fine day", None), "u2": ("", "no_text")}
 
 
 @pytest.mark.parametrize("record_format", FORMATS)
@@ -161,7 +161,7 @@ def test_a_date_that_is_no_literal_is_a_reason_for_a_text_and_an_error_for_a_tim
     path = records_file(
         tmp_path / "posts.db", good, "{'text': 'b', 'at': datetime.datetime(2024, 5, 31)}"
     )
-    assert read(path, "python")["u2"] == ("", "invalid_text")
+    assert read(path, "python")["u2"] == ("", "no_text")
     columns = {"text": "record.text", "preprocessing_timestamp": "record.at"}
     message = rejected(path, columns=columns, record_format="python")
     assert message.startswith(f"{path}, row 2: column 'record.at'")
