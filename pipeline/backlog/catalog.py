@@ -1,4 +1,4 @@
-"""Choose the table of a database, and name the columns that a table lacks. Pure."""
+"""Choose the table of a database, and name the columns that a table lacks."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Read records that were stored as Python literals: the text that `str` makes of a dict.
 
-They are parsed as literals and never evaluated: a call or a name is no literal. Pure.
+They are parsed as literals and never evaluated: a call or a name is no literal.
 """
 
 import ast

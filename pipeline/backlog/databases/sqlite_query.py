@@ -1,7 +1,7 @@
 """Write the query that yields the bytes and the state of each value of a SQLite table.
 
 Values come as bytes, because SQLite does not check that a text is one. Nested values are read from
-JSON by SQLite itself. Pure.
+JSON by SQLite itself.
 """
 
 import json

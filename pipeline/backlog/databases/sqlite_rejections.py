@@ -1,4 +1,4 @@
-"""Say which value of a SQLite table cannot be read, and why. Pure."""
+"""Say which value of a SQLite table cannot be read, and why."""
 
 from dataclasses import dataclass
 
