@@ -4,8 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from pipeline.backlog.column_path import ColumnPath, find_path, join_parts, split_path
 from pipeline.backlog.sources import Source
+from pipeline.config.sections import SOURCE_COLUMNS, SourceColumns
 from pipeline.errors import InputError
 from pipeline.sql import quoted
 from pipeline.text import did_you_mean, nearest
@@ -116,6 +119,15 @@ def find_column(name: str, columns: Collection[str]) -> ColumnPath | None:
         return None
     keys = split_path(name)[-len(path.keys) :] if path.keys else ()
     return ColumnPath(column=by_folded[path.column], keys=keys)
+
+
+def resolve_columns(names: SourceColumns, columns: Collection[str]) -> SourceColumns:
+    """Return configured names in the case in which a table has them; others stay as they are."""
+    paths = {
+        key: find_column(name, columns)
+        for key, name in zip(SOURCE_COLUMNS, names.values(), strict=True)
+    }
+    return structs.replace(names, **{key: str(path) for key, path in paths.items() if path})
 
 
 def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pipeline.backlog.column_path import find_path
+from pipeline.backlog.catalog import find_column
 from pipeline.backlog.databases.duckdb_tables import attach_table
 from pipeline.backlog.file_formats import DATABASES, SourceKind
 from pipeline.backlog.formats.diagnose import find_fault
@@ -21,7 +21,9 @@ from pipeline.backlog.formats.file_posts import FilePosts
 from pipeline.backlog.formats.file_table import Reading, first_line
 from pipeline.backlog.formats.post_columns import Types
 from pipeline.backlog.formats.table_posts import read_table
+from pipeline.backlog.records.literal_records import register_literals
 from pipeline.backlog.sources import Source
+from pipeline.config.sections import JSON_RECORDS, PYTHON_RECORDS
 from pipeline.errors import InputError, RunError
 from pipeline.sql import fetch_number, literal, quoted, raise_lack_of_space, where_all
 
@@ -136,6 +138,7 @@ class Scan:
         Raises:
             InputError: a table or a column is missing, or a file cannot be read.
         """
+        self._prepare_records()
         chosen = self._source.select(files)
         self._unread = 0
         if not chosen:
@@ -153,6 +156,18 @@ class Scan:
                     self._readings += posts.readings(some)
             self._sql = " UNION ALL ".join(map(self._select, self._readings))
         return self._sql
+
+    def _prepare_records(self) -> None:
+        """Prepare for records that are Python literals, which DuckDB cannot read itself."""
+        if self._source.backlog.record_format != PYTHON_RECORDS:
+            return
+        if self._source.kind is SourceKind.JSON_LINES:
+            raise InputError(
+                f"backlog.record_format: {self._source} is JSON Lines, whose records are JSON: "
+                f"remove the key, or set it to {JSON_RECORDS}"
+            )
+        if self._source.kind is not SourceKind.SQLITE:
+            register_literals(self._connection)
 
     def _improve(self, files: tuple[Path, ...] | None) -> bool:
         """Have files be read in a slower way; False if that cannot help.
@@ -221,7 +236,7 @@ class Scan:
 
         Rows without a readable timestamp may be: they are rejected later, by name.
         """
-        path = find_path(self._source.backlog.columns.preprocessing_timestamp, types)
+        path = find_column(self._source.backlog.columns.preprocessing_timestamp, types)
         if not self._since or path is None or path.keys:
             return ""
         column_type = str(types[path.column])

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.backlog.reject_records import reject_records
+from pipeline.backlog.records.reject_records import reject_records
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError

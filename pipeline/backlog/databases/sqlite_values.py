@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.backlog.databases.sqlite_query import State
-from pipeline.backlog.python_literals import (
+from pipeline.backlog.records.python_literals import (
     NO_SUCH_KEY,
     NOT_A_LITERAL,
     NoSuchKey,

@@ -66,7 +66,11 @@ def read_csv_files(
             table=sql,
             types=table.types,
             columns=post_columns(
-                table.types, backlog.columns, table.place, has_marks=table.has_marks
+                table.types,
+                backlog.columns,
+                table.place,
+                has_marks=table.has_marks,
+                record_format=backlog.record_format,
             ),
             conditions=(backlog.where,) if backlog.where else (),
             null_is_empty=True,

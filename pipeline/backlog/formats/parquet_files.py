@@ -62,7 +62,13 @@ def read_parquet_files(
             place=table.place,
             table=sql,
             types=table.types,
-            columns=post_columns(table.types, columns, table.place, has_marks=table.has_marks),
+            columns=post_columns(
+                table.types,
+                columns,
+                table.place,
+                has_marks=table.has_marks,
+                record_format=backlog.record_format,
+            ),
             conditions=(backlog.where,) if backlog.where else (),
             files=table.files,
         )

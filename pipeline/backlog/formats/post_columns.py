@@ -13,7 +13,13 @@ from duckdb.sqltypes import DuckDBPyType
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.column_path import find_path, join_parts, json_pointer
 from pipeline.backlog.formats.marks import DECODE_MARKED, has_mark, without_marks
-from pipeline.config.sections import SOURCE_COLUMNS, SourceColumns
+from pipeline.backlog.records.literal_records import LITERAL_AS_JSON
+from pipeline.config.sections import (
+    JSON_RECORDS,
+    PYTHON_RECORDS,
+    SOURCE_COLUMNS,
+    SourceColumns,
+)
 from pipeline.errors import InputError
 from pipeline.model import INVALID_TEXT, NO_TEXT
 from pipeline.sql import literal, quoted
@@ -109,7 +115,12 @@ class PostColumns:
 
 
 def post_columns(
-    types: Types, names: SourceColumns, place: str, *, has_marks: bool = False
+    types: Types,
+    names: SourceColumns,
+    place: str,
+    *,
+    has_marks: bool = False,
+    record_format: str = JSON_RECORDS,
 ) -> PostColumns:
     """Return where the values of a post are in a table with columns of these types.
 
@@ -118,6 +129,7 @@ def post_columns(
         names: the configured names of the three columns.
         place: the table, for messages.
         has_marks: whether texts have marks where their bytes were not text.
+        record_format: how texts hold records, as in `backlog.record_format`.
 
     Raises:
         InputError: a column is missing, or its type cannot be what it is configured as.
@@ -131,9 +143,9 @@ def post_columns(
     if text.type.id not in _TEXTS:
         raise _unsuitable(text, "text", place, "that is not a text")
     return PostColumns(
-        uri=_value(uri, has_marks=has_marks),
-        text=_value(text, has_marks=has_marks),
-        time=_value(time, has_marks=has_marks),
+        uri=_value(uri, has_marks=has_marks, record_format=record_format),
+        text=_value(text, has_marks=has_marks, record_format=record_format),
+        time=_value(time, has_marks=has_marks, record_format=record_format),
     )
 
 
@@ -227,10 +239,12 @@ def _is_whole_decimal(sql_type: DuckDBPyType) -> bool:
     return sql_type.id == "decimal" and dict(sql_type.children)["scale"] == 0
 
 
-def _value(found: _Found, *, has_marks: bool) -> Value:
+def _value(found: _Found, *, has_marks: bool, record_format: str) -> Value:
     sql = quoted(found.column)
     for field in found.fields:
         sql = f"struct_extract({sql}, {literal(field)})"
+    if found.keys and record_format == PYTHON_RECORDS and str(found.type) != "JSON":
+        return json_value(f"{LITERAL_AS_JSON}({sql})", found.keys, has_marks=True)
     if found.type.id == "blob":
         return Value(sql=f"coalesce(try(decode({sql})), {DECODE_MARKED}({sql}))", has_marks=True)
     if str(found.type) == "JSON" or found.keys:

@@ -1,7 +1,9 @@
 """Read the posts of a table in a DuckDB database."""
 
 import duckdb
+from msgspec import structs
 
+from pipeline.backlog.catalog import resolve_columns
 from pipeline.backlog.formats.file_table import Reading, describe_types
 from pipeline.backlog.formats.marks import register_decoder
 from pipeline.backlog.formats.missing_keys import reject_missing_keys
@@ -25,11 +27,12 @@ def read_table(
         InputError: a column is missing, or cannot be what it is configured as.
     """
     types = describe_types(connection, table, place)
+    backlog = structs.replace(backlog, columns=resolve_columns(backlog.columns, types))
     reading = Reading(
         place=place,
         table=table,
         types=types,
-        columns=post_columns(types, backlog.columns, place),
+        columns=post_columns(types, backlog.columns, place, record_format=backlog.record_format),
         conditions=(backlog.where,) if backlog.where else (),
     )
     if backlog.where:

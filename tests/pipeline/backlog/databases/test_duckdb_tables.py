@@ -109,6 +109,16 @@ def test_a_table_with_a_dot_in_its_name_is_told_from_one_in_a_schema(tmp_path: P
     assert texts(both, table='"bsky"."p"') == {"u1": ("other day", None)}
 
 
+@pytest.mark.parametrize("name", ["URI", "Uri"])
+def test_a_column_may_be_named_in_any_case(tmp_path: Path, name: str) -> None:
+    path = make(
+        tmp_path / "posts.duckdb",
+        f"CREATE TABLE posts AS SELECT uri AS uRi, {{'text': text}} AS Record, "
+        f"preprocessing_timestamp FROM ({POST})",
+    )
+    assert texts(path, columns={"uri": name, "text": "record.text"}) == READ
+
+
 def test_a_file_that_stays_open_for_writing_is_busy_and_its_process_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import duckdb
 
+from pipeline.backlog.records.serialized_records import RecordSample, recognize_records
 from pipeline.backlog.scan import Scan
-from pipeline.backlog.serialized_records import RecordSample, recognize_records
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.terminal import one_line

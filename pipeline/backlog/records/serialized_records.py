@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.backlog.column_path import join_parts
-from pipeline.backlog.python_literals import parse_literals
+from pipeline.backlog.records.python_literals import parse_literals
 from pipeline.config.sections import JSON_RECORDS, PYTHON_RECORDS
 
 # The keys that posts are known to have their text under, in the order of preference.

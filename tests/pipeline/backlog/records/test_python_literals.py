@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.backlog.python_literals import (
+from pipeline.backlog.records.python_literals import (
     MAX_RECORD_CHARACTERS,
     NO_SUCH_KEY,
     NOT_A_LITERAL,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.backlog.serialized_records import RecordSample, recognize_records
+from pipeline.backlog.records.serialized_records import RecordSample, recognize_records
 from tests.pipeline.backlog.source_files import STAMP, WRITERS, find, rejection, stage
 
 RECORD = {"$type": "post", "text": "It's fine", "langs": ["en"], "reply": None, "e": {"text": "b"}}

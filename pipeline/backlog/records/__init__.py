@@ -1,0 +1,1 @@
+"""Read texts that are inside serialized records, and recognize such records."""
