@@ -161,12 +161,12 @@ class Scan:
         """Prepare for records that are Python literals, which DuckDB cannot read itself."""
         if self._source.backlog.record_format != PYTHON_RECORDS:
             return
-        if self._source.kind is SourceKind.JSON_LINES:
+        if SourceKind.JSON_LINES in self._source.kinds:
             raise InputError(
-                f"backlog.record_format: {self._source} is JSON Lines, whose records are JSON: "
+                f"backlog.record_format: {self._source} has JSON Lines, whose records are JSON: "
                 f"remove the key, or set it to {JSON_RECORDS}"
             )
-        if self._source.kind is not SourceKind.SQLITE:
+        if SourceKind.SQLITE not in self._source.kinds:
             register_literals(self._connection)
 
     def _improve(self, files: tuple[Path, ...] | None) -> bool:
