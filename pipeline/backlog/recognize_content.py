@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.backlog.file_formats import (
+    DATABASES,
     Compression,
     Empty,
     FileFormat,
@@ -116,9 +117,11 @@ def recognize_content(
     if expected is None:
         return NoData()
     if expected in _BINARY or _NOT_TEXT.search(head) or _MARKUP.match(head):
+        may_be_encrypted = expected in DATABASES
         return Unreadable(
-            problem=f"its name says {expected}, and it holds something else",
-            advice="replace it by a good copy",
+            problem=f"its name says {expected}, and it "
+            f"{'is encrypted or ' if may_be_encrypted else ''}holds something else",
+            advice=f"{'decrypt it, or ' if may_be_encrypted else ''}replace it by a good copy",
         )
     is_tabbed = expected is SourceKind.CSV and not re.search(r"\.csv\b", name.lower())
     return FileFormat(kind=expected, delimiter="\t" if is_tabbed else ",")

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.backlog.records.reject_records import reject_records
+from pipeline.backlog.records.reject_records import advice_for_time, reject_records
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
@@ -113,8 +113,8 @@ def stage_posts(
         not_chosen = rows - fetch_number(connection, "SELECT count(*) FROM staged")
         if exclude:
             connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
-    _reject_bad_rows(connection, source, semi_join + anti_join)
     reject_records(connection, source)
+    _reject_bad_rows(connection, source, semi_join + anti_join)
     staged = fetch_number(connection, "SELECT count(*) FROM staged")
     with _readable_errors(source):
         older = _drop_older(connection, since) if since else 0
@@ -220,7 +220,7 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
         raise InputError(
             f"{path}, row {row}: column {names.preprocessing_timestamp!r} is "
             f"{raw_timestamp!r}, which is not a timestamp such as 2024-05-31-13:00:00 or ISO 8601 "
-            f"(uri {one_line(uri)}){more}"
+            f"(uri {one_line(uri)}){more}{advice_for_time(raw_timestamp or '', source)}"
         )
     raise InputError(
         f"{source} changed while it was read: {counted(bad, 'row')} had no uri or timestamp"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 import duckdb
 
@@ -16,7 +17,7 @@ _SHOWN_CHARACTERS = 100
 
 
 def reject_records(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-    """Raise InputError if every text of a sample is a JSON object or a Python dict literal.
+    """Raise InputError if all texts or uris of a sample are JSON objects or Python dict literals.
 
     The sample is of the staged posts, and then of the whole source: a single new post may hold
     such a text by chance.
@@ -25,23 +26,34 @@ def reject_records(connection: duckdb.DuckDBPyConnection, source: Source) -> Non
         connection: a staging database with table `staged`.
         source: the backlog.
     """
-    if not _recognize(connection.execute(_sample_of("staged")).fetchall()):
-        return
-    with closing(Scan(connection, source)) as scan:
-        sample = _recognize(scan.read(lambda relation: _sample_of(f"({relation})")))
-    if not sample:
-        return
-    record, example = sample
-    column = source.backlog.columns.text
-    raise InputError(
-        f"backlog.columns: {source}: column {column!r} holds serialized records and not texts, "
-        f"such as {one_line(example, _SHOWN_CHARACTERS)}: {record.advice(column)}"
-    )
+    names = source.backlog.columns
+    for key, column in (("uri", names.uri), ("text", names.text)):
+        query = partial(_sample_query, key)
+        if not _recognize(connection.execute(query("FROM staged")).fetchall()):
+            continue
+        with closing(Scan(connection, source)) as scan:
+            sample = _recognize(scan.read(query))
+        if sample:
+            record, example = sample
+            raise InputError(
+                f"backlog.columns: {source}: column {column!r} holds serialized records, such as "
+                f"{one_line(example, _SHOWN_CHARACTERS)}: {record.advice(column, key)}"
+            )
 
 
-def _sample_of(posts: str) -> str:
+def advice_for_time(value: str, source: Source) -> str:
+    """Return what to set if a value that is no timestamp is a record; '' if it is none."""
+    record = recognize_records([value])
+    if record is None:
+        return ""
+    key = "preprocessing_timestamp"
+    return f"; {record.advice(source.backlog.columns.preprocessing_timestamp, key)}"
+
+
+def _sample_query(column: str, posts: str) -> str:
     return (
-        f"SELECT text FROM {posts} WHERE reason IS NULL AND trim(text) <> '' LIMIT {_SAMPLE_ROWS}"
+        f"SELECT {column} FROM ({posts}) WHERE reason IS NULL AND trim({column}) <> '' "
+        f"LIMIT {_SAMPLE_ROWS}"
     )
 
 

@@ -8,8 +8,15 @@ from pipeline.backlog.column_path import join_parts
 from pipeline.backlog.records.python_literals import parse_literals
 from pipeline.config.sections import JSON_RECORDS, PYTHON_RECORDS
 
-# The keys that posts are known to have their text under, in the order of preference.
-_KEYS_OF_TEXT = ("text", "full_text", "body", "content", "message")
+# The keys under which posts are known to have a value, in the order of preference.
+_KNOWN_KEYS = {
+    "uri": ("uri", "id", "cid"),
+    "text": ("text", "full_text", "body", "content", "message"),
+    "preprocessing_timestamp": (
+        *("preprocessing_timestamp", "synctimestamp", "indexedAt", "indexed_at"),
+        *("createdAt", "created_at", "timestamp"),
+    ),
+}
 _MOST_PATHS = 3
 _DEEPEST_PATH = 4
 
@@ -21,13 +28,19 @@ class RecordSample:
     record_format: str
     """The value of `backlog.record_format` that reads them."""
     paths: tuple[tuple[str, ...], ...]
-    """The keys that lead to texts in the first record, the likeliest text of a post first."""
+    """The keys that lead to texts in the first record."""
 
-    def advice(self, column: str) -> str:
-        """Return the keys to set, so that the texts inside the records of a column are read."""
-        paths = (join_parts((column, *keys)) for keys in self.paths[:_MOST_PATHS])
+    def advice(self, column: str, key: str) -> str:
+        """Return what to set, so that the values inside the records of a column are read.
+
+        Args:
+            column: the column with the records.
+            key: the key of `backlog.columns` that names it, such as `text`.
+        """
+        likeliest = sorted(self.paths, key=lambda keys: _rank(keys, _KNOWN_KEYS[key]))
+        paths = (join_parts((column, *keys)) for keys in likeliest[:_MOST_PATHS])
         setting = (
-            "set backlog.columns.text to the path of the text inside them, such as "
+            f"set backlog.columns.{key} to the path of the value inside them, such as "
             f"{' or '.join(paths)}"
         )
         if self.record_format == PYTHON_RECORDS:
@@ -49,8 +62,8 @@ def recognize_records(texts: Sequence[str]) -> RecordSample | None:
     for record_format, parse in ((JSON_RECORDS, _parse_json), (PYTHON_RECORDS, parse_literals)):
         records = list(parse(texts))
         if all(isinstance(record, Mapping) and any(_walk(record, ())) for record in records):
-            paths = sorted(_walk(records[0], ()), key=_rank)
-            return RecordSample(record_format=record_format, paths=tuple(paths))
+            paths = tuple(_walk(records[0], ()))
+            return RecordSample(record_format=record_format, paths=paths)
     return None
 
 
@@ -75,7 +88,6 @@ def _walk(value: object, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             yield from _walk(inner, (*keys, str(key)))
 
 
-def _rank(keys: tuple[str, ...]) -> tuple[int, int]:
-    name = keys[-1]
-    place = _KEYS_OF_TEXT.index(name) if name in _KEYS_OF_TEXT else len(_KEYS_OF_TEXT)
+def _rank(keys: tuple[str, ...], known: Sequence[str]) -> tuple[int, int]:
+    place = known.index(keys[-1]) if keys[-1] in known else len(known)
     return place, len(keys)

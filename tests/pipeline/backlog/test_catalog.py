@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pipeline.backlog.catalog import CatalogTable, choose_table, find_column
 from pipeline.backlog.column_path import ColumnPath, join_parts
-from pipeline.backlog.file_formats import SourceKind
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
 from pipeline.sql import quoted
@@ -19,7 +18,7 @@ NAMES = st.text(st.sampled_from('aB.". é'), min_size=1, max_size=6)
 
 def choose(table: str | None, *tables: CatalogTable) -> CatalogTable:
     backlog = configured("posts.duckdb", table=table)
-    source = Source(kind=SourceKind.DUCKDB, source_files=(), backlog=backlog)
+    source = Source(source_files=(), backlog=backlog)
     return choose_table(source, Path("posts.duckdb"), tables)
 
 

@@ -92,8 +92,8 @@ def test_a_path_is_never_shortened_to_its_column(tmp_path: Path, name: str, near
 def test_a_column_of_records_is_reported_with_the_path_to_set(tmp_path: Path) -> None:
     path = records_file(tmp_path / "posts.db", str({"text": "It's fine", "reply": None}))
     assert rejected(path, columns={"text": "record"}) == (
-        f"backlog.columns: {path}: column 'record' holds serialized records and not texts, such as "
-        "{'text': \"It's fine\", 'reply': None}: set backlog.columns.text to the path of the text "
+        f"backlog.columns: {path}: column 'record' holds serialized records, such as "
+        "{'text': \"It's fine\", 'reply': None}: set backlog.columns.text to the path of the value "
         "inside them, such as record.text, and backlog.record_format to python"
     )
 
@@ -148,3 +148,9 @@ def test_a_source_in_use_ends_with_the_reason(
     path = make(tmp_path / "posts.db")
     with another_process(path, "BEGIN EXCLUSIVE"), pytest.raises(BusyError, match="in use by"):
         stage(source(path))
+
+
+def test_a_database_that_is_encrypted_from_its_first_byte_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "posts.db"
+    path.write_bytes(bytes((7 * i + i * i) % 256 for i in range(8192)))
+    assert "its name says SQLite, and it is encrypted or holds something else" in rejected(path)

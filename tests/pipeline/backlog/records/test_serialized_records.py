@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.backlog.records.serialized_records import RecordSample, recognize_records
+from pipeline.backlog.records.serialized_records import recognize_records
 from tests.pipeline.backlog.source_files import STAMP, WRITERS, find, rejection, stage
 
 RECORD = {"$type": "post", "text": "It's fine", "langs": ["en"], "reply": None, "e": {"text": "b"}}
@@ -40,20 +40,28 @@ def test_texts_are_not_taken_for_records(texts: list[str]) -> None:
     assert recognize_records(texts) is None
 
 
-def test_the_likeliest_text_is_suggested_first() -> None:
-    paths = (("text",), ("e", "text"), ("$type",))
-    assert recognize_records([json.dumps(RECORD)]) == RecordSample(
-        record_format="json", paths=paths
-    )
-    assert recognize_records([str(RECORD)]) == RecordSample(record_format="python", paths=paths)
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [("text", "record.text or "), ("uri", "record.$type or "), ("preprocessing_timestamp", "")],
+)
+def test_the_likeliest_path_is_suggested_first(key: str, path: str) -> None:
+    for serialize in (json.dumps, str):
+        sample = recognize_records([serialize(RECORD)])
+        assert sample is not None
+        assert f"such as {path}" in sample.advice("record", key)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("serialize", [json.dumps, str])
-def test_a_source_of_records_is_rejected(tmp_path: Path, name: str, serialize: type[str]) -> None:
-    rows = [(f"u{i}", serialize(RECORD), STAMP) for i in range(3)]
+@pytest.mark.parametrize("column", ["uri", "text", "preprocessing_timestamp"])
+def test_a_column_of_records_is_rejected_with_a_path(
+    tmp_path: Path, name: str, serialize: type[str], column: str
+) -> None:
+    plain = {"text": "fine day", "preprocessing_timestamp": STAMP}
+    posts = [{"uri": f"u{i}", **plain, column: serialize({**RECORD, "n": i})} for i in range(3)]
+    rows = [(post["uri"], post["text"], post["preprocessing_timestamp"]) for post in posts]
     path = WRITERS[name](tmp_path / name, rows)
-    assert "text.text" in rejection(path)
+    assert f"{column}.text" in rejection(path)
 
 
 @pytest.mark.parametrize("name", WRITERS)
