@@ -26,6 +26,8 @@ def is_newer(path: Path) -> bool:
     This process must not have the database open: the system drops DuckDB's lock when the file is
     closed here.
     """
+    if not path.is_file():  # opening a named pipe would wait for its writer
+        return False
     try:
         with path.open("rb") as stream:
             header = stream.read(_HEADER.size)

@@ -129,6 +129,12 @@ def test_what_is_no_newer_database_is_not_taken_for_one(tmp_path: Path, content:
     assert not storage_format.is_newer(path)
 
 
+def test_a_named_pipe_is_no_database_and_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    os.mkfifo(path)
+    assert not storage_format.is_newer(path)
+
+
 def test_a_database_of_the_newest_format_is_recognized(tmp_path: Path) -> None:
     path = tmp_path / "labels.duckdb"
     with duckdb.connect(str(path)) as newest:
