@@ -54,15 +54,22 @@ class FolderContent:
 
         Nothing is raised: what cannot be read becomes a problem.
         """
+        waiting = [path]
+        while waiting:
+            waiting += self._add(waiting.pop())
+
+    def _add(self, path: Path) -> list[Path]:
+        """Add a file; of a folder, return what is in it."""
         try:
             status = path.stat()
+            if stat.S_ISDIR(status.st_mode):
+                return self._enter(path)
         except OSError as error:
             self._add_failure(path, error)
-            return
-        if stat.S_ISDIR(status.st_mode):
-            self._add_folder(path)
-        elif self._selects(path):
+            return []
+        if self._selects(path):
             self._add_file(path, status)
+        return []
 
     def _selects(self, path: Path) -> bool:
         return self.pattern is None or self.pattern.matches(self.relative(path))
@@ -74,33 +81,40 @@ class FolderContent:
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         self.files[key] = min(path, self.files.get(key, path))
 
-    def _add_folder(self, folder: Path) -> None:
-        parts = self.relative(folder)
-        if self.pattern and not self.pattern.leads_into(parts):
-            if self.pattern.matches(parts):
+    def _enter(self, folder: Path) -> list[Path]:
+        """Return what is in a folder and is neither hidden nor a run; each folder is entered once.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if not self._leads_into(folder):
+            if self._selects(folder):
                 self.left_out.append(LeftOut(path=folder, why=WhyLeftOut.FOLDER))
-            return
+            return []
         real = folder.resolve()
         if real in self.entered:
-            return
+            return []
         self.entered.add(real)
-        try:
-            names = sorted(os.listdir(folder))  # noqa: PTH208 - 10 times as fast as iterdir
-        except OSError as error:
-            self._add_failure(folder, error)
-            return
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - 10 times as fast as iterdir
         if own_files.is_run(folder, set(names)):
             self.left_out.append(LeftOut(path=folder, why=WhyLeftOut.RUN))
-            return
-        for name in names:
-            if is_hidden(name) and not (self.pattern and self.pattern.names_hidden(name)):
-                self.hidden += filter(self._selects, _hidden_files(folder / name))
-            else:
-                self.add(folder / name)
+            return []
+        hidden = {name for name in names if self._hides(name)}
+        for name in sorted(hidden):
+            self.hidden += filter(self._selects, _hidden_files(folder / name))
+        return [folder / name for name in names if name not in hidden]
+
+    def _leads_into(self, folder: Path) -> bool:
+        return self.pattern is None or self.pattern.leads_into(self.relative(folder))
+
+    def _hides(self, name: str) -> bool:
+        return is_hidden(name) and not (self.pattern and self.pattern.names_hidden(name))
 
     def _add_failure(self, path: Path, error: OSError) -> None:
+        if not self._selects(path) and not self._leads_into(path):
+            return
         if path.is_symlink() and error.errno in _LEADS_NOWHERE:
-            if kind_by_name(path.name) and self._selects(path):
+            if kind_by_name(path.name):
                 self.problems[path] = "it is a link that leads nowhere: restore what it leads to"
             else:
                 self.left_out.append(LeftOut(path=path, why=WhyLeftOut.BROKEN_LINK))

@@ -131,3 +131,20 @@ def test_two_names_of_one_file_count_once(tmp_path: Path) -> None:
     first = csv_file(tmp_path / "a.csv", ROWS)
     (tmp_path / "b.csv").hardlink_to(first)
     assert find(tmp_path).files == (first,)
+
+
+def test_a_glob_does_not_stumble_over_what_it_does_not_select(tmp_path: Path) -> None:
+    posts = csv_file(tmp_path / "a.csv", ROWS)
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "purged.parquet")
+    (tmp_path / "latest").symlink_to(tmp_path / "gone")
+    source = find(tmp_path / "*.csv")
+    assert (source.files, source.left_out) == ((posts,), ())
+
+
+def test_folders_may_be_very_deep(tmp_path: Path) -> None:
+    folder = tmp_path
+    for _ in range(600):
+        folder = folder / "d"
+        folder.mkdir()
+    posts = csv_file(folder / "a.csv", ROWS)
+    assert find(tmp_path).files == (posts,)
