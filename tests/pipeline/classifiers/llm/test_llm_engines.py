@@ -18,6 +18,7 @@ from pipeline import processes as proc
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
+from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
@@ -29,7 +30,6 @@ from tests.pipeline.classifiers.llm.labeled import (
     TEXTS,
     TOO_LONG,
     assert_labeled,
-    assert_nonsense,
     note_of,
 )
 from tests.pipeline.classifiers.llm.server import started_servers
@@ -115,27 +115,36 @@ def test_vllms_own_mode_is_detected_if_it_is_the_only_one(vllm: RealServer) -> N
     assert set(detected.findings) == {"json_schema", "json_object"}
 
 
-def test_without_constraints_random_weights_never_give_a_label(
+def test_without_constraints_random_weights_end_the_run_before_the_first_post(
     binding: RealServer, tmp_path: Path
 ) -> None:
     unbound = options(binding, tmp_path, structured_output="none", answer_tries=2)
-    found = answers(create(unbound, TaskShare()), posts(*TEXTS))
-    assert_nonsense(found)
+    with pytest.raises(TaskError) as raised:
+        list(create(unbound, TaskShare()).classify(posts(*TEXTS)))
+    assert raised.value.cause is Cause.REFUSED
 
 
 def test_transformers_serve_is_detected_to_enforce_nothing(
-    transformers_serve: RealServer, tiny_model: Path, tmp_path: Path
+    transformers_serve: RealServer, tiny_model: Path
 ) -> None:
     """It answers 200 to what it ignores and 422 to what it does not know, without logprobs."""
-    notes = tmp_path / "notes"
-    given = {"model": str(tiny_model), "answer_tries": 1, "scores": True}
-    asker = create(options(transformers_serve, tmp_path, **given), TaskShare(notes=notes))
-    found = answers(asker, posts(*TEXTS[:2]))
-    assert {answer.values for answer in found.values()} == {None}
-    note = note_of(notes)
-    assert (note["mode"], note["top_logprobs"]) == ("none", 0)
-    assert note["said"]["structured_outputs"].startswith("HTTP 422: ")
-    assert note["said"]["top_logprobs 20"] == "ignored: none in the reply"
+    model = str(tiny_model)
+    request = ProbeRequest(
+        server="transformers", model=model, mode="auto", top_logprobs=20,
+        declared=labels_of(LABELS),
+    )  # fmt: skip
+
+    def ask(fields: JsonObject) -> Reply:
+        body = chat.request(model=model, system="", user={}, temperature=0, max_tokens=50)
+        url = f"{transformers_serve.base_url}/chat/completions"
+        response = requests.post(url, json=body | fields, timeout=60)
+        status = response.status_code
+        return Reply(status=status, body=response.json(), summary=f"HTTP {status}: ")
+
+    detected = probe_server(request, ask)
+    assert (detected.mode, detected.top_logprobs) == ("none", 0)
+    assert detected.findings["structured_outputs"].startswith("HTTP 422: ")
+    assert detected.findings["top_logprobs 20"] == "ignored: none in the reply"
 
 
 def test_probabilities_match_the_servers_own_tokens(binding: RealServer, tmp_path: Path) -> None:

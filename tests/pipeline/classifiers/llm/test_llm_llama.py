@@ -17,6 +17,7 @@ pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip ins
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
+from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
@@ -28,7 +29,6 @@ from tests.pipeline.classifiers.llm.labeled import (
     TEXTS,
     TOO_LONG,
     assert_labeled,
-    assert_nonsense,
     options,
 )
 from tests.pipeline.classifiers.llm.server import started_servers
@@ -47,12 +47,13 @@ def test_every_post_has_valid_labels_or_a_reason(
     assert_labeled(found)
 
 
-def test_without_constraints_random_weights_never_give_a_label(
+def test_without_constraints_random_weights_end_the_run_before_the_first_post(
     llama_cpp_server: LlamaServer, tmp_path: Path
 ) -> None:
     unbound = options(llama_cpp_server, tmp_path, structured_output="none", answer_tries=2)
-    found = answers(create(unbound, TaskShare()), posts(*TEXTS))
-    assert_nonsense(found)
+    with pytest.raises(TaskError) as raised:
+        list(create(unbound, TaskShare()).classify(posts(*TEXTS)))
+    assert raised.value.cause is Cause.REFUSED
 
 
 def test_a_proof_word_shows_that_llama_cpp_enforces_json_object(
