@@ -131,7 +131,16 @@ def resolve_columns(names: SourceColumns, columns: Collection[str]) -> SourceCol
 
 
 def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
-    """Return the error for a configured column that a table lacks, with the nearest name."""
+    """Return the error for a configured column that a table lacks, with the nearest name.
+
+    For a field that is missing, the column around it is no alternative.
+    """
+    around = find_path(name, columns)
+    if around and around.keys:
+        return InputError(
+            f"backlog.columns: {where_from} has no {name!r}: no value of column "
+            f"{around.column!r} has {join_parts(around.keys)}; look at what its values have"
+        )
     first, *keys = split_path(name)
     near = did_you_mean(name, columns)
     if keys and (root := nearest(first, columns)):

@@ -21,6 +21,7 @@ from pipeline.backlog.formats.file_posts import FilePosts
 from pipeline.backlog.formats.file_table import Reading, first_line
 from pipeline.backlog.formats.post_columns import Types
 from pipeline.backlog.formats.table_posts import read_table
+from pipeline.backlog.formats.try_reading import reject_failing_where
 from pipeline.backlog.records.literal_records import register_literals
 from pipeline.backlog.sources import Source
 from pipeline.config.sections import JSON_RECORDS, PYTHON_RECORDS
@@ -79,7 +80,12 @@ class Scan:
         self._readings: list[Reading] = []
         self._unread = 0
         self._files = {
-            kind: FilePosts(connection, kind, source.backlog)
+            kind: FilePosts(
+                connection,
+                kind,
+                [file for file in source.source_files if file.kind is kind],
+                source.backlog,
+            )
             for kind in source.kinds
             if kind not in DATABASES
         }
@@ -177,12 +183,19 @@ class Scan:
         """
         if self._files:
             chosen = self._source.select(files)
-            return any(
+            has_improved = [
                 posts.improve([file for file in chosen if file.kind is kind])
                 for kind, posts in self._files.items()
-            )
+            ]
+            return any(has_improved)
         for reading in self._readings:
-            if fault := find_fault(self._connection, reading, self._source.backlog):
+            reject_failing_where(self._connection, reading)
+            try:
+                fault = find_fault(self._connection, reading, self._source.backlog)
+            except duckdb.Error as error:
+                raise_lack_of_space(error, "planning")
+                fault = None
+            if fault:
                 raise fault
         return False
 

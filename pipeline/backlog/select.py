@@ -207,11 +207,9 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
         return
     names = source.backlog.columns
     more = f" (and {counted(bad - 1, 'more row')} like it)" if bad > 1 else ""
-    for path in source.files:
-        bad_row = _first_bad_row(connection, source, path, joins)
-        if bad_row is None:
-            continue
-        row, uri, raw_timestamp = bad_row
+    bad_row = _first_bad_row(connection, source, joins)
+    if bad_row:
+        path, row, uri, raw_timestamp = bad_row
         if not uri:
             raise InputError(
                 f"{path}, row {row}: column {names.uri!r} is null or empty{more}; "
@@ -228,18 +226,21 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
 
 
 def _first_bad_row(
-    connection: duckdb.DuckDBPyConnection, source: Source, path: Path, joins: str
-) -> tuple[int, str | None, str | None] | None:
-    """Return row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
+    connection: duckdb.DuckDBPyConnection, source: Source, joins: str
+) -> tuple[Path, int, str | None, str | None] | None:
+    """Return file, row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
     with closing(Scan(connection, source)) as scan, _readable_errors(source, scan):
-        rows = scan.read(
-            lambda relation: (
-                "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, * "
-                f"FROM ({with_times(relation)})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
-            ),
-            (path,),
-        )
-    return (int(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
+        for path in source.files:
+            rows = scan.read(
+                lambda relation: (
+                    "SELECT row, uri, raw_timestamp FROM (SELECT row_number() OVER () AS row, * "
+                    f"FROM ({with_times(relation)})){joins} WHERE {_BAD} ORDER BY row LIMIT 1"
+                ),
+                (path,),
+            )
+            if rows:
+                return (path, int(rows[0][0]), rows[0][1], rows[0][2])
+    return None
 
 
 @contextmanager

@@ -39,13 +39,14 @@ def copy_csv(path: Path, source: IO[str], target: IO[str], delimiter: str) -> No
 
 def _rows(path: Path, source: IO[str], delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_MOST_CHARACTERS)
-    rows = csv.reader(source, delimiter=delimiter, strict=True)
+    lines = _Lines(source)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     columns, first_line = 0, 1
     while True:
         try:
             row = next(rows, None)
         except csv.Error:
-            raise _unmatched_quotes(path, first_line, is_at_end=not source.read(1)) from None
+            raise _unmatched_quotes(path, first_line, is_at_end=lines.are_used_up) from None
         if row is None:
             return
         if row:
@@ -56,6 +57,18 @@ def _rows(path: Path, source: IO[str], delimiter: str) -> Iterator[list[str]]:
                 raise _wrong_width(path, first_line, columns, row)
             yield row
         first_line = rows.line_num + 1
+
+
+class _Lines:
+    """The lines of a text, and whether more were wanted than there are."""
+
+    def __init__(self, source: IO[str]) -> None:
+        self._source = source
+        self.are_used_up = False
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._source
+        self.are_used_up = True
 
 
 def _unmatched_quotes(path: Path, line: int, *, is_at_end: bool) -> InputError:

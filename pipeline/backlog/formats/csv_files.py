@@ -6,12 +6,15 @@ hold no quotes, or only single ones, it reads the later ones wrongly.
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 from duckdb.sqltypes import VARCHAR
 
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.column_path import find_path
+from pipeline.backlog.file_formats import Compression
 from pipeline.backlog.formats.file_table import FileTable, ReadableFile, Reading
 from pipeline.backlog.formats.open_text import open_text
 from pipeline.backlog.formats.post_columns import post_columns
@@ -20,7 +23,7 @@ from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.sql import literal, quoted
 
-_DIALECT = "auto_detect=false, header=true, quote='\"', escape='\"', comment='', skip=0"
+_DIALECT = "auto_detect=false, header=true, quote='\"', escape='\"', comment=''"
 
 
 def read_csv_files(
@@ -41,19 +44,22 @@ def read_csv_files(
     Raises:
         InputError: a file has no header or lacks a column, or a folder is called like one.
     """
-    groups: dict[object, list[ReadableFile]] = {}
-    headers: dict[object, tuple[str, ...]] = {}
+    groups: dict[_Group, list[ReadableFile]] = {}
     for file in files:
-        header = _header(file)
+        blank_lines, header = _header(file)
         columns = column_names(header)
         for name in backlog.columns.values():
             if find_path(name, columns) is None:
                 raise missing_column(str(file.original), name, columns)
-        own = file.path if file.is_copy or apart else None
-        group = (columns, file.compression, file.file.format.delimiter, own)
+        group = _Group(
+            columns=columns,
+            blank_lines=blank_lines,
+            compression=file.compression,
+            delimiter=file.file.format.delimiter,
+            only_file=file.path if file.is_copy or apart else None,
+        )
         groups.setdefault(group, []).append(file)
-        headers[group] = columns
-    tables = [_table(group, headers[key]) for key, group in groups.items()]
+    tables = [_table(files_alike, group) for group, files_alike in groups.items()]
     used = [
         path.column
         for name in backlog.columns.values()
@@ -80,26 +86,40 @@ def read_csv_files(
     ]
 
 
-def _table(files: Sequence[ReadableFile], columns: tuple[str, ...]) -> FileTable:
-    declared = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in columns)
-    compression = literal(str(files[0].compression))
-    delimiter = literal(files[0].file.format.delimiter)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Group:
+    """What files have in common that are read together."""
+
+    columns: tuple[str, ...]
+    blank_lines: int
+    """How many blank lines are before the header."""
+    compression: Compression
+    delimiter: str
+    only_file: Path | None
+    """The path of a file that is read by itself."""
+
+
+def _table(files: Sequence[ReadableFile], group: _Group) -> FileTable:
+    declared = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in group.columns)
     return FileTable(
         files=tuple(files),
         function="read_csv",
         options=(
-            f"{_DIALECT}, compression={compression}, delim={delimiter}, columns={{{declared}}}"
+            f"{_DIALECT}, skip={group.blank_lines}, compression={literal(str(group.compression))}, "
+            f"delim={literal(group.delimiter)}, columns={{{declared}}}"
         ),
-        types=dict.fromkeys(columns, VARCHAR),
+        types=dict.fromkeys(group.columns, VARCHAR),
     )
 
 
-def _header(file: ReadableFile) -> list[str]:
+def _header(file: ReadableFile) -> tuple[int, list[str]]:
+    """Return the first row that is not blank, and the number of blank lines before it."""
     with open_text(file.path, file.compression) as stream:
         try:
-            for row in csv.reader(stream, delimiter=file.file.format.delimiter, strict=True):
+            rows = csv.reader(stream, delimiter=file.file.format.delimiter, strict=True)
+            for blank_lines, row in enumerate(rows):
                 if row:
-                    return row
+                    return blank_lines, row
         except csv.Error:
             raise InputError(
                 f"backlog.source: {file.original}, line 1: a quote in the header is not doubled or "

@@ -1,23 +1,23 @@
 """Read the posts of Parquet, CSV and JSON files, and find out what is wrong where that fails."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import duckdb
 
 from pipeline.backlog.file_formats import SourceFile, SourceKind
 from pipeline.backlog.formats.csv_files import read_csv_files
 from pipeline.backlog.formats.diagnose import find_fault, find_malformed
+from pipeline.backlog.formats.doubtful_values import reject_doubtful_values
 from pipeline.backlog.formats.file_table import (
     ReadableFile,
     Reading,
     UnreadableFileError,
-    first_line,
 )
 from pipeline.backlog.formats.json_files import read_json_files
 from pipeline.backlog.formats.missing_keys import reject_missing_keys
 from pipeline.backlog.formats.parquet_files import read_parquet_files
 from pipeline.backlog.formats.readable_files import ReadableFiles
+from pipeline.backlog.formats.try_reading import can_be_read, reject_failing_where
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.sql import raise_lack_of_space
@@ -33,13 +33,27 @@ class FilePosts:
     """The posts of the files of one source, on one DuckDB connection."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, kind: SourceKind, backlog: Backlog
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        kind: SourceKind,
+        files: Sequence[SourceFile],
+        backlog: Backlog,
     ) -> None:
-        """Prepare to read; nothing is opened yet."""
+        """Prepare to read; nothing is opened yet.
+
+        Args:
+            connection: where the posts are read.
+            kind: the kind of the files.
+            files: all files of the source. What `backlog.where` means depends on all of them.
+            backlog: which columns to read, and which rows.
+        """
         self._connection = connection
         self._kind = kind
         self._backlog = backlog
         self._files = ReadableFiles(connection)
+        self._all = tuple(files)
+        self._is_apart = False
+        self._each: list[Reading] = []
 
     def close(self) -> None:
         """Delete the copies that were needed."""
@@ -53,12 +67,22 @@ class FilePosts:
                 fault that no way of reading copes with.
             OSError: a file cannot be read, or the disk is full.
         """
-        readings = self._read(files, apart=False)
+        if self._is_apart or len(files) < len(self._all):
+            return self._apart(files)
+        readings = self._read(apart=False)
         values = [value for each in readings for value in each.columns.values().values()]
         if self._kind is not SourceKind.JSON_LINES and any(value.exists for value in values):
-            each_file = self._read(files, apart=True)
-            reject_missing_keys(self._connection, each_file, self._backlog)
+            reject_missing_keys(self._connection, self._apart(files), self._backlog)
+        for reading in readings:
+            reject_doubtful_values(self._connection, reading, self._backlog)
         return readings
+
+    def _apart(self, files: Sequence[SourceFile]) -> list[Reading]:
+        """Return how the posts are read of some files, each file by itself."""
+        if not self._each:
+            self._each = self._read(apart=True)
+        wanted = set(files)
+        return [reading for reading in self._each if reading.files[0].file in wanted]
 
     def improve(self, files: Sequence[SourceFile]) -> bool:
         """Have the files that cannot be read be read in slower ways; False if all can be read.
@@ -67,55 +91,35 @@ class FilePosts:
             InputError: a row has a fault that no way of reading copes with.
             OSError: a file cannot be read, or the disk is full.
         """
-        suspects = set(files)
+        suspects = tuple(files)
         has_improved = False
         while suspects:
-            readings = [
-                reading
-                for reading in self._read(files, apart=True)
-                if reading.files[0].file in suspects and not self._can_be_read(reading)
-            ]
+            readings = [each for each in self._apart(suspects) if not self._can_be_read(each)]
             for reading in readings:
-                self._reject_failing_where(reading)
+                reject_failing_where(self._connection, reading)
                 if self._files.improve(reading.files[0]) is None:
                     raise self._fault(reading)
                 has_improved = True
-            suspects = {reading.files[0].file for reading in readings}
+            suspects = tuple(reading.files[0].file for reading in readings)
+            if suspects:
+                self._each = []
+        if self._kind is SourceKind.PARQUET and not has_improved and not self._is_apart:
+            # Each file can be read, and together they cannot: a column has several types.
+            self._is_apart = has_improved = True
         return has_improved
 
-    def _read(self, files: Sequence[SourceFile], *, apart: bool) -> list[Reading]:
+    def _read(self, *, apart: bool) -> list[Reading]:
         read_files = _READERS[self._kind]
         while True:
             try:
-                readable = self._files.open(files)
+                readable = self._files.open(self._all)
                 return read_files(self._connection, readable, self._backlog, apart=apart)
             except UnreadableFileError as error:
                 if self._files.improve(error.file) is None:
                     raise self._unreadable(error.file) from None
 
     def _can_be_read(self, reading: Reading) -> bool:
-        try:
-            self._connection.execute(
-                "SELECT max(strlen(uri)), max(strlen(text)), max(strlen(raw_timestamp)), "
-                f"count(reason) FROM ({reading.sql()})"
-            )
-        except duckdb.Error as error:
-            raise_lack_of_space(error, "planning")
-            return False
-        return True
-
-    def _reject_failing_where(self, reading: Reading) -> None:
-        """Raise InputError if the rows can be read, and only the condition fails on one."""
-        if not reading.conditions or not self._can_be_read(replace(reading, conditions=())):
-            return
-        try:
-            self._connection.execute(f"SELECT count(*) FROM ({reading.sql()})")
-        except duckdb.Error as error:
-            raise InputError(
-                f"backlog.where: {reading.place}: the condition fails on a row: "
-                f"{first_line(error)}; with TRY_CAST in place of CAST, a value that is not a "
-                "number is NULL"
-            ) from None
+        return can_be_read(self._connection, reading)
 
     def _fault(self, reading: Reading) -> InputError:
         try:

@@ -23,6 +23,7 @@ from pipeline.errors import InputError
 from pipeline.sql import file_list
 
 _OPTIONS = "union_by_name=true"
+_FLOATS = ("DOUBLE", "FLOAT")
 
 
 def read_parquet_files(
@@ -95,22 +96,26 @@ def _reject_missing_columns(
     """Raise InputError for a file that lacks one of the columns, also if another file has it."""
     declared = _declared_columns(connection, files)
     for file in files:
-        columns = declared.get(str(file.path), ())
+        columns = declared.get(str(file.path), {})
         for name in backlog.columns.values():
             if find_path(name, columns) is None:
-                raise missing_column(str(file.original), name, columns)
+                raise missing_column(str(file.original), name, tuple(columns))
     names = set(backlog.columns.values())
-    if any(not names.issubset(columns) for columns in declared.values()):
-        for file in files:  # the fields of a struct may differ from file to file
+    if any(
+        not names.issubset(columns) or columns[backlog.columns.uri] in _FLOATS
+        for columns in declared.values()
+    ):
+        # The fields of structs may differ from file to file, and merged types hide a single one.
+        for file in files:
             table = _table(connection, [file])
             post_columns(table.types, backlog.columns, str(file.original))
 
 
 def _declared_columns(
     connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]
-) -> dict[str, tuple[str, ...]]:
-    """Return the columns of each file by its path, without the fields inside them."""
-    query = "SELECT file_name, name, coalesce(num_children, 0) FROM parquet_schema"
+) -> dict[str, dict[str, str]]:
+    """Return the columns of each file with their Parquet types, without the fields inside them."""
+    query = "SELECT file_name, name, coalesce(num_children, 0), type FROM parquet_schema"
     try:
         rows = connection.execute(f"{query}({file_list(file.path for file in files)})").fetchall()
     except duckdb.Error as error:
@@ -122,17 +127,17 @@ def _declared_columns(
     return {path: _top_level([row[1:] for row in elements][1:]) for path, elements in by_file}
 
 
-def _top_level(elements: list[tuple[str, int]]) -> tuple[str, ...]:
+def _top_level(elements: list[tuple[str, int, str | None]]) -> dict[str, str]:
     """Return the columns among the elements of a schema, each of which precedes its children."""
-    names = []
+    types: dict[str, str] = {}
     inside = 0
-    for name, children in elements:
+    for name, children, kind in elements:
         if inside:
             inside -= 1
         else:
-            names.append(name)
+            types[name] = kind or ""
         inside += children
-    return tuple(names)
+    return types
 
 
 def _damaged(connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]) -> str:

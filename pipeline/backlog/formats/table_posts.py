@@ -4,6 +4,7 @@ import duckdb
 from msgspec import structs
 
 from pipeline.backlog.catalog import resolve_columns
+from pipeline.backlog.formats.doubtful_values import reject_doubtful_values
 from pipeline.backlog.formats.file_table import Reading, describe_types
 from pipeline.backlog.formats.marks import register_decoder
 from pipeline.backlog.formats.missing_keys import reject_missing_keys
@@ -42,4 +43,5 @@ def read_table(
     if any(kind.id == "blob" for kind in types.values()):
         register_decoder(connection)
     reject_missing_keys(connection, [reading], backlog)
+    reject_doubtful_values(connection, reading, backlog)
     return reading
