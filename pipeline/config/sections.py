@@ -35,7 +35,7 @@ JSON_RECORDS, PYTHON_RECORDS = RECORD_FORMATS = ("json", "python")
 class SourceColumns(Section, frozen=True, kw_only=True):
     """What the source calls the three columns.
 
-    CSV files are comma-separated, `.tsv` files tab-separated, with `"` as quotes.
+    `record.text` is the field `text` of a nested column `record`.
     """
 
     uri: Annotated[Text, key("Column that identifies a post.")] = "uri"
@@ -80,7 +80,11 @@ class Backlog(Section, frozen=True, kw_only=True):
         ),
     ] = JSON_RECORDS
     where: Annotated[
-        Text | None, key("A SQL condition on the rows of the source.", default="every row")
+        Text | None,
+        key(
+            "A SQL condition on the rows of the source. In CSV and JSON, every column is text.",
+            default="every row",
+        ),
     ] = None
     min_text_length: Annotated[
         Count,
