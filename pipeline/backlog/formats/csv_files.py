@@ -13,10 +13,10 @@ import duckdb
 from duckdb.sqltypes import VARCHAR
 
 from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.clean_copies.open_text import open_text
 from pipeline.backlog.column_path import find_path
 from pipeline.backlog.file_formats import Compression
 from pipeline.backlog.formats.file_table import FileTable, ReadableFile, Reading
-from pipeline.backlog.formats.open_text import open_text
 from pipeline.backlog.formats.post_columns import post_columns
 from pipeline.backlog.formats.where_condition import tables_with_where
 from pipeline.config.sections import Backlog

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
+from pipeline.backlog.clean_copies.marks import MARK
 from pipeline.backlog.column_path import split_path
 from pipeline.backlog.file_formats import JsonLayout, SourceKind
 from pipeline.backlog.formats.file_table import ReadableFile, Reading
-from pipeline.backlog.formats.marks import MARK
 from pipeline.backlog.formats.post_columns import Fault, nested_value
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError

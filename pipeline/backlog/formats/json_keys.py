@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.clean_copies.open_text import open_text
 from pipeline.backlog.column_path import join_parts, json_pointer, split_path
 from pipeline.backlog.file_formats import JsonLayout
 from pipeline.backlog.formats.file_table import (
@@ -19,7 +20,6 @@ from pipeline.backlog.formats.file_table import (
     UnreadableFileError,
     rows_exist,
 )
-from pipeline.backlog.formats.open_text import open_text
 from pipeline.errors import InputError
 from pipeline.sql import file_list, literal
 

@@ -120,6 +120,8 @@ def _key_in_heads(files: Sequence[JsonFile], name: str) -> str | None:
 def _search(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], name: str) -> str:
     if any(file.has(connection, (name,)) for file in files):
         return name
+    if not any(file.has_rows(connection) for file in files):
+        return name  # nothing is left out by it
     present = all_keys(connection, [file.file for file in files])
     for key in present:
         if key.casefold() == name.casefold():

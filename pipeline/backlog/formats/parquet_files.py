@@ -7,6 +7,7 @@ from operator import itemgetter
 import duckdb
 
 from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.clean_copies.marks import register_decoder
 from pipeline.backlog.column_path import find_path
 from pipeline.backlog.formats.file_table import (
     FileTable,
@@ -15,7 +16,6 @@ from pipeline.backlog.formats.file_table import (
     describe_types,
     first_line,
 )
-from pipeline.backlog.formats.marks import register_decoder
 from pipeline.backlog.formats.post_columns import post_columns
 from pipeline.backlog.formats.where_condition import tables_with_where
 from pipeline.config.sections import Backlog

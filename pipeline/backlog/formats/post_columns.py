@@ -11,8 +11,8 @@ from enum import StrEnum
 from duckdb.sqltypes import DuckDBPyType
 
 from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.clean_copies.marks import DECODE_MARKED, has_mark, without_marks
 from pipeline.backlog.column_path import find_path, join_parts, json_pointer
-from pipeline.backlog.formats.marks import DECODE_MARKED, has_mark, without_marks
 from pipeline.backlog.records.literal_records import LITERAL_AS_JSON
 from pipeline.config.sections import (
     JSON_RECORDS,

@@ -9,13 +9,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pipeline.backlog.clean_copies.clean_csv import copy_csv
+from pipeline.backlog.clean_copies.clean_json import copy_json
+from pipeline.backlog.clean_copies.clean_parquet import copy_parquet
+from pipeline.backlog.clean_copies.open_text import is_utf_16, open_text
 from pipeline.backlog.decompress import DamagedCompressionError, needs_unpacking, unpack
 from pipeline.backlog.file_formats import Compression, SourceFile, SourceKind
-from pipeline.backlog.formats.clean_csv import copy_csv
-from pipeline.backlog.formats.clean_json import copy_json
-from pipeline.backlog.formats.clean_parquet import copy_parquet
 from pipeline.backlog.formats.file_table import ReadableFile
-from pipeline.backlog.formats.open_text import is_utf_16, open_text
 from pipeline.errors import InputError
 
 _TEXT = (SourceKind.CSV, SourceKind.JSON_LINES)

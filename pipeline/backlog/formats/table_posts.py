@@ -4,9 +4,9 @@ import duckdb
 from msgspec import structs
 
 from pipeline.backlog.catalog import resolve_columns
+from pipeline.backlog.clean_copies.marks import register_decoder
 from pipeline.backlog.formats.doubtful_values import reject_doubtful_values
 from pipeline.backlog.formats.file_table import Reading, describe_types
-from pipeline.backlog.formats.marks import register_decoder
 from pipeline.backlog.formats.missing_keys import reject_missing_keys
 from pipeline.backlog.formats.post_columns import post_columns
 from pipeline.backlog.formats.where_condition import check_where

@@ -39,5 +39,6 @@ def reject_failing_where(connection: duckdb.DuckDBPyConnection, reading: Reading
     except duckdb.Error as error:
         raise InputError(
             f"backlog.where: {reading.place}: the condition fails on a row: {first_line(error)}; "
-            "with TRY_CAST in place of CAST, a value that is not a number is NULL"
+            "with TRY_CAST in place of CAST, a value that is not a number is NULL, and a field of "
+            "a JSON column is record->>'field'"
         ) from None

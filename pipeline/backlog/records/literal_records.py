@@ -5,7 +5,7 @@ import json
 import duckdb
 from duckdb.func import FunctionNullHandling
 
-from pipeline.backlog.formats.marks import DECODE_MARKED
+from pipeline.backlog.clean_copies.marks import DECODE_MARKED
 from pipeline.backlog.records.python_literals import NOT_A_LITERAL, parse_literals
 
 LITERAL_AS_JSON = "literal_as_json"

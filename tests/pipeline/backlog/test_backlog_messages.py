@@ -222,3 +222,60 @@ def test_too_many_shards_are_reported_with_the_key_to_change() -> None:
         "sharding: 100,001 posts would make 100,001 shards, and a run can have at most 100,000: "
         "raise sharding.rows_per_shard"
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (
+            f'u2,"a "b" c",{STAMP}',
+            "a quote inside a quoted field is not doubled, or a quoted field is never closed",
+        ),
+        (f'u2,"hello,{STAMP}', "a quote opens a field in this row, and is never closed"),
+        ("u2,hello", "the row has 2 fields, and the header has 3 ('u2,hello')"),
+    ],
+)
+def test_a_row_of_csv_that_cannot_be_read_is_reported_with_its_line(
+    tmp_path: Path, row: str, problem: str
+) -> None:
+    path = csv_file(tmp_path / "posts.csv", [POST])
+    path.write_text(path.read_text() + row + "\n")
+    assert rejection(path) == (
+        f"backlog.source: {path}, line 3: {problem}: a field with commas, line breaks or quotes "
+        'needs quotes around it, and "" for each quote in it'
+    )
+
+
+def test_a_uri_that_is_not_text_is_reported_with_its_row_and_the_remedy(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "posts.csv", [POST])
+    path.write_bytes(path.read_bytes() + f"caf\xe9,hello,{STAMP}\n".encode("latin-1"))
+    assert rejection(path) == (
+        f"backlog.source: {path}, row 2: column 'uri' is 'caf\ufffd', with bytes that are not "
+        "UTF-8 text at each \ufffd: correct the value, or exclude the row with backlog.where"
+    )
+
+
+def test_a_nested_column_is_reported_with_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "posts.jsonl"
+    path.write_text(f'{{"uri": "u1", "text": {{"de": "a", "en": "b"}}, "at": "{STAMP}"}}\n')
+    assert rejection(path, columns={"preprocessing_timestamp": "at"}) == (
+        f"backlog.columns.text: {path}, line 1: text is nested; it has text.de, text.en: set "
+        "backlog.columns.text to one of these, such as text.de"
+    )
+
+
+def test_a_folder_called_like_a_column_is_reported_with_both(tmp_path: Path) -> None:
+    (tmp_path / "Text=x").mkdir()
+    path = csv_file(tmp_path / "Text=x" / "posts.csv", [POST])
+    assert rejection(path) == (
+        f"backlog.source: {path} has a column 'text', and a folder above it is called Text=x: it "
+        "is unclear which of the two is meant; rename the folder"
+    )
+
+
+def test_a_comparison_of_text_with_a_number_is_reported_with_the_cast(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "posts.csv", [POST])
+    assert rejection(path, where="text >= 10") == (
+        f"backlog.where: {path}: text holds text, and the condition takes it for a number: write "
+        "CAST(text AS BIGINT) instead"
+    )

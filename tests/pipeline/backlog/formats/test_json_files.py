@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.backlog.formats.clean_json import clean_line
+from pipeline.backlog.clean_copies.clean_json import clean_line
 from pipeline.errors import InputError
 from tests.pipeline.backlog.formats.posts import line, outcome
 
@@ -57,6 +57,11 @@ def test_a_file_in_which_no_line_has_a_key_is_rejected(tmp_path: Path, lost: str
     other = tmp_path / "b.jsonl"
     other.write_text(json.dumps(values | {"record": nested}) + "\n")
     assert str(other) in rejected(tmp_path)
+
+
+def test_a_file_of_blank_lines_lacks_no_key(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n \n")
+    assert outcome(tmp_path / "a.jsonl", where="likes = '1'") == {}
 
 
 def test_a_key_that_is_null_in_every_line_is_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.backlog.formats.marks import decode_marked
+from pipeline.backlog.clean_copies.marks import decode_marked
 
 _ROWS_AT_ONCE = 10_000
 

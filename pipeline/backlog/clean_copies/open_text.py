@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline.backlog.clean_copies.marks import DECODE_MARKED
 from pipeline.backlog.decompress import open_decompressed
 from pipeline.backlog.file_formats import Compression
-from pipeline.backlog.formats.marks import DECODE_MARKED
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOM_BYTES = 2

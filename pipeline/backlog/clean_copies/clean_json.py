@@ -6,7 +6,7 @@ JSON allows no lone surrogates and no raw control characters in its strings.
 import re
 from typing import IO
 
-from pipeline.backlog.formats.marks import MARK
+from pipeline.backlog.clean_copies.marks import MARK
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f]")
