@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.config.redaction import Redaction
@@ -100,6 +100,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 def test_a_key_is_taken_out_in_every_form(
     form: Callable[[str], str], key: str, before: str
 ) -> None:
+    assume(Redaction(key)(before) == before)  # the key AUTHORIZ is in the header's name
     written = form(key)
     shown = Redaction(key)(f"{before}{written} is wrong")
     assert "[key]" in shown
