@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
+from yaml.error import MarkedYAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipeline import limits
@@ -92,10 +93,20 @@ def read(text: str) -> Any:
         return loader.construct_document(document)
     # A ValueError is an impossible date, such as 2024-13-01.
     except (yaml.YAMLError, ValueError) as error:
-        raise InvalidYaml(shortened(str(error), _LONGEST_MESSAGE)) from None
+        raise InvalidYaml(_describe(error)) from None
     # What PyYAML raises for a value that does not fit a tag, such as `!!int ""` or `!!bool 1`.
     except (LookupError, TypeError, AttributeError, OverflowError):
         raise InvalidYaml("a value does not fit the tag (!!) before it") from None
+
+
+def _describe(error: yaml.YAMLError | ValueError) -> str:
+    """Return what is wrong; PyYAML takes a glob for an alias, which nobody means."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.context_mark or error.problem_mark
+        line = (mark.buffer or "").rstrip("\0").splitlines()[mark.line : mark.line + 1]
+        if line and line[0][mark.column : mark.column + 1] == "*":
+            return f"line {mark.line + 1}: a text that begins with * needs quotes around it"
+    return shortened(str(error), _LONGEST_MESSAGE)
 
 
 def _check(node: Node, sizes: dict[int, int]) -> int:

@@ -1,5 +1,6 @@
 """The configuration's YAML as a mapping, with `--set a.b=value` applied, not yet checked."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,12 @@ from pipeline.config.check import shown
 from pipeline.config.strict_yaml import InvalidYaml
 from pipeline.errors import InputError
 from pipeline.limits import YAML_LEVELS
+
+# The beginnings of a text that YAML rejects: a character that stands for something else there, or a
+# quoted part that more follows.
+_TEXT_WITHOUT_QUOTES = re.compile(
+    r"""[*%@`]|"(?:[^"\\]|\\.)*"\s*[^\s#]|'(?:[^']|'')*'\s*[^\s#]""", re.DOTALL
+)
 
 
 def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -39,7 +46,8 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
     Args:
         values: the mapping.
-        override: a key's path and its value in YAML, such as `sharding.shards=10`.
+        override: a key's path and its value in YAML, such as `sharding.shards=10`. A text that
+            YAML could not read anyway needs no quotes, such as `backlog.source=**/*.csv`.
 
     Raises:
         InputError: it is not such a text, or leads to a value that holds no keys.
@@ -62,4 +70,16 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     try:
         inner[last] = strict_yaml.read(text)
     except InvalidYaml as error:
-        raise InputError(f"--set {shown(override)}: the value is not valid YAML: {error}") from None
+        if not _can_only_be_text(text):
+            raise InputError(
+                f"--set {shown(override)}: the value is not valid YAML: {error}"
+            ) from None
+        inner[last] = text.strip()
+
+
+def _can_only_be_text(text: str) -> bool:
+    """Tell whether a value that is not YAML is a text that a person left without YAML's quotes.
+
+    Such as the glob `**/*.csv`, which YAML takes for an alias, or the condition `"lang" = 'en'`.
+    """
+    return bool(_TEXT_WITHOUT_QUOTES.match(text.strip()))

@@ -320,9 +320,13 @@ def test_a_file_that_is_no_yaml_is_reported_by_name(tmp_path: Path, content: byt
          "the key 'toxic' occurs twice\n  in \"<unicode string>\", line 2, column 22"),
         ('name: "\\ud83e"\n',
          "half a character (\\ud800 to \\udfff)\n  in \"<unicode string>\", line 1, column 7"),
+        ("backlog:\n  source: **/*.csv\n",
+         "line 2: a text that begins with * needs quotes around it"),
+        ("backlog: {ignore: [drafts, *.csv]}\n",
+         "line 1: a text that begins with * needs quotes around it"),
     ],
 )  # fmt: skip
-def test_what_yaml_accepts_silently_and_nobody_means_is_rejected(
+def test_what_yaml_takes_otherwise_than_it_is_meant_is_rejected(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     path = tmp_path / "run.yaml"

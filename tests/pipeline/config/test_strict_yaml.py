@@ -3,6 +3,7 @@
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -132,3 +133,39 @@ def test_a_file_that_is_no_configuration_is_not_waited_for(tmp_path: Path, kind:
 def test_an_override_leads_to_no_depth_that_no_check_can_walk() -> None:
     with pytest.raises(InputError):
         apply_override({}, f"{'a.' * 10_000}b=1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**/*.csv",
+        "*.parquet",
+        "*",
+        "\"like\" = 'x' AND lang = 'en'",
+        "'en' = lang",
+        "'it''s' <> text",
+        '"a\\" b" > 1',
+        "@daily",
+        "%a",
+    ],
+)
+def test_an_override_that_can_only_be_a_text_needs_no_quotes(text: str) -> None:
+    values: dict[str, Any] = {}
+    apply_override(values, f"backlog.where={text}")
+    assert values == {"backlog": {"where": text}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('"**/*.csv"', "**/*.csv"), ("'en'", "en"), ('"en" # note', "en")],
+)
+def test_an_override_in_quotes_is_yaml(text: str, value: str) -> None:
+    values: dict[str, Any] = {}
+    apply_override(values, f"a={text}")
+    assert values == {"a": value}
+
+
+@pytest.mark.parametrize("text", ['"abc', "'abc", "[*.csv]", "{a: *.csv}", "a: b: c", "["])
+def test_an_override_that_begins_as_yaml_and_breaks_off_is_rejected(text: str) -> None:
+    with pytest.raises(InputError):
+        apply_override({}, f"a={text}")
