@@ -31,6 +31,8 @@ class SqliteTable:
     uri: ColumnPath
     text: ColumnPath
     timestamp: ColumnPath
+    columns: tuple[str, ...]
+    """All of its columns."""
     rowid: str
     """A name under which a query finds the rowid; '' if the table has none."""
 
@@ -64,7 +66,12 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
             raise missing_column(f"{connection.path}, table {table}", name, columns)
         paths.append(path)
     return SqliteTable(
-        name=table.name, uri=paths[0], text=paths[1], timestamp=paths[2], rowid=rowid
+        name=table.name,
+        uri=paths[0],
+        text=paths[1],
+        timestamp=paths[2],
+        columns=columns,
+        rowid=rowid,
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.backlog.databases.sqlite_values import (
     reasons_of,
     texts_of,
 )
+from pipeline.backlog.databases.sqlite_where import check_where
 from pipeline.backlog.sources import Source
 from pipeline.config.sections import PYTHON_RECORDS
 from pipeline.errors import InputError, RunError
@@ -59,7 +60,8 @@ class SqlitePosts:
         try:
             self._table = find_table(self._connection, source)
             ((encoding,),) = self._connection.rows("PRAGMA encoding")
-            self._check_condition()
+            if source.backlog.where:
+                check_where(self._connection, self._table, source.backlog.where)
         except (InputError, RunError):
             self.close()
             raise
@@ -122,13 +124,6 @@ class SqlitePosts:
     @property
     def _is_python(self) -> bool:
         return self._source.backlog.record_format == PYTHON_RECORDS
-
-    def _check_condition(self) -> None:
-        """Raise InputError if SQLite rejects `backlog.where`."""
-        if not self._source.backlog.where:
-            return
-        query = f"SELECT 1 FROM {self._from}{where_all([self._source.backlog.where])} LIMIT 0"
-        self._connection.rows(query, "the condition of backlog.where")
 
     def _values(self, conditions: Sequence[str]) -> Iterator[tuple[Values, Values, Values]]:
         """Yield uris, texts and timestamps, batch by batch."""

@@ -25,6 +25,7 @@ _BAD_SCHEMA = "malformed database schema"
 _NO_DATABASE = "file is not a database"
 _FORMAT = "unsupported file format"
 _READ_ERROR = "disk I/O error"
+_UNKNOWN_COLUMN = re.compile(r"no such column: (.+)\Z", re.DOTALL)
 _NO_SPACE = ("database or disk is full", "out of memory")
 
 
@@ -65,6 +66,12 @@ def is_busy(message: str) -> bool:
 def cannot_open(message: str) -> bool:
     """Tell whether SQLite could not open the file or one beside it, going by its message."""
     return message.startswith(_CANNOT_OPEN)
+
+
+def unknown_column(message: str) -> str | None:
+    """Return the column that SQLite does not find, going by its message; None if it says else."""
+    match = _UNKNOWN_COLUMN.search(message)
+    return match[1] if match else None
 
 
 def explain(path: Path, message: str) -> InputError | RunError | None:

@@ -71,9 +71,28 @@ def test_a_file_that_sqlite_cannot_read_is_named(tmp_path: Path, name: str, word
 
 def test_a_condition_that_sqlite_rejects_is_shown_without_the_query(tmp_path: Path) -> None:
     path = make(tmp_path / "posts.db")
-    assert rejected(path, where="nope = 1") == (
-        f"backlog.source: {path}: SQLite rejects the condition of backlog.where: no such column: "
-        "nope"
+    assert rejected(path, where="uri = ") == (
+        f'backlog.source: {path}: SQLite rejects the condition of backlog.where: near ")": syntax '
+        "error"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        ("nope = 1", "'nope'"),
+        ("txet = 'en'", "'txet' (did you mean 'text'?)"),
+        ("\"txet\" = 'en'", "'txet' (did you mean 'text'?); a text needs single quotes: 'txet'"),
+        ('text = "it\'s"', "\"it's\"; a text needs single quotes: 'it''s'"),
+    ],
+)
+def test_a_column_that_a_condition_misnames_is_named(
+    tmp_path: Path, where: str, problem: str
+) -> None:
+    path = make(tmp_path / "posts.db")
+    assert rejected(path, where=where) == (
+        f"backlog.where: {path}, table posts has no column {problem}; it has uri, text, "
+        "preprocessing_timestamp"
     )
 
 
