@@ -29,6 +29,8 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     lines += _describe_late_posts(draft)
     lines += _describe_odd_times(draft)
     if not draft.counts.posts:
+        if (where := spec.config.backlog.where) and not draft.counts.rows + draft.counts.unread:
+            lines.append(f"no row of the source fulfills backlog.where: {where}")
         return [*lines, f"nothing to label under the name {spec.config.name}"]
     lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
     estimate = estimate_cost(spec.cost_options, draft.posts_to_send, draft.paid)

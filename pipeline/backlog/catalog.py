@@ -17,6 +17,10 @@ _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TO_LOWER = str.maketrans(_UPPER, _UPPER.lower())
 
 
+class LacksPostsError(InputError):
+    """A file lacks a table or a column that the configuration names; maybe it holds no posts."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogTable:
     """A table or view of a database."""
@@ -69,7 +73,8 @@ def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> 
     """Return the configured table of a database, or the only one with posts.
 
     Raises:
-        InputError: the table is not there, or none is configured and there is not exactly one.
+        LacksPostsError: the table is not there, or the file has none.
+        InputError: it is not clear which table is meant.
     """
     wanted = source.backlog.table
     with_posts = [table for table in tables if table.has_posts]
@@ -78,7 +83,7 @@ def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> 
         if len(with_posts) == 1:
             return with_posts[0]
         if not with_posts:
-            raise InputError(f"backlog.source: {path} has no table")
+            raise LacksPostsError(f"backlog.source: {path} has no table")
         raise InputError(f"backlog.table: set this to a table of {path}; it has {names}")
     matches = _matching(wanted, path.stem, tables)
     if len(matches) == 1:
@@ -87,7 +92,7 @@ def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> 
         choices = " or ".join(f"{quoted(table.schema)}.{quoted(table.name)}" for table in matches)
         raise InputError(f"backlog.table: {path} has several tables {wanted!r}: write {choices}")
     near = did_you_mean(wanted, [str(table) for table in with_posts])
-    raise InputError(f"backlog.table: {path} has no table {wanted!r}{near}; it has {names}")
+    raise LacksPostsError(f"backlog.table: {path} has no table {wanted!r}{near}; it has {names}")
 
 
 def _matching(wanted: str, database: str, tables: Sequence[CatalogTable]) -> list[CatalogTable]:
@@ -130,14 +135,14 @@ def resolve_columns(names: SourceColumns, columns: Collection[str]) -> SourceCol
     return structs.replace(names, **{key: str(path) for key, path in paths.items() if path})
 
 
-def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> InputError:
+def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> LacksPostsError:
     """Return the error for a configured column that a table lacks, with the nearest name.
 
     For a field that is missing, the column around it is no alternative.
     """
     around = find_path(name, columns)
     if around and around.keys:
-        return InputError(
+        return LacksPostsError(
             f"backlog.columns: {where_from} has no {name!r}: no value of column "
             f"{around.column!r} has {join_parts(around.keys)}; look at what its values have"
         )
@@ -145,6 +150,6 @@ def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> Inpu
     near = did_you_mean(name, columns)
     if keys and (root := nearest(first, columns)):
         near = f" (did you mean {join_parts((root, *keys))!r}?)"
-    return InputError(
+    return LacksPostsError(
         f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
     )

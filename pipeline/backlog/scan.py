@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pipeline.backlog.catalog import find_column
+from pipeline.backlog.catalog import LacksPostsError, find_column
 from pipeline.backlog.databases.duckdb_tables import attach_table
 from pipeline.backlog.file_formats import DATABASES, SourceKind
 from pipeline.backlog.formats.diagnose import find_fault
@@ -120,6 +120,17 @@ class Scan:
                 the file, the row and what to do.
             OSError: memory or disk is full.
         """
+        try:
+            return self._read(statement, files)
+        except LacksPostsError as error:
+            if len(self._source.files) == 1:
+                raise
+            advice = "if the file holds no posts, exclude it with backlog.ignore"
+            raise InputError(f"{error}; {advice}") from None
+
+    def _read(
+        self, statement: Callable[[str], str], files: tuple[Path, ...] | None
+    ) -> list[tuple[Any, ...]]:
         while True:
             try:
                 return self._connection.execute(statement(self.relation(files))).fetchall()

@@ -92,11 +92,17 @@ def _first_objects(file: ReadableFile) -> Iterator[dict[str, Any]]:
 
 
 def _reaches(value: object, keys: Keys) -> bool:
+    if not keys:
+        return True
+    around = _value_at(value, keys[:-1])
+    return isinstance(around, dict) and keys[-1] in around
+
+
+def _value_at(value: object, keys: Keys) -> object:
+    """Return the value at these keys inside an object; None if there is none."""
     for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            return False
-        value = value[key]
-    return True
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def objects_table(files: Sequence[ReadableFile]) -> str:
@@ -151,6 +157,30 @@ def find_keys(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], 
     return keys
 
 
+def has_anywhere(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], keys: Keys
+) -> bool:
+    """Return whether some object of some file has these keys; first objects are looked at first.
+
+    Raises:
+        UnreadableFileError: a file has to be searched, and cannot be read.
+    """
+    return any(_reaches(value, keys) for file in files for value in file.objects) or any(
+        file.has(connection, keys) for file in files
+    )
+
+
+def fields_in_heads(files: Sequence[JsonFile], keys: Keys) -> tuple[str, ...]:
+    """Return the fields of the value at these keys that the first objects show, as paths."""
+    fields: dict[str, None] = {}
+    for file in files:
+        for value in file.objects:
+            inner = _value_at(value, keys)
+            if isinstance(inner, dict):
+                fields |= {join_parts((*keys, field)): None for field in inner}
+    return tuple(fields)
+
+
 def _readings_of(name: str) -> list[Keys]:
     parts = split_path(name)
     splits = ((".".join(parts[:n]), *parts[n:]) for n in range(len(parts), 0, -1))
@@ -160,9 +190,6 @@ def _readings_of(name: str) -> list[Keys]:
 def _missing(connection: duckdb.DuckDBPyConnection, file: JsonFile, name: str) -> InputError:
     top_level = file.top_level(connection)
     first = split_path(name)[0]
-    inner = [each[first] for each in file.objects if isinstance(each.get(first), dict)]
-    if first == name or not inner:
-        return missing_column(str(file.file.original), name, top_level)
-    fields = dict.fromkeys(field for value in inner for field in value)
-    present = tuple(join_parts((first, field)) for field in fields)
+    fields = fields_in_heads([file], (first,))
+    present = top_level if first == name or not fields else fields
     return missing_column(str(file.file.original), name, present)

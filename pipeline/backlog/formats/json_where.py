@@ -10,11 +10,19 @@ from typing import Union
 import duckdb
 
 from pipeline.backlog.catalog import missing_column
-from pipeline.backlog.formats.json_keys import JsonFile, Keys, all_keys
+from pipeline.backlog.column_path import join_parts
+from pipeline.backlog.formats.json_keys import (
+    JsonFile,
+    Keys,
+    all_keys,
+    fields_in_heads,
+    has_anywhere,
+)
 from pipeline.backlog.formats.path_columns import path_columns, reject_clash
 from pipeline.backlog.formats.where_condition import FILENAME, check_where, references_in
 from pipeline.errors import InputError
 from pipeline.sql import quoted
+from pipeline.text import did_you_mean
 
 PATH_OF_FILE = "{path}"
 """What stands for the path of a row's file in `WhereColumns.paths`."""
@@ -73,11 +81,32 @@ def where_columns(
         else:
             keys[name] = _search(connection, files, name)
     reject_clash([file.file.original for file in files], list(keys))
-    return WhereColumns(
-        keys=keys,
-        fields={name: inner for name in keys if (inner := fields[name]) is not None},
-        paths=paths,
-    )
+    used_fields = {name: inner for name in keys if (inner := fields[name]) is not None}
+    for name, inner in used_fields.items():
+        _require(connection, files, (keys[name],), inner)
+    return WhereColumns(keys=keys, fields=used_fields, paths=paths)
+
+
+def _require(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], keys: Keys, fields: Fields
+) -> None:
+    """Raise InputError if no object has one of the fields inside the value at some keys.
+
+    The field would be NULL everywhere, and the condition keep no row without a word.
+    """
+    for name, inner in fields.items():
+        path = (*keys, name)
+        if inner is not None:
+            _require(connection, files, path, inner)
+        elif not has_anywhere(connection, files, path) and any(
+            file.has_rows(connection) for file in files
+        ):
+            present = fields_in_heads(files, keys)
+            near = did_you_mean(join_parts(path), present)
+            listed = f"; it has {', '.join(present)}" if present else ""
+            raise InputError(
+                f"backlog.where: {files[0].file.original} has no {join_parts(path)}{near}{listed}"
+            )
 
 
 def _merge_fields(references: Sequence[Keys]) -> Fields:
@@ -118,7 +147,7 @@ def _key_in_heads(files: Sequence[JsonFile], name: str) -> str | None:
 
 
 def _search(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], name: str) -> str:
-    if any(file.has(connection, (name,)) for file in files):
+    if has_anywhere(connection, files, (name,)):
         return name
     if not any(file.has_rows(connection) for file in files):
         return name  # nothing is left out by it

@@ -6,6 +6,7 @@ binder decides: the condition uses a column if it cannot be bound without it.
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
 
@@ -21,14 +22,20 @@ def find_references(connection: duckdb.DuckDBPyConnection, condition: str) -> tu
     Raises:
         duckdb.Error: the condition is not SQL.
     """
-    query = f"SELECT 1 FROM source WHERE ({condition}\n)"
-    parsed = json.loads(
-        connection.execute(f"SELECT json_serialize_sql({literal(query)})").fetchall()[0][0]
-    )
-    if parsed["error"]:
-        raise duckdb.ParserException(str(parsed["error_message"]))
+    # It can end neither a parenthesis that is not its own, nor the statement.
+    _parse(connection, f"SELECT 1 FROM source WHERE {condition}")
+    parsed = _parse(connection, f"SELECT 1 FROM source WHERE ({condition}\n)")
     where = parsed["statements"][0]["node"]["where_clause"]
     return tuple(dict.fromkeys(_references(where)))
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    """Return the syntax tree of a query."""
+    rows = connection.execute(f"SELECT json_serialize_sql({literal(query)})").fetchall()
+    parsed = json.loads(rows[0][0])
+    if parsed["error"]:
+        raise duckdb.ParserException(str(parsed["error_message"]))
+    return parsed
 
 
 def _references(node: object) -> Iterator[Reference]:

@@ -142,6 +142,17 @@ def test_a_plan_of_an_empty_backlog(bench: Bench) -> None:
     ]
 
 
+def test_a_plan_names_a_condition_that_keeps_no_row(bench: Bench) -> None:
+    spec = spec_of(bench, backlog={"where": "lang = 'EN'"})
+    line = "no row of the source fulfills backlog.where: lang = 'EN'"
+    drafts = [draft_of(), draft_of(unread=1), draft_of(rows=1, excluded=1)]
+    assert [line in describe_draft(spec, Selection(), draft) for draft in drafts] == [
+        True,
+        False,
+        False,
+    ]
+
+
 @pytest.mark.parametrize(
     ("estimate", "line"),
     [

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.backlog import shards
@@ -151,6 +153,26 @@ def test_a_missing_column_is_reported_with_the_nearest_name(tmp_path: Path, name
         f"backlog.columns: {place} has no column 'texts' (did you mean 'text'?); "
         "it has uri, text, preprocessing_timestamp"
     )
+
+
+CODEBOOKS = {
+    "codebook.csv": lambda path: path.write_text("code,meaning\n1,anger\n2,joy\n"),
+    "codebook.jsonl": lambda path: path.write_text('{"code": 1, "meaning": "anger"}\n'),
+    "codebook.pq": lambda path: pq.write_table(pa.table({"code": [1], "meaning": ["joy"]}), path),
+}
+
+
+@pytest.mark.parametrize("codebook", CODEBOOKS)
+@pytest.mark.parametrize("posts", ["posts.csv", "posts.jsonl", "posts.parquet"])
+def test_a_file_without_posts_among_others_can_be_excluded(
+    tmp_path: Path, posts: str, codebook: str
+) -> None:
+    path = tmp_path / codebook
+    WRITERS[posts](tmp_path / posts, [POST])
+    CODEBOOKS[codebook](path)
+    message = rejection(tmp_path)
+    assert message.startswith(f"backlog.columns: {path} has no column '")
+    assert message.endswith("; if the file holds no posts, exclude it with backlog.ignore")
 
 
 def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) -> None:

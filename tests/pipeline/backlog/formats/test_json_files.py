@@ -98,6 +98,29 @@ def test_where_can_use_nested_values(tmp_path: Path, where: str, kept: set[str])
     assert set(outcome(tmp_path, where=where)) == kept
 
 
+@pytest.mark.parametrize("where", ["record.lnag = 'en'", "record.Lang = 'en'", "record.a.b = ''"])
+def test_a_field_that_where_uses_and_no_line_has_is_rejected(tmp_path: Path, where: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line(text="hello", record={"lang": "en", "a": "b"}))
+    assert "record." in rejected(tmp_path, where)
+
+
+def test_a_field_that_where_uses_may_be_in_a_late_line_of_one_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line("u0", text="hello", record=None))
+    (tmp_path / "b.jsonl").write_bytes(
+        b"".join(line(f"u{number}", text="hello", record={}) for number in range(1, 100))
+        + line("late", text="hello", record={"lang": "en"})
+    )
+    assert set(outcome(tmp_path, where="record.lang = 'en'")) == {"late"}
+
+
+@pytest.mark.parametrize(
+    "where", ["lang = 'en') OR (1 = 1", "1 = 1 UNION SELECT 1", "1 = 1; SELECT 1", "1 = 1 LIMIT 1"]
+)
+def test_a_condition_is_one_condition(tmp_path: Path, where: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line(text="hello", lang="de"))
+    assert rejected(tmp_path, where).startswith("backlog.where: ")
+
+
 @pytest.mark.parametrize("where", ["likes >= 10", "lang = 'en' AND likes > 3", "record.likes > 3"])
 def test_a_comparison_of_text_with_a_number_is_answered_with_a_cast(
     tmp_path: Path, where: str
