@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--where",
         default="",
         metavar="SQL",
-        help='only rows that fulfill this condition, such as "prob_toxic > 0.5"',
+        help='only rows that meet this condition, such as "prob_toxic > 0.5"',
     )
     parser.add_argument(
         "--columns", default="", metavar="A,B", help="only these columns, in this order"
@@ -142,7 +142,9 @@ def _find_source(options: argparse.Namespace, place: _Place, runs: Sequence[Run]
         return find_source(backlog, folders, database=place.database)
     recorded = recorded_backlog(runs[-1]) if runs else None
     if recorded is None:
-        raise InputError("--join: which source? Name its configuration with --config FILE")
+        raise InputError(
+            "--join: the source is not known here. Name its configuration with --config FILE"
+        )
     try:
         # A run does not record the folder of its configuration, which the path may start from.
         return find_source(recorded, (place.run_root.parent, Path.cwd()), database=place.database)

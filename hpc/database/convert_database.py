@@ -49,8 +49,8 @@ def convert_if_newer(
         with closing(Copying(path, fresh, patience)) as copying:
             _check_room(path)
             say(
-                f"{path} is in a format that only DuckDB 2 can open: converting it, once, so that "
-                "DuckDB 1.x, R and other programs can"
+                f"{path} is in a format that only DuckDB 2 can open. Converting it once, so that "
+                "DuckDB 1.x, R and other programs can open it too"
             )
             copying.write()
             _copy_access(path, fresh)

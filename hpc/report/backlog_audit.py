@@ -80,12 +80,19 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
 
 def _places(audit: Audit, files: Files) -> Table:
     shown = [place for place in Place if audit.places[place] or place is Place.LABELED]
-    rows = [(str(place), f"{audit.places[place]:,}", _note(place, audit, files)) for place in shown]
+    rows = [
+        (_name(place), f"{audit.places[place]:,}", _note(place, audit, files)) for place in shown
+    ]
     return Table(
         rows=(*rows, ("sum", f"{sum(audit.places.values()):,}", "")),
         right_aligned=frozenset({1}),
         tones=(*(TONES[place] for place in shown), Tone.PLAIN),
     )
+
+
+def _name(place: Place) -> str:
+    # The value is a key of --json, where its earlier spelling stays for programs.
+    return "labeled" if place == Place.LABELED else str(place)
 
 
 def _note(place: Place, audit: Audit, files: Files) -> str:
@@ -141,7 +148,7 @@ def _defects(audit: Audit) -> list[Block]:
 
 def _open_days(audit: Audit) -> list[Block]:
     rows = [
-        (day, ", ".join(f"{place} {count:,}" for place, count in counts.items() if count))
+        (day, ", ".join(f"{_name(place)} {count:,}" for place, count in counts.items() if count))
         for day, counts in audit.days
         if sum(counts.values()) > counts[Place.LABELED] + counts[Place.UNLABELABLE]
     ]

@@ -33,7 +33,7 @@ def describe_labels(database: str, name: str) -> list[Block]:
     try:
         return _describe_labels(database, name)
     except HeldDatabaseError as error:
-        return [Line(f"{error.where}: no preview now")]
+        return [Line(f"{error.where}: no preview of the labels now")]
 
 
 def _describe_labels(database: str, name: str) -> list[Block]:

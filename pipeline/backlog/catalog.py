@@ -144,7 +144,7 @@ def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> Lack
     if around and around.keys:
         return LacksPostsError(
             f"backlog.columns: {where_from} has no {name!r}: no value of column "
-            f"{around.column!r} has {join_parts(around.keys)}; look at what its values have"
+            f"{around.column!r} has {join_parts(around.keys)}; check which keys they have"
         )
     first, *keys = split_path(name)
     near = did_you_mean(name, columns)

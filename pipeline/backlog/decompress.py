@@ -80,7 +80,7 @@ def unpack(file: SourceFile, folder: Path) -> SourceFile:
             shutil.copyfileobj(plain, copy, _CHUNK_BYTES)
     except DamagedCompressionError as error:
         raise InputError(
-            f"backlog.source: {file.path}: {error}: replace it by a good copy"
+            f"backlog.source: {file.path}: {error}: replace it with a good copy"
         ) from None
     return SourceFile(path=target, format=replace(file.format, compression=Compression.NONE))
 

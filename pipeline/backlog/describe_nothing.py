@@ -25,8 +25,8 @@ def describe_nothing(backlog: Backlog, places: Sequence[Path], left_out: Sequenc
     for each in left_out:
         if each.path in places and each.why is WhyLeftOut.NO_DATA:
             return (
-                f"backlog.source: {each.path} holds neither a SQLite or DuckDB database, Parquet "
-                f"nor JSON, and is no table with the columns {', '.join(backlog.columns.values())}"
+                f"backlog.source: {each.path} is not a SQLite or DuckDB database, Parquet or JSON, "
+                f"and not a table with the columns {', '.join(backlog.columns.values())}"
             )
     what = "data file" if left_out else "file"
     lines = [f"backlog.source: there is no {what} at {' or '.join(map(str, places))}"]

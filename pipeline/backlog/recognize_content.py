@@ -40,10 +40,12 @@ _UNREAD: Mapping[bytes, Unreadable] = {
     b"PK\x05\x06": Unreadable(problem="it is an empty zip archive", advice="remove it"),
     b"7z\xbc\xaf\x27\x1c": Unreadable(problem="it is a 7z archive", advice=_UNPACK),
     b"Rar!\x1a\x07": Unreadable(problem="it is a RAR archive", advice=_UNPACK),
-    b"\x1f\x9d": Unreadable(problem="it is compressed by compress", advice="run uncompress"),
-    b"\x89LZO": Unreadable(problem="it is compressed by lzop", advice="run lzop -d"),
-    b"LZIP": Unreadable(problem="it is compressed by lzip", advice="run lzip -d"),
-    b"\xff\x06\0\0sNaPpY": Unreadable(problem="it is compressed by Snappy", advice="decompress it"),
+    b"\x1f\x9d": Unreadable(problem="it is compressed with compress", advice="run uncompress"),
+    b"\x89LZO": Unreadable(problem="it is compressed with lzop", advice="run lzop -d"),
+    b"LZIP": Unreadable(problem="it is compressed with lzip", advice="run lzip -d"),
+    b"\xff\x06\0\0sNaPpY": Unreadable(
+        problem="it is compressed with Snappy", advice="decompress it"
+    ),
     b"ARROW1": Unreadable(problem="it is an Arrow or Feather file", advice=_ARROW),
     b"FEA1": Unreadable(problem="it is an old Feather file", advice=_ARROW),
     b"ORC": Unreadable(problem="it is an ORC file", advice="convert it to Parquet"),
@@ -121,7 +123,7 @@ def recognize_content(
         return Unreadable(
             problem=f"its name says {expected}, and it "
             f"{'is encrypted or ' if may_be_encrypted else ''}holds something else",
-            advice=f"{'decrypt it, or ' if may_be_encrypted else ''}replace it by a good copy",
+            advice=f"{'decrypt it, or ' if may_be_encrypted else ''}replace it with a good copy",
         )
     is_tabbed = expected is SourceKind.CSV and not re.search(r"\.csv\b", name.lower())
     return FileFormat(kind=expected, delimiter="\t" if is_tabbed else ",")

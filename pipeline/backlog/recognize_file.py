@@ -40,7 +40,7 @@ def recognize_file(path: Path, columns: Sequence[str]) -> tuple[Recognized, byte
             try:
                 head = read_beginning(stream, compression, _HEAD_BYTES)
             except DamagedCompressionError as error:
-                return Unreadable(problem=str(error), advice="replace it by a good copy"), b""
+                return Unreadable(problem=str(error), advice="replace it with a good copy"), b""
     if compression is not Compression.NONE and recognize_compression(head) is not Compression.NONE:
         return Unreadable(problem="it is compressed twice", advice="decompress it once"), head
     is_whole = len(head) < _HEAD_BYTES
@@ -48,7 +48,7 @@ def recognize_file(path: Path, columns: Sequence[str]) -> tuple[Recognized, byte
     if isinstance(recognized, FileFormat) and compression is not Compression.NONE:
         if recognized.kind in DATABASES:
             return Unreadable(
-                problem=f"it is a {recognized.kind} database compressed by {compression}",
+                problem=f"it is a {recognized.kind} database compressed with {compression}",
                 advice=f"decompress it, for example with {_COMMANDS[compression]} {path.name}",
             ), head
         recognized = replace(recognized, compression=compression)

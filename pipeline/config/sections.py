@@ -74,8 +74,8 @@ class Backlog(Section, frozen=True, kw_only=True):
         str,
         one_of(RECORD_FORMATS),
         key(
-            "How texts hold the records into which a path such as `record.text` leads: `json`, or "
-            "`python` for what Python's `str` makes of a dict, such as `{'text': 'hello'}`.",
+            "Format of the records inside which a path such as `record.text` finds a value: "
+            "`json`, or `python` for Python dict literals, such as `{'text': 'hello'}`.",
             omit_default=True,
         ),
     ] = JSON_RECORDS

@@ -100,14 +100,14 @@ def _bad_address(errors: list[BaseException], url: str, proxy: Proxy | None) -> 
             f"{proxy} has no usable address: set {proxy.variable} to http://host:port"
         )
     if is_no_address:
-        return _permanent(f"{host_of(url) or url} is no host: check classifier.base_url")
+        return _permanent(f"{host_of(url) or url} is not a host name: check classifier.base_url")
     return None
 
 
 def _proxy_fault(errors: list[BaseException], url: str, proxy: Proxy | None) -> NoAnswer | None:
     refused = _first(errors, ProxyRefused)
     if proxy and refused:
-        words = f"{proxy} opens no connection to {host_of(url)}: HTTP {refused.status}"
+        words = f"{proxy} does not open a connection to {host_of(url)}: HTTP {refused.status}"
         if refused.status == 407:
             words += f": put its user and password into {proxy.variable}"
         elif refused.status < 500:

@@ -168,7 +168,7 @@ class HttpSender:
     def _describe_redirect(self, url: str, location: str) -> str:
         target = redirect_target(url, location)
         if not target:
-            return "it redirects to no address"
+            return "it redirects, but names no valid target"
         base_url = target.removesuffix(self._meaning.path)
         advice = f": set classifier.base_url to {base_url}" if base_url != target else ""
         return self._secret.redact(f"it redirects to {target}, which is not followed{advice}")

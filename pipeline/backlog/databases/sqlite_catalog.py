@@ -53,9 +53,9 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
         connection.rows(f"SELECT 1 FROM {quoted(table.name)} LIMIT 0")
     except InputError as error:
         raise InputError(
-            f"backlog.source: {connection.path}, table {table} cannot be read. It is a view of "
-            "something that is not there, or it needs an extension of SQLite: set backlog.table to "
-            f"another table, or copy its rows into a plain one ({error})"
+            f"backlog.source: {connection.path}, table {table} cannot be read. It may be a view "
+            "of a table that is gone, or need an extension of SQLite: set backlog.table to another "
+            f"table, or copy its rows into a plain one ({error})"
         ) from None
     columns, rowid = _columns(connection, table.name)
     accepted = (*columns, *_ROWID_NAMES) if rowid else columns

@@ -38,5 +38,5 @@ def reject_doubtful_values(
         raise InputError(
             f"backlog.columns.uri: {reading.place}: the values of {backlog.columns.uri!r} are "
             f"floating-point numbers such as {uris[0]}, which do not identify posts: store them as "
-            "text or as whole numbers, from where they still have all digits"
+            "text or as whole numbers, from a copy that still has all digits"
         )

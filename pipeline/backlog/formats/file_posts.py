@@ -133,5 +133,5 @@ class FilePosts:
         fault = find_malformed(self._connection, file)
         return fault or InputError(
             f"backlog.source: {file.original} cannot be read as {self._kind}: it is damaged, or "
-            "its end is missing; replace it by a good copy, or exclude it with backlog.ignore"
+            "its end is missing; replace it with a good copy, or exclude it with backlog.ignore"
         )

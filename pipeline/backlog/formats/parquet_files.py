@@ -121,7 +121,7 @@ def _declared_columns(
     except duckdb.Error as error:
         raise InputError(
             f"backlog.source: {_damaged(connection, files)} cannot be read as Parquet: it is "
-            f"damaged or cut ({first_line(error)}): replace it by a good copy"
+            f"damaged or cut ({first_line(error)}): replace it with a good copy"
         ) from None
     by_file = groupby(rows, key=itemgetter(0))
     return {path: _top_level([row[1:] for row in elements][1:]) for path, elements in by_file}

@@ -119,7 +119,7 @@ def _named_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DamagedCompressionError as error:
-        raise InputError(f"backlog.source: {path}: {error}: replace it by a good copy") from None
+        raise InputError(f"backlog.source: {path}: {error}: replace it with a good copy") from None
     except pa.ArrowException as error:
         raise InputError(
             f"backlog.source: {path} is damaged, or holds a column whose bytes are not text and "

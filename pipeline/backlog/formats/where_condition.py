@@ -82,8 +82,8 @@ def _unusable(
     if numbers := _columns_to_cast(connection, condition, columns):
         casts = ", ".join(f"CAST({quoted_if_needed(name)} AS BIGINT)" for name in numbers)
         return InputError(
-            f"backlog.where: {place}: {', '.join(numbers)} holds text, and the condition takes it "
-            f"for a number: write {casts} instead"
+            f"backlog.where: {place}: {', '.join(numbers)} holds text, and the condition uses it "
+            f"as a number: write {casts} instead"
         )
     return InputError(f"backlog.where: {place}: {first_line(error)}")
 

@@ -222,7 +222,7 @@ class ChatService:
         if chat.unsupported_field(reply.body) == "temperature":
             return ": set classifier.temperature to null to use the model's own"
         if field := find_rejected_field(reply.body, self._prompts.probe_request.fields):
-            return f": the server rejects classifier.request.{field}: change it, or take it out"
+            return f": the server rejects classifier.request.{field}: change or remove it"
         if reply.status in _WRONG_PLACE_OR_KEY:
             return ": check classifier.base_url, model and key"
         return ""

@@ -123,7 +123,7 @@ class Label(Section, frozen=True, kw_only=True):
                 return answer
         raise InvalidAnswer(
             AnswerProblem.LABEL_WRONG,
-            f"{self.name}: {str(answer)[:80]!r} is no {self.type} of this label",
+            f"{self.name}: {str(answer)[:80]!r} is not a valid {self.type} for this label",
         )
 
     def _in_range(self, answer: float) -> bool:

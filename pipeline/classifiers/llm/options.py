@@ -62,8 +62,8 @@ class LlmOptions(Options, frozen=True, kw_only=True):
     allow_placeholders: Annotated[
         bool,
         key(
-            "Send what looks like a placeholder (`{text}`) in the prompt or in a label as it "
-            "stands, instead of rejecting it.",
+            "Send what looks like a placeholder (`{text}`) in the prompt or in a label unchanged, "
+            "instead of rejecting it.",
             omit_default=True,
         ),
     ] = False

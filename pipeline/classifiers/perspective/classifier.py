@@ -230,8 +230,8 @@ class Perspective(Classifier[PerspectiveOptions]):
         advice = perspective_reply.advice(reply.status, rejection)
         raise TaskError(
             Cause.CRASHED if reply.failed else Cause.REFUSED,
-            f'{self._endpoint.url}: {MOST_UNLABELED} posts in a row got no scores, nor does "'
-            f'{_PROBE.text}": {reply.summary}: {advice}',
+            f"{self._endpoint.url}: {MOST_UNLABELED} posts in a row got no scores, and neither "
+            f'did "{_PROBE.text}": {reply.summary}: {advice}',
         )
 
     def _refusal(self, reply: Reply, rejection: RejectedRequest) -> TaskError:

@@ -44,15 +44,15 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
     path: Annotated[
         Text,
         label_key(
-            "Path below `base_url` to which posts are sent; a drop-in may have another one.",
+            "Path after `base_url` to which posts are sent, if the service uses another one.",
             omit_default=True,
         ),
     ] = DEFAULT_PATH
     key_header: Annotated[
         Text,
         key(
-            "Header in which the API key is sent. `Authorization` sends `Bearer` and the key, any "
-            "other one the key alone.",
+            "Header in which the API key is sent. `Authorization` holds `Bearer` and the key; any "
+            "other header holds only the key.",
             omit_default=True,
         ),
     ] = DEFAULT_KEY_HEADER

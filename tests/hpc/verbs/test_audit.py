@@ -183,12 +183,12 @@ def test_the_report_names_the_day_and_the_next_command(unlabeled: GrowingBacklog
         f"{unlabeled.bench.folder}/posts.jsonl: 9 rows, 0 duplicates, "
         "9 posts expected under the name test",
         "",
-        "  labelled  8",
-        "  late      1  older than the watermark, and in no run: hpc submit --backfill",
-        "  sum       9",
+        "  labeled  8",
+        "  late     1  older than the watermark, and in no run: hpc submit --backfill",
+        "  sum      9",
         "",
         "days with unlabeled posts:",
-        "  2024-05-31  labelled 8, late 1",
+        "  2024-05-31  labeled 8, late 1",
         "",
         "needs attention: 1 post late and in no run",
     ]
@@ -231,7 +231,7 @@ def test_the_report_names_the_run_that_a_command_is_about(unlabeled: GrowingBack
     (run,) = unlabeled.bench.runs()
     assert unlabeled.bench.submit("--set", "name=other").returncode == 0
     printed = unlabeled.bench.hpc("audit", "--config", unlabeled.bench.path).stdout.splitlines()
-    assert f"  blocked   2  in a shard that needs your attention: hpc status {run}" in printed
+    assert f"  blocked  2  in a shard that needs your attention: hpc status {run}" in printed
 
 
 def test_every_place_of_a_post_has_a_note_and_a_color() -> None:

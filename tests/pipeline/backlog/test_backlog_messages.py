@@ -79,7 +79,7 @@ def test_data_that_cannot_be_read_is_reported_with_what_to_do(tmp_path: Path) ->
         f"  {tmp_path / 'b.tar'}: {tar}",
         *(
             f"  {tmp_path / f'c{number}.parquet'}: its name says Parquet, and it holds something "
-            "else: replace it by a good copy"
+            "else: replace it with a good copy"
             for number in range(4)
         ),
         "  and 2 more files",
@@ -122,8 +122,8 @@ def test_files_that_are_left_out_are_counted_with_an_example(tmp_path: Path) -> 
 def test_a_file_without_data_is_reported_with_the_known_kinds(tmp_path: Path) -> None:
     (tmp_path / "posts.txt").write_text("hello")
     assert rejection(tmp_path / "posts.txt") == (
-        f"backlog.source: {tmp_path / 'posts.txt'} holds neither a SQLite or DuckDB database, "
-        "Parquet nor JSON, and is no table with the columns uri, text, preprocessing_timestamp"
+        f"backlog.source: {tmp_path / 'posts.txt'} is not a SQLite or DuckDB database, Parquet or "
+        "JSON, and not a table with the columns uri, text, preprocessing_timestamp"
     )
 
 
@@ -131,7 +131,8 @@ def test_a_file_with_another_content_than_its_name_says_is_reported(tmp_path: Pa
     (tmp_path / "posts.parquet").write_text("hello")
     assert rejection(tmp_path / "posts.parquet") == (
         f"backlog.source: {tmp_path / 'posts.parquet'} looks like data, but its name says Parquet, "
-        "and it holds something else: replace it by a good copy, or exclude it with backlog.ignore"
+        "and it holds something else: replace it with a good copy, or exclude it with "
+        "backlog.ignore"
     )
 
 
@@ -298,6 +299,6 @@ def test_a_folder_called_like_a_column_is_reported_with_both(tmp_path: Path) -> 
 def test_a_comparison_of_text_with_a_number_is_reported_with_the_cast(tmp_path: Path) -> None:
     path = csv_file(tmp_path / "posts.csv", [POST])
     assert rejection(path, where="text >= 10") == (
-        f"backlog.where: {path}: text holds text, and the condition takes it for a number: write "
+        f"backlog.where: {path}: text holds text, and the condition uses it as a number: write "
         "CAST(text AS BIGINT) instead"
     )

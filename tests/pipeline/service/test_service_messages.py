@@ -105,7 +105,7 @@ def test_of_a_proxy_that_opens_no_tunnel(
         error = fault("https://service.example/v1")
     assert str(error) == (
         f"https://service.example/v1{PATH}: the proxy of HTTPS_PROXY (127.0.0.1:{proxy.port}) "
-        f"opens no connection to service.example: {words}"
+        f"does not open a connection to service.example: {words}"
     )
 
 

@@ -93,13 +93,13 @@ def test_a_value_that_is_not_declared_is_never_accepted(label: str, value: Any) 
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(answer(**{label: value}), LABELS)
     shown = repr(str(value)[:80])
-    assert str(refused.value) == f"{label}: {shown} is no {kind[label]} of this label"
+    assert str(refused.value) == f"{label}: {shown} is not a valid {kind[label]} for this label"
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
 def test_a_number_without_limits_must_still_be_finite(value: str) -> None:
     anything = (Label(name="score", type="number"),)
-    with pytest.raises(InvalidAnswer, match="is no number of this label"):
+    with pytest.raises(InvalidAnswer, match="is not a valid number for this label"):
         labels.read_answer(f'{{"score": {value}}}', anything)
     assert labels.read_answer('{"score": -1e300}', anything) == {"score": -1e300}
 
@@ -133,9 +133,13 @@ def test_a_key_that_appears_twice_makes_the_answer_invalid(first: str) -> None:
     twice = answer().replace("{", f'{{"is_sociopolitical": {first}, ', 1)
     with pytest.raises(InvalidAnswer) as refused:
         labels.read_answer(twice, LABELS)
-    assert str(refused.value) == "is_sociopolitical: 'given twice' is no bool of this label"
+    assert (
+        str(refused.value) == "is_sociopolitical: 'given twice' is not a valid bool for this label"
+    )
     doubled = answer().replace("{", '{"topic": "a", ', 1)
-    with pytest.raises(InvalidAnswer, match="topic: 'given twice' is no text of this label"):
+    with pytest.raises(
+        InvalidAnswer, match="topic: 'given twice' is not a valid text for this label"
+    ):
         labels.read_answer(doubled, LABELS)
 
 

@@ -168,9 +168,9 @@ def test_an_invalid_answer_is_retried_at_a_higher_temperature(llm_classifier: Ma
     [
         ("left", "invalid_answer: not JSON: 'left'"),
         ('{"civic": "yes", "ideology": "left"}',
-         "invalid_answer: civic: 'yes' is no bool of this label"),
+         "invalid_answer: civic: 'yes' is not a valid bool for this label"),
         ('{"civic": true, "ideology": "center"}',
-         "invalid_answer: ideology: 'center' is no choice of this label"),
+         "invalid_answer: ideology: 'center' is not a valid choice for this label"),
         (None, "invalid_answer: no content"),
     ],
 )  # fmt: skip

@@ -130,7 +130,7 @@ def test_a_grammar_without_number_limits_still_counts_as_enforced() -> None:
 
     with OpenAIStub(answer) as server:
         found = answers(asker(server, labels=declared), posts("a"))
-    assert found["a"].reason == "invalid_answer: anger: '7' is no number of this label"
+    assert found["a"].reason == "invalid_answer: anger: '7' is not a valid number for this label"
     assert mode_of(server.bodies[-1]) == "json_schema"
 
 
