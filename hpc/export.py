@@ -1,7 +1,7 @@
 """Run `hpc export`: write the labels of a name to a file for R, pandas and polars."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +9,12 @@ from pathlib import Path
 from hpc import cli
 from hpc.config import run_config
 from hpc.config.corrections import recorded_backlog
+from hpc.database.export_target import (
+    KnownBacklog,
+    backlogs_of,
+    check_not_posts,
+    check_target,
+)
 from hpc.database.published_labels import DatabaseContent, published_labels, read_content
 from hpc.exit_codes import FAILED
 from hpc.reconcile.trust import check_run
@@ -22,7 +28,6 @@ from pipeline.database import export_labels
 from pipeline.database.duckdb_file import exists
 from pipeline.database.export_labels import ExportRequest
 from pipeline.errors import InputError, RunError
-from pipeline.run_files import manifest
 from pipeline.text import counted, did_you_mean
 
 
@@ -79,20 +84,20 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Export the labels of a name."""
     export_labels.format_of(options.to)
     target = options.to.expanduser().absolute()
-    _check_target(target, replaces=options.force)
+    check_target(target, replaces=options.force)
     place = _find_place(options)
     name = _choose_name(options, place)
+    columns = _names(options.columns)
+    check_not_posts(target, columns, _known_backlogs(options, place))
     runs = _trusted_runs(place, name, printer)
     request = ExportRequest(
         name=name,
-        columns=_names(options.columns),
+        columns=columns,
         where=options.where,
         labeled_only=options.labeled_only,
         source=_find_source(options, place, runs) if options.join else None,
         source_columns=_names(options.join),
     )
-    if request.source is not None:
-        _check_source(target, request.source)
     with published_labels(place.database, name, runs, target.parent) as labels:
         exported = export_labels.export(labels.database, request, target)
     for problem in labels.problems:
@@ -137,9 +142,8 @@ def _names(text: str) -> tuple[str, ...]:
 def _find_source(options: argparse.Namespace, place: _Place, runs: Sequence[Run]) -> Source:
     """Return the source of the configuration, or else that of the newest run."""
     if options.config:
-        folders = (options.config.parent.absolute(), Path.cwd())
-        backlog = run_config.load_backlog(options.config)
-        return find_source(backlog, folders, database=place.database)
+        known = _configured_backlog(options.config)
+        return find_source(known.backlog, known.folders, database=place.database)
     recorded = recorded_backlog(runs[-1]) if runs else None
     if recorded is None:
         raise InputError(
@@ -152,10 +156,16 @@ def _find_source(options: argparse.Namespace, place: _Place, runs: Sequence[Run]
         raise InputError(f"{error}\nName the configuration with --config FILE") from None
 
 
-def _check_source(target: Path, source: Source) -> None:
-    """Raise InputError if the file would replace a file of the source."""
-    if any(file.resolve() == target.resolve() for file in source.files):
-        raise InputError(f"--to {target}: this is a file of the source; write elsewhere")
+def _configured_backlog(config: Path) -> KnownBacklog:
+    folders = (config.parent.absolute(), Path.cwd())
+    return KnownBacklog(backlog=run_config.load_backlog(config), folders=folders)
+
+
+def _known_backlogs(options: argparse.Namespace, place: _Place) -> Iterator[KnownBacklog]:
+    """Yield where the posts of all names are, as far as configurations say it."""
+    if options.config:
+        yield _configured_backlog(options.config)
+    yield from backlogs_of(place.runs, (place.run_root.parent, Path.cwd()))
 
 
 def _report(exported: export_labels.Exported, target: Path, printer: Printer) -> None:
@@ -166,22 +176,9 @@ def _report(exported: export_labels.Exported, target: Path, printer: Printer) ->
     )
     if exported.with_nul and target.name.lower().endswith((".csv", ".csv.gz")):
         printer(
-            f"{counted(exported.with_nul, 'text')} of them hold the character NUL, at which R cuts "
-            "a text: use skipNul = TRUE in read.csv, or export to .parquet"
+            f"texts with the character NUL, at which R cuts a text: {exported.with_nul:,}. Use "
+            "skipNul = TRUE in read.csv, or export to .parquet"
         )
-
-
-def _check_target(target: Path, *, replaces: bool) -> None:
-    """Raise InputError if the file must not be written there."""
-    if not target.parent.is_dir():
-        raise InputError(f"--to {target}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise InputError(f"--to {target}: this is a folder; name a file in it")
-    for folder in target.parents:
-        if (folder / manifest.FILE_NAME).is_file():
-            raise InputError(f"--to {target}: {folder} is the folder of a run; write elsewhere")
-    if target.exists() and not replaces:
-        raise InputError(f"--to {target}: the file exists. To replace it, add --force")
 
 
 def _find_place(options: argparse.Namespace) -> _Place:

@@ -11,16 +11,18 @@ from pathlib import Path
 import duckdb
 
 from pipeline import limits
+from pipeline.backlog.decompress import DamagedCompressionError, open_decompressed
 from pipeline.backlog.file_formats import FileFormat, SourceKind
 from pipeline.run_files import manifest
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
 _MANIFEST_BEGINNING = 4096
 _HISTORY = {"runs", "shards", "attempts"}
-# Columns that only tables of labels have.
-_LABEL_COLUMNS = (b"was_successfully_labeled", b"label_timestamp")
+LABEL_COLUMNS = ("was_successfully_labeled", "label_timestamp")
+"""Columns that only tables of labels have."""
 _PARQUET_TAIL = 8
 _SCHEMA_BYTES = 1 << 16
+_LINE_BYTES = 1 << 24
 
 
 def is_run(folder: Path, names: set[str]) -> bool:
@@ -77,12 +79,34 @@ def holds_labels(path: Path, file_format: FileFormat, head: bytes) -> bool:
             return _has_label_columns(_read_schema(path))
         case SourceKind.DUCKDB:
             return _has_history(path)
+        case SourceKind.JSON_LINES:
+            return _has_label_keys(_first_line(path, file_format, head))
         case _:
             return False
 
 
+def _first_line(path: Path, file_format: FileFormat, head: bytes) -> bytes:
+    """Return the first line of a file, from its head unless its first text is long."""
+    if b"\n" in head:
+        return head.partition(b"\n")[0]
+    with (
+        suppress(OSError, DamagedCompressionError),
+        open_decompressed(path, file_format.compression) as stream,
+    ):
+        return stream.readline(_LINE_BYTES)
+    return head
+
+
+def _has_label_keys(line: bytes) -> bool:
+    """Tell whether a line of JSON has the keys that only labels have.
+
+    Within a text, quotes would be escaped, so the keys cannot be part of one.
+    """
+    return all(re.search(rf'"{key}"\s*:'.encode(), line) for key in LABEL_COLUMNS)
+
+
 def _has_label_columns(header: bytes) -> bool:
-    return all(column in header for column in _LABEL_COLUMNS)
+    return all(column.encode() in header for column in LABEL_COLUMNS)
 
 
 def _read_schema(path: Path) -> bytes:

@@ -15,6 +15,7 @@ import duckdb
 
 from pipeline import files
 from pipeline.backlog import select
+from pipeline.backlog.formats.where_columns import find_references
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file
 from pipeline.database.label_tables import labels_table
@@ -27,7 +28,7 @@ from pipeline.errors import InputError
 from pipeline.sql import literal, quoted
 from pipeline.text import did_you_mean
 
-_LABELS, _POSTS = "labels", "posts"
+_LABELS, _POSTS, _CHOSEN = "labels", "posts", "chosen_posts"
 _NOT_OF_A_CONDITION = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InternalException)
 _LABELED = "was_successfully_labeled"
 
@@ -124,6 +125,9 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
         _lock_down(connection, temporary)
         rows = f"FROM {_POSTS}{_conditions(connection, request, tuple(types))}"
         try:
+            if _may_change(connection, request.where):
+                connection.execute(f"CREATE TEMPORARY TABLE {_CHOSEN} AS {rows}")
+                rows = f"FROM {_CHOSEN}"
             counts = connection.execute(
                 f"SELECT count(*) FILTER ({_LABELED}), count(*) FILTER (contains(text, chr(0))) "
                 f"{rows}"
@@ -138,7 +142,7 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
             ).fetchall()[0][0]
         except duckdb.Error as error:
             duckdb_file.raise_system_error(target, error)
-            raise _wrong_condition(request, error, tuple(types)) from None
+            raise _wrong_condition(connection, request, error, tuple(types)) from None
     return Exported(
         rows=int(written),
         labeled=counts[0],
@@ -209,26 +213,69 @@ def _conditions(
     conditions = [_LABELED] if request.labeled_only else []
     if request.where.strip():
         conditions.append(f"({request.where}\n)")
-        try:
-            statements = connection.extract_statements(
-                f"SELECT 1 FROM {_POSTS} WHERE ({request.where}\n)"
-            )
-        except duckdb.Error as error:
-            raise _wrong_condition(request, error, columns) from None
-        if len(statements) != 1:
-            raise InputError("--where: should be a single condition, without a semicolon")
+        # A condition such as `a) OR (b` can be read between parentheses, and not between brackets.
+        for opening, closing in ("[]", "()"):
+            try:
+                statements = connection.extract_statements(
+                    f"SELECT 1 FROM {_POSTS} WHERE {opening}{request.where}\n{closing}"
+                )
+            except duckdb.Error as error:
+                raise _wrong_condition(connection, request, error, columns) from None
+            if len(statements) != 1:
+                raise InputError("--where: should be a single condition, without a semicolon")
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
+def _may_change(connection: duckdb.DuckDBPyConnection, condition: str) -> bool:
+    """Report whether a condition may choose other rows the next time, as `random() < 0.1` does."""
+    words = set(re.findall(r"\w+", condition.lower()))
+    if not words:
+        return False
+    rows = connection.execute(
+        "SELECT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+    ).fetchall()
+    return not words.isdisjoint({"sample", "tablesample", *(name for (name,) in rows)})
+
+
 def _wrong_condition(
-    request: ExportRequest, error: duckdb.Error, columns: Sequence[str]
+    connection: duckdb.DuckDBPyConnection,
+    request: ExportRequest,
+    error: duckdb.Error,
+    columns: Sequence[str],
 ) -> Exception:
     """Return what is wrong with the condition, or the error itself if that is not to blame."""
     if not request.where.strip() or isinstance(error, _NOT_OF_A_CONDITION):
         return error
+    if isinstance(error, duckdb.BinderException) and (
+        problem := _unknown_column(connection, request.where, str(error), columns)
+    ):
+        return InputError(
+            f"--where {request.where}: {problem}. The columns are: {', '.join(columns)}"
+        )
     # DuckDB begins with the kind of the error, such as `Binder Error: `.
     problem = re.sub(r"^[A-Za-z ]+ Error: ", "", str(error).partition("\n")[0]).rstrip(".!")
     return InputError(f"--where {request.where}: {problem}. The columns are: {', '.join(columns)}")
+
+
+def _unknown_column(
+    connection: duckdb.DuckDBPyConnection, condition: str, error: str, columns: Sequence[str]
+) -> str:
+    """Return what to do about a name in a condition that is no column; '' if that is not wrong.
+
+    A name may also be the parameter of a lambda, so it counts only if DuckDB's error quotes it.
+    """
+    known = {column.lower(): column for column in columns}
+    for reference in find_references(connection, condition):
+        name = ".".join(reference)
+        if reference[-1].lower() in known or f'"{reference[0]}"' not in error:
+            continue
+        if name.lower() in known:
+            return f'put the column {name} in double quotes: "{known[name.lower()]}"'
+        return (
+            f"there is no column {name}{did_you_mean(name, columns)}. Put a text in single quotes "
+            f"({literal(name)}), and add a column of the source with --join"
+        )
+    return ""
 
 
 def _as_written(column: str, kind: str, file_format: ExportFormat) -> str:

@@ -200,11 +200,41 @@ def test_columns_of_the_source_are_joined_with_and_without_a_configuration(bench
     assert outcome(bench.hpc("export", "--to", target, "--force", "--join", "text"))[0] == 2
 
 
-def test_a_file_of_the_source_is_not_replaced(bench: Bench) -> None:
+@pytest.mark.parametrize("source", ["posts", "posts/*", "posts/posts.jsonl"])
+@pytest.mark.parametrize("arguments", [("--join", "uri"), ("--config", "c.yaml"), ()])
+def test_a_file_of_the_source_is_not_replaced(
+    bench: Bench, source: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.folder)
     bench.config(posts=2)
+    (bench.folder / "posts").mkdir()
+    posts = (bench.folder / "posts.jsonl").rename(bench.folder / "posts" / "posts.jsonl")
+    bench.path.write_text(bench.path.read_text().replace("posts.jsonl", source))
+    bench.path.rename(bench.folder / "c.yaml")
+    assert bench.hpc("submit", "--config", "c.yaml").returncode == 0
+    before = posts.read_bytes()
+    assert outcome(bench.hpc("export", "--to", posts, "--force", *arguments))[0] == 2
+    assert posts.read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["posts", "posts/*.*", "posts/**/*.csv"])
+@pytest.mark.parametrize("with_config", [True, False])
+def test_an_export_that_submit_would_read_as_posts_is_not_written(
+    bench: Bench, source: str, *, with_config: bool
+) -> None:
+    bench.config(posts=2)
+    (bench.folder / "posts").mkdir()
+    (bench.folder / "posts.jsonl").rename(bench.folder / "posts" / "posts.csv")
+    bench.path.write_text(bench.path.read_text().replace("posts.jsonl", source))
     assert bench.submit().returncode == 0
-    source = bench.folder / "posts.jsonl"
-    before = source.read_bytes()
-    done = bench.hpc("export", "--to", source, "--force", "--join", "uri", "--config", bench.path)
-    assert outcome(done)[0] == 2
-    assert source.read_bytes() == before
+    config = ("--config", bench.path) if with_config else ()
+    target = bench.folder / "posts" / "l.csv"
+    arguments = ("export", "--to", target, "--force", *config)
+    assert outcome(bench.hpc(*arguments, "--columns", "uri,text"))[0] == 2
+    assert not target.exists()
+    bench.document(*arguments)
+    marks = "uri,text,preprocessing_timestamp,was_successfully_labeled,label_timestamp"
+    bench.document(*arguments, "--columns", marks)
+    elsewhere = bench.folder / "l.csv"
+    bench.document("export", "--to", elsewhere, "--columns", "uri", *config)
+    assert bench.document("submit", "--config", bench.path, "--dry-run")["files"] == 1

@@ -1,7 +1,9 @@
 """What this program has written is never part of a backlog."""
 
+import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -132,6 +134,27 @@ def test_exported_labels_are_read_only_if_they_are_named(tmp_path: Path) -> None
     assert source.files == (posts,)
     assert left_out(source) == dict.fromkeys([text, table], WhyLeftOut.LABELS)
     assert [find(path).files for path in (text, table)] == [(text,), (table,)]
+
+
+@pytest.mark.parametrize("length", [5, 100_000])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_labels_as_json_lines_are_read_only_if_they_are_named(
+    tmp_path: Path, length: int, compress: Callable[[bytes], bytes]
+) -> None:
+    posts = csv_file(tmp_path / "posts.csv", ROWS)
+    row = {"uri": "u1", "text": "x" * length, "preprocessing_timestamp": STAMP}
+    labels = row | {"was_successfully_labeled": True, "label_timestamp": STAMP}
+    exported = tmp_path / "labels.jsonl"
+    exported.write_bytes(compress(json.dumps(labels).encode() + b"\n"))
+    source = find(tmp_path)
+    assert (source.files, left_out(source)) == ((posts,), {exported: WhyLeftOut.LABELS})
+    assert find(exported).files == (exported,)
+
+
+def test_posts_that_quote_labels_are_read(tmp_path: Path) -> None:
+    quote = json.dumps({"was_successfully_labeled": True, "label_timestamp": STAMP})
+    posts = json_lines_file(tmp_path / "posts.jsonl", [("u1", quote, STAMP)])
+    assert find(tmp_path).files == (posts,)
 
 
 def test_what_a_database_keeps_beside_itself_is_part_of_it(tmp_path: Path) -> None:

@@ -148,6 +148,10 @@ def test_a_condition_may_use_other_tables(database: Path, tmp_path: Path) -> Non
         "scor > 1",
         "score >",
         "score > 1) OR (",
+        "score > 1) OR (true",
+        "score > 1) OR true --",
+        "score > 1] OR [true",
+        "label = positive",
         "true; DROP TABLE runs",
         "true); COPY labels_odd TO 'elsewhere.csv'; SELECT (1",
         "uri IN (SELECT column0 FROM read_csv('/etc/passwd'))",
@@ -169,6 +173,15 @@ def test_a_wrong_or_reaching_condition_is_refused_and_writes_nothing(
         rows_of(database, tmp_path, where=where)
     assert list(tmp_path.iterdir()) == []
     assert database.read_bytes() == before
+
+
+def test_a_random_sample_is_counted_as_it_is_written(database: Path, tmp_path: Path) -> None:
+    target = tmp_path / "sample.parquet"
+    for _ in range(20):
+        request = ExportRequest(name=NAME, where="random() < 0.5")
+        exported = export_labels.export(database, request, target)
+        labeled = pq.read_table(target)["was_successfully_labeled"].to_pylist()
+        assert (exported.rows, exported.labeled) == (len(labeled), sum(labeled))
 
 
 def test_an_old_file_stays_if_the_export_fails(database: Path, tmp_path: Path) -> None:
