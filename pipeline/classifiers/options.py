@@ -112,17 +112,24 @@ def without_slash(base_url: str) -> str:
 def _check_host(url: str) -> None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no port
+        port = parts.port  # raises where it is no port
     except ValueError:
-        raise Wrong(
-            "base_url", f"should name a host, and a port up to 65535 if any: {_hidden(url)!r}"
-        ) from None
+        raise _no_host(url) from None
+    host = (parts.hostname or "").removesuffix(".")
+    if port == 0 or parts.netloc.endswith(":") or not all(host.split(".")):
+        raise _no_host(url)
     if "@" in parts.netloc:
         raise Wrong(
             "base_url",
             "should hold no user or password, because the run's folder keeps it: an API key "
             "belongs in api_key_env or api_key_file",
         )
+
+
+def _no_host(url: str) -> Wrong:
+    return Wrong(
+        "base_url", f"should name a host, and a port from 1 to 65535 if any: {_hidden(url)!r}"
+    )
 
 
 def _hidden(url: str) -> str:

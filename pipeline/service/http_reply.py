@@ -3,6 +3,7 @@
 Everything here is pure.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ class Reply:
     status: int
     """The HTTP status, or INCOMPLETE, TIMED_OUT or DISCONNECTED.
 
-    INCOMPLETE is an HTTP 200 whose body is not JSON or not an answer at all.
+    INCOMPLETE is an HTTP 200 whose body is not JSON or not an answer at all, unless its error names
+    a status, which is this one then.
     """
 
     body: Any
@@ -100,7 +102,7 @@ def parse_reply(
     else:
         is_answer = document.has_duplicates or is_complete(document.value)
     return Reply(
-        status=INCOMPLETE if status == 200 and not is_answer else status,
+        status=_status_within(document.value) if status == 200 and not is_answer else status,
         body=document.value,
         summary=f"HTTP {status}: {_one_line(text)}",
         text=text,
@@ -130,6 +132,18 @@ def without_body(status: int, headers: Mapping[str, str], problem: str, *, inste
 def no_reply(status: int, problem: str) -> Reply:
     """Return the reply of a request that got none; `problem` must not contain the key."""
     return Reply(status=status, body=None, summary=_one_line(problem))
+
+
+def _status_within(body: Any) -> int:
+    """Return the status that an error within an HTTP 200 names; INCOMPLETE if it names none.
+
+    Gateways that have begun to answer can only report errors so (OpenRouter, LiteLLM). Sent again,
+    a request that such an error rejects for good may be billed each time.
+    """
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    is_status = type(code) in (int, str) and re.fullmatch("[45][0-9][0-9]", str(code))
+    return int(str(code)) if is_status else INCOMPLETE
 
 
 def _one_line(text: str) -> str:

@@ -77,7 +77,7 @@ class HttpSender:
         self._meaning = meaning
         self._has_replied = False
         self._routes: dict[str, Route] = {}
-        self._session = requests.Session()
+        self._session = _Session()
         # The environment is read once for each address, by `find_route`. A netrc is never read.
         self._session.trust_env = False
         self._session.headers.update({"Accept-Encoding": ACCEPTED_ENCODINGS, **headers})
@@ -115,7 +115,7 @@ class HttpSender:
             return no_reply(TIMED_OUT, self._too_slow), None
         except TooLong:  # its headers
             return no_reply(INCOMPLETE, self._too_long), None
-        # ValueError: a Location or a proxy that is not a URL
+        # ValueError: a proxy that is not a URL
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             return self._explain(error, url, proxy), None
         if wait_s is None or wait_s <= LONGEST_WAIT_SECONDS:
@@ -169,6 +169,8 @@ class HttpSender:
         target = redirect_target(url, location)
         if not target:
             return "it redirects, but names no valid target"
+        if target == url:
+            return "it redirects to the same address"
         base_url = target.removesuffix(self._meaning.path)
         advice = f": set classifier.base_url to {base_url}" if base_url != target else ""
         return self._secret.redact(f"it redirects to {target}, which is not followed{advice}")
@@ -195,6 +197,15 @@ class HttpSender:
     @property
     def _too_long(self) -> str:
         return f"the answer is longer than {in_words(self._limits.most_bytes)}"
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: no redirect is followed.
+
+        Otherwise `requests` prepares the next request even then, and fails where the target is no
+        URL, as if nothing had come back.
+        """
 
 
 def _in_words(seconds: float) -> str:

@@ -161,7 +161,7 @@ def test_of_every_classifier(values: dict[str, Any], message: str) -> None:
         ),
         (
             {"base_url": "https://h:99999"},
-            "base_url: should name a host, and a port up to 65535 if any: 'https://h:99999'",
+            "base_url: should name a host, and a port from 1 to 65535 if any: 'https://h:99999'",
         ),
         (
             {"api_key_env": "NOT_SET_ANYWHERE"},

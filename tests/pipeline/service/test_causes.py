@@ -241,6 +241,17 @@ def test_a_redirect_names_the_base_url_to_set(status: int) -> None:
     assert not reply.summary.endswith(PATH)
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://[::1", "http://h:99999/", "http://h:x/", "ftp://h/", "//", "http://\xff\xfe"],
+)
+def test_a_redirect_to_no_address_is_returned_at_once(location: str) -> None:
+    lost = Reply(status=302, headers={"Location": location})
+    with Scripted(lambda nth: lost) as server:
+        assert make_endpoint(server.url).post({}, NEVER).status == 302
+        assert len(server.seen) == 1
+
+
 def test_a_fault_that_is_permanent_ends_all_requests_of_a_task() -> None:
     with Scripted(lambda nth: GOOD) as server:
         endpoint = make_endpoint(server.url.replace("http://", "https://"))

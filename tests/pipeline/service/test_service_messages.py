@@ -146,6 +146,9 @@ def test_a_proxy_shows_no_password(show: Callable[[Proxy], str]) -> None:
             "https://login.example/?next=x",
             "HTTP 307: it redirects to https://login.example/, which is not followed",
         ),
+        ("", "HTTP 307: "),
+        ("?again=1", "HTTP 307: it redirects to the same address"),
+        ("http://host:port/", "HTTP 307: it redirects, but names no valid target"),
     ],
 )
 def test_of_redirects(location: str, words: str) -> None:

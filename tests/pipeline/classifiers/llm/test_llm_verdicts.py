@@ -206,6 +206,36 @@ def test_an_error_within_a_200_names_the_services_category(tmp_path: Path) -> No
     assert found["bad"].reason == "moderation: hate"
 
 
+@pytest.mark.parametrize("code", [400, 403, "403", 451])
+def test_an_error_within_a_200_that_names_a_status_is_not_asked_again(
+    tmp_path: Path, code: int | str
+) -> None:
+    with OpenAIStub(flags(Reply(body={"error": {"code": code, "message": "no"}}))) as server:
+        found = answers(asker(server, tmp_path), posts("bad", "fine"))
+    assert (found["bad"].reason, found["fine"].values) == (f"http_{code}", VALUES)
+    assert sum("bad" in body["messages"][1]["content"] for body in server.bodies) == 1
+
+
+@pytest.mark.parametrize("code", [401, 402])
+def test_an_error_within_a_200_about_the_key_ends_the_run(tmp_path: Path, code: int) -> None:
+    rejected = Reply(body={"error": {"code": code, "message": "no"}})
+    with OpenAIStub(lambda *_: rejected) as server, pytest.raises(TaskError) as raised:
+        answers(asker(server, tmp_path), posts("a"))
+    assert (raised.value.cause, len(server.bodies)) == (Cause.REFUSED, 1)
+
+
+@pytest.mark.parametrize("code", [429, 503, None, True, 200, 4030, "4O3", "²03", [403]])
+def test_other_errors_within_a_200_are_asked_again(tmp_path: Path, code: object) -> None:
+    failed = Reply(body={"error": {"code": code, "message": "no"}})
+
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return failed if nth in (2, 3) else completion(GOOD)
+
+    with OpenAIStub(answer) as server:
+        assert answers(asker(server, tmp_path), posts("a"))["a"].values == VALUES
+        assert len(server.bodies) == 4
+
+
 def test_the_fixed_sentence_is_asked_before_any_post_and_once_per_run(tmp_path: Path) -> None:
     with OpenAIStub(labels_fixed_sentence(GOOD, lambda *_: completion(GOOD))) as server:
         for _ in range(3):
