@@ -9,8 +9,8 @@ from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
 
 _IF_CONFIGURED_WRONGLY = (
-    "If the configuration was wrong, fix it and run hpc submit again: this run, which has no "
-    "labels, is then set aside, unless its name has labels or another run.\n"
+    "If the configuration was wrong, fix it and run hpc submit again: this run, which has "
+    "published no labels, is then set aside, unless its name has labels or another run.\n"
     "What changes no label, such as the key file, can be corrected in this run: "
     "hpc resubmit --config FILE\n"
     "If the configuration was right, fix the cause and resume.\n"

@@ -33,6 +33,9 @@ class ProblemFacts:
     is_asked_again: bool = True
     """Whether another answer to the same question may be better."""
 
+    is_about_the_text: bool = False
+    """Whether a text can bring it about that others do not have, as an insult can."""
+
     advice: str
     """What to do if every post gets it."""
 
@@ -45,9 +48,11 @@ _FORM = (
 _FILTER = "use another provider or model, or word classifier.prompt differently"
 
 PROBLEMS = {
-    AnswerProblem.REFUSAL: ProblemFacts(reason="refusal", is_asked_again=False, advice=_FILTER),
+    AnswerProblem.REFUSAL: ProblemFacts(
+        reason="refusal", is_asked_again=False, is_about_the_text=True, advice=_FILTER
+    ),
     AnswerProblem.CONTENT_FILTER: ProblemFacts(
-        reason="content_filter", is_asked_again=False, advice=_FILTER
+        reason="content_filter", is_asked_again=False, is_about_the_text=True, advice=_FILTER
     ),
     AnswerProblem.CUT: ProblemFacts(
         reason="answer_cut_at_max_tokens",

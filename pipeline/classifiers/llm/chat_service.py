@@ -9,12 +9,14 @@ from pipeline import limits
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat, output_modes
 from pipeline.classifiers.llm.answer_problems import InvalidAnswer
+from pipeline.classifiers.llm.failing_settings import find_failing_settings
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
 from pipeline.classifiers.llm.request_fields import find_rejected_field
 from pipeline.classifiers.llm.requests import PROBE, PromptBuilder
 from pipeline.classifiers.llm.server import server
 from pipeline.classifiers.shared_probe import SharedProbe
+from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
 from pipeline.classifiers.verdicts import Verdict, judge
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
@@ -146,7 +148,22 @@ class ChatService:
                 return
             if not problem.facts.is_asked_again:
                 break
-        raise self._without_label(problem, reply)
+        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        words = f'the fixed sentence "{PROBE.text}" gets no label, so posts would get none'
+        raise self._without_label(words, problem, reply)
+
+    def no_post_labeled(self, problem: InvalidAnswer, reply: Reply) -> TaskError:
+        """Return the end of a task that labels the fixed sentence, but none of its posts.
+
+        Args:
+            problem: why the last answer holds no label.
+            reply: the last answer.
+        """
+        words = (
+            f"the first {MOST_UNLABELED} posts of this task got answers and no label, although the fixed "
+            f'sentence "{PROBE.text}" gets one'
+        )
+        return self._without_label(words, problem, reply)
 
     def post(
         self, build: BuildRequest, stop: threading.Event, attempts: int | None = None
@@ -227,18 +244,37 @@ class ChatService:
             return ": check classifier.base_url, model and key"
         return ""
 
-    def _without_label(self, problem: InvalidAnswer, reply: Reply) -> TaskError:
-        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+    def _without_label(self, words: str, problem: InvalidAnswer, reply: Reply) -> TaskError:
         # Redact before anything is cut off: half a key would not be recognized.
         answer = one_line(self._secret.redact(chat.shown(reply.body)), _SHOWN_CHARACTERS)
         reason = one_line(self._secret.redact(problem.reason), _SHOWN_CHARACTERS)
         return TaskError(
             Cause.REFUSED,
-            f'{self._endpoint.url}: the fixed sentence "{PROBE.text}" gets no label, so posts would'
-            f" get none: {reason}: {problem.facts.advice}. The answer was: {answer}",
+            f"{self._endpoint.url}: {words}: {reason}: {problem.facts.advice}. The answer was: "
+            f"{answer}",
         )
 
     def _probe(self) -> ServerCapabilities:
+        """Ask the server; if it fails at a field of the request, say which."""
+        try:
+            return self._detect()
+        except TaskError as fault:
+            if fault.cause is not Cause.CRASHED:
+                raise
+            request = self._prompts.single(PROBE, self._capabilities)
+            settings = find_failing_settings(request, self._is_answered_at_once)
+            if not settings:
+                raise
+            raise TaskError(
+                Cause.REFUSED,
+                f"{fault}: the server answers without {' and '.join(settings)}: change that, or "
+                "take it out",
+            ) from None
+
+    def _is_answered_at_once(self, request: JsonObject) -> bool:
+        return self._endpoint.post(request, self._stopping, attempts=1).status == 200
+
+    def _detect(self) -> ServerCapabilities:
         """Ask the server, first without constraints and with all attempts.
 
         A server that is still starting must not be mistaken for one that supports nothing.

@@ -8,7 +8,7 @@ import functools
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from pipeline.classifiers.options import check_transport
 from pipeline.classifiers.unlabeled_streak import UnlabeledStreak
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
+from pipeline.errors import TaskError
 from pipeline.model import Answer, Column, LabelValue, Post
 from pipeline.service.address import with_path
 from pipeline.service.concurrency import map_concurrently
@@ -167,6 +168,7 @@ class Llm(Classifier[LlmOptions]):
 
     def _send_single(self, post: Post, billed: list[BilledReply], stop: threading.Event) -> Answer:
         """Send one post until its answer is valid, at most `answer_tries` times."""
+        fault: Callable[[], TaskError] | None = None
         reason = ""
         for attempt in range(self._options.answer_tries):
             build = functools.partial(self._prompts.single, post, attempt=attempt)
@@ -179,9 +181,11 @@ class Llm(Classifier[LlmOptions]):
                 return self._answer(post, billed, values=self._prompts.values(reply))
             except InvalidAnswer as invalid:
                 reason = invalid.reason
+                if not invalid.facts.is_about_the_text:
+                    fault = functools.partial(self._service.no_post_labeled, invalid, reply)
                 if not invalid.facts.is_asked_again:
                     break
-        return self._answer(post, billed, reason=reason)
+        return self._answer(post, billed, reason=reason, fault=fault)
 
     def _answer(
         self,
@@ -191,6 +195,7 @@ class Llm(Classifier[LlmOptions]):
         values: Mapping[str, LabelValue] | None = None,
         reason: str | None = None,
         kept_with: str | None = None,
+        fault: Callable[[], TaskError] | None = None,
     ) -> Answer:
         """Return a post's answer with what it cost.
 
@@ -200,6 +205,7 @@ class Llm(Classifier[LlmOptions]):
             values: its label values, if it has a label.
             reason: why it has none.
             kept_with: the uri of the post with which the response is kept; None for this one.
+            fault: returns the end of the task if no post gets a label; None if that is this text's.
         """
         raw = None
         if self._options.keep_raw:
@@ -212,4 +218,4 @@ class Llm(Classifier[LlmOptions]):
             for part in billed
             if part.reply.status <= 200
         )
-        return self._streak.count(Answer(post.uri, values, reason, tokens, raw))
+        return self._streak.count(Answer(post.uri, values, reason, tokens, raw), fault)

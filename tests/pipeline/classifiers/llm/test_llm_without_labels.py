@@ -193,6 +193,51 @@ def test_posts_that_cannot_be_labeled_do_not_end_the_run(tmp_path: Path) -> None
     assert sum(map(is_fixed_sentence, server.bodies)) == 1 + 65 // 20
 
 
+@pytest.mark.parametrize("name", ["invalid", "cut"])
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_a_configuration_that_labels_only_the_fixed_sentence_ends_the_run(
+    tmp_path: Path, name: str, in_flight: int
+) -> None:
+    """A short sentence may fit where a model thinks too long about posts."""
+    with OpenAIStub(labels_fixed_sentence(GOOD, LATER[name])) as server:
+        fault, answered = refused(server, tmp_path, answer_tries=1, max_in_flight=in_flight)
+    assert {one.values for one in answered} == {None}
+    assert 20 <= len(answered) < 20 + 2 * in_flight
+    assert sum(map(is_fixed_sentence, server.bodies)) == 2
+    assert PROBLEMS[AnswerProblem.CUT if name == "cut" else AnswerProblem.NOT_JSON].advice in str(
+        fault
+    )
+
+
+def test_invalid_answers_after_a_label_do_not_end_the_run(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return completion(GOOD) if nth == 5 else completion("Sunny.")
+
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
+        answered = list(asker(server, tmp_path, answer_tries=1).classify(MANY))
+    assert sum(one.values is not None for one in answered) == 1
+    assert len(answered) == len(MANY)
+
+
+@pytest.mark.parametrize("name", ["a refusal", "a filter"])
+def test_posts_that_the_model_refuses_do_not_end_the_run(tmp_path: Path, name: str) -> None:
+    refusal = USELESS[name][0]
+    with OpenAIStub(labels_fixed_sentence(GOOD, lambda *_: refusal)) as server:
+        answered = list(asker(server, tmp_path).classify(MANY[:50]))
+    assert len(answered) == 50
+
+
+def test_a_rejected_post_among_the_first_shows_that_the_texts_may_be_the_reason(
+    tmp_path: Path,
+) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return LATER["filtered" if nth % 15 == 0 else "cut"](body, nth)
+
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
+        answered = list(asker(server, tmp_path).classify(MANY[:60]))
+    assert len(answered) == 60
+
+
 def test_a_label_begins_the_count_anew(tmp_path: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Reply:
         return completion(GOOD) if nth % 20 == 0 else LATER["cut"](body, nth)
