@@ -160,8 +160,8 @@ class ChatService:
             reply: the last answer.
         """
         words = (
-            f"the first {MOST_UNLABELED} posts of this task got answers and no label, although the fixed "
-            f'sentence "{PROBE.text}" gets one'
+            f"the first {MOST_UNLABELED} posts of this task got answers and no label, although the "
+            f'fixed sentence "{PROBE.text}" gets one'
         )
         return self._without_label(words, problem, reply)
 
