@@ -126,7 +126,7 @@ class Scan:
             if len(self._source.files) == 1:
                 raise
             advice = "if the file holds no posts, exclude it with backlog.ignore"
-            raise InputError(f"{error}; {advice}") from None
+            raise LacksPostsError(f"{error}; {advice}") from None
 
     def _read(
         self, statement: Callable[[str], str], files: tuple[Path, ...] | None

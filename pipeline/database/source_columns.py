@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import duckdb
 import msgspec
 
+from pipeline.backlog.catalog import LacksPostsError
 from pipeline.backlog.scan import Scan
-from pipeline.backlog.sources import Source
+from pipeline.backlog.sources import Source, SourceFile
 from pipeline.errors import InputError
 from pipeline.sql import fetch_number, literal, quoted
 
@@ -46,7 +47,8 @@ def stage_source_columns(
 
     Each column is read in the way in which the columns of a post are, so that paths such as
     `record.likes` work too. If the source has a uri several times, the row with the labeled text
-    counts. An empty text is null, because CSV and SQLite do not tell them apart.
+    counts. A column that some of its files lack is null there. An empty text is null, because CSV
+    and SQLite do not tell them apart.
 
     Args:
         connection: the session; its time zone must be UTC.
@@ -100,25 +102,68 @@ def _stage(
     # Of the three columns of a post, only the time may be of any type.
     columns = msgspec.structs.replace(source.backlog.columns, preprocessing_timestamp=name)
     backlog = msgspec.structs.replace(source.backlog, columns=columns)
-
-    def statement(relation: str) -> str:
-        return (
-            f"CREATE OR REPLACE TABLE {table} AS SELECT uri, "
-            "coalesce(min(value) FILTER (is_labeled_text), min(value)) AS value FROM "
-            "(SELECT uri, nullif(raw_timestamp, '') AS value, source.text = labeled.text "
-            f"AS is_labeled_text FROM ({relation}) AS source JOIN {posts} AS labeled USING (uri)) "
-            "GROUP BY uri"
-        )
-
+    wanted = replace(source, backlog=backlog)
     try:
-        with closing(Scan(connection, replace(source, backlog=backlog))) as scan:
-            scan.read(statement)
+        try:
+            _stage_files(connection, wanted, posts, table)
+        except LacksPostsError:
+            _stage_some_files(connection, source, wanted, posts, table)
     except InputError as error:
         # These errors are about a configuration, which is not what has to change.
         problem = re.sub(r"^backlog\.[a-z_.]+: ", "", str(error)).replace(
             "set backlog.columns.preprocessing_timestamp to", "join"
         )
         raise InputError(f"--join {name}: {problem}") from None
+
+
+def _stage_files(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    posts: str,
+    table: str,
+    value: str = "raw_timestamp",
+) -> None:
+    def statement(relation: str) -> str:
+        return (
+            f"CREATE OR REPLACE TABLE {table} AS SELECT uri, "
+            "coalesce(min(value) FILTER (is_labeled_text), min(value)) AS value FROM "
+            f"(SELECT uri, nullif({value}, '') AS value, source.text = labeled.text "
+            f"AS is_labeled_text FROM ({relation}) AS source JOIN {posts} AS labeled USING (uri)) "
+            "GROUP BY uri"
+        )
+
+    with closing(Scan(connection, source)) as scan:
+        scan.read(statement)
+
+
+def _stage_some_files(
+    connection: duckdb.DuckDBPyConnection, source: Source, wanted: Source, posts: str, table: str
+) -> None:
+    """Stage a column that some files lack, perhaps because it came later: it is null there.
+
+    Raises:
+        InputError: no file has it.
+    """
+    having: list[SourceFile] = []
+    lacking: list[SourceFile] = []
+    failures: list[LacksPostsError] = []
+    for file in source.source_files:
+        try:
+            with closing(Scan(connection, replace(wanted, source_files=(file,)))) as scan:
+                scan.relation()
+        except LacksPostsError as error:
+            lacking.append(file)
+            failures.append(error)
+        else:
+            having.append(file)
+    if not having:
+        raise failures[0]
+    without = f"{table}_without"
+    _stage_files(connection, replace(wanted, source_files=tuple(having)), posts, table)
+    others = replace(source, source_files=tuple(lacking))
+    _stage_files(connection, others, posts, without, value="NULL::VARCHAR")
+    connection.execute(f"INSERT INTO {table} FROM {without} ANTI JOIN {table} USING (uri)")
+    connection.execute(f"DROP TABLE {without}")
 
 
 def _value(connection: duckdb.DuckDBPyConnection, table: str, alias: str) -> str:

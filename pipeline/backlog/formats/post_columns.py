@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from duckdb.sqltypes import DuckDBPyType
 
-from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.catalog import LacksPostsError, missing_column
 from pipeline.backlog.clean_copies.marks import DECODE_MARKED, has_mark, without_marks
 from pipeline.backlog.column_path import find_path, join_parts, json_pointer
 from pipeline.backlog.records.literal_records import LITERAL_AS_JSON
@@ -174,7 +174,7 @@ def _find(types: Types, name: str, key: str, place: str) -> _Found:
         inner = find_path(join_parts(keys), inner_types)
         if inner is None:
             present = _field_names((path.column, *fields), tuple(inner_types))
-            raise InputError(
+            raise LacksPostsError(
                 f"backlog.columns: {place} has no {name!r}{did_you_mean(name, present)}; it has "
                 f"{_listed(present)}"
             )

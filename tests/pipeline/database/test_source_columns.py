@@ -133,6 +133,64 @@ def test_a_column_that_the_source_does_not_have_is_refused(tmp_path: Path, make:
         joined(tmp_path, make(tmp_path), "like")
 
 
+EARLY = {"uri": "at://3", "text": "three", "preprocessing_timestamp": TIME}
+
+
+def early_file(path: Path, folder: Path) -> Path:
+    """Write a file of the same kind with one post, which has none of the other columns."""
+    early = folder / f"early{path.suffix}"
+    if path.suffix in (".sqlite", ".duckdb"):
+        connection: Any = (
+            sqlite3.connect(early) if path.suffix == ".sqlite" else duckdb.connect(early)
+        )
+        connection.execute("CREATE TABLE posts (uri TEXT, text TEXT, preprocessing_timestamp TEXT)")
+        connection.execute("INSERT INTO posts VALUES (?, ?, ?)", list(EARLY.values()))
+        connection.commit()
+        connection.close()
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([EARLY]), early)
+    elif path.suffix == ".csv":
+        early.write_text(f"{','.join(EARLY)}\n{','.join(EARLY.values())}\n")
+    else:
+        early.write_text(json.dumps(EARLY) + "\n")
+    return early
+
+
+@EVERY_SOURCE
+def test_a_column_that_only_some_files_have_is_null_in_the_others(
+    tmp_path: Path, make: Make
+) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    early_file(make(folder), folder)
+    result, not_in_source = joined(tmp_path, folder, "likes", "author")
+    assert not_in_source == 0
+    assert [(row["likes"], row["author"]) for row in result] == [
+        *((post["likes"], post["author"]) for post in POSTS[:3]),
+        (None, None),
+    ]
+
+
+@EVERY_SOURCE
+def test_a_column_that_no_file_has_is_refused(tmp_path: Path, make: Make) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    early_file(make(folder), folder)
+    with pytest.raises(InputError):
+        joined(tmp_path, folder, "like")
+
+
+def test_a_field_that_only_some_structs_have_is_null_in_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    post = {"text": "t", "preprocessing_timestamp": TIME}
+    for number, record in enumerate(({"likes": 5}, {"reposts": 6})):
+        table = pa.Table.from_pylist([{"uri": f"at://{number}", **post, "record": record}])
+        pq.write_table(table, folder / f"{number}.parquet")
+    result, _ = joined(tmp_path, folder, "record.likes", labeled=2)
+    assert [row["record.likes"] for row in result] == [5, None]
+
+
 def test_a_value_inside_a_nested_column_is_joined(tmp_path: Path) -> None:
     nested = [
         {"uri": f"at://{n}", "text": "t", "preprocessing_timestamp": TIME,
