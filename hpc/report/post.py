@@ -72,16 +72,17 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     with duckdb.connect() as connection, closing(Scan(connection, source)) as scan:
         rows = scan.read(
             lambda relation: (
-                f"SELECT text, raw_timestamp FROM ({relation}) WHERE uri = {literal(uri)}"
+                f"SELECT text, raw_timestamp, reason FROM ({relation}) WHERE uri = {literal(uri)}"
             )
         )
     if not rows:
         return False, f"{one_line(uri)} is not in {source}"
-    text, timestamp = rows[0]
+    text, timestamp, reason = rows[0]
+    content = "without text" if text is None else f"'{one_line(text, SHOWN_TEXT)}'"
+    why = f" ({reason})" if reason else ""
     copies = f", {len(rows)} times" if len(rows) > 1 else ""
     return True, (
-        f"{one_line(uri)} is in {source}{copies}, preprocessed {timestamp}: "
-        f"'{one_line(str(text), SHOWN_TEXT)}'"
+        f"{one_line(uri)} is in {source}{copies}, preprocessed {timestamp}: {content}{why}"
     )
 
 

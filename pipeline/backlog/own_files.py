@@ -16,6 +16,7 @@ from pipeline.backlog.file_formats import FileFormat, SourceKind
 from pipeline.run_files import manifest
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
+_NOTE = re.compile(r"\.late-posts-.+\.json")
 _MANIFEST_BEGINNING = 4096
 _HISTORY = {"runs", "shards", "attempts"}
 LABEL_COLUMNS = ("was_successfully_labeled", "label_timestamp")
@@ -36,6 +37,11 @@ def is_run(folder: Path, names: set[str]) -> bool:
         return True
     manifests = [name for name in names if name.startswith(manifest.FILE_NAME)]
     return "shards" in names and any(_names_run(folder / name) for name in manifests)
+
+
+def is_note(path: Path) -> bool:
+    """Tell whether a hidden file is a note that this program keeps beside its runs."""
+    return bool(_NOTE.fullmatch(path.name))
 
 
 def is_planned_run(folder: Path) -> bool:
@@ -75,6 +81,8 @@ def holds_labels(path: Path, file_format: FileFormat, head: bytes) -> bool:
     match file_format.kind:
         case SourceKind.CSV:
             return _has_label_columns(head.partition(b"\n")[0])
+        case SourceKind.JSON_LINES:
+            return all(b'"%s":' % column in head.partition(b"\n")[0] for column in _LABEL_COLUMNS)
         case SourceKind.PARQUET:
             return _has_label_columns(_read_schema(path))
         case SourceKind.DUCKDB:

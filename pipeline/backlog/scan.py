@@ -20,6 +20,7 @@ from pipeline.backlog.formats.diagnose import find_fault
 from pipeline.backlog.formats.file_posts import FilePosts
 from pipeline.backlog.formats.file_table import Reading, first_line
 from pipeline.backlog.formats.post_columns import Types
+from pipeline.backlog.formats.row_places import describe_row
 from pipeline.backlog.formats.table_posts import read_table
 from pipeline.backlog.formats.try_reading import reject_failing_where
 from pipeline.backlog.records.literal_records import register_literals
@@ -209,6 +210,24 @@ class Scan:
             if fault:
                 raise fault
         return False
+
+    def describe_row(self, row: int) -> str:
+        """Return where a row of the last relation is in its only file.
+
+        Args:
+            row: its number, from 1, among the rows that `where` keeps.
+        """
+        if self._streams:
+            return self._streams[-1].describe_row(row, self._own_condition())
+        reading = self._readings[0]
+        if reading.conditions:
+            row = fetch_number(
+                self._connection,
+                "SELECT row FROM (SELECT row_number() OVER () AS row, * FROM "
+                f"{reading.table}){where_all(reading.conditions)} ORDER BY row LIMIT 1 "
+                f"OFFSET {row - 1}",
+            )
+        return describe_row(reading.files[0].file, row) if reading.files else f"row {row}"
 
     def count(self) -> int:
         """Return the number of rows of the relation; for SQLite only once it has been read."""

@@ -209,14 +209,13 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
     more = f" (and {counted(bad - 1, 'more row')} like it)" if bad > 1 else ""
     bad_row = _first_bad_row(connection, source, joins)
     if bad_row:
-        path, row, uri, raw_timestamp = bad_row
+        place, uri, raw_timestamp = bad_row
         if not uri:
             raise InputError(
-                f"{path}, row {row}: column {names.uri!r} is null or empty{more}; "
-                "every post needs a uri"
+                f"{place}: column {names.uri!r} is null or empty{more}; every post needs a uri"
             )
         raise InputError(
-            f"{path}, row {row}: column {names.preprocessing_timestamp!r} is "
+            f"{place}: column {names.preprocessing_timestamp!r} is "
             f"{raw_timestamp!r}, which is not a timestamp such as 2024-05-31-13:00:00 or ISO 8601 "
             f"(uri {one_line(uri)}){more}{advice_for_time(raw_timestamp or '', source)}"
         )
@@ -227,8 +226,8 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
 
 def _first_bad_row(
     connection: duckdb.DuckDBPyConnection, source: Source, joins: str
-) -> tuple[Path, int, str | None, str | None] | None:
-    """Return file, row number (from 1, of the rows that `where` keeps), uri and raw timestamp."""
+) -> tuple[str, str | None, str | None] | None:
+    """Return file and row, uri and raw timestamp; None if no row is bad."""
     with closing(Scan(connection, source)) as scan, _readable_errors(source, scan):
         for path in source.files:
             rows = scan.read(
@@ -239,7 +238,8 @@ def _first_bad_row(
                 (path,),
             )
             if rows:
-                return (path, int(rows[0][0]), rows[0][1], rows[0][2])
+                row, uri, raw_timestamp = rows[0]
+                return (f"{path}, {scan.describe_row(int(row))}", uri, raw_timestamp)
     return None
 
 

@@ -168,7 +168,7 @@ def _inspect(
         elif not _is_beside_database(path, present):
             _inspect_file(path, backlog, result, may_be_labels=content.is_one_file)
     for path in filter(is_kept, content.hidden):
-        if _holds_data(path, backlog):
+        if not own_files.is_note(path) and _holds_data(path, backlog):
             result.leave_out(path, WhyLeftOut.HIDDEN)
     return result
 

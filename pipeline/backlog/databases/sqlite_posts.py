@@ -174,15 +174,29 @@ class SqlitePosts:
                 place = self._place(problem.row, conditions)
                 raise InputError(f"{place}: {problem.describe(self._source.backlog)}")
 
+    def describe_row(self, row: int, conditions: Sequence[str]) -> str:
+        """Return the number of a row, and its rowid if that is another number.
+
+        Args:
+            row: its number, from 1, among the rows that the conditions keep.
+            conditions: SQL conditions.
+        """
+        rowid = self._rowid(row, conditions)
+        return f"row {row}" if rowid in ("", str(row)) else f"row {row} (rowid {rowid})"
+
     def _place(self, row: int, conditions: Sequence[str]) -> str:
         """Return where a row of the current batch is: file, table and row."""
-        number = self.rows_read + row
-        place = f"{self._path}, table {self._table.name}, row {number + 1}"
+        number = self.rows_read + row + 1
+        place = f"{self._path}, table {self._table.name}, row {number}"
+        rowid = self._rowid(number, conditions)
+        return f"{place} (rowid {rowid})" if rowid else place
+
+    def _rowid(self, row: int, conditions: Sequence[str]) -> str:
         if not self._table.rowid:
-            return place
+            return ""
         query = self._query(conditions, f"{quoted(self._table.rowid)} AS number")
-        rowids = self._connection.rows(f"SELECT number FROM ({query} LIMIT 1 OFFSET {number})")
-        return f"{place} (rowid {rowids[0][0]})" if rowids else place
+        rowids = self._connection.rows(f"SELECT number FROM ({query} LIMIT 1 OFFSET {row - 1})")
+        return str(rowids[0][0]) if rowids else ""
 
     def _reject_table_without_text(self) -> None:
         """Raise InputError if no row of the table has the key of the text.

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from pipeline.backlog.clean_copies.marks import MARK
 from pipeline.backlog.column_path import split_path
-from pipeline.backlog.file_formats import JsonLayout, SourceKind
+from pipeline.backlog.file_formats import SourceKind
 from pipeline.backlog.formats.file_table import ReadableFile, Reading
 from pipeline.backlog.formats.post_columns import Fault, nested_value
+from pipeline.backlog.formats.row_places import describe_row, has_lines
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.sql import where_all
@@ -34,7 +35,7 @@ def find_fault(
 
     A file is one that `ReadableFiles` has improved as far as it can.
     """
-    is_lines = bool(reading.files) and _is_lines(reading.files[0])
+    is_lines = bool(reading.files) and has_lines(reading.files[0].file)
     malformed = find_malformed(connection, reading.files[0]) if reading.files else None
     if malformed:
         return malformed
@@ -57,7 +58,10 @@ def find_fault(
         fault for fault, is_there in zip(faults, found[: len(faults)], strict=True) if is_there
     )
     shown = dict(zip(values, found[len(faults) :], strict=True))
-    where = f"line {_line_of_row(reading.files[0], row)}" if is_lines else f"row {row}"
+    if is_lines:
+        where = f"line {_line_of_row(reading.files[0], row)}"
+    else:
+        where = describe_row(reading.files[0].file, row) if reading.files else f"row {row}"
     name = dict(zip(values, backlog.columns.values(), strict=True))[key]
     place = f"{reading.place}, {where}"
     return _describe(place, key, name, fault, shown)
@@ -87,15 +91,11 @@ def _describe(
             )
 
 
-def _is_lines(file: ReadableFile) -> bool:
-    return file.file.kind is SourceKind.JSON_LINES and file.file.format.layout is JsonLayout.LINES
-
-
 def find_malformed(connection: duckdb.DuckDBPyConnection, file: ReadableFile) -> InputError | None:
     """Return the error for the first place where a file is not JSON; None if it is JSON."""
     if file.file.kind is not SourceKind.JSON_LINES:
         return None
-    if _is_lines(file):
+    if has_lines(file.file):
         return _find_malformed_line(connection, file)
     if file.path.stat().st_size > _LARGEST_DOCUMENT:
         return None

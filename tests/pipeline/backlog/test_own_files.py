@@ -130,10 +130,27 @@ def test_exported_labels_are_read_only_if_they_are_named(tmp_path: Path) -> None
     text.write_text(",".join(columns) + "\n" + f"u1,hello,{STAMP},true,,,\n")
     table = tmp_path / "labels.parquet"
     pq.write_table(pa.table({name: ["x"] for name in columns}), table)
+    lines = tmp_path / "labels.jsonl"
+    lines.write_text("{" + ", ".join(f'"{name}": "x"' for name in columns) + "}\n")
+    exports = [text, table, lines]
     source = find(tmp_path)
     assert source.files == (posts,)
-    assert left_out(source) == dict.fromkeys([text, table], WhyLeftOut.LABELS)
-    assert [find(path).files for path in (text, table)] == [(text,), (table,)]
+    assert left_out(source) == dict.fromkeys(exports, WhyLeftOut.LABELS)
+    assert [find(path).files for path in exports] == [(path,) for path in exports]
+
+
+def test_a_post_about_columns_of_labels_is_a_post(tmp_path: Path) -> None:
+    text = 'what is "label_timestamp": 1, and "was_successfully_labeled": true?'
+    posts = json_lines_file(tmp_path / "posts.jsonl", [("u1", text, STAMP)])
+    assert find(tmp_path).files == (posts,)
+
+
+def test_a_note_of_this_program_beside_its_runs_is_not_reported(tmp_path: Path) -> None:
+    posts = csv_file(tmp_path / "posts.csv", ROWS)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / ".late-posts-t.json").write_text('{"late": 1}\n')
+    source = find(tmp_path)
+    assert (source.files, source.left_out) == ((posts,), ())
 
 
 @pytest.mark.parametrize("length", [5, 100_000])
