@@ -40,6 +40,9 @@ def estimated_duration(seconds: float) -> str:
 
 def nearest(word: str, names: Sequence[str]) -> str | None:
     """Return the name whose spelling is closest to a word, or None where none is close."""
+    in_other_case = [name for name in names if name.casefold() == word.casefold()]
+    if in_other_case:
+        return in_other_case[0]
     return next(iter(difflib.get_close_matches(word, names, n=1)), None)
 
 

@@ -81,8 +81,6 @@ def holds_labels(path: Path, file_format: FileFormat, head: bytes) -> bool:
     match file_format.kind:
         case SourceKind.CSV:
             return _has_label_columns(head.partition(b"\n")[0])
-        case SourceKind.JSON_LINES:
-            return all(b'"%s":' % column in head.partition(b"\n")[0] for column in _LABEL_COLUMNS)
         case SourceKind.PARQUET:
             return _has_label_columns(_read_schema(path))
         case SourceKind.DUCKDB:

@@ -42,6 +42,7 @@ _UNREAD: Mapping[bytes, Unreadable] = {
     b"Rar!\x1a\x07": Unreadable(problem="it is a RAR archive", advice=_UNPACK),
     b"\x1f\x9d": Unreadable(problem="it is compressed with compress", advice="run uncompress"),
     b"\x89LZO": Unreadable(problem="it is compressed with lzop", advice="run lzop -d"),
+    b"]\0\0": Unreadable(problem="it is compressed by lzma", advice="run unlzma"),
     b"LZIP": Unreadable(problem="it is compressed with lzip", advice="run lzip -d"),
     b"\xff\x06\0\0sNaPpY": Unreadable(
         problem="it is compressed with Snappy", advice="decompress it"
@@ -60,6 +61,28 @@ _UNREAD: Mapping[bytes, Unreadable] = {
     b"X\n\0\0\0": Unreadable(problem="it is R data", advice=_FROM_R),
     b"$FL2": Unreadable(problem="it is an SPSS file", advice=_FROM_R),
     b"<stata_dta>": Unreadable(problem="it is a Stata file", advice=_FROM_R),
+}
+# The same for formats without a magic number, by the ends of names, for files that are no text.
+_UNREAD_NAMES: Mapping[str, Unreadable] = {
+    ".br": Unreadable(problem="it is compressed by Brotli", advice="run brotli -d"),
+    ".lzo": Unreadable(problem="it is compressed by LZO", advice="run lzop -d"),
+    ".sz": Unreadable(problem="it is compressed by Snappy", advice="decompress it"),
+    ".snappy": Unreadable(problem="it is compressed by Snappy", advice="decompress it"),
+    ".zz": Unreadable(problem="it is compressed by zlib", advice="decompress it"),
+    ".gpg": Unreadable(problem="it is encrypted", advice="run gpg -d"),
+    ".age": Unreadable(problem="it is encrypted", advice="run age -d"),
+    ".enc": Unreadable(problem="it is encrypted", advice="decrypt it"),
+    ".dta": Unreadable(problem="it is a Stata file", advice=_FROM_R),
+    ".sav": Unreadable(problem="it is an SPSS file", advice=_FROM_R),
+    ".sas7bdat": Unreadable(problem="it is a SAS file", advice=_FROM_R),
+    ".feather": Unreadable(problem="it is a Feather file", advice=_ARROW),
+    ".arrow": Unreadable(problem="it is an Arrow file", advice=_ARROW),
+    ".pkl": Unreadable(problem="it is a Python pickle", advice=_FROM_PYTHON),
+    ".pickle": Unreadable(problem="it is a Python pickle", advice=_FROM_PYTHON),
+    ".xls": Unreadable(problem="it is an Excel file", advice=_FROM_EXCEL),
+    ".xlsb": Unreadable(problem="it is an Excel file", advice=_FROM_EXCEL),
+    ".mdb": Unreadable(problem="it is an Access database", advice="export its table as CSV"),
+    ".accdb": Unreadable(problem="it is an Access database", advice="export its table as CSV"),
 }
 _UNREAD_MAGIC = re.compile(b"|".join(map(re.escape, _UNREAD)))
 # A message, whose length is less than 65,536.
@@ -156,7 +179,7 @@ def _recognize_binary(head: bytes, name: str) -> Recognized | None:
     if _ARROW_STREAM.match(head):
         return Unreadable(problem="it is an Arrow stream", advice=_ARROW)
     unread = _UNREAD_MAGIC.match(head)
-    return _UNREAD[unread[0]] if unread else None
+    return _UNREAD[unread[0]] if unread else _UNREAD_NAMES.get(Path(name.lower()).suffix)
 
 
 def _recognize_zip(head: bytes, name: str) -> Recognized:

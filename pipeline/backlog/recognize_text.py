@@ -12,7 +12,7 @@ _DELIMITERS = (",", "\t", ";", "|")
 _FEWEST_COLUMNS = 3
 _ROWS_LOOKED_AT = 20
 _OBJECT = re.compile(r"\{\s*(?:[\"}]|$)")
-_ARRAY = re.compile(r"\[\s*(?:\{|$)")
+_ARRAY = re.compile(r"\[\s*(?:\{|\]?$)")
 # A line of an indented object ends so; a line that was cut ends within a string or a number.
 _GOES_ON = re.compile(r"[{\[,:]\s*$")
 

@@ -33,7 +33,12 @@ def test_an_estimate_below_a_minute_gives_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "suggestion"), [("memgb", " (did you mean 'mem_gb'?)"), ("zzz", "")]
+    ("word", "suggestion"),
+    [
+        ("memgb", " (did you mean 'mem_gb'?)"),
+        ("TIME_MIN", " (did you mean 'time_min'?)"),
+        ("zzz", ""),
+    ],
 )
 def test_only_a_close_name_is_suggested(word: str, suggestion: str) -> None:
     assert did_you_mean(word, ("mem_gb", "time_min")) == suggestion

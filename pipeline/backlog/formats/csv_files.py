@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 from duckdb.sqltypes import VARCHAR
 
-from pipeline.backlog.catalog import missing_column
+from pipeline.backlog.catalog import LacksPostsError, missing_column
 from pipeline.backlog.clean_copies.open_text import open_text
 from pipeline.backlog.column_path import find_path
 from pipeline.backlog.file_formats import Compression
@@ -50,7 +50,7 @@ def read_csv_files(
         columns = column_names(header)
         for name in backlog.columns.values():
             if find_path(name, columns) is None:
-                raise missing_column(str(file.original), name, columns)
+                raise _missing_column(file, name, columns, backlog)
         group = _Group(
             columns=columns,
             blank_lines=blank_lines,
@@ -126,6 +126,15 @@ def _header(file: ReadableFile) -> tuple[int, list[str]]:
                 "never closed: correct the header, which has the names of the columns"
             ) from None
     raise InputError(f"backlog.source: {file.original} has no header with the names of columns")
+
+
+def _missing_column(
+    file: ReadableFile, name: str, columns: tuple[str, ...], backlog: Backlog
+) -> LacksPostsError:
+    error = missing_column(str(file.original), name, columns)
+    if any(find_path(other, columns) for other in backlog.columns.values()):
+        return error
+    return LacksPostsError(f"{error} (its first line, which has to name the columns)")
 
 
 def column_names(header: Sequence[str]) -> tuple[str, ...]:

@@ -172,6 +172,8 @@ def _explain(content: str) -> str:
     """Return what is wrong with a line that should be a JSON object, and what to do."""
     if len(content) >= _LONGEST_OBJECT:
         return f"it is longer than {_LONGEST_OBJECT:,} bytes, which is no post: remove it"
+    if not content.startswith(("{", "[")):
+        return f"it is {one_line(content, _SHOWN)!r}, and not a JSON object: remove it"
     if content.startswith("["):
         return "a JSON array; one object a line is needed: jq -c '.[]' FILE > FILE.jsonl"
     try:

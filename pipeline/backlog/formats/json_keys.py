@@ -153,6 +153,8 @@ def find_keys(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], 
     )
     for file in files:
         if not file.has(connection, keys) and file.has_rows(connection):
+            if not file.top_level(connection):
+                raise UnreadableFileError(file.file)  # it holds something else than objects
             raise _missing(connection, file, name)
     return keys
 

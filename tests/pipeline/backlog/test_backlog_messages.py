@@ -176,6 +176,31 @@ def test_a_file_without_posts_among_others_can_be_excluded(
     assert message.endswith("; if the file holds no posts, exclude it with backlog.ignore")
 
 
+def test_a_file_of_csv_without_a_header_is_reported_with_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "part-1.csv"
+    path.write_text(f"u1,fine day,{STAMP}\nu2,fine day,{STAMP}\n")
+    assert rejection(path) == (
+        f"backlog.columns: {path} has no column 'uri'; it has u1, fine day, {STAMP} (its first "
+        "line, which has to name the columns)"
+    )
+
+
+def test_a_column_in_another_case_is_suggested(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text(f"URI,text,preprocessing_timestamp\nu1,fine day,{STAMP}\n")
+    assert rejection(path) == (
+        f"backlog.columns: {path} has no column 'uri' (did you mean 'URI'?); it has URI, text, "
+        "preprocessing_timestamp"
+    )
+
+
+@pytest.mark.parametrize("content", ['"x"', "5", '[["u1", "fine day"]]'])
+def test_a_json_file_without_objects_is_reported_as_such(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "posts.json"
+    path.write_text(content)
+    assert rejection(path).startswith(f"backlog.source: {path}, line 1: ")
+
+
 def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) -> None:
     path = sqlite_file(tmp_path / "posts.db", [POST])
     assert rejection(path, table="preprocessed_post") == (
@@ -204,6 +229,8 @@ def test_a_missing_table_is_reported_with_the_tables_that_exist(tmp_path: Path) 
             "jq -c . FILE > FILE.jsonl",
         ),
         ('{"uri": "a", "uri": "b"}', "the object has the key 'uri' twice: remove one of the two"),
+        ("// the posts", "it is '// the posts', and not a JSON object: remove it"),
+        (",", "it is ',', and not a JSON object: remove it"),
         ("[1]", "a JSON array; one object a line is needed: jq -c '.[]' FILE > FILE.jsonl"),
     ],
 )

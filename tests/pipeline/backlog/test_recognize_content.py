@@ -59,6 +59,8 @@ def recognize(content: str | bytes, name: str = "part-00001", *, size: int = 819
         ('{"uri": "a", "te\n' + LINE, LINES),
         (f"[{LINE}]", ARRAY),
         (f"[\n  {LINE}]", ARRAY),
+        ("[]\n", ARRAY),
+        ("[\n]", ARRAY),
         (json.dumps(json.loads(LINE), indent=2), OBJECTS),
         (json.dumps({"record": {"text": "a", "langs": ["en"]}}, indent="\t"), OBJECTS),
         (HEADER, separated(",")),
@@ -155,6 +157,7 @@ def arrow_stream() -> bytes:
         pickle.dumps([1], protocol=4),
         pickle.dumps([1], protocol=5),
         b"Obj\x01\x04\x16avro.schema",
+        b"]\0\0\x80\0\xff",
         b"7z\xbc\xaf\x27\x1c\0\x04",
         b"RDX3\nX\n\0\0",
         arrow_stream(),
@@ -188,6 +191,12 @@ def test_a_name_that_says_data_makes_another_content_unreadable(
     name: str, content: str | bytes
 ) -> None:
     assert isinstance(recognize(content, name), Unreadable)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.br", "b.csv.GPG", "c.dta", "d.parquet.enc", "e.xlsb"])
+def test_the_name_of_a_binary_file_may_say_what_it_is(name: str) -> None:
+    assert isinstance(recognize(b"\x01\x02\x03\xff", name), Unreadable)
+    assert recognize("# Notes\n", name) == NoData()
 
 
 @pytest.mark.parametrize(
