@@ -94,6 +94,11 @@ def content(body: Any) -> str:
     raise InvalidAnswer(AnswerProblem.NO_CONTENT, "no content")
 
 
+def is_same_answer(body: Any, other: Any) -> bool:
+    """Report whether two replies hold the same message."""
+    return _message(body) == _message(other)
+
+
 def _text_of(content: Any) -> str:
     """Return the text of a message's content, which is a text or, as from Mistral, its parts."""
     if not isinstance(content, list):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pipeline import usage
 from pipeline.classifiers.base import Classifier, RenderedRequest, TaskShare
-from pipeline.classifiers.llm import multi_post
+from pipeline.classifiers.llm import chat, multi_post
 from pipeline.classifiers.llm.answer_problems import InvalidAnswer
 from pipeline.classifiers.llm.chat_service import CHAT_PATH, ChatService
 from pipeline.classifiers.llm.check_texts import check_texts
@@ -167,7 +167,10 @@ class Llm(Classifier[LlmOptions]):
         return answers
 
     def _send_single(self, post: Post, billed: list[BilledReply], stop: threading.Event) -> Answer:
-        """Send one post until its answer is valid, at most `answer_tries` times."""
+        """Send one post until its answer is valid, at most `answer_tries` times.
+
+        With a seed, a server that has given the same invalid answer twice is not paid for a third.
+        """
         fault: Callable[[], TaskError] | None = None
         reason = ""
         for attempt in range(self._options.answer_tries):
@@ -183,9 +186,15 @@ class Llm(Classifier[LlmOptions]):
                 reason = invalid.reason
                 if not invalid.facts.is_about_the_text:
                     fault = functools.partial(self._service.no_post_labeled, invalid, reply)
-                if not invalid.facts.is_asked_again:
+                if not invalid.facts.is_asked_again or self._is_settled(attempt, billed):
                     break
         return self._answer(post, billed, reason=reason, fault=fault)
+
+    def _is_settled(self, attempt: int, billed: Sequence[BilledReply]) -> bool:
+        """Report whether the same question got the same answer twice, as it would once more."""
+        if attempt == 0 or not self._prompts.is_same_question(attempt):
+            return False
+        return chat.is_same_answer(billed[-2].reply.body, billed[-1].reply.body)
 
     def _answer(
         self,

@@ -47,6 +47,9 @@ RESERVED: Mapping[str, str] = {
 }
 """Fields that a configuration must not add, and why."""
 
+# OpenAI's and vLLM's name for it, and Mistral's.
+_SEEDS = ("seed", "random_seed")
+
 # Ends of names, in lower case and without signs. Not `tokens`, nor `prompt_cache_key`.
 _SECRET_NAME = re.compile(
     r"((api|access|secret|private|subscription|account|master|license)key"
@@ -77,6 +80,15 @@ def check_fields(fields: Mapping[str, object]) -> None:
     size = len(json.dumps(fields, ensure_ascii=False).encode())
     if size > REQUEST_BYTES:
         raise Wrong(KEY, f"should be at most {in_words(REQUEST_BYTES)} as JSON")
+
+
+def has_seed(value: object) -> bool:
+    """Report whether fields of a request set a seed, so that the same request gets one answer."""
+    if not isinstance(value, Mapping):
+        return False
+    return any(
+        (name in _SEEDS and item is not None) or has_seed(item) for name, item in value.items()
+    )
 
 
 def find_rejected_field(body: Any, fields: Mapping[str, object]) -> str:

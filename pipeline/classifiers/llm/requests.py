@@ -17,6 +17,7 @@ from pipeline.classifiers.llm.output_modes import (
     logprobs_fields,
 )
 from pipeline.classifiers.llm.probabilities import probability_columns, read_probabilities
+from pipeline.classifiers.llm.request_fields import has_seed
 from pipeline.model import Column, ColumnKind, JsonObject, LabelValue, Post
 from pipeline.service.http_reply import Reply
 
@@ -64,6 +65,7 @@ class PromptBuilder:
         self._options = options
         self._declared = options.labels
         self._scores = options.scores
+        self._has_seed = has_seed(options.request)
         self.posts_per_prompt = options.posts_per_prompt
         prompt = options.prompt.rstrip() + "\n\n"
         self._prompt = prompt + labels.instructions(self._declared)
@@ -162,17 +164,24 @@ class PromptBuilder:
             for id_, values in answers.items()
         }
 
-    def _request(self, post: Post, capabilities: ServerCapabilities, attempt: int) -> JsonObject:
+    def is_same_question(self, attempt: int) -> bool:
+        """Report whether a try sends the request of the try before it, with the same seed."""
+        return self._has_seed and self._temperature(attempt) == self._temperature(attempt - 1)
+
+    def _temperature(self, attempt: int) -> float | None:
         temperature = self._options.temperature
         # At temperature 0 the same request gets the same invalid answer. Above 1 is never needed,
         # and some models accept no other temperature than 1, or none above it.
         if temperature is not None and temperature < 1:
             temperature = min(1.0, temperature + 0.3 * attempt)
+        return temperature
+
+    def _request(self, post: Post, capabilities: ServerCapabilities, attempt: int) -> JsonObject:
         request = chat.request(
             model=self._options.model,
             system=self._prompt,
             user={"post": post.text},
-            temperature=temperature,
+            temperature=self._temperature(attempt),
             max_tokens=self._options.max_tokens,
             token_limit_field=capabilities.token_limit_field,
         )

@@ -164,6 +164,48 @@ def test_an_invalid_answer_at_temperature_1_or_null_is_retried_unchanged(
     assert [body.get("temperature") for body in about_posts(server)] == sent
 
 
+@pytest.mark.parametrize(
+    ("temperature", "request_fields", "asked"),
+    [
+        (None, {"seed": 7}, 2),
+        (1, {"seed": 7}, 2),
+        (None, {"options": {"random_seed": 7}}, 2),
+        (0.8, {"seed": 7}, 3),
+        (0, {"seed": 7}, 4),
+        (None, {"seed": None}, 4),
+        (None, {"top_p": 0.5}, 4),
+    ],
+)
+def test_with_a_seed_the_same_invalid_answer_is_paid_for_twice_at_most(
+    tmp_path: Path, temperature: float | None, request_fields: dict[str, object], asked: int
+) -> None:
+    with OpenAIStub(labels_fixed_sentence(GOOD, lambda *_: completion("?"))) as server:
+        classifier = asker(
+            server,
+            tmp_path,
+            temperature=temperature,
+            structured_output="none",
+            request=request_fields,
+            answer_tries=4,
+        )
+        found = verdicts(classifier, posts("a"))
+    assert found == {"a": Answer("at://0", reason="invalid_answer: not JSON: '?'")}
+    assert len(about_posts(server)) == asked
+
+
+def test_a_server_that_varies_its_answers_despite_a_seed_is_asked_again(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Reply:
+        return completion(GOOD if nth == 3 else f"{nth}")
+
+    with OpenAIStub(labels_fixed_sentence(GOOD, answer)) as server:
+        classifier = asker(
+            server, tmp_path, temperature=None, structured_output="none", request={"seed": 7}
+        )
+        found = verdicts(classifier, posts("a"))
+    assert found == {"a": Answer("at://0", VALUES)}
+    assert len(about_posts(server)) == 3
+
+
 def test_a_retry_is_never_above_temperature_1(tmp_path: Path) -> None:
     """Some models accept no more, and would reject the post for that."""
     with OpenAIStub(labels_fixed_sentence(GOOD, lambda *_: completion("?"))) as server:
