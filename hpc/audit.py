@@ -62,7 +62,11 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if not options.json:
         printer.show(*describe_audit(audit, config.name, source, files))
         for run_id, folder in gone.items():
-            printer(f"the database has run {run_id}, but its folder {folder} is gone")
+            printer(
+                f"the database has run {run_id}, but its folder {folder} is gone: a post of this "
+                "run whose row is missing counts as late or new, because nothing else shows that "
+                "it was labeled"
+            )
     document = {
         "whole": audit.is_whole,
         **asdict(audit),

@@ -140,6 +140,9 @@ def _check_path(path: str) -> None:
         raise Wrong(
             "path", f"should hold visible ASCII characters only, and no backslash: {path!r}"
         )
+    # HTTP clients resolve these, so another path would be sent than the one that is shown.
+    if {".", ".."} & set(path.replace("%2e", ".").replace("%2E", ".").split("/")):
+        raise Wrong("path", f"should have no . or .. between slashes: {path!r}")
 
 
 def _check_header(name: str) -> None:

@@ -117,6 +117,10 @@ def test_of_every_classifier(values: dict[str, Any], message: str) -> None:
             for path in ("/a b", "/a\\b", "/a\n", "/é", "/\x7f")
         ),
         *(
+            ({"path": path}, f"path: should have no . or .. between slashes: {path!r}")
+            for path in ("/v2/../x", "/./x", "/x/..", "/%2e%2E/x")
+        ),
+        *(
             (
                 {"key_header": name},
                 "key_header: should be the name of a header, such as X-Goog-Api-Key or "
