@@ -31,7 +31,8 @@ from pipeline.terminal import one_line
 CHAT_PATH = "/chat/completions"
 
 # A test sentence that gets one of these says that no request can succeed.
-_WRONG_PLACE_OR_KEY = frozenset({*range(300, 400), 401, 402, 403, 404, 405, 410, 429})
+_WRONG_PLACE_OR_KEY = frozenset({*range(300, 400), 401, 403, 404, 405, 410, 429})
+_PAYMENT_REQUIRED = 402
 _SHOWN_CHARACTERS = 300
 
 BuildRequest = Callable[[ServerCapabilities], JsonObject]
@@ -240,6 +241,8 @@ class ChatService:
             return ": set classifier.temperature to null to use the model's own"
         if field := find_rejected_field(reply.body, self._prompts.probe_request.fields):
             return f": the server rejects classifier.request.{field}: change or remove it"
+        if reply.status == _PAYMENT_REQUIRED or (reply.is_final and reply.retry is not False):
+            return ": the key has no credit or quota left: add some, or use another key"
         if reply.status in _WRONG_PLACE_OR_KEY:
             return ": check classifier.base_url, model and key"
         return ""

@@ -102,6 +102,24 @@ def test_what_is_about_the_key_ends_the_run_without_a_question(
     assert server.requests == 2
 
 
+@pytest.mark.parametrize(
+    ("reply", "is_about_credit"),
+    [
+        (Reply(status=402, body=error("no", None)), True),
+        (Reply(status=429, body=error("no", "insufficient_quota")), True),
+        (Reply(body={"error": {"code": 402, "message": "no"}}), True),
+        (Reply(status=401, body=error("no", None)), False),
+        (Reply(status=429, body={}, headers={"x-should-retry": "false"}), False),
+    ],
+)
+def test_only_a_key_without_credit_is_said_to_have_none(
+    tmp_path: Path, reply: Reply, is_about_credit: bool
+) -> None:
+    with OpenAIStub(lambda *_: reply) as server, pytest.raises(TaskError) as raised:
+        answers(asker(server, tmp_path), posts("a"))
+    assert ("credit" in str(raised.value)) is is_about_credit
+
+
 def with_reasons(reasons: Any) -> Reply:
     rejection = {"code": 403, "message": "a bad post", "metadata": {
         "reasons": reasons, "flagged_input": "a bad post", "provider_name": "p"}}  # fmt: skip
