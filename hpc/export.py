@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from hpc import cli
@@ -230,12 +229,7 @@ def _load_runs(database: Path, roots: Iterable[Path]) -> tuple[list[Run], list[U
                 continue
             if _is_of(run, database):
                 runs[run.run_id] = run
-    return sorted(runs.values(), key=_age), unusable
-
-
-def _age(run: Run) -> tuple[datetime, str]:
-    """Return what orders runs as the database does."""
-    return datetime.fromisoformat(run.manifest.created_at), run.run_id
+    return sorted(runs.values(), key=lambda run: run.age), unusable
 
 
 def _trusted_runs(place: _Place, name: str, printer: Printer) -> list[Run]:

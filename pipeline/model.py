@@ -189,3 +189,8 @@ class Receipt:
 
 
 JsonObject = dict[str, Any]
+
+
+def as_object(value: Any) -> JsonObject:
+    """Return a value if it is a JSON object; an empty object for any other value."""
+    return value if isinstance(value, dict) else {}

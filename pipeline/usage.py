@@ -134,19 +134,10 @@ def rates_per_minute(
 
 def read_counts(values: Any) -> dict[str, int]:
     """Read sums from JSON that another process wrote; what is not a count is left out."""
-    return {name: value for name, value in _numbers(values, int).items() if value >= 0}
-
-
-def read_rates(values: Any) -> dict[str, float]:
-    """Read rates from JSON that another process wrote; what is not a number is left out."""
-    return {name: float(value) for name, value in _numbers(values, int | float).items()}
-
-
-def _numbers(values: Any, kind: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in _mapping(values).items()
-        if isinstance(value, kind) and not isinstance(value, bool)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0
     }
 
 

@@ -1,7 +1,6 @@
 """Build the whole database again from the run folders, which are the truth."""
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from hpc.database import gather_outputs, replace_database
@@ -85,12 +84,7 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
             continue
         if run.manifest.database == database:
             runs.append(run)
-    return sorted(runs, key=_age), unreadable
-
-
-def _age(run: Run) -> tuple[datetime, str]:
-    """Return what orders runs as the database does."""
-    return datetime.fromisoformat(run.manifest.created_at), run.run_id
+    return sorted(runs, key=lambda run: run.age), unreadable
 
 
 def _gather_all(

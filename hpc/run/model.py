@@ -67,6 +67,11 @@ class Run:
         return self.manifest.run_id
 
     @property
+    def age(self) -> tuple[datetime, str]:
+        """Return what sorts runs from the oldest to the newest, as the database sorts them."""
+        return datetime.fromisoformat(self.manifest.created_at), self.run_id
+
+    @property
     def executor(self) -> ExecutorName:
         """Return which executor the run was planned for."""
         return self.cluster.executor

@@ -97,7 +97,7 @@ class LabelCounts:
     """Posts that have an answer, of which nothing more is known."""
 
     @property
-    def is_none_labeled(self) -> bool:
+    def has_no_label(self) -> bool:
         """Whether posts have an answer, and none of these is a label."""
         return not self.labeled and not self.unknown and bool(self.unlabelable)
 
@@ -169,7 +169,7 @@ class RunStatus:
     @property
     def lacks_labels(self) -> bool:
         """Whether the run is complete, and none of its posts got a label."""
-        return self.state is RunState.COMPLETE and self.labels.is_none_labeled
+        return self.state is RunState.COMPLETE and self.labels.has_no_label
 
     @property
     def is_under_way(self) -> bool:

@@ -15,10 +15,9 @@ from typing import IO, cast
 import pyarrow as pa
 
 from pipeline import limits
-from pipeline.backlog.file_formats import Compression, SourceFile, SourceKind
+from pipeline.backlog.file_formats import TEXT_KINDS, Compression, SourceFile
 from pipeline.errors import InputError
 
-_TEXT = (SourceKind.CSV, SourceKind.JSON_LINES)
 _READ_BY_DUCKDB = (Compression.NONE, Compression.GZIP, Compression.ZSTD)
 _CHUNK_BYTES = 1 << 20
 _NUMBERED = "{number:05}-{name}"
@@ -57,7 +56,7 @@ def open_decompressed(path: Path, compression: Compression) -> Iterator[IO[bytes
 
 def needs_unpacking(file: SourceFile) -> bool:
     """Tell whether DuckDB cannot read a file as it is, because of its compression."""
-    if file.kind in _TEXT:
+    if file.kind in TEXT_KINDS:
         return file.format.compression not in _READ_BY_DUCKDB
     return file.format.compression is not Compression.NONE
 

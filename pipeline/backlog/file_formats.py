@@ -16,6 +16,9 @@ class SourceKind(StrEnum):
 
 
 DATABASES = (SourceKind.SQLITE, SourceKind.DUCKDB)
+TEXT_KINDS = (SourceKind.CSV, SourceKind.JSON_LINES)
+# The byte order marks of UTF-16, little and big endian.
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Compression(StrEnum):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.backlog.file_formats import (
     DATABASES,
+    UTF_16_MARKS,
     Compression,
     Empty,
     FileFormat,
@@ -88,7 +89,6 @@ _UNREAD_MAGIC = re.compile(b"|".join(map(re.escape, _UNREAD)))
 # A message, whose length is less than 65,536.
 _ARROW_STREAM = re.compile(rb"\xff{4}..\0\0", re.DOTALL)
 _MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg)", re.IGNORECASE)
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _TAR = slice(257, 262)
 _ZIPPED_DOCUMENTS = (b"word/", b"ppt/", b"application/vnd.oasis.opendocument.text", b"META-INF/")
@@ -209,7 +209,7 @@ def _recognize_text(
 
 def _in_utf_8(head: bytes) -> bytes:
     """Return text in UTF-16 with a byte order mark as UTF-8, and other bytes as they are."""
-    if head.startswith(_UTF_16) and not head.startswith(codecs.BOM_UTF32_LE):
+    if head.startswith(UTF_16_MARKS) and not head.startswith(codecs.BOM_UTF32_LE):
         return head.decode("utf-16", errors="replace").encode()
     return head
 

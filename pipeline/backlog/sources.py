@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from pipeline.backlog import own_files
@@ -17,7 +18,7 @@ from pipeline.backlog.file_formats import (
 from pipeline.backlog.left_out import LeftOut, WhyLeftOut
 from pipeline.backlog.path_patterns import IgnorePatterns, SourceGlob, split_glob
 from pipeline.backlog.recognize_file import recognize_file
-from pipeline.backlog.walk_folder import FolderContent, describe_denial
+from pipeline.backlog.walk_folder import FolderContent, describe_unreadable
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.text import counted
@@ -162,7 +163,7 @@ def _inspect(
     result.left_out += [each for each in content.left_out if is_kept(each.path)]
     result.problems |= {path: why for path, why in content.problems.items() if is_kept(path)}
     present = set(content.files.values())
-    for path in filter(is_kept, sorted(present, key=_parts)):
+    for path in filter(is_kept, sorted(present, key=attrgetter("parts"))):
         if database and own_files.is_part_of_database(path, database):
             result.leave_out(path, WhyLeftOut.DATABASE)
         elif not _is_beside_database(path, present):
@@ -182,7 +183,7 @@ def _inspect_file(
         result.leave_out(path, WhyLeftOut.VANISHED)
         return
     except OSError as error:
-        result.problems[path] = describe_denial(error)
+        result.problems[path] = describe_unreadable(error)
         return
     match recognized:
         case FileFormat():
@@ -196,10 +197,6 @@ def _inspect_file(
             result.leave_out(path, WhyLeftOut.EMPTY)
         case _:
             result.leave_out(path, WhyLeftOut.NO_DATA)
-
-
-def _parts(path: Path) -> tuple[str, ...]:
-    return path.parts
 
 
 def _holds_data(path: Path, backlog: Backlog) -> bool:

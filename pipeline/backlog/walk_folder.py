@@ -121,10 +121,10 @@ class FolderContent:
         elif isinstance(error, FileNotFoundError):
             self.left_out.append(LeftOut(path=path, why=WhyLeftOut.VANISHED))
         else:
-            self.problems[path] = describe_denial(error)
+            self.problems[path] = describe_unreadable(error)
 
 
-def describe_denial(error: OSError) -> str:
+def describe_unreadable(error: OSError) -> str:
     """Return a clause that says why a file or a folder cannot be read, and what to do."""
     return f"it cannot be read ({error.strerror}): make it readable"
 

@@ -1,6 +1,5 @@
 """Open a text file of a source: decompressed, decoded, with marks where bytes are not text."""
 
-import codecs
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +8,8 @@ from typing import IO
 
 from pipeline.backlog.clean_copies.marks import DECODE_MARKED
 from pipeline.backlog.decompress import open_decompressed
-from pipeline.backlog.file_formats import Compression
+from pipeline.backlog.file_formats import UTF_16_MARKS, Compression
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOM_BYTES = 2
 
 
@@ -36,4 +34,4 @@ def open_text(path: Path, compression: Compression) -> Iterator[IO[str]]:
 def is_utf_16(path: Path, compression: Compression) -> bool:
     """Return whether a file begins with the byte order mark of UTF-16."""
     with open_decompressed(path, compression) as stream:
-        return stream.read(_BOM_BYTES) in _UTF_16
+        return stream.read(_BOM_BYTES) in UTF_16_MARKS

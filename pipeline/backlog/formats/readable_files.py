@@ -14,11 +14,9 @@ from pipeline.backlog.clean_copies.clean_json import copy_json
 from pipeline.backlog.clean_copies.clean_parquet import copy_parquet
 from pipeline.backlog.clean_copies.open_text import is_utf_16, open_text
 from pipeline.backlog.decompress import DamagedCompressionError, needs_unpacking, unpack
-from pipeline.backlog.file_formats import Compression, SourceFile, SourceKind
+from pipeline.backlog.file_formats import TEXT_KINDS, Compression, SourceFile, SourceKind
 from pipeline.backlog.formats.file_table import ReadableFile
 from pipeline.errors import InputError
-
-_TEXT = (SourceKind.CSV, SourceKind.JSON_LINES)
 
 
 class ReadableFiles:
@@ -55,7 +53,7 @@ class ReadableFiles:
     def _open(self, file: SourceFile) -> ReadableFile:
         compression = file.format.compression
         readable = ReadableFile(file=file, path=file.path, compression=compression)
-        if file.kind in _TEXT and _is_utf_16(file):
+        if file.kind in TEXT_KINDS and _is_utf_16(file):
             return self._clean(readable)
         if needs_unpacking(file):
             copy = unpack(file, self._copies())

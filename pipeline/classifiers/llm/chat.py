@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.classifiers.llm.answer_problems import AnswerProblem, InvalidAnswer
-from pipeline.model import JsonObject
+from pipeline.model import JsonObject, as_object
 
 _TOO_LONG = "context_length_exceeded"
 _TOO_LONG_SIGNS = (
@@ -179,13 +179,13 @@ def category(body: Any) -> str:
     the categories if they are given, or `context_length_exceeded`; '' without one of them.
     """
     error = _error(body)
-    reasons = _object(error.get("metadata")).get("reasons")
+    reasons = as_object(error.get("metadata")).get("reasons")
     if isinstance(reasons, list):
         return _with_names(_MODERATION, reasons)
     code = error_code(body)
     if code == _CONTENT_FILTER:
-        results = _object(_object(error.get("innererror")).get("content_filter_result"))
-        filtered = [name for name, result in results.items() if _object(result).get("filtered")]
+        results = as_object(as_object(error.get("innererror")).get("content_filter_result"))
+        filtered = [name for name, result in results.items() if as_object(result).get("filtered")]
         return _with_names(code, filtered)
     return code if code == _TOO_LONG else ""
 
@@ -222,11 +222,7 @@ def _error(body: Any) -> dict[str, Any]:
     """Return the error of a reply, wherever the server puts it; {} without one."""
     if not isinstance(body, dict):
         return {}
-    return _object(body.get("error") or _choice(body).get("error") or body)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return as_object(body.get("error") or _choice(body).get("error") or body)
 
 
 def _choice(body: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.model import as_object
+
 ENDS = "it ends on 31 December 2026; see README, When Perspective ends"
 # The service has gone, or has moved to an address that the configuration does not name.
 _NOT_THERE = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
@@ -62,12 +64,12 @@ class RejectedRequest:
 
 def parse_rejection(body: Any) -> RejectedRequest:
     """Return what the body of an error reply says, whatever its form."""
-    error = _object(_object(body).get("error"))
+    error = as_object(as_object(body).get("error"))
     items = error.get("details")
-    details = [_object(detail) for detail in items] if isinstance(items, list) else []
+    details = [as_object(detail) for detail in items] if isinstance(items, list) else []
     message = _text(error.get("message"))
     not_supported = _NOT_SUPPORTED.match(message)
-    by_language = [_object(d.get("languageNotSupportedByAttributeError")) for d in details]
+    by_language = [as_object(d.get("languageNotSupportedByAttributeError")) for d in details]
     return RejectedRequest(
         error_type=_first_text(details, "errorType"),
         about_key="API_KEY" in _first_text(details, "reason")
@@ -127,7 +129,7 @@ def spans(body: Any, attribute: str, text: str) -> str | None:
     if items is not None and not isinstance(items, list):
         raise InvalidReply(f"no list of each {name}")
     result = []
-    for span in map(_object, items or []):
+    for span in map(as_object, items or []):
         begin, end = span.get("begin"), span.get("end")
         if begin is None and end is None:
             end = length
@@ -140,7 +142,7 @@ def spans(body: Any, attribute: str, text: str) -> str | None:
 
 
 def _scores(body: Any, attribute: str) -> Mapping[str, Any]:
-    return _object(_object(_object(body).get("attributeScores")).get(attribute))
+    return as_object(as_object(as_object(body).get("attributeScores")).get(attribute))
 
 
 def _read_probability(score: Any, name: str) -> float:
@@ -148,7 +150,7 @@ def _read_probability(score: Any, name: str) -> float:
 
     Where a model has no probability, the service gives its raw value, under another `type`.
     """
-    fields = _object(score)
+    fields = as_object(score)
     value = fields.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InvalidReply(f"no {name}")
@@ -157,13 +159,9 @@ def _read_probability(score: Any, name: str) -> float:
     return float(value)
 
 
-def _first_text(objects: list[Mapping[str, Any]], key: str) -> str:
+def _first_text(objects: list[dict[str, Any]], key: str) -> str:
     return next(filter(None, (_text(item.get(key)) for item in objects)), "")
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -53,9 +53,9 @@ def test_answers_are_counted_by_outputs_and_heartbeats(
     assert counts.labeled == labeled + 9
     assert counts.unknown == unknown
     assert counts.unlabelable == {**unlabelable, "no_text": unlabelable.get("no_text", 0) + 1}
-    assert not counts.is_none_labeled
+    assert not counts.has_no_label
     alone = count_labels([shard], judged[:1])
-    assert alone.is_none_labeled == (labeled == unknown == 0 and bool(unlabelable))
+    assert alone.has_no_label == (labeled == unknown == 0 and bool(unlabelable))
 
 
 def texts(bench: Bench, *values: str | None) -> None:
