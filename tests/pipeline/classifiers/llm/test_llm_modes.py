@@ -364,9 +364,9 @@ def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
     assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 attempts)"
 
 
-def test_the_server_is_at_fault_if_every_constrained_request_fails() -> None:
+def test_a_constraint_at_which_the_server_fails_ends_the_run() -> None:
     """It still answers requests without constraints, but posts are never sent like that."""
     with OpenAIStub(llama_like) as server, pytest.raises(TaskError) as raised:
         list(asker(server, structured_output="json_schema").classify(posts("a", "b")))
-    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
-    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 500: {{}} (6 attempts)"
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.REFUSED, False)
+    assert "classifier.structured_output" in str(raised.value)
