@@ -35,6 +35,9 @@ def remember(run_root: Path, name: str, selection: Selection, draft: RunDraft) -
     """Write down the late posts that a submit saw. The caller holds the run root's lock."""
     if selection.only_labelled_by or (draft.since is None and draft.counts.over_limit):
         return  # it did not count them
+    path = _path(run_root, name)
+    if not (draft.counts.rows or draft.counts.unread or path.exists()):
+        return  # an empty backlog leaves nothing behind
     late = LatePosts(
         seen_at=datetime.now(UTC),
         posts=draft.counts.older,
@@ -43,7 +46,7 @@ def remember(run_root: Path, name: str, selection: Selection, draft: RunDraft) -
     )
     # Losing it costs only a line in a report; the submit itself has said what it saw.
     with contextlib.suppress(OSError):
-        files.write_json(_path(run_root, name), late.to_json())
+        files.write_json(path, late.to_json())
 
 
 def recall(run_root: Path, name: str) -> LatePosts | None:

@@ -19,7 +19,7 @@ SEEN = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 def draft_of(since: datetime | None, **counts: int) -> RunDraft:
-    zero = {"rows": 0, "duplicates": 0, "excluded": 0, "over_limit": 0, "posts": 0}
+    zero = {"rows": 10, "duplicates": 0, "excluded": 0, "over_limit": 0, "posts": 0}
     return RunDraft(
         source="posts.db",
         since=since,
