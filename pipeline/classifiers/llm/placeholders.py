@@ -110,6 +110,9 @@ _AROUND_POST_WORDS = (
     # $text; not "$comment" as a key of a JSON schema
     re.compile(r"(?<![\w$\\])\$(?P<inside>[A-Za-z]\w{0,40})(?!\w|[\"']\s*:)"),
     re.compile(r"(?<!\w)(?P<sign>__|@@|##|%%?)(?P<inside>[A-Z][A-Z_]{0,40}[A-Z])(?P=sign)(?!\w)"),
+    re.compile(r"(?<![\w%])%(?P<inside>[A-Za-z]\w{0,40})%(?![\w%])"),  # %text%
+    re.compile(rf"<\|\s*(?P<inside>\w[\w -]{{0,{_LONGEST}}}?)\s*\|>"),  # <|text|>
+    re.compile(rf"\[\[\s*(?P<inside>[A-Za-z][\w -]{{0,{_LONGEST}}}?)\s*\]\](?![(\[:])"),
     re.compile(rf"<<<?\s+(?P<inside>\w[\w -]{{0,{_LONGEST}}}?)\s+>>>?"),
 )
 # [TEXT], [INSERT POST HERE], <TWEET>; Post: [text]. Not the [text](url) of Markdown.

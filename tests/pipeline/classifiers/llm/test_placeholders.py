@@ -28,7 +28,7 @@ PLACEHOLDERS = [
     # by hand
     "<<text>>", "<<<TEXT>>>", "<< post text >>", "[TEXT]", "[INSERT POST HERE]", "[[POST]]",
     "<TWEET>", "<insert tweet here>", "__TEXT__", "@@POST@@", "##TEXT##", "{insert post here}",
-    "{post-text}", "{user comment}",
+    "{post-text}", "{user comment}", "[[text]]", "[[ post ]]", "%text%", "<|text|>", "<| post |>",
     # of other things than a post, and in other languages
     "{definition}", "{{labels}}", "<<rubric>>", "{definition of toxicity}", "{context}",
     "{beitrag}", "{publicación}", "{テキスト}",
@@ -45,6 +45,7 @@ NO_PLACEHOLDERS = [
     "The post stands between <post> and </post>.", r"\emph{word} x_{i} x^{2} \d{4} [a-z]{2}",
     "It costs $5 or US$100, see $TSLA.", "100% sure, 5 % of all", "[text](https://example.org)",
     '["text", "post"]', "[0, 1]", "as Smith [1] says", "delimited by <<< and >>>", "a < b > c",
+    "5%text% more", "[[text]](https://example.org)", '[["text", "post"]]', "<|user|>", "%PATH%",
     "<b>text</b>", "the author [of the post] must mean it", "Dear [Name],", "**text** and _post_",
     "a score, e.g. 0.5 {sic!}", r"\frac{a}{b} and \begin{text}", '{"$comment": "x", "$ref": "a"}',
     '{"reason": [TEXT]}', "[text][1] and [post]: https://example.org", "List[text]",
