@@ -28,7 +28,7 @@ ROWS: list[Row] = [
 
 def plan(
     path: Path, limit: int | None = None, min_text_length: int = 5
-) -> tuple[tuple[UnsentPosts, ...], Post | None]:
+) -> tuple[tuple[UnsentPosts, ...], tuple[Post, ...]]:
     with tempfile.TemporaryDirectory() as folder, select.staging(Path(folder)) as connection:
         counts = select.stage_posts(connection, find(path), exclude=None, limit=limit)
         return (
@@ -45,7 +45,7 @@ def test_posts_that_are_not_sent_are_counted_by_reason_with_the_oldest_of_each(
             UnsentPosts(reason="no_text", posts=2, uri="u2"),
             UnsentPosts(reason="text_too_short", posts=2, uri="u1"),
         ),
-        Post("u3", "another fine day"),
+        (Post("u3", "another fine day"),),
     )
 
 
@@ -56,7 +56,7 @@ def test_only_the_posts_within_the_limit_are_counted(tmp_path: Path) -> None:
             UnsentPosts(reason="no_text", posts=1, uri="u2"),
             UnsentPosts(reason="text_too_short", posts=1, uri="u1"),
         ),
-        None,
+        (),
     )
 
 
@@ -64,14 +64,14 @@ def test_without_a_least_length_only_posts_without_text_are_not_sent(tmp_path: P
     path = parquet_file(tmp_path / "posts.parquet", ROWS)
     assert plan(path, min_text_length=0) == (
         (UnsentPosts(reason="no_text", posts=2, uri="u2"),),
-        Post("u1", ""),
+        (Post("u1", ""),),
     )
 
 
 def test_a_text_that_can_be_sent_leaves_nothing_to_report(tmp_path: Path) -> None:
     path = parquet_file(tmp_path / "posts.parquet", [("u1", "what a fine day", STAMP)])
-    assert plan(path) == ((), Post("u1", "what a fine day"))
-    assert plan(parquet_file(tmp_path / "none.parquet", [])) == ((), None)
+    assert plan(path) == ((), (Post("u1", "what a fine day"),))
+    assert plan(parquet_file(tmp_path / "none.parquet", [])) == ((), ())
 
 
 def too_short_for_duckdb(texts: Sequence[str], min_text_length: int) -> int:
