@@ -33,7 +33,7 @@ from hpc.run.submissions import write_submission
 from pipeline import __version__
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause
-from pipeline.model import SHARD_SCHEMA, JsonObject, Shard, output_schema
+from pipeline.model import REASON, SHARD_SCHEMA, JsonObject, Shard, output_schema
 from pipeline.run_files import heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
@@ -228,6 +228,7 @@ def write_shard(run_dir: Path, index: int) -> Shard:
             [uri(number) for number in range(first, first + POSTS)],
             [f"a fine post {number}" for number in range(first, first + POSTS)],
             [datetime(2024, 6, 1) + timedelta(seconds=n) for n in range(first, first + POSTS)],
+            pa.nulls(POSTS, REASON.type),
         ],
         schema=SHARD_SCHEMA,
     )
