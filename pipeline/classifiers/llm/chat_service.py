@@ -22,10 +22,11 @@ from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
 from pipeline.service.address import with_path
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
+from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import pace_of
+from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from pipeline.terminal import one_line
 
 CHAT_PATH = "/chat/completions"

@@ -32,10 +32,11 @@ from pipeline.config.secret import check_key, find_key, read_key, report_key_in
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
 from pipeline.service.concurrency import map_concurrently
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
+from pipeline.service.endpoint import Endpoint, Stopped
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
 from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
+from pipeline.service.service import ReplyRules, RequestPolicy, Service
 
 MAX_TEXT_BYTES = 20_480
 

@@ -12,8 +12,9 @@ from pipeline.classifiers.llm.labels import Label
 from pipeline.config.check import Problems
 from pipeline.config.secret import Secret
 from pipeline.model import Answer, JsonObject, Post
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
+from pipeline.service.endpoint import Endpoint
 from pipeline.service.quota.pace import Pace
+from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.servers.http import LoopbackServer, Reply, Request
 
 KEY = "k3y-AIzaSyD-0123456789"

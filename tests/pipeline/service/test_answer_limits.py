@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.config.secret import NO_KEY
 from pipeline.limits import ANSWER_BYTES, JSON_LEVELS
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service
+from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import INCOMPLETE, TIMED_OUT, Reply
 from pipeline.service.quota.pace import Pace
+from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import NEVER
 from tests.servers import http

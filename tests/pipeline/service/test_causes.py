@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
-from pipeline.service.endpoint import Endpoint, ReplyRules, Service
+from pipeline.service.endpoint import Endpoint
 from pipeline.service.quota.pace import Pace
+from pipeline.service.service import ReplyRules, Service
 from tests.pipeline.classifiers.classifier_setup import KEY, QUICK, Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import Reply

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Cause, TaskError
-from pipeline.service.endpoint import Endpoint, RequestPolicy
+from pipeline.service.endpoint import Endpoint
+from pipeline.service.service import RequestPolicy
 from pipeline.terminal import clean
 from tests.pipeline.classifiers.classifier_setup import KEY, Scripted, endpoint
 from tests.pipeline.service.scripted_replies import FAILURES, GOOD, NEVER, QUOTA

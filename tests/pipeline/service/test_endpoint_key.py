@@ -6,9 +6,10 @@ import pytest
 
 from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
-from pipeline.service.endpoint import Endpoint, ReplyRules, Service
+from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import DISCONNECTED
 from pipeline.service.quota.pace import Pace
+from pipeline.service.service import ReplyRules, Service
 from tests.pipeline.classifiers.classifier_setup import KEY, QUICK, Scripted, chain, endpoint
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import LoopbackServer, Reply

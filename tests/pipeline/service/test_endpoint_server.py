@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
-from pipeline.service.endpoint import Endpoint, ReplyRules, RequestPolicy, Service, Stopped
+from pipeline.service.endpoint import Endpoint, Stopped
 from pipeline.service.quota.pace import Pace
+from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.servers.http import Reply

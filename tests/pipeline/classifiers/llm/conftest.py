@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from pipeline.classifiers.llm import chat_service
-from pipeline.service.endpoint import RequestPolicy
+from pipeline.service.service import RequestPolicy
 from tests.pipeline.classifiers.classifier_setup import KEY
 
 

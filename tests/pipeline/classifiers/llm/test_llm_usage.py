@@ -160,10 +160,10 @@ def test_a_resumed_task_counts_the_tokens_of_the_attempt_before(
         work = work_path(run_dir, 0)
         program = (
             "import functools, sys; from pipeline.run_files import heartbeat; "
-            "from pipeline.service import endpoint; from pipeline.worker import process as worker; "
+            "from pipeline.service import service; from pipeline.worker import process as worker; "
             "from pipeline.classifiers.llm import chat_service; "
             "chat_service.RequestPolicy = functools.partial("
-            "endpoint.RequestPolicy, first_wait_s=3600, longest_wait_s=3600); "
+            "service.RequestPolicy, first_wait_s=3600, longest_wait_s=3600); "
             "heartbeat.HEARTBEAT_SECONDS = 0.1; "
         )
         task = task_processes.start(run_builders.order(run_dir), program=program)

@@ -4,7 +4,7 @@ and minutes."""
 import pytest
 
 from pipeline.classifiers.perspective.classifier import Perspective
-from pipeline.service.endpoint import RequestPolicy
+from pipeline.service.service import RequestPolicy
 from tests.pipeline.classifiers.classifier_setup import KEY
 
 

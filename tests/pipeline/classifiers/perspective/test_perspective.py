@@ -13,7 +13,7 @@ from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column
-from pipeline.service.endpoint import RequestPolicy
+from pipeline.service.service import RequestPolicy
 from tests.pipeline.classifiers.classifier_setup import (
     KEY,
     frozen_options,

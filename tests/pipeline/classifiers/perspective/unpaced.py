@@ -5,7 +5,7 @@ from typing import Annotated
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.options import PerspectiveOptions
 from pipeline.config.keys import Positive, key
-from pipeline.service.endpoint import RequestPolicy
+from pipeline.service.service import RequestPolicy
 
 
 class UnpacedOptions(PerspectiveOptions, frozen=True, kw_only=True):
