@@ -16,9 +16,8 @@ from pipeline.backlog.catalog import LacksPostsError, missing_column
 from pipeline.backlog.clean_copies.open_text import open_text
 from pipeline.backlog.column_path import find_path
 from pipeline.backlog.file_formats import Compression
+from pipeline.backlog.formats.column_readings import read_columns
 from pipeline.backlog.formats.file_table import FileTable, ReadableFile, Reading
-from pipeline.backlog.formats.post_columns import post_columns
-from pipeline.backlog.formats.where_condition import tables_with_where
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.sql import literal, quoted
@@ -60,30 +59,7 @@ def read_csv_files(
         )
         groups.setdefault(group, []).append(file)
     tables = [_table(files_alike, group) for group, files_alike in groups.items()]
-    used = [
-        path.column
-        for name in backlog.columns.values()
-        if (path := find_path(name, tables[0].types))
-    ]
-    sources = tables_with_where(connection, tables, backlog.where, used)
-    return [
-        Reading(
-            place=table.place,
-            table=sql,
-            types=table.types,
-            columns=post_columns(
-                table.types,
-                backlog.columns,
-                table.place,
-                has_marks=table.has_marks,
-                record_format=backlog.record_format,
-            ),
-            conditions=(backlog.where,) if backlog.where else (),
-            null_is_empty=True,
-            files=table.files,
-        )
-        for table, sql in zip(tables, sources, strict=True)
-    ]
+    return read_columns(connection, tables, backlog, null_is_empty=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ import duckdb
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.clean_copies.marks import register_decoder
 from pipeline.backlog.column_path import find_path
+from pipeline.backlog.formats.column_readings import read_columns
 from pipeline.backlog.formats.file_table import (
     FileTable,
     ReadableFile,
@@ -17,7 +18,6 @@ from pipeline.backlog.formats.file_table import (
     first_line,
 )
 from pipeline.backlog.formats.post_columns import post_columns
-from pipeline.backlog.formats.where_condition import tables_with_where
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
 from pipeline.sql import file_list
@@ -50,31 +50,7 @@ def read_parquet_files(
     groups = [together] if together else []
     groups += [[file] for file in files if file not in together]
     tables = [_table(connection, group) for group in groups]
-    columns = backlog.columns
-    used = [
-        path.column
-        for name in columns.values()
-        for table in tables
-        if (path := find_path(name, table.types))
-    ]
-    sources = tables_with_where(connection, tables, backlog.where, used)
-    readings = [
-        Reading(
-            place=table.place,
-            table=sql,
-            types=table.types,
-            columns=post_columns(
-                table.types,
-                columns,
-                table.place,
-                has_marks=table.has_marks,
-                record_format=backlog.record_format,
-            ),
-            conditions=(backlog.where,) if backlog.where else (),
-            files=table.files,
-        )
-        for table, sql in zip(tables, sources, strict=True)
-    ]
+    readings = read_columns(connection, tables, backlog)
     if any(found.id == "blob" for table in tables for found in table.types.values()):
         register_decoder(connection)
     return readings
