@@ -44,6 +44,15 @@ def raise_lack_of_space(error: duckdb.Error, doing: str) -> None:
         raise OSError(errno.ENOSPC, f"No space left for {doing}: {error}") from None
 
 
+def is_lock_message(message: str) -> bool:
+    """Tell whether DuckDB says that it cannot open a file which another process has open.
+
+    DuckDB has no class for this error. Not just "lock": all messages hold the path, and one names
+    the damaged block.
+    """
+    return "Could not set lock on file" in message
+
+
 def quoted(name: str) -> str:
     """Return a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

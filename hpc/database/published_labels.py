@@ -16,13 +16,12 @@ from hpc.database.gather_outputs import find_not_gathered, gather_into_copy
 from hpc.run.model import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.database import duckdb_file, history
-from pipeline.database.duckdb_file import HeldDatabaseError, Patience
+from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
 from pipeline.database.label_tables import labels_table
 from pipeline.sql import quoted
 
 _DATABASE = "original"
-_PATIENCE = Patience(seconds=2.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,7 @@ def read_content(database: Path) -> DatabaseContent:
     if not duckdb_file.exists(database):
         return DatabaseContent()
     try:
-        with duckdb_file.opened(database, read_only=True, patience=_PATIENCE) as labels:
+        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             tables = labels.execute("SELECT table_name FROM duckdb_tables()").fetchall()
             folders = labels.execute("SELECT DISTINCT run_dir FROM runs").fetchall()
     except HeldDatabaseError as error:
@@ -115,7 +114,7 @@ def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:
     if not duckdb_file.exists(database):
         return {}
     try:
-        with duckdb_file.opened(database, read_only=True, patience=_PATIENCE) as labels:
+        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             return {run.run_id: history.gathered_shards(labels, run.run_id) for run in runs}
     except HeldDatabaseError:
         return None

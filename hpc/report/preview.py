@@ -7,7 +7,7 @@ import duckdb
 from hpc.report.blocks import Block, Line, Table
 from pipeline import strict_json
 from pipeline.database import duckdb_file, label_tables
-from pipeline.database.duckdb_file import HeldDatabaseError, Patience
+from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, ColumnKind
 from pipeline.sql import quoted
 from pipeline.strict_json import InvalidJson
@@ -21,8 +21,6 @@ SAMPLED_VALUES = 20
 """How many values tell whether a column holds JSON."""
 TEXT_WIDTH = 56
 VALUE_WIDTH = 24
-# A preview is not worth a long wait for a process that writes to the database.
-_PATIENCE = Patience(seconds=2.0)
 _TEXT = KIND_TYPES[ColumnKind.TEXT].duckdb
 _COST = KIND_TYPES[ColumnKind.COUNT].duckdb
 _NUMBERS = {KIND_TYPES[kind].duckdb for kind in (ColumnKind.NUMBER, ColumnKind.INTEGER)}
@@ -40,7 +38,7 @@ def _describe_labels(database: str, name: str) -> list[Block]:
     missing = [Line(f"{database}: no labels under the name {name} yet")]
     if not Path(database).exists():
         return [*missing]
-    with duckdb_file.opened(Path(database), read_only=True, patience=_PATIENCE) as labels:
+    with duckdb_file.opened(Path(database), read_only=True, patience=SHORT_PATIENCE) as labels:
         if not label_tables.count(labels, name):
             return [*missing]
         table = quoted(label_tables.labels_table(name))

@@ -29,7 +29,6 @@ PLANNING = ".planning-"
 # `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
 # The id is the second key of a manifest.
-_MANIFEST_BEGINNING = 4096
 # A link, a folder, a socket.
 _NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
@@ -105,8 +104,7 @@ def _copied_run(folder: Path) -> str | None:
 def _read_run_id(folder: Path) -> str | None:
     """Return the run id in a folder's manifest; None where it does not begin with one."""
     try:
-        with os.fdopen(limits.open_regular(folder / manifest.FILE_NAME), "rb") as stream:
-            beginning = stream.read(_MANIFEST_BEGINNING)  # thousands of shards follow
+        beginning = manifest.read_beginning(folder / manifest.FILE_NAME)
     except OSError:
         return None
     found = re.search(rb'"run_id"\s*:\s*"([^"\\]+)"', beginning)

@@ -17,7 +17,6 @@ from pipeline.run_files import manifest
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
 _NOTE = re.compile(r"\.late-posts-.+\.json")
-_MANIFEST_BEGINNING = 4096
 _HISTORY = {"runs", "shards", "attempts"}
 LABEL_COLUMNS = ("was_successfully_labeled", "label_timestamp")
 """Columns that only tables of labels have."""
@@ -58,8 +57,8 @@ def is_in_run(path: Path) -> bool:
 
 
 def _names_run(path: Path) -> bool:
-    with suppress(OSError), os.fdopen(limits.open_regular(path), "rb") as stream:
-        return b'"run_id"' in stream.read(_MANIFEST_BEGINNING)
+    with suppress(OSError):
+        return b'"run_id"' in manifest.read_beginning(path)
     return False
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.lock_holders import LockHolder, describe_holders, find_lock_holders
-from pipeline.sql import configure_session, literal, quoted
+from pipeline.sql import configure_session, is_lock_message, literal, quoted
 
 LOCK_WAIT_S = 10.0
 # A process that gathers or reads is soon done. Only what takes longer is worth a message.
@@ -70,6 +70,10 @@ class Patience:
     """How long."""
     say: Callable[[str], None] | None = None
     """Shows that this waits, and for whom."""
+
+
+SHORT_PATIENCE = Patience(seconds=2.0)
+"""For previews and exports, which can do without a database that another process writes to."""
 
 
 def log_of(path: Path) -> Path:
@@ -200,8 +204,7 @@ def _wait_for_lock(path: Path, open_it: Callable[[], Opened], patience: Patience
             raise
         except duckdb.Error as error:
             raise_system_error(path, error)
-            # Not just "lock": all messages hold the path, and one names the damaged block.
-            if "Could not set lock on file" not in str(error):
+            if not is_lock_message(str(error)):
                 raise UnusableDatabaseError(path, str(error)) from None
         waited = time.monotonic() - began
         if waited > patience.seconds:

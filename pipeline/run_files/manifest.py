@@ -5,13 +5,14 @@ The manifest is written last and once, and never edited. Tasks and verbs read it
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from msgspec.structs import replace
 
-from pipeline import files
+from pipeline import files, limits
 from pipeline.config.keys import Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
@@ -20,6 +21,8 @@ from pipeline.run_files.json_record import parse_record, parse_version, read_con
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
+# The id of the run is in these bytes. Thousands of shards may follow.
+_BEGINNING = 4096
 # The keys that hold paths.
 _WITH_PATHS = ("database", "classifier", "cluster")
 _SERVER_LOG_ENDING = "_server.log"
@@ -131,6 +134,16 @@ def _at_its_place(manifest: Manifest, run_dir: Path) -> Manifest:
         values = portable_paths.moved_with(values, former, now)
     folder = former / run_dir.resolve().relative_to(now)
     return replace(manifest, **values, folder=str(folder))
+
+
+def read_beginning(path: Path) -> bytes:
+    """Return the first bytes of a manifest, which name the run.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular file.
+    """
+    with os.fdopen(limits.open_regular(path), "rb") as stream:
+        return stream.read(_BEGINNING)
 
 
 def shard_path(run_dir: Path, index: int) -> Path:

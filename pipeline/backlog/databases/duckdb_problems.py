@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from pipeline.errors import BusyError, InputError, RunError
+from pipeline.sql import is_lock_message
 from pipeline.terminal import one_line
 
-_LOCKED = "Could not set lock on file"
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _DAMAGED = ("Corrupt database file", "Failed to deserialize", "corrupt")
 _CUT_OFF = "Could not read enough bytes"
@@ -26,7 +26,7 @@ def explain(path: Path, message: str) -> InputError | RunError:
         path: the file.
         message: DuckDB's message.
     """
-    if _LOCKED in message:
+    if is_lock_message(message):
         holder = _HOLDER.search(message)
         name = f"process {holder[2]} ({holder[1]})" if holder else "another process"
         return BusyError(

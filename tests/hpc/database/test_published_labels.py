@@ -20,7 +20,7 @@ from tests.pipeline import run_builders
 
 @pytest.fixture
 def backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GrowingBacklog:
-    monkeypatch.setattr(published_labels, "_PATIENCE", Patience(seconds=0.0))
+    monkeypatch.setattr(published_labels, "SHORT_PATIENCE", Patience(seconds=0.0))
     monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
     made = GrowingBacklog(tmp_path)
     made.arrive(post(1, 1), post(2, 2))
