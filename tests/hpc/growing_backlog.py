@@ -160,3 +160,18 @@ class GrowingBacklog:
     def watermark(self) -> datetime | None:
         rows = self.query("SELECT watermark FROM watermarks WHERE name = 'test'")
         return rows[0][0] if rows else None  # type: ignore[return-value]
+
+
+def with_retried_post(folder: Path) -> GrowingBacklog:
+    """Return a backlog with two whole runs, the second a retry of one unlabelable post."""
+    made = GrowingBacklog(folder)
+    made.arrive(
+        *(post(n, n) for n in range(1, 5)), SourcePost(run_builders.uri(9), "meh", FIRST_TIME)
+    )
+    first, _ = made.submit()
+    assert first
+    made.bench.hpc("supervise", first.folder)
+    second, _ = made.submit(retry_reason="text_too_short")
+    assert second
+    made.finish(second)
+    return made

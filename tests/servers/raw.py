@@ -8,8 +8,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
+
+from tests.servers.listener import Listener
 
 Script = Callable[[], Iterator[bytes]]
 """Yields what is sent on one connection, piece by piece."""
@@ -32,46 +32,20 @@ def drip(before: bytes, piece: bytes) -> Script:
     return script
 
 
-class RawServer:
+class RawServer(Listener):
     """A server on 127.0.0.1 that reads each request's head and answers as its script says.
 
     `heads` has the heads of the requests, `sent` how many bytes each connection took.
     """
 
     def __init__(self, script: Script) -> None:
+        super().__init__()
         self._script = script
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.heads: list[bytes] = []
         self.sent: list[int] = []
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        for connection in (self._listener, *self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-            finally:
-                connection.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(connection)
-            threading.Thread(target=self._answer, args=[connection], daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
+    def answer(self, connection: socket.socket) -> None:
         head = b""
         number = len(self.sent)
         self.sent.append(0)

@@ -10,10 +10,8 @@ import pytest
 
 from pipeline.database import duckdb_file, label_tables, storage_format
 from pipeline.model import Column, ColumnKind, output_schema
-from tests.hpc.growing_backlog import GrowingBacklog, post
-from tests.pipeline import run_builders
+from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
 from tests.pipeline.database.old_duckdb import OldDuckDB
-from tests.pipeline.run_builders import FIRST_TIME, SourcePost
 
 READ_ALL = (
     "FROM labels_test ORDER BY uri",
@@ -28,16 +26,7 @@ READ_ALL = (
 @pytest.fixture
 def gathered(tmp_path: Path) -> GrowingBacklog:
     """A database with labels, superseded rows, and a planned run."""
-    made = GrowingBacklog(tmp_path)
-    made.arrive(
-        *(post(n, n) for n in range(1, 5)), SourcePost(run_builders.uri(9), "meh", FIRST_TIME)
-    )
-    first, _ = made.submit()
-    assert first
-    made.bench.hpc("supervise", first.folder)
-    second, _ = made.submit(retry_reason="text_too_short")
-    assert second
-    made.finish(second)
+    made = with_retried_post(tmp_path)
     made.arrive(post(20, 20))
     made.submit()
     return made

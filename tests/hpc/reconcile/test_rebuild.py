@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.hpc.cli_bench import outcome
-from tests.hpc.growing_backlog import GrowingBacklog, post
-from tests.pipeline import run_builders
-from tests.pipeline.run_builders import FIRST_TIME, SourcePost
+from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
 
 TABLES = {
     "labels_test": "uri",
@@ -21,16 +19,7 @@ TABLES = {
 @pytest.fixture
 def gathered(tmp_path: Path) -> GrowingBacklog:
     """Two whole runs, the second a retry of one unlabelable post, and a third half done."""
-    made = GrowingBacklog(tmp_path)
-    made.arrive(
-        *(post(n, n) for n in range(1, 5)), SourcePost(run_builders.uri(9), "meh", FIRST_TIME)
-    )
-    first, _ = made.submit()
-    assert first
-    made.bench.hpc("supervise", first.folder)
-    second, _ = made.submit(retry_reason="text_too_short")
-    assert second
-    made.finish(second)
+    made = with_retried_post(tmp_path)
     made.arrive(post(20, 20), post(21, 21))
     third, _ = made.submit()
     assert third

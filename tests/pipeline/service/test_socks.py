@@ -12,6 +12,7 @@ from pipeline.errors import Cause, TaskError
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
 from tests.pipeline.service.test_causes import PATH, make_endpoint
 from tests.servers.http import LoopbackServer, Reply, Request
+from tests.servers.listener import copy
 
 pytest.importorskip("socks", reason="PySocks is not installed")
 
@@ -46,11 +47,6 @@ def socks_proxy(service: Service) -> Iterator[tuple[int, list[tuple[str, int]]]]
             client.sendall(b"\x05\x00\x00\x01" + bytes(6))
             threading.Thread(target=copy, args=[target, client], daemon=True).start()
             copy(client, target)
-
-    def copy(source: socket.socket, to: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(1 << 16):
-                to.sendall(piece)
 
     threading.Thread(target=serve, daemon=True).start()
     try:

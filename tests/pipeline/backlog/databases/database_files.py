@@ -71,7 +71,14 @@ def rejected(path: Path, **settings: Any) -> str:
 @contextmanager
 def another_process(path: Path, *statements: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run statements on a SQLite file in another process, which keeps it open for the block."""
-    command = [sys.executable, "-c", _HOLDER, str(path), *statements]
+    with running(_HOLDER, str(path), *statements) as process:
+        yield process
+
+
+@contextmanager
+def running(program: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Python program that prints `ready` and waits for its input, and end it afterwards."""
+    command = [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.backlog.databases import lock_wait
 from pipeline.errors import BusyError, InputError
-from tests.pipeline.backlog.databases.database_files import rejected, source, texts
+from tests.pipeline.backlog.databases.database_files import rejected, running, source, texts
 from tests.pipeline.backlog.source_files import STAMP, stage
 
 READ = {"u1": ("fine day", None)}
@@ -34,14 +34,8 @@ def another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", program, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield process
-        finally:
-            process.kill()
+    with running(program, str(path)) as process:
+        yield process
 
 
 def test_the_only_table_may_be_in_any_schema(tmp_path: Path) -> None:
