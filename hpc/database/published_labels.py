@@ -1,4 +1,4 @@
-"""Give readers every published label, also while the database is in use or lacks some of them.
+"""Give readers every published label, even while the database is in use or incomplete.
 
 An open notebook keeps `gather` from writing. The published outputs are the truth, so what the
 database lacks is added to a copy of the name's tables, by the rules of `gather`.
@@ -51,7 +51,7 @@ class PublishedLabels:
 
 
 def read_content(database: Path) -> DatabaseContent:
-    """Return what a database holds; nothing where there is none.
+    """Return what a database holds. A database that does not exist holds nothing.
 
     Raises:
         RunError: it is damaged, or of another program.
