@@ -140,8 +140,8 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
-    """Return text as one printable line of at most `longest` characters and an ellipsis."""
-    return shortened(" ".join(printable(text).split()), longest)
+    """Return text as one printable line of at most `longest` characters, both ends of it."""
+    return without_middle(" ".join(printable(text).split()), longest)
 
 
 def last_lines(text: str, count: int) -> list[str]:
@@ -177,3 +177,15 @@ def read_tail(path: Path, start: int = 0) -> str | None:
 def shortened(line: str, longest: int = LONGEST_LINE) -> str:
     """Return a line of at most `longest` characters, with an ellipsis where it was longer."""
     return line if len(line) <= longest else f"{line[:longest]}…"
+
+
+def without_middle(line: str, longest: int = LONGEST_LINE) -> str:
+    """Return a line of at most `longest` characters, with an ellipsis for what is left out.
+
+    Both ends of an error are kept. It begins with what failed and ends with the reason, and a path
+    of any length stands between the two.
+    """
+    if len(line) <= longest:
+        return line
+    begin = longest // 2
+    return f"{line[:begin]}…{line[len(line) - (longest - begin - 1) :]}"

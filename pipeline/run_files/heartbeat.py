@@ -21,6 +21,7 @@ from pipeline import files, usage
 from pipeline.config.keys import Section
 from pipeline.run_files.json_record import find_record
 from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.terminal import without_middle
 
 HEARTBEAT_SECONDS = 15.0
 # Somebody who has just submitted looks whether anything happens: the first beats come sooner.
@@ -166,7 +167,7 @@ class HeartbeatWriter:
             rate_per_minute=round(60 * (self._rows - rows_before) / elapsed, 1)
             if elapsed > 0
             else 0.0,
-            last_error=self._trouble()[:LONGEST_ERROR],
+            last_error=without_middle(self._trouble(), LONGEST_ERROR),
             node=self._node,
             counts=sums.costs,
             counts_per_minute=usage.rates_per_minute(sums.costs, costs_before, elapsed),

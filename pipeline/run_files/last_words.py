@@ -18,6 +18,7 @@ from pipeline.run_files.json_record import find_record
 from pipeline.run_files.manifest import log_path
 from pipeline.shortage import find_shortage
 from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.terminal import without_middle
 
 LONGEST_TRACEBACK = 20_000
 LONGEST_MESSAGE_IN_PLACE, LONGEST_TRACEBACK_IN_PLACE = 1_000, 1_500
@@ -159,7 +160,7 @@ def _write_in_place(existing: Path, target: Path, words: LastWords) -> bool:
     """Let a small file become the last words, shortened to the block that it has on a full disk."""
     short = msgspec.structs.replace(
         words,
-        message=words.message[:LONGEST_MESSAGE_IN_PLACE],
+        message=without_middle(words.message, LONGEST_MESSAGE_IN_PLACE),
         traceback=words.traceback[-LONGEST_TRACEBACK_IN_PLACE:],
     )
     try:

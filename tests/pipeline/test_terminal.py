@@ -99,7 +99,7 @@ def test_a_long_line_is_cut(tmp_path: Path) -> None:
 
 
 def test_one_line_has_the_width_that_is_asked_for() -> None:
-    assert terminal.one_line(" a\n b\tc ", longest=4) == "a b …"
+    assert terminal.one_line(" a\n b\tc d", longest=6) == "a b… d"
     assert terminal.one_line("a b", longest=3) == "a b"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.run_files import heartbeat
-from pipeline.run_files.heartbeat import AnswerSums, Heartbeat, HeartbeatWriter
+from pipeline.run_files.heartbeat import LONGEST_ERROR, AnswerSums, Heartbeat, HeartbeatWriter
 from pipeline.run_files.manifest import work_path
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.conftest import fill
@@ -36,7 +36,7 @@ def read(folder: Path) -> Heartbeat:
 
 def test_it_beats_when_a_life_starts(tmp_path: Path) -> None:
     before = datetime.now(UTC)
-    heart(tmp_path / "00007", rows=40, trouble="x" * 300)
+    heart(tmp_path / "00007", rows=40, trouble="slow endpoint")
     beat = read(tmp_path / "00007")
     assert before <= beat.written_at <= datetime.now(UTC)
     assert abs(beat.progress_at - beat.written_at) < timedelta(seconds=1)
@@ -46,11 +46,20 @@ def test_it_beats_when_a_life_starts(tmp_path: Path) -> None:
         rows=40,
         posts=100,
         rate_per_minute=0.0,
-        last_error="x" * 200,
+        last_error="slow endpoint",
         node="qnode7",
         unlabelable={},
     )
     assert [path.name for path in (tmp_path / "00007").iterdir()] == ["0003.heartbeat.json"]
+
+
+def test_a_long_error_keeps_what_failed_and_why(tmp_path: Path) -> None:
+    path = "/kellogg/proj/" + "lab" * 100
+    heart(tmp_path, rows=40, trouble=f"cannot write {path}: No space left on device")
+    error = read(tmp_path).last_error
+    assert len(error) == LONGEST_ERROR
+    assert error.startswith("cannot write /kellogg/proj/lab")
+    assert error.endswith("lab: No space left on device")
 
 
 def test_it_beats_every_fifteen_seconds_with_the_last_progress_and_the_recent_rate(
