@@ -115,7 +115,7 @@ class AnswerJournal:
         self._ended = False
         self._buffer = b""
         self._quick_answers = 0
-        self._appended_at = self._written_at = 0.0
+        self._appended_at = self._written_at = -math.inf
 
     def append(self, row: Mapping[str, object]) -> None:
         """Append an answer's row.

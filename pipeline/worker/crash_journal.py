@@ -12,6 +12,7 @@ SIGBUS).
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import time
@@ -123,7 +124,7 @@ class CrashJournal:
         self._path = Path(f"{self._prefix}{uuid.uuid4().hex[:8]}{JOURNAL}")
         self._states = bytearray([ANSWERED]) * len(uris)
         self._first_unwritten, self._end_unwritten = len(uris), 0
-        self._handed_out_at = self._written_at = 0.0
+        self._handed_out_at = self._written_at = -math.inf
         self._ahead = 1
         self._is_behind = False  # whether the last write failed
         self._solo_path: Path | None = None
