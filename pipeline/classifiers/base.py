@@ -1,6 +1,7 @@
 """Define what a classifier is, and load the installed ones.
 
-Another package adds one through the entry point group `pipeline.classifiers`:
+The program's own are listed here, so that a newer version of the code has them at once. Another
+package adds one through the entry point group `pipeline.classifiers`:
 
 [project.entry-points."pipeline.classifiers"]
 mine = "mypackage.module:MyClassifier"
@@ -26,6 +27,13 @@ from pipeline.text import did_you_mean
 
 GROUP = "pipeline.classifiers"
 SECTION, TYPE = "classifier", "type"
+
+_SHIPPED = {
+    "llm": "pipeline.classifiers.llm.classifier:Llm",
+    "perspective": "pipeline.classifiers.perspective.classifier:Perspective",
+    "transformers": "pipeline.classifiers.transformers.classifier:TransformersClassifier",
+    "valence": "pipeline.classifiers.valence:Valence",
+}
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -326,4 +334,7 @@ def installed() -> list[str]:
 
 
 def _known() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    # Metadata of an earlier version may still list ours, under the places that they had then.
+    others = {entry.name: entry for entry in entry_points(group=GROUP)}
+    ours = {name: EntryPoint(name, value, GROUP) for name, value in _SHIPPED.items()}
+    return others | ours

@@ -49,6 +49,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "[pipeline.classifiers]\n"
         "shouting = loud_labels:Shouting\n"
         "broken = loud_labels_not_there:Nothing\n"
+        "valence = of_an_earlier_version:Valence\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "loud_labels", raising=False)
@@ -67,7 +68,8 @@ def test_a_classifier_of_another_package_can_be_used() -> None:
     ]
 
 
-def test_our_own_classifiers_are_found_the_same_way() -> None:
+@pytest.mark.usefixtures("installed")
+def test_our_own_classifiers_are_known_whatever_the_metadata_of_packages_say() -> None:
     assert base.load("valence") is Valence
     assert frozen_options({"type": "valence"}) == {
         "type": "valence",
