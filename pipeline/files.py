@@ -85,9 +85,22 @@ def write_new_json(target: Path, document: Any) -> None:
     Raises:
         FileExistsError: the file exists already.
     """
+    _write_new(target, lambda temporary: write_json(temporary, document))
+
+
+def write_new_parquet(target: Path, table: pa.Table) -> None:
+    """Write a table as Parquet into a file that never changes from then on.
+
+    Raises:
+        FileExistsError: the file exists already.
+    """
+    _write_new(target, lambda temporary: write_parquet(temporary, table))
+
+
+def _write_new(target: Path, write: Callable[[Path], None]) -> None:
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
     try:
-        write_json(temporary, document)
+        write(temporary)
         os.link(temporary, target)  # unlike a rename, it replaces nothing
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
+from hpc.database.load_samples import load_samples
 from hpc.database.output_batches import Batch, Output, batches
 from hpc.database.run_database import database_of
 from hpc.run import run_folder
@@ -25,7 +26,7 @@ from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.database.supersede import Replacement
-from pipeline.errors import InputError, RunError
+from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
@@ -115,6 +116,7 @@ def gather(
                 "something else wrote to it meanwhile; gather again and compare"
             )
         progress.rejected += _register_others(connection, run)
+        _load_samples(connection, run, progress)
         _write_history(connection, run, observation, judgements)
     return Gathered(
         rows_before=before,
@@ -224,6 +226,12 @@ def _gathered(verdict: Verdict, now: datetime, rows_hash: str) -> GatheredShard:
     return GatheredShard(verdict.publication or "", now, OutputProof(verdict.sha256, rows_hash))
 
 
+def _load_samples(connection: duckdb.DuckDBPyConnection, run: Run, progress: _Progress) -> None:
+    for error in load_samples(connection, run.folder.parent):
+        problems = progress.unreadable if isinstance(error, UnreadableError) else progress.rejected
+        problems.append(str(error))
+
+
 def _write_history(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
@@ -313,6 +321,7 @@ def register_run(run: Run) -> None:
     """
     with duckdb_file.opened(database_of(run), patience=_LITTLE_PATIENCE) as database:
         _register(database, run)
+        load_samples(database, run.folder.parent)  # the next gather reports what is wrong
 
 
 def forget_run(run: Run) -> None:

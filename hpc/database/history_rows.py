@@ -28,6 +28,7 @@ def run_row(run: Run, judgements: Sequence[Judgement]) -> Row:
         "version": manifest.version,
         "only_labelled_by": manifest.only_labelled_by or None,
         "replaces": manifest.replaces or None,
+        "sample": manifest.sample,
     }
 
 

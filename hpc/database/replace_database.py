@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline import files
-from pipeline.database import duckdb_file, history
+from pipeline.database import duckdb_file, history, sample_rows
 from pipeline.database.duckdb_file import UnusableDatabaseError, log_of
 from pipeline.errors import RunError
 from pipeline.text import counted
@@ -29,6 +29,7 @@ class OldDatabase:
     """Rows of labels, by the run that they come from."""
     shards: frozenset[tuple[str, int]]
     """Run id and shard index of every gathered shard."""
+    samples: frozenset[str] = frozenset()
 
 
 def read_old(path: Path) -> OldDatabase | str | None:
@@ -47,6 +48,7 @@ def read_old(path: Path) -> OldDatabase | str | None:
             return OldDatabase(
                 rows_by_run=history.rows_by_run(connection),
                 shards=frozenset(history.all_gathered_shards(connection)),
+                samples=frozenset(sample_rows.names(connection)),
             )
     except (UnusableDatabaseError, duckdb.Error) as error:
         if isinstance(error, duckdb.OutOfMemoryException):
@@ -89,6 +91,19 @@ def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
         raise RunError(
             f"{path} stays as it is: it has shards whose outputs cannot be gathered now, see "
             f"above: {listed}. To give them up, move the database away and rebuild again"
+        )
+
+
+def refuse_to_lose_samples(path: Path, old: OldDatabase, fresh: Path) -> None:
+    """Raise RunError if the old database has samples that the fresh one does not have."""
+    with duckdb_file.opened(fresh) as connection:
+        lost = old.samples - sample_rows.names(connection)
+    if lost:
+        raise RunError(
+            f"{path} stays as it is: it has samples whose files are missing or cannot be read now, "
+            f"and nothing else knows their inclusion probabilities: {', '.join(sorted(lost))}. "
+            "Restore the files in the folder samples of the run root. To give the samples up, "
+            "move the database away and rebuild again"
         )
 
 

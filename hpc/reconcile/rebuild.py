@@ -58,6 +58,7 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
                 total = _gather_all(runs, fresh, say, set_aside=set_aside, unreadable=unreadable)
             if isinstance(old, OldDatabase):
                 replace_database.refuse_to_lose_shards(database, old, fresh)
+                replace_database.refuse_to_lose_samples(database, old, fresh)
             kept = replace_database.replace(database, fresh)
             if kept:
                 say(f"the old database is kept as {kept}")
@@ -117,7 +118,7 @@ def _gather_all(
         already_present=sum(gathered.already_present for gathered in done),
         # Each gather names the runs that it cannot register.
         rejected=tuple(dict.fromkeys(line for gathered in done for line in gathered.rejected)),
-        unreadable=tuple(lines),
+        unreadable=tuple(dict.fromkeys(lines)),
         set_aside=sum(gathered.set_aside for gathered in done),
         shards=sum(gathered.shards for gathered in done),
     )

@@ -21,6 +21,7 @@ class WhyLeftOut(StrEnum):
     VANISHED = "removed before it was read"
     RUN = "the folder of a run"
     DATABASE = "part of the database of the labels (storage.database)"
+    SAMPLE = "a sample of posts that this program drew"
     LABELS = "labels that this program wrote; to read them, name the file in backlog.source"
 
 

@@ -9,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import limits
 from pipeline.backlog.decompress import DamagedCompressionError, open_decompressed
 from pipeline.backlog.file_formats import FileFormat, SourceKind
-from pipeline.run_files import manifest
+from pipeline.run_files import manifest, sample_file
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
 _NOTE = re.compile(r"\.late-posts-.+\.json")
@@ -67,6 +69,17 @@ def is_part_of_database(path: Path, database: Path) -> bool:
     beginning = re.escape(database.name)
     names = re.compile(rf"{beginning}(?:\.(?:replaced|rebuilding)-[^/]*)?(?:\.wal)?")
     return bool(names.fullmatch(path.name)) and path.parent.resolve() == database.parent.resolve()
+
+
+def is_sample(path: Path, file_format: FileFormat) -> bool:
+    """Tell whether a file with data is a sample: it has uris and probabilities, and no posts."""
+    if file_format.kind is not SourceKind.PARQUET:
+        return False
+    if b"inclusion_probability" not in _read_schema(path):  # most files need no more than this
+        return False
+    with suppress(OSError, pa.ArrowException):
+        return bool(pq.read_schema(path).names == sample_file.SCHEMA.names)
+    return False
 
 
 def holds_labels(path: Path, file_format: FileFormat, head: bytes) -> bool:

@@ -189,6 +189,8 @@ def _inspect_file(
         case FileFormat():
             if not may_be_labels and own_files.holds_labels(path, recognized, head):
                 result.leave_out(path, WhyLeftOut.LABELS)
+            elif not may_be_labels and own_files.is_sample(path, recognized):
+                result.leave_out(path, WhyLeftOut.SAMPLE)
             else:
                 result.files.append(SourceFile(path=path, format=recognized))
         case Unreadable():

@@ -125,14 +125,16 @@ class Copying:
         ).fetchall()
         for schema, table in tables:
             name = f"{quoted(schema)}.{quoted(table)}"
-            if self._describe(f"{_OLD}.{name}") != self._describe(f"{_COPY}.{name}"):
+            # The copy may have columns that a later version added.
+            columns = self._connection.execute(f"DESCRIBE {_OLD}.{name}").fetchall()
+            types = {row[0]: row[1] for row in columns}
+            old, new = (self._describe(f"{each}.{name}", types) for each in (_OLD, _COPY))
+            if old != new:
                 raise StorageFormatError(f"the copy of table {schema}.{table} differs")
         self._connection.execute(f"DETACH {_COPY}")
 
-    def _describe(self, table: str) -> tuple[object, ...]:
-        """Return the number of a table's rows, and the sum of their hashes."""
-        columns = self._connection.execute(f"DESCRIBE {table}").fetchall()
-        types = {row[0]: row[1] for row in columns}
+    def _describe(self, table: str, types: dict[str, str]) -> tuple[object, ...]:
+        """Return the number of a table's rows, and the sum of the hashes of these columns."""
         rows = self._connection.execute(
             f"SELECT count(*), sum({row_hash(types)}::HUGEINT) FROM {table}"
         ).fetchall()

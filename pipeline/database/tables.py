@@ -21,8 +21,12 @@ CREATE TABLE IF NOT EXISTS attempts (
     array_job_id BIGINT, array_task_index INTEGER NOT NULL, slurm_state VARCHAR, cause VARCHAR,
     exit_code VARCHAR, elapsed_s BIGINT, max_rss_mb DOUBLE, mem_gb DOUBLE, time_min BIGINT,
     node VARCHAR, submitted_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP);
+CREATE TABLE IF NOT EXISTS samples (
+    sample VARCHAR NOT NULL, uri VARCHAR NOT NULL, stratum VARCHAR NOT NULL,
+    inclusion_probability DOUBLE NOT NULL, posts BIGINT NOT NULL);
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS only_labelled_by VARCHAR;
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS replaces VARCHAR;
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS sample VARCHAR;
 ALTER TABLE shards ADD COLUMN IF NOT EXISTS output_sha256 VARCHAR;
 ALTER TABLE shards ADD COLUMN IF NOT EXISTS rows_hash VARCHAR;
 CREATE OR REPLACE VIEW watermarks AS {watermarks_query()};

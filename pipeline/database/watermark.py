@@ -1,8 +1,8 @@
 """Compute a name's watermark: the time up to which every planned post has its row.
 
 A gathered shard that begins before, or ends after, the first post of a shard that is not gathered
-does not count. A run that chose its posts by another name's labels left out the posts between
-them: its shards can hold the watermark back, and never advance it.
+does not count. A run that chose its posts, by another name's labels or as a sample, left out the
+posts between them: its shards can hold the watermark back, and never advance it.
 
 A post with a timestamp from the future says nothing about the posts that arrive before that time.
 A shard that ends later than its run was created, or later than now, counts up to its first post
@@ -13,20 +13,22 @@ from datetime import datetime
 
 import duckdb
 
+# The columns of `runs` that say how a run chose its posts.
+_CHOOSING = ("only_labelled_by", "sample")
 # Also right where the session's time zone is not UTC, and without DuckDB's extension icu.
 _NOW = "make_timestamp(epoch_us(now()))"
 
 
 def watermarks_query(
     *,
-    chosen_by: str = "only_labelled_by",
+    chosen_by: str = f"coalesce({', '.join(_CHOOSING)})",
     first_waiting: str = "NULL::TIMESTAMP",
     now: str = _NOW,
 ) -> str:
     """Return SQL that yields `name` and `watermark` (UTC) of every name that has one.
 
     Args:
-        chosen_by: an expression, not NULL for runs that chose their posts by another name's labels.
+        chosen_by: an expression, not NULL for runs that chose their posts.
         first_waiting: an expression, the first post of shards that the database does not know of.
         now: an expression, the time (UTC).
     """
@@ -72,10 +74,10 @@ def read_watermark(
     ).fetchall()
     if not columns:
         return None
-    # A database without this column has no run that chose its posts by another name's labels.
-    chosen_by = "only_labelled_by" if ("only_labelled_by",) in columns else "NULL"
+    # A database without one of these columns has no run that chose its posts in that way.
+    known = [column for column in _CHOOSING if (column,) in columns]
     query = watermarks_query(
-        chosen_by=chosen_by,
+        chosen_by=f"coalesce({', '.join([*known, 'NULL'])})",
         first_waiting="$first_waiting::TIMESTAMP",
         now=f"coalesce($now::TIMESTAMP, {_NOW})",
     )

@@ -64,6 +64,9 @@ class Manifest(Section, frozen=True, kw_only=True):
         bool | None, key("Whether others may write to the run.", omit_default=True)
     ] = None
     """None where an older version made the run."""
+    sample: Annotated[str | None, key("The sample of the run's posts.", omit_default=True)] = None
+    """The name of the sample that the run's posts are from; such a run does not move the watermark.
+    None if they are no sample."""
 
     @property
     def posts(self) -> int:

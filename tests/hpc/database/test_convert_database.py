@@ -25,7 +25,7 @@ CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
     run_dir VARCHAR NOT NULL, posts BIGINT NOT NULL, shards INTEGER NOT NULL,
     state VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, version VARCHAR NOT NULL,
-    only_labelled_by VARCHAR, replaces VARCHAR);
+    only_labelled_by VARCHAR, replaces VARCHAR, sample VARCHAR);
 INSERT INTO runs BY NAME FROM unkeyed;
 DROP TABLE unkeyed;
 """
@@ -112,6 +112,22 @@ def test_a_converted_database_holds_the_same(newest: GrowingBacklog, more: str) 
     assert len(kept(path)) == 1
     with duckdb_file.opened(path) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(2,)]
+
+
+def test_a_database_that_lacks_later_columns_and_tables_is_converted(
+    newest: GrowingBacklog,
+) -> None:
+    path = newest.bench.folder / "labels.duckdb"
+    make_newest(
+        path, "DROP VIEW watermarks; DROP TABLE samples; ALTER TABLE runs DROP COLUMN sample"
+    )
+    before = contents(path)
+    convert_database.convert_if_newer(path, print, AT_ONCE)
+    assert not storage_format.is_newer(path)
+    after = contents(path)
+    assert after["main.samples"] == []
+    assert after["main.runs"] == [(*row, None) for row in before["main.runs"]]
+    assert after["main.labels_test"] == before["main.labels_test"]
 
 
 @pytest.mark.old_duckdb

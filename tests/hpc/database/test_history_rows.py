@@ -26,7 +26,7 @@ def test_a_run_its_shards_and_all_attempts_are_recorded(bench: Bench) -> None:
     assert outcome(bench.submit()) == (0, "")
     (run,) = bench.runs()
     (row,) = bench.query("SELECT * EXCLUDE (created_at, config_hash) FROM runs")
-    assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None, None)
+    assert row == (run.name, "test", str(run), 5, 2, "complete", __version__, None, None, None)
     assert bench.query(
         "SELECT * EXCLUDE (publication, gathered_at, output_sha256, rows_hash) FROM shards "
         "ORDER BY shard_index"

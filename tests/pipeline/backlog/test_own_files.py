@@ -14,6 +14,8 @@ import pytest
 from pipeline.backlog.left_out import WhyLeftOut
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
+from pipeline.run_files import sample_file
+from pipeline.run_files.sample_file import Sample, Stratum
 from tests.pipeline.backlog.source_files import (
     STAMP,
     csv_file,
@@ -185,3 +187,29 @@ def test_what_a_database_keeps_beside_itself_is_part_of_it(tmp_path: Path) -> No
         (tmp_path / name).write_bytes(b"\x01\0\0\0")
     source = find(tmp_path)
     assert (source.files, source.left_out) == ((database,), ())
+
+
+def test_a_sample_is_no_part_of_a_backlog_and_posts_with_probabilities_are(tmp_path: Path) -> None:
+    posts = parquet_file(tmp_path / "posts.parquet", ROWS)
+    table = pq.read_table(posts)
+    probabilities = pa.array([0.5] * table.num_rows)
+    pq.write_table(table.append_column("inclusion_probability", probabilities), posts)
+    drawn = Sample(
+        sample="drawn",
+        kind="submit",
+        name="t",
+        seed=1,
+        size=1,
+        population=2,
+        strata=(Stratum(stratum="all", population=2, size=1),),
+        drawn_at="2026-11-30T12:00:00+00:00",
+        source="posts.parquet",
+    )
+    rows = pa.table(
+        {"uri": ["u1"], "stratum": ["all"], "inclusion_probability": [0.5], "posts": [1]},
+        schema=sample_file.SCHEMA,
+    )
+    sample = sample_file.write(tmp_path, drawn, rows)
+    source = find(tmp_path / "**/*.parquet")
+    assert source.files == (posts,)
+    assert left_out(source) == {sample: WhyLeftOut.SAMPLE}

@@ -41,7 +41,7 @@ class Nights:
         taken.sort(key=lambda number: self.posts[number])
         self.runs += 1
         self.database.execute(
-            "INSERT INTO runs VALUES (?, 'name', ?, '', 0, 0, '', '', '', NULL, NULL)",
+            "INSERT INTO runs VALUES (?, 'name', ?, '', 0, 0, '', '', '', NULL, NULL, NULL)",
             [str(self.runs), clock],
         )
         for index, first in enumerate(range(0, len(taken), rows_per_shard)):
