@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection, validate
+from hpc.planning.service_end import end_document, until_end
 from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
 from hpc.report.console import Printer
 from hpc.run.model import Run
@@ -131,6 +133,7 @@ def _document(
         "quota_minutes": estimate.minutes,
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,
+        **end_document(until_end(spec.service_end, datetime.now(UTC), spec.cost_options)),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hpc.config.run_config import Config
 from hpc.executors.base import ExecutorError
@@ -48,6 +49,11 @@ class RunSpec:
     def cost_options(self) -> CostOptions:
         """What the classifier's options say about cost."""
         return cost_options(self.classifier)
+
+    @property
+    def service_end(self) -> datetime | None:
+        """When the classifier's service ends for good; None if no end is announced."""
+        return base.service_end(self.classifier)
 
     @property
     def executor(self) -> ExecutorName:

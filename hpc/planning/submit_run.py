@@ -6,6 +6,7 @@ The whole start happens under the run root's lock, so that two submits never tak
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run, is_gathered, register_run
@@ -18,6 +19,7 @@ from hpc.planning.describe_draft import describe_draft, describe_waves
 from hpc.planning.discard import discard_runs, find_discardable
 from hpc.planning.resume import LockedRun
 from hpc.planning.run_spec import RunSpec, Selection
+from hpc.planning.service_end import describe_end, until_end
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.check_resources import check_resources
 from hpc.reconcile.look import look
@@ -111,7 +113,7 @@ def preview_run(request: SubmitRequest, printer: Printer) -> RunPreview:
     discardable = find_discardable(request.spec, printer)
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)
-    _say_lines(describe_draft(request.spec, selection, draft), printer)
+    _say_plan(request.spec, selection, draft, printer)
     if grace := request.spec.config.cluster.grace_seconds:
         printer(
             f"a task that ends without an output is retried {grace:g} s later at the earliest "
@@ -227,7 +229,7 @@ def _start(
         resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
-        _say_lines(describe_draft(spec, request.selection, draft), say)
+        _say_plan(spec, request.selection, draft, say)
         late_posts.remember(root, spec.config.name, request.selection, draft)
         runs = resumed.resumed
         if run is not None:
@@ -307,6 +309,12 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
         if request.wait or status.state is not RunState.RUNNING:
             codes.add(status.exit_code)
     return max(codes) if request.wait or FAILED not in codes else FAILED
+
+
+def _say_plan(spec: RunSpec, selection: Selection, draft: RunDraft, say: Say) -> None:
+    end = until_end(spec.service_end, datetime.now(UTC), spec.cost_options)
+    _say_lines(describe_draft(spec, selection, draft), say)
+    _say_lines(describe_end(end, draft.posts_to_send), say)
 
 
 def _say_lines(lines: Sequence[str], say: Say) -> None:

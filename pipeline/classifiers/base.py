@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar, cast
@@ -136,6 +137,11 @@ class Classifier(ABC, Generic[OptionsT]):
             options: those that `freeze` returned.
             posts: as many as one request is about, one or more.
         """
+        return None
+
+    @classmethod
+    def service_end(cls, options: OptionsT) -> datetime | None:
+        """Return when the service ends for good, with a time zone; None if no end is announced."""
         return None
 
     @abstractmethod
@@ -265,10 +271,14 @@ def render_request(frozen: JsonObject, posts: Sequence[Post]) -> RenderedRequest
         frozen: the manifest's `classifier`.
         posts: as many as one request is about, one or more.
     """
-    classifier = load(frozen[TYPE])
-    values = {name: value for name, value in frozen.items() if name != TYPE}
-    options = classifier.options_type.from_manifest(values, source="the configuration")
+    classifier, options = _with_options(frozen, source="the configuration")
     return classifier.render_request(options, posts)
+
+
+def service_end(frozen: JsonObject) -> datetime | None:
+    """Return when the service ends that these frozen options name; None if no end is announced."""
+    classifier, options = _with_options(frozen, source="the configuration")
+    return classifier.service_end(options)
 
 
 def check_frozen(frozen: JsonObject, *, source: str, problems: Problems) -> None:
@@ -282,9 +292,7 @@ def check_frozen(frozen: JsonObject, *, source: str, problems: Problems) -> None
     Raises:
         InputError: its options are of another version.
     """
-    classifier = load(frozen[TYPE])
-    values = {name: value for name, value in frozen.items() if name != TYPE}
-    options = classifier.options_type.from_manifest(values, source=source)
+    classifier, options = _with_options(frozen, source=source)
     inputs = InputFiles(source=source, path=SECTION, folders=(), problems=problems)
     classifier.check(options, inputs)
 
@@ -302,9 +310,8 @@ def create(
     Raises:
         InputError: its options are of another version, or its columns cannot be stored.
     """
-    classifier = load(frozen[TYPE])
-    values = {name: value for name, value in frozen.items() if name != TYPE}
-    made = classifier(classifier.options_type.from_manifest(values, source=source), share)
+    classifier, options = _with_options(frozen, source=source)
+    made = classifier(options, share)
     names = [column.name.lower() for column in made.columns]
     for name in names:
         if name in RESERVED or names.count(name) > 1:
@@ -331,6 +338,13 @@ def load(kind: str) -> type[Classifier[Options]]:
 def installed() -> list[str]:
     """Return the names of all classifiers, ours and those of other packages, sorted."""
     return sorted(_known())
+
+
+def _with_options(frozen: JsonObject, *, source: str) -> tuple[type[Classifier[Options]], Options]:
+    """Return a classifier and its options. Raises InputError if another version wrote them."""
+    classifier = load(frozen[TYPE])
+    values = {name: value for name, value in frozen.items() if name != TYPE}
+    return classifier, classifier.options_type.from_manifest(values, source=source)
 
 
 def _known() -> dict[str, EntryPoint]:

@@ -1,5 +1,8 @@
 """The shipped configurations for Perspective, as a user types them, against the stand-in."""
 
+import json
+
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
@@ -45,26 +48,27 @@ def test_one_request_a_post_gives_the_scores_of_all_attributes(
     ]
 
 
-def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(bench: Bench) -> None:
-    """Its values are long, and there are 43 columns."""
+def test_the_archive_keeps_spans_and_responses_and_its_first_look_can_still_be_read(
+    bench: Bench,
+) -> None:
+    """Its values are long, and there are 43 columns. One attribute is lacking."""
     bench.backlog(
         [post._replace(text=f"🦋 You!\x1b[2J\n{post.text}") for post in run_builders.posts(6)]
     )
     with PerspectiveServer(key=KEY, unsupported=[("SPAM", "en")]) as server:
         done = bench.hpc(
             "submit",
-            "--config", ROOT / "configs" / "perspective_all.yaml",
+            "--config", ROOT / "configs" / "perspective_archive.yaml",
             "--set", "classifier.type=unpaced_perspective",
             "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
             "--set", f"classifier.base_url={server.url}",
             "--set", "classifier.requests_per_minute=null",
-            "--set", "classifier.span_scores=true",
             "--set", "cluster={executor: local, max_parallel: 1}",
             env={"PERSPECTIVE_API_KEY": KEY},
         )  # fmt: skip
     assert outcome(done) == (0, "")
     lines = done.stdout.splitlines()
-    look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_all:") :]
+    look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_archive:") :]
     assert look[1] == "  6 posts: 6 labeled"
     # 21 scores, and of the spans, JSON that nobody counts, those without any value; then five posts
     # under a heading.
@@ -77,3 +81,9 @@ def test_with_spans_and_a_lacking_attribute_the_first_look_can_still_be_read(ben
     posts = [line[line.index("🦋") : -1] for line in look[26:]]
     assert posts == ["🦋 You! what a fine day "] * 5
     assert max(map(len, look)) < 200
+    (kept,) = (bench.folder / "runs").glob("*/raw/*.parquet")
+    for row in pq.read_table(kept).to_pylist():
+        answer = json.loads(row["response"])
+        assert answer["clientToken"] == row["uri"]
+        assert len(answer["attributeScores"]) == len(ATTRIBUTES) - 1
+        assert all(scores["spanScores"] for scores in answer["attributeScores"].values())

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -47,7 +48,8 @@ _PROBE = Post("probe", "The sun is out today.")
 class Perspective(Classifier[PerspectiveOptions]):
     """Gives one probability per configured attribute, in the lab's columns.
 
-    An attribute without a model for the post's language is null, and listed in the column DROPPED.
+    An attribute without a score is null, and listed in the column DROPPED: the service has no model
+    for the post's language, or its reply leaves the attribute out.
     """
 
     options_type = PerspectiveOptions
@@ -90,6 +92,11 @@ class Perspective(Classifier[PerspectiveOptions]):
     def declared(cls, options: PerspectiveOptions) -> tuple[Column, ...]:
         """Return the columns of the configured attributes."""
         return columns(options.attributes, spans=options.span_scores)
+
+    @classmethod
+    def service_end(cls, options: PerspectiveOptions) -> datetime | None:
+        """Return the end of Google's service; None for a drop-in."""
+        return options.ends_at
 
     def __init__(self, options: PerspectiveOptions, share: TaskShare) -> None:
         """Read the API key; send nothing yet."""
@@ -206,7 +213,8 @@ class Perspective(Classifier[PerspectiveOptions]):
         except InvalidReply as error:
             reason = f"invalid_answer: {error}"
         else:
-            return self._row(post, attributes, reply, values=values)
+            scored = [name for name in attributes if values[ATTRIBUTES[name]] is not None]
+            return self._row(post, scored, reply, values=values)
         if not self._works_without(post, attributes, stop):
             raise TaskError(Cause.CRASHED, f"{self._endpoint.url}: {reply.summary}: {reason}")
         return self._row(post, attributes, reply, reason=reason)
@@ -249,7 +257,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         return build_request(self._options, post, attributes)
 
     def _values(self, request: JsonObject, reply: Reply) -> dict[str, LabelValue]:
-        """Return the column values of a reply.
+        """Return the column values of a reply, null for attributes that it leaves out.
 
         Raises:
             InvalidReply: the reply has no valid scores.
@@ -267,7 +275,10 @@ class Perspective(Classifier[PerspectiveOptions]):
         values: dict[str, LabelValue] = {
             column.name: None for column in self.columns if column.name != DROPPED
         }
-        for name in request["requestedAttributes"]:
+        requested = list(request["requestedAttributes"])
+        scored = [name for name in requested if perspective_reply.has_score(reply.body, name)]
+        # A reply without any score has to say which one is missing.
+        for name in scored or requested:
             values[ATTRIBUTES[name]] = perspective_reply.probability(reply.body, name)
             if self._spans:
                 text = request["comment"]["text"]

@@ -29,7 +29,7 @@ ATTRIBUTES = {
     "SPAM": "prob_spam",
 }
 
-# Holds the attributes that the service does not have in the language of the post.
+# Holds the attributes that the service does not have in the language of the post, or at all.
 DROPPED = "attributes_not_supported"
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta
@@ -18,9 +19,12 @@ from pipeline.classifiers.options import (
 )
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.config.keys import Duration, Positive, Text, Wrong, key, label_key, one_of
-from pipeline.service.address import with_path
+from pipeline.service.address import host_of, with_path
 
 API_KEY_ENV = "PERSPECTIVE_API_KEY"
+GOOGLE_HOST = "commentanalyzer.googleapis.com"
+# The announced last day of Google's service; its drop-ins go on.
+GOOGLE_ENDS_AT = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 DEFAULT_PATH = "/v1alpha1/comments:analyze"
 DEFAULT_KEY_HEADER = "X-Goog-Api-Key"
 AUTHORIZATION = "authorization"
@@ -40,7 +44,7 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
 
     base_url: Annotated[
         Text, label_key("Address of the service, or of a drop-in that keeps its JSON.")
-    ] = "https://commentanalyzer.googleapis.com"
+    ] = f"https://{GOOGLE_HOST}"
     path: Annotated[
         Text,
         label_key(
@@ -120,6 +124,11 @@ class PerspectiveOptions(Options, frozen=True, kw_only=True):
         if self.path == DEFAULT_PATH:
             return f"perspective v1alpha1 at {self.base_url}"
         return f"perspective at {self.url}"
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the service ends; None for a drop-in."""
+        return GOOGLE_ENDS_AT if host_of(self.base_url) == GOOGLE_HOST else None
 
     def headers(self, api_key: str) -> Mapping[str, str]:
         """Return the header that carries the API key."""

@@ -23,6 +23,8 @@ _MAYBE_THE_POSTS = {
     "INVALID_REQUEST": "invalid_request",
     NOT_SUPPORTED: f"{NOT_SUPPORTED.lower()}: the service does not say which",
 }
+# Says in a column of spans that there were some, and that they do not fit the text.
+UNUSABLE_SPANS = "[]"
 _NOT_SUPPORTED = re.compile(r"Attribute (\w+) does not support request languages: (.+)")
 
 
@@ -86,7 +88,7 @@ def advice(status: int, rejection: RejectedRequest) -> str:
         return f"check the API key and that the Perspective API is enabled for its project ({ENDS})"
     if status in _NOT_THERE:
         return f"the service is not there ({ENDS}): set classifier.base_url"
-    return "the request is not accepted: check classifier.attributes and languages"
+    return "the request is not accepted: check classifier.attributes, languages and span_scores"
 
 
 def client_token(body: Any) -> Any:
@@ -100,6 +102,14 @@ def client_token(body: Any) -> Any:
     if body.get("error") is not None:
         raise InvalidReply("an error under HTTP 200")
     return body.get("clientToken")
+
+
+def has_score(body: Any, attribute: str) -> bool:
+    """Report whether a reply has a score of an attribute, be it valid or not.
+
+    The service scores all attributes or none. A drop-in may leave out those that it does not know.
+    """
+    return _scores(body, attribute).get("summaryScore") is not None
 
 
 def probability(body: Any, attribute: str) -> float:
@@ -118,27 +128,35 @@ def spans(body: Any, attribute: str, text: str) -> str | None:
     Returns:
         JSON, [[begin, end, score], …]. The offsets are the service's own: UTF-16 code units, `end`
         exclusive. If both are absent, the span is the whole text; a `begin` of 0 may be absent too
-        (JSON of proto3). None if there are no spans, as for some attributes.
-
-    Raises:
-        InvalidReply: a span is not a span of this text.
+        (JSON of proto3). None if there are no spans, as for some attributes and some drop-ins.
+        UNUSABLE_SPANS if one of them is not a span of this text: the score of the whole text does
+        not depend on them, and is not lost with them.
     """
-    length = len(text.encode("utf-16-le")) // 2
-    name = f"span of {attribute}"
     items = _scores(body, attribute).get("spanScores")
-    if items is not None and not isinstance(items, list):
-        raise InvalidReply(f"no list of each {name}")
-    result = []
-    for span in map(as_object, items or []):
-        begin, end = span.get("begin"), span.get("end")
-        if begin is None and end is None:
-            end = length
-        begin = 0 if begin is None else begin
-        # `type`, because True is an int as well.
-        if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= length:
-            raise InvalidReply(f"a {name} that is none")
-        result.append([begin, end, _read_probability(span.get("score"), f"score of a {name}")])
-    return json.dumps(result, separators=(",", ":")) if result else None
+    if items is None or items == []:
+        return None
+    length = len(text.encode("utf-16-le")) // 2
+    try:
+        result = [_read_span(span, length) for span in items] if isinstance(items, list) else []
+    except InvalidReply:
+        return UNUSABLE_SPANS
+    return json.dumps(result, separators=(",", ":"))
+
+
+def _read_span(item: Any, length: int) -> tuple[int, int, float]:
+    """Return begin, end and score of a span. Raises InvalidReply if it is not one of the text.
+
+    `length` is the text's, in UTF-16 code units.
+    """
+    span = as_object(item)
+    begin, end = span.get("begin"), span.get("end")
+    if begin is None and end is None:
+        end = length
+    begin = 0 if begin is None else begin
+    # `type`, because True is an int as well.
+    if type(begin) is not int or type(end) is not int or not 0 <= begin < end <= length:
+        raise InvalidReply("a span that is not one of the text")
+    return begin, end, _read_probability(span.get("score"), "score of a span")
 
 
 def _scores(body: Any, attribute: str) -> Mapping[str, Any]:

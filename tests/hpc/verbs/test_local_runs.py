@@ -12,7 +12,10 @@ from tests.hpc.scripted_tasks import most_at_once
 from tests.pipeline import run_builders
 
 # What a classifier without quota and price will take.
-NOT_KNOWN = {"requests": None, "quota_minutes": None, "cost_estimate": None, "currency": None}
+NOT_KNOWN: dict[str, None] = dict.fromkeys((
+    "requests", "quota_minutes", "cost_estimate", "currency",
+    "service_ends_at", "requests_until_end", "posts_until_end",
+))  # fmt: skip
 NOTHING_LEFT_OUT = {
     "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0, "files": 1,
     "left_out": [], "unlabelable_by_reason": {},

@@ -103,8 +103,25 @@ def test_another_kind_of_score_is_not_a_probability(kind: Any) -> None:
     assert found == {"odd": Answer("at://0", reason=reason)}
 
 
-def test_a_missing_attribute_leaves_the_post_without_a_label() -> None:
-    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=body(0.5)))) as server:
+def test_an_attribute_that_the_reply_leaves_out_costs_the_others_nothing() -> None:
+    """A drop-in may have fewer attributes than Perspective, and no spans."""
+    partial = body(0.5)
+    partial["attributeScores"] |= {"INSULT": {}, "SPAM": {"summaryScore": None}}
+    attributes = ["TOXICITY", "INSULT", "SPAM", "THREAT"]
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=partial))) as server:
+        asker = classifier(server, attributes=attributes, span_scores=True)
+        answers = {answer.uri: answer for answer in asker.classify(posts("odd"))}
+    without = ("prob_insult", "prob_spam", "prob_threat")
+    values = dict.fromkeys([*without, *(f"{name}_spans" for name in (*without, "prob_toxic"))])
+    answer = answers["at://0"]
+    assert answer.values == {**values, "prob_toxic": 0.5}
+    assert answer.facts == {"attributes_not_supported": "INSULT,SPAM,THREAT"}
+
+
+def test_a_score_that_is_no_probability_is_not_taken_for_one_that_is_missing() -> None:
+    wrong = body(0.5)
+    wrong["attributeScores"]["INSULT"] = {"summaryScore": {"value": 1.5}}
+    with PerspectiveServer(key=KEY, faults=of_one(Fault(body=wrong))) as server:
         found = verdicts(classifier(server, attributes=["TOXICITY", "INSULT"]), posts("odd"))
     assert found == {"odd": Answer("at://0", reason="invalid_answer: no probability of INSULT")}
 

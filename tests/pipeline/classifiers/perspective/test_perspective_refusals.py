@@ -27,7 +27,7 @@ PROBE = "The sun is out today."
 ENDS = "(it ends on 31 December 2026; see README, When Perspective ends)"
 KEY_ADVICE = f"check the API key and that the Perspective API is enabled for its project {ENDS}"
 GONE = f"the service is not there {ENDS}: set classifier.base_url"
-NOT_TAKEN = "the request is not accepted: check classifier.attributes and languages"
+NOT_TAKEN = "the request is not accepted: check classifier.attributes, languages and span_scores"
 TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 
 
