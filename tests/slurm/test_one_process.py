@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from hpc.traces.packed_tasks import read_packed_tasks
-from pipeline.classifiers.llm.requests import PROBE
+from pipeline.classifiers.llm.endpoint.question import PROBE
 from pipeline.run_files.manifest import log_path
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.perspective import PerspectiveServer

@@ -21,6 +21,8 @@ class AnswerProblem(Enum):
     NOT_AN_OBJECT = "the text is JSON, but no object"
     LABEL_MISSING = "the object lacks a label"
     LABEL_WRONG = "a label has a value that is not declared"
+    OTHER_WORD = "the answer does not begin with a declared word"
+    WORD_UNFINISHED = "the answer ends before a declared word does"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,11 @@ PROBLEMS = {
         advice="declare the value in classifier.labels (null among the choices means "
         '"does not apply"), or say in the prompt which values there are'
     ),
+    AnswerProblem.OTHER_WORD: ProblemFacts(
+        advice="declare the word in classifier.words, or what comes before it in "
+        "classifier.answer_prefix, or use the template that the model was trained with"
+    ),
+    AnswerProblem.WORD_UNFINISHED: ProblemFacts(advice="raise classifier.max_tokens"),
 }
 
 

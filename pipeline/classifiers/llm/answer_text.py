@@ -46,6 +46,19 @@ def object_text(content: str) -> str:
     return _locate(content)[0]
 
 
+def without_thinking(content: str) -> str:
+    """Return what follows a model's thinking; all of the text if there is none.
+
+    Raises:
+        InvalidAnswer: the text is thinking, and nothing follows it.
+    """
+    if _is_only_thinking(content):
+        raise InvalidAnswer(
+            AnswerProblem.ONLY_THINKING, f"thinking only: {content[:SHOWN_CHARACTERS]!r}"
+        )
+    return _after_thinking(content)
+
+
 def _locate(content: str) -> tuple[str, Mapping[str, Any]]:
     others: list[Any] = []
     for text in _readings(content):
@@ -59,10 +72,7 @@ def _locate(content: str) -> tuple[str, Mapping[str, Any]]:
     shown = f"{_after_thinking(content).strip()[:SHOWN_CHARACTERS]!r}"
     if others:
         raise InvalidAnswer(AnswerProblem.NOT_AN_OBJECT, f"not a JSON object: {shown}")
-    if _is_only_thinking(content):
-        raise InvalidAnswer(
-            AnswerProblem.ONLY_THINKING, f"thinking only: {content[:SHOWN_CHARACTERS]!r}"
-        )
+    without_thinking(content)
     raise InvalidAnswer(AnswerProblem.NOT_JSON, f"not JSON: {shown}")
 
 

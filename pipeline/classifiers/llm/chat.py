@@ -1,4 +1,7 @@
-"""Build a chat completion request of the OpenAI form, and read the parts of a reply."""
+"""Build a chat completion request of the OpenAI form, and read the parts of a reply.
+
+Replies of the older endpoint for plain completions are read as well.
+"""
 
 import json
 import re
@@ -7,6 +10,9 @@ from typing import Any
 
 from pipeline.classifiers.llm.answer_problems import AnswerProblem, InvalidAnswer
 from pipeline.model import JsonObject, as_object
+
+# Behind `base_url`, for chats and for plain completions.
+PATH, PLAIN_PATH = "/chat/completions", "/completions"
 
 _TOO_LONG = "context_length_exceeded"
 _TOO_LONG_SIGNS = (
@@ -118,9 +124,28 @@ def _text_of(content: Any) -> str:
 
 def token_logprobs(body: Any) -> list[Any]:
     """Return the answer's tokens, each with its alternatives; none if the server gives none."""
-    logprobs = _choice(body).get("logprobs")
-    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return tokens if isinstance(tokens, list) else []
+    logprobs = as_object(_choice(body).get("logprobs"))
+    # llama-server gives this form for plain completions, too.
+    tokens = logprobs.get("content")
+    return tokens if isinstance(tokens, list) else _plain_logprobs(logprobs)
+
+
+def _plain_logprobs(logprobs: dict[str, Any]) -> list[Any]:
+    """Return the tokens of a plain completion in the form of a chat's; none if they differ."""
+    columns = [logprobs.get(name) for name in ("tokens", "token_logprobs", "top_logprobs")]
+    lists = [column for column in columns if isinstance(column, list)]
+    if len(lists) < len(columns) or len({len(column) for column in lists}) > 1:
+        return []
+    return [
+        {
+            "token": token,
+            "logprob": logprob,
+            "top_logprobs": [
+                {"token": other, "logprob": value} for other, value in as_object(others).items()
+            ],
+        }
+        for token, logprob, others in zip(*lists, strict=True)
+    ]
 
 
 def served_model(body: Any) -> str | None:
@@ -234,5 +259,9 @@ def _choice(body: Any) -> dict[str, Any]:
 
 
 def _message(body: Any) -> dict[str, Any]:
-    message = _choice(body).get("message")
-    return message if isinstance(message, dict) else {}
+    choice = _choice(body)
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    text = choice.get("text")  # of a plain completion
+    return {"content": text} if isinstance(text, str) else {}

@@ -3,17 +3,17 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline import limits
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.llm import chat, output_modes
 from pipeline.classifiers.llm.answer_problems import InvalidAnswer
+from pipeline.classifiers.llm.endpoint.options import EndpointOptions
+from pipeline.classifiers.llm.endpoint.question import PROBE, Question
 from pipeline.classifiers.llm.failing_settings import find_failing_settings
-from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
 from pipeline.classifiers.llm.request_fields import find_rejected_field
-from pipeline.classifiers.llm.requests import PROBE, PromptBuilder
 from pipeline.classifiers.llm.server import server
 from pipeline.classifiers.shared_probe import SharedProbe
 from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
@@ -29,8 +29,6 @@ from pipeline.service.quota.shared_pace import pace_of
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from pipeline.terminal import one_line
 
-CHAT_PATH = "/chat/completions"
-
 # A test sentence that gets one of these says that no request can succeed.
 _WRONG_PLACE_OR_KEY = frozenset({*range(300, 400), 401, 403, 404, 405, 410, 429})
 _PAYMENT_REQUIRED = 402
@@ -44,7 +42,11 @@ class ChatService:
     """The server of one task's model, for many threads."""
 
     def __init__(
-        self, options: LlmOptions, share: TaskShare, secret: Secret, prompts: PromptBuilder
+        self,
+        options: EndpointOptions,
+        share: TaskShare,
+        secret: Secret,
+        questions: Sequence[Question],
     ) -> None:
         """Send nothing yet, and start no server.
 
@@ -52,14 +54,15 @@ class ChatService:
             options: the classifier's options.
             share: what the task has in common with others.
             secret: the API key.
-            prompts: builds the probe.
+            questions: what is asked about every post. Their form is the same, so that the first
+                one shows what the server supports.
         """
-        self._prompts = prompts
+        self._questions = tuple(questions)
+        self._question = first = self._questions[0]
         self._secret = secret
         self._notes = share.notes
         self._stopping = share.stopping
         self._capabilities = ServerCapabilities(mode=UNCONSTRAINED)
-        self._tries = options.answer_tries
         self._is_detected = False
         self._shared_probe = SharedProbe()
         key = secret.reveal()
@@ -73,12 +76,12 @@ class ChatService:
         )
         self._endpoint = Endpoint(
             Service(
-                url=with_path(options.base_url or "", CHAT_PATH),
-                path=CHAT_PATH,
+                url=with_path(options.base_url or "", first.path),
+                path=first.path,
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 secret=secret,
                 connections=options.max_in_flight,
-                most_bytes=_longest_answer(options),
+                most_bytes=limits.ANSWER_BYTES + limits.LOGPROB_BYTES * first.answer_entries,
                 server=self._server.address if self._server else None,
                 listener=self._server.listener if self._server else None,
             ),
@@ -88,7 +91,7 @@ class ChatService:
                 until_quota_resets=until_next_minute if options.requests_per_minute else None,
             ),
             rules=ReplyRules(
-                probe=lambda _: prompts.single(PROBE, self._capabilities),
+                probe=lambda _: first.single(PROBE, self._capabilities),
                 is_complete=chat.is_completion,
             ),
         )
@@ -115,14 +118,17 @@ class ChatService:
         Another task of the run may have noted that before.
 
         Raises:
-            TaskError: the server rejects every request, does not answer, or labels nothing.
+            TaskError: the server rejects every request, does not answer, labels nothing, or lacks
+                something that is needed.
             Stopped: the task was asked to stop first.
         """
         if self._is_detected:
             return
-        request = self._prompts.probe_request
+        request = self._question.probe_request
         detected = output_modes.detect_capabilities(request, self._notes, self._probe)
         if request.top_logprobs and not detected.top_logprobs:
+            if request.needs_logprobs:
+                raise self._without_logprobs(detected)
             print(f"{request.server} gives no logprobs: no label has a probability", flush=True)
         self._capabilities, self._is_detected = detected, True
 
@@ -137,20 +143,24 @@ class ChatService:
                 labeled.
             Stopped: `stop` was set first.
         """
-        for attempt in range(self._tries):
-            build = functools.partial(self._prompts.single, PROBE, attempt=attempt)
+        for question in self._questions:
+            self._prove_label(question, stop)
+
+    def _prove_label(self, question: Question, stop: threading.Event) -> None:
+        for attempt in range(question.tries):
+            build = functools.partial(question.single, PROBE, attempt=attempt)
             reply = self.post(build, stop)
             if reply.status != 200:
                 raise self._fault(reply)
             try:
-                self._prompts.values(reply)
+                question.values(reply)
             except InvalidAnswer as invalid:
                 problem = invalid
             else:
                 return
             if not problem.facts.is_asked_again:
                 break
-        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        self._forget_capabilities()
         words = f'the fixed sentence "{PROBE.text}" gets no label, so posts would get none'
         raise self._without_label(words, problem, reply)
 
@@ -232,7 +242,7 @@ class ChatService:
 
         What is noted about the server may be the reason, so it is forgotten.
         """
-        output_modes.forget_capabilities(self._prompts.probe_request, self._notes)
+        self._forget_capabilities()
         cause = Cause.CRASHED if reply.failed else Cause.REFUSED
         return TaskError(cause, f"{self._endpoint.url}: {reply.summary}{self._advice(reply)}")
 
@@ -240,7 +250,7 @@ class ChatService:
         """Return what to do about a reply that every post gets. What changes labels stays."""
         if chat.unsupported_field(reply.body) == "temperature":
             return ": set classifier.temperature to null to use the model's own"
-        if field := find_rejected_field(reply.body, self._prompts.probe_request.fields):
+        if field := find_rejected_field(reply.body, self._question.probe_request.fields):
             return f": the server rejects classifier.request.{field}: change or remove it"
         if reply.status == _PAYMENT_REQUIRED or (reply.is_final and reply.retry is not False):
             return ": the key has no credit or quota left: add some, or use another key"
@@ -258,6 +268,20 @@ class ChatService:
             f"{answer}",
         )
 
+    def _without_logprobs(self, detected: ServerCapabilities) -> TaskError:
+        """Return the end of a task whose answers would have no probability."""
+        self._forget_capabilities()
+        findings = "; ".join(f"{way}: {finding}" for way, finding in detected.findings.items())
+        said = one_line(self._secret.redact(findings), _SHOWN_CHARACTERS)
+        return TaskError(
+            Cause.REFUSED,
+            f"{self._endpoint.url}: the server gives no logprobs{said and f' ({said})'}: start it "
+            "with logprobs, or set classifier.scores to false for labels without probabilities",
+        )
+
+    def _forget_capabilities(self) -> None:
+        output_modes.forget_capabilities(self._question.probe_request, self._notes)
+
     def _probe(self) -> ServerCapabilities:
         """Ask the server; if it fails at a field of the request, say which."""
         try:
@@ -265,7 +289,7 @@ class ChatService:
         except TaskError as fault:
             if fault.cause is not Cause.CRASHED:
                 raise
-            request = self._prompts.single(PROBE, self._capabilities)
+            request = self._question.single(PROBE, self._capabilities)
             settings = find_failing_settings(request, self._is_answered_at_once)
             if not settings:
                 raise
@@ -283,9 +307,9 @@ class ChatService:
 
         A server that is still starting must not be mistaken for one that supports nothing.
         """
-        stop, request = self._stopping, self._prompts.probe_request
+        stop, request = self._stopping, self._question.probe_request
         if request.is_needed:
-            reply = self.post(functools.partial(self._prompts.single, PROBE), stop)
+            reply = self.post(functools.partial(self._question.single, PROBE), stop)
             if reply.status != 200:
                 raise self._fault(reply)
         detected = output_modes.probe_server(request, functools.partial(self._send_probe, stop))
@@ -297,16 +321,9 @@ class ChatService:
 
     def _send_probe(self, stop: threading.Event, fields: JsonObject) -> Reply:
         reply = self.post(
-            lambda capabilities: self._prompts.probe(capabilities, fields), stop, attempts=2
+            lambda capabilities: self._question.probe(capabilities, fields), stop, attempts=2
         )
         # Any other status may be about these fields alone, such as OpenAI's 403 on logprobs. The
         # request for labels, which comes next, shows whether the server still answers.
         self.check_access(reply)
         return reply
-
-
-def _longest_answer(options: LlmOptions) -> int:
-    """Return how many bytes an answer may have, with as many tokens as are asked for."""
-    tokens = options.max_tokens * options.posts_per_prompt + output_modes.PROOF_TOKENS
-    entries = tokens * (1 + (options.top_logprobs or 0))
-    return limits.ANSWER_BYTES + limits.LOGPROB_BYTES * entries

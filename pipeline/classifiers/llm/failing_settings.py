@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pipeline.classifiers.llm import chat
 from pipeline.model import JsonObject
 
-_NEEDED = frozenset({"model", "messages", chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS})
+_NEEDED = frozenset({"model", "messages", "prompt", chat.MAX_TOKENS, chat.MAX_COMPLETION_TOKENS})
 _SETTINGS: Mapping[str, str] = {
     "temperature": "classifier.temperature",
     "response_format": "classifier.structured_output",

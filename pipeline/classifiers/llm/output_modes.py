@@ -102,6 +102,9 @@ class ProbeRequest:
     fields: Mapping[str, object] = field(default_factory=dict)
     """What `classifier.request` adds to every request, and so to the probes."""
 
+    needs_logprobs: bool = False
+    """Whether a server without logprobs is of no use."""
+
     @property
     def is_needed(self) -> bool:
         """Whether anything has to be detected."""

@@ -10,7 +10,7 @@ server may report the distribution before its grammar masks it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.classifiers.llm.labels import Label
@@ -22,6 +22,14 @@ from pipeline.model import Column, ColumnKind, LabelValue
 # another one, or only this value is listed and the others may be among the tokens that are not.
 BLUR = 0.01
 _BLANK = b" \t\r\n"
+
+EndsValue = Callable[[bytes], bool]
+"""Reports whether a value is complete before these bytes, which a token adds to it."""
+
+
+def ends_in_json(after: bytes) -> bool:
+    """Report whether a value of JSON is complete before `after`: that is JSON's next sign."""
+    return after.lstrip(_BLANK)[:1] in (b"", b",", b"}")
 
 
 def probability_columns(declared: Sequence[Label]) -> tuple[Column, ...]:
@@ -99,7 +107,10 @@ def read_probabilities(
 
 
 def value_shares(
-    tokens: Sequence[Token], start: int, spellings: Mapping[LabelValue, Sequence[bytes]]
+    tokens: Sequence[Token],
+    start: int,
+    spellings: Mapping[LabelValue, Sequence[bytes]],
+    ends: EndsValue = ends_in_json,
 ) -> dict[LabelValue, float]:
     """Return each value's part of the probability that lies on values.
 
@@ -108,9 +119,10 @@ def value_shares(
     Args:
         tokens: the tokens that contain the chosen value.
         start: the byte at which the value begins.
-        spellings: the ways to write each value as JSON.
+        spellings: the ways to write each value.
+        ends: recognizes what may follow a complete value.
     """
-    masses, unlisted = _masses(tokens, start, spellings)
+    masses, unlisted = _masses(tokens, start, spellings, ends)
     total = sum(masses.values())
     shares: dict[LabelValue, float] = {}
     for value in spellings:
@@ -126,7 +138,10 @@ def value_shares(
 
 
 def _masses(
-    tokens: Sequence[Token], start: int, spellings: Mapping[LabelValue, Sequence[bytes]]
+    tokens: Sequence[Token],
+    start: int,
+    spellings: Mapping[LabelValue, Sequence[bytes]],
+    ends: EndsValue,
 ) -> tuple[dict[frozenset[LabelValue], float], float]:
     """Return the probability of each set of values that listed tokens could lead to.
 
@@ -136,9 +151,9 @@ def _masses(
     unlisted, weight, written = 0.0, 1.0, b""
     for token in tokens:
         lead = token.text[: max(0, start - token.start)]
-        on_path = _possible_values(token.text, lead, written, spellings)
+        on_path = _possible_values(token.text, lead, written, spellings, ends)
         for text, probability in token.alternatives.items():
-            possible = _possible_values(text, lead, written, spellings)
+            possible = _possible_values(text, lead, written, spellings, ends)
             if possible and not (text == token.text and len(possible) > 1):
                 masses[possible] = masses.get(possible, 0.0) + weight * probability
         unlisted += weight * max(0.0, 1.0 - sum(token.alternatives.values()))
@@ -152,7 +167,11 @@ def _masses(
 
 
 def _possible_values(
-    text: bytes, lead: bytes, written: bytes, spellings: Mapping[LabelValue, Sequence[bytes]]
+    text: bytes,
+    lead: bytes,
+    written: bytes,
+    spellings: Mapping[LabelValue, Sequence[bytes]],
+    ends: EndsValue,
 ) -> frozenset[LabelValue]:
     """Return the values that `text` may continue after `written`.
 
@@ -160,7 +179,8 @@ def _possible_values(
         text: the token.
         lead: what the chosen token says before the value begins; blanks there may differ.
         written: the part of the value that comes before this token.
-        spellings: the ways to write each value as JSON.
+        spellings: the ways to write each value.
+        ends: recognizes what may follow a complete value.
     """
     if not written:
         before = lead.rstrip(_BLANK)
@@ -172,16 +192,15 @@ def _possible_values(
     return frozenset(
         value
         for value, ways in spellings.items()
-        if any(way.startswith(written) and _continues(way[len(written) :], text) for way in ways)
+        if any(
+            way.startswith(written) and _continues(way[len(written) :], text, ends) for way in ways
+        )
     )
 
 
-def _continues(rest: bytes, text: bytes) -> bool:
-    """Report whether `text` begins `rest`, or is all of it and then JSON's next sign."""
-    if rest.startswith(text):
-        return True
-    after = text[len(rest) :].lstrip(_BLANK)
-    return text.startswith(rest) and after[:1] in (b"", b",", b"}")
+def _continues(rest: bytes, text: bytes, ends: EndsValue) -> bool:
+    """Report whether `text` begins `rest`, or is all of it and then what ends a value."""
+    return rest.startswith(text) or (text.startswith(rest) and ends(text[len(rest) :]))
 
 
 def _spellings(label: Label) -> dict[LabelValue, tuple[bytes, ...]]:

@@ -18,6 +18,7 @@ _LOOKS_CUT = frozenset(
         AnswerProblem.ONLY_THINKING,
         AnswerProblem.NOT_JSON,
         AnswerProblem.NOT_AN_OBJECT,
+        AnswerProblem.WORD_UNFINISHED,
     }
 )
 

@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pipeline.classifiers.llm import chat, labels, multi_post, replies
 from pipeline.classifiers.llm.answer_problems import InvalidAnswer
+from pipeline.classifiers.llm.endpoint.question import PROBE, Values
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.output_modes import (
     AUTO,
@@ -21,36 +21,6 @@ from pipeline.classifiers.llm.request_fields import has_seed
 from pipeline.model import Column, ColumnKind, JsonObject, LabelValue, Post
 from pipeline.service.http_reply import Reply
 
-# The server is probed with this and not with a post, which may be too long or refused.
-PROBE = Post("", "The sun is out today.")
-
-Values = dict[str, LabelValue]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BilledReply:
-    """A reply, and which part of its cost one post bears."""
-
-    reply: Reply
-    """The reply."""
-
-    posts: int = 1
-    """How many posts share its cost."""
-
-    position: int = 0
-    """The place of this post among them, from 0."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PostGroup:
-    """The posts of one request."""
-
-    posts: tuple[Post, ...]
-    """The posts; a single one is sent alone."""
-
-    earlier: tuple[BilledReply, ...] = ()
-    """The replies that its only post has been billed for before."""
-
 
 class PromptBuilder:
     """Writes the requests for one configuration, and reads the replies.
@@ -60,9 +30,14 @@ class PromptBuilder:
     share a request at most.
     """
 
+    path = chat.PATH
+
     def __init__(self, options: LlmOptions) -> None:
         """Prepare the prompts."""
         self._options = options
+        self.tries = options.answer_tries
+        tokens = options.max_tokens * options.posts_per_prompt + PROOF_TOKENS
+        self.answer_entries = tokens * (1 + (options.top_logprobs or 0))
         self._declared = options.labels
         self._scores = options.scores
         self._has_seed = has_seed(options.request)

@@ -12,6 +12,7 @@ from pipeline.classifiers.llm.answer_problems import PROBLEMS, AnswerProblem
 from pipeline.classifiers.llm.classifier import Llm
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
+from pipeline.terminal import one_line
 from tests.pipeline.classifiers.classifier_setup import KEY, chain, options_of, posts
 from tests.pipeline.classifiers.llm.fixed_sentence import (
     about_posts,
@@ -120,7 +121,8 @@ def test_the_message_shows_the_answer_without_the_key_and_safely(tmp_path: Path)
     answer = f"\x1b[31m{KEY} says\nno \u202e" + "x" * 1000
     with OpenAIStub(lambda *_: completion(answer)) as server:
         fault, _ = refused(server, tmp_path, api_key_env="LLM_KEY")
-    assert str(fault).endswith(f"The answer was: [key] says no {'x' * 286}…")
+    shown = one_line(f"[key] says no {'x' * 1000}", 300)
+    assert str(fault).endswith(f"The answer was: {shown}")
     assert KEY not in chain(fault)
 
 
