@@ -112,6 +112,10 @@ ENVELOPE = [
     pa.field("label_timestamp", UTC_TIMESTAMP, nullable=False),
 ]
 
+# The post of the same shard whose answer was copied, because its text is the same; null for a post
+# that got an answer of its own. Outputs that an older version wrote do not have this column.
+COPIED_FROM = pa.field("copied_from", pa.string())
+
 # Responses are kept in checkpoint parts and published beside the output, never among the labels.
 RAW = pa.field("response", pa.string())
 RAW_SCHEMA = pa.schema([ENVELOPE[0], ENVELOPE[-1], RAW])  # uri, label_timestamp, response
@@ -122,6 +126,7 @@ PROVENANCE = [
     pa.field("attempt", pa.int32(), nullable=False),
     pa.field("model", pa.string(), nullable=False),
     pa.field("config_hash", pa.string(), nullable=False),
+    COPIED_FROM,
 ]
 
 # When a row was replaced, in table `superseded_<name>`.

@@ -116,6 +116,7 @@ class Checkpoint:
         self._pending: list[dict[str, object]] = []
         self._unsaved = 0
         self._reasons: Counter[str] = Counter()
+        self._copies: Mapping[str, int] = {}
         self._number = 0
         self._journal = self._new_journal()
         self._journals: list[Path] = []
@@ -136,14 +137,19 @@ class Checkpoint:
         """How many answers are in memory only: they could not be written to the journal."""
         return self._unsaved + self._journal.unwritten
 
-    def load(self) -> bool:
+    def load(self, copies: Mapping[str, int] | None = None) -> bool:
         """Read the answers of earlier attempts; what is damaged is named on stderr and left out.
 
         Returns whether a file disappeared meanwhile: another attempt has published the shard.
 
+        Args:
+            copies: by uri, how many further posts get the answer of a post. The files do not hold
+                them, but the sums count them.
+
         Raises:
             UnreadableError: a file cannot be read now. Its answers must not be paid for again.
         """
+        self._copies = copies or {}
         names = files.names_in(self._folder)
         parts = [self._folder / name for name in names if name.endswith(".parquet")]
         disappeared = [path for path in parts if not self._load(path, self._read_part)]
@@ -153,8 +159,12 @@ class Checkpoint:
         journals = [self._folder / name for name in needed]
         disappeared += [path for path in journals if not self._load(path, self._read_journal)]
         self._saved = dict(sorted(self._saved.items()))  # the first answer of a post counts
-        self._reasons = reason_counts.count_reasons(self.answered())
+        self._reasons = reason_counts.count_reasons(self.answered(), self._copies)
         return bool(disappeared)
+
+    def posts_of(self, uri: str) -> int:
+        """Return how many posts get the answer of this post, itself included."""
+        return 1 + self._copies.get(uri, 0)
 
     def answered(self) -> pa.Table:
         """Return all answers so far without responses, in `part_schema`.
@@ -188,7 +198,7 @@ class Checkpoint:
         return sum_columns(self._answered(pa.schema(columns)), self._counted)
 
     def sums(self) -> AnswerSums:
-        """Return what all answers so far cost, and how many of them are reasons."""
+        """Return what all answers so far cost, and for how many posts they are reasons."""
         with self._lock:
             unlabelable = reason_counts.most_frequent(self._reasons)
         return AnswerSums(costs=self.counts(), unlabelable=unlabelable)
@@ -208,7 +218,8 @@ class Checkpoint:
                 return None
             self._pending.append(row)
             if answer.values is None:
-                self._reasons[reason_counts.word_of(answer.reason)] += 1
+                posts = self.posts_of(answer.uri)
+                self._reasons[reason_counts.word_of(answer.reason)] += posts
             if is_free:
                 return None
             try:

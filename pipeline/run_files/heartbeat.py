@@ -40,7 +40,7 @@ class Heartbeat(Section, frozen=True, kw_only=True):
     progress_at: UtcTime
     """When `rows` last grew, or when the task's process started."""
     rows: int
-    """Posts with an answer, those of earlier attempts included."""
+    """Posts with an answer, their own or a copy, those of earlier attempts included."""
     posts: int
     rate_per_minute: float
     """Rows per minute, lately."""
@@ -64,7 +64,7 @@ class AnswerSums:
     costs: Mapping[str, int] = dataclass_field(default_factory=dict)
     """What they cost, by cost column."""
     unlabelable: Mapping[str, int] = dataclass_field(default_factory=dict)
-    """How many of them are a reason instead of labels, by reason."""
+    """For how many posts they are a reason instead of labels, by reason."""
 
 
 def path_of(folder: Path, attempt: int) -> Path:

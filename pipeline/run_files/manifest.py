@@ -67,6 +67,10 @@ class Manifest(Section, frozen=True, kw_only=True):
     sample: Annotated[str | None, key("The sample of the run's posts.", omit_default=True)] = None
     """The name of the sample that the run's posts are from; such a run does not move the watermark.
     None if they are no sample."""
+    ask_each_text_once: Annotated[
+        bool, key("Whether posts with the same text share one answer.", omit_default=True)
+    ] = False
+    """False where an older version made the run: each of its posts is asked about."""
 
     @property
     def posts(self) -> int:

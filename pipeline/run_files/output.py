@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline import files, usage
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
-from pipeline.model import POST_COLUMNS, RAW_SCHEMA, Column, output_schema
+from pipeline.model import COPIED_FROM, POST_COLUMNS, RAW_SCHEMA, Column, output_schema
 from pipeline.run_files import output_rows, read_parquet, reason_counts
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
@@ -31,6 +31,7 @@ from pipeline.text import counted
 
 PUBLICATION = "hpc.publication"
 USAGE = "hpc.usage"
+COPIED = "hpc.copied"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,8 @@ class Verdict:
     """The posts that have a reason instead of labels, by reason; None if that is not known."""
     attempt: int = 0
     """The number of the attempt that published it; 0 where the file does not say."""
+    copied: int = 0
+    """How many posts have the answer of another post with the same text."""
     sha256: str = field(default="", compare=False)
     """The SHA-256 of the file's bytes, if `read` has read them all."""
 
@@ -176,12 +179,16 @@ class ShardLabels:
     """The classifier's columns."""
     model: str
     attempt: int
+    copied_from: Mapping[str, str] = field(default_factory=dict)
+    """By uri, the post of the shard whose answer a post gets; the others have their own."""
     responses: Iterable[pa.Table] | None = None
     """The service's responses in RAW_SCHEMA; None if they are not kept."""
 
 
 def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) -> None:
     """Join a shard's posts with their answers by uri, and let the output appear by one rename.
+
+    A post that gets the answer of another one has its labels, reason and time, and no cost.
 
     Responses are written first, to a file that belongs to this publication alone. If a verified
     output is there, nothing is written and no response is read: another attempt was quicker, and
@@ -205,6 +212,7 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
     if costs := usage.count_columns(labels.columns):
         footer[USAGE] = json.dumps(sum_columns(answered, costs))
     footer[REASONS] = reason_counts.write_counts(answered)
+    footer[COPIED] = str(len(answered) - answered[COPIED_FROM.name].null_count)
     raw = failure = None
     if labels.responses is not None:
         raw = raw_path(run_dir, index, publication)
@@ -234,17 +242,32 @@ def _clear_place(run_dir: Path, manifest: Manifest, index: int) -> bool:
 
 
 def _answers_in_order(index: int, labels: ShardLabels) -> pa.Table:
-    """Return the answers in the order of the posts."""
+    """Return the answers in the order of the posts, with the posts that they were copied from."""
     posts = labels.posts["uri"].combine_chunks()
-    rows = pc.index_in(posts, value_set=labels.answers["uri"].combine_chunks())
-    strangers = labels.answers.num_rows + rows.null_count - len(posts)
+    origins = map(labels.copied_from.get, posts.to_pylist() if labels.copied_from else ())
+    copied_from = (
+        pa.array(origins, COPIED_FROM.type)
+        if labels.copied_from
+        else pa.nulls(len(posts), COPIED_FROM.type)
+    )
+    asked = pc.coalesce(copied_from, posts)
+    rows = pc.index_in(asked, value_set=labels.answers["uri"].combine_chunks())
+    strangers = labels.answers.num_rows - pc.count_distinct(rows, mode="only_valid").as_py()
     if rows.null_count or strangers:
         raise TaskError(
             Cause.CRASHED,
             f"shard {index} was not published: {counted(rows.null_count, 'post')} without an "
             f"answer, {counted(strangers, 'answer')} without a post",
         )
-    return labels.answers.take(rows)
+    answered = labels.answers.take(rows)
+    # What the answer cost counts once, for the post that was asked about.
+    is_own = pc.is_null(copied_from)
+    for name in usage.count_columns(labels.columns):
+        position = answered.column_names.index(name)
+        column = answered.schema.field(position)
+        costs = pc.if_else(is_own, answered[name], pa.scalar(None, column.type))
+        answered = answered.set_column(position, column, costs)
+    return answered.append_column(COPIED_FROM, copied_from)
 
 
 def _output_table(
@@ -301,11 +324,12 @@ def _judge(
         raise DamagedError(
             path, f"it holds {counted(rows, 'row')}, but the shard {counted(posts, 'post')}"
         )
-    attempt = footer.get(ATTEMPT, "")
+    attempt, copied = footer.get(ATTEMPT, ""), footer.get(COPIED, "")
     return Verdict(
         publication=footer.get(PUBLICATION) or "unnamed",
         counts=_usage(footer.get(USAGE)),
         attempt=int(attempt) if attempt.isdecimal() else 0,
+        copied=int(copied) if copied.isdecimal() else 0,
     )
 
 

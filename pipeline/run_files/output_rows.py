@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline import files
 from pipeline.errors import DamagedError, UnreadableError
-from pipeline.model import ENVELOPE, PROVENANCE
+from pipeline.model import COPIED_FROM, ENVELOPE, PROVENANCE
 from pipeline.run_files import read_parquet
 from pipeline.run_files.manifest import Manifest, shard_path
 from pipeline.run_files.rows_digest import digest_rows
@@ -45,8 +45,9 @@ def check_rows(
     """Check that an output's rows are exactly those of its shard.
 
     They have an output's columns; each post of the shard has one row, and there is no other; run,
-    shard, attempt and labeling setup are those of the output in every row; and the digest that was
-    written at publication is theirs. Outputs of older versions carry no digest.
+    shard, attempt and labeling setup are those of the output in every row; each copy has the text
+    of the post that it was copied from, whose row is no copy; and the digest that was written at
+    publication is theirs. Outputs of older versions carry no digest, or know no copies.
 
     Args:
         run_dir: the run's folder.
@@ -60,6 +61,7 @@ def check_rows(
         _check_columns(table.schema)
         or _check_provenance(manifest, index, table, footer)
         or _check_digest(table, footer)
+        or _check_copies(table)
     )
     if problem:
         return RowsCheck(problem=problem)
@@ -68,6 +70,7 @@ def check_rows(
 
 def _check_columns(schema: pa.Schema) -> str | None:
     types = dict(zip(schema.names, schema.types, strict=True))
+    types.setdefault(COPIED_FROM.name, COPIED_FROM.type)
     if all(types.get(field.name) == field.type for field in (*ENVELOPE, *PROVENANCE)):
         return None
     return "it does not have an output's columns"
@@ -103,6 +106,20 @@ def _check_digest(table: pa.Table, footer: Mapping[str, str]) -> str | None:
     if actual == footer[ROWS_DIGEST]:
         return None
     return "its rows are not those that were published: their digest is another"
+
+
+def _check_copies(table: pa.Table) -> str | None:
+    if COPIED_FROM.name not in table.column_names:
+        return None
+    is_own = pc.is_null(table[COPIED_FROM.name])
+    if pc.all(is_own).as_py():
+        return None
+    own, copies = table.filter(is_own), table.filter(pc.invert(is_own))
+    origins = pc.index_in(copies[COPIED_FROM.name], value_set=own["uri"].combine_chunks())
+    is_same = pc.equal(copies["text"], own["text"].take(origins))
+    if pc.all(pc.fill_null(is_same, False)).as_py():
+        return None
+    return "a row says that it was copied from a post that is not there or has another text"
 
 
 def _check_uris(

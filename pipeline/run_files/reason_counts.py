@@ -23,6 +23,7 @@ UNSPECIFIED = "unspecified"
 # A classifier may invent a new reason for each post; a footer is read at every look.
 MOST_REASONS = 50
 LONGEST_REASON = 100
+_NO_COPIES: Mapping[str, int] = {}
 
 
 def word_of(reason: str | None) -> str:
@@ -31,12 +32,21 @@ def word_of(reason: str | None) -> str:
     return word[:LONGEST_REASON] or UNSPECIFIED
 
 
-def count_reasons(rows: pa.Table) -> Counter[str]:
-    """Return how many rows have no labels, by the word with which their reason begins."""
+def count_reasons(rows: pa.Table, copies: Mapping[str, int] = _NO_COPIES) -> Counter[str]:
+    """Return how many posts have no labels, by the word with which their reason begins.
+
+    Args:
+        rows: with `uri`, `was_successfully_labeled` and `reason`.
+        copies: by uri, how many further posts have the row of a post.
+    """
     unlabeled = rows.filter(pc.invert(rows["was_successfully_labeled"]))
     counts: Counter[str] = Counter()
     for pair in pc.value_counts(unlabeled[REASON.name]).to_pylist():
         counts[word_of(pair["values"])] += pair["counts"]
+    if copies:
+        reasons = unlabeled[REASON.name].to_pylist()
+        for uri, reason in zip(unlabeled["uri"].to_pylist(), reasons, strict=True):
+            counts[word_of(reason)] += copies.get(uri, 0)
     return counts
 
 

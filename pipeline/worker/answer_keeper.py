@@ -75,6 +75,7 @@ class AnswerKeeper:
         self.wake = threading.Event()
         """Is set when the task's own thread has something to write."""
         self._answers = 0
+        self._copied = self._copied_saved = 0
 
     @property
     def trouble(self) -> str:
@@ -93,8 +94,11 @@ class AnswerKeeper:
 
     @property
     def saved(self) -> int:
-        """How many of the answers that it was given are on the disk, in a part or the journal."""
-        return self._answers - self._checkpoint.unsaved
+        """How many posts have one of its answers that is on the disk, in a part or the journal.
+
+        Copies count once no answer is in memory only.
+        """
+        return self._answers - self._checkpoint.unsaved + self._copied_saved
 
     def ask_about(self, posts: list[Post]) -> None:
         """Accept answers about these posts from now on, and no others."""
@@ -120,6 +124,8 @@ class AnswerKeeper:
         failure = self._checkpoint.add(answer)
         self._awaited.discard(answer.uri)
         self._answers += 1
+        self._copied += self._checkpoint.posts_of(answer.uri) - 1
+        self._count_saved_copies()
         self._journal.answered(answer.uri)
         if failure is not None:
             self._fail(failure)
@@ -208,6 +214,11 @@ class AnswerKeeper:
             self._unrecorded = None
             self._say(_RECOVERED)
 
+    def _count_saved_copies(self) -> None:
+        copied = self._copied  # first, because another thread may add an answer meanwhile
+        if not self._checkpoint.unsaved:
+            self._copied_saved = copied
+
     def _must_go_on(self) -> bool:
         return self._is_closed or self._stopping.is_set()
 
@@ -225,6 +236,7 @@ class AnswerKeeper:
             self._next_try = now + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return False
+        self._count_saved_copies()
         if self._failure is not None:
             self._say(_RECOVERED)
             self._failure = None

@@ -3,7 +3,8 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from pipeline.worker import crash_journal
 from pipeline.worker.answer_keeper import AnswerKeeper, begin_with_room
 from pipeline.worker.classifier_thread import classify_in_thread
 from pipeline.worker.crash_journal import CrashJournal
+from pipeline.worker.same_texts import find_copies
 
 _OVERTAKEN = "another attempt has published this shard: leaving"
 
@@ -77,12 +79,13 @@ class Task:
             attempt=order.attempt,
             keep_raw=self._keep_raw,
         )
+        self._copied_from: Mapping[str, str] = {}
         self._keeper: AnswerKeeper | None = None
         self._kept_before = 0
 
     @property
     def kept(self) -> int:
-        """How many posts have an answer on the disk."""
+        """How many posts have an answer on the disk, their own or one to be copied."""
         return self._kept_before + (self._keeper.saved if self._keeper else 0)
 
     def label(self) -> TaskOutcome:
@@ -96,7 +99,10 @@ class Task:
         """
         index = self._order.shard_index
         posts = _read_shard(self._run_dir, self._run, index)
-        if self._checkpoint.load() and self._verify_output():
+        if self._run.ask_each_text_once:
+            self._copied_from = find_copies(_rows(posts), self._run.min_text_length)
+        copies = Counter(self._copied_from.values())
+        if self._checkpoint.load(copies) and self._verify_output():
             say(_OVERTAKEN)
             return TaskOutcome.PUBLISHED_BY_ANOTHER
         outcome = self._label_with_journal(posts)
@@ -152,20 +158,27 @@ class Task:
         """Return the posts to ask about together, and the suspects to ask about one at a time.
 
         Posts that need no asking are answered here: those without a text that can be sent, texts
-        that are too short, and posts at which a task died during a solo attempt.
+        that are too short, and posts at which a task died during a solo attempt. Copies are left
+        out: they get their answer when the output is published.
         """
         answered = set(self._checkpoint.answered()["uri"].to_pylist())
-        self._kept_before = len(answered)
+        self._kept_before = sum(map(self._checkpoint.posts_of, answered))
+        # What was paid for counts, whoever asked for it.
+        self._copied_from = {
+            uri: origin for uri, origin in self._copied_from.items() if uri not in answered
+        }
+        copies = len(self._copied_from)
         say(
             f"shard {self._order.shard_index}: {counted(posts.num_rows, 'post')}, "
-            f"{len(answered)} already answered"
+            + (f"{copies} with the text of an earlier one, " if copies else "")
+            + f"{len(answered)} already answered"
         )
         crashed = map(int, filter(None, self._order.crashed.split(",")))
         evidence = crash_journal.read_evidence(self._folder, crashed)
         together: list[Post] = []
         suspects: list[Post] = []
         for row, (uri, text, reason) in enumerate(_rows(posts)):
-            if uri in answered:
+            if uri in answered or uri in self._copied_from:
                 continue
             if reason is not None:
                 self._keep_free(Answer(uri, reason=reason))
@@ -187,7 +200,7 @@ class Task:
 
     def _keep_free(self, answer: Answer) -> None:
         self._checkpoint.add(answer, is_free=True)
-        self._kept_before += 1
+        self._kept_before += self._checkpoint.posts_of(answer.uri)
 
     def _start_heartbeat(self, posts: int, keeper: AnswerKeeper) -> HeartbeatWriter:
         classifier = self._classifier
@@ -289,6 +302,7 @@ class Task:
             columns=self._classifier.columns,
             model=self._classifier.model,
             attempt=self._order.attempt,
+            copied_from=self._copied_from,
             responses=self._checkpoint.responses() if self._keep_raw else None,
         )
         output.publish(self._run_dir, self._run, self._order.shard_index, labels)

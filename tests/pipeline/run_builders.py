@@ -96,6 +96,7 @@ def make_run(
     retry: JsonObject | None = None,
     cluster: JsonObject | None = None,
     array_size: int = 1001,
+    ask_each_text_once: bool = False,
 ) -> tuple[Path, Manifest]:
     """A planned run `folder/runs/<run_id>` whose shards hold `rows`, which may be in any order."""
     run_dir = folder / "runs" / run_id
@@ -116,6 +117,7 @@ def make_run(
         cluster=cluster or LOCAL_CLUSTER,
         array_size=array_size,
         shards=_frozen(run_dir, shard_table(rows), shards),
+        ask_each_text_once=ask_each_text_once,
     )
     manifest.write(run_dir, run)
     return run_dir, run

@@ -152,6 +152,43 @@ def published(
     return verdict, table
 
 
+def test_a_copy_has_the_answer_and_not_its_cost(tmp_path: Path) -> None:
+    run_dir, run = run_builders.make_run(tmp_path, run_builders.posts(3))
+    first, second, third = (post.uri for post in run_builders.posts(3))
+    one = life(tmp_path / "parts")
+    one.load({second: 1})
+    one.add(answer(first, tokens=5))
+    one.add(Answer(second, reason="refusal: no", facts={"tokens": 2}))
+    assert one.sums().unlabelable == {"refusal": 2}
+    labels = ShardLabels(
+        posts=pa.table({**_columns(run_builders.read_shard(run_dir, 0)), "text": ["a", "b", "b"]}),
+        answers=one.answered(),
+        columns=COLUMNS,
+        model="m",
+        attempt=1,
+        copied_from={third: second},
+    )
+    output.publish(run_dir, run, 0, labels)
+    verdict, table = output.read(run_dir, run, 0)
+    assert table is not None
+    rows = table.select(["uri", "reason", "tokens", "copied_from"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (first, None, 5, None),
+        (second, "refusal: no", 2, None),
+        (third, "refusal: no", None, second),
+    ]
+    assert (verdict.counts, verdict.unlabelable, verdict.copied) == (
+        {"tokens": 7},
+        {"refusal": 2},
+        1,
+    )
+    assert output.verify(run_dir, run, 0) == verdict
+
+
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {name: table[name] for name in table.column_names}
+
+
 def test_an_outputs_footer_carries_the_sums(tmp_path: Path) -> None:
     verdict, table = published(tmp_path, COLUMNS, {"tokens": 5})
     assert verdict.counts == {"tokens": 15}

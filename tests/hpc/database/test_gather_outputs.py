@@ -89,6 +89,20 @@ def test_gathering_again_adds_nothing(tmp_path: Path) -> None:
     }
 
 
+def test_outputs_of_an_older_version_know_no_copies(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 7)
+    publish(run, 0)
+    path = output_path(run.folder, 0)
+    table = pq.read_table(path, partitioning=None)
+    footer = {key: value for key, value in table.schema.metadata.items() if b"rows" not in key}
+    old = table.drop_columns(["copied_from"]).replace_schema_metadata(footer)
+    pq.write_table(old, path)
+    assert gather(run) == counted(0, 4, 4)
+    publish(run, 1)
+    assert gather(run) == counted(4, 3, 7)
+    assert query(run, "SELECT count(*) FROM labels_valence WHERE copied_from IS NULL") == [(7,)]
+
+
 def test_a_shard_that_was_labeled_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 7)
     publish(run, 0)

@@ -97,6 +97,7 @@ def test_an_output_holds_posts_labels_and_provenance(
         "attempt": 3,
         "model": classifier.model,
         "config_hash": manifest.config_hash,
+        "copied_from": None,
     }
     unlabeled = {
         **posts(1, first=1)[0]._asdict(),

@@ -31,7 +31,7 @@ def rewrite(run_dir: Path, change: Change, *, keeps_digest: bool = False) -> Non
     table = pq.read_table(path, partitioning=None)
     footer = dict(table.schema.metadata)
     if not keeps_digest:
-        del footer[ROWS_DIGEST.encode()]
+        footer.pop(ROWS_DIGEST.encode(), None)
     pq.write_table(change(table).replace_schema_metadata(footer), path)
 
 
@@ -57,6 +57,22 @@ def one_post_twice(table: pa.Table) -> pa.Table:
     return pa.concat_tables([table.slice(0, 1), table.slice(0, table.num_rows - 1)])
 
 
+def first_copied_from(origin: int, *, twice: bool = False) -> Change:
+    """Let the first post be a copy; `twice`: its origin as well."""
+
+    def change(table: pa.Table) -> pa.Table:
+        uris, at = table["uri"].to_pylist(), table.schema.get_field_index("copied_from")
+        origins = [uris[origin] if row == 0 or (twice and row == origin) else None
+                   for row in range(table.num_rows)]  # fmt: skip
+        return table.set_column(at, table.schema.field(at), pa.array(origins, pa.string()))
+
+    return change
+
+
+def same_text(table: pa.Table) -> pa.Table:
+    return constant("text", "what a fine day")(table)
+
+
 def problem(run_dir: Path, manifest: Manifest) -> str | None:
     verdict, table = output.read(run_dir, manifest, 0)
     assert (table is None) == (verdict.problem is not None)
@@ -68,6 +84,25 @@ def test_a_published_output_passes(published: tuple[Path, Manifest]) -> None:
     verdict, table = output.read(run_dir, manifest, 0)
     assert table is not None
     assert (verdict.verified, verdict.problem, verdict.unchecked) == (True, None, None)
+
+
+def test_a_copy_names_the_post_with_its_text(published: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = published
+    rewrite(run_dir, lambda table: first_copied_from(3)(same_text(table)))
+    assert problem(run_dir, manifest) is None
+    for change in (
+        lambda table: first_copied_from(3)(constant("text", "another", rows=1)(table)),
+        lambda table: first_copied_from(3, twice=True)(same_text(table)),
+        lambda table: constant("copied_from", "at://other", rows=1)(same_text(table)),
+    ):
+        rewrite(run_dir, change)
+        assert "copied from" in (problem(run_dir, manifest) or "")
+
+
+def test_an_output_of_an_older_version_knows_no_copies(published: tuple[Path, Manifest]) -> None:
+    run_dir, manifest = published
+    rewrite(run_dir, lambda table: table.drop_columns(["copied_from"]))
+    assert problem(run_dir, manifest) is None
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class Doomed(Classifier[Options]):
         self.in_flight = in_flight
         self.end, self.ends_at = end, at
         self.asked = 0
+        self.answered: list[str] = []
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         waiting = iter(posts)
@@ -59,7 +60,8 @@ class Doomed(Classifier[Options]):
                 raise self.end
             if post.uri in self.deaths:
                 raise self.deaths[post.uri]
-            yield Answer(post.uri, {"mood": post.text})
+            self.answered.append(post.uri)
+            yield Answer(post.uri, {"mood": f"{post.text}, said {post.uri}"})
 
 
 def run_attempt(
@@ -114,6 +116,7 @@ ENDS = st.sampled_from(
     in_flight=st.integers(1, 5),
     rows=st.sampled_from([1, 3, 100]),
     ends=st.lists(st.tuples(ENDS, st.integers(1, COUNT)), max_size=4),
+    texts=st.none() | st.lists(st.integers(0, COUNT // 2), min_size=COUNT, max_size=COUNT),
 )
 def test_every_post_gets_one_row_and_only_deadly_ones_are_set_aside(
     tmp_path_factory: pytest.TempPathFactory,
@@ -121,9 +124,24 @@ def test_every_post_gets_one_row_and_only_deadly_ones_are_set_aside(
     in_flight: int,
     rows: int,
     ends: list[tuple[tuple[str, BaseException] | None, int]],
+    texts: list[int] | None,
 ) -> None:
+    """With `texts`, posts of the same text share the answer of the first of them."""
+    numbers = texts or list(range(COUNT))
+    first = [numbers.index(number) for number in numbers]
+    deadly = {row: error for row, error in deadly.items() if first[row] == row}
     deaths = {uri(row): error for row, error in deadly.items()}
-    run_dir, run = make_run(tmp_path_factory.mktemp("run"), posts(COUNT), checkpoint_rows=rows)
+    rows_of_shard = [
+        post._replace(text=f"what a fine day {number}")
+        for post, number in zip(posts(COUNT), numbers, strict=True)
+    ]
+    run_dir, run = make_run(
+        tmp_path_factory.mktemp("run"),
+        rows_of_shard,
+        checkpoint_rows=rows,
+        ask_each_text_once=texts is not None,
+    )
+    paid: list[str] = []
     crashed: list[int] = []
     most = len(ends) + 2 * len(deadly) + 1
     attempt = 0
@@ -134,7 +152,9 @@ def test_every_post_gets_one_row_and_only_deadly_ones_are_set_aside(
             end, at = ends[attempt - 1] if attempt <= len(ends) else (None, 0)
             classifier = Doomed(deaths, in_flight, end[1] if end else None, at)
             was = ",".join(map(str, crashed))
-            if run_attempt(patch, run_dir, attempt, was, classifier):
+            succeeded = run_attempt(patch, run_dir, attempt, was, classifier)
+            paid += classifier.answered
+            if succeeded:
                 break
             ended_so = end is not None and classifier.asked == at
             if not ended_so or (end and end[0] == "crashed"):
@@ -144,6 +164,14 @@ def test_every_post_gets_one_row_and_only_deadly_ones_are_set_aside(
     assert table["uri"].to_pylist() == [uri(row) for row in range(COUNT)]
     reasons = dict(zip(range(COUNT), table["reason"].to_pylist(), strict=True))
     set_aside = {row for row, reason in reasons.items() if reason}
-    assert set_aside == deadly.keys()
+    assert set_aside == {row for row in range(COUNT) if first[row] in deadly}
+    assert len(paid) == len(set(paid))
+    assert table["mood"].to_pylist() == [
+        None if row in set_aside else f"what a fine day {numbers[row]}, said {uri(first[row])}"
+        for row in range(COUNT)
+    ]
+    assert table["copied_from"].to_pylist() == [
+        None if first[row] == row else uri(first[row]) for row in range(COUNT)
+    ]
     assert all(reasons[row].startswith("poison: the task died at this post") for row in set_aside)
     assert list(work_path(run_dir, 0).iterdir()) == []
