@@ -53,6 +53,12 @@ class CostOptions(Struct, frozen=True, kw_only=True):
     price: Price | None = None
     requests_per_minute: int | None = None
     posts_per_prompt: int = 1
+    posts_per_request: int = 1
+
+    @property
+    def posts_together(self) -> int:
+        """Return how many posts a request is about, at most."""
+        return max(self.posts_per_prompt, self.posts_per_request)
 
 
 def cost_options(classifier: Mapping[str, object]) -> CostOptions:

@@ -115,7 +115,7 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
         _staged(spec, selection, folders, Path(name)) as (draft, connection),
     ):
         min_length = spec.config.backlog.min_text_length
-        together = min(spec.cost_options.posts_per_prompt, draft.sizes.largest)
+        together = min(spec.cost_options.posts_together, draft.sizes.largest)
         first = first_to_send(connection, draft.counts, min_length, most=together)
         return replace(draft, first=first)
 

@@ -31,6 +31,7 @@ SECTION, TYPE = "classifier", "type"
 
 _SHIPPED = {
     "llm": "pipeline.classifiers.llm.classifier:Llm",
+    "moderation": "pipeline.classifiers.moderation.classifier:Moderation",
     "perspective": "pipeline.classifiers.perspective.classifier:Perspective",
     "transformers": "pipeline.classifiers.transformers.classifier:TransformersClassifier",
     "valence": "pipeline.classifiers.valence:Valence",

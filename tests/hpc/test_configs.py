@@ -31,7 +31,8 @@ LABELS = {
 
 def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObject]:
     """As on the login node of somebody who has the keys."""
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
+    for name in ("PERSPECTIVE_API_KEY", "OPENAI_API_KEY", "MISTRAL_API_KEY"):
+        monkeypatch.setenv(name, "k")
     settings = run_config.load(path)
     problems = Problems()
     options = settings.classifier.freeze(problems).to_json()

@@ -23,7 +23,7 @@ LLM: dict[str, Any] = {
     "type": "llm", "base_url": "http://localhost:8000/v1", "model": "small", "prompt": "Rate it.",
     "labels": [{"name": "toxic", "type": "bool", "description": "Is it toxic?"}],
 }  # fmt: skip
-SHIPPED = ("perspective", "llm", "transformers", "valence")
+SHIPPED = ("perspective", "llm", "moderation", "transformers", "valence")
 FROZEN = ("name", "backlog", "sharding", "storage.run_root", "storage.database", "cluster.executor",
           "cluster.template", "cluster.cluster_name")  # fmt: skip
 
@@ -92,6 +92,8 @@ def test_each_declared_key_is_accepted_or_rejected_as_its_declaration_says(
     classifiers: dict[str, dict[str, Any]] = {
         "perspective": {"type": "perspective"}, "llm": LLM, "valence": run_builders.VALENCE,
         "transformers": {"type": "transformers", "model": "a/b", "revision": "0" * 40},
+        "moderation": {"type": "moderation", "base_url": "http://localhost:1/v1", "model": "m",
+                       "categories": "openai"},
     }  # fmt: skip
     run = make(tmp_path, classifiers[kind])
     for _, path, changes_labels in (key for key in EVERY_KEY if key[0] == kind):

@@ -1,0 +1,1 @@
+"""The moderation endpoint that OpenAI and Mistral share."""

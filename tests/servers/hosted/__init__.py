@@ -1,0 +1,1 @@
+"""Stand-ins for services that are hosted elsewhere and need a key."""
