@@ -6,14 +6,23 @@ Krippendorff's alpha, which is in `pipeline.analysis.agreement`.
 """
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import accuracy_score, cohen_kappa_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from pipeline.analysis.agreement import Array
 from pipeline.analysis.bootstrap import Flags
+from pipeline.analysis.results import CONFIDENCE
 
 
 def pearson(a: Array, b: Array) -> float:
@@ -51,3 +60,41 @@ def calibration(positive: Flags, scores: Array, *, bins: int, strategy: str) -> 
         positive.astype(int), scores, pos_label=1, n_bins=bins, strategy=strategy
     )
     return shares, means
+
+
+def classification(table: Array, labels: Sequence[str], positive: int | None) -> dict[str, float]:
+    """Return the measures of a weighted table of gold categories by predicted ones.
+
+    Args:
+        table: gold as rows, predicted as columns.
+        labels: the categories.
+        positive: the category that precision and recall are about; None for each of them.
+    """
+    gold, predicted = np.nonzero(table)
+    weights = table[gold, predicted]
+    with warnings.catch_warnings():
+        # A measure that is not defined is left out by the caller.
+        warnings.simplefilter("ignore")
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            gold, predicted, labels=range(len(labels)), sample_weight=weights, zero_division=0.0
+        )
+        measures = {
+            "accuracy": float(accuracy_score(gold, predicted, sample_weight=weights)),
+            "balanced_accuracy": float(
+                balanced_accuracy_score(gold, predicted, sample_weight=weights)
+            ),
+        }
+        if positive is None:
+            macro = f1_score(gold, predicted, average="macro", sample_weight=weights)
+            measures["macro_f1"] = float(macro)
+    for category in range(len(labels)) if positive is None else [positive]:
+        suffix = f": {labels[category]}" if positive is None else ""
+        measures[f"precision{suffix}"] = float(precision[category])
+        measures[f"recall{suffix}"] = float(recall[category])
+        measures[f"f1{suffix}"] = float(f1[category])
+    return measures
+
+
+def t_quantile(freedom: int) -> float:
+    """Return how many standard errors an interval of CONFIDENCE reaches to either side."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))

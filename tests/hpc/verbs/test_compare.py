@@ -271,7 +271,11 @@ COLUMNS = "it has: compound, valence_label"
          "no.duckdb; name one with --config or --database"),
         (["perspective", "llm", "--threshold", "nan"], "should be a number, not 'nan'"),
         (["perspective", "llm", "--seed", "-1"], "should be a whole number, 0 or more, not '-1'"),
-        (["perspective"], "the following arguments are required: NAME_B"),
+        (["perspective"], "hpc compare perspective NAME_B, or hpc compare perspective --gold NAME"),
+        (["perspective", "llm", "--gold", "llm"],
+         "--gold llm: compare other names with it, not itself"),
+        (["perspective", "llm", "--sample", "s"],
+         "--sample is about human labels: name them with --gold NAME"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_rejected_with_a_reason(

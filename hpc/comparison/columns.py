@@ -1,0 +1,96 @@
+"""Choose the names and the columns to compare."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from hpc.comparison.request import LABELS
+from hpc.run.unusable_runs import UnusableRun, find_unusable
+from pipeline.analysis.overlap import Pair, label_columns
+from pipeline.database import history, label_tables
+from pipeline.errors import InputError
+from pipeline.model import Column
+from pipeline.text import did_you_mean
+
+# Columns about the answer, not labels: compared only where --map asks for them. The models are
+# shown for each side anyway.
+NOT_LABELS = frozenset({"llm_model_name", "attributes_not_supported", "was_truncated"})
+
+
+def check_names(
+    connection: duckdb.DuckDBPyConnection, chosen: Sequence[str], database: Path
+) -> None:
+    """Raise InputError for a name that has no labels in the attached database."""
+    names = label_tables.names(connection, LABELS)
+    for name in chosen:
+        if name not in names:
+            raise InputError(
+                f"{database} has no labels of the name {name}{did_you_mean(name, names)}; "
+                f"it has: {', '.join(names) or 'none'}"
+            )
+
+
+def choose_pairs(
+    connection: duckdb.DuckDBPyConnection, names: tuple[str, str], maps: Sequence[str]
+) -> list[Pair]:
+    """Return the columns that two names share, then the pairs of `maps`.
+
+    Raises:
+        InputError: a column of `maps` does not exist, or there is no column to compare.
+    """
+    of_a, of_b = (label_columns(connection, name, LABELS) for name in names)
+    chosen = {(name, name): None for name in of_a if name in of_b and name not in NOT_LABELS}
+    for mapping in maps:
+        a, equals, b = mapping.partition("=")
+        if not equals:
+            raise InputError(f"--map {mapping}: should be a=b, a column of A and a column of B")
+        for column, columns, name in ((a, of_a, names[0]), (b, of_b, names[1])):
+            if column not in columns:
+                raise InputError(
+                    f"--map {mapping}: {name} has no column {column!r}"
+                    f"{did_you_mean(column, tuple(columns))}; it has: {_list_names(columns)}"
+                )
+        chosen[a, b] = None
+    if not chosen:
+        raise InputError(
+            f"{names[0]} ({_list_names(of_a, NOT_LABELS)}) and {names[1]} "
+            f"({_list_names(of_b, NOT_LABELS)}) have no label column of the same name; pair their "
+            "columns with --map a=b"
+        )
+    return [Pair(of_a[a], of_b[b]) for a, b in chosen]
+
+
+def maps_of(
+    connection: duckdb.DuckDBPyConnection, name: str, names: Sequence[str], maps: Sequence[str]
+) -> list[str]:
+    """Return the maps that are about one of several names: those whose column others have are not.
+
+    A map with a column that none of the names has stays, so that `choose_pairs` rejects it.
+    """
+    own = label_columns(connection, name, LABELS)
+    elsewhere = {
+        column
+        for other in names
+        if other != name
+        for column in label_columns(connection, other, LABELS)
+    }
+    return [
+        mapping
+        for mapping in maps
+        if (column := mapping.partition("=")[0]) in own or column not in elsewhere
+    ]
+
+
+def unusable_runs(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[UnusableRun]:
+    """Return the runs that may be of these names and cannot be read, beside the recorded ones."""
+    return [
+        unusable
+        for root in history.run_roots(connection, LABELS, names)
+        for unusable in find_unusable(root)
+        if any(map(unusable.may_be_of, names))
+    ]
+
+
+def _list_names(columns: dict[str, Column], without: frozenset[str] = frozenset()) -> str:
+    return ", ".join(name for name in columns if name not in without) or "none"

@@ -1,0 +1,187 @@
+"""Compare names with human gold: read everything at once, then measure."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_runs
+from hpc.comparison.load_analysis import load_analysis
+from hpc.comparison.request import LABELS, Request
+from hpc.exit_codes import FAILED
+from hpc.report.comparison.gold import GoldReport, ModelReport, describe_gold
+from hpc.report.console import Printer
+from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
+from pipeline.analysis.gold.sample_design import (
+    SampleDesign,
+    count_outside,
+    find_sample,
+    samples_of,
+)
+from pipeline.analysis.overlap import count_labeled
+from pipeline.analysis.results import CONFIDENCE
+from pipeline.backlog import select
+from pipeline.database import duckdb_file
+from pipeline.text import counted
+
+# The sample and the labels are of the same posts, unless their numbers differ by more than that.
+_MOST_DIFFERENCE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What was read of one model."""
+
+    name: str
+    posts: int
+    judgements: tuple[Any, ...]
+    """Judgements, and pairs that are not judged. Their type needs numpy."""
+    cautions: tuple[Caution, ...]
+
+
+def compare_with_gold(
+    request: Request, printer: Printer, *, quiet: bool
+) -> tuple[int, dict[str, Any]]:
+    """Compare label columns of some names with gold; return the exit code and the document.
+
+    Args:
+        request: the names, gold, and how to compare them.
+        printer: shows the report and what is wrong.
+        quiet: whether to leave out the report.
+    """
+    assert request.gold is not None
+    evaluate = load_analysis("pipeline.analysis.gold.evaluate").evaluate
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
+        select.staging(Path(folder)) as connection,
+    ):
+        duckdb_file.attach(connection, request.database, LABELS)
+        names = (*request.names, request.gold)
+        unusable = unusable_runs(connection, names)
+        for each in unusable:
+            printer(str(each))
+        check_names(connection, names, request.database)
+        sample = find_sample(connection, request.gold, LABELS, request.sample)
+        outside = count_outside(connection, sample, request.gold, LABELS) if sample else 0
+        posts = count_labeled(connection, request.gold, LABELS)
+        read = [_read(connection, request, name, sample) for name in request.names]
+    models = tuple(
+        ModelReport(
+            name=each.name,
+            posts=each.posts,
+            comparisons=tuple(
+                judgement
+                if isinstance(judgement, NotJudged)
+                else evaluate(judgement, request.settings.draws)
+                for judgement in each.judgements
+            ),
+            cautions=each.cautions,
+        )
+        for each in read
+    )
+    report = GoldReport(
+        database=str(request.database),
+        gold=request.gold,
+        posts=posts,
+        sample=sample,
+        outside=outside,
+        resamples=request.settings.draws.resamples,
+        seed=request.settings.draws.seed,
+        models=models,
+    )
+    if not quiet:
+        printer.show(*describe_gold(report))
+    document = {**_document(report), "unusable_runs": [str(each.folder) for each in unusable]}
+    document["bins"] = request.settings.bins
+    return _code(report, printer), document
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, request: Request, name: str, sample: SampleDesign | None
+) -> _Read:
+    assert request.gold is not None
+    read = load_analysis("pipeline.analysis.gold.read")
+    maps = maps_of(connection, name, request.names, request.maps)
+    pairs = choose_pairs(connection, (name, request.gold), maps)
+    judged = read.JudgedPosts(connection, (name, request.gold), LABELS, pairs, sample)
+    posts = count_labeled(connection, name, LABELS)
+    return _Read(
+        name=name,
+        posts=posts,
+        judgements=tuple(judged.read(number, request.settings) for number in range(len(pairs))),
+        cautions=tuple(_find_cautions(connection, name, posts, sample)),
+    )
+
+
+def _find_cautions(
+    connection: duckdb.DuckDBPyConnection, name: str, posts: int, sample: SampleDesign | None
+) -> list[Caution]:
+    """Say where the posts of a name are others than those that the sample was drawn from."""
+    cautions = []
+    if sample and abs(sample.population - posts) > _MOST_DIFFERENCE * max(sample.population, posts):
+        text = (
+            f"the sample stands for {counted(round(sample.population), 'post')}, and {name} has "
+            f"labeled {counted(posts, 'post')}. The corrected shares are right only if the posts "
+            "that are not in both are like the others"
+        )
+        cautions.append(Caution(kind=Warned.OTHER_POPULATION, text=text))
+    if own := samples_of(connection, name, LABELS):
+        text = (
+            f"{name} has labeled posts of the sample {', '.join(own)}. The shares hold for the "
+            "posts that it has labeled, not for the backlog that they were drawn from"
+        )
+        cautions.append(Caution(kind=Warned.OTHER_POPULATION, text=text))
+    return cautions
+
+
+def _document(report: GoldReport) -> dict[str, Any]:
+    return {
+        "database": report.database,
+        "gold": {"name": report.gold, "posts": report.posts},
+        "sample": {**asdict(report.sample), "not_in_sample": report.outside}
+        if report.sample
+        else None,
+        "confidence": CONFIDENCE,
+        "resamples": report.resamples,
+        "seed": report.seed,
+        "models": [
+            {
+                "name": model.name,
+                "posts": model.posts,
+                "warnings": [asdict(caution) for caution in model.cautions],
+                "comparisons": [asdict(one) for one in _judged(model.comparisons)],
+                "not_compared": [
+                    asdict(one) for one in model.comparisons if isinstance(one, NotJudged)
+                ],
+            }
+            for model in report.models
+        ],
+    }
+
+
+def _judged(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
+    return [one for one in comparisons if isinstance(one, GoldComparison)]
+
+
+def _code(report: GoldReport, printer: Printer) -> int:
+    """Return the exit code, and say what to do where a model has nothing to compare."""
+    code = 0
+    for model in report.models:
+        judged = _judged(model.comparisons)
+        if any(one.posts for one in judged):
+            continue
+        code = FAILED
+        if judged:
+            printer(
+                f"\nno coded post of {report.gold} has a label of {model.name}. To label these "
+                f"posts: hpc submit --config FILE --only-labeled-by {report.gold}"
+            )
+        else:
+            printer(
+                f"\nno column of {model.name} can be compared with {report.gold}; pair other "
+                "columns with --map a=b"
+            )
+    return code

@@ -1,0 +1,25 @@
+"""Hold what a comparison is asked for. Without numpy, so that parsing a command stays quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.analysis.options import CompareOptions
+
+# The attached database.
+LABELS = "labels"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Which labels to compare, and how."""
+
+    database: Path
+    names: tuple[str, ...]
+    """Two names to compare with each other; with gold, one or more to compare with it."""
+    gold: str | None = None
+    """The name of the human labels."""
+    sample: str | None = None
+    """Which of gold's samples counts; None if it has only one."""
+    maps: tuple[str, ...] = ()
+    """Pairs of columns, as `a=b`."""
+    settings: CompareOptions

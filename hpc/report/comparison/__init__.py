@@ -1,0 +1,1 @@
+"""Describe comparisons of labels for a person."""

@@ -1,0 +1,262 @@
+"""Describe how well classifiers match human gold. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpc.report.blocks import Block, Line, Table
+from pipeline.analysis.gold.results import (
+    Caution,
+    GoldComparison,
+    NotJudged,
+    Prevalence,
+    StratumResult,
+    WeightedConfusion,
+)
+from pipeline.analysis.gold.sample_design import SampleDesign
+from pipeline.analysis.results import CONFIDENCE, Curve, Estimate, Interval
+from pipeline.text import counted
+
+MEASURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "F1, mean of all categories",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "mae": "mean absolute error",
+    "mean_error": "mean error (prediction - gold)",
+}
+WIDTH = 80
+# With more categories, a table of all pairs of them would be too wide.
+_MOST_IN_TABLE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReport:
+    """What is known about one classifier."""
+
+    name: str
+    posts: int
+    """Posts that it has labeled."""
+    comparisons: tuple[GoldComparison | NotJudged, ...]
+    cautions: tuple[Caution, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldReport:
+    """Classifiers beside the same gold."""
+
+    database: str
+    gold: str
+    posts: int
+    """Posts with a gold label."""
+    sample: SampleDesign | None
+    outside: int
+    """Coded posts that are not in the sample."""
+    resamples: int
+    seed: int
+    models: tuple[ModelReport, ...]
+
+
+def describe_gold(report: GoldReport) -> list[Block]:
+    """Return the sample, and then the measures of each classifier."""
+    blocks: list[Block] = [
+        Line(report.database),
+        Line(f"  gold {report.gold}: {counted(report.posts, 'coded post')}"),
+    ]
+    if sample := report.sample:
+        blocks.append(
+            Line(
+                f"  sample {sample.name}: {counted(sample.sampled, 'post')} in "
+                f"{counted(sample.strata, 'stratum', 'strata')}, "
+                f"for {counted(round(sample.population), 'post')}"
+            )
+        )
+        if report.outside:
+            blocks.append(
+                Line(
+                    f"  left out: {counted(report.outside, 'coded post')} that "
+                    f"{'is' if report.outside == 1 else 'are'} not in this sample"
+                )
+            )
+    blocks += _wrapped(
+        f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
+        f"{counted(report.resamples, 'bootstrap resample')} within strata, seed {report.seed}"
+    )
+    for model in report.models:
+        for one in model.comparisons:
+            blocks += [Line(""), *_describe(report.gold, model, one)]
+        if model.cautions:
+            blocks += [Line(""), *_notes(model.cautions)]
+    return blocks
+
+
+def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) -> list[Block]:
+    title = f"{model.name} {one.model}, {gold} {one.gold}: "
+    if isinstance(one, NotJudged):
+        return [*_wrapped(f"{title}not compared, because {one.reason}")]
+    left_out = [
+        f"{one.not_coded:,} not coded" if one.not_coded else "",
+        f"{one.without_model:,} coded without a prediction" if one.without_model else "",
+    ]
+    rest = ", ".join(filter(None, left_out))
+    blocks: list[Block] = [
+        *_wrapped(f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else ""))
+    ]
+    if one.threshold is not None:
+        blocks.append(Line(f"  positive from {one.threshold:g} on"))
+    blocks.append(
+        Table(
+            rows=tuple((_name(name), *_values(each)) for name, each in one.measures.items()),
+            right_aligned=frozenset({1}),
+        )
+    )
+    if one.confusion:
+        blocks += [Line(""), *_confusion(one.confusion)]
+    for curve in one.calibration:
+        blocks += [Line(""), Line(f"  share of posts with {curve.label}, by score:"), _bins(curve)]
+    for prevalence in one.prevalence:
+        blocks += [Line(""), *_prevalence(prevalence, model.name)]
+    if one.strata:
+        blocks += [Line(""), *_strata(one.strata)]
+    if one.warnings:
+        blocks += [Line(""), *_notes(one.warnings)]
+    return blocks
+
+
+def _name(measure: str) -> str:
+    kind, _, category = measure.partition(": ")
+    return f"{MEASURES[kind]}{': ' if category else ''}{category}"
+
+
+def _values(estimate: Estimate) -> tuple[str, str]:
+    value = "-" if estimate.value is None else f"{estimate.value:.3f}"
+    interval = interval_text(estimate.interval) if estimate.interval else ""
+    return value, " ".join(filter(None, (interval, estimate.reason)))
+
+
+def interval_text(interval: Interval) -> str:
+    """Return an interval as it is shown everywhere."""
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _confusion(confusion: WeightedConfusion) -> list[Block]:
+    """Return counts and weighted shares: as a table of all pairs, or as a list of those seen."""
+    pairs = [
+        (gold, model, f"{count:,}", f"{share:.1%}")
+        for gold, counts, shares in zip(
+            confusion.gold, confusion.counts, confusion.shares, strict=True
+        )
+        for model, count, share in zip(confusion.model, counts, shares, strict=True)
+    ]
+    if len(confusion.model) > _MOST_IN_TABLE:
+        return [
+            Table(
+                header=("gold", "predicted", "posts", "share"),
+                rows=tuple(pair for pair in pairs if pair[2] != "0"),
+                right_aligned=frozenset({2, 3}),
+                indent=4,
+            )
+        ]
+    size = len(confusion.model)
+    return [
+        Line("  coded posts, and which share of all posts they stand for:"),
+        Table(
+            header=("", *(f"pred. {name}" for name in confusion.model)),
+            rows=tuple(
+                (
+                    f"gold {name}",
+                    *(f"{pair[2]} ({pair[3]})" for pair in pairs[row * size : (row + 1) * size]),
+                )
+                for row, name in enumerate(confusion.gold)
+            ),
+            right_aligned=frozenset(range(1, size + 1)),
+            indent=4,
+        ),
+    ]
+
+
+def _bins(curve: Curve) -> Table:
+    return Table(
+        header=("score", "posts", "mean", "share", f"{CONFIDENCE:.0%} interval"),
+        rows=tuple(
+            (
+                f"{bin_.low:.3f} - {bin_.high:.3f}",
+                f"{bin_.posts:,}",
+                f"{bin_.mean_score:.3f}",
+                f"{bin_.share_positive:.3f}",
+                interval_text(bin_.interval) if bin_.interval else "-",
+            )
+            for bin_ in curve.bins
+        ),
+        right_aligned=frozenset({1, 2, 3}),
+        indent=4,
+    )
+
+
+def _prevalence(one: Prevalence, model: str) -> list[Block]:
+    what = "mean score" if one.label == "mean" else f"share of {one.label}"
+    rows = [
+        ("as predicted (naive)", f"{one.naive:.3f}", ""),
+        ("in the coded posts alone", *_values(one.gold_only)),
+        ("corrected", *_values(one.corrected)),
+    ]
+    blocks: list[Block] = [
+        *_wrapped(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
+    ]
+    formula = one.by_formula
+    if formula:
+        error = f"{interval_text(formula.interval)} standard error {formula.standard_error:.3f}"
+        rows.append(("corrected, by formula", f"{one.corrected.value or 0:.3f}", error))
+    blocks.append(Table(rows=tuple(rows), right_aligned=frozenset({1}), indent=4))
+    if formula and formula.needed and one.label != "mean":
+        sizes = ", ".join(f"{posts:,} for ±{margin}" for margin, posts in formula.needed.items())
+        blocks += _wrapped(f"    posts to code in all: about {sizes}")
+    return blocks
+
+
+def _strata(strata: Sequence[StratumResult]) -> list[Block]:
+    shown = ("accuracy", "f1", "macro_f1", "mae")
+    names = [name for name in shown if any(each.measures and name in each.measures
+                                           for each in strata)][:2]  # fmt: skip
+    rows = []
+    for each in strata:
+        start = (each.stratum or "(none)", f"{each.coded:,}", f"{each.share:.1%}")
+        measures = each.measures
+        if measures is None:
+            rows.append((*start, each.reason, *[""] * (len(names) - 1)))
+        else:
+            rows.append((*start, *(_short(measures.get(name)) for name in names)))
+    return [
+        Table(
+            header=("stratum", "coded", "share", *(MEASURES[name].split(",")[0] for name in names)),
+            rows=tuple(rows),
+            right_aligned=frozenset({1, 2}),
+        )
+    ]
+
+
+def _short(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    return f"{estimate.value:.2f}" + (
+        f" [{estimate.interval[0]:.2f}, {estimate.interval[1]:.2f}]" if estimate.interval else ""
+    )
+
+
+def _notes(cautions: Sequence[Caution]) -> list[Block]:
+    return [line for caution in cautions for line in _wrapped(f"  note: {caution.text}")]
+
+
+def _wrapped(text: str) -> list[Line]:
+    """Return a sentence as lines that fit 80 columns, with the indent of the first."""
+    indent = re.match(" *", text)
+    lead = " " * len(indent[0]) if indent else ""
+    lines, line = [], lead
+    for word in text.split():
+        if len(line) > len(lead) and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line = f"{lead}  "
+        line += word if not line.strip() else f" {word}"
+    return [Line(each) for each in (*lines, line)]

@@ -1,0 +1,1 @@
+"""Compare a classifier with human gold: weighted measures, prevalence, and their intervals."""
