@@ -79,6 +79,7 @@ def test_posts_are_read_beside_a_collector_that_commits_all_the_time(tmp_path: P
     program = (
         "import sqlite3, sys\n"
         "connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n"
+        "connection.execute('PRAGMA synchronous = off')  # locks are held briefly\n"
         "print('ready', flush=True)\n"
         "while True:\n"
         "    connection.execute(\"INSERT INTO posts VALUES ('u1', 'fine day', '" + STAMP + "')\")\n"
