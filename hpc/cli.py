@@ -33,6 +33,8 @@ VERBS = {
     "audit": "show where every post of a backlog is; with --post, why one has no label",
     "compare": "show how far two classifiers agree on the posts that both labeled",
     "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
+    "sample": "draw posts with known probabilities for people to code",
+    "gold": "import what people coded as labels of a name of their own",
     "schema": "print every key of a configuration, for editors and for people",
 }
 SHELLS = ("bash", "zsh", "tcsh")

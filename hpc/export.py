@@ -1,8 +1,7 @@
 """Run `hpc export`: write the labels of a name to a file for R, pandas and polars."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpc import cli
@@ -14,32 +13,17 @@ from hpc.database.export_target import (
     check_not_posts,
     check_target,
 )
-from hpc.database.published_labels import DatabaseContent, published_labels, read_content
+from hpc.database.published_labels import published_labels
 from hpc.exit_codes import FAILED
-from hpc.reconcile.trust import check_run
+from hpc.labels.label_place import LabelPlace, find_place
 from hpc.report.console import Printer
-from hpc.run import run_folder
 from hpc.run.model import Run
-from hpc.run.unusable_runs import UnusableRun, find_unusable
 from hpc.verb import Outcome, Verb
 from pipeline.backlog.sources import Source, find_source
 from pipeline.database import export_labels
-from pipeline.database.duckdb_file import exists
 from pipeline.database.export_labels import ExportRequest
-from pipeline.errors import InputError, RunError
-from pipeline.text import counted, did_you_mean
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the labels are."""
-
-    database: Path
-    run_root: Path
-    content: DatabaseContent
-    runs: tuple[Run, ...]
-    """The runs that write to the database, oldest first."""
-    unusable: tuple[UnusableRun, ...]
+from pipeline.errors import InputError
+from pipeline.text import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,11 +68,11 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     export_labels.format_of(options.to)
     target = options.to.expanduser().absolute()
     check_target(target, replaces=options.force)
-    place = _find_place(options)
-    name = _choose_name(options, place)
+    place = find_place(options.config, options.run_root, options.database)
+    name = place.choose_name(options.name, options.config)
     columns = _names(options.columns)
     check_not_posts(target, columns, _known_backlogs(options, place))
-    runs = _trusted_runs(place, name, printer)
+    runs = place.trusted_runs(name, printer)
     request = ExportRequest(
         name=name,
         columns=columns,
@@ -138,7 +122,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
-def _find_source(options: argparse.Namespace, place: _Place, runs: Sequence[Run]) -> Source:
+def _find_source(options: argparse.Namespace, place: LabelPlace, runs: Sequence[Run]) -> Source:
     """Return the source of the configuration, or else that of the newest run."""
     if options.config:
         known = _configured_backlog(options.config)
@@ -160,7 +144,7 @@ def _configured_backlog(config: Path) -> KnownBacklog:
     return KnownBacklog(backlog=run_config.load_backlog(config), folders=folders)
 
 
-def _known_backlogs(options: argparse.Namespace, place: _Place) -> Iterator[KnownBacklog]:
+def _known_backlogs(options: argparse.Namespace, place: LabelPlace) -> Iterator[KnownBacklog]:
     """Yield where the posts of all names are, as far as configurations say it."""
     if options.config:
         yield _configured_backlog(options.config)
@@ -178,80 +162,6 @@ def _report(exported: export_labels.Exported, target: Path, printer: Printer) ->
             f"texts with the character NUL, at which R cuts a text: {exported.with_nul:,}. Use "
             "skipNul = TRUE in read.csv, or export to .parquet"
         )
-
-
-def _find_place(options: argparse.Namespace) -> _Place:
-    root, database = options.run_root or Path("runs"), options.database or Path("labels.duckdb")
-    if options.config:
-        storage = run_config.load_storage(options.config)
-        root, database = storage.run_root, options.database or storage.database
-    database = database.expanduser().absolute()
-    root = root.expanduser().absolute()
-    content = read_content(database)
-    runs, unusable = _load_runs(database, (root, *content.run_roots))
-    return _Place(database, root, content, tuple(runs), tuple(unusable))
-
-
-def _choose_name(options: argparse.Namespace, place: _Place) -> str:
-    """Return the name to export, which has labels in the database or in a run."""
-    names = sorted({*place.content.names, *(run.manifest.name for run in place.runs)})
-    name: str | None = options.name
-    if name is None and options.config:
-        name = run_config.load_name(options.config)
-    if name is None and len(names) == 1:
-        name = names[0]
-    if not names and not exists(place.database):
-        raise InputError(
-            f"there is no database {place.database}, and no run of it under {place.run_root}; name "
-            "them with --config, or with --database and --run-root"
-        )
-    available = f"{place.database} has labels of: {', '.join(names) or 'no name'}"
-    if name is None:
-        raise InputError(f"which labels? Put a NAME after export; {available}")
-    if name not in names:
-        raise InputError(
-            f"there are no labels of the name {name!r}{did_you_mean(name, names)}; {available}"
-        )
-    return name
-
-
-def _load_runs(database: Path, roots: Iterable[Path]) -> tuple[list[Run], list[UnusableRun]]:
-    """Return the runs that write to a database, oldest first, and those that cannot be read."""
-    runs: dict[str, Run] = {}
-    unusable: list[UnusableRun] = []
-    for root in filter(Path.is_dir, sorted(set(roots))):
-        unusable += find_unusable(root)
-        for folder in run_folder.all_runs(root):
-            try:
-                run = run_folder.load(folder)
-            except (InputError, RunError, OSError) as error:
-                unusable.append(UnusableRun(folder, str(error), error))
-                continue
-            if _is_of(run, database):
-                runs[run.run_id] = run
-    return sorted(runs.values(), key=lambda run: run.age), unusable
-
-
-def _trusted_runs(place: _Place, name: str, printer: Printer) -> list[Run]:
-    """Return the runs of a name whose outputs count, and say which do not."""
-    for each in place.unusable:
-        if each.may_be_of(name):
-            printer(str(each))
-    trusted = []
-    for run in place.runs:
-        if run.manifest.name != name:
-            continue
-        try:
-            check_run(run)
-        except InputError as error:
-            printer(f"run {run.run_id} is left out: {error}")
-        else:
-            trusted.append(run)
-    return trusted
-
-
-def _is_of(run: Run, database: Path) -> bool:
-    return Path(run.manifest.database).resolve() == database.resolve()
 
 
 VERB = Verb(

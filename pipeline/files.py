@@ -97,6 +97,20 @@ def write_new_parquet(target: Path, table: pa.Table) -> None:
     _write_new(target, lambda temporary: write_parquet(temporary, table))
 
 
+def write_new_bytes(target: Path, content: bytes) -> None:
+    """Write bytes into a file that never changes from then on.
+
+    Raises:
+        FileExistsError: the file exists already.
+    """
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+        _sync(temporary)
+
+    _write_new(target, write)
+
+
 def _write_new(target: Path, write: Callable[[Path], None]) -> None:
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
     try:

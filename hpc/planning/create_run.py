@@ -148,7 +148,7 @@ def create_run(
         with contextlib.suppress(PermissionError):  # another user's, who will remove it
             shutil.rmtree(abandoned)
     now = now or datetime.now(UTC).replace(tzinfo=None)
-    run_id = f"{_next_stamp(root, now)}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
+    run_id = f"{next_stamp(root, now)}-{spec.config.name}-{uuid.uuid4().hex[:8]}"
     folder = root / f"{PLANNING}{run_id}"
     folder.mkdir()
     try:
@@ -203,7 +203,7 @@ def _manifest(
     )
 
 
-def _next_stamp(root: Path, now: datetime) -> str:
+def next_stamp(root: Path, now: datetime) -> str:
     """Return the time with which the new run's id begins: now, or later than that of other runs.
 
     The ids give the order in which runs were created, also after a clock was set back.

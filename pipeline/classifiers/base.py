@@ -37,6 +37,9 @@ _SHIPPED = {
     "valence": "pipeline.classifiers.valence:Valence",
 }
 
+# Labels that people gave. No configuration can choose it, because no task can ask people.
+_RECORDED = {"human": "pipeline.classifiers.human:HumanLabels"}
+
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
@@ -327,9 +330,12 @@ def load(kind: str) -> type[Classifier[Options]]:
     Raises:
         InputError: there is no such classifier, or it cannot be imported.
     """
-    known = _known()
+    recorded = {name: EntryPoint(name, value, GROUP) for name, value in _RECORDED.items()}
+    known = _known() | recorded
     if kind not in known:
-        raise InputError(f"classifier.type: there is no {kind!r}; installed: {', '.join(known)}")
+        raise InputError(
+            f"classifier.type: there is no {kind!r}; installed: {', '.join(installed())}"
+        )
     try:
         return cast(type[Classifier[Options]], known[kind].load())
     except ImportError as error:

@@ -162,7 +162,8 @@ def test_the_examples_in_the_reference_of_commands_run(reader: Reader) -> None:
         if example.startswith("hpc audit"):
             for output, path in away.items():
                 path.rename(output)
-        if not example.startswith("hpc compare"):  # which needs labels of two classifiers
+        # They need labels of two classifiers, and of people.
+        if not example.startswith(("hpc compare", "hpc gold")):
             reader.type(example)
 
 
@@ -211,6 +212,13 @@ def test_the_reference_has_every_table_and_column_of_a_database(labeled: Reader)
         assert documented == {n: kind for n, kind in described.items() if n not in labels}
 
 
+def code_all(path: Path, target: Path, word: str) -> None:
+    """Write the same word into the last column of every row of a coding file."""
+    first, *rows = path.read_text(encoding="utf-8").splitlines()
+    lines = [first, *(row + word if row.endswith(",") else row for row in rows)]
+    target.write_text("\n".join(lines), encoding="utf-8")
+
+
 DOCUMENTS = {
     "submit": "--config configs/quickstart.yaml --dry-run",
     "status": "",
@@ -221,6 +229,8 @@ DOCUMENTS = {
     "audit": "--config configs/quickstart.yaml",
     "compare": "valence trial --resamples 10",
     "export": "valence --to labels.parquet --force",
+    "sample": "valence --n 5 --out coding.csv",
+    "gold": "coded.csv --as gold_anna",
 }
 
 
@@ -234,6 +244,8 @@ def test_the_reference_names_the_keys_of_every_json_document(labeled: Reader) ->
         sentence = section.split("\n")[0].partition("; with")[0]
         sentence = re.sub(r"`shards`, a list with one object per shard: .*", "`shards`", sentence)
         documented = re.findall(r"`(\w+)`", " ".join(first_cells) or sentence)
+        if verb == "gold":
+            code_all(labeled.folder / "coding.csv", labeled.folder / "coded.csv", "neutral")
         # All posts but a hundred are new.
         exit_code = 3 if verb == "audit" else 0
         document = json.loads(labeled.type(f"hpc {verb} {arguments} --json", exit_code=exit_code))

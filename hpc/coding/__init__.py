@@ -1,0 +1,1 @@
+"""Draw posts for human coders, and import what they coded."""

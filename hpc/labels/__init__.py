@@ -1,0 +1,1 @@
+"""Find the labels of a name, wherever they are, and hand them over."""
