@@ -12,6 +12,7 @@ from pipeline.classifiers.base import TaskShare, create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
 from pipeline.config.check import Problems
 from pipeline.model import JsonObject
+from tests.hpc import downloaded_models
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.yaml"))
@@ -42,6 +43,13 @@ def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObj
 
 def prompts(path: Path) -> set[str]:
     return set(re.findall(r"^ *prompt: (\S+)", path.read_text(), re.MULTILINE))
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder has the models that were downloaded."""
+    downloaded_models.download(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -86,6 +94,16 @@ def test_the_labels_of_the_lab_are_declared(
 def test_bridging_has_perspectives_columns_so_that_compare_finds_them_without_a_map() -> None:
     names = {label.split()[0] for label in LABELS["llm_bridging.yaml"]}
     assert names < set(ATTRIBUTES.values())
+
+
+@pytest.mark.parametrize("name", ["toxicity_lens", "multilingual_toxicity", "toxic_bert"])
+def test_a_local_model_has_perspectives_columns_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, options = frozen(CONFIGS / f"{name}.yaml", monkeypatch)
+    columns = list(options["labels"].values())
+    assert set(columns) < set(ATTRIBUTES.values())
+    assert len(columns) == (6 if name == "toxic_bert" else 7)
 
 
 def test_the_ideologies_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.classifiers.transformers.model_folder import BadModel, Description, shown
 from pipeline.config.keys import Wrong
 from pipeline.model import RESERVED, Column, ColumnKind, LabelValue
+from pipeline.text import did_you_mean
 
 MOST_PROBABLE, TRUNCATED = "label", "was_truncated"
 _RESERVED = RESERVED | {MOST_PROBABLE, TRUNCATED}
@@ -75,9 +76,14 @@ def label_columns(description: Description, mapping: Mapping[str, str]) -> Label
     Raises:
         BadModel: the model has no such label, or two labels would share a column.
     """
-    for label in mapping:
-        if label not in description.labels:
-            raise BadModel(f"it has no label {label!r}: it has {shown(description.labels)}")
+    known = description.labels
+    missing = [f"{label!r}{did_you_mean(label, known)}" for label in mapping if label not in known]
+    if missing:
+        labels = "label" if len(missing) == 1 else "labels"
+        raise BadModel(
+            f"it has no {labels} {shown(missing)}: it has {shown(known)}. classifier.labels names "
+            "the model's labels, each with its column"
+        )
     names = mapping or {label: _default(label) for label in description.labels}
     if len(set(names.values())) < len(names) or "prob_" in names.values():
         raise BadModel(

@@ -19,6 +19,7 @@ from hpc.config.run_config import Config
 from hpc.executors.slurm.client import Slurm
 from hpc.planning.run_spec import RunSpec, validate
 from pipeline.classifiers import valence
+from tests.hpc import downloaded_models
 
 ROOT = Path(__file__).parents[3]
 RECORDED: dict[str, Any] = json.loads((ROOT / "tests/data/frozen/recorded.json").read_text())
@@ -34,6 +35,8 @@ def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Slurm, "array_size", lambda _: 1000)
     monkeypatch.setattr(valence, "version", lambda package: "3.3.2")
     monkeypatch.setattr(Slurm, "array_size", lambda slurm: 1000)
+    downloaded_models.download(tmp_path)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

@@ -144,9 +144,15 @@ def test_what_a_folders_files_tell_is_refused_on_the_login_node(
 
 
 def test_labels_that_are_not_the_models_are_refused_with_those_that_are(model_folder: Path) -> None:
-    message = f"FOLDER cannot be used: it has no label 'toxicity': it has {LISTED}"
-    assert refused_here(model_folder, labels={"toxicity": "prob_toxic"}) == (
-        f"run.yaml: classifier.model: {message}"
+    about = f"it has {LISTED}. classifier.labels names the model's labels, each with its column"
+    before = "run.yaml: classifier.model: FOLDER cannot be used: "
+    assert refused_here(model_folder, labels={"spam": "prob_toxic"}) == (
+        f"{before}it has no label 'spam': {about}"
+    )
+    keys = {"TOXIC": "prob_toxic", "threat": "prob_threat", "identity_attack": "prob_identity"}
+    assert refused_here(model_folder, labels=keys) == (
+        f"{before}it has no labels 'TOXIC' (did you mean 'toxic'?), 'identity_attack' (did you "
+        f"mean 'identity_hate'?): {about}"
     )
 
 
@@ -228,6 +234,16 @@ def test_a_tokenizer_of_another_model_is_refused(model_folder: Path) -> None:
     assert refused_there(model_folder) == (
         f"its tokenizer has 5 tokens and the model {count}: they do not belong together"
     )
+
+
+def test_a_vocabulary_that_no_library_here_can_read_is_refused(tmp_path: Path) -> None:
+    """XLM-R's may come as a file of SentencePiece alone."""
+    folder = tiny_model.save(tmp_path / "model", kind="xlm-roberta")
+    (folder / "tokenizer.json").unlink()
+    (folder / "sentencepiece.bpe.model").write_bytes(b"no vocabulary")
+    names = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    assert refused_there(folder).startswith("transformers cannot load it: ")
 
 
 def test_a_tokenizer_that_cannot_pad_is_refused(model_folder: Path) -> None:

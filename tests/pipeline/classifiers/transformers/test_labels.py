@@ -28,7 +28,7 @@ LAB = {
 }
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "xlm-roberta", "gpt2", "modernbert"])
 @pytest.mark.parametrize("problem_type", [MULTI, SINGLE])
 def test_a_post_in_a_batch_has_the_same_probabilities_as_alone(
     tmp_path: Path, kind: str, problem_type: str

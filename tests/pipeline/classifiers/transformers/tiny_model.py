@@ -18,6 +18,8 @@ WORDS = ("what", "a", "fine", "awful", "day", "the", "table", "poison", "and", "
 LETTERS = string.ascii_lowercase + string.digits
 VOCABULARY = (*SPECIAL, *WORDS, *LETTERS[1:], "🦋", *(f"##{character}" for character in LETTERS))
 TOXIC = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
+SPECIAL_IDS = {"cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3}
+ROBERTA = ("roberta", "xlm-roberta")
 MULTI, SINGLE = "multi_label_classification", "single_label_classification"
 
 
@@ -62,7 +64,12 @@ def model(
                     "intermediate_size": 4 * hidden},
         "distilbert": {"dim": hidden, "n_layers": layers, "n_heads": 4, "hidden_dim": 4 * hidden},
         "gpt2": {"n_embd": hidden, "n_layer": layers, "n_head": 4},
-    }[kind]  # fmt: skip
+        # Every second layer sees all positions, the others four on either side.
+        "modernbert": {"hidden_size": hidden, "num_hidden_layers": layers,
+                       "num_attention_heads": 4, "intermediate_size": 4 * hidden,
+                       "global_attn_every_n_layers": 2, "local_attention": 8, **SPECIAL_IDS},
+    }  # fmt: skip
+    sizes["xlm-roberta"] = sizes["roberta"]
     configuration = AutoConfig.for_model(
         kind,
         **{
@@ -74,7 +81,7 @@ def model(
             "label2id": {label: number for number, label in enumerate(labels)},
             "problem_type": problem_type,
         }
-        | sizes
+        | sizes[kind]
         | config,
     )
     return AutoModelForSequenceClassification.from_config(configuration).eval()
@@ -83,7 +90,7 @@ def model(
 def save(folder: Path, *, positions: int = 64, **options: Any) -> Path:
     """Save a model (with the options of `model`) and its tokenizer, and return the folder."""
     # RoBERTa's first positions, up to its padding token's number (0 here), are never a token's.
-    offset = 1 if options.get("kind") == "roberta" else 0
+    offset = 1 if options.get("kind") in ROBERTA else 0
     model(positions=positions + offset, **options).save_pretrained(folder)
     tokenizer(positions=positions).save_pretrained(folder)
     return folder
