@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "submit": "submit posts that have no label yet as a new run",
+    "try": "label a few posts with one or several configurations, side by side; keep nothing",
     "status": "show the state of every shard, posts done and time to go",
     "resubmit": "resubmit failed shards at the same array indices",
     "gather": "copy finished labels into the database (safe to repeat)",

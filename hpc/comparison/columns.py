@@ -15,7 +15,9 @@ from pipeline.text import did_you_mean
 
 # Columns about the answer, not labels: compared only where --map asks for them. The models are
 # shown for each side anyway.
-NOT_LABELS = frozenset({"llm_model_name", "attributes_not_supported", "was_truncated"})
+NOT_LABELS = frozenset(
+    {"llm_model_name", "moderation_model", "attributes_not_supported", "was_truncated"}
+)
 
 
 def check_names(

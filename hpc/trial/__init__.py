@@ -1,0 +1,1 @@
+"""Try configurations on a few posts in this process, and compare their answers."""

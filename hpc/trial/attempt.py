@@ -1,0 +1,119 @@
+"""Label a few posts with one configuration in this process, as a task would, and keep nothing."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from hpc.report.usage import cost_of
+from hpc.trial.candidates import Candidate
+from pipeline.classifiers import base
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.options import Options
+from pipeline.config.secret import NO_KEY
+from pipeline.errors import Cause, TaskError
+from pipeline.model import Answer, Column, Post
+from pipeline.run_files.answer_row import AnswerRows
+from pipeline.terminal import one_line
+from pipeline.usage import COMPLETION, PROMPT, count_columns
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempt:
+    """What one configuration answered."""
+
+    candidate: Candidate
+    columns: tuple[Column, ...] = ()
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """By uri, of the posts that got an answer."""
+
+    seconds: float = 0.0
+    """How long it took, with loading a model and waiting for a quota."""
+
+    error: str = ""
+    """Why it ended early; '' if it did not."""
+
+    is_interrupted: bool = False
+
+    @property
+    def labeled(self) -> int:
+        """How many posts got labels."""
+        return sum(answer.values is not None for answer in self.answers.values())
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The sums of what the answers cost, by column; what no answer reports is left out."""
+        sums: Counter[str] = Counter()
+        names = count_columns(self.columns)
+        for answer in self.answers.values():
+            reported = {name: answer.facts.get(name) for name in names}
+            sums.update({name: n for name, n in reported.items() if isinstance(n, int)})
+        return sums
+
+    @property
+    def cost(self) -> float | None:
+        """What the answers that report their tokens cost in `currency`; None if none does."""
+        return cost_of(self.counts, self.candidate.cost_options.price)
+
+    @property
+    def unpriced(self) -> int:
+        """How many answers do not report their tokens, and are not part of `cost`."""
+        return sum(
+            answer.facts.get(PROMPT) is None or answer.facts.get(COMPLETION) is None
+            for answer in self.answers.values()
+        )
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of the configured price."""
+        price = self.candidate.cost_options.price
+        return price.currency if price else None
+
+
+def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
+    """Return what a configuration answers. An error or Ctrl-C ends it early and is recorded.
+
+    Args:
+        candidate: the configuration.
+        posts: the posts, each uri once.
+    """
+    attempt = Attempt(candidate=candidate)
+    stopping = threading.Event()
+    began = time.monotonic()
+    classifier: Classifier[Options] | None = None
+    try:
+        share = TaskShare(stopping=stopping)
+        classifier = base.create(candidate.classifier, share, source=str(candidate.file))
+        _ask(classifier, posts, attempt)
+    except KeyboardInterrupt:
+        attempt.is_interrupted = True
+    except Exception as error:  # noqa: BLE001 - any classifier may fail in any way, and is named
+        secret = classifier.secret if classifier else NO_KEY
+        kind = "" if isinstance(error, TaskError) else f"{type(error).__name__}: "
+        attempt.error = one_line(secret.redact(f"{kind}{error}"), 500)
+    finally:
+        stopping.set()
+        if classifier:
+            classifier.close()
+        attempt.seconds = time.monotonic() - began
+    return attempt
+
+
+def _ask(classifier: Classifier[Options], posts: Sequence[Post], attempt: Attempt) -> None:
+    attempt.columns = classifier.columns
+    rows = AnswerRows(classifier.columns, keep_raw=False)
+    asked = {post.uri for post in posts}
+    for answer in classifier.classify(posts):
+        if answer.uri not in asked or answer.uri in attempt.answers:
+            raise TaskError(
+                Cause.REFUSED, f"the classifier answered about {answer.uri}, which is not asked now"
+            )
+        rows.build(answer, datetime.now(UTC))  # raises TaskError for values that no table can hold
+        attempt.answers[answer.uri] = answer
+    missing = asked - attempt.answers.keys()
+    if missing:
+        raise TaskError(
+            Cause.CRASHED, f"the classifier left {len(missing)} of {len(asked)} posts unanswered"
+        )

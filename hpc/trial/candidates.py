@@ -1,0 +1,131 @@
+"""Load the configurations that are tried, and check that they can be tried together."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from hpc.config import run_config
+from hpc.config.run_config import Config
+from pipeline.backlog import sources
+from pipeline.backlog.sources import Source
+from pipeline.config.check import Problems
+from pipeline.errors import InputError
+from pipeline.model import JsonObject
+from pipeline.usage import CostOptions, cost_options
+
+# The manifest's key for a server that a task starts for itself.
+_SERVER = "server"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A configuration that is tried."""
+
+    title: str
+    """What reports call it: its name, or its file if another configuration has the same name."""
+
+    file: Path
+    config: Config
+    classifier: JsonObject
+    """The classifier's options as a manifest keeps them."""
+
+    @property
+    def cost_options(self) -> CostOptions:
+        """What the classifier's options say about cost."""
+        return cost_options(self.classifier)
+
+
+def load_candidates(files: Sequence[Path], overrides: tuple[str, ...]) -> tuple[Candidate, ...]:
+    """Read configurations, with the files that they name, and look for their API keys.
+
+    Args:
+        files: the configurations.
+        overrides: `a.b=value`, for all of them.
+
+    Raises:
+        InputError: one of them is wrong, is there twice, or needs a server of its own.
+    """
+    for file in files:
+        if [each.resolve() for each in files].count(file.resolve()) > 1:
+            raise InputError(f"{file} is given twice: name each configuration once")
+    configs = [run_config.load(file, overrides) for file in files]
+    names = [config.name for config in configs]
+    candidates = []
+    for file, config in zip(files, configs, strict=True):
+        problems = Problems()
+        frozen = config.classifier.freeze(problems)
+        problems.raise_any()
+        candidate = Candidate(
+            title=config.name if names.count(config.name) == 1 else str(file),
+            file=file,
+            config=config,
+            # Through JSON, as a task gets it.
+            classifier=json.loads(json.dumps(frozen.to_json())),
+        )
+        _reject_server(candidate)
+        candidates.append(candidate)
+    return tuple(candidates)
+
+
+def find_posts_source(candidates: Sequence[Candidate]) -> Source:
+    """Return the source that all configurations name.
+
+    Raises:
+        InputError: there is none, or two configurations name different posts.
+    """
+    first, *others = candidates
+    source = _find_source(first)
+    for other in others:
+        theirs = _find_source(other)
+        # A text that is too short for one of them is not drawn.
+        backlog = replace(theirs.backlog, min_text_length=source.backlog.min_text_length)
+        same_name = replace(backlog, source=source.backlog.source)
+        if _real_paths(theirs) != _real_paths(source) or same_name != source.backlog:
+            raise InputError(
+                f"{first.file} and {other.file} name different posts ({source} and {theirs}): "
+                "all configurations need the same section backlog. To use one for all, add "
+                f"--set 'backlog={{source: {source.files[0] if source.files else source}}}'"
+            )
+    return source
+
+
+def one_database(candidates: Sequence[Candidate]) -> Path:
+    """Return the database that all configurations name.
+
+    Raises:
+        InputError: two of them name different ones.
+    """
+    first, *others = candidates
+    database = first.config.storage.database
+    for other in others:
+        if other.config.storage.database != database:
+            raise InputError(
+                f"{first.file} and {other.file} name different databases: say with --database FILE "
+                "which one has the gold labels"
+            )
+    return database
+
+
+def _find_source(candidate: Candidate) -> Source:
+    config = candidate.config
+    folders = (candidate.file.parent.absolute(), Path.cwd())
+    return sources.find_source(config.backlog, folders, database=config.storage.database)
+
+
+def _real_paths(source: Source) -> list[Path]:
+    return [path.resolve() for path in source.files]
+
+
+def _reject_server(candidate: Candidate) -> None:
+    """Raise InputError where each task would start a server: this may be a login node."""
+    if candidate.classifier.get(_SERVER):
+        raise InputError(
+            f"{candidate.file}: classifier.server: a server is started by tasks, not by hpc try, "
+            "because this may be a login node. Start the server yourself, and give its address: "
+            "--set classifier.server=null --set classifier.base_url=http://HOST:PORT/v1. Or label "
+            "a few posts in a task, under another name: "
+            f"hpc submit --config {candidate.file} --set name=trial --limit 10"
+        )
