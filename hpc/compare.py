@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample",
         metavar="SAMPLE",
-        help="with --gold: weight by this sample (default: the one that was coded)",
+        help="weight by this sample (default: the one that was coded, or that NAME_B labeled)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -42,6 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="a=b",
         help="also compare column a of the first name with column b of the second, or of gold; "
         "repeatable",
+    )
+    parser.add_argument(
+        "--save-map",
+        action="store_true",
+        help="fit and save a map from NAME_B's scores to NAME_A's, shown as NAME_B_as_NAME_A",
     )
     parser.add_argument(
         "--threshold",
@@ -81,14 +86,19 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         )
     if options.gold in names:
         raise InputError(f"--gold {options.gold}: compare other names with it, not itself")
-    if options.sample and not options.gold:
-        raise InputError("--sample is about human labels: name them with --gold NAME")
+    if options.save_map and options.gold:
+        raise InputError(
+            "--save-map is about two names: leave --gold away, which says nothing about the other "
+            "posts"
+        )
     request = Request(
         database=_database(options),
         names=names,
         gold=options.gold,
         sample=options.sample,
         maps=tuple(options.map),
+        run_root=run_config.load_storage(options.config).run_root if options.config else None,
+        saves_map=options.save_map,
         settings=CompareOptions(
             threshold=options.threshold,
             bins=options.bins,

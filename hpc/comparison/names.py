@@ -6,19 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from hpc.comparison import save_map
 from hpc.comparison.columns import check_names, choose_pairs, unusable_runs
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
+from hpc.comparison.save_map import FittedMap, SavedMap
 from hpc.exit_codes import FAILED
-from hpc.report.blocks import Block, Line
-from hpc.report.comparison.agreement import describe_comparison, describe_rejection
+from hpc.report.comparison.agreement import NamesReport, Side, describe_names
+from hpc.report.comparison.saved_map import describe_saved_map
 from hpc.report.console import Printer
+from pipeline.analysis.gold.sample_design import SampleDesign, find_sample, samples_of
 from pipeline.analysis.options import CompareOptions
 from pipeline.analysis.overlap import Overlap, count_labeled
 from pipeline.analysis.results import CONFIDENCE, Comparison, NotCompared
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
-from pipeline.text import counted
 
 CompareLabels = Callable[[Overlap, int, CompareOptions], Comparison | NotCompared]
 
@@ -33,6 +37,7 @@ def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[i
     """
     a, b = request.names
     compare_labels: CompareLabels = load_analysis("pipeline.analysis.measures").compare_labels
+    fitted: FittedMap | None = None
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
         select.staging(Path(folder)) as connection,
@@ -42,71 +47,104 @@ def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[i
         for each in unusable:
             printer(str(each))
         check_names(connection, request.names, request.database)
+        run_root = save_map.choose_run_root(connection, request) if request.saves_map else None
+        sample = _find_sample(connection, request)
         pairs = choose_pairs(connection, (a, b), request.maps)
-        overlap = Overlap(connection, (a, b), LABELS, pairs)
-        sides = {
-            side: {
-                "name": name,
-                "posts": count_labeled(connection, name, LABELS),
-                "models": overlap.models(side),
-            }
+        overlap = Overlap(connection, (a, b), LABELS, pairs, sample)
+        sides = tuple(
+            Side(
+                name=name,
+                posts=count_labeled(connection, name, LABELS),
+                models=overlap.models(side),
+            )
             for side, name in (("a", a), ("b", b))
-        }
+        )
         # Resampling may take long, and a gather would have to wait for the database.
         connection.execute(f"DETACH {LABELS}")
         results = [
             compare_labels(overlap, number, request.settings) for number in range(len(pairs))
         ]
-    comparisons = [result for result in results if isinstance(result, Comparison)]
-    rejected = [result for result in results if isinstance(result, NotCompared)]
+        if run_root:
+            fitted = save_map.fit(overlap, request, run_root, sample.name if sample else None)
+    report = NamesReport(
+        database=str(request.database),
+        sides=sides,
+        posts=overlap.posts,
+        sample=sample.name if sample else None,
+        resamples=request.settings.draws.resamples,
+        seed=request.settings.draws.seed,
+        results=tuple(results),
+    )
+    if not quiet:
+        printer.show(*describe_names(report))
+    saved = save_map.save(fitted, request.database, printer) if fitted else None
+    if saved and not quiet:
+        printer.show(
+            *describe_saved_map(
+                saved.fitted.score_map, saved.fitted.file, saved.replaced, saved.fitted.not_mapped
+            )
+        )
     document = {
-        "database": str(request.database),
-        **sides,
-        "posts": overlap.posts,
-        "confidence": CONFIDENCE,
-        "resamples": request.settings.draws.resamples,
-        "seed": request.settings.draws.seed,
+        **_document(report),
         "bins": request.settings.bins,
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-        "not_compared": [asdict(pair) for pair in rejected],
+        "map": _map_document(saved) if saved else None,
         "unusable_runs": [str(each.folder) for each in unusable],
     }
-    if not quiet:
-        printer.show(*_report(document, comparisons, rejected))
-    if not overlap.posts:
+    return _code(report, saved, printer), document
+
+
+def _find_sample(connection: duckdb.DuckDBPyConnection, request: Request) -> SampleDesign | None:
+    """Return the sample that the second name labeled, or else the first; None if it is not clear.
+
+    Raises:
+        InputError: neither has the wanted sample.
+    """
+    a, b = request.names
+    for name in (b, a):
+        samples = samples_of(connection, name, LABELS)
+        if request.sample in samples or (request.sample is None and len(samples) == 1):
+            return find_sample(connection, name, LABELS, request.sample)
+    return find_sample(connection, b, LABELS, request.sample) if request.sample else None
+
+
+def _document(report: NamesReport) -> dict[str, Any]:
+    return {
+        "database": report.database,
+        "a": asdict(report.sides[0]),
+        "b": asdict(report.sides[1]),
+        "posts": report.posts,
+        "sample": report.sample,
+        "confidence": CONFIDENCE,
+        "resamples": report.resamples,
+        "seed": report.seed,
+        "comparisons": [asdict(one) for one in report.comparisons],
+        "not_compared": [asdict(one) for one in report.results if isinstance(one, NotCompared)],
+    }
+
+
+def _map_document(saved: SavedMap) -> dict[str, Any]:
+    return {
+        **saved.fitted.score_map.to_json(),
+        "file": str(saved.fitted.file),
+        "replaced": str(saved.replaced) if saved.replaced else None,
+        "is_shown": not saved.held,
+        "not_mapped": [asdict(each) for each in saved.fitted.not_mapped],
+    }
+
+
+def _code(report: NamesReport, saved: SavedMap | None, printer: Printer) -> int:
+    """Return the exit code, and say what to do where nothing could be compared."""
+    a, b = (side.name for side in report.sides)
+    if not report.posts:
         printer(
             f"\nno post has a label of both names. To label the same posts under {b}: "
             f"hpc submit --config FILE --only-labeled-by {a}"
         )
-        return FAILED, document
-    if not any(comparison.posts for comparison in comparisons):
+        return FAILED
+    if not any(comparison.posts for comparison in report.comparisons):
         printer("\nnone of these columns can be compared; pair other columns with --map a=b")
-        return FAILED, document
-    return 0, document
-
-
-def _report(
-    document: dict[str, Any], comparisons: list[Comparison], rejected: list[NotCompared]
-) -> list[Block]:
-    blocks: list[Block] = [
-        Line(f"{document['database']}: {counted(document['posts'], 'post')} labeled by both names")
-    ]
-    for side in "ab":
-        name, posts = document[side]["name"], document[side]["posts"]
-        models = ", ".join(
-            f"{model} {count:,}" for model, count in document[side]["models"].items()
-        )
-        shared = f"; models of the shared posts: {models}" if models else ""
-        blocks.append(Line(f"  {side.upper()} {name}: {counted(posts, 'post')} labeled{shared}"))
-    blocks.append(
-        Line(
-            f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
-            f"{counted(document['resamples'], 'bootstrap resample')} of the posts, "
-            f"seed {document['seed']}"
-        )
-    )
-    for comparison in comparisons:
-        blocks += [Line(""), *describe_comparison(comparison)]
-    for pair in rejected:
-        blocks += [Line(""), *describe_rejection(pair)]
-    return blocks
+        return FAILED
+    if saved and saved.held:
+        printer(f"\n{saved.held}, so it does not show the mapped labels yet. Run: hpc gather")
+        return FAILED
+    return 0

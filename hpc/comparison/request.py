@@ -19,7 +19,10 @@ class Request:
     gold: str | None = None
     """The name of the human labels."""
     sample: str | None = None
-    """Which of gold's samples counts; None if it has only one."""
+    """Which sample gives the weights, if there are several."""
     maps: tuple[str, ...] = ()
     """Pairs of columns, as `a=b`."""
     settings: CompareOptions
+    run_root: Path | None = None
+    """Where maps are saved; None for the folder of the second name's runs."""
+    saves_map: bool = False

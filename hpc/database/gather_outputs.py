@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
+from hpc.database.load_maps import load_maps
 from hpc.database.load_samples import load_samples
 from hpc.database.output_batches import Batch, Output, batches
 from hpc.database.run_database import database_of
@@ -116,7 +117,7 @@ def gather(
                 "something else wrote to it meanwhile; gather again and compare"
             )
         progress.rejected += _register_others(connection, run)
-        _load_samples(connection, run, progress)
+        _load_samples_and_maps(connection, run, progress)
         _write_history(connection, run, observation, judgements)
     return Gathered(
         rows_before=before,
@@ -226,8 +227,11 @@ def _gathered(verdict: Verdict, now: datetime, rows_hash: str) -> GatheredShard:
     return GatheredShard(verdict.publication or "", now, OutputProof(verdict.sha256, rows_hash))
 
 
-def _load_samples(connection: duckdb.DuckDBPyConnection, run: Run, progress: _Progress) -> None:
-    for error in load_samples(connection, run.folder.parent):
+def _load_samples_and_maps(
+    connection: duckdb.DuckDBPyConnection, run: Run, progress: _Progress
+) -> None:
+    root = run.folder.parent
+    for error in (*load_samples(connection, root), *load_maps(connection, root)):
         problems = progress.unreadable if isinstance(error, UnreadableError) else progress.rejected
         problems.append(str(error))
 
@@ -310,6 +314,8 @@ def gather_into_copy(
             shards = find_not_gathered(known, published[run.run_id])
             for batch in batches(_read_outputs(run, shards, progress)):
                 _insert(connection, run, batch, progress)
+        for root in sorted({run.folder.parent for run in runs}):
+            progress.rejected += map(str, load_maps(connection, root))
     return (*progress.rejected, *progress.unreadable)
 
 

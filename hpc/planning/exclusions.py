@@ -77,6 +77,7 @@ def find_exclusions(
     notes = _check_retry_reason(spec, selection, connection, has_labels=has_labels)
     queries = []
     if has_labels:
+        _reject_mapped_name(spec, connection)
         _reject_other_types(spec, connection)
         queries.append(_labeled_uris(spec, selection, connection))
     waiting = [(run, index) for run in runs for index in gathered.missing_from(run)]
@@ -226,6 +227,16 @@ def _check_retry_reason(
     if suggestion:
         raise InputError(note)
     return (note,)
+
+
+def _reject_mapped_name(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise InputError if the name is that of mapped labels, which are a view."""
+    name = spec.config.name
+    if label_tables.is_view(connection, name, LABELS):
+        raise InputError(
+            f"name: {name}: {spec.config.storage.database} has mapped labels of that name, made by "
+            "hpc compare --save-map. Give the configuration another name"
+        )
 
 
 def _reject_other_types(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> None:

@@ -16,7 +16,16 @@ from pipeline.analysis.bootstrap import Flags
 from pipeline.analysis.calibration import are_shares, calibration_curves
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.analysis.overlap import NUMBERS, Overlap, Pair, Presence
-from pipeline.analysis.results import Comparison, Confusion, Curve, Estimate, NotCompared
+from pipeline.analysis.results import (
+    Comparison,
+    Confusion,
+    Curve,
+    Estimate,
+    MatchedThreshold,
+    NotCompared,
+)
+from pipeline.analysis.successor.read_scores import read_scores
+from pipeline.analysis.successor.score_groups import match_threshold
 from pipeline.model import ColumnKind
 
 # With more distinct values than that, texts are a model's own words, not categories.
@@ -39,7 +48,23 @@ def compare_labels(
     """Compare the pair of columns with this number in `overlap.pairs`."""
     # Overflow and 0 / 0 give a measure no value, and the estimate says so.
     with np.errstate(all="ignore"):
-        return _compare(overlap, number, options)
+        found = _compare(overlap, number, options)
+        if isinstance(found, NotCompared):
+            return found
+        return replace(found, matching=_match(overlap, number, options, found))
+
+
+def _match(
+    overlap: Overlap, number: int, options: CompareOptions, found: Comparison
+) -> MatchedThreshold | None:
+    """Return the threshold of B that matches A's prevalence, where both have what it takes."""
+    pair = overlap.pairs[number]
+    threshold = options.threshold if found.threshold is None else found.threshold
+    is_known = pair.a.kind is ColumnKind.FLAG or (pair.a.kind in NUMBERS and threshold is not None)
+    if pair.b.kind not in NUMBERS or not is_known:
+        return None
+    groups = read_scores(overlap, number, threshold)
+    return match_threshold(groups) if groups.posts else None
 
 
 def _compare(overlap: Overlap, number: int, options: CompareOptions) -> Comparison | NotCompared:

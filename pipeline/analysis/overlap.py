@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.analysis.gold.sample_design import SampleDesign, drawn_posts
 from pipeline.database.label_tables import labels_table
 from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, Column, ColumnKind
 from pipeline.sql import fetch_number, literal, quoted
@@ -81,8 +82,17 @@ class Overlap:
         names: tuple[str, str],
         catalog: str,
         pairs: list[Pair],
+        sample: SampleDesign | None = None,
     ) -> None:
-        """Join the posts of two names in an attached database."""
+        """Join the posts of two names in an attached database.
+
+        Args:
+            connection: which the database is attached to.
+            names: A's and B's.
+            catalog: the alias of the attached database.
+            pairs: the columns to compare.
+            sample: gives weights to its posts; without one, every post has the weight 1.
+        """
         self._connection = connection
         self.pairs = pairs
         values = "".join(
@@ -91,9 +101,15 @@ class Overlap:
             for side, column in (("a", pair.a), ("b", pair.b))
         )
         a, b = (_table(name, catalog) for name in names)
+        weight, drawn = "1.0", ""
+        if sample:
+            weight = "drawn.weight"
+            drawn = f"LEFT JOIN ({drawn_posts(sample, catalog)}) AS drawn ON drawn.uri = a.uri "
         connection.execute(
-            f"CREATE TABLE overlap AS SELECT a.model AS model_a, b.model AS model_b{values} "
-            f"FROM {a} AS a JOIN {b} AS b ON a.uri = b.uri "
+            f"CREATE TABLE overlap AS SELECT {weight} AS weight, a.model AS model_a, "
+            "strftime(a.preprocessing_timestamp, '%Y-%m') AS month, "
+            f"b.model AS model_b, a.config_hash AS hash_a, b.config_hash AS hash_b{values} "
+            f"FROM {a} AS a JOIN {b} AS b ON a.uri = b.uri {drawn}"
             "WHERE a.was_successfully_labeled AND b.was_successfully_labeled"
         )
         self.posts = self._number("count(*)")
@@ -141,6 +157,27 @@ class Overlap:
             f"SELECT {sides[0]} AS a, {sides[1]} AS b FROM overlap {_both(number)}"
         ).fetchnumpy()
         return arrays["a"], arrays["b"]
+
+    def config_hashes(self, side: str) -> tuple[str, ...]:
+        """Return the labeling setups that A's or B's labels come from, in order."""
+        rows = self._rows(f"SELECT DISTINCT hash_{side} FROM overlap ORDER BY 1")
+        return tuple(str(row[0]) for row in rows)
+
+    def select(self, number: int, columns: str, grouped: str = "") -> dict[str, Any]:
+        """Return SQL columns of a pair's posts that have both values, as numpy arrays by name.
+
+        Posts without a weight, which are not in the sample, are left out.
+
+        Args:
+            number: the number of the pair.
+            columns: what to select, such as `sum(weight) AS total`.
+            grouped: the rest of the query, such as `GROUP BY month ORDER BY month`.
+        """
+        return dict(
+            self._connection.execute(
+                f"SELECT {columns} FROM overlap {_both(number)} AND weight IS NOT NULL {grouped}"
+            ).fetchnumpy()
+        )
 
     def _number(self, what: str) -> int:
         return fetch_number(self._connection, f"SELECT {what} FROM overlap")

@@ -61,6 +61,19 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MatchedThreshold:
+    """The threshold of B at which it calls the same share of the posts positive as A."""
+
+    threshold: float | None
+    """None where no score of B comes as close as calling no post positive."""
+    wanted: float
+    """The weighted share that A calls positive."""
+    reached: float
+    """The weighted share with a score of B from the threshold on."""
+    posts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """How far a column of A and a column of B agree."""
 
@@ -81,6 +94,8 @@ class Comparison:
     """By name; an AUC for one of several categories is named `auc_a_for_b: CATEGORY`."""
     confusion: Confusion | None = None
     calibration: tuple[Curve, ...] = ()
+    matching: MatchedThreshold | None = None
+    """None unless B has numbers and it is known what A calls positive."""
 
 
 @dataclass(frozen=True, slots=True)

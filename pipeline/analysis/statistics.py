@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 from sklearn.calibration import calibration_curve
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -98,3 +99,15 @@ def classification(table: Array, labels: Sequence[str], positive: int | None) ->
 def t_quantile(freedom: int) -> float:
     """Return how many standard errors an interval of CONFIDENCE reaches to either side."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def isotonic(scores: Array, values: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the points of the line that never descends and is closest to weighted values.
+
+    Args:
+        scores: ascending.
+        values: for each score.
+        weights: of each value.
+    """
+    fitted = IsotonicRegression().fit(scores, values, sample_weight=weights)
+    return fitted.X_thresholds_, fitted.y_thresholds_

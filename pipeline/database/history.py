@@ -94,7 +94,8 @@ def all_gathered_shards(connection: duckdb.DuckDBPyConnection) -> set[tuple[str,
 def rows_by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count the rows of labels, superseded ones included, by the run that they come from."""
     tables = connection.execute(
-        "SELECT table_name FROM duckdb_columns() WHERE database_name = current_database() "
+        "SELECT table_name FROM duckdb_columns() JOIN duckdb_tables() USING (table_oid, "
+        "database_name, table_name) WHERE database_name = current_database() "
         "AND column_name = 'run_id' AND regexp_matches(table_name, '^(labels|superseded)_')"
     ).fetchall()
     counts: Counter[str] = Counter()

@@ -68,6 +68,15 @@ def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:
     return [row[0].removeprefix(labels_table("")) for row in rows]
 
 
+def is_view(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> bool:
+    """Tell whether a name's labels in an attached database are a view, by a map of scores."""
+    rows = connection.execute(
+        "SELECT 1 FROM duckdb_views() WHERE database_name = ? AND view_name = ?",
+        [catalog, labels_table(name)],
+    ).fetchall()
+    return bool(rows)
+
+
 def count_before(connection: duckdb.DuckDBPyConnection, name: str, catalog: str, day: date) -> int:
     """Count a name's rows of posts from before a day, in an attached database."""
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"

@@ -1,5 +1,8 @@
 """Describe how far two columns agree. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from hpc.report.blocks import Block, Line, Table
 from pipeline.analysis.results import (
     CONFIDENCE,
@@ -8,6 +11,7 @@ from pipeline.analysis.results import (
     Curve,
     Estimate,
     Interval,
+    MatchedThreshold,
     NotCompared,
 )
 from pipeline.text import counted
@@ -25,6 +29,66 @@ MEASURES = {
 }
 # For numbers, these compare only on which side of the threshold they are.
 _AT_THRESHOLD = ("agreement", "kappa", "alpha_nominal")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """One of two names."""
+
+    name: str
+    posts: int
+    """Posts that it has labeled."""
+    models: Mapping[str, int]
+    """The shared posts, by the model that labeled them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamesReport:
+    """Two names, compared on the posts that both labeled."""
+
+    database: str
+    sides: tuple[Side, ...]
+    posts: int
+    """Posts that both labeled."""
+    sample: str | None
+    """The sample that gives thresholds and maps their weights."""
+    resamples: int
+    seed: int
+    results: tuple[Comparison | NotCompared, ...]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Return the pairs of columns that could be compared."""
+        return [one for one in self.results if isinstance(one, Comparison)]
+
+
+def describe_names(report: NamesReport) -> list[Block]:
+    """Return who labeled how many posts, and how far their columns agree."""
+    blocks: list[Block] = [
+        Line(f"{report.database}: {counted(report.posts, 'post')} labeled by both names")
+    ]
+    for letter, side in zip("AB", report.sides, strict=True):
+        models = ", ".join(f"{model} {count:,}" for model, count in side.models.items())
+        shared = f"; models of the shared posts: {models}" if models else ""
+        blocks.append(
+            Line(f"  {letter} {side.name}: {counted(side.posts, 'post')} labeled{shared}")
+        )
+    blocks.append(
+        Line(
+            f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
+            f"{counted(report.resamples, 'bootstrap resample')} of the posts, seed {report.seed}"
+        )
+    )
+    if report.sample:
+        blocks.append(
+            Line(f"  matching thresholds and maps are weighted by the sample {report.sample}")
+        )
+    for one in report.comparisons:
+        blocks += [Line(""), *describe_comparison(one)]
+    for result in report.results:
+        if isinstance(result, NotCompared):
+            blocks += [Line(""), *describe_rejection(result)]
+    return blocks
 
 
 def describe_comparison(comparison: Comparison) -> list[Block]:
@@ -45,6 +109,8 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
     ]
     if comparison.confusion:
         blocks += [Line(""), _confusion(comparison.confusion)]
+    if comparison.matching:
+        blocks += [Line(""), *_matching(comparison.matching)]
     for curve in comparison.calibration:
         title = f"  share of posts with {curve.label}, by {curve.score.upper()}'s score:"
         blocks += [Line(""), Line(title), _bins(curve)]
@@ -54,6 +120,23 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
 def describe_rejection(pair: NotCompared) -> list[Block]:
     """Return why two columns are not compared."""
     return [Line(f"A {pair.a}, B {pair.b}: not compared, because {pair.reason}")]
+
+
+def _matching(matching: MatchedThreshold) -> list[Block]:
+    """Return the threshold of B that matches A's prevalence."""
+    if matching.threshold is None:
+        return [
+            Line(
+                f"  A calls {matching.wanted:.3f} positive, and no threshold of B comes closer to "
+                "that than calling nothing positive"
+            )
+        ]
+    return [
+        Line(
+            f"  with the threshold {matching.threshold:.6g}, B calls {matching.reached:.3f} "
+            f"positive; A calls {matching.wanted:.3f} positive"
+        )
+    ]
 
 
 def _missing(comparison: Comparison) -> str:

@@ -3,7 +3,7 @@
 Other families have a module each: configurations in `tests/hpc/run/test_config_messages`, the
 plan of a run in `tests/hpc/planning/test_submit_messages`, errors
 in `test_endings` and `test_bad_input`, the command line in `test_cli`, `logs` in `test_logs`,
-`audit` in `test_audit`, `compare` in `test_compare`, the status table in `tests/hpc/report`.
+`audit` in `test_audit`, `compare` in `compare/`, the status table in `tests/hpc/report`.
 """
 
 import os

@@ -25,7 +25,8 @@ def compared(a: Sequence[Any], b: Sequence[Any], **options: Any) -> Comparison |
             connection.register("given", given)
             connection.execute(
                 f"CREATE TABLE labels_{name} AS "
-                "SELECT *, true AS was_successfully_labeled, 'one' AS model FROM given"
+                "SELECT *, true AS was_successfully_labeled, 'one' AS model, 'h' AS config_hash, "
+                "TIMESTAMP '2024-05-01' AS preprocessing_timestamp FROM given"
             )
         pair = Pair(
             label_columns(connection, "a", "memory")["a"],

@@ -98,6 +98,8 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
         "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
         "b": {"name": "llm", "posts": 8, "models": {model: 6}},
         "posts": 6,
+        "sample": None,
+        "map": None,
         "confidence": 0.95,
         "resamples": 50,
         "seed": 0,
@@ -153,6 +155,8 @@ A compound (number), B compound (number): 6 posts
     posts     B < 0.5  B >= 0.5
     A < 0.5         1         1
     A >= 0.5        1         3
+
+  with the threshold 0.6, B calls 0.667 positive; A calls 0.667 positive
 
   share of posts with B >= 0.5, by A's score:
     score          posts   mean  share  95% interval
@@ -275,7 +279,7 @@ COLUMNS = "it has: compound, valence_label"
         (["perspective", "llm", "--gold", "llm"],
          "--gold llm: compare other names with it, not itself"),
         (["perspective", "llm", "--sample", "s"],
-         "--sample is about human labels: name them with --gold NAME"),
+         "--sample s: no run of llm has this sample; it has: none"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_rejected_with_a_reason(

@@ -1,0 +1,1 @@
+"""Put a successor on the scale of the classifier that it replaces: threshold and map."""
