@@ -54,11 +54,17 @@ class CostOptions(Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     posts_per_prompt: int = 1
     posts_per_request: int = 1
+    questions: tuple[object, ...] = ()
 
     @property
     def posts_together(self) -> int:
         """Return how many posts a request is about, at most."""
         return max(self.posts_per_prompt, self.posts_per_request)
+
+    @property
+    def requests_per_post(self) -> int:
+        """Return how many requests a post needs: one, or one for each question."""
+        return max(1, len(self.questions))
 
 
 def cost_options(classifier: Mapping[str, object]) -> CostOptions:

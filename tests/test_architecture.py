@@ -26,7 +26,7 @@ MODULES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 VERB_MODULES = {f"hpc.{verb}" for verb in VERBS}
 MOST_MODULES_IN_A_FOLDER = 20
-SHIPPED = ("perspective", "llm", "moderation", "transformers", "valence")
+SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence")
 
 # These decide what happens to a run, so each of them has to say that it is pure.
 DECIDING = ("judge", "causes", "remedies", "array_plan", "selection", "plan")

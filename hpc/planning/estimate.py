@@ -34,7 +34,7 @@ def estimate_cost(options: CostOptions, posts: int, paid: UsedTokens | None) -> 
     estimate = CostEstimate()
     per_minute = options.requests_per_minute
     if per_minute is not None and per_minute > 0:
-        requests = math.ceil(posts / options.posts_together)
+        requests = math.ceil(posts / options.posts_together) * options.requests_per_post
         estimate = CostEstimate(
             requests=requests, requests_per_minute=per_minute, minutes=requests / per_minute
         )

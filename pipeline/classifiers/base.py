@@ -30,6 +30,7 @@ GROUP = "pipeline.classifiers"
 SECTION, TYPE = "classifier", "type"
 
 _SHIPPED = {
+    "guard": "pipeline.classifiers.guard.classifier:Guard",
     "llm": "pipeline.classifiers.llm.classifier:Llm",
     "moderation": "pipeline.classifiers.moderation.classifier:Moderation",
     "perspective": "pipeline.classifiers.perspective.classifier:Perspective",

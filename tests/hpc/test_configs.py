@@ -42,7 +42,7 @@ def frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, JsonObj
 
 
 def prompts(path: Path) -> set[str]:
-    return set(re.findall(r"^ *prompt: (\S+)", path.read_text(), re.MULTILINE))
+    return set(re.findall(r"(?:prompt|file): (prompts/[\w.]+)", path.read_text()))
 
 
 @pytest.fixture(autouse=True)

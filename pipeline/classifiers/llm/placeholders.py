@@ -34,9 +34,15 @@ class Placeholder:
     """The number of its line, from 1."""
 
 
-def find_placeholder(text: str) -> Placeholder | None:
-    """Return the first part of a text that looks like a placeholder; None if there is none."""
-    spans = [*_in_braces(text), *_by_other_signs(text)]
+def find_placeholder(text: str, *, braces_only: bool = False) -> Placeholder | None:
+    """Return the first part of a text that looks like a placeholder; None if there is none.
+
+    Args:
+        text: the text.
+        braces_only: look for `{name}` and the like only, because the text has other signs of its
+            own, such as the tags of a model's template.
+    """
+    spans = [*_in_braces(text), *(() if braces_only else _by_other_signs(text))]
     if not spans:
         return None
     start, end = min(spans)

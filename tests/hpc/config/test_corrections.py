@@ -23,7 +23,8 @@ LLM: dict[str, Any] = {
     "type": "llm", "base_url": "http://localhost:8000/v1", "model": "small", "prompt": "Rate it.",
     "labels": [{"name": "toxic", "type": "bool", "description": "Is it toxic?"}],
 }  # fmt: skip
-SHIPPED = ("perspective", "llm", "moderation", "transformers", "valence")
+SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence")
+LISTS = ("classifier.labels", "classifier.messages", "classifier.questions")
 FROZEN = ("name", "backlog", "sharding", "storage.run_root", "storage.database", "cluster.executor",
           "cluster.template", "cluster.cluster_name")  # fmt: skip
 
@@ -66,7 +67,7 @@ def declared(section: type[Section], prefix: str, *, label: bool) -> Iterator[tu
             continue
         path, changes = f"{prefix}{name}", label or key.facts.changes_labels
         inner = section_in(key.annotation)
-        if inner is None or path == "classifier.labels":
+        if inner is None or path in LISTS:
             yield path, changes
         else:
             yield from declared(inner, f"{path}.", label=changes)
@@ -94,6 +95,9 @@ def test_each_declared_key_is_accepted_or_rejected_as_its_declaration_says(
         "transformers": {"type": "transformers", "model": "a/b", "revision": "0" * 40},
         "moderation": {"type": "moderation", "base_url": "http://localhost:1/v1", "model": "m",
                        "categories": "openai"},
+        "guard": {"type": "guard", "base_url": "http://localhost:1/v1", "model": "m",
+                  "messages": [{"role": "user", "content": "{text}"}], "label": "unsafe",
+                  "words": {"unsafe": True, "safe": False}},
     }  # fmt: skip
     run = make(tmp_path, classifiers[kind])
     for _, path, changes_labels in (key for key in EVERY_KEY if key[0] == kind):
