@@ -22,6 +22,7 @@ PAID = UsedTokens(10, {PROMPT: 10_000, COMPLETION: 100, CACHED: 0})
         (100_000, {"requests_per_minute": 60}, 100_000, 100_000 / 60),
         (41, {"requests_per_minute": 1, "posts_per_prompt": 20}, 3, 3.0),
         (1, {"requests_per_minute": 60}, 1, 1 / 60),
+        (10, {"requests_per_minute": 70, "questions": [{"label": "a"}] * 7}, 70, 1.0),
     ],
 )
 def test_the_quota_decides_how_long_the_requests_take(
