@@ -37,9 +37,9 @@ def server() -> Iterator[PerspectiveServer]:
         yield running
 
 
-def run_of(folder: Path, server: PerspectiveServer) -> tuple[Path, Manifest]:
+def run_of(folder: Path, server: PerspectiveServer, count: int = COUNT) -> tuple[Path, Manifest]:
     classifier = task_processes.perspective(server.url, IN_FLIGHT)
-    return make_run(folder, posts(COUNT), classifier=classifier, checkpoint_rows=20)
+    return make_run(folder, posts(count), classifier=classifier, checkpoint_rows=20)
 
 
 def start(
@@ -64,46 +64,44 @@ def killed_run(
     return run_dir, run, task_processes.rows_in(work_path(run_dir, 0))
 
 
-@pytest.mark.parametrize(
-    ("operation", "pattern", "error"),
-    [
-        ("open", PART, errno.ESTALE),
-        ("open", PART, errno.EACCES),
-        ("open", PART, errno.EMFILE),
-        ("read", PART, errno.EIO),
-        ("read", PART, errno.ENOMEM),
-        ("open", JOURNAL, errno.ESTALE),
-        ("read", JOURNAL, errno.EIO),
-        ("open", SHARD, errno.ENFILE),
-        ("read", SHARD, errno.ESTALE),
-        ("open", CRASH_JOURNAL, errno.EACCES),
-        ("read", CRASH_JOURNAL, errno.EIO),
-        ("list", WORK, errno.EACCES),
-    ],
+CANNOT_BE_READ = (
+    ("open", PART, errno.ESTALE),
+    ("open", PART, errno.EACCES),
+    ("open", PART, errno.EMFILE),
+    ("read", PART, errno.EIO),
+    ("read", PART, errno.ENOMEM),
+    ("open", JOURNAL, errno.ESTALE),
+    ("read", JOURNAL, errno.EIO),
+    ("open", SHARD, errno.ENFILE),
+    ("read", SHARD, errno.ESTALE),
+    ("open", CRASH_JOURNAL, errno.EACCES),
+    ("read", CRASH_JOURNAL, errno.EIO),
+    ("list", WORK, errno.EACCES),
 )
+
+
 def test_what_cannot_be_read_now_ends_the_task_before_it_asks(
-    killed_run: tuple[Path, Manifest, int],
-    server: PerspectiveServer,
-    faults: Faults,
-    operation: str,
-    pattern: str,
-    error: int,
+    killed_run: tuple[Path, Manifest, int], server: PerspectiveServer, faults: Faults
 ) -> None:
+    """Each fault ends an attempt, and the first one without a fault has all that was kept."""
     run_dir, run, kept = killed_run
     paid = server.paid
-    fault = faults.fail(operation, pattern, error)
-    code, _, _ = task_processes.finished(start(run_dir, server, faults, attempt=2, crashed="1"))
-    assert fault.injected > 0
-    words = last_words.read(run_dir, 2, 0)
-    assert words is not None
-    expected = Cause.OUT_OF_MEMORY if error == errno.ENOMEM else Cause.CRASHED
-    assert (code, words.cause, words.stops_run) == (1, expected, False)
-    named = faults.injected()[0].path
-    assert words.message == f"{named} cannot be read now: {os.strerror(error)}"
-    assert server.paid == paid
-    assert crash_journal.read_evidence(work_path(run_dir, 0), [2]).suspects == {}
-    fault.stop()
-    code, out, _ = task_processes.finished(start(run_dir, server, faults, attempt=3))
+    for attempt, (operation, pattern, error) in enumerate(CANNOT_BE_READ, start=2):
+        fault = faults.fail(operation, pattern, error)
+        task = start(run_dir, server, faults, attempt=attempt, crashed="1")
+        code, _, _ = task_processes.finished(task)
+        assert fault.injected > 0, (operation, pattern, error)
+        words = last_words.read(run_dir, attempt, 0)
+        assert words is not None
+        expected = Cause.OUT_OF_MEMORY if error == errno.ENOMEM else Cause.CRASHED
+        assert (code, words.cause, words.stops_run) == (1, expected, False)
+        named = faults.injected()[-1].path
+        assert words.message == f"{named} cannot be read now: {os.strerror(error)}"
+        assert server.paid == paid
+        assert crash_journal.read_evidence(work_path(run_dir, 0), [attempt]).suspects == {}
+        fault.stop()
+    last = 2 + len(CANNOT_BE_READ)
+    code, out, _ = task_processes.finished(start(run_dir, server, faults, attempt=last))
     assert (code, task_processes.already_answered(out)) == (0, kept)
     assert server.paid <= COUNT + IN_FLIGHT
     assert output.verify(run_dir, run, 0).verified
@@ -120,38 +118,38 @@ def test_trouble_that_passes_is_not_even_noticed(
     assert len(faults.injected()) == 6
 
 
-@pytest.mark.parametrize(
-    ("operation", "pattern", "error"),
-    [
-        ("write", JOURNAL, errno.ENOSPC),
-        ("write", JOURNAL, errno.EIO),
-        ("open", JOURNAL, errno.ENFILE),
-        ("write", f"{WORK}/*.parquet", errno.EDQUOT),
-        ("open", f"{WORK}/*.parquet", errno.EMFILE),
-        ("open", f"{WORK}/*.parquet", errno.ENOMEM),
-        ("sync", f"{WORK}*", errno.EIO),
-        ("rename", f"{WORK}/*.parquet", errno.EROFS),
-        ("write", CRASH_JOURNAL, errno.EIO),
-        ("write", "*/outputs/*", errno.ENOSPC),
-    ],
+# In the order of a task's life: what is written with each answer, with each part, and at the end.
+CANNOT_BE_WRITTEN = (
+    ("write", JOURNAL, errno.ENOSPC),
+    ("write", JOURNAL, errno.EIO),
+    ("open", JOURNAL, errno.ENFILE),
+    ("write", CRASH_JOURNAL, errno.EIO),
+    ("write", f"{WORK}/*.parquet", errno.EDQUOT),
+    ("open", f"{WORK}/*.parquet", errno.EMFILE),
+    ("open", f"{WORK}/*.parquet", errno.ENOMEM),
+    ("sync", f"{WORK}*", errno.EIO),
+    ("rename", f"{WORK}/*.parquet", errno.EROFS),
+    ("write", "*/outputs/*", errno.ENOSPC),
 )
+
+
 def test_what_cannot_be_written_for_a_while_costs_nothing(
-    tmp_path: Path,
-    server: PerspectiveServer,
-    faults: Faults,
-    operation: str,
-    pattern: str,
-    error: int,
+    tmp_path: Path, server: PerspectiveServer, faults: Faults
 ) -> None:
-    run_dir, run = run_of(tmp_path, server)
+    """One task meets each fault in the middle of its work, and goes on once it has passed."""
+    count = 4 * COUNT
+    run_dir, run = run_of(tmp_path, server, count)
     task = start(run_dir, server, faults)
-    wait_until(lambda: server.paid >= 25, task=task)
-    fault = faults.fail(operation, pattern, error)
-    wait_until(lambda: fault.injected >= 2, task=task)
-    fault.stop()
+    for operation, pattern, error in CANNOT_BE_WRITTEN:
+        paid = server.paid
+        wait_until(lambda paid=paid: server.paid >= min(paid + 10, count), task=task)
+        fault = faults.fail(operation, pattern, error)
+        what = f"{operation} of {pattern} fails with {errno.errorcode[error]}"
+        wait_until(lambda fault=fault: fault.injected >= 2, what, task=task)
+        fault.stop()
     code, out, err = task_processes.finished(task)
     assert (code, err) == (0, ""), out
-    assert server.paid == COUNT
+    assert server.paid == count
     assert output.verify(run_dir, run, 0).verified
     assert list(work_path(run_dir, 0).iterdir()) == []
 

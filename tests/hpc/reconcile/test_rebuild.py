@@ -1,12 +1,12 @@
 """The database can be rebuilt from the run folders, and is then the same."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
+from tests.hpc.snapshot import Snapshot
 
 TABLES = {
     "labels_test": "uri",
@@ -16,15 +16,24 @@ TABLES = {
 }
 
 
-@pytest.fixture
-def gathered(tmp_path: Path) -> GrowingBacklog:
-    """Two whole runs, the second a retry of one unlabelable post, and a third half done."""
-    made = with_retried_post(tmp_path)
+@pytest.fixture(scope="module")
+def backlog_and_snapshot(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[GrowingBacklog, Snapshot]:
+    made = with_retried_post(tmp_path_factory.mktemp("gathered"))
     made.arrive(post(20, 20), post(21, 21))
     third, _ = made.submit()
     assert third
     made.publish(third, 0)
     made.gather(third)
+    return made, Snapshot(made.bench)
+
+
+@pytest.fixture
+def gathered(backlog_and_snapshot: tuple[GrowingBacklog, Snapshot]) -> GrowingBacklog:
+    """Two whole runs, the second a retry of one unlabelable post, and a third half done."""
+    made, snapshot = backlog_and_snapshot
+    snapshot.restore()
     return made
 
 

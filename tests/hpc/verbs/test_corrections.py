@@ -10,16 +10,23 @@ import yaml
 from hpc.run import run_folder
 from pipeline.run_files import amendments
 from tests.hpc.cli_bench import Bench, outcome
+from tests.hpc.snapshot import Snapshot
 
 
-@pytest.fixture
-def refused(bench: Bench) -> Bench:
-    """A run whose first shard the service rejected, so that the run is stopped."""
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    bench = Bench(tmp_path_factory.mktemp("refused"))
     bench.config(posts=4, cluster={"max_parallel": 1}, sharding={"shards": 2})
     bench.script(1, "refuse")
     assert bench.submit().returncode == 1
     assert bench.states() == [("done", None, 1), ("blocked", "refused", 1)]
-    return bench
+    return Snapshot(bench)
+
+
+@pytest.fixture
+def refused(snapshot: Snapshot) -> Bench:
+    """A run whose second shard the service rejected, so that the run is stopped."""
+    return snapshot.restore()
 
 
 def edit(bench: Bench, **sections: dict[str, Any]) -> Path:
