@@ -12,6 +12,7 @@ from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, once, outcome
 from tests.hpc.processes import started
+from tests.hpc.snapshot import Snapshot
 from tests.pipeline import run_builders
 from tests.pipeline.task_processes import rows_in
 from tests.waiting import wait_until
@@ -25,9 +26,9 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture
-def rejected_run(bench: Bench) -> Path:
-    """A run that the service rejected; one of its six posts is too short to be sent."""
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    bench = Bench(tmp_path_factory.mktemp("rejected"))
     bench.config()
     bench.backlog([*run_builders.posts(5), run_builders.posts(1, first=5)[0]._replace(text="meh")])
     bench.script(0, "refuse")
@@ -35,36 +36,49 @@ def rejected_run(bench: Bench) -> Path:
     assert outcome(bench.submit()) == (1, "")
     for shard in (0, 1):  # one of them may have been stopped before it used its word
         bench.script(shard, "")
-    (run,) = bench.runs()
     assert bench.asked() == {}
-    return run
+    return Snapshot(bench)
 
 
-@pytest.mark.parametrize(("changed", "key"), CHANGES)
+@pytest.fixture
+def rejected(snapshot: Snapshot) -> Bench:
+    """A run that the service rejected; one of its six posts is too short to be sent."""
+    return snapshot.restore()
+
+
+def test_each_key_that_changed_is_named_by_a_dry_run_which_moves_nothing(rejected: Bench) -> None:
+    for changed, key in CHANGES:
+        rejected.config(**changed)
+        before = rejected.listing()
+        dry = rejected.hpc("submit", "--config", rejected.path, "--dry-run")
+        assert outcome(dry) == (0, ""), key
+        assert f" ({key}); " in dry.stdout.splitlines()[1]
+        document = json.loads(
+            rejected.hpc("submit", "--config", rejected.path, "--dry-run", "--json").stdout
+        )
+        assert document["posts"] == 6, key
+        assert rejected.listing() == before, key
+
+
+@pytest.mark.parametrize("changed", [CHANGES[0][0], CHANGES[1][0]], ids=["labels", "no labels"])
 def test_a_run_without_labels_is_moved_aside_once_its_configuration_has_changed(
-    bench: Bench, rejected_run: Path, changed: dict[str, Any], key: str
+    rejected: Bench, changed: dict[str, Any]
 ) -> None:
-    bench.config(**changed)
-    before = bench.listing()
-    dry = bench.hpc("submit", "--config", bench.path, "--dry-run")
-    assert outcome(dry) == (0, "")
-    assert f" ({key}); " in dry.stdout.splitlines()[1]
-    document = json.loads(bench.hpc("submit", "--config", bench.path, "--dry-run", "--json").stdout)
-    assert document["posts"] == 6
-    assert bench.listing() == before
-    done = bench.submit()
+    (before,) = rejected.runs()
+    rejected.config(**changed)
+    done = rejected.submit()
     assert outcome(done) == (0, "")
-    aside = bench.folder / "runs" / "set-aside" / rejected_run.name
-    (run,) = bench.runs()
-    assert bench.asked() == once(5)
-    assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(6, 6)]
-    assert bench.query("SELECT DISTINCT run_id FROM shards") == [(run.name,)]
-    assert bench.document("audit", "--config", bench.path)["whole"]
+    aside = rejected.folder / "runs" / "set-aside" / before.name
+    (run,) = rejected.runs()
+    assert rejected.asked() == once(5)
+    assert rejected.query("SELECT count(*), count(DISTINCT uri) FROM labels_test") == [(6, 6)]
+    assert rejected.query("SELECT DISTINCT run_id FROM shards") == [(run.name,)]
+    assert rejected.document("audit", "--config", rejected.path)["whole"]
     # Its logs are kept, and nobody can resume it.
     assert list((aside / "logs" / "0001").glob("*.log"))
-    assert outcome(bench.hpc("resubmit", "--force", aside))[0] == 2
-    assert outcome(bench.submit()) == (0, "")
-    assert bench.runs() == [run]
+    assert outcome(rejected.hpc("resubmit", "--force", aside))[0] == 2
+    assert outcome(rejected.submit()) == (0, "")
+    assert rejected.runs() == [run]
 
 
 def left_alone(bench: Bench, run: Path) -> str:
@@ -76,23 +90,23 @@ def left_alone(bench: Bench, run: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_run_with_the_same_configuration_stays(bench: Bench, rejected_run: Path) -> None:
-    output = left_alone(bench, rejected_run)
-    assert output.endswith(f"resubmit --force runs/{rejected_run.name}\n")
+def test_a_run_with_the_same_configuration_stays(rejected: Bench) -> None:
+    (run,) = rejected.runs()
+    output = left_alone(rejected, run)
+    assert output.endswith(f"resubmit --force runs/{run.name}\n")
 
 
-def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(
-    bench: Bench, rejected_run: Path
-) -> None:
+def test_a_blocked_run_decides_the_exit_code_beside_a_complete_one(rejected: Bench) -> None:
     """A key that was fixed in the environment changes no configuration."""
-    bench.backlog([*run_builders.posts(5), *run_builders.posts(4, first=20)])
-    done = bench.submit()
+    (run,) = rejected.runs()
+    rejected.backlog([*run_builders.posts(5), *run_builders.posts(4, first=20)])
+    done = rejected.submit()
     assert outcome(done) == (1, "")
     lines = done.stdout.splitlines()
-    assert f"run {bench.runs()[1].name}: complete" in lines
-    explanation = lines[lines.index(f"run {rejected_run.name}: blocked") :]
+    assert f"run {rejected.runs()[1].name}: complete" in lines
+    explanation = lines[lines.index(f"run {run.name}: blocked") :]
     assert any("wants no more of this" in line for line in explanation)
-    assert explanation[-1].endswith(f"resubmit --force runs/{rejected_run.name}")
+    assert explanation[-1].endswith(f"resubmit --force runs/{run.name}")
 
 
 def test_a_run_with_an_answer_stays(bench: Bench) -> None:
@@ -115,12 +129,13 @@ def test_a_run_with_an_answer_stays(bench: Bench) -> None:
     assert sum(rows_in(work_path(run, shard)) for shard in (0, 1)) == kept
 
 
-def test_a_run_with_an_unreadable_part_stays(bench: Bench, rejected_run: Path) -> None:
-    work = work_path(rejected_run, 0)
+def test_a_run_with_an_unreadable_part_stays(rejected: Bench) -> None:
+    (run,) = rejected.runs()
+    work = work_path(run, 0)
     work.mkdir(parents=True, exist_ok=True)  # missing if the other shard was rejected first
     (work / "0001-00000-3.parquet").write_text("cut off")
-    bench.config(cluster={"max_parallel": 1})
-    left_alone(bench, rejected_run)
+    rejected.config(cluster={"max_parallel": 1})
+    left_alone(rejected, run)
 
 
 @pytest.mark.parametrize("folder", ["is there", "is gone"])
@@ -139,10 +154,11 @@ def test_no_run_of_a_name_with_labels_is_moved_aside(bench: Bench, folder: str) 
     left_alone(bench, run)
 
 
-def test_a_run_that_another_process_holds_stays(bench: Bench, rejected_run: Path) -> None:
-    bench.config(cluster={"max_parallel": 1})
-    with run_folder.lock_run(run_folder.load(rejected_run)):
-        left_alone(bench, rejected_run)
+def test_a_run_that_another_process_holds_stays(rejected: Bench) -> None:
+    (run,) = rejected.runs()
+    rejected.config(cluster={"max_parallel": 1})
+    with run_folder.lock_run(run_folder.load(run)):
+        left_alone(rejected, run)
 
 
 def test_submit_waits_by_itself_for_files_that_may_appear_late(bench: Bench) -> None:
