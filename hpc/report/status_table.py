@@ -199,7 +199,8 @@ def _pairs(status: RunStatus) -> Iterator[tuple[ShardFacts, Judgement]]:
 
 def _cost(status: RunStatus, state: RunState) -> list[Block]:
     usage = _usage(status)
-    return [Line(describe_usage(usage, complete=state is RunState.COMPLETE))] if usage else []
+    line = describe_usage(usage, complete=state is RunState.COMPLETE) if usage else ""
+    return [Line(line)] if line else []
 
 
 def _usage(status: RunStatus) -> Usage | None:

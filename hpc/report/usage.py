@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc.run.model import ShardFacts
+from pipeline.classifiers.moderation.categories import REQUESTS
+from pipeline.text import counted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, Price
 
 MILLION = 1_000_000
@@ -28,6 +30,8 @@ class Usage:
     cost_estimate: float | None
     """The cost of all posts of the run."""
     currency: str | None
+    requests: int | None = None
+    """Requests to a moderation endpoint; None for other classifiers."""
 
 
 def usage_of(shards: Sequence[ShardFacts], *, posts: int, price: Price | None) -> Usage | None:
@@ -55,11 +59,15 @@ def usage_of(shards: Sequence[ShardFacts], *, posts: int, price: Price | None) -
         cost=cost,
         cost_estimate=None if cost is None or not rows else cost / rows * posts,
         currency=price.currency if price else None,
+        requests=sums.get(REQUESTS),
     )
 
 
 def describe_usage(usage: Usage, *, complete: bool) -> str:
-    """Return one line. The total cost is estimated only where the run is not complete."""
+    """Return one line; '' where only what no report knows is counted.
+
+    The total cost is estimated only where the run is not complete.
+    """
     counts = [
         f"{count:,} {kind}"
         for kind, count in (
@@ -69,6 +77,8 @@ def describe_usage(usage: Usage, *, complete: bool) -> str:
         if count is not None
     ]
     parts = [f"{' and '.join(counts)} tokens"] if counts else []
+    if usage.requests is not None:
+        parts.append(counted(usage.requests, "request"))
     if usage.tokens_per_second:
         parts.append(f"{usage.tokens_per_second:,.0f} tokens/s")
     if usage.cost is not None and usage.currency:

@@ -148,12 +148,12 @@ def _take(read: Callable[[int], list[tuple[Any, ...]]], rules: DrawRules) -> lis
 
 
 def _choose(rows: Iterable[_Row], rules: DrawRules) -> list[_Row]:
-    chosen: dict[str, _Row] = {}
-    uris: set[str] = set()
+    chosen: list[_Row] = []
+    seen: set[str] = set()
     for row in rows:
         uri, text = row[0], row[1]
         is_sent = not is_too_short(text, max(1, rules.min_text_length))
-        if len(chosen) < rules.count and is_sent and uri not in uris and text not in chosen:
-            chosen[text] = row
-            uris.add(uri)
-    return list(chosen.values())
+        if len(chosen) < rules.count and is_sent and not {uri, text} & seen:
+            chosen.append(row)
+            seen |= {uri, text}
+    return chosen

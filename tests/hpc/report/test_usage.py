@@ -86,6 +86,16 @@ def test_usage_is_unknown_where_no_answer_reports_it() -> None:
     )  # fmt: skip
 
 
+def test_requests_are_summed_and_other_counts_are_not_described() -> None:
+    asked = usage_of([done(0, {"moderation_requests": 3}), done(1, {"moderation_requests": 4})],
+                     posts=2000, price=None)  # fmt: skip
+    other = usage_of([done(0, {"words": 3})], posts=1000, price=None)
+    assert asked is not None and other is not None
+    assert (asked.requests, other.requests) == (7, None)
+    assert describe_usage(asked, complete=True) == "7 requests"
+    assert describe_usage(other, complete=True) == ""
+
+
 def test_the_estimate_is_based_on_answers_that_report_their_cost() -> None:
     """An output of before that was counted says nothing: its posts are not taken for free."""
     shards = [done(0, {}), done(1, tokens(1_000_000, 0)), shard(2)]
