@@ -40,6 +40,7 @@ VERBS = {
 }
 SHELLS = ("bash", "zsh", "tcsh")
 
+_HIGHEST_SEED = 2**53  # JSON's numbers are exact up to it in R and JavaScript
 _VALUES_PER_COLLECTION = 100_000
 _EXIT_CODES = """exit codes:
   0    done
@@ -156,6 +157,15 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def seed(text: str) -> int:
+    """Read an argument that is the seed of a draw: a whole number that every program can hold."""
+    if not text.isdecimal() or int(text) > _HIGHEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"should be a whole number from 0 to {_HIGHEST_SEED:,}, not {text!r}"
+        )
+    return int(text)
 
 
 def not_empty(text: str) -> str:

@@ -10,6 +10,7 @@ from hpc import cli
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.planning.create_run import RunDraft
+from hpc.planning.describe_sample import sample_document
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.service_end import end_document, until_end
@@ -20,6 +21,9 @@ from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from hpc.verb import Outcome, Verb, report_left_out
 from pipeline import ownership
+from pipeline.errors import InputError
+from pipeline.sampling.allocate import Allocation
+from pipeline.sampling.draw import MONTH, DrawRequest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,53 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "has an overlap",
     )
     parser.add_argument(
-        "--limit", type=cli.at_least(1), metavar="N", help="label only the oldest N posts"
+        "--where",
+        type=cli.not_empty,
+        metavar="SQL",
+        help="with --only-labeled-by: only posts whose labels under NAME fulfill this condition, "
+        "such as 'prob_toxic BETWEEN 0.4 AND 0.6'",
+    )
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument(
+        "--limit",
+        type=cli.at_least(1),
+        metavar="N",
+        help="label only the oldest N posts, which are not a random sample",
+    )
+    some.add_argument(
+        "--sample",
+        type=cli.at_least(1),
+        metavar="N",
+        help="label a random sample of N posts of the whole backlog, labeled or not",
+    )
+    _sample_arguments(parser)
+
+
+def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how a sample is drawn."""
+    parser.add_argument(
+        "--seed",
+        type=cli.seed,
+        metavar="S",
+        help="with --sample: a number of your choice; the same one draws the same posts",
+    )
+    parser.add_argument(
+        "--stratify",
+        type=cli.not_empty,
+        metavar="COLUMN",
+        help="with --sample: draw from each value of this column of the source separately, or from "
+        f"each {MONTH} of preprocessing_timestamp",
+    )
+    parser.add_argument(
+        "--allocate",
+        choices=list(map(str, Allocation)),
+        help="with --stratify: how the strata share the sample (default: proportional)",
+    )
+    parser.add_argument(
+        "--sample-name",
+        type=cli.not_empty,
+        metavar="SAMPLE",
+        help="with --sample: its name; without: label a sample that was drawn before",
     )
 
 
@@ -81,6 +131,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             supersede=options.supersede,
             retry_reason=options.retry_unlabelable,
             only_labelled_by=options.only_labelled_by,
+            where=options.where,
+            sample=_draw_request(options),
+            sample_name=options.sample_name,
         ),
         folders=(options.config.parent.absolute(), Path.cwd()),
         config_text=_config_text(options.config, overrides),
@@ -106,6 +159,35 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         **_document(request.spec, result.draft, result.run),
         **_labels_document(result.end),
     }
+
+
+def _draw_request(options: argparse.Namespace) -> DrawRequest | None:
+    """Return which sample to draw, if any.
+
+    Raises:
+        InputError: an option lacks the one that it belongs to, or the seed.
+    """
+    if options.where and not options.only_labelled_by:
+        raise InputError("--where is about the labels of another name: add --only-labeled-by NAME")
+    if options.limit and options.sample_name:
+        raise InputError("--limit takes the oldest posts, and --sample-name a sample: choose one")
+    if options.sample is None:
+        for option in ("seed", "stratify", "allocate"):
+            if getattr(options, option) is not None:
+                raise InputError(f"--{option} says how a sample is drawn: add --sample N")
+        return None
+    if options.seed is None:
+        raise InputError(
+            "--sample: add --seed S with any whole number, so that the sample can be drawn again"
+        )
+    if options.allocate and options.stratify is None:
+        raise InputError("--allocate divides a sample among strata: add --stratify COLUMN")
+    return DrawRequest(
+        size=options.sample,
+        seed=options.seed,
+        stratify=options.stratify,
+        allocation=Allocation(options.allocate or Allocation.PROPORTIONAL),
+    )
 
 
 def _document(
@@ -134,6 +216,7 @@ def _document(
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,
         **end_document(until_end(spec.service_end, datetime.now(UTC), spec.cost_options)),
+        "sample": sample_document(draft.sample),
     }
 
 

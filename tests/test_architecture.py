@@ -32,7 +32,17 @@ SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence
 DECIDING = ("judge", "causes", "remedies", "array_plan", "selection", "plan")
 # What a pure module may use of the standard library, and of it only what does no I/O.
 HARMLESS = {"__future__", "collections", "dataclasses", "datetime", "enum", "fractions"}
-HARMLESS |= {"difflib", "functools", "itertools", "math", "msgspec", "numpy", "pathlib", "re"}
+HARMLESS |= {
+    "difflib",
+    "functools",
+    "heapq",
+    "itertools",
+    "math",
+    "msgspec",
+    "numpy",
+    "pathlib",
+    "re",
+}
 HARMLESS |= {"types", "typing"}
 DOES_IO = {"Path", "input", "open", "print"}
 # The values that all of the project is written in; every other package has one home.

@@ -127,7 +127,7 @@ def draw_sample(
             ),
             drawn_at=datetime.now(UTC).isoformat(timespec="seconds"),
             source=f"labels_{request.name}",
-            method=f"stratify {request.stratify}" if request.stratify else "",
+            stratify=request.stratify or None,
         ),
         rows=rows,
         posts=_read_posts(connection, rows),

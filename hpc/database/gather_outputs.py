@@ -330,6 +330,17 @@ def register_run(run: Run) -> None:
         load_samples(database, run.folder.parent)  # the next gather reports what is wrong
 
 
+def register_samples(run_root: Path, database: Path) -> None:
+    """Load the samples of a run root into a database that exists, where no run comes of a sample.
+
+    Raises:
+        HeldDatabaseError: another process has the database open; the next `gather` loads them.
+    """
+    if duckdb_file.exists(database):
+        with duckdb_file.opened(database, patience=_LITTLE_PATIENCE) as connection:
+            load_samples(connection, run_root)
+
+
 def forget_run(run: Run) -> None:
     """Delete a run in which nothing was paid for, also from the database."""
     database = database_of(run)

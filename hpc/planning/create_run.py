@@ -22,10 +22,18 @@ from hpc.planning.exclusions import (
     Exclusions,
     find_exclusions,
     reject_unreadable_labels,
+    uris_chosen_by_labels,
     uris_labeled_under,
 )
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
+from hpc.planning.stage_sample import (
+    StagedSample,
+    find_sample,
+    stage_again,
+    stage_new,
+    write_sample,
+)
 from hpc.run.model import Run
 from hpc.run.run_folder import PLANNING, all_runs, typed_run
 from pipeline import __version__, files
@@ -97,6 +105,8 @@ class RunDraft:
     """How many files the posts were read from."""
     left_out: tuple[LeftOut, ...] = ()
     """What the source has beside them, and was not read."""
+    sample: StagedSample | None = None
+    """The sample that the posts are from; None if they are all posts without a label."""
 
     @property
     def posts_to_send(self) -> int:
@@ -155,15 +165,19 @@ def create_run(
         staging = folder / "staging"
         staging.mkdir()
         with _staged(spec, selection, folders, staging, now) as (draft, connection):
+            if draft.counts.posts:
+                check_writable(spec.config.storage.database)
+            if draft.sample:  # before the run, which names it
+                write_sample(root, draft.sample, connection)
             if not draft.counts.posts:
                 return None, draft
-            check_writable(spec.config.storage.database)
             # A reader that is not closed keeps the staging database open. NFS replaces an open
             # file that is deleted by another one, and then the folder cannot be deleted.
             with select.oldest_first(connection, draft.counts, POSTS_PER_BATCH) as reader:
                 frozen = shards.write_shards(folder, reader, draft.sizes)
         shutil.rmtree(staging)
-        run_manifest = _manifest(spec, selection, run_id, now, frozen)
+        sample = draft.sample.description.sample if draft.sample else None
+        run_manifest = _manifest(spec, selection, run_id, now, frozen, sample)
         for name in ("outputs", "work", "logs", "submissions"):
             (folder / name).mkdir()
         files.write_text(folder / "config.yaml", config_text)
@@ -176,7 +190,12 @@ def create_run(
 
 
 def _manifest(
-    spec: RunSpec, selection: Selection, run_id: str, now: datetime, frozen: tuple[Shard, ...]
+    spec: RunSpec,
+    selection: Selection,
+    run_id: str,
+    now: datetime,
+    frozen: tuple[Shard, ...],
+    sample: str | None,
 ) -> Manifest:
     config = spec.config
     return Manifest(
@@ -200,6 +219,7 @@ def _manifest(
         only_labelled_by=selection.only_labelled_by or "",
         folder=str(config.storage.run_root.resolve() / run_id),
         trust_group=config.storage.trust_group,
+        sample=sample,
     )
 
 
@@ -228,10 +248,11 @@ def _staged(
     source = sources.find_source(
         spec.config.backlog, folders, database=spec.config.storage.database
     )
+    chosen = uris_chosen_by_labels(spec, selection, folder)
     with select.staging(folder) as connection:
         exclusions = find_exclusions(spec, selection, connection, now)
         since = None if selection.is_whole else exclusions.watermark
-        counts = _stage_posts(spec, selection, source, exclusions, connection)
+        counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
         draft = RunDraft(
             source=str(source),
             since=since,
@@ -245,6 +266,7 @@ def _staged(
             notes=(*source.notes, *exclusions.notes),
             files=len(source.files),
             left_out=source.left_out,
+            sample=sample,
         )
         yield draft, connection
 
@@ -255,20 +277,32 @@ def _stage_posts(
     source: Source,
     exclusions: Exclusions,
     connection: duckdb.DuckDBPyConnection,
-) -> BacklogCounts:
+    chosen: str | None,
+) -> tuple[BacklogCounts, StagedSample | None]:
+    """Stage the posts, as `select.stage_posts` does.
+
+    `chosen` is SQL that yields the uris which the labels of another name chose, if any did.
+    """
     other = selection.only_labelled_by
+    sample = find_sample(spec, selection) if selection.sample or selection.sample_name else None
     try:
-        return select.stage_posts(
+        if sample:
+            return stage_again(sample, source, exclusions.uris, connection)
+        choose_from = chosen or (uris_labeled_under(other, spec, connection) if other else None)
+        if selection.sample:
+            return stage_new(spec, selection, source, exclusions.uris, connection, choose_from)
+        counts = select.stage_posts(
             connection,
             source,
             exclude=exclusions.uris,
             since=None if selection.is_whole else exclusions.watermark,
             limit=selection.limit,
-            choose_from=uris_labeled_under(other, spec, connection) if other else None,
+            choose_from=choose_from,
         )
     except InputError:
         reject_unreadable_labels(spec, exclusions, connection)
         raise
+    return counts, None
 
 
 def _unlabeled_before(

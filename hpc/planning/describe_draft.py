@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hpc.planning.create_run import RunDraft
+from hpc.planning.describe_sample import describe_sample
 from hpc.planning.estimate import describe_estimate, estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.report.submissions import describe_limit
@@ -22,9 +23,15 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     lines = [*draft.notes]
     if draft.since:
         lines.append(f"posts since the watermark, {_written(draft.since)} UTC")
-    if selection.only_labelled_by:
+    lines += describe_sample(draft.sample)
+    if selection.chooses:
         lines.append("the watermark does not move: a later plain submit labels the remaining posts")
     lines.append(f"{draft.source}: {_describe_counts(selection, draft.counts)}")
+    if draft.counts.over_limit:
+        lines.append(
+            f"the oldest {counted(draft.counts.posts, 'post')} are not a random sample of all: "
+            "for estimates, use --sample N --seed S instead of --limit"
+        )
     lines += describe_left_out(draft.left_out)
     lines += _describe_late_posts(draft)
     lines += _describe_odd_times(draft)
@@ -48,7 +55,10 @@ def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
     if counts.over_limit:
         parts.append(f"{counts.over_limit:,} beyond --limit")
     if counts.not_chosen:
-        parts.append(f"{counts.not_chosen:,} without a label under {selection.only_labelled_by}")
+        without = "without a label" if selection.where is None else "without such a label"
+        parts.append(f"{counts.not_chosen:,} {without} under {selection.only_labelled_by}")
+    if counts.not_drawn:
+        parts.append(f"{counts.not_drawn:,} not in the sample")
     return f"{counted(counts.rows, 'post')}: {', '.join(parts)}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -13,9 +14,11 @@ from hpc.planning.fingerprint import reject_other_fingerprint
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run import run_folder
 from hpc.run.model import Run
-from pipeline.database import duckdb_file, history, label_tables, supersede
+from pipeline.backlog import select
+from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede
 from pipeline.database.watermark import read_watermark
 from pipeline.errors import InputError, RunError
+from pipeline.sql import file_list
 from pipeline.text import did_you_mean
 
 # The labels' database on the planning connection.
@@ -114,6 +117,31 @@ def uris_labeled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConn
             f"{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}"
         )
     return uris
+
+
+def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> str | None:
+    """Return SQL that yields the posts that `selection.where` chooses; None without a condition.
+
+    The condition is evaluated before the planning begins, in a session that can do nothing else.
+
+    Args:
+        spec: the new run's configuration.
+        selection: has the condition, and the name whose labels it is about.
+        folder: gets a file with the uris.
+
+    Raises:
+        InputError: the condition is wrong, or there are no labels of that name.
+    """
+    other = selection.only_labelled_by
+    if not (selection.where and other):
+        return None
+    database, file = spec.config.storage.database, folder / "chosen.parquet"
+    with select.session(folder) as connection:
+        if duckdb_file.exists(database):
+            duckdb_file.attach(connection, database, LABELS)
+        uris_labeled_under(other, spec, connection)
+    choose_posts.write_chosen_uris(database, other, selection.where, file)
+    return f"SELECT uri FROM read_parquet({file_list([file])})"
 
 
 def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:

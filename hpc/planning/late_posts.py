@@ -33,7 +33,7 @@ class LatePosts(Section, frozen=True, kw_only=True):
 
 def remember(run_root: Path, name: str, selection: Selection, draft: RunDraft) -> None:
     """Write down the late posts that a submit saw. The caller holds the run root's lock."""
-    if selection.only_labelled_by or (draft.since is None and draft.counts.over_limit):
+    if selection.chooses or (draft.since is None and draft.counts.over_limit):
         return  # it did not count them
     path = _path(run_root, name)
     if not (draft.counts.rows or draft.counts.unread or path.exists()):

@@ -17,6 +17,7 @@ from pipeline.config.check import Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
 from pipeline.run_files.portable_paths import with_real_paths
+from pipeline.sampling.draw import DrawRequest
 from pipeline.usage import CostOptions, cost_options
 
 # Slurm's default of MaxArraySize, for a plan that is made without a cluster.
@@ -113,6 +114,12 @@ class Selection:
     """Also take posts that could not be labeled for this reason."""
     only_labelled_by: str | None = None
     """Take only posts that have a label under this other name, whatever their age."""
+    where: str | None = None
+    """Take only those of them whose labels fulfill this condition, in SQL."""
+    sample: DrawRequest | None = None
+    """Take only a random sample of the posts, whatever their age."""
+    sample_name: str | None = None
+    """The name of the sample; without `sample`, one that exists."""
     without: frozenset[str] = frozenset()
     """Ids of runs that do not count, because they are about to be discarded."""
 
@@ -126,7 +133,15 @@ class Selection:
     @property
     def is_whole(self) -> bool:
         """Whether the run looks at the backlog from its beginning."""
-        return self.backfill or bool(self.replaces or self.only_labelled_by)
+        return self.backfill or bool(self.replaces or self.chooses)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the run leaves out posts by other labels or by chance.
+
+        Such a run does not move the watermark.
+        """
+        return bool(self.only_labelled_by or self.sample or self.sample_name)
 
 
 def validate(

@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.database.gather_outputs import forget_run, is_gathered, register_run
+from hpc.database.gather_outputs import (
+    forget_run,
+    is_gathered,
+    register_run,
+    register_samples,
+)
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
 from hpc.exit_codes import FAILED, UNDER_WAY
@@ -239,6 +244,8 @@ def _start(
                 wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
             _register(run, say)
             runs = (*runs, LockedRun(run, lock))
+        elif draft.sample:
+            _register_samples(spec, say)
         wants_caretaker = runs if request.caretaker else ()
         submitted = [
             submit_caretaker(locked.run, executor_of(locked.run), say) for locked in wants_caretaker
@@ -287,6 +294,13 @@ def _register(run: Run, say: Say) -> None:
         register_run(run)
     except HeldDatabaseError as error:
         say(f"{error.where}: the run is not recorded in it yet, and the next gather will do that")
+
+
+def _register_samples(spec: RunSpec, say: Say) -> None:
+    try:
+        register_samples(spec.config.storage.run_root, spec.config.storage.database)
+    except HeldDatabaseError as error:
+        say(f"{error.where}: the next gather adds the sample to it")
 
 
 def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor, say: Say) -> int:

@@ -50,6 +50,7 @@ def describe_status(status: RunStatus) -> list[Block]:
             Tone.BAD if status.lacks_labels else RUN_TONES[state],
         ),
         *_original(status.run),
+        *_sample(status.run),
         Line(""),
         _states(status.judgements),
         Line(""),
@@ -70,12 +71,19 @@ def _original(run: Run) -> list[Block]:
     return [Line(f"a copy of {run.original}")] if run.original else []
 
 
+def _sample(run: Run) -> list[Block]:
+    """Return which sample the run's posts are from, as they are not the oldest ones."""
+    sample = run.manifest.sample
+    return [Line(f"posts of the sample {sample}")] if sample else []
+
+
 def document(status: RunStatus) -> dict[str, Any]:
     """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
     usage, labels = _usage(status), status.labels
     return {
         "run_id": status.run.run_id,
         "run_dir": str(status.run.folder),
+        "sample": status.run.manifest.sample,
         "state": str(status.state),
         "posts": status.run.manifest.posts,
         "posts_done": status.posts_done,

@@ -7,7 +7,7 @@ see another backlog.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class OddTimes:
 class BacklogCounts:
     """What became of the rows that were read.
 
-    `rows == posts + duplicates + excluded + older + over_limit + not_chosen`.
+    `rows == posts + duplicates + excluded + older + over_limit + not_chosen + not_drawn`.
     """
 
     rows: int
@@ -60,6 +60,19 @@ class BacklogCounts:
     """Rows from before the watermark that were not even read, because there are so many."""
     not_chosen: int = 0
     """Posts that are not among those to choose from."""
+    not_drawn: int = 0
+    """Posts that a sample was drawn from, and that are not in it."""
+
+
+@contextmanager
+def session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a session without a database of its own, which spills to `folder`."""
+    connection = duckdb.connect()
+    try:
+        configure_session(connection, temp_directory=folder / "session_spill")
+        yield connection
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -130,6 +143,32 @@ def stage_posts(
         posts=posts,
         unread=unread,
         not_chosen=not_chosen,
+    )
+
+
+def keep_drawn(
+    connection: duckdb.DuckDBPyConnection, counts: BacklogCounts, drawn: str, exclude: str | None
+) -> BacklogCounts:
+    """Keep those of the staged posts that were drawn and have no label yet; count the others.
+
+    Args:
+        connection: has the posts that the sample was drawn from in table `staged`.
+        counts: of these posts, without a limit.
+        drawn: SQL that yields the uris of the sample.
+        exclude: SQL that yields the uris to leave out; None if there are none.
+    """
+    connection.execute(
+        f"CREATE OR REPLACE TABLE staged AS FROM staged SEMI JOIN ({drawn}) AS drawn USING (uri)"
+    )
+    sample = fetch_number(connection, "SELECT count(*) FROM staged")
+    if exclude:
+        connection.execute(f"DELETE FROM staged WHERE uri IN ({exclude})")
+    posts = fetch_number(connection, "SELECT count(*) FROM staged")
+    return replace(
+        counts,
+        posts=posts,
+        excluded=counts.excluded + sample - posts,
+        not_drawn=counts.posts - sample,
     )
 
 

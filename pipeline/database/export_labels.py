@@ -15,9 +15,8 @@ import duckdb
 
 from pipeline import files
 from pipeline.backlog import select
-from pipeline.backlog.formats.where_columns import find_references
 from pipeline.backlog.sources import Source
-from pipeline.database import duckdb_file
+from pipeline.database import duckdb_file, label_condition
 from pipeline.database.label_tables import labels_table
 from pipeline.database.source_columns import (
     SourceColumn,
@@ -29,7 +28,6 @@ from pipeline.sql import literal, quoted
 from pipeline.text import did_you_mean
 
 _LABELS, _POSTS, _CHOSEN = "labels", "posts", "chosen_posts"
-_NOT_OF_A_CONDITION = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InternalException)
 _LABELED = "was_successfully_labeled"
 
 
@@ -122,7 +120,7 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
         not_in_source = _create_view(connection, request)
         types = _column_types(connection)
         columns = _choose_columns(request, types)
-        _lock_down(connection, temporary)
+        label_condition.lock_down(connection, temporary, _LABELS)
         rows = f"FROM {_POSTS}{_conditions(connection, request, tuple(types))}"
         try:
             if _may_change(connection, request.where):
@@ -176,14 +174,6 @@ def _create_view(connection: duckdb.DuckDBPyConnection, request: ExportRequest) 
     return count_missing(connection, columns, table)
 
 
-def _lock_down(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Let the session write one file, and neither read nor write any other."""
-    connection.execute(f"USE {_LABELS}")
-    connection.execute(f"SET allowed_paths = [{literal(str(file))}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-
-
 def _column_types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     rows = connection.execute(f"DESCRIBE {_POSTS}").fetchall()
     return {row[0]: row[1] for row in rows}
@@ -231,10 +221,8 @@ def _may_change(connection: duckdb.DuckDBPyConnection, condition: str) -> bool:
     words = set(re.findall(r"\w+", condition.lower()))
     if not words:
         return False
-    rows = connection.execute(
-        "SELECT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
-    ).fetchall()
-    return not words.isdisjoint({"sample", "tablesample", *(name for (name,) in rows)})
+    changing = label_condition.volatile_functions(connection)
+    return not words.isdisjoint({"sample", "tablesample", *changing})
 
 
 def _wrong_condition(
@@ -243,39 +231,8 @@ def _wrong_condition(
     error: duckdb.Error,
     columns: Sequence[str],
 ) -> Exception:
-    """Return what is wrong with the condition, or the error itself if that is not to blame."""
-    if not request.where.strip() or isinstance(error, _NOT_OF_A_CONDITION):
-        return error
-    if isinstance(error, duckdb.BinderException) and (
-        problem := _unknown_column(connection, request.where, str(error), columns)
-    ):
-        return InputError(
-            f"--where {request.where}: {problem}. The columns are: {', '.join(columns)}"
-        )
-    # DuckDB begins with the kind of the error, such as `Binder Error: `.
-    problem = re.sub(r"^[A-Za-z ]+ Error: ", "", str(error).partition("\n")[0]).rstrip(".!")
-    return InputError(f"--where {request.where}: {problem}. The columns are: {', '.join(columns)}")
-
-
-def _unknown_column(
-    connection: duckdb.DuckDBPyConnection, condition: str, error: str, columns: Sequence[str]
-) -> str:
-    """Return what to do about a name in a condition that is no column; '' if that is not wrong.
-
-    A name may also be the parameter of a lambda, so it counts only if DuckDB's error quotes it.
-    """
-    known = {column.lower(): column for column in columns}
-    for reference in find_references(connection, condition):
-        name = ".".join(reference)
-        if reference[-1].lower() in known or f'"{reference[0]}"' not in error:
-            continue
-        if name.lower() in known:
-            return f'put the column {name} in double quotes: "{known[name.lower()]}"'
-        return (
-            f"there is no column {name}{did_you_mean(name, columns)}. Put a text in single quotes "
-            f"({literal(name)}), and add a column of the source with --join"
-        )
-    return ""
+    advice = ", and add a column of the source with --join"
+    return label_condition.wrong_condition(connection, request.where, error, columns, advice)
 
 
 def _as_written(column: str, kind: str, file_format: ExportFormat) -> str:

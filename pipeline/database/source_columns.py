@@ -42,6 +42,8 @@ def stage_source_columns(
     names: Sequence[str],
     posts: str,
     taken: Collection[str],
+    *,
+    asked_by: str = "--join",
 ) -> tuple[SourceColumn, ...]:
     """Read columns of the source, for the posts of a relation.
 
@@ -56,6 +58,7 @@ def stage_source_columns(
         names: the columns of the source, or paths into nested values.
         posts: the labels, with columns `uri` and `text`.
         taken: the names of the columns that the result has already.
+        asked_by: the option that named the columns.
 
     Raises:
         InputError: the source cannot be read, or has no such column.
@@ -69,7 +72,10 @@ def stage_source_columns(
         used.add(column.lower())
         alias = f"source_column_{number}"
         table = f"{catalog}.main.{alias}"
-        _stage(connection, source, name, posts, table)
+        try:
+            _stage(connection, source, name, posts, table)
+        except InputError as error:
+            raise InputError(f"{asked_by} {name}: {_problem(error, asked_by)}") from None
         value = _value(connection, table, alias)
         staged.append(SourceColumn(column=column, table=table, alias=alias, value=value))
     return tuple(staged)
@@ -104,16 +110,16 @@ def _stage(
     backlog = msgspec.structs.replace(source.backlog, columns=columns)
     wanted = replace(source, backlog=backlog)
     try:
-        try:
-            _stage_files(connection, wanted, posts, table)
-        except LacksPostsError:
-            _stage_some_files(connection, source, wanted, posts, table)
-    except InputError as error:
-        # These errors are about a configuration, which is not what has to change.
-        problem = re.sub(r"^backlog\.[a-z_.]+: ", "", str(error)).replace(
-            "set backlog.columns.preprocessing_timestamp to", "join"
-        )
-        raise InputError(f"--join {name}: {problem}") from None
+        _stage_files(connection, wanted, posts, table)
+    except LacksPostsError:
+        _stage_some_files(connection, source, wanted, posts, table)
+
+
+def _problem(error: InputError, asked_by: str) -> str:
+    """Return an error's words without what they say about a configuration: it need not change."""
+    return re.sub(r"^backlog\.[a-z_.]+: ", "", str(error)).replace(
+        "set backlog.columns.preprocessing_timestamp to", asked_by.removeprefix("--")
+    )
 
 
 def _stage_files(

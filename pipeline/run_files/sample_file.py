@@ -66,7 +66,14 @@ class Sample(Section, frozen=True, kw_only=True):
     """ISO 8601, UTC."""
     source: str
     """What it was drawn from, for a person."""
-    method: Annotated[str, key("What else decided which posts were drawn.", omit_default=True)] = ""
+    stratify: Annotated[str | None, key("What makes the strata.", omit_default=True)] = None
+    allocation: Annotated[str | None, key("How strata share the sample.", omit_default=True)] = None
+    only_labelled_by: Annotated[
+        str | None, key("The name whose labeled posts were drawn from.", omit_default=True)
+    ] = None
+    where: Annotated[str | None, key("The condition on that name's labels.", omit_default=True)] = (
+        None
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,6 +118,27 @@ def test_the_tutorial_on_a_laptop_ends_with_labels_in_pandas(reader: Reader) -> 
     assert (reader.folder / "labels.parquet").is_file()
 
 
+def test_the_page_on_random_samples_ends_with_labels_of_the_uncertain_posts(
+    reader: Reader,
+) -> None:
+    reader.follow("docs/how-to/draw-a-random-sample.md")
+    ((uncertain,),) = reader.query(
+        "SELECT count(*) FROM labels_valence WHERE compound BETWEEN -0.2 AND 0.2"
+    )
+    assert reader.query(
+        "SELECT sample, count(*), round(sum(posts / inclusion_probability)) FROM samples "
+        "GROUP BY ALL ORDER BY ALL"
+    ) == [
+        ("second_opinion-s1-n20-of-valence-where", 20, uncertain),
+        ("valence-s42-n200", 200, 2980.0),
+        ("valence-s42-n200-by-langs", 200, 2980.0),
+        ("valence-s42-n200-by-langs-equal", 200, 2980.0),
+        ("valence-s42-n300", 300, 2980.0),
+    ]
+    labels = dict(reader.query("SELECT run_id, sample FROM runs WHERE name = 'second_opinion'"))
+    assert set(labels.values()) == {"valence-s42-n200", "second_opinion-s1-n20-of-valence-where"}
+
+
 def test_the_readme_reads_the_labels_of_its_quickstart(reader: Reader) -> None:
     pytest.importorskip("pandas")
     blocks = read("README.md").blocks

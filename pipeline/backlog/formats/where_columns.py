@@ -22,11 +22,19 @@ def find_references(connection: duckdb.DuckDBPyConnection, condition: str) -> tu
     Raises:
         duckdb.Error: the condition is not SQL.
     """
+    return tuple(dict.fromkeys(_references(parse_condition(connection, condition))))
+
+
+def parse_condition(connection: duckdb.DuckDBPyConnection, condition: str) -> object:
+    """Return the syntax tree of a SQL condition, as DuckDB's JSON has it.
+
+    Raises:
+        duckdb.Error: the condition is not SQL.
+    """
     # It can end neither a parenthesis that is not its own, nor the statement.
     _parse(connection, f"SELECT 1 FROM source WHERE {condition}")
     parsed = _parse(connection, f"SELECT 1 FROM source WHERE ({condition}\n)")
-    where = parsed["statements"][0]["node"]["where_clause"]
-    return tuple(dict.fromkeys(_references(where)))
+    return parsed["statements"][0]["node"]["where_clause"]
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> Any:

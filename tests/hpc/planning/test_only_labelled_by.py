@@ -13,6 +13,7 @@ from pipeline.backlog.select import BacklogCounts
 from pipeline.database import duckdb_file, label_tables
 from pipeline.errors import InputError
 from pipeline.model import Answer
+from pipeline.sampling.draw import DrawRequest
 from tests.hpc.cli_bench import exit_code, uris
 from tests.hpc.growing_backlog import HOUR, GrowingBacklog, post
 from tests.pipeline import run_builders
@@ -192,6 +193,7 @@ def test_the_audit_reports_the_other_posts_as_new_and_not_late(eight_posts: Grow
 STEPS = st.one_of(
     st.tuples(st.just("arrive"), st.integers(1, 3)),
     st.tuples(st.just("choose"), st.integers(0, 8)),
+    st.tuples(st.just("sample"), st.integers(1, 4)),
     st.tuples(st.just("submit"), st.sampled_from([None, 1, 2])),
     st.tuples(st.just("finish"), st.integers(0, 5)),
 )
@@ -199,7 +201,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, max_size=6))
-def test_plain_submits_label_every_post_whatever_was_chosen_before(
+def test_plain_submits_label_every_post_whatever_was_chosen_or_drawn_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int | None]]
 ) -> None:
     eight_posts = GrowingBacklog(tmp_path_factory.mktemp("eight_posts"))
@@ -215,6 +217,10 @@ def test_plain_submits_label_every_post_whatever_was_chosen_before(
             chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
             if chosen and value % 2:
                 eight_posts.finish(chosen)
+        elif step == "sample":
+            drawn, _ = eight_posts.submit(sample=DrawRequest(size=value, seed=value))
+            if drawn and value % 2:
+                eight_posts.finish(drawn)
         else:
             for run in eight_posts.runs()[value : value + 1]:
                 eight_posts.finish(run)

@@ -307,6 +307,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
     assert {key: value for key, value in document.items() if key != "shards"} == {
         "run_id": "20240601T120000-valence-0123abcd",
         "run_dir": str(run_of_eight_shards.folder),
+        "sample": None,
         "state": "running",
         "posts": 2000,
         "posts_done": 600,

@@ -18,7 +18,7 @@ NOT_KNOWN: dict[str, None] = dict.fromkeys((
 ))  # fmt: skip
 NOTHING_LEFT_OUT = {
     "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0, "files": 1,
-    "left_out": [], "unlabelable_by_reason": {},
+    "left_out": [], "unlabelable_by_reason": {}, "sample": None,
 }  # fmt: skip
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 

@@ -67,7 +67,7 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
         "dry_run": True, "waves": 1, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
         "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
         "labeled": None, "unlabelable": None, "files": 1, "left_out": [], "future_posts": 0,
-        "ancient_posts": 0,
+        "ancient_posts": 0, "sample": None,
     }  # fmt: skip
     assert bench.listing() == before
 

@@ -1,0 +1,1 @@
+"""Draw random samples of posts with known inclusion probabilities."""
