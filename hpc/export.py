@@ -15,6 +15,7 @@ from hpc.database.export_target import (
 )
 from hpc.database.published_labels import published_labels
 from hpc.exit_codes import FAILED
+from hpc.labels.hand_over import HandOverRequest, Purpose, describe, hand_over
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.report.console import Printer
 from hpc.run.model import Run
@@ -56,6 +57,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labeled-only", action="store_true", help="leave out posts that have no labels"
     )
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        choices=tuple(map(str, Purpose)),
+        default="",
+        help="write the table that an estimator takes: R's dsl or ppi-python",
+    )
+    parser.add_argument(
+        "--gold", default="", metavar="NAME", help="with --for: the name of the human labels"
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="a=b",
+        help="with --for: column a predicts column b of the human labels; repeatable",
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="use this database instead of labels.duckdb"
@@ -70,6 +88,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     check_target(target, replaces=options.force)
     place = find_place(options.config, options.run_root, options.database)
     name = place.choose_name(options.name, options.config)
+    if options.purpose:
+        return _hand_over(options, place, name, printer)
+    if options.gold or options.map:
+        raise InputError("--gold and --map are for estimators: add --for dsl or --for ppi")
     columns = _names(options.columns)
     check_not_posts(target, columns, _known_backlogs(options, place))
     runs = place.trusted_runs(name, printer)
@@ -115,6 +137,54 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "left_out": list(labels.problems),
     }
     return FAILED if labels.problems else 0, document
+
+
+def _hand_over(
+    options: argparse.Namespace, place: LabelPlace, name: str, printer: Printer
+) -> Outcome:
+    """Write the table that an estimator takes."""
+    if not options.gold:
+        raise InputError(f"--for {options.purpose}: name the human labels with --gold NAME")
+    if options.where or options.labeled_only:
+        raise InputError(
+            f"--for {options.purpose}: the table has to have all posts that could have been drawn, "
+            "so --where and --labeled-only are not possible; choose rows in the analysis"
+        )
+    target = options.to.expanduser().absolute()
+    check_not_posts(target, ("uri",), _known_backlogs(options, place))
+    request = HandOverRequest(
+        purpose=Purpose(options.purpose),
+        name=name,
+        gold=options.gold,
+        mappings=tuple(options.map),
+        covariates=_names(options.columns) or ("preprocessing_timestamp",),
+        source=_find_source(options, place, place.trusted_runs(name, printer))
+        if options.join
+        else None,
+        source_columns=_names(options.join),
+    )
+    handed = hand_over(place, request, target, printer)
+    for line in (*handed.problems, *describe(handed, name, target)):
+        printer(line)
+    document = {
+        "name": name,
+        "gold": options.gold,
+        "for": options.purpose,
+        "file": str(target),
+        "rows": handed.table.rows,
+        "labeled": handed.table.coded_posts,
+        "coded_texts": handed.table.coded_texts,
+        "not_coded": handed.table.not_coded,
+        "without_prediction": handed.table.without_prediction,
+        "labeled_later": handed.later,
+        "posts_not_in_source": handed.table.not_in_source,
+        "sample": handed.sample,
+        "labels": list(handed.table.labels),
+        "columns": list(handed.table.columns),
+        "database": str(place.database),
+        "left_out": list(handed.problems),
+    }
+    return FAILED if handed.problems else 0, document
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     _report(options.name, read, imported, printer)
     code, gathered = _gather(imported, printer)
     name = record.description.name
-    printer(f"next: hpc compare {name} {options.name}")
+    printer(f"next: hpc compare {name} --gold {options.name}")
     document = {
         "run_id": imported.run.run_id,
         "run_dir": str(imported.run.folder),

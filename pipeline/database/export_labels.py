@@ -95,6 +95,11 @@ def format_of(target: Path) -> ExportFormat:
     raise InputError(f"--to {target}: the name should end in one of: {suffixes}")
 
 
+def copy_options(file_format: ExportFormat) -> str:
+    """Return the options of DuckDB's COPY for a format."""
+    return _OPTIONS[file_format]
+
+
 def export(database: Path, request: ExportRequest, target: Path) -> Exported:
     """Write the labels of a name to a file, which appears whole or not at all.
 
@@ -131,12 +136,12 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
                 f"{rows}"
             ).fetchall()[0]
             expressions = ", ".join(
-                f"{_as_written(column, types[column], file_format)} AS {quoted(column)}"
+                f"{as_written(column, types[column], file_format)} AS {quoted(column)}"
                 for column in columns
             )
             written = connection.execute(
                 f"COPY (SELECT {expressions} {rows}) TO {literal(str(temporary))} "
-                f"({_OPTIONS[file_format]})"
+                f"({copy_options(file_format)})"
             ).fetchall()[0][0]
         except duckdb.Error as error:
             duckdb_file.raise_system_error(target, error)
@@ -235,7 +240,7 @@ def _wrong_condition(
     return label_condition.wrong_condition(connection, request.where, error, columns, advice)
 
 
-def _as_written(column: str, kind: str, file_format: ExportFormat) -> str:
+def as_written(column: str, kind: str, file_format: ExportFormat) -> str:
     """Return the expression for a column: times say that they are UTC.
 
     A Parquet time without a zone is local time to R. Text formats get ISO 8601.
