@@ -149,11 +149,13 @@ def _take(read: Callable[[int], list[tuple[Any, ...]]], rules: DrawRules) -> lis
 
 def _choose(rows: Iterable[_Row], rules: DrawRules) -> list[_Row]:
     chosen: list[_Row] = []
-    seen: set[str] = set()
+    uris: set[str] = set()
+    texts: set[str] = set()
     for row in rows:
         uri, text = row[0], row[1]
         is_sent = not is_too_short(text, max(1, rules.min_text_length))
-        if len(chosen) < rules.count and is_sent and not {uri, text} & seen:
+        if len(chosen) < rules.count and is_sent and uri not in uris and text not in texts:
             chosen.append(row)
-            seen |= {uri, text}
+            uris.add(uri)
+            texts.add(text)
     return chosen
