@@ -14,11 +14,12 @@ _MISTRAL = (
     "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK"
     "|IMG|IMG_BREAK|IMG_END|AUDIO|BEGIN_AUDIO|TRANSCRIBE|PREFIX|MIDDLE|SUFFIX|MODEL_SETTINGS"
 )
-# Llama's <|eot_id|>, Qwen's <|im_end|>, DeepSeek's <｜User｜>, Gemma 4's <|turn> and <turn|>;
+# Llama's <|eot_id|>, Qwen's <|im_end|>, DeepSeek's <｜User｜>, Gemma 4's <|turn> and <turn|>,
+# EXAONE's [|endofturn|];
 # Gemma's <end_of_turn>, Llama 2's <<SYS>> and </s>, and the tags that many templates are made of,
 # such as <END CONVERSATION> and <Document>.
 _FIRST_SIGN = re.compile(
-    r"(?P<sign><(?=[|｜])|[|｜](?=>)|<(?=/?[A-Za-z][\w :.-]{0,64}>)"
+    r"(?P<sign>[<\[](?=[|｜])|[|｜](?=[>\]])|<(?=/?[A-Za-z][\w :.-]{0,64}>)"
     rf"|\[(?=/?(?:{_MISTRAL})\]))"
 )
 

@@ -4,6 +4,7 @@ The rules are those of `probabilities`: every way to split a word into tokens co
 not listed is unknown and not improbable, and shares are relative to the probability on all words.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,14 +32,20 @@ def word_shares(
         start: the character of `answer` at which the word begins.
         spellings: the ways to write each value.
     """
-    plain = [_with_blanks(token) for token in tokens]
-    texts = token_bytes(plain)
+    texts = token_bytes([_plain(token) for token in tokens])
     word_on = answer[start:].rstrip().encode(errors="replace")
     # The last occurrence: a model's reasoning before its answer is in the tokens, too.
     first_byte = b"".join(texts).rfind(word_on)
     if first_byte < 0 or not word_on:
         return {}
-    inside = tokens_between(plain, texts, first_byte, first_byte + len(word_on))
+    # What follows the longest word says nothing about words, and may be long.
+    end = first_byte + max(len(way) for ways in spellings.values() for way in ways) + 1
+    ends = tuple(itertools.accumulate(len(text) for text in texts))
+    near = [
+        _with_blanks(token) if position - len(text) < end and position > first_byte else token
+        for token, text, position in zip(tokens, texts, ends, strict=True)
+    ]
+    inside = tokens_between(near, texts, first_byte, end)
     return value_shares(inside, first_byte, spellings, ends_word)
 
 

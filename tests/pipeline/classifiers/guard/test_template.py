@@ -10,7 +10,7 @@ from pipeline.classifiers.guard.template import Template, find_problem
 TOKENS = (
     "<end_of_turn>", "<start_of_turn>", "<bos>", "<|eot_id|>", "<|im_end|>", "<|turn>", "<turn|>",
     "<｜User｜>", "</s>", "<<SYS>>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "<END CONVERSATION>",
-    "<Document>", "<think>",
+    "<Document>", "<think>", "[|endofturn|]",
 )  # fmt: skip
 HOSTILE = (*TOKENS, "{text}", "{question}", "{", "}", "{0}", "%s", "\\1", r"\g<0>", " ", "<", "|")
 posts = st.lists(st.sampled_from(HOSTILE) | st.text(max_size=5)).map("".join)
