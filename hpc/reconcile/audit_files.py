@@ -19,7 +19,7 @@ from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
-from pipeline.run_files import output, read_parquet
+from pipeline.run_files import output, read_parquet, responses
 from pipeline.run_files.manifest import output_path, shard_path
 from pipeline.run_files.output import Verdict
 
@@ -122,6 +122,9 @@ def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
         places = _places(status)
     for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
         _sort_shard(run, shard.index, verdict, place, known, found)
+    if run.manifest.classifier.get("keep_raw"):
+        done = [index for index, verdict in enumerate(verdicts) if verdict.verified]
+        found.problems += responses.find_problems(run.folder, done)
 
 
 def _places(status: RunStatus) -> list[Place]:

@@ -20,16 +20,16 @@ import pyarrow.compute as pc
 
 from pipeline import files, usage
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
-from pipeline.model import COPIED_FROM, POST_COLUMNS, RAW_SCHEMA, Column, output_schema
-from pipeline.run_files import output_rows, read_parquet, reason_counts
+from pipeline.model import COPIED_FROM, POST_COLUMNS, Column, output_schema
+from pipeline.run_files import output_rows, read_parquet, reason_counts, responses
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
 from pipeline.run_files.output_rows import ATTEMPT, ROWS_DIGEST
 from pipeline.run_files.reason_counts import REASONS
+from pipeline.run_files.responses import PUBLICATION
 from pipeline.run_files.rows_digest import digest_rows
 from pipeline.text import counted
 
-PUBLICATION = "hpc.publication"
 USAGE = "hpc.usage"
 COPIED = "hpc.copied"
 
@@ -213,10 +213,14 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
         footer[USAGE] = json.dumps(sum_columns(answered, costs))
     footer[REASONS] = reason_counts.write_counts(answered)
     footer[COPIED] = str(len(answered) - answered[COPIED_FROM.name].null_count)
-    raw = failure = None
+    raw: Path | None = None
+    failure: OSError | None = None
     if labels.responses is not None:
         raw = raw_path(run_dir, index, publication)
-        failure = _write_responses(raw, footer, labels.responses)
+        try:
+            footer[responses.SHA256] = responses.write(raw, footer, labels.responses)
+        except OSError as error:
+            failure = error
     # Writing takes a while. Another attempt may have published meanwhile, and may then have
     # deleted the parts that the responses are read from.
     if not _clear_place(run_dir, manifest, index):
@@ -292,18 +296,6 @@ def _output_table(
         else:
             arrays.append(answered[column.name])
     return pa.table(arrays, schema=schema)
-
-
-def _write_responses(
-    path: Path, footer: Mapping[str, str], responses: Iterable[pa.Table]
-) -> OSError | None:
-    """Write the responses; return the error if a part cannot be read or the file written."""
-    path.parent.mkdir(exist_ok=True)
-    try:
-        files.write_tables(path, RAW_SCHEMA.with_metadata(footer), responses)
-    except OSError as error:
-        return error
-    return None
 
 
 def _texts(schema: pa.Schema) -> dict[str, str]:

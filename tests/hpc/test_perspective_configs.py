@@ -6,11 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
-from tests.hpc.cli_bench import ROOT, Bench, outcome
+from tests.hpc.cli_bench import ROOT, Bench, exit_code, outcome
 from tests.pipeline import run_builders
 from tests.servers.perspective import PerspectiveServer, score
 
 KEY = "AIzaSy-the-key-of-the-shipped-configuration"
+KEY_OF_THE_USER = {"PERSPECTIVE_API_KEY": KEY}
 SIX = [*ATTRIBUTES][:6]
 
 
@@ -35,7 +36,7 @@ def test_one_request_a_post_gives_the_scores_of_all_attributes(
             "--set", f"classifier.base_url={server.url}",
             "--set", f"classifier.requests_per_minute={quota}",
             "--set", "cluster={executor: local, max_parallel: 1}",
-            env={"PERSPECTIVE_API_KEY": KEY},
+            env=KEY_OF_THE_USER,
         )  # fmt: skip
         assert outcome(done) == (0, "")
         assert (server.requests, server.paid) == (6, 6)
@@ -56,16 +57,15 @@ def test_the_archive_keeps_spans_and_responses_and_its_first_look_can_still_be_r
         [post._replace(text=f"🦋 You!\x1b[2J\n{post.text}") for post in run_builders.posts(6)]
     )
     with PerspectiveServer(key=KEY, unsupported=[("SPAM", "en")]) as server:
-        done = bench.hpc(
-            "submit",
+        settings: list[object] = [
             "--config", ROOT / "configs" / "perspective_archive.yaml",
             "--set", "classifier.type=unpaced_perspective",
             "--set", f"backlog={{source: {bench.folder}/posts.jsonl}}",
             "--set", f"classifier.base_url={server.url}",
             "--set", "classifier.requests_per_minute=null",
             "--set", "cluster={executor: local, max_parallel: 1}",
-            env={"PERSPECTIVE_API_KEY": KEY},
-        )  # fmt: skip
+        ]  # fmt: skip
+        done = bench.hpc("submit", *settings, env=KEY_OF_THE_USER)
     assert outcome(done) == (0, "")
     lines = done.stdout.splitlines()
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_archive:") :]
@@ -87,3 +87,10 @@ def test_the_archive_keeps_spans_and_responses_and_its_first_look_can_still_be_r
         assert answer["clientToken"] == row["uri"]
         assert len(answer["attributeScores"]) == len(ATTRIBUTES) - 1
         assert all(scores["spanScores"] for scores in answer["attributeScores"].values())
+    assert outcome(bench.hpc("audit", *settings, env=KEY_OF_THE_USER)) == (0, "")
+    kept.unlink()
+    done = bench.hpc("audit", *settings, "--json", env=KEY_OF_THE_USER)
+    assert exit_code(done) == 1
+    document = json.loads(done.stdout)
+    assert (document["whole"], document["places"]["labelled"]) == (False, 6)
+    assert [problem.partition(" ")[0] for problem in document["unreadable_files"]] == [str(kept)]

@@ -13,11 +13,13 @@ from msgspec.structs import replace
 
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError, UnreadableError
+from pipeline.files import sha256_of
 from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
 from pipeline.run_files import output
 from pipeline.run_files.manifest import Manifest, output_path, raw_path, shard_path
 from pipeline.run_files.output import ShardLabels, Verdict
 from pipeline.run_files.output_rows import ROWS_DIGEST
+from pipeline.run_files.responses import SHA256
 from pipeline.run_files.rows_digest import digest_rows
 from tests.pipeline.run_builders import (
     RUN_ID,
@@ -186,7 +188,11 @@ def test_responses_are_published_beside_their_output(
     assert (
         dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
     )
-    digest = {ROWS_DIGEST.encode(): digest_rows(published).encode()}
+    file = raw_path(run_dir, 0, verdict.publication)
+    digest = {
+        ROWS_DIGEST.encode(): digest_rows(published).encode(),
+        SHA256.encode(): sha256_of(file).encode(),
+    }
     assert kept.schema.metadata | digest == published.schema.metadata
 
 
