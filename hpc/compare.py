@@ -49,6 +49,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="fit and save a map from NAME_B's scores to NAME_A's, shown as NAME_B_as_NAME_A",
     )
     parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="FOLDER",
+        help="draw calibration and agreement by month into this folder, as SVG and PNG",
+    )
+    parser.add_argument(
         "--threshold",
         type=cli.finite_number,
         metavar="NUMBER",
@@ -99,6 +105,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         maps=tuple(options.map),
         run_root=run_config.load_storage(options.config).run_root if options.config else None,
         saves_map=options.save_map,
+        figures=options.figures.expanduser().absolute() if options.figures else None,
         settings=CompareOptions(
             threshold=options.threshold,
             bins=options.bins,

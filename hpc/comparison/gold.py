@@ -9,11 +9,13 @@ from typing import Any
 import duckdb
 
 from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_runs
+from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.exit_codes import FAILED
 from hpc.report.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.report.console import Printer
+from hpc.report.figures.plan import of_gold
 from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
 from pipeline.analysis.gold.sample_design import (
     SampleDesign,
@@ -53,6 +55,7 @@ def compare_with_gold(
         quiet: whether to leave out the report.
     """
     assert request.gold is not None
+    check_figures(request.figures)
     evaluate = load_analysis("pipeline.analysis.gold.evaluate").evaluate
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
@@ -96,6 +99,8 @@ def compare_with_gold(
         printer.show(*describe_gold(report))
     document = {**_document(report), "unusable_runs": [str(each.folder) for each in unusable]}
     document["bins"] = request.settings.bins
+    plans = of_gold(report.gold, [(each.name, _judged(each.comparisons)) for each in models])
+    document["figures"] = draw_figures(plans, request.figures, printer)
     return _code(report, printer), document
 
 

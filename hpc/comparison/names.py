@@ -10,6 +10,7 @@ import duckdb
 
 from hpc.comparison import save_map
 from hpc.comparison.columns import check_names, choose_pairs, unusable_runs
+from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.comparison.save_map import FittedMap, SavedMap
@@ -17,6 +18,7 @@ from hpc.exit_codes import FAILED
 from hpc.report.comparison.agreement import NamesReport, Side, describe_names
 from hpc.report.comparison.saved_map import describe_saved_map
 from hpc.report.console import Printer
+from hpc.report.figures.plan import of_names
 from pipeline.analysis.gold.sample_design import SampleDesign, find_sample, samples_of
 from pipeline.analysis.options import CompareOptions
 from pipeline.analysis.overlap import Overlap, count_labeled
@@ -36,6 +38,7 @@ def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[i
         quiet: whether to leave out the report.
     """
     a, b = request.names
+    check_figures(request.figures)
     compare_labels: CompareLabels = load_analysis("pipeline.analysis.measures").compare_labels
     fitted: FittedMap | None = None
     with (
@@ -88,6 +91,7 @@ def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[i
         **_document(report),
         "bins": request.settings.bins,
         "map": _map_document(saved) if saved else None,
+        "figures": draw_figures(of_names((a, b), report.comparisons), request.figures, printer),
         "unusable_runs": [str(each.folder) for each in unusable],
     }
     return _code(report, saved, printer), document

@@ -26,3 +26,5 @@ class Request:
     run_root: Path | None = None
     """Where maps are saved; None for the folder of the second name's runs."""
     saves_map: bool = False
+    figures: Path | None = None
+    """The folder to draw figures into; None for no figures."""

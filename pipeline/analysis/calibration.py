@@ -6,7 +6,7 @@ from pipeline.analysis import bootstrap, statistics
 from pipeline.analysis.agreement import Array, ratio
 from pipeline.analysis.bootstrap import Flags
 from pipeline.analysis.options import CompareOptions
-from pipeline.analysis.results import Bin, Curve
+from pipeline.analysis.results import Bin, Curve, Interval
 
 BINS = 10
 
@@ -48,13 +48,22 @@ def calibration_curves(
             posts=int(table[number].sum()),
             mean_score=float(mean),
             share_positive=float(share),
-            interval=bootstrap.percentile_interval(resampled[:, number])[0],
+            interval=_interval(resampled[:, number]),
         )
         for number, mean, share in zip(
             np.flatnonzero(table.sum(axis=1)), means, shares, strict=True
         )
     )
     return (Curve(score=side, label=label, bins=bins),)
+
+
+def _interval(samples: Array) -> Interval | None:
+    """Return the interval of a share; None where all resamples are the same.
+
+    That none of a bin's posts is positive does not prove that none ever is.
+    """
+    interval, _ = bootstrap.percentile_interval(samples)
+    return None if interval is None or interval[0] == interval[1] else interval
 
 
 def _shares(tables: Array) -> Array:

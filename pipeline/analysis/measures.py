@@ -14,6 +14,7 @@ from pipeline.analysis import agreement, bootstrap, statistics
 from pipeline.analysis.agreement import Array
 from pipeline.analysis.bootstrap import Flags
 from pipeline.analysis.calibration import are_shares, calibration_curves
+from pipeline.analysis.months import agreement_by_month
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.analysis.overlap import NUMBERS, Overlap, Pair, Presence
 from pipeline.analysis.results import (
@@ -22,6 +23,7 @@ from pipeline.analysis.results import (
     Curve,
     Estimate,
     MatchedThreshold,
+    Month,
     NotCompared,
 )
 from pipeline.analysis.successor.read_scores import read_scores
@@ -51,7 +53,10 @@ def compare_labels(
         found = _compare(overlap, number, options)
         if isinstance(found, NotCompared):
             return found
-        return replace(found, matching=_match(overlap, number, options, found))
+        months: tuple[Month, ...] = ()
+        if found.confusion:
+            months = agreement_by_month(overlap, number, found.threshold, options.draws)
+        return replace(found, matching=_match(overlap, number, options, found), months=months)
 
 
 def _match(

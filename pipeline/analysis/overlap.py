@@ -163,6 +163,18 @@ class Overlap:
         rows = self._rows(f"SELECT DISTINCT hash_{side} FROM overlap ORDER BY 1")
         return tuple(str(row[0]) for row in rows)
 
+    def agreement_by_month(self, number: int, agree: str) -> list[tuple[str, int, int]]:
+        """Return each month of preprocessing, its posts, and those that meet a condition.
+
+        Args:
+            number: the number of a pair; only posts with both values count.
+            agree: the condition, in SQL.
+        """
+        return self._rows(
+            f"SELECT month, count(*), count(*) FILTER ({agree}) FROM overlap {_both(number)} "
+            "AND month IS NOT NULL GROUP BY 1 ORDER BY 1"
+        )
+
     def select(self, number: int, columns: str, grouped: str = "") -> dict[str, Any]:
         """Return SQL columns of a pair's posts that have both values, as numpy arrays by name.
 

@@ -61,6 +61,18 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Month:
+    """How far both sides agree on the posts of a month of preprocessing."""
+
+    month: str
+    """Such as 2024-05."""
+    posts: int
+    agreement: float
+    interval: Interval | None
+    """None where resamples do not show how uncertain it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MatchedThreshold:
     """The threshold of B at which it calls the same share of the posts positive as A."""
 
@@ -96,6 +108,8 @@ class Comparison:
     calibration: tuple[Curve, ...] = ()
     matching: MatchedThreshold | None = None
     """None unless B has numbers and it is known what A calls positive."""
+    months: tuple[Month, ...] = ()
+    """Empty where it is not known which posts they agree on."""
 
 
 @dataclass(frozen=True, slots=True)

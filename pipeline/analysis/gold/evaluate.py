@@ -14,14 +14,14 @@ from pipeline.analysis.gold import cautions, classification, errors
 from pipeline.analysis.gold.cells import Cells
 from pipeline.analysis.gold.estimate import estimate
 from pipeline.analysis.gold.estimate_prevalence import estimate_prevalence
-from pipeline.analysis.gold.judgement import ErrorSums, Judgement, ScoreBins
+from pipeline.analysis.gold.judgement import ErrorSums, Judgement, Months, ScoreBins
 from pipeline.analysis.gold.results import (
     GoldComparison,
     StratumResult,
     WeightedConfusion,
 )
 from pipeline.analysis.options import BootstrapDraws
-from pipeline.analysis.results import Bin, Curve, Estimate
+from pipeline.analysis.results import Bin, Curve, Estimate, Month
 
 # With fewer coded posts, a stratum gets no measures of its own.
 FEWEST_FOR_MEASURES = 30
@@ -58,6 +58,7 @@ def _evaluate(judgement: Judgement, draws: BootstrapDraws) -> GoldComparison:
         strata=_measure_strata(judgement, draws),
         warnings=(*cautions.of_sample(judgement), *warnings),
         calibration=_calibrate(judgement.bins, found.positive or "", draws),
+        months=_by_month(judgement.months, draws),
     )
 
 
@@ -158,3 +159,21 @@ def _calibrate(bins: ScoreBins | None, label: str, draws: BootstrapDraws) -> tup
         for number in np.flatnonzero(counts)
     )
     return (Curve(score="model", label=f"gold {label}", bins=found),)
+
+
+def _by_month(months: Months | None, draws: BootstrapDraws) -> tuple[Month, ...]:
+    """Return the weighted share of posts in which gold and the classifier agree, by month."""
+    if months is None:
+        return ()
+    table, counts = months.cells.table(), months.cells.counted().sum(axis=1)
+    resampled = months.cells.resample(draws)
+    sampled = ratio(resampled[..., 1], resampled.sum(axis=-1))
+    is_complete = bool(np.all(months.cells.fractions == 1))
+    found = []
+    for number, name in enumerate(months.names):
+        share = float(table[number, 1] / table[number].sum())
+        interval = estimate(share, sampled[:, number], complete=is_complete).interval
+        found.append(
+            Month(month=name, posts=int(counts[number]), agreement=share, interval=interval)
+        )
+    return tuple(found)

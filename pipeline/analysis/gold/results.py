@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.analysis.results import Curve, Estimate, Interval
+from pipeline.analysis.results import Curve, Estimate, Interval, Month
 
 
 class Warned(StrEnum):
@@ -118,6 +118,7 @@ class GoldComparison:
     strata: tuple[StratumResult, ...] = ()
     warnings: tuple[Caution, ...] = ()
     calibration: tuple[Curve, ...] = ()
+    months: tuple[Month, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

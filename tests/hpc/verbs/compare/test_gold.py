@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.docs.pages import read
-from tests.hpc.cli_bench import Bench, outcome
+from tests.hpc.cli_bench import Bench, exit_code, outcome
 from tests.hpc.in_process import Done
 from tests.pipeline.analysis.gold.coded_posts import create, label, stratified
 
@@ -104,6 +104,19 @@ def test_the_report_fits_80_columns_and_shows_every_part(compare: Compare) -> No
     assert max(map(len, lines)) <= 80
     for part in ("accuracy", "recall", "gold true", "corrected", "stratum", "posts to code"):
         assert any(part in line for line in lines), part
+
+
+def test_figures_are_drawn_into_a_folder(compare: Compare, tmp_path: Path) -> None:
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--figures", tmp_path / "new")
+    found = document(compare(*arguments, "--json"))
+    names = ["model-score-gold-code-calibration", "model-score-gold-code-months"]
+    assert found["figures"] == [
+        str(tmp_path / "new" / f"{name}.{ending}") for name in names for ending in ("svg", "png")
+    ]
+    assert all(Path(path).stat().st_size for path in found["figures"])
+    (tmp_path / "file").touch()
+    done = compare(*arguments[:-1], tmp_path / "file")
+    assert (exit_code(done), str(tmp_path / "file") in done.stderr) == (1, True), done
 
 
 def test_without_a_sample_the_figures_are_said_to_hold_for_the_coded_posts_only(

@@ -100,6 +100,7 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
         "posts": 6,
         "sample": None,
         "map": None,
+        "figures": [],
         "confidence": 0.95,
         "resamples": 50,
         "seed": 0,

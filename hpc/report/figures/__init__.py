@@ -1,0 +1,1 @@
+"""Draw figures of comparisons, as SVG and PNG."""

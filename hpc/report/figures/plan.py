@@ -1,0 +1,120 @@
+"""Choose which figures a comparison gets, and how their files are named."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.analysis.gold.results import GoldComparison
+from pipeline.analysis.results import Comparison, Curve, Month
+from pipeline.terminal import one_line
+
+# Longer texts would not fit beside the axes.
+_MOST_IN_TITLE = 42
+_MOST_IN_LABEL = 28
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationFigure:
+    """How often posts with a score have a label."""
+
+    stem: str
+    """The name of the files, without its ending."""
+    title: str
+    score: str
+    """Whose score it is."""
+    label: str
+    """What a positive post is called."""
+    curve: Curve
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonthsFigure:
+    """How far two sides agree, month by month."""
+
+    stem: str
+    title: str
+    months: tuple[Month, ...]
+
+
+PlannedFigure = CalibrationFigure | MonthsFigure
+
+
+def of_names(names: tuple[str, str], comparisons: Iterable[Comparison]) -> list[PlannedFigure]:
+    """Return the figures of two names that were compared with each other."""
+    figures: list[PlannedFigure] = []
+    by_side = dict(zip("ab", names, strict=True))
+    for one in comparisons:
+        columns = {"a": one.a, "b": one.b}
+        pair = f"{names[0]}-{one.a}-{names[1]}-{one.b}"
+        for number, curve in enumerate(one.calibration):
+            other = "b" if curve.score == "a" else "a"
+            label = f"{by_side[other]} {curve.label.partition(' ')[2]}"
+            figures.append(
+                CalibrationFigure(
+                    stem=_stem(f"{pair}-calibration-{number + 1}"),
+                    title=_title(f"{by_side[curve.score]}: {columns[curve.score]}"),
+                    score=_title(f"{by_side[curve.score]} {columns[curve.score]}"),
+                    label=_title(label, _MOST_IN_LABEL),
+                    curve=curve,
+                )
+            )
+        if one.months:
+            title = f"{names[0]} and {names[1]}: {one.a}"
+            figures.append(
+                MonthsFigure(stem=_stem(f"{pair}-months"), title=_title(title), months=one.months)
+            )
+    return _with_different_stems(figures)
+
+
+def of_gold(
+    gold: str, models: Sequence[tuple[str, Sequence[GoldComparison]]]
+) -> list[PlannedFigure]:
+    """Return the figures of names that were compared with gold."""
+    figures: list[PlannedFigure] = []
+    for model, comparisons in models:
+        for one in comparisons:
+            pair = f"{model}-{one.model}-{gold}-{one.gold}"
+            for curve in one.calibration:
+                figures.append(
+                    CalibrationFigure(
+                        stem=_stem(f"{pair}-calibration"),
+                        title=_title(f"{model} against {gold}"),
+                        score=_title(f"{model} {one.model}"),
+                        label=_title(
+                            f"{gold} {one.gold} {curve.label.partition(' ')[2]}", _MOST_IN_LABEL
+                        ),
+                        curve=curve,
+                    )
+                )
+            if one.months:
+                figures.append(
+                    MonthsFigure(
+                        stem=_stem(f"{pair}-months"),
+                        title=_title(f"{model} {one.model} against {gold}"),
+                        months=one.months,
+                    )
+                )
+    return _with_different_stems(figures)
+
+
+def _stem(text: str) -> str:
+    """Return the name of a file; columns may have any characters."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:150]
+
+
+def _title(text: str, most: int = _MOST_IN_TITLE) -> str:
+    plain = one_line(text)
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
+
+
+def _with_different_stems(figures: Sequence[PlannedFigure]) -> list[PlannedFigure]:
+    """Return figures whose files have different names."""
+    seen: set[str] = set()
+    named: list[PlannedFigure] = []
+    for figure in figures:
+        stem, number = figure.stem, 2
+        while stem.lower() in seen:
+            stem, number = f"{figure.stem}-{number}", number + 1
+        seen.add(stem.lower())
+        named.append(replace(figure, stem=stem))
+    return named
