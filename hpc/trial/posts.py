@@ -56,8 +56,12 @@ class DrawRules:
 
     @property
     def order(self) -> str:
-        """Return SQL for the order in which posts are drawn, which is that of `submit --sample`."""
-        return f"sha256('{self.seed}:' || uri), uri, text"
+        """Return SQL for the order in which posts are drawn.
+
+        It is not that of `submit --sample` with the same seed: a prompt that was tuned on the posts
+        of a sample would look better on it than it is.
+        """
+        return f"sha256('try:{self.seed}:' || uri), uri, text"
 
 
 def draw_posts(source: Source, rules: DrawRules) -> TrialPosts:

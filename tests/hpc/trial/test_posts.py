@@ -1,5 +1,6 @@
 """The posts of a trial: random, the same for a seed, each text once."""
 
+import hashlib
 import random
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_a_seed_draws_the_same_posts_and_more_of_them_contain_the_fewer(tmp_path
     assert few == again == more[:10]
     assert len(set(more)) == 150
     assert set(few) != set(other)
+
+
+def test_a_trial_does_not_use_up_the_sample_of_the_same_seed(tmp_path: Path) -> None:
+    """`submit --sample` draws the posts whose SHA-256 over `<seed>:<uri>` is lowest."""
+    uris = sorted(texts(400), key=lambda uri: hashlib.sha256(f"0:{uri}".encode()).hexdigest())
+    drawn = {post.uri for post in draw(tmp_path, texts(400), 20)}
+    assert len(drawn & set(uris[:20])) < 10
 
 
 def test_each_text_is_drawn_once_and_what_is_not_sent_is_not_drawn(tmp_path: Path) -> None:
