@@ -1,5 +1,6 @@
 """Load the samples of a run root into the database. Safe to repeat."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -30,11 +31,17 @@ def load_samples(
         return (error,)
     for path in paths:
         try:
-            found = sample_file.read(path)
+            _load(connection, path)
         except FileNotFoundError:  # removed this moment
             continue
         except (DamagedError, UnreadableError) as error:
             errors.append(error)
-        else:
-            sample_rows.put(connection, found.sample.sample, found.rows)
     return tuple(errors)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    sample = sample_file.read_description(path)
+    description = json.dumps(sample.to_json(), ensure_ascii=False)
+    if not sample_rows.has(connection, sample.sample, description, sample.size):
+        rows = sample_file.read(path).rows
+        sample_rows.put(connection, sample.sample, description, rows)

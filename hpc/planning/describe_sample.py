@@ -5,6 +5,7 @@ from pipeline.run_files.sample_file import MISSING, Sample, Stratum
 from pipeline.text import counted
 
 _MOST_STRATA_SHOWN = 24
+_LONGEST_NAME = 60
 
 
 def describe_sample(sample: StagedSample | None) -> list[str]:
@@ -47,7 +48,10 @@ def _describe_strata(drawn: Sample) -> list[str]:
 
 
 def _describe_stratum(stratum: Stratum) -> str:
-    return f"  {stratum.stratum}: {stratum.size:,} of {counted(stratum.population, 'post')}"
+    name = stratum.stratum if stratum.stratum.isprintable() else repr(stratum.stratum)
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}…"
+    return f"  {name}: {stratum.size:,} of {counted(stratum.population, 'post')}"
 
 
 def sample_document(sample: StagedSample | None) -> dict[str, object] | None:

@@ -17,25 +17,33 @@ def names(connection: duckdb.DuckDBPyConnection) -> set[str]:
     }
 
 
-def put(connection: duckdb.DuckDBPyConnection, sample: str, rows: pa.Table) -> bool:
-    """Make the rows of a sample those of its file; return whether they were others, or none.
+def has(connection: duckdb.DuckDBPyConnection, sample: str, description: str, rows: int) -> bool:
+    """Tell whether the database has a sample as it was described when it was loaded.
+
+    The description says when the sample was drawn, so it tells a sample from one that was drawn
+    again. To compare all rows each time would take seconds for each million of them.
+    """
+    found = connection.execute(
+        "SELECT (SELECT count(*) FROM samples WHERE sample = $sample) = $rows AND EXISTS "
+        "(FROM sample_files WHERE sample = $sample AND description = $description)",
+        {"sample": sample, "rows": rows, "description": description},
+    ).fetchall()
+    return bool(found[0][0])
+
+
+def put(
+    connection: duckdb.DuckDBPyConnection, sample: str, description: str, rows: pa.Table
+) -> None:
+    """Make the rows of a sample those of its file.
 
     Args:
         connection: the database, open for writing.
         sample: its name.
+        description: what its file says about it, as JSON.
         rows: the rows of its file, as `sample_file.read` returns them.
     """
-    with registered(connection, drawn=rows):
-        there = f"SELECT {_COLUMNS} FROM samples WHERE sample = $sample"
-        # EXCEPT alone would not see a row that is there twice.
-        same = connection.execute(
-            f"SELECT (SELECT count(*) FROM ({there})) = (SELECT count(*) FROM drawn) AND NOT "
-            f"EXISTS ((SELECT {_COLUMNS} FROM drawn) EXCEPT ({there}))",
-            {"sample": sample},
-        ).fetchall()[0][0]
-        if same:
-            return False
-        with transaction(connection):
-            connection.execute("DELETE FROM samples WHERE sample = ?", [sample])
-            connection.execute(f"INSERT INTO samples SELECT ?, {_COLUMNS} FROM drawn", [sample])
-    return True
+    with registered(connection, drawn=rows), transaction(connection):
+        for table in ("samples", "sample_files"):
+            connection.execute(f"DELETE FROM {table} WHERE sample = ?", [sample])
+        connection.execute(f"INSERT INTO samples SELECT ?, {_COLUMNS} FROM drawn", [sample])
+        connection.execute("INSERT INTO sample_files VALUES (?, ?)", [sample, description])

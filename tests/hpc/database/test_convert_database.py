@@ -119,7 +119,9 @@ def test_a_database_that_lacks_later_columns_and_tables_is_converted(
 ) -> None:
     path = newest.bench.folder / "labels.duckdb"
     make_newest(
-        path, "DROP VIEW watermarks; DROP TABLE samples; ALTER TABLE runs DROP COLUMN sample"
+        path,
+        "DROP VIEW watermarks; DROP TABLE samples; DROP TABLE sample_files",
+        "ALTER TABLE runs DROP COLUMN sample",
     )
     before = contents(path)
     convert_database.convert_if_newer(path, print, AT_ONCE)

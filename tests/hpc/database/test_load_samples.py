@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
@@ -75,9 +76,18 @@ def test_a_sample_that_was_drawn_again_in_place_of_a_deleted_file_replaces_its_r
     sample_file.path_of(run.folder.parent, "drawn").unlink()
     gather(run)
     assert in_database(run) == ROWS  # they may be all that is left
-    sample_file.write(run.folder.parent, SAMPLE, rows(1, 2))
+    later = msgspec.structs.replace(SAMPLE, drawn_at="2027-01-01T00:00:00+00:00")
+    sample_file.write(run.folder.parent, later, rows(1, 2))
     gather(run)
     assert [row[1] for row in in_database(run)] == [uri(1), uri(2)]
+
+
+def test_rows_that_somebody_deleted_come_back(run: Run) -> None:
+    gather(run)
+    with duckdb.connect(run.manifest.database) as database:
+        database.execute(f"DELETE FROM samples WHERE uri = '{uri(0)}'")
+    gather(run)
+    assert in_database(run) == ROWS
 
 
 def test_a_damaged_sample_is_reported_and_what_the_database_has_stays(run: Run) -> None:

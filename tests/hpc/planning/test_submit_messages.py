@@ -12,9 +12,12 @@ from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_draft import describe_draft
 from hpc.planning.estimate import CostEstimate, describe_estimate
 from hpc.planning.run_spec import Selection
+from hpc.planning.stage_sample import StagedSample
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from pipeline.backlog.unsent import UnsentPosts
+from pipeline.run_files.sample_file import Sample, Stratum
+from pipeline.sampling.draw import DrawRequest
 from tests.hpc.cli_bench import Bench, ended, exit_code, outcome
 from tests.hpc.planning.run_plans import spec_of
 from tests.hpc.processes import started
@@ -70,6 +73,55 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
         "the oldest 4 posts are not a random sample of all: for estimates, use --sample N --seed S "
         "instead of --limit",
         "2 shards of 2 posts, one job array, up to 2 tasks at a time",
+    ]
+
+
+def sampled(*strata: Stratum, stratify: str | None, **more: Any) -> StagedSample:
+    """A sample of these strata, drawn with seed 42."""
+    description = Sample(
+        sample="test-s42",
+        kind="submit",
+        name="test",
+        seed=42,
+        size=sum(each.size for each in strata),
+        population=sum(each.population for each in strata),
+        strata=strata,
+        drawn_at="2026-11-30T12:34:56+00:00",
+        source="posts.db",
+        stratify=stratify,
+    )
+    return StagedSample(description=description, **{"is_new": True, **more})
+
+
+def test_a_plan_describes_its_sample(bench: Bench) -> None:
+    sample = sampled(
+        Stratum(stratum="(missing)", population=1, size=1),
+        Stratum(stratum="a\nb\x1b", population=3_000, size=3),
+        stratify="langs",
+    )
+    draft = draft_of(ShardSizes(count=1, rows=4, larger=0), rows=3_001, posts=4, not_drawn=2_997)
+    selection = Selection(sample=DrawRequest(size=4, seed=42, stratify="langs"))
+    assert plan_lines(bench, replace(draft, sample=sample), selection)[:-1] == [
+        "sample test-s42: 4 of 3,001 posts, drawn at random with seed 42",
+        "2 strata by langs:",
+        "  (missing): 1 of 1 post",
+        "  'a\\nb\\x1b': 3 of 3,000 posts",
+        "posts without a value of langs are a stratum: (missing)",
+        "the watermark does not move: a later plain submit labels the remaining posts",
+        "posts.db: 3,001 posts: 4 to label, 2,997 not in the sample",
+    ]
+
+
+def test_a_plan_says_that_a_sample_was_drawn_before(bench: Bench) -> None:
+    months = [Stratum(stratum=f"m{n:02d}", population=n + 1, size=1) for n in range(30)]
+    sample = sampled(*months, stratify="month", is_new=False, gone=2)
+    lines = plan_lines(bench, replace(draft_of(), sample=sample), Selection(sample_name="test-s42"))
+    assert lines[1:3] == ["30 strata by month:", "  m29: 1 of 30 posts"]
+    assert lines[26:29] == [
+        "  and 6 more",
+        "it was drawn at 2026-11-30 12:34 UTC and stays as it is, whatever the backlog holds now",
+        "2 posts of the sample can no longer be labeled, because the source does not have them any "
+        "more",
     ]
 
 

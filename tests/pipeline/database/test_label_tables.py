@@ -90,7 +90,9 @@ def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> No
         assert label_tables.labeled_uris(connection, NAME, "labels") is None
     with duckdb_file.opened(path, read_only=True) as connection:
         names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
-        assert names == [("attempts",), ("runs",), ("samples",), ("shards",)]
+        assert names == [
+            (each,) for each in ("attempts", "runs", "sample_files", "samples", "shards")
+        ]
 
 
 def test_labels_are_kept_under_their_columns(
