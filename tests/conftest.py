@@ -21,8 +21,11 @@ MEMORY_FOLDER = Path("/dev/shm")
 # What the files of the tests take, several times over. What passes is removed at once.
 ROOM_BYTES = 6 * 1024**3
 
-settings.register_profile("search", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+# Of each property that does not say how many it needs.
+EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
+
+settings.register_profile("search", deadline=None, max_examples=EXAMPLES)
+settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
 
 

@@ -36,10 +36,10 @@ def test_a_job_with_an_unknown_reason_counts_as_able_to_start(reason: str) -> No
     assert outlook(reason) is Outlook.STARTS
 
 
-@pytest.mark.parametrize("reason", sorted(OUTLOOK))
-def test_every_reason_that_needs_a_person_comes_with_advice(reason: str) -> None:
-    needs_none = outlook(reason) in (Outlook.STARTS, Outlook.ENDED)
-    assert (advice(reason) == "") == needs_none
+def test_every_reason_that_needs_a_person_comes_with_advice() -> None:
+    without_advice = {reason for reason in OUTLOOK if not advice(reason)}
+    need_none = {reason for reason in OUTLOOK if outlook(reason) in (Outlook.STARTS, Outlook.ENDED)}
+    assert without_advice == need_none
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def compare(run: Run, outputs: Sequence[ShardFile]) -> Found:
         return compared, sorted(connection.execute("FROM unmatched").fetchall())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(
         st.tuples(

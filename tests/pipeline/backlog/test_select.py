@@ -150,7 +150,7 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(ROWS, st.sets(st.sampled_from("abxy")), st.none() | st.integers(0, 9), st.randoms())
 def test_every_row_is_accounted_for_in_any_order(
     tmp_path_factory: pytest.TempPathFactory,

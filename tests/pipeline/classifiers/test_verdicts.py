@@ -1,7 +1,5 @@
 """The verdict of every HTTP status, and of what stands in for one."""
 
-import pytest
-
 from pipeline.classifiers.verdicts import VERDICTS, Verdict, judge
 from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT, Reply
 
@@ -13,29 +11,24 @@ def reply(status: int, body: object = None) -> Reply:
     return Reply(status=status, body=body, summary="")
 
 
-def test_every_http_status_has_a_verdict() -> None:
-    assert list(VERDICTS) == list(range(100, 600))
-
-
-@pytest.mark.parametrize("status", range(100, 600))
-def test_only_the_key_condemns_every_post_and_only_the_endpoint_settles_without_a_probe(
-    status: int,
-) -> None:
+def expected_verdict(status: int) -> Verdict:
     if status == 200:
-        expected = Verdict.ANSWERED
-    elif status in EVERY_POSTS:
-        expected = Verdict.EVERY_POSTS
-    elif status in SETTLED:
-        expected = Verdict.SETTLED
-    else:
-        expected = Verdict.ASK_PROBE
-    assert VERDICTS[status] is expected
-    assert judge(reply(status)) is expected
+        return Verdict.ANSWERED
+    if status in EVERY_POSTS:
+        return Verdict.EVERY_POSTS
+    return Verdict.SETTLED if status in SETTLED else Verdict.ASK_PROBE
 
 
-@pytest.mark.parametrize("status", [INCOMPLETE, TIMED_OUT, DISCONNECTED, 600, 999])
-def test_what_is_no_http_status_was_retried(status: int) -> None:
-    assert judge(reply(status)) is Verdict.SETTLED
+def test_only_the_key_condemns_every_post_and_only_the_endpoint_settles_without_a_probe() -> None:
+    """Every HTTP status has a verdict."""
+    expected = {status: expected_verdict(status) for status in range(100, 600)}
+    assert dict(VERDICTS) == expected
+    assert {status: judge(reply(status)) for status in range(100, 600)} == expected
+
+
+def test_what_is_no_http_status_was_retried() -> None:
+    statuses = (INCOMPLETE, TIMED_OUT, DISCONNECTED, 600, 999)
+    assert {judge(reply(status)) for status in statuses} == {Verdict.SETTLED}
 
 
 def test_a_quota_that_is_used_up_for_good_is_every_posts() -> None:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.database import duckdb_file, export_labels, label_tables
@@ -82,6 +82,7 @@ def test_every_format_holds_the_rows(database: Path, tmp_path: Path, suffix: str
     assert texts_of(target) == ODD_TEXTS
 
 
+@settings(max_examples=20)
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=20))
 def test_any_text_comes_back_from_csv(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

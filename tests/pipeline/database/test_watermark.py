@@ -109,13 +109,13 @@ def label_every_night(nights: Sequence[Night]) -> Nights:
     return backlog
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(night(st.lists(ANY_TIME, max_size=3), HONEST_CLOCK), max_size=5))
 def test_no_timestamp_hides_the_posts_of_another_day(nights: list[Night]) -> None:
     label_every_night(nights)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(night(NO_TIMES, ANY_CLOCK), max_size=5))
 def test_no_clock_hides_posts(nights: list[Night]) -> None:
     backlog = label_every_night(nights)

@@ -111,7 +111,7 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size
 
 @given(st.lists(FIELDS, min_size=1, max_size=5))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_file_reads_the_same_beside_a_row_that_is_not_text(
     tmp_path: Path, texts: list[str]

@@ -154,7 +154,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.booleans())
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_file_reads_the_same_beside_a_line_that_is_not_text(
     tmp_path: Path, texts: list[str], is_ascii: bool

@@ -52,23 +52,25 @@ NO_PLACEHOLDERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
 @pytest.mark.parametrize("around", ["Rate it.\nPost: %s\n", "%s", 'Rate "%s" from 0 to 1.'])
-def test_a_placeholder_is_found_with_its_line(placeholder: str, around: str) -> None:
+def test_a_placeholder_is_found_with_its_line(around: str) -> None:
     before, _, after = around.partition("%s")
-    found = find_placeholder(f"{before}{placeholder}{after}")
-    assert found == Placeholder(text=placeholder, line=before.count("\n") + 1)
+    found = [find_placeholder(f"{before}{text}{after}") for text in PLACEHOLDERS]
+    line = before.count("\n") + 1
+    assert found == [Placeholder(text=text, line=line) for text in PLACEHOLDERS]
 
 
-@pytest.mark.parametrize("text", AFTER_A_LABEL)
-def test_signs_with_other_uses_are_placeholders_directly_after_a_label(text: str) -> None:
-    assert find_placeholder(f"Is it toxic?\n\n{text}\n")
+def test_signs_with_other_uses_are_placeholders_directly_after_a_label() -> None:
+    prompts = [f"Is it toxic?\n\n{text}\n" for text in AFTER_A_LABEL]
+    assert [prompt for prompt in prompts if not find_placeholder(prompt)] == []
 
 
-@pytest.mark.parametrize("text", NO_PLACEHOLDERS)
-def test_what_is_no_placeholder_is_let_through(text: str) -> None:
-    assert find_placeholder(text) is None
-    assert find_placeholder(f"Answer as in this example:\n{text}\nand say nothing else.") is None
+def test_what_is_no_placeholder_is_let_through() -> None:
+    examples = [
+        f"Answer as in this example:\n{text}\nand say nothing else." for text in NO_PLACEHOLDERS
+    ]
+    found = {text: find_placeholder(text) for text in (*NO_PLACEHOLDERS, *examples)}
+    assert {text: placeholder for text, placeholder in found.items() if placeholder} == {}
 
 
 PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="{}[]<>$#%@_"), max_size=20)

@@ -110,7 +110,7 @@ def text(tokens: int) -> str:
     return " ".join(["fine"] * (tokens - 2))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     lengths=st.lists(st.integers(3, 40), max_size=40),
     budget=st.integers(3, 40) | st.integers(40, 200),

@@ -48,7 +48,7 @@ def lives(draw: st.DrawFn, quotas: st.SearchStrategy[int] = st.just(0)) -> TaskL
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     st.lists(lives(), min_size=2, max_size=5),
     st.sampled_from([1, 2, 3, 7, 10, 25, 60, 119, 300]),
@@ -65,7 +65,7 @@ def test_no_minute_holds_more_than_the_quota(
     assert world.most_in_a_minute() <= quota
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     st.lists(lives(st.sampled_from([12, 40, 150])), min_size=2, max_size=5),
     st.integers(0, 10**6),

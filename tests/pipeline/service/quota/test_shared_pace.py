@@ -266,18 +266,18 @@ FOREIGN_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", FOREIGN_NAMES)
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_an_entry_of_a_stranger_is_reported_and_counts_for_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = LeaseFolder(tmp_path / "quota", "key")
     own = Lease(id="own", number=1, quota=60)
-    folder.write(own)
-    ENTRIES[kind](folder.path / name)
-    assert folder.look() == Listing(names=folder.look().names, foreign=(name,))
-    assert parse_leases(folder.look().names) == [own]
+    for number, name in enumerate(FOREIGN_NAMES):
+        folder = LeaseFolder(tmp_path / f"quota {number}", "key")
+        folder.write(own)
+        ENTRIES[kind](folder.path / name)
+        assert folder.look() == Listing(names=folder.look().names, foreign=(name,))
+        assert parse_leases(folder.look().names) == [own], name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ENTRIES if kind not in ("file", "future")])
