@@ -19,6 +19,7 @@ from hpc.run.model import Run
 from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders, scripted_classifier
 from tests.pipeline.backlog.source_files import json_lines_file
+from tests.pipeline.module_path import module_path
 from tests.pipeline.run_builders import SourcePost
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ class Bench:
     def env(self) -> dict[str, str]:
         """The environment of verbs, and so of their tasks."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
-        return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, self.site)))}
+        return {**inherited, "PYTHONPATH": module_path(self.site)}
 
     def backlog(self, rows: Sequence[SourcePost]) -> Path:
         times = [post.preprocessing_timestamp for post in rows]

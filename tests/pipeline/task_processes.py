@@ -11,8 +11,8 @@ from pathlib import Path
 from pipeline.model import WorkOrder
 from pipeline.run_files import answer_journal
 from pipeline.run_files.checkpoint import rows_by_attempt
+from tests.pipeline.module_path import module_path
 
-ROOT = Path(__file__).parents[2]
 # Makes the type `unpaced_perspective` known to tasks, as an installed package would.
 ENTRY_POINTS = Path(__file__).parent / "entry_points"
 
@@ -38,7 +38,7 @@ def start(
     for field, value in zip(fields(order), astuple(order), strict=True):
         arguments += [f"--{field.name.replace('_', '-')}", str(value)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
-    python_path = os.pathsep.join(map(str, (ROOT, ENTRY_POINTS, *paths)))
+    python_path = module_path(ENTRY_POINTS, *paths)
     program = SHORT_DRAIN if short_drain else program
     called = ["-c", f"{program}worker.main(sys.argv[1:])"] if program else ["-m", "pipeline.worker"]
     return subprocess.Popen(

@@ -18,6 +18,7 @@ from hpc.run.resources import Resources
 from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import log_path, work_path
 from tests.pipeline import run_builders, scripted_classifier, task_processes
+from tests.pipeline.module_path import module_path
 from tests.pipeline.run_builders import uri
 from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.programs import environment
@@ -87,8 +88,7 @@ def at(
     plugins = scripted_classifier.install(tmp_path)
     for name, value in (environment() | cluster.env).items():
         monkeypatch.setenv(name, value)
-    root = pathlib.Path(__file__).parents[2]
-    monkeypatch.setenv("PYTHONPATH", f"{root}:{plugins}")
+    monkeypatch.setenv("PYTHONPATH", module_path(plugins))
     return tmp_path
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from tests.hpc.in_process import Done, call_verb
+from tests.pipeline.module_path import module_path
 from tests.slurm.private_cluster.cluster import SlurmCluster
 from tests.slurm.private_cluster.programs import environment
 
-ROOT = pathlib.Path(__file__).parents[3]
 SCRIPTED = '''
 import os, pathlib, signal, time
 from pipeline.classifiers.base import Classifier
@@ -98,8 +98,7 @@ class Bench:
             "unpaced_perspective = "
             "tests.pipeline.classifiers.perspective.unpaced:UnpacedPerspective\n"
         )
-        python_path = f"{self._plugins}{os.pathsep}{ROOT}"
-        self.env = environment() | cluster.env | {"PYTHONPATH": python_path}
+        self.env = environment() | cluster.env | {"PYTHONPATH": module_path(self._plugins)}
 
     def config(self, source: pathlib.Path, **sections: Mapping[str, Any]) -> pathlib.Path:
         """A configuration for the scripted classifier, sections overruled key by key."""
