@@ -34,6 +34,8 @@ PLACE = {
     State.BLOCKED: Place.BLOCKED,
 }
 
+_KEEP_RAW = "classifier.keep_raw"
+
 
 @dataclass(slots=True)
 class _Sorted:
@@ -122,9 +124,12 @@ def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
         places = _places(status)
     for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
         _sort_shard(run, shard.index, verdict, place, known, found)
-    if run.manifest.classifier.get("keep_raw"):
+    is_corrected = any(
+        change.key == _KEEP_RAW for amendment in run.amendments for change in amendment.changes
+    )
+    if is_corrected or run.manifest.classifier.get("keep_raw"):
         done = [index for index, verdict in enumerate(verdicts) if verdict.verified]
-        found.problems += responses.find_problems(run.folder, done)
+        found.problems += responses.find_problems(run.folder, done, of_all=not is_corrected)
 
 
 def _places(status: RunStatus) -> list[Place]:

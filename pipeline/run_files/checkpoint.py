@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from pipeline import files, usage
 from pipeline.errors import DamagedError, UnreadableError
-from pipeline.model import RAW_SCHEMA, UNSENT, Answer, Column
+from pipeline.model import RAW, RAW_SCHEMA, UNSENT, Answer, Column
 from pipeline.run_files import answer_journal, reason_counts
 from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
 from pipeline.run_files.answer_row import AnswerRows, part_schema, sum_columns
@@ -176,6 +176,8 @@ class Checkpoint:
     def responses(self) -> Iterator[pa.Table]:
         """Yield the responses of the same rows, in RAW_SCHEMA, part by part.
 
+        A response is null where it was not kept, because `keep_raw` was not set yet.
+
         Raises:
             OSError: another attempt has published and deleted a part.
             UnreadableError: a part cannot be read now.
@@ -184,9 +186,10 @@ class Checkpoint:
         for path in list(self._saved):
             if path.suffix == answer_journal.SUFFIX:
                 for table in JournalReader(path).tables():
-                    yield _unseen_rows(table.select(RAW_SCHEMA.names), seen)
+                    yield _unseen_rows(_responses_in(table), seen)
             else:
-                yield _unseen_rows(read_table(path, columns=RAW_SCHEMA.names), seen)
+                part = read_table(path, columns=RAW_SCHEMA.names)
+                yield _unseen_rows(_responses_in(part), seen)
         if self._pending:
             yield _unseen_rows(pa.Table.from_pylist(list(self._pending), schema=RAW_SCHEMA), seen)
 
@@ -318,7 +321,7 @@ class Checkpoint:
 
     def _checked(self, path: Path, table: pa.Table) -> pa.Table | None:
         """Return the table in this checkpoint's columns; None, with a message, if it has others."""
-        table = self._with_missing_facts(table)
+        table = self._with_or_without_responses(self._with_missing_facts(table))
         if problem := self._problem(table):
             print(f"{path}: ignored, {problem}", file=sys.stderr)
             return None
@@ -331,6 +334,14 @@ class Checkpoint:
                 unknown = pa.nulls(table.num_rows, field.type)
                 table = table.add_column(min(position, table.num_columns), field, unknown)
         return table
+
+    def _with_or_without_responses(self, table: pa.Table) -> pa.Table:
+        """Fit the responses to `keep_raw`: it may be corrected while a shard has paid answers."""
+        if not self._keep_raw:
+            return table.drop_columns([RAW.name]) if RAW.name in table.column_names else table
+        if RAW.name in table.column_names:
+            return table
+        return table.append_column(RAW, pa.nulls(table.num_rows, RAW.type))
 
     def _answered(self, columns: pa.Schema) -> pa.Table:
         with self._lock:
@@ -350,6 +361,13 @@ class Checkpoint:
         if not table.schema.equals(self._schema):
             return "it has other label columns"
         return ""
+
+
+def _responses_in(table: pa.Table) -> pa.Table:
+    """Return the responses of some answers in RAW_SCHEMA; null if the table has none."""
+    if RAW.name not in table.column_names:
+        table = table.append_column(RAW, pa.nulls(table.num_rows, RAW.type))
+    return table.select(RAW_SCHEMA.names)
 
 
 def _unseen_rows(table: pa.Table, seen: set[str]) -> pa.Table:

@@ -35,21 +35,23 @@ def write(path: Path, footer: Mapping[str, str], responses: Iterable[pa.Table]) 
     return files.sha256_of(path)
 
 
-def find_problems(run_dir: Path, indices: Sequence[int]) -> list[str]:
+def find_problems(run_dir: Path, indices: Sequence[int], *, of_all: bool = True) -> list[str]:
     """Return what is wrong with the responses of shards that are done, a line for each file.
 
     Args:
         run_dir: the folder of a run that keeps responses.
         indices: the shards whose outputs are verified.
+        of_all: whether every shard has responses. If not, because `keep_raw` was corrected on the
+            way, those have them whose output says so.
     """
     folder = raw_path(run_dir, 0, "").parent
-    if indices and not folder.is_dir():
+    if indices and of_all and not folder.is_dir():
         return [f"{folder} is missing: the responses of this run are not here any more"]
-    problems = (_find_problem(run_dir, index) for index in indices)
+    problems = (_find_problem(run_dir, index, of_all=of_all) for index in indices)
     return [problem for problem in problems if problem]
 
 
-def _find_problem(run_dir: Path, index: int) -> str:
+def _find_problem(run_dir: Path, index: int, *, of_all: bool) -> str:
     """Return what is wrong with the responses of a shard; '' if nothing is."""
     output = output_path(run_dir, index)
     try:
@@ -60,6 +62,8 @@ def _find_problem(run_dir: Path, index: int) -> str:
     path = raw_path(run_dir, index, publication)
     # Outputs of earlier versions do not say what the responses are, only which file has them.
     expected = metadata.get(SHA256.encode(), b"").decode(errors="replace")
+    if not expected and not of_all:
+        return ""
     try:
         actual = files.sha256_of(path)
     except FileNotFoundError:

@@ -176,9 +176,7 @@ def test_a_damaged_journal_is_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [journal]
 
 
-@pytest.mark.parametrize(
-    "other", [{"config_hash": "another"}, {"columns": COLUMNS[:2]}, {"keep_raw": True}]
-)
+@pytest.mark.parametrize("other", [{"config_hash": "another"}, {"columns": COLUMNS[:2]}])
 def test_a_journal_of_another_run_or_other_columns_is_reported_and_ignored(
     tmp_path: Path, other: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:

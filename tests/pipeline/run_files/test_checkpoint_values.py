@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import Cause, TaskError
-from pipeline.model import Answer, LabelValue
+from pipeline.model import RAW_SCHEMA, Answer, LabelValue
 from tests.pipeline.run_files.test_checkpoint import VALUES, new_checkpoint, side_by_uri
 
 
@@ -102,6 +102,25 @@ def test_the_next_process_reads_the_responses_if_they_are_kept(tmp_path: Path, k
     assert ("response" in pq.read_schema(part).names) is keep
     if keep:
         assert pa.concat_tables(other.responses())["response"].to_pylist() == ['{"a": 1}', None]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_paid_answers_count_whether_or_not_responses_were_kept_with_them(
+    tmp_path: Path, keep: bool
+) -> None:
+    """`keep_raw` changes no label, so it may be corrected while a shard is half done."""
+    saved = new_checkpoint(tmp_path, keep_raw=not keep)
+    saved.add(Answer("u1", VALUES, raw="of u1"))
+    saved.flush()
+    saved.add(Answer("u2", VALUES, raw="of u2"))  # in a journal
+    other = new_checkpoint(tmp_path, attempt=2, keep_raw=keep)
+    other.load()
+    assert side_by_uri(other) == {"u1": "left", "u2": "left"}
+    if keep:
+        other.add(Answer("u3", VALUES, raw="of u3"))
+        kept = pa.concat_tables(other.responses())
+        assert kept.schema == RAW_SCHEMA
+        assert kept["response"].to_pylist() == [None, None, "of u3"]
 
 
 def test_a_response_that_is_not_valid_text_is_rejected(tmp_path: Path) -> None:

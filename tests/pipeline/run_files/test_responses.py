@@ -106,6 +106,8 @@ def test_an_output_of_an_earlier_version_proves_only_which_file_has_its_response
     assert found(run_dir) == [
         "RUN/raw/00001-NAME.parquet is missing: it has the responses of 00001.parquet"
     ]
+    # A shard that was published before `keep_raw` was corrected has none either.
+    assert responses.find_problems(run_dir, range(2), of_all=False) == []
 
 
 def test_an_output_that_cannot_be_read_proves_nothing(run_dir: Path) -> None:
