@@ -21,9 +21,10 @@ from hpc.report.console import Printer
 from hpc.run.model import Run
 from hpc.verb import Outcome, Verb
 from pipeline.backlog.sources import Source, find_source
-from pipeline.database import export_labels
+from pipeline.database import duckdb_file, export_labels, mapped_labels
+from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.database.export_labels import ExportRequest
-from pipeline.errors import InputError
+from pipeline.errors import InputError, RunError
 from pipeline.text import counted
 
 
@@ -87,14 +88,18 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     target = options.to.expanduser().absolute()
     check_target(target, replaces=options.force)
     place = find_place(options.config, options.run_root, options.database)
-    name = place.choose_name(options.name, options.config)
+    mapped = place.mapped
+    name = place.choose_name(options.name, options.config, also=mapped)
+    origin = mapped.get(name, name)
     if options.purpose:
+        if name in mapped:
+            raise InputError(f"--for {options.purpose}: {name} are mapped labels; name {origin}")
         return _hand_over(options, place, name, printer)
     if options.gold or options.map:
         raise InputError("--gold and --map are for estimators: add --for dsl or --for ppi")
     columns = _names(options.columns)
     check_not_posts(target, columns, _known_backlogs(options, place))
-    runs = place.trusted_runs(name, printer)
+    runs = place.trusted_runs(origin, printer)
     request = ExportRequest(
         name=name,
         columns=columns,
@@ -103,7 +108,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         source=_find_source(options, place, runs) if options.join else None,
         source_columns=_names(options.join),
     )
-    with published_labels(place.database, name, runs, target.parent) as labels:
+    with published_labels(place.database, origin, runs, target.parent) as labels:
+        if name in mapped:
+            _check_mapped(labels.database, name)
         exported = export_labels.export(labels.database, request, target)
     for problem in labels.problems:
         printer(problem)
@@ -185,6 +192,13 @@ def _hand_over(
         "left_out": list(handed.problems),
     }
     return FAILED if handed.problems else 0, document
+
+
+def _check_mapped(database: Path, name: str) -> None:
+    """Raise RunError if a database does not show mapped labels yet."""
+    with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+        if not mapped_labels.is_shown(connection, name):
+            raise RunError(f"{database} does not show the labels {name} yet. Run: hpc gather")
 
 
 def _names(text: str) -> tuple[str, ...]:

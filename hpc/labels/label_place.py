@@ -1,6 +1,7 @@
 """Find where labels are: the database, the run root, and the runs that write to the database."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hpc.run.model import Run, Say
 from hpc.run.unusable_runs import UnusableRun, find_unusable
 from pipeline.database.duckdb_file import exists
 from pipeline.errors import InputError, RunError
+from pipeline.run_files import score_map
 from pipeline.text import did_you_mean
 
 
@@ -31,13 +33,32 @@ class LabelPlace:
         """The names that have labels in the database or in a run, sorted."""
         return sorted({*self.content.names, *(run.manifest.name for run in self.runs)})
 
-    def choose_name(self, name: str | None, config: Path | None, verb: str = "export") -> str:
+    @property
+    def mapped(self) -> dict[str, str]:
+        """The names of mapped labels, each with the name whose labels it maps."""
+        names: dict[str, str] = {}
+        for root in sorted({self.run_root, *self.content.run_roots}):
+            for path in score_map.list_files(root):
+                with suppress(InputError, OSError):  # the next gather says what is wrong with it
+                    made = score_map.read(path)
+                    names[made.name] = made.b
+        return names
+
+    def choose_name(
+        self,
+        name: str | None,
+        config: Path | None,
+        verb: str = "export",
+        *,
+        also: Collection[str] = (),
+    ) -> str:
         """Return the name that is meant, which has labels in the database or in a run.
 
         Args:
             name: as a person gave it; None if they did not.
             config: the configuration, whose name is meant then.
             verb: the command, for the message.
+            also: names that this command knows beside these.
 
         Raises:
             InputError: there is no such name, or nobody can tell which one is meant.
@@ -55,7 +76,7 @@ class LabelPlace:
         available = f"{self.database} has labels of: {', '.join(names) or 'no name'}"
         if name is None:
             raise InputError(f"which labels? Put a NAME after {verb}; {available}")
-        if name not in names:
+        if name not in (*names, *also):
             raise InputError(
                 f"there are no labels of the name {name!r}{did_you_mean(name, names)}; {available}"
             )

@@ -53,6 +53,15 @@ def create_view(connection: duckdb.DuckDBPyConnection, score_map: ScoreMap, sour
     return True
 
 
+def is_shown(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Tell whether a database shows mapped labels of this name."""
+    rows = connection.execute(
+        "SELECT 1 FROM duckdb_views() WHERE database_name = current_database() AND view_name = ?",
+        [labels_table(name)],
+    ).fetchall()
+    return bool(rows)
+
+
 def mapped_value(column: ColumnMap, score: str) -> str:
     """Return SQL for a mapped score: NULL for no finite number, clipped outside the knots.
 

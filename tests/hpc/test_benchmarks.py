@@ -57,3 +57,14 @@ def test_the_local_model_benchmark_measures_every_step() -> None:
     assert done.returncode == 0, done.stderr
     for step in ("bare forward", "ours", "pipeline", "ours / bare forward", "ours / pipeline"):
         assert f"  {step}" in done.stdout
+
+
+def test_the_coverage_benchmark_simulates_every_design() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "coverage.py", "--studies", "5", "--resamples",
+         "50", "--posts", "2000"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("bias of the corrected share") == 5
+    assert done.stdout.count("  prevalence ") == 5

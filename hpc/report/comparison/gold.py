@@ -1,5 +1,6 @@
 """Describe how well classifiers match human gold. Pure."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pipeline.text import counted
 MEASURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "F1, mean of all categories",
+    "macro_f1": "mean F1",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
@@ -89,6 +90,30 @@ def describe_gold(report: GoldReport) -> list[Block]:
             blocks += [Line(""), *_describe(report.gold, model, one)]
         if model.cautions:
             blocks += [Line(""), *_notes(model.cautions)]
+    if len(report.models) == 2:
+        blocks += _side_by_side(*report.models)
+    return blocks
+
+
+def _side_by_side(left: ModelReport, right: ModelReport) -> list[Block]:
+    """Return the measures of two classifiers beside each other, for each column of gold."""
+    blocks: list[Block] = []
+    for one in left.comparisons:
+        for other in right.comparisons:
+            if isinstance(one, NotJudged) or isinstance(other, NotJudged) or one.gold != other.gold:
+                continue
+            shared = [name for name in one.measures if name in other.measures]
+            table = Table(
+                header=(f"gold {one.gold}", left.name, right.name),
+                rows=(
+                    *(
+                        (_name(name), _short(one.measures[name]), _short(other.measures[name]))
+                        for name in shared
+                    ),
+                    ("coded posts", f"{one.posts:,}", f"{other.posts:,}"),
+                ),
+            )
+            blocks += [Line(""), table]
     return blocks
 
 
@@ -221,7 +246,7 @@ def _strata(strata: Sequence[StratumResult]) -> list[Block]:
     names = [name for name in shown if any(each.measures and name in each.measures
                                            for each in strata)][:2]  # fmt: skip
     rows = []
-    for each in strata:
+    for each in sorted(strata, key=_in_order):
         start = (each.stratum or "(none)", f"{each.coded:,}", f"{each.share:.1%}")
         measures = each.measures
         if measures is None:
@@ -230,11 +255,17 @@ def _strata(strata: Sequence[StratumResult]) -> list[Block]:
             rows.append((*start, *(_short(measures.get(name)) for name in names)))
     return [
         Table(
-            header=("stratum", "coded", "share", *(MEASURES[name].split(",")[0] for name in names)),
+            header=("stratum", "coded", "share", *(MEASURES[name] for name in names)),
             rows=tuple(rows),
             right_aligned=frozenset({1, 2}),
         )
     ]
+
+
+def _in_order(result: StratumResult) -> tuple[float, str]:
+    """Return a key that sorts ranges of numbers, such as `-0.5 to 0.5`, by where they begin."""
+    number = re.match(r"-?\d+(\.\d+)?", result.stratum)
+    return float(number[0]) if number else math.inf, result.stratum
 
 
 def _short(estimate: Estimate | None) -> str:

@@ -9,6 +9,10 @@ from pipeline.text import counted
 # With fewer coded posts than that, intervals are rough.
 FEWEST_CODED = 30
 FEWEST_IN_STRATUM = 5
+# Simulated studies with 20 coded posts in the largest stratum have intervals of 95 % that cover the
+# truth in 89 % (benchmarks/coverage.py).
+FEWEST_IN_LARGE_STRATUM = 30
+_LARGE = 0.25
 # How many names of strata a sentence lists.
 _MOST_NAMES = 3
 
@@ -51,6 +55,19 @@ def _of_strata(judgement: Judgement) -> list[Caution]:
     if len(judgement.coded_strata) < 2:
         return cautions
     few = [s.name for s in judgement.coded_strata if 1 < s.coded < FEWEST_IN_STRATUM]
+    population = sum(stratum.weight for stratum in judgement.strata)
+    large = [
+        stratum.name
+        for stratum in judgement.coded_strata
+        if FEWEST_IN_STRATUM <= stratum.coded < FEWEST_IN_LARGE_STRATUM
+        and stratum.weight > _LARGE * population
+    ]
+    if large:
+        text = (
+            f"{_list(large)}: fewer than {FEWEST_IN_LARGE_STRATUM} coded posts for more than "
+            f"{_LARGE:.0%} of all posts, so the intervals may be too narrow. Code more posts there"
+        )
+        cautions.append(Caution(kind=Warned.FEW_IN_LARGE_STRATUM, text=text))
     if few:
         text = (
             f"{_list(few)}: fewer than {FEWEST_IN_STRATUM} coded posts, so the intervals may be "

@@ -11,6 +11,7 @@ class Warned(StrEnum):
 
     FEW_CODED = "few_coded"
     FEW_IN_STRATUM = "few_in_stratum"
+    FEW_IN_LARGE_STRATUM = "few_in_large_stratum"
     STRATUM_NOT_CODED = "stratum_not_coded"
     SINGLE_IN_STRATUM = "single_in_stratum"
     NO_SAMPLE = "no_sample"

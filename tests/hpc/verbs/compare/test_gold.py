@@ -1,6 +1,7 @@
 """`hpc.compare --gold`: classifiers beside human labels of a sample."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,11 @@ def test_two_models_are_set_side_by_side_each_with_its_own_columns(compare: Comp
     columns = {each["name"]: [one["model"] for one in each["comparisons"]]
                for each in found["models"]}  # fmt: skip
     assert columns == {"model": ["score"], "guard": ["unsafe"]}
+    shown = compare("model", "guard", "--gold", "gold", *maps).stdout
+    (table,) = (part for part in shown.split("\n\n") if part.startswith("  gold code"))
+    accuracies = [f"{each['comparisons'][0]['measures']['accuracy']['value']:.2f}"
+                  for each in found["models"]]  # fmt: skip
+    assert re.findall(r"accuracy +(\S+) \[.*\] +(\S+) \[", table)[0] == tuple(accuracies)
 
 
 def test_the_reference_has_every_key_of_a_comparison(compare: Compare) -> None:

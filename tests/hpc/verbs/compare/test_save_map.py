@@ -166,6 +166,33 @@ def test_labels_cannot_get_the_name_of_mapped_ones(project: Project, bench: Benc
     assert (code, "original" in error) == (2, True), error
 
 
+def test_mapped_labels_are_exported_also_those_that_are_not_gathered(project: Project) -> None:
+    project.document("compare", *SAVE)
+    export = ("export", "llm_as_perspective", "--config", "run.yaml", "--force", "--to")
+    gathered = project.document(*export, project.folder / "out.parquet")
+    assert (gathered["rows"], "compound_original" in gathered["columns"]) == (POSTS, True)
+    project.change(f"DELETE FROM shards; DELETE FROM labels_llm; DROP VIEW {VIEW}")
+    exported = project.document(*export, project.folder / "again.parquet")
+    assert exported["posts_not_gathered"] == POSTS
+    one, other = (
+        duckdb.sql(f"FROM '{project.folder / name}' ORDER BY uri").fetchall()
+        for name in ("out.parquet", "again.parquet")
+    )
+    assert one == other
+
+
+def test_a_map_that_the_database_does_not_show_yet_is_exported_after_a_gather(
+    project: Project,
+) -> None:
+    project.document("compare", *SAVE)
+    project.change(f"DROP VIEW {VIEW}")
+    export = ("export", "llm_as_perspective", "--config", "run.yaml", "--to", "out.parquet")
+    code, error = outcome(project.hpc(*export))
+    assert (code, "hpc gather" in error) == (1, True), error
+    project.document("gather")
+    assert project.document(*export)["rows"] == POSTS
+
+
 def test_a_database_with_mapped_labels_can_be_converted(project: Project) -> None:
     project.document("compare", *SAVE)
     database = project.folder / "labels.duckdb"

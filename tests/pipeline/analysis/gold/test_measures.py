@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from pipeline.analysis.gold import classification
 from pipeline.analysis.gold.cells import Cells, variance_strata
-from pipeline.analysis.gold.results import Warned
+from pipeline.analysis.gold.results import GoldComparison, Warned
 from pipeline.analysis.options import BootstrapDraws
 from tests.pipeline.analysis.gold.coded_posts import (
     SMALL,
@@ -221,6 +221,45 @@ def test_strata_that_are_large_enough_have_measures_of_their_own() -> None:
     assert low and low["accuracy"].value == pytest.approx(np.mean(gold[inside] == model[inside]))
     assert by_name["odd"].measures is None and by_name["odd"].reason
     assert Warned.FEW_IN_STRATUM in {one.kind for one in found.warnings}
+
+
+def kinds(found: GoldComparison) -> set[Warned]:
+    return {one.kind for one in found.warnings}
+
+
+def test_a_sample_that_is_too_small_is_said_to_be_so() -> None:
+    model = [True] * 100 + [False] * 900
+    gold = {post: post < 100 for post in (*range(95, 105), *range(500, 515))}
+    strata = ["high" if post < 100 else "low" for post in gold]
+    few = Drawn(
+        posts=list(gold),
+        strata=strata,
+        probabilities=[5 / 100 if stratum == "high" else 20 / 900 for stratum in strata],
+    )
+    assert kinds(compared(model, gold, few)) == {Warned.FEW_CODED, Warned.FEW_IN_LARGE_STRATUM}
+    nothing = dict.fromkeys(range(500, 560), False)
+    low = Drawn(posts=list(nothing), strata=["low"] * 60, probabilities=[60 / 900] * 60)
+    assert kinds(compared(model, nothing, low)) == {
+        Warned.NO_GOLD_POSITIVES,
+        Warned.NO_PREDICTED_POSITIVES,
+    }
+    uncoded = Drawn(
+        posts=[*gold, 90, 91],
+        strata=[*strata, "other", "other"],
+        probabilities=[*few.probabilities, 0.5, 0.5],
+    )
+    assert Warned.STRATUM_NOT_CODED in kinds(compared(model, gold, uncoded))
+    single = compared(model, {**gold, 90: True}, uncoded)
+    assert Warned.SINGLE_IN_STRATUM in kinds(single)
+
+
+def test_a_correction_that_leaves_the_range_is_said_to_be_too_uncertain() -> None:
+    model = [True] * 10 + [False] * 990
+    gold = dict.fromkeys(range(30), False)
+    drawn = Drawn(posts=range(30), strata=["all"] * 30, probabilities=[0.03] * 30)
+    found = compared(model, gold, drawn)
+    assert found.prevalence[0].corrected.value == pytest.approx(0.01 - 1 / 3)
+    assert kinds(found) >= {Warned.OUT_OF_RANGE, Warned.WIDE_INTERVAL, Warned.NO_GOLD_POSITIVES}
 
 
 def test_coded_posts_stand_for_the_uncoded_ones_of_their_stratum() -> None:

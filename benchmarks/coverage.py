@@ -1,0 +1,74 @@
+"""Measure how often the intervals of `compare --gold` cover the truth, in simulated studies.
+
+    python benchmarks/coverage.py [--studies 2000] [--resamples 400] [--posts 20000]
+
+A population of posts has a true label for each post and a classifier that calls too many of them
+positive. Each study draws a sample from strata of the classifier's score. A line shows, for each
+design and measure, which share of the 95 % intervals covers the value in the population.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipeline.analysis import statistics
+from pipeline.analysis.gold import prevalence
+from pipeline.analysis.options import BootstrapDraws
+from tests.pipeline.analysis.gold import studies
+
+# Posts coded in each stratum: low, middle and high scores.
+DESIGNS = {
+    "10 per stratum": (10, 10, 10),
+    "30 per stratum": (30, 30, 30),
+    "100 per stratum": (100, 100, 100),
+    "300 per stratum": (300, 300, 300),
+    "mostly high scores": (20, 80, 200),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--resamples", type=int, default=400)
+    parser.add_argument("--posts", type=int, default=20_000)
+    options = parser.parse_args()
+    people = studies.population(options.posts)
+    truth = studies.true_measures(people)
+    varies = 1.96 * (0.95 * 0.05 / options.studies) ** 0.5
+    print(f"{options.studies:,} studies of {options.posts:,} posts, of which "
+          f"{people.gold.mean():.1%} are positive and {people.model.mean():.1%} are called so; "
+          f"a rate of 95 % varies by {varies:.1%}")  # fmt: skip
+    for design, sizes in DESIGNS.items():
+        covered: Counter[str] = Counter()
+        defined: Counter[str] = Counter()
+        errors = []
+        drawn = studies.draw(people, sizes, options.studies, seed=len(design))
+        for number, (_, cells) in enumerate(drawn):
+            samples = cells.resample(BootstrapDraws(options.resamples, number))
+            for name, values in studies.estimates(people, samples).items():
+                finite = values[np.isfinite(values)]
+                if finite.size < 0.95 * values.size or finite.min() == finite.max():
+                    continue
+                low, high = np.quantile(finite, [0.025, 0.975])
+                defined[name] += 1
+                covered[name] += low <= truth[name] <= high
+            variance = prevalence.variance_of_share(cells, 1)
+            middle = float(people.model.mean() + prevalence.correction(cells.table(), 1))
+            errors.append(middle - truth["prevalence"])
+            if variance.value:
+                half = statistics.t_quantile(variance.freedom) * variance.value**0.5
+                defined["by formula"] += 1
+                covered["by formula"] += middle - half <= truth["prevalence"] <= middle + half
+        print(f"\n{design}: bias of the corrected share {np.mean(errors):+.4f} "
+              f"(naive {people.model.mean() - people.gold.mean():+.4f})")  # fmt: skip
+        for name, count in defined.items():
+            print(f"  {name:<20} {covered[name] / count:6.1%} of {count:,}")
+
+
+if __name__ == "__main__":
+    main()
