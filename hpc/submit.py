@@ -196,7 +196,11 @@ def _document(
     submissions = read_submissions(run) if run else ()
     posts = run.manifest.posts if run else draft.counts.posts
     unsent = {each.reason: each.posts for each in draft.unsent}
-    estimate = estimate_cost(spec.cost_options, posts - sum(unsent.values()), draft.paid)
+    sent = posts - sum(unsent.values())
+    counts_texts = (run.manifest if run else spec.config.backlog).ask_each_text_once
+    copied = sum(shard.copies for shard in run.manifest.shards) if run else draft.repeated.copied
+    estimate = estimate_cost(spec.cost_options, sent - copied, draft.paid)
+    of_all = estimate_cost(spec.cost_options, sent, draft.paid).requests
     return {
         "run_id": run.run_id if run else None,
         "run_dir": str(run.folder) if run else None,
@@ -211,7 +215,10 @@ def _document(
         "unread_rows": draft.counts.unread,
         "future_posts": draft.future.posts if draft.future else 0,
         "ancient_posts": draft.ancient.posts if draft.ancient else 0,
+        "distinct_texts": sent - copied - draft.repeated.asked_again if counts_texts else None,
+        "copies": copied,
         "requests": estimate.requests,
+        "requests_saved": None if estimate.requests is None else (of_all or 0) - estimate.requests,
         "quota_minutes": estimate.minutes,
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,

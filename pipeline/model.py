@@ -4,11 +4,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 
-from pipeline.config.keys import Section
+from pipeline.config.keys import Section, key
 
 # The reasons of posts that are never sent: nothing is paid for them.
 NO_TEXT = "no_text"
@@ -150,6 +150,8 @@ class Shard(Section, frozen=True, kw_only=True):
     sha256: str
     min_preprocessing_timestamp: str
     max_preprocessing_timestamp: str
+    copies: Annotated[int, key("Posts that get another's answer.", omit_default=True)] = 0
+    """The posts with the text of an earlier post of the shard, if the run asks about it once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from hpc.database.run_database import check_writable
 from hpc.planning.exclusions import (
@@ -39,6 +40,13 @@ from hpc.run.run_folder import PLANNING, all_runs, typed_run
 from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
 from pipeline.backlog.left_out import LeftOut
+from pipeline.backlog.repeated_texts import (
+    COPY,
+    NO_REPEATED_TEXTS,
+    RepeatedTexts,
+    copies_after_first,
+    find_repeated_texts,
+)
 from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
@@ -97,6 +105,8 @@ class RunDraft:
     """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
     unsent: tuple[UnsentPosts, ...] = ()
     """The posts to label that are not sent, because they have no text to send."""
+    repeated: RepeatedTexts = NO_REPEATED_TEXTS
+    """The texts of several posts to send, if each text is asked about once."""
     first: tuple[Post, ...] = ()
     """The oldest posts that will be sent, as many as one request is about, by `draft_run`."""
     notes: tuple[str, ...] = ()
@@ -110,8 +120,13 @@ class RunDraft:
 
     @property
     def posts_to_send(self) -> int:
-        """The posts that the classifier is asked about."""
+        """The posts whose text is sent, for this post or for another one."""
         return self.counts.posts - sum(each.posts for each in self.unsent)
+
+    @property
+    def posts_to_ask(self) -> int:
+        """The posts that the classifier is asked about: the others get copies of the answers."""
+        return self.posts_to_send - self.repeated.copied
 
 
 def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) -> RunDraft:
@@ -126,7 +141,8 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
     ):
         min_length = spec.config.backlog.min_text_length
         together = min(spec.cost_options.posts_together, draft.sizes.largest)
-        first = first_to_send(connection, draft.counts, min_length, most=together)
+        copies = COPY if draft.repeated.texts else None
+        first = first_to_send(connection, draft.counts, min_length, most=together, but=copies)
         return replace(draft, first=first)
 
 
@@ -173,8 +189,9 @@ def create_run(
                 return None, draft
             # A reader that is not closed keeps the staging database open. NFS replaces an open
             # file that is deleted by another one, and then the folder cannot be deleted.
-            with select.oldest_first(connection, draft.counts, POSTS_PER_BATCH) as reader:
+            with _posts_to_freeze(connection, draft) as reader:
                 frozen = shards.write_shards(folder, reader, draft.sizes)
+            draft = replace(draft, repeated=_with_copies_of(frozen, draft.repeated))
         shutil.rmtree(staging)
         sample = draft.sample.description.sample if draft.sample else None
         run_manifest = _manifest(spec, selection, run_id, now, frozen, sample)
@@ -187,6 +204,19 @@ def create_run(
         return typed_run(root / run_id, manifest.read(root / run_id)), draft
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _posts_to_freeze(
+    connection: duckdb.DuckDBPyConnection, draft: RunDraft
+) -> pa.RecordBatchReader:
+    read = copies_after_first if draft.repeated.texts else select.oldest_first
+    return read(connection, draft.counts, POSTS_PER_BATCH)
+
+
+def _with_copies_of(frozen: tuple[Shard, ...], repeated: RepeatedTexts) -> RepeatedTexts:
+    """Return the counts as the shards have decided them."""
+    copied = sum(shard.copies for shard in frozen)
+    return replace(repeated, asked_again=repeated.posts - repeated.texts - copied)
 
 
 def _manifest(
@@ -220,6 +250,7 @@ def _manifest(
         folder=str(config.storage.run_root.resolve() / run_id),
         trust_group=config.storage.trust_group,
         sample=sample,
+        ask_each_text_once=config.backlog.ask_each_text_once,
     )
 
 
@@ -253,16 +284,18 @@ def _staged(
         exclusions = find_exclusions(spec, selection, connection, now)
         since = None if selection.is_whole else exclusions.watermark
         counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
+        sizes = shards.shard_sizes(counts.posts, spec.config.sharding)
         draft = RunDraft(
             source=str(source),
             since=since,
             counts=counts,
-            sizes=shards.shard_sizes(counts.posts, spec.config.sharding),
+            sizes=sizes,
             unlabeled_before=_unlabeled_before(spec, since, counts, connection),
             paid=_paid(spec, connection),
             future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
             ancient=select.find_ancient(connection),
             unsent=find_unsent(connection, counts, spec.config.backlog.min_text_length),
+            repeated=_find_repeated(spec, counts, sizes, connection),
             notes=(*source.notes, *exclusions.notes),
             files=len(source.files),
             left_out=source.left_out,
@@ -303,6 +336,18 @@ def _stage_posts(
         reject_unreadable_labels(spec, exclusions, connection)
         raise
     return counts, None
+
+
+def _find_repeated(
+    spec: RunSpec,
+    counts: BacklogCounts,
+    sizes: ShardSizes,
+    connection: duckdb.DuckDBPyConnection,
+) -> RepeatedTexts:
+    backlog = spec.config.backlog
+    if not (backlog.ask_each_text_once and counts.posts):
+        return NO_REPEATED_TEXTS
+    return find_repeated_texts(connection, counts, backlog.min_text_length, sizes)
 
 
 def _unlabeled_before(

@@ -40,7 +40,8 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
             lines.append(f"no row of the source fulfills backlog.where: {where}")
         return [*lines, f"nothing to label under the name {spec.config.name}"]
     lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
-    estimate = estimate_cost(spec.cost_options, draft.posts_to_send, draft.paid)
+    lines += _describe_copies(draft)
+    estimate = estimate_cost(spec.cost_options, draft.posts_to_ask, draft.paid)
     return [*lines, _describe_shards(spec, draft), *describe_estimate(estimate)]
 
 
@@ -96,6 +97,23 @@ def _describe_unsent(draft: RunDraft, min_text_length: int) -> list[str]:
     return [*lines, "these posts are not sent, and their rows say why"] if lines else []
 
 
+def _describe_copies(draft: RunDraft) -> list[str]:
+    repeated = draft.repeated
+    if not repeated.texts:
+        return []
+    lines = [
+        f"{counted(repeated.posts, 'post')} share {counted(repeated.texts, 'text')}: each text is "
+        f"asked about once, and {counted(repeated.copied, 'answer')} copied "
+        "(backlog.ask_each_text_once)"
+    ]
+    if repeated.asked_again:
+        lines.append(
+            f"the most frequent text has {counted(repeated.largest, 'post')}: a text with more "
+            "posts than a shard holds is asked about once in each of its shards"
+        )
+    return lines
+
+
 def _describe_odd_times(draft: RunDraft) -> list[str]:
     kinds = [
         (draft.future, "in the future", "; such times do not move the watermark"),
@@ -122,6 +140,8 @@ def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
         max_parallel=spec.config.cluster.max_parallel,
     )
     up_to = "up to " if sizes.larger else ""
+    if draft.repeated.texts:  # the posts of a text stay together
+        up_to = "about "
     job_arrays = "one job array" if len(arrays) == 1 else f"{len(arrays):,} job arrays"
     return (
         f"{counted(sizes.count, 'shard')} of {up_to}{counted(sizes.largest, 'post')}, "

@@ -71,6 +71,7 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
         *map(Line, (*source.notes, *describe_left_out(source.left_out))),
         Line(""),
         _places(audit, files),
+        *_copies(audit),
         *_defects(audit),
         *_open_days(audit),
         Line(""),
@@ -104,6 +105,13 @@ def _note(place: Place, audit: Audit, files: Files) -> str:
     folders = list(dict.fromkeys(file.path.parents[1] for file in shard_files))
     more = f" (and {counted(len(folders) - 1, 'more run')})" if folders[1:] else ""
     return f"{NOTES[place]} {folders[0]}{more}" if folders else NOTES[place]
+
+
+def _copies(audit: Audit) -> list[Block]:
+    if not audit.copied:
+        return []
+    what = counted(audit.copied, "row has", "rows have")
+    return [Line(f"  {what} the answer to another post with the same text (copied_from)")]
 
 
 def _defects(audit: Audit) -> list[Block]:

@@ -87,6 +87,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "state": str(status.state),
         "posts": status.run.manifest.posts,
         "posts_done": status.posts_done,
+        "copied": status.copied,
         "awaits_database": status.awaits_database,
         "labeled": None if labels.unknown else labels.labeled,
         "unlabelable": dict(labels.unlabelable),
@@ -138,6 +139,8 @@ def _progress(status: RunStatus, labels: LabelCounts) -> str:
     done, posts = status.posts_done, status.run.manifest.posts
     # Rounded down: not 100 % before the last post.
     line = f"{done:,} of {counted(posts, 'post')} done ({done * 100 // posts} %)"
+    if copied := status.copied:
+        line += f", {copied:,} by a copied answer"
     line += describe_labeled(labels)
     # A blocked shard goes on only after somebody has looked at it: nobody knows when that is.
     to_come = (

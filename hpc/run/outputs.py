@@ -30,7 +30,7 @@ PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
-_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None]]
+_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None, int]]
 
 
 class OutputFolder:
@@ -122,18 +122,29 @@ def _remembered(folder: Path) -> _Known:
         name: (
             [size, changed_at, inode],
             Verdict(
-                publication=publication, counts=counts, attempt=attempt, unlabelable=unlabelable
+                publication=publication,
+                counts=counts,
+                attempt=attempt,
+                unlabelable=unlabelable,
+                copied=copied,
             ),
         )
-        for name, (size, changed_at, inode, publication, counts, attempt, unlabelable) in (
-            values.items()
-        )
-    }
+        for name, (
+            size, changed_at, inode, publication, counts, attempt, unlabelable, copied,
+        ) in values.items()
+    }  # fmt: skip
 
 
 def _remember(folder: Path, known: _Known) -> None:
     values = {
-        name: [*stamp, verdict.publication, verdict.counts, verdict.attempt, verdict.unlabelable]
+        name: [
+            *stamp,
+            verdict.publication,
+            verdict.counts,
+            verdict.attempt,
+            verdict.unlabelable,
+            verdict.copied,
+        ]
         for name, (stamp, verdict) in known.items()
     }
     # Losing it costs only time: a reader without write access, or a full disk, does without.

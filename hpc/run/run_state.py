@@ -191,6 +191,11 @@ class RunStatus:
         return sum(map(posts_done, self.observation.shards, self.judgements))
 
     @property
+    def copied(self) -> int:
+        """How many posts of published outputs have the answer to another post."""
+        return sum(shard.output.copied for shard in self.observation.shards)
+
+    @property
     def posts_kept(self) -> int:
         """How many posts have an answer on the disk, published or in a work folder."""
         return sum(map(posts_kept, self.observation.shards))

@@ -185,6 +185,13 @@ def oldest_first(
     ).to_arrow_reader(rows)
 
 
+def posts_to_label(counts: BacklogCounts) -> str:
+    """Return SQL for the relation of the staged posts that are within the limit."""
+    if not counts.over_limit:
+        return "staged"
+    return f"(FROM staged ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts})"
+
+
 def _drop_older(connection: duckdb.DuckDBPyConnection, since: datetime) -> int:
     """Return how many posts are from before the watermark, and drop their rows.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from pipeline.model import SHARD_SCHEMA, Shard
 from pipeline.run_files.manifest import shard_path
 
 MAX_SHARDS = 100_000
+IS_COPY = "is_copy"
+"""A column of posts to freeze: whether the post has the text of the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,13 @@ def write_shards(
 ) -> tuple[Shard, ...]:
     """Cut a stream of posts into shard files below `run_dir`, and describe each.
 
+    Each shard resolves its copies alone, so a text with fewer posts than a shard is never cut: its
+    copies stay in the shard of its first post, and the next shard has fewer. A longer one is cut
+    where the next shard would hold nothing else.
+
     Args:
         run_dir: the run's folder; `shards/` must not exist yet.
-        reader: as many posts as `sizes` says, oldest first, in SHARD_SCHEMA.
+        reader: as many posts as `sizes` says, oldest first, in SHARD_SCHEMA, and maybe IS_COPY.
         sizes: how many posts each shard holds.
 
     Raises:
@@ -75,47 +82,87 @@ def write_shards(
     """
     (run_dir / "shards").mkdir()
     rows = _ExactRows(reader)
-    return tuple(
-        _write_shard(run_dir, index, rows.take(sizes.of(index))) for index in range(sizes.count)
-    )
+    written: list[Shard] = []
+    planned = taken = 0
+    for index in range(sizes.count):
+        planned += sizes.of(index)
+        most_copies = sizes.of(index + 1) - 1 if index + 1 < sizes.count else 0
+        shard = _write_shard(run_dir, index, rows.take(planned - taken, most_copies))
+        taken += shard.posts
+        written.append(shard)
+    return tuple(written)
 
 
 def _write_shard(run_dir: Path, index: int, batches: Iterator[pa.RecordBatch]) -> Shard:
     path = shard_path(run_dir, index)
-    posts, oldest, newest = 0, None, None
+    posts = copies = 0
+    times: list[datetime] = []
     with (
         files.appearing_whole(path) as temporary,
         pq.ParquetWriter(temporary, SHARD_SCHEMA, compression="zstd") as writer,
     ):
         for batch in batches:
-            table = pa.Table.from_batches([batch]).cast(SHARD_SCHEMA)
+            table = pa.Table.from_batches([batch.select(SHARD_SCHEMA.names)]).cast(SHARD_SCHEMA)
             writer.write_table(table)
-            times = pc.min_max(table["preprocessing_timestamp"]).as_py()
-            oldest = times["min"] if oldest is None else oldest
-            newest = times["max"]
+            ends = pc.min_max(table["preprocessing_timestamp"]).as_py()
+            times = [min([*times, ends["min"]]), max([*times, ends["max"]])]
+            copies += _count_copies(batch, is_first=not posts)
             posts += batch.num_rows
-    assert oldest is not None and newest is not None
+    oldest, newest = times
     return Shard(
         index=index,
         posts=posts,
         sha256=files.sha256_of(path),
         min_preprocessing_timestamp=oldest.isoformat(),
         max_preprocessing_timestamp=newest.isoformat(),
+        copies=copies,
     )
 
 
+def _count_copies(batch: pa.RecordBatch, *, is_first: bool) -> int:
+    """Count the copies of a batch; the first post of a shard is asked about, whatever it is."""
+    if IS_COPY not in batch.schema.names:
+        return 0
+    copies = batch[IS_COPY]
+    return int(pc.sum(copies).as_py()) - int(is_first and copies[0].as_py())
+
+
 class _ExactRows:
-    """Hands out an exact number of a reader's rows at a time."""
+    """Hands out an exact number of a reader's rows at a time, and copies that follow them."""
 
     def __init__(self, reader: pa.RecordBatchReader) -> None:
         self._reader = reader
         self._rest: pa.RecordBatch | None = None
 
-    def take(self, rows: int) -> Iterator[pa.RecordBatch]:
+    def take(self, rows: int, most_copies: int) -> Iterator[pa.RecordBatch]:
+        """Yield so many rows, and then the copies at the place that is reached, up to so many."""
         while rows:
-            batch = self._rest if self._rest is not None else self._reader.read_next_batch()
-            head, tail = batch.slice(0, rows), batch.slice(rows)
-            self._rest = tail if tail.num_rows else None
-            if head.num_rows:
-                rows -= head.num_rows
-                yield head
+            yield from (taken := self._cut(rows))
+            rows -= sum(batch.num_rows for batch in taken)
+        while most_copies:
+            batch = self._peek()
+            copies = _leading_copies(batch)
+            yield from (taken := self._cut(min(copies, most_copies)))
+            most_copies -= sum(batch.num_rows for batch in taken)
+            if copies < batch.num_rows:
+                return
+
+    def _cut(self, rows: int) -> list[pa.RecordBatch]:
+        """Return a batch of at most so many rows, or none if there are none in it."""
+        batch = self._peek()
+        head, tail = batch.slice(0, rows), batch.slice(rows)
+        self._rest = tail if tail.num_rows else None
+        return [head] if head.num_rows else []
+
+    def _peek(self) -> pa.RecordBatch:
+        if self._rest is None:
+            self._rest = self._reader.read_next_batch()
+        return self._rest
+
+
+def _leading_copies(batch: pa.RecordBatch) -> int:
+    """Return how many rows of a batch come before the first one that is no copy."""
+    if IS_COPY not in batch.schema.names:
+        return 0
+    place = pc.index(batch[IS_COPY], False).as_py()
+    return batch.num_rows if place < 0 else int(place)

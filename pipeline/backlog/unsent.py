@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.backlog.select import BacklogCounts
+from pipeline.backlog.select import BacklogCounts, posts_to_label
 from pipeline.model import TOO_SHORT, UNSENT, Post
 from pipeline.short_text import BLANK
 from pipeline.sql import literal
@@ -35,7 +35,7 @@ def find_unsent(
     """
     rows = connection.execute(
         f"SELECT why, count(*), arg_min(uri, (preprocessing_timestamp, uri)) "
-        f"FROM ({_with_reasons(counts, min_text_length)}) WHERE why IS NOT NULL GROUP BY why"
+        f"FROM ({with_reasons(counts, min_text_length)}) WHERE why IS NOT NULL GROUP BY why"
     ).fetchall()
     return tuple(
         UnsentPosts(reason=reason, posts=posts, uri=uri)
@@ -49,24 +49,32 @@ def first_to_send(
     min_text_length: int,
     *,
     most: int = 1,
+    but: str | None = None,
 ) -> tuple[Post, ...]:
-    """Return the oldest posts that will be sent, at most so many. See `find_unsent`."""
+    """Return the oldest posts that will be sent, at most so many. See `find_unsent`.
+
+    Args:
+        connection: has the posts in table `staged`.
+        counts: says how many of them are to be labeled.
+        min_text_length: the least number of characters of a text that is sent.
+        most: how many posts to return.
+        but: SQL, a condition on posts to leave out, which are named `post`.
+    """
+    left_out = f" AND NOT {but}" if but else ""
     rows = connection.execute(
-        f"SELECT uri, text FROM ({_with_reasons(counts, min_text_length)}) WHERE why IS NULL "
+        f"SELECT uri, text FROM ({with_reasons(counts, min_text_length)}) AS post "
+        f"WHERE why IS NULL{left_out} "
         f"ORDER BY preprocessing_timestamp, uri LIMIT {most}"
     ).fetchall()
     return tuple(Post(uri, text) for uri, text in rows)
 
 
-def _with_reasons(counts: BacklogCounts, min_text_length: int) -> str:
+def with_reasons(counts: BacklogCounts, min_text_length: int) -> str:
     """Return SQL that yields the posts to label with `why`: the reason of those that stay here."""
-    posts = "staged"
-    if counts.over_limit:
-        posts = f"(FROM staged ORDER BY preprocessing_timestamp, uri LIMIT {counts.posts})"
     too_short = _too_short(min_text_length)
     return (
         f"SELECT *, coalesce(reason, CASE WHEN {too_short} THEN {literal(TOO_SHORT)} END) AS why "
-        f"FROM {posts}"
+        f"FROM {posts_to_label(counts)}"
     )
 
 

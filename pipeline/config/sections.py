@@ -86,6 +86,14 @@ class Backlog(Section, frozen=True, kw_only=True):
             default="every row",
         ),
     ] = None
+    ask_each_text_once: Annotated[
+        bool,
+        key(
+            "Ask about each text of a run once, and copy the answer to the other posts with "
+            "exactly that text.",
+            omit_default=True,
+        ),
+    ] = True
     min_text_length: Annotated[
         Count,
         label_key(

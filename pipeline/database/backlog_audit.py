@@ -100,6 +100,8 @@ class Audit:
     run."""
     reasons: dict[str, int]
     """Unlabelable posts by reason, the most frequent first."""
+    copied: int
+    """Rows of the database with the answer to another post, which has the same text."""
     duplicates: int
     """Rows of the database beyond the first one of a uri."""
     foreign: int
@@ -160,7 +162,7 @@ def audit(
         OSError: the disk is full.
     """
     _load_backlog(connection, source)
-    labels, recorded_runs = _load_labels(connection, audited.database, audited.name)
+    labels, recorded_runs, copied = _load_labels(connection, audited.database, audited.name)
     compared = compare_outputs(connection, labels, files.gathered, examine)
     claims = _judge_claims(labels, files, compared, recorded_runs)
     problems = [*files.problems, *compared.unreadable.values()]
@@ -195,6 +197,7 @@ def audit(
             "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labeled_posts "
             "WHERE NOT labeled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
+        copied=copied,
         duplicates=fetch_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
         foreign=fetch_number(
             connection, "SELECT count(*) FROM labeled_posts ANTI JOIN expected USING (uri)"
@@ -226,13 +229,18 @@ def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> None
 
 def _load_labels(
     connection: duckdb.DuckDBPyConnection, database: Path, name: str
-) -> tuple[LabelRows, frozenset[str]]:
-    """Copy the rows of the database; return them, and the ids of the runs that it knows."""
-    table, runs = None, frozenset[str]()
+) -> tuple[LabelRows, frozenset[str], int]:
+    """Copy the rows of the database.
+
+    Returns:
+        The rows, the ids of the runs that the database knows, and how many rows are copies.
+    """
+    table, runs, copied = None, frozenset[str](), 0
     if duckdb_file.exists(database):
         duckdb_file.attach(connection, database, _LABELED)
         if label_tables.labeled_uris(connection, name, _LABELED):
             table = f"{_LABELED}.{quoted(label_tables.labels_table(name))}"
+            copied = label_tables.count_copies(connection, name, _LABELED)
         rows = connection.execute(f"SELECT run_id FROM {_LABELED}.runs").fetchall()
         runs = frozenset(row[0] for row in rows)
     labels = LabelRows(connection, table)
@@ -242,7 +250,7 @@ def _load_labels(
         "CREATE TABLE labeled_posts AS "
         "SELECT uri, bool_or(labeled) AS labeled, min(reason) AS reason FROM labels GROUP BY uri"
     )
-    return labels, runs
+    return labels, runs, copied
 
 
 @dataclass(kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from pipeline.database import supersede
 from pipeline.database.duckdb_file import has_table, insert_rows, registered, transaction
 from pipeline.database.supersede import Replacement
 from pipeline.errors import RunError
+from pipeline.model import COPIED_FROM
 from pipeline.sql import fetch_number, quoted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
 
@@ -56,6 +57,21 @@ def successful_uris(connection: duckdb.DuckDBPyConnection, name: str, catalog: s
     """
     uris = labeled_uris(connection, name, catalog)
     return f"{uris} WHERE was_successfully_labeled" if uris else None
+
+
+def count_copies(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> int:
+    """Count the rows of a name, in an attached database, that have the answer to another post.
+
+    0 where the name has no table, or one in which an earlier version gathered all rows.
+    """
+    if not connection.execute(
+        "SELECT 1 FROM duckdb_columns() WHERE database_name = ? AND table_name = ? "
+        "AND column_name = ?",
+        [catalog, labels_table(name), COPIED_FROM.name],
+    ).fetchall():
+        return 0
+    table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
+    return fetch_number(connection, f"SELECT count({COPIED_FROM.name}) FROM {table}")
 
 
 def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:

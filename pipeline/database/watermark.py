@@ -1,8 +1,9 @@
 """Compute a name's watermark: the time up to which every planned post has its row.
 
-A gathered shard that begins before, or ends after, the first post of a shard that is not gathered
-does not count. A run that chose its posts, by another name's labels or as a sample, left out the
-posts between them: its shards can hold the watermark back, and never advance it.
+A gathered shard that ends after the first post of a shard that is not gathered counts up to its own
+first post, if that is before. Such shards are common: the posts of one text are in one shard,
+whenever they were written. A run that chose its posts, by another name's labels or as a sample,
+left out the posts between them: its shards can hold the watermark back, and never advance it.
 
 A post with a timestamp from the future says nothing about the posts that arrive before that time.
 A shard that ends later than its run was created, or later than now, counts up to its first post
@@ -37,19 +38,17 @@ def watermarks_query(
         SELECT name, {chosen_by} IS NULL AS took_every_post, least(created_at, {now}) AS credible,
             shards.*
         FROM shards JOIN runs USING (run_id)),
-    reached AS (
-        SELECT *, CASE
-            WHEN max_preprocessing_timestamp <= credible THEN max_preprocessing_timestamp
-            WHEN min_preprocessing_timestamp <= credible THEN min_preprocessing_timestamp
-        END AS reaches FROM named),
     names AS (
         SELECT name, least(
             min(min_preprocessing_timestamp) FILTER (gathered_at IS NULL), {first_waiting}
         ) AS first_missing
-        FROM named GROUP BY name)
+        FROM named GROUP BY name),
+    ends AS (
+        SELECT *, max_preprocessing_timestamp AS reaches FROM named
+        UNION ALL SELECT *, min_preprocessing_timestamp AS reaches FROM named)
     SELECT name, max(reaches) AS watermark
-    FROM reached JOIN names USING (name)
-    WHERE gathered_at IS NOT NULL AND took_every_post AND reaches IS NOT NULL
+    FROM ends JOIN names USING (name)
+    WHERE gathered_at IS NOT NULL AND took_every_post AND reaches <= credible
       AND (first_missing IS NULL OR reaches < first_missing)
     GROUP BY name"""
 

@@ -15,6 +15,7 @@ from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
+from pipeline.model import Shard
 from pipeline.run_files.manifest import output_path
 from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
@@ -39,11 +40,23 @@ class Arrivals(RuleBasedStateMachine):
             sys.path.remove(str(self.growing.bench.site))
             self._folder.cleanup()
 
-    @rule(hours=st.lists(st.integers(0, 6), min_size=1, max_size=4))
-    def arrive(self, hours: list[int]) -> None:
-        new = [post(self.next + at, hour) for at, hour in enumerate(hours)]
+    @rule(
+        arrivals=st.lists(
+            st.tuples(st.integers(0, 6), st.sampled_from(["", "", "good morning", "good night"])),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def arrive(self, arrivals: list[tuple[int, str]]) -> None:
+        """Posts arrive, with their hour and maybe a text that others have too."""
+        new = [post(self.next + at, hour) for at, (hour, _) in enumerate(arrivals)]
         self.next += len(new)
-        self.growing.arrive(*new)
+        self.growing.arrive(
+            *(
+                each._replace(text=text or each.text)
+                for each, (_, text) in zip(new, arrivals, strict=True)
+            )
+        )
 
     @rule(backfill=st.booleans(), limit=st.sampled_from([None, 1, 3]))
     def submit(self, backfill: bool, limit: int | None) -> None:
@@ -72,7 +85,7 @@ class Arrivals(RuleBasedStateMachine):
         output = output_path(run.folder, index)
         if output.exists():
             output.unlink()
-            self.redone += run.manifest.shards[index].posts
+            self.redone += _asked(run.manifest.shards[index])
 
     @rule()
     def die_while_planning(self) -> None:
@@ -137,11 +150,23 @@ class Arrivals(RuleBasedStateMachine):
         posts = [arrived.uri for arrived in self.growing.posts]
         assert self.growing.labeled() == Counter(posts)
         paid = self.growing.paid()
-        assert set(paid) == set(posts)
+        assert set(paid) <= set(posts)
         # A task that dies of an exception writes what it has first; kill -9, which may cost up to a
         # checkpoint, is in tests/pipeline/test_worker_processes.py.
-        assert paid.total() == len(posts) + self.redone
+        asked = sum(_asked(shard) for run in self.growing.runs() for shard in run.manifest.shards)
+        assert paid.total() == asked + self.redone
+        copied = len(posts) - asked
+        assert self.growing.query(
+            "SELECT count(*) FROM labels_test AS copy JOIN labels_test AS origin "
+            "ON copy.copied_from = origin.uri WHERE (copy.text, copy.length, copy.run_id, "
+            "copy.shard_index) = (origin.text, origin.length, origin.run_id, origin.shard_index)"
+        ) == [(copied,)]
+        assert self.audit().copied == copied
         assert self.audit().is_whole
+
+
+def _asked(shard: Shard) -> int:
+    return shard.posts - shard.copies
 
 
 TestArrivals = Arrivals.TestCase

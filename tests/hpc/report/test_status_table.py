@@ -311,6 +311,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
         "state": "running",
         "posts": 2000,
         "posts_done": 600,
+        "copied": 0,
         "awaits_database": False,
         "labeled": None,
         "unlabelable": {},

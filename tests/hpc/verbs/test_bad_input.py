@@ -121,6 +121,7 @@ def test_an_empty_backlog_leaves_nothing_to_label(bench: Bench) -> None:
         "files": 1, "left_out": [], "future_posts": 0, "ancient_posts": 0,
         "labeled": None, "unlabelable": None, "sample": None,
         "service_ends_at": None, "requests_until_end": None, "posts_until_end": None,
+        "distinct_texts": 0, "copies": 0, "requests_saved": None,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tests.pipeline import run_builders
 # What a classifier without quota and price will take.
 NOT_KNOWN: dict[str, None] = dict.fromkeys((
     "requests", "quota_minutes", "cost_estimate", "currency",
-    "service_ends_at", "requests_until_end", "posts_until_end",
+    "service_ends_at", "requests_until_end", "posts_until_end", "requests_saved",
 ))  # fmt: skip
 NOTHING_LEFT_OUT = {
     "late_posts": 0, "unread_rows": 0, "future_posts": 0, "ancient_posts": 0, "files": 1,
@@ -52,6 +52,8 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
         "dry_run": False,
         **NOT_KNOWN,
         **NOTHING_LEFT_OUT,
+        "distinct_texts": 4,
+        "copies": 0,
         "labeled": 4,
         "unlabelable": {},
     }
@@ -59,7 +61,7 @@ def test_submit_prints_one_json_document(bench: Bench) -> None:
     assert json.loads(planned.stdout) == {
         "run_id": None, "run_dir": None, "posts": 1, "shards": 1, "array_jobs": [],
         "dry_run": True, "waves": 1, "first_request": None, "first_request_url": None,
-        "labeled": None, "unlabelable": None,
+        "labeled": None, "unlabelable": None, "distinct_texts": 1, "copies": 0,
         **NOT_KNOWN, **NOTHING_LEFT_OUT,
     }  # fmt: skip
     assert bench.document("gather") == {

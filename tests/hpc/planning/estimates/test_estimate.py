@@ -67,7 +67,7 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
         "dry_run": True, "waves": 1, "requests": 90, "quota_minutes": 3.0, "cost_estimate": None,
         "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
         "labeled": None, "unlabelable": None, "files": 1, "left_out": [], "future_posts": 0,
-        "ancient_posts": 0, "sample": None,
+        "ancient_posts": 0, "distinct_texts": 90, "copies": 0, "requests_saved": 0, "sample": None,
     }  # fmt: skip
     assert bench.listing() == before
 
@@ -76,7 +76,8 @@ def test_posts_that_are_not_sent_take_nothing_of_the_quota(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
-    rows = [(uri(n), text, STAMP) for n, text in enumerate([None, None, "meh", *["a day"] * 30])]
+    days = [f"day {number}" for number in range(30)]
+    rows = [(uri(n), text, STAMP) for n, text in enumerate([None, None, "meh", *days])]
     json_lines_file(bench.folder / "posts.jsonl", rows)
     bench.config(classifier={"type": "perspective", "requests_per_minute": 30})
     document = bench.document("submit", "--config", bench.path, "--dry-run")
@@ -87,6 +88,7 @@ def test_posts_that_are_not_sent_take_nothing_of_the_quota(
         **document,
         "posts": 3,
         "shards": 2,
+        "distinct_texts": 0,
         "requests": 0,
         "quota_minutes": 0.0,
         "first_request": None,
@@ -94,3 +96,18 @@ def test_posts_that_are_not_sent_take_nothing_of_the_quota(
         "requests_until_end": ANY,
         "posts_until_end": ANY,
     }
+
+
+def test_each_text_takes_one_request_of_the_quota(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
+    rows = [(uri(n), f"what a day {n % 10}", STAMP) for n in range(30)]
+    json_lines_file(bench.folder / "posts.jsonl", rows)
+    bench.config(classifier={"type": "perspective", "requests_per_minute": 30})
+    submit = ("submit", "--config", bench.path, "--dry-run")
+    counts = ("posts", "distinct_texts", "copies", "requests", "requests_saved")
+    document = bench.document(*submit)
+    assert [document[name] for name in counts] == [30, 10, 20, 10, 20]
+    document = bench.document(*submit, "--set", "backlog.ask_each_text_once=false")
+    assert [document[name] for name in counts] == [30, None, 0, 30, 0]
