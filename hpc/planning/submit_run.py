@@ -328,7 +328,7 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
 def _say_plan(spec: RunSpec, selection: Selection, draft: RunDraft, say: Say) -> None:
     end = until_end(spec.service_end, datetime.now(UTC), spec.cost_options)
     _say_lines(describe_draft(spec, selection, draft), say)
-    _say_lines(describe_end(end, draft.posts_to_send), say)
+    _say_lines(describe_end(end, draft.posts_to_ask), say)
 
 
 def _say_lines(lines: Sequence[str], say: Say) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 from pipeline import files
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
-from pipeline.run_files import last_words, manifest, output
+from pipeline.run_files import heartbeat, last_words, manifest, output
 from pipeline.run_files.manifest import output_path, shard_path, work_path
 from pipeline.worker.process import run_task
 from tests.pipeline import scripted_classifier, task_processes
@@ -55,6 +55,27 @@ def test_a_task_publishes_its_shard_and_leaves_no_parts(tmp_path: Path) -> None:
     assert labels_and_reasons(run_dir, run) == own_texts(6)
     assert task_processes.rows_in(work_path(run_dir, 0)) == 0
     assert last_words.read(run_dir, 1, 0) is None
+
+
+def test_a_copy_counts_as_soon_as_the_answer_that_it_gets(tmp_path: Path) -> None:
+    """The quota is used up at the third question, and the next attempt asks about the rest."""
+    numbers = [0, 0, 1, 0, 2, 3]
+    rows = [
+        post._replace(text=f"what a fine day {number}")
+        for post, number in zip(posts(6), numbers, strict=True)
+    ]
+    classifier = scripted_classifier.options(tmp_path, script="quota")
+    run_dir, run = make_run(tmp_path, rows, classifier=classifier, ask_each_text_once=True)
+    assert failure(order(run_dir))[0] is Cause.THROTTLED
+    beat = heartbeat.read(work_path(run_dir, 0), 1)
+    assert beat is not None
+    assert (beat.rows, beat.posts) == (4, 6)
+    run_task(order(run_dir, attempt=2))
+    assert scripted_classifier.asked(tmp_path) == {uri(0): 1, uri(2): 1, uri(4): 2, uri(5): 1}
+    verdict, table = output.read(run_dir, run, 0)
+    assert table is not None
+    assert table["copied_from"].to_pylist() == [None, uri(0), None, uri(0), None, None]
+    assert verdict.copied == 2
 
 
 def test_a_published_shard_is_not_labeled_again(tmp_path: Path) -> None:
