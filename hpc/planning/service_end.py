@@ -39,12 +39,15 @@ def until_end(ends_at: datetime | None, now: datetime, options: CostOptions) -> 
         return None
     minutes = max(0, (ends_at - now) // timedelta(minutes=1))
     per_minute = options.requests_per_minute
-    requests = None if per_minute is None else minutes * max(0, per_minute)
+    requests = posts = None
+    if per_minute is not None:
+        requests = minutes * max(0, per_minute)
+        posts = requests // options.requests_per_post * options.posts_together
     return ServiceEnd(
         ends_at=ends_at,
         has_ended=now > ends_at,
         requests=requests,
-        posts=None if requests is None else requests * options.posts_per_prompt,
+        posts=posts,
     )
 
 

@@ -29,7 +29,8 @@ RECORDED: dict[str, Any] = json.loads((ROOT / "tests/data/frozen/recorded.json")
 def recorded_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the recorded values say of the machine that they were made on; returns its home."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PERSPECTIVE_API_KEY", "k")
+    for name in ("PERSPECTIVE_API_KEY", "OPENAI_API_KEY", "MISTRAL_API_KEY"):
+        monkeypatch.setenv(name, "k")
     monkeypatch.setattr(sys, "executable", "/envs/classify/bin/python")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.setattr(Slurm, "array_size", lambda _: 1000)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc.planning.estimate import estimate_cost
 from hpc.planning.service_end import ServiceEnd, describe_end, end_document, until_end
 from pipeline.classifiers.base import service_end
 from pipeline.usage import CostOptions
@@ -29,17 +30,22 @@ def test_a_quota_allows_its_requests_in_each_whole_minute_that_is_left(
     )
 
 
-@given(MOMENTS, PER_MINUTE, st.integers(1, 20))
+@given(MOMENTS, PER_MINUTE, st.integers(1, 20), st.integers(1, 5))
 def test_what_fits_is_what_the_quota_can_still_answer(
-    now: datetime, per_minute: int, posts_per_prompt: int
+    now: datetime, per_minute: int, together: int, questions: int
 ) -> None:
-    options = CostOptions(requests_per_minute=per_minute, posts_per_prompt=posts_per_prompt)
+    options = CostOptions(
+        requests_per_minute=per_minute, posts_per_request=together, questions=("?",) * questions
+    )
     end = until_end(ENDS_AT, now, options)
     assert end is not None
     assert end.requests is not None
     assert now + timedelta(minutes=end.requests / per_minute) <= max(now, ENDS_AT)
     assert end.requests >= 0
-    assert end.posts == end.requests * posts_per_prompt
+    assert end.posts is not None
+    assert estimate_cost(options, end.posts, None).requests in range(
+        max(0, end.requests - questions + 1), end.requests + 1
+    )
     assert end.has_ended == (now > ENDS_AT)
     elsewhere = now.astimezone(timezone(timedelta(hours=-6)))
     assert until_end(ENDS_AT, elsewhere, options) == end
