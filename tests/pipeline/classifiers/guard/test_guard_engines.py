@@ -21,7 +21,6 @@ from tests.servers.real_server import RealServer
 
 pytestmark = pytest.mark.engines
 
-EVERY_TOKEN = 400
 WORDS = {"y": True, "n": False}
 
 
@@ -30,8 +29,9 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealServer,
     model = tiny_llm.write_model(tmp_path_factory.mktemp("tiny") / "model")
     vocabulary = json.loads((model / "tokenizer.json").read_text())["model"]["vocab"]
     allowed = {"allowed_token_ids": [vocabulary[letter] for letter in "yYnN"]}
-    with engines.vllm(model, "--max-logprobs", str(EVERY_TOKEN)) as running:
-        yield running, allowed
+    # vLLM ends if more tokens are to be listed than there are.
+    with engines.vllm(model, "--max-logprobs", str(len(vocabulary))) as running:
+        yield running, {"request": allowed, "top_logprobs": len(vocabulary)}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def llama_server(
 ) -> Iterator[tuple[RealServer, JsonObject]]:
     file = gguf_model.write_model(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
     with engines.llama_server(file) as running:
-        yield running, {"grammar": "root ::= [yYnN]"}
+        yield running, {"request": {"grammar": "root ::= [yYnN]"}, "top_logprobs": 400}
 
 
 @pytest.mark.parametrize("form", ["plain", "chat"])
@@ -54,8 +54,7 @@ def test_the_probability_is_the_models_own(
     if form == "plain":
         template = {"messages": None, "prompt": "template.txt"}
     frozen = guard(tmp_path, server.base_url, model="tiny", label="toxic", words=WORDS,
-                   top_logprobs=EVERY_TOKEN, max_tokens=1, request=bound, keep_raw=True,
-                   **template)  # fmt: skip
+                   max_tokens=1, keep_raw=True, **bound, **template)  # fmt: skip
     found = answers(create(frozen, TaskShare()), posts(TOO_LONG, *TEXTS))
     assert found.pop(TOO_LONG).reason == "context_length_exceeded"
     for answer in found.values():
