@@ -22,6 +22,7 @@ class WhyLeftOut(StrEnum):
     RUN = "the folder of a run"
     DATABASE = "part of the database of the labels (storage.database)"
     SAMPLE = "a sample of posts that this program drew"
+    MAP = "a map of scores that this program fitted"
     LABELS = "labels that this program wrote; to read them, name the file in backlog.source"
 
 

@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 from pipeline import limits
 from pipeline.backlog.decompress import DamagedCompressionError, open_decompressed
 from pipeline.backlog.file_formats import FileFormat, SourceKind
-from pipeline.run_files import manifest, sample_file
+from pipeline.errors import InputError
+from pipeline.run_files import manifest, sample_file, score_map
+from pipeline.run_files.json_record import read_record
+from pipeline.run_files.score_map import ScoreMap
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
 _NOTE = re.compile(r"\.late-posts-.+\.json")
@@ -79,6 +82,16 @@ def is_sample(path: Path, file_format: FileFormat) -> bool:
         return False
     with suppress(OSError, pa.ArrowException):
         return bool(pq.read_schema(path).names == sample_file.SCHEMA.names)
+    return False
+
+
+def is_map(path: Path) -> bool:
+    """Tell whether a file is a map of scores, also one that another has replaced."""
+    if path.parent.name != score_map.FOLDER:
+        return False
+    with suppress(OSError, InputError):
+        read_record(path, ScoreMap)
+        return True
     return False
 
 

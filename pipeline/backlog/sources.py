@@ -191,6 +191,8 @@ def _inspect_file(
                 result.leave_out(path, WhyLeftOut.LABELS)
             elif not may_be_labels and own_files.is_sample(path, recognized):
                 result.leave_out(path, WhyLeftOut.SAMPLE)
+            elif not may_be_labels and own_files.is_map(path):
+                result.leave_out(path, WhyLeftOut.MAP)
             else:
                 result.files.append(SourceFile(path=path, format=recognized))
         case Unreadable():

@@ -4,6 +4,8 @@ A map is one file below the run root, `maps/<b>_as_<a>.json`, so that a rebuilt 
 """
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -116,7 +118,11 @@ def _keep_old(path: Path) -> Path:
     while kept.exists():
         kept = path.with_name(f"{path.name}.replaced-{stamp}-{number}")
         number += 1
-    path.rename(kept)
+    # The map is there at any moment, also if this process ends here.
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, kept)
     return kept
 
 

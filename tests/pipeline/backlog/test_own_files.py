@@ -14,8 +14,9 @@ import pytest
 from pipeline.backlog.left_out import WhyLeftOut
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
-from pipeline.run_files import sample_file
+from pipeline.run_files import sample_file, score_map
 from pipeline.run_files.sample_file import Sample, Stratum
+from pipeline.run_files.score_map import ColumnMap, ScoreMap
 from tests.pipeline.backlog.source_files import (
     STAMP,
     csv_file,
@@ -213,3 +214,28 @@ def test_a_sample_is_no_part_of_a_backlog_and_posts_with_probabilities_are(tmp_p
     source = find(tmp_path / "**/*.parquet")
     assert source.files == (posts,)
     assert left_out(source) == {sample: WhyLeftOut.SAMPLE}
+
+
+def test_a_map_is_no_part_of_a_backlog_and_posts_in_a_folder_of_that_name_are(
+    tmp_path: Path,
+) -> None:
+    posts = json_lines_file(tmp_path / "maps" / "posts.json", ROWS)
+    made = ScoreMap(
+        name="b_as_a",
+        a="a",
+        b="b",
+        method=score_map.ISOTONIC,
+        sample=None,
+        fitted_at="2026-11-30T12:00:00+00:00",
+        program_version="1",
+        config_hashes_of_a=("h",),
+        config_hashes_of_b=("h",),
+        columns=(ColumnMap(a="x", b="x", posts=100, knots=((0.0, 0.0), (1.0, 1.0))),),
+    )
+    score_map.write(tmp_path, made)
+    replaced = score_map.write(tmp_path, made)
+    source = find(tmp_path)
+    assert source.files == (posts,)
+    assert replaced
+    kept = dict.fromkeys((score_map.path_of(tmp_path, made.name), replaced), WhyLeftOut.MAP)
+    assert left_out(source) == kept
