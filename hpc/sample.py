@@ -4,12 +4,13 @@ import argparse
 import re
 import shlex
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpc import cli
 from hpc.coding import coding_record, write_files
-from hpc.coding.allocation import assign
+from hpc.coding.assign import assign
 from hpc.coding.codebook import CodedLabel, parse_labels
 from hpc.coding.coding_record import CodingDescription, CodingRecord
 from hpc.coding.draw_sample import (
@@ -20,9 +21,11 @@ from hpc.coding.draw_sample import (
     label_columns,
 )
 from hpc.coding.write_files import CodingTask, FileKind, name_files
+from hpc.config import run_config
+from hpc.database.export_target import KnownBacklog, backlogs_of
 from hpc.database.published_labels import published_labels
 from hpc.exit_codes import FAILED
-from hpc.labels.label_place import find_place
+from hpc.labels.label_place import LabelPlace, find_place
 from hpc.report.console import Printer
 from hpc.verb import Outcome, Verb
 from pipeline.backlog import select
@@ -30,6 +33,7 @@ from pipeline.database import duckdb_file
 from pipeline.errors import InputError
 from pipeline.model import POST_COLUMNS
 from pipeline.run_files import sample_file
+from pipeline.sampling.allocate import Allocation
 from pipeline.text import counted
 
 _LABELS = "labeled"
@@ -67,8 +71,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stratify",
         default="",
         metavar="COLUMN",
-        help="draw the same number from each stratum: the values of a column, COLUMN:5 for five "
+        help="draw from each stratum: the values of a column, COLUMN:5 for five "
         "bins of a number, or month",
+    )
+    parser.add_argument(
+        "--allocate",
+        choices=list(map(str, Allocation)),
+        default=str(Allocation.EQUAL),
+        help="with --stratify: how the strata share the sample (default: equal)",
     )
     parser.add_argument(
         "--seed",
@@ -124,11 +134,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     labels = parse_labels(options.labels) if options.labels else ()
     place = find_place(options.config, options.run_root, options.database)
     name = place.choose_name(options.name, options.config, "sample")
+    write_files.check_not_posts(files, _known_backlogs(options, place))
     request = DrawRequest(
         name=name,
         size=options.n,
         seed=options.seed,
         stratify=options.stratify,
+        allocation=Allocation(options.allocate),
         sample=options.sample_name,
     )
     sample_file.check_name(request.sample_name)
@@ -183,6 +195,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "left_out": list(published.problems),
     }
     return FAILED if published.problems else 0, document
+
+
+def _known_backlogs(options: argparse.Namespace, place: LabelPlace) -> Iterator[KnownBacklog]:
+    """Yield where posts are read from, as far as configurations say it."""
+    if options.config:
+        folders = (options.config.parent.absolute(), Path.cwd())
+        yield KnownBacklog(backlog=run_config.load_backlog(options.config), folders=folders)
+    yield from backlogs_of(place.runs, (place.run_root.parent, Path.cwd()))
 
 
 def _parse_coders(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from hpc.coding.codebook import CodedLabel
 from pipeline import files
+from pipeline.backlog.own_files import CODING_METADATA, CODINGS
 from pipeline.config.keys import Section
 from pipeline.database.coding_frame import ShardRange, StratumRule
 from pipeline.errors import DamagedError, InputError
@@ -20,9 +21,7 @@ from pipeline.run_files import read_parquet
 from pipeline.run_files.json_record import parse_record
 from pipeline.run_files.sample_file import check_name
 
-FOLDER = "codings"
 _ENDING = ".parquet"
-_METADATA = b"coding"
 _FORMAT = 1
 _SCHEMA = pa.schema(POST_COLUMNS)
 
@@ -58,7 +57,7 @@ class CodingRecord:
 
 def path_of(run_root: Path, sample: str) -> Path:
     """Return the file of a sample's record."""
-    return run_root / FOLDER / f"{sample}{_ENDING}"
+    return run_root / CODINGS / f"{sample}{_ENDING}"
 
 
 def list_samples(run_root: Path) -> list[str]:
@@ -69,7 +68,7 @@ def list_samples(run_root: Path) -> list[str]:
     """
     return [
         name.removesuffix(_ENDING)
-        for name in files.names_in(run_root / FOLDER)
+        for name in files.names_in(run_root / CODINGS)
         if name.endswith(_ENDING) and not name.startswith(".")
     ]
 
@@ -86,7 +85,7 @@ def write(run_root: Path, record: CodingRecord) -> Path:
     path = path_of(run_root, description.sample)
     path.parent.mkdir(parents=True, exist_ok=True)
     posts = record.posts.select(_SCHEMA.names).cast(_SCHEMA)
-    metadata = {_METADATA: json.dumps(description.to_json(), ensure_ascii=False).encode()}
+    metadata = {CODING_METADATA: json.dumps(description.to_json(), ensure_ascii=False).encode()}
     try:
         files.write_new_parquet(path, posts.replace_schema_metadata(metadata))
     except FileExistsError:
@@ -115,7 +114,7 @@ def read(run_root: Path, sample: str) -> CodingRecord:
         raise InputError(
             f"there is no sample {sample} for coders under {run_root}; there are: {samples}"
         ) from None
-    content = (table.schema.metadata or {}).get(_METADATA)
+    content = (table.schema.metadata or {}).get(CODING_METADATA)
     if content is None:
         raise DamagedError(path, "it has no entry `coding`, so it is no sample for coders")
     description = parse_record(content, CodingDescription, source=str(path))

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 import duckdb
 import pyarrow as pa
 
-from hpc.coding.allocation import allocate_equally
 from hpc.coding.codebook import CodedKind, CodedLabel, check_label_name
 from pipeline.database import coding_frame
 from pipeline.database.coding_frame import POSTS, RuleKind, ShardRange, StratumRule
+from pipeline.database.label_tables import labels_table
 from pipeline.errors import InputError
 from pipeline.model import PROVENANCE, SHARD_SCHEMA
 from pipeline.run_files import sample_file
 from pipeline.run_files.sample_file import CODING, Sample, Stratum
-from pipeline.sql import quoted
+from pipeline.sampling.allocate import Allocation, allocate
+from pipeline.sql import fetch_number, quoted
 from pipeline.text import counted, did_you_mean
 
 MONTH = "month"
@@ -47,7 +48,8 @@ class DrawRequest:
     seed: int
     stratify: str
     """A column, a column and a number of bins, or `month`; '' for no strata."""
-    sample: str
+    allocation: Allocation = Allocation.EQUAL
+    sample: str = ""
     """The name of the sample; '' for the usual one."""
 
     @property
@@ -55,6 +57,8 @@ class DrawRequest:
         """Return the name of the sample."""
         # The name becomes that of a file, and a column may have any name.
         strata = re.sub(r"[^A-Za-z0-9_]+", "", self.stratify.replace(":", ""))[:40]
+        if strata and self.allocation is Allocation.PROPORTIONAL:
+            strata += f"-{self.allocation}"
         parts = [self.name, "coding", *filter(None, [strata]), f"s{self.seed}", f"n{self.size}"]
         return self.sample or "-".join(parts)
 
@@ -87,7 +91,7 @@ def label_columns(types: Mapping[str, str]) -> dict[str, str]:
 def draw_sample(
     connection: duckdb.DuckDBPyConnection, catalog: str, request: DrawRequest
 ) -> DrawnSample:
-    """Draw distinct texts, the same number from each stratum as far as it has so many.
+    """Draw distinct texts from each stratum, with known probabilities.
 
     Args:
         connection: a staging session, with the labels' database attached.
@@ -100,18 +104,17 @@ def draw_sample(
     types = coding_frame.column_types(connection, request.name, catalog)
     rule, notes = parse_rule(connection, catalog, request, types)
     shards = coding_frame.find_shards(connection, request.name, catalog)
-    coding_frame.stage_frame(connection, request.name, catalog, rule, shards)
+    coding_frame.stage_frame(connection, request.name, catalog, rule)
     strata = _ordered(coding_frame.count_strata(connection), rule)
     texts = {stratum: count for stratum, (count, _) in strata.items()}
     _check_size(request, texts)
-    sizes = allocate_equally(texts, request.size)
+    sizes = allocate(texts, request.size, request.allocation)
     drawn = coding_frame.draw(connection, sizes, request.seed)
     rows = _sample_rows(drawn, texts, sizes)
     notes = (*notes, *_describe_small(rule, texts, sizes))
     population = sum(texts.values())
-    total = connection.execute(
-        f"SELECT count(*) FROM {quoted(catalog)}.{quoted('labels_' + request.name)}"
-    ).fetchall()[0][0]
+    table = f"{quoted(catalog)}.{quoted(labels_table(request.name))}"
+    total = fetch_number(connection, f"SELECT count(*) FROM {table}")
     population_posts = sum(posts for _, posts in strata.values())
     return DrawnSample(
         sample=Sample(
@@ -128,6 +131,7 @@ def draw_sample(
             drawn_at=datetime.now(UTC).isoformat(timespec="seconds"),
             source=f"labels_{request.name}",
             stratify=request.stratify or None,
+            allocation=str(request.allocation) if request.stratify else None,
         ),
         rows=rows,
         posts=_read_posts(connection, rows),
@@ -135,7 +139,7 @@ def draw_sample(
         rule=rule,
         shards=shards,
         population_posts=population_posts,
-        left_out=int(total) - population_posts,
+        left_out=total - population_posts,
         notes=notes,
     )
 
@@ -167,6 +171,7 @@ def parse_rule(
         )
     column = by_name[column.lower()]
     if not head or not tail.isdecimal():
+        _reject_marker(connection, catalog, request, column)
         return StratumRule(kind=RuleKind.VALUES, column=column), ()
     if not coding_frame.is_number(types[column]):
         raise InputError(
@@ -179,6 +184,19 @@ def parse_rule(
     if limits is None:
         raise InputError(f"--stratify {wanted}: {column} has no value in labels_{request.name}")
     return _bins(column, bins, *limits)
+
+
+def _reject_marker(
+    connection: duckdb.DuckDBPyConnection, catalog: str, request: DrawRequest, column: str
+) -> None:
+    """Raise InputError if a value is the word for no value: two strata would become one."""
+    table = f"{quoted(catalog)}.{quoted(labels_table(request.name))}"
+    query = f"SELECT count(*) FROM {table} WHERE CAST({quoted(column)} AS VARCHAR) = ?"
+    if fetch_number(connection, query, [coding_frame.MISSING]):
+        raise InputError(
+            f"--stratify {request.stratify}: {column} has the value {coding_frame.MISSING}, which "
+            "is the name of the stratum of posts without a value; stratify by another column"
+        )
 
 
 def _bins(column: str, bins: int, least: float, most: float) -> tuple[StratumRule, tuple[str, ...]]:

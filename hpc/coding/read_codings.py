@@ -1,14 +1,14 @@
 """Read what coders typed, and check every row against the texts that they were given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpc.coding import coding_record
 from hpc.coding.codebook import CODER, Coding, InvalidValue
 from hpc.coding.coding_record import CodingRecord
 from hpc.coding.label_studio import read_export
-from hpc.coding.spreadsheet import ParsedRow, is_same_text, read_csv
+from hpc.coding.spreadsheet import ParsedRow, is_same_text, read_csv, unguarded
 from pipeline.config.check import shown
 from pipeline.errors import InputError
 from pipeline.terminal import one_line
@@ -84,7 +84,8 @@ def check_codings(
         _check_coder(path, named, rows)
         if rows and all(row.text is None for row in rows):
             without_text.append(path)
-        for row in rows:
+        for typed in rows:
+            row = replace(typed, uri=unguarded(typed.uri, texts))
             coder = named or row.coder or path.stem
             if problem := _find_problem(row, coder, texts, record, seen):
                 problems.add(row, problem)
@@ -149,8 +150,8 @@ def find_sample(run_root: Path, paths: Sequence[Path]) -> str:
         )
     shared: dict[str, int] = {}
     for sample in samples:
-        posts = coding_record.read(run_root, sample).posts
-        shared[sample] = len(uris.intersection(posts["uri"].to_pylist()))
+        posts = set(coding_record.read(run_root, sample).posts["uri"].to_pylist())
+        shared[sample] = sum(unguarded(uri, posts) in posts for uri in uris)
     complete = [sample for sample in samples if shared[sample] == len(uris)]
     if len(complete) == 1 and uris:
         return complete[0]

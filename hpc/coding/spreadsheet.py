@@ -1,14 +1,14 @@
 """Write coding files for a spreadsheet, and read them as the spreadsheet saved them.
 
 Posts come from strangers, and a spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for
-a formula and one that looks like a number or a date for one. Such a text gets an apostrophe in
-front, which keeps the cell a text. It is ignored when the file is read.
+a formula and one that looks like a number or a date for one. Such a text or uri gets an
+apostrophe in front, which keeps the cell a text. It is ignored when the file is read.
 """
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,12 @@ def guarded(text: str) -> str:
     if _FORMULA.match(text) or _NUMBER_LIKE.fullmatch(text.strip()):
         return _GUARD + text
     return text
+
+
+def unguarded(typed: str, known: Container[str]) -> str:
+    """Return a known word that may have been guarded, or what was typed if it is none."""
+    plain = typed.removeprefix(_GUARD)
+    return plain if typed not in known and plain in known else typed
 
 
 def is_same_text(typed: str, text: str) -> bool:

@@ -1,17 +1,19 @@
 """Write the files that coders get: a spreadsheet or tasks for Label Studio, one for each coder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 
-from hpc.coding.allocation import Assignment
+from hpc.coding.assign import Assignment
 from hpc.coding.codebook import CodedLabel
 from hpc.coding.label_studio import Task, write_configuration, write_tasks
 from hpc.coding.spreadsheet import TEXT, URI, write_csv
+from hpc.database.export_target import KnownBacklog
 from pipeline import files
+from pipeline.backlog.selects_path import selects
 from pipeline.errors import InputError
 from pipeline.run_files import manifest
 
@@ -68,6 +70,17 @@ def name_files(target: Path, coders: Sequence[str]) -> CodingFiles:
     )
 
 
+def check_not_posts(target: CodingFiles, backlogs: Iterable[KnownBacklog]) -> None:
+    """Raise InputError if the next submit would read a file for coders as posts."""
+    for known in backlogs:
+        for path in target.all_paths:
+            if selects(known.backlog, known.folders, path):
+                raise InputError(
+                    f"--out {path}: hpc submit would read this file as posts, because it is in "
+                    f"backlog.source, {known.backlog.source}. Write elsewhere"
+                )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodingTask:
     """What coders are asked."""
@@ -116,7 +129,7 @@ def _render_csv(task: CodingTask, rows: Sequence[Mapping[str, object]]) -> bytes
         ]
         for row in rows
     ]
-    return write_csv(header, cells, text_columns=frozenset({TEXT, *shown}))
+    return write_csv(header, cells, text_columns=frozenset({URI, TEXT, *shown}))
 
 
 def check_new(contents: Mapping[Path, bytes]) -> None:

@@ -17,7 +17,7 @@ from hpc.labels.label_place import LabelPlace
 from hpc.run.model import Say
 from pipeline.backlog import select
 from pipeline.backlog.sources import Source
-from pipeline.database import coding_frame, duckdb_file
+from pipeline.database import coding_frame, duckdb_file, sample_rows
 from pipeline.database.coding_frame import POSTS
 from pipeline.database.estimator_table import (
     EstimatorRequest,
@@ -136,9 +136,14 @@ def _find_sample(place: LabelPlace, gold: str) -> str:
     runs = [run for run in place.runs if run.manifest.name == gold]
     if runs and runs[-1].manifest.sample:
         return runs[-1].manifest.sample
+    if not runs and not place.content.held:  # the folder of a gathered run may be deleted
+        with duckdb_file.opened(place.database, read_only=True) as labels:
+            samples = sample_rows.of_name(labels, gold)
+        if samples:
+            return samples[-1]
     raise InputError(
         f"--gold {gold}: it is not known from which sample these labels are. Human labels come "
-        "from hpc gold, and the folder of their run has to be there"
+        "from hpc gold"
     )
 
 

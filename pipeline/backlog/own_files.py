@@ -23,6 +23,8 @@ from pipeline.run_files.score_map import ScoreMap
 _RUN_ID = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}")
 _NOTE = re.compile(r"\.late-posts-.+\.json")
 _HISTORY = {"runs", "shards", "attempts"}
+CODINGS, CODING_METADATA = "codings", b"coding"
+"""The folder with the posts that people code, and the entry of the footers of its files."""
 LABEL_COLUMNS = ("was_successfully_labeled", "label_timestamp")
 """Columns that only tables of labels have."""
 _PARQUET_TAIL = 8
@@ -75,9 +77,15 @@ def is_part_of_database(path: Path, database: Path) -> bool:
 
 
 def is_sample(path: Path, file_format: FileFormat) -> bool:
-    """Tell whether a file with data is a sample: it has uris and probabilities, and no posts."""
+    """Tell whether a file with data is a sample, or has the posts of one that people code.
+
+    A sample has uris and probabilities, and no posts.
+    """
     if file_format.kind is not SourceKind.PARQUET:
         return False
+    if path.parent.name == CODINGS:
+        with suppress(OSError, pa.ArrowException):
+            return CODING_METADATA in (pq.read_schema(path).metadata or {})
     if b"inclusion_probability" not in _read_schema(path):  # most files need no more than this
         return False
     with suppress(OSError, pa.ArrowException):

@@ -18,7 +18,7 @@ FRAME = "frame"
 POSTS = "frame_posts"
 """A view of the posts of all texts: the columns of the labels' table."""
 ALL, MISSING = "all", "(missing)"
-_SHARDS = "frame_shards"
+_SHARDS, _REPEATED = "frame_shards", "frame_repeated"
 _NUMBERS = frozenset({"DOUBLE", "FLOAT", "BIGINT", "INTEGER", "UINTEGER", "HUGEINT"})
 
 
@@ -119,42 +119,59 @@ def stage_frame(
     name: str,
     catalog: str,
     rule: StratumRule,
-    shards: Sequence[ShardRange],
+    shards: Sequence[ShardRange] | None = None,
 ) -> None:
     """Create table FRAME and view POSTS from the labels of a name.
 
     Posts without labels or without text are left out. A post whose labels were copied stands for
     its text only where no other post does.
 
+    Most texts have a single post. The others are found by the hashes of texts, and then by the
+    texts themselves: to group all texts takes twice as long, and much more memory.
+
     Args:
         connection: the session, in which FRAME is created.
         name: of the labels.
         catalog: the alias of the attached database.
         rule: how texts are divided into strata.
-        shards: the shards whose posts count.
+        shards: the shards whose posts count; None for all.
     """
-    copied = "copied_from" in column_types(connection, name, catalog)
     place = _place_of(connection)
-    connection.execute(
-        f"CREATE OR REPLACE TEMPORARY TABLE {_SHARDS} (run_id VARCHAR, first BIGINT, last BIGINT)"
-    )
-    connection.executemany(
-        f"INSERT INTO {_SHARDS} VALUES (?, ?, ?)",
-        [[each.run_id, each.first, each.last] for each in shards] or [["", 0, 0]],
-    )
+    chosen = ""
+    if shards is not None:
+        _stage_shards(connection, shards)
+        chosen = f" SEMI JOIN {_SHARDS} USING (run_id, shard_index)"
     connection.execute(
         f"CREATE OR REPLACE TEMPORARY VIEW {POSTS} AS SELECT labels.* "
-        f"FROM {_table(name, catalog)} AS labels WHERE was_successfully_labeled "
-        f"AND length(trim(text)) > 0 AND EXISTS (FROM {_SHARDS} AS shards WHERE "
-        "shards.run_id = labels.run_id AND shard_index BETWEEN first AND last)"
+        f"FROM {_table(name, catalog)} AS labels{chosen} "
+        "WHERE was_successfully_labeled AND length(trim(text)) > 0"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMPORARY TABLE {_REPEATED} AS SELECT hash(text) AS text_hash "
+        f"FROM {POSTS} GROUP BY 1 HAVING count(*) > 1"
     )
     # Among the posts of a text, the one with the smallest key stands for it.
+    copied = "copied_from" in column_types(connection, name, catalog)
     key = "if(copied_from IS NULL, '0', '1') || uri" if copied else "'0' || uri"
     connection.execute(
-        f"CREATE OR REPLACE TABLE {place}.{FRAME} AS SELECT substr(min(key), 2) AS uri, "
-        "count(*) AS posts, arg_min_null(stratum, key) AS stratum "
-        f"FROM (SELECT text, {key} AS key, {rule.sql} AS stratum FROM {POSTS}) GROUP BY text"
+        f"CREATE OR REPLACE TABLE {place}.{FRAME} AS "
+        f"SELECT uri, CAST(1 AS BIGINT) AS posts, {rule.sql} AS stratum FROM {POSTS} "
+        f"WHERE hash(text) NOT IN (FROM {_REPEATED}) UNION ALL "
+        "SELECT substr(min(key), 2), count(*), arg_min_null(stratum, key) FROM "
+        f"(SELECT text, {key} AS key, {rule.sql} AS stratum FROM {POSTS} "
+        f"WHERE hash(text) IN (FROM {_REPEATED})) GROUP BY text"
     )
+
+
+def _stage_shards(connection: duckdb.DuckDBPyConnection, shards: Sequence[ShardRange]) -> None:
+    connection.execute(
+        f"CREATE OR REPLACE TEMPORARY TABLE {_SHARDS} (run_id VARCHAR, shard_index INTEGER)"
+    )
+    for each in shards:
+        connection.execute(
+            f"INSERT INTO {_SHARDS} SELECT ?, unnest(range(?, ?))",
+            [each.run_id, each.first, each.last + 1],
+        )
 
 
 def count_strata(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:

@@ -31,6 +31,14 @@ def has(connection: duckdb.DuckDBPyConnection, sample: str, description: str, ro
     return bool(found[0][0])
 
 
+def of_name(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Return the samples of a name's runs, the newest run's last; folders may be gone."""
+    rows = connection.execute(
+        "SELECT sample FROM runs WHERE name = ? AND sample IS NOT NULL ORDER BY run_id", [name]
+    ).fetchall()
+    return [str(sample) for (sample,) in rows]
+
+
 def put(
     connection: duckdb.DuckDBPyConnection, sample: str, description: str, rows: pa.Table
 ) -> None:

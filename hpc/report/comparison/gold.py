@@ -245,6 +245,7 @@ def _strata(strata: Sequence[StratumResult]) -> list[Block]:
     shown = ("accuracy", "f1", "macro_f1", "mae")
     names = [name for name in shown if any(each.measures and name in each.measures
                                            for each in strata)][:2]  # fmt: skip
+    headings = [MEASURES[name] for name in names]
     rows = []
     for each in sorted(strata, key=_in_order):
         start = (each.stratum or "(none)", f"{each.coded:,}", f"{each.share:.1%}")
@@ -255,7 +256,8 @@ def _strata(strata: Sequence[StratumResult]) -> list[Block]:
             rows.append((*start, *(_short(measures.get(name)) for name in names)))
     return [
         Table(
-            header=("stratum", "coded", "share", *(MEASURES[name] for name in names)),
+            # Without a measure in any stratum, the last column says why.
+            header=("stratum", "coded", "share", *(headings or [""])),
             rows=tuple(rows),
             right_aligned=frozenset({1, 2}),
         )

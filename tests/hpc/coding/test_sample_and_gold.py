@@ -11,6 +11,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.backlog import own_files
+from pipeline.backlog.file_formats import FileFormat
+from pipeline.backlog.recognize_file import recognize_file
 from pipeline.run_files import sample_file
 from tests.hpc.cli_bench import Bench
 from tests.hpc.database.held_database import held
@@ -26,9 +29,10 @@ def backlog() -> list[SourcePost]:
     """Ninety posts: some texts several times, one too short, and some that spreadsheets spoil."""
     posts = run_builders.posts(90)
     odd = {3: "=1+1 for you", 4: "0123456789", 5: 'a "quoted"; text,\nwith a line', 6: "hm"}
+    uris = {7: "1795938205938205938", 8: "=8+8"}
     texts = {**dict.fromkeys(range(10, 15), "good morning"), 20: "I hate it", 21: "I hate it"}
     return [
-        post._replace(text=(odd | texts).get(number, post.text))
+        post._replace(text=(odd | texts).get(number, post.text), uri=uris.get(number, post.uri))
         for number, post in enumerate(posts)
     ]
 
@@ -101,6 +105,10 @@ def test_the_same_command_again_changes_nothing_and_another_one_overwrites_nothi
     first = draw(bench, "again")
     before = {path: path.read_bytes() for path in map(Path, first["files"])}
     assert draw(bench, "again") == first
+    for path in (Path(first["sample_file"]), *before):  # as if the first command had been killed
+        path.unlink()
+    assert draw(bench, "again") == first
+    assert {path: path.read_bytes() for path in before} == before
     code(bench, "again.csv", "again.csv", lambda *_: {"valence_label": "neutral"})
     coded = (bench.folder / "again.csv").read_bytes()
     assert coded not in before.values()
@@ -342,6 +350,14 @@ def test_all_texts_together_stand_for_all_posts(bench: Bench) -> None:
     assert sum(row["posts"] for row in rows) == 89
     assert sorted(row["posts"] for row in rows)[-2:] == [2, 5]
     assert {row["inclusion_probability"] for row in rows} == {1.0}
+    path = code(bench, "census.csv", "c.csv", lambda *_: {"valence_label": "neutral"})
+    assert {"'1795938205938205938", "'=8+8"} <= set(path.read_text().replace(";", "\n").split())
+    document = bench.document("gold", path, "--as", "gold_census", "--sample", "census")
+    assert document["coded"] == 84
+    assert bench.hpc("compare", "valence", "--gold", "gold_census").returncode == 0
+    record, head = recognize_file(bench.folder / "runs" / "codings" / "census.parquet", ())
+    assert isinstance(record, FileFormat), head
+    assert own_files.is_sample(bench.folder / "runs" / "codings" / "census.parquet", record)
     assert {row["uri"] for row in rows} > {row["uri"] for row in rows_of_smaller(bench)}
 
 

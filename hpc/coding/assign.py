@@ -1,35 +1,8 @@
-"""Decide how many texts are drawn from each stratum, and who codes which of them."""
+"""Decide who codes which posts, and in which order."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-
-def allocate_equally(sizes: Mapping[str, int], size: int) -> dict[str, int]:
-    """Return how many to draw from each stratum: the same from all, as far as they have so many.
-
-    What a small stratum lacks is drawn from the others. A larger sample draws at least as many from
-    every stratum, so that it contains a smaller one.
-
-    Args:
-        sizes: how many there are in each stratum, in a fixed order that decides who gets the rest.
-        size: how many to draw, at most their sum.
-    """
-    drawn = dict.fromkeys(sizes, 0)
-    left = size
-    while left:
-        open_strata = [name for name in sizes if drawn[name] < sizes[name]]
-        room = min(sizes[name] - drawn[name] for name in open_strata)
-        step = min(room, left // len(open_strata))
-        if step:
-            for name in open_strata:
-                drawn[name] += step
-            left -= step * len(open_strata)
-            continue
-        for name in open_strata[:left]:
-            drawn[name] += 1
-        break
-    return drawn
 
 
 def shuffled(uris: Sequence[str], *key: object) -> list[str]:
