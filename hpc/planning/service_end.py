@@ -65,11 +65,13 @@ def describe_end(end: ServiceEnd | None, posts: int) -> list[str]:
         return [f"warning: the service ended on {moment}, so its requests will fail: {_ADVICE}"]
     if end.requests is None or end.posts is None:
         return [f"the service ends on {moment}"]
-    left = f"the service ends on {moment}; until then the quota allows {end.requests:,} requests"
+    left = (
+        f"the service ends on {moment}, and the quota allows {end.requests:,} requests until then"
+    )
     if posts <= end.posts:
         return [left]
     return [
-        f"warning: {left}, so {posts - end.posts:,} of these {counted(posts, 'post')} cannot be "
+        f"warning: {left}. {posts - end.posts:,} of these {counted(posts, 'post')} cannot be "
         f"labeled in time. A random sample of at most {end.posts:,} posts can: {_ADVICE}"
     ]
 

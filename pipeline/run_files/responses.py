@@ -4,6 +4,7 @@ They have one file per publication, in the run's folder `raw`. The output's foot
 so that the output proves the responses as it proves the labels.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pipeline.run_files.manifest import output_path, raw_path
 
 SHA256 = "hpc.responses_sha256"
 PUBLICATION = "hpc.publication"
+# Part of a file's name.
+_PUBLICATION = re.compile(r"[0-9a-f]{1,64}")
 
 
 def write(path: Path, footer: Mapping[str, str], responses: Iterable[pa.Table]) -> str:
@@ -57,8 +60,10 @@ def _find_problem(run_dir: Path, index: int, *, of_all: bool) -> str:
     try:
         metadata = read_parquet.read_footer(output, pauses=()).schema.metadata or {}
     except (OSError, UnreadableError, DamagedError) as error:
-        return f"{output}: it does not say now which responses are its own: {error}"
+        return f"{output}: it cannot say which responses are its own: {error}"
     publication = metadata.get(PUBLICATION.encode(), b"").decode(errors="replace")
+    if not _PUBLICATION.fullmatch(publication):
+        return f"{output}: it does not say which responses are its own"
     path = raw_path(run_dir, index, publication)
     # Outputs of earlier versions do not say what the responses are, only which file has them.
     expected = metadata.get(SHA256.encode(), b"").decode(errors="replace")

@@ -89,9 +89,12 @@ def test_a_reader_can_keep_what_perspective_says_and_show_later_that_it_is_whole
     (audit,) = (command for command in codes if "audit" in command)
     assert codes == {**dict.fromkeys(codes, 0), audit: 3}
     assert len(list(tmp_path.glob("runs/samples/*.parquet"))) == 1
+    (kept,) = tmp_path.glob("runs/*/raw/*.parquet")
+    # As a task leaves it that is killed while it publishes.
+    left_behind = kept.with_name(f"00000-{'0' * 32}.parquet")
+    left_behind.write_bytes(kept.read_bytes())
     assert keeper.count(code("raw/")) == SAMPLE
     assert len(keeper.python(code("receipt")).splitlines()) == 1
-    (kept,) = tmp_path.glob("runs/*/raw/*.parquet")
     kept.write_bytes(kept.read_bytes()[::-1])
     (verify,) = (command for command in commands() if "--check" in command)
     assert (keeper.type(verify), keeper.type(audit)) == (1, 1)

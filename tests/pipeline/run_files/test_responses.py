@@ -113,4 +113,17 @@ def test_an_output_of_an_earlier_version_proves_only_which_file_has_its_response
 def test_an_output_that_cannot_be_read_proves_nothing(run_dir: Path) -> None:
     output_path(run_dir, 0).write_bytes(b"PAR1")
     (line,) = found(run_dir)
-    assert line.startswith("RUN/outputs/00000.parquet: it does not say now which responses")
+    assert line.startswith("RUN/outputs/00000.parquet: it cannot say which responses")
+
+
+@pytest.mark.parametrize("publication", ["", "../../shards/x", "a\0b", "\x1b[2J"])
+def test_a_publication_that_names_no_file_of_the_folder_is_not_looked_for(
+    run_dir: Path, publication: str
+) -> None:
+    path = output_path(run_dir, 0)
+    table = pq.read_table(path)
+    footer = {**table.schema.metadata, responses.PUBLICATION.encode(): publication.encode()}
+    pq.write_table(table.replace_schema_metadata(footer), path)
+    assert found(run_dir) == [
+        "RUN/outputs/00000.parquet: it does not say which responses are its own"
+    ]

@@ -69,13 +69,13 @@ def test_nobody_knows_what_fits_without_a_quota() -> None:
 def test_the_end_is_described_and_a_run_that_is_too_long_is_a_warning() -> None:
     end = until_end(ENDS_AT, NOON, CostOptions(requests_per_minute=60))
     left = (
-        "the service ends on 2026-12-31 23:59:59 UTC; until then the quota allows 2,635,140 "
-        "requests"
+        "the service ends on 2026-12-31 23:59:59 UTC, and the quota allows 2,635,140 requests "
+        "until then"
     )
     page = "see docs/how-to/before-31-december-2026.md"
     assert describe_end(end, 2_635_140) == [left]
     assert describe_end(end, 2_635_141) == [
-        f"warning: {left}, so 1 of these 2,635,141 posts cannot be labeled in time. A random "
+        f"warning: {left}. 1 of these 2,635,141 posts cannot be labeled in time. A random "
         f"sample of at most 2,635,140 posts can: {page}"
     ]
     after = until_end(ENDS_AT, ENDS_AT + timedelta(seconds=1), CostOptions(requests_per_minute=60))
