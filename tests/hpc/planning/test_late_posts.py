@@ -12,6 +12,7 @@ from hpc.planning.late_posts import LatePosts, describe_late, late_document, rec
 from hpc.planning.run_spec import Selection
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.shards import ShardSizes
+from pipeline.sampling.draw import DrawRequest
 from tests.hpc.cli_bench import Bench
 from tests.hpc.growing_backlog import post
 
@@ -57,6 +58,8 @@ def test_status_and_supervise_report_the_late_posts_that_the_last_submit_saw(
     ("selection", "draft"),
     [
         (Selection(only_labelled_by="other"), draft_of(None)),
+        (Selection(sample=DrawRequest(size=3, seed=1)), draft_of(None)),
+        (Selection(sample_name="drawn"), draft_of(None)),
         (Selection(backfill=True, limit=3), draft_of(None, over_limit=1)),
     ],
 )

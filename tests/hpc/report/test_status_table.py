@@ -31,6 +31,13 @@ def run_of_eight_shards(tmp_path: Path) -> Run:
     return run_folder.load(folder)
 
 
+def test_a_run_of_a_sample_says_so(run_of_eight_shards: Run) -> None:
+    sampled = structs.replace(run_of_eight_shards.manifest, sample="test-s42-n2000")
+    run = replace(run_of_eight_shards, manifest=sampled)
+    assert table(run, FACTS, JUDGED).splitlines()[1] == "posts of the sample test-s42-n2000"
+    assert status_table.document(status_of(run, *JUDGED))["sample"] == "test-s42-n2000"
+
+
 def judgement(index: int, state: State, cause: Cause | None = None, message: str = "") -> Judgement:
     return Judgement(index=index, state=state, rule=0, cause=cause, message=message)
 

@@ -43,7 +43,7 @@ def rows_of(count: int) -> list[Row]:
     """Posts of three months and two languages; each tenth has no language."""
     return [
         Row(
-            f"at://post/{number}",
+            f"at://pöst/{number}" if number % 7 == 0 else f"at://post/{number}",
             f"text {number} ✨",
             f"2024-0{number % 3 + 4}-30-23:59:{number % 60:02d}",
             None if number % 10 == 0 else "de" if number % 4 else "en, or so",

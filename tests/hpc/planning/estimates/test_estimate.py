@@ -72,6 +72,16 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
     assert bench.listing() == before
 
 
+def test_a_dry_run_estimates_how_long_a_sample_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", "AIza")
+    bench.config(posts=90, classifier={"type": "perspective", "requests_per_minute": 30})
+    sample = ("--sample", 60, "--seed", 1)
+    document = bench.document("submit", "--config", bench.path, *sample, "--dry-run")
+    assert (document["requests"], document["quota_minutes"]) == (60, 2.0)
+
+
 def test_posts_that_are_not_sent_take_nothing_of_the_quota(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
