@@ -1,11 +1,14 @@
 """A sample's file appears whole, never changes, and is verified whenever it is read."""
 
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import DamagedError, InputError, UnreadableError
 from pipeline.run_files import sample_file
@@ -91,6 +94,32 @@ def test_a_name_that_is_no_plain_file_name_is_rejected(tmp_path: Path, name: str
     with pytest.raises(InputError):
         sample_file.write(tmp_path, msgspec.structs.replace(SAMPLE, sample=name), ROWS)
     assert list(tmp_path.iterdir()) == []
+
+
+@given(parts=st.lists(st.lists(st.sampled_from("abcdé"), max_size=3), max_size=3))
+def test_rows_in_any_pieces_and_order_are_kept_and_a_uri_is_never_there_twice(
+    parts: list[list[str]],
+) -> None:
+    uris = [uri for part in parts for uri in part]
+    tables = [
+        pa.table(
+            {"uri": part, "stratum": ["all"] * len(part), "posts": [1] * len(part),
+             "inclusion_probability": [1.0] * len(part)},
+        ).select(SCHEMA.names).cast(SCHEMA) for part in parts
+    ]  # fmt: skip
+    size = len(uris)
+    sample = msgspec.structs.replace(
+        SAMPLE, size=size, population=size, strata=(Stratum(stratum="all", population=size,
+                                                            size=size),),
+    )  # fmt: skip
+    rows = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    with tempfile.TemporaryDirectory() as folder:
+        if len(set(uris)) < size:
+            with pytest.raises(AssertionError):
+                sample_file.write(Path(folder), sample, rows)
+        else:
+            path = sample_file.write(Path(folder), sample, rows)
+            assert sample_file.read(path).rows["uri"].to_pylist() == sorted(uris)
 
 
 def with_column(name: str, values: list[object]) -> pa.Table:
