@@ -4,6 +4,7 @@
 verb, forks, and answers with the process's id and then, once it has ended, with its exit code.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -15,6 +16,8 @@ VERBS = {name: importlib.import_module(f"hpc.{name}").VERB for name in cli.VERBS
 
 
 def main() -> None:
+    # Otherwise each process looks through all that was imported when it ends, and copies it.
+    gc.freeze()
     for line in sys.stdin:
         verb, arguments, out, err = json.loads(line)
         process = os.fork()

@@ -4,6 +4,7 @@
 forks, and answers with the exit code. A stream is a file, or PIPE: a pipe that nobody reads.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -53,6 +54,8 @@ class ForkedVerbs:
 def _serve() -> None:
     for verb in cli.VERBS:
         importlib.import_module(f"hpc.{verb}")
+    # Otherwise each process looks through all that was imported when it ends, and copies it.
+    gc.freeze()
     for line in sys.stdin:
         words, out, err = json.loads(line)
         process = os.fork()

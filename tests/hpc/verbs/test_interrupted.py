@@ -178,8 +178,9 @@ def test_a_run_resumes_from_its_checkpoint_after_driver_and_tasks_were_killed_to
 
 # Once imported, each submit is a fork: the import takes longer than the submit.
 DYING = """
-import os, signal, sys
+import gc, os, signal, sys
 from hpc import cli, submit
+gc.freeze()
 for line in sys.stdin:
     if not os.fork():
         break
