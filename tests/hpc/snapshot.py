@@ -3,6 +3,7 @@
 import shutil
 
 from tests.hpc.cli_bench import Bench
+from tests.hpc.growing_backlog import GrowingBacklog
 
 
 class Snapshot:
@@ -18,3 +19,18 @@ class Snapshot:
         shutil.rmtree(self._bench.folder)
         shutil.copytree(self._kept, self._bench.folder, symlinks=True)
         return self._bench
+
+
+class BacklogSnapshot:
+    """A backlog and its runs as they are now."""
+
+    def __init__(self, backlog: GrowingBacklog) -> None:
+        self._backlog = backlog
+        self._posts = list(backlog.posts)
+        self._snapshot = Snapshot(backlog.bench)
+
+    def restore(self) -> GrowingBacklog:
+        """Put the backlog, its runs and its database back, and return them."""
+        self._snapshot.restore()
+        self._backlog.posts = list(self._posts)
+        return self._backlog

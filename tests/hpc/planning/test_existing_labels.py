@@ -10,22 +10,26 @@ from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
 from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME, SourcePost
 
 
-@pytest.fixture
-def labeled_backlog(tmp_path: Path) -> GrowingBacklog:
-    """Three posts with a row each: two labels, and one text that was too short."""
-    labeled_backlog = GrowingBacklog(tmp_path)
-    labeled_backlog.arrive(
-        post(1, 1), post(2, 2), SourcePost(run_builders.uri(3), "meh", FIRST_TIME)
-    )
-    run, _ = labeled_backlog.submit()
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
+    backlog = GrowingBacklog(tmp_path_factory.mktemp("labeled"))
+    backlog.arrive(post(1, 1), post(2, 2), SourcePost(run_builders.uri(3), "meh", FIRST_TIME))
+    run, _ = backlog.submit()
     assert run
-    labeled_backlog.bench.hpc("supervise", run.folder)
-    assert labeled_backlog.labeled().total() == 3
-    return labeled_backlog
+    backlog.bench.hpc("supervise", run.folder)
+    assert backlog.labeled().total() == 3
+    return BacklogSnapshot(backlog)
+
+
+@pytest.fixture
+def labeled_backlog(snapshot: BacklogSnapshot) -> GrowingBacklog:
+    """Three posts with a row each: two labels, and one text that was too short."""
+    return snapshot.restore()
 
 
 def configure(labeled_backlog: GrowingBacklog, **backlog: object) -> None:

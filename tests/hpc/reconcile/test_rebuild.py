@@ -6,7 +6,7 @@ import pytest
 
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
-from tests.hpc.snapshot import Snapshot
+from tests.hpc.snapshot import BacklogSnapshot
 
 TABLES = {
     "labels_test": "uri",
@@ -17,24 +17,20 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def backlog_and_snapshot(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[GrowingBacklog, Snapshot]:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
     made = with_retried_post(tmp_path_factory.mktemp("gathered"))
     made.arrive(post(20, 20), post(21, 21))
     third, _ = made.submit()
     assert third
     made.publish(third, 0)
     made.gather(third)
-    return made, Snapshot(made.bench)
+    return BacklogSnapshot(made)
 
 
 @pytest.fixture
-def gathered(backlog_and_snapshot: tuple[GrowingBacklog, Snapshot]) -> GrowingBacklog:
+def gathered(snapshot: BacklogSnapshot) -> GrowingBacklog:
     """Two whole runs, the second a retry of one unlabelable post, and a third half done."""
-    made, snapshot = backlog_and_snapshot
-    snapshot.restore()
-    return made
+    return snapshot.restore()
 
 
 def contents(gathered: GrowingBacklog) -> dict[str, list[tuple[object, ...]]]:
