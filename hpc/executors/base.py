@@ -56,6 +56,10 @@ class SubmitLimitError(ExecutorError):
         self.is_certain = is_certain
 
 
+BLAMES_NO_SETTING = (SubmitLimitError, UnansweredError, CopySubmittedError)
+"""The errors of a submission after which no other setting, and no other array, would help."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
     """What an executor knows of the tasks of some submissions."""

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hpc.executors.base import (
+    BLAMES_NO_SETTING,
     CaretakerRole,
-    CopySubmittedError,
     Executor,
     ExecutorError,
-    SubmitLimitError,
-    UnansweredError,
 )
 from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile.caretaker import submit_caretaker
@@ -178,7 +176,7 @@ def _submit_shards(
 ) -> SubmittedWave:
     try:
         return submit_shards(status, executor, selection, lock, say)
-    except (SubmitLimitError, UnansweredError, CopySubmittedError):
+    except BLAMES_NO_SETTING:
         raise
     except ExecutorError as error:
         correct = command("resubmit", status.run, "--set cluster.KEY=VALUE")

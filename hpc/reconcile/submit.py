@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hpc.executors.base import (
+    BLAMES_NO_SETTING,
     CopySubmittedError,
     Executor,
     ExecutorError,
@@ -233,7 +234,7 @@ class _Submitter:
         rejected = 0
         try:
             sent = self._submit(status, plans, status.observation.submissions)
-        except (SubmitLimitError, UnansweredError, CopySubmittedError):
+        except BLAMES_NO_SETTING:
             raise
         except ExecutorError as error:
             sent, rejected = self._submit_by_group(status, plans, error)

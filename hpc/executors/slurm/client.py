@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.
 _BEFORE = timedelta(days=1)
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.
-_NOT_RELEASED = timedelta(days=180)
+NOT_RELEASED = timedelta(days=180)
 # How far back an array of a run that somebody resumes may have been submitted.
 _RECENT = timedelta(days=365)
 _ACCOUNTING_OFF = "accounting storage is disabled"
@@ -168,7 +168,7 @@ class Slurm:
                 return
             raise
         begins = parse.begin_of_pending(shown)
-        is_far = begins is not None and begins - datetime.now(UTC) > _NOT_RELEASED
+        is_far = begins is not None and begins - datetime.now(UTC) > NOT_RELEASED
         if refusal is None and is_far:
             refusal = SlurmError(command, f"the array still begins on {begins:%Y-%m-%d}", "", "")
         # Nothing has started: it was not released, whatever else it is waiting for.

@@ -6,21 +6,18 @@ names of the jobs carry the run's id, also where another copy of the run has sub
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.executors.base import UnrecordedJob, UnrecordedJobs
 from hpc.executors.slurm import parse
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.client import NOT_RELEASED, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import job_prefix
 from hpc.run.unusable_runs import RUN_ID
 from pipeline.run_files import manifest
-
-# An array that was not released begins in a year.
-_NOT_RELEASED = timedelta(days=180)
 
 
 def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> UnrecordedJobs:
@@ -99,7 +96,7 @@ def _show(slurm: Slurm, job: int) -> str:
 def _is_on_hold(shown: str) -> bool:
     """Tell whether an array was never released, so that nothing of it has begun."""
     begins = parse.begin_of_pending(shown)
-    is_far = begins is not None and begins - datetime.now(UTC) > _NOT_RELEASED
+    is_far = begins is not None and begins - datetime.now(UTC) > NOT_RELEASED
     return is_far and parse.states_of_job(shown) == {"PENDING"}
 
 
