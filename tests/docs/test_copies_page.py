@@ -1,6 +1,7 @@
 """The page on texts that are asked about once, typed from top to bottom."""
 
 import csv
+import json
 from pathlib import Path
 
 from tests.docs.test_tutorials import Reader
@@ -19,3 +20,6 @@ def test_the_page_on_copies_saves_requests_and_changes_no_label(tmp_path: Path) 
     )
     assert (rows, are_same, of_one, of_other) == (2980, True, len(copies), 0)
     assert len(copies) > 400
+    (run,) = (tmp_path / "runs").glob("*-valence-*")
+    for command in (f"status {run}", "audit --config configs/quickstart.yaml"):
+        assert json.loads(reader.type(f"hpc {command} --json"))["copied"] == len(copies), command
