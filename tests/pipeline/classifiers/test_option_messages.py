@@ -66,11 +66,13 @@ def transformers(**keys: Any) -> dict[str, Any]:
     [
         (
             {},
-            "type: is missing: it is one of llm, perspective, transformers, valence",
+            "type: is missing: it is one of guard, llm, moderation, perspective, "
+            "transformers, valence",
         ),
         (
             {"type": "valance"},
-            "type: should be one of llm, perspective, transformers, valence, not 'valance' "
+            "type: should be one of guard, llm, moderation, perspective, transformers, valence, "
+            "not 'valance' "
             "(did you mean 'valence'?)",
         ),
         ({"type": "valence", "threshold": 0.1}, "threshold: unknown key"),
