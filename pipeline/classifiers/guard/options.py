@@ -15,11 +15,21 @@ from pipeline.classifiers.llm.endpoint.options import (
 )
 from pipeline.classifiers.llm.labels import MODEL_COLUMN
 from pipeline.classifiers.llm.options import DEFAULT_TOP_LOGPROBS
+from pipeline.classifiers.llm.request_fields import RESERVED as RESERVED_FIELDS
 from pipeline.config.keys import Positive, Section, Text, Wrong, key, label_key, one_of
 from pipeline.model import RESERVED, Column, ColumnKind
 from pipeline.usage import COLUMNS
 
 CATEGORIES = "categories"
+_TEMPLATE = "is what the program sends: classifier.messages or classifier.prompt, with the post"
+_WORDS = "cannot be set, because classifier.words says what an answer may be"
+_ONE_ANSWER = "cannot be set, because one answer is read"
+_RESERVED_FIELDS: Mapping[str, str] = {
+    **RESERVED_FIELDS,
+    **dict.fromkeys(("messages", "prompt", "suffix"), _TEMPLATE),
+    **dict.fromkeys(("response_format", "structured_outputs"), _WORDS),
+    **dict.fromkeys(("n", "best_of", "echo"), _ONE_ANSWER),
+}
 _KINDS = {bool: ColumnKind.FLAG, float: ColumnKind.NUMBER, str: ColumnKind.TEXT}
 
 
@@ -146,9 +156,6 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Reject keys that contradict one another, and take the slash off the address."""
         super().__post_init__()
-        for name in ("echo", "best_of"):
-            if name in self.request:
-                raise Wrong(f"request.{name}", "cannot be set, because one answer is read")
         if (self.prompt is None) == (not self.messages):
             raise Wrong("prompt", "give either prompt or messages, one of them")
         if (self.label is None) == (not self.questions):
@@ -179,6 +186,11 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
     def request_fields(self) -> Mapping[str, object]:
         """What the configuration adds to every request."""
         return self.request
+
+    @property
+    def reserved_fields(self) -> Mapping[str, str]:
+        """The fields that it must not add, and why."""
+        return _RESERVED_FIELDS
 
     @property
     def asked(self) -> tuple[AskedLabel, ...]:

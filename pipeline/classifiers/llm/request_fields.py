@@ -66,15 +66,19 @@ _SECRET = (
 )
 
 
-def check_fields(fields: Mapping[str, object]) -> None:
+def check_fields(fields: Mapping[str, object], reserved: Mapping[str, str] = RESERVED) -> None:
     """Reject fields that no request can have.
+
+    Args:
+        fields: the value of `classifier.request`.
+        reserved: the fields that it must not have, and why.
 
     Raises:
         Wrong: names the path of the value, and what to do.
     """
     for name in fields:
         # Servers written in Go read the names of fields in any case.
-        if reason := RESERVED.get(name.lower()):
+        if reason := reserved.get(name.lower()):
             raise Wrong(_path(KEY, name), reason)
     _check_value(fields, KEY, levels=0)
     size = len(json.dumps(fields, ensure_ascii=False).encode())

@@ -5,7 +5,7 @@ from typing import Annotated, Self, TypeVar
 
 from msgspec.structs import force_setattr, replace
 
-from pipeline.classifiers.llm.request_fields import check_fields
+from pipeline.classifiers.llm.request_fields import RESERVED, check_fields
 from pipeline.classifiers.llm.server.options import Server
 from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
@@ -111,12 +111,17 @@ class EndpointOptions(Options, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Reject keys that contradict one another, and take the slash off the address."""
         self._check_server()
-        check_fields(self.request_fields)
+        check_fields(self.request_fields, self.reserved_fields)
 
     @property
     def request_fields(self) -> Mapping[str, object]:
         """What the configuration adds to every request."""
         return {}
+
+    @property
+    def reserved_fields(self) -> Mapping[str, str]:
+        """The fields that it must not add, and why."""
+        return RESERVED
 
     def _check_server(self) -> None:
         if self.base_url is not None:

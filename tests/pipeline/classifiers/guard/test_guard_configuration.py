@@ -67,6 +67,7 @@ def files(folder: Path, **texts: str) -> None:
         ({"scores": False, "top_logprobs": 5}, "top_logprobs: has no effect"),
         ({"request": {"echo": True}}, "request.echo: cannot be set"),
         ({"request": {"prompt": "x"}}, "request.prompt: is what the program sends"),
+        ({"request": {"n": 2}}, "request.n: cannot be set, because one answer is read"),
         ({"base_url": None}, "base_url: is missing"),
         ({"api_key_env": "GUARD_KEY", "messages": [{"role": "user", "file": "key.txt"}]},
          "messages: holds the API key"),
