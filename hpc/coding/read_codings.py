@@ -86,7 +86,7 @@ def check_codings(
             without_text.append(path)
         for typed in rows:
             row = replace(typed, uri=unguarded(typed.uri, texts))
-            coder = named or row.coder or path.stem
+            coder = one_line(named or row.coder or path.stem)
             if problem := _find_problem(row, coder, texts, record, seen):
                 problems.add(row, problem)
                 continue

@@ -129,7 +129,7 @@ def test_codings_are_labels_that_gather_rebuild_and_audit_know(bench: Bench) -> 
         lambda number, _: {"valence_label": "NEUTRAL", "sure": "0,5"} if number < 15 else {},
     )
     document = bench.document(
-        "gold", path, "--as", "gold_whole", "--coder", "anna", "--sample", "whole"
+        "gold", path, "--as", "gold_whole", "--coder", "an\x1b[31mna", "--sample", "whole"
     )
     assert (document["coded"], document["uncoded"]) == (15, {"not_coded": 5})
     assert (document["sample"], document["coders"]) == ("whole", ["anna"])
@@ -354,6 +354,9 @@ def test_all_texts_together_stand_for_all_posts(bench: Bench) -> None:
     assert {"'1795938205938205938", "'=8+8"} <= set(path.read_text().replace(";", "\n").split())
     document = bench.document("gold", path, "--as", "gold_census", "--sample", "census")
     assert document["coded"] == 84
+    copies = "SELECT count(*) FROM labels_valence WHERE copied_from IS NOT NULL"
+    assert bench.query(copies) == [(5,)]
+    assert bench.query(f"{copies} AND uri IN (SELECT uri FROM labels_gold_census)") == [(0,)]
     assert bench.hpc("compare", "valence", "--gold", "gold_census").returncode == 0
     record, head = recognize_file(bench.folder / "runs" / "codings" / "census.parquet", ())
     assert isinstance(record, FileFormat), head
