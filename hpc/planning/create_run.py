@@ -317,7 +317,9 @@ def _stage_posts(
     `chosen` is SQL that yields the uris which the labels of another name chose, if any did.
     """
     other = selection.only_labelled_by
-    sample = find_sample(spec, selection) if selection.sample or selection.sample_name else None
+    sample = None
+    if selection.sample or selection.sample_name:
+        sample = find_sample(spec, selection, connection)
     try:
         if sample:
             return stage_again(sample, source, exclusions.uris, connection)

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from hpc.planning.exclusions import LABELS
 from hpc.planning.run_spec import RunSpec, Selection
 from pipeline.backlog import select
 from pipeline.backlog.select import BacklogCounts
@@ -42,12 +43,19 @@ class StagedSample:
     """How many of its posts the source no longer has."""
 
 
-def find_sample(spec: RunSpec, selection: Selection) -> SampleFile | None:
+def find_sample(
+    spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
+) -> SampleFile | None:
     """Return the sample that was asked for if it exists; None if it is to be drawn.
 
+    Args:
+        spec: the run's configuration.
+        selection: which sample.
+        connection: the planning database, after `find_exclusions`.
+
     Raises:
-        InputError: the name is not possible, a sample of that name differs from what was asked for,
-            or there is no sample to draw or to take.
+        InputError: the name is not possible, a sample of that name differs from what was asked for
+            or lost its file, or there is no sample to draw or to take.
         UnreadableError: the sample exists and cannot be read now.
         DamagedError: it is damaged.
     """
@@ -57,6 +65,7 @@ def find_sample(spec: RunSpec, selection: Selection) -> SampleFile | None:
     try:
         found = sample_file.read(path)
     except FileNotFoundError:
+        _reject_lost_file(connection, name, path)
         if selection.sample:
             return None
         raise InputError(_describe_missing(root, name)) from None
@@ -179,6 +188,23 @@ def _describe(spec: RunSpec, selection: Selection, name: str) -> Sample:
         only_labelled_by=selection.only_labelled_by,
         where=selection.where,
     )
+
+
+def _reject_lost_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """Raise InputError if the labels' database has a sample whose file is gone.
+
+    If the backlog has changed, another draw would give other posts and probabilities under its
+    name.
+    """
+    has_samples = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'samples'", [LABELS]
+    ).fetchall()
+    query = f"SELECT 1 FROM {LABELS}.samples WHERE sample = ? LIMIT 1"
+    if has_samples and connection.execute(query, [name]).fetchall():
+        raise InputError(
+            f"the sample {name} was drawn before, and its file {path} is gone: restore it, for "
+            "example from a backup, or draw a sample under another name with --sample-name"
+        )
 
 
 def _reject_other_sample(found: Sample, wanted: Sample, path: Path) -> None:

@@ -183,6 +183,19 @@ def test_a_damaged_sample_is_not_drawn_again(backlog: GrowingBacklog) -> None:
     assert path.read_bytes() == content[:-9]
 
 
+def test_a_sample_that_lost_its_file_is_not_drawn_again(backlog: GrowingBacklog) -> None:
+    backlog.finish(sampled(backlog))
+    path = sample_file.path_of(backlog.bench.folder / "runs", NAME)
+    kept = path.rename(path.with_suffix(".kept"))
+    backlog.arrive(*(post(number, number) for number in range(20, 60)))
+    for again in ({"sample": FOUR}, {"sample_name": NAME}):
+        with pytest.raises(InputError):
+            backlog.submit(**again)
+    assert not path.exists()
+    kept.rename(path)
+    assert backlog.submit(sample=FOUR)[0] is None
+
+
 def test_a_sample_of_labeled_posts_counts_only_those_as_its_population(
     backlog: GrowingBacklog,
 ) -> None:
