@@ -2,12 +2,14 @@
 
 `python -m tests.hpc.forked_verbs` reads a line `[[word, ...], stdout, stderr]` for each command,
 forks, and answers with the exit code. A stream is a file, or PIPE: a pipe that nobody reads.
+The words `-m MODULE …` run a module, as `python -m` does.
 """
 
 import gc
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -61,6 +63,11 @@ def _serve() -> None:
         process = os.fork()
         if process == 0:
             _become(out, err)
+            if words[0] == "-m":
+                sys.argv = words[1:]
+                sys.modules.pop(words[1], None)  # it is run, not imported
+                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+                sys.exit("the module has ended without an exit code")
             sys.argv = ["hpc", *words]
             cli.run_from_shell()
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)

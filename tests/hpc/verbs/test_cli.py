@@ -10,6 +10,7 @@ import pytest
 import pipeline
 from hpc.cli import VERBS
 from tests.hpc.cli_bench import Bench, valence_run
+from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.in_process import Done
 
 # Modules that take long to import, and that `hpc --help` does not need.
@@ -101,16 +102,22 @@ def test_the_installed_script_is_the_same_program(bench: Bench) -> None:
     assert status.returncode == 2
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example_and_the_exit_codes(bench: Bench, verb: str) -> None:
-    done = run(bench, sys.executable, "-m", f"hpc.{verb}", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: hpc {verb} [-h]")
+def test_every_verb_has_help_with_an_example_and_the_exit_codes(bench: Bench) -> None:
+    out, err = bench.folder / "stdout", bench.folder / "stderr"
+    with ForkedVerbs(bench.folder, {**bench.env, "COLUMNS": "100"}) as hpc:
+        for verb in VERBS:
+            code = hpc.run(["-m", f"hpc.{verb}", "--help"], out, err)
+            assert (code, err.read_text()) == (0, ""), verb
+            check_help(verb, out.read_text())
+
+
+def check_help(verb: str, printed: str) -> None:
+    assert printed.startswith(f"usage: hpc {verb} [-h]")
     summary = f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}."
-    assert f"\n{summary}\n" in done.stdout
-    assert f"\nexample:\n  hpc {verb}" in done.stdout
-    assert "--json" in done.stdout
-    assert done.stdout.endswith(
+    assert f"\n{summary}\n" in printed
+    assert f"\nexample:\n  hpc {verb}" in printed
+    assert "--json" in printed
+    assert printed.endswith(
         "exit codes:\n"
         "  0    done\n"
         "  1    something failed or needs your attention\n"
