@@ -3,6 +3,7 @@ red run is the change's doing and can be run again. A developer's machine goes o
 
 And nothing is written to a developer's home: quotas are shared there."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +45,11 @@ def _has_room_in_memory() -> bool:
     free = min(space.f_bavail * space.f_frsize, psutil.virtual_memory().available)
     runs_programs = not space.f_flag & os.ST_NOEXEC
     return free >= ROOM_BYTES and runs_programs and os.access(MEMORY_FOLDER, os.W_OK)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep seven thousand tests and all modules out of every later collection of garbage."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
