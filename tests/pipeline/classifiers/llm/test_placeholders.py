@@ -103,9 +103,13 @@ def test_any_text_is_judged(text: str) -> None:
         assert found.text in text.split("\n", found.line - 1)[-1]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs/prompts").iterdir()), ids=str)
-def test_the_projects_own_prompts_have_none(path: Path) -> None:
-    assert find_placeholder(path.read_text()) is None
+def test_the_projects_own_prompts_have_none() -> None:
+    """The forms of guard models have their own, which the type guard replaces."""
+    paths = sorted((ROOT / "configs/prompts").iterdir())
+    prompts = [path for path in paths if not path.name.startswith("guard_")]
+    assert prompts
+    found = {path.name: find_placeholder(path.read_text()) for path in prompts}
+    assert {name: placeholder for name, placeholder in found.items() if placeholder} == {}
 
 
 def frozen(folder: Path, prompt: str, **values: Any) -> Any:
