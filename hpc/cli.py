@@ -32,7 +32,7 @@ VERBS = {
     "cancel": "cancel a run's pending and running jobs; finished work is kept",
     "logs": "show how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "show where every post of a backlog is; with --post, why one has no label",
-    "compare": "show how far two classifiers agree on the posts that both labeled",
+    "compare": "show how far two classifiers agree, or how well they match human labels",
     "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
     "sample": "draw posts with known probabilities for people to code",
     "gold": "import what people coded as labels of a name of their own",

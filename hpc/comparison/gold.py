@@ -30,7 +30,10 @@ from pipeline.database import duckdb_file
 from pipeline.text import counted
 
 # The sample and the labels are of the same posts, unless their numbers differ by more than that.
-_MOST_DIFFERENCE = 0.05
+# Where a few texts have many posts each, the standard error alone is too small.
+_MOST_DIFFERENCE = 0.2
+# And by more standard errors than that.
+_MOST_ERRORS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +129,9 @@ def _find_cautions(
 ) -> list[Caution]:
     """Say where the posts of a name are others than those that the sample was drawn from."""
     cautions = []
-    if sample and abs(sample.population - posts) > _MOST_DIFFERENCE * max(sample.population, posts):
+    if sample and abs(sample.population - posts) > max(
+        _MOST_DIFFERENCE * max(sample.population, posts), _MOST_ERRORS * sample.population_error
+    ):
         text = (
             f"the sample stands for {counted(round(sample.population), 'post')}, and {name} has "
             f"labeled {counted(posts, 'post')}. The corrected shares are right only if the posts "

@@ -315,7 +315,7 @@ def gather_into_copy(
             for batch in batches(_read_outputs(run, shards, progress)):
                 _insert(connection, run, batch, progress)
         for root in sorted({run.folder.parent for run in runs}):
-            progress.rejected += map(str, load_maps(connection, root))
+            load_maps(connection, root)  # the next gather reports what is wrong
     return (*progress.rejected, *progress.unreadable)
 
 

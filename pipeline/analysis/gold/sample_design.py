@@ -20,6 +20,8 @@ class SampleDesign:
     strata: int
     population: float
     """How many posts these stand for."""
+    population_error: float = 0.0
+    """The standard error of that: of identical texts one was drawn, and some have more posts."""
 
 
 def find_sample(
@@ -93,7 +95,18 @@ def _describe(connection: duckdb.DuckDBPyConnection, sample: str, catalog: str) 
             f"the database's rows of the sample {sample} are wrong: a uri is there twice, or a "
             "probability is not between 0 and 1. To load its file again, run: hpc gather --rebuild"
         )
-    return SampleDesign(name=sample, sampled=sampled, strata=strata, population=population)
+    variance = connection.execute(
+        "SELECT coalesce(sum(posts * spread), 0) FROM (SELECT count(*) AS posts, "
+        "coalesce(var_samp(weight), 0) AS spread "
+        f"FROM ({drawn_posts(design, catalog)}) GROUP BY stratum)"
+    ).fetchall()[0][0]
+    return SampleDesign(
+        name=sample,
+        sampled=sampled,
+        strata=strata,
+        population=population,
+        population_error=variance**0.5,
+    )
 
 
 def count_outside(

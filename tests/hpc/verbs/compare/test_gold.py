@@ -13,7 +13,7 @@ import pytest
 from tests.docs.pages import read
 from tests.hpc.cli_bench import Bench, exit_code, outcome
 from tests.hpc.in_process import Done
-from tests.pipeline.analysis.gold.coded_posts import create, label, stratified
+from tests.pipeline.analysis.gold.coded_posts import Drawn, create, label, stratified
 
 Compare = Callable[..., Done]
 POSTS = 2000
@@ -62,6 +62,7 @@ def test_a_model_is_compared_with_gold_weighted_by_its_sample(
     assert found["gold"] == {"name": "gold", "posts": 120}
     sample = found["sample"]
     assert sample.pop("population") == pytest.approx(POSTS)
+    assert sample.pop("population_error") == 0
     assert sample == {"name": "s1", "sampled": 120, "strata": 2, "not_in_sample": 0}
     (model,) = found["models"]
     assert (model["name"], model["posts"], model["warnings"]) == ("model", POSTS, [])
@@ -159,6 +160,34 @@ def test_a_sample_whose_rows_are_wrong_is_not_used(
     done = compare("model", "--gold", "gold", "--map", "score=code", "--database", path)
     code, error = outcome(done)
     assert (code, "hpc gather" in error) == (1, True), error
+
+
+def test_texts_with_many_posts_do_not_make_the_sample_one_of_other_posts(
+    compare: Compare, tmp_path: Path
+) -> None:
+    """Such a sample may by chance stand for 60 % of the posts that there are."""
+    path = tmp_path / "labels.duckdb"
+    fill(path)
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--database", path, "--json")
+    with duckdb.connect(str(path)) as database:
+        database.execute("UPDATE samples SET inclusion_probability = inclusion_probability * 1.7")
+    found = document(compare(*arguments))
+    assert [each["kind"] for each in found["models"][0]["warnings"]] == ["other_population"]
+    with duckdb.connect(str(path)) as database:
+        database.execute("UPDATE samples SET posts = 30 WHERE uri IN "
+                         "(SELECT uri FROM samples ORDER BY hash(uri) LIMIT 3)")  # fmt: skip
+    found = document(compare(*arguments))
+    assert found["models"][0]["warnings"] == []
+
+
+def test_scores_in_small_strata_have_a_report(compare: Compare, tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    with duckdb.connect(str(path)) as database:
+        drawn = Drawn(posts=range(12), strata=["a", "b"] * 6, probabilities=[0.5] * 12)
+        create(database, [3.5 * post for post in range(24)], {n: 4.0 * n for n in range(12)}, drawn)
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--database", path)
+    done = compare(*arguments)
+    assert (exit_code(done), "mean absolute error" in done.stdout) == (0, True)
 
 
 def test_gold_of_several_samples_needs_a_choice(compare: Compare, tmp_path: Path) -> None:
