@@ -23,7 +23,8 @@ def of_sample(judgement: Judgement) -> list[Caution]:
     if not judgement.has_sample:
         text = (
             "no sample is on record for these posts, so all weights are 1. The figures hold for "
-            "the coded posts only. To estimate more, code a random sample: hpc sample"
+            "the coded posts only, and the corrected shares only if these were drawn at random. "
+            "To estimate more, code a random sample: hpc sample"
         )
         cautions.append(Caution(kind=Warned.NO_SAMPLE, text=text))
     if judgement.posts < FEWEST_CODED:

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.database import duckdb_file, label_tables, storage_format
+from pipeline.database import duckdb_file, label_tables, mapped_labels, storage_format
 from pipeline.model import Column, ColumnKind, output_schema
+from pipeline.run_files.score_map import ColumnMap, ScoreMap
 from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
 from tests.pipeline.database.old_duckdb import OldDuckDB
 
@@ -56,6 +57,24 @@ def test_an_older_duckdb_reads_a_rebuilt_database(
     path = gathered.bench.folder / "labels.duckdb"
     expected = [as_text(gathered.query(query)) for query in READ_ALL]
     assert older.query(path, *READ_ALL) == expected
+
+
+@pytest.mark.old_duckdb
+def test_an_older_duckdb_reads_mapped_labels(gathered: GrowingBacklog, older: OldDuckDB) -> None:
+    path = gathered.bench.folder / "labels.duckdb"
+    ((config_hash,),) = gathered.query("SELECT any_value(config_hash) FROM labels_test")
+    column = ColumnMap(a="score", b="compound", posts=100, knots=((-1.0, 0.0), (0.5, 0.4)))
+    made = ScoreMap(
+        name="test_as_a", a="a", b="test", method="isotonic", sample=None, fitted_at="",
+        program_version="1", config_hashes_of_a=(), config_hashes_of_b=(str(config_hash),),
+        columns=(column,),
+    )  # fmt: skip
+    with duckdb_file.opened(path) as connection:
+        assert mapped_labels.create_view(connection, made, Path("map.json"))
+    query = "SELECT uri, score, compound FROM labels_test_as_a ORDER BY uri"
+    expected = as_text(gathered.query(query))
+    assert any(row[1] is not None for row in expected)
+    assert older.query(path, query) == [expected]
 
 
 WRITE_AND_DIE = """
