@@ -66,5 +66,5 @@ def test_the_coverage_benchmark_simulates_every_design() -> None:
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("bias of the corrected share") == 5
-    assert done.stdout.count("  prevalence ") == 5
+    assert done.stdout.count("bias of the corrected share") == 6
+    assert done.stdout.count("  prevalence ") == 6

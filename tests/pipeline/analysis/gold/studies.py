@@ -23,6 +23,12 @@ class Population:
     model: Flags
     score: NDArray[np.float64]
     truth: NDArray[np.float64]
+    copies: NDArray[np.int64]
+    """How many posts have the text that one coded post stands for."""
+
+    def share(self, calls: Flags) -> float:
+        """Which share of all posts is called positive."""
+        return float(np.average(calls, weights=self.copies))
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -30,7 +36,8 @@ class Population:
         return 2 * self.gold + self.model.astype(np.int64)
 
 
-def population(posts: int = 20_000, seed: int = 1) -> Population:
+def population(posts: int = 20_000, seed: int = 1, *, heavy: bool = False) -> Population:
+    """A population of texts: one post each, or with `heavy` up to 300 for a few of them."""
     generator = np.random.default_rng(seed)
     truth = generator.beta(1, 4, posts)
     gold = generator.random(posts) < truth
@@ -41,6 +48,7 @@ def population(posts: int = 20_000, seed: int = 1) -> Population:
         model=score >= 0.5,
         score=score,
         truth=truth,
+        copies=np.minimum(generator.zipf(2.2, posts), 300) if heavy else np.ones(posts, np.int64),
     )
 
 
@@ -51,21 +59,23 @@ def draw(
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(people.strata == number) for number in range(len(sizes))]
     fractions = np.array([size / inside.size for size, inside in zip(sizes, members, strict=True)])
-    strata = np.repeat(np.arange(len(sizes)), 4)
+    strata = np.repeat(np.arange(len(sizes)), sizes)
     for _ in range(studies):
-        chosen = [
-            generator.choice(inside, size, replace=False, shuffle=False)
-            for size, inside in zip(sizes, members, strict=True)
-        ]
-        counts = np.concatenate([np.bincount(people.places[part], minlength=4) for part in chosen])
-        some = np.flatnonzero(counts)
+        sample = np.concatenate(
+            [
+                generator.choice(inside, size, replace=False, shuffle=False)
+                for size, inside in zip(sizes, members, strict=True)
+            ]
+        )
+        posts = np.stack([strata, people.copies[sample], people.places[sample]])
+        (of, copies, places), counts = np.unique(posts, axis=1, return_counts=True)
         yield (
-            np.concatenate(chosen),
+            sample,
             Cells(
-                strata=strata[some],
-                weights=1 / fractions[strata[some]],
-                places=some % 4,
-                counts=counts[some],
+                strata=of,
+                weights=copies / fractions[of],
+                places=places,
+                counts=counts,
                 shape=(2, 2),
                 fractions=fractions,
             ),
@@ -74,11 +84,11 @@ def draw(
 
 def true_measures(people: Population) -> dict[str, float]:
     """The measures in the whole population."""
-    table = np.bincount(people.places, minlength=4).reshape(2, 2).astype(float)
+    table = np.bincount(people.places, people.copies, minlength=4).reshape(2, 2)
     measures = classification.measures_of(table, LABELS, 1)
     return {
         **{name: float(measure(table)) for name, measure in measures.items()},
-        "prevalence": float(people.gold.mean()),
+        "prevalence": people.share(people.gold),
     }
 
 
@@ -87,7 +97,7 @@ def estimates(people: Population, tables: NDArray[np.float64]) -> dict[str, NDAr
     measures = classification.measures_of(tables.reshape(-1, 2, 2)[0] + 1, LABELS, 1)
     return {
         **{name: measure(tables) for name, measure in measures.items()},
-        "prevalence": people.model.mean() + prevalence.correction(tables, 1),
+        "prevalence": people.share(people.model) + prevalence.correction(tables, 1),
     }
 
 
