@@ -214,7 +214,10 @@ _LOOK_UNDER = "look under this configuration's run root"
 def run_arguments(parser: argparse.ArgumentParser, config_help: str = _LOOK_UNDER) -> None:
     """Add the arguments that name a run, for verbs about a run."""
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run's id or folder (default: the newest run)"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a run's id or folder (default: the newest run of a classifier)",
     )
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="use this database instead of the run's"

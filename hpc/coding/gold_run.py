@@ -40,11 +40,10 @@ from pipeline.errors import InputError
 from pipeline.model import SHARD_SCHEMA, Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.run_files.answer_row import AnswerRows, part_schema
-from pipeline.run_files.manifest import Manifest
+from pipeline.run_files.manifest import HUMAN, Manifest
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.portable_paths import project_folders
 
-HUMAN = "human"
 CODINGS = "codings"
 # Of no task: nothing was submitted.
 _ATTEMPT = 0
@@ -164,7 +163,7 @@ def _check_name(request: GoldRequest, config_hash: str) -> Run | None:
             )
     if newest is None:
         return None
-    if newest.manifest.classifier.get(base.TYPE) != HUMAN:
+    if not newest.manifest.is_coded_by_people:
         raise InputError(f"--as {name}: a classifier has labels of that name; choose another name")
     sample = request.record.description.sample
     if newest.manifest.sample != sample:

@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpc.run import lock_owner
@@ -44,12 +44,15 @@ class LockLostError(RunError):
 def find(run_root: Path, wanted: str | None) -> Run:
     """Return the run of a folder or an id; without one, the newest under `run_root`.
 
+    Human codings are imported while classification runs are under way, and nothing can be done
+    about them. So they are the newest run only where there is no other.
+
     Raises:
         InputError: there is no such run, or another version made it.
         RunError: it is unknown which run is the newest.
     """
     if wanted is None:
-        return load(_newest(run_root))
+        return _newest(run_root)
     for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
         if (folder / manifest.FILE_NAME).is_file():
             return load(folder)
@@ -59,18 +62,29 @@ def find(run_root: Path, wanted: str | None) -> Run:
     raise InputError(f"there is no run {wanted}, neither as a folder nor under {run_root}")
 
 
-def _newest(run_root: Path) -> Path:
-    newest_first = reversed(_folders(run_root))
-    newest = next((folder for folder in newest_first if _copied_run(folder) is None), None)
-    for unusable in reversed(find_unusable(run_root)):
-        if newest is None or unusable.folder.name > newest.name:
-            raise RunError(f"{unusable}. Or name a run in the command")
-    if newest is None:
+def _newest(run_root: Path) -> Run:
+    newest_codings: Run | None = None
+    unusable = find_unusable(run_root)
+    for folder in reversed(all_runs(run_root)):
+        _reject_newer(unusable, folder.name)
+        run = load(folder)
+        if not run.manifest.is_coded_by_people:
+            return run
+        newest_codings = newest_codings or run
+    _reject_newer(unusable, "")
+    if newest_codings is None:
         raise InputError(
             f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
             "name another place with --run-root or --config"
         )
-    return newest
+    return newest_codings
+
+
+def _reject_newer(unusable: Sequence[UnusableRun], name: str) -> None:
+    """Raise an error if a run that cannot be read is newer than the folder of this name."""
+    for each in reversed(unusable):
+        if each.folder.name > name:
+            raise RunError(f"{each}. Or name a run in the command")
 
 
 def all_runs(run_root: Path) -> list[Path]:

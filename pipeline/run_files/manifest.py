@@ -27,6 +27,9 @@ _BEGINNING = 4096
 _WITH_PATHS = ("database", "classifier", "cluster")
 _SERVER_LOG_ENDING = "_server.log"
 
+# The classifier type of a run that holds the codings of people.
+HUMAN = "human"
+
 
 class Manifest(Section, frozen=True, kw_only=True):
     """What a run is: its configuration and its shards.
@@ -71,6 +74,11 @@ class Manifest(Section, frozen=True, kw_only=True):
         bool, key("Whether posts with the same text share one answer.", omit_default=True)
     ] = False
     """False where an older version made the run: each of its posts is asked about."""
+
+    @property
+    def is_coded_by_people(self) -> bool:
+        """Return whether people assigned the labels, so that no task ever ran."""
+        return self.classifier.get("type") == HUMAN
 
     @property
     def posts(self) -> int:

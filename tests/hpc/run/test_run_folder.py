@@ -309,6 +309,18 @@ def test_a_run_is_chosen_by_id_or_folder_and_by_default_the_newest(
     assert run_folder.find(Path("/nowhere"), OTHER).folder == newer
 
 
+def test_codings_of_people_are_the_newest_run_only_where_there_is_no_other(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    classified, _ = run_builders.make_run(tmp_path, run_builders.posts(1))
+    coded, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
+    path = coded / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "classifier": {"type": "human"}}))
+    assert run_folder.find(root, None).folder == classified
+    assert run_folder.find(root, OTHER).folder == coded
+    shutil.rmtree(classified)
+    assert run_folder.find(root, None).folder == coded
+
+
 def test_the_error_for_a_missing_run_says_so(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     assert run_folder.all_runs(root) == []
