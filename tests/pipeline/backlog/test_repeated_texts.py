@@ -58,7 +58,12 @@ def plan(
     repeated = find_repeated_texts(connection, counts, MIN_LENGTH, sizes)
     with tempfile.TemporaryDirectory() as folder:
         with copies_after_first(connection, counts, batch) as reader:
-            frozen = shards.write_shards(Path(folder), reader, sizes)
+            together = reader.read_all().combine_chunks()
+        # DuckDB's batches hold 2,048 rows or more, whatever the size that was asked for.
+        pieces = pa.RecordBatchReader.from_batches(
+            together.schema, together.to_batches(max_chunksize=batch)
+        )
+        frozen = shards.write_shards(Path(folder), pieces, sizes)
         held = [read_shard(Path(folder), shard.index).to_pylist() for shard in frozen]
     return repeated, frozen, held
 
