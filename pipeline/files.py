@@ -224,6 +224,19 @@ def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str
         return []
 
 
+def with_ending(folder: Path, ending: str) -> list[Path]:
+    """Return the files in a folder whose names have an ending, by name; hidden ones are left out.
+
+    Raises:
+        UnreadableError: the folder cannot be read now.
+    """
+    return [
+        folder / name
+        for name in names_in(folder)
+        if name.endswith(ending) and not name.startswith(".")
+    ]
+
+
 def _with_retries(path: Path, read: Callable[[], T], pauses: Sequence[float]) -> T:
     for pause in pauses:
         try:

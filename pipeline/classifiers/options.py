@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from pipeline.config.check import Problems, check_record
 from pipeline.config.input_files import InputFiles
-from pipeline.config.keys import Section, Text, Wrong, expects, key
+from pipeline.config.keys import Positive, Section, Text, Wrong, expects, key
 from pipeline.service.address import host_of, is_readable_on_the_way, secret_parameter
 
 DEFAULT_QUOTA_FOLDER = "~/.hpc/quota"
@@ -19,6 +19,23 @@ EnvironmentVariable = Annotated[
     # In capitals, since many an API key is a word of letters, digits and _ too.
     Meta(pattern=r"^[A-Z_][A-Z0-9_]*$(?!\n)"),
     expects("the name of an environment variable, in capitals, never the key itself"),
+]
+OptionalApiKeyVariable = Annotated[
+    EnvironmentVariable | None,
+    key(
+        "Environment variable that holds the API key.",
+        default="none",
+        omit_default=True,
+        secret=True,
+    ),
+]
+SharedQuota = Annotated[
+    Positive | None,
+    key(
+        "Quota that all tasks of all runs with this `base_url` and API key share through "
+        "`quota_folder`.",
+        default="no limit",
+    ),
 ]
 ApiKeyFile = Annotated[
     Text | None,

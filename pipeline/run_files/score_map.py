@@ -72,12 +72,7 @@ def list_files(run_root: Path) -> list[Path]:
     Raises:
         UnreadableError: the folder cannot be read now.
     """
-    folder = run_root / FOLDER
-    return [
-        folder / name
-        for name in files.names_in(folder)
-        if name.endswith(_ENDING) and not name.startswith(".")
-    ]
+    return files.with_ending(run_root / FOLDER, _ENDING)
 
 
 def write(run_root: Path, made: ScoreMap) -> Path | None:

@@ -17,9 +17,10 @@ from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
     AllowInsecure,
     ApiKeyFile,
-    EnvironmentVariable,
+    OptionalApiKeyVariable,
     Options,
     QuotaFolder,
+    SharedQuota,
     without_slash,
 )
 from pipeline.config.keys import Duration, Positive, Text, Wrong, expects, key, label_key
@@ -62,28 +63,13 @@ class ModerationOptions(Options, frozen=True, kw_only=True):
             omit_default=True,
         ),
     ] = 1
-    requests_per_minute: Annotated[
-        Positive | None,
-        key(
-            "Quota that all tasks of all runs with this `base_url` and API key share through "
-            "`quota_folder`.",
-            default="no limit",
-        ),
-    ] = None
+    requests_per_minute: SharedQuota = None
     quota_folder: QuotaFolder = DEFAULT_QUOTA_FOLDER
     max_in_flight: Annotated[Positive, key("Requests of one task at once.")] = 16
     timeout_seconds: Annotated[
         Duration, key("How long to wait for one response.", unit="seconds")
     ] = 60.0
-    api_key_env: Annotated[
-        EnvironmentVariable | None,
-        key(
-            "Environment variable that holds the API key.",
-            default="none",
-            omit_default=True,
-            secret=True,
-        ),
-    ] = None
+    api_key_env: OptionalApiKeyVariable = None
     api_key_file: ApiKeyFile = None
     allow_insecure: AllowInsecure = False
 

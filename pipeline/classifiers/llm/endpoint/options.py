@@ -11,9 +11,10 @@ from pipeline.classifiers.options import (
     DEFAULT_QUOTA_FOLDER,
     AllowInsecure,
     ApiKeyFile,
-    EnvironmentVariable,
+    OptionalApiKeyVariable,
     Options,
     QuotaFolder,
+    SharedQuota,
     check_transport,
     without_slash,
 )
@@ -80,14 +81,7 @@ class EndpointOptions(Options, frozen=True, kw_only=True):
     ] = None
     model: Annotated[Text, label_key("Name of the model, as the server knows it.")]
     max_in_flight: Annotated[Positive, key("Requests of one task at once.")] = 32
-    requests_per_minute: Annotated[
-        Positive | None,
-        key(
-            "Quota that all tasks of all runs with this `base_url` and API key share through "
-            "`quota_folder`.",
-            default="no limit",
-        ),
-    ] = None
+    requests_per_minute: SharedQuota = None
     quota_folder: QuotaFolder = DEFAULT_QUOTA_FOLDER
     timeout_seconds: Annotated[
         Duration, key("How long to wait for one response.", unit="seconds")
@@ -96,15 +90,7 @@ class EndpointOptions(Options, frozen=True, kw_only=True):
         Price | None,
         key("What tokens cost: then `submit` and `status` estimate the cost.", default="unknown"),
     ] = None
-    api_key_env: Annotated[
-        EnvironmentVariable | None,
-        key(
-            "Environment variable that holds the API key.",
-            default="none",
-            omit_default=True,
-            secret=True,
-        ),
-    ] = None
+    api_key_env: OptionalApiKeyVariable = None
     api_key_file: ApiKeyFile = None
     allow_insecure: AllowInsecure = False
 
