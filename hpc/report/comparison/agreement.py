@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc.report.blocks import Block, Line, Table
+from hpc.report.comparison.estimates import calibration_table, estimate_cells
 from pipeline.analysis.results import (
     CONFIDENCE,
     Comparison,
     Confusion,
-    Curve,
-    Estimate,
-    Interval,
     MatchedThreshold,
     NotCompared,
 )
@@ -101,7 +99,7 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
         ),
         Table(
             rows=tuple(
-                (_name(measure, comparison.threshold), *_values(estimate))
+                (_name(measure, comparison.threshold), *estimate_cells(estimate))
                 for measure, estimate in comparison.measures.items()
             ),
             right_aligned=frozenset({1}),
@@ -113,7 +111,7 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
         blocks += [Line(""), *_matching(comparison.matching)]
     for curve in comparison.calibration:
         title = f"  share of posts with {curve.label}, by {curve.score.upper()}'s score:"
-        blocks += [Line(""), Line(title), _bins(curve)]
+        blocks += [Line(""), Line(title), calibration_table(curve)]
     return blocks
 
 
@@ -153,16 +151,6 @@ def _name(measure: str, threshold: float | None) -> str:
     return f"{name}, positive from {threshold:g} on"
 
 
-def _values(estimate: Estimate) -> tuple[str, str]:
-    value = "-" if estimate.value is None else f"{estimate.value:.3f}"
-    interval = _interval(estimate.interval) if estimate.interval else ""
-    return value, " ".join(filter(None, (interval, estimate.reason)))
-
-
-def _interval(interval: Interval) -> str:
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
-
-
 def _confusion(confusion: Confusion) -> Table:
     return Table(
         header=("posts", *(f"B {name}" for name in confusion.b)),
@@ -171,23 +159,5 @@ def _confusion(confusion: Confusion) -> Table:
             for name, counts in zip(confusion.a, confusion.counts, strict=True)
         ),
         right_aligned=frozenset(range(1, len(confusion.b) + 1)),
-        indent=4,
-    )
-
-
-def _bins(curve: Curve) -> Table:
-    return Table(
-        header=("score", "posts", "mean", "share", f"{CONFIDENCE:.0%} interval"),
-        rows=tuple(
-            (
-                f"{bin_.low:.3f} - {bin_.high:.3f}",
-                f"{bin_.posts:,}",
-                f"{bin_.mean_score:.3f}",
-                f"{bin_.share_positive:.3f}",
-                _interval(bin_.interval) if bin_.interval else "-",
-            )
-            for bin_ in curve.bins
-        ),
-        right_aligned=frozenset({1, 2, 3}),
         indent=4,
     )

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpc.report.blocks import Block, Line, Table
+from hpc.report.comparison.estimates import (
+    calibration_table,
+    estimate_cells,
+    interval_text,
+)
 from pipeline.analysis.gold.results import (
     Caution,
     GoldComparison,
@@ -15,7 +20,7 @@ from pipeline.analysis.gold.results import (
     WeightedConfusion,
 )
 from pipeline.analysis.gold.sample_design import SampleDesign
-from pipeline.analysis.results import CONFIDENCE, Curve, Estimate, Interval
+from pipeline.analysis.results import CONFIDENCE, Estimate
 from pipeline.text import counted
 
 MEASURES = {
@@ -133,14 +138,18 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
         blocks.append(Line(f"  positive from {one.threshold:g} on"))
     blocks.append(
         Table(
-            rows=tuple((_name(name), *_values(each)) for name, each in one.measures.items()),
+            rows=tuple((_name(name), *estimate_cells(each)) for name, each in one.measures.items()),
             right_aligned=frozenset({1}),
         )
     )
     if one.confusion:
         blocks += [Line(""), *_confusion(one.confusion)]
     for curve in one.calibration:
-        blocks += [Line(""), Line(f"  share of posts with {curve.label}, by score:"), _bins(curve)]
+        blocks += [
+            Line(""),
+            Line(f"  share of posts with {curve.label}, by score:"),
+            calibration_table(curve),
+        ]
     for prevalence in one.prevalence:
         blocks += [Line(""), *_prevalence(prevalence, model.name)]
     if one.strata:
@@ -153,17 +162,6 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
 def _name(measure: str) -> str:
     kind, _, category = measure.partition(": ")
     return f"{MEASURES[kind]}{': ' if category else ''}{category}"
-
-
-def _values(estimate: Estimate) -> tuple[str, str]:
-    value = "-" if estimate.value is None else f"{estimate.value:.3f}"
-    interval = interval_text(estimate.interval) if estimate.interval else ""
-    return value, " ".join(filter(None, (interval, estimate.reason)))
-
-
-def interval_text(interval: Interval) -> str:
-    """Return an interval as it is shown everywhere."""
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _confusion(confusion: WeightedConfusion) -> list[Block]:
@@ -202,30 +200,12 @@ def _confusion(confusion: WeightedConfusion) -> list[Block]:
     ]
 
 
-def _bins(curve: Curve) -> Table:
-    return Table(
-        header=("score", "posts", "mean", "share", f"{CONFIDENCE:.0%} interval"),
-        rows=tuple(
-            (
-                f"{bin_.low:.3f} - {bin_.high:.3f}",
-                f"{bin_.posts:,}",
-                f"{bin_.mean_score:.3f}",
-                f"{bin_.share_positive:.3f}",
-                interval_text(bin_.interval) if bin_.interval else "-",
-            )
-            for bin_ in curve.bins
-        ),
-        right_aligned=frozenset({1, 2, 3}),
-        indent=4,
-    )
-
-
 def _prevalence(one: Prevalence, model: str) -> list[Block]:
     what = "mean score" if one.label == "mean" else f"share of {one.label}"
     rows = [
         ("as predicted (naive)", f"{one.naive:.3f}", ""),
-        ("in the coded posts alone", *_values(one.gold_only)),
-        ("corrected", *_values(one.corrected)),
+        ("in the coded posts alone", *estimate_cells(one.gold_only)),
+        ("corrected", *estimate_cells(one.corrected)),
     ]
     blocks: list[Block] = [
         *_wrapped(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")

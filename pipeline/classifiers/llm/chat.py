@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.classifiers.llm.answer_problems import AnswerProblem, InvalidAnswer
+from pipeline.config.secret import Secret
 from pipeline.model import JsonObject, as_object
+from pipeline.service.http_reply import Reply
 
 # Behind `base_url`, for chats and for plain completions.
 PATH, PLAIN_PATH = "/chat/completions", "/completions"
@@ -186,7 +188,7 @@ def shown(body: Any) -> str:
     return text if finish in ("stop", None) else f"{text} (finish_reason: {finish})"
 
 
-def error_code(body: Any) -> str:
+def _error_code(body: Any) -> str:
     """Return the code of an error reply; '' without one."""
     error = _error(body)
     # Some servers' code is the HTTP status. Then vLLM's (vllm#37011) and SGLang's (sglang#8096)
@@ -207,7 +209,7 @@ def category(body: Any) -> str:
     reasons = as_object(error.get("metadata")).get("reasons")
     if isinstance(reasons, list):
         return _with_names(_MODERATION, reasons)
-    code = error_code(body)
+    code = _error_code(body)
     if code == _CONTENT_FILTER:
         results = as_object(as_object(error.get("innererror")).get("content_filter_result"))
         filtered = [name for name, result in results.items() if as_object(result).get("filtered")]
@@ -217,7 +219,7 @@ def category(body: Any) -> str:
 
 def is_about_the_text(body: Any) -> bool:
     """Report whether an error is about one text, whatever the server answers to others."""
-    return error_code(body) in (_TOO_LONG, _CONTENT_FILTER)
+    return _error_code(body) in (_TOO_LONG, _CONTENT_FILTER)
 
 
 def unsupported_field(body: Any) -> str:
@@ -230,7 +232,20 @@ def unsupported_field(body: Any) -> str:
     return str(error.get("param")) if unsupported else ""
 
 
-def is_error_name(code: str) -> bool:
+def rejection_reason(reply: Reply, secret: Secret) -> str:
+    """Return why a service rejected a post: the status, and the error's code if it is a name.
+
+    The service's message is left out, because it may quote the post.
+
+    Args:
+        reply: the reply, other than 200.
+        secret: the key, which never appears in a reason.
+    """
+    code = secret.redact(_error_code(reply.body))
+    return reply.reason + (f": {code}" if _is_error_name(code) and not reply.failed else "")
+
+
+def _is_error_name(code: str) -> bool:
     """Report whether an error's code is a name, and neither a status nor part of a post."""
     return len(code) <= 64 and _ERROR_NAME.fullmatch(code) is not None
 

@@ -226,10 +226,7 @@ class ChatService:
             raise self._fault(reply)
         if category := self._secret.redact(chat.category(reply.body)):
             return category
-        # Without the server's message, which may quote the post.
-        code = self._secret.redact(chat.error_code(reply.body))
-        is_named = chat.is_error_name(code) and not reply.failed
-        return reply.reason + (f": {code}" if is_named else "")
+        return chat.rejection_reason(reply, self._secret)
 
     def _works_without(self, stop: threading.Event) -> bool:
         """Report whether the server answers the fixed sentence, after it has rejected a post."""

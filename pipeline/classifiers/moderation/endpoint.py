@@ -128,10 +128,7 @@ class ModerationEndpoint:
         )
         if not is_posts_own:
             raise self._fault(reply)
-        # Without the service's message, which may quote the post.
-        code = self._secret.redact(chat.error_code(reply.body))
-        is_named = chat.is_error_name(code) and not reply.failed
-        return reply.reason + (f": {code}" if is_named else "")
+        return chat.rejection_reason(reply, self._secret)
 
     def no_post_labeled(self, problem: InvalidReply, reply: Reply) -> TaskError:
         """Return the end of a task that gets scores for the fixed sentence, but for no post."""
