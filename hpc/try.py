@@ -79,6 +79,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         for line in describe_use(candidate, posts.posts):
             printer(line)
     attempts = _label(candidates, posts, printer)
+    if options.debug:
+        # Without surrogates, which a terminal cannot show.
+        shown = "".join(attempt.traceback for attempt in attempts)
+        print(shown.encode(errors="backslashreplace").decode(), end="", file=sys.stderr)
     agreements = _agreements(posts, attempts)
     document: dict[str, Any] = {
         "seed": options.seed,

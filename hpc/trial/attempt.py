@@ -1,19 +1,22 @@
 """Label a few posts with one configuration in this process, as a task would, and keep nothing."""
 
+import contextlib
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from hpc.report.system_error import describe_error
 from hpc.report.usage import cost_of
 from hpc.trial.candidates import Candidate
 from pipeline.classifiers import base
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.config.secret import NO_KEY
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import Cause, InputError, RunError, TaskError
 from pipeline.model import Answer, Column, Post
 from pipeline.run_files.answer_row import AnswerRows
 from pipeline.terminal import one_line
@@ -34,6 +37,9 @@ class Attempt:
 
     error: str = ""
     """Why it ended early; '' if it did not."""
+
+    traceback: str = ""
+    """Where the error came from, without the key, for --debug; '' without an error."""
 
     is_interrupted: bool = False
 
@@ -80,25 +86,43 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
         posts: the posts, each uri once.
     """
     attempt = Attempt(candidate=candidate)
-    stopping = threading.Event()
     began = time.monotonic()
-    classifier: Classifier[Options] | None = None
+    secret = NO_KEY
+
+    def fail(error: BaseException, message: str) -> None:
+        attempt.error = one_line(secret.redact(message), 500)
+        attempt.traceback = secret.redact("".join(traceback.format_exception(error)))
+
     try:
-        share = TaskShare(stopping=stopping)
-        classifier = base.create(candidate.classifier, share, source=str(candidate.file))
-        _ask(classifier, posts, attempt)
+        with _classifier(candidate) as classifier:
+            secret = classifier.secret
+            _ask(classifier, posts, attempt)
     except KeyboardInterrupt:
         attempt.is_interrupted = True
-    except Exception as error:  # noqa: BLE001 - any classifier may fail in any way, and is named
-        secret = classifier.secret if classifier else NO_KEY
-        kind = "" if isinstance(error, TaskError) else f"{type(error).__name__}: "
-        attempt.error = one_line(secret.redact(f"{kind}{error}"), 500)
-    finally:
-        stopping.set()
-        if classifier:
-            classifier.close()
-        attempt.seconds = time.monotonic() - began
+    except (TaskError, InputError, RunError) as error:
+        fail(error, str(error))
+    except (OSError, MemoryError) as error:
+        fail(error, describe_error(error))
+    # The contract of a classifier allows other exceptions, of an unknown cause. Some libraries even
+    # end the process. A task records them all as its last words, and so does this.
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the other configurations still run
+        fail(error, f"{type(error).__name__}: {error} (--debug shows the traceback)")
+    attempt.seconds = time.monotonic() - began
     return attempt
+
+
+@contextlib.contextmanager
+def _classifier(candidate: Candidate) -> Iterator[Classifier[Options]]:
+    """Make a classifier, and close it at the end of the block, however it ends."""
+    stopping = threading.Event()
+    share = TaskShare(stopping=stopping)
+    with contextlib.closing(
+        base.create(candidate.classifier, share, source=str(candidate.file))
+    ) as classifier:
+        try:
+            yield classifier
+        finally:
+            stopping.set()
 
 
 def _ask(classifier: Classifier[Options], posts: Sequence[Post], attempt: Attempt) -> None:

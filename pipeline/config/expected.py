@@ -36,7 +36,8 @@ def expected(annotation: Any) -> str:
     if origin in (tuple, list):
         return f"a list of {_how_many(metadata(annotation))}{_plural(typing.get_args(inner)[0])}"
     if origin in (dict, Mapping):
-        return "a mapping"
+        least = _how_many(metadata(annotation))
+        return f"a mapping of {least}keys" if least else "a mapping"
     word = _WORDS.get(inner, "a mapping of keys")
     return ", ".join([word, *ranges(annotation)])
 

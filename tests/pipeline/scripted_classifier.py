@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -112,6 +113,8 @@ class Scripted(Classifier[ScriptedOptions]):
                 raise TaskError(Cause.CRASHED, "HTTP 500 (6 times)", blames_post=True)
             case "service":
                 raise TaskError(Cause.CRASHED, "HTTP 503 (6 times)")
+            case "leave":
+                sys.exit("the library ended")
             case "memory":
                 raise MemoryError("no more")
 

@@ -19,16 +19,21 @@ _ADVICE = (
 _STARTS = ("<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "[gMASK]")
 
 
-def read_template(options: GuardOptions, inputs: InputFiles) -> GuardOptions:
-    """Return options with the texts of the files in place of their names."""
+def read_template(options: GuardOptions, inputs: InputFiles) -> GuardOptions | None:
+    """Return options with the texts of the files in place of their names.
+
+    None, and a problem, if a file has no text.
+    """
     if options.prompt is not None:
-        text = inputs.text("prompt", options.prompt)
-        return replace(options, prompt=_without_last_newline(text) or options.prompt)
+        text = _without_last_newline(inputs.text("prompt", options.prompt))
+        return replace(options, prompt=text) if text.strip() else None
     messages = tuple(
         _read(message, f"messages[{number}].file", inputs)
         for number, message in enumerate(options.messages)
     )
-    return replace(options, messages=messages)
+    if None in messages:
+        return None
+    return replace(options, messages=tuple(filter(None, messages)))
 
 
 def check_template(options: GuardOptions, inputs: InputFiles) -> None:
@@ -49,11 +54,11 @@ def check_template(options: GuardOptions, inputs: InputFiles) -> None:
     report_key_in(texts, options.api_key_env, options.api_key_file, inputs)
 
 
-def _read(message: Message, key: str, inputs: InputFiles) -> Message:
+def _read(message: Message, key: str, inputs: InputFiles) -> Message | None:
     if message.file is None:
         return message
     text = _without_last_newline(inputs.text(key, message.file))
-    return replace(message, content=text or message.file, file=None)
+    return replace(message, content=text, file=None) if text.strip() else None
 
 
 def _without_last_newline(text: str) -> str:

@@ -32,7 +32,10 @@ class Guard(EndpointClassifier[GuardOptions]):
     @classmethod
     def freeze(cls, options: GuardOptions, inputs: InputFiles) -> GuardOptions:
         """Read the template and check it, and find the API key and the quota folder."""
-        frozen = read_template(find_places(options, inputs), inputs)
+        places = find_places(options, inputs)
+        frozen = read_template(places, inputs)
+        if frozen is None:  # nothing more can be said about a template that is not there
+            return places
         check_template(frozen, inputs)
         return frozen
 

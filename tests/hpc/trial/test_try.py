@@ -133,6 +133,30 @@ def test_a_classifier_that_breaks_its_protocol_has_failed_and_its_key_is_not_sho
     assert scripted_classifier.KEY not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("deadly", "said"), [("raise", "this post is deadly"), ("leave", "the library ended")]
+)
+def test_an_error_of_unknown_cause_ends_one_configuration_and_debug_says_where(
+    bench: Bench, deadly: str, said: str
+) -> None:
+    bench.backlog(run_builders.posts(3))
+    bad = scripted(bench, deadly={run_builders.uri(number): deadly for number in range(3)})
+    good = write(bench, "good.yaml", VALENCE)
+    done = bench.hpc("try", bad, good, "--json", "--debug")
+    assert done.returncode == 1
+    bad_use, good_use = json.loads(done.stdout)["configurations"]
+    assert said in bad_use["error"]
+    assert (bad_use["answered"], good_use["answered"]) == (0, 3)
+    assert "scripted_classifier.py" in done.stderr
+
+
+def test_debug_shows_no_key(bench: Bench) -> None:
+    bench.backlog(run_builders.posts(6))
+    done = bench.hpc("try", scripted(bench, script="leak"), "--debug")
+    assert "Traceback" in done.stderr
+    assert scripted_classifier.KEY not in done.stdout + done.stderr
+
+
 WRONG = {
     "too many posts": ["valence.yaml", "--posts", 201],
     "twice the same": ["valence.yaml", "./valence.yaml"],

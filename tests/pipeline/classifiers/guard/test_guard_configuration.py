@@ -56,7 +56,7 @@ def files(folder: Path, **texts: str) -> None:
             {"label": None, "questions": QUESTIONS, "messages": ASKING, "categories": True},
             "categories: belongs to one label",
         ),
-        ({"words": {"unsafe": True}}, "words"),
+        ({"words": {"unsafe": True}}, "words: should be a mapping of 2 or more keys"),
         ({"words": {True: True, False: False}}, "words: should be text (quote it), not True"),
         ({"words": {"yes": True, "no": "no"}}, "words: should all stand for true or false"),
         ({"words": {"yes": True, "yeah": True}}, "words: should stand for two values"),
@@ -83,6 +83,21 @@ def test_a_mistake_is_reported_with_its_key(
         guard(tmp_path, **values)
     assert f"classifier.{message}" in str(raised.value)
     assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize("template", ["prompt", "message"])
+def test_nothing_else_is_said_about_a_template_without_a_text(
+    template: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.txt").write_text("\n")
+    named = [{"role": "user", "file": "empty.txt"}]
+    values = {"messages": None, "prompt": "empty.txt"} if template == "prompt" else {
+        "messages": named,
+    }  # fmt: skip
+    with pytest.raises(InputError) as raised:
+        guard(tmp_path, **values)
+    assert "empty.txt is empty" in str(raised.value)
+    assert "exactly once" not in str(raised.value)
 
 
 def test_what_is_meant_is_accepted(tmp_path: Path) -> None:
