@@ -17,7 +17,7 @@ from pipeline.config.keys import Section
 from pipeline.database.coding_frame import ShardRange, StratumRule
 from pipeline.errors import DamagedError, InputError
 from pipeline.model import POST_COLUMNS
-from pipeline.run_files import read_parquet
+from pipeline.run_files import read_parquet, sample_file
 from pipeline.run_files.json_record import parse_record
 from pipeline.run_files.sample_file import check_name
 
@@ -111,6 +111,12 @@ def read(run_root: Path, sample: str) -> CodingRecord:
         table = read_parquet.read_table(path)
     except FileNotFoundError:
         samples = ", ".join(list_samples(run_root)) or "none"
+        if sample_file.path_of(run_root, sample).exists():
+            raise InputError(
+                f"{sample} is a sample of hpc submit, which people were not asked about: draw the "
+                "posts to code from the labels of its run, with hpc sample NAME; of the samples "
+                f"for coders there are: {samples}"
+            ) from None
         raise InputError(
             f"there is no sample {sample} for coders under {run_root}; there are: {samples}"
         ) from None

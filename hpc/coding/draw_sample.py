@@ -132,6 +132,7 @@ def draw_sample(
             source=f"labels_{request.name}",
             stratify=request.stratify or None,
             allocation=str(request.allocation) if request.stratify else None,
+            population_posts=population_posts,
         ),
         rows=rows,
         posts=_read_posts(connection, rows),

@@ -30,9 +30,10 @@ from pipeline.database import duckdb_file
 from pipeline.text import counted
 
 # The sample and the labels are of the same posts, unless their numbers differ by more than that.
-# Where a few texts have many posts each, the standard error alone is too small.
-_MOST_DIFFERENCE = 0.2
-# And by more standard errors than that.
+_MOST_DIFFERENCE = 0.05
+# Where the number of posts is estimated, it may differ by more, and by so many standard errors. If
+# a few texts have many posts each, the standard error alone is too small.
+_MOST_DIFFERENCE_OF_ESTIMATE = 0.2
 _MOST_ERRORS = 3
 
 
@@ -129,9 +130,7 @@ def _find_cautions(
 ) -> list[Caution]:
     """Say where the posts of a name are others than those that the sample was drawn from."""
     cautions = []
-    if sample and abs(sample.population - posts) > max(
-        _MOST_DIFFERENCE * max(sample.population, posts), _MOST_ERRORS * sample.population_error
-    ):
+    if sample and _is_of_others(sample, posts):
         text = (
             f"the sample stands for {counted(round(sample.population), 'post')}, and {name} has "
             f"labeled {counted(posts, 'post')}. The corrected shares are right only if the posts "
@@ -145,6 +144,14 @@ def _find_cautions(
         )
         cautions.append(Caution(kind=Warned.OTHER_POPULATION, text=text))
     return cautions
+
+
+def _is_of_others(sample: SampleDesign, posts: int) -> bool:
+    """Tell whether a sample was drawn from clearly more or fewer posts than a name has labeled."""
+    is_estimate = sample.population_error > 0
+    share = _MOST_DIFFERENCE_OF_ESTIMATE if is_estimate else _MOST_DIFFERENCE
+    most = max(share * max(sample.population, posts), _MOST_ERRORS * sample.population_error)
+    return abs(sample.population - posts) > most
 
 
 def _document(report: GoldReport) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
+# The reason where a value has no interval because all resamples have the same value.
+NO_INTERVAL = "all resamples are the same, so the coded posts do not show how uncertain it is"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,6 +74,10 @@ class Sample(Section, frozen=True, kw_only=True):
     where: Annotated[str | None, key("The condition on that name's labels.", omit_default=True)] = (
         None
     )
+    population_posts: Annotated[
+        int | None, key("How many posts have the texts of the population.", omit_default=True)
+    ] = None
+    """None where posts were drawn and not texts, and in files of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +115,8 @@ def list_files(run_root: Path) -> list[Path]:
 def write(run_root: Path, sample: Sample, rows: pa.Table) -> Path:
     """Write a sample, which must not exist yet, and return its file.
 
-    A file with equal content stays. When and from which path the sample was drawn may differ.
+    A file with equal content stays. When and from which path the sample was drawn may differ, and
+    how many posts have texts that were not drawn.
 
     Args:
         run_root: the folder of the runs.
@@ -180,7 +185,7 @@ def read_description(path: Path) -> Sample:
 
 def _content(sample: Sample) -> Sample:
     """Return a description without what may differ between two draws of the same sample."""
-    return msgspec.structs.replace(sample, drawn_at="", source="")
+    return msgspec.structs.replace(sample, drawn_at="", source="", population_posts=None)
 
 
 def _find_problem(sample: Sample, rows: pa.Table) -> str:

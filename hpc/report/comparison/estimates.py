@@ -1,14 +1,15 @@
 """Describe estimates, their intervals and calibration curves. Pure."""
 
 from hpc.report.blocks import Table
-from pipeline.analysis.results import CONFIDENCE, Curve, Estimate, Interval
+from pipeline.analysis.results import CONFIDENCE, NO_INTERVAL, Curve, Estimate, Interval
 
 
 def estimate_cells(estimate: Estimate) -> tuple[str, str]:
     """Return a value, and its interval or the reason why it has none."""
     value = "-" if estimate.value is None else f"{estimate.value:.3f}"
     interval = interval_text(estimate.interval) if estimate.interval else ""
-    return value, " ".join(filter(None, (interval, estimate.reason)))
+    reason = "no interval" if estimate.reason == NO_INTERVAL else estimate.reason
+    return value, " ".join(filter(None, (interval, reason)))
 
 
 def interval_text(interval: Interval) -> str:

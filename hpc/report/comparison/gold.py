@@ -20,7 +20,7 @@ from pipeline.analysis.gold.results import (
     WeightedConfusion,
 )
 from pipeline.analysis.gold.sample_design import SampleDesign
-from pipeline.analysis.results import CONFIDENCE, Estimate
+from pipeline.analysis.results import CONFIDENCE, NO_INTERVAL, Estimate
 from pipeline.text import counted
 
 MEASURES = {
@@ -154,6 +154,8 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
         blocks += [Line(""), *_prevalence(prevalence, model.name)]
     if one.strata:
         blocks += [Line(""), *_strata(one.strata)]
+    if _lacks_interval(one):
+        blocks += [Line(""), *_wrapped(f"  no interval: {NO_INTERVAL}")]
     if one.warnings:
         blocks += [Line(""), *_notes(one.warnings)]
     return blocks
@@ -162,6 +164,13 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
 def _name(measure: str) -> str:
     kind, _, category = measure.partition(": ")
     return f"{MEASURES[kind]}{': ' if category else ''}{category}"
+
+
+def _lacks_interval(one: GoldComparison) -> bool:
+    """Tell whether a table says `no interval` somewhere, which a line below explains."""
+    shares = (each for prevalence in one.prevalence
+              for each in (prevalence.gold_only, prevalence.corrected))  # fmt: skip
+    return any(each.reason == NO_INTERVAL for each in (*one.measures.values(), *shares))
 
 
 def _confusion(confusion: WeightedConfusion) -> list[Block]:

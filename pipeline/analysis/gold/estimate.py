@@ -4,10 +4,9 @@ import math
 
 from pipeline.analysis.agreement import Array
 from pipeline.analysis.bootstrap import percentile_interval
-from pipeline.analysis.results import Estimate
+from pipeline.analysis.results import NO_INTERVAL, Estimate
 
 _TOO_LARGE = "the numbers are too large"
-_SAME = "all resamples are the same, so the coded posts do not show how uncertain it is"
 
 
 def estimate(value: float, samples: Array, reason: str = "", *, complete: bool) -> Estimate:
@@ -23,5 +22,5 @@ def estimate(value: float, samples: Array, reason: str = "", *, complete: bool) 
         return Estimate(value=None, reason=reason or _TOO_LARGE)
     interval, why = percentile_interval(samples)
     if interval and interval[0] == interval[1] and not complete:
-        return Estimate(value=value, reason=_SAME)
+        return Estimate(value=value, reason=NO_INTERVAL)
     return Estimate(value=value, interval=interval, reason=why)

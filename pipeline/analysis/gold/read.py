@@ -3,6 +3,8 @@
 Everything is read at once, into values, so that the database can be closed before the resampling.
 """
 
+import shlex
+
 import duckdb
 import numpy as np
 
@@ -30,6 +32,8 @@ from pipeline.sql import fetch_number, literal, quoted
 # normally distributed.
 MOST_ROWS = 5_000
 _FLAGS = ("false", "true")
+# How many values a sentence lists.
+_MOST_NAMED = 5
 _VECTOR = ("weight", "weight * abs(m - g)", "weight * (m - g)", "weight * g")
 
 
@@ -182,6 +186,13 @@ class JudgedPosts:
                 return (
                     f"{side} has more than {MOST_CATEGORIES} different values, so it is free text"
                 )
+        if model and gold and not {*model} & {*gold}:
+            values = "bool" if pair.a.kind is ColumnKind.FLAG else "|".join(sorted(model))
+            return (
+                f"they have no value in common: the classifier says {_some(model)}, and gold says "
+                f"{_some(gold)}. Pair columns with the same values, or let people code the "
+                f"classifier's: hpc sample --labels {shlex.quote(f'{pair.a.name}:{values}')}"
+            )
         return Coding(labels=tuple(sorted({*model, *gold})), positive=None)
 
     def _distinct(self, values: str) -> list[str]:
@@ -286,6 +297,12 @@ class JudgedPosts:
         month = _position("month", months)
         place = f"{month} * 2 + ({codes[0]} = {codes[1]})::INTEGER"
         return Months(names=months, cells=self._count(place, (len(months), 2), fractions))
+
+
+def _some(values: list[str]) -> str:
+    """Return some words for a sentence."""
+    more = len(values) - _MOST_NAMED
+    return ", ".join(sorted(values)[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _from_sums(posts: int, sums: Array, products: Array) -> ErrorSums:

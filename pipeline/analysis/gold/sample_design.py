@@ -19,9 +19,10 @@ class SampleDesign:
     """How many posts were drawn; of identical texts only one."""
     strata: int
     population: float
-    """How many posts these stand for."""
+    """How many posts these stand for: as the sample's file says, else estimated from them."""
     population_error: float = 0.0
-    """The standard error of that: of identical texts one was drawn, and some have more posts."""
+    """The standard error of an estimate: one of identical texts was drawn, and some have more posts
+    than others. 0 where the number is known."""
 
 
 def find_sample(
@@ -95,6 +96,8 @@ def _describe(connection: duckdb.DuckDBPyConnection, sample: str, catalog: str) 
             f"the database's rows of the sample {sample} are wrong: a uri is there twice, or a "
             "probability is not between 0 and 1. To load its file again, run: hpc gather --rebuild"
         )
+    if recorded := _recorded_population(connection, sample, catalog):
+        return SampleDesign(name=sample, sampled=sampled, strata=strata, population=recorded)
     variance = connection.execute(
         "SELECT coalesce(sum(posts * spread), 0) FROM (SELECT count(*) AS posts, "
         "coalesce(var_samp(weight), 0) AS spread "
@@ -107,6 +110,20 @@ def _describe(connection: duckdb.DuckDBPyConnection, sample: str, catalog: str) 
         population=population,
         population_error=variance**0.5,
     )
+
+
+def _recorded_population(
+    connection: duckdb.DuckDBPyConnection, sample: str, catalog: str
+) -> int | None:
+    """Return how many posts a sample was drawn from; None where nobody wrote it down."""
+    if not _has_column(connection, catalog, "sample_files", "description"):
+        return None
+    found = connection.execute(
+        "SELECT (description->>'population_posts')::BIGINT FROM "
+        f"{quoted(catalog)}.sample_files WHERE sample = ?",
+        [sample],
+    ).fetchone()
+    return found[0] if found else None
 
 
 def count_outside(

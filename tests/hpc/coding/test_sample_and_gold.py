@@ -81,6 +81,8 @@ def test_a_sample_says_how_likely_each_text_was_drawn_and_hides_the_model(bench:
     document = draw(bench, "strata", "--stratify", "valence_label", "--labels", LABELS)
     assert document["population"] == 84  # of 90 posts, one has no label, and five repeat a text
     assert document["population_posts"] == 89
+    path = sample_file.path_of(bench.folder / "runs", "strata")
+    assert sample_file.read_description(path).population_posts == 89
     assert document["not_in_population"] == 1
     sizes = {each["stratum"]: (each["size"], each["population"]) for each in document["strata"]}
     assert sum(size for size, _ in sizes.values()) == 20
@@ -325,6 +327,16 @@ def test_a_sample_that_is_not_named_is_found_if_only_one_has_the_posts(bench: Be
     assert bench.hpc("gold", path, *words).returncode == 2
     path.write_text("uri,valence_label\nat://nowhere,neutral\n")
     assert bench.hpc("gold", path, *words).returncode == 2
+
+
+def test_codings_of_a_sample_of_submit_say_what_draws_posts_for_coders(bench: Bench) -> None:
+    draw(bench, "asked", "--seed", 5, "--labels", CHOICES)
+    path = code(bench, "asked.csv", "asked-coded.csv", lambda *_: {"valence_label": "neutral"})
+    submitted = sample_file.path_of(bench.folder / "runs", "submitted")
+    submitted.touch()
+    done = bench.hpc("gold", path, "--as", "gold_asked", "--sample", "submitted")
+    submitted.unlink()
+    assert (done.returncode, "with hpc sample NAME" in done.stderr) == (2, True), done
 
 
 def test_tasks_for_label_studio_come_back_as_labels(bench: Bench) -> None:

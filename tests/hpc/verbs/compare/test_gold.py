@@ -180,6 +180,35 @@ def test_texts_with_many_posts_do_not_make_the_sample_one_of_other_posts(
     assert found["models"][0]["warnings"] == []
 
 
+def test_the_posts_that_a_sample_was_drawn_from_are_those_of_its_file(
+    compare: Compare, tmp_path: Path
+) -> None:
+    """What the drawn texts stand for varies where a few texts have many posts."""
+    path = tmp_path / "labels.duckdb"
+    fill(path)
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--database", path, "--json")
+    for posts, kinds in ((POSTS, []), (POSTS * 4 // 5, ["other_population"])):
+        described = json.dumps({"population_posts": posts})
+        with duckdb.connect(str(path)) as database:
+            database.execute("UPDATE samples SET posts = 2")
+            database.execute("DELETE FROM sample_files")
+            database.execute("INSERT INTO sample_files VALUES ('s1', ?)", [described])
+        found = document(compare(*arguments))
+        assert found["sample"]["population"] == posts
+        assert [each["kind"] for each in found["models"][0]["warnings"]] == kinds
+
+
+def test_why_values_have_no_interval_is_said_once(compare: Compare, tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    with duckdb.connect(str(path)) as database:
+        create(database, [True, False] * 40, {post: post % 2 == 0 for post in range(40)})
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--database", path)
+    _, *lines = compare(*arguments).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("resamples are the same" in line for line in lines) == 1
+    assert sum(line.endswith("no interval") for line in lines) > 4
+
+
 def test_scores_in_small_strata_have_a_report(compare: Compare, tmp_path: Path) -> None:
     path = tmp_path / "labels.duckdb"
     with duckdb.connect(str(path)) as database:

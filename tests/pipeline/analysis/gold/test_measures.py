@@ -194,6 +194,14 @@ def test_columns_of_kinds_that_do_not_fit_say_what_is_needed() -> None:
     assert "free text" in not_judged(many, dict(enumerate(many)))
 
 
+def test_columns_without_a_common_value_are_not_compared() -> None:
+    """Measures of 0 would blame the classifier for a wrong pair of columns."""
+    said = not_judged(["negative", "neutral", "negative"], {0: True, 1: False})
+    assert "hpc sample --labels 'score:negative|neutral'" in said
+    assert "score:bool" in not_judged([True, False], {0: "toxic", 1: "civil"})
+    assert compared(["negative", "neutral"], {0: "neutral"}).posts == 1
+
+
 def test_values_that_are_missing_or_no_number_are_not_coded() -> None:
     scores = [0.9, float("nan"), None, 0.2, float("inf"), 0.7]
     gold = {0: 1.0, 1: 1.0, 2: 1.0, 3: 0.0, 5: float("nan")}
