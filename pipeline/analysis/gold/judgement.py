@@ -33,6 +33,8 @@ class StratumCounts:
     """How many posts of the population the sampled ones stand for."""
     fraction: float
     """Which share of the stratum was coded; 0 where the population is unknown."""
+    effective: float
+    """How many posts of equal weight tell as much as the coded ones (Kish, 1965)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -120,17 +120,25 @@ class JudgedPosts:
             "CREATE OR REPLACE TABLE strata AS SELECT stratum, "
             f"count(*) AS sampled, count(g{number}) AS coded, sum(weight) AS weight, "
             f"sum(weight) / sum(weight) FILTER (g{number} IS NOT NULL) AS factor, "
-            f"avg(inclusion_probability) * count(g{number}) / count(*) AS fraction "
+            f"avg(inclusion_probability) * count(g{number}) / count(*) AS fraction, "
+            f"coalesce(sum(weight) FILTER (g{number} IS NOT NULL) ** 2 "
+            f"/ sum(weight * weight) FILTER (g{number} IS NOT NULL), 0) AS effective "
             f"FROM judged WHERE m{number} IS NOT NULL GROUP BY stratum"
         )
         rows = self._connection.execute(
-            "SELECT stratum, sampled, coded, weight, fraction FROM strata ORDER BY stratum"
+            "SELECT stratum, sampled, coded, weight, fraction, effective FROM strata "
+            "ORDER BY stratum"
         ).fetchall()
         return tuple(
             StratumCounts(
-                name=name, sampled=sampled, coded=coded, weight=weight, fraction=min(1.0, fraction)
+                name=name,
+                sampled=sampled,
+                coded=coded,
+                weight=weight,
+                fraction=min(1.0, fraction),
+                effective=effective,
             )
-            for name, sampled, coded, weight, fraction in rows
+            for name, sampled, coded, weight, fraction, effective in rows
         )
 
     def _keep_coded(self, number: int) -> None:

@@ -14,6 +14,7 @@ class Warned(StrEnum):
     FEW_IN_LARGE_STRATUM = "few_in_large_stratum"
     STRATUM_NOT_CODED = "stratum_not_coded"
     SINGLE_IN_STRATUM = "single_in_stratum"
+    UNEQUAL_WEIGHTS = "unequal_weights"
     NO_SAMPLE = "no_sample"
     NO_GOLD_POSITIVES = "no_gold_positives"
     NO_PREDICTED_POSITIVES = "no_predicted_positives"

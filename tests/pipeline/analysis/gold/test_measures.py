@@ -311,3 +311,15 @@ def test_single_posts_are_resampled_with_others(posts: list[int]) -> None:
     assert (sizes[np.unique(groups)] > 1).all() or sum(posts) == 1 or len(posts) == 1
     several = [number for number, count in enumerate(posts) if count > 1]
     assert len(set(groups[several])) == len(several)
+
+
+def test_texts_that_count_for_most_posts_are_warned_about() -> None:
+    def warned(copies: list[int]) -> bool:
+        drawn = Drawn(posts=range(40), strata=["a"] * 40, probabilities=[0.1] * 40, copies=copies)
+        gold = {post: post % 3 == 0 for post in range(40)}
+        found = compared([post % 2 == 0 for post in range(400)], gold, drawn)
+        return Warned.UNEQUAL_WEIGHTS in {each.kind for each in found.warnings}
+
+    assert not warned([3] * 40)
+    assert not warned([1, 2, 3, 4] * 10)
+    assert warned([200] + [1] * 39)
