@@ -193,14 +193,6 @@ def test_a_hostile_text_cannot_control_the_terminal(bench: Bench) -> None:
     assert "\nvalence: 9 of 9" not in done.stdout
 
 
-@pytest.fixture
-def sigint_is_not_ignored() -> Iterator[None]:
-    """A child inherits that SIGINT is ignored, as it is in a shell's background jobs."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("sigint_is_not_ignored")
 def test_ctrl_c_shows_what_has_come(bench: Bench) -> None:
     bench.backlog(run_builders.posts(6))

@@ -21,13 +21,7 @@ from tests.pipeline.run_builders import uri
 from tests.pipeline.task_processes import rows_in
 from tests.waiting import wait_until
 
-
-@pytest.fixture(autouse=True)
-def sigint_is_not_ignored() -> Iterator[None]:
-    """A child inherits that SIGINT is ignored, as it is in a shell's background jobs."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("sigint_is_not_ignored")
 
 
 def labeled(bench: Bench, posts: int) -> bool:
