@@ -93,6 +93,11 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
             f"--gold {request.gold}: there are no labels of that name"
             f"{did_you_mean(request.gold, place.names)}; there are: {', '.join(place.names)}"
         )
+    if request.gold == request.name:
+        raise InputError(
+            f"--gold {request.gold}: name the classifier whose labels the human labels correct, "
+            f"such as: hpc export NAME --for dsl --gold {request.gold}"
+        )
     sample = _find_sample(place, request.gold)
     description = coding_record.read(place.run_root, sample).description
     with (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc.report.blocks import Block, Line, Table
-from hpc.report.comparison.estimates import calibration_table, estimate_cells
+from hpc.report.comparison.estimates import calibration_table, estimate_cells, wrapped
 from pipeline.analysis.results import (
     CONFIDENCE,
     Comparison,
@@ -71,11 +71,9 @@ def describe_names(report: NamesReport) -> list[Block]:
         blocks.append(
             Line(f"  {letter} {side.name}: {counted(side.posts, 'post')} labeled{shared}")
         )
-    blocks.append(
-        Line(
-            f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
-            f"{counted(report.resamples, 'bootstrap resample')} of the posts, seed {report.seed}"
-        )
+    blocks += wrapped(
+        f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
+        f"{counted(report.resamples, 'bootstrap resample')} of the posts, seed {report.seed}"
     )
     if report.sample:
         blocks.append(

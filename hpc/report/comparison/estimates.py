@@ -1,7 +1,11 @@
 """Describe estimates, their intervals and calibration curves. Pure."""
 
-from hpc.report.blocks import Table
+import re
+
+from hpc.report.blocks import Line, Table
 from pipeline.analysis.results import CONFIDENCE, NO_INTERVAL, Curve, Estimate, Interval
+
+WIDTH = 80
 
 
 def estimate_cells(estimate: Estimate) -> tuple[str, str]:
@@ -34,3 +38,22 @@ def calibration_table(curve: Curve) -> Table:
         right_aligned=frozenset({1, 2, 3}),
         indent=4,
     )
+
+
+def wrapped(text: str) -> list[Line]:
+    """Return a sentence as lines that fit 80 columns, with the indent of the first."""
+    indent = re.match(" *", text)
+    lead = " " * len(indent[0]) if indent else ""
+    lines, line = [], lead
+    for word in text.split():
+        if len(line) > len(lead) and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line = f"{lead}  "
+        line += word if not line.strip() else f" {word}"
+    return [Line(each) for each in (*lines, line)]
+
+
+def table_width(table: Table) -> int:
+    """Return how many characters wide a table is, with two spaces between its columns."""
+    columns = zip(table.header, *table.rows, strict=True)
+    return table.indent - 2 + sum(max(map(len, column)) + 2 for column in columns)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from hpc.report.blocks import Block, Line, Table
 from hpc.report.comparison.estimates import (
+    WIDTH,
     calibration_table,
     estimate_cells,
     interval_text,
+    table_width,
+    wrapped,
 )
 from pipeline.analysis.gold.results import (
     Caution,
@@ -33,7 +36,6 @@ MEASURES = {
     "mae": "mean absolute error",
     "mean_error": "mean error (prediction - gold)",
 }
-WIDTH = 80
 # With more categories, a table of all pairs of them would be too wide.
 _MOST_IN_TABLE = 4
 
@@ -86,7 +88,7 @@ def describe_gold(report: GoldReport) -> list[Block]:
                     f"{'is' if report.outside == 1 else 'are'} not in this sample"
                 )
             )
-    blocks += _wrapped(
+    blocks += wrapped(
         f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
         f"{counted(report.resamples, 'bootstrap resample')} within strata, seed {report.seed}"
     )
@@ -125,14 +127,14 @@ def _side_by_side(left: ModelReport, right: ModelReport) -> list[Block]:
 def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) -> list[Block]:
     title = f"{model.name} {one.model}, {gold} {one.gold}: "
     if isinstance(one, NotJudged):
-        return [*_wrapped(f"{title}not compared, because {one.reason}")]
+        return [*wrapped(f"{title}not compared, because {one.reason}")]
     left_out = [
         f"{one.not_coded:,} not coded" if one.not_coded else "",
         f"{one.without_model:,} coded without a prediction" if one.without_model else "",
     ]
     rest = ", ".join(filter(None, left_out))
     blocks: list[Block] = [
-        *_wrapped(f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else ""))
+        *wrapped(f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else ""))
     ]
     if one.threshold is not None:
         blocks.append(Line(f"  positive from {one.threshold:g} on"))
@@ -155,7 +157,7 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
     if one.strata:
         blocks += [Line(""), *_strata(one.strata)]
     if _lacks_interval(one):
-        blocks += [Line(""), *_wrapped(f"  no interval: {NO_INTERVAL}")]
+        blocks += [Line(""), *wrapped(f"  no interval: {NO_INTERVAL}")]
     if one.warnings:
         blocks += [Line(""), *_notes(one.warnings)]
     return blocks
@@ -182,31 +184,27 @@ def _confusion(confusion: WeightedConfusion) -> list[Block]:
         )
         for model, count, share in zip(confusion.model, counts, shares, strict=True)
     ]
-    if len(confusion.model) > _MOST_IN_TABLE:
-        return [
-            Table(
-                header=("gold", "predicted", "posts", "share"),
-                rows=tuple(pair for pair in pairs if pair[2] != "0"),
-                right_aligned=frozenset({2, 3}),
-                indent=4,
-            )
-        ]
     size = len(confusion.model)
-    return [
-        Line("  coded posts, and which share of all posts they stand for:"),
-        Table(
-            header=("", *(f"pred. {name}" for name in confusion.model)),
-            rows=tuple(
-                (
-                    f"gold {name}",
-                    *(f"{pair[2]} ({pair[3]})" for pair in pairs[row * size : (row + 1) * size]),
-                )
-                for row, name in enumerate(confusion.gold)
-            ),
-            right_aligned=frozenset(range(1, size + 1)),
-            indent=4,
+    table = Table(
+        header=("", *(f"pred. {name}" for name in confusion.model)),
+        rows=tuple(
+            (
+                f"gold {name}",
+                *(f"{pair[2]} ({pair[3]})" for pair in pairs[row * size : (row + 1) * size]),
+            )
+            for row, name in enumerate(confusion.gold)
         ),
-    ]
+        right_aligned=frozenset(range(1, size + 1)),
+        indent=4,
+    )
+    if size > _MOST_IN_TABLE or table_width(table) > WIDTH:
+        table = Table(
+            header=("gold", "predicted", "posts", "share"),
+            rows=tuple(pair for pair in pairs if pair[2] != "0"),
+            right_aligned=frozenset({2, 3}),
+            indent=4,
+        )
+    return [Line("  coded posts, and which share of all posts they stand for:"), table]
 
 
 def _prevalence(one: Prevalence, model: str) -> list[Block]:
@@ -217,7 +215,7 @@ def _prevalence(one: Prevalence, model: str) -> list[Block]:
         ("corrected", *estimate_cells(one.corrected)),
     ]
     blocks: list[Block] = [
-        *_wrapped(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
+        *wrapped(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
     ]
     formula = one.by_formula
     if formula:
@@ -226,7 +224,7 @@ def _prevalence(one: Prevalence, model: str) -> list[Block]:
     blocks.append(Table(rows=tuple(rows), right_aligned=frozenset({1}), indent=4))
     if formula and formula.needed and one.label != "mean":
         sizes = ", ".join(f"{posts:,} for ±{margin}" for margin, posts in formula.needed.items())
-        blocks += _wrapped(f"    posts to code in all: about {sizes}")
+        blocks += wrapped(f"    posts to code in all: about {sizes}")
     return blocks
 
 
@@ -268,17 +266,4 @@ def _short(estimate: Estimate | None) -> str:
 
 
 def _notes(cautions: Sequence[Caution]) -> list[Block]:
-    return [line for caution in cautions for line in _wrapped(f"  note: {caution.text}")]
-
-
-def _wrapped(text: str) -> list[Line]:
-    """Return a sentence as lines that fit 80 columns, with the indent of the first."""
-    indent = re.match(" *", text)
-    lead = " " * len(indent[0]) if indent else ""
-    lines, line = [], lead
-    for word in text.split():
-        if len(line) > len(lead) and len(line) + 1 + len(word) > WIDTH:
-            lines.append(line)
-            line = f"{lead}  "
-        line += word if not line.strip() else f" {word}"
-    return [Line(each) for each in (*lines, line)]
+    return [line for caution in cautions for line in wrapped(f"  note: {caution.text}")]

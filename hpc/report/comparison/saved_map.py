@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hpc.report.blocks import Block, Line, Table
+from hpc.report.comparison.estimates import wrapped
 from pipeline.analysis.results import NotCompared
 from pipeline.database.mapped_labels import ORIGINAL
 from pipeline.run_files.score_map import ScoreMap
@@ -33,11 +34,13 @@ def describe_saved_map(
         )
     )
     blocks += [
-        Line(f"  {each.a} and {each.b} are not mapped: {each.reason}") for each in not_mapped
+        line
+        for each in not_mapped
+        for line in wrapped(f"  {each.a} and {each.b} are not mapped: {each.reason}")
     ]
     blocks += [
         Line("  Scores of B outside this range get the value at its end."),
-        Line(
+        *wrapped(
             f"  The labels are in the view labels_{saved.name}. A column of {saved.b} whose name a "
             f"mapped one has got ends in {ORIGINAL} there."
         ),

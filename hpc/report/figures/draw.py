@@ -5,6 +5,7 @@ posts behind it is shown below it. The background is white in both formats, so t
 readable on a dark page too.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def save_figures(plans: Sequence[PlannedFigure], folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Names in any script may be in a title; what the font lacks is shown as a box.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         for plan in plans:
             figure = draw(plan)
             for ending in FORMATS:

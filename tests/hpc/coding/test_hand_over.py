@@ -83,6 +83,12 @@ def test_another_classifier_is_corrected_by_the_same_sample(bench: Bench) -> Non
     assert (document["rows"], document["without_prediction"]) == (30, 10)
 
 
+def test_human_labels_do_not_correct_themselves(bench: Bench) -> None:
+    words = ["--for", "dsl", "--gold", "gold_anna", "--to", "no.csv"]
+    assert bench.hpc("export", "gold_anna", *words).returncode == 2
+    assert not (bench.folder / "no.csv").exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -105,6 +106,12 @@ def test_figures_are_written_as_svg_and_png(tmp_path: Path) -> None:
     first = svg.read_bytes()
     save_figures([PLANS["calibration"]], folder)
     assert (svg.read_bytes() == first, sorted(folder.iterdir())) == (True, [png, svg])
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_can_be_drawn(tmp_path: Path) -> None:
+    figure = replace(PLANS["calibration"], title="評価 تقييم")
+    assert len(save_figures([figure], tmp_path)) == 2
 
 
 def test_columns_with_any_characters_get_files_of_their_own() -> None:

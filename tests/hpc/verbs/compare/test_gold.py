@@ -209,6 +209,17 @@ def test_why_values_have_no_interval_is_said_once(compare: Compare, tmp_path: Pa
     assert sum(line.endswith("no interval") for line in lines) > 4
 
 
+def test_categories_with_long_names_fit_80_columns(compare: Compare, tmp_path: Path) -> None:
+    path = tmp_path / "labels.duckdb"
+    words = ["speaks of a policy", "speaks of a person", "speaks of neither of them"]
+    with duckdb.connect(str(path)) as database:
+        gold = {post: words[post % 3 if post % 7 else 0] for post in range(40)}
+        create(database, words * 20, gold)
+    arguments = ("model", "--gold", "gold", "--map", "score=code", "--database", path)
+    _, *lines = compare(*arguments).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+
+
 def test_scores_in_small_strata_have_a_report(compare: Compare, tmp_path: Path) -> None:
     path = tmp_path / "labels.duckdb"
     with duckdb.connect(str(path)) as database:
