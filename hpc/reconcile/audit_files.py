@@ -19,7 +19,7 @@ from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
-from pipeline.run_files import output, read_parquet, responses
+from pipeline.run_files import output, read_parquet, responses, sample_file
 from pipeline.run_files.manifest import output_path, shard_path
 from pipeline.run_files.output import Verdict
 
@@ -60,6 +60,7 @@ def collect_files(
     found = _Sorted()
     for run in runs:
         _sort_run(database, run, found)
+    found.problems += _find_sample_problems(runs)
     for each in unusable:
         found.problems.append(str(each))
         found.waiting[Place.UNREADABLE] += _files_without_manifest(each.folder)
@@ -130,6 +131,26 @@ def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
     if is_corrected or run.manifest.classifier.get("keep_raw"):
         done = [index for index, verdict in enumerate(verdicts) if verdict.verified]
         found.problems += responses.find_problems(run.folder, done, of_all=not is_corrected)
+
+
+def _find_sample_problems(runs: Sequence[Run]) -> list[str]:
+    """Return what is wrong with the samples that runs are of, a line for each."""
+    runs_by_file = {
+        sample_file.path_of(run.folder.parent, run.manifest.sample): run.run_id
+        for run in runs
+        if run.manifest.sample
+    }
+    problems = []
+    for path, run_id in runs_by_file.items():
+        try:
+            sample_file.read(path)
+        except FileNotFoundError:
+            problems.append(
+                f"{path} is missing: it has the inclusion probabilities of the posts of {run_id}"
+            )
+        except (UnreadableError, DamagedError) as error:
+            problems.append(str(error))
+    return problems
 
 
 def _places(status: RunStatus) -> list[Place]:

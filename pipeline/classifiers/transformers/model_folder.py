@@ -40,8 +40,9 @@ def describe(folder: Path, multi_label: bool | None = None) -> Description:
 
     Args:
         folder: the folder that `save_pretrained` wrote.
-        multi_label: overrides what `config.json` says. If that says nothing either, a single label
-            is multi-label and several exclude one another, as in transformers' pipeline.
+        multi_label: overrides what `config.json` says, but makes no probabilities of a regression.
+            If that says nothing either, a single label is multi-label and several exclude one
+            another, as in transformers' pipeline.
 
     Raises:
         BadModel: the folder is not a usable sequence classifier.
@@ -52,11 +53,11 @@ def describe(folder: Path, multi_label: bool | None = None) -> Description:
     _check_tokenizer(folder)
     labels = _labels(config)
     kind = config.get("problem_type")
+    if kind == _REGRESSION:  # neither sigmoid nor softmax makes a probability of its outputs
+        raise BadModel(
+            "its config.json says that it is a regression: its outputs are not probabilities"
+        )
     if multi_label is None:
-        if kind == _REGRESSION:
-            raise BadModel(
-                "its config.json says that it is a regression: its outputs are not probabilities"
-            )
         if kind not in (None, _MULTI, _SINGLE):
             raise BadModel(f"its config.json has the unknown problem_type {kind!r}")
         multi_label = kind == _MULTI or (kind is None and len(labels) == 1)

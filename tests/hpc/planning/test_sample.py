@@ -67,6 +67,22 @@ def test_a_run_takes_the_drawn_posts_and_its_sample_says_how_likely_each_was(
     ]
 
 
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_the_audit_names_a_sample_that_is_not_there_or_damaged(
+    backlog: GrowingBacklog, damage: str
+) -> None:
+    backlog.finish(sampled(backlog))
+    path = sample_file.path_of(backlog.bench.folder / "runs", NAME)
+    audit = ("audit", "--config", backlog.bench.path)
+    assert backlog.bench.document(*audit, code=3)["unreadable_files"] == []
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-20])
+    (problem,) = backlog.bench.document(*audit, code=1)["unreadable_files"]
+    assert str(path) in problem
+
+
 def test_posts_with_a_label_can_be_drawn_and_are_not_asked_again(backlog: GrowingBacklog) -> None:
     plain, _ = backlog.submit(limit=6)
     assert plain

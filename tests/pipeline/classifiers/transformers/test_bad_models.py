@@ -183,6 +183,11 @@ def test_a_commit_on_the_hub_is_frozen_without_asking_anybody() -> None:
     }
 
 
+def test_no_configuration_makes_probabilities_of_a_regression(model_folder: Path) -> None:
+    edit(model_folder / "config.json", problem_type="regression")
+    assert "is a regression" in refused_here(model_folder, multi_label=True)
+
+
 def test_a_model_without_a_trained_head_is_refused(model_folder: Path) -> None:
     """transformers gives it a random one, and a warning."""
     config = tiny_model.model().config
