@@ -96,7 +96,13 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
     try:
         with _classifier(candidate) as classifier:
             secret = classifier.secret
-            _ask(classifier, posts, attempt)
+            try:
+                _ask(classifier, posts, attempt)
+            except KeyboardInterrupt:
+                # What a service that does not answer says is why people lose patience.
+                if trouble := classifier.trouble:
+                    attempt.error = one_line(secret.redact(f"interrupted: {trouble}"), 500)
+                raise
     except KeyboardInterrupt:
         attempt.is_interrupted = True
     except (TaskError, InputError, RunError) as error:

@@ -196,8 +196,12 @@ def test_a_hostile_text_cannot_control_the_terminal(bench: Bench) -> None:
 @pytest.mark.usefixtures("sigint_is_not_ignored")
 def test_ctrl_c_shows_what_has_come(bench: Bench) -> None:
     bench.backlog(run_builders.posts(6))
+    complaint = "HTTP 503 for a minute"
     process = bench.start(
-        "try", scripted(bench, answered=2), write(bench, "later.yaml", VALENCE), "--json"
+        "try",
+        scripted(bench, answered=2, complaint=complaint),
+        write(bench, "later.yaml", VALENCE),
+        "--json",
     )
     wait_until(lambda: len(bench.asked()) == 3, "the third post was asked", task=process)
     process.send_signal(signal.SIGINT)
@@ -205,4 +209,6 @@ def test_ctrl_c_shows_what_has_come(bench: Bench) -> None:
     assert exit_code(done) == 130
     document = json.loads(done.stdout)
     assert document["interrupted"]
-    assert [use["answered"] for use in document["configurations"]] == [2]
+    (use,) = document["configurations"]
+    assert use["answered"] == 2
+    assert complaint in use["error"]
