@@ -111,12 +111,8 @@ def read(run_root: Path, sample: str) -> CodingRecord:
         table = read_parquet.read_table(path)
     except FileNotFoundError:
         samples = ", ".join(list_samples(run_root)) or "none"
-        if sample_file.path_of(run_root, sample).exists():
-            raise InputError(
-                f"{sample} is a sample of hpc submit, which people were not asked about: draw the "
-                "posts to code from the labels of its run, with hpc sample NAME; of the samples "
-                f"for coders there are: {samples}"
-            ) from None
+        if reason := _why_missing(run_root, sample):
+            raise InputError(f"{reason}; of the samples for coders there are: {samples}") from None
         raise InputError(
             f"there is no sample {sample} for coders under {run_root}; there are: {samples}"
         ) from None
@@ -128,3 +124,20 @@ def read(run_root: Path, sample: str) -> CodingRecord:
     if description.sample != sample or not posts.schema.equals(_SCHEMA):
         raise DamagedError(path, "it is not the record of this sample")
     return CodingRecord(description=description, posts=posts)
+
+
+def _why_missing(run_root: Path, sample: str) -> str:
+    """Return why a sample has no record; '' if there is no such sample."""
+    try:
+        kind = sample_file.read_description(sample_file.path_of(run_root, sample)).kind
+    except FileNotFoundError:
+        return ""
+    if kind == sample_file.SUBMIT:
+        return (
+            f"{sample} is a sample of hpc submit, and people were not asked about it. To draw "
+            "posts to code from the labels of its run, type: hpc sample NAME"
+        )
+    return (
+        f"there is no {path_of(run_root, sample)}, against which codings are checked: run the same "
+        "hpc sample command again, or restore the file"
+    )

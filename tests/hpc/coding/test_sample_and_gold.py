@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from pipeline.backlog import own_files
 from pipeline.backlog.file_formats import FileFormat
@@ -329,14 +330,18 @@ def test_a_sample_that_is_not_named_is_found_if_only_one_has_the_posts(bench: Be
     assert bench.hpc("gold", path, *words).returncode == 2
 
 
-def test_codings_of_a_sample_of_submit_say_what_draws_posts_for_coders(bench: Bench) -> None:
+def test_a_sample_without_a_record_says_what_draws_posts_for_coders(bench: Bench) -> None:
     draw(bench, "asked", "--seed", 5, "--labels", CHOICES)
     path = code(bench, "asked.csv", "asked-coded.csv", lambda *_: {"valence_label": "neutral"})
-    submitted = sample_file.path_of(bench.folder / "runs", "submitted")
-    submitted.touch()
-    done = bench.hpc("gold", path, "--as", "gold_asked", "--sample", "submitted")
-    submitted.unlink()
-    assert (done.returncode, "with hpc sample NAME" in done.stderr) == (2, True), done
+    root = bench.folder / "runs"
+    drawn = sample_file.read(sample_file.path_of(root, "asked"))
+    submitted = replace(drawn.sample, sample="submitted", kind=sample_file.SUBMIT)
+    coding = replace(drawn.sample, sample="lost")
+    for sample, hint in ((submitted, "type: hpc sample NAME"), (coding, "hpc sample command")):
+        made = sample_file.write(root, sample, drawn.rows)
+        done = bench.hpc("gold", path, "--as", "gold_asked", "--sample", sample.sample)
+        made.unlink()
+        assert (done.returncode, hint in done.stderr) == (2, True), done
 
 
 def test_tasks_for_label_studio_come_back_as_labels(bench: Bench) -> None:

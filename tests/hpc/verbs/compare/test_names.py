@@ -140,8 +140,8 @@ TABLE = """\
 {database}: 6 posts labeled by both names
   A perspective: 7 posts labeled; models of the shared posts: vaderSentiment 3.3.2 6
   B llm: 8 posts labeled; models of the shared posts: vaderSentiment 3.3.2 6
-  in brackets: 95% percentile intervals of 50 bootstrap resamples of the
-    posts, seed 0
+  in brackets: 95% percentile intervals of 50 bootstrap resamples of the posts,
+    seed 0
 
 A compound (number), B compound (number): 6 posts
   Pearson's r                                          0.624  [..]
