@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "submit": "submit posts that have no label yet as a new run",
-    "try": "label a few posts with one or several configurations, side by side; keep nothing",
+    "try": "show the answers of one or several configurations to a few posts; save nothing",
     "status": "show the state of every shard, posts done and time to go",
     "resubmit": "resubmit failed shards at the same array indices",
     "gather": "copy finished labels into the database (safe to repeat)",
@@ -34,8 +34,8 @@ VERBS = {
     "audit": "show where every post of a backlog is; with --post, why one has no label",
     "compare": "show how far two classifiers agree, or how well they match human labels",
     "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
-    "sample": "draw posts with known probabilities for people to code",
-    "gold": "import what people coded as labels of a name of their own",
+    "sample": "draw a random sample of labeled posts for people to code",
+    "gold": "import what people coded, as labels under a name of their own",
     "schema": "print every key of a configuration, for editors and for people",
 }
 SHELLS = ("bash", "zsh", "tcsh")

@@ -58,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=cli.finite_number,
         metavar="NUMBER",
-        help="numbers are positive from here on (default: 0.5 where all are between 0 and 1)",
+        help="numbers at or above it are positive (default: 0.5 if all are between 0 and 1)",
     )
     parser.add_argument(
         "--bins",

@@ -63,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="purpose",
         choices=tuple(map(str, Purpose)),
         default="",
-        help="write the table that an estimator takes: R's dsl or ppi-python",
+        help="write the table that an estimator needs: R's dsl or ppi-python",
     )
     parser.add_argument(
         "--gold", default="", metavar="NAME", help="with --for: the name of the human labels"

@@ -43,24 +43,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="name",
         required=True,
         metavar="NAME",
-        help="the name of the codings, such as gold_anna; they go to table labels_NAME",
+        help="the name of the codings, such as gold_anna; their table is labels_NAME",
     )
     parser.add_argument(
-        "--sample", default="", metavar="SAMPLE", help="the sample that was coded (default: found)"
+        "--sample",
+        default="",
+        metavar="SAMPLE",
+        help="the sample that was coded (default: the only one that has all the posts)",
     )
     parser.add_argument(
         "--coder",
         action="append",
         default=[],
         metavar="CODER",
-        help="who coded a FILE; once for each of them (default: its column coder, or its name)",
+        help="who coded a FILE; repeat it for each FILE (default: its column coder, or its name)",
     )
     parser.add_argument(
         "--resolve",
         default="",
         metavar="majority|first|FILE",
-        help="where coders disagree, take what most say (of numbers, the mean), what the first "
-        "FILE says, or what a file of decisions says",
+        help="where coders disagree: use the value of most coders (for numbers, the mean), of the "
+        "first FILE, or of a file of decisions",
     )
     parser.add_argument(
         "--supersede",
@@ -142,7 +145,7 @@ def _coders(named: Sequence[str], paths: Sequence[Path]) -> list[str]:
             "for each file, in their order"
         )
     if len(set(paths)) < len(paths):
-        raise InputError("a file is named twice")
+        raise InputError("the same FILE is given twice")
     return [name.strip() for name in named] or [""] * len(paths)
 
 
@@ -152,8 +155,8 @@ def _check_sample(run_root: Path, sample: str) -> None:
         sample_file.read(sample_file.path_of(run_root, sample))
     except FileNotFoundError:
         raise InputError(
-            f"there is no {sample_file.path_of(run_root, sample)}, which says how likely each post "
-            "was drawn: run the same hpc sample command again, or restore the file"
+            f"{sample_file.path_of(run_root, sample)} is missing. It says how likely each post was "
+            "drawn: run the same hpc sample command again, or restore the file"
         ) from None
 
 
@@ -204,7 +207,7 @@ def _report(name: str, read: _Import, imported: ImportedRun, printer: Printer) -
     posts, uncoded = read.record.posts.num_rows, read.uncoded
     printer(f"run {imported.run.folder}")
     if not imported.is_new:
-        printer("exactly these codings were imported before, so nothing is added")
+        printer("these codings were imported before, so nothing was added")
     rest = "".join(
         f", {number:,} {'not coded' if reason == NOT_CODED else 'undecided'}"
         for reason, number in sorted(uncoded.items())
@@ -222,11 +225,11 @@ def _report(name: str, read: _Import, imported: ImportedRun, printer: Printer) -
         most = ", ".join(f"{value} {number:,}" for value, number in values.most_common(5))
         printer(f"  {label.name}: {values.total():,} coded{f' ({most})' if values else ''}")
     for path in read.codings.without_text:
-        printer(f"{path} has no column text, so it is not checked that the posts are the same")
+        printer(f"{path} has no column text, so whether its posts are unchanged is not checked")
     for line in _describe_agreement(read.agreement):
         printer(line)
     if undecided := read.resolved.undecided:
-        printer(f"{counted(len(undecided), 'value')} undecided, and so not coded:")
+        printer(f"{counted(len(undecided), 'value')} stayed undecided and therefore uncoded:")
     for line in _list_undecided(read.resolved):
         printer(f"  {line}")
 
@@ -266,7 +269,7 @@ def _gather(imported: ImportedRun, printer: Printer) -> tuple[int, bool]:
     try:
         gathered, _ = gather_run(run, executor_of(run), printer)
     except HeldDatabaseError as error:
-        printer(f"{error.where}: the codings are not in it yet. Close it there, and then type:")
+        printer(f"{error.where}, so the codings are not in it yet. Close it there, and then type:")
         printer(command("gather", run))
         return FAILED, False
     return (FAILED if gathered.rejected or gathered.unreadable else 0), True

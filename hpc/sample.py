@@ -65,14 +65,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="LABELS",
         help="what to code, such as 'toxic:bool,side:left|right|unclear,score:number:0:1' "
-        "(default: the columns of NAME that hold flags, or one of a few words)",
+        "(default: the columns of NAME that are true or false, or hold one of a few words)",
     )
     parser.add_argument(
         "--stratify",
         default="",
         metavar="COLUMN",
-        help="draw from each stratum: the values of a column, COLUMN:5 for five "
-        "bins of a number, or month",
+        help="draw separately from each value of a column, from five bins of a number (COLUMN:5), "
+        "or from each month (month)",
     )
     parser.add_argument(
         "--allocate",
@@ -102,7 +102,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-labels",
         action="store_true",
-        help="show coders the model's labels, which they tend to agree with",
+        help="show coders the model's labels, although people tend to agree with what they see",
     )
     parser.add_argument(
         "--sample-name",
@@ -216,7 +216,7 @@ def _parse_coders(text: str) -> tuple[str, ...]:
             "anna,ben (letters, digits, _ and -)"
         )
     if len({coder.casefold() for coder in coders}) < len(coders):
-        raise InputError(f"--coders {text}: a name is there twice")
+        raise InputError(f"--coders {text}: a name occurs twice")
     return coders
 
 
@@ -225,7 +225,7 @@ def _overlap(options: argparse.Namespace, coders: tuple[str, ...]) -> int:
     chosen: int | None = options.overlap
     if len(coders) == 1:
         if chosen:
-            raise InputError("--overlap: a single coder has nobody to overlap with; add --coders 2")
+            raise InputError("--overlap needs two or more coders: add --coders 2")
         return 0
     if chosen is None:
         return min(_DEFAULT_OVERLAP, size)
@@ -233,8 +233,8 @@ def _overlap(options: argparse.Namespace, coders: tuple[str, ...]) -> int:
         raise InputError(f"--overlap {chosen}: there are only {size} posts to code (--n)")
     if (size - chosen) and (size - chosen) < len(coders):
         raise InputError(
-            f"--overlap {chosen}: the other {size - chosen} are too few for {len(coders)} coders; "
-            f"use --overlap {size}, so that everybody codes all"
+            f"--overlap {chosen}: the other {size - chosen} posts are too few for {len(coders)} "
+            f"coders. Use --overlap {size}, so that every coder gets all posts"
         )
     return chosen
 
@@ -279,10 +279,10 @@ def _report(drawn: _Drawn, contents: dict[Path, bytes], sample: Path, printer: P
         printer(note)
     printer(f"to code: {', '.join(label.words for label in drawn.labels)}")
     if drawn.model_columns:
-        printer("coders see the model's labels, so their codings are no independent measure of it")
+        printer("coders see the model's labels, so their codings do not measure it independently")
     for path in contents:
         printer(f"wrote {path}")
-    printer(f"how likely each text was drawn: {sample}")
+    printer(f"wrote {sample}, which says how likely each text was drawn")
     files = [path for path in contents if path.suffix != ".xml"]
     is_spreadsheet = files[0].suffix.lower() == FileKind.CSV
     codings = " ".join(map(_relative, files)) if is_spreadsheet else "EXPORT.json"

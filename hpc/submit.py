@@ -71,7 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--where",
         type=cli.not_empty,
         metavar="SQL",
-        help="with --only-labeled-by: only posts whose labels under NAME fulfill this condition, "
+        help="with --only-labeled-by: only posts whose labels under NAME meet this condition, "
         "such as 'prob_toxic BETWEEN 0.4 AND 0.6'",
     )
     some = parser.add_mutually_exclusive_group()
@@ -114,7 +114,7 @@ def _sample_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample-name",
         type=cli.not_empty,
         metavar="SAMPLE",
-        help="with --sample: its name; without: label a sample that was drawn before",
+        help="with --sample: the name of the new sample; without: label this existing sample",
     )
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - a verb may be a keyword: its module is run, or imported by its name
-"""`hpc try`: a few posts through one or several configurations, side by side, nothing written."""
+"""Run `hpc try`: label a few posts with one or several configurations, and save nothing."""
 
 import argparse
 import contextlib
@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=cli.at_least(0),
         default=0,
         metavar="N",
-        help="draw other posts at random with another seed (default: 0)",
+        help="a number that decides which posts are drawn at random (default: 0)",
     )
     parser.add_argument(
         "--gold",
@@ -69,12 +69,12 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             f"{options.configs[0]} --set name=trial --limit {options.posts}"
         )
     if options.database and not options.gold:
-        raise InputError("--database: it is only read for gold labels: name them with --gold NAME")
+        raise InputError("--database is only used with --gold NAME: add it, or omit --database")
     candidates = load_candidates(options.configs, tuple(options.set))
     posts = _choose_posts(options, candidates)
     printer(f"{counted(len(posts.posts), 'post')} of {posts.origin}, seed {options.seed}")
     if len(posts.posts) < options.posts:
-        printer(f"there are no more than {len(posts.posts)} with different texts that can be sent")
+        printer(f"only {len(posts.posts)} posts have different texts that can be sent")
     for candidate in candidates:
         for line in describe_use(candidate, posts.posts):
             printer(line)
@@ -92,7 +92,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         printer("")
         printer.show(*describe_trial(posts, attempts, agreements))
     if document["interrupted"]:
-        printer("interrupted; nothing is kept")
+        printer("Interrupted. Nothing was saved.")
         return INTERRUPTED, document
     return FAILED if any(attempt.error for attempt in attempts) else 0, document
 

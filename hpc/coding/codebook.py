@@ -40,7 +40,7 @@ _EXAMPLE = "toxic:bool,ideology:left|right|unclear,score:number:0:1,stance:integ
 
 
 class InvalidValue(ValueError):
-    """What somebody typed is no value of the label; the message says what it should be."""
+    """A coder typed something that the label does not allow; the message says what it allows."""
 
 
 class CodedLabel(Section, frozen=True, kw_only=True):
@@ -133,7 +133,7 @@ def parse_labels(text: str) -> tuple[CodedLabel, ...]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         label = _parse_label(part)
         if label.name.lower() in {other.name.lower() for other in labels}:
-            raise _wrong(part, f"{label.name} is there twice")
+            raise _wrong(part, f"{label.name} occurs twice")
         labels.append(label)
     if not labels:
         raise InputError(f"--labels: say what to code, such as {_EXAMPLE}")
@@ -154,7 +154,7 @@ def _parse_label(part: str) -> CodedLabel:
         least, most = _parse_limits(part, limits)
         return CodedLabel(name=name, kind=CodedKind(word), least=least, most=most)
     if limits:
-        raise _wrong(part, f"{word} has no limits")
+        raise _wrong(part, f"{word} cannot have limits")
     return CodedLabel(name=name, kind=CodedKind(word))
 
 
@@ -176,7 +176,7 @@ def choice_label(name: str, words: list[str], part: str) -> CodedLabel:
     if "" in choices:
         raise _wrong(part, "a choice is empty")
     if len({choice.casefold() for choice in choices}) < len(choices):
-        raise _wrong(part, "a choice is there twice")
+        raise _wrong(part, "a choice occurs twice")
     return CodedLabel(name=name, kind=CodedKind.CHOICE, choices=choices)
 
 

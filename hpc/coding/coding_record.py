@@ -92,7 +92,7 @@ def write(run_root: Path, record: CodingRecord) -> Path:
         there = read(run_root, description.sample)
         if there.description != description or not there.posts.equals(posts):
             raise InputError(
-                f"{path} is another sample of that name, with other texts, labels or coders, and "
+                f"{path} is another sample of this name, with other texts, labels or coders, and "
                 "no sample is ever overwritten: give this one another name with --sample-name"
             ) from None
     return path

@@ -176,8 +176,8 @@ def parse_rule(
         return StratumRule(kind=RuleKind.VALUES, column=column), ()
     if not coding_frame.is_number(types[column]):
         raise InputError(
-            f"--stratify {wanted}: {column} holds no numbers, so it cannot be divided into bins; "
-            f"each of its values is a stratum with --stratify {column}"
+            f"--stratify {wanted}: {column} does not hold numbers, so it cannot be divided into "
+            f"bins. For a stratum for each of its values, use --stratify {column}"
         )
     if not 1 <= bins <= _MOST_BINS:
         raise InputError(f"--stratify {wanted}: the number of bins should be 1 to {_MOST_BINS}")
@@ -204,7 +204,7 @@ def _bins(column: str, bins: int, least: float, most: float) -> tuple[StratumRul
     """Return bins of equal width: over 0 to 1 for scores, else from the least to the most."""
     low, high = (0.0, 1.0) if least >= 0 and most <= 1 else (least, most)
     if low == high:
-        note = f"all posts have the same {column}, {low:g}: there is one stratum instead of {bins}"
+        note = f"all posts have the same {column}, {low:g}, so there is one stratum, not {bins}"
         return StratumRule(kind=RuleKind.BINS, column=column, edges=(low, high)), (note,)
     edges = tuple(float(f"{low + (high - low) * number / bins:.12g}") for number in range(1, bins))
     return StratumRule(kind=RuleKind.BINS, column=column, edges=(low, *edges, high)), ()
@@ -223,15 +223,15 @@ def _check_size(request: DrawRequest, texts: Mapping[str, int]) -> None:
     population = sum(texts.values())
     if request.size > population:
         raise InputError(
-            f"--n {request.size}: {request.name} has labels of {counted(population, 'text')} "
-            "only, each text counted once; draw fewer"
+            f"--n {request.size}: {request.name} has labeled only {counted(population, 'text')} "
+            "(equal texts count once): use a smaller --n"
         )
     if request.size < len(texts):
         column, _, bins = request.stratify.partition(":")
         hint = "" if bins or column == MONTH else f", or bins of a number: --stratify {column}:5"
         raise InputError(
             f"--stratify {request.stratify}: there are {len(texts):,} strata, more than the "
-            f"{request.size:,} texts to draw, and some could not be drawn from: use a larger --n, "
+            f"{request.size:,} texts to draw, so some strata would have none: use a larger --n, "
             f"fewer strata{hint}"
         )
 
@@ -242,17 +242,17 @@ def _describe_small(
     notes = []
     empty = [name for name in rule.bins if name not in texts]
     if empty and len(rule.bins) > 1:
-        notes.append(f"no post is in these strata, so they are left out: {', '.join(empty)}")
+        notes.append(f"these strata have no posts and are left out: {', '.join(empty)}")
     most = max(sizes.values())
     if small := [name for name in texts if sizes[name] == texts[name] and sizes[name] < most]:
         notes.append(
-            "these strata have fewer texts than others were drawn from, so all of theirs are in "
-            f"the sample: {', '.join(f'{name} ({texts[name]:,})' for name in small)}"
+            "these strata are small, so the sample has all of their texts: "
+            f"{', '.join(f'{name} ({texts[name]:,})' for name in small)}"
         )
     if sampled_once := [name for name in texts if sizes[name] == 1 < texts[name]]:
         notes.append(
-            "from these strata a single text was drawn, which tells nothing about their variance; "
-            f"draw more, or use fewer strata: {', '.join(sampled_once)}"
+            "only one text was drawn from each of these strata, which shows nothing about their "
+            f"variance: draw more, or use fewer strata: {', '.join(sampled_once)}"
         )
     return tuple(notes)
 

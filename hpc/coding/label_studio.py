@@ -98,7 +98,7 @@ def read_export(path: Path, labels: Sequence[str]) -> list[ParsedRow]:
         labels: the names of what was coded; other results are ignored.
 
     Raises:
-        InputError: it is no such export.
+        InputError: it is not such an export.
         OSError: it cannot be read.
     """
     content = limits.read_file(path, _MOST_BYTES)
@@ -108,8 +108,8 @@ def read_export(path: Path, labels: Sequence[str]) -> list[ParsedRow]:
         raise InputError(f"{path}: it is not JSON: {error}") from None
     if not isinstance(document.value, list) or document.has_duplicates:
         raise InputError(
-            f"{path}: it is no export of Label Studio, which is a list of tasks: in the project, "
-            "choose Export, and JSON or JSON-MIN"
+            f"{path}: it is not an export of Label Studio, which is a list of tasks. In the "
+            "project, choose Export, and JSON or JSON-MIN"
         )
     rows: list[ParsedRow] = []
     for number, task in enumerate(document.value, 1):

@@ -62,14 +62,14 @@ def choose_run_root(connection: duckdb.DuckDBPyConnection, request: Request) -> 
         raise InputError(f"--save-map: {request.database} has labels of the name {name} already")
     for each in request.names:
         if label_tables.is_view(connection, each, LABELS):
-            raise InputError(f"--save-map: {each} are mapped labels; map the original ones")
+            raise InputError(f"--save-map: {each} has mapped labels; map the original ones")
     if request.run_root:
         return request.run_root
     roots = [root for root in history.run_roots(connection, LABELS, [b]) if root.is_dir()]
     if len(roots) != 1:
         raise InputError(
-            f"--save-map: the run root of {b} is not known here; name its configuration with "
-            "--config FILE"
+            f"--save-map: the database does not say where the runs of {b} are now: name its "
+            "configuration with --config FILE"
         )
     return roots[0]
 
@@ -90,8 +90,8 @@ def fit(overlap: Overlap, request: Request, run_root: Path, sample: str | None) 
     twice = [name for name, count in Counter(each.a for each in columns).items() if count > 1]
     if twice:
         raise InputError(
-            f"--save-map: several columns would become {', '.join(twice)}. Leave --map for all but "
-            "one of them away"
+            f"--save-map: several columns would become {', '.join(twice)}. Give --map for only one "
+            "of them"
         )
     a, b = request.names
     made = ScoreMap(

@@ -158,7 +158,7 @@ def _frame(place: LabelPlace, description: CodingDescription, labels: LabelTable
         sample = sample_file.read(path).sample
     except FileNotFoundError:
         raise InputError(
-            f"there is no {path}, which says how likely each post was drawn: restore it"
+            f"{path} is missing. It says how likely each post was drawn: restore it"
         ) from None
     return Frame(
         labels=labels,

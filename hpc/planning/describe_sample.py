@@ -9,7 +9,7 @@ _LONGEST_NAME = 60
 
 
 def describe_sample(sample: StagedSample | None) -> list[str]:
-    """Return lines on the sample, from what it was drawn, and its strata; nothing without one."""
+    """Return lines on the sample, its population and its strata; nothing without a sample."""
     if sample is None:
         return []
     drawn = sample.description
@@ -20,13 +20,13 @@ def describe_sample(sample: StagedSample | None) -> list[str]:
     lines += _describe_strata(drawn)
     if not sample.is_new:
         lines.append(
-            f"it was drawn at {drawn.drawn_at[:16].replace('T', ' ')} UTC and stays as it is, "
-            "whatever the backlog holds now"
+            f"the sample was drawn at {drawn.drawn_at[:16].replace('T', ' ')} UTC, and posts that "
+            "arrived later do not change it"
         )
     if sample.gone:
         lines.append(
-            f"{counted(sample.gone, 'post')} of the sample can no longer be labeled, because the "
-            "source does not have them any more"
+            f"{counted(sample.gone, 'post')} of the sample cannot be labeled, because the source "
+            "no longer has them"
         )
     return lines
 
@@ -43,7 +43,7 @@ def _describe_strata(drawn: Sample) -> list[str]:
     if rest := len(drawn.strata) - len(shown):
         lines.append(f"  and {rest:,} more")
     if any(each.stratum == MISSING for each in drawn.strata):
-        lines.append(f"posts without a value of {drawn.stratify} are a stratum: {MISSING}")
+        lines.append(f"posts without a value of {drawn.stratify} are in the stratum {MISSING}")
     return lines
 
 

@@ -20,8 +20,8 @@ def describe_use(candidate: Candidate, posts: Sequence[Post]) -> list[str]:
     lines = []
     if per_minute := candidate.cost_options.requests_per_minute:
         lines.append(
-            f"{candidate.title}: shares the quota of {counted(per_minute, 'request')} a minute "
-            "with running tasks, which takes some seconds before the first request"
+            f"{candidate.title}: shares the quota of {counted(per_minute, 'request')} per minute "
+            "with running tasks, so the first request waits a few seconds"
         )
     cost = _highest_cost(candidate, posts)
     price = candidate.cost_options.price
@@ -34,7 +34,7 @@ def describe_use(candidate: Candidate, posts: Sequence[Post]) -> list[str]:
 
 
 def _highest_cost(candidate: Candidate, posts: Sequence[Post]) -> float | None:
-    """Return what the posts cost if each is a request of its own; None if nobody can know.
+    """Return what the posts cost at most if each is one request; None if that is unknown.
 
     A request has at most as many tokens as bytes, and its answer as many as the request allows.
     """

@@ -143,7 +143,7 @@ def _summary(attempt: Attempt, posts: int) -> str:
         without = counted(attempt.unpriced, "post")
         parts.append(
             format_money(attempt.cost, attempt.currency)
-            + (f" without {without} whose tokens are unknown" if attempt.unpriced else "")
+            + (f", not counting {without} whose tokens are unknown" if attempt.unpriced else "")
         )
     return f"{attempt.candidate.title}: {', '.join(parts)}"
 
@@ -158,7 +158,7 @@ def _describe_agreements(agreements: Sequence[Agreement]) -> list[Block]:
 def _agreement(agreement: Agreement) -> str:
     of_posts = counted(agreement.posts, "post")
     if agreement.value is None:
-        return "no post has a value on both sides"
+        return "no post has a value from both"
     if agreement.measure is Measure.SHARE_EQUAL:
-        return f"{agreement.value:.0%} of {of_posts} equal"
+        return f"equal for {agreement.value:.0%} of {of_posts}"
     return f"mean absolute difference {agreement.value:.3f} on {of_posts}"

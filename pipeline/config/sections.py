@@ -89,8 +89,8 @@ class Backlog(Section, frozen=True, kw_only=True):
     ask_each_text_once: Annotated[
         bool,
         key(
-            "Ask about each text of a run once, and copy the answer to the other posts with "
-            "exactly that text.",
+            "Ask the classifier once about each text of a run, and copy the answer to the other "
+            "posts with exactly that text.",
             omit_default=True,
         ),
     ] = True

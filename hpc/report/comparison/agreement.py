@@ -123,14 +123,14 @@ def _matching(matching: MatchedThreshold) -> list[Block]:
     if matching.threshold is None:
         return [
             Line(
-                f"  A calls {matching.wanted:.3f} positive, and no threshold of B comes closer to "
-                "that than calling nothing positive"
+                f"  A calls {matching.wanted:.3f} of the posts positive, and no threshold makes B "
+                "call a closer share positive than none at all"
             )
         ]
     return [
         Line(
-            f"  with the threshold {matching.threshold:.6g}, B calls {matching.reached:.3f} "
-            f"positive; A calls {matching.wanted:.3f} positive"
+            f"  at the threshold {matching.threshold:.6g}, B calls {matching.reached:.3f} of the "
+            f"posts positive; A calls {matching.wanted:.3f} positive"
         )
     ]
 
@@ -146,7 +146,7 @@ def _name(measure: str, threshold: float | None) -> str:
     name = f"{MEASURES[kind]} {category}".rstrip()
     if threshold is None or kind not in _AT_THRESHOLD:
         return name
-    return f"{name}, positive from {threshold:g} on"
+    return f"{name} (positive: {threshold:g} or more)"
 
 
 def _confusion(confusion: Confusion) -> Table:

@@ -137,7 +137,7 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
         *wrapped(f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else ""))
     ]
     if one.threshold is not None:
-        blocks.append(Line(f"  positive from {one.threshold:g} on"))
+        blocks.append(Line(f"  positive: {one.threshold:g} or more"))
     blocks.append(
         Table(
             rows=tuple((_name(name), *estimate_cells(each)) for name, each in one.measures.items()),
@@ -204,7 +204,7 @@ def _confusion(confusion: WeightedConfusion) -> list[Block]:
             right_aligned=frozenset({2, 3}),
             indent=4,
         )
-    return [Line("  coded posts, and which share of all posts they stand for:"), table]
+    return [Line("  coded posts, and the share of all posts that they represent:"), table]
 
 
 def _prevalence(one: Prevalence, model: str) -> list[Block]:

@@ -15,7 +15,7 @@ def describe_saved_map(
     """Return where a map is, what it maps, and how to read the mapped labels."""
     blocks: list[Block] = [Line(""), Line(f"wrote the map {file}")]
     if replaced:
-        blocks.append(Line(f"  the map that it replaces is kept as {replaced}"))
+        blocks.append(Line(f"  the previous map is kept as {replaced}"))
     blocks.append(
         Table(
             header=("column of B", "becomes", "posts", "knots", "scores of B", "scores of A"),
@@ -41,8 +41,8 @@ def describe_saved_map(
     blocks += [
         Line("  Scores of B outside this range get the value at its end."),
         *wrapped(
-            f"  The labels are in the view labels_{saved.name}. A column of {saved.b} whose name a "
-            f"mapped one has got ends in {ORIGINAL} there."
+            f"  The view labels_{saved.name} has the mapped labels. If a mapped column replaces "
+            f"one of {saved.b}, the name of the original ends in {ORIGINAL}."
         ),
     ]
     return blocks

@@ -6,7 +6,7 @@ from pipeline.analysis.gold.judgement import Judgement
 from pipeline.analysis.gold.results import Caution, Prevalence, Warned
 from pipeline.text import counted
 
-# With fewer coded posts than that, intervals are rough.
+# With fewer coded posts, intervals are rough.
 FEWEST_CODED = 30
 FEWEST_IN_STRATUM = 5
 # Simulated studies with 20 coded posts in the largest stratum have intervals of 95 % that cover the
@@ -48,8 +48,8 @@ def of_sample(judgement: Judgement) -> list[Caution]:
     if not_coded and judgement.has_sample:
         text = (
             f"{counted(not_coded, 'post')} of the sample {'has' if not_coded == 1 else 'have'} no "
-            "gold value. In each stratum, the coded posts stand for these; that is right only if "
-            "nothing about a post decided whether it was coded"
+            "gold value. In each stratum, the coded posts represent these. That is right only if "
+            "chance decided which posts were coded"
         )
         cautions.append(Caution(kind=Warned.NOT_CODED, text=text))
     return cautions + _of_strata(judgement)
@@ -89,8 +89,8 @@ def _of_strata(judgement: Judgement) -> list[Caution]:
     single = [s.name for s in judgement.coded_strata if s.coded == 1]
     if single:
         text = (
-            f"{_list(single)}: one coded post, which cannot vary. It is resampled together with "
-            "posts of other strata. Code more posts there"
+            f"{_list(single)}: one coded post, which cannot vary. The bootstrap draws it together "
+            "with posts of other strata. Code more posts there"
         )
         cautions.append(Caution(kind=Warned.SINGLE_IN_STRATUM, text=text))
     return cautions

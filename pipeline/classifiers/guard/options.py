@@ -37,7 +37,7 @@ class Message(Section, frozen=True, kw_only=True):
     """One message of a chat, as text or in a file."""
 
     role: Annotated[
-        Annotated[str, one_of(("system", "user", "assistant"))], label_key("Who says it.")
+        Annotated[str, one_of(("system", "user", "assistant"))], label_key("Who sends it.")
     ]
     content: Annotated[
         Text | None,
@@ -46,7 +46,7 @@ class Message(Section, frozen=True, kw_only=True):
     file: Annotated[
         Text | None,
         label_key(
-            "File that holds its text, which the run keeps. A newline at the end does not count.",
+            "File with its text. The run keeps the text, without a newline at the end.",
             default="none",
             omit_default=True,
         ),
@@ -55,7 +55,7 @@ class Message(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Reject a message without a text, or with two."""
         if (self.content is None) == (self.file is None):
-            raise Wrong("content", "give either content or file, one of them")
+            raise Wrong("content", "give either content or file, and not both")
 
 
 class AskedLabel(Section, frozen=True, kw_only=True):
@@ -66,13 +66,13 @@ class AskedLabel(Section, frozen=True, kw_only=True):
 
 
 class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
-    """A guard model behind an OpenAI-compatible server, asked in the form of its training."""
+    """A guard model behind an OpenAI-compatible server, asked with the template of its training."""
 
     prompt: Annotated[
         Text | None,
         label_key(
-            "File that holds the template of a plain completion, whose text the run keeps. A "
-            "newline at the end does not count.",
+            "File with the template of a plain completion. The run keeps its text, without a "
+            "newline at the end.",
             default="none: give it or `messages`",
             omit_default=True,
         ),
@@ -105,7 +105,8 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
     questions: Annotated[
         tuple[AskedLabel, ...],
         label_key(
-            "Labels with a question each, in place of `label`: one request per question and post.",
+            "Several labels, each with its question, in place of `label`. Each question costs one "
+            "request per post.",
             default="none",
             omit_default=True,
         ),
@@ -137,8 +138,8 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
     scores: Annotated[
         bool,
         label_key(
-            "Record how probable each label was, from the server's logprobs. A server without them "
-            "ends the run before its first post."
+            "Record the probability of each label, from the server's logprobs. A server without "
+            "logprobs ends the run before its first post."
         ),
     ] = True
     top_logprobs: Annotated[
@@ -150,14 +151,14 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
         ),
     ] = None
     temperature: Temperature = 0.0
-    max_tokens: Annotated[Positive, label_key("Tokens of an answer, at most.")] = 10
+    max_tokens: Annotated[Positive, label_key("Most tokens of an answer.")] = 10
     request: RequestFields = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject keys that contradict one another, and take the slash off the address."""
+        """Reject keys that contradict one another, and remove the slash after the address."""
         super().__post_init__()
         if (self.prompt is None) == (not self.messages):
-            raise Wrong("prompt", "give either prompt or messages, one of them")
+            raise Wrong("prompt", "give either prompt or messages, and not both")
         if (self.label is None) == (not self.questions):
             raise Wrong("label", "give either label or questions, one of them")
         if self.categories and self.questions:

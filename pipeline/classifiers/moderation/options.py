@@ -41,7 +41,7 @@ Categories = Annotated[
 
 
 class ModerationOptions(Options, frozen=True, kw_only=True):
-    """The moderation endpoint of OpenAI or Mistral, or of a server that keeps its JSON."""
+    """The moderation endpoint of OpenAI or Mistral, or of a service with the same JSON."""
 
     base_url: Annotated[
         Text,
@@ -51,8 +51,8 @@ class ModerationOptions(Options, frozen=True, kw_only=True):
     categories: Annotated[
         Categories,
         label_key(
-            "Categories to record, each in a column: those of `openai` or of `mistral`, or a list "
-            "of the service's own names."
+            "Categories to record, each in a column: `openai` or `mistral` for all of that "
+            "provider's, or a list of names as the service writes them."
         ),
     ]
     posts_per_request: Annotated[
@@ -74,7 +74,7 @@ class ModerationOptions(Options, frozen=True, kw_only=True):
     allow_insecure: AllowInsecure = False
 
     def __post_init__(self) -> None:
-        """Reject categories that cannot be columns, and take the slash off the address."""
+        """Reject categories that cannot be columns, and remove the slash after the address."""
         force_setattr(self, "base_url", without_slash(self.base_url))
         if 1 < self.posts_per_request < FEWEST_POSTS:
             raise Wrong(

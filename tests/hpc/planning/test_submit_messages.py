@@ -106,7 +106,7 @@ def test_a_plan_describes_its_sample(bench: Bench) -> None:
         "2 strata by langs:",
         "  (missing): 1 of 1 post",
         "  'a\\nb\\x1b': 3 of 3,000 posts",
-        "posts without a value of langs are a stratum: (missing)",
+        "posts without a value of langs are in the stratum (missing)",
         "the watermark does not move: a later plain submit labels the remaining posts",
         "posts.db: 3,001 posts: 4 to label, 2,997 not in the sample",
     ]
@@ -119,9 +119,9 @@ def test_a_plan_says_that_a_sample_was_drawn_before(bench: Bench) -> None:
     assert lines[1:3] == ["30 strata by month:", "  m29: 1 of 30 posts"]
     assert lines[26:29] == [
         "  and 6 more",
-        "it was drawn at 2026-11-30 12:34 UTC and stays as it is, whatever the backlog holds now",
-        "2 posts of the sample can no longer be labeled, because the source does not have them any "
-        "more",
+        "the sample was drawn at 2026-11-30 12:34 UTC, and posts that arrived later do not change "
+        "it",
+        "2 posts of the sample cannot be labeled, because the source no longer has them",
     ]
 
 

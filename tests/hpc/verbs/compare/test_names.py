@@ -144,21 +144,21 @@ TABLE = """\
     seed 0
 
 A compound (number), B compound (number): 6 posts
-  Pearson's r                                          0.624  [..]
-  Spearman's rho                                       0.812  [..]
-  mean of A - B                                        0.050  [..]
-  Krippendorff's alpha, interval                       0.639  [..]
-  agreement, positive from 0.5 on                      0.667  [..]
-  Cohen's kappa, positive from 0.5 on                  0.250  [..]
-  Krippendorff's alpha, nominal, positive from 0.5 on  0.312  [..]
-  AUC of A's score for B's label                       0.875  not defined in 4 of 50 resamples
-  AUC of B's score for A's label                       0.750  not defined in 5 of 50 resamples
+  Pearson's r                                            0.624  [..]
+  Spearman's rho                                         0.812  [..]
+  mean of A - B                                          0.050  [..]
+  Krippendorff's alpha, interval                         0.639  [..]
+  agreement (positive: 0.5 or more)                      0.667  [..]
+  Cohen's kappa (positive: 0.5 or more)                  0.250  [..]
+  Krippendorff's alpha, nominal (positive: 0.5 or more)  0.312  [..]
+  AUC of A's score for B's label                         0.875  not defined in 4 of 50 resamples
+  AUC of B's score for A's label                         0.750  not defined in 5 of 50 resamples
 
     posts     B < 0.5  B >= 0.5
     A < 0.5         1         1
     A >= 0.5        1         3
 
-  with the threshold 0.6, B calls 0.667 positive; A calls 0.667 positive
+  at the threshold 0.6, B calls 0.667 of the posts positive; A calls 0.667 positive
 
   share of posts with B >= 0.5, by A's score:
     score          posts   mean  share  95% interval
