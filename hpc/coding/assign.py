@@ -27,7 +27,7 @@ class Assignment:
 def assign(uris: Sequence[str], coders: Sequence[str], overlap: int, seed: int) -> Assignment:
     """Divide posts among coders, so that all of them code the same `overlap` posts.
 
-    Nobody can see in a file which posts others code as well, nor which stratum a post is from.
+    The order of a file reveals neither which posts others code as well, nor a post's stratum.
     """
     order = shuffled(uris, seed, "assignment")
     common, rest = order[:overlap], order[overlap:]

@@ -82,7 +82,7 @@ class CodedLabel(Section, frozen=True, kw_only=True):
         return f"{noun} from {self.least:g} to {self.most:g}"
 
     def read(self, typed: str) -> LabelValue:
-        """Return the value that somebody typed; None for a blank, which means not coded.
+        """Return the value that a coder typed; None for a blank, which means not coded.
 
         Raises:
             InvalidValue: it is no value of this label.

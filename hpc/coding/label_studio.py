@@ -166,7 +166,7 @@ def _coder(value: object) -> str:
 
 
 def _as_typed(value: object) -> str:
-    """Return a value as somebody would have typed it; several choices are no valid one."""
+    """Return a value as a coder would type it; several choices become an invalid one."""
     if isinstance(value, dict):
         value = next(iter(value.values()), "")
     if isinstance(value, list):

@@ -30,7 +30,7 @@ _LONGEST_CELL = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedRow:
-    """One row of a coding file, as somebody typed it."""
+    """One row of a coding file, exactly as the coder typed it."""
 
     file: Path
     place: str
@@ -52,7 +52,7 @@ def guarded(text: str) -> str:
 
 
 def unguarded(typed: str, known: Container[str]) -> str:
-    """Return a known word that may have been guarded, or what was typed if it is none."""
+    """Return what was typed, without the apostrophe if a known word follows it."""
     plain = typed.removeprefix(_GUARD)
     return plain if typed not in known and plain in known else typed
 

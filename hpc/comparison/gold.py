@@ -128,7 +128,7 @@ def _read(
 def _find_cautions(
     connection: duckdb.DuckDBPyConnection, name: str, posts: int, sample: SampleDesign | None
 ) -> list[Caution]:
-    """Say where the posts of a name are others than those that the sample was drawn from."""
+    """Return warnings if a name has labeled other posts than those that the sample represents."""
     cautions = []
     if sample and _is_of_others(sample, posts):
         text = (

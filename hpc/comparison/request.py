@@ -1,4 +1,4 @@
-"""Hold what a comparison is asked for. Without numpy, so that parsing a command stays quick."""
+"""Describe what to compare. This module needs no numpy, so that parsing a command stays quick."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -74,7 +74,7 @@ def _report_placeholders(key: str, options: GuardOptions, inputs: InputFiles) ->
             inputs.report(where, f"line {placeholder.line} has {shown!r}, {_ADVICE}")
     for number, asked in enumerate(options.questions):
         if TEXT in asked.question or QUESTION in asked.question:
-            problem = "has a place of the template, which is not filled in here"
+            problem = f"has {TEXT} or {QUESTION}, which are replaced only in the template"
             inputs.report(f"questions[{number}].question", problem)
 
 

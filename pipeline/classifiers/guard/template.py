@@ -27,7 +27,8 @@ class Template:
         """Return the parts with a post and a question.
 
         Args:
-            text: the post, as it is. What a tokenizer could read as a control token is broken.
+            text: the post, unchanged. A blank is inserted into everything in it that looks like a
+                control token.
             question: the question; '' if the template has no place for one.
         """
         values = {"text": break_control_tokens(text), "question": question}
