@@ -7,7 +7,8 @@ never changes, because labels and human codings are weighted by it for as long a
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,11 @@ SCHEMA = pa.schema(
 )
 _METADATA = b"sample"
 _ENDING = ".parquet"
+_ROUNDING = 1e-9
+_ADVICE = (
+    "Restore the file, for example from a backup, or draw another sample under another name with "
+    "--sample-name"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
@@ -159,28 +165,40 @@ def read(path: Path) -> SampleFile:
         DamagedError: it holds no sample of this name, or its rows do not fit its description.
     """
     sample = read_description(path)
-    rows = read_parquet.read_table(path).replace_schema_metadata()
-    if problem := _find_problem(sample, rows):
-        raise DamagedError(path, problem)
+    with _advised(path):
+        rows = read_parquet.read_table(path).replace_schema_metadata()
+        if problem := _find_problem(sample, rows):
+            raise DamagedError(path, problem)
     return SampleFile(sample=sample, rows=rows)
 
 
 def read_description(path: Path) -> Sample:
     """Return what a sample's file says about it, without its rows. Raises as `read` does."""
-    footer = read_parquet.read_footer(path)
-    content = (footer.schema.metadata or {}).get(_METADATA)
-    if content is None:
-        raise DamagedError(path, "it has no entry `sample`, so it is not a sample")
-    try:
-        sample = parse_record(content, Sample, source=str(path))
-    except InputError as error:
-        raise DamagedError(path, str(error)) from None
+    with _advised(path):
+        footer = read_parquet.read_footer(path)
+        content = (footer.schema.metadata or {}).get(_METADATA)
+        if content is None:
+            raise DamagedError(path, "it has no entry `sample`, so it is not a sample")
+        try:
+            sample = parse_record(content, Sample, source=str(path))
+        except InputError as error:
+            raise DamagedError(path, str(error)) from None
+        if footer.rows != sample.size:
+            raise DamagedError(path, f"it has {footer.rows:,} rows instead of {sample.size:,}")
     if f"{sample.sample}{_ENDING}" != path.name:
         problem = f"it is the sample {sample.sample}, renamed: rename it back"
         raise DamagedError(path, problem)
-    if footer.rows != sample.size:
-        raise DamagedError(path, f"it has {footer.rows:,} rows instead of {sample.size:,}")
     return sample
+
+
+@contextmanager
+def _advised(path: Path) -> Iterator[None]:
+    """Say with each error about damage what to do: nothing can draw the same sample for sure."""
+    try:
+        yield
+    except DamagedError as error:
+        problem = f"{error.problem.rstrip('. ')}. {_ADVICE}"
+        raise DamagedError(path, problem) from None
 
 
 def _content(sample: Sample) -> Sample:
@@ -202,7 +220,7 @@ def _find_problem(sample: Sample, rows: pa.Table) -> str:
         return "an inclusion probability is not between 0 and 1"
     if not _all(pc.greater_equal(rows["posts"], 1)):
         return "a row stands for less than one post"
-    return _find_wrong_counts(sample, _count_strata(rows))
+    return _find_wrong_counts(sample, _count_strata(rows)) or _find_wrong_probability(sample, rows)
 
 
 def _find_wrong_counts(sample: Sample, drawn: Counter[str]) -> str:
@@ -217,6 +235,25 @@ def _find_wrong_counts(sample: Sample, drawn: Counter[str]) -> str:
     if sample.population != sum(each.population for each in sample.strata):
         return "its strata do not add up to the population"
     return ""
+
+
+def _find_wrong_probability(sample: Sample, rows: pa.Table) -> str:
+    """Return which stratum's probabilities are not its size divided by its population."""
+    drawn_from = [each for each in sample.strata if each.size]
+    places = pc.index_in(
+        rows["stratum"], pa.array([each.stratum for each in drawn_from], pa.string())
+    )
+    expected = pa.array([each.size / each.population for each in drawn_from], pa.float64())
+    given = rows["inclusion_probability"]
+    # Another program may round the quotient differently.
+    off = pc.abs(pc.subtract(pc.divide(given, expected.take(places.combine_chunks())), 1))
+    if _all(pc.less(off, _ROUNDING)):
+        return ""
+    stratum = rows["stratum"][pc.index(pc.less(off, _ROUNDING), False).as_py()].as_py()
+    return (
+        f"an inclusion probability in stratum {stratum!r} is not the number of posts drawn from it "
+        "divided by its population"
+    )
 
 
 def _is_ascending(values: pa.ChunkedArray) -> bool:

@@ -135,6 +135,7 @@ def with_column(name: str, values: list[object]) -> pa.Table:
         with_column("inclusion_probability", [0.5, 0.0, 1.0]),
         with_column("inclusion_probability", [0.5, float("nan"), 1.0]),
         with_column("inclusion_probability", [0.5, 1.5, 1.0]),
+        with_column("inclusion_probability", [0.5, 0.6, 1.0]),
         with_column("posts", [1, 0, 1]),
         with_column("stratum", ["2024-05", "2024-06", "(missing)"]),
         ROWS.drop_columns(["posts"]),
@@ -145,7 +146,7 @@ def test_rows_that_do_not_fit_the_description_are_damage(tmp_path: Path, rows: p
     path = sample_file.write(tmp_path, SAMPLE, ROWS)
     metadata = pq.read_schema(path).metadata
     pq.write_table(rows.replace_schema_metadata(metadata), path)
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedError, match="--sample-name"):
         sample_file.read(path)
 
 
