@@ -36,8 +36,10 @@ def write_chosen_uris(database: Path, name: str, condition: str, file: Path) -> 
     """
     with select.session(file.parent) as connection:
         duckdb_file.attach(connection, database, _LABELS)
-        table = f"{_LABELS}.{quoted(label_tables.labels_table(name))}"
-        columns = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+        table = label_tables.with_copied_from(
+            connection, f"{_LABELS}.{quoted(label_tables.labels_table(name))}"
+        )
+        columns = [row[0] for row in connection.execute(f"DESCRIBE FROM {table}").fetchall()]
         lock_down(connection, file, _LABELS)
         reject_other_than_expression(connection, condition, columns)
         try:

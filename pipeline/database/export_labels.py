@@ -17,7 +17,7 @@ from pipeline import files
 from pipeline.backlog import select
 from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_condition
-from pipeline.database.label_tables import labels_table
+from pipeline.database.label_tables import labels_table, with_copied_from
 from pipeline.database.source_columns import (
     SourceColumn,
     count_missing,
@@ -161,8 +161,8 @@ def _create_view(connection: duckdb.DuckDBPyConnection, request: ExportRequest) 
     Returns:
         How many posts the source does not have.
     """
-    table = f"{_LABELS}.{quoted(labels_table(request.name))}"
-    taken = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+    table = with_copied_from(connection, f"{_LABELS}.{quoted(labels_table(request.name))}")
+    taken = [row[0] for row in connection.execute(f"DESCRIBE FROM {table}").fetchall()]
     columns: tuple[SourceColumn, ...] = ()
     if request.source is not None:
         columns = stage_source_columns(

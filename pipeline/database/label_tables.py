@@ -26,6 +26,17 @@ def labels_table(name: str) -> str:
     return f"labels_{name}"
 
 
+def with_copied_from(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Return a relation with a table's labels, and null in `copied_from` if it has no such column.
+
+    The previous version copied no answers, and no gather changes a table without a new row.
+    """
+    columns = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+    if "copied_from" in columns:
+        return table
+    return f"(SELECT *, NULL::VARCHAR AS copied_from FROM {table})"
+
+
 def labeled_uris(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, *, outdated: str | None = None
 ) -> str | None:

@@ -216,6 +216,16 @@ def test_a_table_with_hostile_columns_is_exported(tmp_path: Path) -> None:
         )
     target = tmp_path / "l.csv"
     exported = export_labels.export(path, ExportRequest(name="x"), target)
-    assert exported.columns[-2:] == ('a"b, c', 't;"--')
+    assert exported.columns[3:5] == ('a"b, c', 't;"--')
     with duckdb.connect() as reader:
         assert reader.execute(f"SELECT count(*) FROM '{target}'").fetchall() == [(1,)]
+
+
+def test_labels_of_the_previous_version_have_no_copies(tmp_path: Path) -> None:
+    old = tmp_path / "old.duckdb"
+    make_database(old, ["a", "b"])
+    with duckdb_file.opened(old) as connection:
+        connection.execute(f"ALTER TABLE labels_{NAME} DROP COLUMN copied_from")
+    rows = rows_of(old, tmp_path, where="copied_from IS NULL")
+    assert [row["copied_from"] for row in rows] == [None, None]
+    assert rows_of(old, tmp_path, where="copied_from IS NOT NULL") == []
