@@ -50,7 +50,7 @@ def files(folder: Path, **texts: str) -> None:
         (
             {"label": None, "questions": [{"label": "kind", "question": "{text}?"}],
              "messages": ASKING},
-            "questions[0].question: has a place of the template",
+            "questions[0].question: has {text} or {question}",
         ),
         (
             {"label": None, "questions": QUESTIONS, "messages": ASKING, "categories": True},
