@@ -336,7 +336,7 @@ def test_a_sample_without_a_record_says_what_draws_posts_for_coders(bench: Bench
     root = bench.folder / "runs"
     drawn = sample_file.read(sample_file.path_of(root, "asked"))
     submitted = replace(drawn.sample, sample="submitted", kind=sample_file.SUBMIT)
-    coding = replace(drawn.sample, sample="lost")
+    coding = replace(drawn.sample, sample="without-record")
     for sample, hint in ((submitted, "type: hpc sample NAME"), (coding, "hpc sample command")):
         made = sample_file.write(root, sample, drawn.rows)
         done = bench.hpc("gold", path, "--as", "gold_asked", "--sample", sample.sample)
