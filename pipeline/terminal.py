@@ -147,7 +147,7 @@ def one_line(text: str, longest: int = LONGEST_LINE) -> str:
 def last_lines(text: str, count: int) -> list[str]:
     """Return the last printable lines of a text, shortened; none of a text that is blank."""
     lines = printable(text).rstrip().split("\n")
-    return [] if lines == [""] else [shortened(line.rstrip()) for line in lines[-count:]]
+    return [] if lines == [""] else [without_middle(line.rstrip()) for line in lines[-count:]]
 
 
 def last_lines_of_file(path: Path, count: int) -> list[str] | None:
@@ -174,7 +174,7 @@ def read_tail(path: Path, start: int = 0) -> str | None:
     return data.decode(errors="replace")
 
 
-def shortened(line: str, longest: int = LONGEST_LINE) -> str:
+def shortened(line: str, longest: int) -> str:
     """Return a line of at most `longest` characters, with an ellipsis where it was longer."""
     return line if len(line) <= longest else f"{line[:longest]}…"
 

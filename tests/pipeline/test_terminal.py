@@ -94,8 +94,11 @@ def test_blank_lines_at_the_end_are_not_shown() -> None:
 
 
 def test_a_long_line_is_cut(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("x" * 501 + "\n" + "y" * 500)
-    assert terminal.last_lines_of_file(tmp_path / "log", 2) == ["x" * 500 + "…", "y" * 500]
+    (tmp_path / "log").write_text("open /" + "x" * 500 + ": denied\n" + "y" * 500)
+    cut, whole = terminal.last_lines_of_file(tmp_path / "log", 2) or []
+    assert (len(cut), whole) == (500, "y" * 500)
+    assert cut.startswith("open /xxx")
+    assert cut.endswith("xxx: denied")
 
 
 def test_one_line_has_the_width_that_is_asked_for() -> None:
@@ -124,7 +127,7 @@ def test_a_line_that_is_cut_at_its_start_is_left_out(tmp_path: Path) -> None:
 
 def test_a_single_line_is_shown_although_it_is_cut(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"z" * (2 * terminal.TAIL_BYTES))
-    assert terminal.last_lines_of_file(tmp_path / "log", 5) == ["z" * 500 + "…"]
+    assert terminal.last_lines_of_file(tmp_path / "log", 5) == [terminal.without_middle("z" * 501)]
 
 
 def test_bytes_that_are_not_text_are_replaced(tmp_path: Path) -> None:
