@@ -20,6 +20,9 @@ MOST_LOGS = 8
 # How long the other tasks of an array may take to be scheduled and to get to their first line. In a
 # full queue it is longer, and then a retry elsewhere is the better guess.
 PATIENCE = timedelta(minutes=2)
+# SIGKILL and SIGTERM, as codes of Slurm, of a shell and of this machine.
+_OUTSIDE_SIGNALS = frozenset({"9", "15"})
+_OUTSIDE_CODES = frozenset({"137", "143", "-9", "-15"})
 _MAY_GET_FURTHER = frozenset({Phase.WAITING, Phase.ACTIVE})
 
 # Returns the last line of the log of a shard's attempt; '' where there is none.
@@ -36,6 +39,16 @@ class _Task:
     is_last: bool
     is_early: bool
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether somebody else ended the task, such as a node that lost power.
+
+        A broken environment ends a task by an exit code of its own, or by another signal.
+        """
+        record = self.attempt.record
+        code, _, signal = ((record.exit_code if record else None) or "").partition(":")
+        return signal in _OUTSIDE_SIGNALS or code in _OUTSIDE_CODES
+
 
 def mark_early_ends(
     shards: Sequence[ShardFacts], *, now: datetime, grace: timedelta, read_log_end: ReadLogEnd
@@ -44,7 +57,7 @@ def mark_early_ends(
 
     The environment is to blame only if every task of an array ended that way, and no other task of
     the run got further meanwhile. One node is no proof, because it may be the only bad one: then
-    the array after it, elsewhere, decides.
+    the array after it, elsewhere, decides. A task that somebody else killed proves nothing.
 
     Args:
         shards: the shards of a run.
@@ -152,17 +165,19 @@ def _started_at(attempt: Attempt) -> datetime | None:
 
 def _is_proof(early: Sequence[_Task], got_further: Mapping[int, bool]) -> bool:
     """Tell whether the ends of a whole array show more than one bad node."""
-    if got_further[early[0].attempt.number]:
+    proving = [task for task in early if not task.was_killed]
+    if not proving or got_further[early[0].attempt.number]:
         return False
-    if len({task.attempt.record.node for task in early if task.attempt.record}) > 1:
+    if len({task.attempt.record.node for task in proving if task.attempt.record}) > 1:
         return True
     # A person who resumes a run by force has changed something, so nothing before that counts.
     return all(
         task.before is not None
         and task.before.is_early
+        and not task.before.was_killed
         and not got_further[task.before.attempt.number]
         and not task.attempt.forced
-        for task in early
+        for task in proving
     )
 
 

@@ -95,6 +95,24 @@ def test_one_node_is_no_proof_and_the_array_after_it_decides() -> None:
     assert causes((on_n1, replace(elsewhere, forced=True))) == [Cause.NODE]
 
 
+@pytest.mark.parametrize("exit_code", ["0:9", "0:15", "137:0", "143:0"])
+def test_a_task_that_was_killed_says_nothing_about_the_environment(exit_code: str) -> None:
+    """A node lost power while it started the retry of a task that a bad node had ended."""
+
+    def killed(node: str, number: int = 1) -> Attempt:
+        made = attempt(node=node, number=number)
+        assert made.record
+        return replace(made, record=replace(made.record, exit_code=exit_code))
+
+    assert causes((attempt(node="n3"), killed("n1", 2))) == [Cause.NODE]
+    assert causes((killed("n1"), attempt(node="n3", number=2))) == [Cause.NODE]
+    assert causes((killed("n1"),), (killed("n2"),)) == [Cause.NODE] * 2
+    assert causes((killed("n1"),), (attempt(node="n2"),)) == [Cause.NODE] * 2
+    # The others are proof enough.
+    others = (attempt(node="n2"),), (attempt(node="n3"),)
+    assert causes((killed("n1"),), *others) == [Cause.ENVIRONMENT] * 3
+
+
 def test_two_bad_nodes_do_not_stop_a_run_whose_other_tasks_get_further() -> None:
     done = attempt("COMPLETED", "n1", began=True)
     first, second = attempt(node="n3"), attempt(node="n4", number=2)
