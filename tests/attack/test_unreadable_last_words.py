@@ -17,7 +17,8 @@ WORDS = "*/logs/0001/00001.last-words.json"
 def bench(tmp_path: Path) -> Bench:
     """A run of two shards, the second of which was refused; nothing is remembered of it."""
     made = Bench(tmp_path)
-    made.config(posts=4)
+    # One after the other: a task that starts after a rejection ends at once.
+    made.config(posts=4, cluster={"max_parallel": 1})
     made.script(1, "refuse")
     assert made.submit().returncode == 1
     assert made.states() == [("done", None, 1), ("blocked", "refused", 1)]
