@@ -121,8 +121,12 @@ def burden(word: str, options: argparse.Namespace) -> None:
                     start_new_session=start_new_session,
                 )
         case "stubborn-child":
-            ignores = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
-            subprocess.Popen([sys.executable, "-c", ignores, str(options.folder)])
+            # Inherited, so that the child ignores it from its first moment.
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(600)", str(options.folder)]
+            )
+            signal.signal(signal.SIGTERM, before)
         case "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
