@@ -65,7 +65,9 @@ def find(run_root: Path, wanted: str | None) -> Run:
 def _newest(run_root: Path) -> Run:
     newest_codings: Run | None = None
     unusable = find_unusable(run_root)
-    for folder in reversed(all_runs(run_root)):
+    for folder in reversed(_folders(run_root)):
+        if _copied_run(folder) is not None:
+            continue
         _reject_newer(unusable, folder.name)
         run = load(folder)
         if not run.manifest.is_coded_by_people:
