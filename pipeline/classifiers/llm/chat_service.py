@@ -15,9 +15,8 @@ from pipeline.classifiers.llm.failing_settings import find_failing_settings
 from pipeline.classifiers.llm.output_modes import UNCONSTRAINED, ServerCapabilities
 from pipeline.classifiers.llm.request_fields import find_rejected_field
 from pipeline.classifiers.llm.server import server
-from pipeline.classifiers.shared_probe import SharedProbe
+from pipeline.classifiers.rejections import Rejections
 from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
-from pipeline.classifiers.verdicts import Verdict, judge
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
@@ -64,7 +63,6 @@ class ChatService:
         self._stopping = share.stopping
         self._capabilities = ServerCapabilities(mode=UNCONSTRAINED)
         self._is_detected = False
-        self._shared_probe = SharedProbe()
         key = secret.reveal()
         self._server = server.of_task(options.server, options.model, share, secret)
         # The key alone does not identify a quota: many servers accept any key, and each has its
@@ -95,6 +93,7 @@ class ChatService:
                 is_complete=chat.is_completion,
             ),
         )
+        self._rejections = Rejections(self._endpoint, self._fault)
 
     @property
     def trouble(self) -> str:
@@ -206,8 +205,7 @@ class ChatService:
 
     def check_access(self, reply: Reply) -> None:
         """Raise TaskError if the server rejects every request, whatever its text is."""
-        if judge(reply) is Verdict.EVERY_POSTS:
-            raise self._fault(reply)
+        self._rejections.check_access(reply)
 
     def failure_reason(self, reply: Reply, stop: threading.Event) -> str:
         """Return why a post has no label after a reply other than 200.
@@ -216,23 +214,12 @@ class ChatService:
             TaskError: no post would get a label.
             Stopped: `stop` was set first.
         """
-        self.check_access(reply)
-        is_posts_own = (
-            judge(reply) is Verdict.SETTLED
-            or chat.is_about_the_text(reply.body)
-            or self._works_without(stop)
+        self._rejections.check_is_posts_own(
+            reply, stop, is_about_the_text=chat.is_about_the_text(reply.body)
         )
-        if not is_posts_own:
-            raise self._fault(reply)
         if category := self._secret.redact(chat.category(reply.body)):
             return category
         return chat.rejection_reason(reply, self._secret)
-
-    def _works_without(self, stop: threading.Event) -> bool:
-        """Report whether the server answers the fixed sentence, after it has rejected a post."""
-        return self._shared_probe.is_answered(
-            lambda: self._endpoint.answers_probe(None, stop), stop
-        )
 
     def _fault(self, reply: Reply) -> TaskError:
         """Return the end of the task after a reply that every post would get.

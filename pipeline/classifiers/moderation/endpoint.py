@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.moderation.options import MODERATIONS_PATH, ModerationOptions
 from pipeline.classifiers.moderation.reply import InvalidReply, Result, read_results
-from pipeline.classifiers.shared_probe import SharedProbe
+from pipeline.classifiers.rejections import Rejections
 from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
-from pipeline.classifiers.verdicts import Verdict, judge
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject, as_object
@@ -33,7 +32,6 @@ class ModerationEndpoint:
         """Send nothing yet."""
         self._options = options
         self._secret = secret
-        self._shared_probe = SharedProbe()
         self._known: Result | None = None
         key = secret.reveal()
         self._pace = pace_of(
@@ -61,6 +59,7 @@ class ModerationEndpoint:
                 is_complete=lambda body: isinstance(as_object(body).get("results"), list),
             ),
         )
+        self._rejections = Rejections(self._endpoint, self._fault)
 
     @property
     def trouble(self) -> str:
@@ -110,8 +109,7 @@ class ModerationEndpoint:
 
     def check_access(self, reply: Reply) -> None:
         """Raise TaskError if the service rejects every request, whatever its texts are."""
-        if judge(reply) is Verdict.EVERY_POSTS:
-            raise self._fault(reply)
+        self._rejections.check_access(reply)
 
     def failure_reason(self, reply: Reply, stop: threading.Event) -> str:
         """Return why a post has no label after a reply other than 200.
@@ -120,14 +118,9 @@ class ModerationEndpoint:
             TaskError: no post would get a label.
             Stopped: `stop` was set first.
         """
-        self.check_access(reply)
-        is_posts_own = (
-            judge(reply) is Verdict.SETTLED
-            or chat.is_about_the_text(reply.body)
-            or self._works_without(stop)
+        self._rejections.check_is_posts_own(
+            reply, stop, is_about_the_text=chat.is_about_the_text(reply.body)
         )
-        if not is_posts_own:
-            raise self._fault(reply)
         return chat.rejection_reason(reply, self._secret)
 
     def no_post_labeled(self, problem: InvalidReply, reply: Reply) -> TaskError:
@@ -151,12 +144,6 @@ class ModerationEndpoint:
                 f"{reply.summary}: check classifier.base_url and model",
             ) from None
         return result
-
-    def _works_without(self, stop: threading.Event) -> bool:
-        """Report whether the service scores the fixed sentence, after it has rejected a post."""
-        return self._shared_probe.is_answered(
-            lambda: self._endpoint.answers_probe(None, stop), stop
-        )
 
     def _is_answer(self, request: JsonObject, reply: Reply) -> bool:
         try:
