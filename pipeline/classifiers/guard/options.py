@@ -8,13 +8,14 @@ from msgspec.structs import force_setattr
 
 from pipeline.classifiers.guard.words import WordValue, check_words
 from pipeline.classifiers.llm.endpoint.options import (
+    DEFAULT_TOP_LOGPROBS,
     EndpointOptions,
     FieldName,
     RequestFields,
     Temperature,
+    TopLogprobs,
 )
 from pipeline.classifiers.llm.labels import MODEL_COLUMN
-from pipeline.classifiers.llm.options import DEFAULT_TOP_LOGPROBS
 from pipeline.classifiers.llm.request_fields import RESERVED as RESERVED_FIELDS
 from pipeline.config.keys import Positive, Section, Text, Wrong, key, label_key, one_of
 from pipeline.model import RESERVED, Column, ColumnKind
@@ -142,14 +143,7 @@ class GuardOptions(EndpointOptions, frozen=True, kw_only=True):
             "logprobs ends the run before its first post."
         ),
     ] = True
-    top_logprobs: Annotated[
-        Annotated[int, Meta(ge=2)] | None,
-        label_key(
-            "How many alternatives per token `scores` requests.",
-            default=f"{DEFAULT_TOP_LOGPROBS}, with `scores`",
-            omit_default=True,
-        ),
-    ] = None
+    top_logprobs: TopLogprobs = None
     temperature: Temperature = 0.0
     max_tokens: Annotated[Positive, label_key("Most tokens of an answer.")] = 10
     request: RequestFields = field(default_factory=dict)

@@ -6,13 +6,18 @@ from typing import Annotated
 from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
-from pipeline.classifiers.llm.endpoint.options import EndpointOptions, RequestFields, Temperature
+from pipeline.classifiers.llm.endpoint.options import (
+    DEFAULT_TOP_LOGPROBS,
+    EndpointOptions,
+    RequestFields,
+    Temperature,
+    TopLogprobs,
+)
 from pipeline.classifiers.llm.labels import Label
 from pipeline.classifiers.llm.output_modes import AUTO, MODES
 from pipeline.classifiers.llm.probabilities import check_scores
 from pipeline.config.keys import Positive, Text, Wrong, key, label_key, one_of
 
-DEFAULT_TOP_LOGPROBS = 20
 # The lab's own small test: accuracy .98 with 20 posts in a prompt, .64 with 25, .31 with 30.
 MOST_POSTS_PER_PROMPT = 20
 
@@ -45,14 +50,7 @@ class LlmOptions(EndpointOptions, frozen=True, kw_only=True):
             omit_default=True,
         ),
     ] = False
-    top_logprobs: Annotated[
-        Annotated[int, Meta(ge=2)] | None,
-        label_key(
-            "How many alternatives per token `scores` requests.",
-            default=f"{DEFAULT_TOP_LOGPROBS}, with `scores`",
-            omit_default=True,
-        ),
-    ] = None
+    top_logprobs: TopLogprobs = None
     structured_output: Annotated[
         Annotated[str, one_of((AUTO, *MODES))],
         label_key(

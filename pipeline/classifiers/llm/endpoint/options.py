@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Self, TypeVar
 
+from msgspec import Meta
 from msgspec.structs import force_setattr, replace
 
 from pipeline.classifiers.llm.request_fields import RESERVED, check_fields
@@ -43,6 +44,16 @@ RequestFields = Annotated[
 Temperature = Annotated[
     float | None,
     label_key("Sampling temperature.", null="the model's own, because none is sent"),
+]
+
+DEFAULT_TOP_LOGPROBS = 20
+TopLogprobs = Annotated[
+    Annotated[int, Meta(ge=2)] | None,
+    label_key(
+        "How many alternatives per token `scores` requests.",
+        default=f"{DEFAULT_TOP_LOGPROBS}, with `scores`",
+        omit_default=True,
+    ),
 ]
 
 # These stand behind a classifier's own keys in a manifest.
