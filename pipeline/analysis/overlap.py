@@ -96,7 +96,7 @@ class Overlap:
         self._connection = connection
         self.pairs = pairs
         values = "".join(
-            f", {_value(column, side)} AS {side}{number}"
+            f", {value_of(column, side)} AS {side}{number}"
             for number, pair in enumerate(pairs)
             for side, column in (("a", pair.a), ("b", pair.b))
         )
@@ -202,7 +202,8 @@ def _table(name: str, catalog: str) -> str:
     return f"{quoted(catalog)}.{quoted(labels_table(name))}"
 
 
-def _value(column: Column, side: str) -> str:
+def value_of(column: Column, side: str) -> str:
+    """Return SQL for a column's value in a table; null for a number that is not finite."""
     name = f"{side}.{quoted(column.name)}"
     if column.kind in NUMBERS:
         return f"CASE WHEN isfinite({name}::DOUBLE) THEN {name}::DOUBLE END"

@@ -88,8 +88,9 @@ def _allocate_proportionally(populations: Mapping[str, int], size: int) -> dict[
            for stratum, posts in populations.items() if sizes[stratum] < posts]  # fmt: skip
     heapq.heapify(due)
     for _ in range(size - sum(sizes.values())):
-        _, posts, stratum = heapq.heappop(due)
+        _, minus_posts, stratum = heapq.heappop(due)  # the heap has its smallest item first
         sizes[stratum] += 1
-        if sizes[stratum] < -posts:
-            heapq.heappush(due, (Fraction(posts, 2 * sizes[stratum] + 1), posts, stratum))
+        if sizes[stratum] < -minus_posts:
+            ratio = Fraction(minus_posts, 2 * sizes[stratum] + 1)
+            heapq.heappush(due, (ratio, minus_posts, stratum))
     return sizes

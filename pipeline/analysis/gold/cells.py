@@ -125,11 +125,6 @@ def variance_strata(posts: Codes) -> Codes:
     return groups
 
 
-def single_strata(posts: Codes) -> int:
-    """Return how many strata have a single coded post."""
-    return int((posts == 1).sum())
-
-
 def _scatter(places: Codes, values: NDArray[np.generic], shape: tuple[int, int]) -> Array:
     table = np.bincount(places, values, minlength=shape[0] * shape[1])
     return table.astype(np.float64).reshape(shape)

@@ -23,7 +23,7 @@ from pipeline.analysis.gold.results import NotJudged
 from pipeline.analysis.gold.sample_design import SampleDesign, drawn_posts
 from pipeline.analysis.measures import MOST_CATEGORIES, USUAL_THRESHOLD
 from pipeline.analysis.options import Bins, CompareOptions
-from pipeline.analysis.overlap import NUMBERS, Pair
+from pipeline.analysis.overlap import NUMBERS, Pair, value_of
 from pipeline.database.label_tables import labels_table
 from pipeline.model import Column, ColumnKind
 from pipeline.sql import fetch_number, literal, quoted
@@ -66,7 +66,7 @@ class JudgedPosts:
         self._has_sample = sample is not None
         self.pairs = pairs
         values = "".join(
-            f", {_value(pair.a, 'model')} AS m{number}, {_value(pair.b, 'gold')} AS g{number}"
+            f", {value_of(pair.a, 'model')} AS m{number}, {value_of(pair.b, 'gold')} AS g{number}"
             for number, pair in enumerate(pairs)
         )
         drawn = (
@@ -232,7 +232,7 @@ class JudgedPosts:
         """Return how many posts of the classifier are in each category, in the whole database."""
         rows = self._connection.execute(
             f"SELECT {_code('m', column, coding)} AS code, count(*) FROM "
-            f"(SELECT {_value(column, 'model')} AS m FROM {self._model} AS model "
+            f"(SELECT {value_of(column, 'model')} AS m FROM {self._model} AS model "
             "WHERE was_successfully_labeled) WHERE m IS NOT NULL GROUP BY 1"
         ).fetchall()
         counts = dict(rows)
@@ -240,7 +240,7 @@ class JudgedPosts:
 
     def _population_mean(self, column: Column) -> tuple[int, float] | None:
         posts, mean = self._connection.execute(
-            f"SELECT count(m), avg(m) FROM (SELECT {_value(column, 'model')} AS m "
+            f"SELECT count(m), avg(m) FROM (SELECT {value_of(column, 'model')} AS m "
             f"FROM {self._model} AS model WHERE was_successfully_labeled)"
         ).fetchall()[0]
         return (posts, mean) if posts else None
@@ -336,10 +336,3 @@ def _code(value: str, column: Column, coding: Coding) -> str:
 
 def _position(value: str, names: tuple[str, ...]) -> str:
     return f"(list_position([{', '.join(map(literal, names))}]::VARCHAR[], {value}::VARCHAR) - 1)"
-
-
-def _value(column: Column, side: str) -> str:
-    name = f"{side}.{quoted(column.name)}"
-    if column.kind in NUMBERS:
-        return f"CASE WHEN isfinite({name}::DOUBLE) THEN {name}::DOUBLE END"
-    return name
