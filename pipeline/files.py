@@ -17,7 +17,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -222,6 +224,19 @@ def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str
         return sorted(_with_retries(folder, lambda: os.listdir(folder), pauses))  # noqa: PTH208
     except FileNotFoundError:
         return []
+
+
+def name_to_keep(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return an unused name beside a file under which it can be kept once it is replaced.
+
+    Args:
+        path: the file.
+        is_taken: reports whether a name is in use.
+    """
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    suffixes = chain([""], (f"-{number}" for number in count(2)))
+    names = (path.with_name(f"{path.name}.replaced-{stamp}{suffix}") for suffix in suffixes)
+    return next(name for name in names if not is_taken(name))
 
 
 def with_ending(folder: Path, ending: str) -> list[Path]:

@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -139,7 +138,7 @@ def replace(path: Path, fresh: Path) -> Path | None:
     """
     if log_of(fresh).exists():
         raise RunError(f"{fresh} could not be completed: is the disk full?")
-    kept = _unused_name(path)
+    kept = files.name_to_keep(path, lambda name: name.exists() or log_of(name).exists())
     has_old = path.exists() or log_of(path).exists()
     if log_of(path).exists():
         log_of(path).rename(log_of(kept))
@@ -152,14 +151,3 @@ def replace(path: Path, fresh: Path) -> Path | None:
     fresh.rename(path)
     files.sync_all([path.parent])
     return kept if has_old else None
-
-
-def _unused_name(path: Path) -> Path:
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    number = 1
-    while True:
-        suffix = f"-{number}" if number > 1 else ""
-        kept = path.with_name(f"{path.name}.replaced-{stamp}{suffix}")
-        if not kept.exists() and not log_of(kept).exists():
-            return kept
-        number += 1

@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -107,12 +106,7 @@ def read(path: Path) -> ScoreMap:
 
 
 def _keep_old(path: Path) -> Path:
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    kept = path.with_name(f"{path.name}.replaced-{stamp}")
-    number = 2
-    while kept.exists():
-        kept = path.with_name(f"{path.name}.replaced-{stamp}-{number}")
-        number += 1
+    kept = files.name_to_keep(path)
     # The map is there at any moment, also if this process ends here.
     try:
         os.link(path, kept)
