@@ -49,7 +49,7 @@ class Server(Section, frozen=True, kw_only=True):
         Text | None,
         key(
             "Path that answers 200 once the server is ready.",
-            default="`/health`, or `/v1/models` where there is none",
+            default="`/health`, or `/v1/models` on a server without it",
         ),
     ] = None
     ready_seconds: Annotated[
