@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpc.run import run_folder
+from hpc.runs import find_runs
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.run_files import manifest, output
 from pipeline.run_files.checkpoint import part_schema
@@ -66,7 +66,7 @@ def main() -> None:
         folder = (options.keep or Path(name)).absolute()
         if not (folder / "labels.duckdb").exists():
             lay_out(folder, options.shards, options.published, options.posts)
-        run = run_folder.find(folder / "runs", None)
+        run = find_runs.find(folder / "runs", None)
         audit = ("-m", "hpc.audit", "--config", str(folder / "bench.yaml"))
         for what, command in {"bare": ("-c", BARE, str(run.folder)), "audit": audit}.items():
             measured = [timed(*command) for _ in range(options.rounds)]
@@ -89,7 +89,7 @@ def lay_out(folder: Path, shards: int, published: int, posts: int) -> None:
     config = folder / "bench.yaml"
     config.write_text(CONFIG.format(folder=folder, shards=shards))
     subprocess.run([sys.executable, "-c", PLAN, str(config)], check=True)
-    run = run_folder.find(folder / "runs", None)
+    run = find_runs.find(folder / "runs", None)
     classifier = create(run.manifest.classifier, TaskShare())
     labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
     for index in range(published):

@@ -21,8 +21,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpc.run import run_folder
 from hpc.run.model import Run
+from hpc.runs import find_runs
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.run_files import manifest, output
 from pipeline.run_files.checkpoint import part_schema
@@ -84,7 +84,7 @@ def one_round(folder: Path, posts: int, rows: int) -> dict[str, float]:
     config.write_text(CONFIG.format(source=source, rows=rows, folder=folder))
     took = {"bare COPY": seconds(lambda: bare_copy(source, folder / "sorted.parquet"))}
     took["plan"] = seconds(lambda: process("-c", PLAN, str(config)))
-    run = run_folder.find(folder / "runs", None)
+    run = find_runs.find(folder / "runs", None)
     took["status, nothing done"] = seconds(lambda: verb("status", run))
     for shard in run.manifest.shards:
         publish(run, shard.index)

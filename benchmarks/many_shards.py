@@ -58,9 +58,10 @@ import sys
 from pathlib import Path
 from hpc.executors.factory import executor_of
 from hpc.reconcile.loop import supervise
+from hpc.locks import run_lock
 from hpc.run import run_folder
 run = run_folder.load(Path(sys.argv[1]))
-with run_folder.lock_run(run) as lock:
+with run_lock.lock_run(run) as lock:
     supervise(run, executor_of(run), lock, lambda line: None, once=True)
 """
 

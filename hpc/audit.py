@@ -6,22 +6,22 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
 from hpc.config import run_config
 from hpc.config.run_config import Config
+from hpc.display.backlog_audit import describe_audit
+from hpc.display.console import Printer
+from hpc.display.post import PostFiles, describe_post
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.planning.exclusions import read_start
 from hpc.reconcile.audit_files import collect_files, examine_with, list_inputs
 from hpc.reconcile.look import look
-from hpc.report.backlog_audit import describe_audit
-from hpc.report.console import Printer
-from hpc.report.post import PostFiles, describe_post
-from hpc.run import run_folder
+from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
-from hpc.run.unusable_runs import UnusableRun
-from hpc.verb import Outcome, Verb
+from hpc.runs import find_runs
+from hpc.runs.unusable_runs import UnusableRun
 from pipeline.backlog import select, sources
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit, duckdb_file, history
@@ -42,9 +42,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         (options.config.parent.absolute(), Path.cwd()),
         database=config.storage.database,
     )
-    for line in run_folder.find_copies(config.storage.run_root):
+    for line in find_runs.find_copies(config.storage.run_root):
         printer(line)
-    runs, unusable = run_folder.find_named(config.storage.run_root, config.name)
+    runs, unusable = find_runs.find_named(config.storage.run_root, config.name)
     if options.post:
         files_of_posts = PostFiles(
             inputs=list_inputs(runs),

@@ -3,15 +3,15 @@
 import argparse
 from typing import Any
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Verb, chosen_run
 from hpc.database.gather_outputs import is_gathered
+from hpc.display.next_step import describe_next_command, describe_next_step
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED
 from hpc.reconcile.look import look
-from hpc.report.next_step import describe_next_command, describe_next_step
+from hpc.run.exit_codes import FAILED
 from hpc.run.model import State
 from hpc.run.run_state import RunState, RunStatus
-from hpc.verb import Verb, chosen_run
 from pipeline.text import counted
 
 

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
 from hpc.comparison.gold import compare_with_gold
 from hpc.comparison.names import compare_names
 from hpc.comparison.request import Request
 from hpc.config import run_config
-from hpc.report.console import Printer
-from hpc.verb import Outcome, Verb
+from hpc.display.console import Printer
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.errors import InputError
 

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
 from hpc.config import run_config
 from hpc.config.corrections import recorded_backlog
 from hpc.database.export_target import (
@@ -14,12 +15,11 @@ from hpc.database.export_target import (
     check_target,
 )
 from hpc.database.published_labels import published_labels
-from hpc.exit_codes import FAILED
+from hpc.display.console import Printer
 from hpc.labels.hand_over import HandOverRequest, Purpose, describe, hand_over
 from hpc.labels.label_place import LabelPlace, find_place
-from hpc.report.console import Printer
+from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
-from hpc.verb import Outcome, Verb
 from pipeline.backlog.sources import Source, find_source
 from pipeline.database import duckdb_file, export_labels, mapped_labels
 from pipeline.database.duckdb_file import SHORT_PATIENCE

@@ -3,19 +3,19 @@
 import argparse
 from typing import Any
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Verb, chosen_run, report_left_out
+from hpc.display import preview
+from hpc.display.console import Printer
+from hpc.display.label_counts import describe_no_label
+from hpc.display.next_step import describe_next_step
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED
 from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild
 from hpc.reconcile.trust import describe_older_run
-from hpc.report import preview
-from hpc.report.console import Printer
-from hpc.report.label_counts import describe_no_label
-from hpc.report.next_step import describe_next_step
+from hpc.run.exit_codes import FAILED
 from hpc.run.model import State
 from hpc.run.run_state import EXIT_CODE
-from hpc.verb import Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hpc import cli
 from hpc.coding import coding_record
 from hpc.coding.coding_record import CodingRecord
 from hpc.coding.gold_run import GoldRequest, ImportedRun, check_gold_name, import_run
 from hpc.coding.read_codings import Codings, check_codings, find_sample, parse_file
 from hpc.coding.resolve import NOT_CODED, Resolved, Rule, measure_coders, resolve
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
+from hpc.display.console import Printer
+from hpc.display.next_step import command
 from hpc.executors.factory import executor_of
-from hpc.exit_codes import FAILED
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.reconcile.gather import gather_run
-from hpc.report.console import Printer
-from hpc.report.next_step import command
-from hpc.verb import Outcome, Verb
+from hpc.run.exit_codes import FAILED
 from pipeline.analysis.coder_agreement import CoderAgreement
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import InputError

@@ -2,15 +2,15 @@
 
 import argparse
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb, chosen_run
+from hpc.display.attempts import AttemptReport, unfinished_shards
+from hpc.display.blocks import Line
+from hpc.display.console import Printer
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
-from hpc.report.attempts import AttemptReport, unfinished_shards
-from hpc.report.blocks import Line
-from hpc.report.console import Printer
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import Run
-from hpc.verb import Outcome, Verb, chosen_run
 from pipeline.errors import InputError
 
 LINES = 20

@@ -4,25 +4,26 @@ import argparse
 
 from msgspec.structs import replace
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.config import corrections, run_config
 from hpc.database.gather_outputs import is_gathered
+from hpc.display.amendments import changes_document, describe_changes
+from hpc.display.console import Printer
+from hpc.display.next_step import describe_next_step
+from hpc.display.run_summary import show_status
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
 from hpc.reconcile import resubmit
 from hpc.reconcile.amend import amend
 from hpc.reconcile.check_resources import check_resources
-from hpc.report.amendments import changes_document, describe_changes
-from hpc.report.console import Printer
-from hpc.report.next_step import describe_next_step
-from hpc.report.run_summary import show_status
-from hpc.run import run_folder
 from hpc.run.array_indices import parse_indices
 from hpc.run.model import ResourceRequest, Run, Say
 from hpc.run.plan import reaches_tasks
 from hpc.run.resource_requests import apply_request, first_request
 from hpc.run.slurm_time import parse_slurm_time
-from hpc.verb import Outcome, Verb, chosen_run
+from hpc.runs import find_runs
 from pipeline.errors import InputError
 from pipeline.run_files.amendments import Change
 
@@ -71,7 +72,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     indices = _indices(options.indices)
     options.run = str(_find_run(options).folder)
     override = ResourceRequest(mem_gb=options.mem_gb, time_min=options.time_min or 0)
-    with run_folder.lock_run(chosen_run(options)) as lock:
+    with run_lock.lock_run(chosen_run(options)) as lock:
         # Somebody may have corrected it before this process got the lock.
         before = chosen_run(options)
         changes = _corrections(before, options)
@@ -115,7 +116,7 @@ def _find_run(options: argparse.Namespace) -> Run:
         return chosen_run(options)
     name = run_config.load_name(options.config)
     root = run_config.load_storage(options.config).run_root
-    runs = run_folder.named(root, name)
+    runs = find_runs.named(root, name)
     if not runs:
         raise InputError(f"{options.config}: there is no run under the name {name} in {root}")
     return runs[-1]

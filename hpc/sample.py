@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc import cli
 from hpc.coding import coding_record, write_files
 from hpc.coding.assign import assign
 from hpc.coding.codebook import CodedLabel, parse_labels
@@ -21,13 +20,14 @@ from hpc.coding.draw_sample import (
     label_columns,
 )
 from hpc.coding.write_files import CodingTask, FileKind, name_files
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
 from hpc.config import run_config
 from hpc.database.export_target import KnownBacklog, backlogs_of
 from hpc.database.published_labels import published_labels
-from hpc.exit_codes import FAILED
+from hpc.display.console import Printer
 from hpc.labels.label_place import LabelPlace, find_place
-from hpc.report.console import Printer
-from hpc.verb import Outcome, Verb
+from hpc.run.exit_codes import FAILED
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
 from pipeline.errors import InputError

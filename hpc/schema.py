@@ -3,10 +3,10 @@
 import argparse
 import json
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
 from hpc.config import descriptions
-from hpc.report.console import Printer
-from hpc.verb import Outcome, Verb
+from hpc.display.console import Printer
 from pipeline.classifiers import base
 
 

@@ -3,19 +3,19 @@
 import argparse
 import time
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.database.gather_outputs import is_gathered
+from hpc.display.blocks import Block
+from hpc.display.console import Printer
+from hpc.display.run_summary import show_status
+from hpc.display.status_table import describe_status, document
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
 from hpc.reconcile.look import look
-from hpc.report.blocks import Block
-from hpc.report.console import Printer
-from hpc.report.run_summary import show_status
-from hpc.report.status_table import describe_status, document
 from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
-from hpc.verb import Outcome, Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb, report_left_out
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
+from hpc.display.console import Printer
 from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_sample import sample_document
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.service_end import end_document, until_end
 from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
-from hpc.report.console import Printer
 from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
-from hpc.verb import Outcome, Verb, report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError
 from pipeline.sampling.allocate import Allocation

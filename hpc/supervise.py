@@ -2,17 +2,17 @@
 
 import argparse
 
-from hpc import cli
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
+from hpc.display.console import Printer
+from hpc.display.interruption import explained
+from hpc.display.run_summary import show_result
+from hpc.display.status_table import document
 from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
 from hpc.planning import late_posts
 from hpc.reconcile import caretaker
 from hpc.reconcile.loop import supervise
-from hpc.report.console import Printer
-from hpc.report.interruption import explained
-from hpc.report.run_summary import show_result
-from hpc.report.status_table import document
-from hpc.run import run_folder
-from hpc.verb import Outcome, Verb, chosen_run, report_left_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     executor = executor_of(run)
     if options.caretaker is None:
         in_background = executor.runs_in_background
-        with run_folder.lock_run(run) as lock, explained(run, runs_in_background=in_background):
+        with run_lock.lock_run(run) as lock, explained(run, runs_in_background=in_background):
             end = supervise(run, executor, lock, printer, once=options.once)
     else:
         end = caretaker.run_caretaker(run, executor, options.caretaker, printer)

@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hpc import cli
-from hpc.exit_codes import FAILED, INTERRUPTED
-from hpc.report.console import Printer
+from hpc.command_line import cli
+from hpc.command_line.verb import Outcome, Verb
+from hpc.display.console import Printer
+from hpc.run.exit_codes import FAILED, INTERRUPTED
 from hpc.trial.agreement import Agreement, measure_agreement
 from hpc.trial.attempt import Attempt, label_posts
 from hpc.trial.candidates import Candidate, find_posts_source, load_candidates, one_database
 from hpc.trial.expected_use import describe_use
 from hpc.trial.posts import DrawRules, TrialPosts, draw_gold_posts, draw_posts
 from hpc.trial.report import describe_trial, gold_side, side_of, to_json
-from hpc.verb import Outcome, Verb
 from pipeline.errors import InputError
 from pipeline.text import counted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.cli import VERBS
+from hpc.command_line.cli import VERBS
 from hpc.config.run_config import ConfigurationFile
 from pipeline.classifiers import base
 from pipeline.config.keys import Section, keys_of, section_in
@@ -60,7 +60,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def imported_modules(name: str) -> set[str]:
-    """Return the project's modules that a module imports: `from hpc import cli` means hpc.cli."""
+    """Return the modules that a module imports: `from hpc.run import judge` means hpc.run.judge."""
     found = set()
     for module, attribute in imports(TREES[name]):
         inner = f"{module}.{attribute}"
@@ -96,7 +96,7 @@ def find_circle(arrows: Mapping[str, set[str]]) -> list[str]:
 
 
 def test_the_rules_look_at_the_whole_project() -> None:
-    assert {"hpc.cli", "hpc.run.judge", "pipeline.worker.process"} <= MODULES.keys()
+    assert {"hpc.command_line.cli", "hpc.run.judge", "pipeline.worker.process"} <= MODULES.keys()
     assert MODULES.keys() >= VERB_MODULES
 
 

@@ -21,6 +21,7 @@ from hpc.coding.codebook import Coding
 from hpc.coding.coding_record import CodingRecord
 from hpc.coding.resolve import Resolved
 from hpc.database.run_database import check_writable
+from hpc.locks import run_lock
 from hpc.planning.create_run import next_stamp
 from hpc.planning.provenance import git_commit
 from hpc.reconcile.trust import check_root
@@ -29,6 +30,7 @@ from hpc.run.model import Run
 from hpc.run.resources import ClusterSection, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.run_folder import PLANNING
+from hpc.runs import find_runs
 from pipeline import __version__, files
 from pipeline.backlog import shards
 from pipeline.classifiers import base
@@ -107,7 +109,7 @@ def import_run(request: GoldRequest) -> ImportedRun:
     root = request.run_root
     setup = _setup(request)
     busy = f"another submit or import is planning under {root}: wait for it"
-    with run_folder.locked(root, busy):
+    with run_lock.locked(root, busy):
         check_root(root, trusts_group=request.trust_group)
         newest = _check_name(request, setup.config_hash)
         if newest is not None and newest.manifest.config_hash == setup.config_hash:
@@ -151,7 +153,7 @@ def _options(request: GoldRequest) -> HumanOptions:
 def _check_name(request: GoldRequest, config_hash: str) -> Run | None:
     """Return the newest run of the name; None if the name is free."""
     name = request.name
-    runs = run_folder.named(request.run_root, name)
+    runs = find_runs.named(request.run_root, name)
     newest = runs[-1] if runs else None
     if duckdb_file.exists(request.database):
         with duckdb_file.opened(request.database, read_only=True) as labels:

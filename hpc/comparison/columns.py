@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from hpc.comparison.request import LABELS
-from hpc.run.unusable_runs import UnusableRun, find_unusable
+from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.analysis.overlap import Pair, label_columns
 from pipeline.database import history, label_tables
 from pipeline.errors import InputError

@@ -12,10 +12,10 @@ from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
-from hpc.exit_codes import FAILED
-from hpc.report.comparison.gold import GoldReport, ModelReport, describe_gold
-from hpc.report.console import Printer
-from hpc.report.figures.plan import of_gold
+from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
+from hpc.display.console import Printer
+from hpc.display.figures.plan import of_gold
+from hpc.run.exit_codes import FAILED
 from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
 from pipeline.analysis.gold.sample_design import (
     SampleDesign,

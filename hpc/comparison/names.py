@@ -14,11 +14,11 @@ from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.comparison.save_map import FittedMap, SavedMap
-from hpc.exit_codes import FAILED
-from hpc.report.comparison.agreement import NamesReport, Side, describe_names
-from hpc.report.comparison.saved_map import describe_saved_map
-from hpc.report.console import Printer
-from hpc.report.figures.plan import of_names
+from hpc.display.comparison.agreement import NamesReport, Side, describe_names
+from hpc.display.comparison.saved_map import describe_saved_map
+from hpc.display.console import Printer
+from hpc.display.figures.plan import of_names
+from hpc.run.exit_codes import FAILED
 from pipeline.analysis.gold.sample_design import SampleDesign, find_sample, samples_of
 from pipeline.analysis.options import CompareOptions
 from pipeline.analysis.overlap import Overlap, count_labeled

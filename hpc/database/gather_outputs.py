@@ -21,7 +21,8 @@ from hpc.database.run_database import database_of
 from hpc.run import run_folder
 from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
-from hpc.run.unusable_runs import find_unusable
+from hpc.runs import find_runs
+from hpc.runs.unusable_runs import find_unusable
 from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
 from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
@@ -357,7 +358,7 @@ def _register_others(database: duckdb.DuckDBPyConnection, run: Run) -> list[str]
         for each in find_unusable(run.folder.parent)
         if each.may_be_of(run.manifest.name)
     ]
-    for folder in run_folder.all_runs(run.folder.parent):
+    for folder in find_runs.all_runs(run.folder.parent):
         try:
             other = run_folder.load(folder)
         except (InputError, RunError, OSError) as error:

@@ -10,7 +10,8 @@ from hpc.database.published_labels import DatabaseContent, read_content
 from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
-from hpc.run.unusable_runs import UnusableRun, find_unusable
+from hpc.runs import find_runs
+from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.database.duckdb_file import exists
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import score_map
@@ -132,7 +133,7 @@ def _load_runs(database: Path, roots: Iterable[Path]) -> tuple[list[Run], list[U
     unusable: list[UnusableRun] = []
     for root in filter(Path.is_dir, sorted(set(roots))):
         unusable += find_unusable(root)
-        for folder in run_folder.all_runs(root):
+        for folder in find_runs.all_runs(root):
             try:
                 run = run_folder.load(folder)
             except (InputError, RunError, OSError) as error:

@@ -36,7 +36,8 @@ from hpc.planning.stage_sample import (
     write_sample,
 )
 from hpc.run.model import Run
-from hpc.run.run_folder import PLANNING, all_runs, typed_run
+from hpc.run.run_folder import PLANNING, typed_run
+from hpc.runs.find_runs import all_runs
 from pipeline import __version__, files
 from pipeline.backlog import select, shards, sources
 from pipeline.backlog.left_out import LeftOut

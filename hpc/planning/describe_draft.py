@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from hpc.display.submissions import describe_limit
 from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_sample import describe_sample
 from hpc.planning.estimate import describe_estimate, estimate_cost
 from hpc.planning.run_spec import RunSpec, Selection
-from hpc.report.submissions import describe_limit
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room

@@ -9,16 +9,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
+from hpc.display.next_step import command
 from hpc.executors.base import ExecutorError
 from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
-from hpc.report.next_step import command
 from hpc.run import run_folder
 from hpc.run.judge import rest_of_grace
 from hpc.run.model import Run, Say, State
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection
+from hpc.runs import find_runs
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError, InputError, UnreadableError
 from pipeline.run_files import checkpoint
@@ -48,7 +50,7 @@ def discard_runs(spec: RunSpec, say: Say) -> float:
     with ExitStack() as locks:
         try:
             for run in candidates:
-                locks.enter_context(run_folder.lock_run(run))
+                locks.enter_context(run_lock.lock_run(run))
         except BusyError:
             return 0.0
         useless = _useless_runs(candidates, lock_is_ours=True)
@@ -75,7 +77,7 @@ def discard_runs(spec: RunSpec, say: Say) -> float:
 def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
     """Return the ids of the runs that a submit would move aside, and report them."""
     candidates = _candidates(spec)
-    if any(run_folder.is_locked(run) for run in candidates):
+    if any(run_lock.is_locked(run) for run in candidates):
         return frozenset()
     useless = _useless_runs(candidates, lock_is_ours=False)
     for status, too_early in useless:
@@ -92,7 +94,7 @@ def _problem(spec: RunSpec, status: RunStatus) -> str:
 def _candidates(spec: RunSpec) -> list[Run]:
     """Return all runs of the name, if all have another configuration and it has no label."""
     config = spec.config
-    runs = run_folder.named(config.storage.run_root, config.name)
+    runs = find_runs.named(config.storage.run_root, config.name)
     if not runs or not all(spec.differing_keys(run) for run in runs):
         return []
     if duckdb_file.exists(config.storage.database):

@@ -12,8 +12,8 @@ import pyarrow as pa
 from hpc.planning import waiting_posts
 from hpc.planning.fingerprint import reject_other_fingerprint
 from hpc.planning.run_spec import RunSpec, Selection
-from hpc.run import run_folder
 from hpc.run.model import Run
+from hpc.runs import find_runs
 from pipeline.backlog import select
 from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede
 from pipeline.database.watermark import read_watermark
@@ -147,7 +147,7 @@ def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> 
 def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:
     runs = [
         run
-        for run in run_folder.named(spec.config.storage.run_root, spec.config.name)
+        for run in find_runs.named(spec.config.storage.run_root, spec.config.name)
         if run.run_id not in selection.without
     ]
     if selection.supersede:

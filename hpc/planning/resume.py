@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.database.gather_outputs import forget_run
+from hpc.display.next_step import command
 from hpc.executors.base import Executor, ExecutorError, UnknownJobsError
 from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import report_waiting, resume_submissions, submit_shards
 from hpc.reconcile.unrecorded import cancel_unrecorded
-from hpc.report.next_step import command
-from hpc.run import outputs, run_folder
+from hpc.run import outputs
 from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection, planned_shards, planned_to_submit
 from hpc.run.submissions import read_submissions, was_submitted
+from hpc.runs import find_runs
 from pipeline.database import duckdb_file, history
 from pipeline.database.supersede import OTHER_CONFIG
 from pipeline.errors import BusyError, InputError, UnreadableError
@@ -66,7 +68,7 @@ def resume_runs(
     busy: list[Run] = []
     unreadable: list[Run] = []
     is_to_resume = _is_partly_submitted if executor.runs_in_background else _is_unfinished
-    for run in run_folder.named(spec.config.storage.run_root, spec.config.name):
+    for run in find_runs.named(spec.config.storage.run_root, spec.config.name):
         try:
             if run.executor != executor.name or not is_to_resume(run):
                 continue
@@ -82,7 +84,7 @@ def resume_runs(
             )
             continue
         try:
-            lock = locks.enter_context(run_folder.lock_run(run))
+            lock = locks.enter_context(run_lock.lock_run(run))
         except BusyError as error:
             say(str(error))
             busy.append(run)
@@ -105,7 +107,7 @@ def find_unfinished(spec: RunSpec) -> list[Run]:
 
     A later run that supersedes another configuration takes the posts of runs with that one.
     """
-    named = run_folder.named(spec.config.storage.run_root, spec.config.name)
+    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
     superseding = [
         number for number, run in enumerate(named) if run.manifest.replaces == OTHER_CONFIG
     ]

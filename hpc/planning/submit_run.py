@@ -15,9 +15,14 @@ from hpc.database.gather_outputs import (
     register_run,
     register_samples,
 )
+from hpc.display.console import Printer
+from hpc.display.interruption import explained
+from hpc.display.next_step import command, describe_next_step
+from hpc.display.rendered_request import describe_request
+from hpc.display.run_summary import show_result, show_status
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
-from hpc.exit_codes import FAILED, UNDER_WAY
+from hpc.locks import run_lock
 from hpc.planning import late_posts, resume
 from hpc.planning.create_run import RunDraft, create_run, draft_run
 from hpc.planning.describe_draft import describe_draft, describe_waves
@@ -33,12 +38,7 @@ from hpc.reconcile.preflight import find_python_problem
 from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
 from hpc.reconcile.trust import check_root
 from hpc.reconcile.unrecorded import UnrecordedError
-from hpc.report.console import Printer
-from hpc.report.interruption import explained
-from hpc.report.next_step import command, describe_next_step
-from hpc.report.rendered_request import describe_request
-from hpc.report.run_summary import show_result, show_status
-from hpc.run import run_folder
+from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Run, Say
 from hpc.run.plan import ShardSelection, count_waves
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
@@ -227,7 +227,7 @@ def _start(
         raise InputError(f"cluster.python: {problem}")
     root = spec.config.storage.run_root
     check_root(root, trusts_group=spec.config.storage.trust_group)
-    with run_folder.locked(root, f"another submit is planning under {root}: wait for it"):
+    with run_lock.locked(root, f"another submit is planning under {root}: wait for it"):
         if seconds := discard_runs(spec, say):
             return seconds
         is_supervised = request.wait or request.caretaker
@@ -239,7 +239,7 @@ def _start(
         runs = resumed.resumed
         if run is not None:
             say(f"run {run.folder}")
-            lock = locks.enter_context(run_folder.lock_run(run))
+            lock = locks.enter_context(run_lock.lock_run(run))
             if executor.runs_in_background:
                 wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
             _register(run, say)

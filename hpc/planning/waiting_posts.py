@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
-from hpc.report.next_step import command
+from hpc.display.next_step import command
 from hpc.run.model import Run
 from pipeline.errors import DamagedError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet

@@ -12,7 +12,7 @@ from hpc.reconcile.look import look
 from hpc.run import outputs
 from hpc.run.model import Run, State
 from hpc.run.run_state import RunStatus
-from hpc.run.unusable_runs import UnusableRun
+from hpc.runs.unusable_runs import UnusableRun
 from pipeline.database import duckdb_file, history
 from pipeline.database.backlog_audit import WAITING, Files, Place
 from pipeline.database.compare_outputs import Examine, ShardFile

@@ -5,8 +5,8 @@ import time
 
 import duckdb
 
-from hpc.report.next_step import command
-from hpc.report.system_error import describe_briefly, describe_error
+from hpc.display.next_step import command
+from hpc.display.system_error import describe_briefly, describe_error
 from hpc.run.model import Run, Say
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.text import counted, format_duration

@@ -9,6 +9,7 @@ caretaker was about to do when it died, the next one derives anew.
 from collections.abc import Sequence
 from functools import partial
 
+from hpc.display.next_step import command
 from hpc.executors.base import (
     CaretakerJobs,
     CaretakerRole,
@@ -16,10 +17,9 @@ from hpc.executors.base import (
     ExecutorError,
     SubmitLimitError,
 )
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.report.next_step import command
-from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
@@ -82,7 +82,7 @@ def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunS
         # An understudy that has started needs an understudy of its own.
         _submit_understudy(run, jobs, own, failures)
     try:
-        with run_folder.lock_run(run) as lock:
+        with run_lock.lock_run(run) as lock:
             hand_over = partial(_hand_over, run, jobs, own, say)
             return supervise(run, executor, lock, say, hand_over=hand_over)
     except BusyError as error:

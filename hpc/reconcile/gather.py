@@ -5,13 +5,13 @@ import contextlib
 from hpc.database.convert_database import convert_if_newer
 from hpc.database.gather_outputs import Gathered, gather
 from hpc.database.run_database import database_of
+from hpc.display.gathered import describe_gathered, describe_left_out
 from hpc.executors.base import Executor
+from hpc.locks.run_lock import lock_run
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_and_report
 from hpc.reconcile.trust import check_run
-from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run.model import Run, Say
-from hpc.run.run_folder import lock_run
 from hpc.run.run_state import RunStatus
 from pipeline.database.duckdb_file import Patience
 from pipeline.errors import RunError

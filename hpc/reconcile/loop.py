@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpc.database.gather_outputs import Gathered
+from hpc.display.next_step import command
+from hpc.display.progress_line import describe_progress
+from hpc.display.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
+from hpc.locks import run_lock
 from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
@@ -25,10 +29,7 @@ from hpc.reconcile.submit import (
 )
 from hpc.reconcile.trust import describe_older_run
 from hpc.reconcile.unrecorded import cancel_unrecorded
-from hpc.report.next_step import command
-from hpc.report.progress_line import describe_progress
-from hpc.report.submissions import describe_limit, describe_waiting
-from hpc.run import run_folder, submissions
+from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
 from hpc.run.model import Phase, Run, Say, State
 from hpc.run.plan import is_worth_submitting, room_for, tightest
@@ -184,7 +185,7 @@ class _Supervision:
             finished. They stay for the next round.
         """
         status = self._look()
-        run_folder.check_lock(self._run, self._lock)
+        run_lock.check_lock(self._run, self._lock)
         rejection = find_rejection(status.observation)
         if rejection:
             self._stop(status, rejection)

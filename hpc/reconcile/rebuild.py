@@ -7,12 +7,14 @@ from hpc.database import gather_outputs, replace_database
 from hpc.database.gather_outputs import Gathered
 from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
+from hpc.display.gathered import describe_gathered, describe_left_out
 from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.trust import check_run
-from hpc.report.gathered import describe_gathered, describe_left_out
 from hpc.run import run_folder
 from hpc.run.model import Run
+from hpc.runs import find_runs
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
@@ -40,7 +42,7 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
     configured = run_folder.load(run.folder).manifest.database
     root = run.folder.parent
     busy = f"another submit or rebuild is running under {root}: wait for it"
-    with run_folder.locked(root, busy):
+    with run_lock.locked(root, busy):
         runs, unreadable = _load_runs(root, configured)
         old = replace_database.read_old(database)
         if isinstance(old, str):
@@ -75,7 +77,7 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
     for folder in sorted(root.glob("[0-9]*/shards")):
         if not (folder.parent / manifest.FILE_NAME).exists():
             unreadable[folder.parent.name] = f"{folder.parent} has no {manifest.FILE_NAME}"
-    for folder in run_folder.all_runs(root):
+    for folder in find_runs.all_runs(root):
         try:
             run = run_folder.load(folder)
             if run.manifest.database == database:

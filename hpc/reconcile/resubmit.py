@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from hpc.display.next_step import command
+from hpc.display.submissions import describe_submission
 from hpc.executors.base import (
     BLAMES_NO_SETTING,
     CaretakerRole,
     Executor,
     ExecutorError,
 )
-from hpc.exit_codes import FAILED, UNDER_WAY
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
@@ -21,9 +22,8 @@ from hpc.reconcile.submit import (
     submit_shards,
 )
 from hpc.reconcile.unrecorded import cancel_unrecorded
-from hpc.report.next_step import command
-from hpc.report.submissions import describe_submission
 from hpc.run.array_plan import next_number
+from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Phase, ResourceRequest, Run, Say, State, Submission, Wait
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunStatus

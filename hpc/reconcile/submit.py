@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from hpc.display.next_step import command
+from hpc.display.submissions import (
+    describe_limit,
+    describe_refusal,
+    describe_retries,
+    describe_submission,
+    describe_waiting,
+)
 from hpc.executors.base import (
     BLAMES_NO_SETTING,
     CopySubmittedError,
@@ -14,18 +22,10 @@ from hpc.executors.base import (
     SubmitLimitError,
     UnansweredError,
 )
+from hpc.locks import run_lock
 from hpc.reconcile.observe import with_limits
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.unrecorded import check_unrecorded
-from hpc.report.next_step import command
-from hpc.report.submissions import (
-    describe_limit,
-    describe_refusal,
-    describe_retries,
-    describe_submission,
-    describe_waiting,
-)
-from hpc.run import run_folder
 from hpc.run.array_plan import next_number
 from hpc.run.causes import why_ended
 from hpc.run.model import ArrayPlan, Observation, Run, Say, Submission
@@ -281,7 +281,7 @@ class _Submitter:
         self, status: RunStatus, plans: Sequence[ArrayPlan], recorded: Sequence[Submission]
     ) -> tuple[Submission, ...]:
         run, observation = status.run, status.observation
-        run_folder.check_lock(run, self.lock)
+        run_lock.check_lock(run, self.lock)
         intents = plan_intents(
             run,
             plans,

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpc.report.next_step import command
+from hpc.display.next_step import command
 from hpc.run.model import Run
 from hpc.run.submissions import record_path
 from pipeline.errors import InputError

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hpc.display.next_step import command
 from hpc.executors.base import (
     Executor,
     ExecutorError,
@@ -11,8 +12,7 @@ from hpc.executors.base import (
     UnrecordedJob,
     UnrecordedJobs,
 )
-from hpc.report.next_step import command
-from hpc.run import run_folder
+from hpc.locks import run_lock
 from hpc.run.judge import is_fresh
 from hpc.run.model import Run, Say, Submission
 from hpc.run.submissions import find_traces, record_path
@@ -50,7 +50,7 @@ def check_unrecorded(
         UnreadableError: a folder of the run cannot be listed now.
         UnknownJobsError: the executor does not answer.
     """
-    run_folder.check_lock(run, lock)
+    run_lock.check_lock(run, lock)
     traces = find_traces(run)
     known = {submission.number for submission in recorded}
     lost = {number: paths for number, paths in traces.items() if number not in known and paths}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc.exit_codes import FAILED, UNDER_WAY
+from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 
 

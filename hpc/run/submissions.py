@@ -16,7 +16,7 @@ from pathlib import Path
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
-from hpc.run.unusable_runs import RUN_ID
+from hpc.run.run_folder import RUN_ID
 from pipeline import files, limits
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of

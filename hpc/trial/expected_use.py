@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from hpc.report.usage import MILLION, format_money
+from hpc.display.usage import MILLION, format_money
 from hpc.trial.candidates import Candidate
 from pipeline.classifiers import base
 from pipeline.model import JsonObject, Post

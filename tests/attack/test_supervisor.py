@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.exit_codes import FAILED
+from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench, ended, valence_run

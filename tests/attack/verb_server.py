@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from hpc import cli
+from hpc.command_line import cli
 
 VERBS = {name: importlib.import_module(f"hpc.{name}").VERB for name in cli.VERBS}
 

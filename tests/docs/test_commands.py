@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc import cli
-from hpc.cli import VERBS
+from hpc.command_line import cli
+from hpc.command_line.cli import VERBS
 from tests.docs import pages
 from tests.docs.pages import ROOT, read, verb_and_arguments
 

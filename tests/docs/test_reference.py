@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from hpc.config.run_config import ConfigurationFile
-from hpc.report.backlog_audit import NOTES
+from hpc.display.backlog_audit import NOTES
 from hpc.run.causes import REMEDY
 from hpc.run.model import State
 from hpc.run.run_state import EXIT_CODE

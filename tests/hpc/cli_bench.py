@@ -16,6 +16,7 @@ from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.run import run_folder
 from hpc.run.model import Run
+from hpc.runs import find_runs
 from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders, scripted_classifier
 from tests.pipeline.backlog.source_files import json_lines_file
@@ -129,7 +130,7 @@ class Bench:
         ]
 
     def runs(self) -> list[Path]:
-        return run_folder.all_runs(self.folder / "runs")  # in order, also of one second
+        return find_runs.all_runs(self.folder / "runs")  # in order, also of one second
 
     def hurry(self) -> None:
         """From now on the scripted classifier takes no time for a post."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hpc import cli
+from hpc.command_line import cli
 
 PIPE = "a pipe that nobody reads"
 

@@ -18,6 +18,7 @@ from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.look import look
 from hpc.run import run_folder
 from hpc.run.model import Run
+from hpc.runs import find_runs
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.model import Answer, Column, Post
@@ -128,7 +129,7 @@ class GrowingBacklog:
 
     def runs(self) -> list[Run]:
         return [
-            run_folder.load(folder) for folder in run_folder.all_runs(self.bench.folder / "runs")
+            run_folder.load(folder) for folder in find_runs.all_runs(self.bench.folder / "runs")
         ]
 
     def publish(self, run: Run, *shards: int) -> None:

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import pytest
 
-from hpc import cli
-from hpc.exit_codes import INTERRUPTED
+from hpc.command_line import cli
+from hpc.run.exit_codes import INTERRUPTED
 
 PATIENCE_S = 300
 CHANGED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)

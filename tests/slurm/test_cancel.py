@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hpc.locks import run_lock
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.pipeline.task_processes import rows_in
@@ -54,7 +55,7 @@ def test_cancel_ends_the_caretaker_and_all_tasks_and_the_run_can_be_resumed(
     begun = {0: ("done", None), **dict.fromkeys((1, 2, 3), ("running", None))}
     begun |= dict.fromkeys((4, 5), ("queued", None))
     wait_for(lambda: bench.states() == begun, 60, "three tasks run, two wait")
-    wait_for(lambda: run_folder.is_locked(run_folder.load(run)), 60, "the caretaker holds the run")
+    wait_for(lambda: run_lock.is_locked(run_folder.load(run)), 60, "the caretaker holds the run")
     wait_for(lambda: len(bench.asked()) > 160, 60, "the tasks are at work")
 
     cancelled_now = bench.document("cancel")
@@ -93,7 +94,7 @@ def test_cancel_ends_the_jobs_while_supervise_holds_the_run(bench: Bench) -> Non
         [sys.executable, "-m", "hpc.supervise"], cwd=bench.folder, env=bench.env,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as supervise:  # fmt: skip
-        wait_for(lambda: run_folder.is_locked(run_folder.load(run)), 60, "supervise holds the run")
+        wait_for(lambda: run_lock.is_locked(run_folder.load(run)), 60, "supervise holds the run")
         wait_for(lambda: bench.asked(), 60, "the task is at work")
         cancelled_now = bench.document("cancel")
         printed, _ = supervise.communicate(timeout=90)

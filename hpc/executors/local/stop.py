@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from hpc.executors.local.tasks import KILL_WAIT_S
-from hpc.run import lock_owner, run_folder
-from hpc.run.lock_owner import LockOwner
+from hpc.locks import lock_owner, run_lock
+from hpc.locks.lock_owner import LockOwner
 from hpc.run.model import Run, Say
 from pipeline.errors import RunError
 
@@ -24,11 +24,11 @@ def stop_tasks(run: Run, say: Say, *, patience_s: float = PATIENCE_S) -> bool:
     Raises:
         RunError: the holder is on another machine, cannot be found, or does not end in time.
     """
-    lock = run.folder / run_folder.LOCK
+    lock = run.folder / run_lock.LOCK
     deadline = time.monotonic() + patience_s
     stopped: set[LockOwner] = set()
     looks = 0
-    while run_folder.is_locked(run):
+    while run_lock.is_locked(run):
         looks += 1
         holder = lock_owner.read_owner(lock)
         if holder and not holder.is_here:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hpc.executors.local import task_record
-from hpc.run import run_folder
+from hpc.locks import run_lock
 from hpc.run.model import Run, Say, Submission
 from hpc.run.submissions import work_order
 from pipeline import files
@@ -77,7 +77,7 @@ def _start_some(
 ) -> OSError | None:
     """Start as many tasks as may run at a time, and return what kept one from starting."""
     while pending and len(alive) < submission.plan.throttle:
-        run_folder.check_lock(run, lock)
+        run_lock.check_lock(run, lock)
         try:
             alive[pending[0]] = _start(_order(run, submission, pending[0]), lock)
         except OSError as error:

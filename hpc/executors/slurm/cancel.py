@@ -16,7 +16,8 @@ from hpc.executors.base import Cancellation, CaretakerRole
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record
-from hpc.run import run_folder, submissions
+from hpc.locks import run_lock
+from hpc.run import submissions
 from hpc.run.model import Phase, Run, Say, Submission, TaskRecord
 from pipeline.errors import BusyError
 from pipeline.text import counted
@@ -164,7 +165,7 @@ def cancel_jobs(
 def _cancel_what_squeue_shows(search: "_Search", run: Run, say: Say) -> None:
     search.cancel_until_gone(_is_caretaker)
     try:
-        with run_folder.lock_run(run):
+        with run_lock.lock_run(run):
             search.cancel_until_gone(_is_any)
             search.settle_records()
     except BusyError as error:

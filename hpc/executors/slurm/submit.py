@@ -18,7 +18,7 @@ from hpc.executors.base import (
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 from hpc.executors.slurm.unrecorded import find_unrecorded
-from hpc.run import run_folder
+from hpc.locks import run_lock
 from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
 from hpc.run.submissions import find_job_of_logs, withdraw_submission, write_submission
@@ -60,7 +60,7 @@ def submit_arrays(
         for intent in intents:
             submission = intent
             if intent.array_job_id is None:
-                run_folder.check_lock(run, lock)
+                run_lock.check_lock(run, lock)
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
                 after = tuple(str(job) for job in before if job is not None)
                 try:
@@ -70,7 +70,7 @@ def submit_arrays(
                         raise
                     _cancel_and_withdraw(run, slurm, intents[len(on_hold) :])
                     break
-                run_folder.check_lock(run, lock)
+                run_lock.check_lock(run, lock)
                 submission = write_submission(run, replace(intent, array_job_id=job))
                 jobs[intent.number] = job
             on_hold.append(submission)
@@ -80,7 +80,7 @@ def submit_arrays(
     except UnansweredError:
         raise
     except (ExecutorError, OSError):
-        run_folder.check_lock(run, lock)
+        run_lock.check_lock(run, lock)
         _cancel_and_withdraw(run, slurm, intents)
         raise
     return _release(run, slurm, on_hold, lock)
@@ -131,11 +131,11 @@ def resume_arrays(
             continue
         submission = intent
         if intent.array_job_id is None and (job := slurm.job_named(intent.job_name)):
-            run_folder.check_lock(run, lock)
+            run_lock.check_lock(run, lock)
             submission = write_submission(run, replace(intent, array_job_id=job))
         elif intent.array_job_id is None and (job := find_job_of_logs(run, intent)):
             # The record is from a backup: tasks of this array have had their orders, and it ended.
-            run_folder.check_lock(run, lock)
+            run_lock.check_lock(run, lock)
             restored = replace(intent, array_job_id=job, released_at=intent.intended_at)
             write_submission(run, restored)
             continue
@@ -180,7 +180,7 @@ def _release(
     released: list[Submission] = []
     for submission in on_hold:
         assert submission.array_job_id is not None
-        run_folder.check_lock(run, lock)
+        run_lock.check_lock(run, lock)
         try:
             slurm.release(submission.array_job_id, submission.plan.delay_s)
         except ReleaseRefusedError:
@@ -188,7 +188,7 @@ def _release(
             _cancel(slurm, rest)
             _withdraw(run, rest)
             raise
-        run_folder.check_lock(run, lock)
+        run_lock.check_lock(run, lock)
         now = datetime.now(UTC)
         released.append(write_submission(run, replace(submission, released_at=now)))
     return tuple(released)

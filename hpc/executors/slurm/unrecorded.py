@@ -15,8 +15,8 @@ from hpc.executors.slurm.client import NOT_RELEASED, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, Run, Submission, TaskRecord
+from hpc.run.run_folder import RUN_ID
 from hpc.run.submissions import job_prefix
-from hpc.run.unusable_runs import RUN_ID
 from pipeline.run_files import manifest
 
 

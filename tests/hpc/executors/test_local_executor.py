@@ -12,7 +12,7 @@ import pytest
 from hpc.executors.local import task_record, tasks
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.local.task_record import read_records
-from hpc.run import run_folder
+from hpc.locks import run_lock
 from hpc.run.model import Phase, Run, Submission, TaskRecord
 from hpc.run.submissions import plan_intents
 from pipeline.errors import Cause, InputError
@@ -134,7 +134,7 @@ def test_a_task_whose_start_cannot_be_recorded_does_not_start(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hpc.executors.local.task_record.files.write_json", full)
-    with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
         tasks.run_array(run, submission, lock, print)
     assert tasks_of(tmp_path) == {}
 
@@ -161,7 +161,7 @@ def test_tasks_end_although_an_interruption_left_the_lock_of_popen_taken(
     monkeypatch.setattr("subprocess.Popen.wait", waits_without_end)
     monkeypatch.setattr("time.sleep", sleep_unless_interrupted)
     interruption = pytest.raises(KeyboardInterrupt) if is_interrupted else contextlib.nullcontext()
-    with run_folder.lock_run(run) as lock, interruption:
+    with run_lock.lock_run(run) as lock, interruption:
         tasks.run_array(run, submission, lock, print)
     records = read_records(run, [submission], in_use=False)
     assert {record.phase for record in records.values()} == {Phase.ENDED}
@@ -182,7 +182,7 @@ def test_a_task_that_cannot_be_recorded_ends_no_other_task(
         original(order, *arguments, **options)
 
     monkeypatch.setattr(task_record, failing, record)
-    with run_folder.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
         tasks.run_array(run, submission, lock, print)
     published = {path.name for path in (run.folder / "outputs").iterdir()}
     both = {"00000.parquet", "00001.parquet"}

@@ -14,6 +14,7 @@ from hpc.executors.slurm.client import QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
+from hpc.locks import run_lock
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
 from hpc.run.model import ArrayPlan, Phase, Run, TaskRecord
@@ -270,7 +271,7 @@ def test_without_the_lock_cancel_changes_no_records(run_of_four_shards: Run) -> 
     (intent,) = submissions.plan_intents(run_of_four_shards, (plan,), datetime.now(UTC))
     submissions.write_submission(run_of_four_shards, intent)
     lines: list[str] = []
-    with run_folder.lock_run(run_of_four_shards):
+    with run_lock.lock_run(run_of_four_shards):
         queue = Queue("", ARRAY, "", ARRAY, "")
         ended = cancellation.cancel_jobs(run_of_four_shards, queue, lines.append)
     assert [job for job, _ in queue.cancelled] == [4711, 4711]

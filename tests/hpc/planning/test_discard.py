@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hpc.locks import run_lock
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, once, outcome
@@ -157,7 +158,7 @@ def test_no_run_of_a_name_with_labels_is_moved_aside(bench: Bench, folder: str) 
 def test_a_run_that_another_process_holds_stays(rejected: Bench) -> None:
     (run,) = rejected.runs()
     rejected.config(cluster={"max_parallel": 1})
-    with run_folder.lock_run(run_folder.load(run)):
+    with run_lock.lock_run(run_folder.load(run)):
         left_alone(rejected, run)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpc.run import run_folder
+from hpc.runs import find_runs
 from pipeline.errors import InputError, RunError, UnreadableError
 from tests.hpc.cli_bench import Bench
 from tests.hpc.planning.run_plans import created, gather_run, plan_run
@@ -114,7 +115,7 @@ def test_the_newest_run_is_not_taken_for_another(
     newer = created(bench, name="other")
     loss(newer.folder)
     with pytest.raises(RunError, match=str(newer.folder)):
-        run_folder.find(published.parent, None)
+        find_runs.find(published.parent, None)
 
 
 def test_an_older_run_without_a_manifest_does_not_hide_the_newest(
@@ -122,7 +123,7 @@ def test_an_older_run_without_a_manifest_does_not_hide_the_newest(
 ) -> None:
     newer = created(bench, name="other")
     lose(published)
-    assert run_folder.find(published.parent, None).run_id == newer.run_id
+    assert find_runs.find(published.parent, None).run_id == newer.run_id
 
 
 def test_a_folder_without_a_run_is_none(bench: Bench, published: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_folder_without_a_run_is_none(bench: Bench, published: Path) -> None:
     (published.parent / "2024.txt").write_text("not a folder")
     aside = run_folder.move_to_set_aside(created(bench, name="other").folder)
     aside.rename(published.parent / aside.name)  # as if the move had been interrupted
-    assert run_folder.find_named(published.parent, "test")[1] == []
+    assert find_runs.find_named(published.parent, "test")[1] == []
     assert created(bench).manifest.posts == 2
 
 
@@ -141,4 +142,4 @@ def test_a_run_root_that_cannot_be_read_is_not_taken_for_an_empty_one(
     root = tmp_path / "runs"
     root.symlink_to(tmp_path / target)
     with pytest.raises(UnreadableError, match=str(root)):
-        run_folder.named(root, "test")
+        find_runs.named(root, "test")

@@ -13,9 +13,9 @@ import pytest
 
 from hpc.executors.base import TaskQuery
 from hpc.executors.local.executor import LocalExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.backoff import MOST_FAILED_ROUNDS
 from hpc.reconcile.loop import supervise
-from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Phase, Run, Submission, TaskRecord
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.submissions import write_submission
@@ -77,7 +77,7 @@ def run(tmp_path: Path) -> Run:
 def supervised(run: Run, executor: LocalExecutor, *, once: bool = False) -> list[str]:
     """Supervise to the end, and return what was said."""
     lines: list[str] = []
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         end = supervise(run, executor, lock, lines.append, once=once)
     assert end.state is RunState.COMPLETE
     return lines
@@ -138,7 +138,7 @@ def test_a_caretaker_bears_with_failed_rounds_before_it_hands_over(run: Run) -> 
         return True
 
     lines: list[str] = []
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         supervise(run, Working(), lock, lines.append, hand_over=hand_over)
     assert handed_over == [RunState.RUNNING]
     assert len([line for line in lines if "this round failed" in line]) == 3
@@ -201,7 +201,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(run: Run) -> None:
         if executor.failed < executor.failing or "failed" in line:
             raise system_error("ENOSPC")
 
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         assert supervise(run, executor, lock, say).state is RunState.COMPLETE
 
 

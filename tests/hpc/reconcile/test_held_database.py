@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.local.executor import LocalExecutor
+from hpc.locks import run_lock
 from hpc.reconcile import gather as gathering
 from hpc.reconcile import loop
-from hpc.run import run_folder
 from hpc.run.model import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import HeldDatabaseError
@@ -120,7 +120,7 @@ def test_a_caretaker_leaves_the_waiting_to_the_next_one(
     lines: list[str] = []
     with (
         held(made.bench.folder / "labels.duckdb"),
-        run_folder.lock_run(run) as lock,
+        run_lock.lock_run(run) as lock,
         pytest.raises(HeldDatabaseError),
     ):
         loop.supervise(run, LocalExecutor(), lock, lines.append, hand_over=lambda status: False)
@@ -142,7 +142,7 @@ def test_supervision_names_a_holder_once(
             return look(*arguments, **options)  # type: ignore[arg-type]
 
         monkeypatch.setattr(loop, "look", look_and_let_go)
-        with run_folder.lock_run(run) as lock:
+        with run_lock.lock_run(run) as lock:
             end = loop.supervise(run, LocalExecutor(), lock, lines.append)
     assert end.exit_code == 0
     assert sum(str(holder.pid) in line for line in lines) == 1

@@ -10,6 +10,7 @@ import pytest
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.resubmit import Request, resubmit
 from hpc.run import run_folder
@@ -157,7 +158,7 @@ def test_words_that_are_gone_are_not_remembered(twice_submitted_run: Run) -> Non
 
 def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Run) -> None:
     with (
-        run_folder.lock_run(twice_submitted_run) as lock,
+        run_lock.lock_run(twice_submitted_run) as lock,
         counted_reads(twice_submitted_run.folder / "submissions") as reads,
     ):
         outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lambda line: None, never)
@@ -177,7 +178,7 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
     intent = Submission(number=3, job_name="job 3", plan=plan, intended_at=LONG_AGO)
     write_submission(twice_submitted_run, intent)
     lines: list[str] = []
-    with run_folder.lock_run(twice_submitted_run) as lock:
+    with run_lock.lock_run(twice_submitted_run) as lock:
         outcome = resubmit(twice_submitted_run, slurm(), EVERYTHING, lock, lines.append, never)
     assert outcome.sent == ()
     record = json.loads((twice_submitted_run.folder / "submissions" / "0003.json").read_text())
@@ -188,7 +189,7 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
 def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
     before = sorted((twice_submitted_run.folder / "submissions").iterdir())
     lines: list[str] = []
-    with run_folder.lock_run(twice_submitted_run) as lock:
+    with run_lock.lock_run(twice_submitted_run) as lock:
         request = replace(EVERYTHING, dry_run=True)
         outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append, never)
     assert (outcome.shards, outcome.sent, len(lines)) == ((1,), (), 1)

@@ -11,10 +11,10 @@ import pytest
 
 from hpc.executors.base import ExecutorError, TaskQuery
 from hpc.executors.local.executor import LocalExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Phase, Run, Submission, SubmitLimit, TaskRecord
 from hpc.run.resources import Cluster
 from hpc.run.run_state import RunState
@@ -58,7 +58,7 @@ def test_supervision_ends_though_a_path_in_a_message_says_set_aside(supervised_r
         lines.append(line)
         assert len(lines) < MOST_MESSAGES, lines
 
-    with run_folder.lock_run(supervised_run) as lock:
+    with run_lock.lock_run(supervised_run) as lock:
         assert supervise(supervised_run, LocalExecutor(), lock, say).state is RunState.COMPLETE
 
 
@@ -117,7 +117,7 @@ def half_submitted_run(tmp_path: Path) -> Run:
 
 
 def supervised(run: Run, executor: LocalExecutor) -> None:
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         supervise(run, executor, lock, lambda line: None)
 
 

@@ -14,14 +14,15 @@ import pytest
 
 from hpc.database.gather_outputs import gather
 from hpc.database.history_rows import attempt_rows
+from hpc.display.attempts import AttemptReport
+from hpc.display.console import plain_text
 from hpc.executors.base import Executor
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_gathered
-from hpc.report.attempts import AttemptReport
-from hpc.report.console import plain_text
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Run, Submission
 from hpc.run.run_state import RunStatus
@@ -121,7 +122,7 @@ def gathered(run: Run) -> RunStatus:
 
 
 def pack(run: Run) -> int:
-    with run_folder.lock_run(run):
+    with run_lock.lock_run(run):
         packed = pack_gathered(gathered(run), executor_of(run))
     assert packed.problems == ()
     return packed.shards
@@ -211,7 +212,7 @@ def test_packing_again_changes_nothing(run: Run) -> None:
 
 def test_a_shard_that_is_not_gathered_keeps_its_files(run: Run) -> None:
     before = files_of(run)
-    with run_folder.lock_run(run):
+    with run_lock.lock_run(run):
         assert pack_gathered(seen(run), executor_of(run)).shards == 0
     assert files_of(run) == before
 
@@ -244,7 +245,7 @@ def test_nothing_is_packed_if_shards_were_submitted_since_the_look(run: Run) -> 
     plan = ArrayPlan(offset=0, indices=(1,), throttle=1, parallel_tasks=1)
     later = Submission(number=3, job_name="job 3", plan=plan, intended_at=LONG_AGO)
     write_submission(run, later)
-    with run_folder.lock_run(run):
+    with run_lock.lock_run(run):
         assert pack_gathered(status, executor_of(run)).shards == 0
     assert files_of(run) == before
 
@@ -282,7 +283,7 @@ def test_a_log_that_cannot_be_read_stays_with_all_files_of_its_shard(run: Run) -
     assert log
     log.unlink()
     log.mkdir()
-    with run_folder.lock_run(run):
+    with run_lock.lock_run(run):
         packed = pack_gathered(gathered(run), executor_of(run))
     assert (packed.shards, len(packed.problems)) == (1, 1)
     assert str(log) in packed.problems[0]
@@ -369,7 +370,7 @@ def is_killed_at(change: int, folder: Path, act: Callable[[], object]) -> bool:
 def test_packing_can_be_killed_at_any_change_of_a_file(run: Run) -> None:
     status, before = gathered(run), story(run)
     change = 0
-    with run_folder.lock_run(run):
+    with run_lock.lock_run(run):
         while is_killed_at(change, run.folder, partial(pack_gathered, status, executor_of(run))):
             assert story(run) == before
             status = seen(run)

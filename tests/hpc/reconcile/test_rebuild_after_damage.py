@@ -13,10 +13,10 @@ import pytest
 
 from hpc.database import gather_outputs, replace_database
 from hpc.database.gather_outputs import Gathered
+from hpc.display.gathered import describe_left_out
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
-from hpc.report.gathered import describe_left_out
 from hpc.run.model import Run
 from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.run_files.manifest import output_path

@@ -10,9 +10,10 @@ import pytest
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
-from hpc.exit_codes import FAILED, UNDER_WAY
+from hpc.locks import run_lock
 from hpc.reconcile.resubmit import Outcome, Request, resubmit
 from hpc.run import run_folder
+from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission, Wait
 from hpc.run.submissions import write_submission
 from pipeline.errors import RunError
@@ -78,7 +79,7 @@ class ScriptedSlurm:
 
     def _resubmit(self, request: Request, wait: Wait) -> Outcome:
         executor = SlurmExecutor(Slurm())
-        with run_folder.lock_run(self.run) as lock:
+        with run_lock.lock_run(self.run) as lock:
             return resubmit(self.run, executor, request, lock, lambda line: None, wait)
 
 

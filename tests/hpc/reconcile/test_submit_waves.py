@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpc.executors.base import ExecutorError, SubmitLimitError
 from hpc.executors.local.executor import LocalExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import SubmittedWave, submit_shards
@@ -78,7 +79,7 @@ def sent_tasks(count: int) -> tuple[Submission, ...]:
 
 def submit_all(run: Run, executor: LocalExecutor) -> SubmittedWave:
     selection = ShardSelection(shards=tuple(range(SHARDS)))
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         return submit_shards(look(run, executor), executor, selection, lock, lambda line: None)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hpc.executors.base import ExecutorError, UnknownJobsError, UnrecordedJob, UnrecordedJobs
 from hpc.executors.local.executor import LocalExecutor
+from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.submit import submit_shards
 from hpc.reconcile.unrecorded import UnrecordedError
@@ -52,7 +53,7 @@ def run(tmp_path: Path) -> Run:
 
 def submit(run: Run, executor: Knowing) -> tuple[int, ...]:
     """Submit a shard, and return the numbers of the submissions that were made."""
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         selection = ShardSelection(shards=(3,))
         wave = submit_shards(look(run, executor), executor, selection, lock, lambda line: None)
     return tuple(each.number for each in wave.submissions)
@@ -124,9 +125,9 @@ def test_what_a_colleague_began_and_nobody_else_can_see_stops_the_submission(
 
 def test_a_process_whose_lock_was_removed_submits_nothing(run: Run) -> None:
     executor = Knowing()
-    with run_folder.lock_run(run) as lock:
+    with run_lock.lock_run(run) as lock:
         status = look(run, executor)
-        (run.folder / run_folder.LOCK).unlink()
-        with pytest.raises(run_folder.LockLostError):
+        (run.folder / run_lock.LOCK).unlink()
+        with pytest.raises(run_lock.LockLostError):
             submit_shards(status, executor, ShardSelection(shards=(3,)), lock, lambda line: None)
     assert (executor.asked, read_submissions(run)) == (0, ())

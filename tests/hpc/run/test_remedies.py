@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc.display.submissions import describe_retries
 from hpc.executors.slurm.partitions import limits_of, parse_partitions
-from hpc.report.submissions import describe_retries
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model import (
     ArrayPlan,

@@ -17,9 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpc.locks import run_lock
 from hpc.run import run_folder, submissions
 from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
+from hpc.runs import find_runs
 from pipeline.errors import BusyError, InputError, RunError, UnreadableError
 from tests.pipeline import run_builders
 
@@ -301,12 +303,12 @@ def test_a_run_is_chosen_by_id_or_folder_and_by_default_the_newest(
     newer, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
     (root / ".planning-20250101T000000-x").mkdir()
     (root / "20990101T000000-unfinished").mkdir()
-    assert run_folder.all_runs(root) == [older, newer]
-    assert run_folder.find(root, None).folder == newer
-    assert run_folder.find(root, run_builders.RUN_ID).folder == older
-    assert run_folder.find(Path("/nowhere"), str(older)).folder == older
+    assert find_runs.all_runs(root) == [older, newer]
+    assert find_runs.find(root, None).folder == newer
+    assert find_runs.find(root, run_builders.RUN_ID).folder == older
+    assert find_runs.find(Path("/nowhere"), str(older)).folder == older
     monkeypatch.chdir(older.parent)
-    assert run_folder.find(Path("/nowhere"), OTHER).folder == newer
+    assert find_runs.find(Path("/nowhere"), OTHER).folder == newer
 
 
 def test_codings_of_people_are_the_newest_run_only_where_there_is_no_other(tmp_path: Path) -> None:
@@ -315,19 +317,19 @@ def test_codings_of_people_are_the_newest_run_only_where_there_is_no_other(tmp_p
     coded, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
     path = coded / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "classifier": {"type": "human"}}))
-    assert run_folder.find(root, None).folder == classified
-    assert run_folder.find(root, OTHER).folder == coded
+    assert find_runs.find(root, None).folder == classified
+    assert find_runs.find(root, OTHER).folder == coded
     shutil.rmtree(classified)
-    assert run_folder.find(root, None).folder == coded
+    assert find_runs.find(root, None).folder == coded
 
 
 def test_the_error_for_a_missing_run_says_so(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    assert run_folder.all_runs(root) == []
-    assert refusal(InputError, run_folder.find, root, None).startswith(
+    assert find_runs.all_runs(root) == []
+    assert refusal(InputError, find_runs.find, root, None).startswith(
         f"there is no run under {root}:"
     )
-    assert refusal(InputError, run_folder.find, root, "x").startswith("there is no run x")
+    assert refusal(InputError, find_runs.find, root, "x").startswith("there is no run x")
 
 
 def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None:
@@ -360,36 +362,36 @@ def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None
 def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(
     run_of_two_shards: Run,
 ) -> None:
-    assert not run_folder.is_locked(run_of_two_shards)
-    with run_folder.lock_run(run_of_two_shards):
-        assert run_folder.is_locked(run_of_two_shards)
+    assert not run_lock.is_locked(run_of_two_shards)
+    with run_lock.lock_run(run_of_two_shards):
+        assert run_lock.is_locked(run_of_two_shards)
         with pytest.raises(
             BusyError, match=rf"^run {run_of_two_shards.run_id} is locked by another"
         ):
-            run_folder.lock_run(run_of_two_shards).__enter__()
-    assert not run_folder.is_locked(run_of_two_shards)
+            run_lock.lock_run(run_of_two_shards).__enter__()
+    assert not run_lock.is_locked(run_of_two_shards)
     holder = (
-        "import os, pathlib, sys; from hpc.run import run_folder\n"
-        "with run_folder.locked(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), 9)"
+        "import os, pathlib, sys; from hpc.locks import run_lock\n"
+        "with run_lock.locked(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", holder, str(run_of_two_shards.folder)], check=False
     )
     assert killed.returncode == -9
-    assert not run_folder.is_locked(run_of_two_shards)
+    assert not run_lock.is_locked(run_of_two_shards)
 
 
 def test_the_lock_of_a_file_that_was_removed_or_replaced_is_lost(run_of_two_shards: Run) -> None:
-    path = run_of_two_shards.folder / run_folder.LOCK
-    with run_folder.lock_run(run_of_two_shards) as first:
-        run_folder.check_lock(run_of_two_shards, first)
+    path = run_of_two_shards.folder / run_lock.LOCK
+    with run_lock.lock_run(run_of_two_shards) as first:
+        run_lock.check_lock(run_of_two_shards, first)
         path.unlink()
-        with pytest.raises(run_folder.LockLostError):
-            run_folder.check_lock(run_of_two_shards, first)
-        with run_folder.lock_run(run_of_two_shards) as second:
-            run_folder.check_lock(run_of_two_shards, second)
-            with pytest.raises(run_folder.LockLostError):
-                run_folder.check_lock(run_of_two_shards, first)
+        with pytest.raises(run_lock.LockLostError):
+            run_lock.check_lock(run_of_two_shards, first)
+        with run_lock.lock_run(run_of_two_shards) as second:
+            run_lock.check_lock(run_of_two_shards, second)
+            with pytest.raises(run_lock.LockLostError):
+                run_lock.check_lock(run_of_two_shards, first)
 
 
 @pytest.mark.parametrize(
@@ -408,11 +410,11 @@ def test_only_a_file_is_locked_and_written_to(
     """Who holds a lock is noted in it, and a link may lead to a file that somebody needs."""
     other = tmp_path / "other"
     other.write_text("precious")
-    path = run_of_two_shards.folder / run_folder.LOCK
+    path = run_of_two_shards.folder / run_lock.LOCK
     put(path, other)
     with (
         pytest.raises(RunError, match=f"^{path} should be a file"),
-        run_folder.lock_run(run_of_two_shards),
+        run_lock.lock_run(run_of_two_shards),
     ):
         pass
     assert other.read_text() == "precious"
@@ -422,7 +424,7 @@ def test_a_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
     run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise two processes could hold it: nobody can open the removed file any more."""
-    path, flock = run_of_two_shards.folder / run_folder.LOCK, fcntl.flock
+    path, flock = run_of_two_shards.folder / run_lock.LOCK, fcntl.flock
     removed: list[int] = []
 
     def remove_and_lock(descriptor: int, kind: int) -> None:
@@ -431,25 +433,25 @@ def test_a_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
             path.unlink()
         flock(descriptor, kind)
 
-    monkeypatch.setattr("hpc.run.run_folder.fcntl.flock", remove_and_lock)
-    with run_folder.lock_run(run_of_two_shards) as descriptor:
+    monkeypatch.setattr("hpc.locks.run_lock.fcntl.flock", remove_and_lock)
+    with run_lock.lock_run(run_of_two_shards) as descriptor:
         assert removed
-        run_folder.check_lock(run_of_two_shards, descriptor)
-        assert run_folder.is_locked(run_of_two_shards)
+        run_lock.check_lock(run_of_two_shards, descriptor)
+        assert run_lock.is_locked(run_of_two_shards)
 
 
 def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(
     run_of_two_shards: Run,
 ) -> None:
-    with run_folder.lock_run(run_of_two_shards) as descriptor:
+    with run_lock.lock_run(run_of_two_shards) as descriptor:
         child = subprocess.Popen(
             [sys.executable, "-c", "import sys; sys.stdin.read()"],
             stdin=subprocess.PIPE,
             pass_fds=[descriptor],
         )
-    assert run_folder.is_locked(run_of_two_shards)
+    assert run_lock.is_locked(run_of_two_shards)
     child.communicate()
-    assert not run_folder.is_locked(run_of_two_shards)
+    assert not run_lock.is_locked(run_of_two_shards)
 
 
 def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
@@ -461,7 +463,7 @@ def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
     monkeypatch.setattr("hpc.run.run_folder.shutil.rmtree", cut_short)
     with pytest.raises(KeyboardInterrupt):
         run_folder.remove(run_of_two_shards.folder)
-    assert run_folder.all_runs(run_of_two_shards.folder.parent) == []
+    assert find_runs.all_runs(run_of_two_shards.folder.parent) == []
     (left,) = run_of_two_shards.folder.parent.iterdir()
     assert (
         left.name == f"{run_folder.PLANNING}{run_of_two_shards.run_id}"
@@ -478,7 +480,7 @@ def test_a_file_system_without_locks_is_named_with_the_key_that_moves_the_runs(
     tmp_path: Path, number: int
 ) -> None:
     lock = tmp_path / ".lock"
-    problem = run_folder.describe_lock_failure(OSError(number, os.strerror(number)), lock)
+    problem = run_lock.describe_lock_failure(OSError(number, os.strerror(number)), lock)
     assert isinstance(problem, RunError)
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     named = [
@@ -490,6 +492,6 @@ def test_a_file_system_without_locks_is_named_with_the_key_that_moves_the_runs(
 
 
 def test_another_failure_to_lock_names_the_file(tmp_path: Path) -> None:
-    problem = run_folder.describe_lock_failure(OSError(errno.EIO, "Input/output error"), tmp_path)
+    problem = run_lock.describe_lock_failure(OSError(errno.EIO, "Input/output error"), tmp_path)
     assert isinstance(problem, OSError)
     assert (problem.errno, problem.filename) == (errno.EIO, str(tmp_path))

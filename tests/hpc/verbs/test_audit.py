@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from hpc.display.backlog_audit import NOTES, TONES
 from hpc.reconcile.audit_files import PLACE
-from hpc.report.backlog_audit import NOTES, TONES
 from hpc.run.model import State
 from pipeline.database.backlog_audit import Place
 from pipeline.model import Answer

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.local.stop import stop_tasks
+from hpc.locks import run_lock
 from hpc.run import run_folder
 from pipeline.errors import RunError
 from pipeline.run_files.manifest import work_path
@@ -55,7 +56,7 @@ def test_cancel_ends_tasks_that_outlived_their_killed_parent(bench: Bench) -> No
     assert bench.document("cancel")["posts_kept"] == len(bench.asked())
     assert tasks_of(bench.folder) == {}
     assert bench.states() == [("failed", "lost", 1)] * 2  # nobody saw how they ended
-    assert not run_folder.is_locked(run_folder.load(run))
+    assert not run_lock.is_locked(run_folder.load(run))
 
 
 def test_a_run_without_a_living_task_has_nothing_to_cancel(bench: Bench) -> None:
@@ -82,8 +83,8 @@ def test_cancel_leaves_a_process_alone_that_does_not_hold_the_run(bench: Bench) 
     run = valence_run(bench.folder, 4)
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     born = Path(f"/proc/{bystander.pid}/stat").read_text().split()[21]
-    lock = run.folder / run_folder.LOCK
-    with run_folder.locked(run.folder, "", noted=False):
+    lock = run.folder / run_lock.LOCK
+    with run_lock.locked(run.folder, "", noted=False):
         lock.write_text(f"{bystander.pid} {HERE} {born}\n")
         refused = bench.hpc("cancel")
     alive = bystander.poll() is None
@@ -95,9 +96,9 @@ def test_cancel_leaves_a_process_alone_that_does_not_hold_the_run(bench: Bench) 
 
 STUBBORN = """
 import pathlib, signal, sys
-from hpc.run import run_folder
+from hpc.locks import run_lock
 signal.signal(signal.SIGTERM, lambda number, frame: print("no", flush=True))
-with run_folder.locked(pathlib.Path(sys.argv[1]), ""):
+with run_lock.locked(pathlib.Path(sys.argv[1]), ""):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from hpc.cli import VERBS
+from hpc.command_line.cli import VERBS
 from tests.hpc.cli_bench import Bench, valence_run
 from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.in_process import Done
@@ -87,7 +87,7 @@ def test_the_script_for_zsh_has_no_syntax_error(bench: Bench) -> None:
 def test_help_imports_nothing_that_it_does_not_need(bench: Bench) -> None:
     """Completion and help are used often: they should not wait for DuckDB and PyArrow."""
     program = (
-        "import sys, hpc.cli; hpc.cli.build_parser().format_help(); "
+        "import sys, hpc.command_line.cli; hpc.command_line.cli.build_parser().format_help(); "
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     assert bench.python(program).stdout == "[]\n"

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from hpc.verb import Verb
+from hpc.command_line.verb import Verb
 from pipeline.errors import InputError, RunError
 
 FULL = "the disk or your quota is full. Make room, then run the same command again"
@@ -57,7 +57,7 @@ def test_an_error_has_a_message_and_an_exit_code(
 def test_no_space_is_memory_where_ulimit_is_small_and_the_disk_has_room(tmp_path: Path) -> None:
     """mmap and the start of a thread report it so; a full quota reports it too."""
     code = (
-        "import errno, resource, sys; from hpc.report.system_error import describe_system_error\n"
+        "import errno, resource, sys; from hpc.display.system_error import describe_system_error\n"
         "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, resource.RLIM_INFINITY))\n"
         "error = OSError(errno.ENOSPC, 'No space left on device', *sys.argv[1:])\n"
         "print(describe_system_error(error))"

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from hpc.locks import run_lock
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, ended, exit_code, once, outcome, uris
@@ -31,7 +32,7 @@ def labeled(bench: Bench, posts: int) -> bool:
 
 def until_free(run: Path) -> None:
     """Until driver and tasks have ended: the command line of one that dies goes before its lock."""
-    wait_until(lambda: not run_folder.is_locked(run_folder.load(run)), "nobody holds the run")
+    wait_until(lambda: not run_lock.is_locked(run_folder.load(run)), "nobody holds the run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -173,7 +174,8 @@ def test_a_run_resumes_from_its_checkpoint_after_driver_and_tasks_were_killed_to
 # Once imported, each submit is a fork: the import takes longer than the submit.
 DYING = """
 import gc, os, signal, sys
-from hpc import cli, submit
+from hpc.command_line import cli
+from hpc import submit
 gc.freeze()
 for line in sys.stdin:
     if not os.fork():
@@ -281,7 +283,7 @@ def test_a_superseded_run_that_is_blocked_is_not_resumed(bench: Bench) -> None:
 def test_only_one_submit_plans_at_a_time(bench: Bench) -> None:
     bench.config(posts=6)
     root = bench.folder / "runs"
-    with run_folder.locked(root, "nobody else is here"):
+    with run_lock.locked(root, "nobody else is here"):
         before = bench.listing()
         assert exit_code(bench.submit()) == 1
         assert bench.listing() == before

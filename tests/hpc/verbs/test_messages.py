@@ -3,7 +3,7 @@
 Other families have a module each: configurations in `tests/hpc/run/test_config_messages`, the
 plan of a run in `tests/hpc/planning/test_submit_messages`, errors
 in `test_endings` and `test_bad_input`, the command line in `test_cli`, `logs` in `test_logs`,
-`audit` in `test_audit`, `compare` in `compare/`, the status table in `tests/hpc/report`.
+`audit` in `test_audit`, `compare` in `compare/`, the status table in `tests/hpc/display`.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from hpc.run import run_folder
+from hpc.locks import run_lock
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, ended, exit_code, outcome, valence_run
 from tests.hpc.processes import started, tasks_of
@@ -187,8 +187,8 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
 
 def test_cancel_names_the_machine_on_which_it_must_run(bench: Bench) -> None:
     run = valence_run(bench.folder, 4)
-    with run_folder.locked(run.folder, "", noted=False):
-        (run.folder / run_folder.LOCK).write_text("4711 login2 99\n")
+    with run_lock.locked(run.folder, "", noted=False):
+        (run.folder / run_lock.LOCK).write_text("4711 login2 99\n")
         assert outcome(bench.hpc("cancel")) == (
             1,
             f"error: run {run.run_id} is running on another machine (pid 4711 on login2); there, "
@@ -223,7 +223,7 @@ def test_every_verb_that_would_submit_names_a_locked_run(bench: Bench) -> None:
 def test_a_second_submit_names_the_process_that_is_planning(bench: Bench) -> None:
     bench.config(posts=6)
     root = bench.folder / "runs"
-    with run_folder.locked(root, "nobody else is here"):
+    with run_lock.locked(root, "nobody else is here"):
         assert outcome(bench.submit()) == (
             1,
             f"error: another submit is planning under {root}: wait for it "

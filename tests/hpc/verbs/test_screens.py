@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from hpc.cli import SHELLS
+from hpc.command_line.cli import SHELLS
 from tests.hpc.cli_bench import Bench, exit_code
 from tests.hpc.forked_verbs import PIPE, ForkedVerbs
 from tests.hpc.in_process import Done

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hpc.cli_bench import ROOT, Bench, exit_code
-from tests.hpc.run.test_lock_owner import HOLDS
+from tests.hpc.locks.test_lock_owner import HOLDS
 from tests.hpc.users import ANA, BO, GROUP, call, command_of, only_root, shared_folder
 from tests.hpc.verbs.test_moved_projects import rows, run_in
 from tests.pipeline import run_builders

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from hpc.cli import VERBS
+from hpc.command_line.cli import VERBS
 from pipeline.model import Answer
 from tests.hpc.cli_bench import Bench, outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post

@@ -1,0 +1,126 @@
+"""Run a verb: print its messages, and turn its errors into messages and exit codes."""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import duckdb
+import msgspec
+
+from hpc.config import run_config
+from hpc.display.console import Printer
+from hpc.display.system_error import describe_error
+from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
+from hpc.run.model import Run, Say
+from hpc.runs import find_runs
+from hpc.runs.unusable_runs import find_unusable
+from pipeline import ownership
+from pipeline.errors import InputError, Interruption, RunError
+
+Outcome = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """One command of the program."""
+
+    name: str
+    example: str
+    """A command line that a user can adapt."""
+    arguments: Callable[[argparse.ArgumentParser], None]
+    """Adds the verb's arguments to its parser."""
+    act: Callable[[argparse.Namespace, Printer], Outcome]
+    """Does the work. Returns the exit code, and the document that --json prints."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do the work, print what it says, and return the exit code."""
+        printer = Printer(sys.stderr if options.json else sys.stdout)
+        try:
+            with ownership.private_files():
+                code, document = _interruptible(lambda: self.act(options, printer))
+            if options.json:
+                # In ASCII, any terminal shows it, and no character in it can control one.
+                print(json.dumps(document))
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader, such as `| head`, has seen enough
+            return FAILED
+        except Interruption as interruption:
+            return _complain(options, str(interruption), INTERRUPTED)
+        except KeyboardInterrupt:
+            return _complain(options, _describe_interruption(options), INTERRUPTED)
+        except InputError as error:
+            return _complain(options, str(error), WRONG)
+        except RunError as error:
+            return _complain(options, str(error), FAILED)
+        except (OSError, MemoryError, duckdb.Error) as error:
+            return _complain(options, describe_error(error), FAILED)
+        return code
+
+
+def chosen_run(options: argparse.Namespace) -> Run:
+    """Return the run that the arguments name. Raises InputError where there is no such run."""
+    if options.config:
+        root = run_config.load_storage(options.config).run_root
+    else:
+        root = (options.run_root or Path("runs")).expanduser().absolute()
+    run = find_runs.find(root, options.run)
+    if run.manifest.trust_group is False:
+        ownership.close_to_group()
+    chosen: Path | None = getattr(options, "database", None)  # some verbs need no database
+    if chosen is None:
+        return run
+    database = str(chosen.expanduser().absolute())
+    manifest = msgspec.structs.replace(run.manifest, database=database)
+    return replace(run, manifest=manifest, chosen_database=chosen)
+
+
+def report_left_out(run_root: Path, say: Say) -> None:
+    """Name the folders that no command on other runs uses.
+
+    These are copies of runs beside them, and runs that cannot be read.
+    """
+    for line in (*find_runs.find_copies(run_root), *map(str, find_unusable(run_root))):
+        say(line)
+
+
+def _complain(options: argparse.Namespace, message: str, code: int) -> int:
+    if options.debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _describe_interruption(options: argparse.Namespace) -> str:
+    # With --limit, the same command would label that many posts more, in a run of their own.
+    again = "hpc supervise" if getattr(options, "limit", None) else "the same command"
+    return f"interrupted; jobs that were submitted to Slurm keep running. To resume, run {again}"
+
+
+def _interruptible(act: Callable[[], Outcome]) -> Outcome:
+    """Raise KeyboardInterrupt on SIGTERM and Ctrl-C, also in the middle of a query.
+
+    DuckDB 2.0 turns what a signal handler raises into a RuntimeError of its own.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        return act()
+    except Exception as error:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from error
+        raise

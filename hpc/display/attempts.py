@@ -1,0 +1,180 @@
+"""Describe a shard attempt by attempt: Slurm's record, the task's last words, its log."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hpc.display.blocks import Block, Line, Tone
+from hpc.display.status_table import TONES
+from hpc.executors.base import Executor
+from hpc.run.array_indices import format_indices
+from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
+from hpc.run.run_state import RunStatus
+from hpc.traces.task_log import TaskLog, log_of, server_log_of, traceback_of
+from pipeline.terminal import last_lines, one_line, printable
+from pipeline.text import format_duration
+
+NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
+
+
+def _has_failed(judgement: Judgement) -> bool:
+    """Tell whether a shard needs attention, or will soon: how its last attempt ended is known."""
+    is_failure = judgement.state is State.ENDING and judgement.cause is not None
+    return judgement.state in NEEDS_ATTENTION or is_failure
+
+
+def unfinished_shards(status: RunStatus) -> list[tuple[int, ...]]:
+    """Return the indices of shards whose last attempt failed, grouped by identical failures."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for judgement, facts in zip(status.judgements, status.observation.shards, strict=True):
+        if _has_failed(judgement):
+            groups.setdefault(_failure(judgement, facts), []).append(judgement.index)
+    return [tuple(group) for group in groups.values()]
+
+
+def _failure(judgement: Judgement, facts: ShardFacts) -> tuple[object, ...]:
+    """Return what is the same for identical failures.
+
+    The judgement's message is not: it names the task and the node.
+    """
+    last = facts.attempts[-1] if facts.attempts else None
+    if last and last.words:
+        return judgement.state, judgement.cause, last.words.message
+    record = last.record if last else None
+    if record is None:
+        return judgement.state, judgement.cause, facts.output.problem
+    ending = (record.slurm_state, record.exit_code, record.reason, record.node is None)
+    return judgement.state, judgement.cause, *ending, facts.output.problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptReport:
+    """The attempts of a run's shards, for people and for programs."""
+
+    status: RunStatus
+    executor: Executor
+    """Knows where the logs are."""
+    most_lines: int
+    """Of a log or a traceback."""
+    last_only: bool = False
+    """Whether to leave out all attempts but the last."""
+
+    def describe(self, group: Sequence[int]) -> Iterator[Block]:
+        """Yield the report on the first shard of a group, and which others are the same."""
+        index = group[0]
+        judgement = self.status.judgements[index]
+        cause = f" ({judgement.cause})" if judgement.cause else ""
+        message = f": {one_line(judgement.message)}" if judgement.message else ""
+        yield Line(f"shard {index}: {judgement.state}{cause}{message}", TONES[judgement.state])
+        for attempt in self._attempts(index):
+            yield Line("")
+            for line in self._describe_attempt(index, attempt):
+                yield Line(line, Tone.FAINT if line.startswith("  |") else Tone.PLAIN)
+        if others := group[1:]:
+            noun = "shard" if len(others) == 1 else "shards"
+            yield Line("")
+            yield Line(f"{noun} {format_indices(others)}: the same")
+
+    def document(self, index: int) -> dict[str, Any]:
+        """Return what --json prints about a shard."""
+        judgement = self.status.judgements[index]
+        return {
+            "index": index,
+            "state": str(judgement.state),
+            "cause": str(judgement.cause) if judgement.cause else None,
+            "attempts": [
+                self._attempt_document(index, attempt) for attempt in self._attempts(index)
+            ],
+        }
+
+    def _attempts(self, index: int) -> Sequence[Attempt]:
+        attempts = self.status.observation.shards[index].attempts
+        return attempts[-1:] if self.last_only else attempts
+
+    def _attempt_document(self, index: int, attempt: Attempt) -> dict[str, Any]:
+        record, words = attempt.record, attempt.words
+        run = self.status.run
+        log = self._log(index, attempt)
+        server_log = server_log_of(run, index, attempt)
+        last_words = None
+        if words:
+            last_words = {"cause": str(words.cause), "message": printable(words.message)}
+        return {
+            "attempt": attempt.number,
+            "task": attempt.task,
+            "slurm_state": record.slurm_state if record else None,
+            "exit_code": record.exit_code if record else None,
+            "node": _node(attempt),
+            "words": last_words,
+            "traceback": printable(traceback_of(run, index, attempt)) if words else None,
+            "log": str(log.path) if log else None,
+            "server_log": str(server_log.path) if server_log else None,
+            "tail": log.last_lines(self.most_lines) if log else None,
+        }
+
+    def _describe_attempt(self, index: int, attempt: Attempt) -> Iterator[str]:
+        run, observation = self.status.run, self.status.observation
+        yield _heading(attempt, observation.observed_at)
+        yield f"  {_record(attempt, observation.trouble)}"
+        log = self._log(index, attempt)
+        if attempt.words:
+            yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
+            yield from _quoted(last_lines(traceback_of(run, index, attempt), self.most_lines))
+            yield f"  log: {log.path if log else None}"
+        else:
+            if attempt.unread_words:
+                yield f"  last words: {one_line(attempt.unread_words.problem)}"
+            yield from self._end_of_log(log)
+        # Where the task failed because of its server, the server's last lines are in its words.
+        if server_log := server_log_of(run, index, attempt):
+            yield f"  its server's log: {server_log.path}"
+
+    def _log(self, index: int, attempt: Attempt) -> TaskLog | None:
+        run = self.status.run
+        return log_of(run, index, attempt, self.executor.log_file(run, index, attempt))
+
+    def _end_of_log(self, log: TaskLog | None) -> Iterator[str]:
+        tail = log.last_lines(self.most_lines) if log else None
+        if tail is None:
+            yield f"  no log to read: {log.path if log else 'its job is not known'}"
+        elif not tail:
+            yield f"  its log is empty: {log.path if log else ''}"
+        else:
+            yield f"  the end of {log.path if log else ''}:"
+            yield from _quoted(tail)
+
+
+def _heading(attempt: Attempt, now: datetime) -> str:
+    record, task, node = attempt.record, attempt.task, _node(attempt)
+    who = f"task {task}" if task else "local process"
+    parts = [f"attempt {attempt.number}: {who}{f' on {node}' if node else ''}"]
+    parts.append(f"submitted {attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC")
+    if record and record.phase is Phase.ACTIVE and record.started_at:
+        parts.append(f"running for {format_duration((now - record.started_at).total_seconds())}")
+    elif record and record.elapsed_s is not None and record.started_at:
+        parts.append(f"ran {format_duration(record.elapsed_s)}")
+    return ", ".join(parts)
+
+
+def _record(attempt: Attempt, trouble: str | None) -> str:
+    record = attempt.record
+    who = "Slurm" if attempt.task else "process"
+    if record is None:
+        return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record"
+    parts = [record.slurm_state]
+    parts += [f"exit code {record.exit_code}"] if record.exit_code else []
+    # 0 means that the task ended before Slurm took a sample.
+    parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb else []
+    parts += [f"reason {record.reason}"] if record.reason else []
+    return f"{who}: {', '.join(parts)}"
+
+
+def _node(attempt: Attempt) -> str | None:
+    if attempt.record and attempt.record.node:
+        return attempt.record.node
+    return attempt.words.node if attempt.words else None
+
+
+def _quoted(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  | {line}".rstrip() for line in lines)

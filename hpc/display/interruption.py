@@ -1,0 +1,35 @@
+"""Say what goes on after Ctrl-C, and which command continues."""
+
+import contextlib
+from collections.abc import Iterator
+
+from hpc.display.next_step import command
+from hpc.run.model import Run
+from pipeline.errors import Interruption
+
+
+@contextlib.contextmanager
+def explained(run: Run, *, runs_in_background: bool) -> Iterator[None]:
+    """Turn an interruption of work on a run into one that says how to continue with it.
+
+    Args:
+        run: the run.
+        runs_in_background: whether its tasks run without this process.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interruption(_describe(run, runs_in_background=runs_in_background)) from None
+
+
+def _describe(run: Run, *, runs_in_background: bool) -> str:
+    supervise = command("supervise", run)
+    if not runs_in_background:
+        return (
+            "interrupted; the tasks on this machine save their answers and stop. "
+            f"To resume: {supervise}"
+        )
+    return (
+        "interrupted; the jobs in Slurm keep running. To continue here: "
+        f"{supervise}; to end the jobs: {command('cancel', run)}"
+    )

@@ -1,0 +1,60 @@
+"""Write the next command as a person types it."""
+
+import shlex
+from pathlib import Path
+
+from hpc.display.label_counts import describe_no_label
+from hpc.run.model import Run
+from hpc.run.next_step import NextStep, next_command, next_step
+from hpc.run.run_state import RunStatus
+
+_IF_CONFIGURED_WRONGLY = (
+    "If the configuration was wrong, fix it and run hpc submit again: this run, which has "
+    "published no labels, is then set aside, unless its name has labels or another run.\n"
+    "What changes no label, such as the key file, can be corrected in this run: "
+    "hpc resubmit --config FILE\n"
+    "If the configuration was right, fix the cause and resume.\n"
+)
+
+
+# The verbs that report on, or write to, the run's database.
+_TAKE_DATABASE = frozenset({"cancel", "gather", "resubmit", "status", "supervise"})
+
+
+def command(verb: str, run: Run, *options: str) -> str:
+    """Return a command about a run, ready to be pasted into a shell.
+
+    The run's folder is relative to the working folder if it lies below that. A database that was
+    named for this command is named for the next one too.
+    """
+    if run.chosen_database is not None and verb in _TAKE_DATABASE:
+        options = (*options, "--database", shlex.quote(str(run.chosen_database)))
+    here = Path.cwd()
+    folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
+    return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"
+
+
+def describe_next_command(status: RunStatus) -> str:
+    """Return the command to type next, whether or not anything is left to gather."""
+    return _command(status.run, next_command(status))
+
+
+def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
+    """Return what to do next, or that nothing is left to do.
+
+    Args:
+        status: the run as it is now.
+        is_gathered: whether the database has every shard as it is published now.
+    """
+    step = next_step(status, is_gathered=is_gathered)
+    if status.lacks_labels:
+        rest = f"\nnext: {_command(status.run, step)}" if step.verb else ""
+        return f"{describe_no_label(status.labels)}{rest}"
+    if step.verb is None:
+        return f"done: every post has a row in {status.run.manifest.database}"
+    hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
+    return f"{hint}next: {_command(status.run, step)}"
+
+
+def _command(run: Run, step: NextStep) -> str:
+    return command(step.verb or "status", run, *step.options)

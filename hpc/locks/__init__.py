@@ -1,0 +1,1 @@
+"""Who may change a run: the lock of its folder, and who holds it."""

@@ -1,0 +1,197 @@
+"""Lock a run's folder, so that one process at a time changes it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpc.locks import lock_owner
+from hpc.run.model import Run
+from pipeline import limits
+from pipeline.errors import BusyError, RunError
+from pipeline.file_system import describe_file_system
+
+LOCK = ".lock"
+# `status` takes the lock for an instant, to see whether it is free.
+LOCK_WAIT_S = 0.5
+# A link, a folder, a socket.
+_NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
+
+
+class LockLostError(RunError):
+    """The file of a lock that this process holds was removed or replaced.
+
+    Another process may hold the new file's lock, so this one must stop before it acts again.
+    """
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
+    """Hold the folder's lock; yield its file descriptor. The lock of a dead process is free.
+
+    Args:
+        folder: the folder to lock; it is created if it does not exist.
+        busy: the message if another process holds the lock.
+        noted: whether to note in the lock's file who holds it.
+
+    Raises:
+        BusyError: another process holds the lock; the message ends with which.
+        RunError: the file system has no locks, or something else lies where the lock should be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = _take_lock(folder / LOCK, busy)
+    try:
+        if noted:
+            lock_owner.write_owner(descriptor)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def check_lock(run: Run, lock: int) -> None:
+    """Check that this process still holds the run's lock.
+
+    A process that has held it for a while checks before each act: with another file in its place,
+    two processes would submit the same shards.
+
+    Args:
+        run: the run.
+        lock: file descriptor of the lock.
+
+    Raises:
+        LockLostError: it does not.
+        OSError: the file cannot be inspected now.
+    """
+    path = run.folder / LOCK
+    if not _is_file_at(path, lock):
+        raise LockLostError(
+            f"run {run.run_id}: {path} was removed or replaced while this process held it, so "
+            "another process may be working on the run. This process stops before it does "
+            "anything else. Run hpc status, then run the same command again"
+        )
+
+
+def _take_lock(path: Path, busy: str) -> int:
+    """Take the lock of a file, and return its file descriptor.
+
+    Raises:
+        BusyError: another process holds it.
+        RunError: the file system has no locks.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        descriptor = _open_lock(path)
+        try:
+            if _taken(descriptor, fcntl.LOCK_EX, path):
+                # Somebody may have removed the file after it was opened. A lock on a file that
+                # nobody else can open excludes nobody.
+                if _is_file_at(path, descriptor):
+                    return descriptor
+            elif time.monotonic() > deadline:
+                who = lock_owner.read_owner(path)
+                raise BusyError(f"{busy} ({who})" if who else busy)
+            else:
+                time.sleep(0.05)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Open the file of a lock, which is created if it does not exist, and return its descriptor.
+
+    Who holds it is noted in it, so a link would overwrite the file that it leads to.
+
+    Raises:
+        RunError: it is a link, a folder or a pipe.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        # Whoever shares the folder takes the lock too, so its mode is left to the umask.
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise RunError(f"{path} should be a file, to be locked: look at what it is, and move it away")
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    """Tell whether a path leads to the very file that a descriptor has open."""
+    try:
+        opened = os.fstat(descriptor)
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # NFS: the file was removed on another machine
+            return False
+        raise
+    try:
+        return os.path.samestat(opened, path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _taken(descriptor: int, kind: int, lock: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise describe_lock_failure(error, lock) from None
+    return True
+
+
+def describe_lock_failure(error: OSError, lock: Path) -> OSError | RunError:
+    """Return what to raise where a file cannot be locked.
+
+    Some file systems have no locks: Lustre without `-o flock`, NFS without its lock service.
+    """
+    if error.errno not in _NO_LOCKS:
+        return OSError(error.errno, error.strerror, str(lock))
+    return RunError(
+        f"{lock}: {describe_file_system(lock)} cannot lock files ({error.strerror}). Put the runs "
+        "on another file system that all nodes see (storage.run_root)"
+    )
+
+
+def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
+    """Hold a run's lock; yield its file descriptor.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    return locked(
+        run.folder,
+        f"run {run.run_id} is locked by another process (submit, resubmit, supervise or local "
+        "tasks): wait for it or stop it",
+    )
+
+
+def is_locked(run: Run) -> bool:
+    """Tell whether any process holds a run's lock.
+
+    This takes a shared lock for an instant, which needs no permission to write and which no other
+    reader is kept from. It is not noted, so that nobody asks this process to stop.
+    """
+    lock = run.folder / LOCK
+    try:
+        descriptor = limits.open_regular(lock)
+    except FileNotFoundError:  # nobody has ever taken it
+        return False
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _taken(descriptor, fcntl.LOCK_SH, lock):
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.05)
+        return False
+    finally:
+        os.close(descriptor)

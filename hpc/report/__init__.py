@@ -1,1 +1,0 @@
-"""What a person reads about a run: tables, attempts, logs, posts, costs."""

@@ -1,0 +1,88 @@
+"""What `logs` prints about attempts on Slurm; about local ones, see `tests/hpc/verbs/test_logs`."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from hpc.display.attempts import AttemptReport
+from hpc.display.console import plain_text
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.executor import SlurmExecutor
+from hpc.run import run_folder
+from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
+from hpc.run.run_state import RunStatus
+from pipeline import files
+from pipeline.errors import Cause
+from pipeline.run_files import last_words, manifest
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.output import Verdict
+from tests.pipeline import run_builders
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+STARTED = NOW - timedelta(minutes=5)
+
+
+def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: Path) -> None:
+    cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm"}
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), cluster=cluster)
+    run = run_folder.load(folder)
+    logs = [manifest.log_path(folder, number) for number in (1, 2, 3)]
+    for log in logs:
+        log.mkdir(parents=True)
+    killed_log = logs[1] / "4002_0_0_log.out"
+    killed_log.write_text("shard 0: 2 posts\nsrun: error: n1: task 0: Killed\nsrun: more\n")
+    server_log = manifest.server_log_path(folder, 1, 0)
+    server_log.touch()
+    words = LastWords(
+        cause=Cause.CRASHED, message="this was scripted", node="n1", written_at="",
+        traceback="Traceback:\n  raise\nRuntimeError: this was scripted\n",
+    )  # fmt: skip
+    files.write_json(last_words.path_of(folder, 1, 0), words.to_json())
+    words = msgspec.structs.replace(words, traceback="")  # as a look at the run returns it
+    ended = TaskRecord(
+        phase=Phase.ENDED, slurm_state="FAILED", exit_code="1:0", node="n1", started_at=STARTED,
+        elapsed_s=61.0, max_rss_mb=1234.0,
+    )  # fmt: skip
+    killed = TaskRecord(
+        phase=Phase.ENDED, slurm_state="FAILED", exit_code="9:0", node="n1", started_at=STARTED,
+        elapsed_s=300.0, max_rss_mb=0.0,
+    )  # fmt: skip
+    waiting = TaskRecord(phase=Phase.WAITING, slurm_state="PENDING", reason="JobArrayTaskLimit")
+    made = [
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=0, submitted_at=NOW,
+            record=record, words=spoken,
+        )
+        for number, record, spoken in ((1, ended, words), (2, killed, None), (3, waiting, None))
+    ]  # fmt: skip
+    shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
+    status = RunStatus(
+        run=run,
+        observation=Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW),
+        judgements=(
+            Judgement(index=0, state=State.QUEUED, rule=5, cause=None, message="it waits"),
+        ),
+    )
+    report = AttemptReport(status=status, executor=SlurmExecutor(Slurm()), most_lines=2)
+    assert plain_text(report.describe([0])).splitlines() == [
+        "shard 0: queued: it waits",
+        "",
+        "attempt 1: task 4001_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 61 s",
+        "  Slurm: FAILED, exit code 1:0, MaxRSS 1,234 MB",
+        "  crashed: this was scripted",
+        "  |   raise",
+        "  | RuntimeError: this was scripted",
+        f"  log: {logs[0]}/4001_0_0_log.out",
+        f"  its server's log: {server_log}",
+        "",
+        "attempt 2: task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 5 min",
+        "  Slurm: FAILED, exit code 9:0",
+        f"  the end of {killed_log}:",
+        "  | srun: error: n1: task 0: Killed",
+        "  | srun: more",
+        "",
+        "attempt 3: task 4003_0, submitted 2026-11-24 12:00:00 UTC",
+        "  Slurm: PENDING, reason JobArrayTaskLimit",
+        f"  no log to read: {logs[2]}/4003_0_0_log.out",
+    ]

@@ -1,0 +1,104 @@
+"""Reports have colors, a bar and a live view on a terminal, and are plain text elsewhere."""
+
+import io
+
+import pytest
+
+from hpc.display.blocks import Bar, Block, Line, Table, Tone
+from hpc.display.console import STYLES, Printer, plain_text
+
+REPORT: tuple[Block, ...] = (
+    Line("run r: running", Tone.ACTIVE),
+    Line(""),
+    Table(
+        header=("STATE", "CAUSE", "SHARDS"),
+        rows=(("done", "", "1,200"), ("failed", "crashed", "3")),
+        right_aligned=frozenset({2}),
+        tones=(Tone.GOOD, Tone.BAD),
+    ),
+    Bar(3, 10),
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal of 40 columns that knows colors."""
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "40", "LINES": "12"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()
+
+
+def test_a_report_is_plain_text_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    Printer(stream).show(*REPORT)
+    assert stream.getvalue() == (
+        "run r: running\n"
+        "\n"
+        "  STATE   CAUSE    SHARDS\n"
+        "  done              1,200\n"
+        "  failed  crashed       3\n"
+    )
+
+
+def test_plain_text_is_not_wrapped_and_its_brackets_are_not_markup() -> None:
+    line = "[red]:smile:[/red] " + "word " * 100
+    table = Table(rows=(("[b]", "[/b]" + "x" * 300),))
+    assert plain_text([Line(line), table]) == f"{line.rstrip()}\n  [b]  [/b]{'x' * 300}"
+
+
+def test_a_terminal_shows_colors_and_a_bar(terminal: Terminal) -> None:
+    Printer(terminal).show(*REPORT)
+    shown = terminal.getvalue()
+    assert "\x1b[36mrun r: running\x1b[0m" in shown
+    assert "\x1b[1;31mfailed\x1b[0m" in shown
+    assert "━" in shown
+
+
+def test_no_color_is_honored(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    Printer(terminal).show(*REPORT)
+    colors = ("[36m", "31m", "32m", "38;5")
+    assert [color for color in colors if color in terminal.getvalue()] == []
+
+
+def test_a_terminal_wraps_lines_between_words(terminal: Terminal) -> None:
+    Printer(terminal).show(Line("word " * 20))
+    assert {len(line.rstrip()) % 5 for line in terminal.getvalue().splitlines()} == {4}
+
+
+def test_a_watch_shows_every_report_but_the_last_where_there_is_no_terminal() -> None:
+    stream, reports = io.StringIO(), ["first", "second", "last"]
+
+    def look() -> tuple[str, list[Block], bool]:
+        report = reports.pop(0)
+        return report, [Line(report)], bool(reports)
+
+    assert Printer(stream).watch(look, 0.0) == "last"
+    assert stream.getvalue() == "first\nsecond\n"
+
+
+def test_a_watch_on_a_terminal_says_when_it_looked_and_leaves_the_last_report_out(
+    terminal: Terminal,
+) -> None:
+    reports = ["first", "last"]
+
+    def look() -> tuple[str, list[Block], bool]:
+        report = reports.pop(0)
+        return report, [Line(report)], bool(reports)
+
+    assert Printer(terminal).watch(look, 0.01) == "last"
+    shown = terminal.getvalue()
+    assert "first" in shown
+    assert "Seen at " in shown
+    assert "last" not in shown
+
+
+def test_every_tone_has_a_style() -> None:
+    assert set(STYLES) == set(Tone)

@@ -1,0 +1,53 @@
+"""The preview of a table of labels, in a few lines."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from hpc.display import preview
+from hpc.display.console import plain_text
+from pipeline.database import duckdb_file
+
+TABLE = """
+CREATE TABLE labels_test AS SELECT
+    'at://' || i AS uri, 'post ' || i AS text, TIMESTAMP '2024-05-31' AS preprocessing_timestamp,
+    true AS was_successfully_labeled, CAST(NULL AS VARCHAR) AS reason,
+    ['left', 'right'][i % 2 + 1] AS ideology, i / 4 AS ideology_prob,
+    CASE WHEN i > 0 THEN '{"left": 0.' || i || '}' END AS ideology_probs,
+    '[[0, ' || i || ', 0.5]]' AS spans, '[sic] ' || i % 2 AS remark,
+    'run' AS run_id
+FROM range(4) AS numbers(i)
+"""
+
+
+@pytest.fixture
+def database_path(tmp_path: Path) -> str:
+    path = tmp_path / "labels.duckdb"
+    with duckdb_file.opened(path) as labels:
+        labels.execute(TABLE)
+    return str(path)
+
+
+def test_columns_of_json_are_left_out(database_path: str) -> None:
+    """Each of their values is there once: six of them, cut in the middle, tell nothing."""
+    look = plain_text(preview.describe_labels(database_path, "test")).splitlines()
+    assert look[1:5] == [
+        "  4 posts: 4 labeled",
+        "  ideology: left 2, right 2",
+        "  ideology_prob: from 0.000 to 0.750, mean 0.375",
+        "  remark: [sic] 0 2, [sic] 1 2",
+    ]
+    assert look[5].split() == ["ideology", "ideology_prob", "remark", "text"]
+    assert len(look) == 6 + 4
+    assert not any("{" in line or "[[" in line for line in look)
+
+
+def test_a_column_with_some_json_values_is_shown(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
+        labels.execute("UPDATE labels_test SET ideology = ? WHERE uri = 'at://0'", [json.dumps([])])
+    assert (
+        "  ideology: right 2, [] 1, left 1"
+        in plain_text(preview.describe_labels(database_path, "test")).splitlines()
+    )
