@@ -1,0 +1,35 @@
+"""How a person watches a run: the looks at it, messages, and the time between two looks.
+
+`supervise` gets a view as a value. A terminal shows it live, a log gets plain lines, and a notebook
+can plug in a view of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpc.run.run_state import RunStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """A run as it was seen at one moment, and what its supervisor adds to that."""
+
+    status: RunStatus
+    """The run."""
+    trouble: str | None = None
+    """What kept submissions from being finished; None for nothing."""
+    later: int = 0
+    """How many shards will be submitted once a task has ended."""
+
+
+class RunView(Protocol):
+    """Shows a run while a process looks at it again and again. It never looks by itself."""
+
+    def __call__(self, message: str) -> None:
+        """Show a message, as `Say` does; it stays visible."""
+
+    def show(self, sight: Sight) -> None:
+        """Show the run as it was just seen, instead of the last sight."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass until the next look is due. What is shown may count the time."""
