@@ -38,6 +38,28 @@ def _has_not_ended(process: psutil.Process) -> bool:
         return False
 
 
+def resident_mb(process: int | None = None) -> float | None:
+    """Return the resident memory of a process and all below it, in MiB; None if it is not shown.
+
+    Pages that several of them share count for each. Linux names the children of a process, so
+    this need not look at every process of the machine.
+
+    Args:
+        process: its id; by default, this process.
+    """
+    total = 0
+    waiting = [process or os.getpid()]
+    for pid in waiting:
+        folder = PROC / str(pid)
+        try:
+            total += int((folder / "statm").read_text().split()[1]) * resource.getpagesize()
+            for thread in (folder / "task").iterdir():
+                waiting += map(int, (thread / "children").read_text().split())
+        except (OSError, ValueError):  # it has ended, or the kernel does not name children
+            continue
+    return round(total / 2**20, 1) if total else None
+
+
 class ForeignListener(ConnectionError):
     """A process that may be a stranger's listens on a port of this task."""
 

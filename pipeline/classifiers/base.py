@@ -24,6 +24,7 @@ from pipeline.config.keys import keys_of
 from pipeline.config.secret import NO_KEY, Secret
 from pipeline.errors import InputError
 from pipeline.model import RESERVED, Answer, Column, JsonObject, Post
+from pipeline.service.activity import ServiceActivity
 from pipeline.text import did_you_mean
 
 GROUP = "pipeline.classifiers"
@@ -157,6 +158,11 @@ class Classifier(ABC, Generic[OptionsT]):
     def trouble(self) -> str:
         """Return what is wrong with the service now, without the key; '' if nothing is."""
         return ""
+
+    @property
+    def activity(self) -> ServiceActivity | None:
+        """Return what is sent to a service and comes back; None where there is no service."""
+        return None
 
     def close(self) -> None:
         """End what the classifier has started, such as a server of its own.

@@ -33,8 +33,11 @@ _ENDING = ".heartbeat.json"
 UtcTime = Annotated[datetime, Meta(tz=True)]
 
 
-class Heartbeat(Section, frozen=True, kw_only=True):
-    """What a task says about its progress. Times are UTC."""
+class Heartbeat(Section, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a task says about its progress. Times are UTC.
+
+    A task may be of a later version than who reads this, so unknown keys are ignored.
+    """
 
     written_at: UtcTime
     progress_at: UtcTime
@@ -55,6 +58,31 @@ class Heartbeat(Section, frozen=True, kw_only=True):
     """The rows with a reason instead of labels, by reason; None in a file of an older version."""
     waits_for_disk: bool = False
     """Whether the task asks nothing because it cannot write its answers; it is no stall."""
+    memory_mb: float | None = None
+    """Resident memory of the task's processes in MiB; None in a file of an older version."""
+    requests_last_minute: int | None = None
+    """Requests to the service within the last minute; None where there is no service."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """Requests without an answer since the task's process began, by kind: the values of
+    `RequestFault`, and perhaps those that a later version added."""
+    quota_tasks: int | None = None
+    """How many tasks share the quota, those of other runs included; None if that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskActivity:
+    """What a task is doing at the moment."""
+
+    trouble: str = ""
+    """What is going wrong, without any key; '' for nothing."""
+    memory_mb: float | None = None
+    """Resident memory of its processes in MiB."""
+    requests_last_minute: int | None = None
+    """Requests to the service within the last minute; None where there is no service."""
+    faults: Mapping[str, int] = dataclass_field(default_factory=dict)
+    """Requests without an answer so far, by kind."""
+    quota_tasks: int | None = None
+    """How many tasks share the quota; None if that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +136,7 @@ class HeartbeatWriter:
         posts: int,
         rows: int,
         node: str,
-        trouble: Callable[[], str],
+        activity: Callable[[], TaskActivity] = TaskActivity,
         sums: Callable[[], AnswerSums] = AnswerSums,
     ) -> None:
         """Write the first heartbeat.
@@ -118,7 +146,7 @@ class HeartbeatWriter:
             posts: how many posts the shard has.
             rows: how many were answered before this process began.
             node: the node's name.
-            trouble: returns what is going wrong at the moment, without any key; '' for nothing.
+            activity: returns what the task is doing at the moment; called at every beat.
             sums: returns what all answers so far cost, and how many are reasons; called at every
                 beat.
         """
@@ -126,7 +154,7 @@ class HeartbeatWriter:
         self._posts = posts
         self._rows = rows
         self._node = node
-        self._trouble = trouble
+        self._activity = activity
         self._sums = sums
         self.waits_for_disk = False
         """Set while the task waits until it can write its answers."""
@@ -155,7 +183,7 @@ class HeartbeatWriter:
         self._due = now + self._pause
         self._pause = min(2 * self._pause, HEARTBEAT_SECONDS)
         since, rows_before, costs_before = self._beats[0]
-        sums = self._sums()
+        sums, activity = self._sums(), self._activity()
         self._beats.append((now, self._rows, sums.costs))
         elapsed = now - since
         written_at = datetime.now(UTC)
@@ -167,12 +195,16 @@ class HeartbeatWriter:
             rate_per_minute=round(60 * (self._rows - rows_before) / elapsed, 1)
             if elapsed > 0
             else 0.0,
-            last_error=without_middle(self._trouble(), LONGEST_ERROR),
+            last_error=without_middle(activity.trouble, LONGEST_ERROR),
             node=self._node,
             counts=sums.costs,
             counts_per_minute=usage.rates_per_minute(sums.costs, costs_before, elapsed),
             unlabelable=sums.unlabelable,
             waits_for_disk=self.waits_for_disk,
+            memory_mb=activity.memory_mb,
+            requests_last_minute=activity.requests_last_minute,
+            faults=activity.faults,
+            quota_tasks=activity.quota_tasks,
         )
         content = json.dumps(beat.to_json()).encode()
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
+from pipeline.service.activity import RequestCounter, ServiceActivity
 from pipeline.service.descriptors import affordable
 from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT, Reply, no_reply
 from pipeline.service.http_sender import HttpSender, ReplyMeaning
@@ -53,6 +54,7 @@ class Endpoint:
         self._rules = rules
         self._recent = RecentReplies()
         self._numbers = itertools.count()
+        self._counter = RequestCounter()
         self._wire = Wire(affordable(service.connections))
         self._probing = threading.Lock()
         self._no_probe_before = 0.0
@@ -65,6 +67,10 @@ class Endpoint:
             connections=service.connections,
             meaning=ReplyMeaning(path=service.path, is_complete=rules.is_complete),
         )
+
+    def activity(self) -> ServiceActivity:
+        """Return what was sent lately, and which faults came back."""
+        return self._counter.activity(self._pace.tasks)
 
     def waiting(self) -> int:
         """Return how many requests are not on the wire, because they wait to be sent again."""
@@ -270,11 +276,13 @@ class Endpoint:
             delivery.send_to(self._service.address(stop))
             if not self._pace.wait(stop):
                 raise Stopped
+            self._counter.record_sent()
             reply, requested_wait_s = self._sender.send(delivery.url, payload)
         except PermanentFault as fault:
             raise TaskError(Cause.REFUSED, f"{self.url}: {fault}") from None
         finally:
             self._wire.leave()
+        self._counter.record_reply(reply.status)
         self.trouble = "" if reply.status == 200 else reply.summary
         if reply.asks_to_wait or (reply.may_pass and requested_wait_s):
             self._recent.record_throttled(delivery.number)

@@ -15,9 +15,10 @@ from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import REASON, TOO_SHORT, Answer, Post, WorkOrder
+from pipeline.processes import resident_mb
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.checkpoint import Checkpoint
-from pipeline.run_files.heartbeat import HeartbeatWriter
+from pipeline.run_files.heartbeat import HeartbeatWriter, TaskActivity
 from pipeline.run_files.last_words import blames_post
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.output import ShardLabels
@@ -203,14 +204,27 @@ class Task:
         self._kept_before += self._checkpoint.posts_of(answer.uri)
 
     def _start_heartbeat(self, posts: int, keeper: AnswerKeeper) -> HeartbeatWriter:
-        classifier = self._classifier
         return HeartbeatWriter(
             heartbeat.path_of(self._folder, self._order.attempt),
             posts=posts,
             rows=self.kept,
             node=self._node,
-            trouble=lambda: keeper.trouble or classifier.secret.redact(classifier.trouble),
+            activity=partial(self._activity, keeper),
             sums=self._checkpoint.sums,
+        )
+
+    def _activity(self, keeper: AnswerKeeper) -> TaskActivity:
+        """Return what the task is doing at the moment."""
+        classifier = self._classifier
+        activity = classifier.activity
+        return TaskActivity(
+            trouble=keeper.trouble or classifier.secret.redact(classifier.trouble),
+            memory_mb=resident_mb(),
+            requests_last_minute=activity.requests_last_minute if activity else None,
+            faults={str(fault): count for fault, count in activity.faults.items()}
+            if activity
+            else {},
+            quota_tasks=activity.quota_tasks if activity else None,
         )
 
     def _ask(

@@ -213,7 +213,7 @@ def test_a_heartbeat_has_the_sums_and_their_recent_growth(tmp_path: Path) -> Non
     spent = {"tokens": 1000}
     path = heartbeat.path_of(tmp_path, 3)
     heart = HeartbeatWriter(
-        path, posts=100, rows=40, node="n1", trouble=str, sums=lambda: AnswerSums(costs=dict(spent))
+        path, posts=100, rows=40, node="n1", sums=lambda: AnswerSums(costs=dict(spent))
     )
     assert beat(tmp_path)[0] == {"tokens": 1000}
     start = time.monotonic()
@@ -251,10 +251,9 @@ def test_a_heartbeat_of_an_older_version_has_no_counts(tmp_path: Path) -> None:
         ({"counts": [1]}, "counts"),
         ({"counts_per_minute": {"tokens": "1"}}, "counts_per_minute.tokens"),
         ({"counts": {"calls": 1.5}}, "counts.calls"),
-        ({"mood": "of a version to come"}, "mood"),
     ],
 )
-def test_a_heartbeat_with_another_key_or_value_is_rejected_by_name(
+def test_a_heartbeat_with_a_wrong_value_is_rejected_by_name(
     tmp_path: Path, more: dict[str, Any], key: str
 ) -> None:
     path = heartbeat.path_of(tmp_path, 3)

@@ -35,6 +35,19 @@ def descendants(ancestor: int) -> set[int]:
     return {process.pid for process in processes.descendants(ancestor)}
 
 
+def test_memory_is_that_of_a_process_and_all_below_it(family: tuple[int, int]) -> None:
+    parent, child = family
+    both, alone = processes.resident_mb(parent), processes.resident_mb(child)
+    assert both is not None and alone is not None
+    assert both > alone + 2 > 4
+
+
+def test_the_memory_of_a_process_that_has_ended_is_not_known() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    assert processes.resident_mb(ended.pid) is None
+
+
 def test_descendants_are_found_in_any_process_group(family: tuple[int, int]) -> None:
     parent, child = family
     assert descendants(os.getpid()) >= {parent, child}

@@ -20,6 +20,7 @@ from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
+from pipeline.service.activity import ServiceActivity
 from pipeline.service.address import with_path
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import Reply
@@ -100,6 +101,11 @@ class ChatService:
         """What is wrong at the moment, without the key; '' if nothing is."""
         server_trouble = self._server.trouble if self._server else ""
         return server_trouble or self._pace.trouble or self._endpoint.trouble
+
+    @property
+    def activity(self) -> ServiceActivity:
+        """What was sent lately, and which faults came back."""
+        return self._endpoint.activity()
 
     def waiting(self) -> int:
         """Return how many requests wait to be sent again."""

@@ -33,6 +33,7 @@ from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key
 from pipeline.errors import TaskError
 from pipeline.model import TOO_SHORT, Answer, Column, ColumnKind, LabelValue, Post
+from pipeline.service.activity import ServiceActivity
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Stopped
 from pipeline.service.http_reply import Reply
@@ -144,6 +145,11 @@ class Moderation(Classifier[ModerationOptions]):
     def trouble(self) -> str:
         """What is wrong with the service at the moment; '' if nothing is."""
         return self._endpoint.trouble
+
+    @property
+    def activity(self) -> ServiceActivity:
+        """What was sent lately, and which faults came back."""
+        return self._endpoint.activity
 
     def close(self) -> None:
         """Give the share of the quota back."""

@@ -12,6 +12,7 @@ from pipeline.classifiers.unlabeled_streak import MOST_UNLABELED
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject, as_object
+from pipeline.service.activity import ServiceActivity
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import Reply
 from pipeline.service.quota.pace import until_next_minute
@@ -65,6 +66,11 @@ class ModerationEndpoint:
     def trouble(self) -> str:
         """What is wrong at the moment, without the key; '' if nothing is."""
         return self._pace.trouble or self._endpoint.trouble
+
+    @property
+    def activity(self) -> ServiceActivity:
+        """What was sent lately, and which faults came back."""
+        return self._endpoint.activity()
 
     def waiting(self) -> int:
         """Return how many requests wait to be sent again."""

@@ -32,6 +32,7 @@ from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import check_key, find_key, read_key, report_key_in
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject, LabelValue, Post
+from pipeline.service.activity import ServiceActivity
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Endpoint, Stopped
 from pipeline.service.http_reply import Reply
@@ -142,6 +143,11 @@ class Perspective(Classifier[PerspectiveOptions]):
     def trouble(self) -> str:
         """What is wrong with the service at the moment; '' if nothing is."""
         return self._pace.trouble or self._endpoint.trouble
+
+    @property
+    def activity(self) -> ServiceActivity:
+        """What was sent lately, and which faults came back."""
+        return self._endpoint.activity()
 
     def close(self) -> None:
         """Give the share of the quota back."""

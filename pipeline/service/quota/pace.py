@@ -26,6 +26,11 @@ class Pace:
         """Why nothing may be sent at the moment; '' where something may."""
         return ""
 
+    @property
+    def tasks(self) -> int | None:
+        """How many tasks share the quota; None where that is not known, or there is no quota."""
+        return None
+
     def pause(self, seconds: float) -> None:
         """Send nothing within the next `seconds`, because the service has asked for it."""
         with self._lock:

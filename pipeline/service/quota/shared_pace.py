@@ -121,6 +121,12 @@ class SharedPace(Pace):
         return permit.share if permit else None
 
     @property
+    def tasks(self) -> int | None:
+        """How many tasks share the quota, as far as their leases show; None without a permit."""
+        permit = self._permit  # read once: another thread replaces it
+        return permit.count if permit else None
+
+    @property
     def trouble(self) -> str:
         """Why nothing may be sent at the moment; '' where something may."""
         if self._folder_problem:

@@ -82,7 +82,7 @@ def beat(run: Run, attempt: int, shard: int) -> None:
     work = work_path(run.folder, shard)
     work.mkdir(parents=True, exist_ok=True)
     path = heartbeat.path_of(work, attempt)
-    HeartbeatWriter(path, posts=2, rows=1, node="n1", trouble=str)
+    HeartbeatWriter(path, posts=2, rows=1, node="n1")
 
 
 def speak(run: Run, attempt: int, shard: int, message: str) -> None:

@@ -91,7 +91,7 @@ def leave_files(run: Run, number: int, shard: int, end: str) -> None:
         words.write(RuntimeError(f"no luck with {shard}"))
         (work / f"{number:04d}-0123abcd-00000-1.parquet").write_bytes(b"a part")
         (work / f"{number:04d}-0123abcd.in-hand").write_bytes(b"\0\0")
-        HeartbeatWriter(heartbeat.path_of(work, number), posts=2, rows=1, node="n1", trouble=str)
+        HeartbeatWriter(heartbeat.path_of(work, number), posts=2, rows=1, node="n1")
 
 
 def stand_in_for_slurm(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,9 +333,7 @@ def test_a_task_of_a_moved_run_stops_and_does_not_create_its_former_folder_again
     folder = run_dir / "work" / "00000"
     folder.mkdir(parents=True)
     task = labeled(folder, "1")
-    heart = HeartbeatWriter(
-        heartbeat.path_of(folder, 1), posts=2, rows=1, node="n1", trouble=lambda: ""
-    )
+    heart = HeartbeatWriter(heartbeat.path_of(folder, 1), posts=2, rows=1, node="n1")
     now = run_dir.rename(tmp_path / "moved")
     task.add(Answer("2", VALUES))
     with pytest.raises(FileNotFoundError) as stopped:

@@ -10,7 +10,13 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.run_files import heartbeat
-from pipeline.run_files.heartbeat import LONGEST_ERROR, AnswerSums, Heartbeat, HeartbeatWriter
+from pipeline.run_files.heartbeat import (
+    LONGEST_ERROR,
+    AnswerSums,
+    Heartbeat,
+    HeartbeatWriter,
+    TaskActivity,
+)
 from pipeline.run_files.manifest import work_path
 from tests.pipeline import scripted_classifier, task_processes
 from tests.pipeline.conftest import fill
@@ -24,7 +30,7 @@ def heart(folder: Path, *, rows: int = 0, trouble: str = "") -> HeartbeatWriter:
         posts=100,
         rows=rows,
         node="qnode7",
-        trouble=lambda: trouble,
+        activity=lambda: TaskActivity(trouble=trouble),
     )
 
 
@@ -119,20 +125,38 @@ def test_one_that_cannot_be_read_is_reported_with_its_file(tmp_path: Path, conte
     assert str(rejected.value).startswith(f"{path}: ") or "is damaged" in str(rejected.value)
 
 
-def test_one_of_another_version_is_reported_with_its_keys(tmp_path: Path) -> None:
+def test_one_of_an_incompatible_version_is_reported_with_its_keys(tmp_path: Path) -> None:
     heart(tmp_path)
     path = heartbeat.path_of(tmp_path, 3)
     values = json.loads(path.read_text())
     del values["node"]
-    path.write_text(json.dumps({**values, "rows": "many", "mood": "good"}))
+    path.write_text(json.dumps({**values, "rows": "many"}))
     with pytest.raises(InputError) as rejected:
         heartbeat.read(tmp_path, 3)
     assert str(rejected.value).splitlines() == [
-        f"{path}: 3 problems",
-        "  mood: unknown key",
+        f"{path}: 2 problems",
         "  rows: should be a whole number, not 'many'",
         "  node: is missing",
     ]
+
+
+def test_one_of_a_later_version_is_read_without_its_new_keys(tmp_path: Path) -> None:
+    heart(tmp_path, rows=40)
+    path, known = heartbeat.path_of(tmp_path, 3), read(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mood": {"good": True}}))
+    assert read(tmp_path) == known
+
+
+def test_it_says_what_the_task_is_doing(tmp_path: Path) -> None:
+    activity = TaskActivity(
+        memory_mb=96.5, requests_last_minute=2952, faults={"throttled": 84}, quota_tasks=8
+    )
+    HeartbeatWriter(
+        heartbeat.path_of(tmp_path, 3), posts=9, rows=4, node="n1", activity=lambda: activity
+    )
+    beat = read(tmp_path)
+    assert (beat.memory_mb, beat.requests_last_minute) == (96.5, 2952)
+    assert (beat.faults, beat.quota_tasks) == ({"throttled": 84}, 8)
 
 
 def test_one_that_version_6f9faab_wrote_is_read(tmp_path: Path) -> None:
@@ -173,13 +197,15 @@ def test_it_is_written_while_the_classifier_hangs_and_shows_no_key(tmp_path: Pat
     assert (again.rows, again.progress_at.replace(microsecond=0)) != (0, None)
     assert abs(again.progress_at - first.progress_at) < timedelta(milliseconds=50)
     assert again.last_error == "HTTP 503 for [key]"
+    assert again.memory_mb is not None and 5 < again.memory_mb < 5000
+    assert (again.requests_last_minute, again.faults, again.quota_tasks) == (None, {}, None)
     task_processes.kill(task)
 
 
 def test_it_says_how_many_posts_have_which_reason(tmp_path: Path) -> None:
     sums = AnswerSums(unlabelable={"no_text": 2})
     one = HeartbeatWriter(
-        heartbeat.path_of(tmp_path, 3), posts=9, rows=4, node="n1", trouble=str, sums=lambda: sums
+        heartbeat.path_of(tmp_path, 3), posts=9, rows=4, node="n1", sums=lambda: sums
     )
     assert read(tmp_path).unlabelable == {"no_text": 2}
     sums = AnswerSums(unlabelable={"no_text": 2, "poison": 1})

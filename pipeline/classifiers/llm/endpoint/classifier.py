@@ -13,6 +13,7 @@ from pipeline.classifiers.llm.endpoint.question import Question
 from pipeline.classifiers.unlabeled_streak import UnlabeledStreak
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import read_key
+from pipeline.service.activity import ServiceActivity
 from pipeline.service.address import with_path
 
 
@@ -58,6 +59,11 @@ class EndpointClassifier(Classifier[EndpointOptionsT]):
     def trouble(self) -> str:
         """What is wrong with the service at the moment; '' if nothing is."""
         return self._service.trouble
+
+    @property
+    def activity(self) -> ServiceActivity:
+        """What was sent lately, and which faults came back."""
+        return self._service.activity
 
     def close(self) -> None:
         """Give the share of the quota back, and end the task's own server."""

@@ -73,12 +73,12 @@ def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(
     lease_folder: LeaseFolder,
 ) -> None:
     with task(lease_folder) as first:
-        assert (first.trouble, first.share) == ("", None)
+        assert (first.trouble, first.share, first.tasks) == ("", None, None)
         assert first.wait(STOP)
         assert first.share == 60_000
         with task(lease_folder) as second:
             assert second.wait(STOP)
-            assert second.share == 30_000
+            assert (second.share, second.tasks) == (30_000, 2)
             wait_until(lambda: first.share == 30_000)
             assert len(names(lease_folder, ".lease")) == 2
         assert not second.wait(STOP)
