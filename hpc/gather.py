@@ -1,21 +1,12 @@
 """`hpc gather`: copy finished labels into the database."""
 
 import argparse
-from typing import Any
 
+from hpc.api.gathering import gather
 from hpc.command_line import cli
-from hpc.command_line.verb import Verb, chosen_run, report_left_out
+from hpc.command_line.verb import Outcome, Verb
 from hpc.display import preview
 from hpc.display.console import Printer
-from hpc.display.label_counts import describe_no_label
-from hpc.display.next_step import describe_next_step
-from hpc.executors.factory import executor_of
-from hpc.reconcile.gather import gather_run
-from hpc.reconcile.rebuild import rebuild
-from hpc.reconcile.trust import describe_older_run
-from hpc.run.exit_codes import FAILED
-from hpc.run.model import State
-from hpc.run.run_state import EXIT_CODE
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,36 +17,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def act(given: argparse.Namespace, say: Printer) -> tuple[int, dict[str, Any]]:
+def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Gather, show a preview of the labels, and return the counts."""
-    run = chosen_run(given)
-    report_left_out(run.folder.parent, say)
-    if note := describe_older_run(run):
-        say(note)
-    code = 0
-    if given.rebuild:
-        gathered = rebuild(run, say)
-    else:
-        gathered, status = gather_run(run, executor_of(run), say)
-        if not any(judgement.state is State.DONE for judgement in status.judgements):
-            say(f"no shard is done yet: the run is {status.state}")
-            say(describe_next_step(status, is_gathered=False))
-            code = EXIT_CODE[status.state]
-        elif status.lacks_labels:
-            say(describe_no_label(status.labels))
-            code = FAILED
-    if not given.json:
-        say.show(*preview.describe_labels(run.manifest.database, run.manifest.name))
-    document = {
+    gathered = gather(
+        options.run,
+        run_root=options.run_root,
+        config=options.config,
+        database=options.database,
+        rebuild=options.rebuild,
+        say=printer,
+    )
+    if not options.json:
+        of_run = gathered.run.manifest
+        printer.show(*preview.describe_labels(of_run.database, of_run.name))
+    return gathered.exit_code, {
         "rows_before": gathered.rows_before,
         "rows_added": gathered.rows_added,
         "rows_after": gathered.rows_after,
         "unlabelable": gathered.unlabelable,
         "already_present": gathered.already_present,
-        "rejected_outputs": list(gathered.rejected),
-        "unreadable_files": list(gathered.unreadable),
+        "rejected_outputs": list(gathered.rejected_outputs),
+        "unreadable_files": list(gathered.unreadable_files),
     }
-    return FAILED if gathered.rejected or gathered.unreadable else code, document
 
 
 VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)

@@ -3,9 +3,9 @@
 import argparse
 import time
 
+from hpc.api.run_status import describe_look, status
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
-from hpc.database.gather_outputs import is_gathered
 from hpc.display.blocks import Block
 from hpc.display.console import Printer
 from hpc.display.run_summary import show_status
@@ -29,29 +29,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show a run, once or until it ends."""
     run = chosen_run(options)
-    report_left_out(run.folder.parent, printer)
-    status = _watch(run, options, printer) if options.watch else look(run, executor_of(run))
-    late = late_posts.recall(run.folder.parent, run.manifest.name)
+    if options.watch:
+        report_left_out(run.folder.parent, printer)
+        seen = describe_look(_watch(run, options, printer))
+    else:
+        seen = status(run, say=printer)
     if not options.json:
-        show_status(status, printer, is_gathered=is_gathered(run, status.observation))
-        for line in late_posts.describe_late(late):
+        show_status(seen.look, printer, is_gathered=seen.is_gathered)
+        for line in late_posts.describe_late(seen.late_posts):
             printer(line)
-        return status.exit_code, {}
-    return status.exit_code, {**document(status), **late_posts.late_document(late)}
+        return seen.exit_code, {}
+    return seen.exit_code, {**document(seen.look), **late_posts.late_document(seen.late_posts)}
 
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
     executor, seconds = executor_of(run), run.cluster.poll_seconds
     if options.json:
-        while (status := look(load(run.folder), executor)).is_under_way:
+        while (seen := look(load(run.folder), executor)).is_under_way:
             time.sleep(seconds)
-        return status
+        return seen
 
     def look_and_describe() -> tuple[RunStatus, list[Block], bool]:
         # Somebody may have corrected the run meanwhile.
-        status = look(load(run.folder), executor)
-        return status, describe_status(status), status.is_under_way
+        seen = look(load(run.folder), executor)
+        return seen, describe_status(seen), seen.is_under_way
 
     return printer.watch(look_and_describe, seconds)
 

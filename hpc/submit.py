@@ -1,26 +1,17 @@
 """`hpc submit`: submit the posts that have no label yet as a new run."""
 
 import argparse
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from hpc.api.submission import SubmitResult, preview, submit
 from hpc.command_line import cli
-from hpc.command_line.verb import Outcome, Verb, report_left_out
-from hpc.config import run_config
-from hpc.config.corrections import GIVEN_OVERRIDE
+from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
-from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_sample import sample_document
-from hpc.planning.estimate import estimate_cost
-from hpc.planning.run_spec import RunSpec, Selection, validate
+from hpc.planning.run_spec import Selection
 from hpc.planning.service_end import end_document, until_end
-from hpc.planning.submit_run import SubmitRequest, preview_run, submit_run
-from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
-from hpc.run.submissions import read_submissions
-from pipeline import ownership
 from pipeline.errors import InputError
 from pipeline.sampling.allocate import Allocation
 from pipeline.sampling.draw import MONTH, DrawRequest
@@ -120,45 +111,44 @@ def _sample_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Submit the posts, or show what a submit would do."""
-    overrides = tuple(options.set)
-    request = SubmitRequest(
-        spec=validate(
-            run_config.load(options.config, overrides), os.environ, is_preview=options.dry_run
-        ),
-        selection=Selection(
-            backfill=options.backfill,
-            limit=options.limit,
-            supersede=options.supersede,
-            retry_reason=options.retry_unlabelable,
-            only_labelled_by=options.only_labelled_by,
-            where=options.where,
-            sample=_draw_request(options),
-            sample_name=options.sample_name,
-        ),
-        folders=(options.config.parent.absolute(), Path.cwd()),
-        config_text=_config_text(options.config, overrides),
-        wait=options.wait,
-        caretaker=options.caretaker,
-    )
-    report_left_out(request.spec.config.storage.run_root, printer)
-    if not request.spec.config.storage.trust_group:
-        ownership.close_to_group()
+    selection = _selection(options)
     if options.dry_run:
-        preview = preview_run(request, printer)
-        document = _document(request.spec, preview.draft, None, dry_run=True)
-        first = preview.first_request
+        shown = preview(
+            options.config,
+            selection=selection,
+            overrides=options.set,
+            caretaker=options.caretaker,
+            say=printer,
+        )
+        first = shown.preview.first_request if shown.preview else None
         return 0, {
-            **document,
-            **_labels_document(None),
-            "waves": preview.waves,
+            **_document(shown),
+            "waves": shown.preview.waves if shown.preview else None,
             "first_request": first and first.body,
             "first_request_url": first and first.url,
         }
-    result = submit_run(request, printer)
-    return result.exit_code, {
-        **_document(request.spec, result.draft, result.run),
-        **_labels_document(result.end),
-    }
+    result = submit(
+        options.config,
+        selection=selection,
+        overrides=options.set,
+        wait=options.wait,
+        caretaker=options.caretaker,
+        say=printer,
+    )
+    return result.exit_code, _document(result)
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    return Selection(
+        backfill=options.backfill,
+        limit=options.limit,
+        supersede=options.supersede,
+        retry_reason=options.retry_unlabelable,
+        only_labelled_by=options.only_labelled_by,
+        where=options.where,
+        sample=_draw_request(options),
+        sample_name=options.sample_name,
+    )
 
 
 def _draw_request(options: argparse.Namespace) -> DrawRequest | None:
@@ -167,10 +157,6 @@ def _draw_request(options: argparse.Namespace) -> DrawRequest | None:
     Raises:
         InputError: an option lacks the one that it belongs to, or the seed.
     """
-    if options.where and not options.only_labelled_by:
-        raise InputError("--where is about the labels of another name: add --only-labeled-by NAME")
-    if options.limit and options.sample_name:
-        raise InputError("--limit takes the oldest posts, and --sample-name a sample: choose one")
     if options.sample is None:
         for option in ("seed", "stratify", "allocate"):
             if getattr(options, option) is not None:
@@ -190,24 +176,18 @@ def _draw_request(options: argparse.Namespace) -> DrawRequest | None:
     )
 
 
-def _document(
-    spec: RunSpec, draft: RunDraft, run: Run | None, *, dry_run: bool = False
-) -> dict[str, Any]:
-    submissions = read_submissions(run) if run else ()
-    posts = run.manifest.posts if run else draft.counts.posts
+def _document(result: SubmitResult) -> dict[str, Any]:
+    draft, spec, estimate = result.draft, result.spec, result.estimate
     unsent = {each.reason: each.posts for each in draft.unsent}
-    sent = posts - sum(unsent.values())
-    counts_texts = (run.manifest if run else spec.config.backlog).ask_each_text_once
-    copied = sum(shard.copies for shard in run.manifest.shards) if run else draft.repeated.copied
-    estimate = estimate_cost(spec.cost_options, sent - copied, draft.paid)
-    of_all = estimate_cost(spec.cost_options, sent, draft.paid).requests
+    of_run = result.run.manifest if result.run else spec.config.backlog
+    texts = result.posts - sum(unsent.values()) - result.copies - draft.repeated.asked_again
     return {
-        "run_id": run.run_id if run else None,
-        "run_dir": str(run.folder) if run else None,
-        "posts": posts,
-        "shards": len(run.manifest.shards) if run else draft.sizes.count,
-        "array_jobs": [each.array_job_id for each in submissions if each.array_job_id is not None],
-        "dry_run": dry_run,
+        "run_id": result.run_id,
+        "run_dir": str(result.run_dir) if result.run_dir else None,
+        "posts": result.posts,
+        "shards": result.shards,
+        "array_jobs": list(result.array_jobs),
+        "dry_run": result.dry_run,
         "files": draft.files,
         "left_out": [each.to_json() for each in draft.left_out],
         "unlabelable_by_reason": unsent,
@@ -215,15 +195,16 @@ def _document(
         "unread_rows": draft.counts.unread,
         "future_posts": draft.future.posts if draft.future else 0,
         "ancient_posts": draft.ancient.posts if draft.ancient else 0,
-        "distinct_texts": sent - copied - draft.repeated.asked_again if counts_texts else None,
-        "copies": copied,
+        "distinct_texts": texts if of_run.ask_each_text_once else None,
+        "copies": result.copies,
         "requests": estimate.requests,
-        "requests_saved": None if estimate.requests is None else (of_all or 0) - estimate.requests,
+        "requests_saved": result.requests_saved,
         "quota_minutes": estimate.minutes,
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,
         **end_document(until_end(spec.service_end, datetime.now(UTC), spec.cost_options)),
         "sample": sample_document(draft.sample),
+        **_labels_document(result.end),
     }
 
 
@@ -234,11 +215,6 @@ def _labels_document(end: RunStatus | None) -> dict[str, Any]:
         "labeled": labels.labeled if labels and not labels.unknown else None,
         "unlabelable": dict(labels.unlabelable) if labels else None,
     }
-
-
-def _config_text(path: Path, overrides: tuple[str, ...]) -> str:
-    notes = "".join(f"{GIVEN_OVERRIDE}{override}\n" for override in overrides)
-    return notes + path.read_text(encoding="utf-8")
 
 
 VERB = Verb(

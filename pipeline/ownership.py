@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +59,37 @@ def describe_mode(path: Path) -> str:
     return f"{stat.filemode(status.st_mode)}, owner {owner}, group {group}"
 
 
+class _PrivateBlocks:
+    """The blocks of `private_files` that are open now, in all threads.
+
+    The umask belongs to the process. If each block restored what it had found, two that overlap
+    could leave the stricter umask behind.
+    """
+
+    lock = threading.Lock()
+    count = 0
+    former = 0
+    """The umask before the first of them."""
+
+
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
-    """Give others no permissions for files and folders that are created within the block."""
-    former = _forbid(_OTHERS)
+    """Give others no permissions for files and folders that are created within the block.
+
+    Blocks may be nested, and overlap in several threads. The last one restores the umask.
+    """
+    with _PrivateBlocks.lock:
+        former = _forbid(_OTHERS)
+        if not _PrivateBlocks.count:
+            _PrivateBlocks.former = former
+        _PrivateBlocks.count += 1
     try:
         yield
     finally:
-        os.umask(former)
+        with _PrivateBlocks.lock:
+            _PrivateBlocks.count -= 1
+            if not _PrivateBlocks.count:
+                os.umask(_PrivateBlocks.former)
 
 
 def keep_others_out() -> None:

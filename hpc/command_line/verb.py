@@ -7,21 +7,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import duckdb
-import msgspec
 
-from hpc.config import run_config
+from hpc.api.choose_run import find_run
 from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
-from hpc.run.model import Run, Say
-from hpc.runs import find_runs
-from hpc.runs.unusable_runs import find_unusable
+from hpc.run.model import Run
+from hpc.runs.left_out import report_left_out as report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError
 
@@ -67,28 +65,10 @@ class Verb:
 
 def chosen_run(options: argparse.Namespace) -> Run:
     """Return the run that the arguments name. Raises InputError where there is no such run."""
-    if options.config:
-        root = run_config.load_storage(options.config).run_root
-    else:
-        root = (options.run_root or Path("runs")).expanduser().absolute()
-    run = find_runs.find(root, options.run)
-    if run.manifest.trust_group is False:
-        ownership.close_to_group()
-    chosen: Path | None = getattr(options, "database", None)  # some verbs need no database
-    if chosen is None:
-        return run
-    database = str(chosen.expanduser().absolute())
-    manifest = msgspec.structs.replace(run.manifest, database=database)
-    return replace(run, manifest=manifest, chosen_database=chosen)
-
-
-def report_left_out(run_root: Path, say: Say) -> None:
-    """Name the folders that no command on other runs uses.
-
-    These are copies of runs beside them, and runs that cannot be read.
-    """
-    for line in (*find_runs.find_copies(run_root), *map(str, find_unusable(run_root))):
-        say(line)
+    database: Path | None = getattr(options, "database", None)  # some verbs need no database
+    return find_run(
+        options.run, run_root=options.run_root, config=options.config, database=database
+    )
 
 
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:

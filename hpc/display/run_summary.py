@@ -2,19 +2,19 @@
 
 from hpc.display import preview
 from hpc.display.blocks import Line
-from hpc.display.console import Printer
 from hpc.display.next_step import describe_next_step
+from hpc.display.screen import Screen
 from hpc.display.status_table import describe_status
 from hpc.run.run_state import RunState, RunStatus
 
 
-def show_status(status: RunStatus, printer: Printer, *, is_gathered: bool) -> None:
+def show_status(status: RunStatus, printer: Screen, *, is_gathered: bool) -> None:
     """Show a run's state and the next command."""
     printer.show(*describe_status(status), Line(""))
     printer(describe_next_step(status, is_gathered=is_gathered))
 
 
-def show_result(status: RunStatus, printer: Printer) -> None:
+def show_result(status: RunStatus, printer: Screen) -> None:
     """Show how a run ended, its labels so far, and the next command where one is needed."""
     manifest = status.run.manifest
     if status.awaits_database:

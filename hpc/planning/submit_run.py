@@ -15,11 +15,11 @@ from hpc.database.gather_outputs import (
     register_run,
     register_samples,
 )
-from hpc.display.console import Printer
 from hpc.display.interruption import explained
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.rendered_request import describe_request
 from hpc.display.run_summary import show_result, show_status
+from hpc.display.screen import Screen
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks import run_lock
@@ -103,7 +103,7 @@ class RunPreview:
     """The first request to the classifier's service; None if none would be sent."""
 
 
-def preview_run(request: SubmitRequest, printer: Printer) -> RunPreview:
+def preview_run(request: SubmitRequest, printer: Screen) -> RunPreview:
     """Describe what a submit would take and send; change nothing.
 
     Raises:
@@ -136,7 +136,7 @@ def preview_run(request: SubmitRequest, printer: Printer) -> RunPreview:
     return RunPreview(draft=draft, waves=waves, first_request=first_request)
 
 
-def submit_run(request: SubmitRequest, printer: Printer) -> SubmitResult:
+def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     """Submit the selected posts as a new run, and resume the unfinished runs of the name.
 
     Runs are supervised to their end if the request says so, or if their tasks end with this
@@ -201,7 +201,7 @@ def _goes_to_end(request: SubmitRequest, executor: Executor) -> bool:
 
 
 def _start_when_possible(
-    request: SubmitRequest, executor: Executor, locks: ExitStack, printer: Printer
+    request: SubmitRequest, executor: Executor, locks: ExitStack, printer: Screen
 ) -> _Started:
     """Wait until runs that labeled nothing can be moved aside, and start.
 

@@ -1,0 +1,38 @@
+"""Show what a function does to the program that called it. Nothing is printed."""
+
+import time
+
+from hpc.display.blocks import Block
+from hpc.display.console import plain_text
+from hpc.display.screen import Screen
+from hpc.run.model import Say
+from pipeline.terminal import clean
+from pipeline.text import format_duration
+
+
+class CallerScreen:
+    """Hands messages and reports to a function of the caller, as clean text."""
+
+    def __init__(self, say: Say | None) -> None:
+        """Take the caller's function; None drops everything."""
+        self._say = say
+
+    def __call__(self, message: str) -> None:
+        """Hand over a message without what would control a terminal."""
+        if self._say is not None:
+            self._say(clean(message))
+
+    def show(self, *blocks: Block) -> None:
+        """Hand over a report as plain text."""
+        if self._say is not None:
+            self(plain_text(blocks))
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Let time pass, after one message."""
+        self(f"{why}: {format_duration(seconds)}")
+        time.sleep(seconds)
+
+
+def screen_of(say: Say | None) -> Screen:
+    """Return where a function shows what it does: a verb's own screen, or the caller's function."""
+    return say if isinstance(say, Screen) else CallerScreen(say)

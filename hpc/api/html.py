@@ -1,0 +1,63 @@
+"""Show reports in a notebook, as HTML in which everything is escaped."""
+
+from collections.abc import Sequence
+from html import escape
+
+from hpc.display.blocks import Bar, Block, Line, Table, Tone
+from pipeline.terminal import clean
+
+# Readable on a white and on a dark background.
+_COLORS = {
+    Tone.PLAIN: "",
+    Tone.GOOD: "color:#2e8b57",
+    Tone.ACTIVE: "color:#2a8fbd",
+    Tone.PENDING: "color:#b8860b",
+    Tone.BAD: "color:#d33;font-weight:bold",
+    Tone.FAINT: "opacity:0.6",
+}
+
+
+def to_html(blocks: Sequence[Block]) -> str:
+    """Return a report as HTML, with the texts of posts, tasks and services escaped."""
+    return "".join(["<div>", *map(_block, blocks), "</div>"])
+
+
+def progress_html(label: str, done: float, total: float) -> str:
+    """Return a bar, and the words beside it."""
+    bar = f'<progress value="{done:g}" max="{max(total, 1):g}" style="width:20em"></progress>'
+    return f"<div>{bar} {_text(label)}</div>"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Line():
+            style = f"white-space:pre-wrap;{_COLORS[block.tone]}"
+            return f'<div style="{style}">{_text(block.text) or "&nbsp;"}</div>'
+        case Bar():
+            return progress_html("", block.done, block.total)
+        case Table():
+            return _table(block)
+
+
+def _table(table: Table) -> str:
+    rows = []
+    if table.header:
+        cells = (_cell("th", table, number, text) for number, text in enumerate(table.header))
+        rows.append(f"<thead><tr>{''.join(cells)}</tr></thead>")
+    for index, row in enumerate(table.rows):
+        tone = table.tones[index] if table.tones else Tone.PLAIN
+        cells = (
+            _cell("td", table, number, text, "" if number else _COLORS[tone])
+            for number, text in enumerate(row)
+        )
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _cell(tag: str, table: Table, number: int, text: str, style: str = "") -> str:
+    align = "right" if number in table.right_aligned else "left"
+    return f'<{tag} style="text-align:{align};{style}">{_text(text)}</{tag}>'
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))

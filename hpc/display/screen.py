@@ -1,0 +1,28 @@
+"""Where a command shows what it does: a terminal, a file, or whoever called a function."""
+
+from typing import Protocol, runtime_checkable
+
+from hpc.display.blocks import Block
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """Shows messages and reports, and waits.
+
+    `hpc.display.console.Printer` is one for people at a shell. `hpc.api.caller_screen` is one for
+    programs, which hands everything to a function of theirs.
+    """
+
+    def __call__(self, message: str) -> None:
+        """Show a message."""
+
+    def show(self, *blocks: Block) -> None:
+        """Show a report."""
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Let time pass.
+
+        Args:
+            seconds: how long to wait.
+            why: what for, a phrase that the remaining time can follow.
+        """
