@@ -217,7 +217,8 @@ def run_arguments(parser: argparse.ArgumentParser, config_help: str = _LOOK_UNDE
         "run",
         nargs="?",
         metavar="RUN",
-        help="a run's id or folder (default: the newest run of a classifier)",
+        help="a run's id, the beginning of it, a name (its newest run) or a folder (default: the "
+        "newest run of a classifier)",
     )
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="use this database instead of the run's"

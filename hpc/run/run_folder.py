@@ -17,7 +17,6 @@ from pipeline.run_files.manifest import Manifest
 PLANNING = ".planning-"
 # The suffix of the manifest of a run that is about to be moved to the folder of this name.
 SET_ASIDE = "set-aside"
-RUN_ID = r"\d{8}T\d{6}-(?P<name>.+)-[0-9a-f]{8}"
 
 
 def copied_run(folder: Path) -> str | None:

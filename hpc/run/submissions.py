@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from hpc.naming.job_names import earlier_prefix, new_prefix, parse_job_name
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
-from hpc.run.run_folder import RUN_ID
 from pipeline import files, limits
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
@@ -30,7 +30,6 @@ from pipeline.text import did_you_mean
 _RECORD = re.compile(r"\d{4,}\.json")
 # In the folder of the logs, the number in such a name is a shard's.
 _PACKED = re.compile(r"(?:\.tmp-[0-9a-f]+-)?\d+\.log|packed\.jsonl")
-_JOB_NAME = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+")
 FOLDER = "submissions"
 _ADVICE = (
     "\n  restore the record from a backup. Without a backup, move it away: before the next "
@@ -57,7 +56,7 @@ def read_submissions(run: Run) -> tuple[Submission, ...]:
 
 def belongs_to(run: Run, submission: Submission) -> bool:
     """Tell whether a submission is the run's own. A copy has records of its original's too."""
-    return run.original is None or submission.job_name.startswith(job_prefix(run))
+    return run.original is None or submission.job_name.startswith(job_prefixes(run))
 
 
 def find_traces(run: Run) -> Mapping[int, list[Path]]:
@@ -197,10 +196,22 @@ def job_prefix(run: Run) -> str:
     Once the run is elsewhere than where it was created, it may be one of several copies. Each of
     them has names that no other one looks for.
     """
+    return new_prefix(run.run_id, _place(run))
+
+
+def job_prefixes(run: Run) -> tuple[str, str]:
+    """Return what the names of this run's jobs begin with: new ones, and those of versions before.
+
+    An update of the program finds, finishes and cancels what an earlier version submitted.
+    """
+    return job_prefix(run), earlier_prefix(run.run_id, _place(run))
+
+
+def _place(run: Run) -> str:
+    """Return six hex digits for the folder of a run that has moved; empty for one that has not."""
     if not run_folder.has_moved(run):
-        return f"hpc-{run.run_id}-"
-    place = hashlib.sha256(os.fsencode(run.folder.resolve())).hexdigest()[:6]
-    return f"hpc-{place}-{run.run_id}-"
+        return ""
+    return hashlib.sha256(os.fsencode(run.folder.resolve())).hexdigest()[:6]
 
 
 def has_returned(
@@ -281,9 +292,9 @@ def _read(path: Path, run: Run) -> Submission | None:
     except InputError as error:
         raise InputError(f"{error}{_ADVICE}") from None
     # Its array would be shown as this run's, and canceled with it.
-    other = _JOB_NAME.fullmatch(submission.job_name)
-    if other and other[1] != run.run_id:
-        raise InputError(f"{path} is a record of another run, {other[1]}{_ADVICE}")
+    other = parse_job_name(submission.job_name)
+    if other and other.run_id != run.run_id:
+        raise InputError(f"{path} is a record of another run, {other.run_id}{_ADVICE}")
     return submission
 
 

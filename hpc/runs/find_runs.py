@@ -1,35 +1,87 @@
 """Find the runs under a run root."""
 
 import contextlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from hpc.naming.resolve import resolve
 from hpc.run.model import Run
 from hpc.run.run_folder import copied_run, load, read_run_id
 from hpc.runs.unusable_runs import UnusableRun, find_unusable, list_folders
 from pipeline.errors import InputError, RunError
 from pipeline.run_files import manifest
 
+# How many runs a message lists.
+MOST_CANDIDATES = 10
+
 
 def find(run_root: Path, wanted: str | None) -> Run:
-    """Return the run of a folder or an id; without one, the newest under `run_root`.
+    """Return the run that a user means; without an argument, the newest under `run_root`.
 
     Human codings are imported while classification runs are under way, and nothing can be done
     about them. So they are the newest run only where there is no other.
 
+    Args:
+        run_root: the folder of all runs.
+        wanted: a run's folder, its id, the beginning of it, or a name, which means its newest run.
+            See `hpc.naming.resolve`.
+
     Raises:
-        InputError: there is no such run, or another version made it.
+        InputError: there is no such run, there are several, or another version made it.
         RunError: it is unknown which run is the newest.
     """
     if wanted is None:
         return _newest(run_root)
-    for folder in (Path(wanted).expanduser().absolute(), run_root / wanted):
-        if (folder / manifest.FILE_NAME).is_file():
-            return load(folder)
-    for unusable in find_unusable(run_root):
-        if unusable.folder.name == Path(wanted).name:
-            raise RunError(str(unusable))
-    raise InputError(f"there is no run {wanted}, neither as a folder nor under {run_root}")
+    folder = Path(wanted).expanduser().absolute()
+    if wanted and _is_run(folder):
+        return load(folder)
+    if "/" in wanted:  # as a shell completes it, but not to its end
+        run_root, wanted = folder.parent, folder.name
+    unusable = {each.folder.name: each for each in find_unusable(run_root)}
+    return _resolved(run_root, wanted, unusable)
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return (folder / manifest.FILE_NAME).is_file()
+    except OSError:  # the argument is longer than any path, or the folder is closed to this user
+        return False
+
+
+def _resolved(run_root: Path, wanted: str, unusable: Mapping[str, UnusableRun]) -> Run:
+    folders = [folder.name for folder in _folders(run_root)]
+    meant = resolve(sorted({*folders, *unusable}, key=_age_among(folders)), wanted)
+    if meant.is_ambiguous:
+        raise InputError(_describe_ambiguous(wanted, meant.candidates))
+    codings: Run | None = None
+    for name in meant.candidates:
+        if name in unusable:
+            raise RunError(str(unusable[name]))
+        run = load(run_root / name)
+        if not run.manifest.is_coded_by_people or len(meant.candidates) == 1:
+            return run
+        codings = codings or run
+    if codings:
+        return codings
+    raise InputError(
+        f"there is no run {wanted or repr(wanted)}, neither as a folder nor under {run_root}"
+        f"{meant.suggestion}. To list the runs: hpc ls --run-root {shlex.quote(str(run_root))}"
+    )
+
+
+def _age_among(folders: Sequence[str]) -> Callable[[str], tuple[str, int, str]]:
+    """Return what sorts the names of folders by age, also those of runs that cannot be read."""
+    place = {name: number for number, name in enumerate(folders)}
+    return lambda name: (name.split("-")[0], place.get(name, len(place)), name)
+
+
+def _describe_ambiguous(wanted: str, candidates: Sequence[str]) -> str:
+    lines = [f"{wanted} may be any of {len(candidates):,} runs. Type more of one of these ids:"]
+    lines += [f"  {name}" for name in candidates[:MOST_CANDIDATES]]
+    if len(candidates) > MOST_CANDIDATES:
+        lines.append(f"  and {len(candidates) - MOST_CANDIDATES:,} older ones")
+    return "\n".join(lines)
 
 
 def _newest(run_root: Path) -> Run:

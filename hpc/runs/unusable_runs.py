@@ -4,11 +4,11 @@ Their posts may be labeled and paid for, so no command may ignore them.
 """
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.run.run_folder import RUN_ID, SET_ASIDE
+from hpc.naming.run_ids import parse_run_id
+from hpc.run.run_folder import SET_ASIDE
 from pipeline.errors import UnreadableError
 from pipeline.run_files import manifest
 
@@ -34,8 +34,8 @@ class UnusableRun:
 
     def may_be_of(self, name: str) -> bool:
         """Tell whether the run may be one of this name, judging by its id."""
-        run_id = re.fullmatch(RUN_ID, self.run_id)
-        return run_id is None or run_id["name"] == name
+        run_id = parse_run_id(self.run_id)
+        return run_id is None or run_id.name == name
 
     def __str__(self) -> str:
         """Say what is wrong, and what to do."""

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from hpc.locks import run_lock
+from hpc.naming.job_names import new_prefix, parse_job_name
 from hpc.run import run_folder
 from pipeline.run_files.manifest import work_path
 from tests.pipeline.task_processes import rows_in
@@ -23,7 +24,7 @@ State = tuple[str, str | None]
 
 def names_in_queue(bench: Bench, run: pathlib.Path) -> list[str]:
     names = bench.cluster.run("squeue", "-h", "-o", "%j").split()
-    return [name for name in names if name.startswith(f"hpc-{run.name}-")]
+    return [name for name in names if (job := parse_job_name(name)) and job.run_id == run.name]
 
 
 def cancelled(bench: Bench, shards: int, **others: State) -> bool:
@@ -46,8 +47,8 @@ def test_cancel_ends_the_caretaker_and_all_tasks_and_the_run_can_be_resumed(
     submitted = bench.document("submit", "--config", config)
     (job,), run = submitted["array_jobs"], pathlib.Path(submitted["run_dir"])
     caretaker = subprocess.run(
-        ["sbatch", "--parsable", "-J", f"hpc-{run.name}-caretaker", "-A", "kellogg", "--mem=400M",
-         "-o", str(bench.folder / "caretaker.log"),
+        ["sbatch", "--parsable", "-J", f"{new_prefix(run.name, '')}caretaker", "-A", "kellogg",
+         "--mem=400M", "-o", str(bench.folder / "caretaker.log"),
          "--wrap", f"exec {sys.executable} -m hpc.supervise {run}"],
         cwd=bench.folder, env=bench.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=True,

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from hpc.naming.job_names import new_prefix
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import wait_for
 from tests.slurm.private_cluster.commands import Bench
@@ -21,7 +22,9 @@ def runs(bench: Bench) -> list[pathlib.Path]:
 
 def jobs_in_queue(bench: Bench) -> set[str]:
     """Array job ids of this bench's runs that wait or run."""
-    names = {f"hpc-{run.name}-{number:04d}" for run in runs(bench) for number in (1, 2, 3)}
+    names = {
+        f"{new_prefix(run.name, '')}{number:04d}" for run in runs(bench) for number in (1, 2, 3)
+    }
     queue = bench.cluster.run("squeue", "-h", "-o", "%F %j").splitlines()
     return {line.split()[0] for line in queue if line.split()[1] in names}
 

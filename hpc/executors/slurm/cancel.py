@@ -191,7 +191,7 @@ class _Search:
         self._run = run
         self._slurm = slurm
         self._patience_s = patience_s
-        self._prefix = submissions.job_prefix(run)
+        self._prefixes = submissions.job_prefixes(run)
         # A run that was moved has jobs from before, whose names begin otherwise.
         self._names_on_record = {submission.job_name for submission in self._recorded()}
         self._jobs_by_name: dict[str, int] = {}
@@ -278,9 +278,10 @@ class _Search:
     def _alive(self, is_chosen: Callable[[str], bool]) -> dict[Task, TaskRecord]:
         alive: dict[Task, TaskRecord] = {}
         for name, identity, record in self._slurm.jobs(""):
-            if not name.startswith(self._prefix) and name not in self._names_on_record:
+            prefix = next(filter(name.startswith, self._prefixes), "")
+            if not prefix and name not in self._names_on_record:
                 continue
-            suffix = name.removeprefix(self._prefix)
+            suffix = name.removeprefix(prefix)
             self._shown.add(identity.job)
             if record.phase is Phase.ENDED or not is_chosen(suffix):
                 continue

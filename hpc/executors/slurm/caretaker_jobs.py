@@ -9,7 +9,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.model import Run
 from hpc.run.resources import megabytes
-from hpc.run.submissions import job_prefix
+from hpc.run.submissions import job_prefix, job_prefixes
 from pipeline import files
 from pipeline.run_files.manifest import log_path
 
@@ -85,7 +85,8 @@ class SlurmCaretakerJobs:
 
     def pending(self, run: Run, role: CaretakerRole) -> frozenset[int]:
         """Return the ids of the jobs with this role that have not started yet."""
-        return self._slurm.jobs_named(job_prefix(run) + role, waiting=True)
+        names = (prefix + role for prefix in job_prefixes(run))
+        return self._slurm.jobs_named(*names, waiting=True)
 
     def cancel(self, job: int) -> None:
         """Cancel a job."""

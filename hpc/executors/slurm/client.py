@@ -36,6 +36,9 @@ _SENT_WITHOUT_ANSWER = (
     "Unexpected message received",
 )
 
+Prefix = str | tuple[str, ...]
+"""What the name of a job begins with, or several such beginnings."""
+
 
 class SubmissionUnansweredError(SlurmError, UnansweredError):
     """sbatch sent a job and has no answer, and squeue does not show the job yet."""
@@ -217,19 +220,19 @@ class Slurm:
         """Return the pending or running job of this name, the oldest if there are several."""
         return min(self.jobs_named(name), default=None)
 
-    def jobs_named(self, name: str, *, waiting: bool = False) -> frozenset[int]:
-        """Return the pending and running jobs of this name.
+    def jobs_named(self, *names: str, waiting: bool = False) -> frozenset[int]:
+        """Return the pending and running jobs of these names.
 
         Args:
-            name: the whole name.
+            names: whole names.
             waiting: return the pending ones only.
         """
         states = ("-t", "PENDING") if waiting else ()
-        printed = self._run("squeue", "-h", "-a", *states, "-n", name, "-o", "%F")
+        printed = self._run("squeue", "-h", "-a", *states, "-n", ",".join(names), "-o", "%F")
         return frozenset(int(job) for job in re.findall(r"^(\d+)", printed, re.MULTILINE))
 
-    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
-        """Return name, id and record of the jobs whose names begin with `prefix`.
+    def jobs(self, prefix: Prefix) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+        """Return name, id and record of the jobs whose names begin with one of these prefixes.
 
         Jobs that have just ended are included. squeue selects by whole names only, and fetches the
         whole queue for that too.
@@ -237,7 +240,7 @@ class Slurm:
         printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
         return _begin_with(prefix, printed)
 
-    def jobs_or_accounted(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    def jobs_or_accounted(self, prefix: Prefix) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         """Return the same, from accounting where a wrapper of squeue does not know its options.
 
         Accounting has live jobs only, and lags by some seconds.
@@ -380,6 +383,6 @@ class Slurm:
         return run_command(self._command(program, *arguments), self._patience_s)
 
 
-def _begin_with(prefix: str, printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+def _begin_with(prefix: Prefix, printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
     """Return the jobs of a listing whose names begin with `prefix`."""
     return tuple(job for job in parse.parse_squeue_names(printed) if job[0].startswith(prefix))

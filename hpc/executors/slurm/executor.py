@@ -25,7 +25,7 @@ from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
-from hpc.run.submissions import job_prefix, read_submissions
+from hpc.run.submissions import job_prefixes, read_submissions
 from pipeline import files, limits
 from pipeline.ownership import user_name
 from pipeline.run_files.manifest import log_path
@@ -75,8 +75,8 @@ class SlurmExecutor:
         return TaskQuery(records=records, trouble=trouble, last_answer=last_answer, hidden=hidden)
 
     def has_live_jobs(self, run: Run) -> bool:
-        """Ask squeue for jobs by the prefix of their names."""
-        jobs = self._slurm.jobs(job_prefix(run))
+        """Ask squeue for jobs by the prefixes of their names."""
+        jobs = self._slurm.jobs(job_prefixes(run))
         return any(record.phase is not Phase.ENDED for _, _, record in jobs)
 
     def limits(self, run: Run) -> Limits:

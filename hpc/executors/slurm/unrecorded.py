@@ -4,7 +4,6 @@ A record may be lost, or a folder may have been put back from a backup while its
 names of the jobs carry the run's id, also where another copy of the run has submitted them.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +12,11 @@ from hpc.executors.base import UnrecordedJob, UnrecordedJobs
 from hpc.executors.slurm import parse
 from hpc.executors.slurm.client import NOT_RELEASED, Slurm
 from hpc.executors.slurm.commands import SlurmError
+from hpc.naming.job_names import parse_job_name
+from hpc.naming.run_ids import parse_run_id
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, Run, Submission, TaskRecord
-from hpc.run.run_folder import RUN_ID
-from hpc.run.submissions import job_prefix
+from hpc.run.submissions import job_prefixes
 from pipeline.run_files import manifest
 
 
@@ -32,28 +32,28 @@ def find_unrecorded(run: Run, slurm: Slurm, recorded: Sequence[Submission]) -> U
     Raises:
         SlurmError: squeue does not answer, or an array on hold cannot be canceled.
     """
-    queue = slurm.jobs_or_accounted("hpc-")
+    queue = slurm.jobs_or_accounted("")
     ours = {submission.array_job_id for submission in recorded}
     begun = {submission.job_name for submission in recorded if submission.array_job_id is None}
-    is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?{re.escape(run.run_id)}-(\d+)").fullmatch
     of_lost_runs = {} if recorded else _of_lost_runs(run, queue)
     numbers: set[int] = set()
     not_ended: set[int] = set()
     phases: dict[tuple[int, str], set[Phase]] = {}
     for name, task, record in queue:
-        if not (match := is_array(name)):
+        parsed = parse_job_name(name)
+        if parsed is None or parsed.run_id != run.run_id or parsed.number is None:
             continue
-        numbers.add(int(match[1]))
+        numbers.add(parsed.number)
         if record.phase is Phase.ENDED:
             continue
-        not_ended.add(int(match[1]))
+        not_ended.add(parsed.number)
         if task.job not in ours and name not in begun:
             phases.setdefault((task.job, name), set()).add(record.phase)
     canceled: list[int] = []
     alive: list[UnrecordedJob] = []
     for (job, name), seen in sorted(phases.items()):
         shown = _show(slurm, job)
-        may_cancel = name.startswith(job_prefix(run)) and seen <= {Phase.WAITING, Phase.HELD}
+        may_cancel = name.startswith(job_prefixes(run)) and seen <= {Phase.WAITING, Phase.HELD}
         if may_cancel and _is_on_hold(shown):
             canceled.append(job)
         else:
@@ -74,13 +74,15 @@ def _of_lost_runs(
     run: Run, queue: Sequence[tuple[str, TaskId, TaskRecord]]
 ) -> dict[tuple[int, str], Path]:
     """Return the arrays that may be of other runs of this name, and where their folders are not."""
-    is_array = re.compile(rf"hpc-(?:[0-9a-f]{{6}}-)?({RUN_ID})-\d+").fullmatch
     found: dict[tuple[int, str], Path] = {}
     for name, task, record in queue:
-        match = is_array(name)
-        if not match or match["name"] != run.manifest.name or record.phase is Phase.ENDED:
+        job = parse_job_name(name)
+        if job is None or job.number is None or record.phase is Phase.ENDED:
             continue
-        folder = run.folder.with_name(match[1])
+        run_id = parse_run_id(job.run_id)
+        if run_id is None or run_id.name != run.manifest.name:
+            continue
+        folder = run.folder.with_name(job.run_id)
         if folder != run.folder and not folder.exists():
             found[task.job, name] = folder
     return found

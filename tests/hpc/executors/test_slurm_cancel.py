@@ -10,11 +10,12 @@ import pytest
 
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import cancel as cancellation
-from hpc.executors.slurm.client import QueryResult, Slurm
+from hpc.executors.slurm.client import Prefix, QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
 from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.locks import run_lock
+from hpc.naming.job_names import new_prefix
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
 from hpc.run.model import ArrayPlan, Phase, Run, TaskRecord
@@ -22,7 +23,7 @@ from pipeline.model import JsonObject
 from tests.hpc.cli_bench import LOCAL, Bench
 from tests.pipeline import run_builders
 
-PREFIX = f"hpc-{run_builders.RUN_ID}-"
+PREFIX = new_prefix(run_builders.RUN_ID, "")
 
 
 class Queue(Slurm):
@@ -34,7 +35,7 @@ class Queue(Slurm):
         self.cancelled: list[tuple[int, str]] = []
         self.refuses = 0
 
-    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    def jobs(self, prefix: Prefix) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         self.now = self._answers.pop(0) if self._answers[1:] else self._answers[0]
         rows = parse_squeue_names(self.now.replace("@", PREFIX))
         return tuple(row for row in rows if row[0].startswith(prefix))
@@ -67,7 +68,7 @@ class Hidden(Queue):
         self._states = list(states)
         self._squeue_fails = squeue_fails
 
-    def jobs(self, prefix: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
+    def jobs(self, prefix: Prefix) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         if self._squeue_fails:
             raise SlurmError(["squeue"], "exit code 1", "", "unknown option -a\n")
         return super().jobs(prefix)

@@ -1,12 +1,8 @@
-"""A run's folder: found, locked, and the records of what was submitted."""
+"""A run's folder: read, removed, and the records of what was submitted."""
 
-import errno
-import fcntl
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,12 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpc.locks import run_lock
 from hpc.run import run_folder, submissions
 from hpc.run.array_plan import next_number
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from hpc.runs import find_runs
-from pipeline.errors import BusyError, InputError, RunError, UnreadableError
+from pipeline.errors import BusyError, InputError, UnreadableError
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -99,7 +94,7 @@ def test_a_record_of_another_run_is_not_taken_for_one_of_this_run(
     submissions.write_submission(run_of_two_shards, foreign)
     with pytest.raises(InputError, match=rf"0001\.json is a record of another run, {OTHER}\n"):
         submissions.read_submissions(run_of_two_shards)
-    of_copy = intent.job_name.replace("hpc-", f"hpc-{place}")
+    of_copy = f"hpc-{place}{run_builders.RUN_ID}-0001"
     submissions.write_submission(run_of_two_shards, replace(foreign, job_name=of_copy))
     assert len(submissions.read_submissions(run_of_two_shards)) == 1
 
@@ -117,7 +112,7 @@ def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
     submissions.write_submission(run_of_two_shards, intent)
     assert json.loads((run_of_two_shards.folder / "submissions" / "0002.json").read_text()) == {
         "number": 2,
-        "job_name": f"hpc-{run_builders.RUN_ID}-0001",
+        "job_name": "valence-20240601T120000-0123abcd-0001",
         "array_job_id": 4711,
         "intended_at": "2026-11-24T12:00:00.123456+00:00",
         "released_at": "2026-11-24T12:00:00.123456+00:00",
@@ -295,43 +290,6 @@ def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None
     assert (submissions.read_submissions(run_of_two_shards), logs.exists()) == ((), False)
 
 
-def test_a_run_is_chosen_by_id_or_folder_and_by_default_the_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tmp_path / "runs"
-    older, _ = run_builders.make_run(tmp_path, run_builders.posts(1))
-    newer, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
-    (root / ".planning-20250101T000000-x").mkdir()
-    (root / "20990101T000000-unfinished").mkdir()
-    assert find_runs.all_runs(root) == [older, newer]
-    assert find_runs.find(root, None).folder == newer
-    assert find_runs.find(root, run_builders.RUN_ID).folder == older
-    assert find_runs.find(Path("/nowhere"), str(older)).folder == older
-    monkeypatch.chdir(older.parent)
-    assert find_runs.find(Path("/nowhere"), OTHER).folder == newer
-
-
-def test_codings_of_people_are_the_newest_run_only_where_there_is_no_other(tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    classified, _ = run_builders.make_run(tmp_path, run_builders.posts(1))
-    coded, _ = run_builders.make_run(tmp_path, run_builders.posts(1), run_id=OTHER)
-    path = coded / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "classifier": {"type": "human"}}))
-    assert find_runs.find(root, None).folder == classified
-    assert find_runs.find(root, OTHER).folder == coded
-    shutil.rmtree(classified)
-    assert find_runs.find(root, None).folder == coded
-
-
-def test_the_error_for_a_missing_run_says_so(tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    assert find_runs.all_runs(root) == []
-    assert refusal(InputError, find_runs.find, root, None).startswith(
-        f"there is no run under {root}:"
-    )
-    assert refusal(InputError, find_runs.find, root, "x").startswith("there is no run x")
-
-
 def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None:
     folder, _ = run_builders.make_run(tmp_path / "study", run_builders.posts(1))
     path = folder / "manifest.json"
@@ -359,101 +317,6 @@ def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None
     assert submissions.job_prefix(moved) == submissions.job_prefix(copy)
 
 
-def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(
-    run_of_two_shards: Run,
-) -> None:
-    assert not run_lock.is_locked(run_of_two_shards)
-    with run_lock.lock_run(run_of_two_shards):
-        assert run_lock.is_locked(run_of_two_shards)
-        with pytest.raises(
-            BusyError, match=rf"^run {run_of_two_shards.run_id} is locked by another"
-        ):
-            run_lock.lock_run(run_of_two_shards).__enter__()
-    assert not run_lock.is_locked(run_of_two_shards)
-    holder = (
-        "import os, pathlib, sys; from hpc.locks import run_lock\n"
-        "with run_lock.locked(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), 9)"
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", holder, str(run_of_two_shards.folder)], check=False
-    )
-    assert killed.returncode == -9
-    assert not run_lock.is_locked(run_of_two_shards)
-
-
-def test_the_lock_of_a_file_that_was_removed_or_replaced_is_lost(run_of_two_shards: Run) -> None:
-    path = run_of_two_shards.folder / run_lock.LOCK
-    with run_lock.lock_run(run_of_two_shards) as first:
-        run_lock.check_lock(run_of_two_shards, first)
-        path.unlink()
-        with pytest.raises(run_lock.LockLostError):
-            run_lock.check_lock(run_of_two_shards, first)
-        with run_lock.lock_run(run_of_two_shards) as second:
-            run_lock.check_lock(run_of_two_shards, second)
-            with pytest.raises(run_lock.LockLostError):
-                run_lock.check_lock(run_of_two_shards, first)
-
-
-@pytest.mark.parametrize(
-    "put",
-    [
-        lambda path, other: path.symlink_to(other),
-        lambda path, other: path.symlink_to(path),
-        lambda path, other: path.mkdir(),
-        lambda path, other: os.mkfifo(path),
-    ],
-    ids=["a link", "a link to itself", "a folder", "a pipe"],
-)
-def test_only_a_file_is_locked_and_written_to(
-    run_of_two_shards: Run, tmp_path: Path, put: Callable[[Path, Path], None]
-) -> None:
-    """Who holds a lock is noted in it, and a link may lead to a file that somebody needs."""
-    other = tmp_path / "other"
-    other.write_text("precious")
-    path = run_of_two_shards.folder / run_lock.LOCK
-    put(path, other)
-    with (
-        pytest.raises(RunError, match=f"^{path} should be a file"),
-        run_lock.lock_run(run_of_two_shards),
-    ):
-        pass
-    assert other.read_text() == "precious"
-
-
-def test_a_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
-    run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise two processes could hold it: nobody can open the removed file any more."""
-    path, flock = run_of_two_shards.folder / run_lock.LOCK, fcntl.flock
-    removed: list[int] = []
-
-    def remove_and_lock(descriptor: int, kind: int) -> None:
-        if not removed:
-            removed.append(path.stat().st_ino)
-            path.unlink()
-        flock(descriptor, kind)
-
-    monkeypatch.setattr("hpc.locks.run_lock.fcntl.flock", remove_and_lock)
-    with run_lock.lock_run(run_of_two_shards) as descriptor:
-        assert removed
-        run_lock.check_lock(run_of_two_shards, descriptor)
-        assert run_lock.is_locked(run_of_two_shards)
-
-
-def test_the_lock_is_held_as_long_as_a_child_that_inherited_it_lives(
-    run_of_two_shards: Run,
-) -> None:
-    with run_lock.lock_run(run_of_two_shards) as descriptor:
-        child = subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"],
-            stdin=subprocess.PIPE,
-            pass_fds=[descriptor],
-        )
-    assert run_lock.is_locked(run_of_two_shards)
-    child.communicate()
-    assert not run_lock.is_locked(run_of_two_shards)
-
-
 def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
     run_of_two_shards: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,25 +336,3 @@ def test_a_run_whose_removal_was_interrupted_does_not_count_as_a_run(
 def test_a_removed_run_is_gone(run_of_two_shards: Run) -> None:
     run_folder.remove(run_of_two_shards.folder)
     assert list(run_of_two_shards.folder.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_named_with_the_key_that_moves_the_runs(
-    tmp_path: Path, number: int
-) -> None:
-    lock = tmp_path / ".lock"
-    problem = run_lock.describe_lock_failure(OSError(number, os.strerror(number)), lock)
-    assert isinstance(problem, RunError)
-    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    named = [
-        kind for place, kind in mounts if f"the {kind} file system at {place} " in str(problem)
-    ]
-    assert named
-    assert str(problem).startswith(f"{lock}: ")
-    assert "storage.run_root" in str(problem)
-
-
-def test_another_failure_to_lock_names_the_file(tmp_path: Path) -> None:
-    problem = run_lock.describe_lock_failure(OSError(errno.EIO, "Input/output error"), tmp_path)
-    assert isinstance(problem, OSError)
-    assert (problem.errno, problem.filename) == (errno.EIO, str(tmp_path))

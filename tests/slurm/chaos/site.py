@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hpc.naming.job_names import new_prefix
 from tests.slurm.chaos.endpoint import KEY, TIMEOUT_S, Endpoint
 from tests.slurm.chaos.supervisor import Supervisor
 from tests.slurm.private_cluster import watchdog
@@ -243,7 +244,7 @@ class Site:
         return [
             Task(int(job), int(array), int(index), node)
             for job, array, index, node, name in rows
-            if name.startswith(f"hpc-{self.run_dir.name}-") and node not in self.down
+            if name.startswith(new_prefix(self.run_dir.name, "")) and node not in self.down
         ]
 
     def hurry(self) -> None:

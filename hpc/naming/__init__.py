@@ -1,0 +1,1 @@
+"""The ids of runs, the names of their jobs, and what a user may type for them."""
