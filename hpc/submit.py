@@ -11,6 +11,7 @@ from hpc.display.console import Printer
 from hpc.planning.describe_sample import sample_document
 from hpc.planning.run_spec import Selection
 from hpc.planning.service_end import end_document, until_end
+from hpc.run.array_indices import parse_jobs_to_await
 from hpc.run.run_state import RunStatus
 from pipeline.errors import InputError
 from pipeline.sampling.allocate import Allocation
@@ -33,6 +34,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--caretaker",
         action="store_true",
         help="add a small Slurm job that supervises the run, so that no process has to stay here",
+    )
+    parser.add_argument(
+        "--after",
+        type=_jobs_to_await,
+        metavar="JOBID[,JOBID]",
+        default=(),
+        help="start the tasks once these Slurm jobs have succeeded: 4711, or 4711_3 for one task "
+        "of an array",
     )
     parser.add_argument(
         "--backfill", action="store_true", help="also label posts from before the watermark"
@@ -109,6 +118,13 @@ def _sample_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _jobs_to_await(text: str) -> tuple[str, ...]:
+    try:
+        return parse_jobs_to_await(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Submit the posts, or show what a submit would do."""
     selection = _selection(options)
@@ -148,6 +164,7 @@ def _selection(options: argparse.Namespace) -> Selection:
         where=options.where,
         sample=_draw_request(options),
         sample_name=options.sample_name,
+        after=options.after,
     )
 
 

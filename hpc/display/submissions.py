@@ -17,12 +17,21 @@ def describe_submission(submission: Submission) -> str:
     if submission.released_at:
         job = submission.array_job_id
         where = f" as array job {job}" if job else " on this machine"
+    after = f", once {listed_jobs(plan.upstream)} succeeded" if plan.upstream else ""
     offset = f" + {plan.offset}" if plan.offset else ""
     why = f" ({plan.why})" if plan.why else ""
     return (
         f"attempt {submission.number}: {shards}{where}, {indices} {format_indices(plan.indices)}"
-        f"{offset}, up to {plan.throttle} at a time{why}"
+        f"{offset}, up to {plan.throttle} at a time{after}{why}"
     )
+
+
+def listed_jobs(jobs: Sequence[str]) -> str:
+    """Return `job 4711 has`, or `jobs 4711 and 4712 have`."""
+    *others, last = jobs
+    if not others:
+        return f"job {last} has"
+    return f"jobs {', '.join(others)} and {last} have"
 
 
 def describe_retries(plans: Sequence[ArrayPlan], judgements: Sequence[Judgement]) -> list[str]:

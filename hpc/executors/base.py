@@ -56,7 +56,11 @@ class SubmitLimitError(ExecutorError):
         self.is_certain = is_certain
 
 
-BLAMES_NO_SETTING = (SubmitLimitError, UnansweredError, CopySubmittedError)
+class UpstreamError(ExecutorError):
+    """A job that has to succeed before a run has failed, or nobody knows of it."""
+
+
+BLAMES_NO_SETTING = (SubmitLimitError, UnansweredError, CopySubmittedError, UpstreamError)
 """The errors of a submission after which no other setting, and no other array, would help."""
 
 
@@ -214,6 +218,17 @@ class Executor(Protocol):
 
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Return the known limits on how many jobs may be submitted. Raises nothing."""
+
+    def check_upstream(self, jobs: Sequence[str]) -> tuple[str, ...]:
+        """Return those of these jobs that tasks have to wait for, because they are still under way.
+
+        Args:
+            jobs: ids of jobs of others, such as `4711` or `4711_3`.
+
+        Raises:
+            UpstreamError: one of them has failed, or nobody knows of it, so no task can ever start.
+            InputError: tasks of this executor cannot wait for jobs.
+        """
 
     def check_resources(self, resources: Resources) -> ResourceCheck:
         """Compare what a task requests with what the cluster can give."""

@@ -252,6 +252,8 @@ def _manifest(
         trust_group=config.storage.trust_group,
         sample=sample,
         ask_each_text_once=config.backlog.ask_each_text_once,
+        after=selection.after,
+        canary=selection.canary is not None,
     )
 
 

@@ -120,6 +120,10 @@ class Selection:
     """Take only a random sample of the posts, whatever their age."""
     sample_name: str | None = None
     """The name of the sample; without `sample`, one that exists."""
+    after: tuple[str, ...] = ()
+    """Ids of Slurm jobs that have to succeed before the run's first task starts."""
+    canary: int | None = None
+    """Take only the first posts of all that are meant, at most this many, as a canary."""
     without: frozenset[str] = frozenset()
     """Ids of runs that do not count, because they are about to be discarded."""
 

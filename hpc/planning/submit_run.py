@@ -20,7 +20,14 @@ from hpc.display.next_step import command, describe_next_step
 from hpc.display.rendered_request import describe_request
 from hpc.display.run_summary import show_result, show_status
 from hpc.display.screen import Screen
-from hpc.executors.base import CaretakerRole, Executor, ExecutorError, UnansweredError
+from hpc.display.submissions import listed_jobs
+from hpc.executors.base import (
+    CaretakerRole,
+    Executor,
+    ExecutorError,
+    UnansweredError,
+    UpstreamError,
+)
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks import run_lock
 from hpc.planning import late_posts, resume
@@ -114,7 +121,9 @@ def preview_run(request: SubmitRequest, printer: Screen) -> RunPreview:
     storage = request.spec.config.storage
     check_root(storage.run_root, trusts_group=storage.trust_group)
     _say_lines(request.spec.notes, printer)
-    _check_resources(request, create_executor(request.spec.config.cluster), printer)
+    executor = create_executor(request.spec.config.cluster)
+    _check_resources(request, executor, printer)
+    _check_upstream(request, executor, printer)
     discardable = find_discardable(request.spec, printer)
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)
@@ -124,7 +133,7 @@ def preview_run(request: SubmitRequest, printer: Screen) -> RunPreview:
             f"a task that ends without an output is retried {grace:g} s later at the earliest "
             "(cluster.grace_seconds)"
         )
-    limits = create_executor(request.spec.config.cluster).submit_limits(request.spec.config.cluster)
+    limits = executor.submit_limits(request.spec.config.cluster)
     spare_jobs = _spare_jobs(request)
     waves = count_waves(draft.sizes.count, limits, spare_jobs=spare_jobs)
     _say_lines(describe_waves(draft, limits, waves, spare_jobs=spare_jobs), printer)
@@ -154,6 +163,7 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
     _check_resources(request, executor, printer)
+    _check_upstream(request, executor, printer)
     with ExitStack() as locks:
         started = _start_when_possible(request, executor, locks, printer)
         ends = []
@@ -178,6 +188,25 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
             show_status(end, printer, is_gathered=False)
     code = max([FAILED if started.unreadable else 0, *(end.exit_code for end in ends)])
     return SubmitResult(draft=started.draft, run=run, exit_code=code, end=ends[-1])
+
+
+def _check_upstream(request: SubmitRequest, executor: Executor, say: Say) -> None:
+    """Check the jobs that the run has to wait for, and say which are still under way.
+
+    Raises:
+        InputError: one of them has failed, or is unknown, or tasks cannot wait for jobs.
+    """
+    jobs = request.selection.after
+    if not jobs:
+        return
+    try:
+        under_way = executor.check_upstream(jobs)
+    except UpstreamError as error:
+        raise InputError(str(error)) from None
+    if under_way:
+        say(f"the tasks start once {listed_jobs(under_way)} succeeded (--after)")
+    else:
+        say(f"{listed_jobs(jobs)} succeeded already, so the tasks do not wait (--after)")
 
 
 def _spare_jobs(request: SubmitRequest) -> int:

@@ -38,6 +38,22 @@ def parse_indices(text: str) -> tuple[int, ...]:
     return tuple(sorted(indices))
 
 
+def parse_jobs_to_await(text: str) -> tuple[str, ...]:
+    """Return the ids of a list of jobs and array tasks such as `4711,4712_3`, each once.
+
+    Raises:
+        ValueError: the text is not such a list.
+    """
+    jobs = [job.strip() for job in text.split(",")]
+    for job in jobs:
+        if re.fullmatch(r"\d+\+\d+", job, re.ASCII):
+            whole = job.partition("+")[0]
+            raise ValueError(f"{job} is a part of a heterogeneous job: name the whole job, {whole}")
+        if not re.fullmatch(r"[1-9]\d*(_(0|[1-9]\d*))?", job, re.ASCII):
+            raise ValueError(f"{job!r} is not a job id such as 4711, or 4711_3 for an array task")
+    return tuple(dict.fromkeys(jobs))
+
+
 @dataclass(frozen=True, slots=True)
 class TaskId:
     """A job id as sacct and squeue print it."""

@@ -162,6 +162,8 @@ class ArrayPlan:
     """How long the array waits before it starts, in seconds."""
     why: str = ""
     """Cause and remedy in words; empty for first attempts."""
+    upstream: tuple[str, ...] = ()
+    """Jobs of others that have to succeed first, such as `4711` or `4711_3`."""
 
     @property
     def shards(self) -> tuple[int, ...]:

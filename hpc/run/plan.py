@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
-from hpc.run.model import ArrayPlan, Limits, ResourceRequest, Run, SubmitLimit
+from hpc.run.model import (
+    ArrayPlan,
+    Limits,
+    Observation,
+    Phase,
+    ResourceRequest,
+    Run,
+    ShardFacts,
+    SubmitLimit,
+)
 from hpc.run.remedies import Base, group_by_remedy
 from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
@@ -55,7 +64,7 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         others=observation.shards,
     )
     room = room_for(status, len(shards))
-    return plan_arrays(
+    arrays = plan_arrays(
         [
             replace(group, request=_overridden(group.request, selection.override))
             for group in groups
@@ -65,6 +74,28 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         after_jobs=room.after_jobs,
         tasks_at_once=room.parallel_tasks,
         first_number=next_number(observation.submissions, observation.last_number),
+    )
+    upstream = upstream_of(run, observation, forced=selection.forced)
+    return tuple(replace(array, upstream=upstream) for array in arrays)
+
+
+def upstream_of(run: Run, observation: Observation, *, forced: bool = False) -> tuple[str, ...]:
+    """Return the jobs of others that have to succeed before the next task of the run may start.
+
+    None once any task has started, because they had succeeded then, nor if a person submits by
+    force.
+    """
+    if forced or any(map(_has_started, observation.shards)):
+        return ()
+    return run.manifest.after
+
+
+def _has_started(shard: ShardFacts) -> bool:
+    return shard.output.verified or any(
+        attempt.began
+        or attempt.phase is Phase.ACTIVE
+        or bool(attempt.record and attempt.record.node)
+        for attempt in shard.attempts
     )
 
 

@@ -287,7 +287,7 @@ def _read(path: Path, run: Run) -> Submission | None:
     except DamagedError as error:
         raise InputError(f"{error}{_ADVICE}") from None
     try:
-        # A record of an earlier version does not say who submitted.
+        # A record of an earlier version does not say who submitted, and has no jobs to wait for.
         submission = _parse(content, path, status.st_uid)
     except InputError as error:
         raise InputError(f"{error}{_ADVICE}") from None
@@ -300,7 +300,7 @@ def _read(path: Path, run: Run) -> Submission | None:
 
 def _parse(content: bytes, path: Path, uid: int) -> Submission:
     read = parse_values(content, dict[str, object], source=str(path))
-    values = {"submitter": uid, **read}
+    values = {"submitter": uid, "upstream": [], **read}
     try:
         if isinstance(values.get("array"), str):
             values["indices"] = parse_indices(str(values.pop("array")))

@@ -74,6 +74,14 @@ class Manifest(Section, frozen=True, kw_only=True):
         bool, key("Whether posts with the same text share one answer.", omit_default=True)
     ] = False
     """False where an older version made the run: each of its posts is asked about."""
+    after: Annotated[
+        tuple[str, ...], key("Jobs that have to succeed before the first task.", omit_default=True)
+    ] = ()
+    """Slurm's ids of jobs of others, such as `4711` or `4711_3`."""
+    canary: Annotated[
+        bool, key("Whether the run's posts are a canary of more to come.", omit_default=True)
+    ] = False
+    """A canary runs first and measures what the other posts will take."""
 
     @property
     def is_coded_by_people(self) -> bool:

@@ -55,6 +55,19 @@ class LocalExecutor:
         """Return no limits: tasks start one after another."""
         return ()
 
+    def check_upstream(self, jobs: Sequence[str]) -> tuple[str, ...]:
+        """Accept none: a process on this machine cannot wait for a Slurm job.
+
+        Raises:
+            InputError: there are any.
+        """
+        if jobs:
+            raise InputError(
+                "--after waits for a Slurm job, and cluster.executor is local: its tasks start at "
+                "once"
+            )
+        return ()
+
     def check_resources(self, resources: Resources) -> ResourceCheck:
         """Accept everything: the resources are Slurm's, and are not used here."""
         return ResourceCheck()

@@ -240,6 +240,14 @@ class Slurm:
         printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.NAMED_FORMAT)
         return _begin_with(prefix, printed)
 
+    def queue_of_everybody(self) -> tuple[parse.Record, ...]:
+        """Return the tasks of all jobs that the controller shows, just ended ones included.
+
+        `squeue -j` fails for the whole list if it does not know one of the jobs.
+        """
+        printed = self._run("squeue", "-h", "-a", "-t", "all", "-o", parse.SQUEUE_FORMAT)
+        return parse.parse_squeue(printed)
+
     def jobs_or_accounted(self, prefix: Prefix) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
         """Return the same, from accounting where a wrapper of squeue does not know its options.
 

@@ -23,6 +23,7 @@ from hpc.executors.slurm.partitions import check_resources, limits_of
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.executors.slurm.unrecorded import find_unrecorded
+from hpc.executors.slurm.upstream import check_upstream
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import job_prefixes, read_submissions
@@ -105,6 +106,10 @@ class SlurmExecutor:
         """Submit the arrays on hold, write their tasks' orders, and release them."""
         self._stay_on_cluster(run)
         return submit.submit_arrays(run, self._slurm, intents, recorded, lock)
+
+    def check_upstream(self, jobs: Sequence[str]) -> tuple[str, ...]:
+        """Ask squeue and sacct."""
+        return check_upstream(self._slurm, jobs)
 
     def resume(self, run: Run, recorded: Sequence[Submission], lock: int) -> tuple[Submission, ...]:
         """Find the arrays of unfinished submissions by their names, and finish them."""

@@ -16,8 +16,9 @@ from hpc.executors.base import (
     UnansweredError,
 )
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
-from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
+from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor, dependency
 from hpc.executors.slurm.unrecorded import find_unrecorded
+from hpc.executors.slurm.upstream import check_upstream
 from hpc.locks import run_lock
 from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
@@ -49,6 +50,7 @@ def submit_arrays(
         LockLostError: the lock is not this process's any more. What is on hold stays on hold.
         SubmitLimitError: not even the first array fits.
         CopySubmittedError: another copy of the run goes first.
+        UpstreamError: a job that has to succeed first has failed, or is unknown.
         UnansweredError: sbatch did not answer. The records stay, as after a death at this point,
             so that an array that Slurm accepts late is found by its name.
         SlurmError: with Slurm's own words; then none of `intents` is submitted or recorded, except
@@ -62,7 +64,10 @@ def submit_arrays(
             if intent.array_job_id is None:
                 run_lock.check_lock(run, lock)
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
-                after = tuple(str(job) for job in before if job is not None)
+                after = dependency(
+                    tuple(str(job) for job in before if job is not None),
+                    check_upstream(slurm, intent.plan.upstream),
+                )
                 try:
                     job = _executor(run, intent).submit_waiting(slurm, intent, after)
                 except SubmitLimitError:

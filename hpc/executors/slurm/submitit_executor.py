@@ -6,7 +6,7 @@ which runs an entry point of our own. This module relies on private names of sub
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,13 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         """Return a value that nothing uses: the configuration names the executor."""
         return 1
 
-    def submit_waiting(self, slurm: Slurm, submission: Submission, after: tuple[str, ...]) -> int:
+    def submit_waiting(self, slurm: Slurm, submission: Submission, after: str | None) -> int:
         """Submit the array on hold, and return its job id.
 
         Args:
             slurm: the cluster.
             submission: what to submit.
-            after: jobs or tasks that must have ended, in whatever way, before the first one starts.
+            after: what must have happened before the first task starts, as `dependency` returns it.
 
         Raises:
             SlurmError: with sbatch's own words.
@@ -92,8 +92,20 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         array_orders.write(self.folder, orders)
 
 
+def dependency(ended: Sequence[str], succeeded: Sequence[str]) -> str | None:
+    """Return sbatch's option --dependency; None if there is nothing to wait for.
+
+    Args:
+        ended: jobs or tasks that must have ended, in whatever way.
+        succeeded: jobs or tasks that must have ended with exit code 0.
+    """
+    parts = [f"{kind}:{':'.join(jobs)}" for kind, jobs in
+             (("afterok", succeeded), ("afterany", ended)) if jobs]  # fmt: skip
+    return ",".join(parts) or None
+
+
 def _parameters(
-    folder: Path, resources: Resources, submission: Submission, after: tuple[str, ...]
+    folder: Path, resources: Resources, submission: Submission, after: str | None
 ) -> dict[str, Any]:
     plan = submission.plan
     parameters: dict[str, Any] = {
@@ -108,7 +120,7 @@ def _parameters(
         "qos": resources.qos,
         "constraint": resources.constraint,
         "exclude": resources.exclude,
-        "dependency": "afterany:" + ":".join(after) if after else None,
+        "dependency": after,
         "setup": [_forget_last_words(folder, plan.offset), *guard_setup(resources.setup)],
         "signal_delay_s": _warning_s(resources.time_min),
         "stderr_to_stdout": True,
