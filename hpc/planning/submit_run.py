@@ -123,7 +123,10 @@ def preview_run(request: SubmitRequest, printer: Screen) -> RunPreview:
     _say_lines(request.spec.notes, printer)
     executor = create_executor(request.spec.config.cluster)
     _check_resources(request, executor, printer)
-    _check_upstream(request, executor, printer)
+    try:
+        _check_upstream(request, executor, printer)
+    except ExecutorError as error:
+        printer(f"--after is not checked: {error.words}")
     discardable = find_discardable(request.spec, printer)
     selection = replace(request.selection, without=discardable)
     draft = draft_run(request.spec, selection, request.folders)

@@ -268,6 +268,8 @@ def _document(submission: Submission) -> dict[str, object]:
     values = fields_to_json(submission) | fields_to_json(submission.plan) | request
     nested = ("plan", "request", "indices")
     document = {name: value for name, value in values.items() if name not in nested}
+    if not submission.plan.upstream:
+        del document["upstream"]
     return document | {"array": format_indices(submission.plan.indices)}
 
 

@@ -112,7 +112,8 @@ _ADVICE = (
     (r"QOS", "set cluster.qos to a QOS that your account may use"),
     (r"Reservation", "the reservation is gone: remove it from cluster.extra"),
     (r"Partition", "set cluster.partition to a partition that takes such jobs (sinfo)"),
-    (r"DependencyNeverSatisfied", "the job that it waits for has failed: cancel it and resubmit"),
+    (r"DependencyNeverSatisfied", "the job that it waits for has failed: run hpc cancel, then hpc "
+     "resubmit --force, which no longer waits for it"),
 )  # fmt: skip
 
 _SITE_ADVICE = (

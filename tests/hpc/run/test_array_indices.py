@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.run.array_indices import LARGEST, TaskId, format_indices, parse_indices, parse_task_id
+from hpc.run.array_indices import (
+    LARGEST,
+    TaskId,
+    format_indices,
+    parse_indices,
+    parse_jobs_to_await,
+    parse_task_id,
+)
 
 indices = st.sets(st.integers(0, 300), min_size=1, max_size=120)
 
@@ -144,3 +151,25 @@ def test_a_truncated_list_contains_no_wrong_index(chosen: set[int], length: int)
 def test_no_text_makes_the_parser_fail(text: str) -> None:
     identity = parse_task_id(text)
     assert identity is None or identity.job >= 0
+
+
+job_ids = st.builds(
+    lambda job, index: f"{job}" if index is None else f"{job}_{index}",
+    st.integers(1, 2**31),
+    st.none() | st.integers(0, LARGEST),
+)
+
+
+@given(st.lists(job_ids, min_size=1, max_size=5), st.sampled_from([",", ", ", " ,"]))
+def test_jobs_to_await_are_read_in_order_and_each_once(jobs: list[str], comma: str) -> None:
+    assert parse_jobs_to_await(comma.join(jobs)) == tuple(dict.fromkeys(jobs))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "4711,", "0", "-3", "4711+1", "4711_", "4711_[0-3]", "4711.batch", "afterok:4711",
+     "4711:4712", "4711 4712", "٤٧", "4711_03", "$JOB"],
+)  # fmt: skip
+def test_what_is_no_list_of_jobs_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="job"):
+        parse_jobs_to_await(text)

@@ -1,0 +1,1 @@
+"""Submit on a real Slurm: behind other jobs, and a canary first."""
