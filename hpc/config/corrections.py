@@ -21,6 +21,7 @@ from hpc.config.settings import (
     classifier_settings,
     cluster_settings,
     difference,
+    notify_settings,
     retry_settings,
     storage_settings,
 )
@@ -34,6 +35,7 @@ from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check, check_record
 from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import Section, fields_to_json, keys_of, section_in
+from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import Backlog, CheckpointSettings, Sharding, StorageSection
 from pipeline.errors import InputError
 from pipeline.run_files.amendments import Change
@@ -91,6 +93,7 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
         "classifier": fields_to_json(options),
         "checkpoint": fields_to_json(_checkpoint_of(run)),
         "cluster": resources.section_of(run.cluster),
+        "notify": fields_to_json(run.notify),
         "retry": fields_to_json(run.retry),
         "storage": {"trust_group": run.manifest.trust_group},
     }
@@ -123,6 +126,7 @@ def corrections_by_file(
         **classifier_settings(frozen.options),
         **checkpoint_settings(config.checkpoint),
         **cluster_settings(_with_decisions_of_submit(config, run.cluster)),
+        **notify_settings(config.notify),
         **retry_settings(config.retry),
         **storage_settings(trust_group=_corrected_trust(config, run)),
     }
@@ -257,6 +261,14 @@ def _correct_retry(
     return difference(now, now, retry_settings(corrected)) if corrected else ()
 
 
+def _correct_notify(
+    run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
+) -> tuple[Change, ...]:
+    corrected = check(NotifySettings, after, source=SET, path="notify", problems=problems)
+    now = notify_settings(run.notify)
+    return difference(now, now, notify_settings(corrected)) if corrected else ()
+
+
 def _correct_checkpoint(
     run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
 ) -> tuple[Change, ...]:
@@ -280,6 +292,7 @@ def _correct_storage(
 _CORRECT = {
     "classifier": _correct_classifier,
     "cluster": _correct_cluster,
+    "notify": _correct_notify,
     "retry": _correct_retry,
     "checkpoint": _correct_checkpoint,
     "storage": _correct_storage,
@@ -291,6 +304,7 @@ def _settings_of(run: Run) -> Settings:
         **classifier_settings(_options_of(run)),
         **checkpoint_settings(_checkpoint_of(run)),
         **cluster_settings(run.cluster),
+        **notify_settings(run.notify),
         **retry_settings(run.retry),
         **storage_settings(trust_group=run.manifest.trust_group),
     }

@@ -16,6 +16,7 @@ from pipeline.classifiers.base import ConfiguredClassifier, check_classifier
 from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section, expects, key, label_key
+from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import (
     Backlog,
     CheckpointSettings,
@@ -49,6 +50,9 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
     )
     cluster: Annotated[ClusterSection, key("Where and with which resources tasks run.")]
     retry: Annotated[RetryPolicy, key("How far each remedy may go.")] = RetryPolicy()
+    notify: Annotated[NotifySettings, key("Which command hears of which events.")] = (
+        NotifySettings()
+    )
     storage: Annotated[StorageSection, key("Where runs and labels go.")] = StorageSection()
 
 
@@ -78,6 +82,7 @@ class Config:
     checkpoint: CheckpointSettings
     cluster: Cluster
     retry: RetryPolicy
+    notify: NotifySettings
     storage: Storage
     given_cluster: Mapping[str, object]
     """The section `cluster` as it is given, with its template, and without any default."""
@@ -126,6 +131,7 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) 
         cluster=resources.resolve(cluster[0], slurm_grace_seconds=grace_seconds),
         given_cluster=cluster[1],
         retry=file.retry,
+        notify=file.notify,
         storage=storage,
     )
 

@@ -9,6 +9,7 @@ from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import fields_to_json
+from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import CheckpointSettings
 from pipeline.run_files.amendments import Change
 from pipeline.run_files.portable_paths import with_real_paths
@@ -45,6 +46,13 @@ def cluster_settings(cluster: Cluster) -> Settings:
 def retry_settings(retry: RetryPolicy) -> Settings:
     """Return how far each remedy may go."""
     return _settings("retry", "retry.", fields_to_json(retry))
+
+
+def notify_settings(notify: NotifySettings) -> Settings:
+    """Return which command hears of which events."""
+    plain = json.decode(json.encode(fields_to_json(notify)), type=dict[str, object])
+    # A command is no path, although it may begin with one.
+    return {f"notify.{name}": Setting(f"notify.{name}", value) for name, value in plain.items()}
 
 
 def checkpoint_settings(checkpoint: CheckpointSettings) -> Settings:

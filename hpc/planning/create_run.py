@@ -71,6 +71,7 @@ configuration keeps them; the footer of each output names its file (`hpc.publica
 Paths in manifest.json that begin with {run}/ are relative to this folder.
 
 amendments/, if it is there, holds later corrections of the configuration: keep it.
+notifications/, if it is there, says which events of the run were reported to you.
 
 Once a shard is gathered, its files in logs/0001/, logs/0002/ and so on, and in work/, are packed:
 logs/00007.log has the logs of all attempts at shard 7, and logs/packed.jsonl what is known of each
@@ -242,6 +243,7 @@ def _manifest(
         checkpoint_rows=config.checkpoint.rows,
         checkpoint_seconds=config.checkpoint.seconds,
         retry=spec.config.retry.to_json(),
+        notify=spec.config.notify.to_json(),
         cluster=spec.config.cluster.to_json(),
         array_size=spec.array_size,
         shards=frozen,

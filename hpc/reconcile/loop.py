@@ -15,6 +15,7 @@ from hpc.display.progress_line import describe_progress
 from hpc.display.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.locks import run_lock
+from hpc.notifications.notifier import Notifier
 from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
@@ -27,7 +28,7 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
-from hpc.reconcile.trust import describe_older_run
+from hpc.reconcile.trust import check_run, describe_older_run
 from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
@@ -84,11 +85,21 @@ def supervise(
         HeldDatabaseError: with `hand_over`, nothing is left to do but to gather, and another
             process has the database open.
     """
-    executor.check_programs()
     # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
     spare_jobs = len(CaretakerRole) if hand_over else 0
-    supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
-    backoff = Backoff(run, say, once=once)
+    notifier = Notifier(run, say, check_run)
+    with notifier.reporting_errors():
+        executor.check_programs()
+        supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
+        return _do_rounds(supervision, Backoff(run, say, once=once), notifier, hand_over)
+
+
+def _do_rounds(
+    supervision: "_Supervision",
+    backoff: Backoff,
+    notifier: Notifier,
+    hand_over: Callable[[RunStatus], bool] | None,
+) -> RunStatus:
     while True:
         try:
             end = supervision.do_round(hand_over)
@@ -97,7 +108,10 @@ def supervise(
                 raise  # the next caretaker costs less than a job that waits
             backoff.wait_after(error)
             continue
+        if supervision.last_status:
+            notifier.look(supervision.last_status)
         if end is not None:
+            notifier.end(end)
             return end
         backoff.reset()
 
@@ -129,6 +143,8 @@ class _Supervision:
         self._has_begun = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
+        self.last_status: RunStatus | None = None
+        """The run as the last round saw it first."""
 
     def do_round(self, hand_over: Callable[[RunStatus], bool] | None) -> RunStatus | None:
         """Do one round; return the run's status if it was the last one.
@@ -143,6 +159,7 @@ class _Supervision:
                 self._say(note)
             self._has_begun = True
         status, rejection, trouble = self._resume_or_stop()
+        self.last_status = status
         todo: tuple[int, ...] = ()
         if not (trouble or rejection):
             todo = self._choose_shards(status)

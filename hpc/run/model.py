@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
+from pipeline.config.notify_settings import NotifySettings
 from pipeline.errors import Cause
 from pipeline.run_files.amendments import Amendment
 from pipeline.run_files.heartbeat import Heartbeat
@@ -60,6 +61,8 @@ class Run:
     """The corrections since the run was created, which `manifest` includes already."""
     chosen_database: Path | None = None
     """The database that a person named instead of the run's, as they typed it; None for none."""
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    """The manifest's section `notify`, typed."""
 
     @property
     def run_id(self) -> str:

@@ -9,6 +9,7 @@ from hpc.run.model import Run
 from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.check import Problems, check_record
+from pipeline.config.notify_settings import NotifySettings
 from pipeline.errors import InputError
 from pipeline.run_files import amendments, manifest
 from pipeline.run_files.amendments import Amendment
@@ -75,10 +76,13 @@ def typed_run(folder: Path, made: Manifest, amended: tuple[Amendment, ...] = ())
     source, problems = str(folder / manifest.FILE_NAME), Problems()
     cluster = check_record(Cluster, made.cluster, source=source, path="cluster", problems=problems)
     retry = check_record(RetryPolicy, made.retry, source=source, path="retry", problems=problems)
+    notify = check_record(
+        NotifySettings, made.notify, source=source, path="notify", problems=problems
+    )
     problems.raise_any()
-    assert cluster and retry
+    assert cluster and retry and notify
     original = _find_original(folder, made)
-    return Run(folder, made, cluster, retry, original, amended)
+    return Run(folder, made, cluster, retry, original, amended, notify=notify)
 
 
 def has_moved(run: Run) -> bool:

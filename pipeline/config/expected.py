@@ -34,7 +34,8 @@ def expected(annotation: Any) -> str:
     inner = unwrapped(annotation)
     origin = typing.get_origin(inner)
     if origin in (tuple, list):
-        return f"a list of {_how_many(metadata(annotation))}{_plural(typing.get_args(inner)[0])}"
+        items = _how_many(metadata(annotation)) + _plural(typing.get_args(inner)[0])
+        return f"a list of {items.removeprefix('of ')}"
     if origin in (dict, Mapping):
         least = _how_many(metadata(annotation))
         return f"a mapping of {least}keys" if least else "a mapping"

@@ -67,6 +67,8 @@ class Heartbeat(Section, frozen=True, kw_only=True, forbid_unknown_fields=False)
     `RequestFault`, and perhaps those that a later version added."""
     quota_tasks: int | None = None
     """How many tasks share the quota, those of other runs included; None if that is not known."""
+    throttled: bool = False
+    """Whether a quota or the service lets nothing through at the moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +85,8 @@ class TaskActivity:
     """Requests without an answer so far, by kind."""
     quota_tasks: int | None = None
     """How many tasks share the quota; None if that is not known."""
+    throttled: bool = False
+    """Whether a quota or the service lets nothing through at the moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,6 +209,7 @@ class HeartbeatWriter:
             requests_last_minute=activity.requests_last_minute,
             faults=activity.faults,
             quota_tasks=activity.quota_tasks,
+            throttled=activity.throttled,
         )
         content = json.dumps(beat.to_json()).encode()
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import field
 from msgspec.structs import replace
 
 from pipeline import files, limits
@@ -24,7 +25,7 @@ FILE_NAME = "manifest.json"
 # The id of the run is in these bytes. Thousands of shards may follow.
 _BEGINNING = 4096
 # The keys that hold paths.
-_WITH_PATHS = ("database", "classifier", "cluster")
+_WITH_PATHS = ("database", "classifier", "cluster", "notify")
 _SERVER_LOG_ENDING = "_server.log"
 
 # The classifier type of a run that holds the codings of people.
@@ -82,6 +83,9 @@ class Manifest(Section, frozen=True, kw_only=True):
         bool, key("Whether the run's posts are a canary of more to come.", omit_default=True)
     ] = False
     """A canary runs first and measures what the other posts will take."""
+    notify: Annotated[
+        Mapping[str, object], key("Which command hears of which events.", omit_default=True)
+    ] = field(default_factory=dict)
 
     @property
     def is_coded_by_people(self) -> bool:
@@ -118,7 +122,7 @@ def write(run_dir: Path, manifest: Manifest, project: Sequence[Path] = ()) -> No
         project: folders that move together with the run's; paths in them become relative.
     """
     values = manifest.to_json()
-    paths = {key: values[key] for key in _WITH_PATHS}
+    paths = {key: values[key] for key in _WITH_PATHS if key in values}
     relative = portable_paths.relative(paths, run_dir, project)
     files.write_json(run_dir / FILE_NAME, {**values, **relative})
 

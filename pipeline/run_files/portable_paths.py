@@ -60,6 +60,8 @@ def relative(
     of_user = Path.home().resolve() / USER_FOLDER
 
     def shorten(text: str) -> str:
+        if "//" in text:  # a command with a URL: what makes a path of it would change the URL
+            return text
         path = Path(real(text))
         if path.is_relative_to(of_user):
             return text

@@ -1,6 +1,7 @@
 """Count what a task sends to its service, and which faults come back, by kind.
 
-A person who watches a run reads the counts in its tasks' heartbeats. No logic depends on them.
+A person who watches a run reads the counts in its tasks' heartbeats. No logic depends on them,
+except that somebody is notified when a run is throttled for long.
 """
 
 import threading
@@ -63,6 +64,8 @@ class ServiceActivity:
     quota_tasks: int | None = None
     """How many tasks share the quota of the key, those of other runs included; None if that is not
     known, or there is no quota."""
+    is_throttled: bool = False
+    """Whether the quota lets nothing through at the moment, or the last reply asked to wait."""
 
 
 class RequestCounter:
@@ -91,10 +94,17 @@ class RequestCounter:
             with self._lock:
                 self._faults[fault] += 1
 
-    def activity(self, quota_tasks: int | None = None) -> ServiceActivity:
-        """Return what was counted so far."""
+    def activity(
+        self, quota_tasks: int | None = None, *, is_throttled: bool = False
+    ) -> ServiceActivity:
+        """Return what was counted so far, with what is known beside that."""
         now = int(self._clock())
         with self._lock:
             sent = sum(count for second, count in self._sent if 0 <= now - second < WINDOW_S)
             faults = dict(self._faults.most_common())
-        return ServiceActivity(requests_last_minute=sent, faults=faults, quota_tasks=quota_tasks)
+        return ServiceActivity(
+            requests_last_minute=sent,
+            faults=faults,
+            quota_tasks=quota_tasks,
+            is_throttled=is_throttled,
+        )

@@ -48,6 +48,7 @@ class Endpoint:
         """Open no connection yet; `pace` says when each request may go out."""
         self.url = service.name
         self.trouble = ""
+        self._is_throttled = False
         self._service = service
         self._pace = pace
         self._policy = policy
@@ -70,7 +71,8 @@ class Endpoint:
 
     def activity(self) -> ServiceActivity:
         """Return what was sent lately, and which faults came back."""
-        return self._counter.activity(self._pace.tasks)
+        is_throttled = self._is_throttled or self._pace.lacks_quota
+        return self._counter.activity(self._pace.tasks, is_throttled=is_throttled)
 
     def waiting(self) -> int:
         """Return how many requests are not on the wire, because they wait to be sent again."""
@@ -284,7 +286,8 @@ class Endpoint:
             self._wire.leave()
         self._counter.record_reply(reply.status)
         self.trouble = "" if reply.status == 200 else reply.summary
-        if reply.asks_to_wait or (reply.may_pass and requested_wait_s):
+        self._is_throttled = reply.asks_to_wait or bool(reply.may_pass and requested_wait_s)
+        if self._is_throttled:
             self._recent.record_throttled(delivery.number)
         elif not reply.may_pass:
             self._recent.record_passed()

@@ -225,6 +225,7 @@ class Task:
             if activity
             else {},
             quota_tasks=activity.quota_tasks if activity else None,
+            throttled=activity.is_throttled if activity else False,
         )
 
     def _ask(

@@ -27,6 +27,11 @@ class Pace:
         return ""
 
     @property
+    def lacks_quota(self) -> bool:
+        """Whether the task has no share of the quota at the moment."""
+        return False
+
+    @property
     def tasks(self) -> int | None:
         """How many tasks share the quota; None where that is not known, or there is no quota."""
         return None

@@ -121,6 +121,11 @@ class SharedPace(Pace):
         return permit.share if permit else None
 
     @property
+    def lacks_quota(self) -> bool:
+        """Whether the task has no share of the quota at the moment."""
+        return bool(self._keeper) and not self.share and not self._folder_problem
+
+    @property
     def tasks(self) -> int | None:
         """How many tasks share the quota, as far as their leases show; None without a permit."""
         permit = self._permit  # read once: another thread replaces it

@@ -1,0 +1,1 @@
+"""Notifying a person of what happened to a run."""

@@ -1,0 +1,105 @@
+"""Run the command that hears of events: with a time limit, in a process group, without the key."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.config.secret import NO_KEY, Secret, read_key
+from pipeline.errors import InputError
+from pipeline.terminal import last_lines
+
+TIME_LIMIT_S = 60.0
+_LONGEST_TAIL = 4096
+
+
+def key_of(classifier: Mapping[str, object]) -> Secret:
+    """Return the API key of a run's classifier; `NO_KEY` if it cannot be read here."""
+    try:
+        return read_key(*key_places(classifier))
+    except InputError:
+        return NO_KEY
+
+
+def key_places(classifier: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """Return the variable, or the file, that holds the API key of a run's classifier."""
+    env, file = classifier.get("api_key_env"), classifier.get("api_key_file")
+    return env if isinstance(env, str) else None, file if isinstance(file, str) else None
+
+
+def environment_without(
+    key: Secret, variable: str | None, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """Return an environment without the variables that hold an API key.
+
+    Args:
+        key: the key.
+        variable: the variable that is meant to hold it.
+        inherited: the environment of this process.
+    """
+    return {
+        name: value
+        for name, value in inherited.items()
+        if name != variable and key.redact(value) == value
+    }
+
+
+def run_command(
+    command: str | Sequence[str],
+    document: Mapping[str, object],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    time_limit_s: float = TIME_LIMIT_S,
+) -> str:
+    """Run a command with a JSON document on stdin; return why it failed, or '' if it did not.
+
+    Args:
+        command: a program and its arguments, or a line for `sh`.
+        document: what it gets.
+        folder: its working folder.
+        environment: all of its environment.
+        time_limit_s: after so many seconds, it is killed with all processes of its group.
+    """
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
+        given.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env=dict(environment),
+                stdin=given,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return f"{words[0]} cannot be started: {reason}"
+        code: int | None = None
+        try:
+            code = process.wait(time_limit_s)
+        except subprocess.TimeoutExpired:
+            return f"it did not end within {time_limit_s:g} s and was killed"
+        finally:
+            if code is None:  # also where Ctrl-C ends the wait
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return "" if code == 0 else f"{_describe_exit(code)}{_end_of(printed.fileno())}"
+
+
+def _describe_exit(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _end_of(descriptor: int) -> str:
+    """Return the last line that a command printed, to follow its exit code."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _LONGEST_TAIL, max(0, size - _LONGEST_TAIL))
+    lines = last_lines(tail.decode(errors="replace"), 1)
+    return f": {lines[0]}" if lines else ""
