@@ -72,6 +72,7 @@ def test_an_endpoint_counts_what_it_sends_and_what_comes_back() -> None:
         asked = endpoint(server)
         asked.post({}, NEVER)
     assert asked.activity().requests_last_minute == len(replies)
+    assert not asked.activity().is_throttled
     assert asked.activity().faults == {
         RequestFault.SERVER_ERROR: 1,
         RequestFault.BAD_ANSWER: 1,

@@ -27,9 +27,12 @@ def test_a_429_is_waited_out_and_does_not_count_as_an_attempt() -> None:
 
 def test_429_for_too_long_ends_the_task_as_throttled() -> None:
     policy = RequestPolicy(throttled_s=0.0, first_wait_s=0.001)
-    with Scripted(lambda nth: QUOTA) as server, pytest.raises(TaskError) as raised:
-        endpoint(server, policy=policy).post({}, NEVER)
+    with Scripted(lambda nth: QUOTA) as server:
+        asked = endpoint(server, policy=policy)
+        with pytest.raises(TaskError) as raised:
+            asked.post({}, NEVER)
     assert raised.value.cause is Cause.THROTTLED
+    assert asked.activity().is_throttled
     assert str(raised.value) == (
         f'{server.url}/ask: HTTP 429: {{"error": {{"status": "RESOURCE_EXHAUSTED"}}}}'
     )

@@ -95,6 +95,7 @@ def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
         assert is_silent(joining)
         assert len(names(lease_folder, ".lease")) == 1
         assert joining.trouble == "waiting for a share of the quota from the other tasks"
+        assert joining.lacks_quota
 
 
 @contextlib.contextmanager
