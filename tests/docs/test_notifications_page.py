@@ -65,7 +65,7 @@ def webhook() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def test_the_mail_has_the_message_and_the_next_command(home: Path) -> None:
-    done = subprocess.run(["./notify.sh"], input=json.dumps(EVENT), text=True, check=False)
+    done = subprocess.run(["./mail.sh"], input=json.dumps(EVENT), text=True, check=False)
     assert done.returncode == 0
     assert (home / "mailed").read_text() == (
         f"-s\n{EVENT['subject']}\nyou@example.edu\n"
