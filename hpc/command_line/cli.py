@@ -34,6 +34,7 @@ VERBS = {
     "audit": "show where every post of a backlog is; with --post, why one has no label",
     "compare": "show how far two classifiers agree, or how well they match human labels",
     "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
+    "report": "write one HTML page about labels: methods, charts, tasks and cost",
     "sample": "draw a random sample of labeled posts for people to code",
     "gold": "import what people coded, as labels under a name of their own",
     "schema": "print every key of a configuration, for editors and for people",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hpc.comparison.load_analysis import load_analysis
 from hpc.display.console import Printer
-from hpc.display.figures.plan import PlannedFigure
+from hpc.figures.plan import PlannedFigure
 from pipeline.text import counted
 
 SaveFigures = Callable[[Sequence[PlannedFigure], Path], list[Path]]
@@ -14,7 +14,7 @@ SaveFigures = Callable[[Sequence[PlannedFigure], Path], list[Path]]
 def check_figures(folder: Path | None) -> None:
     """Raise RunError if figures are wanted and cannot be drawn, before anything is computed."""
     if folder is not None:
-        load_analysis("hpc.display.figures.draw")
+        load_analysis("hpc.figures.draw")
 
 
 def draw_figures(
@@ -27,7 +27,7 @@ def draw_figures(
     """
     if folder is None:
         return []
-    save_figures: SaveFigures = load_analysis("hpc.display.figures.draw").save_figures
+    save_figures: SaveFigures = load_analysis("hpc.figures.draw").save_figures
     written = save_figures(plans, folder)
     if written:
         printer(f"\nwrote {counted(len(plans), 'figure')} as SVG and PNG into {folder}")

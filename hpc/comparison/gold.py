@@ -14,8 +14,10 @@ from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.console import Printer
-from hpc.display.figures.plan import of_gold
+from hpc.figures.plan import of_gold
 from hpc.run.exit_codes import FAILED
+from hpc.run.model import Say
+from hpc.runs.unusable_runs import UnusableRun
 from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
 from pipeline.analysis.gold.sample_design import (
     SampleDesign,
@@ -58,8 +60,32 @@ def compare_with_gold(
         printer: shows the report and what is wrong.
         quiet: whether to leave out the report.
     """
-    assert request.gold is not None
     check_figures(request.figures)
+    report, unusable = measure_with_gold(request, printer)
+    if not quiet:
+        printer.show(*describe_gold(report))
+    document = {**_document(report), "unusable_runs": [str(each.folder) for each in unusable]}
+    document["bins"] = request.settings.bins
+    plans = of_gold(report.gold, [(each.name, judged(each.comparisons)) for each in report.models])
+    document["figures"] = draw_figures(plans, request.figures, printer)
+    return _code(report, printer), document
+
+
+def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[UnusableRun]]:
+    """Measure label columns of some names on gold.
+
+    Args:
+        request: the names, gold, and how to compare them.
+        say: shows what is wrong.
+
+    Returns:
+        The measures, and the runs that may belong to them and cannot be read.
+
+    Raises:
+        InputError: a name has no labels, or no columns can be compared.
+        RunError: packages of the extra `compare` are missing, or the sample's rows are.
+    """
+    assert request.gold is not None
     evaluate = load_analysis("pipeline.analysis.gold.evaluate").evaluate
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
@@ -69,7 +95,7 @@ def compare_with_gold(
         names = (*request.names, request.gold)
         unusable = unusable_runs(connection, names)
         for each in unusable:
-            printer(str(each))
+            say(str(each))
         check_names(connection, names, request.database)
         sample = find_sample(connection, request.gold, LABELS, request.sample)
         outside = count_outside(connection, sample, request.gold, LABELS) if sample else 0
@@ -99,13 +125,7 @@ def compare_with_gold(
         seed=request.settings.draws.seed,
         models=models,
     )
-    if not quiet:
-        printer.show(*describe_gold(report))
-    document = {**_document(report), "unusable_runs": [str(each.folder) for each in unusable]}
-    document["bins"] = request.settings.bins
-    plans = of_gold(report.gold, [(each.name, _judged(each.comparisons)) for each in models])
-    document["figures"] = draw_figures(plans, request.figures, printer)
-    return _code(report, printer), document
+    return report, unusable
 
 
 def _read(
@@ -169,7 +189,7 @@ def _document(report: GoldReport) -> dict[str, Any]:
                 "name": model.name,
                 "posts": model.posts,
                 "warnings": [asdict(caution) for caution in model.cautions],
-                "comparisons": [asdict(one) for one in _judged(model.comparisons)],
+                "comparisons": [asdict(one) for one in judged(model.comparisons)],
                 "not_compared": [
                     asdict(one) for one in model.comparisons if isinstance(one, NotJudged)
                 ],
@@ -179,7 +199,8 @@ def _document(report: GoldReport) -> dict[str, Any]:
     }
 
 
-def _judged(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
+def judged(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
+    """Return the comparisons of columns that can be compared."""
     return [one for one in comparisons if isinstance(one, GoldComparison)]
 
 
@@ -187,11 +208,11 @@ def _code(report: GoldReport, printer: Printer) -> int:
     """Return the exit code, and say what to do where a model has nothing to compare."""
     code = 0
     for model in report.models:
-        judged = _judged(model.comparisons)
-        if any(one.posts for one in judged):
+        compared = judged(model.comparisons)
+        if any(one.posts for one in compared):
             continue
         code = FAILED
-        if judged:
+        if compared:
             printer(
                 f"\nno coded post of {report.gold} has a label of {model.name}. To label these "
                 f"posts: hpc submit --config FILE --only-labeled-by {report.gold}"

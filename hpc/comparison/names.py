@@ -17,7 +17,7 @@ from hpc.comparison.save_map import FittedMap, SavedMap
 from hpc.display.comparison.agreement import NamesReport, Side, describe_names
 from hpc.display.comparison.saved_map import describe_saved_map
 from hpc.display.console import Printer
-from hpc.display.figures.plan import of_names
+from hpc.figures.plan import of_names
 from hpc.run.exit_codes import FAILED
 from pipeline.analysis.gold.sample_design import SampleDesign, find_sample, samples_of
 from pipeline.analysis.options import CompareOptions

@@ -1,6 +1,6 @@
 """Read the posts that two names both labeled, with the values of pairs of their columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +53,22 @@ def label_columns(
 
     Columns of other types are left out, such as those that count what an answer cost.
     """
-    envelope = {field.name for field in (*ENVELOPE, *PROVENANCE)}
     rows = connection.execute(f"DESCRIBE {_table(name, catalog)}").fetchall()
+    kinds = column_kinds([(row[0], row[1]) for row in rows])
+    return {name: Column(name, kind) for name, kind in kinds.items()}
+
+
+def column_kinds(columns: Iterable[tuple[str, str]]) -> dict[str, ColumnKind]:
+    """Return the kinds of the label columns among columns of a table, by name.
+
+    Args:
+        columns: names and types, as DuckDB describes them.
+    """
+    envelope = {field.name for field in (*ENVELOPE, *PROVENANCE)}
     return {
-        row[0]: Column(row[0], _KINDS[row[1]])
-        for row in rows
-        if row[0] not in envelope and row[1] in _KINDS
+        name: _KINDS[duckdb_type]
+        for name, duckdb_type in columns
+        if name not in envelope and duckdb_type in _KINDS
     }
 
 

@@ -114,7 +114,11 @@ def _side_by_side(left: ModelReport, right: ModelReport) -> list[Block]:
                 header=(f"gold {one.gold}", left.name, right.name),
                 rows=(
                     *(
-                        (_name(name), _short(one.measures[name]), _short(other.measures[name]))
+                        (
+                            measure_name(name),
+                            _short(one.measures[name]),
+                            _short(other.measures[name]),
+                        )
                         for name in shared
                     ),
                     ("coded posts", f"{one.posts:,}", f"{other.posts:,}"),
@@ -140,7 +144,9 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
         blocks.append(Line(f"  positive: {one.threshold:g} or more"))
     blocks.append(
         Table(
-            rows=tuple((_name(name), *estimate_cells(each)) for name, each in one.measures.items()),
+            rows=tuple(
+                (measure_name(name), *estimate_cells(each)) for name, each in one.measures.items()
+            ),
             right_aligned=frozenset({1}),
         )
     )
@@ -163,7 +169,8 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
     return blocks
 
 
-def _name(measure: str) -> str:
+def measure_name(measure: str) -> str:
+    """Return what a measure is called, such as `precision: toxic`."""
     kind, _, category = measure.partition(": ")
     return f"{MEASURES[kind]}{': ' if category else ''}{category}"
 

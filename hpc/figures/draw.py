@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hpc.display.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
+from hpc.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
 from pipeline import files
 from pipeline.analysis.results import CONFIDENCE, Interval
 

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hpc.display.figures import plan
-from hpc.display.figures.draw import draw, save_figures
-from hpc.display.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
+from hpc.figures import plan
+from hpc.figures.draw import draw, save_figures
+from hpc.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
 from pipeline.analysis.results import Bin, Comparison, Curve, Month
 
 HOSTILE = "a $\\frac{x$ name\x1b[31m of a column that is much longer than any title can be"

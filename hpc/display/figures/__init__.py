@@ -1,1 +1,0 @@
-"""Draw figures of comparisons, as SVG and PNG."""

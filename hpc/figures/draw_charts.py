@@ -1,0 +1,264 @@
+"""Draw the charts of a report as SVG.
+
+Each color stands for a role, which `inline_svg` replaces with a color of the page. Texts stay
+texts, so that a page can be searched and read aloud.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from hpc.figures.charts import (
+    Bars,
+    Chart,
+    Curve,
+    Histogram,
+    Series,
+    TimeBars,
+    TimeCurves,
+    Timeline,
+    Tone,
+)
+from hpc.figures.draw import draw
+from hpc.figures.inline_svg import ROLES, SvgElement, read_svg
+from hpc.figures.plan import PlannedFigure
+
+WIDTH_IN, WIDE_IN = 5.0, 10.0
+"""A point is a pixel of the page: 360 or 720."""
+_INK = "#000000"
+_STYLE = {
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "svg.hashsalt": "hpc",  # the same chart has the same bytes
+    "svg.fonttype": "none",  # texts stay texts
+    "font.size": 10.5,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": ROLES[Tone.GRAY],
+    "xtick.color": ROLES[Tone.GRAY],
+    "ytick.color": ROLES[Tone.GRAY],
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "legend.handlelength": 1.2,
+}
+_LONGEST_NAME = 26
+_MOST_MARKERS = 60
+_ROW_IN = 0.27
+_MARGIN_IN = 1.0
+
+
+def draw_chart(chart: Chart) -> SvgElement:
+    """Return a chart as SVG."""
+    return _as_svg(lambda: _draw(chart))
+
+
+def draw_planned(plan: PlannedFigure) -> SvgElement:
+    """Return a figure of a comparison as SVG."""
+    return _as_svg(lambda: draw(plan))
+
+
+def _as_svg(make: Callable[[], Figure]) -> SvgElement:
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Names in any script may be in a title. The reader's browser has the glyphs.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        out = io.BytesIO()
+        make().savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return read_svg(out.getvalue().decode())
+
+
+def _draw(chart: Chart) -> Figure:
+    match chart:
+        case Bars():
+            return _draw_bars(chart)
+        case Histogram():
+            return _draw_histogram(chart)
+        case TimeBars():
+            return _draw_time_bars(chart)
+        case TimeCurves():
+            return _draw_curves(chart)
+        case Timeline():
+            return _draw_timeline(chart)
+
+
+def _axes(title: str, *, height: float, width: float = WIDTH_IN) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left")
+    axes.tick_params(length=3)
+    return figure, axes
+
+
+def _draw_bars(chart: Bars) -> Figure:
+    figure, axes = _axes(chart.title, height=_MARGIN_IN + _ROW_IN * max(2, len(chart.categories)))
+    places = range(len(chart.categories))
+    left = [0.0] * len(chart.categories)
+    for series in chart.series:
+        axes.barh(
+            places, series.values, left=left, height=0.7, color=ROLES[series.tone],
+            label=series.name,
+        )  # fmt: skip
+        left = [before + value for before, value in zip(left, series.values, strict=True)]
+    axes.set_yticks(places, [_shortened(name) for name in chart.categories])
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(chart.axis)
+    axes.set_xlim(0, max(left, default=0) * 1.05 or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.xaxis.set_major_formatter(_number)
+    if len(chart.series) > 1:
+        _add_legend(figure, chart.series)
+    return figure
+
+
+def _draw_histogram(chart: Histogram) -> Figure:
+    figure, axes = _axes(chart.title, height=2.6)
+    edges, values = chart.edges, chart.series.values
+    axes.bar(
+        edges[:-1],
+        values,
+        width=[high - low for low, high in pairwise(edges)],
+        align="edge",
+        color=ROLES[chart.series.tone],
+        edgecolor="white",
+        linewidth=0.8,
+    )
+    axes.set(xlabel=chart.axis, ylabel=chart.height, xlim=(edges[0], edges[-1]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_formatter(_number)
+    _count_from_zero(axes, max(values, default=0))
+    return figure
+
+
+def _draw_time_bars(chart: TimeBars) -> Figure:
+    figure, axes = _axes(chart.title, height=2.8)
+    width = timedelta(seconds=chart.width_s)
+    starts = [date2num(start) for start in chart.starts]
+    days = chart.width_s / timedelta(days=1).total_seconds()
+    bottom = [0.0] * len(starts)
+    for series in chart.series:
+        axes.bar(
+            starts, series.values, width=days * 0.92, bottom=bottom, align="edge",
+            color=ROLES[series.tone], label=series.name,
+        )  # fmt: skip
+        bottom = [below + value for below, value in zip(bottom, series.values, strict=True)]
+    top = max(bottom, default=0)
+    if chart.line is not None:
+        axes.axhline(chart.line, color=ROLES[Tone.SECOND], linestyle="--", label=chart.line_name)
+        top = max(top, chart.line)
+    axes.set_ylabel(chart.height)
+    _count_from_zero(axes, top)
+    _show_time(axes, chart.starts[0], chart.starts[-1] + width)
+    if len(chart.series) > 1 or chart.line is not None:
+        _add_legend(figure, chart.series, chart.line_name)
+    return figure
+
+
+def _draw_curves(chart: TimeCurves) -> Figure:
+    figure, axes = _axes(chart.title, height=2.8)
+    for curve in chart.curves:
+        _draw_curve(axes, curve)
+    times = [point.at for curve in chart.curves for point in curve.points]
+    axes.set_ylabel(chart.height)
+    if chart.limits:
+        low, high = chart.limits
+        axes.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.yaxis.set_major_formatter(_number)
+    margin = (max(times) - min(times)) * 0.02 or timedelta(hours=12)
+    _show_time(axes, min(times) - margin, max(times) + margin)
+    if len(chart.curves) > 1:
+        _add_legend(figure, [Series(name=each.name, values=(), tone=each.tone)
+                             for each in chart.curves])  # fmt: skip
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    color = ROLES[curve.tone]
+    axes.plot(
+        [date2num(point.at) for point in curve.points],
+        [point.value for point in curve.points],
+        color=color,
+        linewidth=1.2,
+        marker="o" if len(curve.points) <= _MOST_MARKERS else None,
+        markersize=3,
+    )
+    known = [point for point in curve.points if point.interval]
+    if known:
+        axes.vlines(
+            [date2num(point.at) for point in known],
+            [point.interval[0] for point in known if point.interval],
+            [point.interval[1] for point in known if point.interval],
+            color=color,
+            linewidth=1,
+        )
+
+
+def _draw_timeline(chart: Timeline) -> Figure:
+    figure, axes = _axes(
+        chart.title, height=_MARGIN_IN + 0.4 + _ROW_IN * max(2, len(chart.rows)), width=WIDE_IN
+    )
+    for place, row in enumerate(chart.rows):
+        axes.broken_barh(
+            [(date2num(span.start), max(date2num(span.end) - date2num(span.start), 0))
+             for span in row.spans],
+            (place - 0.35, 0.7),
+            facecolors=[ROLES[span.tone] for span in row.spans],
+            edgecolor="white",
+            linewidth=0.6,
+        )  # fmt: skip
+    axes.set_yticks(range(len(chart.rows)), [_shortened(row.name) for row in chart.rows])
+    axes.set_ylim(len(chart.rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    spans = [span for row in chart.rows for span in row.spans]
+    start, end = min(span.start for span in spans), max(span.end for span in spans)
+    _show_time(axes, start, max(end, start + timedelta(seconds=1)))
+    _add_legend(figure, [Series(name=name, values=(), tone=tone) for name, tone in chart.legend])
+    return figure
+
+
+def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> None:
+    """Add the legend below the axes, where it hides nothing."""
+    handles: list[object] = [
+        Patch(color=ROLES[each.tone], label=_shortened(each.name)) for each in series
+    ]
+    if line:
+        handles.append(mpl.lines.Line2D([], [], color=ROLES[Tone.SECOND], linestyle="--",
+                                        label=line))  # fmt: skip
+    columns = 5 if figure.get_figwidth() > WIDTH_IN else 2
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns)
+
+
+def _show_time(axes: Axes, start: datetime, end: datetime) -> None:
+    axes.set_xlim(date2num(start), date2num(end))
+    locator = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _count_from_zero(axes: Axes, top: float) -> None:
+    axes.set_ylim(0, top * 1.05 or 1)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.yaxis.set_major_formatter(_number)
+
+
+def _number(value: float, _: float = 0) -> str:
+    """Return a number of an axis, without needless digits."""
+    if abs(value) >= 1_000_000:
+        return f"{value / 1_000_000:g}M"
+    return f"{value:,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,0 +1,54 @@
+"""Open the labels that a page is about as a view, with the weight of each post."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.database import duckdb_file
+from pipeline.database.duckdb_file import SHORT_PATIENCE
+from pipeline.database.label_tables import labels_table
+from pipeline.sql import literal, quoted
+
+VIEW = "labels_of_report"
+WEIGHT = "weight of report"
+"""No label column has this name: a classifier's columns have no blanks in their names."""
+_SAMPLE = "sample_of_report"
+
+
+@contextmanager
+def labels_view(
+    database: Path, name: str, *, run_id: str, weights: pa.Table | None
+) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """Yield a connection with the view VIEW: the rows of a name, or of one of its runs.
+
+    The view has all columns of the labels, and WEIGHT: how many posts of the population a row
+    stands for. None where there is no row.
+
+    Args:
+        database: the database; it is only read.
+        name: of the labels.
+        run_id: the run whose rows count; empty for all of the name.
+        weights: columns `uri` and `weight` of a sample; other posts get no weight. None: every
+            post counts as one.
+    """
+    if not database.exists():
+        yield None
+        return
+    with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+        if not duckdb_file.has_table(connection, labels_table(name)):
+            yield None
+            return
+        weight, joined = "1.0::DOUBLE", ""
+        if weights is not None:
+            connection.register(_SAMPLE, weights)
+            weight = f"{_SAMPLE}.weight"
+            joined = f" LEFT JOIN {_SAMPLE} ON {_SAMPLE}.uri = labels.uri"
+        only = f" WHERE labels.run_id = {literal(run_id)}" if run_id else ""
+        connection.execute(
+            f"CREATE TEMP VIEW {VIEW} AS SELECT labels.*, {weight} AS {quoted(WEIGHT)} "
+            f"FROM {quoted(labels_table(name))} AS labels{joined}{only}"
+        )
+        yield connection

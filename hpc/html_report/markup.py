@@ -1,0 +1,50 @@
+"""Write HTML: every text is cleaned and escaped, and nothing else is markup. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape as escape_html
+
+from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
+
+# The elements of HTML that have no end.
+_VOID = frozenset({"meta", "link", "br", "hr"})
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9:-]*")
+
+
+class Markup(str):
+    """HTML that this module wrote."""
+
+    __slots__ = ()
+
+
+def clean(text: str) -> str:
+    """Return a text without what nobody sees, and what changes the direction of other text."""
+    return UNSAFE.sub("", ESCAPE_SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def escape(text: str) -> Markup:
+    """Return a text as HTML that shows it. What is HTML already stays."""
+    return text if isinstance(text, Markup) else Markup(escape_html(clean(text)))
+
+
+def join(parts: Iterable[str]) -> Markup:
+    """Return texts and HTML one after the other."""
+    return Markup("".join(map(escape, parts)))
+
+
+def tag(name: str, *children: str, attributes: Mapping[str, str] | None = None) -> Markup:
+    """Return an element.
+
+    Args:
+        name: of the element.
+        children: texts and HTML in it.
+        attributes: their values are texts; an empty one is written without a value.
+    """
+    assert _NAME.fullmatch(name)
+    opening = name
+    for key, value in (attributes or {}).items():
+        assert _NAME.fullmatch(key)
+        opening += f' {key}="{escape_html(clean(value))}"' if value else f" {key}"
+    if name in _VOID:
+        return Markup(f"<{opening}>")
+    return Markup(f"<{opening}>{join(children)}</{name}>")

@@ -1,0 +1,106 @@
+"""Count posts by reason, by day of their label and by their own time, in one database."""
+
+import re
+from datetime import date
+
+import duckdb
+
+from hpc.html_report.facts import LabelCounts, Period, PeriodCount
+from hpc.html_report.labels_view import VIEW
+
+MOST_PERIODS = 120
+"""More would not fit beside each other."""
+_DAYS_OF = {Period.DAY: 1.0, Period.WEEK: 7.0, Period.MONTH: 30.44, Period.YEAR: 365.25}
+# Of what a service or another package wrote as a reason, only what looks like a name is shown: the
+# rest might quote a post.
+_REASON = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+OTHER_REASON = "(other)"
+_MOST_REASONS = 30
+# Timestamps that are infinite or before the year 1 have no date in Python.
+POST_TIME = (
+    "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
+    "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
+    "THEN preprocessing_timestamp END"
+)
+
+
+def read_counts(connection: duckdb.DuckDBPyConnection) -> LabelCounts:
+    """Return the counts of the rows in the view."""
+    posts, labeled, first_label, last_label, first_post, last_post = connection.execute(
+        "SELECT count(*), count(*) FILTER (was_successfully_labeled), min(label_timestamp), "
+        f"max(label_timestamp), min({POST_TIME}), max({POST_TIME}) FROM {VIEW}"
+    ).fetchall()[0]
+    if not posts:
+        return LabelCounts()
+    period = choose_period(first_post, last_post)
+    periods = _by_period(connection, POST_TIME, period)
+    return LabelCounts(
+        posts=posts,
+        labeled=labeled,
+        copied=_count_copied(connection),
+        reasons=_reasons(connection),
+        models=tuple(
+            connection.execute(
+                f"SELECT model, count(*) FROM {VIEW} WHERE was_successfully_labeled GROUP BY 1 "
+                "ORDER BY 2 DESC, 1 LIMIT 20"
+            ).fetchall()
+        ),
+        first_label=first_label,
+        last_label=last_label,
+        first_post=first_post,
+        last_post=last_post,
+        label_days=_by_period(connection, "label_timestamp", Period.DAY)[-MOST_PERIODS:],
+        post_period=period,
+        post_periods=periods[-MOST_PERIODS:],
+        left_out_periods=max(0, len(periods) - MOST_PERIODS),
+    )
+
+
+def choose_period(first: date | None, last: date | None) -> Period:
+    """Return the shortest period of which no more than MOST_PERIODS lie between two times."""
+    if first is None or last is None:
+        return Period.MONTH
+    days = (last - first).days + 1
+    return next(
+        (period for period, length in _DAYS_OF.items() if days / length <= MOST_PERIODS),
+        Period.YEAR,
+    )
+
+
+def _count_copied(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many posts have the answer to another one; older tables do not say it."""
+    columns = {row[0] for row in connection.execute(f"DESCRIBE {VIEW}").fetchall()}
+    if "copied_from" not in columns:
+        return 0
+    rows = connection.execute(
+        f"SELECT count(*) FROM {VIEW} WHERE copied_from IS NOT NULL"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _reasons(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, int], ...]:
+    rows = connection.execute(
+        f"SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM {VIEW} "
+        "WHERE NOT was_successfully_labeled GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    counts: dict[str, int] = {}
+    for reason, count in rows:
+        is_name = _REASON.fullmatch(reason or "") and len(counts) < _MOST_REASONS
+        shown = reason if is_name else OTHER_REASON
+        counts[shown] = counts.get(shown, 0) + count
+    return tuple(counts.items())
+
+
+def _by_period(
+    connection: duckdb.DuckDBPyConnection, time: str, period: Period
+) -> tuple[PeriodCount, ...]:
+    rows = connection.execute(
+        f"SELECT date_trunc('{period}', {time})::DATE AS start, "
+        "count(*) FILTER (was_successfully_labeled), "
+        f"count(*) FILTER (NOT was_successfully_labeled) FROM {VIEW} "
+        f"WHERE {time} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return tuple(
+        PeriodCount(start=start, labeled=labeled, unlabelable=unlabelable)
+        for start, labeled, unlabelable in rows
+    )

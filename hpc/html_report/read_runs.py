@@ -1,0 +1,206 @@
+"""Read how far runs are, and how their tasks ended.
+
+A run that is complete and gathered is read from the database. The executor is asked about any other
+run, as `status` asks it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from hpc.database.history_rows import attempt_rows
+from hpc.executors.factory import executor_of
+from hpc.html_report.facts import AttemptFacts, Outcome, RunFacts
+from hpc.reconcile.look import look
+from hpc.run.model import Run
+from hpc.run.outputs import verify_outputs
+from hpc.run.run_state import RunState, RunStatus
+from pipeline.database import duckdb_file
+from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
+from pipeline.run_files.manifest import output_name
+from pipeline.usage import cost_options
+
+_COLUMNS = (
+    "run_id", "shard_index", "attempt", "slurm_state", "cause", "elapsed_s", "max_rss_mb",
+    "mem_gb", "time_min", "submitted_at", "started_at", "ended_at",
+)  # fmt: skip
+_Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _History:
+    """What the database says about the tasks of runs."""
+
+    complete: frozenset[str] = frozenset()
+    """The runs that it knows to be complete."""
+    attempts: Mapping[str, Sequence[_Row]]
+    """By run."""
+    digests: Mapping[str, Mapping[int, str]]
+    """By run and shard, the SHA-256 of the gathered output."""
+
+
+def read_runs(
+    runs: Sequence[Run], database: Path
+) -> tuple[tuple[RunFacts, ...], tuple[AttemptFacts, ...]]:
+    """Return how far runs are, and the attempts of their shards.
+
+    Args:
+        runs: the runs, oldest first.
+        database: where they may be gathered; it need not exist, and may be in use.
+
+    Raises:
+        InputError: the folder of a run has gone meanwhile.
+    """
+    history = _read_history([run.run_id for run in runs], database)
+    facts: list[RunFacts] = []
+    attempts: list[AttemptFacts] = []
+    for run in runs:
+        published = [verdict.verified for verdict in verify_outputs(run)]
+        rows = history.attempts.get(run.run_id, ())
+        is_settled = all(published) and (
+            run.manifest.is_coded_by_people or run.run_id in history.complete
+        )
+        status = None if is_settled else look(run, executor_of(run), include_done=True)
+        if status:
+            published = [shard.output.verified for shard in status.observation.shards]
+            rows = [{"run_id": run.run_id, **row} for row in attempt_rows(run, status.observation)]
+        facts.append(_facts(run, published, status, history.digests.get(run.run_id, {})))
+        attempts += _attempts(rows, published)
+    return tuple(facts), tuple(attempts)
+
+
+def _read_history(run_ids: Sequence[str], database: Path) -> _History:
+    nothing = _History(attempts={}, digests={})
+    if not duckdb_file.exists(database):
+        return nothing
+    try:
+        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+            return _query_history(connection, run_ids)
+    except HeldDatabaseError:
+        return nothing
+
+
+def _query_history(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> _History:
+    chosen = [list(run_ids)]
+    attempts: dict[str, list[_Row]] = {}
+    for values in connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM attempts WHERE list_contains(?, run_id) "
+        "ORDER BY run_id, shard_index, attempt",
+        chosen,
+    ).fetchall():
+        row = dict(zip(_COLUMNS, values, strict=True))
+        attempts.setdefault(str(row["run_id"]), []).append(row)
+    digests: dict[str, dict[int, str]] = {}
+    described = {row[0] for row in connection.execute("DESCRIBE shards").fetchall()}
+    if "output_sha256" in described:  # a database of an earlier version lacks it
+        for run_id, index, digest in connection.execute(
+            "SELECT run_id, shard_index, output_sha256 FROM shards WHERE gathered_at IS NOT NULL "
+            "AND output_sha256 IS NOT NULL AND list_contains(?, run_id)",
+            chosen,
+        ).fetchall():
+            digests.setdefault(run_id, {})[index] = digest
+    complete = connection.execute(
+        "SELECT run_id FROM runs WHERE state = ? AND list_contains(?, run_id)",
+        [str(RunState.COMPLETE), *chosen],
+    ).fetchall()
+    return _History(
+        complete=frozenset(run_id for (run_id,) in complete), attempts=attempts, digests=digests
+    )
+
+
+def _facts(
+    run: Run, published: Sequence[bool], status: RunStatus | None, digests: Mapping[int, str]
+) -> RunFacts:
+    manifest = run.manifest
+    posts_published = sum(
+        shard.posts for shard, done in zip(manifest.shards, published, strict=True) if done
+    )
+    costs = cost_options(manifest.classifier)
+    quota = costs.requests_per_minute
+    return RunFacts(
+        run_id=run.run_id,
+        created_at=datetime.fromisoformat(manifest.created_at),
+        state=str(status.state) if status else str(RunState.COMPLETE),
+        posts=manifest.posts,
+        posts_published=posts_published,
+        posts_answered=status.posts_done if status else manifest.posts,
+        shards=len(manifest.shards),
+        shards_published=sum(published),
+        version=manifest.version,
+        commit=manifest.commit,
+        config_hash=manifest.config_hash,
+        is_under_way=status.is_under_way if status else False,
+        posts_per_minute=quota and quota * costs.posts_together // costs.requests_per_post,
+        requests_per_minute=quota,
+        price=costs.price,
+        corrections=tuple(
+            sorted({change.key for each in run.amendments for change in each.changes})
+        ),
+        outputs_digest=digest_of(digests, published),
+    )
+
+
+def digest_of(digests: Mapping[int, str], published: Sequence[bool]) -> str:
+    """Return the SHA-256 of what `sha256sum *.parquet` prints in the folder of the outputs.
+
+    Empty where an output is not published, or its digest is not known.
+
+    Args:
+        digests: of each output, by its shard.
+        published: which shards have an output.
+    """
+    if not all(published) or any(index not in digests for index in range(len(published))):
+        return ""
+    lines = (f"{digests[index]}  {output_name(index)}\n" for index in range(len(published)))
+    return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
+
+
+def _attempts(rows: Sequence[_Row], published: Sequence[bool]) -> list[AttemptFacts]:
+    """Return the attempts in order, numbered within their shard."""
+    last = {row["shard_index"]: row["attempt"] for row in rows}
+    counts: dict[object, int] = {}
+    attempts = []
+    for row in rows:
+        shard = row["shard_index"]
+        assert isinstance(shard, int)
+        counts[shard] = counts.get(shard, 0) + 1
+        is_last = row["attempt"] == last[shard]
+        attempts.append(
+            AttemptFacts(
+                run_id=str(row["run_id"]),
+                shard=shard,
+                number=counts[shard],
+                outcome=_outcome(row, has_published=is_last and published[shard]),
+                submitted_at=_time(row["submitted_at"]),
+                started_at=_time(row["started_at"]),
+                ended_at=_time(row["ended_at"]),
+                elapsed_s=_number(row["elapsed_s"]),
+                max_rss_mb=_number(row["max_rss_mb"]),
+                mem_gb=_number(row["mem_gb"]),
+                time_min=_number(row["time_min"]),
+            )
+        )
+    return attempts
+
+
+def _outcome(row: _Row, *, has_published: bool) -> str:
+    if row["cause"]:
+        return str(row["cause"])
+    if has_published:
+        return Outcome.PUBLISHED
+    return Outcome.UNDER_WAY if row["slurm_state"] and not row["ended_at"] else Outcome.UNKNOWN
+
+
+def _time(value: object) -> datetime | None:
+    """Return a time without its time zone, which is UTC, as the database has it."""
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

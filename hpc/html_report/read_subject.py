@@ -1,0 +1,92 @@
+"""Read all that a page says about one name or run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from hpc.database.published_labels import published_labels
+from hpc.html_report.facts import LabelColumn, LabelCounts, RunCosts, RunSpeed, SubjectFacts
+from hpc.html_report.labeling_setup import free_texts_of, setups_of, without_paths
+from hpc.html_report.labels_view import labels_view
+from hpc.html_report.read_columns import read_columns
+from hpc.html_report.read_counts import read_counts
+from hpc.html_report.read_runs import read_runs
+from hpc.html_report.read_sample import read_sample
+from hpc.html_report.read_speed import read_costs, read_speeds
+from hpc.html_report.subjects import Chosen
+from hpc.run.model import Run, Say
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Labels:
+    """What was read of the labels themselves."""
+
+    counts: LabelCounts = field(default_factory=LabelCounts)
+    columns: tuple[LabelColumn, ...] = ()
+    speeds: tuple[RunSpeed, ...] = ()
+    costs: tuple[RunCosts, ...] = ()
+
+
+def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
+    """Return what is known about a name or run.
+
+    Args:
+        chosen: the name or run.
+        folder: where a copy of labels that are not gathered can be written for a while.
+        say: shows what is left out.
+
+    Raises:
+        RunError: the database is damaged, or of another program.
+        OSError: the disk is full.
+    """
+    trusted = chosen.place.trusted_runs(chosen.name, say)
+    only = chosen.run.run_id if chosen.run else ""
+    runs = [run for run in trusted if only in ("", run.run_id)]
+    sample, weights = read_sample(runs)
+    run_facts, attempts = read_runs(runs, chosen.place.database)
+    with published_labels(chosen.place.database, chosen.name, trusted, folder) as published:
+        labels = _read_labels(published.database, chosen, runs, weights)
+    for problem in published.problems:
+        say(problem)
+    return SubjectFacts(
+        name=chosen.name,
+        run_id=only,
+        generated_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+        runs=run_facts,
+        counts=_with_public_models(labels.counts),
+        setups=setups_of(runs),
+        sample=sample,
+        columns=labels.columns,
+        attempts=attempts,
+        speeds=labels.speeds,
+        costs=labels.costs,
+        is_coded_by_people=bool(runs) and all(run.manifest.is_coded_by_people for run in runs),
+        problems=tuple(map(without_paths, published.problems)),
+    )
+
+
+def _read_labels(
+    database: Path, chosen: Chosen, runs: Sequence[Run], weights: pa.Table | None
+) -> _Labels:
+    run_id = chosen.run.run_id if chosen.run else ""
+    with labels_view(database, chosen.name, run_id=run_id, weights=weights) as connection:
+        if connection is None:
+            return _Labels()
+        counts = read_counts(connection)
+        if not counts.posts:
+            return _Labels()
+        return _Labels(
+            counts=counts,
+            columns=read_columns(connection, counts.post_period, free_texts_of(runs)),
+            speeds=read_speeds(connection, [run.run_id for run in runs]),
+            costs=read_costs(connection),
+        )
+
+
+def _with_public_models(counts: LabelCounts) -> LabelCounts:
+    """Return counts with the names of models that are no paths of this machine."""
+    models = tuple((without_paths(model), posts) for model, posts in counts.models)
+    return replace(counts, models=models)

@@ -1,0 +1,1 @@
+"""Describe each section of the page as elements."""

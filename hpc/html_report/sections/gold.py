@@ -1,0 +1,158 @@
+"""Describe how well the labels match human ones. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from hpc.display.comparison.gold import GoldReport, measure_name
+from hpc.figures.plan import CalibrationFigure, MonthsFigure, of_gold
+from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
+from hpc.html_report.wording import format_interval, format_value, shortened
+from pipeline.analysis.gold.results import GoldComparison, NotJudged
+from pipeline.analysis.results import CONFIDENCE, Estimate
+from pipeline.text import counted
+
+
+def describe_gold(reports: Sequence[GoldReport], notes: Sequence[str]) -> Section:
+    """Return the comparisons with gold.
+
+    Args:
+        reports: one for each gold.
+        notes: why gold could not be compared.
+    """
+    elements: list[Element] = [Paragraph(note) for note in notes]
+    for report in reports:
+        elements += _describe(report)
+    if not elements:
+        elements.append(
+            Paragraph(
+                "No human labels of these posts are known, so nothing says how often the "
+                "classifier errs. To code a sample: hpc sample, then hpc gold."
+            )
+        )
+    return Section(title="Agreement with human labels", anchor="gold", elements=tuple(elements))
+
+
+def _describe(report: GoldReport) -> Iterator[Element]:
+    sample = report.sample
+    drawn = (
+        f" They are from the sample {sample.name} and weighted by it, so that measures hold for "
+        f"{counted(round(sample.population), 'post')}."
+        if sample
+        else ""
+    )
+    yield Paragraph(
+        f"Gold {report.gold}: {counted(report.posts, 'coded post')}.{drawn} Brackets hold "
+        f"{CONFIDENCE:.0%} percentile intervals of "
+        f"{counted(report.resamples, 'bootstrap resample')} (seed {report.seed})."
+    )
+    for model in report.models:
+        for one in model.comparisons:
+            if isinstance(one, NotJudged):
+                yield Paragraph(f"{one.model} was not compared with {one.gold}: {one.reason}.")
+            else:
+                yield from _comparison(report.gold, one)
+        for caution in model.cautions:
+            yield Paragraph(f"Note: {caution.text}.")
+        judged = [one for one in model.comparisons if isinstance(one, GoldComparison)]
+        plans = of_gold(report.gold, [(model.name, judged)])
+        yield from figures([_figure(plan) for plan in plans])
+
+
+def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
+    positive = f", from {one.threshold:g} on positive" if one.threshold is not None else ""
+    yield Table(
+        caption=(
+            f"{shortened(one.model)} beside {gold} {shortened(one.gold)}: "
+            f"{counted(one.posts, 'coded post')}{positive}"
+        ),
+        header=("measure", "value", "interval"),
+        rows=tuple(
+            (measure_name(name), format_value(each.value), format_interval(each.interval))
+            for name, each in one.measures.items()
+        ),
+        numbers=frozenset({1, 2}),
+    )
+    if one.confusion:
+        yield Table(
+            caption="Coded posts, and the share of all posts that they represent",
+            header=("gold", *(f"predicted {shortened(name)}" for name in one.confusion.model)),
+            rows=tuple(
+                (
+                    shortened(name),
+                    *(
+                        f"{count:,} ({share:.1%})"
+                        for count, share in zip(counts, shares, strict=True)
+                    ),
+                )
+                for name, counts, shares in zip(
+                    one.confusion.gold, one.confusion.counts, one.confusion.shares, strict=True
+                )
+            ),
+            numbers=frozenset(range(1, len(one.confusion.model) + 1)),
+        )
+    if one.prevalence:
+        yield Table(
+            caption="How frequent each label is in all labeled posts",
+            header=("label", "posts", "as predicted", "coded posts alone", "corrected", "interval"),
+            rows=tuple(
+                (
+                    shortened(each.label),
+                    f"{each.population:,}",
+                    format_value(each.naive),
+                    _value(each.gold_only),
+                    _value(each.corrected),
+                    format_interval(each.corrected.interval),
+                )
+                for each in one.prevalence
+            ),
+            numbers=frozenset({1, 2, 3, 4, 5}),
+        )
+    for caution in one.warnings:
+        yield Paragraph(f"Note: {caution.text}.")
+
+
+def _value(estimate: Estimate) -> str:
+    return format_value(estimate.value)
+
+
+def _figure(plan: CalibrationFigure | MonthsFigure) -> Figure:
+    if isinstance(plan, CalibrationFigure):
+        return Figure(
+            chart=plan,
+            description=(
+                f"How often posts with a score have the label {plan.label}. On the diagonal, a "
+                "score is how likely the label is."
+            ),
+            table=Table(
+                caption=f"{plan.title}: calibration",
+                header=("scores up to", "posts", "mean score", "share with the label", "interval"),
+                rows=tuple(
+                    (
+                        format_value(each.high),
+                        f"{each.posts:,}",
+                        format_value(each.mean_score),
+                        format_value(each.share_positive),
+                        format_interval(each.interval),
+                    )
+                    for each in plan.curve.bins
+                ),
+                numbers=frozenset(range(5)),
+            ),
+        )
+    return Figure(
+        chart=plan,
+        description="The share of coded posts whose label is the same as that of people, by month.",
+        table=Table(
+            caption=f"{plan.title}: agreement by month",
+            header=("month", "posts", "share that agrees", "interval"),
+            rows=tuple(
+                (
+                    each.month,
+                    f"{each.posts:,}",
+                    format_value(each.agreement),
+                    format_interval(each.interval),
+                )
+                for each in plan.months
+            ),
+            numbers=frozenset({1, 2, 3}),
+        ),
+    )

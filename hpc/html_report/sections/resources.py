@@ -1,0 +1,187 @@
+"""Describe what tasks requested and what they used, and what the answers cost. Pure."""
+
+from collections.abc import Callable, Sequence
+
+from hpc.display.usage import cost_of, format_money
+from hpc.figures.charts import Histogram, Series
+from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
+from hpc.html_report.facts import AttemptFacts, RunCosts, RunFacts, SubjectFacts
+from hpc.html_report.wording import format_value
+from pipeline.text import counted, format_duration
+
+_BINS = 20
+_MB_PER_GB = 1024
+MOST_ROWS = 50
+
+
+def describe_resources(facts: SubjectFacts) -> Section:
+    """Return requested and used memory and time."""
+    ended = [each for each in facts.attempts if each.elapsed_s is not None or each.max_rss_mb]
+    elements: list[Element] = []
+    if not ended:
+        elements.append(Paragraph("Nothing is known of what tasks used."))
+    else:
+        elements.append(_by_request(ended))
+        elements += figures(
+            [
+                figure
+                for figure in (
+                    _shares("Memory used", "% of the requested memory", ended, _memory_share),
+                    _shares("Time used", "% of the time limit", ended, _time_share),
+                )
+                if figure
+            ]
+        )
+    return Section(title="Requested and used", anchor="resources", elements=tuple(elements))
+
+
+def _memory_share(attempt: AttemptFacts) -> float | None:
+    if attempt.max_rss_mb is None or not attempt.mem_gb:
+        return None
+    return 100 * attempt.max_rss_mb / (attempt.mem_gb * _MB_PER_GB)
+
+
+def _time_share(attempt: AttemptFacts) -> float | None:
+    if attempt.elapsed_s is None or not attempt.time_min:
+        return None
+    return 100 * attempt.elapsed_s / (60 * attempt.time_min)
+
+
+def _shares(
+    title: str,
+    axis: str,
+    attempts: Sequence[AttemptFacts],
+    share: Callable[[AttemptFacts], float | None],
+) -> Figure | None:
+    shares = [each for attempt in attempts if (each := share(attempt)) is not None]
+    if not shares:
+        return None
+    top = max(100.0, *shares)
+    edges = tuple(top * number / _BINS for number in range(_BINS + 1))
+    counts = [0.0] * _BINS
+    for each in shares:
+        counts[min(int(each / top * _BINS), _BINS - 1)] += 1
+    return Figure(
+        chart=Histogram(
+            title=title,
+            edges=edges,
+            series=Series(name="attempts", values=tuple(counts)),
+            axis=axis,
+            height="attempts",
+        ),
+        description=(
+            f"{counted(len(shares), 'attempt')}: half of them used up to "
+            f"{format_value(middle(shares))}%, and the most was {format_value(max(shares))}%."
+        ),
+        table=Table(
+            caption=title,
+            header=("from (%)", "to (%)", "attempts"),
+            rows=tuple(
+                (format_value(low), format_value(high), f"{count:,.0f}")
+                for low, high, count in zip(edges, edges[1:], counts, strict=False)
+            ),
+            numbers=frozenset({0, 1, 2}),
+        ),
+    )
+
+
+def middle(numbers: Sequence[float]) -> float:
+    """Return the median of one or more numbers."""
+    ordered = sorted(numbers)
+    place = len(ordered) // 2
+    return ordered[place] if len(ordered) % 2 else (ordered[place - 1] + ordered[place]) / 2
+
+
+def _by_request(attempts: Sequence[AttemptFacts]) -> Table:
+    groups: dict[tuple[float | None, float | None], list[AttemptFacts]] = {}
+    for each in attempts:
+        groups.setdefault((each.mem_gb, each.time_min), []).append(each)
+    return Table(
+        caption="Attempts by what they requested",
+        header=(
+            "memory", "time limit", "attempts", "memory used, median", "most", "time, median",
+            "longest",
+        ),
+        rows=tuple(
+            (
+                "default" if memory is None else f"{format_value(memory)} GB",
+                "none" if limit is None else format_duration(60 * limit),
+                f"{len(group):,}",
+                *_two([each.max_rss_mb for each in group], _megabytes),
+                *_two([each.elapsed_s for each in group], format_duration),
+            )
+            for (memory, limit), group in sorted(
+                groups.items(), key=lambda item: (item[0][0] or 0, item[0][1] or 0)
+            )[:MOST_ROWS]
+        ),
+        numbers=frozenset(range(2, 7)),
+    )  # fmt: skip
+
+
+def _two(numbers: Sequence[float | None], write: Callable[[float], str]) -> tuple[str, str]:
+    """Return the median and the maximum of the numbers that are known."""
+    known = [number for number in numbers if number is not None]
+    return (write(middle(known)), write(max(known))) if known else ("–", "–")
+
+
+def _megabytes(number: float) -> str:
+    if number >= _MB_PER_GB:
+        return f"{format_value(number / _MB_PER_GB)} GB"
+    return f"{format_value(number)} MB"
+
+
+def describe_costs(facts: SubjectFacts) -> Section:
+    """Return tokens, requests and money."""
+    runs = {run.run_id: run for run in facts.runs}
+    elements: tuple[Element, ...] = (
+        Paragraph("The answers do not say what they cost: no tokens and no requests are recorded."),
+    )
+    if facts.costs:
+        elements = (Paragraph(_total(facts.costs, runs)), _costs(facts.costs[-MOST_ROWS:], runs))
+    return Section(title="Tokens and cost", anchor="costs", elements=elements)
+
+
+def _total(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> str:
+    amounts: dict[str, float] = {}
+    sums: dict[str, int] = {}
+    for each in costs:
+        for column, number in each.sums.items():
+            sums[column] = sums.get(column, 0) + number
+        price = runs[each.run_id].price if each.run_id in runs else None
+        amount = cost_of(each.sums, price)
+        if price and amount is not None:
+            amounts[price.currency] = amounts.get(price.currency, 0.0) + amount
+    used = ", ".join(f"{number:,} {_words(column)}" for column, number in sums.items())
+    money = " and ".join(format_money(amount, currency) for currency, amount in amounts.items())
+    priced = f" They cost {money} at the configured prices." if money else ""
+    return (
+        f"All answers together used {used}.{priced} What killed tasks had in flight is not counted."
+    )
+
+
+def _words(column: str) -> str:
+    return column.removeprefix("llm_").removeprefix("moderation_").replace("_", " ")
+
+
+def _costs(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> Table:
+    columns = list(dict.fromkeys(column for each in costs for column in each.sums))
+    return Table(
+        caption="Tokens and cost of each run",
+        header=("run", "posts", *map(_words, columns), "cost"),
+        rows=tuple(
+            (
+                each.run_id,
+                f"{each.posts:,}",
+                *(f"{each.sums[column]:,}" if column in each.sums else "–" for column in columns),
+                _money(each, runs.get(each.run_id)),
+            )
+            for each in costs
+        ),
+        numbers=frozenset(range(1, len(columns) + 3)),
+    )
+
+
+def _money(costs: RunCosts, run: RunFacts | None) -> str:
+    price = run.price if run else None
+    amount = cost_of(costs.sums, price)
+    return format_money(amount, price.currency) if price and amount is not None else "–"

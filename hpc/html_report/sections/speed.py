@@ -1,0 +1,108 @@
+"""Describe how fast answers came, beside the quota. Pure."""
+
+from hpc.figures.charts import Series, TimeBars
+from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
+from hpc.html_report.facts import RunFacts, RunSpeed, SpeedStep, SubjectFacts
+from hpc.html_report.wording import format_share, format_time
+from pipeline.text import counted, format_duration
+
+MOST_CHARTS, MOST_ROWS = 3, 50
+_MINUTE = 60
+# A quota that is many times higher would leave nothing of the bars.
+_LEAST_SHARE_OF_QUOTA = 0.05
+
+
+def describe_speed(facts: SubjectFacts, steps: dict[str, tuple[SpeedStep, ...]]) -> Section:
+    """Return the speed of each run.
+
+    Args:
+        facts: of the name.
+        steps: by run, all its steps, also those without an answer.
+    """
+    runs = {run.run_id: run for run in facts.runs}
+    speeds = [] if facts.is_coded_by_people else list(facts.speeds)
+    elements: list[Element] = []
+    if not speeds:
+        elements.append(Paragraph("There are no answers of a classifier yet."))
+    else:
+        elements.append(
+            Paragraph(
+                "Posts that were asked about count, by the time of their answer. Posts that share "
+                "an answer, and posts without a text to send, do not."
+            )
+        )
+        shown = speeds[-MOST_CHARTS:]
+        elements += figures(
+            [_figure(each, runs[each.run_id], steps[each.run_id]) for each in shown]
+        )
+        elements.append(_table(speeds[-MOST_ROWS:], runs))
+    return Section(title="Throughput", anchor="throughput", elements=tuple(elements))
+
+
+def _figure(speed: RunSpeed, run: RunFacts, steps: tuple[SpeedStep, ...]) -> Figure:
+    rates = tuple(step.answers * _MINUTE / speed.step_s for step in steps)
+    quota = run.posts_per_minute
+    is_drawn = quota is not None and max(rates) >= _LEAST_SHARE_OF_QUOTA * quota
+    return Figure(
+        chart=TimeBars(
+            title="Answers a minute",
+            starts=tuple(step.start for step in steps),
+            width_s=float(speed.step_s),
+            series=(Series(name="answers", values=rates),),
+            height="posts a minute",
+            line=float(quota) if is_drawn and quota else None,
+            line_name="quota",
+        ),
+        description=(
+            f"Run {speed.run_id}: {counted(speed.asked, 'answer')} in "
+            f"{format_duration(speed.seconds)}. {_quota(run, speed)}"
+        ),
+        table=Table(
+            caption=f"Answers of run {speed.run_id}",
+            header=("from", "answers", "a minute"),
+            rows=tuple(
+                (f"{step.start:%Y-%m-%d %H:%M:%S} UTC", f"{step.answers:,}", f"{rate:,.0f}")
+                for step, rate in zip(steps, rates, strict=True)
+            ),
+            numbers=frozenset({1, 2}),
+        ),
+    )
+
+
+def _quota(run: RunFacts, speed: RunSpeed) -> str:
+    if run.requests_per_minute is None or run.posts_per_minute is None:
+        return "No quota was set."
+    posts = (
+        f", which is {run.posts_per_minute:,} posts"
+        if run.posts_per_minute != run.requests_per_minute
+        else ""
+    )
+    return (
+        f"The quota was {run.requests_per_minute:,} requests a minute{posts}; the busiest minute "
+        f"had {counted(speed.busiest_minute, 'answer')}."
+    )
+
+
+def _table(speeds: list[RunSpeed], runs: dict[str, RunFacts]) -> Table:
+    return Table(
+        caption="Speed of each run",
+        header=("run", "first answer", "answers", "time", "a minute", "quota", "share of quota"),
+        rows=tuple(
+            (
+                each.run_id,
+                format_time(each.steps[0].start),
+                f"{each.asked:,}",
+                format_duration(each.seconds),
+                f"{_rate(each):,.0f}",
+                f"{quota:,}" if (quota := runs[each.run_id].posts_per_minute) else "none",
+                format_share(_rate(each), quota) if quota else "–",
+            )
+            for each in speeds
+        ),
+        numbers=frozenset({2, 3, 4, 5, 6}),
+    )
+
+
+def _rate(speed: RunSpeed) -> float:
+    """Return how many answers came in a minute, on average; a short run counts as a second."""
+    return speed.asked * _MINUTE / max(speed.seconds, 1.0)

@@ -1,0 +1,69 @@
+"""Write numbers, times and lists for a reader of the page. Pure."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from hpc.html_report.facts import Period
+
+PERIOD_FORMATS = {
+    Period.DAY: "%Y-%m-%d",
+    Period.WEEK: "%Y-%m-%d",
+    Period.MONTH: "%Y-%m",
+    Period.YEAR: "%Y",
+}
+_LONGEST_NAME = 60
+
+
+def format_day(when: date | None) -> str:
+    """Return a day such as `May 3, 2024`, or `unknown`."""
+    return f"{when:%B} {when.day}, {when.year}" if when else "unknown"
+
+
+def format_time(when: datetime | None) -> str:
+    """Return a time such as `2024-05-03 14:00 UTC`, or `unknown`."""
+    return f"{when:%Y-%m-%d %H:%M} UTC" if when else "unknown"
+
+
+def format_days(first: date | None, last: date | None) -> str:
+    """Return the time between two days, such as `between May 3, 2024 and May 4, 2024`."""
+    if first and last and format_day(first) != format_day(last):
+        return f"between {format_day(first)} and {format_day(last)}"
+    return f"on {format_day(first)}"
+
+
+def format_period(start: date, period: Period) -> str:
+    """Return the name of a period that begins on a day."""
+    # strftime leaves out the zeros of early years.
+    return start.strftime(PERIOD_FORMATS[period]).rjust(len(f"{start:%m}"), "0")
+
+
+def format_share(part: float, whole: float) -> str:
+    """Return a share in percent, or a dash where there is no whole."""
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def format_value(value: float | None) -> str:
+    """Return a number with four significant digits, or a dash where there is none."""
+    if value is None:
+        return "–"
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.3e}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Return an interval in brackets, or a dash where there is none."""
+    return f"[{format_value(interval[0])}, {format_value(interval[1])}]" if interval else "–"
+
+
+def listed(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as a list in a sentence."""
+    if len(words) < 3:
+        return f" {conjunction} ".join(words)
+    return f"{', '.join(words[:-1])}, {conjunction} {words[-1]}"
+
+
+def shortened(name: str) -> str:
+    """Return a name for a title, cut where it is too long."""
+    plain = " ".join(name.split())
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"
