@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Write a page about some names or runs."""
     # Its packages are an extra. Whether they are there is known before anything is read.
-    draw = load_analysis("hpc.figures.draw_page_chart").draw_page_chart
+    draw = load_analysis("hpc.figures.draw_page_chart", "report").draw_page_chart
     place = find_place(options.config, options.run_root, options.database)
     chosen = choose_subjects(options.subjects, place, options.config, options.database)
     target = (options.out or Path(f"report-{chosen[0].name}.html")).expanduser().absolute()

@@ -14,10 +14,14 @@ EXTRA_PACKAGES = {
 }
 
 
-def load_analysis(module: str) -> ModuleType:
-    """Return a module that needs packages of the extra `compare`.
+def load_analysis(module: str, verb: str = "compare") -> ModuleType:
+    """Return a module that needs packages of an extra.
 
     scipy and scikit-learn take a second to import.
+
+    Args:
+        module: its name.
+        verb: the command that needs it, for the message.
 
     Raises:
         RunError: a package is not installed.
@@ -32,6 +36,6 @@ def load_analysis(module: str) -> ModuleType:
         if missing == "matplotlib":
             packages = missing
         raise RunError(
-            f"compare needs extra packages, and {error.name} is not installed. Install them with: "
+            f"{verb} needs extra packages, and {error.name} is not installed. Install them with: "
             f"python -m pip install {packages}"
         ) from None

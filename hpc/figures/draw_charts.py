@@ -31,6 +31,7 @@ from hpc.figures.charts import (
 from hpc.figures.draw import draw
 from hpc.figures.inline_svg import ROLES, SvgElement, read_svg
 from hpc.figures.plan import PlannedFigure
+from pipeline.terminal import one_line
 
 WIDTH_IN, WIDE_IN = 5.0, 10.0
 """A point is a pixel of the page: 360 or 720."""
@@ -54,6 +55,8 @@ _STYLE = {
     "legend.handlelength": 1.2,
 }
 _LONGEST_NAME = 26
+_LONGEST_TITLE = 46
+_LONGEST_LABEL = 40
 _MOST_MARKERS = 60
 _ROW_IN = 0.27
 _MARGIN_IN = 1.0
@@ -95,7 +98,8 @@ def _draw(chart: Chart) -> Figure:
 def _axes(title: str, *, height: float, width: float = WIDTH_IN) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, loc="left")
+    longest = _LONGEST_TITLE * round(width / WIDTH_IN)
+    axes.set_title(_shortened(title, longest), loc="left")
     axes.tick_params(length=3)
     return figure, axes
 
@@ -107,13 +111,12 @@ def _draw_bars(chart: Bars) -> Figure:
     for series in chart.series:
         axes.barh(
             places, series.values, left=left, height=0.7, color=ROLES[series.tone],
-            label=series.name,
         )  # fmt: skip
         left = [before + value for before, value in zip(left, series.values, strict=True)]
     axes.set_yticks(places, [_shortened(name) for name in chart.categories])
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(chart.axis)
+    axes.set_xlabel(_shortened(chart.axis, _LONGEST_LABEL))
     axes.set_xlim(0, max(left, default=0) * 1.05 or 1)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.xaxis.set_major_formatter(_number)
@@ -150,12 +153,12 @@ def _draw_time_bars(chart: TimeBars) -> Figure:
     for series in chart.series:
         axes.bar(
             starts, series.values, width=days * 0.92, bottom=bottom, align="edge",
-            color=ROLES[series.tone], label=series.name,
+            color=ROLES[series.tone],
         )  # fmt: skip
         bottom = [below + value for below, value in zip(bottom, series.values, strict=True)]
     top = max(bottom, default=0)
     if chart.line is not None:
-        axes.axhline(chart.line, color=ROLES[Tone.SECOND], linestyle="--", label=chart.line_name)
+        axes.axhline(chart.line, color=ROLES[Tone.SECOND], linestyle="--")
         top = max(top, chart.line)
     axes.set_ylabel(chart.height)
     _count_from_zero(axes, top)
@@ -242,7 +245,7 @@ def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> Non
 
 def _show_time(axes: Axes, start: datetime, end: datetime) -> None:
     axes.set_xlim(date2num(start), date2num(end))
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
@@ -260,5 +263,7 @@ def _number(value: float, _: float = 0) -> str:
     return f"{value:,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a text as one line that fits, without characters that cannot be drawn."""
+    plain = one_line(name)
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""Describe a whole page from what was read. Pure."""
+"""Describe a whole page from what was read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

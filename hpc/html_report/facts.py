@@ -269,6 +269,8 @@ class SubjectFacts:
     is_coded_by_people: bool = False
     problems: tuple[str, ...] = ()
     """What could not be read."""
+    posts_of_gone_runs: int = 0
+    """Labels of runs whose folders are gone, so that nothing else is known of these runs."""
 
     @property
     def missing(self) -> int:

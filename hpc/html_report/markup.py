@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from html import escape as escape_html
 
 from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
 
 # The elements of HTML that have no end.
 _VOID = frozenset({"meta", "link", "br", "hr"})
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9:-]*")
 
 
@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
 def escape(text: str) -> Markup:
     """Return a text as HTML that shows it. What is HTML already stays."""
-    return text if isinstance(text, Markup) else Markup(escape_html(clean(text)))
+    return text if isinstance(text, Markup) else Markup(clean(text).translate(_ESCAPED))
 
 
 def join(parts: Iterable[str]) -> Markup:
@@ -44,7 +44,7 @@ def tag(name: str, *children: str, attributes: Mapping[str, str] | None = None) 
     opening = name
     for key, value in (attributes or {}).items():
         assert _NAME.fullmatch(key)
-        opening += f' {key}="{escape_html(clean(value))}"' if value else f" {key}"
+        opening += f' {key}="{clean(value).translate(_ESCAPED)}"' if value else f" {key}"
     if name in _VOID:
         return Markup(f"<{opening}>")
     return Markup(f"<{opening}>{join(children)}</{name}>")

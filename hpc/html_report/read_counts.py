@@ -1,12 +1,14 @@
 """Count posts by reason, by day of their label and by their own time, in one database."""
 
 import re
+from collections.abc import Sequence
 from datetime import date
 
 import duckdb
 
 from hpc.html_report.facts import LabelCounts, Period, PeriodCount
 from hpc.html_report.labels_view import VIEW
+from pipeline.sql import fetch_number
 
 MOST_PERIODS = 120
 """More would not fit beside each other."""
@@ -67,15 +69,19 @@ def choose_period(first: date | None, last: date | None) -> Period:
     )
 
 
+def count_posts_of_others(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> int:
+    """Count the posts that other runs than these have labeled."""
+    return fetch_number(
+        connection, f"SELECT count(*) FROM {VIEW} WHERE NOT list_contains(?, run_id)", [list(runs)]
+    )
+
+
 def _count_copied(connection: duckdb.DuckDBPyConnection) -> int:
     """Return how many posts have the answer to another one; older tables do not say it."""
     columns = {row[0] for row in connection.execute(f"DESCRIBE {VIEW}").fetchall()}
     if "copied_from" not in columns:
         return 0
-    rows = connection.execute(
-        f"SELECT count(*) FROM {VIEW} WHERE copied_from IS NOT NULL"
-    ).fetchall()
-    return int(rows[0][0])
+    return fetch_number(connection, f"SELECT count(*) FROM {VIEW} WHERE copied_from IS NOT NULL")
 
 
 def _reasons(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, int], ...]:

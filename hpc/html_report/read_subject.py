@@ -12,7 +12,7 @@ from hpc.html_report.facts import LabelColumn, LabelCounts, RunCosts, RunSpeed, 
 from hpc.html_report.labeling_setup import free_texts_of, setups_of, without_paths
 from hpc.html_report.labels_view import labels_view
 from hpc.html_report.read_columns import read_columns
-from hpc.html_report.read_counts import read_counts
+from hpc.html_report.read_counts import count_posts_of_others, read_counts
 from hpc.html_report.read_runs import read_runs
 from hpc.html_report.read_sample import read_sample
 from hpc.html_report.read_speed import read_costs, read_speeds
@@ -28,6 +28,7 @@ class _Labels:
     columns: tuple[LabelColumn, ...] = ()
     speeds: tuple[RunSpeed, ...] = ()
     costs: tuple[RunCosts, ...] = ()
+    posts_of_gone_runs: int = 0
 
 
 def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
@@ -63,6 +64,7 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         attempts=attempts,
         speeds=labels.speeds,
         costs=labels.costs,
+        posts_of_gone_runs=labels.posts_of_gone_runs,
         is_coded_by_people=bool(runs) and all(run.manifest.is_coded_by_people for run in runs),
         problems=tuple(map(without_paths, published.problems)),
     )
@@ -83,6 +85,7 @@ def _read_labels(
             columns=read_columns(connection, counts.post_period, free_texts_of(runs)),
             speeds=read_speeds(connection, [run.run_id for run in runs]),
             costs=read_costs(connection),
+            posts_of_gone_runs=count_posts_of_others(connection, [run.run_id for run in runs]),
         )
 
 

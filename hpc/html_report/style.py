@@ -54,7 +54,9 @@ margin:.75rem 0}
 .facts dt{color:var(--muted)}
 .facts dd{margin:0;min-width:0}
 .scroll{overflow-x:auto;margin:.75rem 0}
-table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal}
+table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal;width:max-content}
+th,td{max-width:26rem}
+td bdi,th bdi{overflow-wrap:anywhere}
 caption{text-align:left;color:var(--muted);padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.25rem .9rem .25rem 0;
 border-bottom:1px solid var(--rule)}
@@ -69,7 +71,7 @@ summary{cursor:pointer;color:var(--link)}
 gap:1rem 2rem;align-items:start}
 figure{margin:.75rem 0;min-width:0}
 figure svg{display:block;width:100%;height:auto;max-width:30rem}
-figure .wide{min-width:40rem;max-width:none}
+figure .wide{min-width:40rem;max-width:45rem}
 figcaption{color:var(--muted);font-size:.85rem;max-width:68ch;margin:.25rem 0}
 figure details{font-size:.85rem}
 .chart{fill:currentColor;stroke-linejoin:round}

@@ -33,8 +33,12 @@ def describe_counts(facts: SubjectFacts) -> Section:
         )
         if figure
     ]
-    elements: list[Element] = [*figures(shown)]
-    if not shown:
+    elements: list[Element] = [
+        *_single("got their rows on", counts.label_days, Period.DAY),
+        *_single("are from", counts.post_periods, counts.post_period),
+        *figures(shown),
+    ]
+    if not counts.posts:
         elements.append(Paragraph("There are no posts to count yet."))
     if counts.left_out_periods:
         elements.append(
@@ -46,8 +50,18 @@ def describe_counts(facts: SubjectFacts) -> Section:
     return Section(title="Posts", anchor="posts", elements=tuple(elements))
 
 
+def _single(verb: str, periods: Sequence[PeriodCount], period: Period) -> list[Paragraph]:
+    """Return a sentence about the only period: a chart would be a single bar."""
+    if len(periods) != 1:
+        return []
+    (only,) = periods
+    total = only.labeled + only.unlabelable
+    when = format_period(only.start, period)
+    return [Paragraph(f"All {counted(total, 'post')} {verb} the {period} {when} (UTC).")]
+
+
 def _over_time(title: str, periods: Sequence[PeriodCount], period: Period) -> Figure | None:
-    if not periods:
+    if len(periods) < 2:
         return None
     series = [Series(name="labeled", values=tuple(float(each.labeled) for each in periods))]
     if any(each.unlabelable for each in periods):

@@ -1,4 +1,4 @@
-"""Describe how well the labels match human ones. Pure."""
+"""Describe how well the labels match human ones."""
 
 from collections.abc import Iterator, Sequence
 

@@ -34,6 +34,12 @@ def _notices(facts: SubjectFacts) -> Iterator[Element]:
             f"{run.posts_answered - run.posts_published:,} of them with an answer already.",
             is_notice=True,
         )
+    if facts.posts_of_gone_runs:
+        yield Paragraph(
+            f"{counted(facts.posts_of_gone_runs, 'post')} were labeled by runs whose folders are "
+            "gone. How is not known here.",
+            is_notice=True,
+        )
     for problem in facts.problems:
         yield Paragraph(problem, is_notice=True)
 

@@ -1,0 +1,183 @@
+"""The page in a real browser: inert, without the network, readable in both modes and on a phone."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from hpc.figures.draw_page_chart import draw_page_chart
+from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.read_speed import filled
+from hpc.html_report.render import render
+from tests.browser.chromium import Chromium
+from tests.hpc.html_report.hostile_page import HOSTILE, hostile_facts
+
+pytestmark = pytest.mark.chromium
+WIDTHS = (400, 1280)
+SCHEMES = ("light", "dark")
+# Relative luminance and contrast, as WCAG 2.2 defines them, of every text on its background.
+CONTRASTS = """
+(() => {
+  const channels = color => color.match(/[\\d.]+/g).map(Number);
+  const luminance = color => {
+    const [r, g, b] = channels(color).slice(0, 3).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = getComputedStyle(e).backgroundColor;
+      if ((channels(color)[3] ?? 1) > 0) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const contrast = (a, b) => {
+    const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const texts = [], marks = [];
+  for (const e of document.querySelectorAll('body *')) {
+    const style = getComputedStyle(e), inSvg = e.namespaceURI.endsWith('svg');
+    const hasText = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (hasText && !['title', 'desc'].includes(e.localName))
+      texts.push([contrast(inSvg ? style.fill : style.color, background(e)), e.textContent]);
+    if (inSvg && ['path', 'use'].includes(e.localName) && !e.closest('defs, clipPath')
+        && style.fill !== 'none')
+      marks.push([contrast(style.fill, background(e)), e.outerHTML.slice(0, 200)]);
+  }
+  return [texts.filter(t => t[0] < 4.5), marks.filter(m => m[0] < 3), texts.length, marks.length];
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects: with few shards and with many."""
+    subjects = [
+        ReadSubject(
+            title=HOSTILE,
+            facts=facts,
+            steps={speed.run_id: filled(speed) for speed in facts.speeds},
+            gold_notes=(HOSTILE,),
+        )
+        for facts in (hostile_facts(shards=14), hostile_facts(shards=300))
+    ]
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(describe_page(subjects, "0.1.0"), draw_page_chart), encoding="utf-8")
+    return path
+
+
+def test_the_page_requests_nothing_and_reports_no_error(chromium: Chromium, page: Path) -> None:
+    events = chromium.open(page)
+    requests = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert requests == [page.as_uri()]
+    trouble = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+    assert [event for event in events if event["method"] in trouble] == []
+
+
+def test_what_others_wrote_stays_text(chromium: Chromium, page: Path) -> None:
+    chromium.open(page)
+    assert "owned" in chromium.evaluate("document.querySelector('h1').textContent")
+    assert chromium.evaluate("document.title").startswith("Labels: </style>")
+    assert chromium.evaluate("document.querySelectorAll('script, img, iframe, link').length") == 0
+    assert chromium.evaluate("document.querySelectorAll('style').length") == 1
+    assert chromium.evaluate("getComputedStyle(document.body).display") == "block"
+    assert not set("\u202e\x1b\x00\ufffd") & set(page.read_text(encoding="utf-8"))
+    attributes = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes])"
+    handlers = f"{attributes}.filter(a => /^on|^style$/.test(a.name)).length"
+    assert chromium.evaluate(handlers) == 0
+
+
+def test_no_script_could_run_if_there_were_one(chromium: Chromium, page: Path) -> None:
+    """The page's own policy, and not only the escaping, forbids scripts and requests."""
+    chromium.open(page)
+    chromium.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        "{textContent: 'window.ran = 1'}), Object.assign(new Image(), {src: 'data:,x'}))"
+    )
+    assert chromium.evaluate("window.ran === undefined")
+    policy = "document.querySelector('meta[http-equiv]').content"
+    assert "default-src 'none'" in chromium.evaluate(policy)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_text_and_every_mark_has_enough_contrast(
+    chromium: Chromium, page: Path, scheme: str
+) -> None:
+    chromium.open(page, scheme=scheme)
+    chromium.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    texts, marks, all_texts, all_marks = chromium.evaluate(CONTRASTS)
+    assert (texts, marks) == ([], [])
+    assert all_texts > 500
+    assert all_marks > 100
+
+
+def test_both_modes_have_their_own_background(chromium: Chromium, page: Path) -> None:
+    backgrounds = set()
+    for scheme in SCHEMES:
+        chromium.open(page, scheme=scheme)
+        backgrounds.add(chromium.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(backgrounds) == 2
+    chromium.open(page, scheme="dark", media="print")
+    printed = chromium.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert printed == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_is_never_wider_than_the_window(
+    chromium: Chromium, page: Path, width: int
+) -> None:
+    chromium.open(page, width=width)
+    chromium.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert chromium.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_phone_shows_charts_in_readable_size(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, width=400)
+    sizes = (
+        "[...document.querySelectorAll('svg text')].map(t => "
+        "parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a)"
+    )
+    upright = f"Math.min(...{sizes}.filter(size => size > 1))"
+    assert chromium.evaluate(upright) >= 8.5
+
+
+def test_the_page_can_be_read_aloud(chromium: Chromium, page: Path) -> None:
+    chromium.open(page)
+    levels = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.localName[1])"
+    found = chromium.evaluate(levels)
+    assert found[0] == 1
+    assert found.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(found))
+    chart = (
+        "[...document.querySelectorAll('svg')].map(s => [s.getAttribute('role'), "
+        "document.getElementById(s.getAttribute('aria-labelledby'))?.localName, "
+        "document.getElementById(s.getAttribute('aria-describedby'))?.localName, "
+        "!!s.closest('figure').querySelector('table')])"
+    )
+    charts = chromium.evaluate(chart)
+    assert len(charts) > 10
+    assert all(each == ["img", "title", "desc", True] for each in charts)
+    assert chromium.evaluate("document.documentElement.lang") == "en"
+    assert chromium.evaluate("document.querySelectorAll('th:not([scope])').length") == 0
+
+
+def test_ids_are_unique_and_every_reference_leads_somewhere(chromium: Chromium, page: Path) -> None:
+    chromium.open(page)
+    ids = chromium.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    references = chromium.evaluate(
+        "[...document.querySelectorAll('[href],[clip-path]')].map(e => "
+        "e.getAttribute('href') ?? e.getAttribute('clip-path').slice(4, -1))"
+    )
+    assert {reference.removeprefix("#") for reference in references} <= set(ids)
+
+
+def test_many_shards_are_counted_and_the_page_stays_small(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    assert "Tasks at work, first attempts" in content
+    assert len(content) < 1_000_000
