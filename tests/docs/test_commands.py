@@ -16,7 +16,9 @@ from tests.docs.pages import ROOT, read, verb_and_arguments
 SHARED_OPTIONS = {"-h", "--help", "--json", "--debug"}
 RUN_OPTIONS = {"--config", "--run-root", "--database"}
 OPTIONS_WITHOUT_VERB = {"--help", "--version", "--print-completion"}
-ABOUT_A_RUN = VERBS.keys() - {"submit", "try", "audit", "compare", "export", "sample", "gold"}
+ABOUT_A_RUN = VERBS.keys() - {
+    "submit", "try", "audit", "compare", "report", "export", "sample", "gold",
+}  # fmt: skip
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
