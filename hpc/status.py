@@ -8,8 +8,10 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.blocks import Block
 from hpc.display.console import Printer
+from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
 from hpc.display.run_summary import show_status
 from hpc.display.status_table import describe_status, document
+from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
 from hpc.reconcile.look import look
@@ -24,6 +26,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="keep the table up to date until the run ends"
     )
+    parser.add_argument(
+        "--efficiency",
+        action="store_true",
+        help="also compare what the tasks requested with what they used, for the next run",
+    )
 
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
@@ -34,12 +41,21 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         seen = describe_look(_watch(run, options, printer))
     else:
         seen = status(run, say=printer)
+    found = None
+    if options.efficiency:
+        # This asks about the shards that are done, too.
+        found = run_efficiency(look(load(run.folder), executor_of(run), include_done=True))
     if not options.json:
         show_status(seen.look, printer, is_gathered=seen.is_gathered)
         for line in late_posts.describe_late(seen.late_posts):
             printer(line)
+        if found:
+            printer.show(*describe_efficiency(found))
         return seen.exit_code, {}
-    return seen.exit_code, {**document(seen.look), **late_posts.late_document(seen.late_posts)}
+    values = {**document(seen.look), **late_posts.late_document(seen.late_posts)}
+    if found:
+        values["efficiency"] = efficiency_document(found)
+    return seen.exit_code, values
 
 
 def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:

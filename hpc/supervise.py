@@ -5,9 +5,11 @@ import argparse
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
+from hpc.display.efficiency.describe import describe_worthwhile, efficiency_document
 from hpc.display.interruption import explained
 from hpc.display.run_summary import show_result
 from hpc.display.status_table import document
+from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.locks import run_lock
 from hpc.planning import late_posts
@@ -37,13 +39,19 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     else:
         end = caretaker.run_caretaker(run, executor, options.caretaker, printer)
     late = late_posts.recall(run.folder.parent, run.manifest.name)
+    found = None if end.is_under_way else run_efficiency(end)
     if not options.json:
         show_result(end, printer)
         for line in late_posts.describe_late(late):
             printer(line)
+        for line in describe_worthwhile(found) if found else ():
+            printer(line)
     # Slurm should not report a caretaker as failed that did its work.
     code = 0 if options.caretaker is not None else end.exit_code
-    return code, {**document(end), **late_posts.late_document(late)}
+    values = {**document(end), **late_posts.late_document(late)}
+    if found:
+        values["efficiency"] = efficiency_document(found)
+    return code, values
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

@@ -223,6 +223,12 @@ class TaskRecord:
     """Peak memory in MiB."""
     req_mem_gb: float | None = None
     """Requested memory in GiB."""
+    cpu_s: float | None = None
+    """CPU time that its processes used, in seconds."""
+    alloc_cpus: int | None = None
+    """CPUs that the task had, which may be more than it requested."""
+    alloc_mem_gb: float | None = None
+    """Memory that the task had, in GiB."""
     node: str | None = None
     """The node that the task runs or ran on."""
     reason: str | None = None

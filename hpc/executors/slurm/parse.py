@@ -12,7 +12,11 @@ from hpc.run.array_indices import TaskId, parse_task_id
 from hpc.run.model import Phase, TaskRecord
 from pipeline.errors import Cause
 
-SACCT_FORMAT = "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem"
+SACCT_FORMAT = (
+    "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem,TotalCPU,AllocTRES"
+)
+# Without the last two, a row says all that decides about a task.
+_FEWEST_COLUMNS = SACCT_FORMAT.count(",") - 1
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 SACCT_NAMED_FORMAT = "JobID,State,End,NodeList,Reason,JobName"
@@ -21,6 +25,7 @@ _OOM_SIGNAL = ":125"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _USED_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
 _REQUESTED_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT])n?")
+_CPU_TIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 _UNITS = {"": 1.0, "K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _MB = 2.0**20
 _GB = 2.0**30
@@ -71,8 +76,9 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
     outdated: set[TaskId] = set()
     for line in printed.splitlines():
         fields = line.split("|", columns - 1)
-        if len(fields) != columns:
+        if len(fields) < _FEWEST_COLUMNS:
             continue
+        fields += [""] * (columns - len(fields))
         shown = fields[0].strip()
         if shown.startswith(begins_step) and shown != begins_step:
             if task:
@@ -97,7 +103,8 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
 
 
 def _accounted(row: _Row) -> TaskRecord:
-    _, state, exit_code, _, start, end, elapsed, _, nodes, req_mem = row.fields
+    _, state, exit_code, _, start, end, elapsed, _, nodes, req_mem, cpu_time, tres = row.fields
+    allocated = dict(part.partition("=")[::2] for part in tres.split(","))
     phase, cause = meaning(state)
     # A task that went on and succeeded, or was cut off by something else, keeps its own cause.
     is_killed = row.ran_out_of_memory or exit_code.endswith(_OOM_SIGNAL)
@@ -109,6 +116,9 @@ def _accounted(row: _Row) -> TaskRecord:
         elapsed_s=int(elapsed) if elapsed.isdigit() else None,
         max_rss_mb=row.used_mb,
         req_mem_gb=_req_mem_gb(req_mem),
+        cpu_s=_cpu_seconds(cpu_time),
+        alloc_cpus=_count(allocated.get("cpu", "")),
+        alloc_mem_gb=_req_mem_gb(allocated.get("mem", "")),
         node=_node(nodes),
         submitted_at=row.submitted_at,
         started_at=_time(start),
@@ -231,6 +241,19 @@ def _req_mem_gb(text: str) -> float | None:
     match = _REQUESTED_MEMORY.fullmatch(text.strip())
     gb = float(match[1]) * _UNITS[match[2]] / _GB if match else 0.0
     return gb if 0 < gb < _ENDLESS_GB else None
+
+
+def _cpu_seconds(text: str) -> float | None:
+    """Return a time such as `01:02.345` or `1-02:03:04` in seconds; None if it is no time."""
+    match = _CPU_TIME.fullmatch(text)
+    if not match:
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def _node(text: str) -> str | None:

@@ -70,7 +70,8 @@ def _merge(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:
     return replace(
         queued, submitted_at=accounted.submitted_at, started_at=accounted.started_at,
         elapsed_s=accounted.elapsed_s, max_rss_mb=accounted.max_rss_mb,
-        req_mem_gb=accounted.req_mem_gb,
+        req_mem_gb=accounted.req_mem_gb, cpu_s=accounted.cpu_s,
+        alloc_cpus=accounted.alloc_cpus, alloc_mem_gb=accounted.alloc_mem_gb,
     )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Describing what tasks requested and used."""

@@ -1,0 +1,1 @@
+"""Comparing what tasks requested with what they used."""

@@ -1,0 +1,92 @@
+"""What each attempt of a run requested, had and used, from the executor's records. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpc.run.causes import cause_of
+from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts
+from pipeline.errors import Cause
+
+_MB_PER_GB = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptUse:
+    """One attempt that has ended. A value is None where the executor does not record it."""
+
+    shard: int
+    """The shard's index."""
+    cause: Cause | None
+    """Why it published nothing; None if the shard's output is its own."""
+    elapsed_s: int
+    """How long it ran, in seconds."""
+    time_min: int
+    """Its time limit in minutes."""
+    cpus: int
+    """CPUs that it requested."""
+    alloc_cpus: int
+    """CPUs that it had, which may be more: whole cores, or whole nodes."""
+    cpu_s: float | None
+    """CPU time that it used, in seconds."""
+    mem_gb: float | None
+    """Memory that it requested, in GiB."""
+    alloc_mem_gb: float | None
+    """Memory that it had, in GiB."""
+    used_gb: float | None
+    """Its peak memory in GiB."""
+
+    @property
+    def hours(self) -> float:
+        """Return how long it ran, in hours."""
+        return self.elapsed_s / 3600
+
+
+def attempt_uses(run: Run, observation: Observation) -> tuple[tuple[AttemptUse, ...], int]:
+    """Return the attempts that have ended, and how many more there are without a final record.
+
+    Accounting lags by some seconds. The observation has to include the attempts of shards that are
+    done.
+    """
+    known: list[AttemptUse] = []
+    unknown = 0
+    for shard, attempt in _ended(observation):
+        record = attempt.record
+        if record is None or record.elapsed_s is None or record.phase is not Phase.ENDED:
+            unknown += 1
+            continue
+        cpus = run.cluster.resources.cpus
+        requested = attempt.request.mem_gb or record.req_mem_gb
+        known.append(
+            AttemptUse(
+                shard=shard.index,
+                cause=None if _has_published(shard, attempt) else cause_of(attempt),
+                elapsed_s=record.elapsed_s,
+                time_min=attempt.request.time_min,
+                cpus=cpus,
+                alloc_cpus=record.alloc_cpus or cpus,
+                # Without JobAcctGather, Slurm prints 0 for what it has not measured.
+                cpu_s=record.cpu_s or None,
+                mem_gb=requested,
+                alloc_mem_gb=record.alloc_mem_gb or requested,
+                used_gb=record.max_rss_mb / _MB_PER_GB if record.max_rss_mb else None,
+            )
+        )
+    return tuple(known), unknown
+
+
+def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:
+    """Yield the attempts that have run and are over."""
+    for shard in observation.shards:
+        for attempt in shard.attempts:
+            record = attempt.record
+            # A task that was canceled while it was pending cost nothing.
+            has_run = record is None or bool(record.elapsed_s) or record.started_at is not None
+            is_over = attempt.phase is Phase.ENDED or shard.output.verified
+            if has_run and is_over:
+                yield shard, attempt
+
+
+def _has_published(shard: ShardFacts, attempt: Attempt) -> bool:
+    output = shard.output
+    number = output.attempt or shard.attempts[-1].number
+    return output.verified and attempt.number == number
