@@ -1,30 +1,17 @@
 """Run `hpc export`: write the labels of a name to a file for R, pandas and polars."""
 
 import argparse
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hpc.api.label_table import ExportResult, LabelFinder, LabelQuery, export
 from hpc.command_line import cli
-from hpc.command_line.verb import Outcome, Verb
-from hpc.config import run_config
-from hpc.config.corrections import recorded_backlog
-from hpc.database.export_target import (
-    KnownBacklog,
-    backlogs_of,
-    check_not_posts,
-    check_target,
-)
-from hpc.database.published_labels import published_labels
+from hpc.command_line.verb import Outcome, Verb, chosen_place
+from hpc.database.export_target import check_not_posts, check_target
 from hpc.display.console import Printer
 from hpc.labels.hand_over import HandOverRequest, Purpose, describe, hand_over
-from hpc.labels.label_place import LabelPlace, find_place
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run
-from pipeline.backlog.sources import Source, find_source
-from pipeline.database import duckdb_file, export_labels, mapped_labels
-from pipeline.database.duckdb_file import SHORT_PATIENCE
-from pipeline.database.export_labels import ExportRequest
-from pipeline.errors import InputError, RunError
+from pipeline.database import export_labels
+from pipeline.errors import InputError
 from pipeline.text import counted
 
 
@@ -84,72 +71,53 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Export the labels of a name."""
+    if options.purpose:
+        return _hand_over(options, printer)
+    if options.gold or options.map:
+        raise InputError("--gold and --map are for estimators: add --for dsl or --for ppi")
+    query = LabelQuery(
+        columns=_names(options.columns),
+        where=options.where,
+        with_source=_names(options.join),
+        labeled_only=options.labeled_only,
+    )
+    done = export(
+        options.name,
+        options.to,
+        query=query,
+        replace=options.force,
+        at=chosen_place(options),
+        say=printer,
+    )
+    for line in _describe(done):
+        printer(line)
+    document = {
+        "name": done.name,
+        "file": str(done.file),
+        "rows": done.rows,
+        "labeled": done.labeled,
+        "unlabelable": done.rows - done.labeled,
+        "columns": list(done.columns),
+        "database": str(done.database),
+        "database_in_use": bool(done.database_in_use),
+        "posts_not_gathered": done.posts_not_gathered,
+        "posts_not_in_source": done.exported.not_in_source,
+        "left_out": list(done.left_out),
+    }
+    return done.exit_code, document
+
+
+def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
+    """Write the table that an estimator takes."""
     export_labels.format_of(options.to)
     target = options.to.expanduser().absolute()
     check_target(target, replaces=options.force)
-    place = find_place(options.config, options.run_root, options.database)
-    mapped = place.mapped
-    name = place.choose_name(options.name, options.config, also=mapped)
-    origin = mapped.get(name, name)
-    if options.purpose:
-        if name in mapped:
-            raise InputError(f"--for {options.purpose}: {name} are mapped labels; name {origin}")
-        return _hand_over(options, place, name, printer)
-    if options.gold or options.map:
-        raise InputError("--gold and --map are for estimators: add --for dsl or --for ppi")
-    columns = _names(options.columns)
-    check_not_posts(target, columns, _known_backlogs(options, place))
-    runs = place.trusted_runs(origin, printer)
-    request = ExportRequest(
-        name=name,
-        columns=columns,
-        where=options.where,
-        labeled_only=options.labeled_only,
-        source=_find_source(options, place, runs) if options.join else None,
-        source_columns=_names(options.join),
-    )
-    with published_labels(place.database, origin, runs, target.parent) as labels:
-        if name in mapped:
-            _check_mapped(labels.database, name)
-        exported = export_labels.export(labels.database, request, target)
-    for problem in labels.problems:
-        printer(problem)
-    _report(exported, target, printer)
-    if exported.not_in_source:
-        printer(
-            f"{counted(exported.not_in_source, 'post')} of {name} are not in {request.source} now: "
-            "the joined columns are null there"
+    finder = LabelFinder(chosen_place(options))
+    place, name = finder.place, finder.choose_name(options.name)
+    if name in place.mapped:
+        raise InputError(
+            f"--for {options.purpose}: {name} are mapped labels; name {place.mapped[name]}"
         )
-    if place.content.held:
-        printer(
-            f"{place.content.held}, so the rows are those of {counted(len(runs), 'run')} under "
-            f"{place.run_root}. Labels of runs whose folders are gone are not among them"
-        )
-    elif labels.shards:
-        printer(
-            f"{counted(labels.posts, 'post')} of {counted(labels.shards, 'shard')} are not in "
-            f"{place.database} yet, and were read from their runs. To gather them: hpc gather"
-        )
-    document = {
-        "name": name,
-        "file": str(target),
-        "rows": exported.rows,
-        "labeled": exported.labeled,
-        "unlabelable": exported.rows - exported.labeled,
-        "columns": list(exported.columns),
-        "database": str(place.database),
-        "database_in_use": bool(place.content.held),
-        "posts_not_gathered": labels.posts,
-        "posts_not_in_source": exported.not_in_source,
-        "left_out": list(labels.problems),
-    }
-    return FAILED if labels.problems else 0, document
-
-
-def _hand_over(
-    options: argparse.Namespace, place: LabelPlace, name: str, printer: Printer
-) -> Outcome:
-    """Write the table that an estimator takes."""
     if not options.gold:
         raise InputError(f"--for {options.purpose}: name the human labels with --gold NAME")
     if options.where or options.labeled_only:
@@ -157,17 +125,14 @@ def _hand_over(
             f"--for {options.purpose}: the table has to have all posts that could have been drawn, "
             "so --where and --labeled-only are not possible; choose rows in the analysis"
         )
-    target = options.to.expanduser().absolute()
-    check_not_posts(target, ("uri",), _known_backlogs(options, place))
+    check_not_posts(target, ("uri",), finder.known_backlogs())
     request = HandOverRequest(
         purpose=Purpose(options.purpose),
         name=name,
         gold=options.gold,
         mappings=tuple(options.map),
         covariates=_names(options.columns) or ("preprocessing_timestamp",),
-        source=_find_source(options, place, place.trusted_runs(name, printer))
-        if options.join
-        else None,
+        source=finder.find_source(place.trusted_runs(name, printer)) if options.join else None,
         source_columns=_names(options.join),
     )
     handed = hand_over(place, request, target, printer)
@@ -194,58 +159,38 @@ def _hand_over(
     return FAILED if handed.problems else 0, document
 
 
-def _check_mapped(database: Path, name: str) -> None:
-    """Raise RunError if a database does not show mapped labels yet."""
-    with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
-        if not mapped_labels.is_shown(connection, name):
-            raise RunError(f"{database} does not show the labels {name} yet. Run: hpc gather")
-
-
 def _names(text: str) -> tuple[str, ...]:
     """Return the names in a list with commas."""
     return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
-def _find_source(options: argparse.Namespace, place: LabelPlace, runs: Sequence[Run]) -> Source:
-    """Return the source of the configuration, or else that of the newest run."""
-    if options.config:
-        known = _configured_backlog(options.config)
-        return find_source(known.backlog, known.folders, database=place.database)
-    recorded = recorded_backlog(runs[-1]) if runs else None
-    if recorded is None:
-        raise InputError(
-            "--join: the source is not known here. Name its configuration with --config FILE"
-        )
-    try:
-        # A run does not record the folder of its configuration, which the path may start from.
-        return find_source(recorded, (place.run_root.parent, Path.cwd()), database=place.database)
-    except InputError as error:
-        raise InputError(f"{error}\nName the configuration with --config FILE") from None
-
-
-def _configured_backlog(config: Path) -> KnownBacklog:
-    folders = (config.parent.absolute(), Path.cwd())
-    return KnownBacklog(backlog=run_config.load_backlog(config), folders=folders)
-
-
-def _known_backlogs(options: argparse.Namespace, place: LabelPlace) -> Iterator[KnownBacklog]:
-    """Yield where the posts of all names are, as far as configurations say it."""
-    if options.config:
-        yield _configured_backlog(options.config)
-    yield from backlogs_of(place.runs, (place.run_root.parent, Path.cwd()))
-
-
-def _report(exported: export_labels.Exported, target: Path, printer: Printer) -> None:
-    unlabelable = exported.rows - exported.labeled
+def _describe(done: ExportResult) -> list[str]:
+    """Return what a person should know about a file of labels."""
+    unlabelable = done.rows - done.labeled
     rest = f", {unlabelable:,} without, each with its reason" if unlabelable else ""
-    printer(
-        f"wrote {target}: {counted(exported.rows, 'row')}, {exported.labeled:,} with labels{rest}"
-    )
-    if exported.with_nul and target.name.lower().endswith((".csv", ".csv.gz")):
-        printer(
-            f"texts with the character NUL, at which R cuts a text: {exported.with_nul:,}. Use "
-            "skipNul = TRUE in read.csv, or export to .parquet"
+    lines = [f"wrote {done.file}: {counted(done.rows, 'row')}, {done.labeled:,} with labels{rest}"]
+    if done.exported.with_nul and done.file.name.lower().endswith((".csv", ".csv.gz")):
+        lines.append(
+            f"texts with the character NUL, at which R cuts a text: {done.exported.with_nul:,}. "
+            "Use skipNul = TRUE in read.csv, or export to .parquet"
         )
+    if done.exported.not_in_source:
+        lines.append(
+            f"{counted(done.exported.not_in_source, 'post')} of {done.name} are not in "
+            f"{done.source} now: the joined columns are null there"
+        )
+    if done.database_in_use:
+        lines.append(
+            f"{done.database_in_use}, so the rows are those of {counted(len(done.runs), 'run')} "
+            f"under {done.run_root}. Labels of runs whose folders are gone are not among them"
+        )
+    elif done.shards_not_gathered:
+        lines.append(
+            f"{counted(done.posts_not_gathered, 'post')} of "
+            f"{counted(done.shards_not_gathered, 'shard')} are not in {done.database} yet, and "
+            "were read from their runs. To gather them: hpc gather"
+        )
+    return lines
 
 
 VERB = Verb(

@@ -4,7 +4,7 @@ import argparse
 
 from hpc.api.gathering import gather
 from hpc.command_line import cli
-from hpc.command_line.verb import Outcome, Verb
+from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display import preview
 from hpc.display.console import Printer
 
@@ -21,9 +21,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Gather, show a preview of the labels, and return the counts."""
     gathered = gather(
         options.run,
-        run_root=options.run_root,
-        config=options.config,
-        database=options.database,
+        at=chosen_place(options),
         rebuild=options.rebuild,
         say=printer,
     )

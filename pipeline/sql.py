@@ -53,6 +53,14 @@ def is_lock_message(message: str) -> bool:
     return "Could not set lock on file" in message
 
 
+def is_open_here_message(message: str) -> bool:
+    """Tell whether DuckDB says that another connection of this process has a file open."""
+    return (
+        "different configuration than existing connections" in message
+        or "Unique file handle conflict" in message
+    )
+
+
 def quoted(name: str) -> str:
     """Return a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import PathText, RunChoice, find_run
+from hpc.api.choose_run import RunChoice, find_run
+from hpc.api.place import HERE, Place
 from hpc.api.surroundings import library_call
 from hpc.database.gather_outputs import Gathered
 from hpc.display.label_counts import describe_no_label
@@ -48,9 +49,7 @@ class GatherResult:
 def gather(
     run: RunChoice = None,
     *,
-    run_root: PathText | None = None,
-    config: PathText | None = None,
-    database: PathText | None = None,
+    at: Place = HERE,
     rebuild: bool = False,
     say: Say | None = None,
 ) -> GatherResult:
@@ -60,10 +59,8 @@ def gather(
     or another one, has to close it first.
 
     Args:
-        run: a run, a result about one, an id, a name or a folder; None: the newest run.
-        run_root: the folder of the runs; by default, `runs`.
-        config: a configuration, whose run root counts.
-        database: use this database instead of the run's.
+        run: a run, a result about one, a run's id, name or folder; None: the newest run.
+        at: where the runs are, and the database if not the run's own counts.
         rebuild: make the whole database again from the folders of all runs that share it.
         say: receives each message.
 
@@ -75,7 +72,7 @@ def gather(
     """
     screen = screen_of(say)
     with library_call():
-        found = find_run(run, run_root=run_root, config=config, database=database)
+        found = find_run(run, at=at)
         report_left_out(found.folder.parent, screen)
         if note := describe_older_run(found):
             screen(note)

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import PathText, RunChoice, choose_run_root, find_run
+from hpc.api.choose_run import RunChoice, find_run
 from hpc.api.html import to_html
+from hpc.api.place import HERE, Place
 from hpc.api.surroundings import library_call
 from hpc.database.gather_outputs import is_gathered
 from hpc.display.blocks import Line
@@ -166,18 +167,14 @@ def _shards(seen: RunStatus) -> tuple[ShardStatus, ...]:
 def status(
     run: RunChoice = None,
     *,
-    run_root: PathText | None = None,
-    config: PathText | None = None,
-    database: PathText | None = None,
+    at: Place = HERE,
     say: Say | None = None,
 ) -> StatusResult:
     """Return how a run is: every shard in one state, with one cause.
 
     Args:
-        run: a run, a result about one, an id, a name or a folder; None: the newest run.
-        run_root: the folder of the runs; by default, `runs`.
-        config: a configuration, whose run root counts.
-        database: use this database instead of the run's.
+        run: a run, a result about one, a run's id, name or folder; None: the newest run.
+        at: where the runs are, and the database if not the run's own counts.
         say: receives a message for each folder under the run root that is left out.
 
     Raises:
@@ -185,7 +182,7 @@ def status(
         RunError: the run cannot be read.
     """
     with library_call():
-        found = find_run(run, run_root=run_root, config=config, database=database)
+        found = find_run(run, at=at)
         report_left_out(found.folder.parent, screen_of(say))
         return describe_look(look(found, executor_of(found)))
 
@@ -193,23 +190,21 @@ def status(
 def runs(
     name: str | None = None,
     *,
-    run_root: PathText | None = None,
-    config: PathText | None = None,
+    at: Place = HERE,
     say: Say | None = None,
 ) -> list[Run]:
     """Return the runs under a run root, oldest first.
 
     Args:
         name: only the runs of this name.
-        run_root: the folder of the runs; by default, `runs`.
-        config: a configuration, whose run root counts.
+        at: where the runs are.
         say: receives a message for each folder that is left out, such as a copy of a run.
 
     Raises:
         InputError: the configuration cannot be read.
         RunError: the run root cannot be read.
     """
-    root, screen = choose_run_root(run_root, config), screen_of(say)
+    root, screen = at.find_run_root(), screen_of(say)
     report_left_out(root, screen)
     found: list[Run] = []
     for folder in find_runs.all_runs(root):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import PathText
 from hpc.api.overrides import Overrides, override_texts
+from hpc.api.place import PathText
 from hpc.api.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE

@@ -8,13 +8,13 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import duckdb
 
 from hpc.api.choose_run import find_run
+from hpc.api.place import Place
 from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
@@ -65,9 +65,15 @@ class Verb:
 
 def chosen_run(options: argparse.Namespace) -> Run:
     """Return the run that the arguments name. Raises InputError where there is no such run."""
-    database: Path | None = getattr(options, "database", None)  # some verbs need no database
-    return find_run(
-        options.run, run_root=options.run_root, config=options.config, database=database
+    return find_run(options.run, at=chosen_place(options))
+
+
+def chosen_place(options: argparse.Namespace) -> Place:
+    """Return where runs and labels are, as the arguments say."""
+    return Place(
+        config=options.config,
+        run_root=options.run_root,
+        database=getattr(options, "database", None),  # some verbs need no database
     )
 
 

@@ -8,6 +8,7 @@ programs can read it. DuckDB keeps the format of a file that exists.
 """
 
 import errno
+import math
 import os
 import re
 import time
@@ -20,10 +21,11 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
+from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, opened_by_us
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.lock_holders import LockHolder, describe_holders, find_lock_holders
-from pipeline.sql import configure_session, is_lock_message, literal, quoted
+from pipeline.sql import configure_session, is_lock_message, is_open_here_message, literal, quoted
 
 LOCK_WAIT_S = 10.0
 # A process that gathers or reads is soon done. Only what takes longer is worth a message.
@@ -53,11 +55,17 @@ class UnusableDatabaseError(RunError):
 
 
 class HeldDatabaseError(BusyError):
-    """Another process has the database open. Nothing is lost: outputs wait to be gathered."""
+    """Another process has the database open, or another connection of this one.
 
-    def __init__(self, path: Path, holders: tuple[LockHolder, ...]) -> None:
+    Nothing is lost: outputs wait to be gathered.
+    """
+
+    def __init__(
+        self, path: Path, holders: tuple[LockHolder, ...], *, is_here: bool = False
+    ) -> None:
         """Take the file, and who has it open as far as that is known."""
-        self.where = f"{path} is open in {describe_holders(holders)}"
+        holder = "another connection of this process" if is_here else describe_holders(holders)
+        self.where = f"{path} is open in {holder}"
         self.holders = holders
         super().__init__(f"{self.where}. {HOW_TO_CLOSE}, then run the same command again")
 
@@ -70,6 +78,11 @@ class Patience:
     """How long."""
     say: Callable[[str], None] | None = None
     """Shows that this waits, and for whom."""
+    for_own_process_s: float = 1.0
+    """How long to wait for another connection of this process, in seconds at most.
+
+    Another thread may soon be done. A notebook does not close its connection meanwhile.
+    """
 
 
 SHORT_PATIENCE = Patience(seconds=2.0)
@@ -127,6 +140,7 @@ def opened(
             path,
             lambda: connect(path, read_only=read_only),
             patience or Patience(seconds=LOCK_WAIT_S),
+            is_open_elsewhere_here,
         )
     except OSError:
         if is_new:
@@ -140,7 +154,8 @@ def opened(
         _reject_other_databases(connection, path)
         if not read_only:
             _create_tables(connection, path)
-        yield connection
+        with opened_by_us(path):
+            yield connection
     except duckdb.Error as error:
         raise_system_error(path, error)
         raise
@@ -184,10 +199,21 @@ def _remove_begun(path: Path) -> None:
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
     """Attach the database read-only to another connection, waiting as `opened` does."""
     statement = f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)"
-    _wait_for_lock(path, lambda: connection.execute(statement), Patience(seconds=LOCK_WAIT_S))
+    _wait_for_lock(
+        path,
+        lambda: connection.execute(statement),
+        # It was opened a moment ago, so that another thread has it now.
+        Patience(seconds=LOCK_WAIT_S, for_own_process_s=LOCK_WAIT_S),
+        is_open_here,
+    )
 
 
-def _wait_for_lock(path: Path, open_it: Callable[[], Opened], patience: Patience) -> Opened:
+def _wait_for_lock(
+    path: Path,
+    open_it: Callable[[], Opened],
+    patience: Patience,
+    is_held_here: Callable[[Path], bool],
+) -> Opened:
     for file in (path, log_of(path)):
         if file.exists() and not file.is_file():
             # DuckDB would wait for the other end of a pipe, and no rebuild replaces a folder.
@@ -198,20 +224,26 @@ def _wait_for_lock(path: Path, open_it: Callable[[], Opened], patience: Patience
     began = time.monotonic()
     is_said = patience.say is None
     while True:
+        # DuckDB would open the file a second time, and drop the lock of the first connection.
+        is_here = is_held_here(path)
         try:
-            return open_it()
+            if not is_here:
+                return open_it()
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
             raise_system_error(path, error)
-            if not is_lock_message(str(error)):
+            is_here = is_open_here_message(str(error))
+            if not is_here and not is_lock_message(str(error)):
                 raise UnusableDatabaseError(path, str(error)) from None
         waited = time.monotonic() - began
-        if waited > patience.seconds:
-            raise HeldDatabaseError(path, find_lock_holders(path))
-        if patience.say and not is_said and waited > QUIET_S:
-            holders = describe_holders(find_lock_holders(path))
-            patience.say(f"{path} is open in {holders}: waiting up to {patience.seconds:g} s")
+        most = min(patience.seconds, patience.for_own_process_s if is_here else math.inf)
+        if waited > most:
+            holders = () if is_here else find_lock_holders(path)
+            raise HeldDatabaseError(path, holders, is_here=is_here)
+        if patience.say and not is_said and not is_here and waited > QUIET_S:
+            named = describe_holders(find_lock_holders(path))
+            patience.say(f"{path} is open in {named}: waiting up to {patience.seconds:g} s")
             is_said = True
         time.sleep(0.2)
 

@@ -8,6 +8,7 @@ import duckdb
 
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import OLDEST_STORAGE, Patience, log_of
+from pipeline.database.open_here import is_open_here
 from pipeline.database.output_proofs import row_hash
 from pipeline.database.tables import CREATE_TABLES
 from pipeline.errors import RunError
@@ -23,10 +24,11 @@ _OLD, _COPY = "old", "copy"
 def is_newer(path: Path) -> bool:
     """Tell whether DuckDB 1.0 is too old for a database's format.
 
-    This process must not have the database open: the system drops DuckDB's lock when the file is
-    closed here.
+    Where this process has the database open, it is not read: the system would drop DuckDB's lock
+    when the file is closed here. Whoever opens it for writing says so.
     """
-    if not path.is_file():  # opening a named pipe would wait for its writer
+    # Opening a named pipe would wait for its writer.
+    if not path.is_file() or is_open_here(path):
         return False
     try:
         with path.open("rb") as stream:
