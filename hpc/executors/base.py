@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from hpc.executors.node_jobs import NodeJobs, SubmissionTest
 from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from pipeline.errors import RunError
@@ -232,6 +233,22 @@ class Executor(Protocol):
 
     def check_resources(self, resources: Resources) -> ResourceCheck:
         """Compare what a task requests with what the cluster can give."""
+
+    def render_script(self, run: Run, submission: Submission) -> str:
+        """Return the script that `submit` would hand over; '' if there is none. Asks nobody.
+
+        The run need not exist on the disk.
+        """
+
+    def test_submission(self, run: Run, submission: Submission) -> SubmissionTest:
+        """Ask whether a submission would be taken, and submit nothing.
+
+        Raises:
+            ExecutorError: the executor did not answer.
+        """
+
+    def node_jobs(self) -> NodeJobs | None:
+        """Return the jobs that can look at a node; None if the tasks run on this machine."""
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int

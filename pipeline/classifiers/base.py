@@ -112,6 +112,14 @@ class Classifier(ABC, Generic[OptionsT]):
         """
 
     @classmethod
+    def check_on_node(cls, options: OptionsT, inputs: InputFiles) -> None:
+        """Report to `inputs` what a task would miss on this node, such as a model's files.
+
+        This runs on a compute node, in the environment of the tasks, and should take seconds.
+        """
+        cls.check(options, inputs)
+
+    @classmethod
     def refreeze(cls, options: OptionsT, before: OptionsT, inputs: InputFiles) -> OptionsT:
         """Return corrected options as tasks need them.
 
@@ -144,6 +152,14 @@ class Classifier(ABC, Generic[OptionsT]):
             posts: as many as one request is about, one or more.
         """
         return None
+
+    @classmethod
+    def starts_slowly(cls, options: OptionsT) -> bool:
+        """Tell whether a task prepares for long before its first answer, such as loading a model.
+
+        Nothing that should end within seconds, such as a check, then asks this classifier.
+        """
+        return False
 
     @classmethod
     def service_end(cls, options: OptionsT) -> datetime | None:
@@ -286,6 +302,12 @@ def render_request(frozen: JsonObject, posts: Sequence[Post]) -> RenderedRequest
     return classifier.render_request(options, posts)
 
 
+def starts_slowly(frozen: JsonObject) -> bool:
+    """Tell whether a task with these frozen options prepares for long before its first answer."""
+    classifier, options = _with_options(frozen, source="the configuration")
+    return classifier.starts_slowly(options)
+
+
 def service_end(frozen: JsonObject) -> datetime | None:
     """Return when the service ends that these frozen options name; None if no end is announced."""
     classifier, options = _with_options(frozen, source="the configuration")
@@ -306,6 +328,13 @@ def check_frozen(frozen: JsonObject, *, source: str, problems: Problems) -> None
     classifier, options = _with_options(frozen, source=source)
     inputs = InputFiles(source=source, path=SECTION, folders=(), problems=problems)
     classifier.check(options, inputs)
+
+
+def check_on_node(frozen: JsonObject, *, source: str, problems: Problems) -> None:
+    """Check on a node what a task would miss there; the arguments are those of `check_frozen`."""
+    classifier, options = _with_options(frozen, source=source)
+    inputs = InputFiles(source=source, path=SECTION, folders=(), problems=problems)
+    classifier.check_on_node(options, inputs)
 
 
 def create(

@@ -36,6 +36,8 @@ class Problem:
     source: str
     path: str
     text: str
+    is_lack: bool = False
+    """Whether the value is right, and this shell or machine lacks what it names now."""
 
     def __str__(self) -> str:
         return f"{self.source}: {self.path or 'the file'}: {self.text}"
@@ -51,8 +53,26 @@ class Problems:
         """Record a problem with the key at `path` of the file `source`."""
         self.found.append(Problem(source, path, text))
 
-    def raise_any(self) -> None:
-        """Raise one InputError with all problems, if there are any."""
+    def add_lack(self, source: str, path: str, text: str) -> None:
+        """Record that this shell or machine lacks what the key at `path` names, such as an API key.
+
+        The configuration is right, so a plan can be shown without it.
+        """
+        self.found.append(Problem(source, path, text, is_lack=True))
+
+    @property
+    def lacks(self) -> tuple[Problem, ...]:
+        """Return what this shell or machine lacks."""
+        return tuple(problem for problem in self.found if problem.is_lack)
+
+    def raise_any(self, *, but_lacks: bool = False) -> None:
+        """Raise one InputError with all problems, if there are any.
+
+        Args:
+            but_lacks: raise nothing if this shell or machine only lacks something.
+        """
+        if but_lacks and len(self.lacks) == len(self.found):
+            return
         if len(self.found) == 1:
             raise InputError(str(self.found[0]))
         lines = []

@@ -27,6 +27,10 @@ class InputFiles:
         """Add a problem with the value of a key."""
         self.problems.add(self.source, f"{self.path}.{key}", problem)
 
+    def report_lack(self, key: str, problem: str) -> None:
+        """Add that this shell or machine lacks what the value of a key names."""
+        self.problems.add_lack(self.source, f"{self.path}.{key}", problem)
+
     def candidates(self, name: str) -> tuple[Path, ...]:
         """Return where a path may lead, each place once."""
         path = Path(name).expanduser()

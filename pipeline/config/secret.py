@@ -73,7 +73,7 @@ def check_key(env: str | None, file: str | None, inputs: InputFiles) -> None:
     try:
         read_key(env, file)
     except InputError as error:
-        inputs.report("api_key_file" if file else "api_key_env", str(error))
+        inputs.report_lack("api_key_file" if file else "api_key_env", str(error))
 
 
 def report_key_in(

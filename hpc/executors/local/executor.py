@@ -16,6 +16,7 @@ from hpc.executors.base import (
 )
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_records, record_path
+from hpc.executors.node_jobs import NodeJobs, SubmissionTest
 from hpc.locks import run_lock
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
@@ -71,6 +72,18 @@ class LocalExecutor:
     def check_resources(self, resources: Resources) -> ResourceCheck:
         """Accept everything: the resources are Slurm's, and are not used here."""
         return ResourceCheck()
+
+    def render_script(self, run: Run, submission: Submission) -> str:
+        """Return '': this program starts the tasks itself."""
+        return ""
+
+    def test_submission(self, run: Run, submission: Submission) -> SubmissionTest:
+        """Accept everything: nobody else decides."""
+        return SubmissionTest(is_accepted=True)
+
+    def node_jobs(self) -> NodeJobs | None:
+        """Return None: the tasks run on this machine."""
+        return None
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int

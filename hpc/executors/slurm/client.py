@@ -114,6 +114,14 @@ class Slurm:
             return self._find_submitted(job_name, no_id)
         return job
 
+    def test_submission(self, script: Path, *options: str) -> str:
+        """Return what `sbatch --test-only` prints about a script. Nothing is submitted.
+
+        Raises:
+            SlurmError: Slurm would refuse it, or does not answer.
+        """
+        return self._sbatch("--test-only", *options, str(script))
+
     def show(self, *what: str) -> str:
         """Return what `scontrol show` prints."""
         return self._run("scontrol", "show", *what)

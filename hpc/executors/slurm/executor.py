@@ -14,14 +14,17 @@ from hpc.executors.base import (
     TaskQuery,
     UnrecordedJobs,
 )
+from hpc.executors.node_jobs import SubmissionTest
 from hpc.executors.slurm import submit
 from hpc.executors.slurm.cancel import PATIENCE_S, cancel_and_report
 from hpc.executors.slurm.caretaker_jobs import SlurmCaretakerJobs
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError, check_programs
+from hpc.executors.slurm.node_jobs import SlurmNodeJobs
 from hpc.executors.slurm.partitions import check_resources, limits_of
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.read_submit_limits import read_submit_limits
+from hpc.executors.slurm.try_submission import try_submission
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
@@ -99,6 +102,18 @@ class SlurmExecutor:
             return check
         problems = {key: why for key, why in check.problems.items() if key != "time_min"}
         return replace(check, problems=problems)
+
+    def render_script(self, run: Run, submission: Submission) -> str:
+        """Return the batch script of the array, as submitit writes it."""
+        return submit.render_script(run, submission)
+
+    def test_submission(self, run: Run, submission: Submission) -> SubmissionTest:
+        """Ask `sbatch --test-only`, without the date that holds an array until its release."""
+        return try_submission(self._slurm, self.render_script(run, submission), run.cluster)
+
+    def node_jobs(self) -> SlurmNodeJobs:
+        """Return single jobs that request what a task requests."""
+        return SlurmNodeJobs(self._slurm)
 
     def submit(
         self, run: Run, intents: Sequence[Submission], recorded: Sequence[Submission], lock: int

@@ -116,6 +116,11 @@ def _let_earlier_copy_go_first(
         )
 
 
+def render_script(run: Run, submission: Submission) -> str:
+    """Return the batch script that `submit_arrays` would write for an array. Writes nothing."""
+    return _executor(run, submission).render_script(submission, submission.plan.after_jobs)
+
+
 def resume_arrays(
     run: Run, slurm: Slurm, recorded: Sequence[Submission], lock: int
 ) -> tuple[Submission, ...]:

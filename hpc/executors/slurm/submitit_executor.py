@@ -71,12 +71,15 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             SlurmError: with sbatch's own words.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        script = self.folder / "sbatch.sh"
+        files.write_text(script, self.render_script(submission, after))
+        return slurm.submit(script, submission.job_name)
+
+    def render_script(self, submission: Submission, after: tuple[str, ...]) -> str:
+        """Return the batch script of the array; the arguments are those of `submit_waiting`."""
         self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
         self.parameters["map_count"] = len(submission.plan.indices)
-        script = self.folder / "sbatch.sh"
-        text = self._make_submission_file_text(self._submitit_command_str, submission.job_name)
-        files.write_text(script, text)
-        return slurm.submit(script, submission.job_name)
+        return self._make_submission_file_text(self._submitit_command_str, submission.job_name)
 
     def write_orders(self, submission: Submission, *, amendments: int) -> None:
         """Write the tasks' orders where they look for them. Safe to repeat."""

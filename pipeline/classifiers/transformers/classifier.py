@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -109,6 +110,27 @@ class TransformersClassifier(Classifier[TransformersOptions]):
         folder = Path(options.model)
         if folder.is_absolute() and not folder.is_dir():
             inputs.report("model", f"there is no folder {folder}")
+
+    @classmethod
+    def check_on_node(cls, options: TransformersOptions, inputs: InputFiles) -> None:
+        """Look for the model's files, and for the packages that load them."""
+        cls.check(options, inputs)
+        for package in ("torch", "transformers", "safetensors"):
+            if find_spec(package) is None:
+                inputs.report("type", f"the package {package} is not installed for this Python")
+        folder = Path(options.model)
+        try:
+            if folder.is_absolute() and folder.is_dir():
+                model_folder.describe(folder, options.multi_label)
+        except BadModel as problem:
+            inputs.report("model", f"{folder} cannot be used: {problem}")
+        except OSError as error:
+            inputs.report("model", f"{error.filename}: {error.strerror}")
+
+    @classmethod
+    def starts_slowly(cls, options: TransformersOptions) -> bool:
+        """Return True: a model may take minutes to load, and the memory of a login node."""
+        return True
 
     def __init__(self, options: TransformersOptions, share: TaskShare) -> None:
         """Load the model and test it.

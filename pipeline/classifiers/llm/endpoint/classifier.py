@@ -1,6 +1,8 @@
 """What the classifiers have in common that ask a model behind an OpenAI-compatible endpoint."""
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.llm.chat_service import ChatService
@@ -31,6 +33,24 @@ class EndpointClassifier(Classifier[EndpointOptionsT]):
     def check(cls, options: EndpointOptionsT, inputs: InputFiles) -> None:
         """Look for the API key and the quota folder again."""
         check_places(options, inputs)
+
+    @classmethod
+    def check_on_node(cls, options: EndpointOptionsT, inputs: InputFiles) -> None:
+        """Look for the API key, and for the server that a task starts, with its model."""
+        cls.check(options, inputs)
+        if options.server is None:
+            return
+        program = options.server.command[0]
+        if shutil.which(program) is None:
+            inputs.report("server.command", f"there is no program {program} on PATH")
+        model = Path(options.model)
+        if model.is_absolute() and not model.exists():
+            inputs.report("model", f"there is no {model}")
+
+    @classmethod
+    def starts_slowly(cls, options: EndpointOptionsT) -> bool:
+        """Tell whether each task starts a server of its own, which takes minutes."""
+        return options.server is not None
 
     @classmethod
     def address(cls, options: EndpointOptionsT, path: str) -> str:

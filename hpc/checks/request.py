@@ -1,0 +1,119 @@
+"""Ask a classifier about one post from this machine, and judge the answer."""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+
+from hpc.checks.finding import Finding, Part, error, ok, warning
+from pipeline.classifiers import base
+from pipeline.classifiers.one_answer import OneAnswer, ask_once
+from pipeline.errors import Cause
+from pipeline.model import Answer, JsonObject, Post
+from pipeline.terminal import one_line
+from pipeline.text import format_duration
+
+# Any service can label it, and it is nobody's.
+SAMPLE = Post("at://hpc/check/1", "What a lovely day. I hope that you enjoy it as much as I do.")
+_SHOWN = 80
+_MOST_LABELS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenRequest:
+    """How asking the classifier about one post went."""
+
+    where: str
+    """The address of the service; '' if there is none."""
+    starts_slowly: bool
+    """Whether a task prepares for minutes, so that nothing was asked."""
+    is_skipped: bool = False
+    """Whether a person wanted no request."""
+    lacks_key: bool = False
+    """Whether nothing was asked because there is no API key."""
+    result: OneAnswer | None = None
+    """The result; None if nothing was asked."""
+
+
+def service_address(frozen: JsonObject) -> str:
+    """Return where the classifier sends requests; '' if it sends none to a service that runs."""
+    request = base.render_request(frozen, [SAMPLE])
+    return request.url if request and "://" in request.url else ""
+
+
+def observe_request(
+    frozen: JsonObject, post: Post, *, is_wanted: bool, lacks_key: bool
+) -> SeenRequest:
+    """Ask about one post, unless nobody wants that, it takes minutes, or there is no key.
+
+    Args:
+        frozen: the manifest's `classifier`.
+        post: the post.
+        is_wanted: whether a request may be sent.
+        lacks_key: whether the API key is missing.
+    """
+    where = service_address(frozen)
+    seen = SeenRequest(
+        where=where,
+        starts_slowly=base.starts_slowly(frozen),
+        is_skipped=not is_wanted,
+        lacks_key=lacks_key,
+    )
+    if seen.starts_slowly or seen.is_skipped or seen.lacks_key:
+        return seen
+    # Classifiers print notes for the log of a task.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = ask_once(frozen, post)
+    return SeenRequest(where=where, starts_slowly=False, result=result)
+
+
+def judge_request(seen: SeenRequest) -> list[Finding]:
+    """Say whether the classifier answers from here."""
+    if seen.starts_slowly:
+        message = "not tried, because a task loads a model or starts a server first"
+        return [ok(Part.REQUEST, f"{message}. hpc check --node looks for its files")]
+    if seen.lacks_key:
+        return [warning(Part.REQUEST, "not sent, because there is no API key", "set the key first")]
+    if seen.is_skipped or seen.result is None:
+        return [ok(Part.REQUEST, "not sent (--no-request)")]
+    return [judge_answer(Part.REQUEST, seen.where, seen.result)]
+
+
+def judge_answer(part: Part, where: str, result: OneAnswer, place: str = "") -> Finding:
+    """Say what became of one post.
+
+    Args:
+        part: what the finding is about.
+        where: the address of the service; '' without one.
+        result: the answer.
+        place: from where it was asked, in words that begin a sentence; '' for this machine.
+    """
+    if result.answer is None:
+        if result.cause is Cause.THROTTLED:
+            remedy = "wait until the quota has room, or lower classifier.requests_per_minute"
+            return warning(part, f"{place}{result.error}", remedy)
+        return error(part, f"{place}{result.error}", _remedy(where))
+    took = format_duration(result.seconds)
+    by = f" by {where}" if where else ""
+    if result.answer.values is None:
+        message = f"{place}one post was answered{by} in {took}, without a label: "
+        remedy = "try more posts with hpc try, and look at the prompt and the labels"
+        return warning(part, message + one_line(str(result.answer.reason), _SHOWN), remedy)
+    return ok(part, f"{place}one post was labeled{by} in {took}: {_labels(result.answer)}")
+
+
+def _labels(answer: Answer) -> str:
+    values = list((answer.values or {}).items())
+    shown = ", ".join(f"{name} {_shorten(value)}" for name, value in values[:_MOST_LABELS])
+    return shown + (", …" if len(values) > _MOST_LABELS else "")
+
+
+def _shorten(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), _SHOWN)
+
+
+def _remedy(where: str) -> str:
+    if not where:
+        return "correct the section classifier; hpc try shows more"
+    return (
+        "correct the key, classifier.base_url or the model, or start the service; hpc try asks it"
+    )
