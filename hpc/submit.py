@@ -8,6 +8,7 @@ from hpc.api.submission import SubmitResult, preview, submit
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
+from hpc.display.dry_run.columns import columns_document
 from hpc.planning.describe_sample import sample_document
 from hpc.planning.run_spec import Selection
 from hpc.planning.service_end import end_document, until_end
@@ -24,7 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the plan and the first request; submit and write nothing",
+        help="print the plan, the first request, the columns of the labels and the batch script; "
+        "submit and write nothing",
     )
     afterwards = parser.add_mutually_exclusive_group()
     afterwards.add_argument(
@@ -136,12 +138,16 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             caretaker=options.caretaker,
             say=printer,
         )
-        first = shown.preview.first_request if shown.preview else None
-        return 0, {
+        planned = shown.preview
+        first = planned.first_request if planned else None
+        return planned.exit_code if planned else 0, {
             **_document(shown),
-            "waves": shown.preview.waves if shown.preview else None,
+            "waves": planned.waves if planned else None,
             "first_request": first and first.body,
             "first_request_url": first and first.url,
+            "script": (planned.script or None) if planned else None,
+            "columns": columns_document(shown.spec.columns),
+            "checks": [finding.to_json() for finding in planned.findings] if planned else [],
         }
     result = submit(
         options.config,

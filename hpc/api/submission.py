@@ -12,8 +12,10 @@ from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
+from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
-from hpc.planning.submit_run import RunPreview, SubmitRequest, preview_run, submit_run
+from hpc.planning.submit_request import SubmitRequest
+from hpc.planning.submit_run import submit_run
 from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
@@ -125,7 +127,7 @@ def preview(
         request = _request(config, selection, overrides, caretaker=caretaker, is_preview=True)
         report_left_out(request.spec.config.storage.run_root, screen)
         shown = preview_run(request, screen)
-        return _describe(request.spec, shown.draft, None, preview=shown)
+        return _describe(request.spec, shown.draft, None, exit_code=shown.exit_code, preview=shown)
 
 
 def _request(

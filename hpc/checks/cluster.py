@@ -63,7 +63,7 @@ def observe_cluster(
             limits=executor.limits(run),
         )
     except ExecutorError as failure:
-        return SeenCluster(runs_on_nodes=runs_on_nodes, trouble=failure.words)
+        return SeenCluster(runs_on_nodes=runs_on_nodes, trouble=failure.brief)
 
 
 def judge_cluster(seen: SeenCluster, cluster: Cluster) -> list[Finding]:
@@ -88,6 +88,11 @@ def judge_resources(seen: SeenCluster, cluster: Cluster) -> list[Finding]:
     found = _judge(Part.RESOURCES, "cluster", seen.resources)
     if found:
         return found
+    if note := seen.resources.note:
+        # sinfo may hide a partition that takes jobs: sbatch decides.
+        is_taken = seen.test is None or seen.test.is_accepted
+        remedy = "correct cluster.partition, unless you know that it takes jobs"
+        return [warning(Part.RESOURCES, f"cluster.partition: {note}", remedy)] if is_taken else []
     resources = cluster.resources
     where = f"partition {resources.partition}" if resources.partition else "the default partition"
     return [ok(Part.RESOURCES, f"{where} can give what a task requests")]
@@ -95,8 +100,6 @@ def judge_resources(seen: SeenCluster, cluster: Cluster) -> list[Finding]:
 
 def judge_caretaker(seen: SeenCluster) -> list[Finding]:
     """Say what would keep a caretaker from running; only `submit --caretaker` needs one."""
-    if seen.resources.note:  # the same partition, usually
-        return []
     return [
         warning(Part.CARETAKER, f"{found.message} (only submit --caretaker needs it)", found.remedy)
         for found in _judge(Part.CARETAKER, "cluster.caretaker", seen.caretaker)
@@ -104,13 +107,10 @@ def judge_caretaker(seen: SeenCluster) -> list[Finding]:
 
 
 def _judge(part: Part, path: str, check: ResourceCheck) -> list[Finding]:
-    findings = [
+    return [
         error(part, f"{path}.{key}: {why}", f"lower {path}.{key}, or change {path}.partition")
         for key, why in check.problems.items()
     ]
-    if check.note:
-        findings.append(error(part, f"{path}.partition: {check.note}", f"correct {path}.partition"))
-    return findings
 
 
 def judge_script(seen: SeenCluster) -> list[Finding]:
@@ -124,6 +124,8 @@ def judge_script(seen: SeenCluster) -> list[Finding]:
         remedy = "wait until some of your jobs have ended, or cancel them (squeue --me)"
         return [warning(Part.SCRIPT, f"sbatch would not take all of it now: {test.words}", remedy)]
     remedy = test.advice or "correct the section cluster, or ask the site's support"
+    if note := seen.resources.note:
+        remedy = f"correct cluster.partition: {note}"
     return [error(Part.SCRIPT, f"sbatch would refuse it: {test.words}", remedy)]
 
 

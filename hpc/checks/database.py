@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.database.run_database import check_writable
 from hpc.display.system_error import describe_error
@@ -62,7 +64,7 @@ def observe_database(path: Path, name: str) -> SeenDatabase:
     except UnusableDatabaseError as unusable:
         problem = str(unusable).partition("\n")[0]
         return SeenDatabase(path=path, exists=True, problem=problem, is_unusable=True)
-    except (RunError, OSError) as failure:
+    except (RunError, OSError, duckdb.Error) as failure:
         return SeenDatabase(path=path, exists=path.exists(), problem=describe_error(failure))
     holders = find_lock_holders(path)
     return SeenDatabase(

@@ -48,6 +48,8 @@ class Finding:
     """What is so, in one sentence."""
     remedy: str = ""
     """What to do about it; '' if nothing is to be done."""
+    is_input: bool = False
+    """Whether the configuration or its input is wrong, and not the world."""
 
     def to_json(self) -> dict[str, str]:
         """Return what `--json` shows of it."""

@@ -5,7 +5,6 @@ removed.
 """
 
 import contextlib
-import fcntl
 import shutil
 import time
 import uuid
@@ -20,6 +19,7 @@ from hpc.run.model import Phase, Say
 from hpc.run.resources import Cluster
 from pipeline import files
 from pipeline.errors import InputError, UnreadableError
+from pipeline.file_locks import take_lock
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.node_report import (
     FOLDER_PREFIX,
@@ -186,7 +186,7 @@ def _own_folder(root: Path, say: Say) -> Iterator[Path]:
         folder.mkdir()
         with (folder / LOCK).open("wb") as lock:
             with contextlib.suppress(OSError):  # the report says whether locks work
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                take_lock(lock.fileno())
             yield folder
     finally:
         _remove(folder, say)
@@ -198,8 +198,8 @@ def _own_folder(root: Path, say: Say) -> Iterator[Path]:
 def _remove_abandoned(folder: Path) -> None:
     try:
         with (folder / LOCK).open("rb+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            if take_lock(lock.fileno()):
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError:  # it is in use, or another user's
         return
 

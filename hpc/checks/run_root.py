@@ -1,6 +1,5 @@
 """Look at the folder of the runs: who can write to it, and whether it can hold files and locks."""
 
-import fcntl
 import os
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.config.grace_time import MOUNTS, file_system_of
 from hpc.reconcile.trust import check_root
 from pipeline.errors import InputError
+from pipeline.file_locks import take_lock
 from pipeline.ownership import DENIED, describe_denial
 
 # What sees these is on one machine, unless that machine exports them.
@@ -81,7 +81,7 @@ def _try_to_write(root: Path) -> str:
             probe.write(b"hpc check")
             probe.flush()
             os.fsync(probe.fileno())
-            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(probe.fileno())
     except OSError as failure:
         if failure.errno in DENIED:
             return describe_denial(place)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpc.command_line.verb import Verb
 
 VERBS = {
+    "check": "check everything that can be known before anything is spent",
     "submit": "submit posts that have no label yet as a new run",
     "try": "show the answers of one or several configurations to a few posts; save nothing",
     "status": "show the state of every shard, posts done and time to go",

@@ -23,7 +23,7 @@ from hpc.runs.left_out import report_left_out as report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError
 
-Outcome = tuple[int, dict[str, Any]]
+Outcome = tuple[int, dict[str, Any] | list[dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

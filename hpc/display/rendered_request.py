@@ -8,7 +8,7 @@ from pipeline.classifiers.base import RenderedRequest
 from pipeline.terminal import UNSAFE
 from pipeline.text import counted
 
-WIDTH = 100
+WIDTH = 78
 LONGEST_HEAD, LONGEST_TAIL = 400, 200
 """Characters of a long text that are shown: from its beginning and from its end."""
 MOST_ITEMS = 12

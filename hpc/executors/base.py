@@ -3,6 +3,7 @@
 Slurm and the local machine implement the same protocol. No other code asks which one it has.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,12 @@ class ExecutorError(RunError):
         """Keep the answer beside the message."""
         super().__init__(message)
         self.words = words
+
+    @property
+    def brief(self) -> str:
+        """Return what the answer comes down to: its last line, without the name of a program."""
+        lines = [line.strip() for line in self.words.splitlines() if line.strip()]
+        return re.sub(r"^[\w-]+: (?:error|fatal): ", "", lines[-1]) if lines else self.words
 
 
 class UnknownJobsError(ExecutorError):

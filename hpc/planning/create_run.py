@@ -148,6 +148,22 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
         return replace(draft, first=first)
 
 
+def run_before_creation(spec: RunSpec, selection: Selection, now: datetime) -> Run:
+    """Return the run that `create_run` would make, without its posts. Nothing is written.
+
+    Its id ends in zeros, because a real one has digits that nobody knows before.
+
+    Args:
+        spec: the run's configuration.
+        selection: which posts it takes.
+        now: the time (UTC).
+    """
+    root = spec.config.storage.run_root
+    run_id = f"{next_stamp(root, now)}-{spec.config.name}-{'0' * 8}"
+    made = _manifest(spec, selection, run_id, now, (), selection.sample_name)
+    return Run(root / run_id, made, spec.config.cluster, spec.config.retry)
+
+
 def create_run(
     spec: RunSpec,
     selection: Selection,

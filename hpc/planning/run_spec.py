@@ -13,7 +13,7 @@ from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers import base
-from pipeline.config.check import Problems
+from pipeline.config.check import Problem, Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
 from pipeline.run_files.portable_paths import with_real_paths
@@ -37,6 +37,10 @@ class RunSpec:
     """How many indices one array may hold on this cluster."""
     notes: tuple[str, ...] = ()
     """What the user's shell decided about the run."""
+    lacks: tuple[Problem, ...] = ()
+    """What this shell or machine lacks, such as the API key; only a preview does without it."""
+    cluster_trouble: str = ""
+    """Why the cluster does not answer, so that `array_size` is a guess; '' if it does."""
 
     @property
     def label_spec(self) -> LabelSpec:
@@ -157,8 +161,8 @@ def validate(
         config: the configuration.
         shell: the environment of the user's shell, which may say where tasks run if the
             configuration does not; by default, it says nothing.
-        is_preview: whether nothing will be submitted, so that the plan may lack what only the
-            cluster knows.
+        is_preview: whether nothing will be submitted, so that the plan may lack the API key and
+            what only the cluster knows.
 
     Raises:
         InputError: the configuration is wrong.
@@ -166,8 +170,9 @@ def validate(
     """
     problems = Problems()
     classifier = config.classifier.freeze(problems)
-    problems.raise_any()
+    problems.raise_any(but_lacks=is_preview)
     cluster, notes = apply_shell(config.cluster, shell or {})
+    trouble = ""
     try:
         array_size = create_executor(cluster).array_size()
     except ExecutorError as error:
@@ -175,15 +180,13 @@ def validate(
             # What the shell decides may be why the cluster does not answer.
             message = "\n  ".join([str(error), *notes])
             raise ExecutorError(message, error.words) from error
-        array_size = USUAL_ARRAY_SIZE
-        notes = (
-            *notes,
-            f"the cluster's limits on arrays and submitted jobs are not checked: {error.words}",
-        )
+        array_size, trouble = USUAL_ARRAY_SIZE, error.brief
     return RunSpec(
         config=replace(config, cluster=cluster),
         notes=notes,
         classifier=classifier.to_json(),
         columns=classifier.columns,
         array_size=array_size,
+        lacks=problems.lacks,
+        cluster_trouble=trouble,
     )

@@ -3,11 +3,8 @@
 The whole start happens under the run root's lock, so that two submits never take the same posts.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 
 from hpc.database.gather_outputs import (
     forget_run,
@@ -17,26 +14,23 @@ from hpc.database.gather_outputs import (
 )
 from hpc.display.interruption import explained
 from hpc.display.next_step import command, describe_next_step
-from hpc.display.rendered_request import describe_request
 from hpc.display.run_summary import show_result, show_status
 from hpc.display.screen import Screen
-from hpc.display.submissions import listed_jobs
 from hpc.executors.base import (
     CaretakerRole,
     Executor,
     ExecutorError,
     UnansweredError,
-    UpstreamError,
 )
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks import run_lock
 from hpc.planning import late_posts, resume
-from hpc.planning.create_run import RunDraft, create_run, draft_run
-from hpc.planning.describe_draft import describe_draft, describe_waves
-from hpc.planning.discard import discard_runs, find_discardable
+from hpc.planning.check_upstream import check_upstream
+from hpc.planning.create_run import RunDraft, create_run
+from hpc.planning.discard import discard_runs
 from hpc.planning.resume import LockedRun
-from hpc.planning.run_spec import RunSpec, Selection
-from hpc.planning.service_end import describe_end, until_end
+from hpc.planning.run_spec import RunSpec
+from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.check_resources import check_resources
 from hpc.reconcile.look import look
@@ -47,29 +41,12 @@ from hpc.reconcile.trust import check_root
 from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Run, Say
-from hpc.run.plan import ShardSelection, count_waves
+from hpc.run.plan import ShardSelection
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
 from hpc.run.selection import planned_shards
 from hpc.run.submissions import was_submitted
-from pipeline.classifiers.base import RenderedRequest, render_request
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import InputError
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubmitRequest:
-    """What a user asked `hpc submit` to do."""
-
-    spec: RunSpec
-    selection: Selection
-    folders: tuple[Path, ...]
-    """Where a relative source may start from."""
-    config_text: str
-    """The configuration as it was given, kept in the run's folder."""
-    wait: bool = False
-    """Supervise the runs until they end."""
-    caretaker: bool = False
-    """Submit a job that supervises each run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,55 +76,6 @@ class _Started:
     """Whether each of the runs has the caretaker that was asked for."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunPreview:
-    """What a submit would do."""
-
-    draft: RunDraft
-    waves: int | None
-    """In how many waves the run would be submitted; None if no job fits now."""
-    first_request: RenderedRequest | None
-    """The first request to the classifier's service; None if none would be sent."""
-
-
-def preview_run(request: SubmitRequest, printer: Screen) -> RunPreview:
-    """Describe what a submit would take and send; change nothing.
-
-    Raises:
-        InputError: the source cannot be read, the name's labels do not fit, or the cluster can
-            never give what a task requests.
-    """
-    printer("dry run: nothing is submitted or written")
-    storage = request.spec.config.storage
-    check_root(storage.run_root, trusts_group=storage.trust_group)
-    _say_lines(request.spec.notes, printer)
-    executor = create_executor(request.spec.config.cluster)
-    _check_resources(request, executor, printer)
-    try:
-        _check_upstream(request, executor, printer)
-    except ExecutorError as error:
-        printer(f"--after is not checked: {error.words}")
-    discardable = find_discardable(request.spec, printer)
-    selection = replace(request.selection, without=discardable)
-    draft = draft_run(request.spec, selection, request.folders)
-    _say_plan(request.spec, selection, draft, printer)
-    if grace := request.spec.config.cluster.grace_seconds:
-        printer(
-            f"a task that ends without an output is retried {grace:g} s later at the earliest "
-            "(cluster.grace_seconds)"
-        )
-    limits = executor.submit_limits(request.spec.config.cluster)
-    spare_jobs = _spare_jobs(request)
-    waves = count_waves(draft.sizes.count, limits, spare_jobs=spare_jobs)
-    _say_lines(describe_waves(draft, limits, waves, spare_jobs=spare_jobs), printer)
-    first_request = None
-    if draft.first:
-        first_request = render_request(request.spec.classifier, draft.first)
-    if first_request:
-        _say_lines(describe_request(first_request, len(draft.first)), printer)
-    return RunPreview(draft=draft, waves=waves, first_request=first_request)
-
-
 def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     """Submit the selected posts as a new run, and resume the unfinished runs of the name.
 
@@ -161,12 +89,13 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
         ExecutorError: the executor refused the new run; nothing of it is left.
     """
     # First: what the shell decides may be why the cluster does not answer.
-    _say_lines(request.spec.notes, printer)
+    for note in request.spec.notes:
+        printer(note)
     executor = create_executor(request.spec.config.cluster)
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
     _check_resources(request, executor, printer)
-    _check_upstream(request, executor, printer)
+    check_upstream(request.selection.after, executor, printer)
     with ExitStack() as locks:
         started = _start_when_possible(request, executor, locks, printer)
         ends = []
@@ -191,30 +120,6 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
             show_status(end, printer, is_gathered=False)
     code = max([FAILED if started.unreadable else 0, *(end.exit_code for end in ends)])
     return SubmitResult(draft=started.draft, run=run, exit_code=code, end=ends[-1])
-
-
-def _check_upstream(request: SubmitRequest, executor: Executor, say: Say) -> None:
-    """Check the jobs that the run has to wait for, and say which are still under way.
-
-    Raises:
-        InputError: one of them has failed, or is unknown, or tasks cannot wait for jobs.
-    """
-    jobs = request.selection.after
-    if not jobs:
-        return
-    try:
-        under_way = executor.check_upstream(jobs)
-    except UpstreamError as error:
-        raise InputError(str(error)) from None
-    if under_way:
-        say(f"the tasks start once {listed_jobs(under_way)} succeeded (--after)")
-    else:
-        say(f"{listed_jobs(jobs)} succeeded already, so the tasks do not wait (--after)")
-
-
-def _spare_jobs(request: SubmitRequest) -> int:
-    """Return how many jobs look after the run, which count against limits as well."""
-    return len(CaretakerRole) if request.caretaker else 0
 
 
 def _check_resources(request: SubmitRequest, executor: Executor, say: Say) -> None:
@@ -266,7 +171,7 @@ def _start(
         resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
-        _say_plan(spec, request.selection, draft, say)
+        say_plan(spec, request.selection, draft, say)
         late_posts.remember(root, spec.config.name, request.selection, draft)
         runs = resumed.resumed
         if run is not None:
@@ -355,14 +260,3 @@ def _report_no_run(request: SubmitRequest, started: _Started, executor: Executor
         if request.wait or status.state is not RunState.RUNNING:
             codes.add(status.exit_code)
     return max(codes) if request.wait or FAILED not in codes else FAILED
-
-
-def _say_plan(spec: RunSpec, selection: Selection, draft: RunDraft, say: Say) -> None:
-    end = until_end(spec.service_end, datetime.now(UTC), spec.cost_options)
-    _say_lines(describe_draft(spec, selection, draft), say)
-    _say_lines(describe_end(end, draft.posts_to_ask), say)
-
-
-def _say_lines(lines: Sequence[str], say: Say) -> None:
-    for line in lines:
-        say(line)

@@ -21,6 +21,12 @@ def host_of(url: str) -> str:
         return ""
 
 
+def port_of(url: str) -> int:
+    """Return the port of an address: the one that it names, or that of its scheme."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def is_on_this_machine(url: str) -> bool:
     """Report whether an address names this machine's loopback, which nobody else can listen to."""
     host = host_of(url)

@@ -1,7 +1,6 @@
 """The stages of a look at a node, each with what it found."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pipeline.classifiers import base
 from pipeline.classifiers.one_answer import ask_once
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
+from pipeline.file_locks import take_lock
 from pipeline.model import Post
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.node_report import LOCK, ORDER, NodeOrder
@@ -55,12 +55,9 @@ def _try_lock(path: Path) -> str:
     """Return `held` if another machine's lock keeps this one out."""
     try:
         with path.open("rb+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "held"
+            return "free" if take_lock(stream.fileno()) else "held"
     except OSError as error:
         return error.strerror or str(error)
-    return "free"
 
 
 def _lacks(order: NodeOrder) -> tuple[str, ...]:

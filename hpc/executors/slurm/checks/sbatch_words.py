@@ -55,12 +55,6 @@ def one_line(words: str) -> str:
     return "; ".join(dict.fromkeys(filter(None, said)))
 
 
-def last_words(words: str) -> str:
-    """Return the last line of what a command said: what it failed at in the end."""
-    lines = [line for line in words.splitlines() if line.strip()]
-    return _PREFIX.sub("", lines[-1].strip()) if lines else words
-
-
 def is_unanswered(error: SlurmError) -> bool:
     """Tell whether nobody decided: Slurm is not here, does not answer, or is not reached."""
     return error.timed_out or _UNANSWERED.search(error.words) is not None

@@ -6,9 +6,7 @@ import tempfile
 from pathlib import Path
 
 from hpc.executors.node_jobs import SubmissionTest
-from hpc.executors.slurm.client import Slurm
-from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.sbatch_words import (
+from hpc.executors.slurm.checks.sbatch_words import (
     asks_for_account,
     asks_for_qos,
     describe_choices,
@@ -16,6 +14,8 @@ from hpc.executors.slurm.sbatch_words import (
     one_line,
     remedy_of,
 )
+from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.submit_limits import is_submit_limit, may_be_submit_limit
 from hpc.run.resources import Cluster
 from pipeline import files

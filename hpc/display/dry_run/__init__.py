@@ -1,0 +1,1 @@
+"""Show what only a dry run shows: the batch script, and the columns of the labels."""

@@ -1,0 +1,262 @@
+"""Check everything that can be known before anything is spent: `hpc check`.
+
+Every check runs even if another one fails, as far as it does not need what failed.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpc.checks.database import SeenDatabase, judge_database, observe_database
+from hpc.checks.finding import Finding, Level, Part, error, ok, warning
+from hpc.checks.judge_node import Expected, judge_node
+from hpc.checks.node_job import NodePatience, look_at_node
+from hpc.checks.request import (
+    SAMPLE,
+    judge_request,
+    observe_request,
+    service_address,
+)
+from hpc.config import run_config
+from hpc.display.system_error import describe_error
+from hpc.executors.factory import create_executor
+from hpc.planning.create_run import RunDraft, draft_run
+from hpc.planning.discard import find_discardable
+from hpc.planning.run_checks import Subject, check_cheaply
+from hpc.planning.run_spec import RunSpec, Selection, validate
+from hpc.run.exit_codes import FAILED, WRONG
+from hpc.run.model import Say
+from pipeline import __version__
+from pipeline.backlog import sources
+from pipeline.backlog.left_out import describe_left_out
+from pipeline.backlog.sources import Source
+from pipeline.classifiers import base
+from pipeline.errors import InputError, RunError
+from pipeline.run_files.node_report import NodeOrder
+from pipeline.service.address import host_of, port_of
+from pipeline.text import counted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckRequest:
+    """What a user asked `hpc check` to do."""
+
+    config: Path
+    overrides: tuple[str, ...] = ()
+    asks_service: bool = True
+    """Whether a real request may be sent."""
+    looks_at_node: bool = False
+    """Whether to run a job on a node."""
+    patience_s: float = 300.0
+    """How long that job may wait for its start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """What was found, in the order of the parts."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 without an error, 2 if the configuration or its input is wrong, else 1."""
+        errors = [each for each in self.findings if each.level is Level.ERROR]
+        if any(each.is_input for each in errors):
+            return WRONG
+        return FAILED if errors else 0
+
+
+def check_run(request: CheckRequest, say: Say) -> CheckResult:
+    """Return what all checks find. Nothing stays on the disk, and no run is made.
+
+    Raises:
+        KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
+    """
+    try:
+        spec = validate(
+            run_config.load(request.config, request.overrides), os.environ, is_preview=True
+        )
+    except InputError as problem:
+        return CheckResult(findings=tuple(_judge_configuration(str(problem))))
+    findings = [_describe_configuration(request, spec)]
+    source, found = _check_source(request, spec)
+    findings += found
+    storage = spec.config.storage
+    database = observe_database(storage.database, spec.config.name)
+    findings += judge_database(database)
+    selection = Selection()
+    draft: RunDraft | None = None
+    if source is not None and not (database.problem or database.is_held):
+        selection, draft, found = _check_posts(request, spec)
+        findings += found
+    subject = _subject(request, spec, selection, draft, database)
+    findings += check_cheaply(subject)
+    findings += _check_request(request, spec, say)
+    findings += _check_node(request, subject, say)
+    order = list(Part)
+    return CheckResult(findings=tuple(sorted(findings, key=lambda each: order.index(each.part))))
+
+
+def _judge_configuration(problem: str) -> Iterator[Finding]:
+    """Yield a finding for each thing that is wrong with the configuration."""
+    first, *others = problem.splitlines()
+    remedy = "correct the file; hpc schema lists every key. The other checks need a valid one"
+    for number, line in enumerate(others or [first]):
+        message = f"{first.partition(':')[0]}: {line.strip()}" if others else line
+        finding = error(Part.CONFIGURATION, message, remedy if number == 0 else "")
+        yield replace(finding, is_input=True)
+
+
+def _describe_configuration(request: CheckRequest, spec: RunSpec) -> Finding:
+    config = spec.config
+    notes = "".join(f"; {note}" for note in spec.notes)
+    return ok(
+        Part.CONFIGURATION,
+        f"{request.config}: name {config.name}, classifier {config.classifier.kind}, "
+        f"executor {spec.executor}{notes}",
+    )
+
+
+def _folders(request: CheckRequest) -> tuple[Path, ...]:
+    return request.config.parent.absolute(), Path.cwd()
+
+
+def _check_source(request: CheckRequest, spec: RunSpec) -> tuple[Source | None, list[Finding]]:
+    """Return the source, and what is to say about it; None if it cannot be read."""
+    config = spec.config
+    try:
+        source = sources.find_source(
+            config.backlog, _folders(request), database=config.storage.database
+        )
+    except InputError as problem:
+        return None, [_input_error(Part.SOURCE, str(problem), "correct the section backlog")]
+    except (RunError, OSError) as problem:
+        return None, [error(Part.SOURCE, describe_error(problem), "make it readable")]
+    findings = [ok(Part.SOURCE, f"{source}: {counted(len(source.files), 'file')}")]
+    findings += [
+        warning(Part.SOURCE, line, "look whether it belongs to the posts")
+        for line in describe_left_out(source.left_out)
+    ]
+    return source, findings
+
+
+def _check_posts(
+    request: CheckRequest, spec: RunSpec
+) -> tuple[Selection, RunDraft | None, list[Finding]]:
+    """Return what a submit would take; None if nobody can tell."""
+    selection = Selection()
+    try:
+        selection = replace(selection, without=find_discardable(spec, lambda message: None))
+        draft = draft_run(spec, selection, _folders(request))
+    except InputError as problem:
+        remedy = "correct the section backlog, or the name"
+        return selection, None, [_input_error(Part.POSTS, str(problem), remedy)]
+    except (RunError, OSError, MemoryError) as problem:
+        return (
+            selection,
+            None,
+            [error(Part.POSTS, describe_error(problem), "correct that, and check again")],
+        )
+    return selection, draft, _judge_posts(draft)
+
+
+def _judge_posts(draft: RunDraft) -> list[Finding]:
+    counts, sizes = draft.counts, draft.sizes
+    findings = []
+    if counts.older:
+        findings.append(
+            warning(
+                Part.POSTS,
+                f"{counted(counts.older, 'post')} from before the watermark have no label",
+                "hpc submit --backfill labels them too",
+            )
+        )
+    if not counts.posts:
+        message = f"nothing to label among {counted(counts.rows + counts.unread, 'row')}"
+        remedy = "wait for new posts, or look where they are: hpc audit"
+        return [warning(Part.POSTS, message, remedy), *findings]
+    if not draft.posts_to_send:
+        message = f"none of {counted(counts.posts, 'post')} has a text to send"
+        return [error(Part.POSTS, message, "correct backlog.columns"), *findings]
+    shards = counted(sizes.count, "shard")
+    message = f"{counts.posts:,} to label, in {shards} of up to {counted(sizes.largest, 'post')}"
+    return [ok(Part.POSTS, message), *findings]
+
+
+def _subject(
+    request: CheckRequest,
+    spec: RunSpec,
+    selection: Selection,
+    draft: RunDraft | None,
+    database: SeenDatabase,
+) -> Subject:
+    return Subject(
+        spec=spec,
+        executor=create_executor(spec.config.cluster),
+        selection=selection,
+        draft=draft,
+        seconds_per_post=database.seconds_per_post,
+        is_node_asked=request.looks_at_node,
+    )
+
+
+def _check_request(request: CheckRequest, spec: RunSpec, say: Say) -> list[Finding]:
+    lacks_key = bool(spec.lacks)
+    where = service_address(spec.classifier)
+    if request.asks_service and where and not lacks_key:
+        say(
+            f"labeling one sentence by {where}, which may cost a fraction of a cent "
+            "(--no-request skips it)"
+        )
+    seen = observe_request(
+        spec.classifier, SAMPLE, is_wanted=request.asks_service, lacks_key=lacks_key
+    )
+    return judge_request(seen)
+
+
+def _check_node(request: CheckRequest, subject: Subject, say: Say) -> list[Finding]:
+    if not request.looks_at_node:
+        return []
+    spec, jobs = subject.spec, subject.executor.node_jobs()
+    if jobs is None:
+        return [ok(Part.NODE, "there is no node: the tasks run on this machine")]
+    if spec.cluster_trouble:
+        remedy = "run it again once Slurm answers"
+        return [error(Part.NODE, "no job was submitted: Slurm does not answer", remedy)]
+    cluster, grace = spec.config.cluster, spec.config.cluster.grace_seconds
+    where = service_address(spec.classifier)
+    order = _order_for_node(request, spec, where)
+    if order.text and where:
+        say(f"the job on the node labels one sentence by {where} too")
+    try:
+        outcome = look_at_node(
+            jobs,
+            cluster,
+            spec.config.storage.run_root,
+            order,
+            NodePatience(start_s=request.patience_s, late_files_s=grace),
+            say,
+        )
+    except OSError as problem:
+        return [error(Part.NODE, describe_error(problem), "correct storage.run_root")]
+    expected = Expected(
+        version=__version__, python=cluster.resources.python, late_files_s=grace, where=where
+    )
+    return judge_node(outcome, expected)
+
+
+def _order_for_node(request: CheckRequest, spec: RunSpec, where: str) -> NodeOrder:
+    asks = request.asks_service and not spec.lacks and not base.starts_slowly(spec.classifier)
+    gres = f"{spec.config.cluster.resources.gres} {' '.join(spec.config.cluster.resources.extra)}"
+    return NodeOrder(
+        classifier=spec.classifier,
+        text=SAMPLE.text if asks else "",
+        wants_gpu="gpu" in gres,
+        host=host_of(where) if where else "",
+        port=port_of(where) if where else 0,
+    )
+
+
+def _input_error(part: Part, message: str, remedy: str) -> Finding:
+    return replace(error(part, message, remedy), is_input=True)
