@@ -139,8 +139,9 @@ def seconds_per_post(connection: duckdb.DuckDBPyConnection, name: str) -> float 
     if not all(has_table(connection, table) for table in ("runs", "shards", "attempts")):
         return None
     rows = connection.execute(
-        "SELECT quantile_cont(taken, 0.9) FROM (SELECT sum(attempts.elapsed_s) / any_value(shards.posts) "
-        "AS taken FROM shards JOIN runs USING (run_id) JOIN attempts USING (run_id, shard_index) "
+        "SELECT quantile_cont(taken, 0.9) FROM ("
+        "SELECT sum(attempts.elapsed_s) / any_value(shards.posts) AS taken FROM shards "
+        "JOIN runs USING (run_id) JOIN attempts USING (run_id, shard_index) "
         "WHERE runs.name = ? AND shards.gathered_at IS NOT NULL AND shards.posts > 0 "
         "GROUP BY run_id, shard_index HAVING sum(attempts.elapsed_s) > 0)",
         [name],

@@ -82,7 +82,7 @@ def _gpus() -> Values:
             check=False,
         )
     except FileNotFoundError:
-        if amd := sorted(str(path) for path in Path("/dev/dri").glob("renderD*")):
+        if amd := sorted(str(path) for path in Path("/dev/dri").glob("render*")):
             return {"gpus": amd}
         return {"gpu_problem": "there is no nvidia-smi, and so no driver"}
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -118,7 +118,8 @@ def _let_earlier_copy_go_first(
 
 def render_script(run: Run, submission: Submission) -> str:
     """Return the batch script that `submit_arrays` would write for an array. Writes nothing."""
-    return _executor(run, submission).render_script(submission, submission.plan.after_jobs)
+    after = dependency(submission.plan.after_jobs, submission.plan.upstream)
+    return _executor(run, submission).render_script(submission, after)
 
 
 def resume_arrays(

@@ -75,7 +75,7 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
         files.write_text(script, self.render_script(submission, after))
         return slurm.submit(script, submission.job_name)
 
-    def render_script(self, submission: Submission, after: tuple[str, ...]) -> str:
+    def render_script(self, submission: Submission, after: str | None) -> str:
         """Return the batch script of the array; the arguments are those of `submit_waiting`."""
         self.update_parameters(**_parameters(self.folder, self._resources, submission, after))
         self.parameters["map_count"] = len(submission.plan.indices)
