@@ -1,16 +1,14 @@
 """Run `hpc status`: every shard in one state with one cause."""
 
 import argparse
-import time
 
 from hpc.api.run_status import describe_look, status
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
-from hpc.display.blocks import Block
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
 from hpc.display.run_summary import show_status
-from hpc.display.status_table import describe_status, document
+from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
@@ -18,6 +16,7 @@ from hpc.reconcile.look import look
 from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
+from hpc.run.run_view import Sight
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     run = chosen_run(options)
     if options.watch:
         report_left_out(run.folder.parent, printer)
-        seen = describe_look(_watch(run, options, printer))
+        seen = describe_look(_watch(run, printer))
     else:
         seen = status(run, say=printer)
     found = None
@@ -58,20 +57,15 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     return seen.exit_code, values
 
 
-def _watch(run: Run, options: argparse.Namespace, printer: Printer) -> RunStatus:
+def _watch(run: Run, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
-    executor, seconds = executor_of(run), run.cluster.poll_seconds
-    if options.json:
+    executor = executor_of(run)
+    with printer.watching("Ctrl-C leaves; the run goes on.") as view:
+        # Loaded anew: somebody may have corrected the run meanwhile.
         while (seen := look(load(run.folder), executor)).is_under_way:
-            time.sleep(seconds)
-        return seen
-
-    def look_and_describe() -> tuple[RunStatus, list[Block], bool]:
-        # Somebody may have corrected the run meanwhile.
-        seen = look(load(run.folder), executor)
-        return seen, describe_status(seen), seen.is_under_way
-
-    return printer.watch(look_and_describe, seconds)
+            view.show(Sight(status=seen))
+            view.wait(run.cluster.poll_seconds)
+    return seen
 
 
 VERB = Verb(name="status", example="hpc status --watch", arguments=arguments, act=act)

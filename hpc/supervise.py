@@ -6,7 +6,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_worthwhile, efficiency_document
-from hpc.display.interruption import explained
+from hpc.display.interruption import explained, what_leaving_does
 from hpc.display.run_summary import show_result
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
@@ -32,12 +32,18 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     run = chosen_run(options)
     report_left_out(run.folder.parent, printer)
     executor = executor_of(run)
+    in_background = executor.runs_in_background
+    leaving = what_leaving_does(runs_in_background=in_background)
     if options.caretaker is None:
-        in_background = executor.runs_in_background
-        with run_lock.lock_run(run) as lock, explained(run, runs_in_background=in_background):
-            end = supervise(run, executor, lock, printer, once=options.once)
+        with (
+            run_lock.lock_run(run) as lock,
+            explained(run, runs_in_background=in_background),
+            printer.watching(leaving) as view,
+        ):
+            end = supervise(run, executor, lock, view, once=options.once)
     else:
-        end = caretaker.run_caretaker(run, executor, options.caretaker, printer)
+        with printer.watching(leaving) as view:
+            end = caretaker.run_caretaker(run, executor, options.caretaker, view)
     late = late_posts.recall(run.folder.parent, run.manifest.name)
     found = None if end.is_under_way else run_efficiency(end)
     if not options.json:

@@ -41,7 +41,7 @@ class Step(Protocol):
 
 
 class Progress(Protocol):
-    """Shows the steps of long work. Steps follow one another; an inner one hides the outer one."""
+    """Shows the steps of long work, which follow one another or lie within one another."""
 
     def step(
         self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None

@@ -1,11 +1,15 @@
 """Show what a function does to the program that called it. Nothing is printed."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 from hpc.display.blocks import Block
-from hpc.display.console import plain_text
+from hpc.display.live.plain_lines import PlainLines
 from hpc.display.screen import Screen
+from hpc.display.terminal.render import plain_text
 from hpc.run.model import Say
+from hpc.run.run_view import RunView
+from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import clean
 from pipeline.text import format_duration
 
@@ -26,6 +30,16 @@ class CallerScreen:
         """Hand over a report as plain text."""
         if self._say is not None:
             self(plain_text(blocks))
+
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show nothing of long work."""
+        return NO_PROGRESS.step(what)
+
+    def watching(self, leaving: str) -> AbstractContextManager[RunView]:
+        """Hand over how a run is whenever that has changed."""
+        return nullcontext(PlainLines(self))
 
     def wait(self, seconds: float, why: str) -> None:
         """Let time pass, after one message."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from hpc.display.blocks import Bar, Block, Line, Table, Tone
+from hpc.display.blocks import Bar, Block, Line, StackedBar, Table, Tone
 from pipeline.terminal import clean
 
 # Readable on a white and on a dark background.
@@ -35,6 +35,10 @@ def _block(block: Block) -> str:
             return f'<div style="{style}">{_text(block.text) or "&nbsp;"}</div>'
         case Bar():
             return progress_html("", block.done, block.total)
+        case StackedBar():
+            legend = ", ".join(part.caption for part in block.parts if part.caption)
+            done, *rest = (part.amount for part in block.parts)
+            return progress_html(legend, done, done + sum(rest))
         case Table():
             return _table(block)
 

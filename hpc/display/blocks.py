@@ -1,4 +1,4 @@
-"""The parts that a report is made of, as values; `hpc.display.console` shows them. Pure."""
+"""The parts that a report is made of, as values; `hpc.display.terminal` shows them. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +34,8 @@ class Table:
     tones: tuple[Tone, ...] = ()
     """Of the first cell of every row; empty where all are plain."""
     indent: int = 2
+    is_compact: bool = False
+    """Whether each row is a single line, cut off at the edge of the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +46,37 @@ class Bar:
     total: int
 
 
-Block = Line | Table | Bar
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BarPart:
+    """A part of a stacked bar."""
+
+    amount: int
+    symbol: str
+    """One character, which shows the part where there are no colors."""
+    caption: str
+    """What it is, for the legend; '' for none."""
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class StackedBar:
+    """A whole in its parts, with a legend; shown on a terminal only."""
+
+    parts: tuple[BarPart, ...]
+
+
+Block = Line | Table | Bar | StackedBar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FullScreen:
+    """What fills a terminal: a table with as many of its rows as fit, between lines that stay."""
+
+    head: tuple[Block, ...]
+    table: Table
+    """Its first rows are the most important ones."""
+    noun: str
+    """What a row is, for the line that counts those left out."""
+    more_rows: int
+    """How many rows there are beyond those of the table."""
+    foot: Line

@@ -1,87 +1,114 @@
-"""Show reports: with colors, a bar and a live view on a terminal, as plain text elsewhere.
+"""Print messages and reports: in colors, with bars and a live screen on a terminal.
 
-Rich finds out what the terminal can do, and honors NO_COLOR. What posts and tasks wrote is never
-read as markup.
+Elsewhere, everything is plain text.
 """
 
-import io
+import errno
+import re
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import TextIO, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date, datetime
+from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from hpc.display.blocks import Bar, Block, Line, Table, Tone
+from hpc.display.blocks import Block, Line, Tone
+from hpc.display.live.plain_lines import PlainLines
+from hpc.display.terminal.area import Area
+from hpc.display.terminal.bars import BarStep, bar_step
+from hpc.display.terminal.live_view import PAUSE_S, LiveView, local_now
+from hpc.display.terminal.render import (
+    create_console,
+    is_ascii_only,
+    measure,
+    plain_text,
+    render_lines,
+    to_ascii,
+)
+from hpc.run.run_view import RunView
+from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import CleanStream, clean
 from pipeline.text import format_duration
 
-# Text that is not for a terminal is not wrapped: programs such as grep read whole lines.
-UNWRAPPED = 100_000
-BAR_WIDTH = 40
-STYLES = {
-    Tone.PLAIN: "",
-    Tone.GOOD: "green",
-    Tone.ACTIVE: "cyan",
-    Tone.PENDING: "yellow",
-    Tone.BAD: "bold red",
-    Tone.FAINT: "dim",
-}
-
-
-Seen = TypeVar("Seen")
+# A command at the end of a message, which has to stay whole for whoever copies it.
+_COMMAND = re.compile(r"(?:^|(?<=: ))hpc [a-z].*$")
 
 
 class Printer:
     """Prints a verb's messages and reports. A call prints one message."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, *, now: Callable[[], datetime] = local_now
+    ) -> None:
+        """Find out what the stream is.
+
+        Args:
+            stream: where to print; stdout by default.
+            now: returns the time, in the time zone to show.
+        """
         self._stream = stream or sys.stdout
+        self._now = now
         self.is_terminal = self._stream.isatty()
         # Rich writes its own colors and movements. What it is given to show is cleaned before.
         below = self._stream.stream if isinstance(self._stream, CleanStream) else self._stream
-        self._console = Console(file=below, markup=False, emoji=False, highlight=False)
+        self._console = create_console(below)
+        self._ascii_only = self.is_terminal and is_ascii_only(below)
+        self._area = Area(below, self._console, ascii_only=self._ascii_only)
+        self._can_redraw = self.is_terminal and not self._console.is_dumb_terminal
+        self._has_times = False
+        self._day: date | None = None
 
     def __call__(self, message: str) -> None:
         """Print a message without what would control a terminal."""
-        print(clean(message), file=self._stream, flush=True)
+        text = clean(message)
+        if self.is_terminal:
+            measure(self._console)
+            text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
+        elif self._has_times:
+            text = "\n".join(map(self._with_time, text.split("\n")))
+        self._print(text)
 
     def show(self, *blocks: Block) -> None:
         """Print a report."""
-        if self.is_terminal:
-            self._console.print(_render(blocks))
-            self._stream.flush()
-        else:
+        if not self.is_terminal:
             self(plain_text(blocks))
+            return
+        measure(self._console)
+        lines = render_lines(self._console, blocks)
+        self._print("\n".join(map(to_ascii, lines) if self._ascii_only else lines), is_clean=True)
 
-    def watch(self, look: Callable[[], tuple[Seen, Sequence[Block], bool]], seconds: float) -> Seen:
-        """Show reports until the last one, which is left for the caller to show.
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show a step of long work, as `pipeline.progress.Progress` describes it."""
+        if not self._can_redraw:
+            return NO_PROGRESS.step(what)
+        return bar_step(self._area, BarStep(what=what, total=total, unit=unit, measure=measure))
+
+    @contextmanager
+    def watching(self, leaving: str) -> Iterator[RunView]:
+        """Yield a view of a run: a live screen on a terminal, lines with the time elsewhere.
+
+        The screen is removed at the end, unless an error or Ctrl-C ends the block.
 
         Args:
-            look: returns what was seen, a report of it, and whether to look again.
-            seconds: between two looks.
-
-        Returns:
-            What was seen last.
+            leaving: what Ctrl-C does, as a sentence.
         """
-        seen, blocks, goes_on = look()
-        if not self.is_terminal:
-            while goes_on:
-                self.show(*blocks)
-                time.sleep(seconds)
-                seen, blocks, goes_on = look()
-            return seen
-        with Live(console=self._console, auto_refresh=False, transient=True) as live:
-            while goes_on:
-                self._count_down(live, blocks, seconds)
-                seen, blocks, goes_on = look()
-        return seen
+        if self._can_redraw:
+            view = LiveView(self._area, self, leaving, now=self._now)
+            with self._area.showing(view.draw, pause_s=PAUSE_S, stays=True):
+                try:
+                    yield view
+                except BaseException:
+                    view.leave()
+                    raise
+            return
+        self._has_times = True
+        try:
+            yield PlainLines(self)
+        finally:
+            self._has_times = False
 
     def wait(self, seconds: float, why: str) -> None:
         """Let time pass: with a countdown on a terminal, after one plain line elsewhere.
@@ -90,89 +117,60 @@ class Printer:
             seconds: how long to wait.
             why: what for, a phrase that the remaining time can follow.
         """
-        if not self.is_terminal:
+        end = time.monotonic() + seconds
+        if not self._can_redraw:
             self(f"{why}: {format_duration(seconds)}")
             time.sleep(seconds)
             return
-        end = time.monotonic() + seconds
-        with Live(console=self._console, auto_refresh=False, transient=True) as live:
-            while (left := end - time.monotonic()) > 0:
-                line = f"{why}: {format_duration(left)} left. Ctrl-C ends the wait."
-                live.update(_text(line, Tone.PENDING), refresh=True)
-                time.sleep(min(1.0, left))
 
-    def _count_down(self, live: Live, blocks: Sequence[Block], seconds: float) -> None:
-        """Show a report and its age until the time for the next look has come."""
-        looked_at, started = datetime.now(UTC), time.monotonic()
-        while (left := started + seconds - time.monotonic()) > 0:
-            age = Line(
-                f"Seen at {looked_at:%H:%M:%S} UTC, {format_duration(seconds - left)} ago; next "
-                f"look in {format_duration(left)}. Ctrl-C leaves, and the run goes on.",
-                Tone.FAINT,
-            )
-            live.update(_render([*blocks, Line(""), age]), refresh=True)
-            time.sleep(min(1.0, left))
+        def draw(console: object, height: int) -> list[str]:
+            left = format_duration(max(0.0, end - time.monotonic()))
+            line = Line(f"{why}: {left} left. Ctrl-C ends the wait.", Tone.PENDING)
+            return render_lines(self._console, [line])[:height]
+
+        with self._area.showing(draw, pause_s=PAUSE_S):
+            time.sleep(seconds)
+
+    def _print(self, text: str, *, is_clean: bool = False) -> None:
+        """Print a text above all that is drawn again.
+
+        Nobody reads what a terminal that is gone would show, and the work goes on without it.
+        """
+        below = self._stream.stream if isinstance(self._stream, CleanStream) else self._stream
+        stream = below if is_clean else self._stream
+        try:
+            self._area.print_above(lambda: print(text, file=stream, flush=True))
+        except OSError as error:
+            if not (self.is_terminal and error.errno == errno.EIO):
+                raise
+            self._area.is_gone = True
+
+    def _with_time(self, line: str) -> str:
+        """Return a line with the time before it, and with the date on the first one of each day."""
+        if not line:
+            return line
+        now = self._now()
+        is_new_day, self._day = now.date() != self._day, now.date()
+        return f"{now:%Y-%m-%d %H:%M:%S} {line}" if is_new_day else f"{now:%H:%M:%S} {line}"
 
 
-def plain_text(blocks: Iterable[Block]) -> str:
-    """Return a report without colors, bars and wrapped lines."""
-    console = Console(
-        file=io.StringIO(),
-        width=UNWRAPPED,
-        color_system=None,
-        force_terminal=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
+def _wrapped(line: str, width: int) -> str:
+    """Return a line that is broken between words, with a command at its end in one piece."""
+    if len(line) <= width or width < 1:
+        return line
+    found = _COMMAND.search(line)
+    text, command = (line[: found.start()], found[0]) if found else (line, "")
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = textwrap.wrap(
+        text,
+        width,
+        break_long_words=False,
+        break_on_hyphens=False,
+        subsequent_indent=indent if len(indent) < width // 2 else "",
     )
-    with console.capture() as capture:
-        console.print(_render(block for block in blocks if not isinstance(block, Bar)))
-    # Rich fills the last column of a table with blanks.
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def _render(blocks: Iterable[Block]) -> Group:
-    return Group(*map(_render_block, blocks))
-
-
-def _render_block(block: Block) -> RenderableType:
-    if isinstance(block, Line):
-        return _text(block.text, block.tone)
-    if isinstance(block, Bar):
-        bar = ProgressBar(total=max(1, block.total), completed=block.done, width=BAR_WIDTH)
-        return Padding(bar, (0, 0, 0, 2))
-    return _render_table(block)
-
-
-def _render_table(block: Table) -> RenderableType:
-    table = RichTable(
-        box=None,
-        show_header=bool(block.header),
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        collapse_padding=True,
-        header_style="bold",
-    )
-    columns = len(block.rows[0]) if block.rows else len(block.header)
-    for number in range(columns):
-        is_last = number == columns - 1
-        table.add_column(
-            _cell(block.header[number]) if block.header else "",
-            justify="right" if number in block.right_aligned else "left",
-            no_wrap=not is_last,
-            overflow="fold" if is_last else "ellipsis",
-        )
-    for number, row in enumerate(block.rows):
-        tone = block.tones[number] if block.tones else Tone.PLAIN
-        first, *rest = row
-        table.add_row(_cell(first, tone), *map(_cell, rest))
-    return Padding(table, (0, 0, 0, block.indent))
-
-
-def _text(text: str, tone: Tone = Tone.PLAIN) -> Text:
-    return Text(clean(text), style=STYLES[tone])
-
-
-def _cell(text: str, tone: Tone = Tone.PLAIN) -> Text:
-    """Return the text of a cell as one line, so that no value can look like another row."""
-    return _text(text.replace("\n", " "), tone)
+    if not command:
+        return "\n".join(lines)
+    last = f"{lines[-1]} {command}" if lines else command
+    if len(last) <= width:
+        return "\n".join([*lines[:-1], last])
+    return "\n".join([*lines, command])

@@ -22,6 +22,13 @@ def explained(run: Run, *, runs_in_background: bool) -> Iterator[None]:
         raise Interruption(_describe(run, runs_in_background=runs_in_background)) from None
 
 
+def what_leaving_does(*, runs_in_background: bool) -> str:
+    """Return what Ctrl-C does to the tasks of a run, as a sentence."""
+    if runs_in_background:
+        return "Ctrl-C leaves; tasks go on in Slurm."
+    return "Ctrl-C stops the tasks, which save their answers first."
+
+
 def _describe(run: Run, *, runs_in_background: bool) -> str:
     supervise = command("supervise", run)
     if not runs_in_background:

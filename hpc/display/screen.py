@@ -1,13 +1,16 @@
 """Where a command shows what it does: a terminal, a file, or whoever called a function."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from hpc.display.blocks import Block
+from hpc.run.run_view import RunView
+from pipeline.progress import Progress
 
 
 @runtime_checkable
-class Screen(Protocol):
-    """Shows messages and reports, and waits.
+class Screen(Progress, Protocol):
+    """Shows messages, reports, the steps of long work and a run that is watched, and waits.
 
     `hpc.display.console.Printer` is one for people at a shell. `hpc.api.caller_screen` is one for
     programs, which hands everything to a function of theirs.
@@ -25,4 +28,11 @@ class Screen(Protocol):
         Args:
             seconds: how long to wait.
             why: what for, a phrase that the remaining time can follow.
+        """
+
+    def watching(self, leaving: str) -> AbstractContextManager[RunView]:
+        """Return a view of a run that is looked at again and again.
+
+        Args:
+            leaving: what Ctrl-C does, as a sentence.
         """

@@ -3,17 +3,22 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from hpc.display.amendments import amendments_document, describe_amendments
 from hpc.display.blocks import Bar, Block, Line, Table, Tone
 from hpc.display.label_counts import describe_labeled, describe_reasons
+from hpc.display.live.errors import count_errors, describe_errors, errors_document
+from hpc.display.live.quota import describe_quota, quota_document, quota_use
+from hpc.display.live.remaining import describe_to_go, posts_per_second, seconds_to_go
+from hpc.display.live.tasks import running_tasks, task_document
 from hpc.display.pending import describe_pending
 from hpc.display.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
 from hpc.run.run_state import LabelCounts, RunState, RunStatus, posts_done
-from pipeline.text import counted, estimated_duration
+from pipeline.text import counted
 from pipeline.usage import cost_options
 
 TONES = {
@@ -55,15 +60,26 @@ def describe_status(status: RunStatus) -> list[Block]:
         _states(status.judgements),
         Line(""),
         Bar(status.posts_done, status.run.manifest.posts),
-        Line(_progress(status, labels)),
-        *(Line(line) for line in describe_reasons(labels)),
-        *_cost(status, state),
+        *describe_progress_so_far(status, labels, local_time(status)),
+        *describe_activity(status),
         *(Line(line) for line in describe_pending(status.observation)),
-        *_messages(status.judgements),
+        *describe_messages(status.judgements),
         *_troubles(status.observation, status.judgements),
         *_unreadable(status.observation),
         *describe_amendments(status.run.amendments),
     ]
+
+
+def local_time(status: RunStatus) -> datetime:
+    """Return when a run was seen, in the time zone of this machine."""
+    return status.observation.observed_at.astimezone()
+
+
+def describe_activity(status: RunStatus) -> list[Block]:
+    """Return the quota in use, and the errors by kind."""
+    use = quota_use(status)
+    lines = [f"quota in use: {describe_quota(use)}"] if use else []
+    return [Line(line) for line in (*lines, *describe_errors(count_errors(status)))]
 
 
 def _original(run: Run) -> list[Block]:
@@ -79,7 +95,8 @@ def _sample(run: Run) -> list[Block]:
 
 def document(status: RunStatus) -> dict[str, Any]:
     """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
-    usage, labels = _usage(status), status.labels
+    usage, labels, seconds = _usage(status), status.labels, seconds_to_go(status)
+    seen_at = status.observation.observed_at
     return {
         "run_id": status.run.run_id,
         "run_dir": str(status.run.folder),
@@ -93,6 +110,11 @@ def document(status: RunStatus) -> dict[str, Any]:
         "unlabelable": dict(labels.unlabelable),
         "usage": asdict(usage) if usage else None,
         "amendments": amendments_document(status.run.amendments),
+        "observed_at": seen_at.isoformat(timespec="seconds"),
+        "eta_seconds": None if seconds is None else round(seconds),
+        "errors": errors_document(count_errors(status)),
+        "quota": quota_document(quota_use(status)),
+        "tasks": [task_document(task, seen_at) for task in running_tasks(status)],
         "shards": [
             {
                 "index": judgement.index,
@@ -134,7 +156,22 @@ def _states(judgements: Sequence[Judgement]) -> Table:
     )
 
 
-def _progress(status: RunStatus, labels: LabelCounts) -> str:
+def describe_progress_so_far(
+    status: RunStatus, labels: LabelCounts, local: datetime
+) -> Iterator[Block]:
+    """Yield lines on the posts done, the rate and the time to go, the labels and the cost.
+
+    Args:
+        status: the run.
+        labels: `status.labels`, which goes through all shards.
+        local: when the run was seen, in the time zone to show.
+    """
+    yield Line(_progress(status, labels, local))
+    yield from (Line(line) for line in describe_reasons(labels))
+    yield from _cost(status, status.state)
+
+
+def _progress(status: RunStatus, labels: LabelCounts, local: datetime) -> str:
     """Return the posts done and labeled, and while tasks work, the rate and the time to go."""
     done, posts = status.posts_done, status.run.manifest.posts
     # Rounded down: not 100 % before the last post.
@@ -142,66 +179,11 @@ def _progress(status: RunStatus, labels: LabelCounts) -> str:
     if copied := status.copied:
         line += f", {copied:,} by a copied answer"
     line += describe_labeled(labels)
-    # A blocked shard goes on only after somebody has looked at it: nobody knows when that is.
-    to_come = (
-        posts
-        - done
-        - sum(
-            facts.posts - posts_done(facts, judgement)
-            for facts, judgement in _pairs(status)
-            if judgement.state is State.BLOCKED
-        )
-    )
-    per_second = _posts_per_second(status)
-    if not per_second or not to_come:
+    seconds = seconds_to_go(status)
+    if seconds is None:
         return line
-    to_go = estimated_duration(to_come / per_second)
-    return f"{line}, {per_second * 60:,.0f} posts/min, {to_go} to go"
-
-
-def _posts_per_second(status: RunStatus) -> float:
-    """Return the rate that the tasks at work report, or else the mean so far.
-
-    0 while none is at work, and while the rate is not known: posts with too little text are done
-    before the first answer, and a server may have to start before that.
-    """
-    shards, done = status.observation.shards, status.posts_done
-    working = [facts for facts, judgement in _pairs(status) if _is_working(facts, judgement)]
-    starts = [
-        attempt.record.started_at
-        for shard in shards
-        for attempt in shard.attempts
-        if attempt.record and attempt.record.started_at
-    ]
-    first = min(starts, default=status.observation.observed_at)
-    seconds = (status.observation.observed_at - first).total_seconds()
-    if not working or not done or seconds < 1:
-        return 0.0
-    rates = [rate for shard in working if (rate := _reported_rate(shard)) is not None]
-    if any(rates):
-        return sum(rates) / 60
-    if any(len(shard.attempts) > 1 for shard in working):
-        return 0.0  # the mean would count the time between the attempts
-    has_answers = not rates or any(shard.output.verified for shard in shards)
-    return done / seconds if has_answers else 0.0
-
-
-def _reported_rate(shard: ShardFacts) -> float | None:
-    """Return the rate that a shard's task reports; None before its first heartbeat."""
-    record, beat = shard.attempts[-1].record, shard.heartbeat
-    started = record.started_at if record else None
-    # An earlier attempt's heartbeat is there until the new task has written its own.
-    if beat is None or (started and beat.written_at < started):
-        return None
-    return beat.rate_per_minute
-
-
-def _is_working(facts: ShardFacts, judgement: Judgement) -> bool:
-    """Tell whether a task of a shard is at work, and neither suspended nor completing."""
-    return judgement.state is State.RUNNING and any(
-        attempt.record and attempt.record.slurm_state.upper() == "RUNNING"
-        for attempt in facts.attempts
-    )
+    rate = posts_per_second(status) * 60
+    return f"{line}, {rate:,.0f} posts/min, {describe_to_go(seconds, local)}"
 
 
 def _pairs(status: RunStatus) -> Iterator[tuple[ShardFacts, Judgement]]:
@@ -223,7 +205,7 @@ def _usage(status: RunStatus) -> Usage | None:
     )
 
 
-def _messages(judgements: Sequence[Judgement]) -> list[Block]:
+def describe_messages(judgements: Sequence[Judgement]) -> list[Block]:
     """Return the most frequent messages of each state in which something is wrong."""
     lines: list[Block] = []
     for state in (State.FAILED, State.BLOCKED, State.UNKNOWN, State.ENDING, State.RUNNING):

@@ -4,7 +4,7 @@ Slurm and the local machine implement the same protocol. No other code asks whic
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -315,7 +315,14 @@ class Executor(Protocol):
             InputError: one is missing.
         """
 
-    def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
+    def run_to_end(
+        self,
+        run: Run,
+        submissions: Sequence[Submission],
+        lock: int,
+        say: Say,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Run the tasks of submissions to their end, if nothing else does.
 
         Args:
@@ -323,6 +330,7 @@ class Executor(Protocol):
             submissions: what `submit` returned.
             lock: file descriptor of the run's lock.
             say: shows a message.
+            meanwhile: called again and again while the tasks run.
 
         Returns:
             True once the tasks have ended; False where they run in the background.

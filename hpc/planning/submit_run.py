@@ -12,7 +12,7 @@ from hpc.database.gather_outputs import (
     register_run,
     register_samples,
 )
-from hpc.display.interruption import explained
+from hpc.display.interruption import explained, what_leaving_does
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_result, show_status
 from hpc.display.screen import Screen
@@ -101,8 +101,12 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
         ends = []
         for locked in started.runs if _goes_to_end(request, executor) else ():
             its_executor = executor_of(locked.run)
-            with explained(locked.run, runs_in_background=its_executor.runs_in_background):
-                ends.append(supervise(locked.run, its_executor, locked.lock, printer))
+            in_background = its_executor.runs_in_background
+            with (
+                explained(locked.run, runs_in_background=in_background),
+                printer.watching(what_leaving_does(runs_in_background=in_background)) as view,
+            ):
+                ends.append(supervise(locked.run, its_executor, locked.lock, view))
     if not started.runs:
         code = _report_no_run(request, started, executor, printer)
         return SubmitResult(draft=started.draft, run=None, exit_code=code)

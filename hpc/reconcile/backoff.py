@@ -7,7 +7,8 @@ import duckdb
 
 from hpc.display.next_step import command
 from hpc.display.system_error import describe_briefly, describe_error
-from hpc.run.model import Run, Say
+from hpc.run.model import Run
+from hpc.run.run_view import RunView
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.text import counted, format_duration
 
@@ -37,16 +38,16 @@ LONGEST_PAUSE_S = 120.0
 class Backoff:
     """Counts the failed rounds of one supervising process, and waits after each."""
 
-    def __init__(self, run: Run, say: Say, *, once: bool) -> None:
+    def __init__(self, run: Run, view: RunView, *, once: bool) -> None:
         """Begin without a failed round.
 
         Args:
             run: the run that is supervised.
-            say: shows a message.
+            view: shows messages, and lets time pass.
             once: whether the first failure ends it, because cron or the like starts the next round.
         """
         self._run = run
-        self._say = say
+        self._view = view
         self._most = 1 if once else MOST_FAILED_ROUNDS
         self._failed = 0
         self._began = 0.0
@@ -74,11 +75,11 @@ class Backoff:
         poll_s = self._run.cluster.poll_seconds
         pause_s = max(poll_s, min(poll_s * 2 ** (self._failed - 1), LONGEST_PAUSE_S))
         with contextlib.suppress(OSError):  # the messages may go to the disk that is full
-            self._say(
+            self._view(
                 f"this round failed: {describe_briefly(error)}. The next one starts in "
                 f"{format_duration(pause_s)}"
             )
-        time.sleep(pause_s)
+        self._view.wait(pause_s)
 
     def _describe_end(self, error: Exception) -> str:
         lasted = ""

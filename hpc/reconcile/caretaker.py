@@ -22,6 +22,7 @@ from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
+from hpc.run.run_view import RunView
 from hpc.run.selection import jobs_to_wait_for
 from hpc.run.submissions import read_submissions
 from pipeline.errors import BusyError, InputError
@@ -60,7 +61,7 @@ def submit_caretaker(run: Run, executor: Executor, say: Say) -> bool:
     return True
 
 
-def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunStatus:
+def run_caretaker(run: Run, executor: Executor, failures: int, view: RunView) -> RunStatus:
     """Do the work of a caretaker's job, and return its last look at the run.
 
     Whatever this raises starts the understudy.
@@ -69,7 +70,7 @@ def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunS
         run: the run to look after.
         executor: what runs its tasks.
         failures: how many caretakers in a row failed before this one.
-        say: shows a message.
+        view: shows the run and messages.
 
     Raises:
         InputError: this process is no caretaker's job.
@@ -83,11 +84,11 @@ def run_caretaker(run: Run, executor: Executor, failures: int, say: Say) -> RunS
         _submit_understudy(run, jobs, own, failures)
     try:
         with run_lock.lock_run(run) as lock:
-            hand_over = partial(_hand_over, run, jobs, own, say)
-            return supervise(run, executor, lock, say, hand_over=hand_over)
+            hand_over = partial(_hand_over, run, jobs, own, view)
+            return supervise(run, executor, lock, view, hand_over=hand_over)
     except BusyError as error:
         if not _has_successor(run, jobs, own):
-            say(f"{error}\ntrying again in {BUSY_PAUSE_S // 60} min")
+            view(f"{error}\ntrying again in {BUSY_PAUSE_S // 60} min")
             _submit_pair(run, jobs, delay_s=BUSY_PAUSE_S)
         return look(run, executor)
 

@@ -1,5 +1,7 @@
 """Look at a run: observe it and judge every shard."""
 
+import contextlib
+import time
 from datetime import timedelta
 
 from hpc.executors.base import Executor
@@ -7,6 +9,11 @@ from hpc.reconcile.observe import observe
 from hpc.run.judge import judge_all
 from hpc.run.model import Run
 from hpc.run.run_state import RunStatus
+from hpc.run.run_view import RunView, Sight
+from pipeline.errors import InputError, RunError
+
+# Looks take at most this share of the time while tasks of this process run.
+_LARGEST_SHARE = 0.05
 
 
 def look(
@@ -21,3 +28,37 @@ def look(
         observation=observation,
         judgements=judge_all(observation, grace=grace, policy=policy),
     )
+
+
+class OccasionalLooks:
+    """Looks at a run whose tasks this process runs, now and then, and shows what it has seen."""
+
+    def __init__(self, run: Run, executor: Executor, view: RunView) -> None:
+        """Look at nothing yet.
+
+        Args:
+            run: the run, whose lock this process holds.
+            executor: what runs its tasks.
+            view: shows the run.
+        """
+        self._run = run
+        self._executor = executor
+        self._view = view
+        self._due = time.monotonic() + view.pace_s
+        view.expect_look(view.pace_s)
+
+    def __call__(self) -> None:
+        """Look if it is time to; called often, so it costs next to nothing otherwise.
+
+        Nothing that goes wrong here may end the tasks, and the next round meets it again.
+        """
+        began = time.monotonic()
+        if began < self._due:
+            return
+        with contextlib.suppress(InputError, RunError, OSError):
+            # The lock shows that tasks may be alive, as it does to other processes.
+            self._view.show(Sight(status=look(self._run, self._executor)))
+        took_s = time.monotonic() - began
+        pause_s = max(self._view.pace_s, took_s / _LARGEST_SHARE)
+        self._due = began + took_s + pause_s
+        self._view.expect_look(pause_s)

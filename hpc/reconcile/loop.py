@@ -4,22 +4,18 @@ Everything is derived anew in every round, so another process can take over from
 between any two steps.
 """
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpc.database.gather_outputs import Gathered
 from hpc.display.next_step import command
-from hpc.display.progress_line import describe_progress
 from hpc.display.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.locks import run_lock
 from hpc.notifications.notifier import Notifier
 from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
-from hpc.reconcile.gather import gather_and_report
-from hpc.reconcile.look import look
-from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_and_report, pack_gathered
+from hpc.reconcile.gather_rounds import GatherRounds
+from hpc.reconcile.look import OccasionalLooks, look
+from hpc.reconcile.pack import pack_and_report
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -32,9 +28,10 @@ from hpc.reconcile.trust import check_run, describe_older_run
 from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
-from hpc.run.model import Phase, Run, Say, State
+from hpc.run.model import Phase, Run
 from hpc.run.plan import is_worth_submitting, room_for, tightest
 from hpc.run.run_state import RunState, RunStatus
+from hpc.run.run_view import RunView, Sight
 from hpc.run.selection import (
     Rejection,
     find_rejection,
@@ -42,23 +39,19 @@ from hpc.run.selection import (
     planned_shards,
     shards_to_submit,
 )
-from pipeline.database.duckdb_file import HOW_TO_CLOSE, HeldDatabaseError, Patience
-from pipeline.errors import BusyError, InputError, RunError
+from pipeline.database.duckdb_file import HeldDatabaseError
+from pipeline.errors import InputError, RunError
 from pipeline.text import counted
 
 # How often a submission may be refused, with nothing else going on, before a person is needed.
 PATIENT_ROUNDS = 5
-# How long a round waits for a process that has the database open, in seconds. While tasks are under
-# way, the next round tries again. At the end there is nothing else to do.
-ROUND_WAIT_S = 1.0
-LAST_WAIT_S = 30.0
 
 
 def supervise(
     run: Run,
     executor: Executor,
     lock: int,
-    say: Say,
+    view: RunView,
     *,
     once: bool = False,
     hand_over: Callable[[RunStatus], bool] | None = None,
@@ -71,7 +64,7 @@ def supervise(
         run: the run to supervise.
         executor: what runs its tasks.
         lock: file descriptor of the run's lock, held by the caller.
-        say: shows a message.
+        view: shows the run and messages, and lets time pass between two rounds.
         once: stop after one round, for cron. A run whose tasks end with this process goes to its
             end all the same.
         hand_over: asked after each round whether somebody else takes over from here.
@@ -87,11 +80,11 @@ def supervise(
     """
     # Whoever takes over is two jobs, which count against a limit of submitted jobs as well.
     spare_jobs = len(CaretakerRole) if hand_over else 0
-    notifier = Notifier(run, say, check_run)
+    notifier = Notifier(run, view, check_run)
     with notifier.reporting_errors():
         executor.check_programs()
-        supervision = _Supervision(run, executor, lock, say, once=once, spare_jobs=spare_jobs)
-        return _do_rounds(supervision, Backoff(run, say, once=once), notifier, hand_over)
+        supervision = _Supervision(run, executor, lock, view, once=once, spare_jobs=spare_jobs)
+        return _do_rounds(supervision, Backoff(run, view, once=once), notifier, hand_over)
 
 
 def _do_rounds(
@@ -124,7 +117,7 @@ class _Supervision:
         run: Run,
         executor: Executor,
         lock: int,
-        say: Say,
+        view: RunView,
         *,
         once: bool,
         spare_jobs: int,
@@ -132,14 +125,10 @@ class _Supervision:
         self._run = run
         self._executor = executor
         self._lock = lock
-        self._say = say
+        self._view = view
         self._once = once
-        self._last_lines: list[str] = []
         self._last_delay = ""
-        self._last_holders = ""
-        self._gathered_shards = 0
-        self._packed_shards = 0
-        self._has_gathered = False
+        self._gathering = GatherRounds(executor, view, self._say_once, once=once)
         self._has_begun = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
@@ -154,9 +143,9 @@ class _Supervision:
         """
         if not self._has_begun:
             recorded = submissions.read_submissions(self._run)
-            cancel_unrecorded(self._run, self._executor, recorded, self._say)
+            cancel_unrecorded(self._run, self._executor, recorded, self._view)
             if note := describe_older_run(self._run):
-                self._say(note)
+                self._view(note)
             self._has_begun = True
         status, rejection, trouble = self._resume_or_stop()
         self.last_status = status
@@ -164,11 +153,12 @@ class _Supervision:
         if not (trouble or rejection):
             todo = self._choose_shards(status)
         no_room = bool(todo) and _lacks_room(status, len(todo))
-        self._report_progress(status, trouble, len(todo) if no_room else 0)
+        later = len(todo) if no_room else 0
+        self._view.show(Sight(status=status, trouble=trouble, later=later))
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
             return self._finish(waits=not hand_over)
-        self._gather_for_now(status)
+        self._gathering.gather_for_now(status)
         self._requeue_stalled(status)
         if todo and not no_room and self._submit(status, todo):
             return None
@@ -176,7 +166,7 @@ class _Supervision:
             after = replace(self._look(), waits_for_room=bool(todo) and self._room.is_lacking)
             if self._once or (hand_over and hand_over(after)):
                 return after
-        time.sleep(self._run.cluster.poll_seconds)
+        self._view.wait(self._run.cluster.poll_seconds)
         return None
 
     def _look(self) -> RunStatus:
@@ -209,7 +199,9 @@ class _Supervision:
             return status, rejection, None
         try:
             recorded = status.observation.submissions
-            resumed = resume_submissions(self._run, self._executor, recorded, self._lock, self._say)
+            resumed = resume_submissions(
+                self._run, self._executor, recorded, self._lock, self._view
+            )
         except ExecutorError as error:
             return status, None, f"a submission is not finished: {error.words}"
         except InputError:  # their shards count as planned, and submitting these says it
@@ -227,11 +219,11 @@ class _Supervision:
             job for job in jobs_in_phase(status.observation, Phase.WAITING) if job not in foreign
         ]
         if jobs:
-            self._say(f"{rejection}\ncanceling the pending tasks")
+            self._view(f"{rejection}\ncanceling the pending tasks")
             try:
                 self._executor.cancel_pending(jobs)
             except ExecutorError as error:  # they are still pending in the next round
-                self._say(f"not canceled yet: {error}")
+                self._view(f"not canceled yet: {error}")
 
     def _finish(self, *, waits: bool) -> RunStatus | None:
         """Gather for the last time; return None if another round has to follow.
@@ -248,17 +240,17 @@ class _Supervision:
             RunError: an output that counts could not be gathered.
         """
         last = look(self._run, self._executor, include_done=True, lock_is_ours=True)
-        cancel_unrecorded(self._run, self._executor, last.observation.submissions, self._say)
+        cancel_unrecorded(self._run, self._executor, last.observation.submissions, self._view)
         try:
-            gathered = self._gather(last, LAST_WAIT_S)
+            gathered = self._gathering.gather_last(last)
         except HeldDatabaseError as error:
             if not waits:
                 raise
-            self._say_held(error)
+            self._gathering.say_held(error)
             return replace(last, awaits_database=True) if self._once else None
         if gathered.set_aside:
             return None
-        pack_and_report(last, self._executor, self._say)
+        pack_and_report(last, self._executor, self._view)
         if gathered.unreadable:
             raise LeftUnreadError(
                 f"{counted(len(gathered.unreadable), 'file')} could not be read, see above"
@@ -272,47 +264,6 @@ class _Supervision:
                 f"Once that is fixed, run: {command('gather', self._run)}"
             )
         return last
-
-    def _gather_for_now(self, status: RunStatus) -> None:
-        """Gather what is new, or leave it for another round if the database is in use."""
-        done = sum(judgement.state is State.DONE for judgement in status.judgements)
-        if done == self._gathered_shards:
-            return
-        try:
-            self._gather(status, ROUND_WAIT_S)
-        except HeldDatabaseError as error:
-            self._say_held(error)
-        except InputError as error:  # a person can still close the folder while tasks run
-            self._say_once(f"not gathered yet: {error}")
-        else:
-            self._gathered_shards = done
-            self._pack_for_now(status, done)
-
-    def _gather(self, status: RunStatus, wait_s: float) -> Gathered:
-        """Gather. The first time, convert a database that only DuckDB 2 can open."""
-        patience = Patience(seconds=wait_s)
-        gathered = gather_and_report(
-            status, self._say, patience=patience, converts=not self._has_gathered
-        )
-        self._has_gathered = True
-        self._last_holders = ""
-        return gathered
-
-    def _say_held(self, error: HeldDatabaseError) -> None:
-        """Say who has the database open, once for each holder."""
-        if error.where == self._last_holders:
-            return
-        self._last_holders = error.where
-        when = "the next round gathers the labels" if self._once else "the labels are gathered then"
-        self._say(f"not gathered yet: {error.where}. {HOW_TO_CLOSE}; {when}")
-
-    def _pack_for_now(self, status: RunStatus, done: int) -> None:
-        """Pack what was gathered, whenever that is worth listing the folders for it."""
-        if done - self._packed_shards < SHARDS_AT_ONCE:
-            return
-        self._packed_shards = done
-        with contextlib.suppress(BusyError):  # the database's; there will be another round
-            pack_gathered(status, self._executor)
 
     def _requeue_stalled(self, status: RunStatus) -> None:
         """Requeue stalled tasks once per attempt, if the configuration says so."""
@@ -331,11 +282,11 @@ class _Supervision:
                 self._run,
                 replace(submission, restarted=(*submission.restarted, last.array_task_index)),
             )
-            self._say(f"shard {judgement.index}: {judgement.message}: requeuing it")
+            self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:
                 self._executor.requeue(last)
             except ExecutorError as error:
-                self._say(f"shard {judgement.index} was not requeued: {error}")
+                self._view(f"shard {judgement.index} was not requeued: {error}")
 
     def _submit(self, status: RunStatus, todo: Sequence[int]) -> bool:
         """Submit shards, and run them to their end if nothing else does; tell whether they ended.
@@ -352,7 +303,7 @@ class _Supervision:
                 raise
             self._say_once(f"not submitted yet: {error}")
             # An array that was accepted late counts against the limits of the next one.
-            cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._say)
+            cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._view)
             self._refusals += 1
             return False
         self._refusals = 0
@@ -363,7 +314,8 @@ class _Supervision:
             self._say_once(message, situation)
         if not wave.submissions:
             return False
-        return self._executor.run_to_end(self._run, wave.submissions, self._lock, self._say)
+        looks = OccasionalLooks(self._run, self._executor, self._view)
+        return self._executor.run_to_end(self._run, wave.submissions, self._lock, self._view, looks)
 
     def _submit_what_fits(self, status: RunStatus, todo: Sequence[int]) -> SubmittedWave:
         """Submit as many shards as a limit of submitted jobs allows, unless these are too few."""
@@ -373,7 +325,7 @@ class _Supervision:
             return self._room.last_wave(len(todo))
         prepared = prepare(status, self._executor, selection)
         if is_worth_submitting(prepared, selection):
-            wave = submit_shards(prepared, self._executor, selection, self._lock, self._say)
+            wave = submit_shards(prepared, self._executor, selection, self._lock, self._view)
         else:
             limit = tightest(prepared.observation.submit_limits or ())
             wave = SubmittedWave(
@@ -402,14 +354,8 @@ class _Supervision:
     def _say_once(self, message: str, situation: str = "") -> None:
         """Say what holds for many rounds only when it, or the situation, changes."""
         if (situation or message) != self._last_delay:
-            self._say(message)
+            self._view(message)
             self._last_delay = situation or message
-
-    def _report_progress(self, status: RunStatus, trouble: str | None, waiting: int) -> None:
-        lines = describe_progress(status, trouble, waiting)
-        if lines != self._last_lines:
-            self._say("\n".join(lines))
-            self._last_lines = lines
 
 
 def _lacks_room(status: RunStatus, wanted: int) -> bool:

@@ -33,3 +33,10 @@ class RunView(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Let time pass until the next look is due. What is shown may count the time."""
+
+    def expect_look(self, seconds: float) -> None:
+        """Learn in how many seconds the next look is due, without waiting for it."""
+
+    @property
+    def pace_s(self) -> float:
+        """How many seconds should pass between two looks, where looks cost little."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,11 +109,18 @@ class LocalExecutor:
     def check_programs(self) -> None:
         """Accept: this program runs the tasks itself."""
 
-    def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
+    def run_to_end(
+        self,
+        run: Run,
+        submissions: Sequence[Submission],
+        lock: int,
+        say: Say,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Run the arrays one after another, each after the delay that its plan asks for."""
         for submission in submissions:
             time.sleep(submission.plan.delay_s)
-            tasks.run_array(run, submission, lock, say)
+            tasks.run_array(run, submission, lock, say, meanwhile)
         return True
 
     def requeue(self, attempt: Attempt) -> None:

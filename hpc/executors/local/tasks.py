@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,7 +28,13 @@ TICK_S = 0.05
 KILL_WAIT_S = 30.0  # between SIGTERM and SIGKILL, as Slurm's KillWait
 
 
-def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
+def run_array(
+    run: Run,
+    submission: Submission,
+    lock: int,
+    say: Say,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Run an array's tasks, in the order of their indices, until all have ended.
 
     A task that cannot be started or recorded, as on a full disk, ends nothing else: what runs goes
@@ -41,6 +48,7 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
         submission: the array.
         lock: file descriptor of the run's lock.
         say: shows a message.
+        meanwhile: called again and again while tasks run.
 
     Raises:
         LockLostError: the run's lock is not this process's any more. Its tasks are stopped.
@@ -61,6 +69,7 @@ def run_array(run: Run, submission: Submission, lock: int, say: Say) -> None:
             if trouble and all(_exit_code(process) is not None for process in alive.values()):
                 break
             if len(alive) == before:
+                meanwhile()
                 time.sleep(TICK_S)
     finally:
         _stop_all(run, submission, alive, say)

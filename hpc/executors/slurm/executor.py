@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +143,14 @@ class SlurmExecutor:
         """Look for Slurm's commands on PATH."""
         check_programs()
 
-    def run_to_end(self, run: Run, submissions: Sequence[Submission], lock: int, say: Say) -> bool:
+    def run_to_end(
+        self,
+        run: Run,
+        submissions: Sequence[Submission],
+        lock: int,
+        say: Say,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Leave the tasks to Slurm."""
         return False
 

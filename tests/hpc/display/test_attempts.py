@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from hpc.display.attempts import AttemptReport
-from hpc.display.console import plain_text
+from hpc.display.terminal.render import plain_text
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.run import run_folder

@@ -5,7 +5,8 @@ import io
 import pytest
 
 from hpc.display.blocks import Bar, Block, Line, Table, Tone
-from hpc.display.console import STYLES, Printer, plain_text
+from hpc.display.console import Printer
+from hpc.display.terminal.render import STYLES, plain_text
 
 REPORT: tuple[Block, ...] = (
     Line("run r: running", Tone.ACTIVE),
@@ -21,6 +22,8 @@ REPORT: tuple[Block, ...] = (
 
 
 class Terminal(io.StringIO):
+    encoding = "utf-8"
+
     def isatty(self) -> bool:
         return True
 
@@ -28,9 +31,21 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """A terminal of 40 columns that knows colors."""
-    for name, value in {"TERM": "xterm-256color", "COLUMNS": "40", "LINES": "12"}.items():
+    for name, value in {
+        "TERM": "xterm-256color",
+        "COLUMNS": "40",
+        "LINES": "12",
+        "LANG": "en_US.UTF-8",
+    }.items():
         monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    for name in (
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "TTY_COMPATIBLE",
+        "TTY_INTERACTIVE",
+        "LC_ALL",
+        "LC_CTYPE",
+    ):
         monkeypatch.delenv(name, raising=False)
     return Terminal()
 
@@ -58,7 +73,7 @@ def test_a_terminal_shows_colors_and_a_bar(terminal: Terminal) -> None:
     shown = terminal.getvalue()
     assert "\x1b[36mrun r: running\x1b[0m" in shown
     assert "\x1b[1;31mfailed\x1b[0m" in shown
-    assert "━" in shown
+    assert "━━━" in shown
 
 
 def test_no_color_is_honored(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,33 +86,6 @@ def test_no_color_is_honored(terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 def test_a_terminal_wraps_lines_between_words(terminal: Terminal) -> None:
     Printer(terminal).show(Line("word " * 20))
     assert {len(line.rstrip()) % 5 for line in terminal.getvalue().splitlines()} == {4}
-
-
-def test_a_watch_shows_every_report_but_the_last_where_there_is_no_terminal() -> None:
-    stream, reports = io.StringIO(), ["first", "second", "last"]
-
-    def look() -> tuple[str, list[Block], bool]:
-        report = reports.pop(0)
-        return report, [Line(report)], bool(reports)
-
-    assert Printer(stream).watch(look, 0.0) == "last"
-    assert stream.getvalue() == "first\nsecond\n"
-
-
-def test_a_watch_on_a_terminal_says_when_it_looked_and_leaves_the_last_report_out(
-    terminal: Terminal,
-) -> None:
-    reports = ["first", "last"]
-
-    def look() -> tuple[str, list[Block], bool]:
-        report = reports.pop(0)
-        return report, [Line(report)], bool(reports)
-
-    assert Printer(terminal).watch(look, 0.01) == "last"
-    shown = terminal.getvalue()
-    assert "first" in shown
-    assert "Seen at " in shown
-    assert "last" not in shown
 
 
 def test_every_tone_has_a_style() -> None:

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from hpc.display import preview
-from hpc.display.console import plain_text
+from hpc.display.terminal.render import plain_text
 from pipeline.database import duckdb_file
 
 TABLE = """

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from hpc.display import status_table
-from hpc.display.console import plain_text
+from hpc.display.terminal.render import plain_text
 from hpc.run import run_folder
 from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
 from hpc.run.next_step import NextStep, next_command, next_step
@@ -104,7 +104,7 @@ def test_the_report_has_states_causes_progress_and_messages(run_of_eight_shards:
         "  running                1  2\n"
         "  failed   timeout       2  3-4\n"
         "\n"
-        "600 of 2,000 posts done (30 %), 60 posts/min, about 15 min to go\n"
+        "600 of 2,000 posts done (30 %), 60 posts/min, about 15 min to go, at 12:15\n"
         "\n"
         "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more shard)\n"
         "  shard 5: HTTP 403: check the API key\n"
@@ -159,8 +159,8 @@ def progress(
         (1000, None, "1,000 of 2,000 posts done (50 %)"),
         (1000, 0, "1,000 of 2,000 posts done (50 %)"),
         (1999, 10, "1,999 of 2,000 posts done (99 %), 200 posts/min, less than a minute to go"),
-        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 119 min to go"),
-        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 2 h to go"),
+        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 119 min to go, at 13:59"),
+        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 2 h to go, at 14:00"),
         (2000, 10, "2,000 of 2,000 posts done (100 %)"),
     ],
 )
@@ -264,7 +264,7 @@ def test_the_rate_is_what_the_running_tasks_report(run_of_eight_shards: Run) -> 
     facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
     line = table(run_of_eight_shards, facts, judged).splitlines()[5]
-    assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go"
+    assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go, at 12:12"
 
 
 def test_there_is_no_rate_until_a_resubmitted_task_reports_its_own(
@@ -292,7 +292,7 @@ def test_there_is_no_time_to_go_before_the_first_answer(run_of_eight_shards: Run
     facts[1] = replace(FACTS[0], index=1)
     judged[1] = judgement(1, State.DONE)
     line = table(run_of_eight_shards, facts, judged).splitlines()[6]
-    assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go"
+    assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go, at 12:47"
 
 
 def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(
@@ -324,6 +324,21 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
         "unlabelable": {},
         "usage": None,
         "amendments": [],
+        "observed_at": "2026-11-24T12:00:00+00:00",
+        "eta_seconds": 900,
+        "errors": {"requests": {}, "posts": {}, "tasks": {}},
+        "quota": None,
+        "tasks": [
+            {
+                "shard": 2,
+                "node": None,
+                "posts": 250,
+                "posts_done": 100,
+                "rate": None,
+                "heartbeat_age_s": None,
+                "rss_mb": None,
+            }
+        ],
     }
     assert document["shards"][3] == {
         "index": 3,

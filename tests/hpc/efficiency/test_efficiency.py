@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.config import run_config
-from hpc.display.console import plain_text
 from hpc.display.efficiency.describe import (
     describe_efficiency,
     describe_worthwhile,
     efficiency_document,
 )
+from hpc.display.terminal.render import plain_text
 from hpc.efficiency.advice import (
     MEMORY_MARGIN,
     TIME_MARGIN,

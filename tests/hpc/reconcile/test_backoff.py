@@ -11,6 +11,7 @@ import duckdb
 import msgspec
 import pytest
 
+from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.base import TaskQuery
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
@@ -78,7 +79,7 @@ def supervised(run: Run, executor: LocalExecutor, *, once: bool = False) -> list
     """Supervise to the end, and return what was said."""
     lines: list[str] = []
     with run_lock.lock_run(run) as lock:
-        end = supervise(run, executor, lock, lines.append, once=once)
+        end = supervise(run, executor, lock, PlainLines(lines.append), once=once)
     assert end.state is RunState.COMPLETE
     return lines
 
@@ -139,7 +140,7 @@ def test_a_caretaker_bears_with_failed_rounds_before_it_hands_over(run: Run) -> 
 
     lines: list[str] = []
     with run_lock.lock_run(run) as lock:
-        supervise(run, Working(), lock, lines.append, hand_over=hand_over)
+        supervise(run, Working(), lock, PlainLines(lines.append), hand_over=hand_over)
     assert handed_over == [RunState.RUNNING]
     assert len([line for line in lines if "this round failed" in line]) == 3
 
@@ -202,7 +203,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(run: Run) -> None:
             raise system_error("ENOSPC")
 
     with run_lock.lock_run(run) as lock:
-        assert supervise(run, executor, lock, say).state is RunState.COMPLETE
+        assert supervise(run, executor, lock, PlainLines(say)).state is RunState.COMPLETE
 
 
 def test_a_damaged_record_ends_the_supervision_at_once(run: Run) -> None:

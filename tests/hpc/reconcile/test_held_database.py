@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
 from hpc.reconcile import gather as gathering
-from hpc.reconcile import loop
+from hpc.reconcile import gather_rounds, loop
 from hpc.run.model import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import HeldDatabaseError
@@ -37,8 +38,8 @@ def published(tmp_path: Path) -> tuple[GrowingBacklog, Run]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "ROUND_WAIT_S", 0.0)
-    monkeypatch.setattr(loop, "LAST_WAIT_S", 0.0)
+    monkeypatch.setattr(gather_rounds, "ROUND_WAIT_S", 0.0)
+    monkeypatch.setattr(gather_rounds, "LAST_WAIT_S", 0.0)
     monkeypatch.setattr(gathering, "WAIT_S", 0.3)
     monkeypatch.setattr(duckdb_file, "QUIET_S", 0.0)
     monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
@@ -123,7 +124,9 @@ def test_a_caretaker_leaves_the_waiting_to_the_next_one(
         run_lock.lock_run(run) as lock,
         pytest.raises(HeldDatabaseError),
     ):
-        loop.supervise(run, LocalExecutor(), lock, lines.append, hand_over=lambda status: False)
+        loop.supervise(
+            run, LocalExecutor(), lock, PlainLines(lines.append), hand_over=lambda status: False
+        )
 
 
 def test_supervision_names_a_holder_once(
@@ -143,6 +146,6 @@ def test_supervision_names_a_holder_once(
 
         monkeypatch.setattr(loop, "look", look_and_let_go)
         with run_lock.lock_run(run) as lock:
-            end = loop.supervise(run, LocalExecutor(), lock, lines.append)
+            end = loop.supervise(run, LocalExecutor(), lock, PlainLines(lines.append))
     assert end.exit_code == 0
     assert sum(str(holder.pid) in line for line in lines) == 1

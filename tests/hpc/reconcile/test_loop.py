@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.base import ExecutorError, TaskQuery
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
@@ -59,7 +60,10 @@ def test_supervision_ends_though_a_path_in_a_message_says_set_aside(supervised_r
         assert len(lines) < MOST_MESSAGES, lines
 
     with run_lock.lock_run(supervised_run) as lock:
-        assert supervise(supervised_run, LocalExecutor(), lock, say).state is RunState.COMPLETE
+        assert (
+            supervise(supervised_run, LocalExecutor(), lock, PlainLines(say)).state
+            is RunState.COMPLETE
+        )
 
 
 class AcceptedError(Exception):
@@ -118,7 +122,7 @@ def half_submitted_run(tmp_path: Path) -> Run:
 
 def supervised(run: Run, executor: LocalExecutor) -> None:
     with run_lock.lock_run(run) as lock:
-        supervise(run, executor, lock, lambda line: None)
+        supervise(run, executor, lock, PlainLines(lambda line: None))
 
 
 @pytest.mark.parametrize("rounds_at_work", [0, 5, 20])

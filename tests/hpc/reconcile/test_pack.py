@@ -15,7 +15,7 @@ import pytest
 from hpc.database.gather_outputs import gather
 from hpc.database.history_rows import attempt_rows
 from hpc.display.attempts import AttemptReport
-from hpc.display.console import plain_text
+from hpc.display.terminal.render import plain_text
 from hpc.executors.base import Executor
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.client import Slurm

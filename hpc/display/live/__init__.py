@@ -1,0 +1,1 @@
+"""A run that is watched: what its live screen and its plain lines say."""

@@ -1,0 +1,61 @@
+"""Report a run that is watched in plain lines: what changed, and now and then that it goes on."""
+
+import time
+from collections.abc import Callable
+
+from hpc.display.progress_line import describe_progress
+from hpc.run.model import Say
+from hpc.run.run_view import Sight
+
+# A log shows at least every so many seconds that somebody still looks.
+SIGN_OF_LIFE_S = 600.0
+PACE_S = 30.0
+
+
+class PlainLines:
+    """Says how a run is whenever that has changed."""
+
+    def __init__(
+        self,
+        say: Say,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Say nothing yet.
+
+        Args:
+            say: shows a message.
+            clock: monotonic, in seconds.
+            sleep: lets so many seconds pass.
+        """
+        self._say = say
+        self._clock = clock
+        self._sleep = sleep
+        self._last_lines: list[str] = []
+        self._said_at = clock()
+
+    def __call__(self, message: str) -> None:
+        """Show a message."""
+        self._say(message)
+        self._said_at = self._clock()
+
+    def show(self, sight: Sight) -> None:
+        """Say how the run is, if that has changed or nothing was said for long."""
+        lines = describe_progress(sight.status, sight.trouble, sight.later)
+        is_silent = self._clock() - self._said_at >= SIGN_OF_LIFE_S
+        if lines != self._last_lines or is_silent:
+            self("\n".join(lines))
+            self._last_lines = lines
+
+    def expect_look(self, seconds: float) -> None:
+        """Do nothing: lines say when they were written, and not when the next one comes."""
+
+    @property
+    def pace_s(self) -> float:
+        """As often as a log needs a line."""
+        return PACE_S
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self._sleep(seconds)

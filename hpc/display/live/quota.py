@@ -1,0 +1,71 @@
+"""How much of a quota a run uses, by the heartbeats of its tasks. Pure."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hpc.display.live.remaining import own_heartbeat
+from hpc.run.model import State
+from hpc.run.run_state import RunStatus
+from pipeline.text import counted
+from pipeline.usage import cost_options
+
+# The requests of the last minute of a task that has been silent for longer are over.
+_LONGEST_AGE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuotaUse:
+    """What the running tasks of a run send to their service."""
+
+    requests_per_minute: int
+    """Requests within the last minute, summed over the tasks. Their minutes end some seconds apart,
+    so the sum may be a little above the quota."""
+    quota_per_minute: int | None
+    """The requests per minute that all tasks of the key may send; None if there is no such quota.
+    """
+    other_tasks: int | None
+    """How many tasks of other runs share the key's quota; None if that is not known."""
+
+
+def quota_use(status: RunStatus) -> QuotaUse | None:
+    """Return what a run's tasks send; None where no running task says it."""
+    now = status.observation.observed_at
+    beats = [
+        beat
+        for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
+        if judgement.state in (State.RUNNING, State.UNKNOWN) and (beat := own_heartbeat(shard))
+        if now - beat.written_at <= _LONGEST_AGE
+    ]
+    requests = [
+        beat.requests_last_minute for beat in beats if beat.requests_last_minute is not None
+    ]
+    if not requests:
+        return None
+    sharing = [beat.quota_tasks for beat in beats if beat.quota_tasks is not None]
+    return QuotaUse(
+        requests_per_minute=sum(requests),
+        quota_per_minute=cost_options(status.run.manifest.classifier).requests_per_minute,
+        other_tasks=max(0, max(sharing) - len(requests)) if sharing else None,
+    )
+
+
+def describe_quota(use: QuotaUse) -> str:
+    """Return one line, such as `2,952 of 3,000 requests a minute (98 %)`."""
+    if use.quota_per_minute is None:
+        return f"{counted(use.requests_per_minute, 'request')} a minute"
+    share = use.requests_per_minute * 100 // max(1, use.quota_per_minute)
+    line = f"{use.requests_per_minute:,} of {use.quota_per_minute:,} requests a minute ({share} %)"
+    if use.other_tasks:
+        line += f", shared with {counted(use.other_tasks, 'task')} of other runs"
+    return line
+
+
+def quota_document(use: QuotaUse | None) -> dict[str, int | None] | None:
+    """Return the use as `status --json` has it; None where it is not known."""
+    if use is None:
+        return None
+    return {
+        "requests_per_minute": use.requests_per_minute,
+        "quota_per_minute": use.quota_per_minute,
+        "other_tasks": use.other_tasks,
+    }

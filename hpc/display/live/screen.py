@@ -1,0 +1,142 @@
+"""Describe a run on a live screen: a bar by state, the running tasks, errors, quota, time. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from hpc.display.blocks import BarPart, Block, FullScreen, Line, StackedBar, Tone
+from hpc.display.live.tasks import (
+    RunningTask,
+    describe_tasks,
+    most_urgent_first,
+    running_tasks,
+)
+from hpc.display.pending import describe_pending
+from hpc.display.status_table import (
+    RUN_TONES,
+    TONES,
+    describe_activity,
+    describe_messages,
+    describe_progress_so_far,
+)
+from hpc.run.model import State
+from hpc.run.run_state import RunStatus, posts_done
+from hpc.run.run_view import Sight
+from pipeline.text import format_duration
+
+# No terminal has more lines, and a row costs time at each drawing.
+MOST_ROWS = 100
+SYMBOLS = {
+    State.DONE: "█",
+    State.RUNNING: "▓",
+    State.QUEUED: "░",
+    State.UNKNOWN: "?",
+    State.ENDING: "▒",
+    State.FAILED: "×",
+    State.BLOCKED: "!",
+    State.PLANNED: "·",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenRun:
+    """What stays the same on the screen until the next look."""
+
+    head: tuple[Block, ...]
+    tasks: tuple[RunningTask, ...]
+    """The running tasks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clock:
+    """What changes on the screen between two looks."""
+
+    now: datetime
+    """The time, in the time zone to show."""
+    seen_at: datetime
+    """When the run was seen."""
+    next_look_s: float | None
+    """In how many seconds the next look is due; None while one is under way."""
+
+
+def describe_sight(sight: Sight, local: datetime) -> SeenRun:
+    """Return a sight as the screen shows it.
+
+    Args:
+        sight: the run as it was seen.
+        local: the time of the look, in the time zone to show.
+    """
+    status = sight.status
+    state, labels = status.state, status.labels  # once: they go through all shards
+    return SeenRun(
+        head=(
+            Line(f"run {status.run.run_id}: {state}", RUN_TONES[state]),
+            _bar(status),
+            *describe_progress_so_far(status, labels, local),
+            *describe_activity(status),
+            *map(Line, describe_pending(status.observation)),
+            *_troubles(sight),
+            *describe_messages(status.judgements),
+        ),
+        tasks=tuple(running_tasks(status)),
+    )
+
+
+def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
+    """Return the whole screen at one moment.
+
+    Args:
+        seen: the last sight.
+        clock: what time it is.
+        leaving: what Ctrl-C does, as a sentence.
+    """
+    urgent = most_urgent_first(seen.tasks, clock.now)
+    shown = urgent[:MOST_ROWS]
+    return FullScreen(
+        head=seen.head,
+        table=describe_tasks(shown, clock.now),
+        noun="running task",
+        more_rows=len(urgent) - len(shown),
+        foot=Line(f"{_age(clock)}. {leaving}", Tone.FAINT),
+    )
+
+
+def _age(clock: Clock) -> str:
+    age = max(0.0, (clock.now - clock.seen_at).total_seconds())
+    seen = f"Seen at {clock.seen_at:%H:%M:%S}, {format_duration(age)} ago"
+    if clock.next_look_s is None:
+        return f"{seen}, looking now"
+    return f"{seen}, again in {format_duration(max(0.0, clock.next_look_s))}"
+
+
+def _bar(status: RunStatus) -> StackedBar:
+    """Return the posts by the state of their shards; answered posts of any shard are done."""
+    shards = Counter(judgement.state for judgement in status.judgements)
+    posts: Counter[State] = Counter()
+    for facts, judgement in zip(status.observation.shards, status.judgements, strict=True):
+        done = posts_done(facts, judgement)
+        posts[State.DONE] += done
+        posts[judgement.state] += facts.posts - done
+    return StackedBar(
+        tuple(
+            BarPart(
+                amount=posts[state],
+                symbol=SYMBOLS[state],
+                caption=f"{shards[state]:,} {state}" if shards[state] else "",
+                tone=TONES[state],
+            )
+            for state in SYMBOLS
+        )
+    )
+
+
+def _troubles(sight: Sight) -> list[Block]:
+    """Return what keeps the supervisor or Slurm from going on."""
+    lines = []
+    if sight.later:
+        lines.append(f"{sight.later:,} more shards will be submitted when a task has ended")
+    if trouble := sight.status.observation.trouble:
+        lines.append(f"Slurm does not answer: {trouble}")
+    if sight.trouble:
+        lines.append(sight.trouble)
+    return [Line(line, Tone.PENDING) for line in lines]

@@ -1,0 +1,1 @@
+"""What a terminal shows: colors, bars, and lines that are drawn again in place."""

@@ -1,0 +1,93 @@
+"""Watch a run on a terminal: a screen that shows the last look, and counts the time since."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from rich.console import Console
+
+from hpc.display.live.screen import Clock, SeenRun, describe_sight, screen
+from hpc.display.terminal.area import Area
+from hpc.display.terminal.render import fit_screen
+from hpc.run.model import Say
+from hpc.run.run_view import Sight
+
+PAUSE_S = 1.0
+LOOK_PACE_S = 2.0
+# The last messages stay visible above the screen, unless the terminal is small.
+MESSAGE_LINES, LEAST_LINES = 4, 16
+
+
+def local_now() -> datetime:
+    """Return the time, in the time zone of this machine."""
+    return datetime.now().astimezone()
+
+
+class LiveView:
+    """Shows a run, as `hpc.run.run_view.RunView` describes it. It never looks by itself."""
+
+    def __init__(
+        self,
+        area: Area,
+        say: Say,
+        leaving: str,
+        *,
+        now: Callable[[], datetime] = local_now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            area: the lines of the terminal that are drawn again.
+            say: prints a message above them.
+            leaving: what Ctrl-C does, as a sentence.
+            now: returns the time, in the time zone to show.
+            sleep: lets so many seconds pass.
+        """
+        self._area = area
+        self._say = say
+        self._leaving = leaving
+        self._now = now
+        self._sleep = sleep
+        self._seen: tuple[SeenRun, datetime] | None = None
+        self._next_look: float | None = None
+
+    def __call__(self, message: str) -> None:
+        """Print a message above the screen."""
+        self._say(message)
+
+    def show(self, sight: Sight) -> None:
+        """Show the run as it was just seen."""
+        seen_at = self._now()
+        self._seen = describe_sight(sight, seen_at), seen_at
+        self._area.wake()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and count it."""
+        self.expect_look(seconds)
+        self._sleep(seconds)
+        self._next_look = None
+
+    def expect_look(self, seconds: float) -> None:
+        """Count the time to the next look."""
+        self._next_look = time.monotonic() + seconds
+
+    @property
+    def pace_s(self) -> float:
+        """As often as a person sees a difference."""
+        return LOOK_PACE_S
+
+    def leave(self) -> None:
+        """Say no more when the next look is, since there will be none."""
+        self._leaving = ""
+
+    def draw(self, console: Console, height: int) -> list[str]:
+        """Return the lines of the screen as it is now."""
+        if self._seen is None:  # read once: another thread replaces it
+            return []
+        seen, seen_at = self._seen
+        next_look = self._next_look
+        left = None if next_look is None else next_look - time.monotonic()
+        clock = Clock(now=self._now(), seen_at=seen_at, next_look_s=left)
+        room = max(height - MESSAGE_LINES, min(height, LEAST_LINES))
+        return fit_screen(console, screen(seen, clock, self._leaving), room)

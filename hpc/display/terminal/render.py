@@ -1,0 +1,223 @@
+"""Render the parts of a report with rich, which finds out what the terminal can do.
+
+Rich honors NO_COLOR. What posts and tasks wrote is cleaned, and never read as markup.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import TextIO
+
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from hpc.display.blocks import Bar, BarPart, Block, FullScreen, Line, StackedBar, Table, Tone
+from hpc.display.live.stacked_bar import divide
+from pipeline.terminal import clean
+from pipeline.text import counted
+
+# Text that is not for a terminal is not wrapped: programs such as grep read whole lines.
+UNWRAPPED = 100_000
+BAR_WIDTH, LONGEST_BAR = 40, 100
+STYLES = {
+    Tone.PLAIN: "",
+    Tone.GOOD: "green",
+    Tone.ACTIVE: "cyan",
+    Tone.PENDING: "yellow",
+    Tone.BAD: "bold red",
+    Tone.FAINT: "dim",
+}
+# What a terminal without Unicode shows instead. Each is a single cell, so that lines keep their
+# length.
+_ASCII = str.maketrans("█▓▒░━×·…–—’", "#=-:-x.~--'")
+_NO_LANGUAGE = ("C", "POSIX")
+
+
+def create_console(stream: TextIO) -> Console:
+    """Return a console that writes to a stream."""
+    return Console(file=stream, markup=False, emoji=False, highlight=False)
+
+
+def measure(console: Console) -> None:
+    """Let a console have the size that its terminal has now.
+
+    Rich believes the environment, where COLUMNS may be that of another terminal.
+    """
+    size = os.terminal_size((0, 0))
+    with contextlib.suppress(OSError, ValueError):
+        size = os.get_terminal_size(console.file.fileno())
+    if size.columns < 1 or size.lines < 1:
+        size = shutil.get_terminal_size()
+    console.size = ConsoleDimensions(max(size.columns, 1), max(size.lines, 1))
+
+
+def is_ascii_only(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a terminal may be unable to show more than ASCII, by its encoding and locale.
+
+    With `LANG=C`, Python writes UTF-8 all the same, and sets LC_CTYPE for that (PEP 538).
+    """
+    if not (stream.encoding or "ascii").lower().startswith("utf"):
+        return True
+    if chosen := environment.get("LC_ALL"):
+        return chosen in _NO_LANGUAGE
+    own = environment.get("LC_CTYPE", "")
+    if own not in ("", "C.UTF-8", *_NO_LANGUAGE):
+        return False
+    return environment.get("LANG", "") in ("", *_NO_LANGUAGE)
+
+
+def to_ascii(text: str) -> str:
+    """Return a text of the same length in ASCII: a question mark for each other character."""
+    return text.translate(_ASCII).encode("ascii", errors="replace").decode()
+
+
+def plain_text(blocks: Iterable[Block]) -> str:
+    """Return a report without colors, bars and wrapped lines."""
+    console = Console(
+        file=io.StringIO(),
+        width=UNWRAPPED,
+        color_system=None,
+        force_terminal=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    shown = (block for block in blocks if not isinstance(block, Bar | StackedBar))
+    # Rich fills the last column of a table with blanks.
+    return "\n".join(line.rstrip() for line in render_lines(console, shown))
+
+
+def render_lines(console: Console, blocks: Iterable[Block]) -> list[str]:
+    """Return a report as lines, none of them wider than the console."""
+    with console.capture() as capture:
+        console.print(_group(blocks, console.width))
+    return capture.get().splitlines()
+
+
+def fit_screen(console: Console, screen: FullScreen, height: int) -> list[str]:
+    """Return a screen as at most `height` lines: as many rows of its table as there is room for."""
+    head = render_lines(console, screen.head)
+    foot = render_lines(console, [screen.foot])
+    rows = len(screen.table.rows) + screen.more_rows
+    # The heading of the table, at least one row, and a line that counts the others.
+    room = height - len(head) - len(foot) - 1
+    least = min(rows, 2)
+    if rows and room < least:
+        head = head[: max(1, len(head) + room - least)]
+        room = height - len(head) - len(foot) - 1
+    if not rows or room < 1:
+        return [*head[: max(0, height - len(foot))], *foot][:height]
+    shown = rows if rows <= room and not screen.more_rows else max(1, room - 1)
+    shown = min(shown, len(screen.table.rows))
+    table = render_lines(console, [_first_rows(screen.table, shown)])
+    if hidden := rows - shown:
+        table += render_lines(console, [Line(f"  and {counted(hidden, f'more {screen.noun}')}")])
+    return [*head, *table, *foot][:height]
+
+
+def _first_rows(table: Table, count: int) -> Table:
+    return Table(
+        header=table.header,
+        rows=table.rows[:count],
+        right_aligned=table.right_aligned,
+        tones=table.tones[:count],
+        indent=table.indent,
+        is_compact=table.is_compact,
+    )
+
+
+def _group(blocks: Iterable[Block], width: int) -> Group:
+    return Group(*(_render(block, width) for block in blocks))
+
+
+def _render(block: Block, width: int) -> RenderableType:
+    if isinstance(block, Line):
+        return _text(block.text, block.tone)
+    if isinstance(block, Bar):
+        parts = (
+            BarPart(amount=block.done, symbol="━", caption="", tone=Tone.GOOD),
+            BarPart(amount=block.total - block.done, symbol="·", caption="", tone=Tone.FAINT),
+        )
+        return Padding(_bar(parts, min(BAR_WIDTH, width - 2)), (0, 0, 0, 2))
+    if isinstance(block, StackedBar):
+        bar = _bar(block.parts, min(LONGEST_BAR, width - 4))
+        return Padding(Group(bar, _legend(block)), (0, 0, 0, 2))
+    return _compact_table(block, width) if block.is_compact else _table(block)
+
+
+def _compact_table(block: Table, width: int) -> RenderableType:
+    """Return a table of which only the last column gives way where the screen is narrow.
+
+    Rich would shrink all columns, and takes ten times as long.
+    """
+    rows = [block.header, *block.rows]
+    cells = [[_cell(text) for text in row] for row in rows]
+    widths = [max(row[number].cell_len for row in cells) for number in range(len(rows[0]) - 1)]
+    tones = [Tone.PLAIN, *(block.tones or [Tone.PLAIN] * len(block.rows))]
+    lines = []
+    for row, tone in zip(cells, tones, strict=True):
+        line = Text(" " * block.indent, style="bold" if row is cells[0] else "")
+        for number, cell in enumerate(row):
+            if not number:
+                cell.stylize(STYLES[tone])
+            pad = " " * (widths[number] - cell.cell_len) if number < len(widths) else ""
+            parts = (pad, cell) if number in block.right_aligned else (cell, pad)
+            line.append_text(Text.assemble(*parts, "  "))
+        line.rstrip()
+        line.truncate(width, overflow="ellipsis")
+        lines.append(line)
+    return Group(*lines)
+
+
+def _bar(parts: Iterable[BarPart], cells: int) -> Text:
+    bar, parts = Text(no_wrap=True), tuple(parts)
+    for part, count in zip(parts, divide([part.amount for part in parts], cells), strict=True):
+        bar.append(part.symbol * count, STYLES[part.tone])
+    return bar
+
+
+def _legend(bar: StackedBar) -> Text:
+    legend = Text()
+    for part in bar.parts:
+        if part.caption:
+            legend.append("  " if legend else "")
+            legend.append(f"{part.symbol} {part.caption}", STYLES[part.tone])
+    return legend
+
+
+def _table(block: Table) -> RenderableType:
+    table = RichTable(
+        box=None,
+        show_header=bool(block.header),
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        collapse_padding=True,
+        header_style="bold",
+    )
+    columns = len(block.rows[0]) if block.rows else len(block.header)
+    for number in range(columns):
+        is_last = number == columns - 1
+        table.add_column(
+            _cell(block.header[number]) if block.header else "",
+            justify="right" if number in block.right_aligned else "left",
+            no_wrap=not is_last,
+            overflow="fold" if is_last else "ellipsis",
+        )
+    for number, row in enumerate(block.rows):
+        tone = block.tones[number] if block.tones else Tone.PLAIN
+        first, *rest = row
+        table.add_row(_cell(first, tone), *map(_cell, rest))
+    return Padding(table, (0, 0, 0, block.indent))
+
+
+def _text(text: str, tone: Tone = Tone.PLAIN) -> Text:
+    return Text(clean(text), style=STYLES[tone])
+
+
+def _cell(text: str, tone: Tone = Tone.PLAIN) -> Text:
+    """Return the text of a cell as one line, so that no value can look like another row."""
+    return _text(text.replace("\n", " "), tone)
