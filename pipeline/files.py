@@ -4,7 +4,8 @@ A task that is killed in the middle of a write, or a full disk, then leaves the 
 most a `.tmp-` file that nobody reads. POSIX rename is atomic within one file system, on NFS and
 GPFS too.
 
-What is read tells a file that cannot be read now from one that is missing or damaged.
+What is read tells a file that cannot be read now from one that is missing or damaged. The files of
+an archived run are read from its archive.
 """
 
 import contextlib
@@ -12,9 +13,9 @@ import errno
 import hashlib
 import json
 import os
-import stat
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import limits
+from pipeline import archive, limits
 from pipeline.errors import DamagedError, UnreadableError
 
 T = TypeVar("T")
@@ -212,7 +213,7 @@ def read_chunks(path: Path, *, pauses: Sequence[float] = READ_PAUSES) -> Iterato
 
 
 def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str]:
-    """Return the sorted names in a folder; none if it does not exist.
+    """Return the sorted names in a folder, or in the archive of its run; none if it has neither.
 
     Unlike `Path.glob`, this does not take a folder that denies access for an empty one.
 
@@ -223,7 +224,7 @@ def names_in(folder: Path, *, pauses: Sequence[float] = READ_PAUSES) -> list[str
         # 10 times as fast as iterdir.
         return sorted(_with_retries(folder, lambda: os.listdir(folder), pauses))  # noqa: PTH208
     except FileNotFoundError:
-        return []
+        return list(_with_retries(folder, lambda: archive.names_in(folder), pauses))
 
 
 def name_to_keep(path: Path, is_taken: Callable[[Path], bool] = Path.exists) -> Path:
@@ -271,34 +272,21 @@ def _with_retries(path: Path, read: Callable[[], T], pauses: Sequence[float]) ->
 
 
 def _read(path: Path, last_bytes: int | None, most_bytes: int | None) -> bytearray:
-    with _opened(path) as descriptor:
-        if last_bytes is not None and last_bytes < os.fstat(descriptor).st_size:
-            os.lseek(descriptor, -last_bytes, os.SEEK_END)
+    with archive.opened(path) as part:
+        offset = 0 if last_bytes is None else max(0, part.size - last_bytes)
         content = bytearray()
-        # Not FileIO.read: it takes EAGAIN for the end of the file.
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
+        while chunk := part.read(offset + len(content)):
             content += chunk
             if most_bytes is not None and len(content) > most_bytes:
                 raise DamagedError(path, f"it is larger than {limits.in_words(most_bytes)}")
+        if part.crc is not None and offset == 0 and zlib.crc32(content) != part.crc:
+            raise DamagedError(path, f"its bytes in {archive.FILE_NAME} are not those of the file")
         return content
 
 
 def _read_chunk(path: Path, offset: int) -> bytes:
-    with _opened(path) as descriptor:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, _CHUNK_BYTES)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    # Opening a named pipe would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DamagedError(path, "it is not a file")
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with archive.opened(path) as part:
+        return part.read(offset)
 
 
 def forget_cached_pages(path: Path) -> None:
@@ -335,21 +323,24 @@ def sync_all(paths: Iterable[Path]) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with os.fdopen(limits.open_regular(path), "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: the file is not there, or cannot be read now.
+    """
+    try:
+        with os.fdopen(limits.open_regular(path), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return archive.digest(path)
 
 
 def has_sha256(path: Path, sha256: str) -> bool:
     """Tell whether a file can be read now, and its content has this SHA-256."""
-    digest = hashlib.sha256()
     try:
-        with _opened(path) as descriptor:
-            while chunk := os.read(descriptor, _CHUNK_BYTES):
-                digest.update(chunk)
+        return archive.digest(path) == sha256
     except (OSError, DamagedError):
         return False
-    return digest.hexdigest() == sha256
 
 
 def _sync(path: Path) -> None:

@@ -27,6 +27,7 @@ VERBS = {
     "submit": "submit posts that have no label yet as a new run",
     "try": "show the answers of one or several configurations to a few posts; save nothing",
     "status": "show the state of every shard, posts done and time to go",
+    "ls": "list the runs: name, state, posts done, age and size",
     "resubmit": "resubmit failed shards at the same array indices",
     "gather": "copy finished labels into the database (safe to repeat)",
     "supervise": "gather and resubmit until the run is complete or needs your attention",
@@ -38,6 +39,7 @@ VERBS = {
     "report": "write one HTML page about labels: methods, charts, tasks and cost",
     "sample": "draw a random sample of labeled posts for people to code",
     "gold": "import what people coded, as labels under a name of their own",
+    "clean": "put each run that is complete and gathered into one archive file",
     "schema": "print every key of a configuration, for editors and for people",
 }
 SHELLS = ("bash", "zsh", "tcsh")

@@ -1,13 +1,14 @@
 """Choose the executor that a configuration names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hpc.executors.base import Executor
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.environment import apply_shell_defaults
 from hpc.executors.slurm.executor import SlurmExecutor
-from hpc.run.model import Run
+from hpc.executors.slurm.shared_answers import SharedAnswers
+from hpc.run.model import Run, Submission
 from hpc.run.resources import Cluster, ExecutorName
 
 
@@ -23,6 +24,28 @@ def create_executor(cluster: Cluster) -> Executor:
 def executor_of(run: Run) -> Executor:
     """Return the executor that a run was planned for."""
     return create_executor(run.cluster)
+
+
+def shared_executors(
+    submissions: Sequence[tuple[Run, Sequence[Submission]]],
+) -> dict[str, Executor]:
+    """Return by run id what looks at the run's cluster, which is asked once for all of its runs.
+
+    Args:
+        submissions: the runs, each with the submissions that anybody will ask about.
+    """
+    groups: dict[tuple[ExecutorName, str | None], list[tuple[Run, Sequence[Submission]]]] = {}
+    for run, recorded in submissions:
+        key = run.cluster.executor, run.cluster.cluster_name
+        groups.setdefault(key, []).append((run, recorded))
+    executors: dict[str, Executor] = {}
+    for (kind, cluster_name), members in groups.items():
+        every = [each for _, recorded in members for each in recorded]
+        shared: Executor = LocalExecutor()
+        if kind is ExecutorName.SLURM:
+            shared = SlurmExecutor(SharedAnswers(every, cluster_name=cluster_name))
+        executors |= {run.run_id: shared for run, _ in members}
+    return executors
 
 
 def apply_shell(cluster: Cluster, shell: Mapping[str, str]) -> tuple[Cluster, tuple[str, ...]]:

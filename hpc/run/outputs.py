@@ -18,6 +18,7 @@ import msgspec
 
 from hpc.run.model import Run
 from pipeline import files
+from pipeline.archive import archive_path
 from pipeline.errors import InputError
 from pipeline.run_files import output
 from pipeline.run_files.json_record import parse_values, read_content
@@ -65,9 +66,10 @@ class OutputFolder:
         """Fill in the verdicts of these files; return those to look at once more."""
         unreadable = []
         folder = str(self._run.folder / "outputs")
+        archived = _stamp(str(archive_path(self._run.folder)))
         for name in names:
             index = self._names[name]
-            stamp = _stamp(f"{folder}/{name}")
+            stamp = _stamp(f"{folder}/{name}") or archived
             before, verdict = self._known.get(name, (None, Verdict()))
             if stamp is None or stamp != before:
                 verdict = output.verify(self._run.folder, self._run.manifest, index, pauses=())
@@ -98,7 +100,9 @@ def _listed(folder: Path, names: Mapping[str, int]) -> list[str]:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.name in names]
     except FileNotFoundError:
-        return list(names) if folder.is_symlink() else []
+        if folder.is_symlink():
+            return list(names)
+        return [name for name in files.names_in(folder) if name in names]
     except OSError:
         return list(names)
 

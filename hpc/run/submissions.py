@@ -18,6 +18,7 @@ from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
 from pipeline import files, limits
+from pipeline.archive import archive_path, size_of
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import fields_to_json, keys_of
 from pipeline.errors import BusyError, DamagedError, InputError, UnreadableError
@@ -276,10 +277,10 @@ def _document(submission: Submission) -> dict[str, object]:
 def _read(path: Path, run: Run) -> Submission | None:
     """Return the submission of a record; None if it was withdrawn at this moment."""
     try:
-        status = path.stat()
-        if status.st_size > limits.RECORD_BYTES:
+        if size_of(path) > limits.RECORD_BYTES:
             raise DamagedError(path, "it is larger than any record")
         content = bytes(files.read_whole(path))
+        uid = _owner(path)
     except FileNotFoundError as error:
         if path.name in files.names_in(path.parent):
             raise UnreadableError(path, error) from error
@@ -290,7 +291,7 @@ def _read(path: Path, run: Run) -> Submission | None:
         raise InputError(f"{error}{_ADVICE}") from None
     try:
         # A record of an earlier version does not say who submitted, and has no jobs to wait for.
-        submission = _parse(content, path, status.st_uid)
+        submission = _parse(content, path, uid)
     except InputError as error:
         raise InputError(f"{error}{_ADVICE}") from None
     # Its array would be shown as this run's, and canceled with it.
@@ -298,6 +299,13 @@ def _read(path: Path, run: Run) -> Submission | None:
     if other and other.run_id != run.run_id:
         raise InputError(f"{path} is a record of another run, {other.run_id}{_ADVICE}")
     return submission
+
+
+def _owner(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:  # the run is archived
+        return archive_path(path.parent.parent).stat().st_uid
 
 
 def _parse(content: bytes, path: Path, uid: int) -> Submission:

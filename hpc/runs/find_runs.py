@@ -50,7 +50,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _resolved(run_root: Path, wanted: str, unusable: Mapping[str, UnusableRun]) -> Run:
-    folders = [folder.name for folder in _folders(run_root)]
+    folders = [folder.name for folder in every_folder(run_root)]
     meant = resolve(sorted({*folders, *unusable}, key=_age_among(folders)), wanted)
     if meant.is_ambiguous:
         raise InputError(_describe_ambiguous(wanted, meant.candidates))
@@ -87,7 +87,7 @@ def _describe_ambiguous(wanted: str, candidates: Sequence[str]) -> str:
 def _newest(run_root: Path) -> Run:
     newest_codings: Run | None = None
     unusable = find_unusable(run_root)
-    for folder in reversed(_folders(run_root)):
+    for folder in reversed(every_folder(run_root)):
         if copied_run(folder) is not None:
             continue
         _reject_newer(unusable, folder.name)
@@ -116,20 +116,25 @@ def all_runs(run_root: Path) -> list[Path]:
 
     Copies of runs beside their originals are left out; `find_copies` names them.
     """
-    return [folder for folder in _folders(run_root) if copied_run(folder) is None]
+    return [folder for folder in every_folder(run_root) if copied_run(folder) is None]
+
+
+def is_copy(folder: Path) -> bool:
+    """Tell whether a folder is a copy of a run beside it."""
+    return copied_run(folder) is not None
 
 
 def find_copies(run_root: Path) -> list[str]:
     """Return a sentence for each folder that is a copy of a run beside it."""
     return [
         f"{folder} is a copy of run {run_id} next to it and is left out: move it out of {run_root}"
-        for folder in _folders(run_root)
+        for folder in every_folder(run_root)
         if (run_id := copied_run(folder)) is not None
     ]
 
 
-def _folders(run_root: Path) -> list[Path]:
-    """Return the folders under the run root that have a manifest, oldest first."""
+def every_folder(run_root: Path) -> list[Path]:
+    """Return the folders under the run root that have a manifest, copies too, oldest first."""
     age: dict[Path, tuple[str, int]] = {}
     for folder in list_folders(run_root):
         with contextlib.suppress(OSError):  # `find_unusable` names it

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from hpc.naming.run_ids import parse_run_id
 from hpc.run.run_folder import SET_ASIDE
+from pipeline import archive
 from pipeline.errors import UnreadableError
 from pipeline.run_files import manifest
 
-_CONTENTS = frozenset({"shards", "outputs", "work", "submissions"})
+_CONTENTS = frozenset({"shards", "outputs", "work", "submissions", archive.FILE_NAME})
 
 
 @dataclass(frozen=True, slots=True)

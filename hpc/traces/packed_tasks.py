@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from hpc.run.model import LogExcerpt, LogExcerpts, Submission, TaskRecord
-from pipeline import limits
+from pipeline import archive, files, limits
+from pipeline.errors import DamagedError
 from pipeline.run_files.last_words import LastWords
 
 FILE_NAME = "packed.jsonl"
@@ -48,7 +49,7 @@ def packed_log_path(run_dir: Path, shard: int) -> Path:
 def size_of_list(run_dir: Path) -> int:
     """Return how many bytes the list of packed tasks has; 0 if nothing is packed."""
     try:
-        return _path(run_dir).stat().st_size
+        return archive.size_of(_path(run_dir))
     except FileNotFoundError:
         return 0
 
@@ -61,7 +62,7 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
     """
     path = _path(run_dir)
     try:
-        content = limits.read_file(path, limits.RECORD_BYTES)
+        content = _read_list(path)
     except FileNotFoundError:
         return {}, []
     lines = content[: content.rfind(b"\n") + 1].splitlines()
@@ -106,11 +107,16 @@ def add_packed_tasks(run_dir: Path, tasks: Iterable[PackedTask]) -> None:
 def read_excerpt(log: Path, excerpt: LogExcerpt) -> bytes | None:
     """Return a part of a shard's log; None if it cannot be read."""
     try:
-        with os.fdopen(limits.open_regular(log), "rb") as stream:
-            stream.seek(excerpt.offset)
-            return stream.read(excerpt.length)
-    except OSError:
+        return archive.read_range(log, excerpt.offset, excerpt.length)
+    except (OSError, DamagedError):
         return None
+
+
+def _read_list(path: Path) -> bytes:
+    try:
+        return limits.read_file(path, limits.RECORD_BYTES)
+    except FileNotFoundError:  # the run may be archived
+        return bytes(files.read_whole(path, most_bytes=limits.RECORD_BYTES))
 
 
 def _path(run_dir: Path) -> Path:

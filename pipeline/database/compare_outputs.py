@@ -7,19 +7,23 @@ pass over the files yields them. Only the outputs that are left are looked at ro
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
 
+from pipeline.archive import copy_archived
 from pipeline.database.output_proofs import (
     OutputProof,
     describe_rows,
     find_unchanged,
     row_hash,
 )
+from pipeline.errors import DamagedError
 from pipeline.sql import file_list, literal, raise_lack_of_space
 
 # DuckDB keeps what it knows of each file of a query in memory.
@@ -170,21 +174,46 @@ def _sums_of(
     sums: dict[Path, RowSums] = {}
 
     def add(files: Sequence[ShardFile]) -> None:
-        relation = _relation(files)
-        row_hash = labels.row_hash(_types(connection, relation))
-        rows = connection.execute(
-            f"SELECT filename, count(*), sum({row_hash}::HUGEINT) FROM {relation} GROUP BY filename"
-        ).fetchall()
-        sums.update({Path(name): (count, total) for name, count, total in rows})
+        with _readable(files) as (relation, file_of):
+            row_hash = labels.row_hash(_types(connection, relation))
+            rows = connection.execute(
+                f"SELECT filename, count(*), sum({row_hash}::HUGEINT) FROM {relation} "
+                "GROUP BY filename"
+            ).fetchall()
+        sums.update({file_of[name].path: (count, total) for name, count, total in rows})
 
     _apply_by_halves(outputs, add)
     return sums
 
 
-def _relation(files: Sequence[ShardFile]) -> str:
-    # The path of a file says nothing about its rows.
-    names = file_list(file.path for file in files)
-    return f"read_parquet({names}, hive_partitioning=false, filename=true)"
+@contextmanager
+def _readable(files: Sequence[ShardFile]) -> Iterator[tuple[str, dict[str, ShardFile]]]:
+    """Yield SQL for the rows of some files, and the files by the names that the rows have.
+
+    DuckDB cannot read the files of archived runs. They are copied for as long, a batch at a time.
+    """
+    with ExitStack() as stack:
+        folder: Path | None = None
+        file_of: dict[str, ShardFile] = {}
+        for number, file in enumerate(files):
+            path = file.path
+            if not path.exists():
+                if folder is None:
+                    name = stack.enter_context(TemporaryDirectory(prefix="hpc-archived-"))
+                    folder = Path(name)
+                copy = folder / f"{number}.parquet"
+                path = copy if _is_copied(path, copy) else path
+            file_of[str(path)] = file
+        # The path of a file says nothing about its rows.
+        names = file_list(map(Path, file_of))
+        yield f"read_parquet({names}, hive_partitioning=false, filename=true)", file_of
+
+
+def _is_copied(path: Path, copy: Path) -> bool:
+    try:
+        return copy_archived(path, copy)
+    except (OSError, DamagedError):  # the query fails, and the file is reported
+        return False
 
 
 def _apply_by_halves(
@@ -276,7 +305,8 @@ def read_uris(
     connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
 
     def insert(batch: Sequence[ShardFile]) -> None:
-        connection.execute(f"INSERT INTO {table} SELECT uri FROM {_relation(batch)}")
+        with _readable(batch) as (relation, _):
+            connection.execute(f"INSERT INTO {table} SELECT uri FROM {relation}")
 
     return [
         file
@@ -289,14 +319,14 @@ def find_uri(
     connection: duckdb.DuckDBPyConnection, files: Sequence[ShardFile], uri: str
 ) -> tuple[list[ShardFile], list[ShardFile]]:
     """Return the files that hold a uri, and those that cannot be read."""
-    by_path = {file.path: file for file in files}
     holders: list[ShardFile] = []
 
     def look(batch: Sequence[ShardFile]) -> None:
-        rows = connection.execute(
-            f"SELECT DISTINCT filename FROM {_relation(batch)} WHERE uri = ?", [uri]
-        ).fetchall()
-        holders.extend(by_path[Path(row[0])] for row in rows)
+        with _readable(batch) as (relation, file_of):
+            rows = connection.execute(
+                f"SELECT DISTINCT filename FROM {relation} WHERE uri = ?", [uri]
+            ).fetchall()
+        holders.extend(file_of[row[0]] for row in rows)
 
     unread = [
         file

@@ -73,6 +73,16 @@ def gathered_shards(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[
     }
 
 
+def count_gathered(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return by run id how many shards were gathered."""
+    if not has_table(connection, "shards"):
+        return {}
+    rows = connection.execute(
+        "SELECT run_id, count(*) FROM shards WHERE gathered_at IS NOT NULL GROUP BY run_id"
+    ).fetchall()
+    return {str(run_id): int(count) for run_id, count in rows}
+
+
 def newer_runs(connection: duckdb.DuckDBPyConnection, run_id: str) -> tuple[str, ...]:
     """Return the known runs that were created after a known run."""
     rows = connection.execute(

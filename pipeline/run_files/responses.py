@@ -48,7 +48,7 @@ def find_problems(run_dir: Path, indices: Sequence[int], *, of_all: bool = True)
             way, those have them whose output says so.
     """
     folder = raw_path(run_dir, 0, "").parent
-    if indices and of_all and not folder.is_dir():
+    if indices and of_all and not (folder.is_dir() or files.names_in(folder)):
         return [f"{folder} is missing: the responses of this run are not here any more"]
     problems = (_find_problem(run_dir, index, of_all=of_all) for index in indices)
     return [problem for problem in problems if problem]

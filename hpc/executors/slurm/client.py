@@ -18,7 +18,7 @@ from pipeline.ownership import user_name
 
 PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.
-_BEFORE = timedelta(days=1)
+BEFORE = timedelta(days=1)
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.
 NOT_RELEASED = timedelta(days=180)
 # How far back an array of a run that somebody resumes may have been submitted.
@@ -301,7 +301,7 @@ class Slurm:
         """
         try:
             printed = self._run(
-                "sacct", "-n", "-P", "--noconvert", "-S", f"{since - _BEFORE:%Y-%m-%dT%H:%M:%S}",
+                "sacct", "-n", "-P", "--noconvert", "-S", f"{since - BEFORE:%Y-%m-%dT%H:%M:%S}",
                 "-j", ",".join(map(str, jobs)), "-o", parse.SACCT_FORMAT,
             )  # fmt: skip
         except SlurmError as error:

@@ -1,0 +1,1 @@
+"""The code of `clean`: archiving the runs that are complete and gathered, and unpacking them."""

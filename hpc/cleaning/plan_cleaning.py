@@ -1,0 +1,148 @@
+"""Decide which runs can be archived: those of which every label is in the database.
+
+Nothing is changed here. `archive_run` looks again, with the run's lock, before it acts.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+
+from hpc.cleaning.write_archive import FolderContent, list_content
+from hpc.database.gather_outputs import find_not_gathered
+from hpc.executors.base import Executor, ExecutorError
+from hpc.locks.run_lock import is_locked
+from hpc.run.model import Run
+from hpc.run.outputs import verify_outputs
+from pipeline.archive import archive_path, is_archived
+from pipeline.database import duckdb_file, history
+from pipeline.database.duckdb_file import SHORT_PATIENCE
+from pipeline.errors import RunError
+from pipeline.ownership import user_name
+
+INODES_LEFT = 3
+"""The folder of an archived run, its manifest and its archive."""
+
+
+class Decision(StrEnum):
+    """What can become of a run."""
+
+    ARCHIVE = "archive"
+    """It is complete and gathered: it can be archived."""
+    FINISH = "finish"
+    """It is archived, and files are left that the archive holds."""
+    ARCHIVED = "archived"
+    """It is archived already."""
+    KEEP = "keep"
+    """It has to stay as it is, for a reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCleaning:
+    """What cleaning one run would do."""
+
+    run: Run
+    decision: Decision
+    reason: str = ""
+    """Why the run stays as it is; empty otherwise."""
+    content: FolderContent
+    """What lies in its folder now, besides an archive."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes the run has, its archive included."""
+        archive = archive_path(self.run.folder)
+        return self.content.size + (archive.stat().st_size if archive.is_file() else 0)
+
+    @property
+    def inodes(self) -> int:
+        """How many files and folders the run has."""
+        return self.content.inodes + is_archived(self.run.folder)
+
+    @property
+    def inodes_to_go(self) -> int:
+        """How many files and folders would go."""
+        if self.decision not in (Decision.ARCHIVE, Decision.FINISH):
+            return 0
+        return max(0, self.inodes - INODES_LEFT)
+
+
+def plan_cleaning(runs: Sequence[Run], executor_of: Mapping[str, Executor]) -> list[RunCleaning]:
+    """Return what cleaning these runs would do, in their order.
+
+    Args:
+        runs: the runs.
+        executor_of: by run id, what can tell whether jobs of a run are alive.
+    """
+    return [_plan(run, executor_of[run.run_id]) for run in runs]
+
+
+def _plan(run: Run, executor: Executor) -> RunCleaning:
+    try:
+        content = list_content(run.folder)
+    except OSError as error:
+        reason = f"its folder cannot be read now: {error.strerror}"
+        return RunCleaning(run=run, decision=Decision.KEEP, reason=reason, content=FolderContent())
+    if is_archived(run.folder):
+        decision = Decision.FINISH if content.leftovers else Decision.ARCHIVED
+        return RunCleaning(run=run, decision=decision, content=content)
+    reason = (
+        _describe_owner(run)
+        or _describe_odd(content)
+        or describe_ungathered(run)
+        or _describe_activity(run, executor)
+        or _describe_space(run, content)
+    )
+    decision = Decision.KEEP if reason else Decision.ARCHIVE
+    return RunCleaning(run=run, decision=decision, reason=reason, content=content)
+
+
+def _describe_owner(run: Run) -> str:
+    owner = run.folder.stat().st_uid
+    return "" if owner == os.geteuid() else f"it belongs to {user_name(owner)}"
+
+
+def _describe_odd(content: FolderContent) -> str:
+    if not content.odd:
+        return ""
+    return f"{content.odd[0]} is neither a file nor a folder, and an archive cannot hold it"
+
+
+def describe_ungathered(run: Run) -> str:
+    """Return why labels of a run would be missing from the database; empty if none would."""
+    verdicts = verify_outputs(run)
+    missing = sum(not verdict.verified for verdict in verdicts)
+    if missing:
+        return f"shards not done: {missing:,} of {len(verdicts):,}"
+    database = Path(run.manifest.database)
+    if not duckdb_file.exists(database):
+        return f"it is not gathered: there is no {database}"
+    try:
+        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+            known = history.gathered_shards(labels, run.run_id)
+    except (RunError, OSError, duckdb.Error) as error:
+        return f"{database} cannot be read now: {error}"
+    missing = len(find_not_gathered(known, verdicts))
+    return f"shards not gathered: {missing:,} of {len(verdicts):,}" if missing else ""
+
+
+def _describe_activity(run: Run, executor: Executor) -> str:
+    if is_locked(run):
+        return "another process is working on it"
+    try:
+        has_jobs = executor.has_live_jobs(run)
+    except ExecutorError as error:
+        return f"it is unknown whether jobs of it are alive: {error.words.strip()}"
+    return "jobs of it are pending or running" if has_jobs else ""
+
+
+def _describe_space(run: Run, content: FolderContent) -> str:
+    """Return that the archive does not fit beside the files, which stay until it is verified."""
+    free = shutil.disk_usage(run.folder).free
+    if content.size <= free:
+        return ""
+    return f"the archive needs {content.size:,} bytes, and {free:,} are free"

@@ -1,0 +1,262 @@
+"""`hpc clean`: a run becomes one archive, and nothing that reads the run notices."""
+
+import contextlib
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from hpc.cleaning.archive_run import archive_run
+from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
+from hpc.planning import waiting_posts
+from hpc.run import run_folder
+from pipeline import files
+from pipeline.run_files import output
+from tests.hpc.cli_bench import Bench, once
+from tests.hpc.snapshot import Snapshot
+
+POSTS = 12
+TABLES = {
+    "labels_test": "FROM labels_test ORDER BY uri",
+    "runs": "FROM runs ORDER BY run_id",
+    "shards": "SELECT * EXCLUDE (gathered_at) FROM shards ORDER BY run_id, shard_index",
+    "attempts": "FROM attempts ORDER BY run_id, shard_index, attempt",
+    "watermarks": "FROM watermarks",
+}
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    bench = Bench(tmp_path_factory.mktemp("complete"))
+    bench.config(posts=POSTS, sharding={"shards": 3}, cluster={"grace_seconds": 0})
+    assert bench.submit().returncode == 0
+    assert bench.hpc("gather").returncode == 0
+    return Snapshot(bench)
+
+
+@pytest.fixture
+def complete(snapshot: Snapshot) -> Bench:
+    """A run of three shards that is complete and gathered."""
+    return snapshot.restore()
+
+
+def run_dir(bench: Bench) -> Path:
+    (folder,) = bench.runs()
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    """Return what lies in a run's folder; its lock and its caches do not count."""
+    found = (path.name for path in folder.iterdir())
+    return sorted(name for name in found if name != ".lock" and not name.startswith(".seen-"))
+
+
+def contents(bench: Bench) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: bench.query(sql) for name, sql in TABLES.items()}
+
+
+def reports(bench: Bench) -> list[Any]:
+    """Return what the verbs that read a run say about it."""
+    return [
+        bench.document("status"),
+        bench.document("audit", "--config", bench.path),
+        bench.document("logs", "0"),
+        bench.document("export", "test", "--to", "labels.csv", "--force"),
+        (bench.folder / "labels.csv").read_text(),
+    ]
+
+
+def test_without_yes_nothing_changes_and_what_would_go_is_shown(complete: Bench) -> None:
+    before = complete.listing()
+    document = complete.document("clean")
+    (run,) = document["runs"]
+    assert (document["done"], run["decision"]) == (False, "archive")
+    assert document["inodes_to_go"] == run["inodes"] - 3 > 10
+    assert [name for name in complete.listing() if ".seen-" not in name] == [
+        name for name in before if ".seen-" not in name
+    ]
+
+
+def test_an_archived_run_reads_like_its_folder(complete: Bench) -> None:
+    before, said = contents(complete), reports(complete)
+    assert complete.hpc("clean", "--yes").returncode == 0
+    folder = run_dir(complete)
+    assert names(folder) == ["archive.zip", "manifest.json"]
+    assert reports(complete) == said
+    (complete.folder / "labels.duckdb").unlink()
+    assert complete.document("gather", "--rebuild")["rows_after"] == POSTS
+    assert contents(complete) == before
+    assert reports(complete) == said
+    assert complete.document("clean")["runs"] == []
+
+
+@pytest.mark.parametrize("has_database", [True, False])
+def test_posts_of_an_archived_run_are_not_submitted_again(
+    complete: Bench, *, has_database: bool
+) -> None:
+    complete.hpc("clean", "--yes")
+    if not has_database:
+        (complete.folder / "labels.duckdb").unlink()
+    for verb, *arguments in (
+        ("submit", "--config", complete.path, "--backfill"),
+        ("supervise",),
+        ("gather",),
+        ("submit", "--config", complete.path),
+    ):
+        assert complete.hpc(verb, *arguments).returncode == 0
+    assert complete.asked() == once(POSTS)
+    assert len(complete.runs()) == 1
+    assert len(complete.query("FROM labels_test")) == POSTS
+    assert len(complete.query("FROM attempts")) == 3
+
+
+def test_the_posts_of_an_archived_run_are_known_without_the_database(complete: Bench) -> None:
+    complete.hpc("clean", "--yes")
+    run = run_folder.load(run_dir(complete))
+    with duckdb.connect() as connection:
+        uris = waiting_posts.stage(connection, [(run, index) for index in range(3)])
+        found = {uri for (uri,) in connection.execute(uris).fetchall()}
+    assert found == set(once(POSTS))
+
+
+def test_a_restored_run_is_what_it_was(complete: Bench) -> None:
+    folder = run_dir(complete)
+    before = digests(folder)
+    complete.hpc("clean", "--yes")
+    assert complete.document("clean", "--restore", "test")["restored"][0]["files"] > 10
+    after = digests(folder)
+    assert {path: after.get(path) for path in before} == before
+    assert complete.document("status")["state"] == "complete"
+
+
+def digests(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+class Killed(BaseException):
+    pass
+
+
+@contextlib.contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[list[str]]:
+    """Let the process die at the n-th of its changes to the disk, before it is made."""
+    seen: list[str] = []
+
+    def dying(name: str, real: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            seen.append(name)
+            if len(seen) > step:  # a process that is killed cleans nothing up
+                raise Killed
+            return real(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_all", dying("sync_all", files.sync_all))
+        patch.setattr(shutil, "rmtree", dying("rmtree", shutil.rmtree))
+        for name in ("replace", "rename", "unlink", "rmdir"):
+            patch.setattr(Path, name, dying(name, getattr(Path, name)))
+        yield seen
+
+
+def test_a_cleaning_that_is_killed_anywhere_loses_nothing_and_the_next_one_finishes(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = snapshot.restore()
+    said, before = reports(bench), contents(bench)
+    step = 0
+    while True:
+        bench = snapshot.restore()
+        run = run_folder.load(run_dir(bench))
+        with killed_at(monkeypatch, step) as seen, contextlib.suppress(Killed):
+            archive_run(run, executor_of(run))
+        if len(seen) <= step:
+            break
+        assert bench.document("status") == said[0], (step, seen)
+        assert all(output.read(run.folder, run.manifest, index)[1] for index in range(3))
+        assert bench.hpc("clean", "--yes").returncode == 0, (step, seen)
+        assert names(run.folder) == ["archive.zip", "manifest.json"], (step, seen)
+        step += 1
+    assert step > 5
+    assert reports(bench) == said
+    (bench.folder / "labels.duckdb").unlink()
+    bench.document("gather", "--rebuild")
+    assert contents(bench) == before
+
+
+def test_what_is_not_complete_or_not_gathered_or_in_use_stays(complete: Bench) -> None:
+    folder = run_dir(complete)
+    run = run_folder.load(folder)
+    with run_lock.lock_run(run):
+        assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+    (complete.folder / "labels.duckdb").rename(complete.folder / "elsewhere")
+    assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+    assert complete.document("clean", "test", "--yes", code=1)["runs"][0]["decision"] == "keep"
+    (complete.folder / "elsewhere").rename(complete.folder / "labels.duckdb")
+    (folder / "outputs" / "00001.parquet").unlink()
+    assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+    assert "archive.zip" not in names(folder)
+
+
+def test_a_link_in_the_folder_is_not_archived(complete: Bench) -> None:
+    (run_dir(complete) / "outputs" / "note").symlink_to("/etc/hostname")
+    assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+
+
+def test_an_output_that_changed_since_it_was_gathered_is_not_archived(complete: Bench) -> None:
+    """Its footer is whole, so only the digest of its bytes shows it."""
+    output = run_dir(complete) / "outputs" / "00001.parquet"
+    content = bytearray(output.read_bytes())
+    content[8] ^= 1
+    output.write_bytes(content)
+    document = complete.document("clean", "--yes", code=1)
+    assert str(output) in document["runs"][0]["reason"]
+    assert "archive.zip" not in names(run_dir(complete))
+
+
+def test_a_file_that_came_after_the_archive_stays(complete: Bench) -> None:
+    folder = run_dir(complete)
+    complete.hpc("clean", "--yes")
+    (folder / "outputs").mkdir()
+    (folder / "outputs" / "mine.txt").write_text("a note")
+    assert complete.hpc("clean", "--yes").returncode == 1
+    assert (folder / "outputs" / "mine.txt").read_text() == "a note"
+
+
+def test_a_damaged_archive_is_an_error_and_no_run_without_labels(complete: Bench) -> None:
+    folder = run_dir(complete)
+    complete.hpc("clean", "--yes")
+    (folder / "archive.zip").write_bytes(b"PK")
+    for verb in ("status", "supervise", "gather"):
+        assert complete.hpc(verb).returncode == 1
+    assert complete.submit().returncode == 1
+    assert complete.asked() == once(POSTS)
+
+
+def test_an_archive_is_a_zip_file_with_every_file_as_it_was(complete: Bench) -> None:
+    folder = run_dir(complete)
+    before = digests(folder)
+    complete.hpc("clean", "--yes")
+    with zipfile.ZipFile(folder / "archive.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert {path: members.get(path) for path in before} == before
+
+
+def test_older_than_leaves_newer_runs_alone(complete: Bench) -> None:
+    assert complete.document("clean", "--older-than", "1")["runs"] == []
+    assert len(complete.document("clean", "--older-than", "0.0000001")["runs"]) == 1
+
+
+def test_a_run_that_is_not_archived_cannot_be_unpacked(complete: Bench) -> None:
+    run = run_folder.load(run_dir(complete))
+    assert complete.hpc("clean", "--restore", run.run_id).returncode == 1
+    assert complete.hpc("clean", "--restore").returncode == 2
