@@ -2,15 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from hpc.api.caller_screen import CallerScreen
+from hpc.api.comparing import CompareSettings, compare
+from hpc.api.place import Place
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
-from hpc.comparison.gold import compare_with_gold
-from hpc.comparison.names import compare_names
-from hpc.comparison.request import Request
-from hpc.config import run_config
+from hpc.comparison.compared import Compared
+from hpc.comparison.gold import gold_document
+from hpc.comparison.names import map_document, names_document
+from hpc.display.comparison.gold import GoldReport
 from hpc.display.console import Printer
-from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.errors import InputError
 
 
@@ -90,40 +93,38 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             "compare needs two names, or a name and human labels: "
             f"hpc compare {options.a} NAME_B, or hpc compare {options.a} --gold NAME"
         )
-    if options.gold in names:
-        raise InputError(f"--gold {options.gold}: compare other names with it, not itself")
-    if options.save_map and options.gold:
-        raise InputError(
-            "--save-map is about two names: leave --gold away, which says nothing about the other "
-            "posts"
-        )
-    request = Request(
-        database=_database(options),
-        names=names,
-        gold=options.gold,
+    settings = CompareSettings(
         sample=options.sample,
         maps=tuple(options.map),
-        run_root=run_config.load_storage(options.config).run_root if options.config else None,
-        saves_map=options.save_map,
-        figures=options.figures.expanduser().absolute() if options.figures else None,
-        settings=CompareOptions(
-            threshold=options.threshold,
-            bins=options.bins,
-            draws=BootstrapDraws(options.resamples, options.seed),
-        ),
+        save_map=options.save_map,
+        figures=options.figures,
+        threshold=options.threshold,
+        bins=options.bins,
+        resamples=options.resamples,
+        seed=options.seed,
     )
-    compare = compare_with_gold if request.gold else compare_names
-    return compare(request, printer, quiet=options.json)
+    result = compare(
+        *names,
+        gold=options.gold,
+        settings=settings,
+        at=Place(config=options.config, database=options.database),
+        say=CallerScreen(printer, with_reports=False) if options.json else printer,
+    )
+    return result.exit_code, _document(result.compared)
 
 
-def _database(options: argparse.Namespace) -> Path:
-    if options.config:
-        database = run_config.load_storage(options.config).database
+def _document(compared: Compared) -> dict[str, Any]:
+    report, saved = compared.report, compared.saved_map
+    if isinstance(report, GoldReport):
+        document = gold_document(report)
     else:
-        database = (options.database or Path("labels.duckdb")).expanduser().absolute()
-    if not database.is_file():
-        raise InputError(f"there is no database {database}; name one with --config or --database")
-    return database
+        document = {**names_document(report), "map": map_document(saved) if saved else None}
+    return {
+        **document,
+        "bins": compared.bins,
+        "figures": [str(path) for path in compared.figures],
+        "unusable_runs": [str(folder) for folder in compared.unusable_runs],
+    }
 
 
 VERB = Verb(

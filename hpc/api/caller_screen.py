@@ -17,9 +17,15 @@ from pipeline.text import format_duration
 class CallerScreen:
     """Hands messages and reports to a function of the caller, as clean text."""
 
-    def __init__(self, say: Say | None) -> None:
-        """Take the caller's function; None drops everything."""
+    def __init__(self, say: Say | None, *, with_reports: bool = True) -> None:
+        """Take the caller's function; None drops everything.
+
+        Args:
+            say: the function.
+            with_reports: whether it gets reports as well as messages.
+        """
         self._say = say
+        self._with_reports = with_reports
 
     def __call__(self, message: str) -> None:
         """Hand over a message without what would control a terminal."""
@@ -28,7 +34,7 @@ class CallerScreen:
 
     def show(self, *blocks: Block) -> None:
         """Hand over a report as plain text."""
-        if self._say is not None:
+        if self._say is not None and self._with_reports:
             self(plain_text(blocks))
 
     def step(

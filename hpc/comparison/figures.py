@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hpc.comparison.load_analysis import load_analysis
-from hpc.display.console import Printer
+from hpc.display.screen import Screen
 from hpc.figures.plan import PlannedFigure
 from pipeline.text import counted
 
@@ -18,19 +18,19 @@ def check_figures(folder: Path | None) -> None:
 
 
 def draw_figures(
-    plans: Sequence[PlannedFigure], folder: Path | None, printer: Printer
-) -> list[str]:
+    plans: Sequence[PlannedFigure], folder: Path | None, printer: Screen
+) -> tuple[Path, ...]:
     """Draw figures into a folder, if there is one; return the files.
 
     Raises:
         OSError: the disk is full, or the folder is closed to this user.
     """
     if folder is None:
-        return []
+        return ()
     save_figures: SaveFigures = load_analysis("hpc.figures.draw").save_figures
     written = save_figures(plans, folder)
     if written:
         printer(f"\nwrote {counted(len(plans), 'figure')} as SVG and PNG into {folder}")
     else:
         printer("\nno figure: there are no scores between 0 and 1, and no known agreement")
-    return [str(path) for path in written]
+    return tuple(written)

@@ -9,11 +9,12 @@ from typing import Any
 import duckdb
 
 from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_runs
+from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
-from hpc.display.console import Printer
+from hpc.display.screen import Screen
 from hpc.figures.plan import of_gold
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Say
@@ -50,25 +51,24 @@ class _Read:
     cautions: tuple[Caution, ...]
 
 
-def compare_with_gold(
-    request: Request, printer: Printer, *, quiet: bool
-) -> tuple[int, dict[str, Any]]:
-    """Compare label columns of some names with gold; return the exit code and the document.
+def compare_with_gold(request: Request, screen: Screen) -> Compared:
+    """Compare label columns of some names with gold.
 
     Args:
         request: the names, gold, and how to compare them.
-        printer: shows the report and what is wrong.
-        quiet: whether to leave out the report.
+        screen: shows the report and what is wrong.
     """
     check_figures(request.figures)
-    report, unusable = measure_with_gold(request, printer)
-    if not quiet:
-        printer.show(*describe_gold(report))
-    document = {**_document(report), "unusable_runs": [str(each.folder) for each in unusable]}
-    document["bins"] = request.settings.bins
+    report, unusable = measure_with_gold(request, screen)
+    screen.show(*describe_gold(report))
     plans = of_gold(report.gold, [(each.name, judged(each.comparisons)) for each in report.models])
-    document["figures"] = draw_figures(plans, request.figures, printer)
-    return _code(report, printer), document
+    return Compared(
+        report=report,
+        bins=request.settings.bins,
+        figures=draw_figures(plans, request.figures, screen),
+        unusable_runs=tuple(each.folder for each in unusable),
+        exit_code=_code(report, screen),
+    )
 
 
 def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[UnusableRun]]:
@@ -174,7 +174,8 @@ def _is_of_others(sample: SampleDesign, posts: int) -> bool:
     return abs(sample.population - posts) > most
 
 
-def _document(report: GoldReport) -> dict[str, Any]:
+def gold_document(report: GoldReport) -> dict[str, Any]:
+    """Return what `compare --json` prints about names and gold."""
     return {
         "database": report.database,
         "gold": {"name": report.gold, "posts": report.posts},
@@ -204,7 +205,7 @@ def judged(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldCompar
     return [one for one in comparisons if isinstance(one, GoldComparison)]
 
 
-def _code(report: GoldReport, printer: Printer) -> int:
+def _code(report: GoldReport, printer: Screen) -> int:
     """Return the exit code, and say what to do where a model has nothing to compare."""
     code = 0
     for model in report.models:

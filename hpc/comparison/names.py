@@ -10,13 +10,14 @@ import duckdb
 
 from hpc.comparison import save_map
 from hpc.comparison.columns import check_names, choose_pairs, unusable_runs
+from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, Request
 from hpc.comparison.save_map import FittedMap, SavedMap
 from hpc.display.comparison.agreement import NamesReport, Side, describe_names
 from hpc.display.comparison.saved_map import describe_saved_map
-from hpc.display.console import Printer
+from hpc.display.screen import Screen
 from hpc.figures.plan import of_names
 from hpc.run.exit_codes import FAILED
 from pipeline.analysis.gold.sample_design import SampleDesign, find_sample, samples_of
@@ -29,13 +30,12 @@ from pipeline.database import duckdb_file
 CompareLabels = Callable[[Overlap, int, CompareOptions], Comparison | NotCompared]
 
 
-def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[int, dict[str, Any]]:
-    """Compare the label columns of two names; return the exit code and the document.
+def compare_names(request: Request, printer: Screen) -> Compared:
+    """Compare the label columns of two names.
 
     Args:
         request: the names, and how to compare them.
         printer: shows the report and what is wrong.
-        quiet: whether to leave out the report.
     """
     a, b = request.names
     check_figures(request.figures)
@@ -78,23 +78,22 @@ def compare_names(request: Request, printer: Printer, *, quiet: bool) -> tuple[i
         seed=request.settings.draws.seed,
         results=tuple(results),
     )
-    if not quiet:
-        printer.show(*describe_names(report))
+    printer.show(*describe_names(report))
     saved = save_map.save(fitted, request.database, printer) if fitted else None
-    if saved and not quiet:
+    if saved:
         printer.show(
             *describe_saved_map(
                 saved.fitted.score_map, saved.fitted.file, saved.replaced, saved.fitted.not_mapped
             )
         )
-    document = {
-        **_document(report),
-        "bins": request.settings.bins,
-        "map": _map_document(saved) if saved else None,
-        "figures": draw_figures(of_names((a, b), report.comparisons), request.figures, printer),
-        "unusable_runs": [str(each.folder) for each in unusable],
-    }
-    return _code(report, saved, printer), document
+    return Compared(
+        report=report,
+        bins=request.settings.bins,
+        figures=draw_figures(of_names((a, b), report.comparisons), request.figures, printer),
+        exit_code=_code(report, saved, printer),
+        saved_map=saved,
+        unusable_runs=tuple(each.folder for each in unusable),
+    )
 
 
 def _find_sample(connection: duckdb.DuckDBPyConnection, request: Request) -> SampleDesign | None:
@@ -111,7 +110,8 @@ def _find_sample(connection: duckdb.DuckDBPyConnection, request: Request) -> Sam
     return find_sample(connection, b, LABELS, request.sample) if request.sample else None
 
 
-def _document(report: NamesReport) -> dict[str, Any]:
+def names_document(report: NamesReport) -> dict[str, Any]:
+    """Return what `compare --json` prints about two names."""
     return {
         "database": report.database,
         "a": asdict(report.sides[0]),
@@ -126,7 +126,8 @@ def _document(report: NamesReport) -> dict[str, Any]:
     }
 
 
-def _map_document(saved: SavedMap) -> dict[str, Any]:
+def map_document(saved: SavedMap) -> dict[str, Any]:
+    """Return what `compare --json` prints about a map that was saved."""
     return {
         **saved.fitted.score_map.to_json(),
         "file": str(saved.fitted.file),
@@ -136,7 +137,7 @@ def _map_document(saved: SavedMap) -> dict[str, Any]:
     }
 
 
-def _code(report: NamesReport, saved: SavedMap | None, printer: Printer) -> int:
+def _code(report: NamesReport, saved: SavedMap | None, printer: Screen) -> int:
     """Return the exit code, and say what to do where nothing could be compared."""
     a, b = (side.name for side in report.sides)
     if not report.posts:
