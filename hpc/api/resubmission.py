@@ -1,0 +1,173 @@
+"""Submit failed shards again, perhaps after a correction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from hpc.api.caller_screen import screen_of
+from hpc.api.choose_run import RunChoice, find_run
+from hpc.api.overrides import Overrides, override_texts
+from hpc.api.place import HERE, PathText, Place
+from hpc.api.surroundings import library_call
+from hpc.config import corrections
+from hpc.display.amendments import describe_changes
+from hpc.display.screen import Screen
+from hpc.executors.base import Executor
+from hpc.executors.factory import executor_of
+from hpc.locks import run_lock
+from hpc.reconcile import resubmit as resubmitting
+from hpc.reconcile.amend import amend
+from hpc.reconcile.check_resources import check_resources
+from hpc.run.model import ResourceRequest, Run, Say
+from hpc.run.plan import reaches_tasks
+from hpc.run.resource_requests import apply_request, first_request
+from hpc.run.run_state import RunStatus
+from hpc.run.slurm_time import parse_slurm_time
+from pipeline.errors import InputError
+from pipeline.run_files.amendments import Change
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResubmitSettings:
+    """Which shards are submitted again, and how."""
+
+    indices: Sequence[int] | None = None
+    """These shards only; None: every failed one."""
+    force: bool = False
+    """Also blocked shards that have ended, after waiting for late files."""
+    mem_gb: float | None = None
+    """This much memory (GiB), whatever the remedy says."""
+    time: str | int | None = None
+    """This time limit, such as `4:00:00` or minutes, whatever the remedy says."""
+    config: PathText | None = None
+    """Correct the run as this edited configuration says."""
+    overrides: Overrides = ()
+    """Correct these keys of the run, if they change no label."""
+    caretaker: bool = False
+    """Add a Slurm job that supervises from here on."""
+    dry_run: bool = False
+    """Only say what would be submitted."""
+
+
+USUAL = ResubmitSettings()
+"""The settings of `hpc resubmit` without options."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResubmitResult:
+    """What was submitted again."""
+
+    run: Run = field(repr=False)
+    """The run, as corrected."""
+    shards: tuple[int, ...]
+    """The indices of the shards that were, or would be, submitted again."""
+    array_jobs: tuple[int, ...]
+    """The ids of the new arrays."""
+    changes: tuple[Change, ...]
+    """What was corrected."""
+    has_ended: bool
+    """Whether the tasks have ended by now, as those on this machine have."""
+    exit_code: int
+    """What `hpc resubmit` exits with: 0 done, 1 a person is needed, 3 still under way."""
+    look: RunStatus = field(repr=False)
+    """The last look at the run."""
+
+
+def resubmit(
+    run: RunChoice = None,
+    *,
+    settings: ResubmitSettings = USUAL,
+    at: Place = HERE,
+    say: Say | None = None,
+) -> ResubmitResult:
+    """Submit failed shards again, at the same array indices, with what their remedies change.
+
+    Args:
+        run: a run, a result about one, a run's id, name or folder; None: the newest run.
+        settings: which shards, and what to correct before.
+        at: where the runs are.
+        say: receives each message.
+
+    Raises:
+        InputError: there is no such run, a key has a wrong value or must not be corrected.
+        BusyError: another process works on the run.
+        RunError: a named shard cannot be resubmitted, or the executor rejected every submission.
+    """
+    screen = screen_of(say)
+    override = ResourceRequest(mem_gb=settings.mem_gb, time_min=_minutes(settings.time))
+    with library_call(), run_lock.lock_run(find_run(run, at=at)) as lock:
+        # Somebody may have corrected it before this process got the lock.
+        before = find_run(run, at=at)
+        changes = _corrections(before, settings)
+        executor = executor_of(before)
+        if settings.caretaker:
+            executor.caretaker_jobs()  # raises InputError if this executor's runs need none
+        corrected = amend(before, changes, dry_run=True)
+        if changes or settings.mem_gb or settings.time or settings.caretaker:
+            _check_resources(corrected, executor, override, settings, screen)
+        if not settings.dry_run:
+            corrected = amend(before, changes)
+        _report_corrections(corrected, settings, changes, screen)
+        request = resubmitting.Request(
+            indices=None if settings.indices is None else tuple(settings.indices),
+            override=override,
+            # A correction is a look at what is blocked, too.
+            force=settings.force or bool(changes),
+            corrected=any(reaches_tasks(change.key) for change in changes),
+            caretaker=settings.caretaker,
+            dry_run=settings.dry_run,
+        )
+        done = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
+    return ResubmitResult(
+        run=corrected,
+        shards=done.shards,
+        array_jobs=tuple(sent.array_job_id for sent in done.sent if sent.array_job_id is not None),
+        changes=changes,
+        has_ended=done.has_ended,
+        exit_code=done.exit_code,
+        look=done.end,
+    )
+
+
+def _minutes(time: str | int | None) -> int:
+    """Return a time limit in minutes; 0 for none."""
+    if time is None or isinstance(time, int):
+        return time or 0
+    try:
+        return parse_slurm_time(time)
+    except ValueError as error:
+        raise InputError(f"--time: {error}") from None
+
+
+def _corrections(run: Run, settings: ResubmitSettings) -> tuple[Change, ...]:
+    overrides = override_texts(settings.overrides)
+    if settings.config is not None:
+        return corrections.corrections_by_file(run, Path(settings.config), overrides)
+    return corrections.corrections_by_key(run, overrides) if overrides else ()
+
+
+def _report_corrections(
+    run: Run, settings: ResubmitSettings, changes: tuple[Change, ...], say: Say
+) -> None:
+    for change in describe_changes(changes):
+        say(f"{'would correct' if settings.dry_run else 'corrected'} {change}")
+    if not changes and (settings.config or settings.overrides):
+        say(f"run {run.run_id} has these settings already; nothing to correct")
+
+
+def _check_resources(
+    run: Run,
+    executor: Executor,
+    override: ResourceRequest,
+    settings: ResubmitSettings,
+    screen: Screen,
+) -> None:
+    resources = run.cluster.resources
+    first = first_request(resources)
+    request = ResourceRequest(
+        mem_gb=override.mem_gb or first.mem_gb, time_min=override.time_min or first.time_min
+    )
+    cluster = replace(run.cluster, resources=apply_request(resources, request))
+    check_resources(executor, cluster, source="resubmit", caretaker=settings.caretaker, say=screen)
