@@ -2,4 +2,94 @@
 
 Nothing is printed: each function returns a frozen value, and hands its messages to `say` if that
 is given. No function ends the process, handles signals or leaves a setting of the process changed.
+
+A name is imported when it is used first: `from hpc import api` takes no time, and a verb loads only
+what it needs.
 """
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpc.api.cancellation import CancelResult as CancelResult
+    from hpc.api.cancellation import cancel as cancel
+    from hpc.api.choose_run import RunChoice as RunChoice
+    from hpc.api.choose_run import find_run as find_run
+    from hpc.api.comparing import CompareResult as CompareResult
+    from hpc.api.comparing import CompareSettings as CompareSettings
+    from hpc.api.comparing import compare as compare
+    from hpc.api.drawing import SampleResult as SampleResult
+    from hpc.api.drawing import SampleSettings as SampleSettings
+    from hpc.api.drawing import sample as sample
+    from hpc.api.gathering import GatherResult as GatherResult
+    from hpc.api.gathering import gather as gather
+    from hpc.api.label_table import ExportResult as ExportResult
+    from hpc.api.label_table import LabelQuery as LabelQuery
+    from hpc.api.label_table import export as export
+    from hpc.api.label_table import labels as labels
+    from hpc.api.label_table import labels_batches as labels_batches
+    from hpc.api.notebook_screen import NotebookScreen as NotebookScreen
+    from hpc.api.notebook_screen import notebook as notebook
+    from hpc.api.overrides import Overrides as Overrides
+    from hpc.api.place import Place as Place
+    from hpc.api.resubmission import ResubmitResult as ResubmitResult
+    from hpc.api.resubmission import ResubmitSettings as ResubmitSettings
+    from hpc.api.resubmission import resubmit as resubmit
+    from hpc.api.run_status import ShardStatus as ShardStatus
+    from hpc.api.run_status import StatusResult as StatusResult
+    from hpc.api.run_status import runs as runs
+    from hpc.api.run_status import status as status
+    from hpc.api.submission import SubmitResult as SubmitResult
+    from hpc.api.submission import preview as preview
+    from hpc.api.submission import submit as submit
+    from hpc.api.supervision import wait as wait
+    from hpc.planning.run_spec import Selection as Selection
+    from hpc.run.model import Run as Run
+    from hpc.run.model import State as State
+    from hpc.run.run_state import RunState as RunState
+    from pipeline.errors import BusyError as BusyError
+    from pipeline.errors import Cause as Cause
+    from pipeline.errors import InputError as InputError
+    from pipeline.errors import Interruption as Interruption
+    from pipeline.errors import RunError as RunError
+    from pipeline.sampling.allocate import Allocation as Allocation
+    from pipeline.sampling.draw import DrawRequest as DrawRequest
+
+_HOMES = {
+    "hpc.api.cancellation": ("CancelResult", "cancel"),
+    "hpc.api.choose_run": ("RunChoice", "find_run"),
+    "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
+    "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
+    "hpc.api.gathering": ("GatherResult", "gather"),
+    "hpc.api.label_table": ("ExportResult", "LabelQuery", "export", "labels", "labels_batches"),
+    "hpc.api.notebook_screen": ("NotebookScreen", "notebook"),
+    "hpc.api.overrides": ("Overrides",),
+    "hpc.api.place": ("Place",),
+    "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
+    "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
+    "hpc.api.submission": ("SubmitResult", "preview", "submit"),
+    "hpc.api.supervision": ("wait",),
+    "hpc.planning.run_spec": ("Selection",),
+    "hpc.run.model": ("Run", "State"),
+    "hpc.run.run_state": ("RunState",),
+    "pipeline.errors": ("BusyError", "Cause", "InputError", "Interruption", "RunError"),
+    "pipeline.sampling.allocate": ("Allocation",),
+    "pipeline.sampling.draw": ("DrawRequest",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is used first."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the names, for completion."""
+    return sorted({*globals(), *_HOME_OF})

@@ -22,10 +22,10 @@ def to_html(blocks: Sequence[Block]) -> str:
     return "".join(["<div>", *map(_block, blocks), "</div>"])
 
 
-def progress_html(label: str, done: float, total: float) -> str:
-    """Return a bar, and the words beside it."""
-    bar = f'<progress value="{done:g}" max="{max(total, 1):g}" style="width:20em"></progress>'
-    return f"<div>{bar} {_text(label)}</div>"
+def progress_html(label: str, share: float | None) -> str:
+    """Return a bar and the words beside it; the bar moves by itself if no share is known."""
+    value = "" if share is None else f' value="{share:.4f}"'
+    return f'<div><progress max="1"{value} style="width:20em"></progress> {_text(label)}</div>'
 
 
 def _block(block: Block) -> str:
@@ -34,13 +34,24 @@ def _block(block: Block) -> str:
             style = f"white-space:pre-wrap;{_COLORS[block.tone]}"
             return f'<div style="{style}">{_text(block.text) or "&nbsp;"}</div>'
         case Bar():
-            return progress_html("", block.done, block.total)
+            return progress_html("", block.done / max(block.total, 1))
         case StackedBar():
-            legend = ", ".join(part.caption for part in block.parts if part.caption)
-            done, *rest = (part.amount for part in block.parts)
-            return progress_html(legend, done, done + sum(rest))
+            return _stacked(block)
         case Table():
             return _table(block)
+
+
+def _stacked(bar: StackedBar) -> str:
+    """Return a bar in which each part has its share of the width, and a legend."""
+    total = max(sum(part.amount for part in bar.parts), 1)
+    parts = (
+        f'<span style="display:inline-block;height:0.8em;width:{part.amount / total:.2%};'
+        f'background:currentColor;{_COLORS[part.tone]}"></span>'
+        for part in bar.parts
+        if part.amount
+    )
+    legend = ", ".join(part.caption for part in bar.parts if part.caption)
+    return f'<div style="width:30em;white-space:nowrap">{"".join(parts)}</div><div>{_text(legend)}</div>'
 
 
 def _table(table: Table) -> str:
