@@ -2,19 +2,21 @@
 
 import argparse
 
+from hpc.api.run_status import describe_look
+from hpc.api.supervision import wait
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_worthwhile, efficiency_document
-from hpc.display.interruption import explained, what_leaving_does
+from hpc.display.interruption import what_leaving_does
 from hpc.display.run_summary import show_result
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
-from hpc.locks import run_lock
 from hpc.planning import late_posts
 from hpc.reconcile import caretaker
-from hpc.reconcile.loop import supervise
+from hpc.run.model import Run
+from hpc.run.run_state import RunStatus
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,21 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Supervise a run, and show how it is in the end."""
     run = chosen_run(options)
-    report_left_out(run.folder.parent, printer)
-    executor = executor_of(run)
-    in_background = executor.runs_in_background
-    leaving = what_leaving_does(runs_in_background=in_background)
     if options.caretaker is None:
-        with (
-            run_lock.lock_run(run) as lock,
-            explained(run, runs_in_background=in_background),
-            printer.watching(leaving) as view,
-        ):
-            end = supervise(run, executor, lock, view, once=options.once)
+        seen = wait(run, once=options.once, say=printer)
     else:
-        with printer.watching(leaving) as view:
-            end = caretaker.run_caretaker(run, executor, options.caretaker, view)
-    late = late_posts.recall(run.folder.parent, run.manifest.name)
+        seen = describe_look(_take_care(run, options.caretaker, printer))
+    end, late = seen.look, seen.late_posts
     found = None if end.is_under_way else run_efficiency(end)
     if not options.json:
         show_result(end, printer)
@@ -58,6 +50,15 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if found:
         values["efficiency"] = efficiency_document(found)
     return code, values
+
+
+def _take_care(run: Run, failures: int, printer: Printer) -> RunStatus:
+    """Do the work of a caretaker's job."""
+    report_left_out(run.folder.parent, printer)
+    executor = executor_of(run)
+    leaving = what_leaving_does(runs_in_background=executor.runs_in_background)
+    with printer.watching(leaving) as view:
+        return caretaker.run_caretaker(run, executor, failures, view)
 
 
 VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)

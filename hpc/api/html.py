@@ -51,7 +51,8 @@ def _stacked(bar: StackedBar) -> str:
         if part.amount
     )
     legend = ", ".join(part.caption for part in bar.parts if part.caption)
-    return f'<div style="width:30em;white-space:nowrap">{"".join(parts)}</div><div>{_text(legend)}</div>'
+    drawn = f'<div style="width:30em;white-space:nowrap">{"".join(parts)}</div>'
+    return f"{drawn}<div>{_text(legend)}</div>"
 
 
 def _table(table: Table) -> str:

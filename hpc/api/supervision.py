@@ -1,20 +1,31 @@
 """Drive a run to its end."""
 
+from collections.abc import Callable
+
 from hpc.api.caller_screen import screen_of
 from hpc.api.choose_run import RunChoice, find_run
 from hpc.api.place import HERE, Place
 from hpc.api.run_status import StatusResult, describe_look
 from hpc.api.surroundings import library_call
-from hpc.display.interruption import explained
+from hpc.display.interruption import explained, what_leaving_does
 from hpc.executors.factory import executor_of
 from hpc.locks import run_lock
 from hpc.reconcile.loop import supervise
 from hpc.run.model import Say
+from hpc.run.run_view import RunView, Sight
 from hpc.runs.left_out import report_left_out
+
+Watch = Callable[[StatusResult], object]
+"""Receives a run each time that somebody has looked at it."""
 
 
 def wait(
-    run: RunChoice = None, *, at: Place = HERE, once: bool = False, say: Say | None = None
+    run: RunChoice = None,
+    *,
+    at: Place = HERE,
+    once: bool = False,
+    progress: Watch | None = None,
+    say: Say | None = None,
 ) -> StatusResult:
     """Gather and resubmit until a run is complete or needs a person, as `hpc supervise` does.
 
@@ -25,6 +36,7 @@ def wait(
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         at: where the runs are, and the database if not the run's own counts.
         once: do one round only.
+        progress: is called with the run after each look at it. What it raises ends the wait.
         say: receives each message; `notebook()` also shows how the run is.
 
     Raises:
@@ -38,9 +50,42 @@ def wait(
         found = find_run(run, at=at)
         report_left_out(found.folder.parent, screen)
         executor = executor_of(found)
+        in_background = executor.runs_in_background
         with (
             run_lock.lock_run(found) as lock,
-            explained(found, runs_in_background=executor.runs_in_background),
+            explained(found, runs_in_background=in_background),
+            screen.watching(what_leaving_does(runs_in_background=in_background)) as view,
         ):
-            end = supervise(found, executor, lock, screen, once=once)
+            watched = _Watched(view, progress) if progress else view
+            end = supervise(found, executor, lock, watched, once=once)
         return describe_look(end)
+
+
+class _Watched:
+    """A view that also hands each look to a function of the caller."""
+
+    def __init__(self, view: RunView, progress: Watch) -> None:
+        self._view = view
+        self._progress = progress
+
+    def __call__(self, message: str) -> None:
+        """Show a message."""
+        self._view(message)
+
+    def show(self, sight: Sight) -> None:
+        """Show the run, and hand it over."""
+        self._view.show(sight)
+        self._progress(describe_look(sight.status))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass until the next look is due."""
+        self._view.wait(seconds)
+
+    def expect_look(self, seconds: float) -> None:
+        """Pass on when the next look is due."""
+        self._view.expect_look(seconds)
+
+    @property
+    def pace_s(self) -> float:
+        """How many seconds should pass between two looks."""
+        return self._view.pace_s
