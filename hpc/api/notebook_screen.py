@@ -14,8 +14,8 @@ from typing import Protocol
 
 from hpc.api.html import progress_html, to_html
 from hpc.display.blocks import Block, Line
-from hpc.display.terminal.render import plain_text
 from hpc.display.status_table import describe_status
+from hpc.display.terminal.render import plain_text
 from hpc.run.run_view import RunView, Sight
 from pipeline.progress import Measure, Step
 from pipeline.terminal import clean
