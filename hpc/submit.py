@@ -9,6 +9,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
 from hpc.display.dry_run.columns import columns_document
+from hpc.planning.describe_draft import speed_document
 from hpc.planning.describe_sample import sample_document
 from hpc.planning.run_spec import Selection
 from hpc.planning.service_end import end_document, until_end
@@ -226,6 +227,7 @@ def _document(result: SubmitResult) -> dict[str, Any]:
         "cost_estimate": estimate.cost,
         "currency": estimate.currency,
         **end_document(until_end(spec.service_end, datetime.now(UTC), spec.cost_options)),
+        **speed_document(spec, draft),
         "sample": sample_document(draft.sample),
         **_labels_document(result.end),
     }

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def resident_mb(process: int | None = None) -> float | None:
         except (OSError, ValueError):  # it has ended, or the kernel does not name children
             continue
     return round(total / 2**20, 1) if total else None
+
+
+def seconds_since_start() -> float:
+    """Return for how many seconds this process has been running."""
+    return time.time() - psutil.Process().create_time()
 
 
 class ForeignListener(ConnectionError):

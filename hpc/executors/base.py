@@ -224,6 +224,9 @@ class Executor(Protocol):
     def limits(self, run: Run) -> Limits:
         """Return how far the resources of the run's tasks can grow."""
 
+    def time_limit(self, resources: Resources) -> int | None:
+        """Return the minutes after which a task is ended; None if no limit is enforced."""
+
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Return the known limits on how many jobs may be submitted. Raises nothing."""
 

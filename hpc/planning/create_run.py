@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from hpc.database.run_database import check_writable
+from hpc.planning.cut_posts import cut_posts, first_posts
 from hpc.planning.exclusions import (
     LABELS,
     Exclusions,
@@ -26,6 +27,8 @@ from hpc.planning.exclusions import (
     uris_chosen_by_labels,
     uris_labeled_under,
 )
+from hpc.planning.measured.pace import RunPace
+from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.provenance import git_commit
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.stage_sample import (
@@ -46,7 +49,6 @@ from pipeline.backlog.repeated_texts import (
     NO_REPEATED_TEXTS,
     RepeatedTexts,
     copies_after_first,
-    find_repeated_texts,
 )
 from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts, OddTimes
@@ -119,6 +121,10 @@ class RunDraft:
     """What the source has beside them, and was not read."""
     sample: StagedSample | None = None
     """The sample that the posts are from; None if they are all posts without a label."""
+    pace: RunPace | None = None
+    """How fast earlier tasks of the same configuration were; None if nothing was measured."""
+    shard_size: ShardSize | None = None
+    """Why shards have their size, if `sharding.target_minutes` decides it."""
 
     @property
     def posts_to_send(self) -> int:
@@ -305,22 +311,27 @@ def _staged(
         exclusions = find_exclusions(spec, selection, connection, now)
         since = None if selection.is_whole else exclusions.watermark
         counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
-        sizes = shards.shard_sizes(counts.posts, spec.config.sharding)
+        if selection.canary is not None:
+            counts = first_posts(counts, selection.canary)
+        unsent = find_unsent(connection, counts, spec.config.backlog.min_text_length)
+        cut = cut_posts(spec, selection, counts, unsent, connection)
         draft = RunDraft(
             source=str(source),
             since=since,
             counts=counts,
-            sizes=sizes,
+            sizes=cut.sizes,
             unlabeled_before=_unlabeled_before(spec, since, counts, connection),
             paid=_paid(spec, connection),
             future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
             ancient=select.find_ancient(connection),
-            unsent=find_unsent(connection, counts, spec.config.backlog.min_text_length),
-            repeated=_find_repeated(spec, counts, sizes, connection),
+            unsent=unsent,
+            repeated=cut.repeated,
             notes=(*source.notes, *exclusions.notes),
             files=len(source.files),
             left_out=source.left_out,
             sample=sample,
+            pace=cut.pace,
+            shard_size=cut.shard_size,
         )
         yield draft, connection
 
@@ -359,18 +370,6 @@ def _stage_posts(
         reject_unreadable_labels(spec, exclusions, connection)
         raise
     return counts, None
-
-
-def _find_repeated(
-    spec: RunSpec,
-    counts: BacklogCounts,
-    sizes: ShardSizes,
-    connection: duckdb.DuckDBPyConnection,
-) -> RepeatedTexts:
-    backlog = spec.config.backlog
-    if not (backlog.ask_each_text_once and counts.posts):
-        return NO_REPEATED_TEXTS
-    return find_repeated_texts(connection, counts, backlog.min_text_length, sizes)
 
 
 def _unlabeled_before(

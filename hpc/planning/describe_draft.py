@@ -7,7 +7,10 @@ from datetime import datetime
 from hpc.display.submissions import describe_limit
 from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_sample import describe_sample
-from hpc.planning.estimate import describe_estimate, estimate_cost
+from hpc.planning.estimate import describe_estimate, estimate_cost, quota_in_posts
+from hpc.planning.measured.describe import describe_duration, describe_pace
+from hpc.planning.measured.duration import Workload, estimate_minutes
+from hpc.planning.measured.pace import RunPace
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
@@ -42,7 +45,51 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
     lines += _describe_copies(draft)
     estimate = estimate_cost(spec.cost_options, draft.posts_to_ask, draft.paid)
-    return [*lines, _describe_shards(spec, draft), *describe_estimate(estimate)]
+    lines.append(_describe_shards(spec, draft))
+    return [*lines, *_describe_speed(spec, draft), *describe_estimate(estimate)]
+
+
+def _describe_speed(spec: RunSpec, draft: RunDraft) -> list[str]:
+    """Return why shards have their size, how fast earlier tasks were, and what follows from it."""
+    lines = [f"shard size: {draft.shard_size.reason}"] if draft.shard_size else []
+    if draft.pace is None:
+        return lines
+    work = workload(spec, draft, draft.pace)
+    return [*lines, describe_pace(draft.pace), f"all posts take {describe_duration(work)}"]
+
+
+def speed_document(spec: RunSpec, draft: RunDraft) -> dict[str, object]:
+    """Return what --json says about the size of shards and how long they take; null if unknown."""
+    size, pace = draft.shard_size, draft.pace
+    return {
+        "shard_size": size
+        and {
+            "rows": size.rows,
+            "basis": str(size.basis),
+            "bound": str(size.bound),
+            "minutes": size.minutes,
+        },
+        "measured": pace
+        and {
+            "run_ids": [run.run_id for run in pace.runs],
+            "posts_per_minute": pace.per_minute,
+            "startup_seconds": 60 * pace.startup_minutes,
+            "memory_mb": pace.memory_mb,
+        },
+        "minutes_estimate": pace and estimate_minutes(workload(spec, draft, pace)),
+    }
+
+
+def workload(spec: RunSpec, draft: RunDraft, pace: RunPace) -> Workload:
+    """Return what decides how long the posts of a draft take."""
+    return Workload(
+        asked=draft.posts_to_ask,
+        shards=draft.sizes.count,
+        per_minute=pace.per_minute,
+        startup_minutes=pace.startup_minutes,
+        tasks_at_once=spec.config.cluster.max_parallel,
+        quota_per_minute=quota_in_posts(spec.cost_options),
+    )
 
 
 def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:

@@ -50,6 +50,13 @@ def estimate_cost(options: CostOptions, posts: int, paid: UsedTokens | None) -> 
     )
 
 
+def quota_in_posts(options: CostOptions) -> float | None:
+    """Return how many posts a minute the quota allows all tasks together; None without a quota."""
+    if not options.requests_per_minute or options.requests_per_minute < 0:
+        return None
+    return options.requests_per_minute * options.posts_together / options.requests_per_post
+
+
 def describe_estimate(estimate: CostEstimate) -> list[str]:
     """Return a line for each thing that is known."""
     lines = []

@@ -76,13 +76,23 @@ def find_repeated_texts(
             "WHERE why IS NULL GROUP BY text HAVING count(*) > 1"
         )
         connection.execute("DROP TABLE repeated_hashes")
-        rows = connection.execute(
-            "SELECT count(*), sum(posts), max(posts), "
-            f"sum((posts - 1) // {max(sizes.rows, 1)}) FROM {TABLE}"
-        ).fetchall()
     except duckdb.Error as error:
         raise_lack_of_space(error, "planning")
         raise
+    return count_repeated_texts(connection, sizes)
+
+
+def count_repeated_texts(connection: duckdb.DuckDBPyConnection, sizes: ShardSizes) -> RepeatedTexts:
+    """Count the rows of table `repeated_texts` for shards of these sizes.
+
+    Args:
+        connection: has the table, see `find_repeated_texts`.
+        sizes: how many posts each shard holds.
+    """
+    rows = connection.execute(
+        "SELECT count(*), sum(posts), max(posts), "
+        f"sum((posts - 1) // {max(sizes.rows, 1)}) FROM {TABLE}"
+    ).fetchall()
     texts, posts, largest, asked_again = (int(number or 0) for number in rows[0])
     return RepeatedTexts(texts=texts, posts=posts, largest=largest, asked_again=asked_again)
 

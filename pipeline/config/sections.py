@@ -105,11 +105,24 @@ class Backlog(Section, frozen=True, kw_only=True):
 
 
 class Sharding(Section, frozen=True, kw_only=True):
-    """How posts are cut into shards. After the check, exactly one of the two keys is set."""
+    """How posts are cut into shards.
+
+    After the check, exactly one of `rows_per_shard` and `shards` is set.
+    """
 
     rows_per_shard: Annotated[
         Positive | None,
         key("Posts of one shard.", default=f"{DEFAULT_ROWS_PER_SHARD:,}, unless `shards` is given"),
+    ] = None
+    target_minutes: Annotated[
+        Duration | None,
+        key(
+            "How long a task should take for its shard. The size follows from how fast earlier "
+            "tasks of the same configuration were, and from the quota; `rows_per_shard` is the "
+            "size while neither is known.",
+            unit="minutes",
+            default="none: `rows_per_shard` is the size",
+        ),
     ] = None
     shards: Annotated[
         Positive | None,
@@ -120,6 +133,8 @@ class Sharding(Section, frozen=True, kw_only=True):
         """Reject both keys at once, and fill in the default of none."""
         if self.rows_per_shard and self.shards:
             raise Wrong("shards", "give either rows_per_shard or shards, not both")
+        if self.target_minutes and self.shards:
+            raise Wrong("shards", "give either target_minutes or shards, not both")
         if not self.rows_per_shard and not self.shards:
             force_setattr(self, "rows_per_shard", DEFAULT_ROWS_PER_SHARD)
 

@@ -6,6 +6,7 @@ and its shard is not labeled again. Damage is proven by content that was read tw
 output is renamed, never deleted.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -25,6 +26,7 @@ from pipeline.run_files import output_rows, read_parquet, reason_counts, respons
 from pipeline.run_files.answer_row import sum_columns
 from pipeline.run_files.manifest import Manifest, output_path, raw_path
 from pipeline.run_files.output_rows import ATTEMPT, ROWS_DIGEST
+from pipeline.run_files.pace import PACE, Pace, read_pace, write_pace
 from pipeline.run_files.reason_counts import REASONS
 from pipeline.run_files.responses import PUBLICATION
 from pipeline.run_files.rows_digest import digest_rows
@@ -183,6 +185,8 @@ class ShardLabels:
     """By uri, the post of the shard whose answer a post gets; the others have their own."""
     responses: Iterable[pa.Table] | None = None
     """The service's responses in RAW_SCHEMA; None if they are not kept."""
+    pace: Pace | None = None
+    """How fast the task was; None if it asked the classifier about nothing."""
 
 
 def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) -> None:
@@ -212,6 +216,8 @@ def publish(run_dir: Path, manifest: Manifest, index: int, labels: ShardLabels) 
     if costs := usage.count_columns(labels.columns):
         footer[USAGE] = json.dumps(sum_columns(answered, costs))
     footer[REASONS] = reason_counts.write_counts(answered)
+    if labels.pace:
+        footer[PACE] = write_pace(labels.pace)
     footer[COPIED] = str(len(answered) - answered[COPIED_FROM.name].null_count)
     raw: Path | None = None
     failure: OSError | None = None
@@ -296,6 +302,20 @@ def _output_table(
         else:
             arrays.append(answered[column.name])
     return pa.table(arrays, schema=schema)
+
+
+def read_paces(run_dir: Path, indices: Iterable[int]) -> dict[int, Pace]:
+    """Return how fast the tasks of these shards were, where their outputs say so.
+
+    An output that is missing, damaged or cannot be read now is left out.
+    """
+    paces = {}
+    for index in indices:
+        with contextlib.suppress(FileNotFoundError, UnreadableError, DamagedError):
+            footer = read_parquet.read_footer(output_path(run_dir, index), pauses=())
+            if pace := read_pace(_texts(footer.schema)):
+                paces[index] = pace
+    return paces
 
 
 def _texts(schema: pa.Schema) -> dict[str, str]:

@@ -15,7 +15,6 @@ from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import REASON, TOO_SHORT, Answer, Post, WorkOrder
-from pipeline.processes import resident_mb
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import HeartbeatWriter, TaskActivity
@@ -29,6 +28,7 @@ from pipeline.worker import crash_journal
 from pipeline.worker.answer_keeper import AnswerKeeper, begin_with_room
 from pipeline.worker.classifier_thread import classify_in_thread
 from pipeline.worker.crash_journal import CrashJournal
+from pipeline.worker.pace_clock import PaceClock
 from pipeline.worker.same_texts import find_copies
 
 _OVERTAKEN = "another attempt has published this shard: leaving"
@@ -82,6 +82,7 @@ class Task:
         )
         self._copied_from: Mapping[str, str] = {}
         self._keeper: AnswerKeeper | None = None
+        self._clock: PaceClock | None = None
         self._kept_before = 0
 
     @property
@@ -135,6 +136,7 @@ class Task:
             seconds=self._run.checkpoint_seconds,
             say=say,
         )
+        self._clock = PaceClock(keeper)
         with contextlib.closing(keeper):
             heart = self._start_heartbeat(posts.num_rows, keeper)
             tick = partial(self._tick, heart, keeper)
@@ -219,7 +221,7 @@ class Task:
         activity = classifier.activity
         return TaskActivity(
             trouble=keeper.trouble or classifier.secret.redact(classifier.trouble),
-            memory_mb=resident_mb(),
+            memory_mb=self._clock.look_at_memory() if self._clock else None,
             requests_last_minute=activity.requests_last_minute if activity else None,
             faults={str(fault): count for fault, count in activity.faults.items()}
             if activity
@@ -284,7 +286,7 @@ class Task:
         """Yield until the classifier has ended; blame the post in flight if it raises."""
         try:
             yield from classify_in_thread(
-                self._classifier, to_ask, self._stopping, keeper, keeper.wake
+                self._classifier, to_ask, self._stopping, self._clock or keeper, keeper.wake
             )
         except GeneratorExit:
             raise
@@ -319,6 +321,7 @@ class Task:
             attempt=self._order.attempt,
             copied_from=self._copied_from,
             responses=self._checkpoint.responses() if self._keep_raw else None,
+            pace=self._clock.pace() if self._clock else None,
         )
         output.publish(self._run_dir, self._run, self._order.shard_index, labels)
 

@@ -52,6 +52,10 @@ class LocalExecutor:
         """Return no limits: this executor does not enforce any."""
         return Limits()
 
+    def time_limit(self, resources: Resources) -> int | None:
+        """Return None: tasks run for as long as they need."""
+        return None
+
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Return no limits: tasks start one after another."""
         return ()

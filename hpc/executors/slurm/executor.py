@@ -89,6 +89,10 @@ class SlurmExecutor:
         limits = limits_of(self._slurm.partitions(), resources.partition)
         return limits.without_nodes(resources.exclude)
 
+    def time_limit(self, resources: Resources) -> int | None:
+        """Return what each task requests."""
+        return resources.time_min
+
     def submit_limits(self, cluster: Cluster) -> tuple[SubmitLimit, ...]:
         """Ask Slurm for the limits and for what counts against them now."""
         return read_submit_limits(self._slurm, cluster)

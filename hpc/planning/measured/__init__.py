@@ -1,0 +1,1 @@
+"""What earlier tasks of a configuration show about the next ones."""

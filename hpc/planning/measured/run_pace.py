@@ -1,0 +1,64 @@
+"""Find out how fast earlier tasks of a configuration were, from the outputs of its runs.
+
+An output says how fast the process was that published it, `pipeline.run_files.pace`. Runs count
+whose tasks did the same kind of work on the same kind of node.
+"""
+
+from hpc.planning.measured.pace import RunPace, combine
+from hpc.planning.run_spec import RunSpec
+from hpc.run.model import Run
+from hpc.runs import find_runs
+from pipeline.run_files import output
+from pipeline.run_files.pace import Pace
+
+# A few recent runs, and a few shards of each: a footer costs a read on a shared file system.
+MOST_RUNS = 3
+MOST_OUTPUTS = 20
+MOST_RUNS_LOOKED_AT = 20
+
+# Keys of the classifier that make no task slower or faster.
+_HARMLESS = ("classifier.price", "classifier.keep_raw", "classifier.api_key")
+# Keys of the cluster that say what kind of node a task runs on.
+_KIND_OF_NODE = frozenset(
+    f"cluster.{name}"
+    for name in ("executor", "cluster_name", "partition", "constraint", "gres", "cpus")
+)
+
+
+def find_pace(spec: RunSpec, *, without: frozenset[str] = frozenset()) -> RunPace | None:
+    """Return how fast the newest runs of a configuration were; None if nothing was measured.
+
+    Args:
+        spec: the configuration.
+        without: ids of runs that do not count.
+    """
+    measured: list[tuple[Run, dict[int, Pace]]] = []
+    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
+    for run in [*reversed(named)][:MOST_RUNS_LOOKED_AT]:
+        if run.run_id in without or not is_same_work(spec, run):
+            continue
+        if paces := read_paces(run):
+            measured.append((run, paces))
+        if len(measured) == MOST_RUNS:
+            break
+    return combine([run for run, _ in measured], [p for _, each in measured for p in each.values()])
+
+
+def pace_of(run: Run) -> RunPace | None:
+    """Return how fast the tasks of a run were; None if no output says it."""
+    return combine([run], list(read_paces(run).values()))
+
+
+def read_paces(run: Run) -> dict[int, Pace]:
+    """Return how fast the tasks of some shards were, spread over the run, by shard."""
+    shards = len(run.manifest.shards)
+    step = max(1, -(-shards // MOST_OUTPUTS))
+    return output.read_paces(run.folder, range(0, shards, step))
+
+
+def is_same_work(spec: RunSpec, run: Run) -> bool:
+    """Tell whether the tasks of a run did what those of this configuration would do."""
+    return not any(
+        key in _KIND_OF_NODE or (key.startswith("classifier.") and not key.startswith(_HARMLESS))
+        for key in spec.differing_keys(run)
+    )

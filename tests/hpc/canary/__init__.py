@@ -1,0 +1,1 @@
+"""Canaries, and shards sized by time."""
