@@ -6,12 +6,14 @@ from typing import Any
 
 from hpc.api.submission import SubmitResult, preview, submit
 from hpc.command_line import cli
+from hpc.command_line.same_command import same_command
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
 from hpc.display.dry_run.columns import columns_document
 from hpc.planning.describe_draft import speed_document
 from hpc.planning.describe_sample import sample_document
-from hpc.planning.run_spec import Selection
+from hpc.planning.measured.submit_canary import canary_document
+from hpc.planning.run_spec import Canary, Selection
 from hpc.planning.service_end import end_document, until_end
 from hpc.run.array_indices import parse_jobs_to_await
 from hpc.run.run_state import RunStatus
@@ -37,6 +39,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--caretaker",
         action="store_true",
         help="add a small Slurm job that supervises the run, so that no process has to stay here",
+    )
+    parser.add_argument(
+        "--canary",
+        type=cli.at_least(1),
+        metavar="N",
+        help="label the first N posts, wait for them, and report speed, memory and cost before the "
+        "others",
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="with --canary: submit the others as well if the canary went well",
     )
     parser.add_argument(
         "--after",
@@ -158,10 +172,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         caretaker=options.caretaker,
         say=printer,
     )
+    if result.canary and result.canary.waits_for_yes:
+        printer(f"\nnext: {same_command('submit', vars(options))} --yes")
     return result.exit_code, _document(result)
 
 
 def _selection(options: argparse.Namespace) -> Selection:
+    if options.yes and not options.canary:
+        raise InputError("--yes lets the other posts follow a canary: add --canary N")
     return Selection(
         backfill=options.backfill,
         limit=options.limit,
@@ -172,6 +190,7 @@ def _selection(options: argparse.Namespace) -> Selection:
         sample=_draw_request(options),
         sample_name=options.sample_name,
         after=options.after,
+        canary=Canary(posts=options.canary, goes_on=options.yes) if options.canary else None,
     )
 
 
@@ -229,6 +248,7 @@ def _document(result: SubmitResult) -> dict[str, Any]:
         **end_document(until_end(spec.service_end, datetime.now(UTC), spec.cost_options)),
         **speed_document(spec, draft),
         "sample": sample_document(draft.sample),
+        "canary": canary_document(spec, result.canary) if result.canary else None,
         **_labels_document(result.end),
     }
 

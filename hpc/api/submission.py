@@ -1,7 +1,7 @@
 """Submit the posts that have no label yet as a new run, or describe what that would do."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpc.api.caller_screen import screen_of
@@ -12,6 +12,7 @@ from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
+from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
 from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_request import SubmitRequest
@@ -61,6 +62,8 @@ class SubmitResult:
     """What a dry run found out beside that."""
     end: RunStatus | None = field(default=None, repr=False)
     """The last look at the run, if this waited for its end."""
+    canary: CanarySubmit | None = field(default=None, repr=False)
+    """What came of the canary, if there was to be one."""
 
 
 def submit(
@@ -97,8 +100,12 @@ def submit(
     with library_call():
         request = _request(config, selection, overrides, wait=wait, caretaker=caretaker)
         report_left_out(request.spec.config.storage.run_root, screen)
-        done = submit_run(request, screen)
-        return _describe(request.spec, done.draft, done.run, exit_code=done.exit_code, end=done.end)
+        after = submit_after_canary(request, screen) if selection.canary else None
+        done = after.result if after else submit_run(request, screen)
+        described = _describe(
+            request.spec, done.draft, done.run, exit_code=done.exit_code, end=done.end
+        )
+        return replace(described, canary=after)
 
 
 def preview(
@@ -158,6 +165,8 @@ def _request(
 
 def _check_selection(selection: Selection) -> None:
     """Raise InputError if two parts of a selection exclude each other, or one lacks another."""
+    if selection.canary and selection.canary.posts < 1:
+        raise InputError(f"canary: should have 1 post or more, not {selection.canary.posts}")
     if selection.limit is not None and selection.limit < 1:
         raise InputError(f"limit: should be 1 or more, not {selection.limit}")
     if selection.limit is not None and selection.sample:

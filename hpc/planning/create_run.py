@@ -18,7 +18,6 @@ import duckdb
 import pyarrow as pa
 
 from hpc.database.run_database import check_writable
-from hpc.planning.cut_posts import cut_posts, first_posts
 from hpc.planning.exclusions import (
     LABELS,
     Exclusions,
@@ -27,6 +26,7 @@ from hpc.planning.exclusions import (
     uris_chosen_by_labels,
     uris_labeled_under,
 )
+from hpc.planning.measured.cut_posts import cut_posts, first_posts
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.provenance import git_commit
@@ -312,7 +312,7 @@ def _staged(
         since = None if selection.is_whole else exclusions.watermark
         counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
         if selection.canary is not None:
-            counts = first_posts(counts, selection.canary)
+            counts = first_posts(counts, selection.canary.posts)
         unsent = find_unsent(connection, counts, spec.config.backlog.min_text_length)
         cut = cut_posts(spec, selection, counts, unsent, connection)
         draft = RunDraft(

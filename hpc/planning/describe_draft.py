@@ -30,7 +30,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     if selection.chooses:
         lines.append("the watermark does not move: a later plain submit labels the remaining posts")
     lines.append(f"{draft.source}: {_describe_counts(selection, draft.counts)}")
-    if draft.counts.over_limit:
+    if draft.counts.over_limit and not selection.canary:
         lines.append(
             f"the oldest {counted(draft.counts.posts, 'post')} are not a random sample of all: "
             "for estimates, use --sample N --seed S instead of --limit"
@@ -46,11 +46,16 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     lines += _describe_copies(draft)
     estimate = estimate_cost(spec.cost_options, draft.posts_to_ask, draft.paid)
     lines.append(_describe_shards(spec, draft))
-    return [*lines, *_describe_speed(spec, draft), *describe_estimate(estimate)]
+    return [*lines, *_describe_speed(spec, selection, draft), *describe_estimate(estimate)]
 
 
-def _describe_speed(spec: RunSpec, draft: RunDraft) -> list[str]:
-    """Return why shards have their size, how fast earlier tasks were, and what follows from it."""
+def _describe_speed(spec: RunSpec, selection: Selection, draft: RunDraft) -> list[str]:
+    """Return why shards have their size, how fast earlier tasks were, and what follows from it.
+
+    Nothing of a canary, which is there to find that out.
+    """
+    if selection.canary:
+        return []
     lines = [f"shard size: {draft.shard_size.reason}"] if draft.shard_size else []
     if draft.pace is None:
         return lines
@@ -101,7 +106,8 @@ def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
     if counts.older:
         parts.append(f"{counts.older:,} older")
     if counts.over_limit:
-        parts.append(f"{counts.over_limit:,} beyond --limit")
+        what = "after the canary" if selection.canary else "beyond --limit"
+        parts.append(f"{counts.over_limit:,} {what}")
     if counts.not_chosen:
         without = "without a label" if selection.where is None else "without such a label"
         parts.append(f"{counts.not_chosen:,} {without} under {selection.only_labelled_by}")

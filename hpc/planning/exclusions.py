@@ -84,6 +84,13 @@ def find_exclusions(
         _reject_other_types(spec, connection)
         queries.append(_labeled_uris(spec, selection, connection))
     waiting = [(run, index) for run in runs for index in gathered.missing_from(run)]
+    waiting += [
+        (run, shard.index)
+        for run in runs
+        if run.run_id in selection.not_of_runs
+        for shard in run.manifest.shards
+        if (run, shard.index) not in waiting
+    ]
     if waiting:
         queries.append(waiting_posts.stage(connection, waiting))
     return Exclusions(

@@ -14,6 +14,8 @@ from hpc.executors.factory import create_executor
 from hpc.planning.check_upstream import check_upstream
 from hpc.planning.create_run import RunDraft, draft_run
 from hpc.planning.discard import find_discardable
+from hpc.planning.measured.describe_canary import describe_plan
+from hpc.planning.measured.run_pace import find_canary
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.trust import check_root
@@ -72,7 +74,9 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     except ExecutorError as error:
         screen(f"--after is not checked: {error.brief}")
     discardable = find_discardable(spec, screen)
-    selection = replace(request.selection, without=discardable)
+    selection = replace(request.selection, without=discardable, canary=None)
+    if canary := request.selection.canary:
+        screen(describe_plan(canary, find_canary(spec)))
     draft = draft_run(spec, selection, request.folders)
     say_plan(spec, selection, draft, screen)
     if grace := spec.config.cluster.grace_seconds:

@@ -45,6 +45,9 @@ class ResumedRuns:
     """Runs whose records are damaged or cannot be read now. They keep their posts."""
 
 
+NOTHING_RESUMED = ResumedRuns(resumed=(), busy=())
+
+
 def resume_runs(
     spec: RunSpec, executor: Executor, locks: ExitStack, say: Say, *, is_supervised: bool = False
 ) -> ResumedRuns:

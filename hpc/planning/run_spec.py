@@ -105,6 +105,16 @@ def _flattened(values: JsonObject, path: str = "") -> Iterator[tuple[str, object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Canary:
+    """A small run before all other posts."""
+
+    posts: int
+    """How many posts it has, at most."""
+    goes_on: bool = False
+    """Whether the other posts follow at once if it goes well."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """Which posts a new run takes. By default: all without a label since the watermark."""
 
@@ -126,8 +136,10 @@ class Selection:
     """The name of the sample; without `sample`, one that exists."""
     after: tuple[str, ...] = ()
     """Ids of Slurm jobs that have to succeed before the run's first task starts."""
-    canary: int | None = None
-    """Take only the first posts of all that are meant, at most this many, as a canary."""
+    canary: Canary | None = None
+    """First take only the first posts of all these, to measure what the others will take."""
+    not_of_runs: frozenset[str] = frozenset()
+    """Ids of runs whose posts are left out, even if they count as posts to retry."""
     without: frozenset[str] = frozenset()
     """Ids of runs that do not count, because they are about to be discarded."""
 

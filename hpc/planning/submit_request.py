@@ -26,6 +26,8 @@ class SubmitRequest:
     """Supervise the runs until they end."""
     caretaker: bool = False
     """Submit a job that supervises each run."""
+    resumes: bool = True
+    """Resume the unfinished runs of the name."""
 
     @property
     def spare_jobs(self) -> int:

@@ -28,7 +28,7 @@ from hpc.planning import late_posts, resume
 from hpc.planning.check_upstream import check_upstream
 from hpc.planning.create_run import RunDraft, create_run
 from hpc.planning.discard import discard_runs
-from hpc.planning.resume import LockedRun
+from hpc.planning.resume import NOTHING_RESUMED, LockedRun
 from hpc.planning.run_spec import RunSpec
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.caretaker import submit_caretaker
@@ -172,7 +172,9 @@ def _start(
         if seconds := discard_runs(spec, say):
             return seconds
         is_supervised = request.wait or request.caretaker
-        resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
+        resumed = NOTHING_RESUMED
+        if request.resumes:
+            resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
         wave = SubmittedWave()
         run, draft = create_run(spec, request.selection, request.folders, request.config_text)
         say_plan(spec, request.selection, draft, say)

@@ -30,7 +30,7 @@ def describe_duration(work: Workload) -> str:
     """Return how long all tasks take together."""
     tasks = min(work.tasks_at_once, work.shards)
     duration = estimated_duration(60 * estimate_minutes(work))
-    return f"{duration} with {counted(tasks, 'task')} at a time, once they have started"
+    return f"{duration} with {counted(tasks, 'task')} at a time (without the time in the queue)"
 
 
 def format_memory(mebibytes: float) -> str:

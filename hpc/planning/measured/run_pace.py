@@ -44,6 +44,18 @@ def find_pace(spec: RunSpec, *, without: frozenset[str] = frozenset()) -> RunPac
     return combine([run for run, _ in measured], [p for _, each in measured for p in each.values()])
 
 
+def find_canary(spec: RunSpec) -> Run | None:
+    """Return the newest run of the name, if it is a canary of the same work; else None.
+
+    Another run after it has taken the posts that it was for.
+    """
+    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
+    newest = named[-1] if named else None
+    if newest is None or not newest.manifest.canary or not is_same_work(spec, newest):
+        return None
+    return newest
+
+
 def pace_of(run: Run) -> RunPace | None:
     """Return how fast the tasks of a run were; None if no output says it."""
     return combine([run], list(read_paces(run).values()))

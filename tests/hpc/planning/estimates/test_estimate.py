@@ -68,6 +68,7 @@ def test_a_dry_run_estimates_the_time_and_changes_nothing(
         "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
         "labeled": None, "unlabelable": None, "files": 1, "left_out": [], "future_posts": 0,
         "ancient_posts": 0, "distinct_texts": 90, "copies": 0, "requests_saved": 0, "sample": None,
+        "canary": None, "measured": None, "minutes_estimate": None, "shard_size": None,
     }  # fmt: skip
     assert bench.listing() == before
 
