@@ -43,7 +43,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     found = None
     if options.efficiency:
         # This asks about the shards that are done, too.
-        found = run_efficiency(look(load(run.folder), executor_of(run), include_done=True))
+        executor = executor_of(run)
+        every_attempt = look(load(run.folder), executor, include_done=True)
+        found = run_efficiency(every_attempt, are_reserved=executor.reserves_resources)
     if not options.json:
         show_status(seen.look, printer, is_gathered=seen.is_gathered)
         for line in late_posts.describe_late(seen.late_posts):

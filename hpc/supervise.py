@@ -37,7 +37,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     else:
         seen = describe_look(_take_care(run, options.caretaker, printer))
     end, late = seen.look, seen.late_posts
-    found = None if end.is_under_way else run_efficiency(end)
+    are_reserved = executor_of(run).reserves_resources
+    found = None if end.is_under_way else run_efficiency(end, are_reserved=are_reserved)
     if not options.json:
         show_result(end, printer)
         for line in late_posts.describe_late(late):

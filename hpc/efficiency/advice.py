@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, busy_cpus
-from hpc.run.resources import ExecutorName, Resources
+from hpc.run.resources import Resources
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
 from pipeline.text import counted
@@ -58,7 +58,7 @@ def advise(
     efficiency: Efficiency,
     *,
     resources: Resources,
-    executor: ExecutorName,
+    are_reserved: bool,
     longest_min: int | None = None,
 ) -> Advice:
     """Return what the next run with the same posts per shard should request.
@@ -66,10 +66,10 @@ def advise(
     Args:
         efficiency: what the attempts of this run used.
         resources: what its tasks are configured to request.
-        executor: what ran them.
+        are_reserved: whether the executor reserves what a task requests.
         longest_min: the time in minutes beyond which none is requested; None for no such limit.
     """
-    if executor is not ExecutorName.SLURM:
+    if not are_reserved:
         return Advice(notes=("The tasks ran on this machine, which reserves nothing for them.",))
     published = efficiency.published
     if not published:
@@ -148,7 +148,7 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
     spread = efficiency.memory
     requested = spread.least_requested if spread else None
     gb, is_change = _kept(_stepped(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
-    reason = f"used at most {needed:.2f} GiB" if not exceeded else f"{needed:.2f} GiB is too little"
+    reason = f"used at most {needed:.3g} GiB" if not exceeded else f"{needed:.3g} GiB is too little"
     asked = f", requested {requested:.3g}" if requested else ""
     if not is_change:
         gb = math.ceil(gb * 100) / 100  # as somebody would write Slurm's default
@@ -171,16 +171,17 @@ def _time(efficiency: Efficiency, longest_min: int | None) -> Iterator[Line | st
     with_margin = max(shortest, _stepped(needed * TIME_MARGIN, _TIME_STEPS))
     if longest_min is not None and with_margin > longest_min:
         yield (
-            f"A shard needs up to {needed:,.0f} min. With a margin, that is more than the longest "
-            f"time limit ({longest_min:,} min): make shards smaller (sharding.rows_per_shard)."
+            f"A shard takes up to {format_slurm_time(math.ceil(needed))}. With a margin, that is "
+            f"more than the longest time limit ({format_slurm_time(longest_min)}): make shards "
+            "smaller (sharding.rows_per_shard)."
         )
         return
     minutes, is_change = _kept(with_margin, requested)
     yield Line(
         key="time",
         value=_in_two_digits(format_slurm_time(math.ceil(minutes))),
-        reason=f"a shard took at most {needed:,.1f} min"
-        + (f", requested {requested:,.0f}" if requested else ""),
+        reason=f"a shard took at most {format_slurm_time(math.ceil(needed))}"
+        + (f", requested {format_slurm_time(round(requested))}" if requested else ""),
         is_change=is_change,
     )
 

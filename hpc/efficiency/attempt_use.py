@@ -20,7 +20,7 @@ class AttemptUse:
     """Why it published nothing; None if the shard's output is its own."""
     elapsed_s: int
     """How long it ran, in seconds."""
-    time_min: int
+    time_min: int | None
     """Its time limit in minutes."""
     cpus: int
     """CPUs that it requested."""
@@ -41,11 +41,17 @@ class AttemptUse:
         return self.elapsed_s / 3600
 
 
-def attempt_uses(run: Run, observation: Observation) -> tuple[tuple[AttemptUse, ...], int]:
+def attempt_uses(
+    run: Run, observation: Observation, *, are_reserved: bool
+) -> tuple[tuple[AttemptUse, ...], int]:
     """Return the attempts that have ended, and how many more there are without a final record.
 
-    Accounting lags by some seconds. The observation has to include the attempts of shards that are
-    done.
+    Accounting lags by some seconds.
+
+    Args:
+        run: the run.
+        observation: what was observed of it, with the attempts of shards that are done.
+        are_reserved: whether the executor reserves what a task requests.
     """
     known: list[AttemptUse] = []
     unknown = 0
@@ -61,7 +67,7 @@ def attempt_uses(run: Run, observation: Observation) -> tuple[tuple[AttemptUse, 
                 shard=shard.index,
                 cause=None if _has_published(shard, attempt) else cause_of(attempt),
                 elapsed_s=record.elapsed_s,
-                time_min=attempt.request.time_min,
+                time_min=attempt.request.time_min if are_reserved else None,
                 cpus=cpus,
                 alloc_cpus=record.alloc_cpus or cpus,
                 # Without JobAcctGather, Slurm prints 0 for what it has not measured.

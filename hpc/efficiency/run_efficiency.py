@@ -16,15 +16,20 @@ class RunEfficiency:
     advice: Advice
 
 
-def run_efficiency(status: RunStatus) -> RunEfficiency:
-    """Return the efficiency of a run from a look that includes the shards that are done."""
+def run_efficiency(status: RunStatus, *, are_reserved: bool) -> RunEfficiency:
+    """Return the efficiency of a run.
+
+    Args:
+        status: a look at it that includes the shards that are done.
+        are_reserved: whether its executor reserves what a task requests.
+    """
     run = status.run
-    uses, unknown = attempt_uses(run, status.observation)
+    uses, unknown = attempt_uses(run, status.observation, are_reserved=are_reserved)
     efficiency = measure(uses, unknown)
     advice = advise(
         efficiency,
         resources=run.cluster.resources,
-        executor=run.executor,
+        are_reserved=are_reserved,
         longest_min=run.retry.max_time_min,
     )
     return RunEfficiency(efficiency=efficiency, advice=advice)

@@ -202,6 +202,10 @@ class Executor(Protocol):
     def runs_in_background(self) -> bool:
         """Tell whether tasks run without this process. If not, they end with `run_to_end`."""
 
+    @property
+    def reserves_resources(self) -> bool:
+        """Tell whether tasks have what they request to themselves, and no more than that."""
+
     def array_size(self) -> int:
         """Return the number of array indices, which begin at 0."""
 

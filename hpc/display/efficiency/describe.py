@@ -17,7 +17,7 @@ LEAST_HOURS = 0.5
 MUCH_WASTED = 0.1
 # `supervise` advises to request less if less than this share was needed.
 MUCH_TOO_MUCH = 0.5
-_RESOURCES = ("OF A TASK", "REQUESTED", "ALLOCATED", "MEDIAN", "95 %", "MOST", "OF REQUEST")
+_RESOURCES = ("OF A TASK", "REQUESTED", "ALLOCATED", "MEDIAN", "95 %", "MOST", "USED")
 _HOURS = ("HOURS", "ALLOCATED", "USED", "WASTED")
 _HEADING = "For the next run with as many posts per shard, in the section cluster or its template:"
 
@@ -34,7 +34,7 @@ def describe_efficiency(found: RunEfficiency) -> list[Block]:
             numbers = frozenset(range(1, len(header)))
             blocks += [Line(""), Table(header=header, rows=rows, right_aligned=numbers)]
     if causes := _causes(efficiency):
-        blocks.append(Line(f"  in attempts that failed: {causes}", Tone.PENDING))
+        blocks.append(Line(f"  node hours in attempts that failed: {causes}", Tone.PENDING))
     blocks += _advice(found.advice)
     return blocks
 
@@ -91,7 +91,7 @@ def _attempts(efficiency: Efficiency) -> str:
 
 def _resources(efficiency: Efficiency) -> Iterator[tuple[str, ...]]:
     if spread := efficiency.memory:
-        yield _row("memory (GiB)", spread, lambda gb: f"{gb:.2f}")
+        yield _row("memory (GiB)", spread, lambda gb: f"{gb:.3g}")
     if spread := efficiency.minutes:
         yield _row("time", spread, _clock)
     if spread := efficiency.cpus:
@@ -137,9 +137,10 @@ def _is_worth_a_word(line: AdviceLine, efficiency: Efficiency) -> bool:
         return True
     spreads = {"time": efficiency.minutes, "cpus": efficiency.cpus}
     spread = spreads.get(line.key, efficiency.memory)
-    if spread is None or not spread.least_requested:
+    if spread is None or not spread.least_requested or not spread.most_requested:
         return False
-    return spread.most < MUCH_TOO_MUCH * spread.least_requested
+    is_too_little = spread.most > spread.most_requested
+    return is_too_little or spread.most < MUCH_TOO_MUCH * spread.least_requested
 
 
 def _causes(efficiency: Efficiency) -> str:
@@ -155,7 +156,7 @@ def _row(name: str, spread: Spread, shown: Callable[[float], str]) -> tuple[str,
         requested = f"{shown(least)}–{shown(most)}"
     return (
         name,
-        requested or "default",
+        requested or "-",
         "" if spread.allocated is None else shown(spread.allocated),
         *map(shown, (spread.median, spread.percentile_95, spread.most)),
         f"{100 * spread.most / most:.0f} %" if most else "",

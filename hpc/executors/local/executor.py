@@ -32,6 +32,7 @@ class LocalExecutor:
 
     name = ExecutorName.LOCAL
     runs_in_background = False
+    reserves_resources = False
 
     def array_size(self) -> int:
         """Return the largest number of shards: one array holds any run."""

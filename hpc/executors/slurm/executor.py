@@ -48,6 +48,7 @@ class SlurmExecutor:
 
     name = ExecutorName.SLURM
     runs_in_background = True
+    reserves_resources = True
 
     def __init__(self, slurm: Slurm, *, cancel_patience_s: float = PATIENCE_S) -> None:
         self._slurm = slurm

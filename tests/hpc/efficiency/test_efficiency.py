@@ -29,7 +29,7 @@ from hpc.efficiency.advice import (
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, Hours, measure
 from hpc.efficiency.run_efficiency import RunEfficiency
-from hpc.run.resources import ExecutorName, Resources
+from hpc.run.resources import Resources
 from hpc.run.slurm_time import parse_slurm_time
 from pipeline.errors import Cause
 
@@ -47,7 +47,7 @@ def uses(**changed: Any) -> list[AttemptUse]:
 
 
 def advice(efficiency: Efficiency, **more: Any) -> Advice:
-    known: dict[str, Any] = {"resources": RESOURCES, "executor": ExecutorName.SLURM}
+    known: dict[str, Any] = {"resources": RESOURCES, "are_reserved": True}
     return advise(efficiency, **known | more)
 
 
@@ -189,7 +189,7 @@ def test_what_is_not_known_is_not_advised_and_said(
 
 
 def test_a_local_run_has_no_requests_to_correct() -> None:
-    found = advice(measure(uses()), executor=ExecutorName.LOCAL)
+    found = advice(measure(uses()), are_reserved=False)
     assert (found.lines, len(found.notes)) == ((), 1)
 
 
@@ -202,8 +202,8 @@ def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> 
     assert said([*failed, replace(USE, cause=Cause.NODE)]) == [
         "2.0 of 12.0 node hours were wasted by attempts that failed (2 node). For the next run "
         "with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # used at most 0.30 GiB, requested 4",
-        "  time: 01:30:00  # a shard took at most 60.0 min, requested 240",
+        "  mem_gb: 0.5     # used at most 0.3 GiB, requested 4",
+        "  time: 01:30:00  # a shard took at most 1:00:00, requested 4:00:00",
         "  cpus: 1         # 0.90 busy at most, on average, requested 4",
     ]
     assert said(failed)[0].startswith("For the next run")
@@ -223,20 +223,20 @@ def test_status_shows_what_a_task_used_and_what_was_wasted() -> None:
         "efficiency: 10 tasks published an output, 1 attempt failed; accounting has no end of 1 "
         "other attempt (yet)",
         "",
-        "  OF A TASK     REQUESTED  ALLOCATED   MEDIAN     95 %     MOST  OF REQUEST",
-        "  memory (GiB)       4.00       4.00     0.30     0.30     0.30         8 %",
-        "  time            4:00:00    4:00:00  1:00:00  1:00:00  1:00:00        25 %",
-        "  CPUs                  4          8     0.90     0.90     0.90        22 %",
+        "  OF A TASK     REQUESTED  ALLOCATED   MEDIAN     95 %     MOST  USED",
+        "  memory (GiB)          4          4      0.3      0.3      0.3   8 %",
+        "  time            4:00:00    4:00:00  1:00:00  1:00:00  1:00:00  25 %",
+        "  CPUs                  4          8     0.90     0.90     0.90  22 %",
         "",
         "  HOURS          ALLOCATED  USED  WASTED",
         "  nodes                 11    10       1",
         "  cores                 84     9      75",
         "  GiB of memory         44     3      41",
-        "  in attempts that failed: 1 node",
+        "  node hours in attempts that failed: 1 node",
         "",
         "For the next run with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # used at most 0.30 GiB, requested 4",
-        "  time: 01:30:00  # a shard took at most 60.0 min, requested 240",
+        "  mem_gb: 0.5     # used at most 0.3 GiB, requested 4",
+        "  time: 01:30:00  # a shard took at most 1:00:00, requested 4:00:00",
         "  cpus: 1         # 0.90 busy at most, on average, requested 4",
         "",
         "Slurm gave tasks up to 8 CPUs where 4 were requested: it allocates whole cores or whole "

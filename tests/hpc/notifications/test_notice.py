@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from hpc.notifications.notice import Throttling, ending_notice, throttled_notice, throttling_now
+from hpc.notifications.notifier import Notifier
 from hpc.run.judge import judge_all
 from hpc.run.model import (
     ArrayPlan,
@@ -19,8 +21,8 @@ from hpc.run.model import (
 )
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.run_state import RunStatus
-from pipeline.config.notify_settings import Event
-from pipeline.errors import Cause
+from pipeline.config.notify_settings import Event, NotifySettings
+from pipeline.errors import Cause, InputError
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
@@ -155,3 +157,43 @@ def test_throttling_is_reported_once_it_has_lasted(
     throttling = Throttling(since=at(minutes), posts_done=3)
     notice = throttled_notice(now, throttling, after=timedelta(minutes=30))
     assert (notice and notice.event) == event
+
+
+def test_rounds_of_cron_report_one_episode_of_throttling_once(tmp_path: Path) -> None:
+    """Each round is a process of its own, and remembers nothing but what is in the run's folder."""
+    notify = NotifySettings(command="cat >> events", after_minutes=45)
+    run = replace(valence_run(tmp_path, 4, shards=2), notify=notify)
+    stuck = shard(0, attempt(Phase.ACTIVE), beat=beat(at(20), throttled=True))
+    said: list[str] = []
+    events = run.folder.parent.parent / "events"
+    for minutes_ago, reported in ((0, 0), (-20, 0), (-30, 1), (-60, 1)):
+        seen = status(run, stuck, shard(1), now=at(minutes_ago))
+        Notifier(run, said.append, lambda run: None).look(seen)
+        assert (events.read_text().count("\n") if events.exists() else 0) == reported
+    answered = shard(0, attempt(Phase.ACTIVE), beat=beat(at(-70), throttled=True, rows=2))
+    for minutes_ago in (-70, -116):  # a post was answered: this is another episode
+        seen = status(run, answered, shard(1), now=at(minutes_ago))
+        Notifier(run, said.append, lambda run: None).look(seen)
+    assert events.read_text().count("\n") == 2
+    assert said == ["notified: throttled"] * 2
+
+
+def test_a_folder_that_cannot_be_written_to_costs_one_warning(tmp_path: Path) -> None:
+    notify = NotifySettings(command="false")
+    run = replace(valence_run(tmp_path, 4, shards=2), notify=notify)
+    (run.folder / "notifications").touch()
+    said: list[str] = []
+    Notifier(run, said.append, lambda run: None).end(status(run, shard(0), shard(1)))
+    assert len(said) == 1
+
+
+def test_a_command_that_others_may_have_written_does_not_run(tmp_path: Path) -> None:
+    run = replace(valence_run(tmp_path, 4, shards=2), notify=NotifySettings(command="touch owned"))
+
+    def refuse(run: Run) -> None:
+        raise InputError("everybody can write to it")
+
+    said: list[str] = []
+    Notifier(run, said.append, refuse).end(status(run, shard(0), shard(1)))
+    assert len(said) == 1
+    assert not (run.folder.parent.parent / "owned").exists()

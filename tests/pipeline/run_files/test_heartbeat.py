@@ -149,7 +149,11 @@ def test_one_of_a_later_version_is_read_without_its_new_keys(tmp_path: Path) -> 
 
 def test_it_says_what_the_task_is_doing(tmp_path: Path) -> None:
     activity = TaskActivity(
-        memory_mb=96.5, requests_last_minute=2952, faults={"throttled": 84}, quota_tasks=8
+        memory_mb=96.5,
+        requests_last_minute=2952,
+        faults={"throttled": 84},
+        quota_tasks=8,
+        throttled=True,
     )
     HeartbeatWriter(
         heartbeat.path_of(tmp_path, 3), posts=9, rows=4, node="n1", activity=lambda: activity
@@ -157,6 +161,7 @@ def test_it_says_what_the_task_is_doing(tmp_path: Path) -> None:
     beat = read(tmp_path)
     assert (beat.memory_mb, beat.requests_last_minute) == (96.5, 2952)
     assert (beat.faults, beat.quota_tasks) == ({"throttled": 84}, 8)
+    assert beat.throttled
 
 
 def test_one_that_version_6f9faab_wrote_is_read(tmp_path: Path) -> None:
