@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.hpc.cli_bench import Bench, exit_code, outcome
+from tests.servers.perspective import Fault, PerspectiveServer
 
 APPEND = {"command": "cat >> events.jsonl"}
 
@@ -71,3 +72,20 @@ def test_nobody_hears_of_an_event_that_was_not_asked_for(bench: Bench) -> None:
     assert events(bench) == []
     bench.config(notify={"events": ["done", "nothing"]})
     assert exit_code(bench.submit()) == 2
+
+
+def test_the_command_never_sees_the_api_key(bench: Bench) -> None:
+    key = "AIzaSyDistinctive-Key_0123456789abcdefg"
+    says_the_key = Fault(status=403, body={"error": {"code": 403, "message": f"not with {key}"}})
+    with PerspectiveServer(key=key, faults=lambda *_: says_the_key) as server:
+        bench.config(
+            posts=2,
+            classifier={"type": "unpaced_perspective", "base_url": server.url},
+            notify={"command": "env > seen; cat >> seen"},
+        )
+        env = {"PERSPECTIVE_API_KEY": key, "HEADER": f"Bearer {key}", "SLACK": "a-url"}
+        assert exit_code(bench.hpc("submit", "--config", bench.path, env=env)) == 1
+    seen = (bench.folder / "seen").read_text()
+    assert key not in seen
+    assert "SLACK=a-url" in seen
+    assert '"needs_person"' in seen

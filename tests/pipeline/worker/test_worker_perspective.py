@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.errors import Cause
-from pipeline.run_files import last_words, output
+from pipeline.run_files import heartbeat, last_words, output
 from pipeline.run_files.manifest import Manifest, raw_path, work_path
 from pipeline.run_files.output import PUBLICATION
 from tests.pipeline import task_processes
@@ -129,3 +129,16 @@ def test_the_end_of_the_service_stops_the_whole_run(
         (Cause.REFUSED, stopped, True),
         (Cause.REFUSED, stopped, True),
     ]
+
+
+def test_the_heartbeat_says_that_the_service_lets_nothing_through(tmp_path: Path) -> None:
+    with PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=429, body="later")) as server:
+        run_dir, _ = make_run(tmp_path, posts(3), classifier=classifier(server))
+        task = task_processes.start(order(run_dir), TEST_KEY=KEY)
+
+        def is_throttled() -> bool:
+            beat = heartbeat.read(work_path(run_dir, 0), 1)
+            return beat is not None and beat.throttled
+
+        wait_until(is_throttled, task=task)
+        task_processes.kill(task)
