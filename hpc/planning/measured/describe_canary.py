@@ -77,8 +77,8 @@ def _facts(canary: CanaryResult) -> Iterator[tuple[str, str]]:
     if canary.tokens is not None and canary.sent:
         yield "tokens", f"{canary.tokens / canary.sent:,.0f} per post, {canary.tokens:,} in all"
     if canary.cost is not None and canary.currency and canary.sent:
-        each = format_money(canary.cost / canary.sent, canary.currency)
-        yield "cost", f"{each} per post, {format_money(canary.cost, canary.currency)} in all"
+        many = format_money(1000 * canary.cost / canary.sent, canary.currency)
+        yield "cost", f"{many} per 1,000 posts, {format_money(canary.cost, canary.currency)} in all"
 
 
 def describe_rest(
