@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpc.command_line.verb import Verb
 
 VERBS = {
+    "init": "start a project: look at your posts and your cluster, ask, write a configuration",
     "check": "check everything that can be known before anything is spent",
     "submit": "submit posts that have no label yet as a new run",
     "try": "show the answers of one or several configurations to a few posts; save nothing",

@@ -69,6 +69,18 @@ class Printer:
             text = "\n".join(map(self._with_time, text.split("\n")))
         self._print(text)
 
+    def ask(self, question: str) -> str:
+        """Print a question, and return the line that a person types, without blanks around it.
+
+        Raises:
+            EOFError: nobody answers: stdin has ended.
+        """
+        print(clean(question), end=" ", file=self._stream, flush=True)
+        if not (line := sys.stdin.readline()):
+            print(file=self._stream, flush=True)
+            raise EOFError
+        return line.strip()
+
     def show(self, *blocks: Block) -> None:
         """Print a report."""
         if not self.is_terminal:

@@ -219,6 +219,14 @@ class Slurm:
         """Return all partitions by name, with their limits and nodes."""
         return parse_partitions(self._run("sinfo", "-N", "-h", "-a", "-o", SINFO_FORMAT))
 
+    def shown_nodes(self, form: str) -> str:
+        """Return a line for each node of each partition, hidden ones included, as sinfo has it.
+
+        Args:
+            form: sinfo's format of a line.
+        """
+        return self._run("sinfo", "-N", "-h", "-a", "-o", form)
+
     def qos_flags(self, qos: str) -> frozenset[str]:
         """Return the flags of a quality of service, such as `PartitionTimeLimit`."""
         printed = self._run("sacctmgr", "-n", "-P", "show", "qos", qos, "format=Flags")

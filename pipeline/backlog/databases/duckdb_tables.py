@@ -24,6 +24,20 @@ def attach_table(
         BusyError: another process has had the file open for writing for LOCK_WAIT_S.
         InputError: the file cannot be opened, or it is not clear which table to read.
     """
+    return choose_table(source, path, attach_tables(connection, path, alias))
+
+
+def attach_tables(
+    connection: duckdb.DuckDBPyConnection, path: Path, alias: str
+) -> list[CatalogTable]:
+    """Attach a database as `alias`, and return its tables and views.
+
+    The caller detaches `alias`, also after an error.
+
+    Raises:
+        BusyError: another process has had the file open for writing for LOCK_WAIT_S.
+        InputError: the file cannot be opened.
+    """
 
     def attach(_patience_s: float) -> None:
         try:
@@ -41,8 +55,7 @@ def attach_table(
         "WHERE database_name = $1 AND NOT internal AND NOT temporary",
         [alias],
     ).fetchall()
-    tables = [
+    return [
         CatalogTable(schema=schema, name=name, in_default_schema=schema == DEFAULT_SCHEMA)
         for schema, name in rows
     ]
-    return choose_table(source, path, tables)

@@ -48,7 +48,7 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
     Raises:
         InputError: it is not clear which table to read, or the table lacks a column.
     """
-    table = choose_table(source, connection.path, _tables(connection))
+    table = choose_table(source, connection.path, list_tables(connection))
     try:
         connection.rows(f"SELECT 1 FROM {quoted(table.name)} LIMIT 0")
     except InputError as error:
@@ -57,7 +57,7 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
             "of a table that is gone, or need an extension of SQLite: set backlog.table to another "
             f"table, or copy its rows into a plain one ({error})"
         ) from None
-    columns, rowid = _columns(connection, table.name)
+    columns, rowid = list_columns(connection, table.name)
     accepted = (*columns, *_ROWID_NAMES) if rowid else columns
     paths = []
     for name in source.backlog.columns.values():
@@ -75,7 +75,12 @@ def find_table(connection: SqliteConnection, source: Source) -> SqliteTable:
     )
 
 
-def _tables(connection: SqliteConnection) -> Sequence[CatalogTable]:
+def list_tables(connection: SqliteConnection) -> Sequence[CatalogTable]:
+    """Return the tables and views of a file, by name.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     rows = connection.rows(
         "SELECT listed.name, listed.type, ifnull(made.sql, '') FROM pragma_table_list AS listed "
         "LEFT JOIN sqlite_schema AS made ON made.type IN ('table', 'view') "
@@ -99,7 +104,7 @@ def _has_posts(name: str, kind: str, sql: str) -> bool:
     return not (is_internal or is_index)
 
 
-def _columns(connection: SqliteConnection, table: str) -> tuple[tuple[str, ...], str]:
+def list_columns(connection: SqliteConnection, table: str) -> tuple[tuple[str, ...], str]:
     """Return the columns of a table, with the generated ones, and a name of its rowid."""
     columns = tuple(
         str(name)

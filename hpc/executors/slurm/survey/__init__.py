@@ -1,0 +1,1 @@
+"""Survey a cluster: what a user may choose there, such as accounts and partitions."""

@@ -1,0 +1,1 @@
+"""Plan and write the files of a new project."""

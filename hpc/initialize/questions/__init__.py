@@ -1,0 +1,1 @@
+"""Ask a person for what cannot be observed, or take it from options and proposals."""

@@ -1,0 +1,420 @@
+"""Ask which classifier labels the posts, and what it needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hpc.coding.codebook import CodedKind, CodedLabel, parse_labels
+from hpc.initialize.example_prompt import EXAMPLE_LABELS, example_prompt
+from hpc.initialize.files.names import prompt_name
+from hpc.initialize.given import Given
+from hpc.initialize.models import (
+    DEFAULT_MODELS,
+    MODERATION_SERVICES,
+    guard_values,
+    llm_request,
+    transformers_values,
+)
+from hpc.initialize.questions.ask_key import KeyPlace, ask_key
+from hpc.initialize.questions.checks import whole_number
+from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
+from hpc.initialize.site import Site
+from hpc.run.model import Say
+from pipeline.classifiers import base
+from pipeline.classifiers.options import without_slash
+from pipeline.classifiers.perspective.options import API_KEY_ENV
+from pipeline.config.keys import Wrong
+from pipeline.config.secret import NO_KEY, Secret, read_key
+from pipeline.errors import InputError
+from pipeline.service.address import is_on_this_machine
+from pipeline.service.list_models import NoModels, list_models
+from pipeline.text import counted, did_you_mean
+
+_PATIENCE_S = 5.0
+_PERSPECTIVE_ATTRIBUTES = (
+    *("TOXICITY", "SEVERE_TOXICITY", "IDENTITY_ATTACK", "INSULT", "PROFANITY", "THREAT"),
+)
+_NOTES = {
+    "perspective": "the Perspective API, or a service with the same JSON; it ends on 31 Dec 2026",
+    "llm": "your own labels, by any OpenAI-compatible LLM server",
+    "guard": "a guard model such as Llama Guard, behind an OpenAI-compatible server",
+    "moderation": "the moderation endpoint of OpenAI or Mistral",
+    "transformers": "a model that runs in the task, such as toxic-bert",
+    "valence": "VADER sentiment; needs no key and no network",
+}
+_ROWS_PER_SHARD = {"llm": 5_000, "guard": 5_000, "transformers": 100_000}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierAnswers:
+    """A classifier, and the keys that it needs."""
+
+    kind: str
+    values: Mapping[str, object]
+    """Its keys in the configuration, without `type`."""
+    key: KeyPlace
+    rows_per_shard: int | None
+    """Posts of one shard; None for the default."""
+    prompt: str | None = None
+    """The text of the prompt's file; None if it needs none."""
+    first_steps: tuple[str, ...] = ()
+    """Commands that a person types before anything else."""
+
+
+def ask_kind(answerer: Answerer, given: Given) -> str | None:
+    """Return which classifier labels the posts; None if that is missing."""
+    installed = base.installed()
+    kinds = [kind for kind in _NOTES if kind in installed]
+    kinds += [kind for kind in installed if kind not in kinds]
+
+    def check(answer: str) -> str:
+        if answer not in kinds:
+            raise InvalidAnswer(
+                f"should be one of {', '.join(kinds)}, not {answer!r}{did_you_mean(answer, kinds)}"
+            )
+        return answer
+
+    question = Question(
+        flag="--classifier",
+        text="Which classifier labels the posts?",
+        missing="name a classifier",
+        default="valence",
+        why="valence is the quickest way to see that everything works",
+        options=tuple(Option(value=kind, note=_NOTES.get(kind, "")) for kind in kinds),
+        check=check,
+    )
+    return answerer.ask(question, given.classifier)
+
+
+def ask_classifier(
+    answerer: Answerer, given: Given, site: Site, kind: str, name: str, say: Say
+) -> ClassifierAnswers | None:
+    """Return the keys that a classifier needs; None if an answer is missing.
+
+    Args:
+        answerer: answers.
+        given: the options.
+        site: what the shell says.
+        kind: the classifier.
+        name: the name of the labels.
+        say: prints what was found out meanwhile.
+    """
+    asking = _ASKING.get(kind)
+    if asking is None:
+        return ClassifierAnswers(kind=kind, values={}, key=KeyPlace(), rows_per_shard=None)
+    return asking(_Interview(answerer=answerer, given=given, site=site, name=name, say=say))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Interview:
+    answerer: Answerer
+    given: Given
+    site: Site
+    name: str
+    say: Say
+
+    def ask(self, question: Question, given: str | None) -> str | None:
+        return self.answerer.ask(question, given)
+
+    def key(self, variable: str, *, is_needed: bool) -> KeyPlace | None:
+        return ask_key(self.answerer, self.given, self.site, variable=variable, is_needed=is_needed)
+
+    def quota(self, default: str, why: str) -> str | None:
+        return self.ask(
+            Question(
+                flag="--requests-per-minute",
+                text="How many requests per minute does the service allow you? All tasks share "
+                "them.",
+                missing="the quota of your key",
+                default=default,
+                why=why,
+                check=whole_number,
+                may_be_empty=default == "",
+            ),
+            self.given.requests_per_minute,
+        )
+
+
+def _ask_valence(interview: _Interview) -> ClassifierAnswers | None:
+    del interview
+    return ClassifierAnswers(kind="valence", values={}, key=KeyPlace(), rows_per_shard=None)
+
+
+def _ask_perspective(interview: _Interview) -> ClassifierAnswers | None:
+    key = interview.key(API_KEY_ENV, is_needed=True)
+    quota = interview.quota("60", "Google's default for a project")
+    if key is None or quota is None:
+        return None
+    values: dict[str, object] = {"attributes": _PERSPECTIVE_ATTRIBUTES}
+    if interview.given.base_url is not None:
+        address = _ask_address(interview, None, "")
+        if address is None:
+            return None
+        values["base_url"] = address
+    values |= {**key.values, "requests_per_minute": int(quota)}
+    return ClassifierAnswers(kind="perspective", values=values, key=key, rows_per_shard=None)
+
+
+def _ask_moderation(interview: _Interview) -> ClassifierAnswers | None:
+    openai = MODERATION_SERVICES["openai"]
+    address = _ask_address(interview, openai.base_url, "OpenAI's")
+    if address is None:
+        return None
+    service = next(
+        (each for each in MODERATION_SERVICES.values() if each.base_url == address), openai
+    )
+    model = _ask_model(interview, service.model, "the version that does not change", ())
+    key = interview.key(service.variable, is_needed=True)
+    quota = interview.quota(str(service.requests_per_minute), "a usual limit; see your account")
+    if model is None or key is None or quota is None:
+        return None
+    values = {
+        "base_url": address,
+        "model": model,
+        "categories": service.categories,
+        **key.values,
+        "requests_per_minute": int(quota),
+    }
+    return ClassifierAnswers(kind="moderation", values=values, key=key, rows_per_shard=None)
+
+
+def _ask_llm(interview: _Interview) -> ClassifierAnswers | None:
+    server = _ask_server(interview, "")
+    labels = interview.ask(
+        Question(
+            flag="--labels",
+            text="Which labels should the model give? For example "
+            "toxic:bool,ideology:left|right|unclear,score:number:0:1",
+            missing="the labels",
+            default=EXAMPLE_LABELS,
+            why="an example, with a prompt that you can edit",
+            check=_check_labels,
+        ),
+        interview.given.labels,
+    )
+    if server is None or labels is None:
+        return None
+    coded = parse_labels(labels)
+    values = {
+        **server.values,
+        **llm_request(server.model),
+        "prompt": prompt_name(interview.name),
+        "labels": tuple(_label_values(label) for label in coded),
+    }
+    return ClassifierAnswers(
+        kind="llm",
+        values=values,
+        key=server.key,
+        rows_per_shard=_ROWS_PER_SHARD["llm"],
+        prompt=example_prompt(coded),
+    )
+
+
+def _check_labels(answer: str) -> str:
+    try:
+        labels = parse_labels(answer)
+    except InputError as error:
+        raise InvalidAnswer(str(error).removeprefix("--labels").lstrip(": ")) from None
+    for label in labels:
+        if label.name != label.name.lower():
+            raise InvalidAnswer(f"{label.name!r} should be in lower case, because it is a column")
+    return answer
+
+
+def _label_values(label: CodedLabel) -> Mapping[str, object]:
+    values: dict[str, object] = {"name": label.name, "type": str(label.kind)}
+    if label.kind is CodedKind.INTEGER:
+        values["type"] = str(CodedKind.NUMBER)
+    if label.kind is CodedKind.CHOICE:
+        values["choices"] = label.choices
+    if label.least is not None and label.most is not None:
+        values |= {"minimum": label.least, "maximum": label.most}
+    return values
+
+
+def _ask_guard(interview: _Interview) -> ClassifierAnswers | None:
+    server = _ask_server(interview, DEFAULT_MODELS["guard"])
+    if server is None:
+        return None
+    return ClassifierAnswers(
+        kind="guard",
+        values={**server.values, **guard_values(server.model)},
+        key=server.key,
+        rows_per_shard=_ROWS_PER_SHARD["guard"],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Server:
+    values: Mapping[str, object]
+    model: str
+    key: KeyPlace
+
+
+def _ask_server(interview: _Interview, usual_model: str) -> _Server | None:
+    address = _ask_address(interview, interview.site.base_url or None, "OPENAI_BASE_URL says so")
+    if address is None:
+        # What depends on it is still checked, so that all that is missing is named at once.
+        _ask_model(interview, usual_model or None, "", ())
+        return None
+    is_hosted = address.startswith("https://") and not is_on_this_machine(address)
+    key = interview.key("OPENAI_API_KEY", is_needed=is_hosted)
+    if key is None:
+        return None
+    models = _models_of(interview, address, key)
+    fitting = [model for model in models if model == usual_model] or list(models)
+    default = fitting[0] if len(fitting) == 1 else None if models else usual_model or None
+    why = "the server's only model" if len(models) == 1 else ""
+    model = _ask_model(interview, default, why, models)
+    quota = (
+        interview.quota("", "no limit, for a server of your own")
+        if is_hosted
+        else _given_quota(interview)
+    )
+    if model is None or quota is None:
+        return None
+    values = {"base_url": address, "model": model, **key.values}
+    if quota:
+        values["requests_per_minute"] = int(quota)
+    return _Server(values=values, model=model, key=key)
+
+
+def _given_quota(interview: _Interview) -> str | None:
+    """Return the quota of the command line; a server of one's own is not asked about."""
+    if interview.given.requests_per_minute is None:
+        return ""
+    return interview.quota("", "")
+
+
+def _ask_address(interview: _Interview, default: str | None, why: str) -> str | None:
+    return interview.ask(
+        Question(
+            flag="--base-url",
+            text="What is the address of the server? For example http://localhost:8000/v1, as the "
+            "server prints it.",
+            missing="the address of the server, such as http://localhost:8000/v1",
+            default=default,
+            why=why if default else "",
+            check=_address,
+        ),
+        interview.given.base_url,
+    )
+
+
+def _address(answer: str) -> str:
+    try:
+        return without_slash(answer)
+    except Wrong as wrong:
+        raise InvalidAnswer(wrong.problem) from None
+
+
+def _models_of(interview: _Interview, address: str, key: KeyPlace) -> tuple[str, ...]:
+    """Return the models that a server lists; none if it cannot be asked from here."""
+    try:
+        models = list_models(address, _secret(key), seconds=_PATIENCE_S)
+    except NoModels as reason:
+        interview.say(f"{address} did not say which models it has: {reason}")
+        return ()
+    interview.say(f"{address} has {counted(len(models), 'model')}")
+    return models
+
+
+def _secret(key: KeyPlace) -> Secret:
+    try:
+        return read_key(key.env, str(Path(key.file).expanduser()) if key.file else None)
+    except InputError:  # it is not there yet
+        return NO_KEY
+
+
+def _ask_model(
+    interview: _Interview, default: str | None, why: str, models: tuple[str, ...]
+) -> str | None:
+    def check(answer: str) -> str:
+        if models and answer not in models:
+            raise InvalidAnswer(
+                f"{answer!r} is not on this server{did_you_mean(answer, models)}; it has "
+                f"{', '.join(models[:10])}"
+            )
+        return answer
+
+    return interview.ask(
+        Question(
+            flag="--model",
+            text="Which model? Its name, as the server knows it.",
+            missing="the server has several models" if models else "the name of the model",
+            default=default,
+            why=why if default else "",
+            options=tuple(Option(value=model) for model in models),
+            check=check,
+        ),
+        interview.given.model,
+    )
+
+
+def _ask_transformers(interview: _Interview) -> ClassifierAnswers | None:
+    usual = DEFAULT_MODELS["transformers"]
+    model = interview.ask(
+        Question(
+            flag="--model",
+            text="Which model? A folder, or a name on the Hugging Face hub.",
+            missing="the name or the folder of the model",
+            default=usual,
+            why="toxicity, with Perspective's column names",
+            check=partial(_folder_or_name, interview.given),
+        ),
+        interview.given.model,
+    )
+    if model is None:
+        return None
+    known = transformers_values(model)
+    revision: str | None = ""
+    is_folder = _is_folder(model, interview.given)
+    if not is_folder:
+        pinned = str(known.get("revision", "")) or None
+        revision = interview.ask(
+            Question(
+                flag="--revision",
+                text="Which commit of the model? All labels of a name come from one.",
+                missing=f"the commit of {model} on the hub, as its page shows it",
+                default=pinned,
+                why="the commit that this program was tested with" if pinned else "",
+            ),
+            interview.given.revision,
+        )
+    if revision is None:
+        return None
+    values = {"model": model, **known, **({"revision": revision} if revision else {})}
+    download = f"hf download {model} --revision {revision}"
+    return ClassifierAnswers(
+        kind="transformers",
+        values=values,
+        key=KeyPlace(),
+        rows_per_shard=_ROWS_PER_SHARD["transformers"],
+        first_steps=() if is_folder else (download,),
+    )
+
+
+def _is_folder(model: str, given: Given) -> bool:
+    return (given.folder / Path(model).expanduser()).is_dir()
+
+
+def _folder_or_name(given: Given, answer: str) -> str:
+    """Return a folder as the configuration has it, and any other name as it is."""
+    place = given.working_folder / Path(answer).expanduser()
+    if place.is_dir() and not _is_folder(answer, given):
+        return str(place)
+    looks_like_path = answer.startswith(("/", "./", "../", "~"))
+    if looks_like_path and not _is_folder(answer, given):
+        raise InvalidAnswer(f"there is no folder {answer}")
+    return answer
+
+
+_ASKING: Mapping[str, Callable[[_Interview], ClassifierAnswers | None]] = {
+    "valence": _ask_valence,
+    "perspective": _ask_perspective,
+    "moderation": _ask_moderation,
+    "llm": _ask_llm,
+    "guard": _ask_guard,
+    "transformers": _ask_transformers,
+}

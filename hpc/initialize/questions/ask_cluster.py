@@ -1,0 +1,313 @@
+"""Ask where tasks run, and what they request from Slurm."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hpc.executors.slurm.survey.facts import ClusterSurvey, PartitionFacts
+from hpc.executors.slurm.survey.read_survey import survey_cluster
+from hpc.initialize.given import Given
+from hpc.initialize.propose_resources import (
+    NEEDS,
+    OTHER_NEEDS,
+    Choice,
+    Needs,
+    describe_partition,
+    propose_account,
+    propose_cpus,
+    propose_gres,
+    propose_memory,
+    propose_partition,
+    propose_qos,
+    propose_time,
+    qos_choices,
+    usable_partitions,
+)
+from hpc.initialize.propose_setup import propose_setup
+from hpc.initialize.questions import checks
+from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
+from hpc.initialize.site import Site
+from hpc.run.model import Say
+from hpc.run.resources import ExecutorName
+from pipeline.text import did_you_mean
+
+_MEGABYTES = 1024
+
+
+def ask_executor(answerer: Answerer, given: Given, site: Site) -> ExecutorName | None:
+    """Return where tasks run; None if an answer is missing."""
+    names = [str(name) for name in ExecutorName]
+
+    def check(answer: str) -> str:
+        if answer not in names:
+            raise InvalidAnswer(f"should be slurm or local, not {answer!r}")
+        return answer
+
+    default = ExecutorName.SLURM if site.has_slurm else ExecutorName.LOCAL
+    question = Question(
+        flag="--executor",
+        text="Where do the tasks run?",
+        missing="slurm or local",
+        default=str(default),
+        why="sbatch is on this machine" if site.has_slurm else "there is no sbatch on this machine",
+        options=(
+            Option(value=str(ExecutorName.SLURM), note="as job arrays of a Slurm cluster"),
+            Option(value=str(ExecutorName.LOCAL), note="on this machine"),
+        ),
+        check=check,
+    )
+    answer = answerer.ask(question, given.executor)
+    return None if answer is None else ExecutorName(answer)
+
+
+def ask_resources(
+    answerer: Answerer, given: Given, site: Site, kind: str, say: Say
+) -> Mapping[str, object] | None:
+    """Return the keys of the template; None if an answer is missing.
+
+    Args:
+        answerer: answers.
+        given: the options.
+        site: what the shell says.
+        kind: the classifier, which decides what a task needs.
+        say: prints what Slurm does not say.
+    """
+    survey = survey_cluster(given.cluster_name or _named_by_shell(site))
+    say(_describe_survey(survey))
+    cluster = _ask_cluster_name(answerer, given, survey)
+    if cluster and cluster != survey.name:
+        survey = survey_cluster(cluster)
+    return _Resources(answerer, given, site, survey, NEEDS.get(kind, OTHER_NEEDS)).ask(cluster)
+
+
+def _named_by_shell(site: Site) -> str | None:
+    clusters = site.jobs.clusters
+    return clusters if clusters and "," not in clusters else None
+
+
+def _describe_survey(survey: ClusterSurvey) -> str:
+    name = f"cluster {survey.name}" if survey.name else "Slurm"
+    if survey.problem:
+        return (
+            f"{name} does not answer ({survey.problem}): partition and limits are left to Slurm's "
+            "defaults, unless you name them"
+        )
+    shown = [each for each in survey.partitions if not each.is_hidden]
+    names = ", ".join(each.name for each in shown[:10])
+    accounts = ", ".join(survey.accounts()) or "none"
+    return f"{name}: partitions {names}; your accounts: {accounts}"
+
+
+def _ask_cluster_name(answerer: Answerer, given: Given, survey: ClusterSurvey) -> str | None:
+    """Return the cluster to write down; None to leave it to the machine."""
+    if len(survey.clusters) < 2 and given.cluster_name is None:
+        return None
+    default = survey.name if survey.name in survey.clusters else None
+    question = Question(
+        flag="--cluster-name",
+        text="Which cluster runs the tasks?",
+        missing="you have accounts on several clusters",
+        default=default,
+        why="the cluster of this machine" if default else "",
+        options=tuple(Option(value=name) for name in survey.clusters),
+    )
+    return answerer.ask(question, given.cluster_name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """Asks what a task requests, each answer narrowing the next question."""
+
+    answerer: Answerer
+    given: Given
+    site: Site
+    survey: ClusterSurvey
+    needs: Needs
+
+    def ask(self, cluster: str | None) -> Mapping[str, object] | None:
+        account = self._account()
+        name = self._partition(account or None)
+        partition = next((each for each in self.survey.partitions if each.name == name), None)
+        qos = self._qos(account or None, partition)
+        gres = self._gres(partition)
+        time = self._time(partition)
+        mem_gb = self._memory(partition)
+        setup = self._setup()
+        if None in (account, name, qos, gres, time, mem_gb) or setup is None:
+            return None
+        texts = {
+            "cluster_name": cluster,
+            "account": account,
+            "partition": name,
+            "qos": qos,
+            "gres": gres,
+            "time": time,
+        }
+        return {
+            **{key: value for key, value in texts.items() if value},
+            "cpus": propose_cpus(partition, self.needs),
+            "mem_gb": float(mem_gb or 0),
+            **({"setup": setup} if setup else {}),
+        }
+
+    def _account(self) -> str | None:
+        accounts = self.survey.accounts()
+        proposed = propose_account(self.survey, self.site.jobs.account)
+
+        def check(answer: str) -> str:
+            if accounts and answer.lower() not in accounts:
+                raise InvalidAnswer(
+                    f"{answer!r} is no account of yours on this cluster"
+                    f"{did_you_mean(answer, accounts)}; you have {', '.join(accounts)}"
+                )
+            return answer
+
+        return self._ask(
+            Question(
+                flag="--account",
+                text="Which account pays?",
+                missing="you have several accounts, and none is your default",
+                options=tuple(Option(value=name) for name in accounts),
+                check=check,
+                may_be_empty=not accounts,
+            ),
+            self.given.account,
+            proposed,
+        )
+
+    def _partition(self, account: str | None) -> str | None:
+        usable = usable_partitions(self.survey, account)
+        names = [each.name for each in self.survey.partitions]
+        proposed = propose_partition(usable, self.needs, self.site.jobs.partition)
+        if proposed is None and not names:
+            proposed = Choice(value="", why="Slurm's default")
+
+        def check(answer: str) -> str:
+            unknown = [name for name in answer.split(",") if names and name not in names]
+            if unknown:
+                raise InvalidAnswer(
+                    f"{unknown[0]!r} is no partition of this cluster"
+                    f"{did_you_mean(unknown[0], names)}; sinfo shows {', '.join(names)}"
+                )
+            return answer
+
+        return self._ask(
+            Question(
+                flag="--partition",
+                text="Which partition runs the tasks?",
+                missing="no partition is up that your account may use",
+                options=tuple(Option(value=each.name, note=_describe(each)) for each in usable),
+                check=check,
+                may_be_empty=not names or any(each.is_default for each in usable),
+            ),
+            self.given.partition,
+            proposed,
+        )
+
+    def _qos(self, account: str | None, partition: PartitionFacts | None) -> str | None:
+        choices = qos_choices(self.survey, account, partition)
+        proposed = propose_qos(self.survey, account, partition)
+        if self.site.jobs.qos:
+            proposed = Choice(value=self.site.jobs.qos, why="your shell names it (SBATCH_QOS)")
+        if self.given.qos is None and proposed is not None and not proposed.value:
+            return ""  # most sites ask for none
+
+        def check(answer: str) -> str:
+            if choices and self.survey.checks_qos and answer not in choices:
+                raise InvalidAnswer(f"{answer!r} is none of yours: {', '.join(choices)}")
+            return answer
+
+        return self._ask(
+            Question(
+                flag="--qos",
+                text="Which quality of service (QOS)?",
+                missing="you may use several QOS, and none is your default",
+                options=tuple(Option(value=name) for name in choices),
+                check=check,
+                may_be_empty=True,
+            ),
+            self.given.qos,
+            proposed,
+        )
+
+    def _gres(self, partition: PartitionFacts | None) -> str | None:
+        proposed = propose_gres(partition, self.needs)
+        if self.given.gres is None and not proposed.value:
+            return ""
+        return self._ask(
+            Question(
+                flag="--gres",
+                text="Which generic resources does a task need, as --gres takes them?",
+                missing="such as gpu:1",
+                may_be_empty=True,
+            ),
+            self.given.gres,
+            proposed,
+        )
+
+    def _time(self, partition: PartitionFacts | None) -> str | None:
+        longest = partition.time_min if partition else None
+        return self._ask(
+            Question(
+                flag="--time",
+                text="How long may one task run? As Slurm writes it, such as 4:00:00.",
+                missing="the time limit",
+                check=lambda answer: checks.time_limit(answer, longest),
+            ),
+            self.given.time,
+            propose_time(partition, self.needs),
+        )
+
+    def _memory(self, partition: PartitionFacts | None) -> str | None:
+        largest = partition.memory_mb / _MEGABYTES if partition else 0.0
+        return self._ask(
+            Question(
+                flag="--mem-gb",
+                text="How much memory does one task need, in GiB?",
+                missing="the memory of a task",
+                check=lambda answer: checks.memory(answer, largest),
+            ),
+            self.given.mem_gb,
+            propose_memory(partition, self.needs),
+        )
+
+    def _setup(self) -> tuple[str, ...] | None:
+        """Return the lines that run before a task; a person accepts or refuses all of them."""
+        if self.given.setup is not None:
+            return self.given.setup
+        proposed = propose_setup(self.site)
+        if not proposed:
+            return ()
+        answer = self._ask(
+            Question(
+                flag="--setup",
+                text="These lines load your environment on a node. Use them?",
+                missing="yes or no",
+                default="yes",
+                why="as in this shell",
+                options=tuple(Option(value=line) for line in proposed),
+                check=lambda answer: _yes_or_no(answer, proposed),
+            ),
+            None,
+        )
+        return None if answer is None else proposed if answer == "yes" else ()
+
+    def _ask(
+        self, question: Question, given: str | None, proposed: Choice | None = None
+    ) -> str | None:
+        if proposed is not None:
+            question = replace(question, default=proposed.value, why=proposed.why)
+        return self.answerer.ask(question, given)
+
+
+def _describe(partition: PartitionFacts) -> str:
+    gpus = f", {', '.join(partition.gpus)}" if partition.gpus else ""
+    default = ", Slurm's default" if partition.is_default else ""
+    return describe_partition(partition) + gpus + default
+
+
+def _yes_or_no(answer: str, lines: Sequence[str]) -> str:
+    """Return `yes` or `no`; the line itself, chosen by its number, is neither."""
+    word = answer.lower()
+    if answer not in lines and word in ("yes", "y", "no", "n"):
+        return "yes" if word.startswith("y") else "no"
+    raise InvalidAnswer("should be yes or no; other lines can be added to the file later")

@@ -1,0 +1,76 @@
+"""A person answers on a terminal."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpc.config import run_config
+from tests.hpc.initialize.terminal import CTRL_C, CTRL_D, Dialog, talk
+from tests.hpc.initialize.test_init import KEY, ROWS, write_table
+from tests.pipeline.backlog.source_files import sqlite_file
+from tests.pipeline.module_path import module_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sqlite_file(tmp_path / "posts.db", ROWS)
+    return tmp_path
+
+
+def dialog(folder: Path, *answers: str, arguments: tuple[str, ...] = (), **env: str) -> Dialog:
+    """Answer `hpc init` on a machine without Slurm."""
+    own = {"PATH": str(folder), "PYTHONPATH": module_path(), "HOME": str(folder), "TERM": "xterm"}
+    return talk(arguments, answers, folder=folder, env={**own, **env})
+
+
+def test_enter_accepts_every_proposal(folder: Path) -> None:
+    done = dialog(folder)
+    assert done.code == 0, done.screen
+    assert done.asked == (
+        *("source", "uri column", "text column", "timestamp column", "classifier", "name"),
+        "executor",
+    )
+    assert run_config.load(folder / "valence.yaml").name == "valence"
+
+
+def test_an_answer_may_be_a_number_or_a_name_and_a_wrong_one_is_asked_again(folder: Path) -> None:
+    write_table(folder / "other.csv", "", ["key", "note", "when"], ROWS)
+    names = ("2", "9", "sourc", "uri", "3", "text", "preprocessing_timestamp")
+    done = dialog(
+        folder,
+        *names,
+        *("lm", "llm", "No Name", "first", "localhost", "http://127.0.0.1:9/v1", KEY, "", "m"),
+        "toxic:bool",
+        arguments=("--executor", "local"),
+        LANG="C",
+        TERM="dumb",
+    )
+    assert done.code == 0, done.screen
+    config = run_config.load(folder / "first.yaml")
+    assert config.backlog.columns.values() == ("uri", "text", "preprocessing_timestamp")
+    assert config.classifier.options.to_json()["model"] == "m"
+
+
+@pytest.mark.usefixtures("sigint_is_not_ignored")
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
+@pytest.mark.parametrize("answers", [0, 5])
+def test_leaving_writes_nothing(folder: Path, key: str, answers: int) -> None:
+    done = dialog(folder, *[""] * answers, key)
+    assert done.code == 130, done.screen
+    assert [path.name for path in folder.iterdir()] == ["posts.db"]
+    assert "Traceback" not in done.screen
+
+
+def test_a_name_that_is_taken_is_not_proposed(folder: Path) -> None:
+    (folder / "valence.yaml").write_text("mine")
+    assert dialog(folder).code == 0
+    assert (folder / "valence.yaml").read_text() == "mine"
+    assert run_config.load(folder / "valence_2.yaml").name == "valence_2"
+
+
+def test_options_are_not_asked_about(folder: Path) -> None:
+    arguments = ("--source", "posts.db", "--uri-column", "uri", "--classifier", "valence", "--json")
+    done = dialog(folder, arguments=arguments)
+    assert done.asked == ("text column", "timestamp column", "name", "executor")
+    assert json.loads(done.screen.rstrip().rpartition("\n")[2])["name"] == "valence"
