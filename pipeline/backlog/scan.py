@@ -4,17 +4,16 @@ Text formats are read with every column as text, and timestamps are parsed here,
 all sources. A type guessed from the first rows would fail on the ten-thousandth.
 """
 
-import importlib
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from pipeline.backlog.catalog import LacksPostsError, find_column
 from pipeline.backlog.databases.duckdb_tables import attach_table
+from pipeline.backlog.databases.import_driver import import_with_driver
 from pipeline.backlog.file_formats import DATABASES, SourceKind
 from pipeline.backlog.formats.diagnose import find_fault
 from pipeline.backlog.formats.file_posts import FilePosts
@@ -304,7 +303,8 @@ class Scan:
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        posts: SqlitePosts = _import_sqlite().SqlitePosts(self._source, path)
+        module = import_with_driver("pipeline.backlog.databases.sqlite_posts")
+        posts: SqlitePosts = module.SqlitePosts(self._source, path)
         self._streams.append(posts)
         recent = self._leave_out_older(
             posts.recent(day_before(self._since)) if self._since else "", posts.count
@@ -326,15 +326,6 @@ def with_times(relation: str) -> str:
         f"SELECT * EXCLUDE moment, CASE WHEN moment {_IN_RANGE} THEN moment END "
         f"AS preprocessing_timestamp FROM (SELECT *, {_TIMESTAMP} AS moment FROM ({relation}))"
     )
-
-
-def _import_sqlite() -> ModuleType:
-    """Import the module for SQLite, and with it its driver, when they are needed.
-
-    The driver imports pyarrow.dataset, and that imports pandas if it is installed: more than all
-    other imports of `submit` together.
-    """
-    return importlib.import_module("pipeline.backlog.databases.sqlite_posts")
 
 
 def day_before(since: datetime) -> date:

@@ -1,12 +1,12 @@
 """Look into the files of a source: which tables, columns and about how many rows they have."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from hpc.initialize.source.facts import SourceFacts, TableFacts
 from hpc.initialize.source.inspect_duckdb import inspect_duckdb, inspect_parquet
 from hpc.initialize.source.inspect_text import inspect_text
+from pipeline.backlog.databases.import_driver import import_with_driver
 from pipeline.backlog.file_formats import SourceFile, SourceKind
 from pipeline.errors import InputError, RunError
 
@@ -39,8 +39,7 @@ def _tables(files: Sequence[SourceFile]) -> tuple[TableFacts, ...]:
     first = files[0]
     match first.kind:
         case SourceKind.SQLITE:
-            # Its driver imports pandas, if that is installed, which takes a second.
-            module = importlib.import_module("hpc.initialize.source.inspect_sqlite")
+            module = import_with_driver("hpc.initialize.source.inspect_sqlite")
             tables: tuple[TableFacts, ...] = module.inspect_sqlite(first.path)
             return tables
         case SourceKind.DUCKDB:
