@@ -55,7 +55,7 @@ def next_commands(project: Project) -> list[str]:
         commands.append(f"read -rs {key.env} && export {key.env}   # type the key, then Enter")
     commands += project.answers.classifier.first_steps
     file = configuration_name(project.answers.name)
-    return [*commands, f"hpc submit --config {file} --dry-run"]
+    return [*commands, f"hpc check --config {file}"]
 
 
 def _relative(project: Project) -> str:

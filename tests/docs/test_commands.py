@@ -17,7 +17,7 @@ SHARED_OPTIONS = {"-h", "--help", "--json", "--debug"}
 RUN_OPTIONS = {"--config", "--run-root", "--database"}
 OPTIONS_WITHOUT_VERB = {"--help", "--version", "--print-completion"}
 ABOUT_A_RUN = VERBS.keys() - {
-    "check", "submit", "try", "audit", "compare", "report", "export", "sample", "gold",
+    "init", "check", "submit", "try", "audit", "compare", "report", "export", "sample", "gold",
 }  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def _configuration(answers: Answers, options_type: type[Options]) -> str:
     lines = [
         f"# yaml-language-server: $schema={CONFIGURATION_SCHEMA}",
         f"# Labels by the classifier {answers.classifier.kind}. Written by hpc init.",
+        f"#   hpc check --config {file}",
         f"#   hpc submit --config {file} --dry-run",
         f"#   hpc submit --config {file}",
         f"# {_LEGEND}",

@@ -36,7 +36,7 @@ _TIME_NAMES = {
     **dict.fromkeys(("datetime", "date", "time", "created", "published"), 65),
 }  # fmt: skip
 # A time that changes later, or that many posts share, orders posts badly.
-_POOR_TIMES = re.compile(r"update|edit|modif|delet|birth|filter|partition|expire", re.IGNORECASE)
+_POOR_TIMES = re.compile(r"update|edit|modif|delete|birth|filter|partition|expire", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
