@@ -35,6 +35,7 @@ class Part(StrEnum):
     LIMITS = "limits"
     TIME = "time"
     CARETAKER = "caretaker"
+    NOTIFY = "notify"
     NODE = "node"
 
 

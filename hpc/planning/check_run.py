@@ -12,6 +12,7 @@ from hpc.checks.database import SeenDatabase, judge_database, observe_database
 from hpc.checks.finding import Finding, Level, Part, error, ok, warning
 from hpc.checks.judge_node import Expected, judge_node
 from hpc.checks.node_job import NodePatience, look_at_node
+from hpc.checks.notify import check_notify
 from hpc.checks.request import (
     SAMPLE,
     judge_request,
@@ -92,6 +93,7 @@ def check_run(request: CheckRequest, say: Say) -> CheckResult:
         findings += found
     subject = _subject(request, spec, selection, draft, database)
     findings += check_cheaply(subject)
+    findings += check_notify(spec.config.notify, storage.run_root.parent)
     findings += _check_request(request, spec, say)
     findings += _check_node(request, subject, say)
     order = list(Part)
