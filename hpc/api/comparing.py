@@ -15,9 +15,10 @@ from hpc.comparison.request import Request
 from hpc.config import run_config
 from hpc.display.blocks import Block
 from hpc.display.comparison.agreement import NamesReport, describe_names
-from hpc.display.comparison.gold import GoldReport, describe_gold
+from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.run.model import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
+from pipeline.analysis.results import Comparison
 from pipeline.errors import InputError
 
 
@@ -59,6 +60,16 @@ class CompareResult:
     """What `hpc compare` exits with: 0 done, 1 nothing could be compared."""
     compared: Compared = field(repr=False)
     """All that was found and written, as the program itself uses it."""
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The pairs of columns of two names that could be compared; none with gold."""
+        return tuple(self.report.comparisons) if isinstance(self.report, NamesReport) else ()
+
+    @property
+    def models(self) -> tuple[ModelReport, ...]:
+        """With gold: each name, and its columns beside the human labels."""
+        return self.report.models if isinstance(self.report, GoldReport) else ()
 
     def _repr_html_(self) -> str:
         """Return the report, for a notebook."""

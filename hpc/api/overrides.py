@@ -2,10 +2,16 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from pipeline.errors import InputError
+
+# What YAML rejects or takes for the end of a line.
+_NOT_IN_YAML = re.compile(
+    r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 OverrideValue = (
     str | int | float | bool | PathLike[str] | Sequence["OverrideValue"]
@@ -34,8 +40,10 @@ def override_texts(overrides: Overrides) -> tuple[str, ...]:
 def _yaml(path: str, value: object) -> str:
     """Return a value in YAML, on one line: in JSON, which YAML contains."""
     match value:
-        case None | bool() | int() | str():
-            return json.dumps(value, ensure_ascii=False)
+        case None | bool() | int():
+            return json.dumps(value)
+        case str():
+            return _NOT_IN_YAML.sub(_escape, json.dumps(value, ensure_ascii=False))
         case float() if math.isfinite(value):
             text = repr(value)
             # To YAML, 1e-07 is a text.
@@ -51,3 +59,7 @@ def _yaml(path: str, value: object) -> str:
         f"{path}: should be a text, a number, true, false, a path, a list or a mapping, not "
         f"{type(value).__name__}"
     )
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\U{ord(found[0]):08x}"

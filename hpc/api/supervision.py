@@ -36,7 +36,7 @@ def wait(
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         at: where the runs are, and the database if not the run's own counts.
         once: do one round only.
-        progress: is called with the run after each look at it. What it raises ends the wait.
+        progress: is called with the run after each look at it.
         say: receives each message; `notebook()` also shows how the run is.
 
     Raises:
