@@ -38,6 +38,7 @@ LIMIT_MIN = 1
 _LONGEST_RUN_S = 180.0
 _LOOK_S = 0.5
 _LONGEST_LINE = 300
+_OF_SLURM = ("srun: ", "slurmstepd: ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,4 +218,6 @@ def _remove(folder: Path, say: Say) -> None:
 def _last_line(log: Path) -> str:
     text = read_tail(log) or ""
     lines = [line for line in text.splitlines() if line.strip()]
-    return one_line(lines[-1], _LONGEST_LINE) if lines else ""
+    # Slurm's own lines at the end only say that something before them failed.
+    own = [line for line in lines if not line.startswith(_OF_SLURM)]
+    return one_line((own or lines)[-1], _LONGEST_LINE) if lines else ""

@@ -19,6 +19,8 @@ LABEL_BYTES = 1_000
 SHARD_FILES = 12
 RUN_FILES = 20
 _SPARE = 2
+# The estimates are rough. With less than this share of them, a run fails for sure.
+_LEAST_SHARE = 4
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -102,7 +104,7 @@ def _judge_bytes(disk: SeenDisk, wanted: int, *, has_quota: bool) -> Finding:
         f"{_quota(has_quota)}"
     )
     remedy = "make room, or set storage.run_root and storage.database to a larger file system"
-    if disk.free_bytes < wanted:
+    if disk.free_bytes < wanted / _LEAST_SHARE:
         return error(Part.DISK, message, remedy)
     if disk.free_bytes < _SPARE * wanted:
         return warning(Part.DISK, f"{message}, which is tight", remedy)
@@ -115,7 +117,7 @@ def judge_inodes(need: Need, run_root: SeenDisk | None, *, has_quota: bool) -> l
         return [ok(Part.INODES, f"{_files(need)}; the file system does not count its files")]
     message = f"{_files(need)}, {run_root.free_files:,} free at {run_root.place}{_quota(has_quota)}"
     remedy = "raise sharding.rows_per_shard for fewer shards, or delete files that you do not need"
-    if run_root.free_files < need.files:
+    if run_root.free_files < need.files / _LEAST_SHARE:
         return [error(Part.INODES, message, remedy)]
     if run_root.free_files < _SPARE * need.files:
         return [warning(Part.INODES, f"{message}, which is tight", remedy)]

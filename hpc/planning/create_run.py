@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -177,6 +177,7 @@ def create_run(
     config_text: str,
     *,
     now: datetime | None = None,
+    approve: Callable[[RunDraft], None] = lambda draft: None,
 ) -> tuple[Run | None, RunDraft]:
     """Freeze the selected posts as a new run. Without any there is no run.
 
@@ -186,6 +187,7 @@ def create_run(
         folders: where a relative source may start from.
         config_text: the configuration as it was given, kept in the run's folder.
         now: the time (UTC); by default, that of the clock.
+        approve: called before posts are frozen; what it raises leaves nothing behind.
 
     Raises:
         InputError: the source cannot be read, or the name's labels do not fit.
@@ -207,6 +209,7 @@ def create_run(
         with _staged(spec, selection, folders, staging, now) as (draft, connection):
             if draft.counts.posts:
                 check_writable(spec.config.storage.database)
+                approve(draft)
             if draft.sample:  # before the run, which names it
                 write_sample(root, draft.sample, connection)
             if not draft.counts.posts:

@@ -22,17 +22,18 @@ from hpc.checks.key import judge_key
 from hpc.checks.run_root import SeenFolder, judge_folder, observe_folder
 from hpc.checks.space import Need, estimate_need, judge_disk, judge_inodes, observe_disk
 from hpc.checks.time_limit import ShardTimes, judge_time
-from hpc.executors.base import Executor
+from hpc.executors.base import Executor, ExecutorError
 from hpc.planning.create_run import RunDraft, run_before_creation
 from hpc.planning.describe_draft import describe_waves
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
 from hpc.reconcile.preflight import find_python_problem
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import Run, ShardGroup, Submission
+from hpc.run.model import Run, Say, ShardGroup, Submission
 from hpc.run.plan import count_waves
 from hpc.run.resource_requests import first_request
 from hpc.run.submissions import plan_intents
+from pipeline.errors import RunError
 
 _MINUTE = 60.0
 
@@ -221,3 +222,38 @@ CHEAP: Mapping[Part, Check] = {
 def check_cheaply(subject: Subject) -> list[Finding]:
     """Return what all cheap checks find: none of them asks the service or runs a job."""
     return [finding for check in CHEAP.values() for finding in check(subject)]
+
+
+def reject_hopeless(subject: Subject, say: Say) -> None:
+    """Reject a run that sbatch or the disk would not take, before its posts are frozen.
+
+    Of the cheap checks, these are what `submit` does not find out by itself, and early. A cluster
+    that does not answer now may do so in a moment.
+
+    Raises:
+        RunError: the run would fail.
+    """
+    findings = [*_check_disk(subject), *_check_inodes(subject), *_test_script(subject)]
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            say(f"warning: {finding.message}. {_sentence(finding.remedy)}")
+    errors = [each for each in findings if each.level is Level.ERROR]
+    if errors:
+        lines = (f"{finding.message}\n  {_sentence(finding.remedy)}" for finding in errors)
+        raise RunError("\n".join([*lines, "nothing was submitted; hpc check shows everything"]))
+
+
+def _test_script(subject: Subject) -> list[Finding]:
+    """Ask about the script alone: the rest of the cluster was looked at before."""
+    first = subject.first_array
+    if first is None:
+        return []
+    try:
+        test = subject.executor.test_submission(subject.run, first)
+    except ExecutorError:
+        return []
+    return judge_script(SeenCluster(runs_on_nodes=True, test=test)) if not test.is_limit else []
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

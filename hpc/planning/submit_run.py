@@ -29,6 +29,7 @@ from hpc.planning.check_upstream import check_upstream
 from hpc.planning.create_run import RunDraft, create_run
 from hpc.planning.discard import discard_runs
 from hpc.planning.resume import NOTHING_RESUMED, LockedRun
+from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.run_spec import RunSpec
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.caretaker import submit_caretaker
@@ -176,7 +177,13 @@ def _start(
         if request.resumes:
             resumed = resume.resume_runs(spec, executor, locks, say, is_supervised=is_supervised)
         wave = SubmittedWave()
-        run, draft = create_run(spec, request.selection, request.folders, request.config_text)
+        run, draft = create_run(
+            spec,
+            request.selection,
+            request.folders,
+            request.config_text,
+            approve=lambda drafted: reject_hopeless(_subject(request, executor, drafted), say),
+        )
         say_plan(spec, request.selection, draft, say)
         late_posts.remember(root, spec.config.name, request.selection, draft)
         runs = resumed.resumed
@@ -201,6 +208,10 @@ def _start(
         wave=wave,
         has_caretakers=all(submitted),
     )
+
+
+def _subject(request: SubmitRequest, executor: Executor, draft: RunDraft) -> Subject:
+    return Subject(spec=request.spec, executor=executor, selection=request.selection, draft=draft)
 
 
 def _submit_or_forget(

@@ -159,7 +159,8 @@ def test_an_abandoned_run_that_slurm_now_rejects_releases_its_posts(
 ) -> None:
     source = posts.json_lines(bench.folder / "p.jsonl", 20)
     config = bench.config(source, cluster={"partition": "nowhere"})
-    dead = bench.hpc("submit", "--config", config, env=bench.shim("sbatch", KILL))
+    killed = bench.shim("sbatch", KILL, accepts_tests=True)
+    dead = bench.hpc("submit", "--config", config, env=killed)
     assert dead.returncode == -signal.SIGKILL
     (left_behind,) = runs(bench)
     bench.config(source)

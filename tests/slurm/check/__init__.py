@@ -1,0 +1,1 @@
+"""Tests of `hpc check` on a real Slurm."""
