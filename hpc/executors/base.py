@@ -34,7 +34,8 @@ class ExecutorError(RunError):
     def brief(self) -> str:
         """Return what the answer comes down to: its last line, without the name of a program."""
         lines = [line.strip() for line in self.words.splitlines() if line.strip()]
-        return re.sub(r"^[\w-]+: (?:error|fatal): ", "", lines[-1]) if lines else self.words
+        of_program = r"^(?:[\w-]+: (?:error|fatal): |\w+ error: )+"
+        return re.sub(of_program, "", lines[-1]) if lines else self.words
 
 
 class UnknownJobsError(ExecutorError):

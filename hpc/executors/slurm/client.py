@@ -114,13 +114,13 @@ class Slurm:
             return self._find_submitted(job_name, no_id)
         return job
 
-    def test_submission(self, script: Path, *options: str) -> str:
+    def test_submission(self, script: Path) -> str:
         """Return what `sbatch --test-only` prints about a script. Nothing is submitted.
 
         Raises:
             SlurmError: Slurm would refuse it, or does not answer.
         """
-        return self._sbatch("--test-only", *options, str(script))
+        return self._sbatch("--test-only", str(script))
 
     def show(self, *what: str) -> str:
         """Return what `scontrol show` prints."""

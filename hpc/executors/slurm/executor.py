@@ -113,7 +113,7 @@ class SlurmExecutor:
         return submit.render_script(run, submission)
 
     def test_submission(self, run: Run, submission: Submission) -> SubmissionTest:
-        """Ask `sbatch --test-only`, without the date that holds an array until its release."""
+        """Ask `sbatch --test-only`."""
         return try_submission(self._slurm, self.render_script(run, submission), run.cluster)
 
     def node_jobs(self) -> SlurmNodeJobs:

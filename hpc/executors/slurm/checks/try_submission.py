@@ -21,12 +21,12 @@ from hpc.run.resources import Cluster
 from pipeline import files
 from pipeline.ownership import user_name
 
-# An array is submitted with a date a year ahead, which holds it until its release.
-_NOW = "--begin=now"
-
 
 def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTest:
     """Return whether sbatch would take a script.
+
+    Its array begins in a year, so that nothing happens where a site's wrapper of sbatch does not
+    know the option and submits it.
 
     Args:
         slurm: the cluster.
@@ -40,7 +40,7 @@ def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTes
         path = Path(folder) / "sbatch.sh"
         files.write_text(path, script)
         try:
-            slurm.test_submission(path, _NOW)
+            slurm.test_submission(path)
         except SlurmError as error:
             if is_unanswered(error):
                 raise
