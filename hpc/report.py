@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="a name of labels, or a run's id or folder; several make one page "
-        "(default: the configuration's name)",
+        "(default: the newest run's name)",
     )
     parser.add_argument(
         "--out",

@@ -7,7 +7,7 @@ texts, so that a page can be searched and read aloud.
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -58,6 +58,9 @@ _LONGEST_NAME = 26
 _LONGEST_TITLE = 46
 _LONGEST_LABEL = 40
 _MOST_MARKERS = 60
+_SECOND = 1 / 86_400
+"""In days, the unit of times on an axis."""
+_DAYS = (date2num(datetime(1, 1, 1)), date2num(datetime(9999, 12, 31)))
 _ROW_IN = 0.27
 _MARGIN_IN = 1.0
 
@@ -146,9 +149,8 @@ def _draw_histogram(chart: Histogram) -> Figure:
 
 def _draw_time_bars(chart: TimeBars) -> Figure:
     figure, axes = _axes(chart.title, height=2.8)
-    width = timedelta(seconds=chart.width_s)
     starts = [date2num(start) for start in chart.starts]
-    days = chart.width_s / timedelta(days=1).total_seconds()
+    days = chart.width_s * _SECOND
     bottom = [0.0] * len(starts)
     for series in chart.series:
         axes.bar(
@@ -162,7 +164,7 @@ def _draw_time_bars(chart: TimeBars) -> Figure:
         top = max(top, chart.line)
     axes.set_ylabel(chart.height)
     _count_from_zero(axes, top)
-    _show_time(axes, chart.starts[0], chart.starts[-1] + width)
+    _show_time(axes, starts[0], starts[-1] + days)
     if len(chart.series) > 1 or chart.line is not None:
         _add_legend(figure, chart.series, chart.line_name)
     return figure
@@ -179,8 +181,9 @@ def _draw_curves(chart: TimeCurves) -> Figure:
         axes.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.yaxis.set_major_formatter(_number)
-    margin = (max(times) - min(times)) * 0.02 or timedelta(hours=12)
-    _show_time(axes, min(times) - margin, max(times) + margin)
+    start, end = date2num(min(times)), date2num(max(times))
+    margin = (end - start) * 0.02 or 0.5
+    _show_time(axes, start - margin, end + margin)
     if len(chart.curves) > 1:
         _add_legend(figure, [Series(name=each.name, values=(), tone=each.tone)
                              for each in chart.curves])  # fmt: skip
@@ -225,8 +228,8 @@ def _draw_timeline(chart: Timeline) -> Figure:
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     spans = [span for row in chart.rows for span in row.spans]
-    start, end = min(span.start for span in spans), max(span.end for span in spans)
-    _show_time(axes, start, max(end, start + timedelta(seconds=1)))
+    start = date2num(min(span.start for span in spans))
+    _show_time(axes, start, max(date2num(max(span.end for span in spans)), start + _SECOND))
     _add_legend(figure, [Series(name=name, values=(), tone=tone) for name, tone in chart.legend])
     return figure
 
@@ -243,8 +246,9 @@ def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> Non
     figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
-def _show_time(axes: Axes, start: datetime, end: datetime) -> None:
-    axes.set_xlim(date2num(start), date2num(end))
+def _show_time(axes: Axes, start: float, end: float) -> None:
+    """Let an axis go from one time to another, in days; no calendar goes further than _DAYS."""
+    axes.set_xlim(max(start, _DAYS[0]), min(end, _DAYS[1]))
     locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -258,6 +262,8 @@ def _count_from_zero(axes: Axes, top: float) -> None:
 
 def _number(value: float, _: float = 0) -> str:
     """Return a number of an axis, without needless digits."""
+    if abs(value) >= 1e12:
+        return f"{value:.2e}"
     if abs(value) >= 1_000_000:
         return f"{value / 1_000_000:g}M"
     return f"{value:,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"

@@ -53,13 +53,16 @@ def _sections(subject: ReadSubject, number: int, count: int) -> list[Section]:
         describe_counts(facts),
         describe_labels(facts),
         describe_reasons(facts),
-        describe_gold(subject.golds, subject.gold_notes),
-        describe_tasks(facts),
-        describe_speed(facts, subject.steps),
-        describe_resources(facts),
-        describe_costs(facts),
-        describe_provenance(facts),
     ]
+    if not facts.is_coded_by_people:  # of whom nothing else is recorded
+        sections += [
+            describe_gold(subject.golds, subject.gold_notes),
+            describe_tasks(facts),
+            describe_speed(facts, subject.steps),
+            describe_resources(facts),
+            describe_costs(facts),
+        ]
+    sections.append(describe_provenance(facts))
     if count == 1:
         return sections
     return [replace(each, anchor=f"{each.anchor}-{number}") for each in sections]

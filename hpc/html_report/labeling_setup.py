@@ -18,6 +18,7 @@ from pipeline.model import JsonObject
 from pipeline.text import counted
 
 _URL_PATHS = frozenset({"base_url", "path"})
+_PROMPT = "prompt"
 # A longer text, or one of several lines, is shown on a click.
 _LONGEST_VALUE = 120
 # An absolute path or one in a home, but not what follows the host in an address.
@@ -36,7 +37,7 @@ def _setup_of(run: Run) -> LabelingSetup:
     texts: dict[str, LongText] = {}
     for name, value in _public_options(classifier):
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if len(shown) <= _LONGEST_VALUE and "\n" not in shown:
+        if name != _PROMPT and len(shown) <= _LONGEST_VALUE and "\n" not in shown:
             options[name] = shown if name in _URL_PATHS else without_paths(shown)
             continue
         if not isinstance(value, str):

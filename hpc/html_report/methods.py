@@ -66,7 +66,9 @@ def _models(facts: SubjectFacts) -> str:
     kinds = [KINDS.get(setup.kind, f"the classifier {setup.kind}") for setup in facts.setups]
     models = [model for model, _ in facts.counts.models]
     kind = listed(list(dict.fromkeys(kinds)))
-    return f"{kind} ({', '.join(models)})" if models else kind
+    if not kind or not models:
+        return kind or listed(models) or "an unknown classifier"
+    return f"{kind} ({', '.join(models)})"
 
 
 def _times(facts: SubjectFacts) -> str:
@@ -117,7 +119,9 @@ def _sample(sample: SampleFacts | None) -> Iterator[str]:
     strata = ""
     if drawn.stratify:
         allocation = f", {drawn.allocation} allocation" if drawn.allocation else ""
-        strata = f" within {counted(len(drawn.strata), 'stratum', 'strata')} by {drawn.stratify}"
+        strata = (
+            f", drawn within {counted(len(drawn.strata), 'stratum', 'strata')} by {drawn.stratify}"
+        )
         strata += allocation
     yield (
         f"They are a random sample of {drawn.size:,} out of {drawn.population:,} {what}{strata} "

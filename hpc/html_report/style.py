@@ -55,7 +55,7 @@ margin:.75rem 0}
 .facts dd{margin:0;min-width:0}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal;width:max-content}
-th,td{max-width:26rem}
+th,td{max-width:36rem}
 td bdi,th bdi{overflow-wrap:anywhere}
 caption{text-align:left;color:var(--muted);padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.25rem .9rem .25rem 0;

@@ -33,7 +33,8 @@ def choose_subjects(
     """Return what the words of a command mean, each once.
 
     Args:
-        words: names of labels, or runs. Without any, the only name or the configuration's.
+        words: names of labels, or runs. Without any, the configuration's name, or that of the
+            newest run.
         place: where labels are.
         config: the configuration that a person named.
         database: the database that a person named.
@@ -42,12 +43,19 @@ def choose_subjects(
         InputError: a word means neither a name nor a run, or nobody can tell which name is meant.
     """
     if not words:
-        return [Chosen(name=place.choose_name(None, config, "report"), place=place)]
+        name = None if config else _newest_name(place)
+        return [Chosen(name=place.choose_name(name, config, "report"), place=place)]
     chosen: dict[str, Chosen] = {}
     for word in words:
         subject = _choose(word, place, database)
         chosen.setdefault(subject.title, subject)
     return list(chosen.values())
+
+
+def _newest_name(place: LabelPlace) -> str | None:
+    """Return the name of the newest run of a classifier, as other commands choose a run."""
+    newest_first = (run.manifest for run in reversed(place.runs))
+    return next((each.name for each in newest_first if not each.is_coded_by_people), None)
 
 
 def _choose(word: str, place: LabelPlace, database: Path | None) -> Chosen:

@@ -5,12 +5,8 @@ from datetime import date, datetime
 
 from hpc.html_report.facts import Period
 
-PERIOD_FORMATS = {
-    Period.DAY: "%Y-%m-%d",
-    Period.WEEK: "%Y-%m-%d",
-    Period.MONTH: "%Y-%m",
-    Period.YEAR: "%Y",
-}
+_LENGTHS = {Period.DAY: 10, Period.WEEK: 10, Period.MONTH: 7, Period.YEAR: 4}
+"""Of the beginning of a date that names a period, such as 2024-05."""
 _LONGEST_NAME = 60
 
 
@@ -33,8 +29,7 @@ def format_days(first: date | None, last: date | None) -> str:
 
 def format_period(start: date, period: Period) -> str:
     """Return the name of a period that begins on a day."""
-    # strftime leaves out the zeros of early years.
-    return start.strftime(PERIOD_FORMATS[period]).rjust(len(f"{start:%m}"), "0")
+    return start.isoformat()[: _LENGTHS[period]]
 
 
 def format_share(part: float, whole: float) -> str:
@@ -48,7 +43,7 @@ def format_value(value: float | None) -> str:
         return "–"
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3e}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value or 0:.4g}"
 
 
 def format_interval(interval: tuple[float, float] | None) -> str:
@@ -65,5 +60,5 @@ def listed(words: Sequence[str], conjunction: str = "and") -> str:
 
 def shortened(name: str) -> str:
     """Return a name for a title, cut where it is too long."""
-    plain = " ".join(name.split())
+    plain = " ".join(name.split()) or "(empty)"
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"

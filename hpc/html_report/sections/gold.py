@@ -54,7 +54,12 @@ def _describe(report: GoldReport) -> Iterator[Element]:
             yield Paragraph(f"Note: {caution.text}.")
         judged = [one for one in model.comparisons if isinstance(one, GoldComparison)]
         plans = of_gold(report.gold, [(model.name, judged)])
-        yield from figures([_figure(plan) for plan in plans])
+        yield from figures([_figure(plan) for plan in plans if not _is_single_month(plan)])
+
+
+def _is_single_month(plan: CalibrationFigure | MonthsFigure) -> bool:
+    """Tell whether a chart over time would have a single point, which the accuracy says already."""
+    return isinstance(plan, MonthsFigure) and len(plan.months) < 2
 
 
 def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:

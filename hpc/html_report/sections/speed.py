@@ -20,7 +20,7 @@ def describe_speed(facts: SubjectFacts, steps: dict[str, tuple[SpeedStep, ...]])
         steps: by run, all its steps, also those without an answer.
     """
     runs = {run.run_id: run for run in facts.runs}
-    speeds = [] if facts.is_coded_by_people else list(facts.speeds)
+    speeds = list(facts.speeds)
     elements: list[Element] = []
     if not speeds:
         elements.append(Paragraph("There are no answers of a classifier yet."))
@@ -31,7 +31,7 @@ def describe_speed(facts: SubjectFacts, steps: dict[str, tuple[SpeedStep, ...]])
                 "an answer, and posts without a text to send, do not."
             )
         )
-        shown = speeds[-MOST_CHARTS:]
+        shown = [each for each in speeds[-MOST_CHARTS:] if len(steps[each.run_id]) > 1]
         elements += figures(
             [_figure(each, runs[each.run_id], steps[each.run_id]) for each in shown]
         )

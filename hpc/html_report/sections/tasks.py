@@ -39,9 +39,7 @@ _LEAST_STEP_S = 1.0
 def describe_tasks(facts: SubjectFacts) -> Section:
     """Return how tasks ended."""
     elements: list[Element] = []
-    if facts.is_coded_by_people:
-        elements.append(Paragraph("People assigned the labels, so no task ran."))
-    elif not facts.attempts:
+    if not facts.attempts:
         elements.append(Paragraph("No task has been submitted, or nothing is known of any."))
     else:
         elements.append(_outcomes(facts.attempts))
