@@ -194,6 +194,10 @@ class AttemptFacts:
     max_rss_mb: float | None
     mem_gb: float | None
     time_min: float | None
+    busy_cpus: float | None = None
+    """How many CPUs it kept busy on average."""
+    cpus: int | None = None
+    """How many it had."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,7 +36,7 @@ def _setup_of(run: Run) -> LabelingSetup:
     options: dict[str, str] = {"min_text_length": str(run.manifest.min_text_length)}
     texts: dict[str, LongText] = {}
     for name, value in _public_options(classifier):
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        shown = _as_text(value)
         if name != _PROMPT and len(shown) <= _LONGEST_VALUE and "\n" not in shown:
             options[name] = shown if name in _URL_PATHS else without_paths(shown)
             continue
@@ -50,6 +50,15 @@ def _setup_of(run: Run) -> LabelingSetup:
         options=options,
         texts=texts,
     )
+
+
+def _as_text(value: object) -> str:
+    """Return a value as a person would write it: a list of words without marks around them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _public_options(classifier: JsonObject) -> Iterator[tuple[str, object]]:

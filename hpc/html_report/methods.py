@@ -27,8 +27,8 @@ _SETTINGS = {
     "answer_tries": "up to {} requests for a post until the answer was valid",
     "dtype": "numbers in {}",
     "max_length": "at most {} tokens of a post",
-    "languages": "languages {}",
-    "attributes": "attributes {}",
+    "languages": "language {}",
+    "attributes": "attribute {}",
 }
 _MOST_REASONS = 6
 _DIGITS_OF_DIGEST = 16
@@ -84,7 +84,7 @@ def _settings(facts: SubjectFacts) -> Iterator[str]:
     several = len(facts.setups) > 1
     for setup in facts.setups:
         parts = [
-            words.format(setup.options[name])
+            _setting(words, setup.options[name])
             for name, words in _SETTINGS.items()
             if name in setup.options
         ]
@@ -95,6 +95,13 @@ def _settings(facts: SubjectFacts) -> Iterator[str]:
         if parts:
             which = f"Setup {setup.config_hash}" if several else "Settings"
             yield f"{which}: {', '.join(parts)}."
+
+
+def _setting(words: str, value: str) -> str:
+    """Return a setting in words, in the plural for a list."""
+    if ", " in value and words.split(" ")[0] in ("language", "attribute"):
+        words = words.replace(" {}", "s {}")
+    return words.format(value)
 
 
 def _posts(facts: SubjectFacts) -> Iterator[str]:

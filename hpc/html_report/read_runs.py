@@ -6,7 +6,7 @@ run, as `status` asks it.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from hpc.database.history_rows import attempt_rows
 from hpc.executors.factory import executor_of
 from hpc.html_report.facts import AttemptFacts, Outcome, RunFacts
 from hpc.reconcile.look import look
-from hpc.run.model import Run
+from hpc.run.model import Run, TaskRecord
 from hpc.run.outputs import verify_outputs
 from hpc.run.run_state import RunState, RunStatus
+from hpc.traces.task_files import TaskFiles
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.run_files.manifest import output_name
@@ -69,7 +70,11 @@ def read_runs(
             published = [shard.output.verified for shard in status.observation.shards]
             rows = [{"run_id": run.run_id, **row} for row in attempt_rows(run, status.observation)]
         facts.append(_facts(run, published, status, history.digests.get(run.run_id, {})))
-        attempts += _attempts(rows, published)
+        records = _records(run, status)
+        attempts += [
+            _with_cpus(each, records.get((int(str(row["attempt"])), each.shard)))
+            for each, row in zip(_attempts(rows, published), rows, strict=True)
+        ]
     return tuple(facts), tuple(attempts)
 
 
@@ -185,6 +190,32 @@ def _attempts(rows: Sequence[_Row], published: Sequence[bool]) -> list[AttemptFa
             )
         )
     return attempts
+
+
+def _records(run: Run, status: RunStatus | None) -> Mapping[tuple[int, int], TaskRecord]:
+    """Return what the executor last said of tasks, by attempt and shard.
+
+    The database lacks their CPU time. Of a settled run, the packed logs have it; where these cannot
+    be read now, it stays unknown.
+    """
+    if status:
+        return {
+            (attempt.number, shard.index): attempt.record
+            for shard in status.observation.shards
+            for attempt in shard.attempts
+            if attempt.record
+        }
+    packed = TaskFiles(run).packed
+    return {key: task.record for key, task in packed.items() if task.record}
+
+
+def _with_cpus(attempt: AttemptFacts, record: TaskRecord | None) -> AttemptFacts:
+    """Return an attempt with the CPUs that it had and kept busy, as far as that is known."""
+    if record is None or record.cpu_s is None or not record.elapsed_s or not record.alloc_cpus:
+        return attempt
+    # Whole seconds hide some of the time of a short task.
+    busy = min(record.cpu_s / record.elapsed_s, float(record.alloc_cpus))
+    return replace(attempt, busy_cpus=busy, cpus=record.alloc_cpus)
 
 
 def _outcome(row: _Row, *, has_published: bool) -> str:

@@ -34,6 +34,8 @@ def command_lines(world: World) -> dict[str, tuple[str, ...]]:
         "logs old": ("logs", world.old, "0-2"),
         "logs newer": ("logs", world.newer, "0-2"),
         "audit": ("audit", *CONFIG),
+        "report old": ("report", world.old, "--out", "page.html"),
+        "report newer": ("report", world.newer, "--out", "page.html"),
         "submit --dry-run": ("submit", *CONFIG, "--dry-run"),
         "resubmit --dry-run": ("resubmit", world.newer, "--dry-run"),
         "gather old": ("gather", world.old),
@@ -48,7 +50,10 @@ def command_lines(world: World) -> dict[str, tuple[str, ...]]:
 
 
 # These start nothing and change no output.
-LOOKING = ("status", "status old", "status newer", "logs old", "logs newer", "audit")
+LOOKING = (
+    "status", "status old", "status newer", "logs old", "logs newer", "audit", "report old",
+    "report newer",
+)  # fmt: skip
 PREPARING = ("submit --dry-run", "resubmit --dry-run")
 ACTING = (
     "gather old", "gather newer", "gather --rebuild", "cancel newer", "resubmit newer",

@@ -15,7 +15,7 @@ MOST_ROWS = 50
 
 
 def describe_resources(facts: SubjectFacts) -> Section:
-    """Return requested and used memory and time."""
+    """Return requested and used memory, time and CPUs."""
     ended = [each for each in facts.attempts if each.elapsed_s is not None or each.max_rss_mb]
     elements: list[Element] = []
     if not ended:
@@ -28,6 +28,7 @@ def describe_resources(facts: SubjectFacts) -> Section:
                 for figure in (
                     _shares("Memory used", "% of the requested memory", ended, _memory_share),
                     _shares("Time used", "% of the time limit", ended, _time_share),
+                    _shares("CPUs busy", "% of the allocated CPUs", ended, _cpu_share),
                 )
                 if figure
             ]
@@ -45,6 +46,12 @@ def _time_share(attempt: AttemptFacts) -> float | None:
     if attempt.elapsed_s is None or not attempt.time_min:
         return None
     return 100 * attempt.elapsed_s / (60 * attempt.time_min)
+
+
+def _cpu_share(attempt: AttemptFacts) -> float | None:
+    if attempt.busy_cpus is None or not attempt.cpus:
+        return None
+    return 100 * attempt.busy_cpus / attempt.cpus
 
 
 def _shares(

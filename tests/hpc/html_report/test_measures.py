@@ -1,0 +1,184 @@
+"""What the page measures, checked against simple definitions, for any numbers and times."""
+
+import itertools
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.figures.charts import Tone
+from hpc.html_report.facts import HiddenColumn, LabelColumn, NumberColumn, Outcome, Period
+from hpc.html_report.labeling_setup import without_paths
+from hpc.html_report.labels_view import labels_view
+from hpc.html_report.markup import escape, tag
+from hpc.html_report.read_columns import choose_edges, read_columns
+from hpc.html_report.read_counts import MOST_PERIODS, OTHER_REASON, choose_period, read_counts
+from hpc.html_report.read_courses import interval_of_mean, interval_of_share
+from hpc.html_report.read_speed import MOST_STEPS, choose_step
+from hpc.html_report.sections.tasks import STEPS, TONES, count_at_work
+from pipeline.database import duckdb_file
+from pipeline.errors import Cause
+
+NUMBERS = st.floats(-1e100, 1e100)
+START = datetime(2024, 5, 1)
+
+
+@given(st.lists(NUMBERS, min_size=1), st.booleans())
+def test_every_number_lies_between_the_edges(numbers: list[float], round_them: bool) -> None:
+    chosen = [float(round(number)) for number in numbers] if round_them else numbers
+    edges = choose_edges(min(chosen), max(chosen), is_whole=round_them)
+    assert all(after > before for before, after in itertools.pairwise(edges))
+    slack = (edges[1] - edges[0]) * 1e-6
+    assert edges[0] - slack <= min(chosen)
+    assert max(chosen) <= edges[-1] + slack
+
+
+@given(st.datetimes(), st.datetimes())
+def test_no_more_periods_lie_between_two_times_than_fit(one: datetime, other: datetime) -> None:
+    first, last = sorted((one, other))
+    period = choose_period(first, last)
+    days = {Period.DAY: 1, Period.WEEK: 7, Period.MONTH: 30.44}.get(period)
+    assert days is None or (last - first).days / days <= MOST_PERIODS
+
+
+@given(st.floats(0, 1e9))
+def test_steps_cover_any_time_and_are_no_more_than_fit(seconds: float) -> None:
+    assert seconds / choose_step(seconds) <= MOST_STEPS
+
+
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0.1, 1e4)), min_size=10, max_size=30))
+def test_the_interval_of_a_mean_is_that_of_hajeks_estimator(
+    pairs: list[tuple[float, float]],
+) -> None:
+    total = sum(weight for _, weight in pairs)
+    mean = sum(weight * value for value, weight in pairs) / total
+    sums = (
+        total,
+        sum(weight**2 for _, weight in pairs),
+        sum(weight**2 * value for value, weight in pairs),
+        sum(weight**2 * value**2 for value, weight in pairs),
+    )
+    interval = interval_of_mean(len(pairs), mean, sums)
+    assert interval
+    count = len(pairs)
+    variance = sum((weight * (value - mean) / total) ** 2 for value, weight in pairs)
+    reach = 1.959964 * math.sqrt(variance * count / (count - 1))
+    scale = max(abs(value) for value, _ in pairs) + 1
+    assert interval[0] == pytest.approx(mean - reach, abs=1e-5 * scale)
+    assert interval[1] == pytest.approx(mean + reach, abs=1e-5 * scale)
+    assert interval_of_mean(9, mean, sums) is None
+
+
+@given(st.integers(10, 10**6), st.floats(0, 1), st.floats(1, 1e6))
+def test_the_interval_of_a_share_holds_it_and_stays_between_0_and_1(
+    posts: int, share: float, effective: float
+) -> None:
+    interval = interval_of_share(posts, share, effective)
+    assert interval
+    assert 0 <= interval[0] <= share + 1e-9
+    assert share - 1e-9 <= interval[1] <= 1
+
+
+SPANS = st.lists(
+    st.tuples(st.sampled_from([*Tone]), st.floats(0, 3600), st.floats(0, 3600)), max_size=30
+)
+
+
+@given(SPANS)
+def test_tasks_at_work_are_counted_in_every_step_that_they_touch(
+    spans: list[tuple[Tone, float, float]],
+) -> None:
+    step = 60.0
+    times = [
+        (tone, (START + timedelta(seconds=begin), START + timedelta(seconds=begin + length)))
+        for tone, begin, length in spans
+    ]
+    counted = count_at_work(times, START, step)
+    for tone, counts in counted.items():
+        for number, count in enumerate(counts):
+            assert count == sum(
+                min(int((start - START).total_seconds() / step), STEPS - 1)
+                <= number
+                <= min(int((end - START).total_seconds() / step), STEPS - 1)
+                for each, (start, end) in times
+                if each is tone
+            )
+
+
+def test_every_outcome_has_a_color() -> None:
+    assert TONES.keys() == {*Cause, *Outcome}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ana/models/tiny", "…/tiny"),
+        ("folder ~/models/tiny, /data/x/y", "folder …/tiny, …/y"),
+        ("https://api.example.org/v1/chat", "https://api.example.org/v1/chat"),
+        ("unitary/toxic-bert@4d6c22e", "unitary/toxic-bert@4d6c22e"),
+        ("positive/negative and/or", "positive/negative and/or"),
+    ],
+)
+def test_paths_lose_their_folders_and_addresses_do_not(text: str, shown: str) -> None:
+    assert without_paths(text) == shown
+
+
+@given(st.text(), st.text())
+def test_a_text_never_becomes_markup(text: str, value: str) -> None:
+    written = tag("p", text, attributes={"title": value})
+    assert written.count("<") == written.count(">") == 2
+    assert '"' not in escape(value)
+
+
+HOSTILE_TABLE = """
+CREATE TABLE labels_hostile AS SELECT
+  'u' || i AS uri, 'the text of post number ' || i AS text,
+  CASE WHEN i < 3 THEN TIMESTAMP '0001-01-01' WHEN i < 5 THEN TIMESTAMP '9999-12-31 23:59:59'
+    WHEN i = 6 THEN 'infinity'::TIMESTAMP WHEN i = 7 THEN '-infinity'::TIMESTAMP
+    WHEN i = 8 THEN TIMESTAMP '0044-03-15 (BC)'
+    ELSE TIMESTAMP '2020-01-01' + to_days(i::INT) END AS preprocessing_timestamp,
+  i % 10 <> 0 AS was_successfully_labeled,
+  CASE WHEN i = 0 THEN 'the text of post number 0' WHEN i % 10 = 0 THEN 'invalid: secret' END
+    AS reason,
+  TIMESTAMP '2026-01-01' + to_seconds(i) AS label_timestamp,
+  1e308::DOUBLE AS huge, CASE WHEN i % 2 = 0 THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END AS never,
+  5e-324::DOUBLE * i AS tiny, (9007199254740993 + i)::BIGINT AS big, 3.5::DOUBLE AS constant,
+  'the text of post number ' || i AS quote, 'number ' || (i % 3) AS short,
+  'the text of post number' AS part, '["a"]' AS list, 'r' AS run_id, 0 AS shard_index,
+  1 AS attempt, 'm' AS model, 'h' AS config_hash FROM range(100) AS posts(i)
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "labels.duckdb"
+    with duckdb_file.opened(path) as connection:
+        connection.execute(HOSTILE_TABLE)
+    return path
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, LabelColumn]:
+    found = read_columns(connection, Period.YEAR, {"short"})
+    return {column.name: column for column in found}
+
+
+def test_numbers_that_cannot_be_averaged_and_texts_that_quote_are_not_shown(hostile: Path) -> None:
+    with labels_view(hostile, "hostile", run_id="", weights=None) as connection:
+        assert connection
+        columns = columns_of(connection)
+        counts = read_counts(connection)
+    hidden = {name for name, each in columns.items() if isinstance(each, HiddenColumn)}
+    assert hidden == {"huge", "never", "quote", "short", "part", "list"}
+    for name in ("tiny", "big", "constant"):
+        column = columns[name]
+        assert isinstance(column, NumberColumn)
+        assert sum(column.counts) == 90
+        assert math.isfinite(column.mean)
+    # A reason that is no word may quote a post too.
+    assert dict(counts.reasons) == {"invalid": 9, OTHER_REASON: 1}
+    assert counts.first_post == datetime(1, 1, 1)
+    assert len(counts.post_periods) <= MOST_PERIODS
