@@ -85,8 +85,9 @@ def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:
     for shard in observation.shards:
         for attempt in shard.attempts:
             record = attempt.record
-            # A task that was canceled while it was pending cost nothing.
-            has_run = record is None or bool(record.elapsed_s) or record.started_at is not None
+            # A task that was canceled while it was pending cost nothing. Slurm gives it no node.
+            is_canceled = record is not None and record.cause is Cause.CANCELLED
+            has_run = not is_canceled or bool(record and record.elapsed_s)
             is_over = attempt.phase is Phase.ENDED or shard.output.verified
             if has_run and is_over:
                 yield shard, attempt
