@@ -58,11 +58,18 @@ _FIRST_STEP = "first: hpc submit --config configs/quickstart.yaml"
 
 def run_from_shell() -> NoReturn:
     """Run `hpc VERB …` or `python -m hpc VERB …`, and exit."""
-    arguments = sys.argv[1:]
+    arguments = _with_help_option(sys.argv[1:])
     name = arguments[0] if arguments else "--help"
     if name in VERBS:
         main(importlib.import_module(f"hpc.{name}").VERB, arguments[1:])
     _exit_with(lambda: _run_without_verb(name, arguments))
+
+
+def _with_help_option(arguments: Sequence[str]) -> list[str]:
+    """Return `VERB --help` for `help VERB`, which many programs understand."""
+    if arguments[:1] != ["help"]:
+        return list(arguments)
+    return [*arguments[1:2], "--help"]
 
 
 def _run_without_verb(name: str, arguments: Sequence[str]) -> int:

@@ -61,7 +61,9 @@ def test_bash_completes_verbs_options_and_files(bench: Bench) -> None:
     """The script runs in a real bash, as in a person's shell."""
     script = bench.folder / "completion.bash"
     script.write_text(module(bench, "--print-completion", "bash").stdout)
-    (bench.folder / "mine.yaml").touch()
+    (bench.folder / "mine.yaml").write_text("storage:\n  run_root: 'other'  # runs\n")
+
+    make_run_folders(bench)
 
     def completions(*words: str) -> set[str]:
         typed = " ".join(f"'{word}'" for word in words)
@@ -75,13 +77,48 @@ def test_bash_completes_verbs_options_and_files(bench: Bench) -> None:
     assert completions("hpc", "su") == {"submit", "supervise"}
     assert completions("hpc", "status", "--w") == {"--watch"}
     assert "mine.yaml" in completions("hpc", "audit", "--config", "mi")
+    assert completions("hpc", "status", "tox") == {"toxicity"}
+    assert completions("hpc", "clean", "--yes", "20261129") == {RUN}
+    assert completions("hpc", "status", "--run-root", "elsewhere", "2") == set()
+    assert completions("hpc", "ls", "--config", "mine.yaml", "2") == {OTHER}
+    assert completions("hpc", "compare", "tox") == {"toxicity"}
+    assert not (bench.folder / "pwned").exists()
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh on this machine")
-def test_the_script_for_zsh_has_no_syntax_error(bench: Bench) -> None:
+def test_zsh_completes_runs(bench: Bench) -> None:
+    """The functions run in a real zsh; `compadd` is its part."""
     script = bench.folder / "_hpc"
     script.write_text(module(bench, "--print-completion", "zsh").stdout)
     assert run(bench, "zsh", "-n", str(script)).returncode == 0
+    make_run_folders(bench)
+    done = run(
+        bench, "zsh", "-f", "-c",
+        f"compdef() {{ :; }}; eval \"$(cat {script})\"; "
+        "compadd() { print -l -- ${(P)2}; }; words=(hpc status t); PREFIX=t; _hpc_complete_runs; "
+        "words=(hpc status --run-root nowhere t); _hpc_complete_runs",
+    )  # fmt: skip
+    assert (set(done.stdout.split()), done.stderr) == ({"toxicity", RUN}, "")
+
+
+RUN = "20261129T094423-toxicity-4ceaec33"
+OTHER = "20261130T094423-valence-4ceaec34"
+
+
+def make_run_folders(bench: Bench) -> None:
+    hostile = "20261129T094423-$(touch pwned)-4ceaec33"
+    for folder in (f"runs/{RUN}", f"runs/{hostile}", f"runs/{RUN}-copy", f"other/{OTHER}"):
+        (bench.folder / folder).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [(["help"], ["--help"]), (["help", "status"], ["status", "--help"])],
+)
+def test_help_is_also_a_word(bench: Bench, typed: list[str], same: list[str]) -> None:
+    done, expected = module(bench, *typed), module(bench, *same)
+    assert (done.returncode, done.stdout) == (0, expected.stdout)
+    assert module(bench, "help", "statsu").returncode == 2
 
 
 def test_help_imports_nothing_that_it_does_not_need(bench: Bench) -> None:
