@@ -80,7 +80,7 @@ def test_bash_completes_verbs_options_and_files(bench: Bench) -> None:
     assert completions("hpc", "status", "tox") == {"toxicity"}
     assert completions("hpc", "clean", "--yes", "20261129") == {RUN}
     assert completions("hpc", "status", "--run-root", "elsewhere", "2") == set()
-    assert completions("hpc", "ls", "--config", "mine.yaml", "2") == {OTHER}
+    assert completions("hpc", "status", "--config", "mine.yaml", "2") == {OTHER}
     assert completions("hpc", "compare", "tox") == {"toxicity"}
     assert not (bench.folder / "pwned").exists()
 
