@@ -19,8 +19,8 @@ from pipeline.text import counted, estimated_duration, format_duration
 _VERDICTS = {
     CanaryVerdict.WELL: ("the canary went well", Tone.GOOD),
     CanaryVerdict.INCOMPLETE: (
-        "the canary did not get to its end, so nothing else is submitted. Fix the cause, and run "
-        "the same command again",
+        "the canary did not get to its end, so nothing else is submitted. Fix the cause as "
+        "described above, and run the same command again",
         Tone.BAD,
     ),
     CanaryVerdict.NOTHING_SENT: (

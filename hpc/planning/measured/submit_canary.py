@@ -58,10 +58,13 @@ def submit_after_canary(request: SubmitRequest, screen: Screen) -> CanarySubmit:
     """Run a canary, and submit the other posts if it went well and they may follow.
 
     Raises:
-        Exception: as `submit_run` does.
+        InputError: a caretaker is not possible, or as `submit_run` does.
+        BusyError, ExecutorError: as `submit_run` does.
     """
     canary = request.selection.canary
     assert canary
+    if request.caretaker:  # before anything is spent
+        create_executor(request.spec.config.cluster).caretaker_jobs()
     made, run = _run_canary(request, canary.posts, screen)
     if run is None:
         assert made

@@ -181,6 +181,8 @@ def test_a_post_of_the_canary_that_fails_again_is_not_retried_by_the_rest(bench:
         ("--canary", "-1"),
         ("--canary", "some"),
         ("--yes", "--limit", 3),
+        ("--canary", 2, "--caretaker"),
+        ("--canary", 2, "--after", "4711"),
     ],
 )
 def test_what_makes_no_sense_is_rejected(bench: Bench, arguments: tuple[object, ...]) -> None:
