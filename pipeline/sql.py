@@ -24,7 +24,10 @@ def configure_session(
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute(f"SET threads = {THREADS}")
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
+    # In Jupyter, DuckDB 2.0 refuses any value of this setting unless ipywidgets is installed, and
+    # without ipywidgets the bar is off.
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        connection.execute("SET enable_progress_bar = false")
     if temp_directory:
         connection.execute(f"SET temp_directory = {literal(str(temp_directory))}")
 

@@ -12,7 +12,7 @@ from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_
 from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
-from hpc.comparison.request import LABELS, Request
+from hpc.comparison.request import LABELS, PATIENCE, Request
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.screen import Screen
 from hpc.figures.plan import of_gold
@@ -91,7 +91,7 @@ def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[Unus
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
         select.staging(Path(folder)) as connection,
     ):
-        duckdb_file.attach(connection, request.database, LABELS)
+        duckdb_file.attach(connection, request.database, LABELS, patience=PATIENCE)
         names = (*request.names, request.gold)
         unusable = unusable_runs(connection, names)
         for each in unusable:

@@ -13,7 +13,7 @@ from hpc.comparison.columns import check_names, choose_pairs, unusable_runs
 from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
-from hpc.comparison.request import LABELS, Request
+from hpc.comparison.request import LABELS, PATIENCE, Request
 from hpc.comparison.save_map import FittedMap, SavedMap
 from hpc.display.comparison.agreement import NamesReport, Side, describe_names
 from hpc.display.comparison.saved_map import describe_saved_map
@@ -45,7 +45,7 @@ def compare_names(request: Request, printer: Screen) -> Compared:
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
         select.staging(Path(folder)) as connection,
     ):
-        duckdb_file.attach(connection, request.database, LABELS)
+        duckdb_file.attach(connection, request.database, LABELS, patience=PATIENCE)
         unusable = unusable_runs(connection, request.names)
         for each in unusable:
             printer(str(each))

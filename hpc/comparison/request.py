@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analysis.options import CompareOptions
+from pipeline.database.duckdb_file import LOCK_WAIT_S, Patience
 
 # The attached database.
 LABELS = "labels"
+# It is opened once, so a notebook may have it open for as long as it likes.
+PATIENCE = Patience(seconds=LOCK_WAIT_S)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

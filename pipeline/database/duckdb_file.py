@@ -196,16 +196,26 @@ def _remove_begun(path: Path) -> None:
             path.unlink()
 
 
-def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
-    """Attach the database read-only to another connection, waiting as `opened` does."""
+# For a database that was opened a moment ago: another thread has it now, and will soon be done.
+_PATIENCE_WITH_THREADS = Patience(seconds=LOCK_WAIT_S, for_own_process_s=LOCK_WAIT_S)
+
+
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    alias: str,
+    *,
+    patience: Patience = _PATIENCE_WITH_THREADS,
+) -> None:
+    """Attach the database read-only to another connection, waiting as `opened` does.
+
+    Raises:
+        HeldDatabaseError: another process has it open for writing for longer than that, or this
+            one has it open at all.
+        UnusableDatabaseError: the file is damaged.
+    """
     statement = f"ATTACH {literal(str(path))} AS {quoted(alias)} (READ_ONLY)"
-    _wait_for_lock(
-        path,
-        lambda: connection.execute(statement),
-        # It was opened a moment ago, so that another thread has it now.
-        Patience(seconds=LOCK_WAIT_S, for_own_process_s=LOCK_WAIT_S),
-        is_open_here,
-    )
+    _wait_for_lock(path, lambda: connection.execute(statement), patience, is_open_here)
 
 
 def _wait_for_lock(
