@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hpc.api.submission import preview as preview
     from hpc.api.submission import submit as submit
     from hpc.api.supervision import wait as wait
+    from hpc.planning.run_spec import Canary as Canary
     from hpc.planning.run_spec import Selection as Selection
     from hpc.run.model import Run as Run
     from hpc.run.model import State as State
@@ -69,7 +70,7 @@ _HOMES = {
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "preview", "submit"),
     "hpc.api.supervision": ("wait",),
-    "hpc.planning.run_spec": ("Selection",),
+    "hpc.planning.run_spec": ("Canary", "Selection"),
     "hpc.run.model": ("Run", "State"),
     "hpc.run.run_state": ("RunState",),
     "pipeline.errors": ("BusyError", "Cause", "InputError", "Interruption", "RunError"),

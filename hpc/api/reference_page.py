@@ -55,7 +55,7 @@ _FUNCTIONS = (
     "labels", "labels_batches", "export", "sample", "compare", "notebook",
 )  # fmt: skip
 _VALUES = (
-    "Place", "Selection", "DrawRequest", "SubmitResult", "StatusResult", "ShardStatus",
+    "Place", "Selection", "DrawRequest", "Canary", "SubmitResult", "StatusResult", "ShardStatus",
     "GatherResult", "ResubmitSettings", "ResubmitResult", "CancelResult", "LabelQuery",
     "ExportResult", "SampleSettings", "SampleResult", "CompareSettings", "CompareResult",
 )  # fmt: skip
