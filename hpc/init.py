@@ -79,7 +79,9 @@ _OPTIONS = {
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Ask, and write the files."""
     given = _given(options)
-    asks = not options.yes and sys.stdin.isatty() and printer.is_terminal
+    # Python has no stdin where its descriptor is closed (`<&-`).
+    has_terminal = sys.stdin is not None and sys.stdin.isatty() and printer.is_terminal
+    asks = has_terminal and not options.yes
     why = "--yes was given" if options.yes else "there is no terminal to ask on"
     project = start_project(given, os.environ, printer, why_unattended="" if asks else why)
     printer.show(*describe_project(project))

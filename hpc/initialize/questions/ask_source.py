@@ -66,13 +66,16 @@ def ask_source(answerer: Answerer, given: Given) -> SourceAnswers | None:
 
 
 def _ask_files(answerer: Answerer, given: Given) -> tuple[Question, Source, SourceFacts] | None:
-    known = () if given.source is not None else _inspect_candidates(given.folder)
+    known: tuple[SourceFacts, ...] = ()
+    is_complete = True
+    if given.source is None:
+        known, is_complete = _inspect_candidates(given.folder)
     best = propose_source(known)
     proposals = best and _describe_columns(propose_columns(_best_table(best)))
     question = Question(
         flag="--source",
         text=f"Where are the posts? A file, a folder or a glob, such as {given.folder.name}/*.csv",
-        missing=_why_no_source(known, given.folder),
+        missing=_why_no_source(known, given.folder, is_complete=is_complete),
         default=best.source if best else None,
         why=f"it has {proposals}" if proposals else "",
         options=tuple(Option(value=each.source, note=each.summary) for each in known),
@@ -86,14 +89,19 @@ def _ask_files(answerer: Answerer, given: Given) -> tuple[Question, Source, Sour
     return question, found, facts or inspect_files(answer, found.source_files)
 
 
-def _inspect_candidates(folder: Path) -> tuple[SourceFacts, ...]:
-    candidates, _ = find_candidates(folder)
-    return tuple(inspect_files(each.source, each.files) for each in candidates[:_MOST_INSPECTED])
+def _inspect_candidates(folder: Path) -> tuple[tuple[SourceFacts, ...], bool]:
+    """Return what the folder holds, and whether all of it was looked at."""
+    candidates, is_complete = find_candidates(folder)
+    some = candidates[:_MOST_INSPECTED]
+    facts = tuple(inspect_files(each.source, each.files) for each in some)
+    return facts, is_complete and len(some) == len(candidates)
 
 
-def _why_no_source(known: Sequence[SourceFacts], folder: Path) -> str:
+def _why_no_source(known: Sequence[SourceFacts], folder: Path, *, is_complete: bool) -> str:
     if known:
         return "several files may hold the posts"
+    if not is_complete:
+        return f"{folder} holds too much to look at all of it, and no posts were found so far"
     return f"{folder} has no SQLite, DuckDB, Parquet, CSV or JSON Lines file"
 
 

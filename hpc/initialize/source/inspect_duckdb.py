@@ -26,6 +26,8 @@ _READ_WHOLE = ("struct", "date", "timestamp", "timestamp with time zone", "boole
 def inspect_duckdb(path: Path) -> tuple[TableFacts, ...]:
     """Return the tables and views of a database, by name.
 
+    A view is neither counted nor sampled, because a query of any cost may be behind it.
+
     Raises:
         BusyError: another process has the file open for writing.
         InputError: the file cannot be opened.
@@ -46,7 +48,7 @@ def inspect_duckdb(path: Path) -> tuple[TableFacts, ...]:
                 f"{_ALIAS}.{table.sql}",
                 name=str(table),
                 place=f"{path}, table {table}",
-                is_counted=(table.schema, table.name) not in views,
+                is_sampled=(table.schema, table.name) not in views,
             )
             for table in tables
         )
@@ -64,7 +66,7 @@ def inspect_parquet(files: Sequence[SourceFile]) -> TableFacts:
             f"read_parquet({file_list([first.path])}, hive_partitioning=false)",
             name=None,
             place=str(first.path),
-            is_counted=False,
+            is_sampled=True,
         )
         if facts.problem:
             return facts
@@ -95,14 +97,17 @@ def _inspect(
     *,
     name: str | None,
     place: str,
-    is_counted: bool,
+    is_sampled: bool,
 ) -> TableFacts:
     try:
         types = describe_types(connection, relation, place)
-        values = ", ".join(_expression(column, kind) for column, kind in types.items())
-        limit = rows_to_sample(len(types))
-        rows = connection.execute(f"SELECT {values} FROM {relation} LIMIT {limit}").fetchall()
-        count = fetch_number(connection, f"SELECT count(*) FROM {relation}") if is_counted else None
+        rows: list[tuple[object, ...]] = []
+        count: int | None = None
+        if is_sampled:
+            values = ", ".join(_expression(column, kind) for column, kind in types.items())
+            limit = rows_to_sample(len(types))
+            rows = connection.execute(f"SELECT {values} FROM {relation} LIMIT {limit}").fetchall()
+            count = fetch_number(connection, f"SELECT count(*) FROM {relation}")
     except InputError as error:
         return TableFacts(name=name, problem=str(error))
     except duckdb.Error as error:

@@ -25,7 +25,7 @@ _TEXT, _INTEGER, _REAL, _BLOB = b"text", b"integer", b"real", b"blob"
 def inspect_sqlite(path: Path) -> tuple[TableFacts, ...]:
     """Return the tables and views of a database, by name.
 
-    A view is not counted, because a query of any cost may be behind it.
+    A view is neither counted nor sampled, because a query of any cost may be behind it.
 
     Raises:
         BusyError: another process has locked the file.
@@ -52,7 +52,7 @@ def _inspect_table(
     try:
         columns, rowid = list_columns(connection, table.name)
         types = _types(connection, table.name, columns)
-        rows = _sample(connection, table.name, columns)
+        rows = [] if is_view else _sample(connection, table.name, columns)
         unique = _unique_columns(connection, table.name)
         count, is_estimate = (None, False) if is_view else _count(connection, table.name, rowid)
     except InputError as error:  # it needs an extension, or is a view of a table that is gone
