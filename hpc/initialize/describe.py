@@ -25,6 +25,9 @@ def describe_project(project: Project) -> list[Block]:
 
 def _notes(project: Project) -> Iterator[str]:
     classifier = project.answers.classifier
+    file = classifier.key.file
+    if file is not None and not _key_exists(project, file):
+        yield f"put the API key into {file}, which only you should be able to read"
     if classifier.prompt is not None:
         yield f"edit {prompt_name(project.answers.name)}: it tells the model what each label means"
     model = str(classifier.values.get("model", ""))
@@ -74,7 +77,7 @@ def _key_commands(file: str, *, exists: bool) -> list[str]:
     name = (
         file if file.startswith("~/") and shlex.quote(file[2:]) == file[2:] else shlex.quote(file)
     )
-    return [f"install -m 600 /dev/null {name} && nano {name}   # put the API key into it"]
+    return [f"install -m 600 /dev/null {name} && nano {name}"]
 
 
 def project_document(project: Project) -> dict[str, Any]:

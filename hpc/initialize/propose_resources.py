@@ -67,7 +67,7 @@ def propose_account(survey: ClusterSurvey, shell_account: str | None) -> Choice 
     if accounts:
         return None
     if survey.accounting_problem:
-        return Choice(value="", why=f"sacctmgr did not say: {survey.accounting_problem}")
+        return Choice(value="", why="sacctmgr does not answer, so Slurm takes its default")
     if survey.needs_account:
         return Choice(value="", why="you have no account on this cluster: ask its administrators")
     return Choice(value="", why="this cluster asks for no account")

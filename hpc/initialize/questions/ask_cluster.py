@@ -71,11 +71,11 @@ def ask_resources(
         kind: the classifier, which decides what a task needs.
         say: prints what Slurm does not say.
     """
-    survey = survey_cluster(given.cluster_name or _named_by_shell(site))
-    say(_describe_survey(survey))
+    survey = survey_cluster(_named_by_shell(site))
     cluster = _ask_cluster_name(answerer, given, survey)
     if cluster and cluster != survey.name:
         survey = survey_cluster(cluster)
+    say(_describe_survey(survey))
     return _Resources(answerer, given, site, survey, NEEDS.get(kind, OTHER_NEEDS)).ask(cluster)
 
 
@@ -94,6 +94,8 @@ def _describe_survey(survey: ClusterSurvey) -> str:
     shown = [each for each in survey.partitions if not each.is_hidden]
     names = ", ".join(each.name for each in shown[:10])
     accounts = ", ".join(survey.accounts()) or "none"
+    if survey.accounting_problem:
+        accounts = f"not known ({survey.accounting_problem})"
     return f"{name}: partitions {names}; your accounts: {accounts}"
 
 
@@ -102,6 +104,15 @@ def _ask_cluster_name(answerer: Answerer, given: Given, survey: ClusterSurvey) -
     if len(survey.clusters) < 2 and given.cluster_name is None:
         return None
     default = survey.name if survey.name in survey.clusters else None
+
+    def check(answer: str) -> str:
+        if survey.clusters and answer not in survey.clusters:
+            raise InvalidAnswer(
+                f"{answer!r} is no cluster on which you have an account"
+                f"{did_you_mean(answer, survey.clusters)}; these are {', '.join(survey.clusters)}"
+            )
+        return answer
+
     question = Question(
         flag="--cluster-name",
         text="Which cluster runs the tasks?",
@@ -109,6 +120,7 @@ def _ask_cluster_name(answerer: Answerer, given: Given, survey: ClusterSurvey) -
         default=default,
         why="the cluster of this machine" if default else "",
         options=tuple(Option(value=name) for name in survey.clusters),
+        check=check,
     )
     return answerer.ask(question, given.cluster_name)
 

@@ -1,6 +1,7 @@
 """Ask Slurm what a user can choose on a cluster."""
 
 import os
+import re
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
@@ -76,4 +77,6 @@ def _ask_accounting(slurm: Slurm) -> tuple[tuple[AssociationFacts, ...], str, st
 
 
 def _first_line(error: SlurmError) -> str:
-    return error.words.strip().partition("\n")[0]
+    """Return the beginning of what a command said, without its name."""
+    line = error.words.strip().partition("\n")[0]
+    return re.sub(r"^\w+: (?:error|fatal): ", "", line).rstrip(".")
