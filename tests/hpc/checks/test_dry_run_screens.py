@@ -13,7 +13,12 @@ from hpc.display.console import plain_text
 from hpc.display.dry_run.columns import columns_document, describe_columns
 from hpc.display.dry_run.script import describe_script
 from hpc.executors.base import ExecutorError
-from hpc.executors.slurm.checks.sbatch_words import describe_choices, one_line, remedy_of
+from hpc.executors.slurm.checks.sbatch_words import (
+    describe_choices,
+    may_pass,
+    one_line,
+    remedy_of,
+)
 from hpc.executors.slurm.setup_lines import guard_setup
 from pipeline.model import Column, ColumnKind
 
@@ -88,6 +93,19 @@ def test_what_sbatch_refuses_has_a_key_to_change(words: str, key: str) -> None:
     assert key in remedy_of(words)
     assert not one_line(words).startswith(("sbatch", "allocation"))
     assert "\n" not in one_line(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ("allocation failure: Resource temporarily unavailable", True),
+        ("sbatch: error: AssocMaxSubmitJobLimit\nallocation failure: Job violates "
+         "accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
+        ("allocation failure: Invalid qos specification", False),
+    ],
+)  # fmt: skip
+def test_a_full_queue_refuses_no_script(words: str, passes: bool) -> None:
+    assert may_pass(words) is passes
 
 
 def test_the_nearest_account_is_suggested_among_those_that_one_has() -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from hpc.executors.slurm.commands import SlurmError
+from hpc.executors.slurm.submit_limits import is_submit_limit, may_be_submit_limit
 from pipeline.text import did_you_mean
 
 _PREFIX = re.compile(
@@ -58,6 +59,15 @@ def one_line(words: str) -> str:
 def is_unanswered(error: SlurmError) -> bool:
     """Tell whether nobody decided: Slurm is not here, does not answer, or is not reached."""
     return error.timed_out or _UNANSWERED.search(error.words) is not None
+
+
+def may_pass(words: str) -> bool:
+    """Tell whether sbatch refuses now what it may take later, because too much is submitted.
+
+    At MaxJobCount, `sbatch --test-only` has only the words of the system's EAGAIN.
+    """
+    is_full = re.search(r"temporarily|try again", words, re.IGNORECASE) is not None
+    return is_full or is_submit_limit(words) or may_be_submit_limit(words)
 
 
 def remedy_of(words: str) -> str:

@@ -11,12 +11,12 @@ from hpc.executors.slurm.checks.sbatch_words import (
     asks_for_qos,
     describe_choices,
     is_unanswered,
+    may_pass,
     one_line,
     remedy_of,
 )
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.submit_limits import is_submit_limit, may_be_submit_limit
 from hpc.run.resources import Cluster
 from pipeline import files
 from pipeline.ownership import user_name
@@ -51,7 +51,7 @@ def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTes
         is_accepted=False,
         words=one_line(words),
         advice=_advise(slurm, words, cluster),
-        is_limit=is_submit_limit(words) or may_be_submit_limit(words),
+        is_limit=may_pass(words),
     )
 
 
