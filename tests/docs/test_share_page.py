@@ -70,7 +70,6 @@ def test_a_folder_of_a_group_with_umask_002(home: tuple[Bench, Path]) -> None:
     work_together(bench, folder / "study", umask=0o002)
 
 
-@pytest.mark.skipif(shutil.which("setfacl") is None, reason="needs setfacl")
 def test_an_access_list_in_place_of_the_umask(home: tuple[Bench, Path]) -> None:
     bench, folder = home
     for line in (*commands("mkdir"), *commands("setfacl")):
