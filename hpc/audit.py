@@ -26,6 +26,7 @@ from pipeline.backlog import select, sources
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit, duckdb_file, history
 from pipeline.database.backlog_audit import Audit, AuditedLabels, Files
+from pipeline.progress import NO_PROGRESS, Progress
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             printer("\n".join(lines))
         return code, {"uri": options.post, "labelled": code == 0, "story": lines}
     files = collect_files(config.storage.database, runs, unusable)
-    audit = audit_backlog(config, source, runs, files)
+    audit = audit_backlog(config, source, runs, files, printer)
     gone = _deleted_runs(config, runs, unusable)
     if not options.json:
         printer.show(*describe_audit(audit, config.name, source, files))
@@ -83,7 +84,13 @@ def _exit_code(audit: Audit) -> int:
     return 0 if audit.is_whole else UNDER_WAY
 
 
-def audit_backlog(config: Config, source: Source, runs: list[Run], files: Files) -> Audit:
+def audit_backlog(
+    config: Config,
+    source: Source,
+    runs: list[Run],
+    files: Files,
+    progress: Progress = NO_PROGRESS,
+) -> Audit:
     """Compare a backlog with the database and these files of these runs."""
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as folder,
@@ -99,6 +106,7 @@ def audit_backlog(config: Config, source: Source, runs: list[Run], files: Files)
             ),
             files,
             examine_with(runs),
+            progress,
         )
 
 

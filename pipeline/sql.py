@@ -1,5 +1,6 @@
 """Configure a DuckDB session, read single numbers, and write names and texts as SQL."""
 
+import contextlib
 import errno
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,12 +25,26 @@ def configure_session(
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute(f"SET threads = {THREADS}")
     connection.execute("SET TimeZone = 'UTC'")
-    # In Jupyter, DuckDB 2.0 refuses any value of this setting unless ipywidgets is installed, and
-    # without ipywidgets the bar is off.
-    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
-        connection.execute("SET enable_progress_bar = false")
+    # DuckDB measures the progress of queries, for `share_done`, and prints nothing. In Jupyter it
+    # refuses any value of this setting unless ipywidgets is installed; then the bar is off.
+    with contextlib.suppress(duckdb.Error):
+        connection.execute("SET enable_progress_bar_print = false")
+        connection.execute("SET enable_progress_bar = true")
     if temp_directory:
         connection.execute(f"SET temp_directory = {literal(str(temp_directory))}")
+
+
+def share_done(connection: duckdb.DuckDBPyConnection) -> float | None:
+    """Return the share of the running query that is done, from 0 to 1; None if that is not known.
+
+    Another thread may ask: it is a measure of `pipeline.progress`. DuckDB estimates the share by
+    the rows that its sources have read, so a sort or a join may still follow.
+    """
+    try:
+        percent = connection.query_progress()
+    except duckdb.Error:  # the session was closed
+        return None
+    return percent / 100 if 0 <= percent <= 100 else None
 
 
 def fetch_number(

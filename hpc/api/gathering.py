@@ -77,8 +77,8 @@ def gather(
         if note := describe_older_run(found):
             screen(note)
         if rebuild:
-            return _result(found, rebuild_database(found, screen), None, 0)
-        gathered, seen = gather_run(found, executor_of(found), screen)
+            return _result(found, rebuild_database(found, screen, screen), None, 0)
+        gathered, seen = gather_run(found, executor_of(found), screen, screen)
         return _result(found, gathered, seen, _judge(seen, screen))
 
 

@@ -283,7 +283,7 @@ def _write(
     with published_labels(place.database, origin, runs, target.parent) as published:
         if chosen in place.mapped:
             _check_mapped(published.database, chosen)
-        exported = export_labels.export(published.database, request, target)
+        exported = export_labels.export(published.database, request, target, screen)
     for problem in published.problems:
         screen(problem)
     return ExportResult(

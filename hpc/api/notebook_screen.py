@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from hpc.api.html import progress_html, to_html
@@ -207,6 +207,12 @@ class _NotebookView:
     def wait(self, seconds: float) -> None:
         """Let time pass until the next look is due."""
         time.sleep(seconds)
+
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show a step of long work."""
+        return self._screen.step(what, total=total, unit=unit, measure=measure)
 
     def expect_look(self, seconds: float) -> None:
         """Do nothing: what is shown does not count the time."""

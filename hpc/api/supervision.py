@@ -1,6 +1,7 @@
 """Drive a run to its end."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from hpc.api.caller_screen import screen_of
 from hpc.api.choose_run import RunChoice, find_run
@@ -14,6 +15,7 @@ from hpc.reconcile.loop import supervise
 from hpc.run.model import Say
 from hpc.run.run_view import RunView, Sight
 from hpc.runs.left_out import report_left_out
+from pipeline.progress import Measure, Step
 
 Watch = Callable[[StatusResult], object]
 """Receives a run each time that somebody has looked at it."""
@@ -80,6 +82,12 @@ class _Watched:
     def wait(self, seconds: float) -> None:
         """Let time pass until the next look is due."""
         self._view.wait(seconds)
+
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show a step of long work."""
+        return self._view.step(what, total=total, unit=unit, measure=measure)
 
     def expect_look(self, seconds: float) -> None:
         """Pass on when the next look is due."""

@@ -29,6 +29,7 @@ from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.database.supersede import Replacement
 from pipeline.errors import InputError, RunError, UnreadableError
+from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import Verdict
@@ -62,8 +63,21 @@ class Gathered:
     shards: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where outputs are gathered to."""
+
+    database: Path | None = None
+    """Another database than the run's; None for the run's own."""
+    renames_damaged: bool = True
+    """Whether to rename damaged outputs, so that their shards are labeled again."""
+
+
+_OWN_DATABASE = Target()
+
+
 @dataclass(kw_only=True, slots=True)
-class _Progress:
+class _Tally:
     """Counts while outputs are gathered."""
 
     renames: bool
@@ -82,9 +96,9 @@ def gather(
     observation: Observation,
     judgements: Sequence[Judgement],
     *,
-    database: Path | None = None,
-    set_aside: bool = True,
+    into: Target = _OWN_DATABASE,
     patience: Patience | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Gathered:
     """Copy the outputs that are not in the database yet, and bring the run's history up to date.
 
@@ -92,58 +106,60 @@ def gather(
         run: the run to gather.
         observation: what its folder and its executor say.
         judgements: what follows for each shard.
-        database: another database than the run's.
-        set_aside: whether to rename damaged outputs, so that their shards are labeled again.
+        into: where to, if not into the run's own database.
         patience: how to wait for another process that has the database open.
+        progress: shows how many outputs were gathered.
 
     Raises:
         HeldDatabaseError: another process has the database open.
         RunError: the counts do not add up, or a column's type has changed.
     """
     name = run.manifest.name
-    path = database or database_of(run)
-    progress = _Progress(renames=set_aside)
+    path = into.database or database_of(run)
+    tally = _Tally(renames=into.renames_damaged)
     with duckdb_file.opened(path, patience=patience) as connection:
-        _report_outputs(run, observation, progress)
+        _report_outputs(run, observation, tally)
         _register(connection, run)
         before = label_tables.count(connection, name)
         published = [shard.output for shard in observation.shards]
         shards = find_not_gathered(history.gathered_shards(connection, run.run_id), published)
-        for batch in batches(_read_outputs(run, shards, progress)):
-            _insert(connection, run, batch, progress)
+        with progress.step("gathering", total=len(shards), unit="output") as step:
+            for batch in batches(_read_outputs(run, shards, tally)):
+                _insert(connection, run, batch, tally)
+                step.advance(tally.shards)
         after = label_tables.count(connection, name)
-        if before + progress.added != after:
+        if before + tally.added != after:
             raise RunError(
-                f"{path}: {before} rows before, {progress.added} added, but {after} after: "
+                f"{path}: {before} rows before, {tally.added} added, but {after} after: "
                 "something else wrote to it meanwhile; gather again and compare"
             )
-        progress.rejected += _register_others(connection, run)
-        _load_samples_and_maps(connection, run, progress)
+        tally.rejected += _register_others(connection, run)
+        _load_samples_and_maps(connection, run, tally)
         _write_history(connection, run, observation, judgements)
     return Gathered(
         rows_before=before,
-        rows_added=progress.added,
+        rows_added=tally.added,
         rows_after=after,
-        unlabelable=progress.unlabelable,
-        already_present=progress.already_present,
-        rejected=tuple(progress.rejected),
-        unreadable=tuple(progress.unreadable),
-        set_aside=progress.set_aside,
-        shards=progress.shards,
+        unlabelable=tally.unlabelable,
+        already_present=tally.already_present,
+        rejected=tuple(tally.rejected),
+        unreadable=tuple(tally.unreadable),
+        set_aside=tally.set_aside,
+        shards=tally.shards,
     )
 
 
-def _report_outputs(run: Run, observation: Observation, progress: _Progress) -> None:
+def _report_outputs(run: Run, observation: Observation, tally: _Tally) -> None:
     """Name the files that are not outputs, and those that cannot be read now."""
     for shard in observation.shards:
         path = _path(run, shard.index)
         if shard.output.problem:
-            progress.rejected.append(f"{path}: left out: {shard.output.problem}")
+            tally.rejected.append(f"{path}: left out: {shard.output.problem}")
         if shard.output.unreadable:
-            progress.unreadable.append(f"{path}: cannot be read now: {shard.output.unreadable}")
+            tally.unreadable.append(f"{path}: cannot be read now: {shard.output.unreadable}")
 
 
-def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[Output]:
+def _read_outputs(run: Run, shards: list[int], tally: _Tally) -> Iterator[Output]:
     """Yield the outputs, with every page and row verified.
 
     A damaged output is renamed, so that its shard is labeled again. What cannot be read is tried
@@ -157,45 +173,43 @@ def _read_outputs(run: Run, shards: list[int], progress: _Progress) -> Iterator[
         elif labels is not None and verdict.publication:
             yield Output(index, verdict, labels)
         else:
-            _reject(run, index, verdict, progress)
+            _reject(run, index, verdict, tally)
     if again:
         time.sleep(PAUSE_S)
     for index in again:
         verdict, labels = output.read(run.folder, run.manifest, index, pauses=())
         if verdict.unreadable:
-            progress.unreadable.append(
+            tally.unreadable.append(
                 f"{_path(run, index)}: cannot be read now: {verdict.unreadable}"
             )
         elif labels is not None and verdict.publication:
             if verdict.unchecked:
-                progress.unreadable.append(
+                tally.unreadable.append(
                     f"{_path(run, index)}: gathered, but not compared with its shard: "
                     f"{verdict.unchecked}"
                 )
             yield Output(index, verdict, labels)
         else:
-            _reject(run, index, verdict, progress)
+            _reject(run, index, verdict, tally)
 
 
-def _reject(run: Run, index: int, verdict: Verdict, progress: _Progress) -> None:
+def _reject(run: Run, index: int, verdict: Verdict, tally: _Tally) -> None:
     """Leave an output out, and rename it if it would count as its shard's output otherwise."""
     path, problem = _path(run, index), verdict.problem or "it no longer exists"
     counts = verdict.problem and output.verify(run.folder, run.manifest, index).verified
-    if not (counts and progress.renames):
-        progress.rejected.append(f"{path}: left out: {problem}")
+    if not (counts and tally.renames):
+        tally.rejected.append(f"{path}: left out: {problem}")
         return
     try:
         renamed = output.set_aside(path)
     except OSError as error:
-        progress.rejected.append(f"{path}: {problem}: cannot be set aside: {error.strerror}")
+        tally.rejected.append(f"{path}: {problem}: cannot be set aside: {error.strerror}")
         return
-    progress.set_aside += 1
-    progress.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
+    tally.set_aside += 1
+    tally.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, progress: _Progress
-) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, tally: _Tally) -> None:
     name = run.manifest.name
     # A run that was under way while its program was updated has several schemas.
     labels = batch.tables()
@@ -218,22 +232,20 @@ def _insert(
         replacement=Replacement(outdated=outdated, newer=newer),
     )
     labeled = sum(pc.sum(table["was_successfully_labeled"]).as_py() or 0 for table in labels)
-    progress.added += inserted - removed
-    progress.already_present += batch.rows - inserted
-    progress.unlabelable += batch.rows - labeled
-    progress.shards += len(batch.verdicts)
+    tally.added += inserted - removed
+    tally.already_present += batch.rows - inserted
+    tally.unlabelable += batch.rows - labeled
+    tally.shards += len(batch.verdicts)
 
 
 def _gathered(verdict: Verdict, now: datetime, rows_hash: str) -> GatheredShard:
     return GatheredShard(verdict.publication or "", now, OutputProof(verdict.sha256, rows_hash))
 
 
-def _load_samples_and_maps(
-    connection: duckdb.DuckDBPyConnection, run: Run, progress: _Progress
-) -> None:
+def _load_samples_and_maps(connection: duckdb.DuckDBPyConnection, run: Run, tally: _Tally) -> None:
     root = run.folder.parent
     for error in (*load_samples(connection, root), *load_maps(connection, root)):
-        problems = progress.unreadable if isinstance(error, UnreadableError) else progress.rejected
+        problems = tally.unreadable if isinstance(error, UnreadableError) else tally.rejected
         problems.append(str(error))
 
 
@@ -306,18 +318,18 @@ def gather_into_copy(
     Returns:
         A message for each output that was left out.
     """
-    progress = _Progress(renames=False)
+    tally = _Tally(renames=False)
     with duckdb_file.opened(copy) as connection:
         for run in runs:
             _register(connection, run)
         for run in runs:
             known = history.gathered_shards(connection, run.run_id)
             shards = find_not_gathered(known, published[run.run_id])
-            for batch in batches(_read_outputs(run, shards, progress)):
-                _insert(connection, run, batch, progress)
+            for batch in batches(_read_outputs(run, shards, tally)):
+                _insert(connection, run, batch, tally)
         for root in sorted({run.folder.parent for run in runs}):
             load_maps(connection, root)  # the next gather reports what is wrong
-    return (*progress.rejected, *progress.unreadable)
+    return (*tally.rejected, *tally.unreadable)
 
 
 def register_run(run: Run) -> None:

@@ -32,7 +32,7 @@ from pipeline.terminal import CleanStream, clean
 from pipeline.text import format_duration
 
 # A command at the end of a message, which has to stay whole for whoever copies it.
-_COMMAND = re.compile(r"(?:^|(?<=: ))hpc [a-z].*$")
+_COMMAND = re.compile(r"(?:\bnext: |^|(?<=: ))hpc [a-z].*$")
 
 
 class Printer:
@@ -51,10 +51,11 @@ class Printer:
         self._now = now
         self.is_terminal = self._stream.isatty()
         # Rich writes its own colors and movements. What it is given to show is cleaned before.
-        below = self._stream.stream if isinstance(self._stream, CleanStream) else self._stream
-        self._console = create_console(below)
-        self._ascii_only = self.is_terminal and is_ascii_only(below)
-        self._area = Area(below, self._console, ascii_only=self._ascii_only)
+        stream = self._stream
+        self._below = stream.stream if isinstance(stream, CleanStream) else stream
+        self._console = create_console()
+        self._ascii_only = self.is_terminal and is_ascii_only(self._below)
+        self._area = Area(self._below, self._console, ascii_only=self._ascii_only)
         self._can_redraw = self.is_terminal and not self._console.is_dumb_terminal
         self._has_times = False
         self._day: date | None = None
@@ -62,11 +63,11 @@ class Printer:
     def __call__(self, message: str) -> None:
         """Print a message without what would control a terminal."""
         text = clean(message)
-        if self.is_terminal:
-            measure(self._console)
-            text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
-        elif self._has_times:
+        if self._has_times:
             text = "\n".join(map(self._with_time, text.split("\n")))
+        if self.is_terminal:
+            measure(self._console, self._below)
+            text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
         self._print(text)
 
     def ask(self, question: str) -> str:
@@ -86,7 +87,7 @@ class Printer:
         if not self.is_terminal:
             self(plain_text(blocks))
             return
-        measure(self._console)
+        measure(self._console, self._below)
         lines = render_lines(self._console, blocks)
         self._print("\n".join(map(to_ascii, lines) if self._ascii_only else lines), is_clean=True)
 
@@ -148,8 +149,7 @@ class Printer:
 
         Nobody reads what a terminal that is gone would show, and the work goes on without it.
         """
-        below = self._stream.stream if isinstance(self._stream, CleanStream) else self._stream
-        stream = below if is_clean else self._stream
+        stream = self._below if is_clean else self._stream
         try:
             self._area.print_above(lambda: print(text, file=stream, flush=True))
         except OSError as error:

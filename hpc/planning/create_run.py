@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -58,9 +59,11 @@ from pipeline.backlog.unsent import UnsentPosts, find_unsent, first_to_send
 from pipeline.database import label_tables
 from pipeline.errors import InputError
 from pipeline.model import Post, Shard
+from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.portable_paths import project_folders
+from pipeline.sql import share_done
 from pipeline.usage import UsedTokens
 
 README = """\
@@ -137,7 +140,25 @@ class RunDraft:
         return self.posts_to_send - self.repeated.copied
 
 
-def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) -> RunDraft:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WhilePlanning:
+    """What happens while a run is planned."""
+
+    approve: Callable[[RunDraft], None] = lambda draft: None
+    """Called before posts are frozen; what it raises leaves nothing behind."""
+    progress: Progress = NO_PROGRESS
+    """Shows how far reading and writing are."""
+
+
+_UNATTENDED = WhilePlanning()
+
+
+def draft_run(
+    spec: RunSpec,
+    selection: Selection,
+    folders: tuple[Path, ...],
+    progress: Progress = NO_PROGRESS,
+) -> RunDraft:
     """Return what `create_run` would take; leave nothing behind.
 
     Raises:
@@ -145,7 +166,7 @@ def draft_run(spec: RunSpec, selection: Selection, folders: tuple[Path, ...]) ->
     """
     with (
         tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        _staged(spec, selection, folders, Path(name)) as (draft, connection),
+        _staged(spec, selection, folders, Path(name), progress) as (draft, connection),
     ):
         min_length = spec.config.backlog.min_text_length
         together = min(spec.cost_options.posts_together, draft.sizes.largest)
@@ -177,7 +198,7 @@ def create_run(
     config_text: str,
     *,
     now: datetime | None = None,
-    approve: Callable[[RunDraft], None] = lambda draft: None,
+    meanwhile: WhilePlanning = _UNATTENDED,
 ) -> tuple[Run | None, RunDraft]:
     """Freeze the selected posts as a new run. Without any there is no run.
 
@@ -187,7 +208,7 @@ def create_run(
         folders: where a relative source may start from.
         config_text: the configuration as it was given, kept in the run's folder.
         now: the time (UTC); by default, that of the clock.
-        approve: called before posts are frozen; what it raises leaves nothing behind.
+        meanwhile: what to do while the run is planned.
 
     Raises:
         InputError: the source cannot be read, or the name's labels do not fit.
@@ -206,10 +227,13 @@ def create_run(
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with _staged(spec, selection, folders, staging, now) as (draft, connection):
+        with _staged(spec, selection, folders, staging, meanwhile.progress, now) as (
+            draft,
+            connection,
+        ):
             if draft.counts.posts:
                 check_writable(spec.config.storage.database)
-                approve(draft)
+                meanwhile.approve(draft)
             if draft.sample:  # before the run, which names it
                 write_sample(root, draft.sample, connection)
             if not draft.counts.posts:
@@ -217,7 +241,7 @@ def create_run(
             # A reader that is not closed keeps the staging database open. NFS replaces an open
             # file that is deleted by another one, and then the folder cannot be deleted.
             with _posts_to_freeze(connection, draft) as reader:
-                frozen = shards.write_shards(folder, reader, draft.sizes)
+                frozen = shards.write_shards(folder, reader, draft.sizes, meanwhile.progress)
             draft = replace(draft, repeated=_with_copies_of(frozen, draft.repeated))
         shutil.rmtree(staging)
         sample = draft.sample.description.sample if draft.sample else None
@@ -303,40 +327,53 @@ def _staged(
     selection: Selection,
     folders: tuple[Path, ...],
     folder: Path,
+    progress: Progress,
     now: datetime | None = None,
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
     """Yield a draft, and the staging database in `folder` with its posts."""
+    with select.staging(folder) as connection:
+        with progress.step("reading the posts", measure=partial(share_done, connection)):
+            draft = _draft(spec, selection, folders, connection, folder, now)
+        yield draft, connection
+
+
+def _draft(
+    spec: RunSpec,
+    selection: Selection,
+    folders: tuple[Path, ...],
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    now: datetime | None,
+) -> RunDraft:
     source = sources.find_source(
         spec.config.backlog, folders, database=spec.config.storage.database
     )
     chosen = uris_chosen_by_labels(spec, selection, folder)
-    with select.staging(folder) as connection:
-        exclusions = find_exclusions(spec, selection, connection, now)
-        since = None if selection.is_whole else exclusions.watermark
-        counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
-        if selection.canary is not None:
-            counts = first_posts(counts, selection.canary.posts)
-        unsent = find_unsent(connection, counts, spec.config.backlog.min_text_length)
-        cut = cut_posts(spec, selection, counts, unsent, connection)
-        draft = RunDraft(
-            source=str(source),
-            since=since,
-            counts=counts,
-            sizes=cut.sizes,
-            unlabeled_before=_unlabeled_before(spec, since, counts, connection),
-            paid=_paid(spec, connection),
-            future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
-            ancient=select.find_ancient(connection),
-            unsent=unsent,
-            repeated=cut.repeated,
-            notes=(*source.notes, *exclusions.notes),
-            files=len(source.files),
-            left_out=source.left_out,
-            sample=sample,
-            pace=cut.pace,
-            shard_size=cut.shard_size,
-        )
-        yield draft, connection
+    exclusions = find_exclusions(spec, selection, connection, now)
+    since = None if selection.is_whole else exclusions.watermark
+    counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
+    if selection.canary is not None:
+        counts = first_posts(counts, selection.canary.posts)
+    unsent = find_unsent(connection, counts, spec.config.backlog.min_text_length)
+    cut = cut_posts(spec, selection, counts, unsent, connection)
+    return RunDraft(
+        source=str(source),
+        since=since,
+        counts=counts,
+        sizes=cut.sizes,
+        unlabeled_before=_unlabeled_before(spec, since, counts, connection),
+        paid=_paid(spec, connection),
+        future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
+        ancient=select.find_ancient(connection),
+        unsent=unsent,
+        repeated=cut.repeated,
+        notes=(*source.notes, *exclusions.notes),
+        files=len(source.files),
+        left_out=source.left_out,
+        sample=sample,
+        pace=cut.pace,
+        shard_size=cut.shard_size,
+    )
 
 
 def _stage_posts(

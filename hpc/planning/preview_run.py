@@ -77,7 +77,7 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     selection = replace(request.selection, without=discardable, canary=None)
     if canary := request.selection.canary:
         screen(describe_plan(canary, find_canary(spec)))
-    draft = draft_run(spec, selection, request.folders)
+    draft = draft_run(spec, selection, request.folders, screen)
     say_plan(spec, selection, draft, screen)
     if grace := spec.config.cluster.grace_seconds:
         screen(

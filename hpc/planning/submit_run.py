@@ -26,7 +26,7 @@ from hpc.executors.factory import create_executor, executor_of
 from hpc.locks import run_lock
 from hpc.planning import late_posts, resume
 from hpc.planning.check_upstream import check_upstream
-from hpc.planning.create_run import RunDraft, create_run
+from hpc.planning.create_run import RunDraft, WhilePlanning, create_run
 from hpc.planning.discard import discard_runs
 from hpc.planning.resume import NOTHING_RESUMED, LockedRun
 from hpc.planning.run_checks import Subject, reject_hopeless
@@ -157,7 +157,7 @@ def _start_when_possible(
 
 
 def _start(
-    request: SubmitRequest, executor: Executor, locks: ExitStack, say: Say
+    request: SubmitRequest, executor: Executor, locks: ExitStack, say: Screen
 ) -> _Started | float:
     """Discard, resume and create runs under the run root's lock; keep the runs' locks.
 
@@ -182,7 +182,10 @@ def _start(
             request.selection,
             request.folders,
             request.config_text,
-            approve=lambda drafted: reject_hopeless(_subject(request, executor, drafted), say),
+            meanwhile=WhilePlanning(
+                approve=lambda drafted: reject_hopeless(_subject(request, executor, drafted), say),
+                progress=say,
+            ),
         )
         say_plan(spec, request.selection, draft, say)
         late_posts.remember(root, spec.config.name, request.selection, draft)

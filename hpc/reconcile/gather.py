@@ -15,13 +15,22 @@ from hpc.run.model import Run, Say
 from hpc.run.run_state import RunStatus
 from pipeline.database.duckdb_file import Patience
 from pipeline.errors import RunError
+from pipeline.progress import NO_PROGRESS, Progress
 
 # How long `hpc gather` waits for another process that has the database open.
 WAIT_S = 30.0
 
 
-def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunStatus]:
+def gather_run(
+    run: Run, executor: Executor, say: Say, progress: Progress = NO_PROGRESS
+) -> tuple[Gathered, RunStatus]:
     """Look at a run and gather it, with the attempts of all its shards.
+
+    Args:
+        run: the run.
+        executor: what runs its tasks.
+        say: shows a message.
+        progress: shows how many outputs were gathered.
 
     Returns:
         What was gathered, and the run as it is then.
@@ -31,7 +40,8 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
         RunError: the counts do not add up, or a column's type has changed.
     """
     status = look(run, executor, include_done=True)
-    gathered = gather_and_report(status, say, patience=Patience(seconds=WAIT_S, say=say))
+    patience = Patience(seconds=WAIT_S, say=say)
+    gathered = gather_and_report(status, say, patience=patience, progress=progress)
     if gathered.set_aside:
         # The shards of those outputs are no longer done, and the history should say so.
         status = look(run, executor, include_done=True)
@@ -43,7 +53,12 @@ def gather_run(run: Run, executor: Executor, say: Say) -> tuple[Gathered, RunSta
 
 
 def gather_and_report(
-    status: RunStatus, say: Say, *, patience: Patience | None = None, converts: bool = True
+    status: RunStatus,
+    say: Say,
+    *,
+    patience: Patience | None = None,
+    converts: bool = True,
+    progress: Progress = NO_PROGRESS,
 ) -> Gathered:
     """Copy the published outputs into the database, and say how many rows it has now.
 
@@ -52,6 +67,7 @@ def gather_and_report(
         say: shows a message.
         patience: how to wait for another process that has the database open.
         converts: whether to convert a database that only DuckDB 2 can open.
+        progress: shows how many outputs were gathered.
 
     Raises:
         HeldDatabaseError: another process has the database open.
@@ -61,7 +77,9 @@ def gather_and_report(
     check_run(status.run)
     if converts:
         convert_if_newer(database_of(status.run), say, patience)
-    gathered = gather(status.run, status.observation, status.judgements, patience=patience)
+    gathered = gather(
+        status.run, status.observation, status.judgements, patience=patience, progress=progress
+    )
     say(describe_gathered(gathered))
     for line in describe_left_out(gathered):
         say(line)

@@ -5,7 +5,6 @@ round tries again.
 """
 
 import contextlib
-from collections.abc import Callable
 
 from hpc.database.gather_outputs import Gathered
 from hpc.executors.base import Executor
@@ -13,6 +12,7 @@ from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_gathered
 from hpc.run.model import Say, State
 from hpc.run.run_state import RunStatus
+from hpc.run.run_view import RunView
 from pipeline.database.duckdb_file import HOW_TO_CLOSE, HeldDatabaseError, Patience
 from pipeline.errors import BusyError, InputError
 
@@ -25,19 +25,17 @@ LAST_WAIT_S = 30.0
 class GatherRounds:
     """What one supervising process has gathered so far."""
 
-    def __init__(
-        self, executor: Executor, say: Say, say_once: Callable[[str], None], *, once: bool
-    ) -> None:
+    def __init__(self, executor: Executor, view: RunView, say_once: Say, *, once: bool) -> None:
         """Begin with nothing.
 
         Args:
             executor: what runs the tasks.
-            say: shows a message.
+            view: shows messages and how many outputs were gathered.
             say_once: shows a message that holds for many rounds only when it changes.
             once: whether there is a single round, so that somebody else gathers the rest.
         """
         self._executor = executor
-        self._say = say
+        self._view = view
         self._say_once = say_once
         self._once = once
         self._last_holders = ""
@@ -68,7 +66,11 @@ class GatherRounds:
         """Gather. The first time, convert a database that only DuckDB 2 can open."""
         patience = Patience(seconds=wait_s)
         gathered = gather_and_report(
-            status, self._say, patience=patience, converts=not self._has_gathered
+            status,
+            self._view,
+            patience=patience,
+            converts=not self._has_gathered,
+            progress=self._view,
         )
         self._has_gathered = True
         self._last_holders = ""
@@ -80,7 +82,7 @@ class GatherRounds:
             return
         self._last_holders = error.where
         when = "the next round gathers the labels" if self._once else "the labels are gathered then"
-        self._say(f"not gathered yet: {error.where}. {HOW_TO_CLOSE}; {when}")
+        self._view(f"not gathered yet: {error.where}. {HOW_TO_CLOSE}; {when}")
 
     def _pack_for_now(self, status: RunStatus, done: int) -> None:
         """Pack what was gathered, whenever that is worth listing the folders for it."""

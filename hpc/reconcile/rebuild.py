@@ -1,10 +1,9 @@
 """Build the whole database again from the run folders, which are the truth."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from hpc.database import gather_outputs, replace_database
-from hpc.database.gather_outputs import Gathered
+from hpc.database.gather_outputs import Gathered, Target
 from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
 from hpc.display.gathered import describe_gathered, describe_left_out
@@ -13,22 +12,28 @@ from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model import Run, Say
 from hpc.runs import find_runs
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
+from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
 
 _GONE = "its folder is gone. Restore it, or move the database away"
 
 
-def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
+def rebuild(run: Run, say: Say, progress: Progress = NO_PROGRESS) -> Gathered:
     """Gather all runs beside this one that share its database, oldest first, into a new file.
 
     The new file replaces the database. The old one is kept under another name, together with its
     log, and need not be usable. A run or an output that cannot be read is named, and all others
     are gathered. A usable database with labels of such runs or outputs is not replaced.
+
+    Args:
+        run: one of these runs.
+        say: shows a message.
+        progress: shows how many runs and outputs were gathered.
 
     Raises:
         RunError: the old database has rows that would be lost.
@@ -54,10 +59,10 @@ def rebuild(run: Run, say: Callable[[str], None]) -> Gathered:
         replace_database.remove_abandoned(database)
         fresh = replace_database.name_fresh(database)
         # With a usable database, a damaged output costs nothing: its labels are there.
-        set_aside = not isinstance(old, OldDatabase)
+        into = Target(database=fresh, renames_damaged=not isinstance(old, OldDatabase))
         try:
             with duckdb_file.opened(fresh):  # so that nobody takes it for abandoned
-                total = _gather_all(runs, fresh, say, set_aside=set_aside, unreadable=unreadable)
+                total = _gather_all(runs, into, say, progress, unreadable)
             if isinstance(old, OldDatabase):
                 replace_database.refuse_to_lose_shards(database, old, fresh)
                 replace_database.refuse_to_lose_samples(database, old, fresh)
@@ -92,10 +97,9 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
 
 def _gather_all(
     runs: list[Run],
-    database: Path,
-    say: Callable[[str], None],
-    *,
-    set_aside: bool,
+    into: Target,
+    say: Say,
+    progress: Progress,
     unreadable: dict[str, str],
 ) -> Gathered:
     done: list[Gathered] = []
@@ -107,7 +111,7 @@ def _gather_all(
             lines.append(f"run {run.run_id} is left out: {error}")
             continue
         gathered = gather_outputs.gather(
-            run, now.observation, now.judgements, database=database, set_aside=set_aside
+            run, now.observation, now.judgements, into=into, progress=progress
         )
         done.append(gathered)
         say(f"run {run.run_id}: {describe_gathered(gathered)}")
@@ -127,5 +131,5 @@ def _gather_all(
     for line in describe_left_out(total):
         say(line)
     if not done:
-        raise RunError(f"no run could be gathered: {database.parent} stays as it is")
+        raise RunError("no run could be gathered: the database stays as it is")
     return total

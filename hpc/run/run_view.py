@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpc.run.run_state import RunStatus
+from pipeline.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +23,7 @@ class Sight:
     """How many shards will be submitted once a task has ended."""
 
 
-class RunView(Protocol):
+class RunView(Progress, Protocol):
     """Shows a run while a process looks at it again and again. It never looks by itself."""
 
     def __call__(self, message: str) -> None:

@@ -13,6 +13,7 @@ from pipeline import files
 from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from pipeline.model import SHARD_SCHEMA, Shard
+from pipeline.progress import NO_PROGRESS, Progress, Step
 from pipeline.run_files.manifest import shard_path
 
 MAX_SHARDS = 100_000
@@ -64,7 +65,10 @@ def shard_sizes(posts: int, sharding: Sharding) -> ShardSizes:
 
 
 def write_shards(
-    run_dir: Path, reader: pa.RecordBatchReader, sizes: ShardSizes
+    run_dir: Path,
+    reader: pa.RecordBatchReader,
+    sizes: ShardSizes,
+    progress: Progress = NO_PROGRESS,
 ) -> tuple[Shard, ...]:
     """Cut a stream of posts into shard files below `run_dir`, and describe each.
 
@@ -76,11 +80,19 @@ def write_shards(
         run_dir: the run's folder; `shards/` must not exist yet.
         reader: as many posts as `sizes` says, oldest first, in SHARD_SCHEMA, and maybe IS_COPY.
         sizes: how many posts each shard holds.
+        progress: shows how many shards were written.
 
     Raises:
         OSError: the disk is full.
     """
     (run_dir / "shards").mkdir()
+    with progress.step("writing shards", total=sizes.count, unit="shard") as step:
+        return _write_all(run_dir, reader, sizes, step)
+
+
+def _write_all(
+    run_dir: Path, reader: pa.RecordBatchReader, sizes: ShardSizes, step: Step
+) -> tuple[Shard, ...]:
     rows = _ExactRows(reader)
     written: list[Shard] = []
     planned = taken = 0
@@ -90,6 +102,7 @@ def write_shards(
         shard = _write_shard(run_dir, index, rows.take(planned - taken, most_copies))
         taken += shard.posts
         written.append(shard)
+        step.advance(len(written))
     return tuple(written)
 
 

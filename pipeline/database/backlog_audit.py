@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -26,7 +27,8 @@ from pipeline.database.compare_outputs import (
     compare_outputs,
     read_uris,
 )
-from pipeline.sql import fetch_number, quoted
+from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.sql import fetch_number, quoted, share_done
 
 _LABELED = "labeled"
 
@@ -147,6 +149,7 @@ def audit(
     audited: AuditedLabels,
     files: Files,
     examine: Examine,
+    progress: Progress = NO_PROGRESS,
 ) -> Audit:
     """Compare a backlog with a name's database and files.
 
@@ -156,17 +159,23 @@ def audit(
         audited: the labels.
         files: of the name's runs.
         examine: reads one file, and checks it.
+        progress: shows how far reading and comparing are.
 
     Raises:
         InputError: the source cannot be read.
         OSError: the disk is full.
     """
-    _load_backlog(connection, source)
-    labels, recorded_runs, copied = _load_labels(connection, audited.database, audited.name)
-    compared = compare_outputs(connection, labels, files.gathered, examine)
+    share = partial(share_done, connection)
+    with progress.step("reading the backlog", measure=share):
+        _load_backlog(connection, source)
+    with progress.step("reading the database", measure=share):
+        labels, recorded_runs, copied = _load_labels(connection, audited.database, audited.name)
+    with progress.step("comparing outputs with the database", measure=share):
+        compared = compare_outputs(connection, labels, files.gathered, examine)
     claims = _judge_claims(labels, files, compared, recorded_runs)
     problems = [*files.problems, *compared.unreadable.values()]
-    problems += _load_uris(connection, files, examine)
+    with progress.step("reading the files of shards that are not gathered", measure=share):
+        problems += _load_uris(connection, files, examine)
     rows = {claim: rows for claim, (rows, _) in labels.claims().items()}
     _add_doubtful(
         connection,
@@ -176,7 +185,8 @@ def audit(
             if file.claim in compared.unreadable and rows.get(file.claim, 0) < file.posts
         ),
     )
-    _place_posts(connection, audited.watermark)
+    with progress.step("finding where each post is", measure=share):
+        _place_posts(connection, audited.watermark)
     counts = _counts(connection, "SELECT place, count(*) FROM placed GROUP BY 1")
     return Audit(
         rows=fetch_number(connection, "SELECT count(*) FROM backlog"),

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -24,7 +25,8 @@ from pipeline.database.source_columns import (
     stage_source_columns,
 )
 from pipeline.errors import InputError
-from pipeline.sql import literal, quoted
+from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.sql import literal, quoted, share_done
 from pipeline.text import did_you_mean
 
 _LABELS, _POSTS, _CHOSEN = "labels", "posts", "chosen_posts"
@@ -100,7 +102,9 @@ def copy_options(file_format: ExportFormat) -> str:
     return _OPTIONS[file_format]
 
 
-def export(database: Path, request: ExportRequest, target: Path) -> Exported:
+def export(
+    database: Path, request: ExportRequest, target: Path, progress: Progress = NO_PROGRESS
+) -> Exported:
     """Write the labels of a name to a file, which appears whole or not at all.
 
     Times are written as UTC. The order of rows is that of the table.
@@ -109,6 +113,7 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
         database: the database.
         request: which labels.
         target: the file; an existing one is replaced.
+        progress: shows how far reading and writing are.
 
     Raises:
         InputError: a column does not exist, or the condition is wrong.
@@ -120,6 +125,7 @@ def export(database: Path, request: ExportRequest, target: Path) -> Exported:
         files.appearing_whole(target) as temporary,
         tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=target.parent) as folder,
         select.staging(Path(folder)) as connection,
+        progress.step(f"writing {target.name}", measure=partial(share_done, connection)),
     ):
         duckdb_file.attach(connection, database, _LABELS)
         not_in_source = _create_view(connection, request)

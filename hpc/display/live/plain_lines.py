@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from hpc.display.progress_line import describe_progress
 from hpc.run.model import Say
 from hpc.run.run_view import Sight
+from pipeline.progress import NO_PROGRESS, Measure, Step
 
 # A log shows at least every so many seconds that somebody still looks.
 SIGN_OF_LIFE_S = 600.0
@@ -47,6 +49,12 @@ class PlainLines:
         if lines != self._last_lines or is_silent:
             self("\n".join(lines))
             self._last_lines = lines
+
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show nothing of long work."""
+        return NO_PROGRESS.step(what)
 
     def expect_look(self, seconds: float) -> None:
         """Do nothing: lines say when they were written, and not when the next one comes."""

@@ -88,7 +88,7 @@ def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
     Args:
         seen: the last sight.
         clock: what time it is.
-        leaving: what Ctrl-C does, as a sentence.
+        leaving: what Ctrl-C does, as a sentence; '' once nobody looks any more.
     """
     urgent = most_urgent_first(seen.tasks, clock.now)
     shown = urgent[:MOST_ROWS]
@@ -97,16 +97,18 @@ def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
         table=describe_tasks(shown, clock.now),
         noun="running task",
         more_rows=len(urgent) - len(shown),
-        foot=Line(f"{_age(clock)}. {leaving}", Tone.FAINT),
+        foot=Line(_foot(clock, leaving), Tone.FAINT),
     )
 
 
-def _age(clock: Clock) -> str:
+def _foot(clock: Clock, leaving: str) -> str:
     age = max(0.0, (clock.now - clock.seen_at).total_seconds())
     seen = f"Seen at {clock.seen_at:%H:%M:%S}, {format_duration(age)} ago"
+    if not leaving:
+        return f"{seen}."
     if clock.next_look_s is None:
-        return f"{seen}, looking now"
-    return f"{seen}, again in {format_duration(max(0.0, clock.next_look_s))}"
+        return f"{seen}, looking now. {leaving}"
+    return f"{seen}, again in {format_duration(max(0.0, clock.next_look_s))}. {leaving}"
 
 
 def _bar(status: RunStatus) -> StackedBar:

@@ -131,7 +131,7 @@ class Area:
         if now - self._drawn_at > _STOPPED_S:
             self._drawn = []
         self._drawn_at = now
-        measure(self._console)
+        measure(self._console, self._stream)
         size = self._console.size
         room, lines = max(1, size.height - 1), list[str]()
         for layer in self._layers:

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from rich.console import Console
 
 from hpc.display.live.screen import Clock, SeenRun, describe_sight, screen
 from hpc.display.terminal.area import Area
+from hpc.display.terminal.bars import BarStep, bar_step
 from hpc.display.terminal.render import fit_screen
 from hpc.run.model import Say
 from hpc.run.run_view import Sight
+from pipeline.progress import Measure, Step
 
 PAUSE_S = 1.0
 LOOK_PACE_S = 2.0
@@ -67,6 +70,12 @@ class LiveView:
         self.expect_look(seconds)
         self._sleep(seconds)
         self._next_look = None
+
+    def step(
+        self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
+    ) -> AbstractContextManager[Step]:
+        """Show a step of long work below the screen."""
+        return bar_step(self._area, BarStep(what=what, total=total, unit=unit, measure=measure))
 
     def expect_look(self, seconds: float) -> None:
         """Count the time to the next look."""

@@ -37,19 +37,24 @@ _ASCII = str.maketrans("█▓▒░━×·…–—’", "#=-:-x.~--'")
 _NO_LANGUAGE = ("C", "POSIX")
 
 
-def create_console(stream: TextIO) -> Console:
-    """Return a console that writes to a stream."""
-    return Console(file=stream, markup=False, emoji=False, highlight=False)
+def create_console() -> Console:
+    """Return a console that renders for a terminal, and writes nothing itself.
+
+    What it renders is written elsewhere. So a terminal that is gone fails no rendering.
+    """
+    return Console(
+        file=io.StringIO(), force_terminal=True, markup=False, emoji=False, highlight=False
+    )
 
 
-def measure(console: Console) -> None:
-    """Let a console have the size that its terminal has now.
+def measure(console: Console, stream: TextIO) -> None:
+    """Let a console have the size that a terminal has now.
 
     Rich believes the environment, where COLUMNS may be that of another terminal.
     """
     size = os.terminal_size((0, 0))
     with contextlib.suppress(OSError, ValueError):
-        size = os.get_terminal_size(console.file.fileno())
+        size = os.get_terminal_size(stream.fileno())
     if size.columns < 1 or size.lines < 1:
         size = shutil.get_terminal_size()
     console.size = ConsoleDimensions(max(size.columns, 1), max(size.lines, 1))

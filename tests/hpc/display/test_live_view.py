@@ -1,0 +1,228 @@
+"""A run that is watched is shown in place on a terminal, and in lines with the time elsewhere."""
+
+import io
+import itertools
+import os
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hpc.display.console import Printer
+from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
+from hpc.run.model import Run, State
+from hpc.run.run_view import Sight
+from tests.hpc.display.tiny_terminal import TinyTerminal
+from tests.hpc.display.watched_runs import (
+    NOW,
+    heartbeat,
+    make_run,
+    resting,
+    running,
+    status_of,
+)
+from tests.waiting import wait_until
+
+LEAVING = "Ctrl-C leaves; tasks go on in Slurm."
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path, 220)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> TinyTerminal:
+    """A terminal of 80 columns and 24 lines that knows colors and Unicode."""
+    for name, value in {"TERM": "xterm-256color", "LANG": "C.UTF-8"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    terminal = TinyTerminal()
+
+    def size() -> os.terminal_size:
+        return os.terminal_size((terminal.columns, terminal.lines))
+
+    monkeypatch.setattr("shutil.get_terminal_size", size)
+    return terminal
+
+
+class Clock:
+    """A clock that stands still between two calls of `pass_by`."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def two_hundred_tasks(run: Run) -> Sight:
+    shards = [resting(index, State.DONE) for index in range(10)]
+    shards += [running(index, heartbeat(index, rate=index)) for index in range(10, 207)]
+    shards.append(running(207, heartbeat(5, age_s=190)))
+    shards.append(running(208, heartbeat(9, last_error="HTTP 503: try later " + "x" * 300)))
+    shards.append(running(209, heartbeat(9), stalled=True))
+    shards += [resting(index, State.QUEUED) for index in range(210, 220)]
+    return Sight(status=status_of(run, shards))
+
+
+def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view("gathered 10 shards")
+        view.show(two_hundred_tasks(run))
+        view.expect_look(18)
+        wait_until(lambda: "Seen" in terminal.shown[-1])
+        shown = terminal.shown
+    first = shown.index("  SHARD  NODE          POSTS  POSTS/MIN    AGE  MEMORY") + 1
+    assert shown[0] == "gathered 10 shards"
+    assert shown[1] == f"run {run.run_id}: running"
+    assert shown[3] == "  █ 10 done  ▓ 200 running  ░ 10 queued"
+    assert shown[first : first + 4] == [
+        "    209  qnode209   9 of 250         60    5 s   96 MB  stalled",
+        "    207  qnode207   5 of 250         60  3 min   96 MB  silent",
+        "    208  qnode208   9 of 250         60    5 s   96 MB  HTTP 503: try later xxx…",
+        "     10  qnode10   10 of 250         10    5 s   96 MB",
+    ]
+    hidden = 200 - (len(shown) - first - 2)
+    assert shown[-2:] == [
+        f"  and {hidden} more running tasks",
+        f"Seen at 12:00:00, 0 s ago, again in 18 s. {LEAVING}",
+    ]
+    assert len(shown) < terminal.lines
+    assert terminal.shown == ["gathered 10 shards"]
+
+
+def test_between_two_looks_only_the_clock_and_the_ages_move(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    clock = Clock()
+    with Printer(terminal, now=clock).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, [running(0, heartbeat(age_s=15))])))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        before = terminal.shown
+        clock.pass_by(12)
+        wait_until(lambda: "12 s ago" in terminal.shown[-1])
+        after, last_write = terminal.shown, terminal.raw[-1]
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert "27 s" in changed[0]  # the age of the heartbeat
+    assert changed[1:] == [f"Seen at 12:00:00, 12 s ago, looking now. {LEAVING}"]
+    assert last_write.count("\x1b[2K") == len(changed)
+
+
+def test_messages_stay_above_the_screen_and_break_between_words(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    message = "submitted " + "many words " * 12 + f"next: hpc supervise {'runs/' + 'x' * 90}"
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, [running(0, heartbeat())])))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        for number in range(30):
+            view(f"message {number}")
+        view(message)
+        shown = terminal.shown
+    assert terminal.above[:9] == [f"message {number}" for number in range(9)]
+    assert sum(line.startswith("Seen") for line in shown) == 1
+    assert not any(line.startswith("Seen") for line in terminal.above)
+    start = shown.index("submitted" + " many words" * 6 + " many")
+    assert shown[start + 1] == "words" + " many words" * 5
+    # A command stays in one piece, so that it can be copied.
+    assert shown[start + 2 : start + 4] == ["next: hpc supervise runs/" + "x" * 55, "x" * 35]
+
+
+def test_a_terminal_that_becomes_narrower_shows_the_screen_once(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(two_hundred_tasks(run))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        for columns, lines in ((50, 20), (48, 12), (100, 30), (80, 24)):
+            terminal.resize(columns, lines)
+            view.show(two_hundred_tasks(run))
+            wait_until(lambda: terminal.shown[0].startswith("run 2024"))
+            assert sum("run 2024" in line for line in terminal.shown) == 1
+            assert max(map(len, terminal.shown)) <= columns
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
+def test_the_last_screen_stays_if_something_ends_the_watch(
+    run: Run, terminal: TinyTerminal, ending: type[BaseException]
+) -> None:
+    printer = Printer(terminal, now=Clock())
+    with pytest.raises(ending), printer.watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, [running(0, heartbeat())])))
+        raise ending
+    assert terminal.shown[0] == f"run {run.run_id}: running"
+    assert terminal.shown[-1] == "Seen at 12:00:00, 0 s ago."
+    printer("interrupted")
+    assert terminal.shown[-1] == "interrupted"
+    assert not any("?25l" in text for text in terminal.raw)  # the cursor was never hidden
+
+
+def test_a_terminal_that_is_gone_ends_nothing(run: Run, terminal: TinyTerminal) -> None:
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, [running(0, heartbeat())])))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        terminal.is_gone = True
+        view.show(two_hundred_tasks(run))
+        view("a message that nobody reads")
+
+
+def test_without_unicode_and_colors_the_screen_is_ascii(
+    run: Run, terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("NO_COLOR", "1")
+    shards = [
+        *(resting(index, State.DONE) for index in range(5)),
+        running(5, heartbeat(last_error="HTTP 503: é 你好 …")),
+        resting(6, State.FAILED),
+        resting(7, State.PLANNED),
+    ]
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, shards)))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        shown = terminal.shown
+    assert all(line.isascii() for line in shown)
+    assert set(shown[1].strip()) == {"#", "=", "x", "."}
+    assert shown[2] == "  # 5 done  = 1 running  x 1 failed  . 1 planned"
+    assert not any(re.search(r"\x1b\[(?:\d;)*3\d", text) for text in terminal.raw)
+
+
+@pytest.mark.parametrize("kind", ["dumb", "no terminal"])
+def test_elsewhere_each_line_has_the_time(
+    run: Run, terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream: io.StringIO = terminal if kind == "dumb" else io.StringIO()
+    clock = Clock()
+    with Printer(stream, now=clock).watching(LEAVING) as view:
+        view("gathered\n10 shards")
+        clock.pass_by(30)
+        for _ in range(3):
+            view.show(Sight(status=status_of(run, [running(0, heartbeat())])))
+        clock.pass_by(12 * 3600)
+        view("a new day")
+    written = "".join(terminal.raw) if kind == "dumb" else stream.getvalue()
+    assert written == (
+        "2026-11-24 12:00:00 gathered\n"
+        "12:00:00 10 shards\n"
+        "12:00:30 0 of 1 shard done, 100 of 55,000 posts; 1 running\n"
+        "2026-11-25 00:00:30 a new day\n"
+    )
+
+
+def test_a_log_shows_now_and_then_that_the_watch_goes_on(run: Run) -> None:
+    said: list[str] = []
+    times = itertools.count(0.0, SIGN_OF_LIFE_S / 4)
+    lines = PlainLines(said.append, clock=lambda: next(times), sleep=lambda seconds: None)
+    for _ in range(12):
+        lines.show(Sight(status=status_of(run, [running(0, heartbeat())])))
+    assert 3 <= len(said) <= 4
+    assert len(set(said)) == 1

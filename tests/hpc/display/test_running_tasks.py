@@ -1,0 +1,173 @@
+"""What is told of running tasks, of errors and of a quota, by the heartbeats of tasks."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc.display.live.errors import FAULT_WORDS, count_errors, describe_errors
+from hpc.display.live.quota import QuotaUse, describe_quota, quota_use
+from hpc.display.live.remaining import describe_to_go
+from hpc.display.live.stacked_bar import divide
+from hpc.display.live.tasks import Urgency, most_urgent_first, running_tasks
+from hpc.display.status_table import document
+from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State, TaskRecord
+from pipeline.errors import Cause
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.output import Verdict
+from pipeline.service.activity import RequestFault
+from tests.hpc.display.watched_runs import NOW, heartbeat, make_run, resting, running, status_of
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path, 9, requests_per_minute=3000)
+
+
+def test_tasks_that_need_a_person_come_first_and_then_the_slowest(run: Run) -> None:
+    shards = [
+        running(0, heartbeat(200, rate=60)),
+        running(1, heartbeat(10, rate=60)),
+        running(2, heartbeat(200, rate=0)),
+        running(3, heartbeat(10, last_error="HTTP 503")),
+        running(4, None),
+        running(5, heartbeat(10, age_s=61)),
+        running(6, heartbeat(10), stalled=True),
+        resting(7, State.QUEUED),
+        resting(8, State.DONE),
+    ]
+    tasks = most_urgent_first(running_tasks(status_of(run, shards)), NOW)
+    assert [(task.shard, task.urgency(NOW)) for task in tasks] == [
+        (6, Urgency.STALLED),
+        (4, Urgency.SILENT),
+        (5, Urgency.SILENT),
+        (3, Urgency.TROUBLED),
+        (2, Urgency.WORKING),
+        (1, Urgency.WORKING),
+        (0, Urgency.WORKING),
+    ]
+
+
+def test_the_heartbeat_of_an_earlier_attempt_is_no_sign_of_this_one(run: Run) -> None:
+    (task,) = running_tasks(status_of(run, [running(0, heartbeat(age_s=601))]))
+    assert (task.written_at, task.rate_per_minute, task.memory_mb) == (None, None, None)
+    assert task.node == "qnode0"
+
+
+def test_a_task_that_slurm_does_not_speak_of_is_shown_by_its_heartbeat(run: Run) -> None:
+    (facts, judged), silent = running(0, heartbeat()), running(1, None)
+    unknown = [
+        (facts, replace(judged, state=State.UNKNOWN)),
+        (silent[0], replace(silent[1], state=State.UNKNOWN)),
+    ]
+    tasks = running_tasks(status_of(run, unknown, trouble="squeue: timed out"))
+    assert [task.shard for task in tasks] == [0]
+
+
+def ended(index: int, state: State, *causes: Cause) -> tuple[ShardFacts, Judgement]:
+    attempts = tuple(
+        Attempt(
+            number=number, array_job_id=1, array_task_index=index, submitted_at=NOW,
+            record=TaskRecord(phase=Phase.ENDED, slurm_state="FAILED", cause=Cause.CRASHED),
+            words=LastWords(cause=cause, message="", traceback="", node="n1", written_at=""),
+        )
+        for number, cause in enumerate(causes)
+    )  # fmt: skip
+    facts = ShardFacts(index=index, posts=250, output=Verdict(), attempts=attempts)
+    rule = 9 if state is State.FAILED else 7
+    return facts, Judgement(index=index, state=state, rule=rule, cause=causes[-1])
+
+
+def test_errors_are_counted_by_kind(run: Run) -> None:
+    shards = [
+        running(0, heartbeat(faults={"throttled": 80, "timed_out": 1}, unlabelable={"poison": 2})),
+        running(1, heartbeat(faults={"throttled": 4, "of a later version": 3})),
+        running(2, None),
+        ended(3, State.FAILED, Cause.TIMEOUT, Cause.NODE),
+        ended(4, State.FAILED, Cause.TIMEOUT),
+        ended(5, State.ENDING, Cause.CRASHED),
+    ]
+    status = status_of(run, shards)
+    assert document(status)["errors"] == {
+        "requests": {"throttled": 84, "of a later version": 3, "timed_out": 1},
+        "posts": {"poison": 2},
+        "tasks": {"timeout": 2, "node": 1},
+    }
+    assert describe_errors(count_errors(status)) == [
+        "requests without an answer: 84 too many requests (HTTP 429), 3 of a later version, "
+        "1 no answer in time",
+        "tasks that ended without an output: 2 timeout, 1 node",
+    ]
+
+
+def test_every_fault_has_its_words() -> None:
+    assert set(FAULT_WORDS) == set(RequestFault)
+
+
+def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None:
+    shards = [
+        running(0, heartbeat(requests_last_minute=1500, quota_tasks=5)),
+        running(1, heartbeat(requests_last_minute=1452, quota_tasks=4)),
+        running(2, heartbeat(requests_last_minute=999, age_s=61)),
+        running(3, heartbeat()),
+        resting(4, State.QUEUED),
+    ]
+    use = quota_use(status_of(run, shards))
+    assert use == QuotaUse(requests_per_minute=2952, quota_per_minute=3000, other_tasks=3)
+    assert describe_quota(use) == (
+        "2,952 of 3,000 requests a minute (98 %), shared with 3 tasks of other runs"
+    )
+    assert document(status_of(run, shards))["quota"] == {
+        "requests_per_minute": 2952, "quota_per_minute": 3000, "other_tasks": 3,
+    }  # fmt: skip
+
+
+def test_without_a_quota_only_the_requests_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 1)
+    use = quota_use(status_of(run, [running(0, heartbeat(requests_last_minute=1))]))
+    assert use and describe_quota(use) == "1 request a minute"
+    assert quota_use(status_of(run, [running(0, heartbeat())])) is None
+
+
+def test_the_document_has_a_row_for_each_running_task(run: Run) -> None:
+    (task,) = document(status_of(run, [running(0, heartbeat(40, age_s=12))]))["tasks"]
+    assert task == {
+        "shard": 0, "node": "qnode0", "posts": 250, "posts_done": 40, "rate": 60.0,
+        "heartbeat_age_s": 12.0, "rss_mb": 96.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (59, "less than a minute to go"),
+        (7200, "about 2 h to go, at 14:00"),
+        (43200, "about 12 h to go, on Wed 00:00"),
+        (7 * 86400, "about 7 days to go, on 2026-12-01"),
+        (1e30, f"about {1e30 / 86400:.0f} days to go"),
+    ],
+)
+def test_the_time_to_go_says_when_that_is(seconds: float, words: str) -> None:
+    assert describe_to_go(seconds, NOW) == words
+
+
+def test_ages_are_never_negative(run: Run) -> None:
+    """A node's clock may be ahead."""
+    (task,) = running_tasks(status_of(run, [running(0, heartbeat(age_s=-30))]))
+    now: datetime = NOW
+    assert task.age_s(now) == 0
+    assert task.age_s(now + timedelta(seconds=45)) == 15
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=8), st.integers(0, 200))
+def test_a_bar_is_full_and_shows_every_part(amounts: list[int], cells: int) -> None:
+    shares = divide(amounts, cells)
+    parts = [share for share, amount in zip(shares, amounts, strict=True) if amount]
+    assert sum(shares) == (cells if parts else 0)
+    assert all(share >= 0 for share in shares)
+    assert all(share == 0 for share, amount in zip(shares, amounts, strict=True) if not amount)
+    if parts and cells >= len(parts):
+        assert min(parts) >= 1
