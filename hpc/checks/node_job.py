@@ -38,7 +38,7 @@ LIMIT_MIN = 1
 _LONGEST_RUN_S = 180.0
 _LOOK_S = 0.5
 _LONGEST_LINE = 300
-_OF_SLURM = ("srun: ", "slurmstepd: ")
+_OF_SLURM = ("srun: ", "slurmstepd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

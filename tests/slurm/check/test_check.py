@@ -17,6 +17,8 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 VALENCE = {"type": "valence"}
+# The interpreter below the virtual environment, without its packages.
+BARE_PYTHON = str(Path(sys.executable).resolve())
 
 
 def configure(bench: Bench, **cluster: Any) -> Path:
@@ -100,7 +102,7 @@ def test_a_job_looks_at_a_node_and_leaves_nothing(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"python": "/usr/bin/python3", "setup": ["unset PYTHONPATH"]}, "No module named"),
+        ({"python": BARE_PYTHON, "setup": ["unset PYTHONPATH"]}, "No module named"),
         ({"python": "no-such-python"}, "no-such-python"),
         ({"setup": ["source /nonexistent/activate"]}, "cluster.setup failed"),
     ],
