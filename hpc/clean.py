@@ -12,8 +12,7 @@ from hpc.command_line.verb import Outcome, Verb, chosen_place, report_left_out
 from hpc.display.blocks import Line
 from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
-from hpc.executors.base import Executor
-from hpc.executors.factory import shared_executors
+from hpc.executors.factory import executor_of, shared_executors
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
 from hpc.run.run_folder import load
@@ -54,7 +53,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         plans = [plan for plan in plans if plan.decision is not Decision.ARCHIVED]
     if not options.json:
         printer.show(*describe_plan(plans))
-    failures = _clean(plans, executors, printer) if options.yes else {}
+    failures = _clean(plans, printer) if options.yes else {}
     chosen = [plan for plan in plans if plan.inodes_to_go]
     if chosen and not options.yes:
         printer.show(Line("nothing was changed. To archive them, add --yes"))
@@ -82,9 +81,7 @@ def _choose(options: argparse.Namespace, root: Path, printer: Printer) -> list[R
     return [run for run in runs if run.age[0].replace(tzinfo=UTC) < latest]
 
 
-def _clean(
-    plans: list[RunCleaning], executors: dict[str, Executor], printer: Printer
-) -> dict[str, str]:
+def _clean(plans: list[RunCleaning], printer: Printer) -> dict[str, str]:
     """Archive the runs that can be archived; return by run id why others could not be."""
     failures: dict[str, str] = {}
     for plan in plans:
@@ -92,7 +89,7 @@ def _clean(
             continue
         run_id = plan.run.run_id
         try:
-            archive_run(plan.run, executors[run_id])
+            archive_run(plan.run, executor_of(plan.run))
         except (InputError, RunError) as error:
             failures[run_id] = str(error)
         except OSError as error:

@@ -11,12 +11,13 @@ from hpc.config import run_config
 from hpc.database.gather_outputs import is_gathered
 from hpc.display.amendments import changes_document
 from hpc.display.console import Printer
-from hpc.display.next_step import describe_next_step
+from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_status
 from hpc.run.array_indices import parse_indices
 from hpc.run.model import Run
 from hpc.run.slurm_time import parse_slurm_time
 from hpc.runs import find_runs
+from pipeline.archive import is_archived
 from pipeline.errors import InputError
 
 
@@ -71,7 +72,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         caretaker=options.caretaker,
         dry_run=options.dry_run,
     )
-    done = resubmit(_find_run(options), settings=settings, say=printer)
+    run = _find_run(options)
+    if settings.indices and is_archived(run.folder):
+        unpack = command("clean", run, "--restore")
+        raise InputError(
+            f"run {run.run_id} is archived: to label a shard again, first run {unpack}"
+        )
+    done = resubmit(run, settings=settings, say=printer)
     gathered = is_gathered(done.run, done.look.observation)
     if done.has_ended:
         show_status(done.look, printer, is_gathered=gathered)

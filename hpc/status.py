@@ -7,6 +7,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
+from hpc.display.next_step import command
 from hpc.display.run_summary import show_status
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
@@ -17,6 +18,7 @@ from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import Sight
+from pipeline.archive import is_archived
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +48,19 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         executor = executor_of(run)
         every_attempt = look(load(run.folder), executor, include_done=True)
         found = run_efficiency(every_attempt, are_reserved=executor.reserves_resources)
+    archived = is_archived(run.folder)
     if not options.json:
         show_status(seen.look, printer, is_gathered=seen.is_gathered)
         for line in late_posts.describe_late(seen.late_posts):
             printer(line)
+        if archived:
+            unpack = command("clean", run, "--restore")
+            printer(f"the run is archived; to unpack its files: {unpack}")
         if found:
             printer.show(*describe_efficiency(found))
         return seen.exit_code, {}
     values = {**document(seen.look), **late_posts.late_document(seen.late_posts)}
+    values["archived"] = archived
     if found:
         values["efficiency"] = efficiency_document(found)
     return seen.exit_code, values

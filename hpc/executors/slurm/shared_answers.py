@@ -40,6 +40,8 @@ class SharedAnswers(Slurm):
 
     def queue(self, names: Sequence[str]) -> QueryResult:
         """Return what the controller knows of the jobs of all submissions."""
+        if not set(names) <= set(self._names):
+            return super().queue(names)
 
         def ask() -> QueryResult:
             parts = _chunks(self._names, _NAMES_PER_CALL)
@@ -50,11 +52,13 @@ class SharedAnswers(Slurm):
 
     def accounting(self, jobs: Sequence[int], since: datetime) -> QueryResult:
         """Return what accounting knows of these arrays since that time."""
+        first = self._since
+        if first is None or not set(jobs) <= set(self._jobs):
+            return super().accounting(jobs, since)
 
         def ask() -> QueryResult:
-            assert self._since
             parts = _chunks(self._jobs, _JOBS_PER_CALL)
-            results = [super(SharedAnswers, self).accounting(part, self._since) for part in parts]
+            results = [super(SharedAnswers, self).accounting(part, first) for part in parts]
             return QueryResult(
                 records=tuple(row for each in results for row in each.records),
                 off=any(each.off for each in results),

@@ -1,6 +1,7 @@
 """`hpc clean`: a run becomes one archive, and nothing that reads the run notices."""
 
 import contextlib
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -63,6 +64,8 @@ def contents(bench: Bench) -> dict[str, list[tuple[Any, ...]]]:
 def status(bench: Bench) -> dict[str, Any]:
     document = bench.document("status")
     del document["observed_at"]
+    is_archived = (run_dir(bench) / "archive.zip").exists()
+    assert document.pop("archived") == is_archived
     return document
 
 
@@ -213,6 +216,13 @@ def test_what_is_not_complete_or_not_gathered_or_in_use_stays(complete: Bench) -
     assert "archive.zip" not in names(folder)
 
 
+def test_another_users_run_stays(complete: Bench) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(run_dir(complete), 65534, 65534)
+    assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+
+
 def test_a_link_in_the_folder_is_not_archived(complete: Bench) -> None:
     (run_dir(complete) / "outputs" / "note").symlink_to("/etc/hostname")
     assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
@@ -245,6 +255,13 @@ def test_a_damaged_archive_is_an_error_and_no_run_without_labels(complete: Bench
     for verb in ("status", "supervise", "gather"):
         assert complete.hpc(verb).returncode == 1
     assert complete.submit().returncode == 1
+    assert complete.asked() == once(POSTS)
+
+
+def test_a_shard_of_an_archived_run_is_not_resubmitted(complete: Bench) -> None:
+    complete.hpc("clean", "--yes")
+    assert complete.hpc("resubmit", "--indices", "0").returncode == 2
+    assert complete.hpc("resubmit", "--force").returncode == 0
     assert complete.asked() == once(POSTS)
 
 
