@@ -2,7 +2,8 @@
 
 The archive is a plain zip file with stored members, so each is a range of its bytes, and Parquet
 files are read from it like from a folder. A file that lies in the folder itself goes before a
-member of the same name: it was not archived yet, or was unpacked.
+member of the same name: it was not archived yet, or was unpacked. A folder that is there hides no
+member: somebody may have unpacked only a part of it.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from pathlib import Path
 from pipeline.errors import DamagedError
 
 FILE_NAME = "archive.zip"
+# `pipeline.run_files.manifest` reads files through this module, so its constant is not at hand.
+_MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
 # A run's files lie at most two folders below its own.
 _LEVELS = 3
@@ -273,6 +276,8 @@ def _directories_above(path: Path) -> list[tuple[_Directory, str]]:
             status = archive.stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
+        if not (folder / _MANIFEST).exists():
+            continue  # such as a file of the user in the run root or the project
         stamp = status.st_size, status.st_mtime_ns, status.st_ino
         found.append((_read_directory(archive, stamp), path.relative_to(folder).as_posix()))
     return found

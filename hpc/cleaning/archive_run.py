@@ -10,6 +10,7 @@ from hpc.cleaning.write_archive import (
     write_archive,
 )
 from hpc.database.run_database import database_of
+from hpc.display.next_step import command
 from hpc.executors.base import Executor
 from hpc.locks.run_lock import LOCK, check_lock, lock_run
 from hpc.reconcile.look import look
@@ -51,7 +52,10 @@ def archive_run(run: Run, executor: Executor) -> None:
         (run.folder / LOCK).unlink(missing_ok=True)
     if stays:
         more = f" and {counted(len(stays) - 1, 'more file')}" if stays[1:] else ""
-        raise RunError(f"{run.folder / stays[0]}{more} came after the archive, and stays")
+        raise RunError(
+            f"{run.folder / stays[0]}{more} came after the archive or is not as it holds it, and "
+            f"stays. To have one folder again: {command('clean', run, '--restore')}"
+        )
 
 
 def unpack_run(run: Run) -> int:

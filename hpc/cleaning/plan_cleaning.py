@@ -109,7 +109,11 @@ def _describe_owner(run: Run) -> str:
 def _describe_odd(content: FolderContent) -> str:
     if not content.odd:
         return ""
-    return f"{content.odd[0]} is neither a file nor a folder, and an archive cannot hold it"
+    odd = content.odd[0].encode(errors="backslashreplace").decode()
+    return (
+        f"an archive cannot hold {odd}, which is neither a file nor a folder or has a name that is "
+        "not UTF-8"
+    )
 
 
 def describe_ungathered(run: Run) -> str:

@@ -42,7 +42,8 @@ class FolderContent:
     size: int = 0
     """How many bytes all of these files and caches have."""
     odd: tuple[str, ...] = ()
-    """What is neither a file nor a folder, such as a link. It would not survive."""
+    """What an archive cannot hold: neither a file nor a folder, such as a link, or with a name
+    that is not UTF-8."""
 
     @property
     def inodes(self) -> int:
@@ -70,7 +71,7 @@ def list_content(run_dir: Path) -> FolderContent:
         if stat.S_ISDIR(status.st_mode):
             found["folders"].append(path)
             continue
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not _is_utf_8(path):
             found["odd"].append(path)
             continue
         if path != archive.FILE_NAME:
@@ -86,6 +87,14 @@ def list_content(run_dir: Path) -> FolderContent:
         odd=tuple(found["odd"]),
         size=size,
     )
+
+
+def _is_utf_8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _walk(run_dir: Path, folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -171,22 +180,22 @@ def _verify(path: Path, digests: Mapping[str, str]) -> None:
 def remove_archived(run_dir: Path, content: FolderContent) -> list[str]:
     """Remove the files that the run's archive holds, and what is worth nothing.
 
-    A folder goes as a whole, by a rename before its files are removed. Half a folder of outputs
-    would look like shards that are not done. What the archive does not hold with the same number of
-    bytes stays, with all that lies in the same folder. The caller holds the run's lock.
+    A folder goes as a whole, by a rename before its files are removed. What the archive does not
+    hold with the same bytes stays, with all that lies in the same folder: an archive may have been
+    damaged since an earlier cleaning verified it. The caller holds the run's lock.
 
     Returns:
         The files that the archive does not hold.
 
     Raises:
         DamagedError: the archive cannot be read as one.
-        OSError: a file cannot be removed.
+        OSError: a file cannot be read or removed.
     """
     members = archive.members_of(archive_path(run_dir))
     stays = [
         path
         for path in content.files
-        if _top(path) not in KEPT and _size(run_dir / path) != _size_in(members, path)
+        if _top(path) not in KEPT and not _holds(members, path, run_dir)
     ]
     keeps = KEPT | set(map(_top, (*stays, *content.odd)))
     for path in sorted({_top(path) for path in (*content.files, *content.folders)} - keeps):
@@ -201,12 +210,12 @@ def _top(path: str) -> str:
     return path.partition("/")[0]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _size_in(members: Mapping[str, archive.Member], path: str) -> int | None:
-    return members[path].size if path in members else None
+def _holds(members: Mapping[str, archive.Member], path: str, run_dir: Path) -> bool:
+    """Tell whether an archive has a member with the bytes of a file."""
+    member = members.get(path)
+    if member is None or member.size != (run_dir / path).stat().st_size:
+        return False
+    return archive.digest_member(member) == files.sha256_of(run_dir / path)
 
 
 def _remove_whole(path: Path) -> None:
@@ -221,8 +230,8 @@ def _remove_whole(path: Path) -> None:
 def unpack_archive(run_dir: Path) -> int:
     """Write the files of an archive into the run's folder again, and remove the archive.
 
-    A folder appears as a whole. A file or folder that is there already stays as it is. The caller
-    holds the run's lock.
+    A folder appears as a whole, unless it is there already: somebody may have put a file into it
+    since. A file that is there already stays as it is. The caller holds the run's lock.
 
     Returns:
         How many files were written.
@@ -232,12 +241,11 @@ def unpack_archive(run_dir: Path) -> int:
         OSError: the disk is full, or a file cannot be written; the archive stays.
     """
     members = archive.members_of(archive_path(run_dir))
-    # What a killed cleaning has left may be half of a folder that is gone, and nothing else.
     place = run_dir / f"{files.TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     place.mkdir()
     mode = _mode_of_files(run_dir)
     try:
-        written = [path for path in members if not (run_dir / _top(path)).exists()]
+        written = [path for path in members if not os.path.lexists(run_dir / path)]
         for path in written:
             target = place / path
             if not target.resolve().is_relative_to(place.resolve()):
@@ -247,10 +255,20 @@ def unpack_archive(run_dir: Path) -> int:
             target.chmod(mode)
         files.sync_all([*(place / path for path in written)])
         for name in sorted(set(map(_top, written))):
-            (place / name).rename(run_dir / name)
+            _move_into(place / name, run_dir / name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    files.sync_all([run_dir])
+    folders = {parent for path in written for parent in (run_dir / path).parents}
+    files.sync_all(sorted(folder for folder in folders if folder.is_relative_to(run_dir)))
     archive_path(run_dir).unlink()
     files.sync_all([run_dir])
     return len(written)
+
+
+def _move_into(source: Path, target: Path) -> None:
+    """Move a file or folder to its place; what is in a folder there stays."""
+    if not target.is_dir():
+        source.rename(target)
+        return
+    for path in sorted(source.iterdir()):
+        _move_into(path, target / path.name)

@@ -14,6 +14,7 @@ from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.runs import find_runs
+from pipeline import archive
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
@@ -79,7 +80,7 @@ def _load_runs(root: Path, database: str) -> tuple[list[Run], dict[str, str]]:
     """Return the runs that share a database, and by id why other runs cannot be read."""
     runs: list[Run] = []
     unreadable: dict[str, str] = {}
-    for folder in sorted(root.glob("[0-9]*/shards")):
+    for folder in sorted((*root.glob("[0-9]*/shards"), *root.glob(f"[0-9]*/{archive.FILE_NAME}"))):
         if not (folder.parent / manifest.FILE_NAME).exists():
             unreadable[folder.parent.name] = f"{folder.parent} has no {manifest.FILE_NAME}"
     for folder in find_runs.all_runs(root):

@@ -18,7 +18,7 @@ import msgspec
 
 from hpc.run.model import Run
 from pipeline import files
-from pipeline.archive import archive_path
+from pipeline.archive import archive_path, is_archived
 from pipeline.errors import InputError
 from pipeline.run_files import output
 from pipeline.run_files.json_record import parse_values, read_content
@@ -96,13 +96,13 @@ def verify_outputs(run: Run) -> tuple[Verdict, ...]:
 
 def _listed(folder: Path, names: Mapping[str, int]) -> list[str]:
     """Return those of these names that a folder has; all of them if it cannot be listed now."""
+    if is_archived(folder.parent):
+        return [name for name in files.names_in(folder) if name in names]
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.name in names]
     except FileNotFoundError:
-        if folder.is_symlink():
-            return list(names)
-        return [name for name in files.names_in(folder) if name in names]
+        return list(names) if folder.is_symlink() else []
     except OSError:
         return list(names)
 

@@ -283,3 +283,75 @@ def test_a_run_that_is_not_archived_cannot_be_unpacked(complete: Bench) -> None:
     run = run_folder.load(run_dir(complete))
     assert complete.hpc("clean", "--restore", run.run_id).returncode == 1
     assert complete.hpc("clean", "--restore").returncode == 2
+
+
+def test_what_somebody_unpacked_by_hand_hides_nothing_of_the_archive(complete: Bench) -> None:
+    """One output in its folder is no sign that the others are gone."""
+    before, said = contents(complete), reports(complete)
+    complete.hpc("clean", "--yes")
+    folder = run_dir(complete)
+    with zipfile.ZipFile(folder / "archive.zip") as archive:
+        archive.extract("outputs/00001.parquet", folder)
+    (folder / "submissions").mkdir()
+    assert reports(complete) == said
+    assert complete.hpc("supervise").returncode == 0
+    (complete.folder / "labels.duckdb").unlink()
+    assert complete.document("gather", "--rebuild")["rows_after"] == POSTS
+    assert contents(complete) == before
+    assert complete.asked() == once(POSTS)
+
+
+def test_restore_writes_what_is_missing_in_a_folder_that_is_there(complete: Bench) -> None:
+    folder = run_dir(complete)
+    before = digests(folder)
+    complete.hpc("clean", "--yes")
+    for name in ("outputs", "submissions"):
+        (folder / name).mkdir()
+    (folder / "outputs" / "mine.txt").write_text("a note")
+    assert complete.hpc("clean", "--restore", "test").returncode == 0
+    after = digests(folder)
+    assert {path: after.get(path) for path in before} == before
+    assert after["outputs/mine.txt"] == b"a note"
+
+
+def test_a_file_that_an_archive_holds_no_more_is_not_removed(complete: Bench) -> None:
+    """An archive was damaged between a killed cleaning and the next one."""
+    folder = run_dir(complete)
+    kept = shutil.copytree(folder, complete.folder / "kept")
+    complete.hpc("clean", "--yes")
+    damaged = bytearray((folder / "archive.zip").read_bytes())
+    with zipfile.ZipFile(folder / "archive.zip") as archive:
+        damaged[archive.getinfo("outputs/00001.parquet").header_offset + 200] ^= 1
+    shutil.copytree(kept / "outputs", folder / "outputs")
+    (folder / "archive.zip").write_bytes(damaged)
+    assert complete.hpc("clean", "--yes").returncode == 1
+    assert digests(folder / "outputs") == digests(kept / "outputs")
+    assert complete.hpc("clean", "--restore", "test").returncode == 0
+    assert {**digests(folder), **digests(kept)} == digests(folder)
+
+
+def test_a_name_that_is_no_utf_8_stays_and_is_reported(complete: Bench) -> None:
+    (run_dir(complete) / "logs" / os.fsdecode(b"\xff.txt")).write_text("a note")
+    (run,) = complete.document("clean", "--yes")["runs"]
+    assert (run["decision"], "\\udcff.txt" in run["reason"]) == ("keep", True)
+
+
+def test_a_file_of_the_user_with_the_name_of_an_archive_is_none(complete: Bench) -> None:
+    said = reports(complete)
+    for folder in (complete.folder, complete.folder / "runs"):
+        (folder / "archive.zip").write_bytes(b"PK my own")
+    assert reports(complete) == said
+    assert complete.hpc("clean", "--yes").returncode == 0
+    assert reports(complete) == said
+
+
+def test_a_rebuild_names_an_archived_run_without_its_manifest(complete: Bench) -> None:
+    first = run_dir(complete)
+    complete.hpc("clean", "--yes")
+    (first / "manifest.json").rename(complete.folder / "elsewhere.json")
+    second = shutil.copytree(first, first.with_name("20000101T000000-test-00000000"))
+    (first / "manifest.json").write_bytes((complete.folder / "elsewhere.json").read_bytes())
+    (complete.folder / "labels.duckdb").unlink()
+    done = complete.hpc("gather", "--rebuild", first.name)
+    assert done.returncode == 1
+    assert second.name in done.stdout + done.stderr
