@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="also blocked shards that have ended, after waiting for late files",
     )
     parser.add_argument(
-        "--mem-gb", type=cli.above_zero, help="this much memory, whatever the remedy says"
+        "--mem-gb", type=cli.above_zero, help="this much memory (GiB), whatever the remedy says"
     )
     time = parser.add_mutually_exclusive_group()
     time.add_argument(

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
+_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_MIB_PER_GIB = 1024
+
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number and its noun, such as `1 post` or `1,000 posts`.
@@ -36,6 +39,23 @@ def format_duration(seconds: float) -> str:
 def estimated_duration(seconds: float) -> str:
     """Return a duration that is only an estimate: `about 12 min`, or `less than a minute`."""
     return f"about {format_duration(seconds)}" if seconds >= MINUTE else "less than a minute"
+
+
+def format_bytes(number: float) -> str:
+    """Return a number of bytes to about two digits: `999 bytes`, `1.5 GB`, `120 MB`."""
+    value, place = number, 0
+    while value >= 999.5 and place < len(_BYTE_UNITS) - 1:
+        value, place = value / 1000, place + 1
+    digits = 1 if place and value < 9.95 else 0
+    return f"{value:,.{digits}f} {_BYTE_UNITS[place]}"
+
+
+def format_memory(mebibytes: float) -> str:
+    """Return an amount of memory to about three digits: `212 MiB`, `4 GiB`, `1.25 GiB`."""
+    if mebibytes < _MIB_PER_GIB - 0.5:
+        return f"{mebibytes:.0f} MiB"
+    gibibytes = mebibytes / _MIB_PER_GIB
+    return f"{gibibytes:,.0f} GiB" if gibibytes >= 99.5 else f"{gibibytes:.3g} GiB"
 
 
 def nearest(word: str, names: Sequence[str]) -> str | None:

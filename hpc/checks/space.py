@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.checks.run_root import nearest_folder
-from pipeline.text import counted
+from pipeline.text import counted, format_bytes
 
 # Measured on 3,000 posts of configs/sample: 0.5 KB a post for shard and output together, and as
 # much for parts and journals until they are published. Longer posts and more labels need more.
@@ -21,7 +21,6 @@ RUN_FILES = 20
 _SPARE = 2
 # The estimates are rough. With less than this share of them, a run fails for sure.
 _LEAST_SHARE = 4
-_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +99,7 @@ def judge_disk(
 
 def _judge_bytes(disk: SeenDisk, wanted: int, *, has_quota: bool) -> Finding:
     message = (
-        f"about {in_units(wanted)} needed, {in_units(disk.free_bytes)} free at {disk.place}"
+        f"about {format_bytes(wanted)} needed, {format_bytes(disk.free_bytes)} free at {disk.place}"
         f"{_quota(has_quota)}"
     )
     remedy = "make room, or set storage.run_root and storage.database to a larger file system"
@@ -122,15 +121,6 @@ def judge_inodes(need: Need, run_root: SeenDisk | None, *, has_quota: bool) -> l
     if run_root.free_files < _SPARE * need.files:
         return [warning(Part.INODES, f"{message}, which is tight", remedy)]
     return [ok(Part.INODES, message)]
-
-
-def in_units(amount: float) -> str:
-    """Return a number of bytes to two digits, such as `1.5 GB`."""
-    for size, unit in _UNITS:
-        if amount >= size:
-            value = amount / size
-            return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
-    return f"{amount:.0f} bytes"
 
 
 def _files(need: Need) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hpc.cleaning.plan_cleaning import INODES_LEFT, Decision, RunCleaning
 from hpc.display.blocks import Block, Line, Table, Tone
-from pipeline.text import counted
+from pipeline.text import counted, format_bytes
 
 _WORDS = {
     Decision.ARCHIVE: "can be archived",
@@ -78,12 +78,3 @@ def plan_document(plans: Sequence[RunCleaning], failures: Mapping[str, str]) -> 
         "bytes": sum(plan.size for plan in chosen),
         "inodes_to_go": sum(plan.inodes_to_go for plan in chosen),
     }
-
-
-def format_bytes(number: int) -> str:
-    """Return a number of bytes as people read it, such as `3.4 MB`."""
-    value, units = float(number), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 999.5 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    is_whole = units[0] == "B" or value >= 99.95
-    return f"{value:,.0f} {units[0]}" if is_whole else f"{value:.1f} {units[0]}"

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from hpc.cleaning.describe import format_bytes
 from hpc.display.blocks import Block, Line, Table, Tone
 from hpc.display.status_table import RUN_TONES
 from hpc.overview.run_row import Kind, RunRow
 from hpc.run.run_state import RunState
-from pipeline.text import counted, format_duration
+from pipeline.text import counted, format_bytes, format_duration
 
 
 def describe_rows(rows: Sequence[RunRow], now: datetime) -> list[Block]:

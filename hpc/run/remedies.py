@@ -139,10 +139,10 @@ def _more_memory(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[Re
     most = policy.max_mem_gb or limits.mem_gb
     after = min(before * policy.memory_factor, most or math.inf)
     if after <= before:
-        return replace(last.request, mem_gb=before), f"{before:.4g} GB again (the maximum)"
+        return replace(last.request, mem_gb=before), f"{before:.4g} GiB again (the maximum)"
     capped = " (the maximum)" if after == most else ""
     request = replace(last.request, mem_gb=after)
-    return request, f"memory {before:.4g} → {after:.4g} GB{capped}"
+    return request, f"memory {before:.4g} → {after:.4g} GiB{capped}"
 
 
 def _more_time(last: Attempt, policy: RetryPolicy, limits: Limits) -> tuple[ResourceRequest, str]:

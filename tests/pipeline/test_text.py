@@ -2,7 +2,14 @@
 
 import pytest
 
-from pipeline.text import counted, did_you_mean, estimated_duration, format_duration
+from pipeline.text import (
+    counted,
+    did_you_mean,
+    estimated_duration,
+    format_bytes,
+    format_duration,
+    format_memory,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,29 @@ def test_a_duration_is_rounded_to_the_nearest_unit(seconds: float, text: str) ->
 
 def test_an_estimate_below_a_minute_gives_no_number() -> None:
     assert (estimated_duration(59), estimated_duration(90)) == ("less than a minute", "about 90 s")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 bytes"), (999, "999 bytes"), (999.5, "1.0 kB"), (1_500, "1.5 kB"),
+        (9_949, "9.9 kB"), (9_950, "10 kB"), (12_345_678, "12 MB"), (999_499_999, "999 MB"),
+        (999_500_000, "1.0 GB"), (2.5e12, "2.5 TB"), (4e15, "4,000 TB"),
+    ],
+)  # fmt: skip
+def test_a_number_of_bytes_has_about_two_digits_and_the_next_unit(number: float, text: str) -> None:
+    assert format_bytes(number) == text
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "text"),
+    [
+        (0, "0 MiB"), (212.4, "212 MiB"), (1023.4, "1023 MiB"), (1023.5, "1 GiB"),
+        (1280, "1.25 GiB"), (4096, "4 GiB"), (102_400, "100 GiB"), (2_048_000, "2,000 GiB"),
+    ],
+)  # fmt: skip
+def test_memory_is_in_the_units_in_which_it_is_requested(mebibytes: float, text: str) -> None:
+    assert format_memory(mebibytes) == text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hpc.display.blocks import Table, Tone
 from hpc.display.live.remaining import own_heartbeat
 from hpc.run.model import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus, posts_done
-from pipeline.text import format_duration
+from pipeline.text import format_duration, format_memory
 
 # A task writes its heartbeat every 15 s; a busy file system may cost some of them.
 SILENT_S = 60.0
@@ -171,12 +171,8 @@ def describe_tasks(tasks: Sequence[RunningTask], now: datetime) -> Table:
 def _memory(task: RunningTask) -> str:
     if task.memory_mb is None:
         return ""
-    used = _amount(task.memory_mb)
-    return f"{used} of {_amount(task.requested_mb)}" if task.requested_mb else used
-
-
-def _amount(mib: float) -> str:
-    return f"{mib / _MIB_PER_GIB:.3g} GB" if mib >= _MIB_PER_GIB else f"{mib:.0f} MB"
+    used = format_memory(task.memory_mb)
+    return f"{used} of {format_memory(task.requested_mb)}" if task.requested_mb else used
 
 
 def _note(task: RunningTask, now: datetime) -> str:

@@ -1,16 +1,17 @@
 """Describe what tasks requested and what they used, and what the answers cost. Pure."""
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from hpc.display.usage import cost_of, format_money
 from hpc.figures.charts import Histogram, Series
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
 from hpc.html_report.facts import AttemptFacts, RunCosts, RunFacts, SubjectFacts
 from hpc.html_report.wording import format_value
-from pipeline.text import counted, format_duration
+from pipeline.text import counted, format_duration, format_memory
 
 _BINS = 20
-_MB_PER_GB = 1024
+_MIB_PER_GIB = 1024
 MOST_ROWS = 50
 
 
@@ -39,7 +40,7 @@ def describe_resources(facts: SubjectFacts) -> Section:
 def _memory_share(attempt: AttemptFacts) -> float | None:
     if attempt.max_rss_mb is None or not attempt.mem_gb:
         return None
-    return 100 * attempt.max_rss_mb / (attempt.mem_gb * _MB_PER_GB)
+    return 100 * attempt.max_rss_mb / (attempt.mem_gb * _MIB_PER_GIB)
 
 
 def _time_share(attempt: AttemptFacts) -> float | None:
@@ -78,7 +79,7 @@ def _shares(
         ),
         description=(
             f"{counted(len(shares), 'attempt')}: half of them used up to "
-            f"{format_value(middle(shares))}%, and the most was {format_value(max(shares))}%."
+            f"{format_value(median(shares))}%, and the most was {format_value(max(shares))}%."
         ),
         table=Table(
             caption=title,
@@ -90,13 +91,6 @@ def _shares(
             numbers=frozenset({0, 1, 2}),
         ),
     )
-
-
-def middle(numbers: Sequence[float]) -> float:
-    """Return the median of one or more numbers."""
-    ordered = sorted(numbers)
-    place = len(ordered) // 2
-    return ordered[place] if len(ordered) % 2 else (ordered[place - 1] + ordered[place]) / 2
 
 
 def _by_request(attempts: Sequence[AttemptFacts]) -> Table:
@@ -111,10 +105,10 @@ def _by_request(attempts: Sequence[AttemptFacts]) -> Table:
         ),
         rows=tuple(
             (
-                "default" if memory is None else f"{format_value(memory)} GB",
+                "default" if memory is None else format_memory(memory * _MIB_PER_GIB),
                 "none" if limit is None else format_duration(60 * limit),
                 f"{len(group):,}",
-                *_two([each.max_rss_mb for each in group], _megabytes),
+                *_two([each.max_rss_mb for each in group], format_memory),
                 *_two([each.elapsed_s for each in group], format_duration),
             )
             for (memory, limit), group in sorted(
@@ -128,13 +122,7 @@ def _by_request(attempts: Sequence[AttemptFacts]) -> Table:
 def _two(numbers: Sequence[float | None], write: Callable[[float], str]) -> tuple[str, str]:
     """Return the median and the maximum of the numbers that are known."""
     known = [number for number in numbers if number is not None]
-    return (write(middle(known)), write(max(known))) if known else ("–", "–")
-
-
-def _megabytes(number: float) -> str:
-    if number >= _MB_PER_GB:
-        return f"{format_value(number / _MB_PER_GB)} GB"
-    return f"{format_value(number)} MB"
+    return (write(median(known)), write(max(known))) if known else ("–", "–")
 
 
 def describe_costs(facts: SubjectFacts) -> Section:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.backlog.file_formats import SourceKind
-from pipeline.text import counted
+from pipeline.text import counted, format_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,17 +91,3 @@ class SourceFacts:
         elif self.tables and not self.problem:
             words.append(self.tables[0].size)
         return ", ".join([*words, format_bytes(self.bytes)])
-
-
-def format_bytes(number: int) -> str:
-    """Return a size to two digits, such as `2.1 GB`."""
-    amount = float(number)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return (
-                f"{amount:,.0f} {unit}"
-                if amount >= 10 or unit == "bytes"
-                else (f"{amount:.1f} {unit}")
-            )
-        amount /= 1000
-    return f"{amount:,.1f} TB"

@@ -3,7 +3,7 @@
 from hpc.planning.measured.duration import Workload, estimate_minutes
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import format_rate
-from pipeline.text import counted, estimated_duration, format_duration
+from pipeline.text import counted, estimated_duration, format_duration, format_memory
 
 
 def describe_pace(pace: RunPace) -> str:
@@ -31,10 +31,3 @@ def describe_duration(work: Workload) -> str:
     tasks = min(work.tasks_at_once, work.shards)
     duration = estimated_duration(60 * estimate_minutes(work))
     return f"{duration} with {counted(tasks, 'task')} at a time (without the time in the queue)"
-
-
-def format_memory(mebibytes: float) -> str:
-    """Return an amount of memory as people write it."""
-    if mebibytes < 1024:
-        return f"{mebibytes:,.0f} MiB"
-    return f"{mebibytes / 1024:,.1f} GiB"

@@ -9,12 +9,12 @@ from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_draft import workload
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
-from hpc.planning.measured.describe import describe_duration, describe_speed, format_memory
+from hpc.planning.measured.describe import describe_duration, describe_speed
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.run_spec import Canary, RunSpec
 from hpc.run.model import Run
-from pipeline.text import counted, estimated_duration, format_duration
+from pipeline.text import counted, estimated_duration, format_duration, format_memory
 
 _VERDICTS = {
     CanaryVerdict.WELL: ("the canary went well", Tone.GOOD),

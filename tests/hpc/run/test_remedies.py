@@ -74,7 +74,7 @@ def test_the_examples_cover_every_cause() -> None:
 
 def test_out_of_memory_gets_more_memory_and_nothing_else() -> None:
     assert alone(ended(Cause.OUT_OF_MEMORY)) == ShardGroup(
-        shards=(7,), request=replace(BASE, mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
+        shards=(7,), request=replace(BASE, mem_gb=8.0), why="out_of_memory: memory 4 → 8 GiB"
     )
     assert alone(ended(Cause.OUT_OF_MEMORY), memory_factor=1.5).request.mem_gb == 6.0
 
@@ -84,13 +84,13 @@ def test_memory_is_limited_by_the_largest_node_and_the_configuration() -> None:
     group = alone(big)
     assert (group.request.mem_gb, group.why) == (
         100.0,
-        "out_of_memory: memory 64 → 100 GB (the maximum)",
+        "out_of_memory: memory 64 → 100 GiB (the maximum)",
     )
     assert alone(big, max_mem_gb=80.0).request.mem_gb == 80.0
     most = alone(ended(Cause.OUT_OF_MEMORY, request=group.request))
     assert (most.request, most.why) == (
         group.request,
-        "out_of_memory: 100 GB again (the maximum)",
+        "out_of_memory: 100 GiB again (the maximum)",
     )
     assert alone(big, limits=Limits()).request.mem_gb == 128.0
 
@@ -258,11 +258,11 @@ def test_each_group_is_described_once_with_its_most_common_message() -> None:
         Judgement(index=index, state=State.FAILED, rule=9, message=message)
         for index, message in enumerate(messages)
     ]
-    memory = "out_of_memory: memory 4 → 8 GB"
+    memory = "out_of_memory: memory 4 → 8 GiB"
     # One group may be two arrays, and a first attempt needs no reason.
     plans = [plan(memory, 1, 2), plan(memory, 0, offset=3), plan("node: not on n1", 4), plan("", 0)]
     assert describe_retries(plans, judged) == [
-        "retrying 3 shards, out_of_memory: memory 4 → 8 GB; shard 2: no more",
+        "retrying 3 shards, out_of_memory: memory 4 → 8 GiB; shard 2: no more",
         "retrying 1 shard, node: not on n1; shard 4: n1 is gone",
     ]
 
