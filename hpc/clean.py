@@ -32,8 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="only runs that were planned more than DAYS days ago",
     )  # fmt: skip
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--yes", action="store_true", help="do it; without, only show what would go")
-    how.add_argument("--dry-run", action="store_true", help="only show what would go (default)")
+    how.add_argument(
+        "--yes",
+        action="store_true",
+        help="archive the runs, instead of only showing what would change",
+    )
+    how.add_argument("--dry-run", action="store_true", help="only show what would change (default)")
     how.add_argument(
         "--restore", action="store_true", help="unpack the archives of these runs again"
     )

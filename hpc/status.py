@@ -69,7 +69,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 def _watch(run: Run, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
     executor = executor_of(run)
-    with printer.watching("Ctrl-C leaves; the run goes on.") as view:
+    with printer.watching("Ctrl-C quits; the run continues.") as view:
         # Loaded anew: somebody may have corrected the run meanwhile.
         while (seen := look(load(run.folder), executor)).is_under_way:
             view.show(Sight(status=seen))

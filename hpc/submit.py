@@ -179,7 +179,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 def _selection(options: argparse.Namespace) -> Selection:
     if options.yes and not options.canary:
-        raise InputError("--yes lets the other posts follow a canary: add --canary N")
+        raise InputError("--yes submits the posts that follow a canary: add --canary N")
     return Selection(
         backfill=options.backfill,
         limit=options.limit,

@@ -292,7 +292,7 @@ def _read_directory(archive: Path, stamp: tuple[int, int, int]) -> _Directory:
         with zipfile.ZipFile(archive) as file:
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError, struct.error, UnicodeDecodeError) as error:
-        raise DamagedError(archive, f"it is no zip file: {error}") from error
+        raise DamagedError(archive, f"it is not a zip file: {error}") from error
     for entry in entries:
         if entry.is_dir():
             continue

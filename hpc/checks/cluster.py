@@ -119,14 +119,16 @@ def judge_script(seen: SeenCluster) -> list[Finding]:
     if test is None or not seen.runs_on_nodes:
         return []
     if test.is_accepted:
-        return [ok(Part.SCRIPT, "sbatch would take it (sbatch --test-only)")]
+        return [ok(Part.SCRIPT, "sbatch would accept it (sbatch --test-only)")]
     if test.is_limit:
         remedy = "wait until some of your jobs have ended, or cancel them (squeue --me)"
-        return [warning(Part.SCRIPT, f"sbatch would not take all of it now: {test.words}", remedy)]
+        return [
+            warning(Part.SCRIPT, f"sbatch would not accept all of it now: {test.words}", remedy)
+        ]
     remedy = test.advice or "correct the section cluster, or ask the site's support"
     if note := seen.resources.note:
         remedy = f"correct cluster.partition: {note}"
-    return [error(Part.SCRIPT, f"sbatch would refuse it: {test.words}", remedy)]
+    return [error(Part.SCRIPT, f"sbatch would reject it: {test.words}", remedy)]
 
 
 def judge_limits(seen: SeenCluster, shards: int, described: Sequence[str]) -> list[Finding]:

@@ -90,7 +90,7 @@ def _judge_nothing(outcome: NodeOutcome, expected: Expected) -> Finding:
     if state is None:
         return error(
             Part.NODE,
-            f"Slurm took job {outcome.job} and says nothing about it: {outcome.trouble}",
+            f"Slurm accepted job {outcome.job}, but does not report its state: {outcome.trouble}",
             "try again later",
         )
     if state.phase in (Phase.WAITING, Phase.HELD, Phase.UNKNOWN):
@@ -117,7 +117,7 @@ def _judge_nothing(outcome: NodeOutcome, expected: Expected) -> Finding:
         )
     return error(
         Part.NODE,
-        f"job {outcome.job} ended{on} as {state.words}, and nothing of it is in {outcome.root}",
+        f"job {outcome.job} ended{on} as {state.words}, and left nothing in {outcome.root}",
         "check that the nodes see this folder and can write to it (storage.run_root)",
     )
 
@@ -194,7 +194,7 @@ def clock_skew(written_at: float, seen_between: Sequence[float], late_s: float) 
 def _judge_lack(lack: str) -> Finding:
     return error(
         Part.NODE,
-        f"a task would miss on the node: {lack}",
+        f"the node lacks what a task needs: {lack}",
         "put it where the nodes see it; a key can come from classifier.api_key_file",
     )
 

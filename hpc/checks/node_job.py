@@ -73,7 +73,7 @@ def look_at_node(
             number = jobs.submit(job)
         except ExecutorError as error:
             return NodeOutcome(root=root, refused=error.words)
-        say(f"job {number} looks at a node; Ctrl-C cancels it")
+        say(f"job {number} checks a compute node; Ctrl-C cancels it")
         watch = _Watch(jobs, number, folder, patience, say)
         try:
             return watch.follow(root)

@@ -28,7 +28,7 @@ def check_notify(settings: NotifySettings, folder: Path) -> list[Finding]:
         remedy = "correct notify.command, or its file; nobody is notified otherwise"
         return [warning(Part.NOTIFY, problem, remedy)]
     events = ", ".join(map(str, settings.events)) or "no event"
-    return [ok(Part.NOTIFY, f"{one_line(shown, 80)} hears of: {events}")]
+    return [ok(Part.NOTIFY, f"{one_line(shown, 80)} runs on these events: {events}")]
 
 
 def _find_problem(command: str | tuple[str, ...], folder: Path) -> str:

@@ -98,7 +98,13 @@ def judge_folder(seen: SeenFolder, *, has_nodes: bool, is_proven: bool) -> list[
         is_proven: whether a job on a node looks at it too.
     """
     if seen.distrust:
-        return [error(Part.RUN_ROOT, seen.distrust, "close the folder, or set storage.run_root")]
+        return [
+            error(
+                Part.RUN_ROOT,
+                seen.distrust,
+                "close the folder to other users (chmod), or set storage.run_root",
+            )
+        ]
     if seen.write_problem:
         remedy = "make room or get access there, or name another folder in storage.run_root"
         return [error(Part.RUN_ROOT, seen.write_problem, remedy)]

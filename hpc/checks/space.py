@@ -128,4 +128,4 @@ def _files(need: Need) -> str:
 
 
 def _quota(has_quota: bool) -> str:
-    return " (a quota of yours may allow less, and cannot be seen from here)" if has_quota else ""
+    return " (your own quota may be smaller, and cannot be seen from here)" if has_quota else ""

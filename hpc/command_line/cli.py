@@ -22,24 +22,25 @@ from pipeline.text import did_you_mean
 if TYPE_CHECKING:
     from hpc.command_line.verb import Verb
 
+# In the order in which a newcomer needs them, as in the README and the reference.
 VERBS = {
-    "init": "start a project: look at your posts and your cluster, ask, write a configuration",
+    "init": "start a project: inspect your posts and your cluster, ask, write a configuration",
     "check": "check everything that can be known before anything is spent",
-    "submit": "submit posts that have no label yet as a new run",
     "try": "show the answers of one or several configurations to a few posts; save nothing",
-    "status": "show the state of every shard, posts done and time to go",
+    "submit": "submit posts that have no label yet as a new run",
+    "status": "show the state of every shard, posts done and time left; --watch follows a run live",
     "ls": "list the runs: name, state, posts done, age and size",
+    "supervise": "gather and resubmit until the run is complete or needs your attention",
     "resubmit": "resubmit failed shards at the same array indices",
     "gather": "copy finished labels into the database (safe to repeat)",
-    "supervise": "gather and resubmit until the run is complete or needs your attention",
     "cancel": "cancel a run's pending and running jobs; finished work is kept",
     "logs": "show how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "show where every post of a backlog is; with --post, why one has no label",
-    "compare": "show how far two classifiers agree, or how well they match human labels",
     "export": "write labels to a Parquet, CSV or JSON Lines file for R, pandas and polars",
     "report": "write one HTML page about labels: methods, charts, tasks and cost",
     "sample": "draw a random sample of labeled posts for people to code",
     "gold": "import what people coded, as labels under a name of their own",
+    "compare": "show how far two classifiers agree, or how well they match human labels",
     "clean": "put each run that is complete and gathered into one archive file",
     "schema": "print every key of a configuration, for editors and for people",
 }

@@ -50,7 +50,7 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
     )
     cluster: Annotated[ClusterSection, key("Where and with which resources tasks run.")]
     retry: Annotated[RetryPolicy, key("How far each remedy may go.")] = RetryPolicy()
-    notify: Annotated[NotifySettings, key("Which command hears of which events.")] = (
+    notify: Annotated[NotifySettings, key("The command that is run for events of the run.")] = (
         NotifySettings()
     )
     storage: Annotated[StorageSection, key("Where runs and labels go.")] = StorageSection()

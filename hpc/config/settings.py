@@ -49,7 +49,7 @@ def retry_settings(retry: RetryPolicy) -> Settings:
 
 
 def notify_settings(notify: NotifySettings) -> Settings:
-    """Return which command hears of which events."""
+    """Return the command that is run for events of the run."""
     plain = json.decode(json.encode(fields_to_json(notify)), type=dict[str, object])
     # A command is no path, although it may begin with one.
     return {f"notify.{name}": Setting(f"notify.{name}", value) for name, value in plain.items()}

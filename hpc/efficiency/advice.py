@@ -143,7 +143,7 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
     if open_ones := {use.shard for use in exceeded} - done:
         yield (
             f"{counted(len(open_ones), 'unfinished shard')} ran out of memory: more than "
-            f"{needed:.3g} GiB is needed, and nobody knows how much more."
+            f"{needed:.3g} GiB is needed, and how much more is unknown."
         )
     spread = efficiency.memory
     requested = spread.least_requested if spread else None

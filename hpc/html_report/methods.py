@@ -53,8 +53,8 @@ def _sentences(facts: SubjectFacts) -> Iterator[str]:
     yield from _without_label(facts)
     if counts.copied:
         yield (
-            f"Posts with the same text shared one answer, which is where "
-            f"{counted(counts.copied, 'label')} came from."
+            f"Posts with the same text share one answer: "
+            f"{counted(counts.copied, 'label')} were copied in this way."
         )
     yield from _program(facts)
     yield from _corrections(facts)

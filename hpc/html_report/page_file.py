@@ -26,7 +26,8 @@ def check_page(target: Path) -> None:
             raise InputError(f"--out {target}: {folder} is the folder of a run; write elsewhere")
     if target.exists() and _MARK.encode() not in _read_beginning(target):
         raise InputError(
-            f"--out {target}: this file is no page of hpc report, and is not replaced; name another"
+            f"--out {target}: this file is not a page of hpc report, and was not replaced; "
+            "name another"
         )
 
 

@@ -23,7 +23,7 @@ from pipeline.errors import InputError, Interruption
 
 _OPENING = (
     "hpc init asks a few questions and writes a configuration. Press Enter to accept what is in "
-    "brackets. Ctrl-C leaves, and writes nothing."
+    "brackets. Ctrl-C quits without writing anything."
 )
 
 

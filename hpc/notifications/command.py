@@ -1,4 +1,4 @@
-"""Run the command that hears of events: with a time limit, in a process group, without the key."""
+"""Run the command that reports events: with a time limit, in a process group, without the key."""
 
 import json
 import os

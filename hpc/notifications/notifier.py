@@ -116,9 +116,9 @@ class Notifier:
         problem, tries_left = outcome
         if problem:
             again = (
-                f"The next look tries it again, {counted(tries_left, 'more time')} at most"
+                f"It will be sent again, at most {counted(tries_left, 'more time')}"
                 if tries_left
-                else "It is not tried again"
+                else "It will not be sent again"
             )
             self._warn(notice.event, f"{problem}. {again}")
         else:

@@ -137,7 +137,7 @@ def _check_source(request: CheckRequest, spec: RunSpec) -> tuple[Source | None, 
         return None, [error(Part.SOURCE, describe_error(problem), "make it readable")]
     findings = [ok(Part.SOURCE, f"{source}: {counted(len(source.files), 'file')}")]
     findings += [
-        warning(Part.SOURCE, line, "look whether it belongs to the posts")
+        warning(Part.SOURCE, line, "check whether it belongs to the posts")
         for line in describe_left_out(source.left_out)
     ]
     return source, findings

@@ -77,7 +77,7 @@ def _age_among(folders: Sequence[str]) -> Callable[[str], tuple[str, int, str]]:
 
 
 def _describe_ambiguous(wanted: str, candidates: Sequence[str]) -> str:
-    lines = [f"{wanted} may be any of {len(candidates):,} runs. Type more of one of these ids:"]
+    lines = [f"{wanted} matches {len(candidates):,} runs. Type more of one of these ids:"]
     lines += [f"  {name}" for name in candidates[:MOST_CANDIDATES]]
     if len(candidates) > MOST_CANDIDATES:
         lines.append(f"  and {len(candidates) - MOST_CANDIDATES:,} older ones")

@@ -1,4 +1,4 @@
-"""The configuration's `notify:` section: which command hears of which events."""
+"""The configuration's `notify:` section: the command that is run for events of the run."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -37,7 +37,7 @@ class NotifySettings(Section, frozen=True, kw_only=True):
         tuple[Event, ...],
         key(
             "What to report: `done`: every post has its row, and the labels are gathered; "
-            "`needs_person`: nothing goes on before somebody acts; `throttled`: the service or the "
+            "`needs_person`: the run waits for you to act; `throttled`: the service or the "
             "quota lets nothing through.",
             omit_default=True,
         ),

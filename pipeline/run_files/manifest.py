@@ -84,7 +84,8 @@ class Manifest(Section, frozen=True, kw_only=True):
     ] = False
     """A canary runs first and measures what the other posts will take."""
     notify: Annotated[
-        Mapping[str, object], key("Which command hears of which events.", omit_default=True)
+        Mapping[str, object],
+        key("The command that is run for events of the run.", omit_default=True),
     ] = field(default_factory=dict)
 
     @property

@@ -68,6 +68,12 @@ def test_a_command_names_files_of_this_project_that_exist() -> None:
     assert missing == set()
 
 
+def test_the_readme_and_the_reference_have_all_commands_in_the_order_of_the_help() -> None:
+    rows = re.findall(r"^\| `hpc (\w+)` \|", read("README.md").text, re.MULTILINE)
+    sections = re.findall(r"^## (\w+)$", read("docs/reference/commands.md").text, re.MULTILINE)
+    assert rows == sections == list(VERBS)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_reference_lists_the_options_of_a_command(
     verb: str, capsys: pytest.CaptureFixture[str]

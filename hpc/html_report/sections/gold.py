@@ -66,7 +66,7 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
     positive = f", from {one.threshold:g} on positive" if one.threshold is not None else ""
     yield Table(
         caption=(
-            f"{shortened(one.model)} beside {gold} {shortened(one.gold)}: "
+            f"{shortened(one.model)} compared with {gold} {shortened(one.gold)}: "
             f"{counted(one.posts, 'coded post')}{positive}"
         ),
         header=("measure", "value", "interval"),

@@ -46,16 +46,20 @@ def describe_labels(facts: SubjectFacts) -> Section:
     elements += figures(charts)
     if len(shown) > MOST_CHARTED:
         names = [shortened(each.name) for each in shown[MOST_CHARTED:]]
-        elements.append(Paragraph(f"Without charts, to keep the page small: {listed(names)}."))
+        elements.append(
+            Paragraph(f"To keep the page small, these columns have no charts: {listed(names)}.")
+        )
     return Section(title="Labels", anchor="labels", elements=tuple(elements))
 
 
 def _how_to_read(sample: SampleFacts | None) -> str:
     weights = "Each post counts as one."
     if sample and sample.is_weighted:
-        weights = "Each post counts as many posts as it stands for in its sample."
+        weights = "Each post is weighted by the number of posts that it represents."
     elif sample:
-        weights = f"Nothing is weighted, although posts are of a sample: {sample.problem}."
+        weights = (
+            f"Numbers are not weighted, although the posts are from a sample: {sample.problem}."
+        )
     return (
         f"{weights} Vertical lines are 95% intervals, as those of a random sample of such posts; "
         "they do not include the errors of the classifier. A period with fewer than 10 posts has "

@@ -20,7 +20,7 @@ def describe_resources(facts: SubjectFacts) -> Section:
     ended = [each for each in facts.attempts if each.elapsed_s is not None or each.max_rss_mb]
     elements: list[Element] = []
     if not ended:
-        elements.append(Paragraph("Nothing is known of what tasks used."))
+        elements.append(Paragraph("The resources that tasks used are not recorded."))
     else:
         elements.append(_by_request(ended))
         elements += figures(
@@ -129,7 +129,7 @@ def describe_costs(facts: SubjectFacts) -> Section:
     """Return tokens, requests and money."""
     runs = {run.run_id: run for run in facts.runs}
     elements: tuple[Element, ...] = (
-        Paragraph("The answers do not say what they cost: no tokens and no requests are recorded."),
+        Paragraph("No tokens and no requests are recorded, so the cost is unknown."),
     )
     if facts.costs:
         elements = (Paragraph(_total(facts.costs, runs)), _costs(facts.costs[-MOST_ROWS:], runs))
@@ -150,7 +150,8 @@ def _total(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> str:
     money = " and ".join(format_money(amount, currency) for currency, amount in amounts.items())
     priced = f" They cost {money} at the configured prices." if money else ""
     return (
-        f"All answers together used {used}.{priced} What killed tasks had in flight is not counted."
+        f"All answers together used {used}.{priced} Requests in flight when a task was killed are "
+        "not counted."
     )
 
 

@@ -27,8 +27,8 @@ def describe_speed(facts: SubjectFacts, steps: dict[str, tuple[SpeedStep, ...]])
     else:
         elements.append(
             Paragraph(
-                "Posts that were asked about count, by the time of their answer. Posts that share "
-                "an answer, and posts without a text to send, do not."
+                "Counts the answers of the classifier, by their time. Posts that share an answer, "
+                "and posts without a text to send, are not counted."
             )
         )
         shown = [each for each in speeds[-MOST_CHARTS:] if len(steps[each.run_id]) > 1]
@@ -45,11 +45,11 @@ def _figure(speed: RunSpeed, run: RunFacts, steps: tuple[SpeedStep, ...]) -> Fig
     is_drawn = quota is not None and max(rates) >= _LEAST_SHARE_OF_QUOTA * quota
     return Figure(
         chart=TimeBars(
-            title="Answers a minute",
+            title="Answers per minute",
             starts=tuple(step.start for step in steps),
             width_s=float(speed.step_s),
             series=(Series(name="answers", values=rates),),
-            height="posts a minute",
+            height="posts per minute",
             line=float(quota) if is_drawn and quota else None,
             line_name="quota",
         ),
@@ -59,7 +59,7 @@ def _figure(speed: RunSpeed, run: RunFacts, steps: tuple[SpeedStep, ...]) -> Fig
         ),
         table=Table(
             caption=f"Answers of run {speed.run_id}",
-            header=("from", "answers", "a minute"),
+            header=("from", "answers", "per minute"),
             rows=tuple(
                 (f"{step.start:%Y-%m-%d %H:%M:%S} UTC", f"{step.answers:,}", f"{rate:,.0f}")
                 for step, rate in zip(steps, rates, strict=True)

@@ -37,7 +37,7 @@ def _notices(facts: SubjectFacts) -> Iterator[Element]:
     if facts.posts_of_gone_runs:
         yield Paragraph(
             f"{counted(facts.posts_of_gone_runs, 'post')} were labeled by runs whose folders are "
-            "gone. How is not known here.",
+            "gone. Their labeling setup is unknown.",
             is_notice=True,
         )
     for problem in facts.problems:

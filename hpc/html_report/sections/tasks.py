@@ -40,7 +40,7 @@ def describe_tasks(facts: SubjectFacts) -> Section:
     """Return how tasks ended."""
     elements: list[Element] = []
     if not facts.attempts:
-        elements.append(Paragraph("No task has been submitted, or nothing is known of any."))
+        elements.append(Paragraph("No task has been recorded."))
     else:
         elements.append(_outcomes(facts.attempts))
         for run in facts.runs[-MOST_RUNS:]:

@@ -168,7 +168,7 @@ class _Resources:
         def check(answer: str) -> str:
             if accounts and answer.lower() not in accounts:
                 raise InvalidAnswer(
-                    f"{answer!r} is no account of yours on this cluster"
+                    f"{answer!r} is not one of your accounts on this cluster"
                     f"{did_you_mean(answer, accounts)}; you have {', '.join(accounts)}"
                 )
             return answer
@@ -197,7 +197,7 @@ class _Resources:
             unknown = [name for name in answer.split(",") if names and name not in names]
             if unknown:
                 raise InvalidAnswer(
-                    f"{unknown[0]!r} is no partition of this cluster"
+                    f"{unknown[0]!r} is not a partition of this cluster"
                     f"{did_you_mean(unknown[0], names)}; sinfo shows {', '.join(names)}"
                 )
             return answer
@@ -225,7 +225,7 @@ class _Resources:
 
         def check(answer: str) -> str:
             if choices and self.survey.checks_qos and answer not in choices:
-                raise InvalidAnswer(f"{answer!r} is none of yours: {', '.join(choices)}")
+                raise InvalidAnswer(f"{answer!r} is not available to you: {', '.join(choices)}")
             return answer
 
         return self._ask(

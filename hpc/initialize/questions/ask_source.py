@@ -198,7 +198,7 @@ def _known(answer: str, names: Sequence[str], noun: str) -> str:
     near = [name for name in names if name.casefold() == answer.casefold()]
     if len(near) == 1:
         return near[0]
-    raise InvalidAnswer(f"{answer!r} is no {noun} there{did_you_mean(answer, names)}")
+    raise InvalidAnswer(f"{answer!r} is not a {noun} there{did_you_mean(answer, names)}")
 
 
 def _ask_columns(

@@ -142,7 +142,7 @@ def _ask_template(answerer: Answerer, given: Given) -> str | None:
             if path.is_file():
                 inside = path.is_relative_to(given.folder)
                 return str(path.relative_to(given.folder) if inside else path)
-        raise InvalidAnswer(f"{answer} is no file")
+        raise InvalidAnswer(f"{answer} is not a file")
 
     question = Question(
         flag="--template",

@@ -19,7 +19,7 @@ from pipeline.text import counted, estimated_duration, format_duration, format_m
 _VERDICTS = {
     CanaryVerdict.WELL: ("the canary went well", Tone.GOOD),
     CanaryVerdict.INCOMPLETE: (
-        "the canary did not get to its end, so nothing else is submitted. Fix the cause as "
+        "the canary did not finish, so nothing else is submitted. Fix the cause as "
         "described above, and run the same command again",
         Tone.BAD,
     ),
@@ -44,7 +44,7 @@ def describe_plan(canary: Canary, newest: Run | None) -> str:
         newest: the newest run of the name, if it is a canary of the same work.
     """
     if newest and newest.manifest.posts >= canary.posts:
-        return f"the canary {newest.run_id} exists, so no other one would be submitted"
+        return f"the canary {newest.run_id} exists, so no new canary would be submitted"
     return f"a canary labels the first {counted(canary.posts, 'post')} of these before the others"
 
 

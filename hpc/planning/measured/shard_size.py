@@ -158,7 +158,7 @@ def _describe(request: SizeRequest, rate: float | None, basis: SizeBasis, bound:
     parts = []
     if rate is None:
         parts.append(
-            "nothing was measured and there is no quota, so sharding.rows_per_shard holds; "
+            "nothing was measured and there is no quota, so sharding.rows_per_shard applies; "
             "submit --canary N measures"
         )
     else:

@@ -95,7 +95,7 @@ def test_a_node_that_lacks_something(report: dict[str, object], bad: list[Level]
                                 advice="change cluster.gres")}, "BadConstraints"),
         ({"state": replace(ENDED, exit_code=NO_FOLDER)}, "does not see"),
         ({"log_end": "No module named 'pipeline'"}, "No module named 'pipeline'"),
-        ({}, "nothing of it is in"),
+        ({}, "left nothing in"),
     ],
 )  # fmt: skip
 def test_a_job_without_a_report_says_why(values: dict[str, object], word: str) -> None:

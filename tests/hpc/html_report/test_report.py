@@ -124,7 +124,7 @@ def test_without_the_file_of_the_sample_nothing_is_weighted_and_the_page_says_so
     (study.folder / "runs" / "samples" / "sampled-s3-n20.parquet").unlink()
     (subject,) = study.document("report", "sampled")["subjects"]
     assert (subject["sample"], subject["weighted"]) == ("sampled-s3-n20", False)
-    assert "Nothing is weighted" in page(study, "sampled")
+    assert "Numbers are not weighted" in page(study, "sampled")
 
 
 def test_a_run_and_a_name_share_a_page_and_the_newest_run_is_the_default(study: Bench) -> None:

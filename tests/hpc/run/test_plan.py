@@ -163,7 +163,7 @@ def test_each_task_knows_how_many_tasks_of_the_run_work_at_once() -> None:
 
 def test_each_group_has_its_own_arrays_and_they_share_max_parallel() -> None:
     more = ShardGroup(
-        shards=(3, 7), request=ResourceRequest(mem_gb=8.0), why="out_of_memory: memory 4 → 8 GB"
+        shards=(3, 7), request=ResourceRequest(mem_gb=8.0), why="out_of_memory: memory 4 → 8 GiB"
     )
     same = ShardGroup(shards=(0, 1, 2, 4, 5, 6), request=ResourceRequest(mem_gb=4.0))
     planned = plan_arrays([more, same], array_size=1001, max_parallel=4)

@@ -98,7 +98,7 @@ def test_memory_is_limited_by_the_largest_node_and_the_configuration() -> None:
 def test_memory_that_was_not_requested_grows_from_the_accounted_memory() -> None:
     default = replace(BASE, mem_gb=None)
     known = alone(ended(Cause.OUT_OF_MEMORY, request=default, req_mem_gb=3.0))
-    assert (known.request.mem_gb, known.why) == (6.0, "out_of_memory: memory 3 → 6 GB")
+    assert (known.request.mem_gb, known.why) == (6.0, "out_of_memory: memory 3 → 6 GiB")
     unknown = alone(ended(Cause.OUT_OF_MEMORY, request=default))
     assert unknown.request == default
     assert unknown.why.endswith("same settings: its memory request is unknown; set cluster.mem_gb")
