@@ -16,22 +16,17 @@ from hpc.initialize.models import (
     llm_request,
     transformers_values,
 )
-from hpc.initialize.questions.ask_key import KeyPlace, ask_key
-from hpc.initialize.questions.checks import whole_number
+from hpc.initialize.questions.ask_key import KeyPlace
+from hpc.initialize.questions.ask_server import ask_address, ask_model, ask_server
+from hpc.initialize.questions.classifier_interview import ClassifierInterview
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
 from hpc.initialize.site import Site
 from hpc.run.model import Say
 from pipeline.classifiers import base
-from pipeline.classifiers.options import without_slash
 from pipeline.classifiers.perspective.options import API_KEY_ENV
-from pipeline.config.keys import Wrong
-from pipeline.config.secret import NO_KEY, Secret, read_key
 from pipeline.errors import InputError
-from pipeline.service.address import is_on_this_machine
-from pipeline.service.list_models import NoModels, list_models
-from pipeline.text import counted, did_you_mean
+from pipeline.text import did_you_mean
 
-_PATIENCE_S = 5.0
 _PERSPECTIVE_ATTRIBUTES = (
     *("TOXICITY", "SEVERE_TOXICITY", "IDENTITY_ATTACK", "INSULT", "PROFANITY", "THREAT"),
 )
@@ -103,52 +98,24 @@ def ask_classifier(
     asking = _ASKING.get(kind)
     if asking is None:
         return ClassifierAnswers(kind=kind, values={}, key=KeyPlace(), rows_per_shard=None)
-    return asking(_Interview(answerer=answerer, given=given, site=site, name=name, say=say))
+    return asking(
+        ClassifierInterview(answerer=answerer, given=given, site=site, name=name, say=say)
+    )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Interview:
-    answerer: Answerer
-    given: Given
-    site: Site
-    name: str
-    say: Say
-
-    def ask(self, question: Question, given: str | None) -> str | None:
-        return self.answerer.ask(question, given)
-
-    def key(self, variable: str, *, is_needed: bool) -> KeyPlace | None:
-        return ask_key(self.answerer, self.given, self.site, variable=variable, is_needed=is_needed)
-
-    def quota(self, default: str, why: str) -> str | None:
-        return self.ask(
-            Question(
-                flag="--requests-per-minute",
-                text="How many requests per minute does the service allow you? All tasks share "
-                "them.",
-                missing="the quota of your key",
-                default=default,
-                why=why,
-                check=whole_number,
-                may_be_empty=default == "",
-            ),
-            self.given.requests_per_minute,
-        )
-
-
-def _ask_valence(interview: _Interview) -> ClassifierAnswers | None:
+def _ask_valence(interview: ClassifierInterview) -> ClassifierAnswers | None:
     del interview
     return ClassifierAnswers(kind="valence", values={}, key=KeyPlace(), rows_per_shard=None)
 
 
-def _ask_perspective(interview: _Interview) -> ClassifierAnswers | None:
+def _ask_perspective(interview: ClassifierInterview) -> ClassifierAnswers | None:
     key = interview.key(API_KEY_ENV, is_needed=True)
     quota = interview.quota("60", "Google's default for a project")
     if key is None or quota is None:
         return None
     values: dict[str, object] = {"attributes": _PERSPECTIVE_ATTRIBUTES}
     if interview.given.base_url is not None:
-        address = _ask_address(interview, None, "")
+        address = ask_address(interview, None, "")
         if address is None:
             return None
         values["base_url"] = address
@@ -156,15 +123,15 @@ def _ask_perspective(interview: _Interview) -> ClassifierAnswers | None:
     return ClassifierAnswers(kind="perspective", values=values, key=key, rows_per_shard=None)
 
 
-def _ask_moderation(interview: _Interview) -> ClassifierAnswers | None:
+def _ask_moderation(interview: ClassifierInterview) -> ClassifierAnswers | None:
     openai = MODERATION_SERVICES["openai"]
-    address = _ask_address(interview, openai.base_url, "OpenAI's")
+    address = ask_address(interview, openai.base_url, "OpenAI's")
     if address is None:
         return None
     service = next(
         (each for each in MODERATION_SERVICES.values() if each.base_url == address), openai
     )
-    model = _ask_model(interview, service.model, "the version that does not change", ())
+    model = ask_model(interview, service.model, "the version that does not change", ())
     key = interview.key(service.variable, is_needed=True)
     quota = interview.quota(str(service.requests_per_minute), "a usual limit; see your account")
     if model is None or key is None or quota is None:
@@ -179,8 +146,8 @@ def _ask_moderation(interview: _Interview) -> ClassifierAnswers | None:
     return ClassifierAnswers(kind="moderation", values=values, key=key, rows_per_shard=None)
 
 
-def _ask_llm(interview: _Interview) -> ClassifierAnswers | None:
-    server = _ask_server(interview, "")
+def _ask_llm(interview: ClassifierInterview) -> ClassifierAnswers | None:
+    server = ask_server(interview, "")
     labels = interview.ask(
         Question(
             flag="--labels",
@@ -233,8 +200,8 @@ def _label_values(label: CodedLabel) -> Mapping[str, object]:
     return values
 
 
-def _ask_guard(interview: _Interview) -> ClassifierAnswers | None:
-    server = _ask_server(interview, DEFAULT_MODELS["guard"])
+def _ask_guard(interview: ClassifierInterview) -> ClassifierAnswers | None:
+    server = ask_server(interview, DEFAULT_MODELS["guard"])
     if server is None:
         return None
     return ClassifierAnswers(
@@ -245,114 +212,7 @@ def _ask_guard(interview: _Interview) -> ClassifierAnswers | None:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Server:
-    values: Mapping[str, object]
-    model: str
-    key: KeyPlace
-
-
-def _ask_server(interview: _Interview, usual_model: str) -> _Server | None:
-    address = _ask_address(interview, interview.site.base_url or None, "OPENAI_BASE_URL says so")
-    if address is None:
-        # What depends on it is still checked, so that all that is missing is named at once.
-        _ask_model(interview, usual_model or None, "", ())
-        return None
-    is_hosted = address.startswith("https://") and not is_on_this_machine(address)
-    key = interview.key("OPENAI_API_KEY", is_needed=is_hosted)
-    if key is None:
-        return None
-    models = _models_of(interview, address, key)
-    fitting = [model for model in models if model == usual_model] or list(models)
-    default = fitting[0] if len(fitting) == 1 else None if models else usual_model or None
-    why = "the server's only model" if len(models) == 1 else ""
-    model = _ask_model(interview, default, why, models)
-    quota = (
-        interview.quota("", "no limit, for a server of your own")
-        if is_hosted
-        else _given_quota(interview)
-    )
-    if model is None or quota is None:
-        return None
-    values = {"base_url": address, "model": model, **key.values}
-    if quota:
-        values["requests_per_minute"] = int(quota)
-    return _Server(values=values, model=model, key=key)
-
-
-def _given_quota(interview: _Interview) -> str | None:
-    """Return the quota of the command line; a server of one's own is not asked about."""
-    if interview.given.requests_per_minute is None:
-        return ""
-    return interview.quota("", "")
-
-
-def _ask_address(interview: _Interview, default: str | None, why: str) -> str | None:
-    return interview.ask(
-        Question(
-            flag="--base-url",
-            text="What is the address of the server? For example http://localhost:8000/v1, as the "
-            "server prints it.",
-            missing="the address of the server, such as http://localhost:8000/v1",
-            default=default,
-            why=why if default else "",
-            check=_address,
-        ),
-        interview.given.base_url,
-    )
-
-
-def _address(answer: str) -> str:
-    try:
-        return without_slash(answer)
-    except Wrong as wrong:
-        raise InvalidAnswer(wrong.problem) from None
-
-
-def _models_of(interview: _Interview, address: str, key: KeyPlace) -> tuple[str, ...]:
-    """Return the models that a server lists; none if it cannot be asked from here."""
-    try:
-        models = list_models(address, _secret(key), seconds=_PATIENCE_S)
-    except NoModels as reason:
-        interview.say(f"{address} did not say which models it has: {reason}")
-        return ()
-    interview.say(f"{address} has {counted(len(models), 'model')}")
-    return models
-
-
-def _secret(key: KeyPlace) -> Secret:
-    try:
-        return read_key(key.env, str(Path(key.file).expanduser()) if key.file else None)
-    except InputError:  # it is not there yet
-        return NO_KEY
-
-
-def _ask_model(
-    interview: _Interview, default: str | None, why: str, models: tuple[str, ...]
-) -> str | None:
-    def check(answer: str) -> str:
-        if models and answer not in models:
-            raise InvalidAnswer(
-                f"{answer!r} is not on this server{did_you_mean(answer, models)}; it has "
-                f"{', '.join(models[:10])}"
-            )
-        return answer
-
-    return interview.ask(
-        Question(
-            flag="--model",
-            text="Which model? Its name, as the server knows it.",
-            missing="the server has several models" if models else "the name of the model",
-            default=default,
-            why=why if default else "",
-            options=tuple(Option(value=model) for model in models),
-            check=check,
-        ),
-        interview.given.model,
-    )
-
-
-def _ask_transformers(interview: _Interview) -> ClassifierAnswers | None:
+def _ask_transformers(interview: ClassifierInterview) -> ClassifierAnswers | None:
     usual = DEFAULT_MODELS["transformers"]
     model = interview.ask(
         Question(
@@ -410,7 +270,7 @@ def _folder_or_name(given: Given, answer: str) -> str:
     return answer
 
 
-_ASKING: Mapping[str, Callable[[_Interview], ClassifierAnswers | None]] = {
+_ASKING: Mapping[str, Callable[[ClassifierInterview], ClassifierAnswers | None]] = {
     "valence": _ask_valence,
     "perspective": _ask_perspective,
     "moderation": _ask_moderation,
