@@ -25,7 +25,7 @@ def explained(run: Run, *, runs_in_background: bool) -> Iterator[None]:
 def what_leaving_does(*, runs_in_background: bool) -> str:
     """Return what Ctrl-C does to the tasks of a run, as a sentence."""
     if runs_in_background:
-        return "Ctrl-C quits; the tasks continue in Slurm."
+        return "Ctrl-C quits; tasks keep running."
     return "Ctrl-C stops the tasks, which save their answers first."
 
 

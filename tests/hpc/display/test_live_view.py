@@ -24,7 +24,7 @@ from tests.hpc.display.watched_runs import (
 )
 from tests.waiting import wait_until
 
-LEAVING = "Ctrl-C leaves; tasks go on in Slurm."
+LEAVING = "Ctrl-C quits; tasks keep running."
 
 
 @pytest.fixture
@@ -85,10 +85,10 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
     assert shown[1] == f"run {run.run_id}: running"
     assert shown[3] == "  █ 10 done  ▓ 200 running  ░ 10 queued"
     assert shown[first : first + 4] == [
-        "    209  qnode209   9 of 250         60    5 s   96 MB  stalled",
-        "    207  qnode207   5 of 250         60  3 min   96 MB  silent",
-        "    208  qnode208   9 of 250         60    5 s   96 MB  HTTP 503: try later xxx…",
-        "     10  qnode10   10 of 250         10    5 s   96 MB",
+        "    209  qnode209   9 of 250         60    5 s  96 MiB  stalled",
+        "    207  qnode207   5 of 250         60  3 min  96 MiB  silent",
+        "    208  qnode208   9 of 250         60    5 s  96 MiB  HTTP 503: try later xxx…",
+        "     10  qnode10   10 of 250         10    5 s  96 MiB",
     ]
     hidden = 200 - (len(shown) - first - 2)
     assert shown[-2:] == [
