@@ -43,7 +43,7 @@ HARMLESS |= {
     "pathlib",
     "re",
 }
-HARMLESS |= {"types", "typing"}
+HARMLESS |= {"statistics", "types", "typing"}
 DOES_IO = {"Path", "input", "open", "print"}
 # The values that all of the project is written in; every other package has one home.
 EVERYWHERE = {"duckdb", "msgspec", "numpy", "pyarrow"}
