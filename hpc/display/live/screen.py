@@ -44,7 +44,7 @@ class SeenRun:
 
     head: tuple[Block, ...]
     tasks: tuple[RunningTask, ...]
-    """The running tasks."""
+    """The running tasks, in the order in which a person should see them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
             *_troubles(sight),
             *describe_messages(status.judgements),
         ),
-        tasks=tuple(running_tasks(status)),
+        tasks=tuple(most_urgent_first(running_tasks(status), local)),
     )
 
 
@@ -90,13 +90,12 @@ def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
         clock: what time it is.
         leaving: what Ctrl-C does, as a sentence; '' once nobody looks any more.
     """
-    urgent = most_urgent_first(seen.tasks, clock.now)
-    shown = urgent[:MOST_ROWS]
+    shown = seen.tasks[:MOST_ROWS]
     return FullScreen(
         head=seen.head,
         table=describe_tasks(shown, clock.now),
         noun="running task",
-        more_rows=len(urgent) - len(shown),
+        more_rows=len(seen.tasks) - len(shown),
         foot=Line(_foot(clock, leaving), Tone.FAINT),
     )
 

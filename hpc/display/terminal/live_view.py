@@ -10,7 +10,7 @@ from rich.console import Console
 from hpc.display.live.screen import Clock, SeenRun, describe_sight, screen
 from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import BarStep, bar_step
-from hpc.display.terminal.render import fit_screen
+from hpc.display.terminal.render import fit_screen, render_lines
 from hpc.run.model import Say
 from hpc.run.run_view import Sight
 from pipeline.progress import Measure, Step
@@ -54,6 +54,7 @@ class LiveView:
         self._sleep = sleep
         self._seen: tuple[SeenRun, datetime] | None = None
         self._next_look: float | None = None
+        self._head: tuple[SeenRun | None, int, list[str]] = (None, 0, [])
 
     def __call__(self, message: str) -> None:
         """Print a message above the screen."""
@@ -99,4 +100,6 @@ class LiveView:
         left = None if next_look is None else next_look - time.monotonic()
         clock = Clock(now=self._now(), seen_at=seen_at, next_look_s=left)
         room = max(height - MESSAGE_LINES, min(height, LEAST_LINES))
-        return fit_screen(console, screen(seen, clock, self._leaving), room)
+        if self._head[0] is not seen or self._head[1] != console.width:
+            self._head = seen, console.width, render_lines(console, seen.head)
+        return fit_screen(console, screen(seen, clock, self._leaving), self._head[2], room)

@@ -7,7 +7,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
@@ -103,9 +103,15 @@ def render_lines(console: Console, blocks: Iterable[Block]) -> list[str]:
     return capture.get().splitlines()
 
 
-def fit_screen(console: Console, screen: FullScreen, height: int) -> list[str]:
-    """Return a screen as at most `height` lines: as many rows of its table as there is room for."""
-    head = render_lines(console, screen.head)
+def fit_screen(console: Console, screen: FullScreen, head: Sequence[str], height: int) -> list[str]:
+    """Return a screen as at most `height` lines: as many rows of its table as there is room for.
+
+    Args:
+        console: renders the lines.
+        screen: the screen.
+        head: its head as lines, which stay the same for many drawings.
+        height: how many lines there is room for.
+    """
     foot = render_lines(console, [screen.foot])
     rows = len(screen.table.rows) + screen.more_rows
     # The heading of the table, at least one row, and a line that counts the others.

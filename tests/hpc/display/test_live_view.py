@@ -11,6 +11,10 @@ import pytest
 
 from hpc.display.console import Printer
 from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
+from hpc.display.terminal.area import Area
+from hpc.display.terminal.bars import BarStep
+from hpc.display.terminal.live_view import LiveView
+from hpc.display.terminal.render import create_console
 from hpc.run.model import Run, State
 from hpc.run.run_view import Sight
 from tests.hpc.display.tiny_terminal import TinyTerminal
@@ -114,6 +118,30 @@ def test_between_two_looks_only_the_clock_and_the_ages_move(
     assert "27 s" in changed[0]  # the age of the heartbeat
     assert changed[1:] == [f"Seen at 12:00:00, 12 s ago, looking now. {LEAVING}"]
     assert last_write.count("\x1b[2K") == len(changed)
+
+
+def test_a_drawing_opens_no_file_and_starts_no_program(
+    run: Run, terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the number of polls is that of the looks, however often the screen is drawn."""
+    calls: list[str] = []
+    area = Area(terminal, create_console(), ascii_only=False)
+    view = LiveView(area, Printer(terminal), LEAVING, now=Clock())
+    view.show(two_hundred_tasks(run))
+    console = create_console()
+    for name in (
+        "builtins.open",
+        "io.open",
+        "os.open",
+        "os.scandir",
+        "os.stat",
+        "subprocess.Popen",
+    ):
+        monkeypatch.setattr(name, lambda *args, name=name, **more: calls.append(name))
+    drawn = [view.draw(console, 23) for _ in range(20)]
+    monkeypatch.undo()
+    assert calls == []
+    assert all("Seen" in lines[-1] for lines in drawn)
 
 
 def test_messages_stay_above_the_screen_and_break_between_words(
@@ -226,3 +254,48 @@ def test_a_log_shows_now_and_then_that_the_watch_goes_on(run: Run) -> None:
         lines.show(Sight(status=status_of(run, [running(0, heartbeat())])))
     assert 3 <= len(said) <= 4
     assert len(set(said)) == 1
+
+
+def test_a_bar_appears_after_a_second_and_is_removed(
+    terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printer = Printer(terminal)
+    monkeypatch.setattr("hpc.display.terminal.bars.DELAY_S", 0.0)
+    with printer.step("writing shards", total=40, unit="shard") as step:
+        step.advance(10)
+        wait_until(lambda: "writing shards: 10 of 40 shards" in (terminal.shown or [""])[0])
+        assert terminal.shown[1].count("█") == 19  # a quarter of 76 cells
+        printer("a message")
+        assert terminal.shown[0] == "a message"
+        with printer.step("gathering", measure=lambda: 0.5):
+            wait_until(lambda: any("gathering: 50 %" in line for line in terminal.shown))
+        step.advance(40)
+        wait_until(lambda: any("40 of 40" in line for line in terminal.shown))
+    assert terminal.shown == ["a message"]
+
+
+def test_a_step_that_is_over_within_a_second_shows_nothing(terminal: TinyTerminal) -> None:
+    with Printer(terminal).step("writing shards", total=2, unit="shard") as step:
+        step.advance(2)
+    assert terminal.shown == []
+    assert BarStep(what="x", total=None, unit="", measure=None).draw(create_console(), 9) == []
+
+
+def test_a_bar_is_removed_if_something_fails(
+    terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.display.terminal.bars.DELAY_S", 0.0)
+    with pytest.raises(OSError), Printer(terminal).step("reading the posts"):
+        wait_until(lambda: any("reading the posts" in line for line in terminal.shown))
+        raise OSError
+    assert terminal.shown == []
+
+
+def test_elsewhere_nothing_is_measured() -> None:
+    def measure() -> float:
+        raise AssertionError("nobody watches")
+
+    stream = io.StringIO()
+    with Printer(stream).step("reading the posts", measure=measure) as step:
+        step.advance(1)
+    assert stream.getvalue() == ""
