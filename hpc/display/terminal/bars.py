@@ -30,6 +30,9 @@ class BarStep:
     unit: str
     measure: Measure | None
     done: int = 0
+    largest_share: float = 0.0
+    has_fallen: bool = False
+    """Whether the share has become smaller, so that it is not that of the whole step."""
     began: float = field(default_factory=time.monotonic)
 
     def advance(self, done: int) -> None:
@@ -59,7 +62,12 @@ class BarStep:
         if self.total:
             return min(1.0, self.done / self.total)
         share = self.measure() if self.measure else None
-        return None if share is None else min(1.0, max(0.0, share))
+        if share is None or self.has_fallen:
+            return None
+        # A step may consist of several queries, and nobody knows how many are to come.
+        self.has_fallen = share < self.largest_share
+        self.largest_share = max(share, self.largest_share)
+        return None if self.has_fallen else min(1.0, max(0.0, share))
 
     def _describe(self, share: float | None) -> str:
         if self.total:

@@ -274,6 +274,16 @@ def test_a_bar_appears_after_a_second_and_is_removed(
     assert terminal.shown == ["a message"]
 
 
+def test_a_share_that_falls_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was the share of a query, and another one follows."""
+    monkeypatch.setattr("hpc.display.terminal.bars.DELAY_S", 0.0)
+    shares = iter([0.4, 0.9, 0.1, 0.95])
+    step = BarStep(what="reading", total=None, unit="", measure=lambda: next(shares, None))
+    console = create_console()
+    heads = [step.draw(console, 9)[0].rsplit(",", 1)[0] for _ in range(4)]
+    assert heads == ["reading: 40 %", "reading: 90 %", "reading", "reading"]
+
+
 def test_a_step_that_is_over_within_a_second_shows_nothing(terminal: TinyTerminal) -> None:
     with Printer(terminal).step("writing shards", total=2, unit="shard") as step:
         step.advance(2)
