@@ -80,7 +80,7 @@ def chosen_place(options: argparse.Namespace) -> Place:
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:
     if options.debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    Printer(sys.stderr)(f"error: {message}")
     return code
 
 
