@@ -5,7 +5,7 @@ hold no quotes, or only single ones, it reads the later ones wrongly.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from pipeline.errors import InputError
 from pipeline.sql import literal, quoted
 
 _DIALECT = "auto_detect=false, header=true, quote='\"', escape='\"', comment=''"
+# As DuckDB's option new_line has them.
+_LINE_ENDS = {"\n": r"'\n'", "\r\n": r"'\r\n'", "\r": r"'\r'"}
 
 
 def read_csv_files(
@@ -45,14 +47,15 @@ def read_csv_files(
     """
     groups: dict[_Group, list[ReadableFile]] = {}
     for file in files:
-        blank_lines, header = _header(file)
-        columns = column_names(header)
+        header = _header(file)
+        columns = column_names(header.names)
         for name in backlog.columns.values():
             if find_path(name, columns) is None:
                 raise _missing_column(file, name, columns, backlog)
         group = _Group(
             columns=columns,
-            blank_lines=blank_lines,
+            blank_lines=header.blank_lines,
+            line_end=header.line_end,
             compression=file.compression,
             delimiter=file.file.format.delimiter,
             only_file=file.path if file.is_copy or apart else None,
@@ -69,39 +72,76 @@ class _Group:
     columns: tuple[str, ...]
     blank_lines: int
     """How many blank lines are before the header."""
+    line_end: str
+    """The characters that end a row."""
     compression: Compression
     delimiter: str
     only_file: Path | None
     """The path of a file that is read by itself."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Header:
+    """The first row of a file that is not blank."""
+
+    names: list[str]
+    """The fields, as they are."""
+    blank_lines: int
+    """How many blank lines are before it."""
+    line_end: str
+    """What ends it; empty if nothing follows it."""
+
+
 def _table(files: Sequence[ReadableFile], group: _Group) -> FileTable:
     declared = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in group.columns)
+    # DuckDB takes the first line break of the file for the end of a row. In the quoted name of a
+    # column it may be of another kind, and then DuckDB finds no rows and reports nothing.
+    line_end = f", new_line={_LINE_ENDS[group.line_end]}" if group.line_end else ""
     return FileTable(
         files=tuple(files),
         function="read_csv",
         options=(
             f"{_DIALECT}, skip={group.blank_lines}, compression={literal(str(group.compression))}, "
-            f"delim={literal(group.delimiter)}, columns={{{declared}}}"
+            f"delim={literal(group.delimiter)}, columns={{{declared}}}{line_end}"
         ),
         types=dict.fromkeys(group.columns, VARCHAR),
     )
 
 
-def _header(file: ReadableFile) -> tuple[int, list[str]]:
-    """Return the first row that is not blank, and the number of blank lines before it."""
+def _header(file: ReadableFile) -> _Header:
+    """Return the first row that is not blank, the lines before it, and how it ends."""
+    ends: list[str] = []
     with open_text(file.path, file.compression) as stream:
         try:
-            rows = csv.reader(stream, delimiter=file.file.format.delimiter, strict=True)
+            rows = csv.reader(
+                _noting_ends(stream, ends), delimiter=file.file.format.delimiter, strict=True
+            )
             for blank_lines, row in enumerate(rows):
                 if row:
-                    return blank_lines, row
+                    _check_blank_lines(file, ends[:blank_lines], ends[-1])
+                    return _Header(names=row, blank_lines=blank_lines, line_end=ends[-1])
         except csv.Error:
             raise InputError(
                 f"backlog.source: {file.original}, line 1: a quote in the header is not doubled or "
                 "never closed: correct the header, which has the names of the columns"
             ) from None
     raise InputError(f"backlog.source: {file.original} has no header with the names of columns")
+
+
+def _noting_ends(stream: Iterable[str], ends: list[str]) -> Iterator[str]:
+    """Yield the lines of a file, and append what ends each of them to a list."""
+    for line in stream:
+        ends.append(line[len(line.rstrip("\r\n")) :])
+        yield line
+
+
+def _check_blank_lines(file: ReadableFile, ends: Sequence[str], line_end: str) -> None:
+    """Reject blank lines that do not end as the header does: DuckDB would miscount them."""
+    if line_end and set(ends) - {line_end}:
+        raise InputError(
+            f"backlog.source: {file.original}, line 1: the blank lines before the header do not "
+            "end as the header's line does: remove the blank lines"
+        )
 
 
 def _missing_column(

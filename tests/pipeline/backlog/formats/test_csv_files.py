@@ -56,6 +56,28 @@ def test_lines_may_end_in_different_ways(tmp_path: Path, ends: tuple[bytes, byte
     assert outcome(tmp_path) == {"u1": ("a\r\nb", None), "u2": ("c\nd", None)}
 
 
+ENDS = (b"\n", b"\r\n", b"\r")
+
+
+@pytest.mark.parametrize("line_end", ENDS)
+@pytest.mark.parametrize("blank_lines", [0, 2])
+def test_a_line_break_in_a_column_name_says_nothing_about_the_ends_of_rows(
+    tmp_path: Path, line_end: bytes, blank_lines: int
+) -> None:
+    for number, in_name in enumerate(ENDS):
+        path = tmp_path / f"{number}.csv"
+        lines = [b'"a\0b",' + HEADER, b"1," + csv_row(), b"2," + csv_row(b"u2", b"hello you")]
+        content = b"".join(lines).replace(b"\n", line_end).replace(b"\0", in_name)
+        path.write_bytes(line_end * blank_lines + content)
+        assert outcome(path) == FINE | {"u2": ("hello you", None)}
+
+
+def test_blank_lines_that_end_otherwise_than_the_header_are_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\r\n" + HEADER + csv_row())
+    assert f"{path}, line 1: " in rejected(path)
+
+
 STAMP_END = b":00\n"
 
 
