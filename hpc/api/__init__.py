@@ -11,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpc.api.auditing import AuditResult as AuditResult
+    from hpc.api.auditing import audit as audit
     from hpc.api.cancellation import CancelResult as CancelResult
     from hpc.api.cancellation import cancel as cancel
     from hpc.api.choose_run import RunChoice as RunChoice
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from pipeline.sampling.draw import DrawRequest as DrawRequest
 
 _HOMES = {
+    "hpc.api.auditing": ("AuditResult", "audit"),
     "hpc.api.cancellation": ("CancelResult", "cancel"),
     "hpc.api.choose_run": ("RunChoice", "find_run"),
     "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),

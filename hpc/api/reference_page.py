@@ -52,12 +52,13 @@ _ERRORS = """\
 """
 _FUNCTIONS = (
     "submit", "preview", "wait", "status", "runs", "find_run", "gather", "resubmit", "cancel",
-    "labels", "labels_batches", "export", "sample", "compare", "notebook",
+    "labels", "labels_batches", "export", "sample", "compare", "audit", "notebook",
 )  # fmt: skip
 _VALUES = (
     "Place", "Selection", "DrawRequest", "Canary", "SubmitResult", "StatusResult", "ShardStatus",
     "GatherResult", "ResubmitSettings", "ResubmitResult", "CancelResult", "LabelQuery",
     "ExportResult", "SampleSettings", "SampleResult", "CompareSettings", "CompareResult",
+    "AuditResult",
 )  # fmt: skip
 _ENUMS = ("State", "RunState", "Cause", "Allocation")
 _SHORTER = {

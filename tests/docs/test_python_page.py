@@ -23,8 +23,8 @@ def test_the_examples_on_the_page_run(tmp_path: Path) -> None:
     assert printed[0] == "200 posts in 1 shards"
     assert {
         "complete 200 of 200",
-        "199 ['uri', 'compound']",
-        "coding.csv 20 of 190",
+        "197 ['uri', 'compound']",
+        "coding.csv 20 of 195",
         "[(200,)]",
         "200",
     } <= set(printed)

@@ -34,6 +34,7 @@ def call_everything() -> None:
     api.resubmit(run)
     api.runs()
     api.labels("more")
+    assert not api.audit(CONFIG).is_whole
     with pytest.raises(api.InputError):
         api.submit("nowhere.yaml")
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hpc import audit
+from hpc.api import auditing
 from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
@@ -119,7 +119,7 @@ class Arrivals(RuleBasedStateMachine):
         config, runs = self.growing.settings(), self.growing.runs()
         source = sources.find_source(config.backlog, (self.growing.bench.folder,))
         files = collect_files(config.storage.database, runs)
-        return audit.audit_backlog(config, source, runs, files)
+        return auditing.audit_backlog(config, source, runs, files)
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:

@@ -1,0 +1,169 @@
+"""Find where every post of a backlog is."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from hpc.api.caller_screen import screen_of
+from hpc.api.html import to_html
+from hpc.api.overrides import Overrides, override_texts
+from hpc.api.place import PathText
+from hpc.api.surroundings import library_call
+from hpc.config import run_config
+from hpc.config.run_config import Config
+from hpc.display.backlog_audit import describe_audit
+from hpc.planning.exclusions import read_start
+from hpc.reconcile.audit_files import collect_files, examine_with
+from hpc.run.exit_codes import FAILED, UNDER_WAY
+from hpc.run.model import Run, Say
+from hpc.runs import find_runs
+from hpc.runs.unusable_runs import UnusableRun
+from pipeline.backlog import select, sources
+from pipeline.backlog.sources import Source
+from pipeline.database import backlog_audit, duckdb_file, history
+from pipeline.database.backlog_audit import Audit, AuditedLabels, Files
+from pipeline.progress import NO_PROGRESS, Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditResult:
+    """Where every post of a backlog is. A notebook shows it as `hpc audit` prints it."""
+
+    name: str
+    """The name of the labels."""
+    audit: Audit
+    """The posts by place and by day, and what is wrong with the database's rows."""
+    runs_gone: Mapping[str, str]
+    """Runs that the database has and whose folder is gone, with that folder."""
+    is_whole: bool
+    """Whether every post has its row, and nothing is wrong."""
+    exit_code: int
+    """What `hpc audit` exits with: 0 whole, 1 a person is needed, 3 posts are under way or new."""
+    source: Source = field(repr=False)
+    """The files that were read."""
+    files: Files = field(repr=False)
+    """The outputs that were read."""
+
+    def _repr_html_(self) -> str:
+        """Return the report, for a notebook."""
+        return to_html(describe_audit(self.audit, self.name, self.source, self.files))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditedBacklog:
+    """A backlog, and the runs of its name."""
+
+    config: Config
+    """The configuration."""
+    source: Source
+    """The files with the posts."""
+    runs: list[Run]
+    """The runs of the name, oldest first."""
+    unusable: list[UnusableRun]
+    """Those that may be of the name and cannot be read."""
+
+
+def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None) -> AuditResult:
+    """Compare a backlog with the database and all outputs, and find where each post is.
+
+    Args:
+        config: the configuration, a YAML file.
+        overrides: values by the path of their key.
+        say: receives a message for each folder that is a copy of a run.
+
+    Raises:
+        InputError: the configuration or the source is wrong.
+        BusyError: somebody has the database open for writing, maybe this process.
+        RunError: the database is damaged.
+        OSError: the folder for temporary files (`TMPDIR`) is full.
+    """
+    screen = screen_of(say)
+    with library_call():
+        backlog = find_backlog(config, overrides, screen)
+        storage = backlog.config.storage
+        files = collect_files(storage.database, backlog.runs, backlog.unusable)
+        found = audit_backlog(backlog.config, backlog.source, backlog.runs, files, screen)
+        return AuditResult(
+            name=backlog.config.name,
+            audit=found,
+            runs_gone=_deleted_runs(backlog),
+            is_whole=found.is_whole,
+            exit_code=_exit_code(found),
+            source=backlog.source,
+            files=files,
+        )
+
+
+def find_backlog(config: PathText, overrides: Overrides, say: Say) -> AuditedBacklog:
+    """Return the backlog of a configuration, and the runs of its name.
+
+    Raises:
+        InputError: the configuration or the source is wrong.
+    """
+    path = Path(config)
+    checked = run_config.load(path, override_texts(overrides))
+    folders = (path.parent.absolute(), Path.cwd())
+    source = sources.find_source(checked.backlog, folders, database=checked.storage.database)
+    for line in find_runs.find_copies(checked.storage.run_root):
+        say(line)
+    runs, unusable = find_runs.find_named(checked.storage.run_root, checked.name)
+    return AuditedBacklog(config=checked, source=source, runs=runs, unusable=unusable)
+
+
+def _exit_code(audit: Audit) -> int:
+    if audit.needs_a_person:
+        return FAILED
+    return 0 if audit.is_whole else UNDER_WAY
+
+
+def audit_backlog(
+    config: Config,
+    source: Source,
+    runs: list[Run],
+    files: Files,
+    progress: Progress = NO_PROGRESS,
+) -> Audit:
+    """Compare a backlog with the database and these files of these runs."""
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-audit-") as folder,
+        select.staging(Path(folder)) as connection,
+    ):
+        return backlog_audit.audit(
+            connection,
+            source,
+            AuditedLabels(
+                name=config.name,
+                database=config.storage.database,
+                watermark=_read_watermark(config, runs),
+            ),
+            files,
+            examine_with(runs),
+            progress,
+        )
+
+
+def _read_watermark(config: Config, runs: list[Run]) -> datetime | None:
+    if not duckdb_file.exists(config.storage.database):
+        return None
+    with duckdb_file.opened(config.storage.database, read_only=True) as labels:
+        return read_start(labels, config.name, runs)
+
+
+def _deleted_runs(backlog: AuditedBacklog) -> dict[str, str]:
+    """Return the runs that the database has and whose folder is gone, with that folder.
+
+    The next submit takes those of their posts that were not gathered.
+    """
+    database = backlog.config.storage.database
+    if not duckdb_file.exists(database):
+        return {}
+    with duckdb_file.opened(database, read_only=True) as labels:
+        recorded = history.run_folders(labels, backlog.config.name)
+    present = {run.run_id for run in backlog.runs} | {each.run_id for each in backlog.unusable}
+    return {
+        run_id: folder
+        for run_id, folder in recorded.items()
+        if run_id not in present and not Path(folder).is_dir()
+    }
