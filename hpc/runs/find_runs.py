@@ -64,9 +64,10 @@ def _resolved(run_root: Path, wanted: str, unusable: Mapping[str, UnusableRun]) 
         codings = codings or run
     if codings:
         return codings
+    hint = f". To list the runs: hpc ls --run-root {shlex.quote(str(run_root))}" if folders else ""
     raise InputError(
         f"there is no run {wanted or repr(wanted)}, neither as a folder nor under {run_root}"
-        f"{meant.suggestion}. To list the runs: hpc ls --run-root {shlex.quote(str(run_root))}"
+        f"{meant.suggestion}{hint}"
     )
 
 
