@@ -15,8 +15,10 @@ def describe_findings(findings: Sequence[Finding]) -> list[Block]:
     """Return a table of all findings."""
     rows, tones = [], []
     for finding in findings:
-        rows.append((str(finding.level), str(finding.part), finding.message))
-        tones.append(TONES[finding.level])
+        first, *others = finding.message.splitlines()
+        rows.append((str(finding.level), str(finding.part), first))
+        rows += [("", "", line.strip()) for line in others]
+        tones += [TONES[finding.level]] * (1 + len(others))
         if finding.remedy:
             rows.append(("", "", f"{_NEXT} {finding.remedy}"))
             tones.append(Tone.PLAIN)

@@ -9,13 +9,16 @@ import argparse
 import gc
 import importlib
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
-from hpc.run.exit_codes import FAILED, WRONG
+from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
 from pipeline import terminal
 from pipeline.text import did_you_mean
 
@@ -59,11 +62,27 @@ _FIRST_STEP = "first: hpc submit --config configs/quickstart.yaml"
 
 def run_from_shell() -> NoReturn:
     """Run `hpc VERB …` or `python -m hpc VERB …`, and exit."""
+    _end_quietly_if_interrupted()
     arguments = _with_help_option(sys.argv[1:])
     name = arguments[0] if arguments else "--help"
     if name in VERBS:
         main(importlib.import_module(f"hpc.{name}").VERB, arguments[1:])
     _exit_with(lambda: _run_without_verb(name, arguments))
+
+
+def _end_quietly_if_interrupted() -> None:
+    """Let Ctrl-C end this process in a line, until the verb says what it leaves behind.
+
+    On a slow file system, the imports of a verb take seconds. An exception there is a traceback, or
+    an ImportError where a compiled module is being loaded.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        os.write(sys.stderr.fileno(), b"error: interrupted before anything was done\n")
+        os._exit(INTERRUPTED)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, leave)
 
 
 def _with_help_option(arguments: Sequence[str]) -> list[str]:

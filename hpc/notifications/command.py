@@ -1,10 +1,12 @@
 """Run the command that reports events: with a time limit, in a process group, without the key."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from pipeline.terminal import last_lines
 
 TIME_LIMIT_S = 60.0
 _LONGEST_TAIL = 4096
+# What a command prints goes to a file: a process that it leaves behind may keep a pipe open.
+_MOST_PRINTED = 16 << 20
+_LOOK_S = 0.1
 
 
 def key_of(classifier: Mapping[str, object]) -> Secret:
@@ -68,6 +73,8 @@ def run_command(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
         given.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
         given.seek(0)
+        flags = fcntl.fcntl(printed, fcntl.F_GETFL)
+        fcntl.fcntl(printed, fcntl.F_SETFL, flags | os.O_APPEND)  # so that it can be emptied
         try:
             process = subprocess.Popen(
                 words,
@@ -83,7 +90,7 @@ def run_command(
             return f"{words[0]} cannot be started: {reason}"
         code: int | None = None
         try:
-            code = process.wait(time_limit_s)
+            code = _wait(process, printed.fileno(), time_limit_s)
         except subprocess.TimeoutExpired:
             return f"it did not end within {time_limit_s:g} s and was killed"
         finally:
@@ -91,6 +98,28 @@ def run_command(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         return "" if code == 0 else f"{_describe_exit(code)}{_end_of(printed.fileno())}"
+
+
+def _wait(process: subprocess.Popen[bytes], printed: int, time_limit_s: float) -> int:
+    """Return the exit code of a command, and let its output fill no disk meanwhile.
+
+    Args:
+        process: the command.
+        printed: the file that it prints to.
+        time_limit_s: how long to wait.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended by then.
+    """
+    end = time.monotonic() + time_limit_s
+    while True:
+        try:
+            return process.wait(max(0.0, min(_LOOK_S, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+        if os.fstat(printed).st_size > _MOST_PRINTED:
+            os.ftruncate(printed, 0)
 
 
 def _describe_exit(code: int) -> str:

@@ -19,6 +19,7 @@ _LOOK_S = 0.2
 _LONGEST_ERROR = 500
 # Only a manifest may hold null for it: then nothing is written to the folder that tasks share.
 _PACE = "requests_per_minute"
+_TIMEOUT = "timeout_seconds"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,7 @@ def ask_once(frozen: JsonObject, post: Post, *, patience_s: float = PATIENCE_S) 
         patience_s: after how many seconds to give up.
     """
     began = time.monotonic()
-    options = {**frozen, _PACE: None} if _PACE in frozen else frozen
+    options = _for_one_post(frozen, patience_s)
     stopping = threading.Event()
     answer, error, cause = None, "", None
     try:
@@ -74,6 +75,15 @@ def ask_once(frozen: JsonObject, post: Post, *, patience_s: float = PATIENCE_S) 
         cause=cause,
         seconds=time.monotonic() - began,
     )
+
+
+def _for_one_post(frozen: JsonObject, patience_s: float) -> JsonObject:
+    """Return the options without a shared quota, and with no longer wait for a response."""
+    options = {**frozen, _PACE: None} if _PACE in frozen else {**frozen}
+    timeout_s = options.get(_TIMEOUT)
+    if isinstance(timeout_s, int | float):
+        options[_TIMEOUT] = min(float(timeout_s), patience_s)
+    return options
 
 
 def _ask(

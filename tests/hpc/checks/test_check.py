@@ -67,6 +67,13 @@ def test_all_is_fine_here_and_there_is_no_node(bench: Bench) -> None:
     assert {"request", "disk", "inodes", "run root", "database", "posts", "node"} <= set(found)
 
 
+def test_how_much_room_posts_need_is_unknown_without_posts(bench: Bench) -> None:
+    bench.config(posts=4, classifier=VALENCE)
+    found = check(bench, "--set", "backlog.source=nowhere", code=2)
+    assert levels(found) == {"source": "error"}
+    assert not {"disk", "inodes"} & set(found)
+
+
 def test_one_sentence_is_labeled_by_the_real_service_unless_nobody_wants_that(
     bench: Bench, server: PerspectiveServer
 ) -> None:

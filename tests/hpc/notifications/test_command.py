@@ -51,6 +51,15 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     wait_until(lambda: not child.exists() or not child.read_bytes(), "the child is gone")
 
 
+def test_what_it_prints_without_end_fills_no_disk(tmp_path: Path) -> None:
+    command = (
+        "yes | head -c 20000000; "
+        "until [ $(stat -Lc %s /proc/$$/fd/1) -lt 1000000 ]; do sleep 0.05; done; "
+        "echo the end; exit 3"
+    )
+    assert run(command, tmp_path, time_limit_s=30) == "exit code 3: the end"
+
+
 def test_what_it_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
     assert run("sleep 2 & exit 0", tmp_path, time_limit_s=1.5) == ""
 

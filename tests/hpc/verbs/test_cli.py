@@ -52,6 +52,19 @@ def test_an_unknown_verb_gets_the_nearest_one(bench: Bench, name: str, suggestio
     )
 
 
+def test_ctrl_c_while_a_verb_is_imported_is_no_traceback(bench: Bench) -> None:
+    done = run(
+        bench, sys.executable, "-c",
+        "import importlib, os, signal, sys\n"
+        "from hpc.command_line import cli\n"
+        "importlib.import_module = lambda name: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['hpc', 'status']\n"
+        "cli.run_from_shell()",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: interrupted before anything was done\n"
+
+
 def test_the_version_is_that_of_the_package(bench: Bench) -> None:
     done = module(bench, "--version")
     assert (done.returncode, done.stdout) == (0, f"hpc {pipeline.__version__}\n")
