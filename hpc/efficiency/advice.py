@@ -13,7 +13,7 @@ from hpc.efficiency.measure import Efficiency, busy_cpus
 from hpc.run.resources import Resources
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
-from pipeline.text import counted
+from pipeline.text import counted, format_duration
 
 # Slurm samples memory every 30 s by default and may miss a peak; other posts may need more.
 MEMORY_MARGIN = 1.25
@@ -180,10 +180,15 @@ def _time(efficiency: Efficiency, longest_min: int | None) -> Iterator[Line | st
     yield Line(
         key="time",
         value=_in_two_digits(format_slurm_time(math.ceil(minutes))),
-        reason=f"a shard took at most {format_slurm_time(math.ceil(needed))}"
+        reason=f"a shard took at most {_longest(needed)}"
         + (f", requested {format_slurm_time(round(requested))}" if requested else ""),
         is_change=is_change,
     )
+
+
+def _longest(minutes: float) -> str:
+    """Return a time as it was measured: rounded up to a minute, it would differ from the table."""
+    return format_duration(60 * minutes) if minutes < 1 else format_slurm_time(math.ceil(minutes))
 
 
 def _cpus(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str]:

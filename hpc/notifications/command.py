@@ -1,6 +1,5 @@
 """Run the command that reports events: with a time limit, in a process group, without the key."""
 
-import fcntl
 import json
 import os
 import signal
@@ -70,18 +69,20 @@ def run_command(
         time_limit_s: after so many seconds, it is killed with all processes of its group.
     """
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.NamedTemporaryFile() as printed,
+        Path(printed.name).open("ab") as appended,  # so that it can be emptied
+    ):
         given.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
         given.seek(0)
-        flags = fcntl.fcntl(printed, fcntl.F_GETFL)
-        fcntl.fcntl(printed, fcntl.F_SETFL, flags | os.O_APPEND)  # so that it can be emptied
         try:
             process = subprocess.Popen(
                 words,
                 cwd=folder,
                 env=dict(environment),
                 stdin=given,
-                stdout=printed,
+                stdout=appended,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

@@ -193,6 +193,12 @@ def test_a_local_run_has_no_requests_to_correct() -> None:
     assert (found.lines, len(found.notes)) == ((), 1)
 
 
+def test_a_time_of_seconds_is_not_rounded_up_to_a_minute() -> None:
+    efficiency = measure(uses(elapsed_s=7.0, cpu_s=7.0))
+    reasons = {line.key: line.reason for line in advice(efficiency).lines}
+    assert "7 s" in reasons["time"]
+
+
 def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> None:
     def said(many: list[AttemptUse], unknown: int = 0) -> list[str]:
         efficiency = measure(many, unknown)
