@@ -38,6 +38,9 @@ from pipeline.run_files.node_report import NodeOrder
 from pipeline.service.address import host_of, port_of
 from pipeline.text import counted
 
+_INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
+_MISSING = "name another file with --config, or write one with hpc init"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckRequest:
@@ -79,7 +82,8 @@ def check_run(request: CheckRequest, say: Say) -> CheckResult:
             run_config.load(request.config, request.overrides), os.environ, is_preview=True
         )
     except InputError as problem:
-        return CheckResult(findings=tuple(_judge_configuration(str(problem))))
+        remedy = _MISSING if not request.config.exists() else _INVALID
+        return CheckResult(findings=tuple(_judge_configuration(str(problem), remedy)))
     findings = [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
     findings += found
@@ -100,10 +104,9 @@ def check_run(request: CheckRequest, say: Say) -> CheckResult:
     return CheckResult(findings=tuple(sorted(findings, key=lambda each: order.index(each.part))))
 
 
-def _judge_configuration(problem: str) -> Iterator[Finding]:
+def _judge_configuration(problem: str, remedy: str) -> Iterator[Finding]:
     """Yield a finding for each thing that is wrong with the configuration."""
     first, *others = problem.splitlines()
-    remedy = "correct the file; hpc schema lists every key. The other checks need a valid one"
     for number, line in enumerate(others or [first]):
         message = f"{first.partition(':')[0]}: {line.strip()}" if others else line
         finding = error(Part.CONFIGURATION, message, remedy if number == 0 else "")

@@ -11,6 +11,8 @@ from pipeline.usage import cost_options
 
 # The requests of the last minute of a task that has been silent for longer are over.
 _LONGEST_AGE = timedelta(minutes=1)
+# The other tasks count a killed task until its lease expires: it cannot say that it has left.
+_LEASE_OF_KILLED = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +44,23 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
     if not requests:
         return None
     sharing = [beat.quota_tasks for beat in beats if beat.quota_tasks is not None]
+    own = len(requests) + _killed_lately(status)
     return QuotaUse(
         requests_per_minute=sum(requests),
         quota_per_minute=cost_options(status.run.manifest.classifier).requests_per_minute,
-        other_tasks=max(0, max(sharing) - len(requests)) if sharing else None,
+        other_tasks=max(0, max(sharing) - own) if sharing else None,
+    )
+
+
+def _killed_lately(status: RunStatus) -> int:
+    """Return how many tasks of the run the others may still count, although they have ended."""
+    now = status.observation.observed_at
+    return sum(
+        judgement.state not in (State.RUNNING, State.UNKNOWN, State.DONE)
+        and shard.heartbeat is not None
+        and shard.heartbeat.quota_tasks is not None
+        and now - shard.heartbeat.written_at <= _LEASE_OF_KILLED
+        for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
     )
 
 

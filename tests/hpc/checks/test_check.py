@@ -147,6 +147,13 @@ def test_a_wrong_configuration_exits_with_2_and_names_every_problem(
     assert [len(found[part]) for part in found] == [count]
 
 
+def test_a_configuration_that_is_not_there_leads_to_init(bench: Bench) -> None:
+    done = bench.hpc("check", "--config", "absent.yaml", "--json")
+    (finding,) = json.loads(done.stdout)
+    assert exit_code(done) == 2
+    assert "hpc init" in finding["remedy"]
+
+
 def test_a_database_that_a_notebook_holds(bench: Bench) -> None:
     bench.config(posts=4, classifier=VALENCE)
     assert bench.submit().returncode == 0

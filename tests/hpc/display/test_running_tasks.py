@@ -125,6 +125,24 @@ def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None
     }  # fmt: skip
 
 
+def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
+    def killed(index: int, state: State, age_s: float) -> tuple[ShardFacts, Judgement]:
+        facts, judgement = ended(index, state, Cause.CRASHED)
+        beat = heartbeat(age_s=age_s, quota_tasks=5)
+        return replace(facts, heartbeat=beat), judgement
+
+    shards = [
+        running(0, heartbeat(requests_last_minute=1500, quota_tasks=5)),
+        running(1, heartbeat(requests_last_minute=1452, quota_tasks=5)),
+        killed(2, State.ENDING, 40),
+        killed(3, State.FAILED, 100),
+        killed(4, State.FAILED, 121),
+    ]
+    use = quota_use(status_of(run, shards))
+    assert use is not None
+    assert use.other_tasks == 1
+
+
 def test_without_a_quota_only_the_requests_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1)
     use = quota_use(status_of(run, [running(0, heartbeat(requests_last_minute=1))]))
