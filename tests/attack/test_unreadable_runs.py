@@ -85,14 +85,14 @@ def test_submit_pays_for_no_post_of_a_shard_that_cannot_be_read(
         ("open", "*/runs/2*/manifest.json"),
         ("read", "*/runs/2*/manifest.json"),
         ("stat", "*/runs/2*/manifest.json"),
-        ("list", "*/runs"),
+        ("list", "{folder}/runs"),  # not the package of this name
     ],
 )
 def test_submit_takes_no_run_that_cannot_be_read_for_none(
     bench: Bench, faults: Faults, operation: str, pattern: str
 ) -> None:
     before = bench.asked()
-    fault = faults.fail(operation, pattern, errno.EIO)
+    fault = faults.fail(operation, pattern.format(folder=bench.folder), errno.EIO)
     code, _, message = call(bench, faults, "submit", "--config", bench.path)
     assert fault.injected
     assert code in (1, 2)

@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -167,6 +169,9 @@ def test_the_example_of_a_classifier_labels_posts(reader: Reader) -> None:
 
 def test_the_examples_in_the_reference_of_commands_run(reader: Reader) -> None:
     """On a run of ten shards, four of which are without their output from `resubmit` to `audit`."""
+    with closing(sqlite3.connect(reader.folder / "posts.db")) as posts, posts:
+        posts.execute("CREATE TABLE posts (uri, text, preprocessing_timestamp)")
+        posts.execute("INSERT INTO posts VALUES ('u1', 'hello', '2024-05-31-13:00:00')")
     reader.type("hpc submit --config configs/quickstart.yaml --set sharding.rows_per_shard=298")
     examples = [
         line[2:]
@@ -184,7 +189,7 @@ def test_the_examples_in_the_reference_of_commands_run(reader: Reader) -> None:
             for output, path in away.items():
                 path.rename(output)
         # They need labels of two classifiers, and of people.
-        if not example.startswith(("hpc compare", "hpc gold")):
+        if not example.startswith(("hpc compare", "hpc gold", "hpc report")):
             reader.type(example)
 
 
@@ -242,7 +247,7 @@ def code_all(path: Path, target: Path, word: str) -> None:
 
 DOCUMENTS = {
     "submit": "--config configs/quickstart.yaml --dry-run",
-    "status": "",
+    "status": "--efficiency",
     "resubmit": "--dry-run",
     "gather": "",
     "cancel": "",

@@ -157,7 +157,7 @@ def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
     )
     queue = Queue("", ARRAY + CARETAKER, COMPLETING)
     executor = SlurmExecutor(queue, cancel_patience_s=0.05)
-    monkeypatch.setattr("hpc.cancel.executor_of", lambda run: executor)
+    monkeypatch.setattr("hpc.api.cancellation.executor_of", lambda run: executor)
     failed = bench.hpc("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
     assert failed.stdout == (

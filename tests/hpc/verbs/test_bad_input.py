@@ -119,7 +119,8 @@ def test_an_empty_backlog_leaves_nothing_to_label(bench: Bench) -> None:
         "dry_run": False, "requests": None, "quota_minutes": None, "cost_estimate": None,
         "currency": None, "unlabelable_by_reason": {}, "late_posts": 0, "unread_rows": 0,
         "files": 1, "left_out": [], "future_posts": 0, "ancient_posts": 0,
-        "labeled": None, "unlabelable": None, "sample": None,
+        "labeled": None, "unlabelable": None, "sample": None, "canary": None, "measured": None,
+        "minutes_estimate": None, "shard_size": None,
         "service_ends_at": None, "requests_until_end": None, "posts_until_end": None,
         "distinct_texts": 0, "copies": 0, "requests_saved": None,
     }  # fmt: skip
