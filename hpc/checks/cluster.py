@@ -125,6 +125,15 @@ def judge_script(seen: SeenCluster) -> list[Finding]:
         return [
             warning(Part.SCRIPT, f"sbatch would not accept all of it now: {test.words}", remedy)
         ]
+    if test.may_await_nodes:
+        return [
+            warning(
+                Part.SCRIPT,
+                f"no node that is up now can run it: {test.words}",
+                "nodes may be down or drained (sinfo -R). If they are not, "
+                f"{test.advice or 'correct the section cluster'}",
+            )
+        ]
     remedy = test.advice or "correct the section cluster, or ask the site's support"
     if note := seen.resources.note:
         remedy = f"correct cluster.partition: {note}"

@@ -19,6 +19,8 @@ class SubmissionTest:
     """What a person can do about a rejection; '' if nothing is known."""
     is_limit: bool = False
     """Whether only the number of submitted jobs is too large now."""
+    may_await_nodes: bool = False
+    """Whether nodes that are down or drained now may be all that is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def document(
 
 
 _SUBJECTS: dict[Event, str] = {
-    Event.DONE: "all posts are labeled",
+    Event.DONE: "the run is complete",
     Event.NEEDS_PERSON: "the run needs you",
     Event.THROTTLED: "no answers for a while",
 }

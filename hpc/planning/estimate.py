@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from hpc.display.usage import cost_of, format_money
-from pipeline.text import counted, estimated_duration
+from pipeline.text import counted, format_duration
 from pipeline.usage import CostOptions, UsedTokens
 
 
@@ -65,7 +65,7 @@ def describe_estimate(estimate: CostEstimate) -> list[str]:
         lines.append(
             f"at {estimate.requests_per_minute:,} requests/min, "
             f"{counted(estimate.requests, 'request')} {take} "
-            f"{estimated_duration(estimate.minutes * 60)} (if nothing else uses the quota)"
+            f"at least {format_duration(estimate.minutes * 60)}"
         )
     if estimate.cost is not None and estimate.currency:
         lines.append(

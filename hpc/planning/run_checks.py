@@ -256,7 +256,9 @@ def _test_script(subject: Subject) -> list[Finding]:
         test = subject.executor.test_submission(subject.run, first)
     except ExecutorError:
         return []
-    return judge_script(SeenCluster(runs_on_nodes=True, test=test)) if not test.is_limit else []
+    if test.is_limit:
+        return []
+    return judge_script(SeenCluster(runs_on_nodes=True, test=test))
 
 
 def _sentence(text: str) -> str:

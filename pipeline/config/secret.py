@@ -111,6 +111,8 @@ def read_key(env: str | None, file: str | None) -> Secret:
             ) from None
         except UnicodeDecodeError:
             value = "\ufffd"
+        if not value:
+            raise InputError(f"the key file {path} is empty: write the API key into it")
         return _sendable(value, f"the key file {path}")
     if env:
         return _sendable(os.environ.get(env, "").strip(), f"the environment variable {env}")

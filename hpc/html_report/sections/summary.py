@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from hpc.html_report.elements import Details, Element, Facts, Paragraph, Preformatted, Section
-from hpc.html_report.facts import SubjectFacts
+from hpc.html_report.facts import RunFacts, SubjectFacts
 from hpc.html_report.methods import describe_methods, setup_title
 from hpc.html_report.wording import format_days, format_share, format_time
+from hpc.run.run_state import RunState
 from pipeline.text import counted
 
 
@@ -23,13 +24,18 @@ def describe_summary(facts: SubjectFacts) -> Section:
     )
 
 
+def _describe_state(run: RunFacts) -> str:
+    if run.state == RunState.UNKNOWN:
+        return "is in an unknown state, because Slurm does not answer"
+    return "is under way" if run.is_under_way else f"is not complete ({run.state})"
+
+
 def _notices(facts: SubjectFacts) -> Iterator[Element]:
     for run in facts.runs:
         if run.posts_published == run.posts:
             continue
-        state = "is under way" if run.is_under_way else f"is not complete ({run.state})"
         yield Paragraph(
-            f"Run {run.run_id} {state}: {run.posts - run.posts_published:,} of "
+            f"Run {run.run_id} {_describe_state(run)}: {run.posts - run.posts_published:,} of "
             f"{counted(run.posts, 'post')} have no published result, "
             f"{run.posts_answered - run.posts_published:,} of them with an answer already.",
             is_notice=True,

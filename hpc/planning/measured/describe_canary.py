@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hpc.display.blocks import Block, Line, Table, Tone
 from hpc.display.usage import format_money
@@ -10,6 +11,7 @@ from hpc.planning.describe_draft import workload
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
 from hpc.planning.measured.describe import describe_duration, describe_speed
+from hpc.planning.measured.duration import estimate_minutes
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.run_spec import Canary, RunSpec
@@ -137,7 +139,15 @@ def _estimates(
     if rest.shard_size:
         yield "shard size", size.reason
         return
-    yield (
-        "suggested",
-        f"sharding.target_minutes: 20, which makes shards of {counted(size.rows, 'post')} now",
-    )
+    if pace is None or not _is_slower(spec, rest, pace, size):
+        yield (
+            "suggested",
+            f"sharding.target_minutes: 20, which makes shards of {counted(size.rows, 'post')} now",
+        )
+
+
+def _is_slower(spec: RunSpec, rest: RunDraft, pace: RunPace, size: ShardSize) -> bool:
+    """Tell whether shards of this size take longer together, as fewer tasks than may run would."""
+    work = workload(spec, rest, pace)
+    resized = replace(work, shards=math.ceil(rest.counts.posts / size.rows))
+    return estimate_minutes(resized) > estimate_minutes(work)

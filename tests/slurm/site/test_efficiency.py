@@ -22,10 +22,33 @@ def efficiency(bench: Bench) -> dict[str, Any]:
     return wait_for(measured, 60, "accounting knows how all tasks ended")
 
 
+def await_samples(bench: Bench, job: int, *indices: int) -> None:
+    """Wait until Slurm has measured the memory of running tasks, which it does every 2 s."""
+
+    def are_measured() -> bool:
+        steps = [f"{job}_{index}.0" for index in indices]
+        rows = [
+            bench.cluster.run("sstat", "-nPo", "MaxRSS", "-j", step, check=False) for step in steps
+        ]
+        return all(row.strip() not in ("", "0") for row in rows)
+
+    wait_for(are_measured, 90, "the memory of the tasks is measured")
+
+
 def test_the_tasks_of_a_run_are_measured(bench: Bench) -> None:
-    bench.script(1, "memory")
-    config = bench.config(posts.json_lines(bench.folder / "p.jsonl", 40), cluster={"time_min": 60})
-    run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
+    for index, steps in enumerate(["wait", "memory wait", "wait", "wait"]):
+        bench.script(index, steps)
+    config = bench.config(
+        posts.json_lines(bench.folder / "p.jsonl", 40),
+        cluster={"time_min": 60, "max_parallel": 4, "grace_seconds": 0.1},
+    )
+    document = bench.document("submit", "--config", config)
+    run = pathlib.Path(document["run_dir"])
+    await_samples(bench, document["array_jobs"][0], 0, 2, 3)
+    wait_for(lambda: bench.states()[1] == ("failed", "out_of_memory"), 60, "a task failed")
+    bench.hpc("supervise", "--once")
+    await_samples(bench, bench.document("status", code=3)["shards"][1]["array_job_id"], 1)
+    (bench.scripts / "go").touch()
     assert bench.document("supervise")["efficiency"]["failed"] == 1
     found = efficiency(bench)
     assert (found["published"], found["failed"]) == (4, 1)

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from hpc.naming.job_names import parse_job_name
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import wait_for
 from tests.slurm.private_cluster.commands import Bench
@@ -35,11 +36,8 @@ def submitted(bench: Bench, *words: object) -> tuple[pathlib.Path, int]:
 def arrays(bench: Bench, run: pathlib.Path) -> set[str]:
     """Job ids of the run's arrays that wait or run, whichever copy submitted them."""
     queue = bench.cluster.run("squeue", "-h", "-o", "%F %j").splitlines()
-    return {
-        line.split()[0]
-        for line in queue
-        if run.name in line and line.rsplit("-", maxsplit=1)[-1].isdigit()
-    }
+    jobs = ((line.split()[0], parse_job_name(line.split()[1])) for line in queue)
+    return {job for job, name in jobs if name and name.run_id == run.name and name.number}
 
 
 def test_a_run_whose_newest_record_is_lost_is_not_submitted_while_its_array_lives(

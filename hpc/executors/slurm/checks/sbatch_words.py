@@ -70,6 +70,17 @@ def may_pass(words: str) -> bool:
     return is_full or is_submit_limit(words) or may_be_submit_limit(words)
 
 
+def may_await_nodes(words: str) -> bool:
+    """Tell whether sbatch itself would take the script, and let its tasks wait for nodes.
+
+    `sbatch --test-only` plans the start of the job on the nodes that are up at this moment. With
+    the same words it refuses what no node has, and what a drained node has. Only sbatch itself
+    tells these two apart.
+    """
+    pattern = r"node configuration|nodes are not available"
+    return re.search(pattern, words, re.IGNORECASE) is not None
+
+
 def remedy_of(words: str) -> str:
     """Return what a person can do about a rejection; '' if nothing is known."""
     return next(

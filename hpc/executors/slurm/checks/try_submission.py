@@ -11,6 +11,7 @@ from hpc.executors.slurm.checks.sbatch_words import (
     asks_for_qos,
     describe_choices,
     is_unanswered,
+    may_await_nodes,
     may_pass,
     one_line,
     remedy_of,
@@ -52,6 +53,7 @@ def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTes
         words=one_line(words),
         advice=_advise(slurm, words, cluster),
         is_limit=may_pass(words),
+        may_await_nodes=may_await_nodes(words),
     )
 
 
