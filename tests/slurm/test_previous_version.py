@@ -60,7 +60,7 @@ def test_a_work_order_with_the_previous_versions_module_name_runs(
     intent = Submission(number=1, job_name="old", plan=plan, intended_at=datetime.now(UTC))
     resources = Resources(time_min=5, mem_gb=0.4, python=shlex.quote(sys.executable))
     executor = PicklingExecutor(log_path(run_dir, 1), resources)
-    job = executor.submit_waiting(Slurm(), intent, ())
+    job = executor.submit_waiting(Slurm(), intent, None)
     with pytest.MonkeyPatch.context() as patch:
         # The class was defined there, and its pickles say so.
         patch.setattr(ShardTask, "__module__", "hpc.executors")

@@ -53,7 +53,7 @@ class Site:
             plan=ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1),
             intended_at=datetime.now(UTC),
         )
-        job = executor.submit_waiting(Slurm(), submission, ())
+        job = executor.submit_waiting(Slurm(), submission, None)
         executor.write_orders(replace(submission, array_job_id=job), amendments=0)
         Slurm().release(job)
         return job

@@ -37,7 +37,7 @@ class Taking(Slurm):
 
 def script(folder: pathlib.Path, **resources: Any) -> str:
     executor = WaitingArrayExecutor(folder, Resources(python="python", **resources))
-    executor.submit_waiting(Taking(), SUBMISSION, ())
+    executor.submit_waiting(Taking(), SUBMISSION, None)
     return (folder / "sbatch.sh").read_text()
 
 
@@ -87,7 +87,7 @@ def test_an_array_has_one_file_of_orders_from_which_each_task_takes_its_own(
     resources = Resources(python="python")
     executor = WaitingArrayExecutor(folder, resources, requeues=3)
     submission = replace(SUBMISSION, crashed={7: (1, 3)})
-    executor.submit_waiting(Taking(), submission, ())
+    executor.submit_waiting(Taking(), submission, None)
     for _ in range(2):  # as a submission that was interrupted and is resumed
         executor.write_orders(submission, amendments=2)
     assert sorted(path.name for path in folder.iterdir()) == ["orders.json", "sbatch.sh"]
@@ -104,7 +104,7 @@ def test_an_array_has_no_order_for_a_task_that_it_does_not_have(
 ) -> None:
     folder = tmp_path / "run" / "logs" / "0002"
     executor = WaitingArrayExecutor(folder, Resources(python="python"))
-    executor.submit_waiting(Taking(), SUBMISSION, ())
+    executor.submit_waiting(Taking(), SUBMISSION, None)
     executor.write_orders(SUBMISSION, amendments=0)
     with pytest.raises(InputError, match=r"0002/orders\.json has no order for array task"):
         array_orders.read(folder).of_task(folder, index)
