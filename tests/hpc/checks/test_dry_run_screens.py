@@ -15,8 +15,8 @@ from hpc.display.dry_run.script import describe_script
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.checks.sbatch_words import (
     describe_choices,
+    join_words,
     may_pass,
-    one_line,
     remedy_of,
 )
 from hpc.executors.slurm.setup_lines import guard_setup
@@ -91,8 +91,8 @@ def test_columns_fit_on_80_columns_and_no_entry_is_broken() -> None:
 )  # fmt: skip
 def test_what_sbatch_refuses_has_a_key_to_change(words: str, key: str) -> None:
     assert key in remedy_of(words)
-    assert not one_line(words).startswith(("sbatch", "allocation"))
-    assert "\n" not in one_line(words)
+    assert not join_words(words).startswith(("sbatch", "allocation"))
+    assert "\n" not in join_words(words)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ _REMEDIES = (
 )
 
 
-def one_line(words: str) -> str:
+def join_words(words: str) -> str:
     """Return what Slurm's commands said, each thing once, on one line and without their names."""
     said = (_PREFIX.sub("", line.strip()) for line in words.splitlines())
     return "; ".join(dict.fromkeys(filter(None, said)))

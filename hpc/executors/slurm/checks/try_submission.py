@@ -11,9 +11,9 @@ from hpc.executors.slurm.checks.sbatch_words import (
     asks_for_qos,
     describe_choices,
     is_unanswered,
+    join_words,
     may_await_nodes,
     may_pass,
-    one_line,
     remedy_of,
 )
 from hpc.executors.slurm.client import Slurm
@@ -50,7 +50,7 @@ def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTes
             return SubmissionTest(is_accepted=True)
     return SubmissionTest(
         is_accepted=False,
-        words=one_line(words),
+        words=join_words(words),
         advice=_advise(slurm, words, cluster),
         is_limit=may_pass(words),
         may_await_nodes=may_await_nodes(words),
