@@ -56,13 +56,14 @@ SACCT = '#!/bin/sh\necho sacct >>"{calls}"\ncat "{answer}"\n'
 ROUND = """
 import sys
 from pathlib import Path
+from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.factory import executor_of
 from hpc.reconcile.loop import supervise
 from hpc.locks import run_lock
 from hpc.run import run_folder
 run = run_folder.load(Path(sys.argv[1]))
 with run_lock.lock_run(run) as lock:
-    supervise(run, executor_of(run), lock, lambda line: None, once=True)
+    supervise(run, executor_of(run), lock, PlainLines(lambda line: None), once=True)
 """
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from hpc.api.place import HERE, Place
 from hpc.run.model import Run
-from hpc.run.run_folder import load
+from hpc.run.run_folder import reload
 from hpc.runs import find_runs
 from pipeline import ownership
 from pipeline.errors import InputError
@@ -53,9 +53,4 @@ def _find(run: RunChoice, at: Place) -> Run:
     given = run if isinstance(run, Run) else run.run
     if given is None:
         raise InputError("there is no run: nothing was submitted, because no post needs a label")
-    # Somebody may have corrected it meanwhile.
-    now = load(given.folder)
-    if given.chosen_database is None:
-        return now
-    manifest = msgspec.structs.replace(now.manifest, database=given.manifest.database)
-    return replace(now, manifest=manifest, chosen_database=given.chosen_database)
+    return reload(given)  # somebody may have corrected it meanwhile

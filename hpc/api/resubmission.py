@@ -1,7 +1,9 @@
 """Submit failed shards again, perhaps after a correction."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,20 +13,24 @@ from hpc.api.choose_run import RunChoice, find_run
 from hpc.api.overrides import Overrides, override_texts
 from hpc.api.place import HERE, PathText, Place
 from hpc.api.surroundings import library_call
+from hpc.checks.cluster import check_script
+from hpc.checks.finding import raise_errors
 from hpc.config import corrections
 from hpc.display.amendments import describe_changes
 from hpc.display.screen import Screen
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
-from hpc.locks import run_lock
+from hpc.locks.locked_run import hold_run
 from hpc.reconcile import resubmit as resubmitting
 from hpc.reconcile.amend import amend
 from hpc.reconcile.check_resources import check_resources
-from hpc.run.model import ResourceRequest, Run, Say
+from hpc.run.array_plan import plan_arrays
+from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import reaches_tasks
 from hpc.run.resource_requests import apply_request, first_request
 from hpc.run.run_state import RunStatus
 from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.submissions import plan_intents
 from pipeline.errors import InputError
 from pipeline.run_files.amendments import Change
 
@@ -50,6 +56,8 @@ class ResubmitSettings:
     dry_run: bool = False
     """Only say what would be submitted."""
 
+
+_CLUSTER = "cluster."
 
 USUAL = ResubmitSettings()
 """The settings of `hpc resubmit` without options."""
@@ -97,9 +105,11 @@ def resubmit(
     """
     screen = screen_of(say)
     override = ResourceRequest(mem_gb=settings.mem_gb, time_min=_minutes(settings.time))
-    with library_call(), run_lock.lock_run(find_run(run, at=at)) as lock:
-        # Somebody may have corrected it before this process got the lock.
-        before = find_run(run, at=at)
+    with library_call(), ExitStack() as locks:
+        before, lock = find_run(run, at=at), None
+        if not settings.dry_run:
+            locked = locks.enter_context(hold_run(before))
+            before, lock = locked.run, locked.lock
         changes = _corrections(before, settings)
         executor = executor_of(before)
         if settings.caretaker:
@@ -107,7 +117,9 @@ def resubmit(
         corrected = amend(before, changes, dry_run=True)
         if changes or settings.mem_gb or settings.time or settings.caretaker:
             _check_resources(corrected, executor, override, settings, screen)
-        if not settings.dry_run:
+        if any(change.key.startswith(_CLUSTER) for change in changes):
+            _check_script(corrected, executor, override, screen)
+        if lock is not None:
             corrected = amend(before, changes)
         _report_corrections(corrected, settings, changes, screen)
         request = resubmitting.Request(
@@ -119,7 +131,11 @@ def resubmit(
             caretaker=settings.caretaker,
             dry_run=settings.dry_run,
         )
-        done = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
+        done = (
+            resubmitting.preview(corrected, executor, request, screen)
+            if lock is None
+            else resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
+        )
     return ResubmitResult(
         run=corrected,
         shards=done.shards,
@@ -164,10 +180,25 @@ def _check_resources(
     settings: ResubmitSettings,
     screen: Screen,
 ) -> None:
-    resources = run.cluster.resources
-    first = first_request(resources)
-    request = ResourceRequest(
+    resources = apply_request(run.cluster.resources, _request(run, override))
+    cluster = replace(run.cluster, resources=resources)
+    check_resources(executor, cluster, source="resubmit", caretaker=settings.caretaker, say=screen)
+
+
+def _check_script(run: Run, executor: Executor, override: ResourceRequest, screen: Screen) -> None:
+    """Ask whether one task of the corrected run would be taken, before the correction is recorded.
+
+    Raises:
+        RunError: it would not.
+    """
+    shards = ShardGroup(shards=(0,), request=_request(run, override))
+    plans = plan_arrays([shards], array_size=1, max_parallel=1)
+    findings = check_script(executor, run, plan_intents(run, plans, datetime.now(UTC))[0])
+    raise_errors(findings, screen, "nothing was corrected, and nothing was submitted")
+
+
+def _request(run: Run, override: ResourceRequest) -> ResourceRequest:
+    first = first_request(run.cluster.resources)
+    return ResourceRequest(
         mem_gb=override.mem_gb or first.mem_gb, time_min=override.time_min or first.time_min
     )
-    cluster = replace(run.cluster, resources=apply_request(resources, request))
-    check_resources(executor, cluster, source="resubmit", caretaker=settings.caretaker, say=screen)

@@ -10,7 +10,7 @@ from hpc.api.run_status import StatusResult, describe_look
 from hpc.api.surroundings import library_call
 from hpc.display.interruption import explained, what_leaving_does
 from hpc.executors.factory import executor_of
-from hpc.locks import run_lock
+from hpc.locks.locked_run import hold_run
 from hpc.reconcile.loop import supervise
 from hpc.run.model import Say
 from hpc.run.run_view import RunView, Sight
@@ -51,15 +51,15 @@ def wait(
     with library_call():
         found = find_run(run, at=at)
         report_left_out(found.folder.parent, screen)
-        executor = executor_of(found)
-        in_background = executor.runs_in_background
+        in_background = executor_of(found).runs_in_background
         with (
-            run_lock.lock_run(found) as lock,
+            hold_run(found) as locked,
             explained(found, runs_in_background=in_background),
             screen.watching(what_leaving_does(runs_in_background=in_background)) as view,
         ):
             watched = _Watched(view, progress) if progress else view
-            end = supervise(found, executor, lock, watched, once=once)
+            executor = executor_of(locked.run)
+            end = supervise(locked.run, executor, locked.lock, watched, once=once)
         return describe_look(end)
 
 

@@ -140,6 +140,21 @@ def judge_script(seen: SeenCluster) -> list[Finding]:
     return [error(Part.SCRIPT, f"sbatch would reject it: {test.words}", remedy)]
 
 
+def check_script(executor: Executor, run: Run, submission: Submission) -> list[Finding]:
+    """Ask whether a submission would be taken, and judge that alone.
+
+    Nothing is found if the executor does not answer, or if only a limit of submitted jobs is in the
+    way: both may pass in a moment.
+    """
+    try:
+        test = executor.test_submission(run, submission)
+    except ExecutorError:
+        return []
+    if test.is_limit:
+        return []
+    return judge_script(SeenCluster(runs_on_nodes=True, test=test))
+
+
 def judge_limits(seen: SeenCluster, shards: int, described: Sequence[str]) -> list[Finding]:
     """Say whether all shards fit under the limits of submitted jobs.
 

@@ -1,8 +1,11 @@
 """A finding: what one check says, how bad it is, and what to do about it. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from hpc.run.model import Say
+from pipeline.errors import RunError
 
 
 class Level(StrEnum):
@@ -81,3 +84,27 @@ def worst(findings: Iterable[Finding]) -> Level:
     """Return the worst level of some findings; OK without any."""
     levels = {finding.level for finding in findings}
     return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), Level.OK)
+
+
+def raise_errors(findings: Sequence[Finding], say: Say, end: str) -> None:
+    """Show the warnings, and raise the errors.
+
+    Args:
+        findings: what was found.
+        say: shows a message.
+        end: the last line of the error: what was not done.
+
+    Raises:
+        RunError: there is an error.
+    """
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            say(f"warning: {finding.message}. {_sentence(finding.remedy)}")
+    errors = [each for each in findings if each.level is Level.ERROR]
+    if errors:
+        lines = (f"{finding.message}\n  {_sentence(finding.remedy)}" for finding in errors)
+        raise RunError("\n".join([*lines, end]))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

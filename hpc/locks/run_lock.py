@@ -162,17 +162,29 @@ def describe_lock_failure(error: OSError, lock: Path) -> OSError | RunError:
     )
 
 
-def lock_run(run: Run) -> contextlib.AbstractContextManager[int]:
+@contextlib.contextmanager
+def lock_run(run: Run) -> Iterator[int]:
     """Hold a run's lock; yield its file descriptor.
 
     Raises:
         BusyError: another process holds it.
+        RunError: the run's folder was moved or removed, or its file system has no locks.
     """
-    return locked(
-        run.folder,
+    busy = (
         f"run {run.run_id} is locked by another process (submit, resubmit, supervise or local "
-        "tasks): wait for it or stop it",
+        "tasks): wait for it or stop it"
     )
+    try:
+        descriptor = _take_lock(run.folder / LOCK, busy)
+    except FileNotFoundError:
+        raise RunError(
+            f"{run.folder} is no longer there: another process has moved or removed the run"
+        ) from None
+    try:
+        lock_owner.write_owner(descriptor)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(run: Run) -> bool:

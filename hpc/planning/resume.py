@@ -1,5 +1,6 @@
 """Resume the runs of a name that an interrupted submit left unfinished."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from hpc.database.gather_outputs import forget_run
 from hpc.display.next_step import command
 from hpc.executors.base import Executor, ExecutorError, UnknownJobsError
 from hpc.executors.factory import executor_of
-from hpc.locks import run_lock
+from hpc.locks.locked_run import LockedRun, hold_run
 from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.reconcile.preflight import check_before_submission
@@ -24,14 +25,6 @@ from hpc.runs import find_runs
 from pipeline.database import duckdb_file, history
 from pipeline.database.supersede import OTHER_CONFIG
 from pipeline.errors import BusyError, InputError, UnreadableError
-
-
-@dataclass(frozen=True, slots=True)
-class LockedRun:
-    """A run whose lock this process holds, with the lock's file descriptor."""
-
-    run: Run
-    lock: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,24 +69,23 @@ def resume_runs(
             if run.executor != executor.name or not is_to_resume(run):
                 continue
             read_submissions(run)
-        except (InputError, UnreadableError) as error:
-            say(f"run {run.folder} stays as it is and keeps its posts: {error}")
-            unreadable.append(run)
-            continue
-        if run.manifest.config_hash != spec.label_spec.hash:
-            say(
-                f"run {run.folder} is unfinished and stays as it is, because its labels would be "
-                f"those of another configuration; to resume it: {command('supervise', run)}"
-            )
-            continue
-        try:
-            lock = locks.enter_context(run_lock.lock_run(run))
+            if run.manifest.config_hash != spec.label_spec.hash:
+                say(
+                    f"run {run.folder} is unfinished and stays as it is, because its labels would "
+                    "be those of another configuration; to resume it: "
+                    f"{command('supervise', run)}"
+                )
+                continue
+            locked = _lock_if(is_to_resume, run, locks)
         except BusyError as error:
             say(str(error))
             busy.append(run)
             continue
-        locked = LockedRun(run, lock)
-        if _resume(locked, executor_of(run), say, is_supervised=is_supervised):
+        except (InputError, UnreadableError) as error:
+            say(f"run {run.folder} stays as it is and keeps its posts: {error}")
+            unreadable.append(run)
+            continue
+        if locked and _resume(locked, executor_of(locked.run), say, is_supervised=is_supervised):
             resumed.append(locked)
     return ResumedRuns(resumed=tuple(resumed), busy=tuple(busy), unreadable=tuple(unreadable))
 
@@ -121,6 +113,16 @@ def find_unfinished(spec: RunSpec) -> list[Run]:
         if number >= newest or run.manifest.config_hash == named[newest].manifest.config_hash
         if _is_unfinished(run)
     ]
+
+
+def _lock_if(condition: Callable[[Run], bool], run: Run, locks: ExitStack) -> LockedRun | None:
+    """Lock a run; None, and no lock, if whoever had the lock before has finished the run."""
+    with ExitStack() as own:
+        locked = own.enter_context(hold_run(run))
+        if not condition(locked.run):
+            return None
+        locks.push(own.pop_all())
+        return locked
 
 
 def _resume(locked: LockedRun, executor: Executor, say: Say, *, is_supervised: bool) -> bool:

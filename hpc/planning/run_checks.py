@@ -10,6 +10,7 @@ from functools import cached_property
 
 from hpc.checks.cluster import (
     SeenCluster,
+    check_script,
     judge_caretaker,
     judge_cluster,
     judge_limits,
@@ -17,12 +18,12 @@ from hpc.checks.cluster import (
     judge_script,
     observe_cluster,
 )
-from hpc.checks.finding import Finding, Level, Part, error, ok, warning
+from hpc.checks.finding import Finding, Level, Part, error, ok, raise_errors, warning
 from hpc.checks.key import judge_key
 from hpc.checks.run_root import SeenFolder, judge_folder, observe_folder
 from hpc.checks.space import Need, estimate_need, judge_disk, judge_inodes, observe_disk
 from hpc.checks.time_limit import ShardTimes, judge_time
-from hpc.executors.base import Executor, ExecutorError
+from hpc.executors.base import Executor
 from hpc.planning.create_run import RunDraft, run_before_creation
 from hpc.planning.describe_draft import describe_waves
 from hpc.planning.run_spec import RunSpec, Selection
@@ -33,7 +34,6 @@ from hpc.run.model import Run, Say, ShardGroup, Submission
 from hpc.run.plan import count_waves
 from hpc.run.resource_requests import first_request
 from hpc.run.submissions import plan_intents
-from pipeline.errors import RunError
 
 _MINUTE = 60.0
 
@@ -237,29 +237,8 @@ def reject_hopeless(subject: Subject, say: Say) -> None:
     Raises:
         RunError: the run would fail.
     """
-    findings = [*_check_disk(subject), *_check_inodes(subject), *_test_script(subject)]
-    for finding in findings:
-        if finding.level is Level.WARNING:
-            say(f"warning: {finding.message}. {_sentence(finding.remedy)}")
-    errors = [each for each in findings if each.level is Level.ERROR]
-    if errors:
-        lines = (f"{finding.message}\n  {_sentence(finding.remedy)}" for finding in errors)
-        raise RunError("\n".join([*lines, "nothing was submitted; hpc check shows everything"]))
-
-
-def _test_script(subject: Subject) -> list[Finding]:
-    """Ask about the script alone: the rest of the cluster was looked at before."""
     first = subject.first_array
-    if first is None:
-        return []
-    try:
-        test = subject.executor.test_submission(subject.run, first)
-    except ExecutorError:
-        return []
-    if test.is_limit:
-        return []
-    return judge_script(SeenCluster(runs_on_nodes=True, test=test))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    findings = [*_check_disk(subject), *_check_inodes(subject)]
+    # Everything else about the cluster was looked at before.
+    findings += check_script(subject.executor, subject.run, first) if first else []
+    raise_errors(findings, say, "nothing was submitted; hpc check shows everything")

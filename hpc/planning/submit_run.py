@@ -24,11 +24,12 @@ from hpc.executors.base import (
 )
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks import run_lock
+from hpc.locks.locked_run import LockedRun
 from hpc.planning import late_posts, resume
 from hpc.planning.check_upstream import check_upstream
 from hpc.planning.create_run import RunDraft, WhilePlanning, create_run
 from hpc.planning.discard import discard_runs
-from hpc.planning.resume import NOTHING_RESUMED, LockedRun
+from hpc.planning.resume import NOTHING_RESUMED
 from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.run_spec import RunSpec
 from hpc.planning.submit_request import SubmitRequest, say_plan

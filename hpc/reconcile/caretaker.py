@@ -17,7 +17,7 @@ from hpc.executors.base import (
     ExecutorError,
     SubmitLimitError,
 )
-from hpc.locks import run_lock
+from hpc.locks.locked_run import hold_run
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.run.model import Run, Say
@@ -83,9 +83,9 @@ def run_caretaker(run: Run, executor: Executor, failures: int, view: RunView) ->
         # An understudy that has started needs an understudy of its own.
         _submit_understudy(run, jobs, own, failures)
     try:
-        with run_lock.lock_run(run) as lock:
-            hand_over = partial(_hand_over, run, jobs, own, view)
-            return supervise(run, executor, lock, view, hand_over=hand_over)
+        with hold_run(run) as locked:
+            hand_over = partial(_hand_over, locked.run, jobs, own, view)
+            return supervise(locked.run, executor, locked.lock, view, hand_over=hand_over)
     except BusyError as error:
         if not _has_successor(run, jobs, own):
             view(f"{error}\ntrying again in {BUSY_PAUSE_S // 60} min")

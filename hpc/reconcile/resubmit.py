@@ -127,29 +127,19 @@ def resubmit(
         ExecutorError: the executor refused every submission, or did not answer.
     """
     status = look(run, executor, lock_is_ours=True)
-    if not request.dry_run:
-        recorded = status.observation.submissions
-        if resume_submissions(run, executor, recorded, lock, say):
-            status = look(run, executor, lock_is_ours=True)
+    if resume_submissions(run, executor, status.observation.submissions, lock, say):
+        status = look(run, executor, lock_is_ours=True)
     if request.corrected:
         _report_alive(status, say)
     choice = _choose(status, request)
-    if request.force and choice.unsettled and not request.dry_run:
+    if request.force and choice.unsettled:
         status, request = _wait_until_settled(run, executor, request, choice, wait)
         choice = _choose(status, request)
     for line in _describe_left_out(status, request, choice):
         say(line)
-    wants_caretaker = request.caretaker and executor.runs_in_background
-    selection = ShardSelection(
-        shards=choice.shards,
-        override=request.override,
-        forced=request.force,
-        spare_jobs=len(CaretakerRole) if wants_caretaker else 0,
-    )
+    wants_caretaker = _wants_caretaker(request, executor)
+    selection = _selection(request, executor, choice)
     outcome = Outcome(choice=choice, sent=(), has_ended=False, end=status)
-    if request.dry_run:
-        _report_plan(status, executor, selection, say)
-        return outcome
     wave = SubmittedWave()
     if choice.shards:
         check_before_submission(run)
@@ -168,6 +158,40 @@ def resubmit(
         waiting=wave.waiting,
         refused=len(choice.shards) - wave.sent - wave.waiting,
         lacks_caretaker=lacks_caretaker,
+    )
+
+
+def preview(run: Run, executor: Executor, request: Request, say: Say) -> Outcome:
+    """Report what `resubmit` would submit now. Nothing is written, and no lock is needed.
+
+    Raises:
+        RunError: as `resubmit`.
+        ExecutorError: the executor did not answer.
+    """
+    status = look(run, executor)
+    if request.corrected:
+        _report_alive(status, say)
+    choice = _choose(status, request)
+    for line in _describe_left_out(status, request, choice):
+        say(line)
+    plans = plan_submission(status, executor, _selection(request, executor, choice))
+    observation = status.observation
+    first = next_number(observation.submissions)
+    for intent in plan_intents(run, plans, observation.observed_at, first_number=first):
+        say(f"would submit {describe_submission(intent)}")
+    return Outcome(choice=choice, sent=(), has_ended=False, end=status)
+
+
+def _wants_caretaker(request: Request, executor: Executor) -> bool:
+    return request.caretaker and executor.runs_in_background
+
+
+def _selection(request: Request, executor: Executor, choice: Choice) -> ShardSelection:
+    return ShardSelection(
+        shards=choice.shards,
+        override=request.override,
+        forced=request.force,
+        spare_jobs=len(CaretakerRole) if _wants_caretaker(request, executor) else 0,
     )
 
 
@@ -277,13 +301,3 @@ def _describe_left_out(status: RunStatus, request: Request, choice: Choice) -> l
     if choice.unknown and request.indices is None:
         lines.append(f"{counted(len(choice.unknown), 'shard')} unknown: see hpc status")
     return lines or [f"run {status.run.run_id} has no failed shards; nothing to resubmit"]
-
-
-def _report_plan(
-    status: RunStatus, executor: Executor, selection: ShardSelection, say: Say
-) -> None:
-    plans = plan_submission(status, executor, selection)
-    observation = status.observation
-    first = next_number(observation.submissions)
-    for intent in plan_intents(status.run, plans, observation.observed_at, first_number=first):
-        say(f"would submit {describe_submission(intent)}")

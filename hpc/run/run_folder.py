@@ -3,7 +3,10 @@
 import contextlib
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from hpc.run.model import Run
 from hpc.run.resources import Cluster
@@ -60,6 +63,19 @@ def load(folder: Path) -> Run:
             "or move it out of the run root"
         )
     return typed_run(folder, amendments.apply(made, amended, folder), amended)
+
+
+def reload(run: Run) -> Run:
+    """Return a run as its folder says it now. A database that was chosen for it stays chosen.
+
+    Raises:
+        InputError: the folder no longer holds the run, or another version amended it.
+    """
+    now = load(run.folder)
+    if run.chosen_database is None:
+        return now
+    made = msgspec.structs.replace(now.manifest, database=run.manifest.database)
+    return replace(now, manifest=made, chosen_database=run.chosen_database)
 
 
 def typed_run(folder: Path, made: Manifest, amended: tuple[Amendment, ...] = ()) -> Run:

@@ -260,7 +260,8 @@ def test_a_run_whose_account_was_closed_goes_on_with_another_one(
     for more in (("--dry-run",), ()):
         rejected = bench.hpc("submit", "--config", config, *too_long, *more)
         assert rejected.returncode == 2, rejected.stderr
-        assert "cluster.time: 1-00:00:00 is more than partition short allows" in rejected.stderr
+        printed = rejected.stdout + rejected.stderr  # a dry run shows it among its checks
+        assert "cluster.time: 1-00:00:00 is more than partition short allows" in printed
     assert not list((bench.folder / "runs").glob("[0-9]*"))
     (first,) = bench.document("submit", "--config", config)["array_jobs"]
     wanted = {0: ("failed", "crashed"), 1: ("done", None)}
@@ -273,6 +274,9 @@ def test_a_run_whose_account_was_closed_goes_on_with_another_one(
     wait_for(lambda: bench.cluster.call(*probe).returncode != 0, 60, "the controller knows it")
     assert bench.hpc("resubmit").returncode == 1
     assert bench.hpc("resubmit", *too_long).returncode == 2
+    for wrong in ("cluster.account=p999", "cluster.qos=no-such-qos"):
+        assert bench.hpc("resubmit", "--set", wrong).returncode == 1
+        assert bench.hpc("resubmit", "--set", wrong, "--dry-run").returncode == 1
     assert bench.document("status", code=1)["amendments"] == []
 
     correction = ("--set", f"cluster.account={ACCOUNT}", "--set", "cluster.partition=short",

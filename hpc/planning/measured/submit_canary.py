@@ -11,7 +11,7 @@ from hpc.display.run_summary import show_result
 from hpc.display.screen import Screen
 from hpc.display.usage import usage_of
 from hpc.executors.factory import create_executor, executor_of
-from hpc.locks import run_lock
+from hpc.locks.locked_run import hold_run
 from hpc.planning.create_run import RunDraft, draft_run
 from hpc.planning.describe_draft import workload
 from hpc.planning.discard import find_discardable
@@ -130,11 +130,11 @@ def _finish(run: Run, screen: Screen) -> RunState:
         screen(f"resuming the canary {run.folder}")
     in_background = executor.runs_in_background
     with (
-        run_lock.lock_run(run) as lock,
+        hold_run(run) as locked,
         explained(run, runs_in_background=in_background),
         screen.watching(what_leaving_does(runs_in_background=in_background)) as view,
     ):
-        end = supervise(run, executor, lock, view)
+        end = supervise(locked.run, executor, locked.lock, view)
     if end.state is not RunState.COMPLETE:
         show_result(end, screen)
     return end.state

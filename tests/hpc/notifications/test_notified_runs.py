@@ -19,7 +19,8 @@ def kinds(bench: Bench) -> list[str]:
 
 
 def test_a_run_reports_each_event_once(bench: Bench) -> None:
-    bench.config(posts=6, notify=APPEND)
+    # One after the other: a task that starts after a rejection ends at once.
+    bench.config(posts=6, notify=APPEND, cluster={"max_parallel": 1})
     bench.script(1, "refuse refuse")
     assert exit_code(bench.submit()) == 1
     assert exit_code(bench.hpc("supervise")) == 1

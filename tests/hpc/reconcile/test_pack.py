@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from hpc.database.gather_outputs import gather
+from hpc.database.gather_outputs import Target, gather
 from hpc.database.history_rows import attempt_rows
 from hpc.display.attempts import AttemptReport
 from hpc.display.terminal.render import plain_text
@@ -195,7 +195,7 @@ def test_the_history_is_the_same_after_packing_and_after_a_rebuild(
     gathered(run)
     assert history(Path(run.manifest.database)) == before
     status, fresh = seen(run), tmp_path / "fresh.duckdb"
-    gather(run, status.observation, status.judgements, database=fresh)
+    gather(run, status.observation, status.judgements, into=Target(database=fresh))
     assert history(fresh) == before
 
 

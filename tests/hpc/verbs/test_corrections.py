@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hpc.locks import run_lock
 from hpc.run import run_folder
 from pipeline.run_files import amendments
 from tests.hpc.cli_bench import Bench, outcome
@@ -73,6 +74,14 @@ def test_a_dry_run_shows_a_correction_and_writes_nothing(refused: Bench) -> None
     assert (done["shards"], done["array_jobs"]) == ([1], [])
     assert done["changes"] == [{"key": "retry.max_attempts", "old": 4, "new": 9}]
     assert refused.listing() == before
+
+
+def test_a_dry_run_needs_no_lock(refused: Bench) -> None:
+    """It helps to decide whether to stop the process that supervises the run."""
+    (folder,) = refused.runs()
+    with run_lock.lock_run(run_folder.load(folder)):
+        assert refused.document("resubmit", "--dry-run", "--force")["shards"] == [1]
+        assert refused.hpc("resubmit", "--force").returncode == 1
     assert refused.document("status", code=1)["amendments"] == []
 
 
