@@ -68,6 +68,7 @@ VERB = Verb(
     example="hpc audit --config configs/quickstart.yaml",
     arguments=arguments,
     act=act,
+    if_interrupted="nothing was changed",
 )
 
 if __name__ == "__main__":

@@ -50,7 +50,13 @@ def _how_to_resume(now: RunStatus) -> str:
     return f"to resume: {describe_next_command(now)}"
 
 
-VERB = Verb(name="cancel", example="hpc cancel", arguments=arguments, act=act)
+VERB = Verb(
+    name="cancel",
+    example="hpc cancel",
+    arguments=arguments,
+    act=act,
+    if_interrupted="some jobs may still run. To cancel the rest, run the same command",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -56,6 +56,7 @@ VERB = Verb(
     example="hpc check --config configs/quickstart.yaml",
     arguments=arguments,
     act=act,
+    if_interrupted="no run was created",
 )
 
 if __name__ == "__main__":

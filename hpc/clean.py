@@ -117,7 +117,13 @@ def _restore(options: argparse.Namespace, root: Path, printer: Printer) -> Outco
     return 0, {"run_root": str(root), "done": True, "restored": restored}
 
 
-VERB = Verb(name="clean", example="hpc clean --older-than 30", arguments=arguments, act=act)
+VERB = Verb(
+    name="clean",
+    example="hpc clean --older-than 30",
+    arguments=arguments,
+    act=act,
+    if_interrupted="no file is lost. To continue, run the same command",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

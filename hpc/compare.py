@@ -132,6 +132,7 @@ VERB = Verb(
     example="hpc compare perspective llm_toxicity --map prob_toxic=toxicity",
     arguments=arguments,
     act=act,
+    if_interrupted="no label was changed. To compare again, run the same command",
 )
 
 if __name__ == "__main__":

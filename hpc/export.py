@@ -198,6 +198,7 @@ VERB = Verb(
     example="hpc export perspective --to labels.parquet",
     arguments=arguments,
     act=act,
+    if_interrupted="a file appears only once it is whole. To write it, run the same command",
 )
 
 if __name__ == "__main__":

@@ -39,7 +39,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     }
 
 
-VERB = Verb(name="gather", example="hpc gather", arguments=arguments, act=act)
+VERB = Verb(
+    name="gather",
+    example="hpc gather",
+    arguments=arguments,
+    act=act,
+    if_interrupted="the database keeps what it has. To gather the rest, run the same command",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

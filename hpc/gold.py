@@ -280,6 +280,7 @@ VERB = Verb(
     example="hpc gold coding.csv --as gold_anna --coder anna",
     arguments=arguments,
     act=act,
+    if_interrupted="the same command completes the import, and imports nothing twice",
 )
 
 if __name__ == "__main__":

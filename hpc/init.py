@@ -106,6 +106,7 @@ VERB = Verb(
     example="hpc init --source posts.db --classifier valence",
     arguments=arguments,
     act=act,
+    if_interrupted="nothing was written",
 )
 
 if __name__ == "__main__":

@@ -93,7 +93,13 @@ def _one_group_each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [(index,) for index in wanted]
 
 
-VERB = Verb(name="logs", example="hpc logs 3,7-9", arguments=arguments, act=act)
+VERB = Verb(
+    name="logs",
+    example="hpc logs 3,7-9",
+    arguments=arguments,
+    act=act,
+    if_interrupted="nothing was changed",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -52,7 +52,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     return 0, {}
 
 
-VERB = Verb(name="ls", example="hpc ls valence", arguments=arguments, act=act)
+VERB = Verb(
+    name="ls",
+    example="hpc ls valence",
+    arguments=arguments,
+    act=act,
+    if_interrupted="nothing was changed",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

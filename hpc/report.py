@@ -132,6 +132,7 @@ VERB = Verb(
     example="hpc report perspective --out report.html",
     arguments=arguments,
     act=act,
+    if_interrupted="a page appears only once it is whole. To write it, run the same command",
 )
 
 if __name__ == "__main__":

@@ -121,7 +121,13 @@ def _indices(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--indices: {error}") from None
 
 
-VERB = Verb(name="resubmit", example="hpc resubmit --dry-run", arguments=arguments, act=act)
+VERB = Verb(
+    name="resubmit",
+    example="hpc resubmit --dry-run",
+    arguments=arguments,
+    act=act,
+    if_interrupted="nothing was submitted. To start again, run the same command",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -185,6 +185,7 @@ VERB = Verb(
     "--out coding.csv",
     arguments=arguments,
     act=act,
+    if_interrupted="the same command draws the same posts and writes all files",
 )
 
 if __name__ == "__main__":

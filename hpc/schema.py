@@ -37,7 +37,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     return 0, document
 
 
-VERB = Verb(name="schema", example="hpc schema > configs/schema.json", arguments=arguments, act=act)
+VERB = Verb(
+    name="schema",
+    example="hpc schema > configs/schema.json",
+    arguments=arguments,
+    act=act,
+    if_interrupted="nothing was changed",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

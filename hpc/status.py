@@ -7,6 +7,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
+from hpc.display.interruption import saying
 from hpc.display.next_step import command
 from hpc.display.run_summary import show_status
 from hpc.display.status_table import document
@@ -69,7 +70,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 def _watch(run: Run, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
     executor = executor_of(run)
-    with printer.watching("Ctrl-C quits; the run continues.") as view:
+    with (
+        saying(f"stopped watching; the run continues. Next: {command('status', run, '--watch')}"),
+        printer.watching("Ctrl-C quits; the run continues.") as view,
+    ):
         # Loaded anew: somebody may have corrected the run meanwhile.
         while (seen := look(load(run.folder), executor)).is_under_way:
             view.show(Sight(status=seen))
@@ -77,7 +81,13 @@ def _watch(run: Run, printer: Printer) -> RunStatus:
     return seen
 
 
-VERB = Verb(name="status", example="hpc status --watch", arguments=arguments, act=act)
+VERB = Verb(
+    name="status",
+    example="hpc status --watch",
+    arguments=arguments,
+    act=act,
+    if_interrupted="the run itself is not affected",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

@@ -267,6 +267,7 @@ VERB = Verb(
     example="hpc submit --config configs/quickstart.yaml",
     arguments=arguments,
     act=act,
+    if_interrupted="nothing is lost. To continue, run the same command",
 )
 
 if __name__ == "__main__":

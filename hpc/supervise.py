@@ -62,7 +62,13 @@ def _take_care(run: Run, failures: int, printer: Printer) -> RunStatus:
         return caretaker.run_caretaker(run, executor, failures, view)
 
 
-VERB = Verb(name="supervise", example="hpc supervise --once", arguments=arguments, act=act)
+VERB = Verb(
+    name="supervise",
+    example="hpc supervise --once",
+    arguments=arguments,
+    act=act,
+    if_interrupted="jobs in Slurm keep running. To continue, run the same command",
+)
 
 if __name__ == "__main__":
     cli.main(VERB)

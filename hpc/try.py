@@ -136,6 +136,7 @@ VERB = Verb(
     example="hpc try configs/llm_toxic.yaml configs/llm_civic.yaml --posts 5",
     arguments=arguments,
     act=act,
+    if_interrupted="nothing was saved",
 )
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from hpc.checks.cluster import check_script
 from hpc.checks.finding import raise_errors
 from hpc.config import corrections
 from hpc.display.amendments import describe_changes
+from hpc.display.interruption import explained_submission
 from hpc.display.screen import Screen
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
@@ -120,6 +121,8 @@ def resubmit(
         if any(change.key.startswith(_CLUSTER) for change in changes):
             _check_script(corrected, executor, override, screen)
         if lock is not None:
+            in_background = executor.runs_in_background
+            locks.enter_context(explained_submission(before, runs_in_background=in_background))
             corrected = amend(before, changes)
         _report_corrections(corrected, settings, changes, screen)
         request = resubmitting.Request(

@@ -10,6 +10,7 @@ from hpc.api.place import PathText
 from hpc.api.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
+from hpc.display.interruption import saying
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
@@ -130,7 +131,7 @@ def preview(
         RunError: the database cannot be used.
     """
     screen = screen_of(say)
-    with library_call():
+    with library_call(), saying("interrupted; nothing was submitted, and nothing was written"):
         request = _request(config, selection, overrides, caretaker=caretaker, is_preview=True)
         report_left_out(request.spec.config.storage.run_root, screen)
         shown = preview_run(request, screen)

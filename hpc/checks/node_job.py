@@ -136,6 +136,8 @@ class _Watch:
             self._jobs.cancel(self._job)
         except ExecutorError as error:
             self._say(f"job {self._job} is not canceled ({error.words}): scancel {self._job}")
+            return
+        self._say(f"job {self._job} canceled")
 
     def _look(self) -> NodeJobState | None:
         try:

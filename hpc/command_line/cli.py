@@ -9,16 +9,14 @@ import argparse
 import gc
 import importlib
 import math
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
-from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
+from hpc.command_line import quiet_interruption
+from hpc.run.exit_codes import FAILED, WRONG
 from pipeline import terminal
 from pipeline.text import did_you_mean
 
@@ -62,27 +60,12 @@ _FIRST_STEP = "first: hpc submit --config configs/quickstart.yaml"
 
 def run_from_shell() -> NoReturn:
     """Run `hpc VERB …` or `python -m hpc VERB …`, and exit."""
-    _end_quietly_if_interrupted()
+    quiet_interruption.before_a_verb()
     arguments = _with_help_option(sys.argv[1:])
     name = arguments[0] if arguments else "--help"
     if name in VERBS:
         main(importlib.import_module(f"hpc.{name}").VERB, arguments[1:])
     _exit_with(lambda: _run_without_verb(name, arguments))
-
-
-def _end_quietly_if_interrupted() -> None:
-    """Let Ctrl-C end this process in a line, until the verb says what it leaves behind.
-
-    On a slow file system, the imports of a verb take seconds. An exception there is a traceback, or
-    an ImportError where a compiled module is being loaded.
-    """
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        os.write(sys.stderr.fileno(), b"error: interrupted before anything was done\n")
-        os._exit(INTERRUPTED)
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, leave)
 
 
 def _with_help_option(arguments: Sequence[str]) -> list[str]:
@@ -132,6 +115,7 @@ def _exit_with(act: Callable[[], int]) -> NoReturn:
         print(f"error: what was printed could not be written: {error.strerror}", file=sys.stderr)
         code = FAILED
     failure = terminal.flush_streams()
+    quiet_interruption.after_a_verb()
     if failure and not isinstance(failure, BrokenPipeError):
         print(f"error: what was printed could not be written: {failure.strerror}", file=sys.stderr)
     sys.exit(code if not failure else code or FAILED)

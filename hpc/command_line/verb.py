@@ -37,6 +37,8 @@ class Verb:
     """Adds the verb's arguments to its parser."""
     act: Callable[[argparse.Namespace, Printer], Outcome]
     """Does the work. Returns the exit code, and the document that --json prints."""
+    if_interrupted: str
+    """What Ctrl-C leaves behind where the work itself does not say it, and how to continue."""
 
     def run(self, options: argparse.Namespace) -> int:
         """Do the work, print what it says, and return the exit code."""
@@ -51,9 +53,9 @@ class Verb:
         except BrokenPipeError:  # the reader, such as `| head`, has seen enough
             return FAILED
         except Interruption as interruption:
-            return _complain(options, str(interruption), INTERRUPTED)
+            return _end(options, str(interruption), INTERRUPTED)
         except KeyboardInterrupt:
-            return _complain(options, _describe_interruption(options), INTERRUPTED)
+            return _end(options, f"interrupted; {self.if_interrupted}", INTERRUPTED)
         except InputError as error:
             return _complain(options, str(error), WRONG)
         except RunError as error:
@@ -78,16 +80,14 @@ def chosen_place(options: argparse.Namespace) -> Place:
 
 
 def _complain(options: argparse.Namespace, message: str, code: int) -> int:
+    return _end(options, f"error: {message}", code)
+
+
+def _end(options: argparse.Namespace, message: str, code: int) -> int:
     if options.debug:
         traceback.print_exc()
-    Printer(sys.stderr)(f"error: {message}")
+    Printer(sys.stderr)(message)
     return code
-
-
-def _describe_interruption(options: argparse.Namespace) -> str:
-    # With --limit, the same command would label that many posts more, in a run of their own.
-    again = "hpc supervise" if getattr(options, "limit", None) else "the same command"
-    return f"interrupted; jobs that were submitted to Slurm keep running. To resume, run {again}"
 
 
 def _interruptible(act: Callable[[], Outcome]) -> Outcome:

@@ -9,17 +9,39 @@ from pipeline.errors import Interruption
 
 
 @contextlib.contextmanager
-def explained(run: Run, *, runs_in_background: bool) -> Iterator[None]:
-    """Turn an interruption of work on a run into one that says how to continue with it.
+def saying(message: str) -> Iterator[None]:
+    """Let an interruption of the block say this, unless it says something already."""
+    try:
+        yield
+    except Interruption:
+        raise
+    except KeyboardInterrupt:
+        raise Interruption(message) from None
+
+
+def explained(run: Run, *, runs_in_background: bool) -> contextlib.AbstractContextManager[None]:
+    """Let an interruption of work on a run say how to continue with it.
 
     Args:
         run: the run.
         runs_in_background: whether its tasks run without this process.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interruption(_describe(run, runs_in_background=runs_in_background)) from None
+    return saying(_describe(run, runs_in_background=runs_in_background))
+
+
+def explained_submission(
+    run: Run, *, runs_in_background: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Let an interruption say how to continue with a run of which some jobs may be submitted.
+
+    The arguments are those of `explained`.
+    """
+    if not runs_in_background:
+        return explained(run, runs_in_background=False)
+    return saying(
+        "interrupted; jobs that Slurm has accepted keep running. To submit the others: "
+        f"{command('supervise', run)}; to end the jobs: {command('cancel', run)}"
+    )
 
 
 def what_leaving_does(*, runs_in_background: bool) -> str:

@@ -12,7 +12,12 @@ from hpc.database.gather_outputs import (
     register_run,
     register_samples,
 )
-from hpc.display.interruption import explained, what_leaving_does
+from hpc.display.interruption import (
+    explained,
+    explained_submission,
+    saying,
+    what_leaving_does,
+)
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_result, show_status
 from hpc.display.screen import Screen
@@ -49,6 +54,8 @@ from hpc.run.selection import planned_shards
 from hpc.run.submissions import was_submitted
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import InputError
+
+_NOT_SUBMITTED = "interrupted; no new run was submitted. To start again, run the same command"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +106,8 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     _check_resources(request, executor, printer)
     check_upstream(request.selection.after, executor, printer)
     with ExitStack() as locks:
-        started = _start_when_possible(request, executor, locks, printer)
+        with saying(_NOT_SUBMITTED):
+            started = _start_when_possible(request, executor, locks, printer)
         ends = []
         for locked in started.runs if _goes_to_end(request, executor) else ():
             its_executor = executor_of(locked.run)
@@ -193,10 +201,12 @@ def _start(
         runs = resumed.resumed
         if run is not None:
             say(f"run {run.folder}")
-            lock = locks.enter_context(run_lock.lock_run(run))
-            if executor.runs_in_background:
-                wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
-            _register(run, say)
+            in_background = executor.runs_in_background
+            with explained_submission(run, runs_in_background=in_background):
+                lock = locks.enter_context(run_lock.lock_run(run))
+                if in_background:
+                    wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
+                _register(run, say)
             runs = (*runs, LockedRun(run, lock))
         elif draft.sample:
             _register_samples(spec, say)

@@ -1,6 +1,7 @@
 """The command line that all verbs share: help, version, completion, exit codes, the verb's name."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,39 @@ def test_ctrl_c_while_a_verb_is_imported_is_no_traceback(bench: Bench) -> None:
         "cli.run_from_shell()",
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "error: interrupted before anything was done\n"
+    assert done.stderr == "interrupted before anything was done\n"
+
+
+def test_ctrl_c_while_a_module_of_a_verb_is_imported_is_no_traceback(bench: Bench) -> None:
+    """`python -m hpc.VERB` imports the verb before any line of it runs."""
+    (bench.folder / "duckdb.py").write_text(
+        "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    )
+    for verb in ("status", "try"):
+        done = run(bench, sys.executable, "-m", f"hpc.{verb}")
+        assert (done.returncode, done.stdout) == (130, ""), verb
+        assert done.stderr == "interrupted before anything was done\n"
+
+
+def test_importing_the_package_changes_no_signal_handler(bench: Bench) -> None:
+    done = run(
+        bench, sys.executable, "-c",
+        "import signal; before = signal.getsignal(signal.SIGINT); import hpc.api\n"
+        "assert signal.getsignal(signal.SIGINT) is before",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_after_the_work_of_a_verb_is_no_traceback(bench: Bench) -> None:
+    done = run(
+        bench, sys.executable, "-c",
+        "import atexit, os, signal\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "from hpc.command_line import cli\n"
+        "from hpc import schema\n"
+        "cli.main(schema.VERB, [])",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_the_version_is_that_of_the_package(bench: Bench) -> None:

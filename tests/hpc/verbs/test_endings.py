@@ -12,21 +12,27 @@ import duckdb
 import pytest
 
 from hpc.command_line.verb import Verb
-from pipeline.errors import InputError, RunError
+from pipeline.errors import InputError, Interruption, RunError
 
 FULL = "the disk or your quota is full. Make room, then run the same command again"
 NO_MEMORY = (
     "this machine gives this process no more memory. Run the same command again "
     "where there is more, such as on another login node or in a job"
 )
-STILL_RUNNING = "interrupted; jobs that were submitted to Slurm keep running."
+LEFT = "nothing was changed"
 
 
 def end_with(error: BaseException, **options: Any) -> int:
     def act(*_: object) -> tuple[int, dict[str, Any]]:
         raise error
 
-    verb = Verb(name="test", example="hpc test", arguments=lambda _: None, act=act)
+    verb = Verb(
+        name="test",
+        example="hpc test",
+        arguments=lambda _: None,
+        act=act,
+        if_interrupted=LEFT,
+    )
     return verb.run(argparse.Namespace(**{"json": False, "debug": False, **options}))
 
 
@@ -44,7 +50,6 @@ def end_with(error: BaseException, **options: Any) -> int:
          f"runs/1: Cannot allocate memory: {NO_MEMORY}"),
         (MemoryError(), 1, f"out of memory: {NO_MEMORY}"),
         (duckdb.Error("Out of Memory"), 1, "DuckDB: Out of Memory"),
-        (KeyboardInterrupt(), 130, f"{STILL_RUNNING} To resume, run the same command"),
     ],
 )  # fmt: skip
 def test_an_error_has_a_message_and_an_exit_code(
@@ -73,12 +78,18 @@ def test_no_space_is_memory_where_ulimit_is_small_and_the_disk_has_room(tmp_path
     assert "full" in described("/proc/self/status")
 
 
-def test_an_interrupted_submit_with_a_limit_is_resumed_by_supervise(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("interruption", "message"),
+    [
+        (KeyboardInterrupt(), f"interrupted; {LEFT}"),
+        (Interruption("stopped watching"), "stopped watching"),
+    ],
+)
+def test_an_interruption_says_what_it_leaves_behind_and_is_no_error(
+    interruption: BaseException, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same command would label that many posts more."""
-    assert end_with(KeyboardInterrupt(), limit=30) == 130
-    assert capsys.readouterr().err == f"error: {STILL_RUNNING} To resume, run hpc supervise\n"
+    assert end_with(interruption) == 130
+    assert capsys.readouterr() == ("", f"{message}\n")
 
 
 def test_only_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,117 @@
+"""What Ctrl-C says at each stage of a verb: what goes on, and the command that continues."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from hpc.command_line.cli import VERBS
+from hpc.display.interruption import explained, explained_submission, saying
+from hpc.display.next_step import command
+from pipeline.errors import Interruption
+from tests.hpc.cli_bench import Bench, outcome, valence_run
+
+# Ctrl-C at the first call of a function.
+INTERRUPTED = """
+import importlib, sys
+from hpc.command_line import cli
+module, function, verb, *words = sys.argv[1:]
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+setattr(importlib.import_module(module), function, interrupt)
+cli.main(importlib.import_module(f"hpc.{verb}").VERB, words)
+"""
+CONFIG = ("--config", "run.yaml")
+
+
+def test_every_verb_says_what_ctrl_c_leaves_behind() -> None:
+    said = {importlib.import_module(f"hpc.{verb}").VERB.if_interrupted for verb in VERBS}
+    assert all(said)
+    assert not [words for words in said if words.endswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "verb", "message"),
+    [
+        ("hpc.planning.check_run", "draft_run", ("check", *CONFIG),
+         "interrupted; no run was created"),
+        ("hpc.planning.submit_run", "create_run", ("submit", *CONFIG),
+         "interrupted; no new run was submitted. To start again, run the same command"),
+        ("hpc.planning.submit_run", "create_run", ("submit", *CONFIG, "--canary", "1"),
+         "interrupted; no new run was submitted. To start again, run the same command"),
+        ("hpc.planning.preview_run", "draft_run", ("submit", *CONFIG, "--dry-run"),
+         "interrupted; nothing was submitted, and nothing was written"),
+        ("hpc.overview.list_runs", "measure", ("ls",), "interrupted; nothing was changed"),
+    ],
+)  # fmt: skip
+def test_before_there_is_a_run(
+    bench: Bench, module: str, function: str, verb: tuple[str, ...], message: str
+) -> None:
+    bench.config(posts=2)
+    if verb == ("ls",):
+        valence_run(bench.folder, 2)
+    assert outcome(bench.python(INTERRUPTED, module, function, *verb)) == (130, f"{message}\n")
+
+
+def test_a_submit_that_has_created_its_run_names_it(bench: Bench) -> None:
+    """With --limit, the same command would label that many posts more."""
+    bench.config(posts=3)
+    words = ("hpc.planning.submit_run", "register_run", "submit", *CONFIG, "--limit", 1)
+    done = bench.python(INTERRUPTED, *words)
+    (run,) = bench.runs()
+    assert outcome(done) == (
+        130,
+        "interrupted; the tasks on this machine save their answers and stop. "
+        f"To resume: hpc supervise runs/{run.name}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "verb", "message"),
+    [
+        ("hpc.api.resubmission", "amend", "resubmit",
+         "interrupted; nothing was submitted. To start again, run the same command"),
+        ("hpc.reconcile.resubmit", "resubmit", "resubmit",
+         "interrupted; the tasks on this machine save their answers and stop. To resume: "
+         "hpc supervise {run}"),
+        ("hpc.api.supervision", "supervise", "supervise",
+         "interrupted; the tasks on this machine save their answers and stop. To resume: "
+         "hpc supervise {run}"),
+    ],
+)  # fmt: skip
+def test_with_a_run(bench: Bench, module: str, function: str, verb: str, message: str) -> None:
+    run = valence_run(bench.folder, 2)
+    done = bench.python(INTERRUPTED, module, function, verb)
+    expected = message.format(run=f"runs/{run.folder.name}")
+    assert outcome(done) == (130, f"{expected}\n")
+
+
+def test_a_person_who_stops_watching_reads_that_the_run_continues(bench: Bench) -> None:
+    run = valence_run(bench.folder, 2)
+    done = bench.python(INTERRUPTED, "hpc.status", "look", "status", "--watch")
+    assert outcome(done) == (
+        130,
+        f"stopped watching; the run continues. Next: hpc status --watch runs/{run.folder.name}\n",
+    )
+
+
+def test_jobs_in_slurm_go_on_without_the_process(tmp_path: Path) -> None:
+    run = valence_run(tmp_path, 2)
+    supervise, cancel = command("supervise", run), command("cancel", run)
+    with pytest.raises(Interruption) as end, explained(run, runs_in_background=True):
+        raise KeyboardInterrupt
+    assert str(end.value) == (
+        f"interrupted; the jobs in Slurm keep running. To continue here: {supervise}; "
+        f"to end the jobs: {cancel}"
+    )
+    with pytest.raises(Interruption) as end, explained_submission(run, runs_in_background=True):
+        raise KeyboardInterrupt
+    assert str(end.value) == (
+        f"interrupted; jobs that Slurm has accepted keep running. To submit the others: "
+        f"{supervise}; to end the jobs: {cancel}"
+    )
+
+
+def test_the_innermost_stage_knows_most() -> None:
+    with pytest.raises(Interruption, match=r"^inner$"), saying("outer"), saying("inner"):
+        raise KeyboardInterrupt
