@@ -2,8 +2,8 @@
 
 import argparse
 
-from hpc.api.choose_run import find_run
-from hpc.api.place import Place
+from hpc.api.call.choose_run import find_run
+from hpc.api.call.place import Place
 from hpc.api.resubmission import ResubmitSettings, resubmit
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpc.api.auditing import AuditResult as AuditResult
     from hpc.api.auditing import audit as audit
+    from hpc.api.call.choose_run import RunChoice as RunChoice
+    from hpc.api.call.choose_run import find_run as find_run
+    from hpc.api.call.overrides import Overrides as Overrides
+    from hpc.api.call.place import Place as Place
     from hpc.api.cancellation import CancelResult as CancelResult
     from hpc.api.cancellation import cancel as cancel
-    from hpc.api.choose_run import RunChoice as RunChoice
-    from hpc.api.choose_run import find_run as find_run
     from hpc.api.comparing import CompareResult as CompareResult
     from hpc.api.comparing import CompareSettings as CompareSettings
     from hpc.api.comparing import compare as compare
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from hpc.api.label_table import labels_batches as labels_batches
     from hpc.api.notebook_screen import NotebookScreen as NotebookScreen
     from hpc.api.notebook_screen import notebook as notebook
-    from hpc.api.overrides import Overrides as Overrides
-    from hpc.api.place import Place as Place
     from hpc.api.resubmission import ResubmitResult as ResubmitResult
     from hpc.api.resubmission import ResubmitSettings as ResubmitSettings
     from hpc.api.resubmission import resubmit as resubmit
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "hpc.api.auditing": ("AuditResult", "audit"),
     "hpc.api.cancellation": ("CancelResult", "cancel"),
-    "hpc.api.choose_run": ("RunChoice", "find_run"),
+    "hpc.api.call.choose_run": ("RunChoice", "find_run"),
     "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
     "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
     "hpc.api.gathering": ("GatherResult", "gather"),
     "hpc.api.label_table": ("ExportResult", "LabelQuery", "export", "labels", "labels_batches"),
     "hpc.api.notebook_screen": ("NotebookScreen", "notebook"),
-    "hpc.api.overrides": ("Overrides",),
-    "hpc.api.place": ("Place",),
+    "hpc.api.call.overrides": ("Overrides",),
+    "hpc.api.call.place": ("Place",),
     "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "preview", "submit"),

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.html import to_html
-from hpc.api.overrides import Overrides, override_texts
-from hpc.api.place import PathText
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.overrides import Overrides, override_texts
+from hpc.api.call.place import PathText
+from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.run_config import Config
 from hpc.display.backlog_audit import describe_audit
+from hpc.display.html.render import to_html
 from hpc.planning.exclusions import read_start
 from hpc.reconcile.audit_files import collect_files, examine_with
 from hpc.run.exit_codes import FAILED, UNDER_WAY

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.html import to_html
-from hpc.api.place import HERE, PathText, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.surroundings import library_call
 from hpc.comparison.compared import Compared
 from hpc.comparison.gold import compare_with_gold
 from hpc.comparison.names import compare_names
@@ -16,6 +15,7 @@ from hpc.config import run_config
 from hpc.display.blocks import Block
 from hpc.display.comparison.agreement import NamesReport, describe_names
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
+from hpc.display.html.render import to_html
 from hpc.run.model import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
 from pipeline.analysis.results import Comparison

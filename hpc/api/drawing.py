@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.place import HERE, PathText, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.surroundings import library_call
 from hpc.coding import coding_record, write_files
 from hpc.coding.assign import Assignment, assign
 from hpc.coding.codebook import CodedLabel, parse_labels

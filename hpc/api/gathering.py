@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import RunChoice, find_run
-from hpc.api.place import HERE, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.choose_run import RunChoice, find_run
+from hpc.api.call.place import HERE, Place
+from hpc.api.call.surroundings import library_call
 from hpc.database.gather_outputs import Gathered
 from hpc.display.label_counts import describe_no_label
 from hpc.display.next_step import describe_next_step

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.place import HERE, PathText, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import recorded_backlog
 from hpc.database.export_target import (
@@ -136,21 +136,9 @@ def labels_batches(
 ) -> pa.RecordBatchReader:
     """Return the published labels of a name, batch by batch, for more rows than fit into memory.
 
-    The rows are those of this moment: they lie in a temporary file, which the system removes when
-    the reader is closed. The database is not open meanwhile.
-
-    Args:
-        name: the name of the labels; None: the only one, or that of the configuration.
-        columns: these columns, in this order; empty for all.
-        where: a condition on the rows, in SQL; empty for all rows.
-        with_source: columns of the source to add, joined by uri.
-        at: where the database and the runs are.
-        say: receives a message for each run or output that is left out.
-
-    Raises:
-        InputError: there are no labels of this name, no such column, or the condition is wrong.
-        RunError: the database is damaged, or an output cannot be read.
-        OSError: the folder for temporary files (`TMPDIR`) is full.
+    Arguments and errors are those of `labels`. The rows are those of this moment: they lie in a
+    temporary file, which the system removes when the reader is closed. The database is not open
+    meanwhile.
     """
     query = LabelQuery(columns=columns, where=where, with_source=with_source)
     with library_call(), _parquet_file(name, query, at, screen_of(say)) as path:

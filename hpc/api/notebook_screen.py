@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
-from hpc.api.html import progress_html, to_html
 from hpc.display.blocks import Block, Line
+from hpc.display.html.render import progress_html, to_html
 from hpc.display.status_table import describe_status
 from hpc.display.terminal.render import plain_text
 from hpc.run.run_view import RunView, Sight

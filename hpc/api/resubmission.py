@@ -8,11 +8,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import RunChoice, find_run
-from hpc.api.overrides import Overrides, override_texts
-from hpc.api.place import HERE, PathText, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.choose_run import RunChoice, find_run
+from hpc.api.call.overrides import Overrides, override_texts
+from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.surroundings import library_call
 from hpc.checks.cluster import check_script
 from hpc.checks.finding import raise_errors
 from hpc.config import corrections

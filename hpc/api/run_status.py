@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import RunChoice, find_run
-from hpc.api.html import to_html
-from hpc.api.place import HERE, Place
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.choose_run import RunChoice, find_run
+from hpc.api.call.place import HERE, Place
+from hpc.api.call.surroundings import library_call
 from hpc.database.gather_outputs import is_gathered
 from hpc.display.blocks import Line
+from hpc.display.html.render import to_html
 from hpc.display.next_step import describe_next_step
 from hpc.display.status_table import describe_status
 from hpc.executors.factory import executor_of

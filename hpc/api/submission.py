@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.overrides import Overrides, override_texts
-from hpc.api.place import PathText
-from hpc.api.surroundings import library_call
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.overrides import Overrides, override_texts
+from hpc.api.call.place import PathText
+from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.display.interruption import saying

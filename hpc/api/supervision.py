@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from hpc.api.caller_screen import screen_of
-from hpc.api.choose_run import RunChoice, find_run
-from hpc.api.place import HERE, Place
+from hpc.api.call.caller_screen import screen_of
+from hpc.api.call.choose_run import RunChoice, find_run
+from hpc.api.call.place import HERE, Place
+from hpc.api.call.surroundings import library_call
 from hpc.api.run_status import StatusResult, describe_look
-from hpc.api.surroundings import library_call
 from hpc.display.interruption import explained, what_leaving_does
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run

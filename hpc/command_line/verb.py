@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import duckdb
 
-from hpc.api.choose_run import find_run
-from hpc.api.place import Place
+from hpc.api.call.choose_run import find_run
+from hpc.api.call.place import Place
 from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG

@@ -12,8 +12,8 @@ from pipeline.progress import Progress
 class Screen(Progress, Protocol):
     """Shows messages, reports, the steps of long work and a run that is watched, and waits.
 
-    `hpc.display.console.Printer` is one for people at a shell. `hpc.api.caller_screen` is one for
-    programs, which hands everything to a function of theirs.
+    `hpc.display.console.Printer` is one for people at a shell. `hpc.api.call.caller_screen` is one
+    for programs, which hands everything to a function of theirs.
     """
 
     def __call__(self, message: str) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from hpc.display.html.markup import Markup, join, tag
 from hpc.figures.charts import Chart
 from hpc.figures.inline_svg import SvgElement, with_prefix
 from hpc.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
@@ -25,7 +26,6 @@ from hpc.html_report.elements import (
     Subject,
     Table,
 )
-from hpc.html_report.markup import Markup, join, tag
 from hpc.html_report.style import stylesheet
 
 GENERATOR = "hpc report"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from hpc import api
-from hpc.api.html import to_html
 from hpc.api.notebook_screen import PATIENCE_S, NotebookScreen
 from hpc.display.blocks import Line, Table
+from hpc.display.html.render import to_html
 from tests.docs.pages import ROOT
 from tests.hpc.api.conftest import CONFIG
 

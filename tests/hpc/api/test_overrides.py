@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.api.overrides import OverrideValue, override_texts
+from hpc.api.call.overrides import OverrideValue, override_texts
 from pipeline.config.yaml_file import apply_override
 from pipeline.errors import InputError
 

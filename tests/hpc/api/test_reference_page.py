@@ -29,7 +29,9 @@ def test_every_argument_is_described() -> None:
     for name in api.__all__:
         function = getattr(api, name)
         if inspect.isfunction(function):
-            described = set(
-                re.findall(r"^    (\w+): ", inspect.getdoc(function) or "", re.MULTILINE)
-            )
+            documentation = inspect.getdoc(function) or ""
+            if other := re.search(r"Arguments and errors are those of `(\w+)`", documentation):
+                described = set(inspect.signature(getattr(api, other[1])).parameters)
+            else:
+                described = set(re.findall(r"^    (\w+): ", documentation, re.MULTILINE))
             assert set(inspect.signature(function).parameters) <= described, name

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc.display.html.markup import escape, tag
 from hpc.figures.charts import Tone
 from hpc.html_report.facts import HiddenColumn, LabelColumn, NumberColumn, Outcome, Period
 from hpc.html_report.labeling_setup import without_paths
 from hpc.html_report.labels_view import labels_view
-from hpc.html_report.markup import escape, tag
 from hpc.html_report.read_columns import choose_edges, read_columns
 from hpc.html_report.read_counts import MOST_PERIODS, OTHER_REASON, choose_period, read_counts
 from hpc.html_report.read_courses import interval_of_mean, interval_of_share

@@ -1,9 +1,9 @@
-"""Write HTML: every text is cleaned and escaped, and nothing else is markup. Pure."""
+"""Write HTML: every text is cleaned and escaped, and nothing else is markup."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
+from pipeline.terminal import clean
 
 # The elements of HTML that have no end.
 _VOID = frozenset({"meta", "link", "br", "hr"})
@@ -15,11 +15,6 @@ class Markup(str):
     """HTML that this module wrote."""
 
     __slots__ = ()
-
-
-def clean(text: str) -> str:
-    """Return a text without what nobody sees, and what changes the direction of other text."""
-    return UNSAFE.sub("", ESCAPE_SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def escape(text: str) -> Markup:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from hpc.api.place import HERE, Place
+from hpc.api.call.place import HERE, Place
 from hpc.run.model import Run
 from hpc.run.run_folder import reload
 from hpc.runs import find_runs

@@ -1,0 +1,1 @@
+"""What a browser shows: every text is escaped, and reports become elements."""
