@@ -81,6 +81,9 @@ def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(str(folder / "staging.duckdb"))
     try:
         configure_session(connection, temp_directory=folder / "spill")
+        # The file lives for seconds. To find the best compression takes half of planning's time
+        # [measured: 2.4 s of 6.0 s of CPU for 2 million posts, and 1.0 s without].
+        connection.execute("SET force_compression = 'uncompressed'")
         yield connection
     finally:
         connection.close()
