@@ -1,19 +1,23 @@
 """Compare the login node's work for a run with DuckDB's bare statements on the same data.
 
-    python benchmarks/login_node.py [--posts 1000000] [--rows-per-shard 10000] [--rounds 3]
+    python -m benchmarks.login_node [--posts 1000000] [--shards 100] [--rounds 3] [--sqlite]
+                                    [--folder FOLDER] [--results FILE.json]
 
-Plan a Parquet backlog into shards (reference: a bare, sorted COPY to one Parquet file), judge the
-run (`status`), and gather it (reference: a bare INSERT … SELECT of the same output files). Print
-the median of the rounds and the ratios. All files are in a temporary folder.
+Half of the posts, chosen at random, are labeled and gathered first. Then, in turns:
+
+- plan the other half, against a bare anti-join and sort, copied to one Parquet file with zstd;
+- gather the labels of the first half, against a bare INSERT … SELECT of the same output files;
+- plan 1 % new posts once all posts have a label, against the first planning.
+
+With --sqlite, the backlog is a SQLite table, which the reference reads through ADBC as well. All
+files are in a temporary folder, or in a new folder that is named, so that its disk is measured.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
+import shutil
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +25,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.paired import Figure, Took, Work, compare, in_turns, python, report, run
 from hpc.run.model import Run
 from hpc.runs import find_runs
 from pipeline.classifiers.base import TaskShare, create
@@ -43,113 +48,233 @@ from pathlib import Path
 from hpc.planning.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
 from hpc.config import run_config
-config = run_config.load(Path(sys.argv[1]))
-create_run(validate(config), Selection(), (Path.cwd(),), "")
+selection = Selection(backfill=sys.argv[2] == "backfill")
+create_run(validate(run_config.load(Path(sys.argv[1]))), selection, (Path.cwd(),), "")
 """
+BARE_SESSION = """
+import sys
+import duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("SET threads = 2; SET memory_limit = '1GB'")
+"""
+BARE_PLAN = """
+source, labels, target = sys.argv[2:]
+if source.endswith(".db"):
+    import adbc_driver_sqlite.dbapi as sqlite
+    cursor = sqlite.connect(f"file:{source}?mode=ro").cursor()
+    cursor.execute("SELECT uri, text, preprocessing_timestamp FROM posts")
+    rows = cursor.fetch_record_batch()
+    source = "rows"
+else:
+    source = f"'{source}'"
+connection.execute(f"ATTACH '{labels}' AS labels (READ_ONLY)")
+connection.execute(
+    "COPY (SELECT uri, text, strptime(preprocessing_timestamp, '%Y-%m-%d-%H:%M:%S') AS moment "
+    f"FROM {source} ANTI JOIN labels.labels_bench USING (uri) ORDER BY moment, uri) "
+    f"TO '{target}' (COMPRESSION zstd)"
+)
+"""
+BARE_GATHER = """
+connection.execute(f"CREATE TABLE labels AS FROM '{sys.argv[2]}/outputs/*.parquet'")
+connection.close()
+"""
+POSTS = (
+    "SELECT format('at://did:plc:{{:024d}}/app.bsky.feed.post/{{:013d}}', i, i) AS uri, "
+    "'post ' || i || ' ' || md5(i::VARCHAR) || ' ' || md5((i + 1)::VARCHAR) AS text, "
+    "strftime(TIMESTAMP '2024-05-31' + to_seconds({seconds}), '%Y-%m-%d-%H:%M:%S') "
+    "AS preprocessing_timestamp FROM range({first}, {end}) t(i)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A project in a folder."""
+
+    folder: Path
+    posts: int
+    rows_per_shard: int
+    in_sqlite: bool
+
+    @property
+    def source(self) -> Path:
+        """Return the backlog's file."""
+        return self.folder / ("posts.db" if self.in_sqlite else "posts.parquet")
+
+    @property
+    def database(self) -> Path:
+        """Return the gathered labels."""
+        return self.folder / "labels.duckdb"
+
+    def config(self, source: Path) -> Path:
+        """Write a configuration for a source, and return it."""
+        path = self.folder / f"{source.stem}.yaml"
+        path.write_text(CONFIG.format(source=source, rows=self.rows_per_shard, folder=self.folder))
+        return path
+
+    def plan(self, source: Path, how: str) -> tuple[str, ...]:
+        """Return the command that plans a run."""
+        return python("-c", PLAN, self.config(source), how)
+
+    def newest(self) -> Run:
+        """Return the newest run."""
+        return find_runs.find(self.folder / "runs", None)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posts", type=int, default=1_000_000)
-    parser.add_argument("--rows-per-shard", type=int, default=10_000)
+    parser.add_argument("--shards", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
-    rows: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
-            for what, seconds in one_round(
-                Path(name), options.posts, options.rows_per_shard
-            ).items():
-                rows.setdefault(what, []).append(seconds)
-    median = {what: statistics.median(times) for what, times in rows.items()}
-    print(
-        f"{options.posts:,} posts in shards of {options.rows_per_shard:,}, {options.rounds} rounds"
+    if options.folder:
+        options.folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
+        folder = (options.folder or Path(name)).absolute()
+        rows = max(1, options.posts // options.shards)
+        world = World(folder, options.posts, rows, options.sqlite)
+        figures = measure(world, options.rounds)
+    kind = "a SQLite table" if options.sqlite else "Parquet"
+    report(
+        f"{options.posts:,} posts in {kind}, half of them labeled, {rows:,} posts a shard",
+        figures,
+        options.results,
     )
-    for what, times in rows.items():
-        print(f"  {what:<22} {median[what]:7.2f} s   ({min(times):.2f} to {max(times):.2f})")
-    print(f"  planning / bare COPY   {median['plan'] / median['bare COPY']:7.1f}")
-    print(f"  gathering / bare INSERT{median['gather'] / median['bare INSERT']:7.1f}")
 
 
-def one_round(folder: Path, posts: int, rows: int) -> dict[str, float]:
-    """Return the seconds of each step by its name."""
-    source = folder / "posts.parquet"
+def measure(world: World, rounds: int) -> list[Figure]:
+    """Return the figures, in the order of the work."""
+    write_posts(world, world.source, "hash(i) % 10000000", 0, world.posts)
+    half = world.folder / "half.parquet"
     duckdb.connect().execute(
-        "COPY (SELECT format('at://did:plc:{:024d}/app.bsky.feed.post/{:013d}', i, i) AS uri, "
-        "'post ' || i || ' ' || repeat(md5(i::VARCHAR), 3) AS text, "
-        "strftime(TIMESTAMP '2024-05-31' + to_seconds(hash(i) % 10000000), '%Y-%m-%d-%H:%M:%S') "
-        f"AS preprocessing_timestamp FROM range({posts}) t(i)) TO '{source}'"
+        f"COPY ({POSTS.format(seconds='hash(i) % 10000000', first=0, end=world.posts)} "
+        f"WHERE hash(i + 7) % 2 = 0) TO '{half}'"
     )
-    config = folder / "bench.yaml"
-    config.write_text(CONFIG.format(source=source, rows=rows, folder=folder))
-    took = {"bare COPY": seconds(lambda: bare_copy(source, folder / "sorted.parquet"))}
-    took["plan"] = seconds(lambda: process("-c", PLAN, str(config)))
-    run = find_runs.find(folder / "runs", None)
-    took["status, nothing done"] = seconds(lambda: verb("status", run))
-    for shard in run.manifest.shards:
-        publish(run, shard.index)
-    took["status, first look"] = seconds(lambda: verb("status", run))
-    took["status, again"] = seconds(lambda: verb("status", run))
-    took["bare INSERT"] = seconds(lambda: bare_insert(run, folder / "bare.duckdb"))
-    took["gather"] = seconds(lambda: verb("gather", run))
-    took["gather, nothing new"] = seconds(lambda: verb("gather", run))
-    return took
-
-
-def seconds(act: Callable[[], object]) -> float:
-    before = time.perf_counter()
-    act()
-    return time.perf_counter() - before
-
-
-def process(*arguments: str) -> None:
-    # `status` of a run that is not complete exits with 1 or 3; a traceback is 1 and shows itself.
-    subprocess.run([sys.executable, *arguments], check=False, stdout=subprocess.DEVNULL)
-
-
-def verb(name: str, run: Run) -> None:
-    process("-m", f"hpc.{name}", str(run.folder))
-
-
-def bare(database: str) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(database)
-    connection.execute("SET threads = 2; SET memory_limit = '1GB'")
-    return connection
-
-
-def bare_copy(source: Path, target: Path) -> None:
-    bare(":memory:").execute(
-        "COPY (SELECT uri, text, strptime(preprocessing_timestamp, '%Y-%m-%d-%H:%M:%S') AS moment "
-        f"FROM '{source}' ORDER BY moment, uri) TO '{target}' (COMPRESSION zstd)"
+    run(Work(name="plan half", command=world.plan(half, "backfill")))
+    first = world.newest()
+    publish_all(first)
+    took = in_turns(
+        [
+            Work(
+                name="bare INSERT",
+                command=python(
+                    "-c", BARE_SESSION + BARE_GATHER, world.folder / "bare.duckdb", first.folder
+                ),
+                prepare=removing(world.folder / "bare.duckdb"),
+            ),
+            Work(
+                name="gather",
+                command=python("-m", "hpc.gather", first.folder),
+                prepare=removing(world.database),
+            ),
+        ],
+        rounds,
     )
+    figures = [compare("gather", "bare INSERT", took, "1.25")]
+    planned = in_turns(
+        [
+            Work(
+                name="bare COPY",
+                command=python(
+                    "-c", BARE_SESSION + BARE_PLAN, ":memory:", world.source, world.database,
+                    world.folder / "sorted.parquet",
+                ),
+            ),
+            Work(
+                name="plan",
+                command=world.plan(world.source, "backfill"),
+                prepare=removing_runs_after(world, first),
+            ),
+        ],
+        rounds,
+    )  # fmt: skip
+    figures.insert(0, compare("plan", "bare COPY", planned, "1.25"))
+    publish_all(world.newest())
+    run(Work(name="gather the rest", command=python("-m", "hpc.gather", world.newest().folder)))
+    figures.append(second_submit(world, planned, rounds))
+    return figures
 
 
-def bare_insert(run: Run, target: Path) -> None:
-    connection = bare(str(target))
-    connection.execute(f"CREATE TABLE labels AS FROM '{run.folder}/outputs/*.parquet'")
-    connection.close()
+def second_submit(world: World, planned: dict[str, list[Took]], rounds: int) -> Figure:
+    """Compare the planning of 1 % new posts with that of the other half."""
+    more = max(1, world.posts // 100)
+    later = f"10000000 + i - {world.posts}"
+    if world.in_sqlite:
+        write_posts(world, world.source, later, world.posts, world.posts + more)
+        source = world.source
+    else:
+        source = world.folder / "both"
+        source.mkdir()
+        world.source.rename(source / "old.parquet")
+        write_posts(world, source / "new.parquet", later, world.posts, world.posts + more)
+    last = world.newest()
+    again = Work(
+        name="plan 1 % new posts",
+        command=world.plan(source, "new"),
+        prepare=removing_runs_after(world, last),
+    )
+    took = {again.name: [run(again) for _ in range(rounds)], "first plan": planned["plan"]}
+    assert world.newest().manifest.posts == more
+    return compare(again.name, "first plan", took, "0.05")
 
 
-def publish(run: Run, index: int) -> None:
-    """Publish an output as a task does, with the same label for every post."""
+def write_posts(world: World, path: Path, seconds: str, first: int, end: int) -> None:
+    """Write posts to a Parquet file, or append them to the SQLite table."""
+    query = POSTS.format(seconds=seconds, first=first, end=end)
+    connection = duckdb.connect()
+    if not world.in_sqlite:
+        connection.execute(f"COPY ({query}) TO '{path}'")
+        return
+    import adbc_driver_sqlite.dbapi as sqlite
+
+    reader = connection.sql(query).to_arrow_reader(50_000)
+    with sqlite.connect(str(path)) as table, table.cursor() as cursor:
+        cursor.adbc_ingest("posts", reader, mode="append" if first else "create")
+        table.commit()
+
+
+def removing(database: Path) -> Callable[[], None]:
+    """Return what removes a database."""
+
+    def remove() -> None:
+        for path in database.parent.glob(f"{database.name}*"):
+            path.unlink()
+
+    return remove
+
+
+def removing_runs_after(world: World, run: Run) -> Callable[[], None]:
+    """Return what removes every run that is newer than one."""
+
+    def remove() -> None:
+        for folder in find_runs.all_runs(world.folder / "runs"):
+            if folder.name > run.run_id:
+                shutil.rmtree(folder)
+
+    return remove
+
+
+def publish_all(run: Run) -> None:
+    """Publish every output as a task does, with the same label for every post."""
     classifier = create(run.manifest.classifier, TaskShare())
-    posts = pq.read_table(manifest.shard_path(run.folder, index), partitioning=None)
-    count = posts.num_rows
     labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
-    answers = [posts["uri"], pa.repeat(True, count), pa.nulls(count, pa.string())]
-    answers += [pa.repeat(labeled_at, count), pa.repeat(0.5, count), pa.repeat("positive", count)]
-    output.publish(
-        run.folder,
-        run.manifest,
-        index,
-        ShardLabels(
+    for shard in run.manifest.shards:
+        path = manifest.shard_path(run.folder, shard.index)
+        posts = pq.read_table(path, partitioning=None)
+        count = posts.num_rows
+        answers = [posts["uri"], pa.repeat(True, count), pa.nulls(count, pa.string())]
+        answers += [pa.repeat(labeled_at, count), pa.repeat(0.5, count)]
+        answers.append(pa.repeat("positive", count))
+        labels = ShardLabels(
             posts=posts,
             answers=pa.table(answers, schema=part_schema(classifier.columns)),
             columns=classifier.columns,
             model=classifier.model,
             attempt=1,
-        ),
-    )
+        )
+        output.publish(run.folder, run.manifest, shard.index, labels)
 
 
 if __name__ == "__main__":
