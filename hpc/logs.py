@@ -7,6 +7,7 @@ from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.display.attempts import AttemptReport, unfinished_shards
 from hpc.display.blocks import Line
 from hpc.display.console import Printer
+from hpc.display.screen import awaiting_answer
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run.array_indices import format_indices, parse_indices
@@ -48,7 +49,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     run = chosen_run(options)
     # The earlier attempts of shards that are done are looked up only if a shard is named.
     executor = executor_of(run)
-    status = look(run, executor, include_done=not options.failed)
+    with awaiting_answer(executor, printer):
+        status = look(run, executor, include_done=not options.failed)
     groups = unfinished_shards(status) if wanted is None else _one_group_each(run, wanted)
     report = AttemptReport(
         status=status, executor=executor, most_lines=options.lines, last_only=options.failed

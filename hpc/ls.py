@@ -40,7 +40,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         raise InputError(f"there is no run {' or '.join(options.names)} under {root}")
     older = 0 if options.all or options.json else max(0, len(chosen) - MOST_ROWS)
     shown = dict(list(chosen.items())[older:])
-    rows = list_runs(root, shown)
+    with printer.awaiting("looking at the runs"):
+        rows = list_runs(root, shown)
     if options.json:
         return 0, {"run_root": str(root), "runs": rows_document(rows)}
     if not rows:

@@ -6,6 +6,7 @@ from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
+from hpc.display.screen import awaiting_answer
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED
@@ -50,8 +51,10 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
     with library_call():
         found = find_run(run, at=at)
         executor = executor_of(found)
-        cancellation = executor.cancel(found, screen_of(say))
-        now = look(found, executor)
+        screen = screen_of(say)
+        cancellation = executor.cancel(found, screen)
+        with awaiting_answer(executor, screen):
+            now = look(found, executor)
     hidden = _hidden_jobs(now)
     return CancelResult(
         run=found,

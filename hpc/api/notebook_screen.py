@@ -116,6 +116,10 @@ class NotebookScreen:
         finally:
             step.remove()
 
+    def awaiting(self, what: str) -> AbstractContextManager[object]:
+        """Show nothing of it."""
+        return nullcontext()
+
     @contextmanager
     def watching(self, leaving: str) -> Iterator[RunView]:
         """Yield a view of a run that is looked at again and again."""

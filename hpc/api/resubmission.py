@@ -18,7 +18,7 @@ from hpc.checks.finding import raise_errors
 from hpc.config import corrections
 from hpc.display.amendments import describe_changes
 from hpc.display.interruption import explained_submission
-from hpc.display.screen import Screen
+from hpc.display.screen import Screen, awaiting_answer
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
@@ -134,11 +134,11 @@ def resubmit(
             caretaker=settings.caretaker,
             dry_run=settings.dry_run,
         )
-        done = (
-            resubmitting.preview(corrected, executor, request, screen)
-            if lock is None
-            else resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
-        )
+        if lock is None:
+            with awaiting_answer(executor, screen):
+                done = resubmitting.preview(corrected, executor, request, screen)
+        else:
+            done = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
     return ResubmitResult(
         run=corrected,
         shards=done.shards,

@@ -11,6 +11,8 @@ from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.display.interruption import saying
+from hpc.display.screen import Screen, awaiting_answer
+from hpc.executors.factory import create_executor
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
@@ -99,7 +101,8 @@ def submit(
         raise InputError("wait and caretaker are both about supervising the run: choose one")
     screen = screen_of(say)
     with library_call():
-        request = _request(config, selection, overrides, wait=wait, caretaker=caretaker)
+        request = _request(config, selection, overrides, screen)
+        request = replace(request, wait=wait, caretaker=caretaker)
         report_left_out(request.spec.config.storage.run_root, screen)
         after = submit_after_canary(request, screen) if selection.canary else None
         done = after.result if after else submit_run(request, screen)
@@ -132,7 +135,8 @@ def preview(
     """
     screen = screen_of(say)
     with library_call(), saying("interrupted; nothing was submitted, and nothing was written"):
-        request = _request(config, selection, overrides, caretaker=caretaker, is_preview=True)
+        request = _request(config, selection, overrides, screen, is_preview=True)
+        request = replace(request, caretaker=caretaker)
         report_left_out(request.spec.config.storage.run_root, screen)
         shown = preview_run(request, screen)
         return _describe(request.spec, shown.draft, None, exit_code=shown.exit_code, preview=shown)
@@ -142,15 +146,16 @@ def _request(
     config: PathText,
     selection: Selection,
     overrides: Overrides,
+    screen: Screen,
     *,
-    wait: bool = False,
-    caretaker: bool = False,
     is_preview: bool = False,
 ) -> SubmitRequest:
     path = Path(config)
     texts = override_texts(overrides)
     _check_selection(selection)
-    spec = validate(run_config.load(path, texts), os.environ, is_preview=is_preview)
+    loaded = run_config.load(path, texts)
+    with awaiting_answer(create_executor(loaded.cluster), screen):
+        spec = validate(loaded, os.environ, is_preview=is_preview)
     if not spec.config.storage.trust_group:
         ownership.close_to_group()
     notes = "".join(f"{GIVEN_OVERRIDE}{text}\n" for text in texts)
@@ -159,8 +164,6 @@ def _request(
         selection=selection,
         folders=(path.parent.absolute(), Path.cwd()),
         config_text=notes + path.read_text(encoding="utf-8"),
-        wait=wait,
-        caretaker=caretaker,
     )
 
 

@@ -7,6 +7,7 @@ import errno
 import re
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +32,8 @@ from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import CleanStream, clean
 from pipeline.text import format_duration
 
+# After so long, a line says what is waited for where nothing can be drawn again.
+LATE_S = 10.0
 # A command at the end of a message, which has to stay whole for whoever copies it.
 _COMMAND = re.compile(r"(?:\bnext: |^|(?<=: ))hpc [a-z].*$")
 
@@ -98,6 +101,22 @@ class Printer:
         if not self._can_redraw:
             return NO_PROGRESS.step(what)
         return bar_step(self._area, BarStep(what=what, total=total, unit=unit, measure=measure))
+
+    def awaiting(self, what: str) -> AbstractContextManager[object]:
+        """Show what is waited for: after a second on a terminal, elsewhere as a line after ten."""
+        return self.step(what) if self._can_redraw else self._saying_late(what)
+
+    @contextmanager
+    def _saying_late(self, what: str) -> Iterator[None]:
+        line = f"{what}, for more than {format_duration(LATE_S)} so far"
+        timer = threading.Timer(LATE_S, lambda: self(line))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     @contextmanager
     def watching(self, leaving: str) -> Iterator[RunView]:

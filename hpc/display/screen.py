@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from hpc.display.blocks import Block
+from hpc.executors.base import Executor
 from hpc.run.run_view import RunView
 from pipeline.progress import Progress
 
@@ -30,9 +31,23 @@ class Screen(Progress, Protocol):
             why: what for, a phrase that the remaining time can follow.
         """
 
+    def awaiting(self, what: str) -> AbstractContextManager[object]:
+        """Show within a block what it waits for, if that takes long.
+
+        Args:
+            what: what is waited for, a phrase that a time can follow: "waiting for Slurm".
+        """
+
     def watching(self, leaving: str) -> AbstractContextManager[RunView]:
         """Return a view of a run that is looked at again and again.
 
         Args:
             leaving: what Ctrl-C does, as a sentence.
         """
+
+
+def awaiting_answer(executor: Executor, screen: Screen) -> AbstractContextManager[object]:
+    """Show within a block that the executor is asked, if that takes long."""
+    if executor.runs_in_background:
+        return screen.awaiting(f"waiting for {executor.name.capitalize()} to answer")
+    return screen.awaiting("looking at the tasks on this machine")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hpc.executors.base import Executor
 from hpc.executors.local.executor import LocalExecutor
-from hpc.executors.slurm.client import Slurm
+from hpc.executors.slurm.client import PATIENCE_S, Slurm
 from hpc.executors.slurm.environment import apply_shell_defaults
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.executors.slurm.shared_answers import SharedAnswers
@@ -12,11 +12,16 @@ from hpc.run.model import Run, Submission
 from hpc.run.resources import Cluster, ExecutorName
 
 
-def create_executor(cluster: Cluster) -> Executor:
-    """Return the executor that the section names."""
+def create_executor(cluster: Cluster, *, patience_s: float = PATIENCE_S) -> Executor:
+    """Return the executor that the section names.
+
+    Args:
+        cluster: the section.
+        patience_s: how long to wait for each answer of Slurm's commands, in seconds.
+    """
     match cluster.executor:
         case ExecutorName.SLURM:
-            return SlurmExecutor(Slurm(cluster_name=cluster.cluster_name))
+            return SlurmExecutor(Slurm(patience_s, cluster_name=cluster.cluster_name))
         case ExecutorName.LOCAL:
             return LocalExecutor()
 

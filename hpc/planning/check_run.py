@@ -20,6 +20,7 @@ from hpc.checks.request import (
     service_address,
 )
 from hpc.config import run_config
+from hpc.display.screen import Screen, awaiting_answer
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
 from hpc.planning.create_run import RunDraft, draft_run
@@ -27,7 +28,6 @@ from hpc.planning.discard import find_discardable
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.run.exit_codes import FAILED, WRONG
-from hpc.run.model import Say
 from pipeline import __version__
 from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
@@ -71,16 +71,16 @@ class CheckResult:
         return FAILED if errors else 0
 
 
-def check_run(request: CheckRequest, say: Say) -> CheckResult:
+def check_run(request: CheckRequest, screen: Screen) -> CheckResult:
     """Return what all checks find. Nothing stays on the disk, and no run is made.
 
     Raises:
         KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
     """
     try:
-        spec = validate(
-            run_config.load(request.config, request.overrides), os.environ, is_preview=True
-        )
+        config = run_config.load(request.config, request.overrides)
+        with awaiting_answer(create_executor(config.cluster), screen):
+            spec = validate(config, os.environ, is_preview=True)
     except InputError as problem:
         remedy = _MISSING if not request.config.exists() else _INVALID
         return CheckResult(findings=tuple(_judge_configuration(str(problem), remedy)))
@@ -93,13 +93,14 @@ def check_run(request: CheckRequest, say: Say) -> CheckResult:
     selection = Selection()
     draft: RunDraft | None = None
     if source is not None and not (database.problem or database.is_held):
-        selection, draft, found = _check_posts(request, spec)
+        selection, draft, found = _check_posts(request, spec, screen)
         findings += found
     subject = _subject(request, spec, selection, draft, database)
-    findings += check_cheaply(subject)
+    with awaiting_answer(subject.executor, screen):
+        findings += check_cheaply(subject)
     findings += check_notify(spec.config.notify, storage.run_root.parent)
-    findings += _check_request(request, spec, say)
-    findings += _check_node(request, subject, say)
+    findings += _check_request(request, spec, screen)
+    findings += _check_node(request, subject, screen)
     order = list(Part)
     return CheckResult(findings=tuple(sorted(findings, key=lambda each: order.index(each.part))))
 
@@ -147,13 +148,13 @@ def _check_source(request: CheckRequest, spec: RunSpec) -> tuple[Source | None, 
 
 
 def _check_posts(
-    request: CheckRequest, spec: RunSpec
+    request: CheckRequest, spec: RunSpec, screen: Screen
 ) -> tuple[Selection, RunDraft | None, list[Finding]]:
     """Return what a submit would take; None if nobody can tell."""
     selection = Selection()
     try:
         selection = replace(selection, without=find_discardable(spec, lambda message: None))
-        draft = draft_run(spec, selection, _folders(request))
+        draft = draft_run(spec, selection, _folders(request), screen)
     except InputError as problem:
         remedy = "correct the section backlog, or the name"
         return selection, None, [_input_error(Part.POSTS, str(problem), remedy)]
@@ -206,21 +207,22 @@ def _subject(
     )
 
 
-def _check_request(request: CheckRequest, spec: RunSpec, say: Say) -> list[Finding]:
+def _check_request(request: CheckRequest, spec: RunSpec, screen: Screen) -> list[Finding]:
     lacks_key = bool(spec.lacks)
     where = service_address(spec.classifier)
     if request.asks_service and where and not lacks_key:
-        say(
+        screen(
             f"labeling one sentence by {where}, which may cost a fraction of a cent "
             "(--no-request skips it)"
         )
-    seen = observe_request(
-        spec.classifier, SAMPLE, is_wanted=request.asks_service, lacks_key=lacks_key
-    )
+    with screen.awaiting(f"waiting for {where or 'the classifier'}"):
+        seen = observe_request(
+            spec.classifier, SAMPLE, is_wanted=request.asks_service, lacks_key=lacks_key
+        )
     return judge_request(seen)
 
 
-def _check_node(request: CheckRequest, subject: Subject, say: Say) -> list[Finding]:
+def _check_node(request: CheckRequest, subject: Subject, screen: Screen) -> list[Finding]:
     if not request.looks_at_node:
         return []
     spec, jobs = subject.spec, subject.executor.node_jobs()
@@ -233,7 +235,7 @@ def _check_node(request: CheckRequest, subject: Subject, say: Say) -> list[Findi
     where = service_address(spec.classifier)
     order = _order_for_node(request, spec, where)
     if order.text and where:
-        say(f"the job on the node labels one sentence by {where} too")
+        screen(f"the job on the node labels one sentence by {where} too")
     try:
         outcome = look_at_node(
             jobs,
@@ -241,7 +243,7 @@ def _check_node(request: CheckRequest, subject: Subject, say: Say) -> list[Findi
             spec.config.storage.run_root,
             order,
             NodePatience(start_s=request.patience_s, late_files_s=grace),
-            say,
+            screen,
         )
     except OSError as problem:
         return [error(Part.NODE, describe_error(problem), "correct storage.run_root")]

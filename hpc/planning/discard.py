@@ -76,6 +76,8 @@ def discard_runs(spec: RunSpec, say: Say) -> float:
 
 def find_discardable(spec: RunSpec, say: Say) -> frozenset[str]:
     """Return the ids of the runs that a submit would move aside, and report them."""
+    if spec.cluster_trouble:  # nobody can tell whether their tasks are alive
+        return frozenset()
     candidates = _candidates(spec)
     if any(run_lock.is_locked(run) for run in candidates):
         return frozenset()

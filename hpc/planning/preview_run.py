@@ -8,8 +8,8 @@ from hpc.checks.finding import Finding, Level, Part
 from hpc.display.dry_run.columns import describe_columns
 from hpc.display.dry_run.script import describe_script
 from hpc.display.rendered_request import describe_request
-from hpc.display.screen import Screen
-from hpc.executors.base import ExecutorError
+from hpc.display.screen import Screen, awaiting_answer
+from hpc.executors.base import Executor, ExecutorError
 from hpc.executors.factory import create_executor
 from hpc.planning.check_upstream import check_upstream
 from hpc.planning.create_run import RunDraft, draft_run
@@ -69,10 +69,7 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     for note in spec.notes:
         screen(note)
     executor = create_executor(spec.config.cluster)
-    try:
-        check_upstream(request.selection.after, executor, screen)
-    except ExecutorError as error:
-        screen(f"--after is not checked: {error.brief}")
+    _check_upstream(request, executor, screen)
     discardable = find_discardable(spec, screen)
     selection = replace(request.selection, without=discardable, canary=None)
     if canary := request.selection.canary:
@@ -93,13 +90,16 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
         spare_jobs=request.spare_jobs,
         missing_key=Level.WARNING,
     )
-    for line in subject.described_waves:
+    with awaiting_answer(executor, screen):
+        waves = subject.described_waves
+    for line in waves:
         screen(line)
     first_request = render_request(spec.classifier, draft.first) if draft.first else None
     script = ""
     if first := subject.first_array:
         script = subject.executor.render_script(subject.run, first)
-    findings = tuple(map(_for_a_plan, check_cheaply(subject)))
+    with awaiting_answer(executor, screen):
+        findings = tuple(map(_for_a_plan, check_cheaply(subject)))
     preview = RunPreview(
         draft=draft,
         waves=subject.waves,
@@ -118,6 +118,18 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     if shown:
         screen.show(*describe_findings(shown))
     return preview
+
+
+def _check_upstream(request: SubmitRequest, executor: Executor, screen: Screen) -> None:
+    jobs, trouble = request.selection.after, request.spec.cluster_trouble
+    try:
+        if not trouble:
+            with awaiting_answer(executor, screen):
+                check_upstream(jobs, executor, screen)
+    except ExecutorError as error:
+        trouble = error.brief
+    if jobs and trouble:
+        screen(f"--after is not checked: {trouble}")
 
 
 def _for_a_plan(finding: Finding) -> Finding:

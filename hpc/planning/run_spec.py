@@ -22,6 +22,8 @@ from pipeline.usage import CostOptions, cost_options
 
 # Slurm's default of MaxArraySize, for a plan that is made without a cluster.
 USUAL_ARRAY_SIZE = 1001
+# How long a plan waits for the cluster, which it can do without. A submit waits for longer.
+PREVIEW_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +188,12 @@ def validate(
     cluster, notes = apply_shell(config.cluster, shell or {})
     trouble = ""
     try:
-        array_size = create_executor(cluster).array_size()
+        executor = (
+            create_executor(cluster, patience_s=PREVIEW_PATIENCE_S)
+            if is_preview
+            else create_executor(cluster)
+        )
+        array_size = executor.array_size()
     except ExecutorError as error:
         if not is_preview:
             # What the shell decides may be why the cluster does not answer.

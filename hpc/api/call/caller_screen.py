@@ -43,6 +43,10 @@ class CallerScreen:
         """Show nothing of long work."""
         return NO_PROGRESS.step(what)
 
+    def awaiting(self, what: str) -> AbstractContextManager[object]:
+        """Show nothing of it."""
+        return nullcontext()
+
     def watching(self, leaving: str) -> AbstractContextManager[RunView]:
         """Hand over how a run is whenever that has changed."""
         return nullcontext(PlainLines(self))

@@ -29,7 +29,8 @@ def size_shards(
     if not target:
         return None
     executor = create_executor(cluster)
-    limit = tightest(executor.submit_limits(cluster))
+    # A plan that is made without the cluster does not ask it again.
+    limit = None if spec.cluster_trouble else tightest(executor.submit_limits(cluster))
     return choose_shard_size(
         SizeRequest(
             posts=posts,

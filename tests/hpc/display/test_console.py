@@ -4,9 +4,13 @@ import io
 
 import pytest
 
+from hpc.display import console
 from hpc.display.blocks import Bar, Block, Line, Table, Tone
 from hpc.display.console import Printer
+from hpc.display.terminal import bars
 from hpc.display.terminal.render import STYLES, plain_text
+from tests.hpc.display.tiny_terminal import TinyTerminal
+from tests.waiting import wait_until
 
 REPORT: tuple[Block, ...] = (
     Line("run r: running", Tone.ACTIVE),
@@ -90,3 +94,27 @@ def test_a_terminal_wraps_lines_between_words(terminal: Terminal) -> None:
 
 def test_every_tone_has_a_style() -> None:
     assert set(STYLES) == set(Tone)
+
+
+def test_what_takes_long_to_answer_is_one_line_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    with Printer(stream).awaiting("waiting for Slurm to answer"):
+        pass
+    assert stream.getvalue() == ""
+    monkeypatch.setattr(console, "LATE_S", 0.0)
+    with Printer(stream).awaiting("waiting for Slurm to answer"):
+        wait_until(stream.getvalue, "the line")
+    assert stream.getvalue() == "waiting for Slurm to answer, for more than 0 s so far\n"
+
+
+def test_a_terminal_shows_what_is_waited_for_and_removes_it(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    monkeypatch.setattr(bars, "DELAY_S", 0.0)
+    screen = TinyTerminal()
+    with Printer(screen).awaiting("waiting for Slurm to answer"):
+        wait_until(lambda: screen.shown, "it is drawn")
+        assert screen.shown[0].startswith("waiting for Slurm to answer, ")
+    assert screen.shown == []

@@ -1,6 +1,7 @@
 """Planning that fails, is killed or is a dry run leaves nothing behind."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.executors.slurm.commands import PROGRAMS
 from pipeline.errors import InputError
 from tests.hpc.cli_bench import Bench, uris
 from tests.hpc.planning.run_plans import VALENCE, created, plan_run, spec_of, uris_of
@@ -107,3 +109,22 @@ def test_a_dry_run_needs_no_slurm(bench: Bench, tmp_path: Path) -> None:
     assert "not checked" in dry.stderr
     assert bench.hpc("submit", "--config", bench.path, env=nowhere).returncode == 1
     assert bench.runs() == []
+
+
+@pytest.mark.parametrize("words", [("check",), ("submit", "--dry-run", "--after", "7")])
+def test_a_plan_asks_a_cluster_that_does_not_answer_only_once(
+    bench: Bench, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Each question may take as long as a person waits."""
+    sharding = {"shards": None, "target_minutes": 20}
+    bench.config(6, classifier=VALENCE, cluster={"executor": "slurm"}, sharding=sharding)
+    programs, asked = tmp_path / "programs", tmp_path / "asked"
+    programs.mkdir()
+    for name in (*PROGRAMS, "sacctmgr"):
+        program = programs / name
+        program.write_text(f"#!/bin/sh\necho {name} >>{asked}\necho 'not now' >&2\nexit 1\n")
+        program.chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = bench.hpc(words[0], "--config", bench.path, "--json", *words[1:], env=path)
+    assert "not now" in done.stdout
+    assert asked.read_text().split() == ["scontrol"]
