@@ -20,6 +20,7 @@ from hpc.run.model import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
 from pipeline.analysis.results import Comparison
 from pipeline.errors import InputError
+from pipeline.messages.options import CONFIG, DATABASE, GOLD, SAVE_MAP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,10 +137,10 @@ def _check(names: Sequence[str], gold: str | None, settings: CompareSettings) ->
     if not names or len(names) > 2 or (gold is None and len(names) == 1):
         raise InputError("compare needs two names, or gold and one or two names")
     if gold in names:
-        raise InputError(f"--gold {gold}: compare other names with it, not itself")
+        raise InputError(f"{GOLD.given(gold)}: compare other names with it, not itself")
     if settings.save_map and gold:
         raise InputError(
-            "--save-map is about two names: leave --gold away, which says nothing about the other "
+            f"{SAVE_MAP} is about two names: leave {GOLD} away, which says nothing about the other "
             "posts"
         )
     if settings.resamples < 1:
@@ -155,5 +156,5 @@ def _find_run_root(at: Place) -> Path | None:
 def _find_database(at: Place) -> Path:
     database = at.find_database()
     if not database.is_file():
-        raise InputError(f"there is no database {database}; name one with --config or --database")
+        raise InputError(f"there is no database {database}; name one with {CONFIG} or {DATABASE}")
     return database

@@ -31,6 +31,7 @@ from hpc.run.model import Say
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
 from pipeline.errors import InputError
+from pipeline.messages.options import CODERS, OVERLAP, SIZE
 from pipeline.model import POST_COLUMNS
 from pipeline.run_files import sample_file
 from pipeline.sampling.allocate import Allocation
@@ -136,7 +137,7 @@ def sample(
         OSError: the disk is full, or a folder is closed to this user.
     """
     if size < 1:
-        raise InputError(f"--n {size}: should be 1 or more")
+        raise InputError(f"{SIZE.given(size)}: should be 1 or more")
     screen, target = screen_of(say), Path(to).expanduser().absolute()
     coders = _name_coders(settings.coders)
     overlap = _choose_overlap(settings.overlap, size, coders)
@@ -232,33 +233,33 @@ def _name_coders(coders: int | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the coders: 1, 2 and so on if only their number is given."""
     if isinstance(coders, int):
         if not 1 <= coders <= _MOST_CODERS:
-            raise InputError(f"--coders {coders}: should be from 1 to {_MOST_CODERS}")
+            raise InputError(f"{CODERS.given(coders)}: should be from 1 to {_MOST_CODERS}")
         return tuple(map(str, range(1, coders + 1)))
     names = (coders,) if isinstance(coders, str) else tuple(coders)
     shown = ",".join(names)
     if not names or not all(map(_CODER.fullmatch, names)):
         raise InputError(
-            f"--coders {shown}: should be a number from 1 to 100, or names with commas, such as "
-            "anna,ben (letters, digits, _ and -)"
+            f"{CODERS.given(shown)}: should be a number from 1 to 100, or names with commas, such "
+            "as anna,ben (letters, digits, _ and -)"
         )
     if len({name.casefold() for name in names}) < len(names):
-        raise InputError(f"--coders {shown}: a name occurs twice")
+        raise InputError(f"{CODERS.given(shown)}: a name occurs twice")
     return names
 
 
 def _choose_overlap(chosen: int | None, size: int, coders: tuple[str, ...]) -> int:
     if len(coders) == 1:
         if chosen:
-            raise InputError("--overlap needs two or more coders: add --coders 2")
+            raise InputError(f"{OVERLAP} needs two or more coders: add {CODERS.given(2)}")
         return 0
     if chosen is None:
         return min(DEFAULT_OVERLAP, size)
     if chosen > size:
-        raise InputError(f"--overlap {chosen}: there are only {size} posts to code (--n)")
+        raise InputError(f"{OVERLAP.given(chosen)}: there are only {size} posts to code ({SIZE})")
     if (size - chosen) and (size - chosen) < len(coders):
         raise InputError(
-            f"--overlap {chosen}: the other {size - chosen} posts are too few for {len(coders)} "
-            f"coders. Use --overlap {size}, so that every coder gets all posts"
+            f"{OVERLAP.given(chosen)}: the other {size - chosen} posts are too few for "
+            f"{len(coders)} coders. Use {OVERLAP.given(size)}, so that every coder gets all posts"
         )
     return chosen
 

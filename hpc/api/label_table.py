@@ -34,6 +34,7 @@ from pipeline.database import duckdb_file, export_labels, mapped_labels
 from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.database.export_labels import Exported, ExportRequest
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import CONFIG, WITH_SOURCE
 
 ROWS_PER_BATCH = 65_536
 
@@ -232,14 +233,17 @@ class LabelFinder:
         recorded = recorded_backlog(runs[-1]) if runs else None
         if recorded is None:
             raise InputError(
-                "--join: the source is not known here. Name its configuration with --config FILE"
+                f"{WITH_SOURCE}: the source is not known here. Name its configuration with "
+                f"{CONFIG.taking('FILE')}"
             )
         # A run does not record the folder of its configuration, which the path may start from.
         folders = (self.place.run_root.parent, Path.cwd())
         try:
             return find_source(recorded, folders, database=self.place.database)
         except InputError as error:
-            raise InputError(f"{error}\nName the configuration with --config FILE") from None
+            raise InputError(
+                f"{error}\nName the configuration with {CONFIG.taking('FILE')}"
+            ) from None
 
 
 def _configured_backlog(config: Path) -> KnownBacklog:

@@ -33,6 +33,7 @@ from hpc.run.run_state import RunStatus
 from hpc.run.slurm_time import parse_slurm_time
 from hpc.run.submissions import plan_intents
 from pipeline.errors import InputError
+from pipeline.messages.options import TIME
 from pipeline.run_files.amendments import Change
 
 
@@ -157,7 +158,7 @@ def _minutes(time: str | int | None) -> int:
     try:
         return parse_slurm_time(time)
     except ValueError as error:
-        raise InputError(f"--time: {error}") from None
+        raise InputError(f"{TIME}: {error}") from None
 
 
 def _corrections(run: Run, settings: ResubmitSettings) -> tuple[Change, ...]:

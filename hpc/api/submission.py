@@ -26,6 +26,7 @@ from hpc.run.submissions import read_submissions
 from hpc.runs.left_out import report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError
+from pipeline.messages.options import LIMIT, ONLY_LABELED_BY, SAMPLE_NAME, WHERE
 
 ALL_UNLABELED = Selection()
 """The posts that `hpc submit` takes without options: all that have no label."""
@@ -176,11 +177,13 @@ def _check_selection(selection: Selection) -> None:
     if selection.limit is not None and selection.sample:
         raise InputError("limit takes the oldest posts, and sample random ones: choose one")
     if selection.limit is not None and selection.sample_name:
-        raise InputError("--limit takes the oldest posts, and --sample-name a sample: choose one")
+        raise InputError(f"{LIMIT} takes the oldest posts, and {SAMPLE_NAME} a sample: choose one")
     if selection.supersede and selection.retry_reason:
         raise InputError("supersede and retry_reason choose different posts: choose one")
     if selection.where and not selection.only_labelled_by:
-        raise InputError("--where is about the labels of another name: add --only-labeled-by NAME")
+        raise InputError(
+            f"{WHERE} is about the labels of another name: add {ONLY_LABELED_BY.taking('NAME')}"
+        )
 
 
 def _describe(

@@ -178,5 +178,5 @@ def judge_limits(seen: SeenCluster, shards: int, described: Sequence[str]) -> li
                 f"{counted(limit.room, 'job')}",
             )
         ]
-    remedy = "let something supervise the run (submit --wait or --caretaker)"
+    remedy = "let something supervise the run (submit --wait or submit --caretaker)"
     return [warning(Part.LIMITS, described[0] if described else limit.name, remedy)]

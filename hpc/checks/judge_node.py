@@ -7,6 +7,7 @@ from pathlib import Path
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.executors.node_jobs import NO_FOLDER, NodeJobState
 from hpc.run.model import Phase
+from pipeline.messages.options import PATIENCE
 from pipeline.run_files.node_report import NodeReport
 from pipeline.text import format_duration
 
@@ -100,7 +101,8 @@ def _judge_nothing(outcome: NodeOutcome, expected: Expected) -> Finding:
             f"job {outcome.job} did not start in {format_duration(outcome.waited_s)}: {reason}. "
             "It is canceled",
             state.advice
-            or "wait longer with --patience SECONDS, or choose another partition (sinfo)",
+            or f"wait longer with {PATIENCE.taking('SECONDS')}, or choose another partition "
+            "(sinfo)",
         )
     on = f" on {state.node}" if state.node else ""
     if state.exit_code == NO_FOLDER:

@@ -8,6 +8,7 @@ from hpc.checks.finding import Finding, Part, error, ok, warning
 from pipeline.classifiers import base
 from pipeline.classifiers.one_answer import OneAnswer, ask_once
 from pipeline.errors import Cause
+from pipeline.messages.options import NO_REQUEST
 from pipeline.model import Answer, JsonObject, Post
 from pipeline.terminal import one_line
 from pipeline.text import format_duration
@@ -74,7 +75,7 @@ def judge_request(seen: SeenRequest) -> list[Finding]:
     if seen.lacks_key:
         return [warning(Part.REQUEST, "not sent, because there is no API key", "set the key first")]
     if seen.is_skipped or seen.result is None:
-        return [ok(Part.REQUEST, "not sent (--no-request)")]
+        return [ok(Part.REQUEST, f"not sent ({NO_REQUEST})")]
     return [judge_answer(Part.REQUEST, seen.where, seen.result)]
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pipeline.config.keys import Section
 from pipeline.errors import InputError
+from pipeline.messages.options import LABELS
 from pipeline.model import RESERVED, Column, ColumnKind, LabelValue
 from pipeline.text import did_you_mean
 
@@ -136,7 +137,7 @@ def parse_labels(text: str) -> tuple[CodedLabel, ...]:
             raise _wrong(part, f"{label.name} occurs twice")
         labels.append(label)
     if not labels:
-        raise InputError(f"--labels: say what to code, such as {_EXAMPLE}")
+        raise InputError(f"{LABELS}: say what to code, such as {_EXAMPLE}")
     return tuple(labels)
 
 
@@ -193,7 +194,7 @@ def _parse_limits(part: str, limits: list[str]) -> tuple[float | None, float | N
 
 
 def _wrong(part: str, problem: str) -> InputError:
-    return InputError(f"--labels {part}: {problem}; an example: {_EXAMPLE}")
+    return InputError(f"{LABELS.given(part)}: {problem}; an example: {_EXAMPLE}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

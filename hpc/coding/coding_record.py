@@ -16,6 +16,7 @@ from pipeline.backlog.own_files import CODING_METADATA, CODINGS
 from pipeline.config.keys import Section
 from pipeline.database.coding_frame import ShardRange, StratumRule
 from pipeline.errors import DamagedError, InputError
+from pipeline.messages.options import SAMPLE_NAME
 from pipeline.model import POST_COLUMNS
 from pipeline.run_files import read_parquet, sample_file
 from pipeline.run_files.json_record import parse_record
@@ -93,7 +94,7 @@ def write(run_root: Path, record: CodingRecord) -> Path:
         if there.description != description or not there.posts.equals(posts):
             raise InputError(
                 f"{path} is another sample of this name, with other texts, labels or coders, and "
-                "no sample is ever overwritten: give this one another name with --sample-name"
+                f"no sample is ever overwritten: give this one another name with {SAMPLE_NAME}"
             ) from None
     return path
 

@@ -13,6 +13,7 @@ from pipeline.database import coding_frame
 from pipeline.database.coding_frame import POSTS, RuleKind, ShardRange, StratumRule
 from pipeline.database.label_tables import labels_table
 from pipeline.errors import InputError
+from pipeline.messages.options import LABELS, SIZE, STRATIFY
 from pipeline.model import PROVENANCE, SHARD_SCHEMA
 from pipeline.run_files import sample_file
 from pipeline.run_files.sample_file import CODING, Sample, Stratum
@@ -167,7 +168,7 @@ def parse_rule(
     if column.lower() not in by_name:
         known = (*label_columns(types), MONTH)
         raise InputError(
-            f"--stratify {wanted}: labels_{request.name} has no column {column!r}"
+            f"{STRATIFY.given(wanted)}: labels_{request.name} has no column {column!r}"
             f"{did_you_mean(column, known)}; choose {MONTH} or one of: {', '.join(known[:-1])}"
         )
     column = by_name[column.lower()]
@@ -176,14 +177,18 @@ def parse_rule(
         return StratumRule(kind=RuleKind.VALUES, column=column), ()
     if not coding_frame.is_number(types[column]):
         raise InputError(
-            f"--stratify {wanted}: {column} does not hold numbers, so it cannot be divided into "
-            f"bins. For a stratum for each of its values, use --stratify {column}"
+            f"{STRATIFY.given(wanted)}: {column} does not hold numbers, so it cannot be divided "
+            f"into bins. For a stratum for each of its values, use {STRATIFY.given(column)}"
         )
     if not 1 <= bins <= _MOST_BINS:
-        raise InputError(f"--stratify {wanted}: the number of bins should be 1 to {_MOST_BINS}")
+        raise InputError(
+            f"{STRATIFY.given(wanted)}: the number of bins should be 1 to {_MOST_BINS}"
+        )
     limits = coding_frame.find_range(connection, request.name, catalog, column)
     if limits is None:
-        raise InputError(f"--stratify {wanted}: {column} has no value in labels_{request.name}")
+        raise InputError(
+            f"{STRATIFY.given(wanted)}: {column} has no value in labels_{request.name}"
+        )
     return _bins(column, bins, *limits)
 
 
@@ -195,8 +200,8 @@ def _reject_marker(
     query = f"SELECT count(*) FROM {table} WHERE CAST({quoted(column)} AS VARCHAR) = ?"
     if fetch_number(connection, query, [coding_frame.MISSING]):
         raise InputError(
-            f"--stratify {request.stratify}: {column} has the value {coding_frame.MISSING}, which "
-            "is the name of the stratum of posts without a value; stratify by another column"
+            f"{STRATIFY.given(request.stratify)}: {column} has the value {coding_frame.MISSING}, "
+            "which is the name of the stratum of posts without a value; stratify by another column"
         )
 
 
@@ -223,15 +228,19 @@ def _check_size(request: DrawRequest, texts: Mapping[str, int]) -> None:
     population = sum(texts.values())
     if request.size > population:
         raise InputError(
-            f"--n {request.size}: {request.name} has labeled only {counted(population, 'text')} "
-            "(equal texts count once): use a smaller --n"
+            f"{SIZE.given(request.size)}: {request.name} has labeled only "
+            f"{counted(population, 'text')} (equal texts count once): use a smaller {SIZE}"
         )
     if request.size < len(texts):
         column, _, bins = request.stratify.partition(":")
-        hint = "" if bins or column == MONTH else f", or bins of a number: --stratify {column}:5"
+        hint = (
+            ""
+            if bins or column == MONTH
+            else f", or bins of a number: {STRATIFY.given(f'{column}:5')}"
+        )
         raise InputError(
-            f"--stratify {request.stratify}: there are {len(texts):,} strata, more than the "
-            f"{request.size:,} texts to draw, so some strata would have none: use a larger --n, "
+            f"{STRATIFY.given(request.stratify)}: there are {len(texts):,} strata, more than the "
+            f"{request.size:,} texts to draw, so some strata would have none: use a larger {SIZE}, "
             f"fewer strata{hint}"
         )
 
@@ -303,8 +312,8 @@ def default_labels(
     if not 1 <= len(labels) <= _MOST_DEFAULT_LABELS:
         columns = ", ".join(label_columns(types))
         raise InputError(
-            f"--labels: say what people should code, such as --labels toxic:bool; {name} has the "
-            f"labels {columns}"
+            f"{LABELS}: say what people should code, such as "
+            f"{LABELS.taking('toxic:bool')}; {name} has the labels {columns}"
         )
     for label in labels:
         check_label_name(label.name, label.name)

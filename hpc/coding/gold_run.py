@@ -39,6 +39,7 @@ from pipeline.config.sections import CheckpointSettings, Sharding
 from pipeline.database import duckdb_file, history
 from pipeline.database.supersede import OTHER_CONFIG
 from pipeline.errors import InputError
+from pipeline.messages.options import GOLD_NAME, SUPERSEDE
 from pipeline.model import SHARD_SCHEMA, Answer, JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.run_files.answer_row import AnswerRows, part_schema
@@ -93,8 +94,8 @@ def check_gold_name(name: str) -> None:
     """Raise InputError unless labels can have this name: it names a table."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"--as {name}: should be up to 41 lower-case letters, digits and _, and begin with a "
-            "letter (it names a table)"
+            f"{GOLD_NAME.given(name)}: should be up to 41 lower-case letters, digits and _, and "
+            "begin with a letter (it names a table)"
         )
 
 
@@ -160,24 +161,26 @@ def _check_name(request: GoldRequest, config_hash: str) -> Run | None:
             labeled = history.newest_labeled_run(labels, name)
         if labeled and labeled.run_id not in {run.run_id for run in runs}:
             raise InputError(
-                f"--as {name}: {request.database} has labels of that name from run "
+                f"{GOLD_NAME.given(name)}: {request.database} has labels of that name from run "
                 f"{labeled.run_id}, which is not under {request.run_root}: choose another name"
             )
     if newest is None:
         return None
     if not newest.manifest.is_coded_by_people:
-        raise InputError(f"--as {name}: a classifier has labels of that name; choose another name")
+        raise InputError(
+            f"{GOLD_NAME.given(name)}: a classifier has labels of that name; choose another name"
+        )
     sample = request.record.description.sample
     if newest.manifest.sample != sample:
         raise InputError(
-            f"--as {name}: this name has codings of the sample {newest.manifest.sample}, and these "
-            f"are of {sample}: choose another name"
+            f"{GOLD_NAME.given(name)}: this name has codings of the sample "
+            f"{newest.manifest.sample}, and these are of {sample}: choose another name"
         )
     if newest.manifest.config_hash != config_hash and not request.supersede:
         raise InputError(
-            f"--as {name}: other codings were imported under that name (run {newest.run_id}). To "
-            f"replace them, add --supersede; the old ones stay in table superseded_{name}. To "
-            "keep both, choose another name"
+            f"{GOLD_NAME.given(name)}: other codings were imported under that name (run "
+            f"{newest.run_id}). To replace them, add {SUPERSEDE.on}; the old ones stay in table "
+            f"superseded_{name}. To keep both, choose another name"
         )
     return newest
 

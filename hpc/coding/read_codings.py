@@ -11,6 +11,7 @@ from hpc.coding.label_studio import read_export
 from hpc.coding.spreadsheet import ParsedRow, is_same_text, read_csv, unguarded
 from pipeline.config.check import shown
 from pipeline.errors import InputError
+from pipeline.messages.options import CODER_NAMES, CONFIG, RUN_ROOT, SAMPLE
 from pipeline.terminal import one_line
 from pipeline.text import counted
 
@@ -107,7 +108,8 @@ def _check_coder(path: Path, named: str, rows: Sequence[ParsedRow]) -> None:
     coders = sorted({row.coder for row in rows if row.coder})
     if named and len(coders) > 1:
         raise InputError(
-            f"--coder {named}: {path} has codings of {', '.join(coders)}; leave --coder out"
+            f"{CODER_NAMES.given(named)}: {path} has codings of {', '.join(coders)}; leave "
+            f"{CODER_NAMES} out"
         )
 
 
@@ -130,7 +132,7 @@ def _find_problem(
         )
     if other := seen.get((coder, row.uri)):
         where = other.place if other.file == row.file else f"{other.file}, {other.place}"
-        return f"{coder} coded {row.uri} twice, also in {where}; name coders with --coder"
+        return f"{coder} coded {row.uri} twice, also in {where}; name coders with {CODER_NAMES}"
     return ""
 
 
@@ -146,7 +148,7 @@ def find_sample(run_root: Path, paths: Sequence[Path]) -> str:
     if not samples:
         raise InputError(
             f"there is no sample for coders under {run_root}: draw one with hpc sample, or name "
-            "the run root with --config or --run-root"
+            f"the run root with {CONFIG} or {RUN_ROOT}"
         )
     shared: dict[str, int] = {}
     for sample in samples:
@@ -157,7 +159,7 @@ def find_sample(run_root: Path, paths: Sequence[Path]) -> str:
         return complete[0]
     if len(complete) > 1:
         raise InputError(
-            f"several samples have these posts, so name one with --sample: {', '.join(complete)}"
+            f"several samples have these posts, so name one with {SAMPLE}: {', '.join(complete)}"
         )
     best = max(samples, key=lambda sample: shared[sample])
     if not shared[best]:

@@ -15,6 +15,7 @@ from hpc.database.export_target import KnownBacklog
 from pipeline import files
 from pipeline.backlog.selects_path import selects
 from pipeline.errors import InputError
+from pipeline.messages.options import OUT
 from pipeline.run_files import manifest
 
 
@@ -50,14 +51,16 @@ def name_files(target: Path, coders: Sequence[str]) -> CodingFiles:
     kinds = [kind for kind in FileKind if target.name.lower().endswith(kind)]
     if not kinds or target.name.lower() == kinds[0]:
         raise InputError(
-            f"--out {target}: the name should end in .csv for a spreadsheet, or in .json for "
+            f"{OUT.given(target)}: the name should end in .csv for a spreadsheet, or in .json for "
             "Label Studio"
         )
     if not target.parent.is_dir():
-        raise InputError(f"--out {target}: there is no folder {target.parent}")
+        raise InputError(f"{OUT.given(target)}: there is no folder {target.parent}")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
-            raise InputError(f"--out {target}: {folder} is the folder of a run; write elsewhere")
+            raise InputError(
+                f"{OUT.given(target)}: {folder} is the folder of a run; write elsewhere"
+            )
     stem, suffix = target.stem, target.suffix
     paths = {coder: target.with_name(f"{stem}-{coder}{suffix}") for coder in coders}
     if len(coders) == 1:
@@ -76,8 +79,8 @@ def check_not_posts(target: CodingFiles, backlogs: Iterable[KnownBacklog]) -> No
         for path in target.all_paths:
             if selects(known.backlog, known.folders, path):
                 raise InputError(
-                    f"--out {path}: hpc submit would read this file as posts, because it is in "
-                    f"backlog.source, {known.backlog.source}. Write elsewhere"
+                    f"{OUT.given(path)}: hpc submit would read this file as posts, because it is "
+                    f"in backlog.source, {known.backlog.source}. Write elsewhere"
                 )
 
 
@@ -158,5 +161,5 @@ def _is_there(path: Path, content: bytes) -> bool:
     if there == content:
         return True
     raise InputError(
-        f"{path} exists, and may hold codings, so it is not overwritten: name another with --out"
+        f"{path} exists, and may hold codings, so it is not overwritten: name another with {OUT}"
     )

@@ -22,6 +22,7 @@ from hpc.run.model import Run
 from hpc.runs.left_out import report_left_out as report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError
+from pipeline.messages import option
 
 Outcome = tuple[int, dict[str, Any] | list[dict[str, str]]]
 
@@ -44,7 +45,7 @@ class Verb:
         """Do the work, print what it says, and return the exit code."""
         printer = Printer(sys.stderr if options.json else sys.stdout)
         try:
-            with ownership.private_files():
+            with ownership.private_files(), option.for_shell():
                 code, document = _interruptible(lambda: self.act(options, printer))
             if options.json:
                 # In ASCII, any terminal shows it, and no character in it can control one.

@@ -10,6 +10,7 @@ from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.analysis.overlap import Pair, label_columns
 from pipeline.database import history, label_tables
 from pipeline.errors import InputError
+from pipeline.messages.options import MAPS
 from pipeline.model import Column
 from pipeline.text import did_you_mean
 
@@ -46,11 +47,13 @@ def choose_pairs(
     for mapping in maps:
         a, equals, b = mapping.partition("=")
         if not equals:
-            raise InputError(f"--map {mapping}: should be a=b, a column of A and a column of B")
+            raise InputError(
+                f"{MAPS.given(mapping)}: should be a=b, a column of A and a column of B"
+            )
         for column, columns, name in ((a, of_a, names[0]), (b, of_b, names[1])):
             if column not in columns:
                 raise InputError(
-                    f"--map {mapping}: {name} has no column {column!r}"
+                    f"{MAPS.given(mapping)}: {name} has no column {column!r}"
                     f"{did_you_mean(column, tuple(columns))}; it has: {_list_names(columns)}"
                 )
         chosen[a, b] = None
@@ -58,7 +61,7 @@ def choose_pairs(
         raise InputError(
             f"{names[0]} ({_list_names(of_a, NOT_LABELS)}) and {names[1]} "
             f"({_list_names(of_b, NOT_LABELS)}) have no label column of the same name; pair their "
-            "columns with --map a=b"
+            f"columns with {MAPS.taking('a=b')}"
         )
     return [Pair(of_a[a], of_b[b]) for a, b in chosen]
 

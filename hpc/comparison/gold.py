@@ -30,6 +30,7 @@ from pipeline.analysis.overlap import count_labeled
 from pipeline.analysis.results import CONFIDENCE
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
+from pipeline.messages.options import MAPS
 from pipeline.text import counted
 
 # The sample and the labels are of the same posts, unless their numbers differ by more than that.
@@ -221,6 +222,6 @@ def _code(report: GoldReport, printer: Screen) -> int:
         else:
             printer(
                 f"\nno column of {model.name} can be compared with {report.gold}; pair other "
-                "columns with --map a=b"
+                f"columns with {MAPS.taking('a=b')}"
             )
     return code

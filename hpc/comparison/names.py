@@ -26,6 +26,7 @@ from pipeline.analysis.overlap import Overlap, count_labeled
 from pipeline.analysis.results import CONFIDENCE, Comparison, NotCompared
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
+from pipeline.messages.options import MAPS
 
 CompareLabels = Callable[[Overlap, int, CompareOptions], Comparison | NotCompared]
 
@@ -147,7 +148,9 @@ def _code(report: NamesReport, saved: SavedMap | None, printer: Screen) -> int:
         )
         return FAILED
     if not any(comparison.posts for comparison in report.comparisons):
-        printer("\nnone of these columns can be compared; pair other columns with --map a=b")
+        printer(
+            f"\nnone of these columns can be compared; pair other columns with {MAPS.taking('a=b')}"
+        )
         return FAILED
     if saved and saved.held:
         printer(f"\n{saved.held}, so it does not show the mapped labels yet. Run: hpc gather")

@@ -16,6 +16,7 @@ from pipeline.analysis.results import NotCompared
 from pipeline.database import duckdb_file, history, label_tables, mapped_labels
 from pipeline.database.duckdb_file import HeldDatabaseError, Patience
 from pipeline.errors import InputError
+from pipeline.messages.options import CONFIG, MAPS, SAVE_MAP
 from pipeline.run_files import score_map
 from pipeline.run_files.score_map import ISOTONIC, ColumnMap, ScoreMap
 
@@ -59,17 +60,17 @@ def choose_run_root(connection: duckdb.DuckDBPyConnection, request: Request) -> 
     name = score_map.name_of(b, a)
     names = label_tables.names(connection, LABELS)
     if name in names and not label_tables.is_view(connection, name, LABELS):
-        raise InputError(f"--save-map: {request.database} has labels of the name {name} already")
+        raise InputError(f"{SAVE_MAP}: {request.database} has labels of the name {name} already")
     for each in request.names:
         if label_tables.is_view(connection, each, LABELS):
-            raise InputError(f"--save-map: {each} has mapped labels; map the original ones")
+            raise InputError(f"{SAVE_MAP}: {each} has mapped labels; map the original ones")
     if request.run_root:
         return request.run_root
     roots = [root for root in history.run_roots(connection, LABELS, [b]) if root.is_dir()]
     if len(roots) != 1:
         raise InputError(
-            f"--save-map: the database does not say where the runs of {b} are now: name its "
-            "configuration with --config FILE"
+            f"{SAVE_MAP}: the database does not say where the runs of {b} are now: name its "
+            f"configuration with {CONFIG.taking('FILE')}"
         )
     return roots[0]
 
@@ -86,12 +87,12 @@ def fit(overlap: Overlap, request: Request, run_root: Path, sample: str | None) 
     rejected = tuple(each for each in found if isinstance(each, NotCompared))
     if not columns:
         reasons = "; ".join(f"{each.a} and {each.b}: {each.reason}" for each in rejected)
-        raise InputError(f"--save-map: no pair of columns can be mapped. {reasons}")
+        raise InputError(f"{SAVE_MAP}: no pair of columns can be mapped. {reasons}")
     twice = [name for name, count in Counter(each.a for each in columns).items() if count > 1]
     if twice:
         raise InputError(
-            f"--save-map: several columns would become {', '.join(twice)}. Give --map for only one "
-            "of them"
+            f"{SAVE_MAP}: several columns would become {', '.join(twice)}. Give {MAPS} for only "
+            "one of them"
         )
     a, b = request.names
     made = ScoreMap(

@@ -38,17 +38,17 @@ from pipeline.config.keys import Section, fields_to_json, keys_of, section_in
 from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import Backlog, CheckpointSettings, Sharding, StorageSection
 from pipeline.errors import InputError
+from pipeline.messages.options import OVERRIDES
 from pipeline.run_files.amendments import Change
 from pipeline.run_files.manifest import FILE_NAME
 from pipeline.text import did_you_mean
 
-SET = "--set"
 # In a run's folder: the configuration as it was given, after a line for each override.
 CONFIG = "config.yaml"
 GIVEN_OVERRIDE = "# --set "
 _CHANGES_LABELS = (
     "changes labels, so this run keeps it; to use another value, submit a new run (under a new "
-    "name, or with --supersede)"
+    "name, or superseding the labels of this one)"
 )
 _STAYS = "this run stays where it is; the next hpc submit uses it"
 _FROZEN = {
@@ -59,7 +59,7 @@ _FROZEN = {
     "storage.database": _STAYS,
     "cluster.cluster_name": "a run keeps its cluster; to use another one, submit a new run",
     "cluster.executor": "a run keeps its executor; to use another one, submit a new run",
-    "cluster.template": "set its keys one by one, or edit the configuration and use --config",
+    "cluster.template": "set its keys one by one, or correct the run by an edited configuration",
 }
 # What the shell, this Python and this machine decide at submit, if the configuration does not.
 _BY_SHELL = ("account", "partition", "qos", "python")
@@ -87,7 +87,7 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
     paths = [override.partition("=")[0].strip() for override in overrides]
     for path in paths:
         if objection := _objection(path, type(options)):
-            problems.add(SET, path, objection)
+            problems.add(str(OVERRIDES), path, objection)
     problems.raise_any()
     before: dict[str, Any] = {
         "classifier": fields_to_json(options),
@@ -225,16 +225,20 @@ def _correct_classifier(
     # Without a value, a key has its default, as in a configuration. In a record, null is a value.
     given = {name: value for name, value in after.items()
              if value is not None or before.get(name) is None}  # fmt: skip
-    options = check_record(type(now), given, source=SET, path=base.SECTION, problems=problems)
+    options = check_record(
+        type(now), given, source=str(OVERRIDES), path=base.SECTION, problems=problems
+    )
     if options is None:
         return ()
-    inputs = InputFiles(source=SET, path=base.SECTION, folders=(Path.cwd(),), problems=problems)
+    inputs = InputFiles(
+        source=str(OVERRIDES), path=base.SECTION, folders=(Path.cwd(),), problems=problems
+    )
     frozen = base.load(run.manifest.classifier[base.TYPE]).refreeze(options, now, inputs)
     settings = classifier_settings(now)
     changes = difference(settings, settings, classifier_settings(frozen))
     for change in changes:
         if objection := _objection(change.key, type(now)):
-            problems.add(SET, change.key, objection)
+            problems.add(str(OVERRIDES), change.key, objection)
     return changes
 
 
@@ -242,12 +246,16 @@ def _correct_cluster(
     run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
 ) -> tuple[Change, ...]:
     """Return the changes for the tasks, and for caretakers that follow the tasks."""
-    corrected = check(ClusterSection, after, source=SET, path="cluster", problems=problems)
+    corrected = check(
+        ClusterSection, after, source=str(OVERRIDES), path="cluster", problems=problems
+    )
     if corrected is None:
         return ()
     now = cluster_settings(run.cluster)
     # What the way through a section changes by itself is no correction.
-    untouched = check(ClusterSection, before, source=SET, path="cluster", problems=Problems())
+    untouched = check(
+        ClusterSection, before, source=str(OVERRIDES), path="cluster", problems=Problems()
+    )
     resolved = partial(resources.resolve, slurm_grace_seconds=run.cluster.grace_seconds)
     unchanged = cluster_settings(resolved(untouched)) if untouched else now
     return difference(now, unchanged, cluster_settings(resolved(corrected)))
@@ -256,7 +264,7 @@ def _correct_cluster(
 def _correct_retry(
     run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
 ) -> tuple[Change, ...]:
-    corrected = check(RetryPolicy, after, source=SET, path="retry", problems=problems)
+    corrected = check(RetryPolicy, after, source=str(OVERRIDES), path="retry", problems=problems)
     now = retry_settings(run.retry)
     return difference(now, now, retry_settings(corrected)) if corrected else ()
 
@@ -264,7 +272,9 @@ def _correct_retry(
 def _correct_notify(
     run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
 ) -> tuple[Change, ...]:
-    corrected = check(NotifySettings, after, source=SET, path="notify", problems=problems)
+    corrected = check(
+        NotifySettings, after, source=str(OVERRIDES), path="notify", problems=problems
+    )
     now = notify_settings(run.notify)
     return difference(now, now, notify_settings(corrected)) if corrected else ()
 
@@ -272,7 +282,9 @@ def _correct_notify(
 def _correct_checkpoint(
     run: Run, before: Mapping[str, Any], after: Mapping[str, Any], problems: Problems
 ) -> tuple[Change, ...]:
-    corrected = check(CheckpointSettings, after, source=SET, path="checkpoint", problems=problems)
+    corrected = check(
+        CheckpointSettings, after, source=str(OVERRIDES), path="checkpoint", problems=problems
+    )
     now = checkpoint_settings(_checkpoint_of(run))
     return difference(now, now, checkpoint_settings(corrected)) if corrected else ()
 
@@ -282,7 +294,9 @@ def _correct_storage(
 ) -> tuple[Change, ...]:
     # An override without a value means the default.
     given = {name: value for name, value in after.items() if value is not None}
-    corrected = check(StorageSection, given, source=SET, path="storage", problems=problems)
+    corrected = check(
+        StorageSection, given, source=str(OVERRIDES), path="storage", problems=problems
+    )
     now = storage_settings(trust_group=run.manifest.trust_group)
     if corrected is None:
         return ()

@@ -13,6 +13,7 @@ from pipeline.backlog.recognize_file import recognize_file
 from pipeline.backlog.selects_path import selects
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
+from pipeline.messages.options import COLUMNS, REPLACE, TO
 from pipeline.run_files import manifest
 
 
@@ -33,14 +34,16 @@ def check_target(target: Path, *, replaces: bool) -> None:
         replaces: whether an existing file may be replaced.
     """
     if not target.parent.is_dir():
-        raise InputError(f"--to {target}: there is no folder {target.parent}")
+        raise InputError(f"{TO.given(target)}: there is no folder {target.parent}")
     if target.is_dir():
-        raise InputError(f"--to {target}: this is a folder; name a file in it")
+        raise InputError(f"{TO.given(target)}: this is a folder; name a file in it")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
-            raise InputError(f"--to {target}: {folder} is the folder of a run; write elsewhere")
+            raise InputError(
+                f"{TO.given(target)}: {folder} is the folder of a run; write elsewhere"
+            )
     if target.exists() and not replaces:
-        raise InputError(f"--to {target}: the file exists. To replace it, add --force")
+        raise InputError(f"{TO.given(target)}: the file exists. To replace it, add {REPLACE.on}")
 
 
 def check_not_posts(target: Path, columns: Sequence[str], backlogs: Iterable[KnownBacklog]) -> None:
@@ -59,12 +62,12 @@ def check_not_posts(target: Path, columns: Sequence[str], backlogs: Iterable[Kno
         if not selects(known.backlog, known.folders, target):
             continue
         if target.exists() and not _is_export(target, known.backlog):
-            raise InputError(f"--to {target}: this is a file of the source; write elsewhere")
+            raise InputError(f"{TO.given(target)}: this is a file of the source; write elsewhere")
         if not is_recognized:
             raise InputError(
-                f"--to {target}: hpc submit would read this file as posts, because it is in "
+                f"{TO.given(target)}: hpc submit would read this file as posts, because it is in "
                 f"backlog.source, {known.backlog.source}. Write elsewhere, or add "
-                f"{' and '.join(LABEL_COLUMNS)} to --columns, by which exports are recognized"
+                f"{' and '.join(LABEL_COLUMNS)} to {COLUMNS}, by which exports are recognized"
             )
 
 

@@ -25,8 +25,8 @@ def describe_no_label(labels: LabelCounts) -> str:
     word = "REASON" if reason == UNSPECIFIED else reason
     return (
         f"no post got a label: {_by_reason(labels)}\n{advice}. Then label the posts again with "
-        f"hpc submit --config FILE --retry-unlabelable {word}, or with --supersede if the "
-        "configuration changes"
+        f"hpc submit --config FILE --retry-unlabelable {word}, or hpc "
+        "submit --config FILE --supersede if the configuration changes"
     )
 
 

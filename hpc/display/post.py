@@ -60,8 +60,8 @@ def describe_post(
     lines += problems
     if not has_row and not holders and not problems:
         lines.append(
-            "it is in no run: hpc submit labels it, with --backfill if it is older than the "
-            "watermark"
+            "it is in no run: hpc submit labels it, or hpc submit --backfill if it is older than "
+            "the watermark"
             if in_backlog
             else "it is in no run: hpc submit labels posts of the backlog only"
         )

@@ -5,6 +5,7 @@ from json import dumps
 from typing import Any
 
 from pipeline.classifiers.base import RenderedRequest
+from pipeline.messages.options import JSON
 from pipeline.terminal import UNSAFE
 from pipeline.text import counted
 
@@ -27,7 +28,7 @@ def describe_request(request: RenderedRequest, posts: int) -> list[str]:
     shown = shortened_values(request.body)
     lines = [f"the first request, about {about}: POST {where}", *_lines(shown)]
     if shown != request.body:
-        lines.append("long values are shortened here; --json has the whole request")
+        lines.append(f"long values are shortened here; {JSON} has the whole request")
     return [*lines, *filter(None, [request.note])]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from hpc.html_report.render import GENERATOR
 from pipeline import files, limits
 from pipeline.errors import InputError
+from pipeline.messages.options import OUT
 from pipeline.run_files import manifest
 
 _ENDINGS = (".html", ".htm")
@@ -16,17 +17,19 @@ _BEGINNING = 4096
 def check_page(target: Path) -> None:
     """Raise InputError if a page must not be written there."""
     if not target.name.lower().endswith(_ENDINGS):
-        raise InputError(f"--out {target}: the name of the page should end in .html")
+        raise InputError(f"{OUT.given(target)}: the name of the page should end in .html")
     if not target.parent.is_dir():
-        raise InputError(f"--out {target}: there is no folder {target.parent}")
+        raise InputError(f"{OUT.given(target)}: there is no folder {target.parent}")
     if target.is_dir():
-        raise InputError(f"--out {target}: this is a folder; name a file in it")
+        raise InputError(f"{OUT.given(target)}: this is a folder; name a file in it")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
-            raise InputError(f"--out {target}: {folder} is the folder of a run; write elsewhere")
+            raise InputError(
+                f"{OUT.given(target)}: {folder} is the folder of a run; write elsewhere"
+            )
     if target.exists() and _MARK.encode() not in _read_beginning(target):
         raise InputError(
-            f"--out {target}: this file is not a page of hpc report, and was not replaced; "
+            f"{OUT.given(target)}: this file is not a page of hpc report, and was not replaced; "
             "name another"
         )
 

@@ -10,6 +10,7 @@ from hpc.labels.label_place import LabelPlace
 from hpc.run.model import Say
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.errors import BusyError, InputError, RunError
+from pipeline.messages.options import GOLD, MAPS
 from pipeline.run_files.manifest import HUMAN
 
 RESAMPLES = 1000
@@ -44,7 +45,7 @@ def read_gold(
             why = without_paths(str(error)).rstrip(".")
             notes.append(
                 f"The human labels {each} are not compared: {why}. To compare them, name them with "
-                f"--gold {each}, and pair columns with --map a=b."
+                f"{GOLD.given(each)}, and pair columns with {MAPS.taking('a=b')}."
             )
     if len(golds) > MOST_GOLDS:
         notes.append(f"Of {len(golds)} sets of human labels, the newest {MOST_GOLDS} are compared.")

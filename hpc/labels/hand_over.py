@@ -30,6 +30,7 @@ from pipeline.database.estimator_table import (
 )
 from pipeline.database.source_columns import SourceColumn, stage_source_columns
 from pipeline.errors import InputError
+from pipeline.messages.options import COLUMNS, GOLD
 from pipeline.run_files import sample_file
 from pipeline.sql import fetch_number
 from pipeline.text import counted, did_you_mean
@@ -90,13 +91,13 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
     """
     if request.gold not in place.names:
         raise InputError(
-            f"--gold {request.gold}: there are no labels of that name"
+            f"{GOLD.given(request.gold)}: there are no labels of that name"
             f"{did_you_mean(request.gold, place.names)}; there are: {', '.join(place.names)}"
         )
     if request.gold == request.name:
         raise InputError(
-            f"--gold {request.gold}: name the classifier whose labels the human labels correct, "
-            f"such as: hpc export NAME --for dsl --gold {request.gold}"
+            f"{GOLD.given(request.gold)}: name the classifier whose labels the human labels "
+            f"correct, such as: hpc export NAME --for dsl --gold {request.gold}"
         )
     sample = _find_sample(place, request.gold)
     description = coding_record.read(place.run_root, sample).description
@@ -147,8 +148,8 @@ def _find_sample(place: LabelPlace, gold: str) -> str:
         if samples:
             return samples[-1]
     raise InputError(
-        f"--gold {gold}: it is not known from which sample these labels are. Human labels come "
-        "from hpc gold"
+        f"{GOLD.given(gold)}: it is not known from which sample these labels are. Human labels "
+        "come from hpc gold"
     )
 
 
@@ -194,7 +195,7 @@ def _find_covariates(names: Sequence[str], types: dict[str, str], name: str) -> 
     for each in names:
         if each.lower() not in by_name:
             raise InputError(
-                f"--columns {each}: labels_{name} has no such column"
+                f"{COLUMNS.given(each)}: labels_{name} has no such column"
                 f"{did_you_mean(each, tuple(types))}; it has: {', '.join(types)}"
             )
     chosen = dict.fromkeys(by_name[each.lower()] for each in names)

@@ -14,6 +14,7 @@ from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.database.duckdb_file import exists
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import CONFIG, DATABASE, RUN_ROOT
 from pipeline.run_files import score_map
 from pipeline.text import did_you_mean
 
@@ -72,7 +73,7 @@ class LabelPlace:
         if not names and not exists(self.database):
             raise InputError(
                 f"there is no database {self.database}, and no run of it under {self.run_root}; "
-                "name them with --config, or with --database and --run-root"
+                f"name them with {CONFIG}, or with {DATABASE} and {RUN_ROOT}"
             )
         available = f"{self.database} has labels of: {', '.join(names) or 'no name'}"
         if name is None:

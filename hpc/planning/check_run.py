@@ -34,12 +34,12 @@ from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.classifiers import base
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
 from pipeline.service.address import host_of, port_of
 from pipeline.text import counted
 
 _INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
-_MISSING = "name another file with --config, or write one with hpc init"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,8 @@ def check_run(request: CheckRequest, screen: Screen) -> CheckResult:
         with awaiting_answer(create_executor(config.cluster), screen):
             spec = validate(config, os.environ, is_preview=True)
     except InputError as problem:
-        remedy = _MISSING if not request.config.exists() else _INVALID
+        missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
+        remedy = _INVALID if request.config.exists() else missing
         return CheckResult(findings=tuple(_judge_configuration(str(problem), remedy)))
     findings = [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
@@ -213,7 +214,7 @@ def _check_request(request: CheckRequest, spec: RunSpec, screen: Screen) -> list
     if request.asks_service and where and not lacks_key:
         screen(
             f"labeling one sentence by {where}, which may cost a fraction of a cent "
-            "(--no-request skips it)"
+            f"({NO_REQUEST} skips it)"
         )
     with screen.awaiting(f"waiting for {where or 'the classifier'}"):
         seen = observe_request(

@@ -6,6 +6,7 @@ from hpc.display.submissions import listed_jobs
 from hpc.executors.base import Executor, UpstreamError
 from hpc.run.model import Say
 from pipeline.errors import InputError
+from pipeline.messages.options import AFTER
 
 
 def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> None:
@@ -27,6 +28,6 @@ def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> None:
     except UpstreamError as error:
         raise InputError(str(error)) from None
     if under_way:
-        say(f"the tasks start once {listed_jobs(under_way)} succeeded (--after)")
+        say(f"the tasks start once {listed_jobs(under_way)} succeeded ({AFTER})")
     else:
-        say(f"{listed_jobs(jobs)} succeeded already, so the tasks do not wait (--after)")
+        say(f"{listed_jobs(jobs)} succeeded already, so the tasks do not wait ({AFTER})")

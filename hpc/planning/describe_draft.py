@@ -17,6 +17,7 @@ from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
+from pipeline.messages.options import LIMIT, RANDOM_SAMPLE
 from pipeline.model import INVALID_TEXT, NO_TEXT, TOO_SHORT
 from pipeline.text import counted
 
@@ -33,7 +34,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
     if draft.counts.over_limit and not selection.canary:
         lines.append(
             f"the oldest {counted(draft.counts.posts, 'post')} are not a random sample of all: "
-            "for estimates, use --sample N --seed S instead of --limit"
+            f"for estimates, use {RANDOM_SAMPLE} instead of {LIMIT}"
         )
     lines += describe_left_out(draft.left_out)
     lines += _describe_late_posts(draft)
@@ -106,7 +107,7 @@ def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
     if counts.older:
         parts.append(f"{counts.older:,} older")
     if counts.over_limit:
-        what = "after the canary" if selection.canary else "beyond --limit"
+        what = "after the canary" if selection.canary else f"beyond {LIMIT}"
         parts.append(f"{counts.over_limit:,} {what}")
     if counts.not_chosen:
         without = "without a label" if selection.where is None else "without such a label"

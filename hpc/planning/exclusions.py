@@ -18,6 +18,7 @@ from pipeline.backlog import select
 from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede
 from pipeline.database.watermark import read_watermark
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import ONLY_LABELED_BY, RETRY_REASON
 from pipeline.sql import file_list
 from pipeline.text import did_you_mean
 
@@ -113,14 +114,14 @@ def uris_labeled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConn
     """
     database = spec.config.storage.database
     if name == spec.config.name:
-        raise InputError(f"--only-labeled-by {name}: this is the configuration's own name")
+        raise InputError(f"{ONLY_LABELED_BY.given(name)}: this is the configuration's own name")
     if not duckdb_file.exists(database):
-        raise InputError(f"--only-labeled-by {name}: there is no database {database} yet")
+        raise InputError(f"{ONLY_LABELED_BY.given(name)}: there is no database {database} yet")
     uris = label_tables.successful_uris(connection, name, LABELS)
     if uris is None:
         names = label_tables.names(connection, LABELS)
         raise InputError(
-            f"--only-labeled-by {name}: {database} has no labels of that name"
+            f"{ONLY_LABELED_BY.given(name)}: {database} has no labels of that name"
             f"{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}"
         )
     return uris
@@ -256,7 +257,7 @@ def _check_retry_reason(
         return ()
     suggestion = did_you_mean(reason, known)
     note = (
-        f"--retry-unlabelable {reason}: no post under the name {name} has that reason{suggestion}; "
+        f"{RETRY_REASON.given(reason)}: no post under the name {name} has that reason{suggestion}; "
         f"there are: {', '.join(known) or 'none'}"
     )
     if suggestion:

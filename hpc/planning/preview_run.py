@@ -21,6 +21,7 @@ from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.trust import check_root
 from hpc.run.exit_codes import FAILED, WRONG
 from pipeline.classifiers.base import RenderedRequest, render_request
+from pipeline.messages.options import AFTER
 
 # `submit` shows these in other lines of its plan.
 _IN_THE_PLAN = frozenset({Part.SERVICE_END, Part.LIMITS})
@@ -129,7 +130,7 @@ def _check_upstream(request: SubmitRequest, executor: Executor, screen: Screen) 
     except ExecutorError as error:
         trouble = error.brief
     if jobs and trouble:
-        screen(f"--after is not checked: {trouble}")
+        screen(f"{AFTER} is not checked: {trouble}")
 
 
 def _for_a_plan(finding: Finding) -> Finding:

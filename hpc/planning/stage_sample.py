@@ -18,6 +18,16 @@ from pipeline.backlog import select
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.sources import Source
 from pipeline.errors import InputError
+from pipeline.messages.options import (
+    ALLOCATION,
+    DRAW_SIZE,
+    ONLY_LABELED_BY,
+    RANDOM_SAMPLE,
+    SAMPLE_NAME,
+    SEED,
+    STRATIFY,
+    WHERE,
+)
 from pipeline.run_files import sample_file
 from pipeline.run_files.sample_file import Sample, SampleFile
 from pipeline.sampling.allocate import Allocation
@@ -28,8 +38,14 @@ from pipeline.text import did_you_mean
 _POPULATION = "staged"
 _URIS = f"SELECT uri FROM {DRAWN}"
 # What a person asks for. A sample with another value is another sample.
-_DECIDES = ("seed", "size", "stratify", "allocation", "only_labelled_by", "where")
-_OPTIONS = {"size": "--sample", "only_labelled_by": "--only-labeled-by", "allocation": "--allocate"}
+_OPTIONS = {
+    "seed": SEED,
+    "size": DRAW_SIZE,
+    "stratify": STRATIFY,
+    "allocation": ALLOCATION,
+    "only_labelled_by": ONLY_LABELED_BY,
+    "where": WHERE,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,22 +219,22 @@ def _reject_lost_file(connection: duckdb.DuckDBPyConnection, name: str, path: Pa
     if has_samples and connection.execute(query, [name]).fetchall():
         raise InputError(
             f"the sample {name} was drawn before, and its file {path} is gone: restore it, for "
-            "example from a backup, or draw a sample under another name with --sample-name"
+            f"example from a backup, or draw a sample under another name with {SAMPLE_NAME}"
         )
 
 
 def _reject_other_sample(found: Sample, wanted: Sample, path: Path) -> None:
-    differing = [key for key in _DECIDES if getattr(found, key) != getattr(wanted, key)]
+    differing = [key for key in _OPTIONS if getattr(found, key) != getattr(wanted, key)]
     if not differing:
         return
     differences = ", ".join(
-        f"{_OPTIONS.get(key, f'--{key}')} ({_written(getattr(found, key))} there, "
+        f"{_OPTIONS[key]} ({_written(getattr(found, key))} there, "
         f"{_written(getattr(wanted, key))} here)"
         for key in differing
     )
     raise InputError(
         f"the sample {found.sample} exists and differs in {differences}. No sample is ever drawn "
-        f"again ({path}): give this one another name with --sample-name"
+        f"again ({path}): give this one another name with {SAMPLE_NAME}"
     )
 
 
@@ -229,6 +245,7 @@ def _written(value: object) -> str:
 def _describe_missing(root: Path, name: str) -> str:
     names = [path.stem for path in sample_file.list_files(root)]
     return (
-        f"--sample-name {name}: there is no such sample under {root}{did_you_mean(name, names)}; "
-        f"there are: {', '.join(names) or 'none'}. To draw one, add --sample N --seed S"
+        f"{SAMPLE_NAME.given(name)}: there is no such sample under {root}"
+        f"{did_you_mean(name, names)}; there are: {', '.join(names) or 'none'}. "
+        f"To draw one, add {RANDOM_SAMPLE}"
     )

@@ -30,6 +30,7 @@ from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection, resubmittable, unsettled_shards
 from hpc.run.submissions import plan_intents
 from pipeline.errors import RunError
+from pipeline.messages.options import FORCE
 from pipeline.text import counted, format_duration
 
 
@@ -236,7 +237,7 @@ def _choose(status: RunStatus, request: Request) -> Choice:
     rejection = find_rejection(status.observation)
     if rejection and not force:
         raise RunError(
-            f"the run is stopped: {rejection}\n  when that is fixed, resume with --force"
+            f"the run is stopped: {rejection}\n  when that is fixed, resume with {FORCE.on}"
         )
     chosen = set(shards) - unsettled.keys()
     if request.dry_run and force:  # it would wait for these
@@ -288,7 +289,7 @@ def _describe_left_out(status: RunStatus, request: Request, choice: Choice) -> l
         lines.append(
             f"{counted(len(unsettled), 'shard')} ended a moment ago, and late files may still show "
             f"up for {format_duration(seconds)}: run resubmit again then; "
-            "with --force it waits by itself"
+            f"with {FORCE.on} it waits by itself"
         )
     elif choice.unsettled:
         seconds = max(choice.unsettled.values())
@@ -296,7 +297,7 @@ def _describe_left_out(status: RunStatus, request: Request, choice: Choice) -> l
     if choice.shards:
         return lines
     if choice.blocked and request.indices is None:
-        hint = "see hpc status" if request.force else "--force resubmits those that have ended"
+        hint = "see hpc status" if request.force else f"{FORCE.on} resubmits those that have ended"
         lines.append(f"{counted(len(choice.blocked), 'shard')} blocked: {hint}")
     if choice.unknown and request.indices is None:
         lines.append(f"{counted(len(choice.unknown), 'shard')} unknown: see hpc status")

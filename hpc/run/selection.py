@@ -9,6 +9,7 @@ from hpc.run.judge import rest_of_grace
 from hpc.run.model import Attempt, Judgement, Observation, Phase, State
 from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
+from pipeline.messages.options import FORCE
 
 _ALIVE = frozenset({State.RUNNING, State.QUEUED})
 _TO_SETTLE = frozenset({State.ENDING, State.BLOCKED})
@@ -186,7 +187,7 @@ def _hint(shard: Judgement) -> str:
     if shard.state in _ALIVE or shard.is_held:
         return f": an earlier attempt is still alive ({shard.message})"
     if shard.state is State.BLOCKED and shard.has_ended:
-        return f" ({shard.message}): add --force to resubmit it"
+        return f" ({shard.message}): add {FORCE.on} to resubmit it"
     if shard.state is State.DONE:
         return f": delete outputs/{shard.index:05d}.parquet to label it again"
     return f" ({shard.message})"

@@ -10,6 +10,7 @@ from hpc.run.model import Run
 from hpc.run.run_folder import copied_run, load, read_run_id
 from hpc.runs.unusable_runs import UnusableRun, find_unusable, list_folders
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import CONFIG, RUN_ROOT
 from pipeline.run_files import manifest
 
 # How many runs a message lists.
@@ -100,7 +101,7 @@ def _newest(run_root: Path) -> Run:
     if newest_codings is None:
         raise InputError(
             f"there is no run under {run_root}: create one with hpc submit --config FILE, or "
-            "name another place with --run-root or --config"
+            f"name another place with {RUN_ROOT} or {CONFIG}"
         )
     return newest_codings
 

@@ -17,6 +17,7 @@ from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.config.secret import NO_KEY
 from pipeline.errors import Cause, InputError, RunError, TaskError
+from pipeline.messages.options import TRACEBACK
 from pipeline.model import Answer, Column, Post
 from pipeline.run_files.answer_row import AnswerRows
 from pipeline.terminal import one_line
@@ -112,7 +113,7 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
     # The contract of a classifier allows other exceptions, of an unknown cause. Some libraries even
     # end the process. A task records them all as its last words, and so does this.
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the other configurations still run
-        fail(error, f"{type(error).__name__}: {error} (--debug shows the traceback)")
+        fail(error, f"{type(error).__name__}: {error} (see also {TRACEBACK})")
     attempt.seconds = time.monotonic() - began
     return attempt
 

@@ -13,6 +13,7 @@ from pipeline.backlog import sources
 from pipeline.backlog.sources import Source
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
+from pipeline.messages.options import DATABASE, OVERRIDES
 from pipeline.model import JsonObject
 from pipeline.usage import CostOptions, cost_options
 
@@ -87,7 +88,7 @@ def find_posts_source(candidates: Sequence[Candidate]) -> Source:
             raise InputError(
                 f"{first.file} and {other.file} name different posts ({source} and {theirs}): "
                 "all configurations need the same section backlog. To use one for all, add "
-                f"--set 'backlog={{source: {source.files[0] if source.files else source}}}'"
+                f"{OVERRIDES.taking(_one_source(source))}"
             )
     return source
 
@@ -103,8 +104,8 @@ def one_database(candidates: Sequence[Candidate]) -> Path:
     for other in others:
         if other.config.storage.database != database:
             raise InputError(
-                f"{first.file} and {other.file} name different databases: say with --database FILE "
-                "which one has the gold labels"
+                f"{first.file} and {other.file} name different databases: say with "
+                f"{DATABASE.taking('FILE')} which one has the gold labels"
             )
     return database
 
@@ -113,6 +114,11 @@ def _find_source(candidate: Candidate) -> Source:
     config = candidate.config
     folders = (candidate.file.parent.absolute(), Path.cwd())
     return sources.find_source(config.backlog, folders, database=config.storage.database)
+
+
+def _one_source(source: Source) -> str:
+    """Return the override that makes all configurations read the same posts."""
+    return f"'backlog={{source: {source.files[0] if source.files else source}}}'"
 
 
 def _real_paths(source: Source) -> list[Path]:
@@ -125,7 +131,8 @@ def _reject_server(candidate: Candidate) -> None:
         raise InputError(
             f"{candidate.file}: classifier.server: a server is started by tasks, not by hpc try, "
             "because this may be a login node. Start the server yourself, and give its address: "
-            "--set classifier.server=null --set classifier.base_url=http://HOST:PORT/v1. Or label "
+            f"{OVERRIDES.taking('classifier.server=null')} "
+            f"{OVERRIDES.taking('classifier.base_url=http://HOST:PORT/v1')}. Or label "
             "a few posts in a task, under another name: "
             f"hpc submit --config {candidate.file} --set name=trial --limit 10"
         )

@@ -9,6 +9,7 @@ from hpc.display.usage import format_money
 from hpc.trial.agreement import Agreement, Measure, Side, label_names
 from hpc.trial.attempt import Attempt
 from hpc.trial.posts import TrialPosts
+from pipeline.messages.options import JSON
 from pipeline.model import Answer, LabelValue
 from pipeline.terminal import one_line
 from pipeline.text import counted
@@ -125,7 +126,7 @@ def _describe_answer(attempt: Attempt, uri: str) -> str:
 def _labels(values: Mapping[str, LabelValue], names: Sequence[str]) -> str:
     shown = ", ".join(f"{name} {_value(values.get(name))}" for name in names[:SHOWN_LABELS])
     more = len(names) - SHOWN_LABELS
-    return f"{shown}, and {more} more (--json)" if more > 0 else shown
+    return f"{shown}, and {more} more ({JSON})" if more > 0 else shown
 
 
 def _value(value: LabelValue) -> str:

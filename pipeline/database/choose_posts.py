@@ -12,6 +12,7 @@ from pipeline.database.label_condition import (
     wrong_condition,
 )
 from pipeline.errors import InputError
+from pipeline.messages.options import WHERE
 from pipeline.sql import literal, quoted
 
 _LABELS = "labels"
@@ -58,6 +59,6 @@ def _reject_other_types(connection: duckdb.DuckDBPyConnection, condition: str, t
     kind = rows[0][1]
     if kind != "BOOLEAN":
         raise InputError(
-            f"--where {condition}: this is {kind}, and not true or false. Compare it, for example "
-            "with > 0.5"
+            f"{WHERE.given(condition)}: this is {kind}, and not true or false. Compare it, for "
+            "example with > 0.5"
         )

@@ -19,6 +19,7 @@ from pipeline.database.export_labels import as_written, copy_options, format_of
 from pipeline.database.label_tables import labels_table
 from pipeline.database.source_columns import SourceColumn, count_missing
 from pipeline.errors import InputError
+from pipeline.messages.options import MAPS
 from pipeline.sql import fetch_number, literal, quoted
 
 _MOST_WORDS = 20
@@ -293,7 +294,7 @@ def _add_pair(
     if set(kinds) != {"VARCHAR"}:
         raise InputError(
             f"{pair[0]} is {kinds[0]} and {pair[1]} is {kinds[1]}: a word cannot be the prediction "
-            "of a number; pair other columns with --map prediction=gold"
+            f"of a number; pair other columns with {MAPS.taking('prediction=gold')}"
         )
     rows = connection.execute(
         f"SELECT DISTINCT {quoted(f'gold {pair[1]}')} FROM coded ORDER BY 1"
@@ -351,7 +352,7 @@ def find_pairs(
         prediction, equals, human = (part.strip() for part in mapping.partition("="))
         if not equals or prediction not in predictions or human not in gold:
             raise InputError(
-                f"--map {mapping}: should be prediction=gold, a column of the predictions "
+                f"{MAPS.given(mapping)}: should be prediction=gold, a column of the predictions "
                 f"({', '.join(predictions)}) and one of the human labels ({', '.join(gold)})"
             )
         pairs.append((prediction, human))
@@ -360,7 +361,7 @@ def find_pairs(
     if not pairs:
         raise InputError(
             f"the predictions ({', '.join(predictions)}) and the human labels "
-            f"({', '.join(gold)}) have no column of the same name; pair them with --map "
-            "prediction=gold"
+            f"({', '.join(gold)}) have no column of the same name; pair them with "
+            f"{MAPS.taking('prediction=gold')}"
         )
     return tuple(dict.fromkeys(pairs))

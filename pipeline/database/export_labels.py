@@ -25,6 +25,7 @@ from pipeline.database.source_columns import (
     stage_source_columns,
 )
 from pipeline.errors import InputError
+from pipeline.messages.options import COLUMNS, TO, WHERE, WITH_SOURCE
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.sql import literal, quoted, share_done
 from pipeline.text import did_you_mean
@@ -94,7 +95,7 @@ def format_of(target: Path) -> ExportFormat:
         if name.endswith(file_format) and name != file_format:
             return file_format
     suffixes = ", ".join(ExportFormat)
-    raise InputError(f"--to {target}: the name should end in one of: {suffixes}")
+    raise InputError(f"{TO.given(target)}: the name should end in one of: {suffixes}")
 
 
 def copy_options(file_format: ExportFormat) -> str:
@@ -197,7 +198,7 @@ def _choose_columns(request: ExportRequest, types: Mapping[str, str]) -> tuple[s
     for column in dict.fromkeys(request.columns or types):
         if column.lower() not in by_name:
             raise InputError(
-                f"--columns {column}: {labels_table(request.name)} has no such column"
+                f"{COLUMNS.given(column)}: {labels_table(request.name)} has no such column"
                 f"{did_you_mean(column, tuple(types))}; it has: {', '.join(types)}"
             )
         chosen.append(by_name[column.lower()])
@@ -223,7 +224,7 @@ def _conditions(
             except duckdb.Error as error:
                 raise _wrong_condition(connection, request, error, columns) from None
             if len(statements) != 1:
-                raise InputError("--where: should be a single condition, without a semicolon")
+                raise InputError(f"{WHERE}: should be a single condition, without a semicolon")
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
@@ -242,7 +243,7 @@ def _wrong_condition(
     error: duckdb.Error,
     columns: Sequence[str],
 ) -> Exception:
-    advice = ", and add a column of the source with --join"
+    advice = f", and add a column of the source with {WITH_SOURCE}"
     return label_condition.wrong_condition(connection, request.where, error, columns, advice)
 
 

@@ -8,6 +8,7 @@ import duckdb
 
 from pipeline.backlog.formats.where_columns import find_references, parse_condition
 from pipeline.errors import InputError
+from pipeline.messages.options import RANDOM_SAMPLE, WHERE
 from pipeline.sql import literal
 from pipeline.text import did_you_mean
 
@@ -49,20 +50,20 @@ def reject_other_than_expression(
     except duckdb.Error as error:
         if ";" in condition:
             raise InputError(
-                f"--where {condition}: should be a single condition, without a semicolon"
+                f"{WHERE.given(condition)}: should be a single condition, without a semicolon"
             ) from None
         raise wrong_condition(connection, condition, error, columns) from None
     nodes = list(_nodes(tree))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
         raise InputError(
-            f"--where {condition}: it has a subquery. Only an expression over the columns is "
+            f"{WHERE.given(condition)}: it has a subquery. Only an expression over the columns is "
             f"possible: {', '.join(columns)}"
         )
     functions = {str(node.get("function_name", "")).lower() for node in nodes}
     if changing := sorted(functions & volatile_functions(connection)):
         raise InputError(
-            f"--where {condition}: {changing[0]}() gives other values each time, so nobody could "
-            "select the same posts again. To draw posts at random, add --sample N --seed S"
+            f"{WHERE.given(condition)}: {changing[0]}() gives other values each time, so nobody "
+            f"could select the same posts again. To draw posts at random, add {RANDOM_SAMPLE}"
         )
 
 
@@ -96,11 +97,11 @@ def wrong_condition(
         problem := _unknown_column(connection, condition, str(error), columns)
     ):
         return InputError(
-            f"--where {condition}: {problem}{advice}. The columns are: {', '.join(columns)}"
+            f"{WHERE.given(condition)}: {problem}{advice}. The columns are: {', '.join(columns)}"
         )
     # DuckDB begins with the kind of the error, such as `Binder Error: `.
     problem = re.sub(r"^[A-Za-z ]+ Error: ", "", str(error).partition("\n")[0]).rstrip(".!")
-    return InputError(f"--where {condition}: {problem}. The columns are: {', '.join(columns)}")
+    return InputError(f"{WHERE.given(condition)}: {problem}. The columns are: {', '.join(columns)}")
 
 
 def _unknown_column(

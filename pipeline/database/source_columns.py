@@ -12,6 +12,8 @@ from pipeline.backlog.catalog import LacksPostsError
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source, SourceFile
 from pipeline.errors import InputError
+from pipeline.messages.option import Option
+from pipeline.messages.options import WITH_SOURCE
 from pipeline.sql import fetch_number, literal, quoted
 
 # Whole numbers and decimals that a column of numbers holds without loss. `007` is a text, and so is
@@ -43,7 +45,7 @@ def stage_source_columns(
     posts: str,
     taken: Collection[str],
     *,
-    asked_by: str = "--join",
+    asked_by: Option = WITH_SOURCE,
 ) -> tuple[SourceColumn, ...]:
     """Read columns of the source, for the posts of a relation.
 
@@ -75,7 +77,7 @@ def stage_source_columns(
         try:
             _stage(connection, source, name, posts, table)
         except InputError as error:
-            raise InputError(f"{asked_by} {name}: {_problem(error, asked_by)}") from None
+            raise InputError(f"{asked_by.given(name)}: {_problem(error, asked_by)}") from None
         value = _value(connection, table, alias)
         staged.append(SourceColumn(column=column, table=table, alias=alias, value=value))
     return tuple(staged)
@@ -97,8 +99,8 @@ def _free_name(name: str, used: Collection[str]) -> str:
         if column.lower() not in used:
             return column
     raise InputError(
-        f"--join {name}: there is a column {name} already, and a column {_CLASHING}{name} too: "
-        "name each column once"
+        f"{WITH_SOURCE.given(name)}: there is a column {name} already, and a column "
+        f"{_CLASHING}{name} too: name each column once"
     )
 
 
@@ -115,10 +117,10 @@ def _stage(
         _stage_some_files(connection, source, wanted, posts, table)
 
 
-def _problem(error: InputError, asked_by: str) -> str:
+def _problem(error: InputError, asked_by: Option) -> str:
     """Return an error's words without what they say about a configuration: it need not change."""
     return re.sub(r"^backlog\.[a-z_.]+: ", "", str(error)).replace(
-        "set backlog.columns.preprocessing_timestamp to", asked_by.removeprefix("--")
+        "set backlog.columns.preprocessing_timestamp to", asked_by.flag.removeprefix("--")
     )
 
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pipeline import files
 from pipeline.config.keys import Section, key, one_of
 from pipeline.errors import DamagedError, InputError
+from pipeline.messages.options import SAMPLE_NAME
 from pipeline.run_files import read_parquet
 from pipeline.run_files.json_record import parse_record
 
@@ -39,10 +40,6 @@ SCHEMA = pa.schema(
 _METADATA = b"sample"
 _ENDING = ".parquet"
 _ROUNDING = 1e-9
-_ADVICE = (
-    "Restore the file, for example from a backup, or draw another sample under another name with "
-    "--sample-name"
-)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
@@ -151,7 +148,7 @@ def write(run_root: Path, sample: Sample, rows: pa.Table) -> Path:
         if _content(there.sample) != _content(sample) or not there.rows.equals(table):
             raise InputError(
                 f"{path} holds another sample of that name, and no sample is ever overwritten: "
-                "give this one another name with --sample-name"
+                f"give this one another name with {SAMPLE_NAME}"
             ) from None
     return path
 
@@ -197,7 +194,7 @@ def _advised(path: Path) -> Iterator[None]:
     try:
         yield
     except DamagedError as error:
-        problem = f"{error.problem.rstrip('. ')}. {_ADVICE}"
+        problem = f"{error.problem.rstrip('. ')}. {_advice()}"
         raise DamagedError(path, problem) from None
 
 
@@ -277,3 +274,10 @@ def _count_strata(rows: pa.Table) -> Counter[str]:
 
 def _all(flags: pa.ChunkedArray) -> bool:
     return bool(pc.all(flags, min_count=0).as_py())
+
+
+def _advice() -> str:
+    return (
+        "Restore the file, for example from a backup, or draw another sample under another name "
+        f"with {SAMPLE_NAME}"
+    )

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.backlog.sources import Source
 from pipeline.database.source_columns import stage_source_columns
 from pipeline.errors import InputError
+from pipeline.messages.options import DRAW_SIZE, SAMPLE, STRATIFY
 from pipeline.run_files.sample_file import ALL, MISSING, SCHEMA, Stratum
 from pipeline.sampling.allocate import Allocation, allocate
 from pipeline.sql import fetch_number, literal
@@ -59,8 +60,9 @@ def draw(
     posts = fetch_number(connection, f"SELECT count(*) FROM {population}")
     if request.size > posts:
         raise InputError(
-            f"--sample {request.size}: there are only {counted(posts, 'post')} to draw from. "
-            + ("To label them all, submit without --sample" if posts else "Check the source")
+            f"{DRAW_SIZE.given(request.size)}: there are only {counted(posts, 'post')} to draw "
+            "from. "
+            + (f"To label them all, submit without {SAMPLE}" if posts else "Check the source")
         )
     _stage_population(connection, source, request, population)
     populations = _count_strata(connection, request)
@@ -92,7 +94,7 @@ def _stage_population(
         stratum = "strftime(preprocessing_timestamp, '%Y-%m')"
     elif request.stratify is not None:
         (column,) = stage_source_columns(
-            connection, source, (request.stratify,), population, (), asked_by="--stratify"
+            connection, source, (request.stratify,), population, (), asked_by=STRATIFY
         )
         _reject_marker(connection, request.stratify, column.table)
         stratum = f"coalesce(value_of.value, {literal(MISSING)})"
@@ -108,8 +110,8 @@ def _reject_marker(connection: duckdb.DuckDBPyConnection, column: str, table: st
     query = f"SELECT count(*) FROM {table} WHERE value = {literal(MISSING)}"
     if posts := fetch_number(connection, query):
         raise InputError(
-            f"--stratify {column}: {counted(posts, 'post')} have the value {MISSING}, which is the "
-            "name of the stratum of posts without a value: change the value in the source"
+            f"{STRATIFY.given(column)}: {counted(posts, 'post')} have the value {MISSING}, which "
+            "is the name of the stratum of posts without a value: change the value in the source"
         )
 
 
@@ -117,7 +119,7 @@ def _count_strata(connection: duckdb.DuckDBPyConnection, request: DrawRequest) -
     strata = fetch_number(connection, "SELECT count(DISTINCT stratum) FROM population")
     if strata > request.size:
         raise InputError(
-            f"--stratify {request.stratify}: there are {strata:,} strata, and --sample "
+            f"{STRATIFY.given(request.stratify)}: there are {strata:,} strata, and {DRAW_SIZE} "
             f"{request.size} cannot have a post of each. Draw at least {strata:,} posts, or choose "
             "a column with fewer values"
         )

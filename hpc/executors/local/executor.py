@@ -24,6 +24,7 @@ from hpc.run.submissions import read_submissions, write_submission
 from hpc.traces.packed_tasks import read_packed_tasks, without_packed
 from pipeline.backlog import shards
 from pipeline.errors import InputError
+from pipeline.messages.options import AFTER
 from pipeline.text import counted
 
 
@@ -69,7 +70,7 @@ class LocalExecutor:
         """
         if jobs:
             raise InputError(
-                "--after waits for a Slurm job, and cluster.executor is local: its tasks start at "
+                f"{AFTER} waits for a Slurm job, and cluster.executor is local: its tasks start at "
                 "once"
             )
         return ()

@@ -15,6 +15,7 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, TaskRecord
+from pipeline.messages.options import AFTER
 
 # How far back a job that others are to wait for may have been submitted.
 _RECENT = timedelta(days=365)
@@ -81,7 +82,7 @@ def _is_under_way(job: str, task: TaskId, records: Mapping[int, _Tasks]) -> bool
     if not tasks:
         words = f"Slurm shows no job {job}"
         raise UpstreamError(
-            f"--after {job}: {words}, so nothing can wait for it. squeue -u $USER lists your "
+            f"{AFTER.given(job)}: {words}, so nothing can wait for it. squeue -u $USER lists your "
             "pending and running jobs, and sacct -X also those that have ended",
             words,
         )
@@ -90,8 +91,8 @@ def _is_under_way(job: str, task: TaskId, records: Mapping[int, _Tasks]) -> bool
             name = f"{task.job}" if index is None else f"{task.job}_{index}"
             words = f"job {name} ended as {record.slurm_state}"
             raise UpstreamError(
-                f"--after {job}: {words}, so tasks that wait for its success would never start. "
-                "Run that job again, and name the new one; or leave --after out",
+                f"{AFTER.given(job)}: {words}, so tasks that wait for its success would never "
+                f"start. Run that job again, and name the new one; or leave {AFTER} out",
                 words,
             )
     return any(record.phase is not Phase.ENDED for record in tasks.values())

@@ -25,6 +25,7 @@ from pipeline.analysis.measures import MOST_CATEGORIES, USUAL_THRESHOLD
 from pipeline.analysis.options import Bins, CompareOptions
 from pipeline.analysis.overlap import NUMBERS, Pair, value_of
 from pipeline.database.label_tables import labels_table
+from pipeline.messages.options import THRESHOLD
 from pipeline.model import Column, ColumnKind
 from pipeline.sql import fetch_number, literal, quoted
 
@@ -173,7 +174,7 @@ class JudgedPosts:
         if kinds:
             return (
                 "the numbers are not all between 0 and 1, so it is not known from where on they "
-                "are positive. Say so with --threshold NUMBER"
+                f"are positive. Say so with {THRESHOLD.taking('NUMBER')}"
             )
         return None
 

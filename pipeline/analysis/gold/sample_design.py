@@ -6,6 +6,7 @@ import duckdb
 
 from pipeline.database.label_tables import labels_table
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import SAMPLE
 from pipeline.sql import fetch_number, literal, quoted
 from pipeline.text import did_you_mean
 
@@ -44,13 +45,13 @@ def find_sample(
     if wanted is not None and wanted not in names:
         known = f"it has: {', '.join(names) or 'none'}"
         raise InputError(
-            f"--sample {wanted}: no run of {gold} has this sample{did_you_mean(wanted, names)}; "
-            f"{known}"
+            f"{SAMPLE.given(wanted)}: no run of {gold} has this "
+            f"sample{did_you_mean(wanted, names)}; {known}"
         )
     if wanted is None and len(names) > 1:
         raise InputError(
             f"the posts of {gold} come from several samples, and each has its own probabilities. "
-            f"Choose one with --sample: {', '.join(names)}"
+            f"Choose one with {SAMPLE}: {', '.join(names)}"
         )
     if not names:
         return None

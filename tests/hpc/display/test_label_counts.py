@@ -139,7 +139,7 @@ def test_what_to_do_without_labels_in_words() -> None:
         counts = LabelCounts(labeled=0, unlabelable=unlabelable, unknown=0)
         return describe_no_label(counts)
 
-    again = "or with --supersede if the configuration changes"
+    again = "or hpc submit --config FILE --supersede if the configuration changes"
     assert advice(no_text=2, text_too_short=1) == (
         "no post got a label: no_text 2, text_too_short 1\n"
         "nothing was sent: check backlog.columns and backlog.min_text_length. Then label the posts "

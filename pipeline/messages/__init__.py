@@ -1,0 +1,1 @@
+"""What messages of both packages have in common."""
