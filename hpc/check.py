@@ -2,14 +2,10 @@
 
 import argparse
 
-from hpc.checks.describe_findings import describe_findings, summarize_findings
+from hpc.api.checking import PATIENCE_S, check
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
-from hpc.display.blocks import Line
 from hpc.display.console import Printer
-from hpc.planning.check_run import CheckRequest, check_run
-
-PATIENCE_S = 300
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,23 +27,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=cli.at_least(1),
         default=PATIENCE_S,
         metavar="SECONDS",
-        help=f"with --node: how long the job may wait for its start (default: {PATIENCE_S})",
+        help=f"with --node: how long the job may wait for its start (default: {PATIENCE_S:g})",
     )
 
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Make every check, and show a line for each finding."""
-    request = CheckRequest(
-        config=options.config,
-        overrides=tuple(options.set),
-        asks_service=not options.no_request,
-        looks_at_node=options.node,
+    result = check(
+        options.config,
+        overrides=options.set,
+        ask_service=not options.no_request,
+        on_node=options.node,
         patience_s=options.patience,
+        say=printer,
     )
-    result = check_run(request, printer)
     if not options.json:
-        printer.show(*describe_findings(result.findings), Line(""))
-        printer.show(summarize_findings(result.findings))
+        printer.show(*result.describe())
     return result.exit_code, [finding.to_json() for finding in result.findings]
 
 

@@ -4,21 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import pipeline
+from hpc.api.reporting import report
 from hpc.command_line import cli
-from hpc.command_line.verb import Outcome, Verb
-from hpc.comparison.load_analysis import load_analysis
+from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
-from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.describe_page import ReadSubject
 from hpc.html_report.methods import describe_methods
-from hpc.html_report.page_file import check_page, write_page
-from hpc.html_report.read_gold import read_gold
-from hpc.html_report.read_speed import filled
-from hpc.html_report.read_subject import read_subject
-from hpc.html_report.render import render
-from hpc.html_report.subjects import Chosen, choose_subjects
-from hpc.labels.label_place import find_place
-from hpc.run.exit_codes import FAILED
 from pipeline.text import counted
 
 
@@ -58,40 +49,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Write a page about some names or runs."""
-    # Its packages are an extra. Whether they are there is known before anything is read.
-    draw = load_analysis("hpc.figures.draw_page_chart", "report").draw_page_chart
-    place = find_place(options.config, options.run_root, options.database)
-    chosen = choose_subjects(options.subjects, place, options.config, options.database)
-    target = (options.out or Path(f"report-{chosen[0].name}.html")).expanduser().absolute()
-    check_page(target)
-    subjects = [_read(each, options, target.parent, printer) for each in chosen]
-    page = render(describe_page(subjects, pipeline.__version__), draw)
-    write_page(target, page)
-    missing = sum(each.facts.missing for each in subjects)
-    printer(f"wrote {target}: {len(page.encode()) / 1000:,.0f} kB")
-    if missing:
-        printer(
-            f"{counted(missing, 'post')} of these runs have no published result yet, and the page "
-            "says so. When they have, write it again: the same command"
-        )
-    document = {"file": str(target), "bytes": len(page.encode()),
-                "subjects": [_document(each) for each in subjects]}  # fmt: skip
-    has_problems = any(each.facts.problems for each in subjects)
-    return FAILED if has_problems else 0, document
-
-
-def _read(
-    chosen: Chosen, options: argparse.Namespace, folder: Path, printer: Printer
-) -> ReadSubject:
-    facts = read_subject(chosen, folder, printer)
-    golds, notes = read_gold(chosen.place, chosen.name, options.gold, options.map, printer)
-    return ReadSubject(
-        title=chosen.title,
-        facts=facts,
-        steps={speed.run_id: filled(speed) for speed in facts.speeds},
-        golds=golds,
-        gold_notes=notes,
+    done = report(
+        *options.subjects,
+        to=options.out,
+        gold=options.gold,
+        maps=options.map,
+        at=chosen_place(options),
+        say=printer,
     )
+    printer(f"wrote {done.file}: {done.size / 1000:,.0f} kB")
+    if done.posts_missing:
+        printer(
+            f"{counted(done.posts_missing, 'post')} of these runs have no published result yet, "
+            "and the page says so. When they have, write it again: the same command"
+        )
+    return done.exit_code, {
+        "file": str(done.file),
+        "bytes": done.size,
+        "subjects": [_document(each) for each in done.subjects],
+    }
 
 
 def _document(subject: ReadSubject) -> dict[str, Any]:

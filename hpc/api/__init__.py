@@ -11,6 +11,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpc.api.archiving import CleanResult as CleanResult
+    from hpc.api.archiving import RestoreResult as RestoreResult
+    from hpc.api.archiving import clean as clean
+    from hpc.api.archiving import restore as restore
     from hpc.api.auditing import AuditResult as AuditResult
     from hpc.api.auditing import audit as audit
     from hpc.api.call.choose_run import RunChoice as RunChoice
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from hpc.api.call.place import Place as Place
     from hpc.api.cancellation import CancelResult as CancelResult
     from hpc.api.cancellation import cancel as cancel
+    from hpc.api.checking import CheckResult as CheckResult
+    from hpc.api.checking import check as check
     from hpc.api.comparing import CompareResult as CompareResult
     from hpc.api.comparing import CompareSettings as CompareSettings
     from hpc.api.comparing import compare as compare
@@ -32,8 +38,12 @@ if TYPE_CHECKING:
     from hpc.api.label_table import export as export
     from hpc.api.label_table import labels as labels
     from hpc.api.label_table import labels_batches as labels_batches
+    from hpc.api.listing import RunList as RunList
+    from hpc.api.listing import ls as ls
     from hpc.api.notebook_screen import NotebookScreen as NotebookScreen
     from hpc.api.notebook_screen import notebook as notebook
+    from hpc.api.reporting import ReportResult as ReportResult
+    from hpc.api.reporting import report as report
     from hpc.api.resubmission import ResubmitResult as ResubmitResult
     from hpc.api.resubmission import ResubmitSettings as ResubmitSettings
     from hpc.api.resubmission import resubmit as resubmit
@@ -59,16 +69,20 @@ if TYPE_CHECKING:
     from pipeline.sampling.draw import DrawRequest as DrawRequest
 
 _HOMES = {
+    "hpc.api.archiving": ("CleanResult", "RestoreResult", "clean", "restore"),
     "hpc.api.auditing": ("AuditResult", "audit"),
     "hpc.api.cancellation": ("CancelResult", "cancel"),
     "hpc.api.call.choose_run": ("RunChoice", "find_run"),
+    "hpc.api.checking": ("CheckResult", "check"),
     "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
     "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
     "hpc.api.gathering": ("GatherResult", "gather"),
     "hpc.api.label_table": ("ExportResult", "LabelQuery", "export", "labels", "labels_batches"),
+    "hpc.api.listing": ("RunList", "ls"),
     "hpc.api.notebook_screen": ("NotebookScreen", "notebook"),
     "hpc.api.call.overrides": ("Overrides",),
     "hpc.api.call.place": ("Place",),
+    "hpc.api.reporting": ("ReportResult", "report"),
     "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "preview", "submit"),

@@ -51,14 +51,16 @@ _ERRORS = """\
 | `OSError` | 1 | The disk is full, or a file is closed to this user. |
 """
 _FUNCTIONS = (
-    "submit", "preview", "wait", "status", "runs", "find_run", "gather", "resubmit", "cancel",
-    "labels", "labels_batches", "export", "sample", "compare", "audit", "notebook",
+    "check", "submit", "preview", "wait", "status", "ls", "runs", "find_run", "gather", "resubmit",
+    "cancel", "labels", "labels_batches", "export", "sample", "compare", "audit", "report", "clean",
+    "restore", "notebook",
 )  # fmt: skip
 _VALUES = (
-    "Place", "Selection", "DrawRequest", "Canary", "SubmitResult", "StatusResult", "ShardStatus",
-    "GatherResult", "ResubmitSettings", "ResubmitResult", "CancelResult", "LabelQuery",
-    "ExportResult", "SampleSettings", "SampleResult", "CompareSettings", "CompareResult",
-    "AuditResult",
+    "Place", "CheckResult", "Selection", "DrawRequest", "Canary", "SubmitResult", "StatusResult",
+    "ShardStatus", "RunList", "GatherResult", "ResubmitSettings", "ResubmitResult",
+    "CancelResult", "LabelQuery", "ExportResult", "SampleSettings", "SampleResult",
+    "CompareSettings", "CompareResult", "AuditResult", "ReportResult", "CleanResult",
+    "RestoreResult",
 )  # fmt: skip
 _ENUMS = ("State", "RunState", "Cause", "Allocation")
 _SHORTER = {

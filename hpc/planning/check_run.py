@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.checks.database import SeenDatabase, judge_database, observe_database
-from hpc.checks.finding import Finding, Level, Part, error, ok, warning
+from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.checks.judge_node import Expected, judge_node
 from hpc.checks.node_job import NodePatience, look_at_node
 from hpc.checks.notify import check_notify
@@ -27,7 +27,6 @@ from hpc.planning.create_run import RunDraft, draft_run
 from hpc.planning.discard import find_discardable
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.run_spec import RunSpec, Selection, validate
-from hpc.run.exit_codes import FAILED, WRONG
 from pipeline import __version__
 from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
@@ -56,23 +55,10 @@ class CheckRequest:
     """How long that job may wait for its start."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckResult:
-    """What was found, in the order of the parts."""
+def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
+    """Return what all checks find, in the order of their parts.
 
-    findings: tuple[Finding, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """Return 0 without an error, 2 if the configuration or its input is wrong, else 1."""
-        errors = [each for each in self.findings if each.level is Level.ERROR]
-        if any(each.is_input for each in errors):
-            return WRONG
-        return FAILED if errors else 0
-
-
-def check_run(request: CheckRequest, screen: Screen) -> CheckResult:
-    """Return what all checks find. Nothing stays on the disk, and no run is made.
+    Nothing stays on the disk, and no run is made.
 
     Raises:
         KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
@@ -84,7 +70,7 @@ def check_run(request: CheckRequest, screen: Screen) -> CheckResult:
     except InputError as problem:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
         remedy = _INVALID if request.config.exists() else missing
-        return CheckResult(findings=tuple(_judge_configuration(str(problem), remedy)))
+        return tuple(_judge_configuration(str(problem), remedy))
     findings = [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
     findings += found
@@ -103,7 +89,7 @@ def check_run(request: CheckRequest, screen: Screen) -> CheckResult:
     findings += _check_request(request, spec, screen)
     findings += _check_node(request, subject, screen)
     order = list(Part)
-    return CheckResult(findings=tuple(sorted(findings, key=lambda each: order.index(each.part))))
+    return tuple(sorted(findings, key=lambda each: order.index(each.part)))
 
 
 def _judge_configuration(problem: str, remedy: str) -> Iterator[Finding]:

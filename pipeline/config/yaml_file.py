@@ -55,11 +55,11 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """
     keys, equals, text = override.partition("=")
     if not equals or not keys:
-        raise InputError(f"{OVERRIDES.given(shown(override))}: should look like sharding.shards=10")
+        raise InputError(f"{OVERRIDES} {shown(override)}: should look like sharding.shards=10")
     *parents, last = keys.strip().split(".")
     if len(parents) > YAML_LEVELS:
         raise InputError(
-            f"{OVERRIDES.given(shown(override))}: no key lies more than {YAML_LEVELS} levels deep"
+            f"{OVERRIDES} {shown(override)}: no key lies more than {YAML_LEVELS} levels deep"
         )
     inner: Any = values
     for parent in parents:
@@ -67,13 +67,13 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             inner[parent] = {}
         inner = inner[parent] if isinstance(inner, dict) else None
     if not isinstance(inner, dict):
-        raise InputError(f"{OVERRIDES.given(shown(override))}: {'.'.join(parents)} holds no keys")
+        raise InputError(f"{OVERRIDES} {shown(override)}: {'.'.join(parents)} holds no keys")
     try:
         inner[last] = strict_yaml.read(text)
     except InvalidYaml as error:
         if not _can_only_be_text(text):
             raise InputError(
-                f"{OVERRIDES.given(shown(override))}: the value is not valid YAML: {error}"
+                f"{OVERRIDES} {shown(override)}: the value is not valid YAML: {error}"
             ) from None
         inner[last] = text.strip()
 

@@ -336,9 +336,9 @@ def test_what_yaml_takes_otherwise_than_it_is_meant_is_rejected(
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("sharding.shards", "--set 'sharding.shards': should look like sharding.shards=10"),
-        ("=5", "--set '=5': should look like sharding.shards=10"),
-        ("name.first=5", "--set 'name.first=5': name holds no keys"),
+        ("sharding.shards", "overrides 'sharding.shards': should look like sharding.shards=10"),
+        ("=5", "overrides '=5': should look like sharding.shards=10"),
+        ("name.first=5", "overrides 'name.first=5': name holds no keys"),
         ("sharding.shrads=5", "sharding.shrads: unknown key (did you mean 'shards'?)"),
         (
             "sharding.shards=many",
@@ -354,7 +354,7 @@ def test_an_override_is_checked_as_strictly_as_the_file(
 
 def test_an_override_that_is_no_yaml_is_rejected(tmp_path: Path) -> None:
     assert rejection(tmp_path, SECTIONS, "name=[").startswith(
-        "--set 'name=[': the value is not valid YAML: "
+        "overrides 'name=[': the value is not valid YAML: "
     )
 
 

@@ -106,7 +106,7 @@ def test_each_declared_key_is_accepted_or_rejected_as_its_declaration_says(
         is_frozen = any(path == one or path.startswith(f"{one}.") for one in FROZEN)
         assert path in text, text
         assert ("changes labels" in text) == changes_labels, text
-        assert ("hpc submit" in text or "new run" in text or "--config" in text) == (
+        assert ("hpc submit" in text or "new run" in text or "edited configuration" in text) == (
             changes_labels or is_frozen
         ), text
 
@@ -184,8 +184,8 @@ def test_the_same_value_is_no_correction(run: Run) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("cluster.acount=x", "--set: cluster.acount: unknown key (did you mean 'account'?)"),
-        ("clutser.account=x", "--set: clutser.account: unknown key (did you mean 'cluster'?)"),
+        ("cluster.acount=x", "overrides: cluster.acount: unknown key (did you mean 'account'?)"),
+        ("clutser.account=x", "overrides: clutser.account: unknown key (did you mean 'cluster'?)"),
         ("classifier.base_ulr=x", "classifier.base_ulr: unknown key (did you mean 'base_url'?)"),
         ("classifier.price.prmpt=1", "classifier.price.prmpt: unknown key"),
         ("cluster={}", "cluster: holds several keys"),

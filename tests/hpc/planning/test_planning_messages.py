@@ -72,7 +72,7 @@ def test_a_misspelled_reason_to_retry(planned: GrowingBacklog) -> None:
     assert run
     assert planned.bench.hpc("supervise", run.folder).returncode == 0
     assert rejection(planned, retry_reason="text_to_short") == (
-        "--retry-unlabelable text_to_short: no post under the name test has that reason (did you "
+        "retry_reason='text_to_short': no post under the name test has that reason (did you "
         "mean 'text_too_short'?); there are: text_too_short"
     )
 
@@ -80,20 +80,19 @@ def test_a_misspelled_reason_to_retry(planned: GrowingBacklog) -> None:
 def test_a_reason_to_retry_that_no_post_ever_had(planned: GrowingBacklog) -> None:
     _, draft = planned.submit(retry_reason="http_500")
     assert draft.notes == (
-        "--retry-unlabelable http_500: no post under the name test has that reason; "
-        "there are: none",
+        "retry_reason='http_500': no post under the name test has that reason; there are: none",
     )
 
 
 def test_another_name_that_has_no_labels(planned: GrowingBacklog) -> None:
     assert rejection(planned, only_labelled_by="tests") == (
-        f"--only-labeled-by tests: {planned.bench.folder}/labels.duckdb has no labels of that "
+        f"only_labelled_by='tests': {planned.bench.folder}/labels.duckdb has no labels of that "
         "name (did you mean 'test'?); it has: test"
     )
     assert rejection(planned, only_labelled_by="test") == (
-        "--only-labeled-by test: this is the configuration's own name"
+        "only_labelled_by='test': this is the configuration's own name"
     )
     (planned.bench.folder / "labels.duckdb").unlink()
     assert rejection(planned, only_labelled_by="other") == (
-        f"--only-labeled-by other: there is no database {planned.bench.folder}/labels.duckdb yet"
+        f"only_labelled_by='other': there is no database {planned.bench.folder}/labels.duckdb yet"
     )

@@ -146,7 +146,7 @@ def test_rows_that_do_not_fit_the_description_are_damage(tmp_path: Path, rows: p
     path = sample_file.write(tmp_path, SAMPLE, ROWS)
     metadata = pq.read_schema(path).metadata
     pq.write_table(rows.replace_schema_metadata(metadata), path)
-    with pytest.raises(DamagedError, match="--sample-name"):
+    with pytest.raises(DamagedError, match="sample_name"):
         sample_file.read(path)
 
 
