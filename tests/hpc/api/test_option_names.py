@@ -115,7 +115,8 @@ ERRORS: list[tuple[Callable[[], object], str, Sequence[str], str]] = [
     ),
     (
         lambda: api.labels("valence", where="compound > 0; 1"), "where='compound > 0; 1'",
-        ("export", "valence", "--to", "a.csv", "--where", "compound > 0; 1"), "--where compound > 0; 1",
+        ("export", "valence", "--to", "a.csv", "--where", "compound > 0; 1"),
+        "--where compound > 0; 1",
     ),
     (
         lambda: api.labels("valence", columns=["none"]), "columns='none'",
