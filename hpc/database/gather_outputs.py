@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow.compute as pc
 
 from hpc.database.history_rows import attempt_rows, run_row, shard_row
 from hpc.database.load_maps import load_maps
@@ -23,6 +22,7 @@ from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import find_unusable
+from pipeline.arrow import compute as pc
 from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
 from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard

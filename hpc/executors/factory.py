@@ -1,29 +1,51 @@
-"""Choose the executor that a configuration names."""
+"""Choose the executor that a configuration names.
 
+Each executor has a door, a module with the same functions. The door is imported when its executor
+is chosen: Slurm's takes 30 ms, and a run of this machine does not need it.
+"""
+
+import importlib
 from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
 
 from hpc.executors.base import Executor
-from hpc.executors.local.executor import LocalExecutor
-from hpc.executors.slurm.client import PATIENCE_S, Slurm
-from hpc.executors.slurm.environment import apply_shell_defaults
-from hpc.executors.slurm.executor import SlurmExecutor
-from hpc.executors.slurm.shared_answers import SharedAnswers
 from hpc.run.model import Run, Submission
 from hpc.run.resources import Cluster, ExecutorName
 
+_DOORS: Mapping[ExecutorName, str] = {
+    ExecutorName.SLURM: "hpc.executors.slurm.door",
+    ExecutorName.LOCAL: "hpc.executors.local.door",
+}
 
-def create_executor(cluster: Cluster, *, patience_s: float = PATIENCE_S) -> Executor:
+
+class _Door(Protocol):
+    """What each door has."""
+
+    def create(self, cluster: Cluster, *, patience_s: float | None) -> Executor:
+        """Return the executor of a section; None for as long as Slurm may take."""
+
+    def share(self, submissions: Sequence[Submission], cluster_name: str | None) -> Executor:
+        """Return an executor that asks once about all of these submissions."""
+
+    def apply_shell(
+        self, cluster: Cluster, shell: Mapping[str, str]
+    ) -> tuple[Cluster, tuple[str, ...]]:
+        """Return the section with what the user's shell decides, and lines that say so."""
+
+
+def _door(kind: ExecutorName) -> _Door:
+    return cast(_Door, importlib.import_module(_DOORS[kind]))
+
+
+def create_executor(cluster: Cluster, *, patience_s: float | None = None) -> Executor:
     """Return the executor that the section names.
 
     Args:
         cluster: the section.
-        patience_s: how long to wait for each answer of Slurm's commands, in seconds.
+        patience_s: how long to wait for each answer of Slurm's commands, in seconds; None for as
+            long as Slurm may take.
     """
-    match cluster.executor:
-        case ExecutorName.SLURM:
-            return SlurmExecutor(Slurm(patience_s, cluster_name=cluster.cluster_name))
-        case ExecutorName.LOCAL:
-            return LocalExecutor()
+    return _door(cluster.executor).create(cluster, patience_s=patience_s)
 
 
 def executor_of(run: Run) -> Executor:
@@ -46,9 +68,7 @@ def shared_executors(
     executors: dict[str, Executor] = {}
     for (kind, cluster_name), members in groups.items():
         every = [each for _, recorded in members for each in recorded]
-        shared: Executor = LocalExecutor()
-        if kind is ExecutorName.SLURM:
-            shared = SlurmExecutor(SharedAnswers(every, cluster_name=cluster_name))
+        shared = _door(kind).share(every, cluster_name)
         executors |= {run.run_id: shared for run, _ in members}
     return executors
 
@@ -59,6 +79,4 @@ def apply_shell(cluster: Cluster, shell: Mapping[str, str]) -> tuple[Cluster, tu
     Raises:
         InputError: the shell asks for what a run cannot have.
     """
-    if cluster.executor is ExecutorName.LOCAL:
-        return cluster, ()
-    return apply_shell_defaults(cluster, shell)
+    return _door(cluster.executor).apply_shell(cluster, shell)

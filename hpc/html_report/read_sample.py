@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hpc.html_report.facts import SampleFacts
 from hpc.run.model import Run
+from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, InputError, UnreadableError
 from pipeline.run_files import sample_file
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
+from pipeline.arrow import compute as pc
 from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from pipeline.model import SHARD_SCHEMA, Shard

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import usage
+from pipeline.arrow import compute as pc
 from pipeline.errors import Cause, TaskError
 from pipeline.model import (
     ENVELOPE,

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import files, usage
+from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, UnreadableError
 from pipeline.model import RAW, RAW_SCHEMA, UNSENT, Answer, Column
 from pipeline.run_files import answer_journal, reason_counts

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import files, usage
+from pipeline.arrow import compute as pc
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import COPIED_FROM, POST_COLUMNS, Column, output_schema
 from pipeline.run_files import output_rows, read_parquet, reason_counts, responses

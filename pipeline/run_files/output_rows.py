@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import files
+from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, UnreadableError
 from pipeline.model import COPIED_FROM, ENVELOPE, PROVENANCE
 from pipeline.run_files import read_parquet

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import usage
+from pipeline.arrow import compute as pc
 from pipeline.model import REASON
 
 REASONS = "hpc.reasons"

@@ -16,7 +16,8 @@ import hashlib
 import json
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from pipeline.arrow import compute as pc
 
 # How the values of a column are hashed, by their type. The names are part of the digest.
 _TYPES = {

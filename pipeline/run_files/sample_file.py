@@ -15,9 +15,9 @@ from typing import Annotated
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import files
+from pipeline.arrow import compute as pc
 from pipeline.config.keys import Section, key, one_of
 from pipeline.errors import DamagedError, InputError
 from pipeline.messages.options import SAMPLE_NAME

@@ -5,9 +5,11 @@ its tasks' orders are written where the tasks look for them, and only then are t
 A death at any point leaves intents, or arrays on hold that have run nothing; their names find them.
 """
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from hpc.executors.base import (
     CopySubmittedError,
@@ -16,7 +18,6 @@ from hpc.executors.base import (
     UnansweredError,
 )
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
-from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor, dependency
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
 from hpc.locks import run_lock
@@ -24,6 +25,9 @@ from hpc.run.model import Run, Submission
 from hpc.run.resource_requests import apply_request
 from hpc.run.submissions import find_job_of_logs, withdraw_submission, write_submission
 from pipeline.run_files.manifest import log_path
+
+if TYPE_CHECKING:
+    from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
 
 
 def submit_arrays(
@@ -64,7 +68,7 @@ def submit_arrays(
             if intent.array_job_id is None:
                 run_lock.check_lock(run, lock)
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
-                after = dependency(
+                after = _dependency(
                     tuple(str(job) for job in before if job is not None),
                     check_upstream(slurm, intent.plan.upstream),
                 )
@@ -118,7 +122,7 @@ def _let_earlier_copy_go_first(
 
 def render_script(run: Run, submission: Submission) -> str:
     """Return the batch script that `submit_arrays` would write for an array. Writes nothing."""
-    after = dependency(submission.plan.after_jobs, submission.plan.upstream)
+    after = _dependency(submission.plan.after_jobs, submission.plan.upstream)
     return _executor(run, submission).render_script(submission, after)
 
 
@@ -205,8 +209,25 @@ def _release(
     return tuple(released)
 
 
-def _executor(run: Run, submission: Submission) -> WaitingArrayExecutor:
+def _dependency(ended: Sequence[str], succeeded: Sequence[str]) -> str | None:
+    """Return sbatch's option --dependency; None if there is nothing to wait for.
+
+    Args:
+        ended: jobs or tasks that must have ended, in whatever way.
+        succeeded: jobs or tasks that must have ended with exit code 0.
+    """
+    parts = [f"{kind}:{':'.join(jobs)}" for kind, jobs in
+             (("afterok", succeeded), ("afterany", ended)) if jobs]  # fmt: skip
+    return ",".join(parts) or None
+
+
+def _executor(run: Run, submission: Submission) -> "WaitingArrayExecutor":
+    # submitit takes 12 ms to import, and most commands that look at Slurm submit nothing.
+    module = importlib.import_module("hpc.executors.slurm.submitit_executor")
     resources = apply_request(run.cluster.resources, submission.plan.request)
     requeues = run.retry.requeues
     folder = log_path(run.folder, submission.number)
-    return WaitingArrayExecutor(folder, resources, requeues=requeues)
+    executor: WaitingArrayExecutor = module.WaitingArrayExecutor(
+        folder, resources, requeues=requeues
+    )
+    return executor

@@ -6,7 +6,7 @@ which runs an entry point of our own. This module relies on private names of sub
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +93,6 @@ class WaitingArrayExecutor(submitit.SlurmExecutor):
             crashed=submission.crashed,
         )
         array_orders.write(self.folder, orders)
-
-
-def dependency(ended: Sequence[str], succeeded: Sequence[str]) -> str | None:
-    """Return sbatch's option --dependency; None if there is nothing to wait for.
-
-    Args:
-        ended: jobs or tasks that must have ended, in whatever way.
-        succeeded: jobs or tasks that must have ended with exit code 0.
-    """
-    parts = [f"{kind}:{':'.join(jobs)}" for kind, jobs in
-             (("afterok", succeeded), ("afterany", ended)) if jobs]  # fmt: skip
-    return ",".join(parts) or None
 
 
 def _parameters(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from pipeline.arrow import compute as pc
 from pipeline.backlog.databases.sqlite_query import State
 from pipeline.backlog.records.python_literals import (
     NO_SUCH_KEY,

@@ -1,0 +1,23 @@
+"""This machine's door: how `hpc.executors.factory` creates its executor."""
+
+from collections.abc import Mapping, Sequence
+
+from hpc.executors.base import Executor
+from hpc.executors.local.executor import LocalExecutor
+from hpc.run.model import Submission
+from hpc.run.resources import Cluster
+
+
+def create(cluster: Cluster, *, patience_s: float | None) -> Executor:
+    """Return the executor of a section, which waits for nobody."""
+    return LocalExecutor()
+
+
+def share(submissions: Sequence[Submission], cluster_name: str | None) -> Executor:
+    """Return an executor: each run has records of its own, so there is nothing to share."""
+    return LocalExecutor()
+
+
+def apply_shell(cluster: Cluster, shell: Mapping[str, str]) -> tuple[Cluster, tuple[str, ...]]:
+    """Return the section as it is: the shell decides nothing."""
+    return cluster, ()

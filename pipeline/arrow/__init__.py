@@ -1,0 +1,1 @@
+"""What PyArrow does for the program, imported no earlier than it is used."""
