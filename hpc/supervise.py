@@ -43,7 +43,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         show_result(end, printer)
         for line in late_posts.describe_late(late):
             printer(line)
-        for line in describe_worthwhile(found) if found else ():
+        for line in describe_worthwhile(found) if found and not end.is_old_news else ():
             printer(line)
     # Slurm should not report a caretaker as failed that did its work.
     code = 0 if options.caretaker is not None else end.exit_code

@@ -7,6 +7,7 @@ from hpc.display.label_counts import describe_no_label
 from hpc.run.model import Run
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
+from pipeline.text import counted
 
 _IF_CONFIGURED_WRONGLY = (
     "If the configuration was wrong, fix it and run hpc submit again: this run, which has "
@@ -54,6 +55,15 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
         return f"done: every post has a row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
     return f"{hint}next: {_command(status.run, step)}"
+
+
+def describe_old_news(status: RunStatus) -> str:
+    """Return a line about a run that was complete and gathered before somebody looked."""
+    manifest = status.run.manifest
+    return (
+        f"run {status.run.run_id} is complete, and nothing is new: each of its "
+        f"{counted(manifest.posts, 'post')} has a row in {manifest.database}"
+    )
 
 
 def _command(run: Run, step: NextStep) -> str:

@@ -15,14 +15,18 @@ def show_status(status: RunStatus, printer: Screen, *, is_gathered: bool) -> Non
 
 
 def show_result(status: RunStatus, printer: Screen) -> None:
-    """Show how a run ended, its labels so far, and the next command where one is needed."""
+    """Show how a run ended, its labels if there are new ones, and the next command if any.
+
+    Cron mails what a round prints, so a round without news shows no labels again.
+    """
     manifest = status.run.manifest
     if status.awaits_database:
         show_status(status, printer, is_gathered=False)
         return
-    printer.show(
-        *describe_status(status), *preview.describe_labels(manifest.database, manifest.name)
-    )
+    if status.is_old_news:  # as its supervisor has said
+        return
+    labels = preview.describe_labels(manifest.database, manifest.name)
+    printer.show(*describe_status(status), *([] if status.adds_nothing else labels))
     is_complete = status.state is RunState.COMPLETE
     if not is_complete or status.lacks_labels:
         # A run that is complete has been gathered by whoever shows its result.

@@ -58,6 +58,7 @@ def gather_and_report(
     *,
     patience: Patience | None = None,
     converts: bool = True,
+    is_quiet: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> Gathered:
     """Copy the published outputs into the database, and say how many rows it has now.
@@ -67,6 +68,7 @@ def gather_and_report(
         say: shows a message.
         patience: how to wait for another process that has the database open.
         converts: whether to convert a database that only DuckDB 2 can open.
+        is_quiet: whether to say nothing if there was nothing to gather.
         progress: shows how many outputs were gathered.
 
     Raises:
@@ -80,7 +82,8 @@ def gather_and_report(
     gathered = gather(
         status.run, status.observation, status.judgements, patience=patience, progress=progress
     )
-    say(describe_gathered(gathered))
+    if gathered.shards or not is_quiet:
+        say(describe_gathered(gathered))
     for line in describe_left_out(gathered):
         say(line)
     return gathered

@@ -42,6 +42,8 @@ class GatherRounds:
         self._gathered_shards = 0
         self._packed_shards = 0
         self._has_gathered = False
+        self.rows_added = 0
+        """How many rows this process has added to the database."""
 
     def gather_for_now(self, status: RunStatus) -> None:
         """Gather what is new, or leave it for another round if the database is in use."""
@@ -70,9 +72,11 @@ class GatherRounds:
             self._view,
             patience=patience,
             converts=not self._has_gathered,
+            is_quiet=True,
             progress=self._view,
         )
         self._has_gathered = True
+        self.rows_added += gathered.rows_added
         self._last_holders = ""
         return gathered
 

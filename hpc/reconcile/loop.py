@@ -7,7 +7,7 @@ between any two steps.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpc.display.next_step import command
+from hpc.display.next_step import command, describe_old_news
 from hpc.display.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.locks import run_lock
@@ -130,6 +130,7 @@ class _Supervision:
         self._last_delay = ""
         self._gathering = GatherRounds(executor, view, self._say_once, once=once)
         self._has_begun = False
+        self._has_waited = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
         self.last_status: RunStatus | None = None
@@ -165,8 +166,9 @@ class _Supervision:
         if self._once or hand_over:
             after = replace(self._look(), waits_for_room=bool(todo) and self._room.is_lacking)
             if self._once or (hand_over and hand_over(after)):
-                return after
+                return replace(after, adds_nothing=self._adds_nothing())
         self._view.wait(self._run.cluster.poll_seconds)
+        self._has_waited = True
         return None
 
     def _look(self) -> RunStatus:
@@ -263,7 +265,13 @@ class _Supervision:
                 "the run is complete, but not all of it was gathered or compared, see above. "
                 f"Once that is fixed, run: {command('gather', self._run)}"
             )
+        last = replace(last, adds_nothing=self._adds_nothing())
+        if last.is_old_news:
+            self._view(describe_old_news(last))
         return last
+
+    def _adds_nothing(self) -> bool:
+        return not self._has_waited and not self._gathering.rows_added
 
     def _requeue_stalled(self, status: RunStatus) -> None:
         """Requeue stalled tasks once per attempt, if the configuration says so."""

@@ -140,6 +140,8 @@ class RunStatus:
     """Whether shards wait only for a limit of submitted jobs, so that nobody is needed."""
     awaits_database: bool = False
     """Whether labels wait to be gathered, because another process has the database open."""
+    adds_nothing: bool = False
+    """Whether its supervisor had nothing to wait for, and no row to add to the database."""
 
     @property
     def state(self) -> RunState:
@@ -170,6 +172,11 @@ class RunStatus:
     def lacks_labels(self) -> bool:
         """Whether the run is complete, and none of its posts got a label."""
         return self.state is RunState.COMPLETE and self.labels.has_no_label
+
+    @property
+    def is_old_news(self) -> bool:
+        """Whether the run is complete, and was so when somebody supervised it before."""
+        return self.adds_nothing and self.state is RunState.COMPLETE and not self.lacks_labels
 
     @property
     def is_under_way(self) -> bool:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from hpc.display.progress_line import describe_progress
 from hpc.run.model import Say
+from hpc.run.run_state import RunState
 from hpc.run.run_view import Sight
 from pipeline.progress import NO_PROGRESS, Measure, Step
 
@@ -43,7 +44,12 @@ class PlainLines:
         self._said_at = self._clock()
 
     def show(self, sight: Sight) -> None:
-        """Say how the run is, if that has changed or nothing was said for long."""
+        """Say how the run is, if that has changed or nothing was said for long.
+
+        Of a run that was complete before, its result is all there is to say.
+        """
+        if sight.status.state is RunState.COMPLETE and not self._last_lines:
+            return
         lines = describe_progress(sight.status, sight.trouble, sight.later)
         is_silent = self._clock() - self._said_at >= SIGN_OF_LIFE_S
         if lines != self._last_lines or is_silent:

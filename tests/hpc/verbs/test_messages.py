@@ -81,7 +81,6 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "gathered 2 shards: 0 rows before, 4 added, 4 after\n"
         "retrying 1 shard, crashed: same settings; shard 1: this was scripted\n"
         "attempt 2: 1 shard on this machine, index 1, up to 1 at a time (crashed: same settings)\n"
-        "gathered 0 shards: 4 rows before, 0 added, 4 after\n"
         "packed\n"
         f"{table}"
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
@@ -111,6 +110,34 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     )
     assert bench.hpc("gather").returncode == 0
     assert bench.submit().stdout.endswith("nothing to label under the name test\n")
+
+
+def test_cron_prints_the_labels_once_and_then_a_line(bench: Bench) -> None:
+    run = valence_run(bench.folder, 4)
+    for shard in (0, 1):
+        run_builders.publish_shard(run.folder, run.manifest, shard)
+    labels = f"{bench.folder}/labels.duckdb, table labels_{run.manifest.name}:"
+    first = bench.hpc("supervise", "--once")
+    assert outcome(first) == (0, "")
+    assert labels in first.stdout
+    second = bench.hpc("supervise", "--once")
+    assert outcome(second) == (0, "")
+    assert TIME.sub("", second.stdout) == (
+        f"run {run.run_id} is complete, and nothing is new: each of its 4 posts has a row in "
+        f"{bench.folder}/labels.duckdb\n"
+    )
+
+
+def test_cron_repeats_why_a_run_is_blocked_and_not_its_labels(bench: Bench) -> None:
+    bench.config(posts=4, retry={"max_attempts": 1})
+    bench.script(1, "fail")
+    assert "table labels_test:" in bench.submit().stdout
+    for _ in range(2):
+        again = bench.hpc("supervise", "--once")
+        assert outcome(again) == (1, "")
+        assert "  shard 1: this was scripted; no attempts left (1 of 1)\n" in again.stdout
+        assert "table labels_test:" not in again.stdout
+        assert "\nnext: hpc resubmit --force" in again.stdout
 
 
 def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: Bench) -> None:
