@@ -2,19 +2,12 @@
 
 import argparse
 
+from hpc.api.attempts import LINES, logs
 from hpc.command_line import cli
-from hpc.command_line.verb import Outcome, Verb, chosen_run
-from hpc.display.attempts import AttemptReport, unfinished_shards
-from hpc.display.blocks import Line
+from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
-from hpc.display.screen import awaiting_answer
-from hpc.executors.factory import executor_of
-from hpc.reconcile.look import look
-from hpc.run.array_indices import format_indices, parse_indices
-from hpc.run.model import Run
+from hpc.run.array_indices import parse_indices
 from pipeline.errors import InputError
-
-LINES = 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,23 +39,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show the attempts of shards, or of all shards that failed or are blocked."""
     options.run, wanted = _read_words(options)
-    run = chosen_run(options)
-    # The earlier attempts of shards that are done are looked up only if a shard is named.
-    executor = executor_of(run)
-    with awaiting_answer(executor, printer):
-        status = look(run, executor, include_done=not options.failed)
-    groups = unfinished_shards(status) if wanted is None else _one_group_each(run, wanted)
-    report = AttemptReport(
-        status=status, executor=executor, most_lines=options.lines, last_only=options.failed
-    )
-    if options.json:
-        indices = sorted(index for group in groups for index in group)
-        return 0, {"run_id": run.run_id, "shards": [report.document(index) for index in indices]}
-    if not groups:
-        printer(f"run {run.run_id} has no failed or blocked shards")
-    for number, group in enumerate(groups):
-        printer.show(*([Line("")] if number else []), *report.describe(group))
-    return 0, {}
+    found = logs(options.run, wanted, lines=options.lines, at=chosen_place(options), say=printer)
+    if not options.json:
+        printer.show(*found.describe())
+        return 0, {}
+    indices = sorted(index for group in found.groups for index in group)
+    shards = [found.report.document(index) for index in indices]
+    return 0, {"run_id": found.run.run_id, "shards": shards}
 
 
 def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | None]:
@@ -83,16 +66,6 @@ def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...
         return run, parse_indices(indices)
     except ValueError as error:
         raise InputError(f"INDEX: {error}") from None
-
-
-def _one_group_each(run: Run, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return a group for each shard. Raises InputError for a shard that the run does not have."""
-    count = len(run.manifest.shards)
-    if outside := [index for index in wanted if index >= count]:
-        raise InputError(
-            f"there is no shard {format_indices(outside)}: this run has shards 0-{count - 1}"
-        )
-    return [(index,) for index in wanted]
 
 
 VERB = Verb(

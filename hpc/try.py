@@ -2,26 +2,14 @@
 """Run `hpc try`: label a few posts with one or several configurations, and save nothing."""
 
 import argparse
-import contextlib
-import itertools
 import sys
 from pathlib import Path
-from typing import Any
 
+from hpc.api.trying import DEFAULT_POSTS, MOST_POSTS, TrySettings, try_posts
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
-from hpc.run.exit_codes import FAILED, INTERRUPTED
-from hpc.trial.agreement import Agreement, measure_agreement
-from hpc.trial.attempt import Attempt, label_posts
-from hpc.trial.candidates import Candidate, find_posts_source, load_candidates, one_database
-from hpc.trial.expected_use import describe_use
-from hpc.trial.posts import DrawRules, TrialPosts, draw_gold_posts, draw_posts
-from hpc.trial.report import describe_trial, gold_side, side_of, to_json
-from pipeline.errors import InputError
-from pipeline.text import counted
-
-DEFAULT_POSTS, MOST_POSTS = 10, 200
+from hpc.trial.report import to_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,72 +51,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Label a few posts with each configuration, and show the answers side by side."""
-    if options.posts > MOST_POSTS:
-        raise InputError(
-            f"--posts {options.posts}: at most {MOST_POSTS}. For more: hpc submit --config "
-            f"{options.configs[0]} --set name=trial --limit {options.posts}"
-        )
-    if options.database and not options.gold:
-        raise InputError("--database is only used with --gold NAME: add it, or omit --database")
-    candidates = load_candidates(options.configs, tuple(options.set))
-    posts = _choose_posts(options, candidates)
-    printer(f"{counted(len(posts.posts), 'post')} of {posts.origin}, seed {options.seed}")
-    if len(posts.posts) < options.posts:
-        printer(f"only {len(posts.posts)} posts have different texts that can be sent")
-    for candidate in candidates:
-        for line in describe_use(candidate, posts.posts):
-            printer(line)
-    attempts = _label(candidates, posts, printer)
+    settings = TrySettings(
+        posts=options.posts,
+        seed=options.seed,
+        gold=options.gold,
+        database=options.database,
+        overrides=options.set,
+    )
+    done = try_posts(options.configs, settings=settings, say=printer)
     if options.debug:
         # Without surrogates, which a terminal cannot show.
-        shown = "".join(attempt.traceback for attempt in attempts)
+        shown = "".join(attempt.traceback for attempt in done.attempts)
         print(shown.encode(errors="backslashreplace").decode(), end="", file=sys.stderr)
-    agreements = _agreements(posts, attempts)
-    document: dict[str, Any] = {
-        "seed": options.seed,
-        **to_json(posts, attempts, agreements),
-    }
     if not options.json:
         printer("")
-        printer.show(*describe_trial(posts, attempts, agreements))
-    if document["interrupted"]:
+        printer.show(*done.describe())
+    if done.is_interrupted:
         printer("Interrupted. Nothing was saved.")
-        return INTERRUPTED, document
-    return FAILED if any(attempt.error for attempt in attempts) else 0, document
-
-
-def _choose_posts(options: argparse.Namespace, candidates: tuple[Candidate, ...]) -> TrialPosts:
-    rules = DrawRules(
-        count=options.posts,
-        seed=options.seed,
-        min_text_length=max(each.config.backlog.min_text_length for each in candidates),
-    )
-    if not options.gold:
-        return draw_posts(find_posts_source(candidates), rules)
-    chosen: Path | None = options.database
-    database = chosen.expanduser().absolute() if chosen else one_database(candidates)
-    return draw_gold_posts(database, options.gold, rules)
-
-
-def _label(candidates: tuple[Candidate, ...], posts: TrialPosts, printer: Printer) -> list[Attempt]:
-    """Return what each configuration answered, one after the other; none after Ctrl-C."""
-    attempts: list[Attempt] = []
-    for candidate in candidates:
-        printer(f"{candidate.title}: labeling …")
-        # Classifiers print notes for the log of a task.
-        with contextlib.redirect_stdout(sys.stderr):
-            attempts.append(label_posts(candidate, posts.posts))
-        if attempts[-1].is_interrupted:
-            break
-    return attempts
-
-
-def _agreements(posts: TrialPosts, attempts: list[Attempt]) -> list[Agreement]:
-    sides = [side_of(attempt) for attempt in attempts]
-    gold = gold_side(posts)
-    pairs = [(gold, side) for side in sides] if gold else []
-    pairs += itertools.combinations(sides, 2)
-    return [agreement for a, b in pairs for agreement in measure_agreement(a, b)]
+    answers = to_json(done.posts, done.attempts, done.agreements)
+    return done.exit_code, {"seed": options.seed, **answers}
 
 
 VERB = Verb(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hpc.api.archiving import RestoreResult as RestoreResult
     from hpc.api.archiving import clean as clean
     from hpc.api.archiving import restore as restore
+    from hpc.api.attempts import LogsResult as LogsResult
+    from hpc.api.attempts import ShardLogs as ShardLogs
+    from hpc.api.attempts import logs as logs
     from hpc.api.auditing import AuditResult as AuditResult
     from hpc.api.auditing import audit as audit
     from hpc.api.call.choose_run import RunChoice as RunChoice
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from hpc.api.cancellation import cancel as cancel
     from hpc.api.checking import CheckResult as CheckResult
     from hpc.api.checking import check as check
+    from hpc.api.coding import GoldResult as GoldResult
+    from hpc.api.coding import GoldSettings as GoldSettings
+    from hpc.api.coding import gold as gold
     from hpc.api.comparing import CompareResult as CompareResult
     from hpc.api.comparing import CompareSettings as CompareSettings
     from hpc.api.comparing import compare as compare
@@ -55,6 +61,10 @@ if TYPE_CHECKING:
     from hpc.api.submission import preview as preview
     from hpc.api.submission import submit as submit
     from hpc.api.supervision import wait as wait
+    from hpc.api.trying import TryResult as TryResult
+    from hpc.api.trying import TrySettings as TrySettings
+    from hpc.api.trying import try_posts as try_posts
+    from hpc.display.attempts import AttemptLog as AttemptLog
     from hpc.planning.run_spec import Canary as Canary
     from hpc.planning.run_spec import Selection as Selection
     from hpc.run.model import Run as Run
@@ -70,10 +80,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "hpc.api.archiving": ("CleanResult", "RestoreResult", "clean", "restore"),
+    "hpc.api.attempts": ("LogsResult", "ShardLogs", "logs"),
     "hpc.api.auditing": ("AuditResult", "audit"),
     "hpc.api.cancellation": ("CancelResult", "cancel"),
     "hpc.api.call.choose_run": ("RunChoice", "find_run"),
     "hpc.api.checking": ("CheckResult", "check"),
+    "hpc.api.coding": ("GoldResult", "GoldSettings", "gold"),
     "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
     "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
     "hpc.api.gathering": ("GatherResult", "gather"),
@@ -87,6 +99,8 @@ _HOMES = {
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "preview", "submit"),
     "hpc.api.supervision": ("wait",),
+    "hpc.api.trying": ("TryResult", "TrySettings", "try_posts"),
+    "hpc.display.attempts": ("AttemptLog",),
     "hpc.planning.run_spec": ("Canary", "Selection"),
     "hpc.run.model": ("Run", "State"),
     "hpc.run.run_state": ("RunState",),

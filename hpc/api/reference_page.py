@@ -51,14 +51,15 @@ _ERRORS = """\
 | `OSError` | 1 | The disk is full, or a file is closed to this user. |
 """
 _FUNCTIONS = (
-    "check", "submit", "preview", "wait", "status", "ls", "runs", "find_run", "gather", "resubmit",
-    "cancel", "labels", "labels_batches", "export", "sample", "compare", "audit", "report", "clean",
-    "restore", "notebook",
+    "check", "try_posts", "submit", "preview", "wait", "status", "logs", "ls", "runs", "find_run",
+    "gather", "resubmit", "cancel", "labels", "labels_batches", "export", "sample", "gold",
+    "compare", "audit", "report", "clean", "restore", "notebook",
 )  # fmt: skip
 _VALUES = (
-    "Place", "CheckResult", "Selection", "DrawRequest", "Canary", "SubmitResult", "StatusResult",
-    "ShardStatus", "RunList", "GatherResult", "ResubmitSettings", "ResubmitResult",
-    "CancelResult", "LabelQuery", "ExportResult", "SampleSettings", "SampleResult",
+    "Place", "CheckResult", "TrySettings", "TryResult", "Selection", "DrawRequest", "Canary",
+    "SubmitResult", "StatusResult", "ShardStatus", "LogsResult", "ShardLogs", "AttemptLog",
+    "RunList", "GatherResult", "ResubmitSettings", "ResubmitResult", "CancelResult", "LabelQuery",
+    "ExportResult", "SampleSettings", "SampleResult", "GoldSettings", "GoldResult",
     "CompareSettings", "CompareResult", "AuditResult", "ReportResult", "CleanResult",
     "RestoreResult",
 )  # fmt: skip
@@ -132,11 +133,8 @@ def _type(annotation: object) -> str:
         if annotation == getattr(api, name):
             return name
     shown = inspect.formatannotation(annotation)
-    shown = shown.replace("pyarrow.lib.", "pyarrow.").replace(
-        "str | os.PathLike[str]", "str | Path"
-    )
-    shown = shown.replace("collections.abc.Callable[[str], NoneType]", "Say")
-    shown = shown.replace("collections.abc.Callable[[str], None]", "Say")
+    for longer, shorter in _SHORTER.items():
+        shown = shown.replace(longer, shorter)
     return re.sub(r"\b(?:hpc|pipeline|collections|typing|pathlib|datetime)\.(?:\w+\.)*", "", shown)
 
 

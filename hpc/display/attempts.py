@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from hpc.display.blocks import Block, Line, Tone
@@ -12,6 +13,7 @@ from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from hpc.traces.task_log import TaskLog, log_of, server_log_of, traceback_of
+from pipeline.errors import Cause
 from pipeline.terminal import last_lines, one_line, printable
 from pipeline.text import format_duration
 
@@ -49,6 +51,52 @@ def _failure(judgement: Judgement, facts: ShardFacts) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptLog:
+    """How one attempt of a shard ended, and the end of its log."""
+
+    attempt: int
+    """The number of the submission that started it."""
+    task: str | None
+    """The id of its Slurm task; None on this machine, or before it is known."""
+    slurm_state: str | None
+    """Its state, as Slurm records it; None without a record."""
+    exit_code: str | None
+    """Its exit code, as Slurm records it."""
+    node: str | None
+    """Where it ran."""
+    cause: Cause | None
+    """Why it failed, in its last words; None if it left none."""
+    message: str
+    """What its last words say; empty if it left none."""
+    traceback: str
+    """Where its error came from; empty if that is not known."""
+    log: Path | None
+    """The file of its log."""
+    server_log: Path | None
+    """The file of the log of the server that it started."""
+    tail: tuple[str, ...] | None
+    """The last lines of its log; None if it cannot be read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what --json prints about it."""
+        words = None
+        if self.cause:
+            words = {"cause": str(self.cause), "message": self.message}
+        return {
+            "attempt": self.attempt,
+            "task": self.task,
+            "slurm_state": self.slurm_state,
+            "exit_code": self.exit_code,
+            "node": self.node,
+            "words": words,
+            "traceback": self.traceback if self.cause else None,
+            "log": str(self.log) if self.log else None,
+            "server_log": str(self.server_log) if self.server_log else None,
+            "tail": None if self.tail is None else list(self.tail),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptReport:
     """The attempts of a run's shards, for people and for programs."""
 
@@ -76,6 +124,10 @@ class AttemptReport:
             yield Line("")
             yield Line(f"{noun} {format_indices(others)}: the same")
 
+    def attempts(self, index: int) -> tuple[AttemptLog, ...]:
+        """Read how the attempts of a shard ended, and the end of their logs."""
+        return tuple(self._read_attempt(index, attempt) for attempt in self._attempts(index))
+
     def document(self, index: int) -> dict[str, Any]:
         """Return what --json prints about a shard."""
         judgement = self.status.judgements[index]
@@ -83,35 +135,32 @@ class AttemptReport:
             "index": index,
             "state": str(judgement.state),
             "cause": str(judgement.cause) if judgement.cause else None,
-            "attempts": [
-                self._attempt_document(index, attempt) for attempt in self._attempts(index)
-            ],
+            "attempts": [each.to_json() for each in self.attempts(index)],
         }
 
     def _attempts(self, index: int) -> Sequence[Attempt]:
         attempts = self.status.observation.shards[index].attempts
         return attempts[-1:] if self.last_only else attempts
 
-    def _attempt_document(self, index: int, attempt: Attempt) -> dict[str, Any]:
+    def _read_attempt(self, index: int, attempt: Attempt) -> AttemptLog:
         record, words = attempt.record, attempt.words
         run = self.status.run
         log = self._log(index, attempt)
         server_log = server_log_of(run, index, attempt)
-        last_words = None
-        if words:
-            last_words = {"cause": str(words.cause), "message": printable(words.message)}
-        return {
-            "attempt": attempt.number,
-            "task": attempt.task,
-            "slurm_state": record.slurm_state if record else None,
-            "exit_code": record.exit_code if record else None,
-            "node": _node(attempt),
-            "words": last_words,
-            "traceback": printable(traceback_of(run, index, attempt)) if words else None,
-            "log": str(log.path) if log else None,
-            "server_log": str(server_log.path) if server_log else None,
-            "tail": log.last_lines(self.most_lines) if log else None,
-        }
+        tail = log.last_lines(self.most_lines) if log else None
+        return AttemptLog(
+            attempt=attempt.number,
+            task=attempt.task,
+            slurm_state=record.slurm_state if record else None,
+            exit_code=record.exit_code if record else None,
+            node=_node(attempt),
+            cause=words.cause if words else None,
+            message=printable(words.message) if words else "",
+            traceback=printable(traceback_of(run, index, attempt)) if words else "",
+            log=log.path if log else None,
+            server_log=server_log.path if server_log else None,
+            tail=None if tail is None else tuple(tail),
+        )
 
     def _describe_attempt(self, index: int, attempt: Attempt) -> Iterator[str]:
         run, observation = self.status.run, self.status.observation

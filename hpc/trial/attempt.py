@@ -24,13 +24,15 @@ from pipeline.terminal import one_line
 from pipeline.usage import COMPLETION, PROMPT, count_columns
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """What one configuration answered."""
 
     candidate: Candidate
+    """The configuration."""
     columns: tuple[Column, ...] = ()
-    answers: dict[str, Answer] = field(default_factory=dict)
+    """The columns of its labels."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     """By uri, of the posts that got an answer."""
 
     seconds: float = 0.0
@@ -40,9 +42,10 @@ class Attempt:
     """Why it ended early; '' if it did not."""
 
     traceback: str = ""
-    """Where the error came from, without the key, for --debug; '' without an error."""
+    """Where the error came from, without the key; '' without an error."""
 
     is_interrupted: bool = False
+    """Whether Ctrl-C ended it."""
 
     @property
     def labeled(self) -> int:
@@ -79,6 +82,17 @@ class Attempt:
         return price.currency if price else None
 
 
+@dataclass(kw_only=True, slots=True)
+class _Labeling:
+    """What is known of an attempt while it is made."""
+
+    columns: tuple[Column, ...] = ()
+    answers: dict[str, Answer] = field(default_factory=dict)
+    error: str = ""
+    traceback: str = ""
+    is_interrupted: bool = False
+
+
 def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
     """Return what a configuration answers. An error or Ctrl-C ends it early and is recorded.
 
@@ -86,7 +100,7 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
         candidate: the configuration.
         posts: the posts, each uri once.
     """
-    attempt = Attempt(candidate=candidate)
+    attempt = _Labeling()
     began = time.monotonic()
     secret = NO_KEY
 
@@ -114,8 +128,15 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
     # end the process. A task records them all as its last words, and so does this.
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the other configurations still run
         fail(error, f"{type(error).__name__}: {error} (see also {TRACEBACK})")
-    attempt.seconds = time.monotonic() - began
-    return attempt
+    return Attempt(
+        candidate=candidate,
+        columns=attempt.columns,
+        answers=attempt.answers,
+        seconds=time.monotonic() - began,
+        error=attempt.error,
+        traceback=attempt.traceback,
+        is_interrupted=attempt.is_interrupted,
+    )
 
 
 @contextlib.contextmanager
@@ -132,7 +153,7 @@ def _classifier(candidate: Candidate) -> Iterator[Classifier[Options]]:
             stopping.set()
 
 
-def _ask(classifier: Classifier[Options], posts: Sequence[Post], attempt: Attempt) -> None:
+def _ask(classifier: Classifier[Options], posts: Sequence[Post], attempt: _Labeling) -> None:
     attempt.columns = classifier.columns
     rows = AnswerRows(classifier.columns, keep_raw=False)
     asked = {post.uri for post in posts}

@@ -13,7 +13,7 @@ from pipeline.backlog import sources
 from pipeline.backlog.sources import Source
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
-from pipeline.messages.options import DATABASE, OVERRIDES
+from pipeline.messages.options import OVERRIDES, TRIAL_DATABASE
 from pipeline.model import JsonObject
 from pipeline.usage import CostOptions, cost_options
 
@@ -105,7 +105,7 @@ def one_database(candidates: Sequence[Candidate]) -> Path:
         if other.config.storage.database != database:
             raise InputError(
                 f"{first.file} and {other.file} name different databases: say with "
-                f"{DATABASE.taking('FILE')} which one has the gold labels"
+                f"{TRIAL_DATABASE.taking('FILE')} which one has the gold labels"
             )
     return database
 

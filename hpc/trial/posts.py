@@ -14,7 +14,7 @@ from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.label_tables import labels_table
 from pipeline.errors import InputError
-from pipeline.messages.options import DATABASE
+from pipeline.messages.options import TRIAL_DATABASE
 from pipeline.model import Column, LabelValue, Post
 from pipeline.short_text import is_too_short
 from pipeline.sql import quoted
@@ -99,7 +99,7 @@ def draw_gold_posts(database: Path, name: str, rules: DrawRules) -> TrialPosts:
         InputError: there is no such database or name, or the name has no labels.
     """
     if not database.is_file():
-        raise InputError(f"there is no database {database}; name one with {DATABASE}")
+        raise InputError(f"there is no database {database}; name one with {TRIAL_DATABASE}")
     with (
         tempfile.TemporaryDirectory(prefix="hpc-try-") as folder,
         select.staging(Path(folder)) as connection,

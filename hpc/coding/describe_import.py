@@ -1,0 +1,41 @@
+"""Say how far coders agree, and what they disagree about. Pure."""
+
+from collections.abc import Sequence
+
+from hpc.coding.resolve import Disagreement
+from pipeline.analysis.coder_agreement import CoderAgreement
+from pipeline.text import counted
+
+_MOST_SHOWN = 20
+
+
+def describe_agreement(agreement: Sequence[CoderAgreement]) -> list[str]:
+    """Return a line for each label about which coders may disagree."""
+    lines = []
+    for each in agreement:
+        alpha = "not defined" if each.alpha is None else f"{each.alpha:.3f}"
+        why = f" ({each.why})" if each.why else ""
+        lines.append(
+            f"{each.label}: Krippendorff's alpha ({each.level}) {alpha}{why}; "
+            f"{counted(each.units, 'post')} coded by two or more of {each.coders} coders, "
+            f"identical on {each.identical:,}"
+        )
+    return lines
+
+
+def list_disagreements(disagreements: Sequence[Disagreement]) -> list[str]:
+    """Return a line for each of the first disagreements: who said what."""
+    lines = [
+        f"{each.uri} {each.label}: "
+        + ", ".join(f"{coder} {value}" for coder, value in each.values.items())
+        for each in disagreements[:_MOST_SHOWN]
+    ]
+    more = len(disagreements) - len(lines)
+    return [*lines, *([f"and {more:,} more"] if more else [])]
+
+
+def list_undecided(undecided: Sequence[Disagreement]) -> list[str]:
+    """Return a line for each of the first labels that stay uncoded."""
+    lines = [f"{each.uri} {each.label}" for each in undecided[:_MOST_SHOWN]]
+    more = len(undecided) - len(lines)
+    return [*lines, *([f"and {more:,} more"] if more else [])]
