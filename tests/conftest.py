@@ -15,9 +15,6 @@ from hypothesis import settings
 
 from tests.servers.llama import LlamaServer
 
-# By the time that their slowest files take.
-LONGEST_FIRST = ("slurm", "attack", "verbs", "worker", "docs", "planning", "server", "reconcile")
-
 MEMORY_FOLDER = Path("/dev/shm")
 # What the files of the tests take, several times over. What passes is removed at once.
 ROOM_BYTES = 6 * 1024**3
@@ -50,22 +47,6 @@ def _has_room_in_memory() -> bool:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep seven thousand tests and all modules out of every later collection of garbage."""
     gc.freeze()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the folders with the longest files first if several processes share the tests by file.
-
-    A long file that started last would keep one process busy while the others have nothing to do.
-    """
-    if hasattr(config, "workerinput"):
-        items.sort(key=_start_order)
-
-
-def _start_order(item: pytest.Item) -> int:
-    folders = enumerate(LONGEST_FIRST)
-    return min(
-        (place for place, name in folders if name in item.path.parts), default=len(LONGEST_FIRST)
-    )
 
 
 @pytest.fixture(autouse=True, scope="session")
